@@ -1,0 +1,94 @@
+"""The teacher's second opinion: SSIM between student and teacher on one crop of a real picture.
+
+Runs inside a worker. Owns the choice of the crop and the comparison; how often it is asked for,
+and what follows from the numbers, is the daemon's business.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sharpend.errors import UnavailableError
+from sharpend.imaging.sheet import most_detailed
+from sharpend.imaging.tensors import to_tensor
+from sharpend.job import AgreementSample
+from sharpend.model import weights
+from sharpend.model.ssim import WINDOW_PX, compute_ssim
+from sharpend.sharpener import Sharpener
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sharpend.model.runtime import Placement
+    from sharpend.model.weights import Card
+
+
+class SecondOpinion:
+    """The teacher that a student's card names, placed beside it.
+
+    Raises:
+        UnavailableError: the card names no teacher, it is missing, or it is another one.
+    """
+
+    def __init__(self, student: Card, placement: Placement) -> None:
+        if student.teacher is None:
+            raise UnavailableError(f"model.name: {student.name}: its card names no teacher")
+        teacher = weights.load(student.teacher)
+        if teacher.digest != student.teacher_digest:
+            raise UnavailableError(
+                f"model.name: {student.name} was distilled from another {student.teacher} "
+                f"({(student.teacher_digest or '')[:12]}) than the one here "
+                f"({teacher.digest[:12]}): install both from one training"
+            )
+        self._teacher = Sharpener(teacher, placement)
+
+    def compare(
+        self,
+        pixels: NDArray[np.uint8],
+        sharpened: NDArray[np.uint8],
+        *,
+        crop_px: int,
+        strength: float,
+    ) -> AgreementSample | None:
+        """Sharpen the most detailed crop again with the teacher, and compare.
+
+        Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
+        with its full halo; only the crop itself is compared.
+
+        Args:
+            pixels: the input, H x W x C uint8.
+            sharpened: the student's result, same shape.
+            crop_px: side of the crop; a smaller picture is compared whole.
+            strength: 0..1, what the student was run with.
+
+        Returns:
+            SSIM of student and of input to the teacher, or None for a side below SSIM's window.
+        """
+        height, width = (min(size, crop_px) for size in pixels.shape[:2])
+        if min(height, width) < WINDOW_PX:
+            return None
+        rows, columns = most_detailed(pixels, height=height, width=width)
+        halo_px = self._teacher.runtime.halo_px
+        around, inside = zip(
+            _with_halo(rows, halo_px, pixels.shape[0]),
+            _with_halo(columns, halo_px, pixels.shape[1]),
+            strict=True,
+        )
+        taught = self._teacher.sharpen(pixels[around], strength=strength)[inside]
+        return AgreementSample(
+            student=_ssim(sharpened[rows, columns], taught),
+            noop=_ssim(pixels[rows, columns], taught),
+        )
+
+
+def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:
+    """The span widened by the halo, starting on the folded grid, and the span inside of it."""
+    start = max(span.start - halo_px, 0) // 4 * 4
+    stop = min(span.stop + halo_px, size)
+    return slice(start, stop), slice(span.start - start, span.stop - start)
+
+
+def _ssim(output: NDArray[np.uint8], target: NDArray[np.uint8]) -> float:
+    return float(compute_ssim(to_tensor(output), to_tensor(target)).item())

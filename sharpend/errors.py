@@ -1,0 +1,131 @@
+"""One error tree: the class of an error is the decision about what happens next.
+
+Foreign exceptions are translated into this tree at the door where they enter; only the worker's
+job loop and the command line catch it whole.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """What the process tells its caller (sysexits.h)."""
+
+    OK = 0
+    USAGE = 64
+    SOME_QUARANTINED = 65
+    INPUT_MISSING = 66
+    UNAVAILABLE = 69
+    BUG = 70
+    OUTPUT_FAILED = 73
+    STATE_LOCKED = 75
+    CONFIGURATION = 78
+
+
+class Reason(StrEnum):
+    """Why an input is in quarantine: a closed list, written to reason files, logs and ledger."""
+
+    EMPTY = "empty"
+    NOT_AN_IMAGE = "not_an_image"
+    FORMAT_NOT_ALLOWED = "format_not_allowed"
+    TRUNCATED = "truncated"
+    DAMAGED = "damaged"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    TOO_MANY_BYTES = "too_many_bytes"
+    BIT_DEPTH = "bit_depth"
+    COLOR_MODE = "color_mode"
+    ANIMATED = "animated"
+    NOT_A_REGULAR_FILE = "not_a_regular_file"
+    NAME_TOO_LONG = "name_too_long"
+    PERMISSION_DENIED = "permission_denied"
+    IO_ERROR = "io_error"
+    OUT_OF_MEMORY = "out_of_memory"
+    WORKER_DIED = "worker_died"
+    DAEMON_DIED = "daemon_died"
+    INTERNAL = "internal"
+
+
+class SharpendError(Exception):
+    """Every failure that sharpend raises on purpose."""
+
+    exit_code: ClassVar[ExitCode] = ExitCode.BUG
+
+
+class UsageError(SharpendError):
+    """The command line does not make sense."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(SharpendError):
+    """A setting is wrong; the text reads `where: key: what to change`, one line per setting."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
+class InputMissingError(SharpendError):
+    """An input folder does not exist or is not a folder."""
+
+    exit_code = ExitCode.INPUT_MISSING
+
+
+class UnavailableError(SharpendError):
+    """The device, a network's weights or its teacher cannot be used."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class OutputFailedError(SharpendError):
+    """The output folder cannot be written."""
+
+    exit_code = ExitCode.OUTPUT_FAILED
+
+
+class StateLockedError(SharpendError):
+    """Another process works on the same state directory."""
+
+    exit_code = ExitCode.STATE_LOCKED
+
+
+class LedgerError(SharpendError):
+    """The ledger cannot be used: a newer version wrote it, or a move is not legal."""
+
+
+class ImageRefusedError(SharpendError):
+    """This input cannot be sharpened and trying again cannot help: quarantine it.
+
+    Attributes:
+        reason: the code from the closed list.
+        setting: the setting that would let the input through, or None where none can.
+    """
+
+    exit_code = ExitCode.SOME_QUARANTINED
+
+    def __init__(self, reason: Reason, message: str, *, setting: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.setting = setting
+
+
+class TransientError(SharpendError):
+    """This attempt failed for a cause that may pass (EIO, EBUSY, ESTALE): retry with backoff."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class FolderFaultError(SharpendError):
+    """The folder as a whole cannot be worked on (ENOSPC, EROFS, EACCES on a root): pause it."""
+
+    exit_code = ExitCode.OUTPUT_FAILED
+
+
+class SourceChangedError(SharpendError):
+    """The input is no longer the file that was settled: back to settling."""
+
+
+class SourceVanishedError(SharpendError):
+    """The input is gone: nothing to do."""

@@ -1,0 +1,46 @@
+"""Exact reads from a file, and the two refusals that a bad read ends in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.errors import ImageRefusedError, Reason
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+LARGEST = 16 << 20
+"""No table of a header needs more bytes than this; what asks for more is damaged or an attack."""
+
+
+class Reader:
+    """Exact reads at a position; a file that ends too early is truncated."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def at(self, offset: int, count: int) -> bytes:
+        """`count` bytes from `offset`.
+
+        Raises:
+            ImageRefusedError: `truncated` where the file has fewer, `damaged` for absurd wishes.
+        """
+        if count > LARGEST or offset >= 1 << 63:
+            raise damaged("it declares a table larger than any picture needs")
+        self._file.seek(offset)
+        data = self._file.read(count)
+        if len(data) < count:
+            raise truncated()
+        return data
+
+
+def truncated() -> ImageRefusedError:
+    """The refusal of a file that ends before its picture does."""
+    return ImageRefusedError(
+        Reason.TRUNCATED, "the file ends before its picture does: it was not copied whole"
+    )
+
+
+def damaged(what: str) -> ImageRefusedError:
+    """The refusal of a file whose content contradicts its format."""
+    return ImageRefusedError(Reason.DAMAGED, f"the file is damaged: {what}")

@@ -1,0 +1,199 @@
+"""Sheets that lay pictures side by side, titled and labelled, for people to compare.
+
+Owns the layout of such a sheet, and plain reading and writing of pictures by path for trainer and
+demo. Shows pixels as they are: whole, or enlarged by whole numbers without smoothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from sharpend.imaging.codec import Picture, decode, encode
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+_MARGIN = 28
+_GAP = 18
+_FONT_PX = 22
+_SMALLEST_FONT_PX = 13
+_PAPER = (250, 250, 248)
+_INK = (28, 28, 30)
+_QUIET_INK = (96, 96, 100)
+
+_MAX_PIXELS = 1_000_000_000
+_MAX_BYTES = 4_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One picture of a sheet."""
+
+    pixels: NDArray[np.uint8]
+    """H x W x 3 or H x W x 1 uint8."""
+    label: str = ""
+    """The line under it, for example "sharpened  SSIM 0.893"."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Where columns and rows begin, and how large they are, in pixels."""
+
+    widths: tuple[int, ...]
+    heights: tuple[int, ...]
+    top: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Of the whole sheet, as (width, height)."""
+        return self.left(len(self.widths)) - _GAP + _MARGIN, self.row(len(self.heights)) + 4
+
+    def left(self, column: int) -> int:
+        return _MARGIN + sum(self.widths[:column]) + column * _GAP
+
+    def row(self, row: int) -> int:
+        return self.top + sum(self.heights[:row]) + row * (_line(_FONT_PX) + _GAP)
+
+
+def labelled_sheet(
+    titles: Sequence[str], rows: Sequence[Sequence[Panel]], *, heading: str = "", zoom: int = 1
+) -> NDArray[np.uint8]:
+    """Lay panels out in a table with a title over each column and a label under each panel.
+
+    Args:
+        titles: one for each column.
+        rows: the panels, each row as long as `titles`; sizes may differ.
+        heading: a line over it all, or nothing.
+        zoom: how many times each pixel is repeated, so that details can be seen.
+
+    Returns:
+        H x W x 3 uint8.
+    """
+    panels = [[_enlarged(panel.pixels, zoom) for panel in row] for row in rows]
+    grid = _Grid(
+        widths=_column_widths(titles, rows, zoom),
+        heights=tuple(max(image.height for image in row) for row in panels),
+        top=_MARGIN + _line(_FONT_PX) + (_line(_FONT_PX) + _GAP if heading else 0),
+    )
+    sheet = Image.new("RGB", grid.size, _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if heading:
+        _write(draw, (_MARGIN, _MARGIN - 6), heading, grid.size[0] - 2 * _MARGIN)
+    for column, title in enumerate(titles):
+        place = (grid.left(column), grid.top - _line(_FONT_PX))
+        _write(draw, place, title, grid.widths[column])
+    for number, (images, row) in enumerate(zip(panels, rows, strict=True)):
+        for column, (image, panel) in enumerate(zip(images, row, strict=True)):
+            place = (grid.left(column), grid.row(number))
+            sheet.paste(image, place)
+            under = (place[0], place[1] + grid.heights[number] + 4)
+            _write(draw, under, panel.label, grid.widths[column], _QUIET_INK)
+    return np.array(sheet)
+
+
+def _column_widths(
+    titles: Sequence[str], rows: Sequence[Sequence[Panel]], zoom: int
+) -> tuple[int, ...]:
+    """Wide enough for each column's pictures, and for its texts in the smallest font."""
+    columns = zip(titles, *rows, strict=True)
+    return tuple(
+        max(
+            _text_width(title, _SMALLEST_FONT_PX),
+            *(panel.pixels.shape[1] * zoom for panel in panels),
+            *(_text_width(panel.label, _SMALLEST_FONT_PX) for panel in panels),
+        )
+        for title, *panels in columns
+    )
+
+
+def _text_width(text: str, font_px: int) -> int:
+    return math.ceil(ImageFont.load_default(font_px).getbbox(text)[2])
+
+
+def _enlarged(pixels: NDArray[np.uint8], zoom: int) -> Image.Image:
+    repeated = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    return Image.fromarray(_three_channels(repeated))
+
+
+def _three_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+
+
+def _line(font_px: int) -> int:
+    """The height of a line of text."""
+    return font_px * 3 // 2
+
+
+def _write(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[int, int],
+    text: str,
+    width: int,
+    ink: tuple[int, int, int] = _INK,
+) -> None:
+    """Write one line in the largest font that fits into `width`."""
+    size = _FONT_PX
+    while size > _SMALLEST_FONT_PX and _text_width(text, size) > width:
+        size -= 1
+    draw.text(place, text, fill=ink, font=ImageFont.load_default(size))
+
+
+def most_detailed(pixels: NDArray[np.uint8], *, height: int, width: int) -> tuple[slice, slice]:
+    """The window of a picture with the strongest edges, for a crop that shows differences.
+
+    Args:
+        pixels: H x W x 3 or H x W x 1 uint8.
+        height: of the window, in pixels; the picture's where that is smaller.
+        width: likewise.
+
+    Returns:
+        Slices of rows and columns; windows lie on a grid of half their size.
+    """
+    light = pixels.astype(np.float32).mean(axis=2)
+    edges = np.zeros_like(light)
+    edges[:, 1:] += np.abs(np.diff(light, axis=1))
+    edges[1:] += np.abs(np.diff(light, axis=0))
+    windows = [
+        (slice(top, top + height), slice(left, left + width))
+        for top in _starts(light.shape[0], height)
+        for left in _starts(light.shape[1], width)
+    ]
+    return max(windows, key=lambda window: float(edges[window].sum()))
+
+
+def _starts(length: int, window: int) -> list[int]:
+    last = max(0, length - window)
+    return [*range(0, last, max(1, window // 2)), last]
+
+
+def save_png(pixels: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
+    """Write pixels as a PNG file.
+
+    Args:
+        pixels: H x W x 3 or H x W x 1 uint8.
+        path: the file; replaced where it exists, not atomically.
+    """
+    with open(path, "wb") as file:
+        encode(Picture(pixels), file)
+
+
+def load_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read a picture of any of our formats.
+
+    Returns:
+        H x W x 3 uint8, as stored (no orientation applied); gray is repeated, alpha left out.
+
+    Raises:
+        ImageRefusedError: not a picture that `codec.decode` takes.
+    """
+    with open(path, "rb") as file:
+        picture = decode(file, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES)
+    return _three_channels(picture.pixels)

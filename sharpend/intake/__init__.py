@@ -1,0 +1,1 @@
+"""Intake: from folders to settled files. Scanning is the truth, events are hints."""

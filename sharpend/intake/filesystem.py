@@ -1,0 +1,91 @@
+"""Ask the kernel which mount a folder lies on, and what kind of file system that is.
+
+Owns the list of file systems that change without telling this machine. Refuses to guess: a
+mount table that cannot be read makes every folder local.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+_MOUNT_TABLE = "/proc/self/mountinfo"
+
+# Another machine, or the host of a virtual one, changes these files and no event tells us. fuseblk
+# (NTFS, exFAT) is a local disk and not among them.
+_NETWORKED = frozenset(
+    {
+        "9p",
+        "afs",
+        "ceph",
+        "cifs",
+        "coda",
+        "drvfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "prl_fs",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "virtiofs",
+        "vmhgfs",
+    }
+)
+
+
+class Mount(NamedTuple):
+    """Where a mounted file system begins, and its type as the kernel names it."""
+
+    point: bytes
+    kind: str
+
+    @property
+    def is_networked(self) -> bool:
+        """Whether files here can change without an event on this machine."""
+        return self.kind in _NETWORKED or self.kind == "fuse" or self.kind.startswith("fuse.")
+
+    def is_lost(self, *, now: Mount) -> bool:
+        """Whether a folder that lay on this mount shows `now` because this one was unmounted."""
+        return len(now.point) < len(self.point) and not os.path.ismount(self.point)
+
+
+def mount_of(root: bytes) -> Mount:
+    """The mount that `root` lies on (symbolic links resolved)."""
+    try:
+        with open(_MOUNT_TABLE, "rb") as table:
+            text = table.read()
+    except OSError:
+        return Mount(b"/", "unknown")
+    return find_mount(os.path.realpath(root), text)
+
+
+def find_mount(path: bytes, table: bytes) -> Mount:
+    """The mount of an absolute, resolved path in the text of a mountinfo file.
+
+    Source: proc_pid_mountinfo(5); among mounts on one point the last one covers the others.
+    """
+    best = Mount(b"", "unknown")
+    for line in table.splitlines():
+        before, separator, after = line.partition(b" - ")
+        fields = before.split(b" ")
+        if not separator or len(fields) < 5:  # noqa: PLR2004 - the fifth field is the mount point
+            continue
+        point = re.sub(rb"\\([0-7]{3})", _unescape, fields[4])
+        if len(point) >= len(best.point) and _lies_on(path, point):
+            best = Mount(point, os.fsdecode(after.split(b" ", 1)[0]))
+    return best
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes([int(match[1], 8)])
+
+
+def _lies_on(path: bytes, point: bytes) -> bool:
+    return path == point or path.startswith(os.path.join(point, b""))

@@ -1,0 +1,236 @@
+"""Walk an input folder and look at single files, always below the folder's root.
+
+Owns the rule of what is an input: a regular file with a known suffix whose path has no temporary
+or junk name in it. Refuses to follow symbolic links in any component (the root itself may be
+one), to open a file, and to let one unreadable directory end a walk.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sharpend.imaging.formats import format_of
+from sharpend.job import Fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_THROUGH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW  # search permission is enough on the way
+
+_CHUNK = 1000
+_REMEMBERED = 16
+
+_JUNK_PREFIXES = (b".", b"~$", b"~syncthing~")
+_JUNK_SUFFIXES = (
+    b"~",
+    b".part",
+    b".partial",
+    b".filepart",
+    b".crdownload",
+    b".opdownload",
+    b".download",
+    b".tmp",
+    b".temp",
+)
+_JUNK_NAMES = frozenset(
+    {
+        b"thumbs.db",
+        b"ehthumbs.db",
+        b"desktop.ini",
+        b"$recycle.bin",
+        b"system volume information",
+        b"lost+found",
+        b"@eadir",
+        b"@tmp",
+        b"@recycle",
+        b"#recycle",
+        b"#snapshot",
+        b"__macosx",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An input as one look saw it; `relative` is below the folder's root."""
+
+    relative: bytes
+    fingerprint: Fingerprint
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a walk left alone, and why."""
+
+    found: int = 0
+    unknown: int = 0
+    """Files whose suffix is not in the format table."""
+    ignored: int = 0
+    """Temporary and junk names; a directory counts as one and is not entered."""
+    special: int = 0
+    """Known suffixes on symlinks, FIFOs, sockets and devices."""
+    unreadable: int = 0
+    unreadable_paths: list[bytes] = field(default_factory=list)
+    """The first few of what could not be read, below the root."""
+
+    def cannot_read(self, relative: bytes) -> None:
+        """Note that a path could not be read; the next walk tries again."""
+        self.unreadable += 1
+        if len(self.unreadable_paths) < _REMEMBERED:
+            self.unreadable_paths.append(relative)
+
+
+def ignored(name: bytes) -> bool:
+    """Whether one component of a path is a dotfile, a temporary name or some system's junk."""
+    lower = name.lower()
+    return (
+        lower.startswith(_JUNK_PREFIXES) or lower.endswith(_JUNK_SUFFIXES) or lower in _JUNK_NAMES
+    )
+
+
+def identity(root: bytes) -> tuple[int, int]:
+    """Which directory `root` is at this moment: (st_dev, st_ino).
+
+    Raises:
+        OSError: it is gone, no directory, or cannot be listed.
+    """
+    with opened(root) as descriptor:
+        status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def opened(root: bytes) -> Iterator[int]:
+    """Open a root for `look`; the root itself may be a symbolic link.
+
+    Raises:
+        OSError: it is gone, no directory, or cannot be listed.
+    """
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def look(root_descriptor: int, relative: bytes) -> os.stat_result | None:
+    """Look at one path below an open root; None where there is no input and no directory.
+
+    None also stands for a path that vanished, leads through a symbolic link, has a junk name in
+    it, or cannot be reached: the next walk judges it again.
+    """
+    parent, _, name = relative.rpartition(b"/")
+    if any(ignored(part) for part in relative.split(b"/")):
+        return None
+    try:
+        directory = _open_below(root_descriptor, parent, _THROUGH)
+        try:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        finally:
+            os.close(directory)
+    except OSError:
+        return None
+    if stat.S_ISDIR(status.st_mode) or (
+        stat.S_ISREG(status.st_mode) and format_of(name) is not None
+    ):
+        return status
+    return None
+
+
+def walk(
+    root: bytes, *, below: bytes = b"", recursive: bool, tally: Tally
+) -> Iterator[list[Found]]:
+    """Find every input under `root`, or under its directory `below`.
+
+    Yields:
+        Lists that each stand for about 1,000 directory entries (a list may be empty), so that a
+        caller with other duties can see to them in between. What cannot be read or vanishes
+        meanwhile is counted in `tally` and skipped.
+    """
+    pending = [below]
+    chunk: list[Found] = []
+    entries = 0
+    while pending:
+        directory = pending.pop()
+        try:
+            for entry in _listing(root, directory):
+                found = _judge(entry, directory, pending, tally)
+                if found is not None:
+                    chunk.append(found)
+                entries += 1
+                if entries % _CHUNK == 0:
+                    yield chunk
+                    chunk = []
+        except OSError:
+            tally.cannot_read(directory)
+        if not recursive:
+            break
+    yield chunk
+
+
+def _listing(root: bytes, directory: bytes) -> Iterator[os.DirEntry[str]]:
+    """Yield the entries of one directory, which stays open for looks at them."""
+    with opened(root) as root_descriptor:
+        descriptor = _open_below(root_descriptor, directory, _DIRECTORY)
+    try:
+        with os.scandir(descriptor) as entries:
+            yield from entries
+    finally:
+        os.close(descriptor)
+
+
+def _judge(
+    entry: os.DirEntry[str], directory: bytes, pending: list[bytes], tally: Tally
+) -> Found | None:
+    """Tell an input from a directory, which is added to `pending`, and from all that is neither."""
+    name = os.fsencode(entry.name)  # scandir of a descriptor yields str
+    relative = directory + b"/" + name if directory else name
+    if ignored(name):
+        tally.ignored += 1
+    elif entry.is_dir(follow_symlinks=False):
+        pending.append(relative)
+    elif format_of(name) is None:
+        tally.unknown += 1
+    elif not entry.is_file(follow_symlinks=False):
+        tally.special += 1
+    else:
+        return _take(entry, relative, tally)
+    return None
+
+
+def _take(entry: os.DirEntry[str], relative: bytes, tally: Tally) -> Found | None:
+    """Take the fingerprint of a regular file, unless it is gone or cannot be reached."""
+    try:
+        status = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        tally.cannot_read(relative)
+        return None
+    tally.found += 1
+    return Found(relative, Fingerprint.of(status))
+
+
+def _open_below(root_descriptor: int, relative: bytes, flags: int) -> int:
+    """Open a directory below an open root, refusing a symbolic link in any component.
+
+    Source: what openat2's RESOLVE_NO_SYMLINKS does, without needing that system call.
+    """
+    *through, last = relative.split(b"/") if relative else [b"."]
+    at = os.dup(root_descriptor)
+    for part in through:
+        at = _step_into(at, part, _THROUGH)
+    return _step_into(at, last, flags)
+
+
+def _step_into(at: int, part: bytes, flags: int) -> int:
+    """Open one component and close the descriptor it was opened from."""
+    try:
+        return os.open(part, flags, dir_fd=at)
+    finally:
+        os.close(at)

@@ -1,0 +1,157 @@
+"""The frozen Job, its legal moves, and the messages between the daemon and its workers.
+
+Plain values only: everything here is pickled between processes and written to the ledger. Paths
+are bytes, because a file's name on Linux is bytes; `relative` paths are below a folder's root.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sharpend.errors import Reason
+
+
+class State(StrEnum):
+    """Where a job stands; one row of the ledger is one job."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STAGED = "staged"
+    DONE = "done"
+    DISPOSED = "disposed"
+    DEFERRED = "deferred"
+    QUARANTINED = "quarantined"
+    VANISHED = "vanished"
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.RUNNING, State.QUARANTINED, State.VANISHED}),
+    State.RUNNING: frozenset(
+        {State.STAGED, State.DEFERRED, State.QUARANTINED, State.VANISHED, State.PENDING}
+    ),
+    State.STAGED: frozenset({State.DONE, State.PENDING, State.QUARANTINED, State.DEFERRED}),
+    State.DONE: frozenset({State.DISPOSED, State.PENDING}),
+    State.DISPOSED: frozenset({State.PENDING}),
+    State.DEFERRED: frozenset({State.RUNNING, State.PENDING, State.QUARANTINED, State.VANISHED}),
+    State.QUARANTINED: frozenset({State.PENDING}),
+    State.VANISHED: frozenset({State.PENDING}),
+}
+"""The legal moves. Back to PENDING: recovery, a drain, `retry`, or the same file come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Which file this is: equal fingerprints on one path mean the same, unchanged content."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Fingerprint:
+        """The fingerprint of a stat-ed file."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input on its way, as the ledger knows it."""
+
+    id: int
+    folder: str
+    relative: bytes
+    fingerprint: Fingerprint
+    state: State
+    attempts: int
+    """Attempts handed out that were not cut short by the daemon's own death."""
+    orphans: int
+    """Attempts that the daemon's own death cut short; they are no strikes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How one folder's pictures are sharpened and written: what a worker needs to know."""
+
+    model: str
+    """A shipped network's name or the path of a weights file."""
+    strength: float = 1.0
+    """0..1, scales what the network adds to the picture."""
+    max_pixels: int = 200_000_000
+    max_bytes: int = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at one job, handed to a worker."""
+
+    job_id: int
+    input_root: bytes
+    output_root: bytes
+    relative: bytes
+    """The input, below `input_root`."""
+    output_parent: bytes
+    """The directory of the output, below `output_root` (b"" for the root itself)."""
+    temp_name: bytes
+    """Name of the staged file inside `output_parent`; unique to this attempt."""
+    fingerprint: Fingerprint
+    options: Options
+    measure_agreement: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementSample:
+    """SSIM against the teacher on one crop, RGB mean, data range 1.0."""
+
+    student: float
+    noop: float
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """A worker's good news: the output is durable under its temporary name."""
+
+    job_id: int
+    fingerprint: Fingerprint
+    """Of the staged file: a rename keeps it, so it proves whose output a file is."""
+    height: int
+    width: int
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+    """Seconds spent by stage: decode, infer, encode, agree."""
+    agreement: AgreementSample | None = None
+    model_digest: str = ""
+    tile_px: int = 0
+    notes: tuple[str, ...] = ()
+    """What had to change on the way, in words (for example a palette written as RGB)."""
+
+
+class Failure(StrEnum):
+    """What kind of bad news a worker brings; each has one consequence."""
+
+    REFUSED = "refused"
+    TRANSIENT = "transient"
+    FOLDER = "folder"
+    CHANGED = "changed"
+    VANISHED = "vanished"
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A worker's bad news."""
+
+    job_id: int
+    failure: Failure
+    reason: Reason | None
+    message: str
+    setting: str | None = None
+    stage: str = ""
+
+
+def display(path: bytes) -> str:
+    """A path for people, logs and JSON: non-UTF-8 bytes become lone surrogates."""
+    return os.fsdecode(path)

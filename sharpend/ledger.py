@@ -1,0 +1,294 @@
+"""The ledger: the queue, the record of every input, and the only writer of both.
+
+Owns every change of a job's state. A move that is not in `job.MOVES` is refused, in one place;
+each method is one durable transaction. Refuses to hold jobs in memory, to look at the file
+system, and to run beside a second writer of the same state directory.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sharpend import ledger_sql as sql
+from sharpend.errors import LedgerError
+from sharpend.job import MOVES, Fingerprint, Job, State
+from sharpend.ledger_reader import LedgerReader
+from sharpend.ledger_records import job_of, mark_of
+from sharpend.ledger_store import lock, open_or_rebuild, open_to_write
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from pathlib import Path
+
+    from sharpend.errors import Reason
+    from sharpend.ledger_records import Product, Refusal, Row
+    from sharpend.ledger_store import Connection, Store
+
+LONGEST_BACKOFF_S = 600.0
+"""No retry is put off for longer; a later `next_at` means that the clock jumped, so it is due."""
+ALONE_AFTER_ORPHANS = 3
+"""From this many deaths of the daemon on, a job runs with nothing beside it."""
+GIVE_UP_AFTER_ORPHANS = 12
+"""Beyond this many deaths of the daemon a job is given up."""
+
+
+class Ledger(LedgerReader):
+    """The ledger in the hands of its one writer.
+
+    Every method raises LedgerError (StateFaultError where the disk is at fault), and leaves the
+    ledger as it was when it raises.
+
+    Attributes:
+        rebuilt: the old ledger was damaged or gone and this one began empty.
+        moved_aside: where the damaged ledger lies now.
+    """
+
+    def __init__(self, store: Store, lock_fd: int | None) -> None:
+        super().__init__(store)
+        self._lock_fd = lock_fd
+        self._last_folder = ""
+        self.rebuilt = False
+        self.moved_aside: Path | None = None
+
+    @classmethod
+    def open(cls, state_dir: Path) -> Ledger:
+        """Lock the state directory and open its ledger, making both if need be.
+
+        Raises:
+            StateLockedError: another process works on this state directory.
+            StateFaultError: the directory cannot be written.
+            LedgerError: a newer version wrote the ledger.
+        """
+        lost = (state_dir / "lock").exists() and _is_empty(state_dir / "ledger.db")
+        lock_fd = lock(state_dir)
+        try:
+            store, aside = open_or_rebuild(state_dir)
+        except BaseException:
+            os.close(lock_fd)
+            raise
+        ledger = Ledger(store, lock_fd)
+        ledger.rebuilt = lost or aside is not None
+        ledger.moved_aside = aside
+        return ledger
+
+    @classmethod
+    def beside(cls, state_dir: Path) -> Ledger:
+        """Open without the lock, for `retry` while a daemon runs: it moves settled jobs only.
+
+        Raises:
+            LedgerError: there is no ledger, or it is damaged or a newer version's.
+        """
+        LedgerReader.read_only(state_dir).close()
+        return Ledger(open_to_write(state_dir), None)
+
+    def close(self) -> None:
+        """Close the ledger and give the state directory back."""
+        super().close()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def folder(self, name: str, input_root: bytes, output_root: bytes) -> str:
+        """The lasting name of a folder, known by its two roots.
+
+        Returns:
+            The name it got when first seen: `name`, or `name-2`, … where that was taken.
+        """
+        with self._store.transaction() as cursor:
+            row = cursor.execute(sql.FOLDER, (input_root, output_root)).fetchone()
+            if row is not None:
+                return str(row["name"])
+            unique, number = name, 1
+            while cursor.execute(sql.FOLDER_ID, (unique,)).fetchone():
+                number += 1
+                unique = f"{name}-{number}"
+            cursor.execute(sql.NEW_FOLDER, (unique, input_root, output_root))
+            return unique
+
+    def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> int:
+        """Make settled files pending; older unfinished generations of their paths vanish.
+
+        Finished generations stay until the new one is finished, so that its output may take
+        the place of theirs. A file that is known already is left as it is.
+
+        Returns:
+            How many became pending.
+        """
+        entries = [(relative, mark_of(fingerprint)) for relative, fingerprint in found]
+        with self._store.transaction() as cursor:
+            row = cursor.execute(sql.FOLDER_ID, (folder,)).fetchone()
+            if row is None:
+                raise LedgerError(f"folder {folder!r} is not in the ledger")
+            cursor.executemany(sql.SUPERSEDE, [(row["id"], *entry) for entry in entries])
+            added = cursor.executemany(sql.ADD, [(row["id"], *entry, now_s) for entry in entries])
+            return added.rowcount
+
+    def adopt(
+        self, folder: str, found: tuple[bytes, Fingerprint], made: Product, at: float
+    ) -> None:
+        """Record an output, found after the ledger was lost, as made from this input."""
+        relative, fingerprint = found
+        values = {
+            "folder": folder,
+            "relative": relative,
+            "mark": mark_of(fingerprint),
+            "output": made.output,
+            "output_mark": mark_of(made.fingerprint),
+            "now_s": at,
+        }
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.ADOPT, values)
+
+    def claim(self, now_s: float, folders: Collection[str]) -> Job | None:
+        """Hand out the oldest job that is due, the folders taking turns; its attempt is counted.
+
+        A job that saw the daemon die three times runs alone: it waits until nothing runs and
+        nothing else is due, and while it runs nothing else is claimed. A deferred job is due at
+        its time, or when that time is impossibly far off because the clock was set back.
+
+        Args:
+            now_s: the wall clock in seconds.
+            folders: where work may be taken from; paused folders are left out.
+        """
+        with self._store.transaction() as cursor:
+            running, orphans = cursor.execute(sql.RUNNING).fetchone()
+            if orphans >= ALONE_AFTER_ORPHANS:
+                return None
+            row = self._due(now_s, folders, alone=False)
+            if row is None and running == 0:
+                row = self._due(now_s, folders, alone=True)
+            if row is None:
+                return None
+            self._last_folder = row["folder_name"]
+            _refuse_illegal(cursor, row["id"], State.RUNNING)
+            cursor.execute(sql.CLAIM, {"id": row["id"]})
+            return job_of(cursor.execute(sql.BY_ID, (row["id"],)).fetchone())
+
+    def release(self, job: Job) -> None:
+        """Back to pending with the attempt given back: a drain, a paused folder, a redo."""
+        self._move(job, State.PENDING, sql.RELEASE)
+
+    def stage(self, job: Job, product: Product) -> None:
+        """Record the durable staged file and the final name chosen for it, before the rename."""
+        self._move(
+            job,
+            State.STAGED,
+            sql.STAGE,
+            temp=product.temp,
+            output=product.output,
+            mark=mark_of(product.fingerprint),
+            unchanged=product.unchanged,
+            model=product.model_digest,
+            options=product.options_digest,
+            pixels=product.pixels,
+        )
+
+    def restage(self, job: Job, product: Product) -> None:
+        """Choose another final name for a staged job, and whether it is a foreign file."""
+        values = {
+            "id": job.id,
+            "output": product.output,
+            "mark": mark_of(product.fingerprint),
+            "unchanged": product.unchanged,
+        }
+        with self._store.transaction() as cursor:
+            if cursor.execute(sql.RESTAGE, values).rowcount != 1:
+                raise LedgerError(f"job {job.id} is not staged")
+
+    def finish(self, job: Job, now_s: float) -> list[bytes]:
+        """The output stands, durably, under its final name; older records of the path go.
+
+        Returns:
+            The reason files that no longer apply, of older generations now forgotten.
+        """
+        with self._store.transaction() as cursor:
+            _refuse_illegal(cursor, job.id, State.DONE)
+            cursor.execute(sql.FINISH, {"id": job.id, "now_s": now_s})
+            forgotten = cursor.execute(sql.FORGET_OLDER, {"id": job.id}).fetchall()
+        return [row["note"] for row in forgotten if row["note"] is not None]
+
+    def dispose(self, job: Job) -> None:
+        """The source was kept, archived or deleted as its folder says: nothing is left to do."""
+        self._move(job, State.DISPOSED, sql.DISPOSE)
+
+    def defer(self, job: Job, next_at: float, reason: Reason, message: str = "") -> None:
+        """Try again at `next_at` (wall clock), at most LONGEST_BACKOFF_S from now."""
+        self._move(job, State.DEFERRED, sql.DEFER, next_at=next_at, reason=reason, message=message)
+
+    def quarantine(self, job: Job, refusal: Refusal, now_s: float) -> None:
+        """Give the job up with a reason; the reason file is written next, then `noted`."""
+        self._move(
+            job,
+            State.QUARANTINED,
+            sql.QUARANTINE,
+            now_s=now_s,
+            reason=refusal.reason,
+            message=refusal.message,
+            setting=refusal.setting,
+        )
+
+    def noted(self, job: Job, note: bytes, moved: bytes | None) -> None:
+        """The quarantined job's reason file is written, and its source moved if it had to be."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.NOTED, {"id": job.id, "note": note, "moved": moved})
+
+    def vanish(self, job: Job) -> None:
+        """The input is gone, or is no longer the file that was settled."""
+        self._move(job, State.VANISHED, sql.VANISH)
+
+    def recover(self) -> list[Job]:
+        """At start: what ran when the daemon died is pending again, and its attempt no strike.
+
+        Returns:
+            The pending jobs that saw the daemon die too often: quarantine them.
+        """
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.RECOVER)
+            given_up = cursor.execute(sql.GIVEN_UP, (GIVE_UP_AFTER_ORPHANS,)).fetchall()
+        return [job_of(row) for row in given_up]
+
+    def retry(self, job: Job, fingerprint: Fingerprint) -> None:
+        """Make a quarantined job pending again, for the file that its path holds now."""
+        with self._store.transaction() as cursor:
+            _refuse_illegal(cursor, job.id, State.PENDING)
+            cursor.execute(sql.RETRY, {"id": job.id, "mark": mark_of(fingerprint)})
+            # Where a scan already met the restored file, its own row carries on.
+            cursor.execute(sql.FORGET_QUARANTINED, {"id": job.id})
+
+    def retry_finished(self, folder: str | None = None, relative: bytes | None = None) -> int:
+        """Make finished jobs pending again, of one folder or one path or all; how many."""
+        with self._store.transaction() as cursor:
+            values = {"folder": folder, "relative": relative}
+            return cursor.execute(sql.RETRY_FINISHED, values).rowcount
+
+    def _due(self, now_s: float, folders: Collection[str], *, alone: bool) -> Row | None:
+        """The next due job: the folder after the last one served first, overdue retries first."""
+        turns = sorted(folders, key=lambda name: (name <= self._last_folder, name))
+        limit = (ALONE_AFTER_ORPHANS, alone)
+        for folder in turns:
+            row = self._store.row(
+                sql.NEXT_DEFERRED, folder, *limit, now_s, LONGEST_BACKOFF_S
+            ) or self._store.row(sql.NEXT_PENDING, folder, *limit)
+            if row is not None:
+                return row
+        return None
+
+    def _move(self, job: Job, to: State, statement: str, **values: object) -> None:
+        """One legal move of one job, durably."""
+        with self._store.transaction() as cursor:
+            _refuse_illegal(cursor, job.id, to)
+            cursor.execute(statement, {"id": job.id, **values})
+
+
+def _refuse_illegal(cursor: Connection, job_id: int, to: State) -> None:
+    """LedgerError unless the job may move from where it stands to the state `to`."""
+    row = cursor.execute(sql.STATE_OF, (job_id,)).fetchone()
+    if row is None:
+        raise LedgerError(f"job {job_id} is not in the ledger")
+    if to not in MOVES[State(row["state"])]:
+        raise LedgerError(f"job {job_id}: {row['state']} to {to} is no legal move")
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or path.stat().st_size == 0

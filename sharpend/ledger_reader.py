@@ -1,0 +1,123 @@
+"""Questions to the ledger: counts, outcomes, what is new, whose output a file is.
+
+Owns every query that changes nothing; `status` opens this half alone, beside a running daemon.
+Refuses to load a whole table: answers are bounded, or come in pages while rows change under them.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Self
+
+from sharpend import ledger_sql as sql
+from sharpend.job import Fingerprint, Job, State
+from sharpend.ledger_records import (
+    Outcome,
+    Owner,
+    Product,
+    Quarantined,
+    job_of,
+    mark_of,
+    outcome_of,
+    product_of,
+    quarantined_of,
+)
+from sharpend.ledger_store import Store, open_to_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from sharpend.ledger_records import Row
+
+_PAGE = 200
+
+
+class LedgerReader:
+    """The ledger as it can be read by anyone.
+
+    Every method raises LedgerError where the file cannot be read.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @classmethod
+    def read_only(cls, state_dir: Path) -> LedgerReader:
+        """Open without the lock, beside a daemon that may be running.
+
+        Raises:
+            LedgerError: there is no ledger, or a newer version wrote it.
+        """
+        return LedgerReader(open_to_read(state_dir))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._store.close()
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs are in each state; every state has its key."""
+        return dict.fromkeys(State, 0) | {
+            State(row["state"]): row["jobs"] for row in self._store.rows(sql.COUNTS)
+        }
+
+    def oldest_pending_at(self) -> float | None:
+        """When the pending job that has waited longest was added, seconds of the wall clock."""
+        row = self._store.row(sql.OLDEST_PENDING)
+        return None if row is None else row["at"]
+
+    def unknown(
+        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
+    ) -> Iterator[tuple[bytes, Fingerprint]]:
+        """Those of `found` that have no row, or whose row says that they had vanished."""
+        remaining = iter(found)
+        while batch := list(islice(remaining, sql.KEYS_PER_QUERY)):
+            names = [relative for relative, _ in batch]
+            names += names[-1:] * (sql.KEYS_PER_QUERY - len(names))
+            rows = self._store.rows(sql.KNOWN_KEYS, folder, *names)
+            known = {(row[0], row[1]) for row in rows}
+            yield from (entry for entry in batch if (entry[0], mark_of(entry[1])) not in known)
+
+    def outcomes(self, folder: str, relatives: Iterable[bytes]) -> Iterator[Outcome]:
+        """How each of these inputs fared last; those that the ledger does not know are left out."""
+        for relative in relatives:
+            row = self._store.row(sql.OUTCOME, folder, relative)
+            if row is not None:
+                yield outcome_of(row)
+
+    def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:
+        """Whose output a file in this folder's output root is; None for a foreign file."""
+        row = self._store.row(sql.OWNER, mark_of(fingerprint), folder)
+        return None if row is None else Owner(row["folder_name"], row["relative"])
+
+    def previous_output(self, folder: str, relative: bytes) -> bytes | None:
+        """Where the last output made from this path was put, below the output root."""
+        row = self._store.row(sql.PREVIOUS, folder, relative)
+        return None if row is None else row["output"]
+
+    def job(self, job_id: int) -> Job | None:
+        """The job as it stands now."""
+        row = self._store.row(sql.BY_ID, job_id)
+        return None if row is None else job_of(row)
+
+    def unfinished(self, state: State) -> Iterator[tuple[Job, Product]]:
+        """Staged (or done) jobs with their products, for recovery; rows may change meanwhile."""
+        for row in self._pages(state):
+            yield job_of(row), product_of(row)
+
+    def quarantined(self) -> Iterator[Quarantined]:
+        """All quarantined jobs with their reasons; rows may change meanwhile."""
+        yield from map(quarantined_of, self._pages(State.QUARANTINED))
+
+    def _pages(self, state: State) -> Iterator[Row]:
+        """All rows in a state, a page at a time by id: no cursor stays open between pages."""
+        last = 0
+        while page := self._store.rows(sql.IN_STATE, state, last, _PAGE):
+            last = page[-1]["id"]
+            yield from page

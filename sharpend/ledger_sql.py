@@ -1,0 +1,121 @@
+"""The ledger's statements, one constant each; rows and columns are in `ledger_store`.
+
+Owns the wording of SQL and nothing else. Every value is a parameter; the only text put together
+here is a row of question marks.
+"""
+
+from __future__ import annotations
+
+COUNTS = "SELECT state, count(*) AS jobs FROM job GROUP BY state"
+OLDEST_PENDING = "SELECT min(added_at) AS at FROM job WHERE state = 'pending'"
+KEYS_PER_QUERY = 500
+_PLACES = ", ".join("?" * KEYS_PER_QUERY)
+KNOWN_KEYS = (
+    "SELECT relative, mark FROM job WHERE folder = (SELECT id FROM folder WHERE name = ?)"  # noqa: S608 - only question marks are put in
+    f" AND state <> 'vanished' AND relative IN ({_PLACES})"
+)
+OUTCOME = """
+SELECT * FROM known WHERE folder_name = ? AND relative = ?
+ORDER BY state = 'vanished', id DESC LIMIT 1
+"""
+OWNER = """
+SELECT folder_name, relative FROM known WHERE output_mark = ? AND NOT unchanged
+AND folder_output = (SELECT output FROM folder WHERE name = ?)
+ORDER BY finished_at DESC LIMIT 1
+"""
+PREVIOUS = """
+SELECT output FROM known WHERE folder_name = ? AND relative = ?
+AND output_mark IS NOT NULL AND NOT unchanged ORDER BY finished_at DESC LIMIT 1
+"""
+IN_STATE = "SELECT * FROM known WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
+BY_ID = "SELECT * FROM known WHERE id = ?"
+FOLDER = "SELECT name FROM folder WHERE input = ? AND output = ?"
+NEW_FOLDER = "INSERT INTO folder (name, input, output) VALUES (?, ?, ?)"
+FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
+SUPERSEDE = """
+UPDATE job SET state = 'vanished', next_at = NULL
+WHERE folder = ?1 AND relative = ?2 AND mark <> ?3 AND +state IN ('pending', 'deferred')
+"""
+ADD = """
+INSERT INTO job (folder, relative, mark, state, added_at) VALUES (?1, ?2, ?3, 'pending', ?4)
+ON CONFLICT (folder, relative, mark) DO UPDATE
+SET state = 'pending', attempts = 0, orphans = 0, added_at = excluded.added_at
+WHERE state = 'vanished'
+"""
+ADOPT = """
+INSERT INTO job (folder, relative, mark, state, added_at, finished_at, output, output_mark)
+SELECT id, :relative, :mark, 'disposed', :now_s, :now_s, :output, :output_mark
+FROM folder WHERE name = :folder
+ON CONFLICT (folder, relative, mark) DO NOTHING
+"""
+STATE_OF = "SELECT state FROM job WHERE id = ?"
+RUNNING = """
+SELECT count(*) AS jobs, coalesce(max(orphans), 0) AS orphans FROM job WHERE state = 'running'
+"""
+# An older generation of a path is finished first: never an old result over a new one.
+NEXT_PENDING = """
+SELECT * FROM known WHERE folder_name = ?1 AND state = 'pending' AND (orphans >= ?2) = ?3
+AND NOT EXISTS (
+    SELECT 1 FROM job AS other WHERE other.folder = known.folder
+    AND other.relative = known.relative AND +other.state IN ('running', 'staged', 'done')
+) ORDER BY id LIMIT 1
+"""
+NEXT_DEFERRED = """
+SELECT * FROM known WHERE folder_name = ?1 AND state = 'deferred' AND (orphans >= ?2) = ?3
+AND (next_at <= ?4 OR next_at > ?4 + ?5)
+AND NOT EXISTS (
+    SELECT 1 FROM job AS other WHERE other.folder = known.folder
+    AND other.relative = known.relative AND +other.state IN ('running', 'staged', 'done')
+) ORDER BY next_at LIMIT 1
+"""
+CLAIM = "UPDATE job SET state = 'running', attempts = attempts + 1, next_at = NULL WHERE id = :id"
+RELEASE = """
+UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0),
+temp = NULL, staged_output = NULL, staged_mark = NULL WHERE id = :id
+"""
+STAGE = """
+UPDATE job SET state = 'staged', temp = :temp, staged_output = :output, staged_mark = :mark,
+unchanged = :unchanged, model = :model, options = :options, pixels = :pixels WHERE id = :id
+"""
+RESTAGE = """
+UPDATE job SET staged_output = :output, staged_mark = :mark, unchanged = :unchanged
+WHERE id = :id AND state = 'staged'
+"""
+FINISH = """
+UPDATE job SET state = 'done', output = staged_output, output_mark = staged_mark,
+temp = NULL, staged_output = NULL, staged_mark = NULL, finished_at = :now_s,
+reason = NULL, message = NULL, setting = NULL WHERE id = :id
+"""
+FORGET_OLDER = """
+DELETE FROM job WHERE id <> :id AND (folder, relative) = (
+    SELECT folder, relative FROM job WHERE id = :id
+) AND (state IN ('done', 'disposed', 'vanished') OR (state = 'quarantined' AND moved IS NULL))
+RETURNING note
+"""
+DISPOSE = "UPDATE job SET state = 'disposed' WHERE id = :id"
+DEFER = """
+UPDATE job SET state = 'deferred', next_at = :next_at, reason = :reason, message = :message,
+temp = NULL, staged_output = NULL, staged_mark = NULL WHERE id = :id
+"""
+QUARANTINE = """
+UPDATE job SET state = 'quarantined', finished_at = :now_s, reason = :reason, message = :message,
+setting = :setting, note = NULL, moved = NULL, next_at = NULL,
+temp = NULL, staged_output = NULL, staged_mark = NULL WHERE id = :id
+"""
+NOTED = "UPDATE job SET note = :note, moved = :moved WHERE id = :id AND state = 'quarantined'"
+VANISH = "UPDATE job SET state = 'vanished', next_at = NULL WHERE id = :id"
+RECOVER = """
+UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0), orphans = orphans + 1
+WHERE state = 'running'
+"""
+GIVEN_UP = "SELECT * FROM known WHERE state = 'pending' AND orphans > ? ORDER BY id"
+RETRY = """
+UPDATE OR IGNORE job SET state = 'pending', mark = :mark, attempts = 0, orphans = 0,
+reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL WHERE id = :id
+"""
+FORGET_QUARANTINED = "DELETE FROM job WHERE id = :id AND state = 'quarantined'"
+RETRY_FINISHED = """
+UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed'
+AND (:folder IS NULL OR folder = (SELECT id FROM folder WHERE name = :folder))
+AND (:relative IS NULL OR relative = :relative)
+"""

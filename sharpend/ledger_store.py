@@ -1,0 +1,255 @@
+"""The ledger's file: opening it, locking it, its schema, and one transaction at a time.
+
+Owns `ledger.db` (SQLite, WAL, synchronous=FULL) and `lock` in the state directory, and is the
+only module that imports sqlite3. A damaged ledger is moved aside and a new one begun. Refuses a
+ledger that a newer version wrote, and a state directory that another process works on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from sharpend.errors import ExitCode, LedgerError, StateLockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+Connection = sqlite3.Connection
+"""What a transaction yields: for annotations in the modules that must not import sqlite3."""
+
+_BUSY_TIMEOUT_S = 10.0
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FAULTS = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+}
+
+_SCHEMA = """
+CREATE TABLE folder (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    input BLOB NOT NULL,
+    output BLOB NOT NULL,
+    UNIQUE (input, output)
+);
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    folder INTEGER NOT NULL REFERENCES folder (id),
+    relative BLOB NOT NULL,
+    mark TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    orphans INTEGER NOT NULL DEFAULT 0,
+    added_at REAL NOT NULL,
+    next_at REAL,
+    temp BLOB,
+    staged_output BLOB,
+    staged_mark TEXT,
+    output BLOB,
+    output_mark TEXT,
+    unchanged INTEGER NOT NULL DEFAULT 0,
+    model TEXT,
+    options TEXT,
+    pixels INTEGER,
+    finished_at REAL,
+    reason TEXT,
+    message TEXT,
+    setting TEXT,
+    note BLOB,
+    moved BLOB,
+    UNIQUE (folder, relative, mark)
+);
+CREATE INDEX job_by_state ON job (folder, state, id);
+CREATE INDEX job_by_time ON job (folder, next_at) WHERE state = 'deferred';
+CREATE INDEX job_in_state ON job (state, id);
+CREATE INDEX job_by_output ON job (output_mark) WHERE output_mark IS NOT NULL;
+CREATE VIEW known AS
+    SELECT job.*, folder.name AS folder_name, folder.output AS folder_output
+    FROM job JOIN folder ON folder.id = job.folder;
+"""
+
+
+class StateFaultError(LedgerError):
+    """The state directory cannot be used now (full, read-only, failing): take no work for now."""
+
+    exit_code = ExitCode.OUTPUT_FAILED
+
+
+class _DamagedError(LedgerError):
+    """The file is no ledger any more."""
+
+
+class Store:
+    """An open ledger file; rows come back addressable by column name."""
+
+    def __init__(self, connection: sqlite3.Connection, state_dir: Path) -> None:
+        connection.row_factory = sqlite3.Row
+        self._connection = connection
+        self._state_dir = state_dir
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """The rows of one query: one that the caller has bounded."""
+        with translated(self._state_dir):
+            return self._connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: object) -> sqlite3.Row | None:
+        """The first row of one query."""
+        return next(iter(self.rows(sql, *values)), None)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block, durably, or none of it."""
+        with translated(self._state_dir):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+
+def lock(state_dir: Path) -> int:
+    """Make the state directory if need be and lock it against a second process.
+
+    Returns:
+        The descriptor that holds the lock; closed on exec, so no worker inherits it.
+
+    Raises:
+        StateLockedError: another process holds it.
+        StateFaultError: the directory cannot be made or written.
+    """
+    with translated(state_dir):
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
+        os.close(descriptor)
+        raise StateLockedError(
+            f"{state_dir} is in use by process {holder}: stop it, or give --state another folder"
+        ) from error
+    with translated(state_dir):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    return descriptor
+
+
+def open_or_rebuild(state_dir: Path) -> tuple[Store, Path | None]:
+    """Open the ledger for writing; begin a new one where it is missing or damaged.
+
+    Returns:
+        The store, and where a damaged ledger was moved to, None where it was sound or new.
+
+    Raises:
+        LedgerError: a newer version of sharpend wrote it.
+        StateFaultError: the file cannot be opened now.
+    """
+    try:
+        return open_to_write(state_dir), None
+    except _DamagedError:
+        aside = _move_aside(state_dir)
+        return open_to_write(state_dir), aside
+
+
+def open_to_write(state_dir: Path) -> Store:
+    """Open the ledger without a look at the lock; LedgerError where it is damaged or newer."""
+    with translated(state_dir):
+        connection = sqlite3.connect(
+            state_dir / "ledger.db", timeout=_BUSY_TIMEOUT_S, isolation_level=None
+        )
+        try:
+            _prepare(connection, state_dir)
+        except BaseException:
+            connection.close()
+            raise
+    return Store(connection, state_dir)
+
+
+def open_to_read(state_dir: Path) -> Store:
+    """Open an existing ledger read-only, while another process may be writing it.
+
+    Raises:
+        LedgerError: there is none, or a newer version wrote it.
+    """
+    path = state_dir / "ledger.db"
+    if not path.exists():
+        raise LedgerError(f"{state_dir} holds no ledger: nothing has run with this --state yet")
+    with translated(state_dir):
+        location = f"file:{quote(os.fsencode(path))}?mode=ro"
+        connection = sqlite3.connect(
+            location, timeout=_BUSY_TIMEOUT_S, isolation_level=None, uri=True
+        )
+        try:
+            _refuse_newer(_version(connection), state_dir)
+        except BaseException:
+            connection.close()
+            raise
+    return Store(connection, state_dir)
+
+
+@contextmanager
+def translated(state_dir: Path) -> Iterator[None]:
+    """Let no sqlite3 error, and no OSError of the state directory, out of the ledger."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _DAMAGED:
+            raise _DamagedError(f"the ledger in {state_dir} is damaged: {error}") from error
+        kind = StateFaultError if code in _FAULTS else LedgerError
+        raise kind(f"the ledger in {state_dir} cannot be used: {error}") from error
+    except OSError as error:
+        raise StateFaultError(f"state directory {state_dir}: {error.strerror}") from error
+
+
+def _prepare(connection: sqlite3.Connection, state_dir: Path) -> None:
+    version = _version(connection)
+    _refuse_newer(version, state_dir)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise _DamagedError(f"the ledger in {state_dir} is damaged")
+    if version == 0:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _refuse_newer(version: int, state_dir: Path) -> None:
+    if version > SCHEMA_VERSION:
+        raise LedgerError(
+            f"the ledger in {state_dir} was written by a newer sharpend (schema {version}, this"
+            f" one knows {SCHEMA_VERSION}): update sharpend, or give --state another folder"
+        )
+
+
+def _move_aside(state_dir: Path) -> Path:
+    """Rename the damaged ledger with its WAL, which must never be replayed into a new one."""
+    number = 1
+    while (aside := state_dir / f"ledger.db.corrupt-{number}").exists():
+        number += 1
+    with translated(state_dir):
+        for suffix in ("-wal", "-shm", ""):
+            with suppress(FileNotFoundError):
+                os.rename(state_dir / f"ledger.db{suffix}", f"{aside}{suffix}")
+    return aside

@@ -1,0 +1,1 @@
+"""Pixels in networks: architectures, weights, tiles, runtimes and the SSIM wrapper."""

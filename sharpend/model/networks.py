@@ -1,0 +1,116 @@
+"""The student and the teacher: one plain convolutional design in two sizes.
+
+Both work on the sharp grid folded by four: `pixel_unshuffle(4) -> 3x3 convolutions with ReLU and
+skips -> pixel_shuffle(4) -> + input`. Nothing in them looks further than its receptive field
+(no global pooling, no normalisation over the picture), which is what lets a tile equal the whole.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+GRID_PX = 4
+"""Side of the blocks folded into channels: the factor of the degradation (ESPCN, arXiv:1609.05158)."""
+
+
+class ResidualBlock(nn.Module):
+    """conv - ReLU - conv with an identity skip and no ReLU after the sum (EDSR, arXiv:1707.02921).
+
+    A ReLU after the sum can kill every feature within a few hundred steps of training.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map B x C x H x W features to the same shape."""
+        inner: Tensor = self.second(F.relu(self.first(features)))
+        return features + inner
+
+
+class SharpeningNetwork(nn.Module):
+    """What students and teachers share: a picture in, the same picture with its detail added out."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, channels: int, blocks: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.blocks = blocks
+        folded = 3 * GRID_PX**2
+        self.head = nn.Conv2d(folded, channels, 3, padding=1)
+        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
+        self.tail = nn.Conv2d(channels, folded, 3, padding=1)
+        self._start_near_identity()
+
+    def _start_near_identity(self) -> None:
+        """Begin as almost the identity, but never at exactly zero, where no gradient flows back."""
+        with torch.no_grad():
+            for block in self.body:
+                assert isinstance(block, ResidualBlock)  # noqa: S101 - tells the type checker
+                block.second.weight.mul_(0.3)
+            self.tail.weight.mul_(0.1)
+            if self.tail.bias is not None:
+                self.tail.bias.zero_()
+
+    @property
+    def halo_px(self) -> int:
+        """Radius of the receptive field in pixels, a multiple of GRID_PX.
+
+        Each 3x3 convolution reaches one cell of the folded grid further; all stand in one line.
+        """
+        cells = sum(
+            (layer.kernel_size[0] - 1) // 2
+            for layer in self.modules()
+            if isinstance(layer, nn.Conv2d)
+        )
+        return cells * GRID_PX
+
+    def detail(self, picture: Tensor) -> Tensor:
+        """What the network adds to the picture, before strength and clamping.
+
+        Args:
+            picture: B x 3 x H x W, sRGB-encoded, in [0, 1]; H and W multiples of GRID_PX. The
+                trunk runs in the dtype of the network's own weights.
+
+        Returns:
+            B x 3 x H x W in the picture's dtype, roughly in [-1, 1].
+        """
+        folded = F.pixel_unshuffle(picture, GRID_PX)  # (B, 48, H/4, W/4)
+        folded = folded.to(self.head.weight.dtype, memory_format=torch.channels_last)
+        features = F.relu(self.head(folded))
+        features = features + self.body(features)
+        return F.pixel_shuffle(self.tail(features).to(picture.dtype), GRID_PX)
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Sharpen: B x 3 x H x W in [0, 1] to the same shape, not clamped."""
+        return picture + self.detail(picture)
+
+
+class StudentNet(SharpeningNetwork):
+    """The light network that the daemon runs. 32 channels and 2 blocks are `lite` (65 K)."""
+
+    kind = "student"
+
+    def __init__(self, channels: int = 32, blocks: int = 2) -> None:
+        super().__init__(channels, blocks)
+
+
+class TeacherNet(SharpeningNetwork):
+    """The large network that students learn from. 96 channels and 6 blocks are 1.08 M parameters."""
+
+    kind = "teacher"
+
+    def __init__(self, channels: int = 96, blocks: int = 6) -> None:
+        super().__init__(channels, blocks)
+
+
+NETWORKS: dict[str, type[StudentNet | TeacherNet]] = {
+    network.kind: network for network in (StudentNet, TeacherNet)
+}

@@ -1,0 +1,161 @@
+"""Running a network with torch on one device: device, precision, tile size and memory.
+
+Owns every choice that depends on the machine. What cannot be used is refused with the setting to
+change; the only thing that is ever chosen again at run time is an automatic tile size.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.model.networks import GRID_PX
+from sharpend.model.tiling import SMALLEST_TILE_PX
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sharpend.model.networks import SharpeningNetwork
+
+LARGEST_TILE_PX = 4096
+CPU_TILE_BUDGET_BYTES = 96 * 2**20
+"""Activations of one tile on a CPU; larger tiles are no faster there."""
+ALLOCATION_FAILED = "can't allocate memory"
+"""What torch's CPU allocator says in a plain RuntimeError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where and how networks run: plain values from the settings."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    precision: str = "auto"
+    """auto, float32 or bfloat16."""
+    tile_px: int | None = None
+    """Side of a tile, or None to follow memory."""
+    threads: int | None = None
+    """Threads of torch on a CPU, or None for its own choice."""
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Resolve the device setting.
+
+    Raises:
+        UnavailableError: the device does not exist here.
+    """
+    if wanted == "auto":
+        wanted = next((name for name in ("cuda", "mps") if _exists(name)), "cpu")
+    if not _exists(wanted):
+        raise UnavailableError(
+            f"model.device: {wanted}: not available on this machine; set it to auto or cpu"
+        )
+    return torch.device(wanted)
+
+
+def _exists(name: str) -> bool:
+    kind, _, index = name.partition(":")
+    if kind == "cuda":
+        return torch.cuda.is_available() and int(index or 0) < torch.cuda.device_count()
+    return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
+
+
+def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
+    """Resolve the precision setting: bfloat16 where that is the faster one, else float32."""
+    if wanted == "auto":
+        wanted = "bfloat16" if _favours_bfloat16(device) else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
+
+
+def _favours_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        processor = Path("/proc/cpuinfo")
+        # avx512_bf16 alone was measured slower than float32; only AMX tiles make it faster.
+        return processor.exists() and "amx_bf16" in processor.read_text()
+    return False
+
+
+class Runtime:
+    """One network on one device.
+
+    Attributes:
+        device: where it runs.
+        precision: dtype of the trunk; folding, sum and clamping are float32 always.
+        halo_px: receptive-field radius of the network.
+        tile_px: side of the tiles in use; an automatic one shrinks when memory runs out.
+    """
+
+    def __init__(self, network: SharpeningNetwork, placement: Placement) -> None:
+        self.device = choose_device(placement.device)
+        self.precision = choose_precision(placement.precision, self.device)
+        self.halo_px = network.halo_px
+        if placement.threads:
+            torch.set_num_threads(placement.threads)
+        # TF32 would move teacher and student apart in the third digit; kernels must not depend on
+        # the shape of a tile.
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.deterministic = True
+        self._network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
+        self._network.to(self.device, self.precision)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._tile_is_fixed = placement.tile_px is not None
+        self.tile_px = placement.tile_px or self._tile_that_fits()
+
+    @property
+    def described(self) -> str:
+        """Device and precision for logs, for example `cpu bfloat16`."""
+        return f"{self.device} {str(self.precision).removeprefix('torch.')}"
+
+    def _tile_that_fits(self) -> int:
+        """The largest square tile whose activations stay inside the memory budget."""
+        budget = CPU_TILE_BUDGET_BYTES
+        if self.device.type == "cuda":
+            budget = torch.cuda.mem_get_info(self.device)[0] // 2
+        floats_per_px = 3 * self._network.channels / GRID_PX**2 + 4 * 3
+        side = int((budget / (4 * floats_per_px)) ** 0.5) - 2 * self.halo_px
+        return min(max(side // GRID_PX * GRID_PX, SMALLEST_TILE_PX), LARGEST_TILE_PX)
+
+    @torch.inference_mode()
+    def detail(self, picture: Tensor) -> Tensor:
+        """What the network adds to one window.
+
+        Args:
+            picture: 1 x 3 x H x W float32 on the CPU, in [0, 1], sides multiples of GRID_PX.
+
+        Returns:
+            The same shape, float32 on the CPU.
+
+        Raises:
+            MemoryError: the window does not fit the device.
+        """
+        try:
+            return self._network.detail(picture.to(self.device)).cpu()
+        except torch.OutOfMemoryError as error:
+            torch.cuda.empty_cache()
+            raise MemoryError(str(error)) from error
+        except RuntimeError as error:
+            if ALLOCATION_FAILED in str(error):
+                raise MemoryError(str(error)) from error
+            raise
+
+    def shrink_tile(self) -> None:
+        """Halve an automatic tile after memory ran out, and remember it.
+
+        Raises:
+            TransientError: the tile is fixed by the settings, or already the smallest.
+        """
+        if self._tile_is_fixed or self.tile_px <= SMALLEST_TILE_PX:
+            raise TransientError(
+                Reason.OUT_OF_MEMORY,
+                f"{self.device} has no memory for a tile of {self.tile_px} pixels; "
+                "lower model.tile_px or workers.count",
+            )
+        self.tile_px = max(self.tile_px // 2 // GRID_PX * GRID_PX, SMALLEST_TILE_PX)

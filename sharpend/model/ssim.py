@@ -1,0 +1,54 @@
+"""The one door to pytorch-msssim: SSIM in float32, data range 1.0, whatever the caller runs in.
+
+The library reads 1.17 for a true 0.996 in bfloat16, 1.0 for anything in uint8, and 0.99999 for
+anything with its default data range of 255; none of these can pass through here.
+"""
+
+from __future__ import annotations
+
+import torch
+from pytorch_msssim import ssim as _ssim
+from torch import Tensor
+
+WINDOW_PX = 11
+"""Side of the Gaussian window, sigma 1.5, valid positions only (Wang et al. 2004, eq. 13)."""
+
+
+def compute_ssim(output: Tensor, target: Tensor, *, nonnegative: bool = False) -> Tensor:
+    """Structural similarity of each picture, the mean over its channels.
+
+    Args:
+        output: B x C x H x W floating point in [0, 1], H and W at least WINDOW_PX.
+        target: the same shape.
+        nonnegative: clip the contrast-structure term at zero, for use as a loss.
+
+    Returns:
+        B float32 values, at most 1; differentiable.
+
+    Raises:
+        TypeError: not floating point.
+        ValueError: shapes differ, or a side is smaller than the window.
+    """
+    if not (output.is_floating_point() and target.is_floating_point()):
+        raise TypeError(f"SSIM needs floating point in [0, 1], not {output.dtype}, {target.dtype}")
+    if output.shape != target.shape or min(output.shape[-2:]) < WINDOW_PX:
+        raise ValueError(
+            f"SSIM needs two equal shapes of at least {WINDOW_PX} pixels a side, "
+            f"not {tuple(output.shape)} and {tuple(target.shape)}"
+        )
+    with torch.autocast(output.device.type, enabled=False):
+        value: Tensor = _ssim(
+            output.float(),
+            target.float(),
+            data_range=1.0,
+            win_size=WINDOW_PX,
+            size_average=False,
+            nonnegative_ssim=nonnegative,
+        )
+    return value
+
+
+def psnr(output: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio in dB of each picture in [0, 1], shape (B,); equal gives inf."""
+    mse = (output.float() - target.float()).square().mean(dim=(1, 2, 3))
+    return -10 * torch.log10(mse)

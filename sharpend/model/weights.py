@@ -1,0 +1,121 @@
+"""Weights files: safetensors with a card in the metadata; no pickle is ever read.
+
+Owns the shipped networks in `sharpend/weights/` and the digest by which a student names its
+teacher. Refuses files whose card does not describe the tensors inside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from sharpend.atomic import replacing
+from sharpend.errors import UnavailableError
+from sharpend.model.networks import NETWORKS, SharpeningNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+SHIPPED = Path(__file__).parent.parent / "weights"
+CARD_KEY = "sharpend"
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a weights file says of itself."""
+
+    name: str
+    kind: str
+    """`student` or `teacher`: a key of NETWORKS."""
+    channels: int
+    blocks: int
+    halo_px: int
+    softened_by: int = 4
+    """The factor of bicubic reduction whose softness these weights undo."""
+    teacher: str | None = None
+    teacher_digest: str | None = None
+    alarm_below: float | None = None
+    """Agreement on validation crops that a healthy student does not fall below."""
+    data: str = ""
+    license: str = ""
+    commit: str = ""
+    recipe: Mapping[str, object] = field(default_factory=dict)
+    scores: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A network ready for inference with its card and the digest of its tensors."""
+
+    network: SharpeningNetwork
+    card: Card
+    digest: str
+
+
+def shipped_names() -> list[str]:
+    """Names of the networks inside the package, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def find(model: str) -> Path:
+    """The file of a shipped network's name or of a path.
+
+    Raises:
+        UnavailableError: neither; the text lists what is shipped.
+    """
+    shipped = SHIPPED / f"{model}.safetensors"
+    if "/" not in model and shipped.is_file():
+        return shipped
+    if Path(model).is_file():
+        return Path(model)
+    raise UnavailableError(
+        f"model.name: {model}: no such network; shipped are {', '.join(shipped_names())}, "
+        "or give the path of a .safetensors file"
+    )
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names and raw bytes of float32 tensors, so that editing a card changes nothing."""
+    sha = hashlib.sha256()
+    for name in sorted(tensors):
+        sha.update(name.encode())
+        sha.update(tensors[name].detach().cpu().float().contiguous().numpy().tobytes())
+    return sha.hexdigest()
+
+
+def load(model: str) -> Weights:
+    """Load a network by name or path, float32 on the CPU, in inference mode.
+
+    Raises:
+        UnavailableError: the file is missing, damaged or not one of ours.
+    """
+    path = find(model)
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = json.loads((file.metadata() or {})[CARD_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+        card = Card(**described)
+        network = NETWORKS[card.kind](card.channels, card.blocks)
+        network.load_state_dict(tensors)
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UnavailableError(
+            f"model.name: {path}: not a sharpend weights file ({error}); "
+            "export one with `trainer export`"
+        ) from error
+    network.eval().requires_grad_(requires_grad=False)
+    return Weights(network, card, digest(tensors))
+
+
+def save_network(path: Path, network: SharpeningNetwork, card: Card) -> None:
+    """Write a network and its card as one whole file."""
+    tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    with replacing(path) as file:
+        file.write(save(tensors, {CARD_KEY: json.dumps(asdict(card), sort_keys=True)}))

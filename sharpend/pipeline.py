@@ -1,0 +1,235 @@
+"""One job inside a worker: from opening the input to a durable staged file beside its final name.
+
+Owns the order of the steps and the translation of every operating system error into one of the
+consequences that the daemon knows. Never touches a final name: that is the commit's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NoReturn
+
+from sharpend import beneath
+from sharpend.agreement import SecondOpinion
+from sharpend.errors import (
+    FolderFaultError,
+    ImageRefusedError,
+    Reason,
+    SourceChangedError,
+    SourceVanishedError,
+    TransientError,
+)
+from sharpend.imaging import codec
+from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
+from sharpend.model import weights
+from sharpend.sharpener import Sharpener, keep_transparent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sharpend.job import AgreementSample
+    from sharpend.model.runtime import Placement
+
+_FOLDER_WIDE = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.ENOENT}
+"""Errors of the output side that will meet every picture of the folder alike."""
+
+
+@dataclass(slots=True)
+class Stages:
+    """Seconds spent by stage, and the stage that is running now."""
+
+    current: str = "open"
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block; where it raises, its name stays as the current stage."""
+        self.current = name
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
+
+
+class Pipeline:
+    """A worker's networks, each loaded once, and the way of an image through them."""
+
+    def __init__(self, placement: Placement, *, crop_px: int) -> None:
+        self._placement = placement
+        self._crop_px = crop_px
+        self._sharpeners: dict[str, Sharpener] = {}
+        self._opinions: dict[str, SecondOpinion] = {}
+
+    def sharpener(self, model: str) -> Sharpener:
+        """The network of this name or path, loaded at its first use.
+
+        Raises:
+            UnavailableError: it cannot be loaded, or the device is not there.
+        """
+        if model not in self._sharpeners:
+            self._sharpeners[model] = Sharpener(weights.load(model), self._placement)
+        return self._sharpeners[model]
+
+    def opinion(self, model: str) -> SecondOpinion:
+        """The teacher of a student, loaded at its first use.
+
+        Raises:
+            UnavailableError: there is none, or not the right one.
+        """
+        if model not in self._opinions:
+            # An out-of-memory student has shrunk its tile for its own network only.
+            self._opinions[model] = SecondOpinion(self.sharpener(model).card, self._placement)
+        return self._opinions[model]
+
+    def run(self, task: Task) -> Staged | Failed:
+        """Do one task; every failure comes back as a value with its consequence."""
+        stages = Stages()
+        try:
+            return self._run(task, stages)
+        except ImageRefusedError as error:
+            return _failed(task, Failure.REFUSED, error.reason, error, stages, error.setting)
+        except TransientError as error:
+            return _failed(task, Failure.TRANSIENT, error.reason, error, stages)
+        except FolderFaultError as error:
+            return _failed(task, Failure.FOLDER, None, error, stages)
+        except SourceChangedError as error:
+            return _failed(task, Failure.CHANGED, None, error, stages)
+        except SourceVanishedError as error:
+            return _failed(task, Failure.VANISHED, None, error, stages)
+        except MemoryError as error:
+            return _failed(task, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, error, stages)
+        except Exception as error:  # noqa: BLE001 - the worker's one catch-all: a bug costs one job
+            return _failed(task, Failure.TRANSIENT, Reason.INTERNAL, error, stages)
+
+    def _run(self, task: Task, stages: Stages) -> Staged:
+        sharpener = self.sharpener(task.options.model)
+        options = task.options
+        with stages.stage("decode"), _opened(task) as descriptor:
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                picture = codec.decode(
+                    file, max_pixels=options.max_pixels, max_bytes=options.max_bytes
+                )
+            status = os.fstat(descriptor)
+            _require_unchanged(task, status)
+        with stages.stage("infer"):
+            sharpened = keep_transparent(
+                sharpener.sharpen(picture.pixels, strength=options.strength),
+                picture.pixels,
+                picture.alpha,
+            )
+        with stages.stage("encode"):
+            staged = _write(task, replace(picture, pixels=sharpened), status)
+        agreement = None
+        if task.measure_agreement:
+            with stages.stage("agree"):
+                agreement = self.opinion(options.model).compare(
+                    picture.pixels, sharpened, crop_px=self._crop_px, strength=options.strength
+                )
+        return _result(task, staged, picture, sharpener, stages, agreement)
+
+
+def _result(
+    task: Task,
+    staged: Fingerprint,
+    picture: codec.Picture,
+    sharpener: Sharpener,
+    stages: Stages,
+    agreement: AgreementSample | None,
+) -> Staged:
+    return Staged(
+        job_id=task.job_id,
+        fingerprint=staged,
+        height=picture.pixels.shape[0],
+        width=picture.pixels.shape[1],
+        stages_s=stages.seconds,
+        agreement=agreement,
+        model_digest=sharpener.digest,
+        tile_px=sharpener.runtime.tile_px,
+        notes=picture.notes,
+    )
+
+
+def _failed(
+    task: Task,
+    failure: Failure,
+    reason: Reason | None,
+    error: Exception,
+    stages: Stages,
+    setting: str | None = None,
+) -> Failed:
+    message = str(error) or type(error).__name__
+    if reason is Reason.INTERNAL:
+        message = f"{type(error).__name__}: {message}"
+    return Failed(task.job_id, failure, reason, message, setting, stages.current)
+
+
+@contextmanager
+def _opened(task: Task) -> Iterator[int]:
+    """The input's descriptor, if it still is the file that was settled."""
+    try:
+        descriptor = beneath.open_file(task.input_root, task.relative)
+    except OSError as error:
+        _raise_for_input(task, error)
+    try:
+        _require_unchanged(task, os.fstat(descriptor))
+        yield descriptor
+        with beneath.directory(task.input_root, os.path.dirname(task.relative)) as parent:
+            if beneath.fingerprint_at(parent, os.path.basename(task.relative)) != task.fingerprint:
+                raise SourceChangedError("another file took its place while it was read")
+    except OSError as error:
+        _raise_for_input(task, error)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_for_input(task: Task, error: OSError) -> NoReturn:
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        raise SourceVanishedError(f"{display(task.relative)} is gone") from error
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        raise TransientError(
+            Reason.PERMISSION_DENIED,
+            f"may not be read ({error.strerror}); let the user that runs sharpend read it",
+        ) from error
+    raise TransientError(Reason.IO_ERROR, f"reading failed: {error.strerror}") from error
+
+
+def _require_unchanged(task: Task, status: os.stat_result) -> None:
+    if Fingerprint.of(status) != task.fingerprint:
+        raise SourceChangedError("it changed after it had settled")
+
+
+def _write(task: Task, picture: codec.Picture, source: os.stat_result) -> Fingerprint:
+    """Write the staged file durably, with the source's mode and times; nothing stays on failure."""
+    try:
+        with beneath.directory(task.output_root, task.output_parent, create=True) as parent:
+            return _write_in(parent, task.temp_name, picture, source)
+    except OSError as error:
+        if error.errno in _FOLDER_WIDE:
+            raise FolderFaultError(
+                f"folder.output: {display(task.output_root)}: {error.strerror}; "
+                "free space or let the user that runs sharpend write there"
+            ) from error
+        raise TransientError(Reason.IO_ERROR, f"writing failed: {error.strerror}") from error
+
+
+def _write_in(
+    parent: int, name: bytes, picture: codec.Picture, source: os.stat_result
+) -> Fingerprint:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o600, dir_fd=parent)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            codec.encode(picture, file)
+        os.fchmod(descriptor, source.st_mode & 0o777)
+        os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
+        os.fsync(descriptor)
+        return Fingerprint.of(os.fstat(descriptor))
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=parent)
+        raise
+    finally:
+        os.close(descriptor)

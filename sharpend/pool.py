@@ -1,0 +1,270 @@
+"""Worker processes: each sharpens one picture at a time, may die, and is replaced.
+
+The parent never imports torch: the two functions that run inside a worker import the pipeline
+there. Every worker is a pebble pool of one process, so a death belongs to exactly one job, and no
+worker shares a lock with another. Deadlines use the monotonic clock, not pebble's wall clock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+from concurrent.futures import CancelledError
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pebble import ProcessExpired, ProcessPool
+
+from sharpend.errors import SharpendError, UnavailableError
+from sharpend.job import Failed, Staged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sharpend.job import Task
+
+_PR_SET_PDEATHSIG = 1
+_STOP_GRACE_S = 5.0
+Outcome = Staged | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What every worker is started with: plain values from the settings."""
+
+    device: str
+    precision: str
+    tile_px: int | None
+    threads: int | None
+    crop_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a worker says of a network after it loaded and ran it once."""
+
+    model: str
+    """The name on its card."""
+    digest: str
+    device: str
+    """Device and precision, for example `cpu float32`."""
+    tile_px: int
+    softened_by: int
+    """The factor of softness these weights undo."""
+    alarm_below: float | None
+    teacher: str | None
+    """None where there is no teacher to ask; `teacher_missing` says why."""
+    teacher_missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A worker that ended, was killed or was stopped for its deadline while it had a task."""
+
+    task: Task
+    cause: str
+    """For example `SIGSEGV`, `exit status 1`, `timed out after 600 s`."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One worker process and what it is doing."""
+
+    pool: ProcessPool | None = None
+    task: Task | None = None
+    future: Any = None
+    deadline_s: float = 0.0
+
+
+class Pool:
+    """A fixed number of workers; all methods are called from one thread.
+
+    Args:
+        options: for every worker.
+        count: how many.
+        job_timeout_s: longest time for one picture.
+        wake: called from any thread when a result waits.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        *,
+        count: int,
+        job_timeout_s: float,
+        wake: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._job_timeout_s = job_timeout_s
+        self._wake = wake
+        self._slots = [_Slot() for _ in range(count)]
+        self._ended: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+
+    @property
+    def running(self) -> list[Task]:
+        """The tasks in work."""
+        return [slot.task for slot in self._slots if slot.task is not None]
+
+    @property
+    def free(self) -> int:
+        """How many workers have nothing to do."""
+        return sum(slot.task is None for slot in self._slots)
+
+    @property
+    def count(self) -> int:
+        """How many workers there are."""
+        return len(self._slots)
+
+    def engine(self, model: str, *, teacher: bool) -> Engine:
+        """Load a network, and its teacher, in the first worker and warm it up; waits for it.
+
+        Raises:
+            UnavailableError: the device, the network or the worker itself is not to be had.
+        """
+        future = self._process(self._slots[0]).schedule(_describe, args=(model, teacher))
+        try:
+            engine: Engine = future.result()
+        except SharpendError:
+            raise
+        except Exception as error:
+            raise UnavailableError(f"no worker process could be started: {error!r}") from error
+        return engine
+
+    def submit(self, task: Task, now_s: float) -> None:
+        """Hand a task to a free worker.
+
+        Args:
+            task: what to do.
+            now_s: the monotonic clock.
+
+        Raises:
+            IndexError: no worker is free.
+        """
+        slot = [slot for slot in self._slots if slot.task is None][0]
+        slot.task = task
+        slot.deadline_s = now_s + self._job_timeout_s
+        slot.future = self._process(slot).schedule(_work, args=(task,))
+        slot.future.add_done_callback(lambda _: self._end(slot))
+
+    def finished(self, now_s: float) -> Iterator[Outcome | Died]:
+        """What came to an end since the last call, each task once; stops what is overdue."""
+        for slot in self._slots:
+            if slot.task is not None and now_s > slot.deadline_s and not slot.future.done():
+                slot.future.cancel()
+        while True:
+            try:
+                slot = self._ended.get_nowait()
+            except queue.Empty:
+                return
+            task, future = slot.task, slot.future
+            slot.task = slot.future = None
+            if task is not None:
+                yield self._outcome(task, future)
+
+    def next_deadline_s(self) -> float:
+        """When `finished` has to be called even if nothing wakes."""
+        deadlines = [slot.deadline_s for slot in self._slots if slot.task is not None]
+        return min(deadlines, default=float("inf"))
+
+    def stop(self) -> list[Task]:
+        """End all workers now and return the tasks that were cut short."""
+        unfinished = self.running
+        pools = [slot.pool for slot in self._slots if slot.pool is not None]
+        for pool in pools:
+            pool.stop()
+        for pool in pools:
+            pool.join(_STOP_GRACE_S)
+        self._slots = [_Slot() for _ in self._slots]
+        self._ended = queue.SimpleQueue()
+        return unfinished
+
+    def _end(self, slot: _Slot) -> None:
+        self._ended.put(slot)
+        self._wake()
+
+    def _outcome(self, task: Task, future: Any) -> Outcome | Died:  # noqa: ANN401 - pebble is untyped
+        try:
+            outcome: Outcome = future.result()
+        except CancelledError:
+            return Died(task, f"timed out after {self._job_timeout_s:g} s")
+        except ProcessExpired as error:
+            return Died(task, _cause(error.exitcode))
+        except Exception as error:  # noqa: BLE001 - a broken pool raises what it likes
+            return Died(task, repr(error))
+        return outcome
+
+    def _process(self, slot: _Slot) -> ProcessPool:
+        """The slot's process, started anew where its last one died while idle."""
+        if slot.pool is None or not slot.pool.active:
+            slot.pool = ProcessPool(
+                max_workers=1,
+                initializer=_start,
+                initargs=(self._options, os.getpid()),
+                context=multiprocessing.get_context("spawn"),
+            )
+        return slot.pool
+
+
+def _cause(exit_code: int) -> str:
+    """A process's end in words; negative codes are signals."""
+    if exit_code < 0:
+        return signal.Signals(-exit_code).name
+    return f"exit status {exit_code}"
+
+
+_pipeline: Any = None
+"""Inside a worker: its Pipeline. One process has one, and pebble hands functions no state."""
+
+
+def _start(options: WorkerOptions, daemon_pid: int) -> None:
+    """Inside a worker: die with the daemon, then load the way of an image."""
+    global _pipeline  # noqa: PLW0603 - see above
+    _die_with_parent(daemon_pid)
+    pipeline = importlib.import_module("sharpend.pipeline")
+    runtime = importlib.import_module("sharpend.model.runtime")
+    placement = runtime.Placement(
+        options.device, options.precision, options.tile_px, options.threads
+    )
+    _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px)
+
+
+def _die_with_parent(daemon_pid: int) -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the pipe ends)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != daemon_pid:
+            os._exit(1)
+
+
+def _describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - crosses a process boundary
+    """Inside a worker: load and try a network, and its teacher if one is wanted."""
+    sharpener = _pipeline.sharpener(model)
+    sharpener.warm_up()
+    missing = ""
+    if teacher:
+        try:
+            _pipeline.opinion(model)
+        except UnavailableError as error:
+            missing = str(error)
+    card = sharpener.card
+    return Engine(
+        model=card.name,
+        digest=sharpener.digest,
+        device=sharpener.runtime.described,
+        tile_px=sharpener.runtime.tile_px,
+        softened_by=card.softened_by,
+        alarm_below=card.alarm_below,
+        teacher=card.teacher if teacher and not missing else None,
+        teacher_missing=missing,
+    )
+
+
+def _work(task: Task) -> Outcome:
+    """Inside a worker: one task."""
+    outcome: Outcome = _pipeline.run(task)
+    return outcome

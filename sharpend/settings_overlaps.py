@@ -1,0 +1,62 @@
+"""Which of the configured directories lie in each other's way.
+
+Refuses whatever could make the daemon take its own output for an input, take one input twice, or
+mix the files of two directories: any two of the folders' inputs, outputs and archives that are
+the same or contain one another. The state directory may contain folders and lie beside outputs; it
+must not lie inside an input, and nothing may lie inside its quarantine. Symbolic links are
+resolved first; bind mounts are not seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpend.settings_sources import Location, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+@dataclass(frozen=True)
+class Place:
+    """One configured directory."""
+
+    location: Location
+    path: Path
+
+    @property
+    def kind(self) -> str:
+        """`state`, `input`, `output` or `archive`."""
+        return str(self.location[-1])
+
+
+def overlaps(places: Iterable[Place]) -> Iterator[tuple[Location, str]]:
+    """The key to change and why, for each two directories that are in each other's way."""
+    real = [Place(place.location, Path(os.path.realpath(place.path))) for place in places]
+    for first, second in itertools.combinations(real, 2):
+        relation = _relation(second, first)
+        if relation:
+            what = f"{second.path} {relation} {dotted(first.location)} ({first.path})"
+            yield second.location, f"{what}; choose a directory apart from it"
+
+
+def _relation(place: Place, other: Place) -> str | None:
+    """How `place` is in the way of `other`, in words; the state is always `other`."""
+    if place.path == other.path:
+        return "is the same directory as"
+    if other.kind == "state":
+        return _relation_to_state(place, other.path)
+    if place.path.is_relative_to(other.path):
+        return "lies inside"
+    return "contains" if other.path.is_relative_to(place.path) else None
+
+
+def _relation_to_state(place: Place, state: Path) -> str | None:
+    if place.path.is_relative_to(state / "quarantine"):
+        return "lies inside the quarantine of"
+    swallowed = place.kind == "input" and state.is_relative_to(place.path)
+    return "contains" if swallowed else None

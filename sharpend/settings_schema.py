@@ -1,0 +1,240 @@
+"""The schema of the settings: each key with its type, its range, its default and its unit.
+
+Owns the frozen models and the checks of single values. Refuses unknown keys. Reading the sources
+and checking folders against each other is done in `sharpend.settings`.
+"""
+
+# No `from __future__ import annotations` here: pydantic reads the annotations at run time.
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _directory(path: Path) -> Path:
+    if not path.is_absolute() or "\0" in str(path):
+        raise ValueError("must name a directory")
+    return path
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
+    return name
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+        raise ValueError("must be letters, digits, '.', '_' and '-', and not begin with '.'")
+    return name
+
+
+def _template(template: str) -> str:
+    literal = re.sub(r"\{stem\}|\{ext\}", "_", template)
+    if "{" in literal or "}" in literal:
+        raise ValueError("must have no placeholder but {stem} and {ext}")
+    if "{stem}" not in template:
+        raise ValueError("must contain {stem}")
+    if ".{ext}" in template:
+        raise ValueError("must not have a '.' before {ext}, which brings its own")
+    if "/" in literal or ".." in literal or not literal.isprintable():
+        raise ValueError("must be a plain file name, without '/' and '..'")
+    return template
+
+
+def _name_of_input(given: Mapping[str, Any]) -> str:
+    """The base name of the input with every odd character replaced; validated like one given."""
+    base = given["input"].name if "input" in given else ""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", base).lstrip(".") or "folder"
+
+
+Auto = Literal["auto"]
+Directory = Annotated[Path, AfterValidator(_directory)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_number)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class _Section(BaseModel):
+    """One table of the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FolderSettings(_Section):
+    """`[[folder]]`: one input folder and where its pictures go."""
+
+    input: Directory
+    """The folder whose pictures are sharpened."""
+    output: Directory
+    """The folder for the results; made when it is missing."""
+    name: Annotated[str, AfterValidator(_folder_name)] = Field(default_factory=_name_of_input)
+    """What ledger, logs and quarantine call the folder; default: the base name of `input`."""
+    recursive: bool = True
+    """Whether folders inside the input are sharpened too, into the same places of the output."""
+    source: Literal["keep", "archive", "delete"] = "keep"
+    """What happens to an input once its output is durable."""
+    archive: Directory | None = Field(default=None, validate_default=True)
+    """Where inputs are moved with `source = "archive"`, which needs it; nothing else takes it."""
+    existing: Literal["suffix", "skip", "replace"] = "suffix"
+    """What happens where a file that is not ours has the output's name."""
+    output_name: Annotated[str, AfterValidator(_template)] = "{stem}{ext}"
+    """The output's file name; {ext} is the input's suffix with its dot."""
+    model: str | None = None
+    """A network for this folder; default: `[model] name`."""
+    strength: Share | None = None
+    """A strength for this folder, 0 to 1; default: `[model] strength`."""
+    settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"
+    """Seconds that a file must stay unchanged before it is taken; auto: 1, 2 or 5."""
+    polling: Auto | bool = "auto"
+    """Whether to look for changes instead of being told; auto: on network file systems."""
+    poll_s: Positive = 5
+    """Seconds between two looks when polling."""
+    reprocess: bool = False
+    """Whether finished files are done again when the network or an option changes."""
+
+    @field_validator("archive")
+    @classmethod
+    def _archive_goes_with_source(cls, archive: Path | None, info: ValidationInfo) -> Path | None:
+        archives = info.data.get("source") == "archive"
+        if archives and archive is None:
+            raise ValueError('is required by source = "archive"')
+        if archive is not None and "source" in info.data and not archives:
+            raise ValueError('needs source = "archive"; set that or remove this')
+        return archive
+
+
+class ModelSettings(_Section):
+    """`[model]`: the network and where it runs."""
+
+    name: str = Field(default="auto", min_length=1)
+    """A shipped network, or the path of a weights file; auto: the best that is shipped."""
+    device: Annotated[str, AfterValidator(_device)] = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """The arithmetic of the network; auto: the fastest that the device does well."""
+    tile_px: Auto | Annotated[Whole, Field(ge=64, multiple_of=4)] = "auto"
+    """Side of a tile in pixels, at least 64 and divisible by 4; auto: by memory."""
+    strength: Share = 1.0
+    """How much of what the network adds reaches the picture, 0 to 1."""
+
+
+class WorkerSettings(_Section):
+    """`[workers]`: the processes that sharpen."""
+
+    count: Auto | Annotated[Whole, Field(ge=1, le=64)] = "auto"
+    """Number of processes, 1 to 64; auto: by cores and memory."""
+    threads: Auto | Annotated[Whole, Field(ge=1, le=1024)] = "auto"
+    """Torch threads of each process; auto: cores / processes."""
+    job_timeout_s: Positive = 600
+    """Seconds after which a worker that has not finished its picture is replaced."""
+
+
+class LimitSettings(_Section):
+    """`[limits]`: what is refused before it is decoded."""
+
+    max_megapixels: Positive = 200
+    """Largest picture, in millions of pixels."""
+    max_megabytes: Positive = 1000
+    """Largest file, in millions of bytes."""
+
+
+class IntakeSettings(_Section):
+    """`[intake]`: how files are found."""
+
+    rescan_s: Positive = 60
+    """Seconds between two walks through every folder; these find what no event told of."""
+
+
+class RetrySettings(_Section):
+    """`[retry]`: what follows a failure that may pass."""
+
+    attempts: Annotated[Whole, Field(ge=1)] = 8
+    """Attempts at one file before it is quarantined."""
+    first_s: Positive = 5
+    """Seconds before the second attempt; each further wait is twice as long."""
+    longest_s: Positive = 600
+    """The longest wait between two attempts, in seconds."""
+
+    @field_validator("longest_s")
+    @classmethod
+    def _not_below_first(cls, longest_s: float, info: ValidationInfo) -> float:
+        if longest_s < info.data.get("first_s", 0):
+            raise ValueError("must be at least retry.first_s")
+        return longest_s
+
+
+class ReportSettings(_Section):
+    """`[report]`: what the daemon says about itself."""
+
+    every_s: Positive = 60
+    """Seconds between two reports."""
+
+
+class AgreementSettings(_Section):
+    """`[agreement]`: the teacher's second opinion on a sample of the pictures."""
+
+    sample: Share = 0.05
+    """Share of the pictures that are sampled, 0 to 1; 0 switches it off."""
+    budget: Share = 0.03
+    """Largest share of the busy time that sampling may take, 0 to 1."""
+    crop_px: Annotated[Whole, Field(ge=64, multiple_of=4)] = 256
+    """Side of the compared crop in pixels, at least 64 and divisible by 4."""
+    window: Annotated[Whole, Field(ge=1)] = 50
+    """Number of samples in the rolling mean."""
+    alarm_below: Auto | Share = "auto"
+    """Rolling mean SSIM below which health is degraded; auto: from the network's metadata."""
+
+
+class LogSettings(_Section):
+    """`[log]`: what goes to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least level that is logged."""
+    format: Literal["auto", "json", "console"] = "auto"
+    """auto: console on a terminal, json elsewhere."""
+
+
+class Settings(_Section):
+    """Everything that can be set; made by `load`, which alone looks at the sources."""
+
+    state: Directory
+    """The directory of ledger, quarantine and status; default: see `default_state`."""
+    folder: tuple[FolderSettings, ...] = ()
+    """The folders; given on the command line they stand in place of the file's."""
+    model: ModelSettings = ModelSettings()
+    workers: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    intake: IntakeSettings = IntakeSettings()
+    retry: RetrySettings = RetrySettings()
+    report: ReportSettings = ReportSettings()
+    agreement: AgreementSettings = AgreementSettings()
+    log: LogSettings = LogSettings()
+
+
+class SettingsSources(Settings, BaseSettings):
+    """The same keys as the readers of pydantic-settings want them; never made itself.
+
+    Making it would read the environment by the way, and let a key of the file that begins with
+    an underscore steer the library.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SHARPEND_", env_nested_delimiter="__")

@@ -1,0 +1,311 @@
+"""What is refused, why, with which setting; and that nothing else ever escapes."""
+
+from __future__ import annotations
+
+import resource
+import struct
+import subprocess
+import time
+import warnings
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFile
+
+from sharpend.errors import ImageRefusedError, Reason, SharpendError
+from sharpend.imaging import codec
+from sharpend.imaging.formats import Format
+
+RGB = Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 80, 3), dtype=np.uint8))
+
+
+def saved(target: str, picture: Image.Image = RGB, **options: object) -> bytes:
+    """A file's bytes."""
+    file = BytesIO()
+    picture.save(file, target, **options)
+    return file.getvalue()
+
+
+def refusal(data: bytes, *, max_pixels: int = 10_000, max_bytes: int = 1_000_000) -> Reason:
+    """Why `data` is refused."""
+    return refused(data, max_pixels=max_pixels, max_bytes=max_bytes).reason
+
+
+def refused(
+    data: bytes, *, max_pixels: int = 10_000, max_bytes: int = 1_000_000
+) -> ImageRefusedError:
+    """The refusal of `data`."""
+    with pytest.raises(ImageRefusedError) as caught:
+        codec.decode(BytesIO(data), max_pixels=max_pixels, max_bytes=max_bytes)
+    return caught.value
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """A PNG chunk."""
+    return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+
+
+def png(bits: int, color: int, *, size: tuple[int, int] = (3, 5), rows: bytes = b"") -> bytes:
+    """A PNG with this header."""
+    head = struct.pack(">IIBBBBB", *size, bits, color, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_empty_file() -> None:
+    """Nothing in it."""
+    assert refusal(b"") is Reason.EMPTY
+
+
+def test_too_many_bytes_names_the_setting() -> None:
+    """The message says what to set, and to what."""
+    error = refused(saved("PNG"), max_bytes=10_000)
+    assert (error.reason, error.setting) == (Reason.TOO_MANY_BYTES, "limits.max_megabytes")
+    assert "limits.max_megabytes to 1 " in str(error)
+
+
+@pytest.mark.parametrize("target", list(Format))
+def test_too_many_pixels_names_the_setting(target: Format) -> None:
+    """The limit is ours, for each format, and the needed value is told."""
+    error = refused(saved(target, Image.new("RGB", (150, 100))), max_pixels=10_000)
+    assert (error.reason, error.setting) == (Reason.TOO_MANY_PIXELS, "limits.max_megapixels")
+    assert "150 x 100 = 0.0 megapixels and 0.01 are allowed" in str(error)
+    assert "limits.max_megapixels to 1 " in str(error)
+
+
+@pytest.mark.parametrize("target", list(Format))
+def test_limit_itself_is_allowed(target: Format) -> None:
+    """As many pixels as allowed are allowed."""
+    data = saved(target)
+    codec.decode(BytesIO(data), max_pixels=64 * 80, max_bytes=len(data))
+
+
+def test_our_limit_may_be_above_pillows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow's own pixel limit decides nothing and is left as it was."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    codec.decode(BytesIO(saved("WEBP")), max_pixels=10_000, max_bytes=100_000)
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
+WEBP_BOMB = (
+    b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + b"\xfe\x3f\0" * 2 + b"VP8L\4\0\0\0" + bytes(4)
+)
+JPEG_BOMB = saved("JPEG").replace(struct.pack(">HH", 64, 80), struct.pack(">HH", 64_250, 64_250))
+TIFF_BOMB = (
+    b"II*\0\x08\0\0\0\2\0"
+    + b"".join(struct.pack("<HHII", tag, 4, 1, 20_000) for tag in (256, 257))
+    + bytes(4)
+)
+AVIF_BOMB = saved("AVIF").replace(struct.pack(">II", 80, 64), struct.pack(">II", 30_000, 30_000))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [png(8, 2, size=(20_000, 20_000)), WEBP_BOMB, JPEG_BOMB, TIFF_BOMB, AVIF_BOMB],
+    ids=["png", "webp", "jpeg", "tiff", "avif"],
+)
+def test_bombs_are_refused_by_their_header(data: bytes) -> None:
+    """A small file that promises a huge picture costs neither time nor memory."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    reason = refusal(data, max_pixels=200_000_000)
+    assert time.perf_counter() - start < 0.1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
+    assert reason is Reason.TOO_MANY_PIXELS
+
+
+def test_compressed_text_bomb_is_refused() -> None:
+    """A text chunk that inflates to a gigabyte is not inflated."""
+    text = zlib.compress(bytes(1 << 24))
+    data = saved("PNG")
+    data = data[:33] + chunk(b"zTXt", b"a\0\0" + text) + data[33:]
+    assert refusal(data) is Reason.DAMAGED
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) run\n",
+        b"%PDF-1.4\n",
+        b"<?xml version='1.0'?><svg width='9' height='9'/>",
+        saved("GIF"),
+        saved("BMP"),
+    ],
+    ids=["eps", "pdf", "svg", "gif", "bmp"],
+)
+def test_other_formats_never_reach_a_decoder(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EPS, PDF, SVG and the like are refused by content; no process is started for them."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    for door in ("Popen", "run", "call", "check_call", "check_output"):
+        monkeypatch.setattr(subprocess, door, fail)
+    monkeypatch.setattr(Image, "open", fail)
+    assert refusal(data) is Reason.FORMAT_NOT_ALLOWED
+
+
+def test_text_is_not_an_image() -> None:
+    """HTML behind a picture's name is no picture."""
+    assert refusal(b"<html><body>404</body></html>") is Reason.NOT_AN_IMAGE
+
+
+@pytest.mark.parametrize("color", [0, 2, 4, 6], ids=["L", "RGB", "LA", "RGBA"])
+def test_16_bit_png(color: int) -> None:
+    """Pillow would halve these silently."""
+    assert refusal(png(16, color)) is Reason.BIT_DEPTH
+
+
+def tiff(bits: tuple[int, ...], photometric: int, **tags: int) -> bytes:
+    """An uncompressed TIFF of 2 x 2 pixels with these bits per sample."""
+    size = 4 * sum(bits) // 8
+    offset = 10 + 12 * (9 + len(tags)) + 4
+    bits_at = offset + size
+    entries = {
+        256: (4, 1, 2), 257: (4, 1, 2), 258: (3, len(bits), bits_at), 259: (3, 1, 1),
+        262: (3, 1, photometric), 273: (4, 1, offset), 277: (3, 1, len(bits)), 278: (4, 1, 2),
+        279: (4, 1, size), **{int(tag[1:]): (3, 1, value) for tag, value in tags.items()},
+    }  # fmt: skip
+    if len(bits) <= 2:
+        entries[258] = (3, len(bits), bits[0] | bits[-1] << 16)
+    body = b"".join(struct.pack("<HHII", tag, *entries[tag]) for tag in sorted(entries))
+    packed = struct.pack(f"<{len(bits)}H", *bits)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + body + bytes(4 + size) + packed
+
+
+def test_handmade_tiff_is_read() -> None:
+    """The TIFFs of these tests are refused for what they test and nothing else."""
+    codec.decode(BytesIO(tiff((8, 8, 8), 2)), max_pixels=9, max_bytes=999)
+
+
+@pytest.mark.parametrize("bits", [(16,), (16, 16, 16), (32,)])
+def test_deep_tiff(bits: tuple[int, ...]) -> None:
+    """16 and 32 bits per sample, gray or RGB."""
+    assert refusal(tiff(bits, 2 if len(bits) == 3 else 1)) is Reason.BIT_DEPTH
+
+
+def test_deep_avif_and_jpeg() -> None:
+    """10 bits in av1C, 12 bits in the JPEG frame."""
+    data = bytearray(saved("AVIF"))
+    data[data.index(b"av1C") + 6] |= 0x40
+    assert refusal(bytes(data)) is Reason.BIT_DEPTH
+    data = bytearray(saved("JPEG"))
+    data[data.index(b"\xff\xc0") + 4] = 12
+    assert refusal(bytes(data)) is Reason.BIT_DEPTH
+
+
+@pytest.mark.parametrize(
+    ("target", "mode"),
+    [("JPEG", "CMYK"), ("TIFF", "CMYK"), ("TIFF", "LAB"), ("PNG", "1"), ("TIFF", "1")],
+)
+def test_other_colours(target: str, mode: str) -> None:
+    """Pictures that would have to be converted are refused by name."""
+    picture = Image.new("LAB", (9, 9)) if mode == "LAB" else RGB.convert(mode)
+    error = refused(saved(target, picture))
+    assert error.reason is Reason.COLOR_MODE
+    assert mode in str(error)
+
+
+def test_nameless_tiff_channel() -> None:
+    """A fourth channel of unspecified meaning would be dropped silently by Pillow."""
+    assert refusal(tiff((8, 8, 8, 8), 2, t338=0)) is Reason.COLOR_MODE
+
+
+def test_camera_raw_in_tiff_clothes() -> None:
+    """A DNG's first picture is a preview: sharpening it would lose the photograph."""
+    assert refusal(tiff((8, 8, 8), 2, t50706=1)) is Reason.FORMAT_NOT_ALLOWED
+    assert refusal(tiff((8, 8, 8), 2, t254=1)) is Reason.FORMAT_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("target", ["PNG", "WEBP", "AVIF", "TIFF"])
+def test_several_frames(target: str) -> None:
+    """Animations and TIFFs of several pages are refused, not cut to their first frame."""
+    others = [RGB.transpose(Image.Transpose.FLIP_LEFT_RIGHT)] * 2
+    data = saved(target, save_all=True, append_images=others)
+    error = refused(data)
+    assert error.reason is Reason.ANIMATED
+    assert ("pages" in str(error)) == (target == "TIFF")
+
+
+FILES: dict[str, bytes] = {
+    "jpeg": saved("JPEG", quality=90),
+    "jpeg-progressive": saved("JPEG", progressive=True),
+    "jpeg-thumbnail": saved("JPEG", exif=b"Exif\0\0" + saved("JPEG", RGB.resize((16, 16)))),
+    "png": saved("PNG"),
+    "webp": saved("WEBP"),
+    "webp-lossless": saved("WEBP", lossless=True),
+    "tiff": saved("TIFF"),
+    "tiff-lzw": saved("TIFF", compression="tiff_lzw"),
+    "tiff-jpeg": saved("TIFF", compression="jpeg"),
+    "avif": saved("AVIF"),
+}
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.99, 1.0])
+@pytest.mark.parametrize("name", FILES)
+def test_cut_files_are_truncated(name: str, share: float) -> None:
+    """No file that misses its end, be it two bytes, is ever a picture."""
+    data = FILES[name]
+    cut = data[: min(int(len(data) * share), len(data) - 2)]
+    expected = {Reason.TRUNCATED} if len(cut) > 32 else {Reason.TRUNCATED, Reason.NOT_AN_IMAGE}
+    assert refusal(cut) in expected
+
+
+@pytest.mark.parametrize("name", ["jpeg", "jpeg-progressive", "png"])
+def test_preallocated_files_are_no_pictures(name: str) -> None:
+    """A file of its final size whose second half is not written yet is refused."""
+    data = FILES[name]
+    half = len(data) // 2
+    assert refusal(data[:half] + bytes(len(data) - half)) in {Reason.TRUNCATED, Reason.DAMAGED}
+
+
+def test_wrong_png_checksum_is_damage() -> None:
+    """Pillow does not look at the checksum of pixel data; we do."""
+    data = bytearray(FILES["png"])
+    data[len(data) // 2] ^= 1
+    assert refusal(bytes(data)) is Reason.DAMAGED
+
+
+def test_nothing_truncated_is_ever_loaded() -> None:
+    """Pillow's switch that turns missing data into gray stays off."""
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """`data` with one to eight bytes changed, in its first half of the time the head."""
+    values = np.frombuffer(data, np.uint8).copy()
+    reach = len(values) if rng.random() < 0.5 else min(200, len(values))
+    places = rng.integers(0, reach, rng.integers(1, 9))
+    values[places] ^= rng.integers(1, 256, len(places), dtype=np.uint8)
+    return values.tobytes()
+
+
+def survives(data: bytes) -> bool:
+    """Decode and write again; only our own errors may come out of either."""
+    try:
+        picture = codec.decode(BytesIO(data), max_pixels=100_000, max_bytes=100_000)
+        codec.encode(picture, BytesIO())
+    except SharpendError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_mutated_files_only_raise_our_errors(name: str) -> None:
+    """Damaged bytes give a picture or a refusal, never another exception or a warning."""
+    rng = np.random.default_rng(11)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(20):
+            survives(mutated(FILES[name], rng))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", FILES)
+def test_many_mutated_files_only_raise_our_errors(name: str) -> None:
+    """The same, a thousand times."""
+    rng = np.random.default_rng(12)
+    assert not all(survives(mutated(FILES[name], rng)) for _ in range(1000))

@@ -1,0 +1,85 @@
+"""Which mount a folder lies on."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend.intake import filesystem
+from sharpend.intake.filesystem import Mount, find_mount
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLE = rb"""22 27 0:21 / /proc rw,relatime - proc proc rw
+27 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+40 27 0:30 / /mnt/nas rw,relatime shared:1 master:2 - nfs4 server:/pictures rw
+41 27 0:31 / /mnt/my\040photos rw - cifs //server/photos rw
+42 27 0:32 / /mnt/twice rw - ext4 /dev/vdb rw
+43 42 0:33 / /mnt/twice rw - tmpfs tmpfs rw
+44 27 0:34 / /mnt/phone rw - fuse.sshfs phone: rw
+45 27 0:35 / /mnt/stick rw - fuseblk /dev/sdb1 rw
+broken line
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (b"/home/in", Mount(b"/", "ext4")),
+        (b"/mnt/nas", Mount(b"/mnt/nas", "nfs4")),
+        (b"/mnt/nas/a/b", Mount(b"/mnt/nas", "nfs4")),
+        (b"/mnt/nasty", Mount(b"/", "ext4")),
+        (b"/mnt/my photos/x", Mount(b"/mnt/my photos", "cifs")),
+        (b"/mnt/twice/x", Mount(b"/mnt/twice", "tmpfs")),
+        (b"/mnt/phone/in", Mount(b"/mnt/phone", "fuse.sshfs")),
+    ],
+)
+def test_longest_and_last_mount_wins(path: bytes, expected: Mount) -> None:
+    """A path lies on the deepest mount above it, and on the last of several on one point."""
+    assert find_mount(path, TABLE) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "networked"),
+    [
+        ("nfs", True),
+        ("nfs4", True),
+        ("cifs", True),
+        ("smb3", True),
+        ("9p", True),
+        ("fuse.sshfs", True),
+        ("fuse", True),
+        ("fuseblk", False),
+        ("ext4", False),
+        ("tmpfs", False),
+        ("overlay", False),
+    ],
+)
+def test_networked_kinds(kind: str, networked: bool) -> None:  # noqa: FBT001 - a table's column
+    """File systems that others change behind our back are polled; a local NTFS disk is not."""
+    assert Mount(b"/", kind).is_networked is networked
+
+
+def test_mount_of_a_real_folder(tmp_path: Path) -> None:
+    """The kernel's own table answers for a real folder, and for one on /proc."""
+    point = filesystem.mount_of(os.fsencode(tmp_path)).point
+    assert os.path.ismount(point)
+    assert filesystem.mount_of(b"/proc/self").kind == "proc"
+
+
+def test_unreadable_table_means_local(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a mount table a folder counts as local."""
+    monkeypatch.setattr(filesystem, "_MOUNT_TABLE", os.fspath(tmp_path / "none"))
+    assert not filesystem.mount_of(os.fsencode(tmp_path)).is_networked
+
+
+def test_lost_mount(tmp_path: Path) -> None:
+    """A mount is lost when its place is an ordinary directory now; a deeper one is none."""
+    place = os.fsencode(tmp_path)
+    assert Mount(place, "nfs4").is_lost(now=Mount(b"/", "ext4"))
+    assert not Mount(place, "nfs4").is_lost(now=Mount(place, "nfs4"))
+    assert not Mount(b"/", "ext4").is_lost(now=Mount(place, "nfs4"))
+    assert not Mount(b"/proc", "proc").is_lost(now=Mount(b"/", "ext4"))

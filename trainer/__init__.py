@@ -1,0 +1,1 @@
+"""trainer: makes the weights that sharpend ships."""

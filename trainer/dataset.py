@@ -1,0 +1,190 @@
+"""Pictures for training: the split by picture, the report's dataset, and crops from memory.
+
+A picture belongs to exactly one side of the split; crops never cross it. Degradation always works
+on the whole picture, then crops are cut from degraded, target and taught at one place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from sharpend.atomic import replacing
+from sharpend.imaging.filters import degrade
+from sharpend.imaging.sheet import load_rgb
+from sharpend.imaging.tensors import to_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif"})
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Which pictures train and which validate."""
+
+    train: tuple[Path, ...]
+    validation: tuple[Path, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """A short digest of the names on either side, for checkpoints and cards."""
+        names = json.dumps([[p.name for p in self.train], [p.name for p in self.validation]])
+        return hashlib.sha256(names.encode()).hexdigest()[:16]
+
+
+def pictures_below(folders: Iterable[Path]) -> list[Path]:
+    """Every picture below the folders, sorted by path."""
+    return sorted(
+        path.resolve()
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURE_SUFFIXES
+    )
+
+
+def split_pictures(pictures: Sequence[Path], *, validation: float) -> Split:
+    """Divide by a hash of each name, so that adding pictures moves no other across.
+
+    Raises:
+        ValueError: a side would be empty.
+    """
+
+    def share(path: Path) -> float:
+        return int(hashlib.sha256(path.name.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
+
+    held_out = tuple(path for path in pictures if share(path) < validation)
+    train = tuple(path for path in pictures if share(path) >= validation)
+    if not train or not held_out:
+        raise ValueError(
+            f"{len(pictures)} pictures leave {len(train)} to train and {len(held_out)} to "
+            f"validate at --validation {validation}; give more pictures or another share"
+        )
+    return Split(train, held_out)
+
+
+def write_split(split: Split, path: Path) -> None:
+    """Write the split as JSON, whole or not at all."""
+    sides = {
+        "train": [str(p) for p in split.train],
+        "validation": [str(p) for p in split.validation],
+    }
+    with replacing(path) as file:
+        file.write(json.dumps(sides, indent=1).encode())
+
+
+def read_split(path: Path) -> Split:
+    """Read what `write_split` wrote."""
+    sides = json.loads(path.read_text())
+    return Split(
+        tuple(Path(p) for p in sides["train"]), tuple(Path(p) for p in sides["validation"])
+    )
+
+
+class ImageDataset(Dataset["tuple[Tensor, Tensor]"]):
+    """The report's dataset: item i is (degraded, original), each 3 x H x W float32 in [0, 1].
+
+    Args:
+        pictures: files to read.
+        transform: original pixels (H x W x 3 uint8) to (degraded, original) pixels; the default
+            degrades by four at the picture's own size. See `degradation.get_transform`.
+    """
+
+    def __init__(
+        self,
+        pictures: Sequence[Path],
+        transform: Callable[[NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
+        | None = None,
+    ) -> None:
+        self.pictures = list(pictures)
+        self.transform = transform or (lambda pixels: (degrade(pixels), pixels))
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        degraded, original = self.transform(load_rgb(self.pictures[index]))
+        return to_tensor(degraded)[0], to_tensor(original)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One picture in memory, three times H x W x 3 uint8; `taught` is None before labelling."""
+
+    degraded: NDArray[np.uint8]
+    target: NDArray[np.uint8]
+    taught: NDArray[np.uint8] | None
+
+    def layers(self) -> list[NDArray[np.uint8]]:
+        """Degraded, target and, if labelled, taught."""
+        return [layer for layer in (self.degraded, self.target, self.taught) if layer is not None]
+
+
+def read_examples(pictures: Sequence[Path], labels: Path | None) -> list[Example]:
+    """Read and degrade every picture once; labels are `<labels>/<picture name>.png`."""
+    examples = []
+    for path in pictures:
+        target = load_rgb(path)
+        taught = None if labels is None else load_rgb(label_path(labels, path))
+        examples.append(Example(degrade(target), target, taught))
+    return examples
+
+
+def label_path(labels: Path, picture: Path) -> Path:
+    """Where a picture's label lies."""
+    return labels / f"{picture.name}.png"
+
+
+def cut(example: Example, *, top: int, left: int, size: int, turn: int) -> list[NDArray[np.uint8]]:
+    """One square crop at the same place of every layer, in one of the eight orientations."""
+
+    def oriented(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        turned = np.rot90(pixels[top : top + size, left : left + size], turn % 4)
+        return turned[:, ::-1] if turn >= 4 else turned  # noqa: PLR2004 - 4 rotations, 2 flips
+
+    return [oriented(layer) for layer in example.layers()]
+
+
+def random_batch(
+    examples: Sequence[Example], *, size: int, count: int, generator: np.random.Generator
+) -> list[Tensor]:
+    """Crops at random places and orientations; pictures are drawn by their number of pixels.
+
+    Returns:
+        Layers of count x 3 x size x size float32 in [0, 1]: degraded, target and maybe taught.
+    """
+    areas = np.array([example.target.shape[0] * example.target.shape[1] for example in examples])
+    crops = []
+    for index in generator.choice(len(examples), count, p=areas / areas.sum()):
+        height, width = examples[index].target.shape[:2]
+        top = int(generator.integers(0, height - size + 1))
+        left = int(generator.integers(0, width - size + 1))
+        turn = int(generator.integers(0, 8))
+        crops.append(cut(examples[index], top=top, left=left, size=size, turn=turn))
+    return [stack(layer) for layer in zip(*crops, strict=True)]
+
+
+def centre_batch(examples: Sequence[Example], *, size: int) -> list[Tensor]:
+    """The middle of every picture, on the four-pixel grid: the fixed crops that validate."""
+    crops = []
+    for example in examples:
+        height, width = example.target.shape[:2]
+        top, left = (height - size) // 8 * 4, (width - size) // 8 * 4
+        crops.append(cut(example, top=top, left=left, size=size, turn=0))
+    return [stack(layer) for layer in zip(*crops, strict=True)]
+
+
+def stack(crops: Sequence[NDArray[np.uint8]]) -> Tensor:
+    """Equal crops as one B x 3 x H x W float32 tensor in [0, 1]."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div_(255)

@@ -1,0 +1,152 @@
+"""The training loop, for students and for teachers alike; it reads top to bottom.
+
+A teacher is the same run without teacher terms in the loss. Every random choice of step n derives
+from (seed, n), so a run resumed from a checkpoint continues as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sharpend.model.networks import NETWORKS, SharpeningNetwork
+from sharpend.model.ssim import compute_ssim, psnr
+from trainer.checkpoint import Checkpoint, read_checkpoint
+from trainer.dataset import Example, centre_batch, random_batch
+from trainer.losses import LossWeights, training_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Everything that decides a training, recorded in its checkpoints and in the weights' card."""
+
+    kind: str
+    """`student` or `teacher`."""
+    channels: int
+    blocks: int
+    steps: int
+    batch: int = 8
+    crop_px: int = 128
+    """Side of the square crops, full resolution."""
+    learning_rate: float = 1e-3
+    """Adam's peak rate, after `warm_up` steps, then a cosine to 1e-6."""
+    warm_up: int = 200
+    ema: float = 0.999
+    """Decay of the moving average whose weights are validated and exported."""
+    clip: float = 0.5
+    """Largest norm of the gradient."""
+    validate_every: int = 250
+    validation_px: int = 256
+    seed: int = 0
+    precision: str = "float32"
+    """Autocast of the network's forward pass; losses are float32 always."""
+    loss: LossWeights = field(default_factory=LossWeights)
+
+
+def learning_rate(run: Run, step: int) -> float:
+    """Linear warm-up, then half a cosine (SGDR, arXiv:1608.03983, without restarts)."""
+    if step < run.warm_up:
+        return run.learning_rate * (step + 1) / run.warm_up
+    progress = min(1.0, (step - run.warm_up) / max(1, run.steps - run.warm_up))
+    return 1e-6 + (run.learning_rate - 1e-6) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def train(
+    run: Run,
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
+    folder: Path,
+    *,
+    device: torch.device,
+) -> Checkpoint:
+    """Train to the last step and return the best checkpoint by validation PSNR.
+
+    Args:
+        run: what to train; a checkpoint already in `folder` is resumed.
+        examples: pictures to cut crops from.
+        held_out: pictures whose middle crops validate.
+        folder: receives last.safetensors, best.safetensors and record.jsonl.
+        device: where to train.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = _start(run, folder, device)
+    network, averaged, adam = state.network, state.averaged, state.adam
+    held_out_crops = [layer.to(device) for layer in centre_batch(held_out, size=run.validation_px)]
+    started = time.monotonic()
+    for step in range(state.step, run.steps):
+        batch = random_batch(
+            examples,
+            size=run.crop_px,
+            count=run.batch,
+            generator=np.random.default_rng([run.seed, step]),
+        )
+        degraded, target, *taught = (layer.to(device) for layer in batch)  # (B, 3, crop, crop)
+        with torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
+            output = network(degraded)
+        loss = training_loss(output, target, taught[0] if taught else None, run.loss)
+        for group in adam.param_groups:
+            group["lr"] = learning_rate(run, step)
+        adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(network.parameters(), run.clip)
+        adam.step()
+        _average(averaged, network, decay=min(run.ema, (1 + step) / (10 + step)))
+
+        state.step = step + 1
+        if state.step % run.validate_every == 0 or state.step == run.steps:
+            scores = validate(averaged, held_out_crops)
+            minutes = (time.monotonic() - started) / 60
+            _record(folder, step=state.step, loss=loss.item(), minutes=minutes, **scores)
+            state.keep(folder, scores)
+    return read_checkpoint(folder / "best.safetensors", device)
+
+
+def _start(run: Run, folder: Path, device: torch.device) -> Checkpoint:
+    """The last checkpoint of this run, or fresh networks."""
+    last = folder / "last.safetensors"
+    if last.is_file():
+        return read_checkpoint(last, device, run=asdict(run))
+    torch.manual_seed(run.seed)
+    network = NETWORKS[run.kind](run.channels, run.blocks)
+    return Checkpoint.fresh(asdict(run), network, device)
+
+
+@torch.no_grad()
+def _average(averaged: SharpeningNetwork, network: SharpeningNetwork, *, decay: float) -> None:
+    """Move the exponential moving average one step towards the network."""
+    for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
+
+
+@torch.no_grad()
+def validate(network: SharpeningNetwork, crops: Sequence[Tensor]) -> dict[str, float]:
+    """PSNR (dB) and SSIM to the target, agreement with the teacher, each a mean over crops."""
+    degraded, target, *taught = crops
+    outputs = torch.cat([network(one).clamp(0, 1) for one in degraded.split(4)])
+    scores = {
+        "psnr": psnr(outputs, target).mean().item(),
+        "ssim": compute_ssim(outputs, target).mean().item(),
+    }
+    for label in taught:
+        scores["agreement"] = compute_ssim(outputs, label).mean().item()
+    return scores
+
+
+def _record(folder: Path, **values: float) -> None:
+    """Append one line to the run's record and show it."""
+    line = json.dumps({key: round(value, 5) for key, value in values.items()})
+    print(line, flush=True)  # noqa: T201 - the trainer's progress
+    with (folder / "record.jsonl").open("a") as file:
+        file.write(line + "\n")
