@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 
 from sharpend.errors import UnavailableError
 from sharpend.imaging.sheet import most_detailed
@@ -19,6 +18,7 @@ from sharpend.model.ssim import WINDOW_PX, compute_ssim
 from sharpend.sharpener import Sharpener
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from sharpend.model.runtime import Placement

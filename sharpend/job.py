@@ -117,6 +117,8 @@ class Staged:
     """A worker's good news: the output is durable under its temporary name."""
 
     job_id: int
+    temp_name: bytes
+    """Name of the staged file, as the task gave it."""
     fingerprint: Fingerprint
     """Of the staged file: a rename keeps it, so it proves whose output a file is."""
     height: int

@@ -262,6 +262,12 @@ class Ledger(LedgerReader):
             values = {"folder": folder, "relative": relative}
             return cursor.execute(sql.RETRY_FINISHED, values).rowcount
 
+    def retry_outdated(self, folder: str, *, model: str, options: str) -> int:
+        """Make a folder's jobs pending again that another network or other options made."""
+        values = {"folder": folder, "model": model, "options": options}
+        with self._store.transaction() as cursor:
+            return cursor.execute(sql.RETRY_OUTDATED, values).rowcount
+
     def _due(self, now_s: float, folders: Collection[str], *, alone: bool) -> Row | None:
         """The next due job: the folder after the last one served first, overdue retries first."""
         turns = sorted(folders, key=lambda name: (name <= self._last_folder, name))

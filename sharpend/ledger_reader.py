@@ -67,6 +67,21 @@ class LedgerReader:
             State(row["state"]): row["jobs"] for row in self._store.rows(sql.COUNTS)
         }
 
+    def folders(self) -> list[tuple[str, tuple[bytes, bytes]]]:
+        """Every folder that was ever worked on: its name, and its input and output roots."""
+        rows = self._store.rows(sql.FOLDERS)
+        return [(row["name"], (row["input"], row["output"])) for row in rows]
+
+    def folder_name(self, input_root: bytes, output_root: bytes) -> str | None:
+        """The lasting name of a folder, or None where it was never worked on."""
+        row = self._store.row(sql.FOLDER, input_root, output_root)
+        return None if row is None else row["name"]
+
+    def waiting(self, folders: Iterable[str]) -> int:
+        """How many jobs of these folders are not at their end: queued, in work, or put off."""
+        rows = (self._store.row(sql.WAITING, folder) for folder in folders)
+        return sum(row["jobs"] for row in rows if row is not None)
+
     def oldest_pending_at(self) -> float | None:
         """When the pending job that has waited longest was added, seconds of the wall clock."""
         row = self._store.row(sql.OLDEST_PENDING)

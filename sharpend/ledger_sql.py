@@ -7,6 +7,10 @@ here is a row of question marks.
 from __future__ import annotations
 
 COUNTS = "SELECT state, count(*) AS jobs FROM job GROUP BY state"
+WAITING = """
+SELECT count(*) AS jobs FROM job JOIN folder ON folder.id = job.folder WHERE folder.name = ?
+AND state IN ('pending', 'running', 'staged', 'deferred')
+"""
 OLDEST_PENDING = "SELECT min(added_at) AS at FROM job WHERE state = 'pending'"
 KEYS_PER_QUERY = 500
 _PLACES = ", ".join("?" * KEYS_PER_QUERY)
@@ -30,6 +34,7 @@ AND output_mark IS NOT NULL AND NOT unchanged ORDER BY finished_at DESC LIMIT 1
 IN_STATE = "SELECT * FROM known WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 BY_ID = "SELECT * FROM known WHERE id = ?"
 FOLDER = "SELECT name FROM folder WHERE input = ? AND output = ?"
+FOLDERS = "SELECT name, input, output FROM folder ORDER BY id"
 NEW_FOLDER = "INSERT INTO folder (name, input, output) VALUES (?, ?, ?)"
 FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
 SUPERSEDE = """
@@ -118,4 +123,9 @@ RETRY_FINISHED = """
 UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed'
 AND (:folder IS NULL OR folder = (SELECT id FROM folder WHERE name = :folder))
 AND (:relative IS NULL OR relative = :relative)
+"""
+RETRY_OUTDATED = """
+UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed'
+AND folder = (SELECT id FROM folder WHERE name = :folder) AND NOT unchanged
+AND (model IS NOT :model OR options IS NOT :options)
 """

@@ -152,6 +152,21 @@ def lock(state_dir: Path) -> int:
     return descriptor
 
 
+def is_locked(state_dir: Path) -> bool:
+    """Whether some process works on this state directory right now."""
+    try:
+        descriptor = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def open_or_rebuild(state_dir: Path) -> tuple[Store, Path | None]:
     """Open the ledger for writing; begin a new one where it is missing or damaged.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+import traceback
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
@@ -22,6 +23,7 @@ from sharpend.errors import (
     SourceChangedError,
     SourceVanishedError,
     TransientError,
+    UnavailableError,
 )
 from sharpend.imaging import codec
 from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
@@ -36,6 +38,15 @@ if TYPE_CHECKING:
 
 _FOLDER_WIDE = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.ENOENT}
 """Errors of the output side that will meet every picture of the folder alike."""
+
+_CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
+    (ImageRefusedError, Failure.REFUSED),
+    (TransientError, Failure.TRANSIENT),
+    (FolderFaultError, Failure.FOLDER),
+    (UnavailableError, Failure.FOLDER),
+    (SourceChangedError, Failure.CHANGED),
+    (SourceVanishedError, Failure.VANISHED),
+)
 
 
 @dataclass(slots=True)
@@ -89,20 +100,8 @@ class Pipeline:
         stages = Stages()
         try:
             return self._run(task, stages)
-        except ImageRefusedError as error:
-            return _failed(task, Failure.REFUSED, error.reason, error, stages, error.setting)
-        except TransientError as error:
-            return _failed(task, Failure.TRANSIENT, error.reason, error, stages)
-        except FolderFaultError as error:
-            return _failed(task, Failure.FOLDER, None, error, stages)
-        except SourceChangedError as error:
-            return _failed(task, Failure.CHANGED, None, error, stages)
-        except SourceVanishedError as error:
-            return _failed(task, Failure.VANISHED, None, error, stages)
-        except MemoryError as error:
-            return _failed(task, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, error, stages)
         except Exception as error:  # noqa: BLE001 - the worker's one catch-all: a bug costs one job
-            return _failed(task, Failure.TRANSIENT, Reason.INTERNAL, error, stages)
+            return _failed(task, error, stages.current)
 
     def _run(self, task: Task, stages: Stages) -> Staged:
         sharpener = self.sharpener(task.options.model)
@@ -141,6 +140,7 @@ def _result(
 ) -> Staged:
     return Staged(
         job_id=task.job_id,
+        temp_name=task.temp_name,
         fingerprint=staged,
         height=picture.pixels.shape[0],
         width=picture.pixels.shape[1],
@@ -152,18 +152,20 @@ def _result(
     )
 
 
-def _failed(
-    task: Task,
-    failure: Failure,
-    reason: Reason | None,
-    error: Exception,
-    stages: Stages,
-    setting: str | None = None,
-) -> Failed:
-    message = str(error) or type(error).__name__
-    if reason is Reason.INTERNAL:
-        message = f"{type(error).__name__}: {message}"
-    return Failed(task.job_id, failure, reason, message, setting, stages.current)
+def _failed(task: Task, error: Exception, stage: str) -> Failed:
+    """What follows from an error, by its class; one that nobody foresaw is retried as a bug."""
+    for kind, failure in _CONSEQUENCES:
+        if isinstance(error, kind):
+            reason = getattr(error, "reason", None)
+            setting = getattr(error, "setting", None)
+            return Failed(task.job_id, failure, reason, str(error), setting, stage)
+    if isinstance(error, MemoryError):
+        message = "there was not enough memory for this picture"
+        return Failed(task.job_id, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, message, stage=stage)
+    message = "".join(traceback.format_exception_only(error)).strip()
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    message += f" ({os.path.basename(where.filename)}:{where.lineno})"
+    return Failed(task.job_id, Failure.TRANSIENT, Reason.INTERNAL, message, stage=stage)
 
 
 @contextmanager
@@ -204,7 +206,7 @@ def _require_unchanged(task: Task, status: os.stat_result) -> None:
 def _write(task: Task, picture: codec.Picture, source: os.stat_result) -> Fingerprint:
     """Write the staged file durably, with the source's mode and times; nothing stays on failure."""
     try:
-        with beneath.directory(task.output_root, task.output_parent, create=True) as parent:
+        with beneath.directory(task.output_root, task.output_parent) as parent:
             return _write_in(parent, task.temp_name, picture, source)
     except OSError as error:
         if error.errno in _FOLDER_WIDE:

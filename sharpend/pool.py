@@ -58,15 +58,14 @@ class Engine:
     """The factor of softness these weights undo."""
     alarm_below: float | None
     teacher: str | None
-    """None where there is no teacher to ask; `teacher_missing` says why."""
-    teacher_missing: str = ""
+    """The teacher that was loaded beside it; None where the card names none or none was wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Died:
     """A worker that ended, was killed or was stopped for its deadline while it had a task."""
 
-    task: Task
+    job_id: int
     cause: str
     """For example `SIGSEGV`, `exit status 1`, `timed out after 600 s`."""
 
@@ -143,9 +142,9 @@ class Pool:
             now_s: the monotonic clock.
 
         Raises:
-            IndexError: no worker is free.
+            StopIteration: no worker is free.
         """
-        slot = [slot for slot in self._slots if slot.task is None][0]
+        slot = next(slot for slot in self._slots if slot.task is None)
         slot.task = task
         slot.deadline_s = now_s + self._job_timeout_s
         slot.future = self._process(slot).schedule(_work, args=(task,))
@@ -176,7 +175,7 @@ class Pool:
         unfinished = self.running
         pools = [slot.pool for slot in self._slots if slot.pool is not None]
         for pool in pools:
-            pool.stop()
+            pool.stop()  # type: ignore[no-untyped-call]
         for pool in pools:
             pool.join(_STOP_GRACE_S)
         self._slots = [_Slot() for _ in self._slots]
@@ -191,11 +190,11 @@ class Pool:
         try:
             outcome: Outcome = future.result()
         except CancelledError:
-            return Died(task, f"timed out after {self._job_timeout_s:g} s")
+            return Died(task.job_id, f"timed out after {self._job_timeout_s:g} s")
         except ProcessExpired as error:
-            return Died(task, _cause(error.exitcode))
+            return Died(task.job_id, _cause(error.exitcode))
         except Exception as error:  # noqa: BLE001 - a broken pool raises what it likes
-            return Died(task, repr(error))
+            return Died(task.job_id, repr(error))
         return outcome
 
     def _process(self, slot: _Slot) -> ProcessPool:
@@ -245,13 +244,9 @@ def _describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - crosses a 
     """Inside a worker: load and try a network, and its teacher if one is wanted."""
     sharpener = _pipeline.sharpener(model)
     sharpener.warm_up()
-    missing = ""
-    if teacher:
-        try:
-            _pipeline.opinion(model)
-        except UnavailableError as error:
-            missing = str(error)
     card = sharpener.card
+    if teacher and card.teacher is not None:
+        _pipeline.opinion(model)
     return Engine(
         model=card.name,
         digest=sharpener.digest,
@@ -259,8 +254,7 @@ def _describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - crosses a 
         tile_px=sharpener.runtime.tile_px,
         softened_by=card.softened_by,
         alarm_below=card.alarm_below,
-        teacher=card.teacher if teacher and not missing else None,
-        teacher_missing=missing,
+        teacher=card.teacher if teacher else None,
     )
 
 

@@ -67,7 +67,7 @@ class Sharpener:
 def keep_transparent(
     sharpened: NDArray[np.uint8], pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None
 ) -> NDArray[np.uint8]:
-    """Put the original values back where alpha (H x W uint8) is zero: nobody sees them, tools do."""
+    """Put the original values back where alpha (H x W uint8) is 0: unseen, but tools read them."""
     if alpha is None:
         return sharpened
     return np.where(alpha[:, :, None] == 0, pixels, sharpened)

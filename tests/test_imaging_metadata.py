@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, IFDRational
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from sharpend.imaging.codec import decode, encode
 from sharpend.imaging.formats import Format
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 EXIF, GPS = 0x8769, 0x8825
 ORIENTATION = 274
@@ -54,11 +57,9 @@ def saved(target: str, **options: object) -> BytesIO:
 @pytest.mark.parametrize("target", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_exif_icc_and_xmp_are_carried(target: str) -> None:
     """EXIF with its directories and maker note, ICC and XMP come through bit for bit."""
-    options: dict[str, object] = {"exif": exif(), "icc_profile": ICC, "xmp": XMP}
-    if target == "PNG":
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", XMP.decode())
-    file = saved(target, **options)
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    file = saved(target, exif=exif(), icc_profile=ICC, xmp=XMP, pnginfo=info)
     with Image.open(file) as before, rewritten(file) as after:
         assert after.info["exif"] == before.info["exif"]
         assert after.info["icc_profile"] == ICC

@@ -71,7 +71,7 @@ def test_too_many_pixels_names_the_setting(target: Format) -> None:
     """The limit is ours, for each format, and the needed value is told."""
     error = refused(saved(target, Image.new("RGB", (150, 100))), max_pixels=10_000)
     assert (error.reason, error.setting) == (Reason.TOO_MANY_PIXELS, "limits.max_megapixels")
-    assert "150 x 100 = 0.0 megapixels and 0.01 are allowed" in str(error)
+    assert "150 x 100 = 0.01 megapixels and 0.01 are allowed" in str(error)
     assert "limits.max_megapixels to 1 " in str(error)
 
 
@@ -109,9 +109,9 @@ AVIF_BOMB = saved("AVIF").replace(struct.pack(">II", 80, 64), struct.pack(">II",
 def test_bombs_are_refused_by_their_header(data: bytes) -> None:
     """A small file that promises a huge picture costs neither time nor memory."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start = time.process_time()
     reason = refusal(data, max_pixels=200_000_000)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
     assert reason is Reason.TOO_MANY_PIXELS
 
@@ -213,6 +213,15 @@ def test_nameless_tiff_channel() -> None:
     assert refusal(tiff((8, 8, 8, 8), 2, t338=0)) is Reason.COLOR_MODE
 
 
+def test_tiff_tag_of_a_wrong_type_is_no_crash() -> None:
+    """A size that is no integer is damage, a bit depth that is none is Pillow's to judge."""
+    data = bytearray(tiff((8,), 1))
+    data[data.index(struct.pack("<HH", 258, 3)) + 2] = 7
+    assert refusal(bytes(data)) in {Reason.COLOR_MODE, Reason.DAMAGED}
+    data[data.index(struct.pack("<HH", 256, 4)) + 2] = 7
+    assert refusal(bytes(data)) is Reason.DAMAGED
+
+
 def test_camera_raw_in_tiff_clothes() -> None:
     """A DNG's first picture is a preview: sharpening it would lose the photograph."""
     assert refusal(tiff((8, 8, 8), 2, t50706=1)) is Reason.FORMAT_NOT_ALLOWED
@@ -274,10 +283,11 @@ def test_nothing_truncated_is_ever_loaded() -> None:
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
-    """`data` with one to eight bytes changed, in its first half of the time the head."""
+    """`data` with one to eight bytes changed, anywhere, in its head or in its tail."""
     values = np.frombuffer(data, np.uint8).copy()
-    reach = len(values) if rng.random() < 0.5 else min(200, len(values))
-    places = rng.integers(0, reach, rng.integers(1, 9))
+    end = min(200, len(values))
+    first, last = [(0, len(values)), (0, end), (len(values) - end, len(values))][rng.integers(3)]
+    places = rng.integers(first, last, rng.integers(1, 9))
     values[places] ^= rng.integers(1, 256, len(places), dtype=np.uint8)
     return values.tobytes()
 
@@ -308,4 +318,5 @@ def test_mutated_files_only_raise_our_errors(name: str) -> None:
 def test_many_mutated_files_only_raise_our_errors(name: str) -> None:
     """The same, a thousand times."""
     rng = np.random.default_rng(12)
-    assert not all(survives(mutated(FILES[name], rng)) for _ in range(1000))
+    survivors = sum(survives(mutated(FILES[name], rng)) for _ in range(1000))
+    assert survivors < 1000

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging.sheet import Panel, labelled_sheet, load_rgb, most_detailed, save_png
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 def noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from sharpend.atomic import replacing
+from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.networks import NETWORKS, SharpeningNetwork
 
 if TYPE_CHECKING:
@@ -86,14 +87,13 @@ def read_checkpoint(
         run: the run that wants to continue; only its number of steps may differ.
 
     Raises:
-        ValueError: the checkpoint belongs to another run.
+        InputMissingError: there is no such file.
+        UsageError: it is no checkpoint, or one of another run.
     """
-    with safe_open(path, framework="pt") as file:
-        described = json.loads(file.metadata()["checkpoint"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    described, tensors = _contents(path)
     recorded = described["run"]
     if run is not None and {**recorded, "steps": 0} != {**run, "steps": 0}:
-        raise ValueError(f"{path} is of another run: {recorded}; use a fresh --run folder")
+        raise UsageError(f"{path} is of another run: {recorded}; use a fresh --run folder")
     network = NETWORKS[recorded["kind"]](recorded["channels"], recorded["blocks"])
     state = Checkpoint.fresh(run or recorded, network, device)
     state.network.load_state_dict(_part(tensors, "network."))
@@ -103,6 +103,18 @@ def read_checkpoint(
     state.best_psnr = described["best_psnr"]
     state.scores = described["scores"]
     return state
+
+
+def _contents(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """A checkpoint's description and tensors."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            described = json.loads((file.metadata() or {})["checkpoint"])
+            return described, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
+    except FileNotFoundError as error:
+        raise InputMissingError(f"{path}: no such file; training has not validated yet") from error
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UsageError(f"{path}: not a whole checkpoint ({error})") from error
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

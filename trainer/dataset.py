@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,17 +18,19 @@ import torch
 from torch.utils.data import Dataset
 
 from sharpend.atomic import replacing
-from sharpend.imaging.filters import degrade
+from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
+from sharpend.imaging.codec import Picture, encode
+from sharpend.imaging.formats import format_of
 from sharpend.imaging.sheet import load_rgb
 from sharpend.imaging.tensors import to_tensor
+from trainer.degradation import get_transform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from numpy.typing import NDArray
     from torch import Tensor
 
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif"})
+    from trainer.degradation import Pixels, Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +48,46 @@ class Split:
 
 
 def pictures_below(folders: Iterable[Path]) -> list[Path]:
-    """Every picture below the folders, sorted by path."""
-    return sorted(
-        path.resolve()
-        for folder in folders
-        for path in folder.rglob("*")
-        if path.suffix.lower() in PICTURE_SUFFIXES
-    )
+    """Every picture below the folders, hidden files left out, sorted by path.
+
+    Raises:
+        InputMissingError: a folder does not exist.
+    """
+    found = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputMissingError(f"{folder}: no such folder")
+        found += [
+            path.resolve()
+            for path in folder.rglob("*")
+            if format_of(os.fsencode(path)) and not path.name.startswith(".")
+        ]
+    return sorted(set(found))
 
 
 def split_pictures(pictures: Sequence[Path], *, validation: float) -> Split:
     """Divide by a hash of each name, so that adding pictures moves no other across.
 
+    Args:
+        pictures: no two of one name, because the name decides the side and names the label.
+        validation: the share that validates, above 0 and below 1.
+
     Raises:
-        ValueError: a side would be empty.
+        UsageError: two pictures share a name, or a side would be empty.
     """
+    named: dict[str, Path] = {}
+    for path in pictures:
+        other = named.setdefault(path.name, path)
+        if other != path:
+            raise UsageError(f"two pictures have one name, which names labels: {other}, {path}")
 
     def share(path: Path) -> float:
-        return int(hashlib.sha256(path.name.encode()).hexdigest()[:8], 16) / 0xFFFFFFFF
+        return int(hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8], 16) / 0xFFFFFFFF
 
     held_out = tuple(path for path in pictures if share(path) < validation)
     train = tuple(path for path in pictures if share(path) >= validation)
     if not train or not held_out:
-        raise ValueError(
+        raise UsageError(
             f"{len(pictures)} pictures leave {len(train)} to train and {len(held_out)} to "
             f"validate at --validation {validation}; give more pictures or another share"
         )
@@ -85,11 +105,40 @@ def write_split(split: Split, path: Path) -> None:
 
 
 def read_split(path: Path) -> Split:
-    """Read what `write_split` wrote."""
-    sides = json.loads(path.read_text())
-    return Split(
-        tuple(Path(p) for p in sides["train"]), tuple(Path(p) for p in sides["validation"])
-    )
+    """Read what `write_split` wrote.
+
+    Raises:
+        InputMissingError: there is no such file.
+        UsageError: it is something else.
+    """
+    try:
+        sides = json.loads(path.read_text())
+        return Split(*(tuple(Path(p) for p in sides[side]) for side in ("train", "validation")))
+    except FileNotFoundError as error:
+        raise InputMissingError(f"{path}: no such file; `trainer prepare` writes it") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: not a split that `trainer prepare` wrote ({error!r})") from error
+
+
+def read_picture(path: Path) -> Pixels:
+    """Read a picture as H x W x 3 uint8.
+
+    Raises:
+        InputMissingError: there is no such file.
+        ImageRefusedError: it is not a picture; the text names the file.
+    """
+    try:
+        return load_rgb(path)
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise InputMissingError(f"{path}: {error.strerror}") from error
+    except ImageRefusedError as error:
+        raise ImageRefusedError(error.reason, f"{path}: {error}") from error
+
+
+def write_picture(pixels: Pixels, path: Path) -> None:
+    """Write H x W x 3 uint8 as PNG, whole or not at all."""
+    with replacing(path) as file:
+        encode(Picture(pixels), file)
 
 
 class ImageDataset(Dataset["tuple[Tensor, Tensor]"]):
@@ -101,20 +150,15 @@ class ImageDataset(Dataset["tuple[Tensor, Tensor]"]):
             degrades by four at the picture's own size. See `degradation.get_transform`.
     """
 
-    def __init__(
-        self,
-        pictures: Sequence[Path],
-        transform: Callable[[NDArray[np.uint8]], tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-        | None = None,
-    ) -> None:
+    def __init__(self, pictures: Sequence[Path], transform: Transform | None = None) -> None:
         self.pictures = list(pictures)
-        self.transform = transform or (lambda pixels: (degrade(pixels), pixels))
+        self.transform = transform or get_transform()
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        degraded, original = self.transform(load_rgb(self.pictures[index]))
+        degraded, original = self.transform(read_picture(self.pictures[index]))
         return to_tensor(degraded)[0], to_tensor(original)[0]
 
 
@@ -122,22 +166,30 @@ class ImageDataset(Dataset["tuple[Tensor, Tensor]"]):
 class Example:
     """One picture in memory, three times H x W x 3 uint8; `taught` is None before labelling."""
 
-    degraded: NDArray[np.uint8]
-    target: NDArray[np.uint8]
-    taught: NDArray[np.uint8] | None
+    degraded: Pixels
+    target: Pixels
+    taught: Pixels | None
 
-    def layers(self) -> list[NDArray[np.uint8]]:
+    def layers(self) -> list[Pixels]:
         """Degraded, target and, if labelled, taught."""
         return [layer for layer in (self.degraded, self.target, self.taught) if layer is not None]
 
 
 def read_examples(pictures: Sequence[Path], labels: Path | None) -> list[Example]:
-    """Read and degrade every picture once; labels are `<labels>/<picture name>.png`."""
+    """Read and degrade every picture once; labels are `<labels>/<picture name>.png`.
+
+    Raises:
+        InputMissingError: a picture or its label is missing.
+        UsageError: a label is not of its picture's size.
+    """
+    degraded_pair = get_transform()
     examples = []
     for path in pictures:
-        target = load_rgb(path)
-        taught = None if labels is None else load_rgb(label_path(labels, path))
-        examples.append(Example(degrade(target), target, taught))
+        degraded, target = degraded_pair(read_picture(path))
+        taught = None if labels is None else read_picture(label_path(labels, path))
+        if taught is not None and taught.shape != target.shape:
+            raise UsageError(f"{path}: its label in {labels} has another size: label it again")
+        examples.append(Example(degraded, target, taught))
     return examples
 
 
@@ -146,10 +198,10 @@ def label_path(labels: Path, picture: Path) -> Path:
     return labels / f"{picture.name}.png"
 
 
-def cut(example: Example, *, top: int, left: int, size: int, turn: int) -> list[NDArray[np.uint8]]:
+def cut(example: Example, *, top: int, left: int, size: int, turn: int) -> list[Pixels]:
     """One square crop at the same place of every layer, in one of the eight orientations."""
 
-    def oriented(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def oriented(pixels: Pixels) -> Pixels:
         turned = np.rot90(pixels[top : top + size, left : left + size], turn % 4)
         return turned[:, ::-1] if turn >= 4 else turned  # noqa: PLR2004 - 4 rotations, 2 flips
 
@@ -185,6 +237,6 @@ def centre_batch(examples: Sequence[Example], *, size: int) -> list[Tensor]:
     return [stack(layer) for layer in zip(*crops, strict=True)]
 
 
-def stack(crops: Sequence[NDArray[np.uint8]]) -> Tensor:
+def stack(crops: Sequence[Pixels]) -> Tensor:
     """Equal crops as one B x 3 x H x W float32 tensor in [0, 1]."""
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div_(255)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sharpend.errors import UsageError
 from sharpend.model.networks import NETWORKS, SharpeningNetwork
 from sharpend.model.ssim import compute_ssim, psnr
 from trainer.checkpoint import Checkpoint, read_checkpoint
@@ -79,7 +80,11 @@ def train(
         held_out: pictures whose middle crops validate.
         folder: receives last.safetensors, best.safetensors and record.jsonl.
         device: where to train.
+
+    Raises:
+        UsageError: a picture is smaller than its crops, or `folder` holds another run.
     """
+    _check_sizes(run, examples, held_out)
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(run, folder, device)
     network, averaged, adam = state.network, state.averaged, state.adam
@@ -113,6 +118,16 @@ def train(
     return read_checkpoint(folder / "best.safetensors", device)
 
 
+def _check_sizes(run: Run, examples: Sequence[Example], held_out: Sequence[Example]) -> None:
+    for what, pictures, side in (
+        ("crop_px", examples, run.crop_px),
+        ("validation_px", held_out, run.validation_px),
+    ):
+        smallest = min(min(example.target.shape[:2]) for example in pictures)
+        if smallest < side:
+            raise UsageError(f"{what} is {side}, but a picture has a side of {smallest} pixels")
+
+
 def _start(run: Run, folder: Path, device: torch.device) -> Checkpoint:
     """The last checkpoint of this run, or fresh networks."""
     last = folder / "last.safetensors"
@@ -134,7 +149,7 @@ def _average(averaged: SharpeningNetwork, network: SharpeningNetwork, *, decay: 
 def validate(network: SharpeningNetwork, crops: Sequence[Tensor]) -> dict[str, float]:
     """PSNR (dB) and SSIM to the target, agreement with the teacher, each a mean over crops."""
     degraded, target, *taught = crops
-    outputs = torch.cat([network(one).clamp(0, 1) for one in degraded.split(4)])
+    outputs = torch.cat([network(one).clamp(0, 1) for one in torch.split(degraded, 4)])
     scores = {
         "psnr": psnr(outputs, target).mean().item(),
         "ssim": compute_ssim(outputs, target).mean().item(),

@@ -116,7 +116,7 @@ def _check_pixels(height: int, width: int, limit: int) -> None:
     if pixels > limit:
         raise ImageRefusedError(
             Reason.TOO_MANY_PIXELS,
-            f"the picture has {width} x {height} = {pixels / _MEGA:.1f} megapixels and "
+            f"the picture has {width} x {height} = {pixels / _MEGA:.2f} megapixels and "
             f"{limit / _MEGA:g} are allowed; "
             f"set limits.max_megapixels to {-(-pixels // _MEGA)} or more to let it through",
             setting="limits.max_megapixels",

@@ -1,8 +1,8 @@
 """Read what a picture's header says, without a decoder and with small reads only.
 
-Owns the byte layout of headers: size, bit depth, and what Pillow does not tell (is a WebP
-lossless, is an AVIF gray). So a bomb is refused before memory is asked for, and 16 bits, which
-Pillow silently halves, are seen. Decodes nothing.
+Owns the byte layout of headers: size, bit depth, and what Pillow does not tell (how good is a WebP,
+is an AVIF gray). So a bomb is refused before memory is asked for, and 16 bits, which Pillow
+silently halves, are seen. Decodes nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.reading import Reader, damaged
 from sharpend.imaging.signatures import HEAD_BYTES, identify
 from sharpend.imaging.tifftags import Directory, read_layout
+from sharpend.imaging.vp8 import ENOUGH_BYTES, quality_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,8 +48,8 @@ class Header:
     width: int
     bits: int = 8
     """The most bits of any sample."""
-    lossless: bool = False
-    """WebP only: the colours are stored losslessly."""
+    quality: int | None = None
+    """Lossy WebP only: about the quality that it was written at, 0..100."""
     gray: bool = False
     """AVIF only: there is no colour, though Pillow reads RGB."""
     subsampling: str = "4:2:0"
@@ -120,11 +121,17 @@ def _webp_frame(reader: Reader, at: int, kind: bytes) -> Header:
     if kind == b"VP8L":
         bits = int.from_bytes(reader.at(at + 9, 4), "little")
         height, width = (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
-        return Header(Format.WEBP, height, width, lossless=True)
+        return Header(Format.WEBP, height, width)
     if kind == b"VP8 ":
         width, height = struct.unpack("<HH", reader.at(at + 14, 4))
-        return Header(Format.WEBP, height & 0x3FFF, width & 0x3FFF)
+        quality = _webp_quality(reader, at)
+        return Header(Format.WEBP, height & 0x3FFF, width & 0x3FFF, quality=quality)
     raise damaged("its WebP has no picture")
+
+
+def _webp_quality(reader: Reader, at: int) -> int:
+    length = int.from_bytes(reader.at(at + 4, 4), "little")
+    return quality_of(reader.at(at + 8, min(length, ENOUGH_BYTES)))
 
 
 def _webp_extended(reader: Reader) -> Header:
@@ -136,8 +143,10 @@ def _webp_extended(reader: Reader) -> Header:
     at = 30
     for _ in range(_MAX_SEGMENTS):
         kind, length = struct.unpack("<4sI", reader.at(at, 8))
-        if kind in {b"VP8 ", b"VP8L"}:
-            return Header(Format.WEBP, height, width, lossless=kind == b"VP8L")
+        if kind == b"VP8L":
+            return Header(Format.WEBP, height, width)
+        if kind == b"VP8 ":
+            return Header(Format.WEBP, height, width, quality=_webp_quality(reader, at))
         at += 8 + length + (length & 1)
     raise damaged("too many WebP chunks")
 

@@ -70,8 +70,8 @@ class Directory:
     next_page: int = 0
 
     def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The values of an integer tag."""
-        return self.entries[tag].values if tag in self.entries else default
+        """The values of an integer tag; `default` where it is absent or no integer."""
+        return (self.entries[tag].values if tag in self.entries else ()) or default
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 GRID_PX = 4
-"""Side of the blocks folded into channels: the factor of the degradation (ESPCN, arXiv:1609.05158)."""
+"""Side of the blocks folded into channels: the degradation's factor (ESPCN, arXiv:1609.05158)."""
 
 
 class ResidualBlock(nn.Module):
@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
 
 
 class SharpeningNetwork(nn.Module):
-    """What students and teachers share: a picture in, the same picture with its detail added out."""
+    """What students and teachers share: a picture in, the same with its detail added out."""
 
     kind: ClassVar[str]
 
@@ -103,7 +103,7 @@ class StudentNet(SharpeningNetwork):
 
 
 class TeacherNet(SharpeningNetwork):
-    """The large network that students learn from. 96 channels and 6 blocks are 1.08 M parameters."""
+    """The large network that students learn from. 96 channels and 6 blocks are 1.08 M."""
 
     kind = "teacher"
 

@@ -74,7 +74,7 @@ def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
 
 def _favours_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         processor = Path("/proc/cpuinfo")
         # avx512_bf16 alone was measured slower than float32; only AMX tiles make it faster.
@@ -105,7 +105,7 @@ class Runtime:
         torch.backends.cudnn.deterministic = True
         self._network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self._network.to(self.device, self.precision)
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network.to(memory_format=torch.channels_last)
         self._tile_is_fixed = placement.tile_px is not None
         self.tile_px = placement.tile_px or self._tile_that_fits()
 

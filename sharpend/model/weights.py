@@ -1,6 +1,6 @@
 """Weights files: safetensors with a card in the metadata; no pickle is ever read.
 
-Owns the shipped networks in `sharpend/weights/` and the digest by which a student names its
+Owns the digest by which a student names its
 teacher. Refuses files whose card does not describe the tensors inside.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
@@ -18,13 +17,14 @@ from safetensors.torch import save
 from sharpend.atomic import replacing
 from sharpend.errors import UnavailableError
 from sharpend.model.networks import NETWORKS, SharpeningNetwork
+from sharpend.model.shipped import find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
-SHIPPED = Path(__file__).parent.parent / "weights"
 CARD_KEY = "sharpend"
 
 
@@ -60,30 +60,8 @@ class Weights:
     digest: str
 
 
-def shipped_names() -> list[str]:
-    """Names of the networks inside the package, sorted."""
-    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
-
-
-def find(model: str) -> Path:
-    """The file of a shipped network's name or of a path.
-
-    Raises:
-        UnavailableError: neither; the text lists what is shipped.
-    """
-    shipped = SHIPPED / f"{model}.safetensors"
-    if "/" not in model and shipped.is_file():
-        return shipped
-    if Path(model).is_file():
-        return Path(model)
-    raise UnavailableError(
-        f"model.name: {model}: no such network; shipped are {', '.join(shipped_names())}, "
-        "or give the path of a .safetensors file"
-    )
-
-
 def digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and raw bytes of float32 tensors, so that editing a card changes nothing."""
+    """SHA-256 over names and raw float32 bytes, so that editing a card changes nothing."""
     sha = hashlib.sha256()
     for name in sorted(tensors):
         sha.update(name.encode())

@@ -1,0 +1,115 @@
+"""The command line: parses, calls one command, and turns errors into exit codes.
+
+Owns the options' names. Imports no torch: only workers do. A bad picture or a bad configuration
+ends in one readable line, never in a traceback; a traceback is a bug of ours (exit 70).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from sharpend import __version__
+from sharpend.commands import check, demo, once, retry, run, status
+from sharpend.errors import ExitCode, SharpendError
+from sharpend.logs import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+EPILOG = (
+    "exit status: 0 all went well; 64 usage; 65 some inputs quarantined; 66 input folder missing; "
+    "69 device, network or teacher unavailable; 70 a bug; 73 output cannot be written; "
+    "75 state in use by another process; 78 configuration"
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the exit status of sysexits for a wrong command line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(ExitCode.USAGE, f"{self.format_usage()}{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `sharpend`; returns the exit status."""
+    options = parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return int(command(options))
+    except SharpendError as error:
+        for line in str(error).splitlines() or [type(error).__name__]:
+            print(f"sharpend: {printable(line)}", file=sys.stderr)
+        return int(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our results has gone; what is done is in the ledger.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.OK)
+    except Exception:  # noqa: BLE001 - the last resort
+        traceback.print_exc()
+        print("sharpend: this is a bug of sharpend; nothing was lost", file=sys.stderr)
+        return int(ExitCode.BUG)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    top = _Parser(
+        prog="sharpend",
+        description="Sharpen the photographs that are dropped into folders.",
+        epilog=EPILOG,
+    )
+    top.add_argument("--version", action="version", version=f"sharpend {__version__}")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("once", help="sharpen what lies in a folder now, then exit")
+    _add_settings(command, folders=True)
+    command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
+    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.set_defaults(command=once.main)
+
+    command = commands.add_parser("run", help="the daemon, in the foreground; SIGTERM drains it")
+    _add_settings(command, folders=True)
+    command.set_defaults(command=run.main)
+
+    command = commands.add_parser("check", help="check the configuration and say what it means")
+    _add_settings(command, folders=True)
+    command.set_defaults(command=check.main)
+
+    command = commands.add_parser("status", help="how the daemon and its queue stand")
+    _add_settings(command, folders=False)
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    command.set_defaults(command=status.main)
+
+    command = commands.add_parser("retry", help="try quarantined pictures again")
+    _add_settings(command, folders=False)
+    command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="only these inputs")
+    command.add_argument("--all", action="store_true", help="do finished pictures again, too")
+    command.set_defaults(command=retry.main)
+
+    command = commands.add_parser("demo", help="sharpen sample pictures with a real daemon")
+    command.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
+    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp pictures")
+    _add_model(command)
+    command.set_defaults(command=demo.main)
+    return top
+
+
+def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
+    """The options that stand for settings; they win over environment and file."""
+    command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
+    command.add_argument("--state", type=Path, metavar="DIR", help="ledger and quarantine")
+    if folders:
+        command.add_argument("--input", type=Path, metavar="DIR", help="folder with pictures")
+        command.add_argument("--output", type=Path, metavar="DIR", help="folder for the results")
+        command.add_argument("--workers", type=int, metavar="N", help="worker processes")
+        _add_model(command)
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", metavar="NAME", help="a shipped network, or a weights file")
+    command.add_argument("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
+    command.add_argument("--strength", type=float, metavar="S", help="0 to 1: how much is added")

@@ -1,0 +1,1 @@
+"""What each subcommand does; the parser is in `sharpend.cli`."""

@@ -1,0 +1,29 @@
+"""`sharpend check`: the configuration, checked and said back, without starting anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend import plans
+from sharpend.commands.given import settings_of, with_folders
+from sharpend.job import display
+from sharpend.logs import printable
+from sharpend.model.shipped import find
+from sharpend.settings import check_folders
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print what would run; every mistake is an error with its key and what to change."""
+    settings = with_folders(settings_of(options))
+    check_folders(settings)
+    for model in plans.models(settings):
+        find(model)
+    for plan in plans.folder_plans(settings):
+        way = plan.destination
+        line = f"{way.folder}: {display(way.input_root)} -> {display(way.output_root)}"
+        print(printable(f"{line}, model {plan.options.model}, source {way.source}"))
+    print(printable(f"state: {settings.state}; workers: {plans.worker_count(settings)}"))
+    return 0

@@ -1,0 +1,7 @@
+"""placeholder"""
+
+import argparse
+
+
+def main(options: argparse.Namespace) -> int:
+    return 0

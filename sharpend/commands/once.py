@@ -1,0 +1,196 @@
+"""`sharpend once`: sharpen what lies there now, say how each input fared, exit.
+
+The same daemon as `run`, told to end when nothing is left to do. Results go to stdout, logs to
+stderr; on a terminal a progress bar stands in place of the log of single pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from sharpend import logs, plans
+from sharpend.commands.given import settings_of, with_folders
+from sharpend.daemon import Daemon, Hooks
+from sharpend.errors import ExitCode, LedgerError
+from sharpend.intake import scan
+from sharpend.job import State, display
+from sharpend.ledger_reader import LedgerReader
+from sharpend.settings import check_folders
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from sharpend.destination import Destination
+    from sharpend.ledger_records import Outcome
+    from sharpend.outcomes import Result
+    from sharpend.settings import Settings
+
+SIGNALLED = 128
+"""A shell's base for exit by signal: 143 after SIGTERM means that work is left."""
+FASTER_RETRY = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
+"""Nobody waits ten minutes for one file in a command; the daemon does."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run until nothing is left to do."""
+    settings = with_folders(settings_of(options))
+    check_folders(settings)
+    if options.dry_run:
+        return _dry_run(settings)
+    retry = settings.retry.model_copy(update=FASTER_RETRY)
+    settings = settings.model_copy(update={"retry": retry})
+    bar = sys.stderr.isatty() and settings.log.format == "auto"
+    level = "warning" if bar and settings.log.level == "info" else settings.log.level
+    log = logs.configure(level=level, format=settings.log.format)
+    tally = Tally(settings, as_json=options.json, bar=bar)
+    daemon = Daemon(settings, log, Hooks(once=True, tell=tally.tell))
+    status = daemon.run()
+    tally.close(daemon.agreement)
+    if daemon.was_stopped:
+        return SIGNALLED + daemon.was_stopped
+    return ExitCode.SOME_QUARANTINED if tally.counts["quarantined"] else status
+
+
+class Tally:
+    """Prints how each input fared and counts."""
+
+    def __init__(self, settings: Settings, *, as_json: bool, bar: bool) -> None:
+        self._settings = settings
+        self._json = as_json
+        self._bar = tqdm(unit=" pictures", disable=not bar)
+        self._told: set[tuple[bytes, bytes]] = set()
+        self._started_s = time.monotonic()
+        self._pixels = 0
+        self.counts: Counter[str] = Counter(sharpened=0, unchanged=0, quarantined=0)
+
+    def tell(self, result: Result) -> None:
+        """Take one input's end."""
+        staged = result.staged
+        self._pixels += staged.height * staged.width if staged is not None else 0
+        self._line(
+            result.folder.plan.destination,
+            result.job.relative,
+            result.outcome,
+            output=result.output,
+            reason=result.reason,
+            attempts=result.job.attempts,
+            seconds=result.seconds,
+        )
+
+    def close(self, agreement: dict[str, object] | None) -> None:
+        """Tell of the inputs that needed nothing, and sum up."""
+        self._tell_of_the_rest()
+        self._bar.close()
+        seconds = time.monotonic() - self._started_s
+        summary = {
+            "counts": dict(self.counts),
+            "seconds": round(seconds, 3),
+            "megapixels": round(self._pixels / 1e6, 3),
+            "agreement": agreement,
+        }
+        if self._json:
+            print(json.dumps({"summary": logs.plain(summary)}), flush=True)
+            return
+        counted = ", ".join(f"{number} {outcome}" for outcome, number in self.counts.items())
+        print(f"{counted} in {seconds:.1f} s ({summary['megapixels']} megapixels)")
+        if agreement and agreement["n"]:
+            mean, noop = agreement["mean"], agreement["noop_mean"]
+            print(
+                f"agreement with the teacher: SSIM {mean:.4f} on {agreement['n']} crops "
+                f"(doing nothing: {noop:.4f})"
+            )
+
+    def _tell_of_the_rest(self) -> None:
+        """Inputs that an earlier run had finished or refused."""
+        with LedgerReader.read_only(self._settings.state) as ledger:
+            for destination, outcome in _known(self._settings, ledger):
+                if (destination.input_root, outcome.relative) in self._told:
+                    continue
+                ended = "quarantined" if outcome.state is State.QUARANTINED else "unchanged"
+                if outcome.state in {State.QUARANTINED, State.DONE, State.DISPOSED}:
+                    self._line(
+                        destination,
+                        outcome.relative,
+                        ended,
+                        output=outcome.output,
+                        reason=outcome.reason,
+                        attempts=outcome.attempts,
+                        seconds=0.0,
+                    )
+
+    def _line(  # noqa: PLR0913 - the keys of the line
+        self,
+        destination: Destination,
+        relative: bytes,
+        outcome: str,
+        *,
+        output: bytes | None,
+        reason: str | None,
+        attempts: int,
+        seconds: float,
+    ) -> None:
+        self._told.add((destination.input_root, relative))
+        self.counts[outcome] += 1
+        self._bar.update()
+        source = display(os.path.join(destination.input_root, relative))
+        if self._json:
+            line = {
+                "input": source,
+                "output": output and display(os.path.join(destination.output_root, output)),
+                "outcome": outcome,
+                "reason": reason,
+                "attempts": attempts,
+                "seconds": round(seconds, 4),
+            }
+            self._bar.clear()
+            print(json.dumps(line), flush=True)
+        elif outcome == "quarantined":
+            self._bar.write(logs.printable(f"{source}: quarantined: {reason}"), file=sys.stdout)
+
+
+def _found(settings: Settings) -> Iterator[tuple[Destination, bytes, scan.Found]]:
+    """Every input in every folder, with its folder's destination."""
+    for plan in plans.folder_plans(settings):
+        root = plan.destination.input_root
+        tally = scan.Tally()
+        for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
+            for found in batch:
+                yield plan.destination, found.relative, found
+
+
+def _known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
+    """The inputs that lie there now and that the ledger has an opinion on."""
+    for destination, relative, _ in _found(settings):
+        name = ledger.folder_name(destination.input_root, destination.output_root)
+        if name is not None:
+            for outcome in ledger.outcomes(name, [relative]):
+                yield destination, outcome
+
+
+def _dry_run(settings: Settings) -> int:
+    """Say what would be done; changes nothing, not even the state directory."""
+    try:
+        with LedgerReader.read_only(settings.state) as ledger:
+            known = {
+                (destination.input_root, outcome.relative): outcome.state
+                for destination, outcome in _known(settings, ledger)
+            }
+    except LedgerError:
+        known = {}
+    for destination, relative, _ in _found(settings):
+        state = known.get((destination.input_root, relative))
+        what = {
+            State.QUARANTINED: "is in quarantine",
+            State.DISPOSED: "is done",
+            State.DONE: "is done",
+        }.get(state or State.PENDING, "would be sharpened")
+        print(logs.printable(f"{display(os.path.join(destination.input_root, relative))}: {what}"))
+    return ExitCode.OK

@@ -1,0 +1,80 @@
+"""`sharpend retry`: quarantined pictures get another chance; a running daemon takes them up."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sharpend.commands.given import settings_of
+from sharpend.destination import Destination, SourcePolicy, TempNames
+from sharpend.errors import ExitCode, InputMissingError, SharpendError
+from sharpend.job import display
+from sharpend.ledger import Ledger
+from sharpend.logs import printable
+from sharpend.quarantine import Quarantine
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sharpend.ledger_records import Quarantined
+
+
+def main(options: argparse.Namespace) -> int:
+    """Make quarantined pictures pending again, and with --all finished ones too.
+
+    Raises:
+        InputMissingError: a path is no input that the ledger knows.
+    """
+    state_dir = settings_of(options).state
+    wanted = {os.path.abspath(os.fsencode(path)) for path in options.paths}
+    with Ledger.beside(state_dir) as ledger:
+        quarantine = Quarantine(ledger, state_dir, TempNames(state_dir))
+        again, failed, met = 0, 0, set()
+        destinations = {name: _destination(name, *roots) for name, roots in ledger.folders()}
+        for entry in ledger.quarantined():
+            destination = destinations[entry.job.folder]
+            path = os.path.join(destination.input_root, entry.job.relative)
+            if wanted and path not in wanted:
+                continue
+            met.add(path)
+            if _retried(quarantine, destination, entry):
+                again += 1
+            else:
+                failed += 1
+        if options.all:
+            again += _finished_again(ledger, destinations, wanted, met)
+    if wanted - met:
+        missing = printable(display(min(wanted - met)))
+        raise InputMissingError(f"{missing}: neither in quarantine nor, with --all, finished")
+    print(f"{again} will be tried again" + (f", {failed} cannot be" if failed else ""))
+    return ExitCode.SOME_QUARANTINED if failed else ExitCode.OK
+
+
+def _destination(name: str, input_root: bytes, output_root: bytes) -> Destination:
+    """Enough of a folder to put a moved source back."""
+    return Destination(name, input_root, output_root, source=SourcePolicy.KEEP)
+
+
+def _retried(quarantine: Quarantine, destination: Destination, entry: Quarantined) -> bool:
+    try:
+        quarantine.retry(destination, entry)
+    except SharpendError as error:
+        print(printable(str(error)))
+        return False
+    return True
+
+
+def _finished_again(
+    ledger: Ledger, destinations: dict[str, Destination], wanted: set[bytes], met: set[bytes]
+) -> int:
+    """Finished jobs of the wanted paths, or of all folders."""
+    if not wanted:
+        return ledger.retry_finished()
+    again = 0
+    for path in wanted:
+        for name, destination in destinations.items():
+            root = destination.input_root + b"/"
+            if path.startswith(root) and ledger.retry_finished(name, path[len(root) :]):
+                met.add(path)
+                again += 1
+    return again

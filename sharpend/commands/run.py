@@ -1,0 +1,28 @@
+"""`sharpend run`: the daemon in the foreground."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend import logs
+from sharpend.commands.given import settings_of, with_folders
+from sharpend.daemon import Daemon, Hooks
+from sharpend.settings import check_folders
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sharpend.settings import Settings
+
+
+def main(options: argparse.Namespace) -> int:
+    """Work until SIGTERM."""
+
+    def load() -> Settings:
+        settings = with_folders(settings_of(options))
+        check_folders(settings)
+        return settings
+
+    settings = load()
+    log = logs.configure(level=settings.log.level, format=settings.log.format)
+    return int(Daemon(settings, log, Hooks(load=load)).run())

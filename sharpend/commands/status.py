@@ -1,0 +1,68 @@
+"""`sharpend status`: how the daemon and its queue stand, read from outside."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from sharpend import logs
+from sharpend.commands.given import settings_of
+from sharpend.errors import InputMissingError
+from sharpend.health import read_status
+from sharpend.ledger_reader import LedgerReader
+from sharpend.ledger_store import is_locked
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print what the daemon last said, and the ledger's counts as they are now.
+
+    Raises:
+        InputMissingError: nothing has ever worked with this state directory.
+    """
+    state_dir = settings_of(options).state
+    if not (state_dir / "ledger.db").exists():
+        raise InputMissingError(
+            f"{state_dir}: no daemon has worked with this state directory; give --state or --config"
+        )
+    with LedgerReader.read_only(state_dir) as ledger:
+        counts = {state.value: jobs for state, jobs in ledger.counts().items()}
+        oldest_at = ledger.oldest_pending_at()
+    status = {
+        "running": is_locked(state_dir),
+        "counts": counts,
+        "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
+        "last": read_status(state_dir),
+    }
+    print(json.dumps(logs.plain(status)) if options.json else _text(status))
+    return 0
+
+
+def _text(status: dict[str, Any]) -> str:
+    """The status for people."""
+    last, counts = status["last"] or {}, status["counts"]
+    waiting = sum(counts[state] for state in ("pending", "running", "staged", "deferred"))
+    lines = [
+        "running" if status["running"] else "not running",
+        f"waiting {waiting}, done {counts['done'] + counts['disposed']}, "
+        f"quarantined {counts['quarantined']}, vanished {counts['vanished']}",
+    ]
+    if status["oldest_pending_s"] is not None:
+        lines.append(f"the oldest has waited for {status['oldest_pending_s']:.0f} s")
+    if "images_per_s" in last:
+        lines.append(
+            f"last report: {last['images_per_s']:.2f} images/s, "
+            f"{last['megapixels_per_s']:.2f} megapixels/s, model {last['model']} on "
+            f"{last['device']}, health {last['health']}"
+        )
+    agreement = last.get("agreement")
+    if agreement and agreement["n"]:
+        lines.append(
+            f"agreement with the teacher: {agreement['rolling']:.4f} over the last crops, "
+            f"{agreement['min']:.4f} at least, {agreement['noop_mean']:.4f} by doing nothing"
+        )
+    lines += [f"paused: {name}: {why}" for name, why in (last.get("paused") or {}).items()]
+    return "\n".join(logs.printable(line) for line in lines)

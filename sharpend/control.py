@@ -1,0 +1,77 @@
+"""How the outside steers the daemon: wake-ups from any thread, and signals.
+
+A signal handler sets a flag and wakes the loop, nothing more. The second signal to stop asks for
+an immediate end.
+"""
+
+from __future__ import annotations
+
+import queue
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+
+class Control:
+    """The flags of the main loop and its one place to wait.
+
+    Attributes:
+        stops: how often a stop was asked for.
+        signal: the number of the last signal that asked for it, or 0.
+        reload: a reload is asked for.
+    """
+
+    def __init__(self) -> None:
+        # The put of a SimpleQueue is reentrant: a signal handler may interrupt anything.
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._awake = False
+        self.stops = 0
+        self.signal = 0
+        self.reload = False
+
+    def wake(self) -> None:
+        """End the wait, from any thread or handler; a thousand calls are one."""
+        if not self._awake:
+            self._awake = True
+            self._wakes.put(None)
+
+    def stop(self) -> None:
+        """Ask for a drain, the second time for an immediate end."""
+        self.stops += 1
+        self.wake()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for a wake-up, at most this long."""
+        try:
+            self._wakes.get(timeout=max(timeout_s, 0.0))
+        except queue.Empty:
+            return
+        finally:
+            self._awake = False
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT stop, SIGHUP reloads; the previous handlers come back afterwards."""
+        handlers = {
+            signal.SIGTERM: self._on_stop,
+            signal.SIGINT: self._on_stop,
+            signal.SIGHUP: self._on_reload,
+        }
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_stop(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+        self.stop()
+
+    def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.reload = True
+        self.wake()

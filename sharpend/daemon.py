@@ -1,0 +1,342 @@
+"""The daemon: builds the parts, turns the loop, reloads, drains, stops.
+
+One thread does everything here; workers are processes, and events only wake. Settings stop at
+this floor. `once` is the same daemon that ends when nothing is left to do.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend import __version__, plans
+from sharpend.control import Control
+from sharpend.dispatch import Dispatcher, Workshop
+from sharpend.errors import ExitCode, OutputFailedError, SharpendError
+from sharpend.folder import prepare_roots
+from sharpend.health import Notifier, watchdog_interval_s, write_status
+from sharpend.ledger import Ledger
+from sharpend.logs import Event, Log
+from sharpend.pool import Pool
+from sharpend.settings import NOT_RELOADABLE, Settings, changed_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpend.outcomes import Result
+    from sharpend.pool import Engine
+
+DRAIN_S = 25.0
+"""Longest wait for running pictures at a stop; below the unit's TimeoutStopSec."""
+LONGEST_WAIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a command does with the daemon's results."""
+
+    once: bool = False
+    """End when nothing is left to do; a fault of a whole folder ends it with an error."""
+    tell: Callable[[Result], None] = lambda _result: None
+    """Gets the result of each input."""
+    load: Callable[[], Settings] | None = None
+    """Reads the settings again for a reload."""
+
+
+class Daemon:
+    """A daemon from start to stop.
+
+    Args:
+        settings: validated.
+        log: where events go.
+        hooks: what differs between commands.
+    """
+
+    def __init__(self, settings: Settings, log: Log, hooks: Hooks) -> None:
+        self._settings = settings
+        self._log = log
+        self._hooks = hooks
+        self._control = Control()
+        self._notifier = Notifier()
+        self._watchdog_s = watchdog_interval_s()
+        self._next_ping_s = 0.0
+        self._report_at_s = float("inf")
+        self._ready = False
+        self._wanted: Settings | None = None
+        self._ignored: list[str] = []
+        self.engines: dict[str, Engine] = {}
+
+    def run(self) -> ExitCode:
+        """Work until a signal, or with `once` until nothing is left to do.
+
+        Raises:
+            SharpendError: the start failed, or with `once` a whole folder did.
+        """
+        with self._control.signals():
+            self._ledger = Ledger.open(self._settings.state)
+            try:
+                self._pool = self._started_pool(self._settings)
+                self._dispatcher = self._built(self._settings)
+                self._dispatcher.recover()
+                self._loop()
+            finally:
+                self._close()
+        return ExitCode.OK
+
+    @property
+    def was_stopped(self) -> int:
+        """The number of the signal that ended the work, 0 where it ended by itself."""
+        return self._control.signal
+
+    @property
+    def agreement(self) -> dict[str, object] | None:
+        """The agreement block of the main network after the work."""
+        alarms = self._dispatcher.alarms.values()
+        return next((alarm.summary() for alarm in alarms), None)
+
+    # Building
+
+    def _started_pool(self, settings: Settings) -> Pool:
+        """Workers with the networks tried once; sets `engines`."""
+        pool = Pool(
+            plans.worker_options(settings),
+            count=plans.worker_count(settings),
+            job_timeout_s=settings.workers.job_timeout_s,
+            wake=self._control.wake,
+        )
+        try:
+            watched = bool(settings.agreement.sample)
+            self.engines = {
+                model: pool.engine(model, teacher=watched) for model in plans.models(settings)
+            }
+        except BaseException:
+            pool.stop()
+            raise
+        return pool
+
+    def _built(self, settings: Settings) -> Dispatcher:
+        alarms = {
+            model: plans.alarm_options(settings, engine.alarm_below)
+            for model, engine in self.engines.items()
+            if engine.teacher is not None
+        }
+        workshop = Workshop(
+            state_dir=settings.state,
+            plans=[prepare_roots(plan, self._ledger) for plan in plans.folder_plans(settings)],
+            alarms=alarms,
+            retry=plans.retry_options(settings),
+        )
+        for plan in workshop.plans:
+            if plan.reprocess:
+                self._ledger.retry_outdated(
+                    plan.destination.folder,
+                    model=self.engines[plan.options.model].digest,
+                    options=plan.options_digest,
+                )
+        self._report_at_s = time.monotonic() + settings.report.every_s
+        return Dispatcher(
+            workshop,
+            self._ledger,
+            self._pool,
+            self._log,
+            wake=self._control.wake,
+            tell=self._hooks.tell,
+        )
+
+    # The loop
+
+    def _loop(self) -> None:
+        while not self._control.stops:
+            next_s = self._turn(time.monotonic())
+            if self._hooks.once:
+                self._raise_for_faults()
+                if self._dispatcher.is_done:
+                    break
+            self._control.wait(min(next_s - time.monotonic(), LONGEST_WAIT_S))
+        self._drain()
+
+    def _turn(self, now_s: float) -> float:
+        """Everything once; returns when the next turn is due (monotonic seconds)."""
+        dispatcher = self._dispatcher
+        next_s = dispatcher.take_in(now_s)
+        dispatcher.conclude(now_s)
+        if self._control.reload:
+            self._read_again()
+        if self._wanted is None:
+            dispatcher.hand_out(now_s)
+        elif not dispatcher.is_working:
+            self._swap(self._wanted)
+        if not self._ready and all(folder.has_looked for folder in dispatcher.folders.values()):
+            self._say_ready()
+        if now_s >= self._report_at_s:
+            self._publish(now_s)
+        self._ping(now_s)
+        return min(next_s, dispatcher.next_due_s(), self._report_at_s)
+
+    def _raise_for_faults(self) -> None:
+        """With `once`, nobody waits for a folder to come back."""
+        for folder in self._dispatcher.folders.values():
+            if folder.paused is not None:
+                raise OutputFailedError(f"{folder.name}: {folder.paused}")
+
+    def _drain(self) -> None:
+        """Finish what runs, within the deadline and until a second signal."""
+        self._notifier.stopping()
+        deadline_s = time.monotonic() + DRAIN_S
+        if self._dispatcher.is_working:
+            self._log.info(Event.DAEMON_DRAINING, running=len(self._pool.running))
+        while self._dispatcher.is_working and self._control.stops < 2:  # noqa: PLR2004 - the second
+            now_s = time.monotonic()
+            if now_s > deadline_s:
+                break
+            self._dispatcher.conclude(now_s)
+            if self._dispatcher.is_working:
+                self._control.wait(min(deadline_s - now_s, LONGEST_WAIT_S))
+
+    def _close(self) -> None:
+        """Stop all parts, last what records; may follow a failure at any point of the start."""
+        dispatcher: Dispatcher | None = getattr(self, "_dispatcher", None)
+        pool: Pool | None = getattr(self, "_pool", None)
+        if dispatcher is not None:
+            dispatcher.stop()
+            self._publish(time.monotonic())
+            self._write_status("stopped", {})
+        elif pool is not None:
+            pool.stop()
+        self._ledger.close()
+        self._log.info(Event.DAEMON_STOPPED)
+
+    # Reload
+
+    def _read_again(self) -> None:
+        """Read and check the settings; what is wrong with them leaves the old ones in force."""
+        self._control.reload = False
+        self._notifier.reloading()
+        try:
+            settings = self._settings if self._hooks.load is None else self._hooks.load()
+            for plan in plans.folder_plans(settings):
+                prepare_roots(plan, self._ledger)
+        except SharpendError as error:
+            self._reject(error)
+        else:
+            # The state directory is locked and open: it stays until the next start.
+            self._wanted = settings.model_copy(update={"state": self._settings.state})
+            self._ignored = [key for key in NOT_RELOADABLE if key in self._changed(settings)]
+
+    def _changed(self, settings: Settings) -> list[str]:
+        return changed_keys(self._settings, settings)
+
+    def _swap(self, settings: Settings) -> None:
+        """Between two pictures: put new parts in the place of the old ones."""
+        self._wanted = None
+        changed = self._changed(settings)
+        try:
+            if _workers_of(settings) != _workers_of(self._settings):
+                old_pool, self._pool = self._pool, self._started_pool(settings)
+                old_pool.stop()
+            self._dispatcher.close()
+            self._dispatcher = self._built(settings)
+            self._dispatcher.recover()
+        except SharpendError as error:
+            self._reject(error)
+            return
+        self._settings = settings
+        self._log.info(Event.CONFIG_RELOADED, changed=changed, ignored=self._ignored)
+        self._notifier.ready(self._summary())
+
+    def _reject(self, error: SharpendError) -> None:
+        self._log.error(Event.CONFIG_REJECTED, message=str(error))
+        self._notifier.ready(self._summary())
+
+    # What it says
+
+    def _say_ready(self) -> None:
+        self._ready = True
+        engine = next(iter(self.engines.values()))
+        self._log.info(
+            Event.DAEMON_READY,
+            version=__version__,
+            pid=os.getpid(),
+            model=engine.model,
+            model_digest=engine.digest[:12],
+            device=engine.device,
+            teacher=engine.teacher,
+            workers=self._pool.count,
+            folders=list(self._dispatcher.folders),
+            queue_depth=self._queue_depth(),
+            softened_by=engine.softened_by,
+            meant_for=f"pictures softened by a factor of about {engine.softened_by}",
+        )
+        self._notifier.ready(self._summary())
+        self._write_status("running", {})
+
+    def _publish(self, now_s: float) -> None:
+        """The periodic report: to the log, the status file and the service manager."""
+        self._report_at_s = now_s + self._settings.report.every_s
+        report = self._dispatcher.throughput.publish(now_s) | self._standing()
+        self._log.info(Event.REPORT_PUBLISHED, **report)
+        self._write_status("running", report)
+        self._notifier.status(self._summary())
+
+    def _standing(self) -> dict[str, object]:
+        """The queue, the folders and the agreement as they are now."""
+        oldest_at = self._ledger.oldest_pending_at()
+        engine = next(iter(self.engines.values()))
+        summaries = {model: alarm.summary() for model, alarm in self._dispatcher.alarms.items()}
+        folders = self._dispatcher.folders
+        return {
+            "queue_depth": self._queue_depth(),
+            "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
+            "model": engine.model,
+            "device": engine.device,
+            "agreement": next(iter(summaries.values()), None),
+            "agreement_by_model": summaries if len(summaries) > 1 else None,
+            "paused": {name: one.paused for name, one in folders.items() if one.paused},
+            "left_alone": {name: one.left_alone for name, one in folders.items()},
+            "health": self._health(),
+        }
+
+    def _health(self) -> str:
+        paused = any(folder.paused for folder in self._dispatcher.folders.values())
+        low = any(alarm.low for alarm in self._dispatcher.alarms.values())
+        return "degraded" if paused or low else "ok"
+
+    def _queue_depth(self) -> int:
+        return self._ledger.waiting(self._dispatcher.folders)
+
+    def _summary(self) -> str:
+        """One line for `systemctl status`."""
+        totals = self._dispatcher.throughput
+        return (
+            f"{self._queue_depth()} waiting, {totals.total_images} sharpened, "
+            f"{totals.total_failures} quarantined, health {self._health()}"
+        )
+
+    def _write_status(self, state: str, report: dict[str, object]) -> None:
+        try:
+            write_status(
+                self._settings.state,
+                {"state": state, "pid": os.getpid(), "version": __version__, "at": time.time()}
+                | report,
+            )
+        except OSError as error:
+            self._log.warning(Event.FOLDER_PAUSED, folder="state", reason=str(error))
+
+    def _ping(self, now_s: float) -> None:
+        """Tell the watchdog that the loop turns: folders, ledger and deadlines were all served."""
+        if self._watchdog_s is not None and now_s >= self._next_ping_s:
+            self._next_ping_s = now_s + self._watchdog_s / 2
+            self._notifier.watchdog()
+
+
+def _workers_of(settings: Settings) -> tuple[object, ...]:
+    """What the running workers were started with; a change needs new ones."""
+    return (
+        plans.worker_options(settings),
+        plans.worker_count(settings),
+        settings.workers.job_timeout_s,
+        plans.models(settings),
+        bool(settings.agreement.sample),
+    )

@@ -1,0 +1,179 @@
+"""Where a folder's results belong: roots, policies, and the names that outputs may take.
+
+Owns the names (template, `-2` suffixes, temporary names, the 255-byte limit) and the look at a
+root before anything is written into it. Refuses a root that is no longer the one that was there
+at start: an unmounted disk leaves an empty folder behind that nobody wants filled.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import count
+from typing import TYPE_CHECKING
+
+from sharpend.errors import (
+    FolderFaultError,
+    ImageRefusedError,
+    Reason,
+    SharpendError,
+    TransientError,
+)
+from sharpend.job import display
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+NAME_LIMIT_BYTES = 255
+
+_FIELDS = re.compile(rb"\{(stem|ext)\}")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_DENIED = {errno.EACCES, errno.EPERM}
+
+
+class SourcePolicy(StrEnum):
+    """What becomes of an input whose output stands."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
+class ExistingPolicy(StrEnum):
+    """What to do about a foreign file that has the output's name."""
+
+    SUFFIX = "suffix"
+    SKIP = "skip"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One folder's way out."""
+
+    folder: str
+    """The ledger's name of the folder."""
+    input_root: bytes
+    output_root: bytes
+    source: SourcePolicy = SourcePolicy.KEEP
+    archive_root: bytes | None = None
+    """Needed by `SourcePolicy.ARCHIVE`."""
+    existing: ExistingPolicy = ExistingPolicy.SUFFIX
+    output_name: str = "{stem}{ext}"
+    """Holds `{stem}`; `{ext}` is the input's suffix with its dot."""
+    identities: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
+    """(st_dev, st_ino) of the roots when the daemon started, by root; others are not compared."""
+
+
+class TempNames:
+    """Names for staged files that no other installation takes for its own.
+
+    They read `.sharpend-<job id>-<installation><random>.tmp`. The installation stands for this
+    host and state directory, so it outlives a lost ledger.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        whose = os.uname().nodename.encode() + b"\0" + os.path.realpath(os.fsencode(state_dir))
+        self._installation = hashlib.sha256(whose).hexdigest()[:12].encode()
+        self._ours = re.compile(rb"\.sharpend-\d+-%s[0-9a-f]{8}\.tmp" % self._installation)
+
+    def new(self, job_id: int) -> bytes:
+        """A name that was never used."""
+        token = self._installation + secrets.token_hex(4).encode()
+        return b".sharpend-%d-%s.tmp" % (job_id, token)
+
+    def is_ours(self, name: bytes) -> bool:
+        """This installation made the name."""
+        return self._ours.fullmatch(name) is not None
+
+
+def identity_of(root: bytes) -> tuple[int, int]:
+    """(st_dev, st_ino) of a folder, to be remembered in `Destination.identities`."""
+    status = os.stat(root)
+    return status.st_dev, status.st_ino
+
+
+def numbered(relative: bytes, template: bytes = b"{stem}{ext}") -> Iterator[bytes]:
+    """The names that a result of `relative` may take, best first: x.jpg, x-2.jpg, and on.
+
+    Raises:
+        ImageRefusedError: NAME_TOO_LONG, when the next name would be.
+    """
+    parent, name = os.path.split(relative)
+    stem, ext = os.path.splitext(name)
+    for number in count(1):
+        made = _filled(template, stem if number == 1 else b"%s-%d" % (stem, number), ext)
+        if len(os.path.basename(made)) > NAME_LIMIT_BYTES:
+            raise name_too_long(made)
+        yield os.path.join(parent, made)
+
+
+def _filled(template: bytes, stem: bytes, ext: bytes) -> bytes:
+    """Fill in one pass: a `{ext}` inside a file's own name stays what it is."""
+    return _FIELDS.sub(lambda found: stem if found[1] == b"stem" else ext, template)
+
+
+def output_names(destination: Destination, relative: bytes) -> Iterator[bytes]:
+    """The names that the output of an input may take, below the output root, best first.
+
+    Raises:
+        ImageRefusedError: NAME_TOO_LONG, when the next name would be.
+    """
+    return numbered(relative, os.fsencode(destination.output_name))
+
+
+def name_too_long(name: bytes) -> ImageRefusedError:
+    """The refusal of a name that no file system takes."""
+    return ImageRefusedError(
+        Reason.NAME_TOO_LONG,
+        f"the output's name {display(name)!r} would be longer than {NAME_LIMIT_BYTES} bytes",
+        setting="output_name",
+    )
+
+
+def require_same_root(destination: Destination, root: bytes, setting: str) -> None:
+    """Look at a root before it is written.
+
+    Raises:
+        FolderFaultError: it is missing, or not the folder that was there at start.
+    """
+    with faults(destination, root, setting):
+        remembered = destination.identities.get(root)
+        if remembered is not None and identity_of(root) != remembered:
+            raise FolderFaultError(
+                f"folder {destination.folder}: {display(root)} is not the folder that was there"
+                f" at start (unmounted or replaced?): mount it again, or change `{setting}`"
+            )
+
+
+@contextmanager
+def faults(destination: Destination, root: bytes, setting: str) -> Iterator[None]:
+    """Translate what the file system says about work below a root into a decision.
+
+    Raises:
+        FolderFaultError: full, read-only, not permitted at all, or gone: the whole folder.
+        ImageRefusedError: the name is too long for this file system.
+        TransientError: anything else; this file may do better later.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _decision(error, destination, root, setting) from error
+
+
+def _decision(error: OSError, destination: Destination, root: bytes, setting: str) -> SharpendError:
+    told = f"folder {destination.folder}: {display(root)}: {error.strerror}"
+    if error.errno in _FULL or not os.access(root, os.W_OK | os.X_OK):
+        return FolderFaultError(f"{told} (setting `{setting}`)")
+    if error.errno == errno.ENAMETOOLONG:
+        return name_too_long(os.fsencode(error.filename or b""))
+    if error.errno in _DENIED:
+        return TransientError(Reason.PERMISSION_DENIED, told)
+    return TransientError(Reason.IO_ERROR, told)

@@ -1,0 +1,223 @@
+"""The shop floor: hands due jobs to free workers and brings their outcomes to conclusion.
+
+Owns the pool, the folders and everything measured while they work. Holds no more jobs in memory
+than there are workers: the ledger is the queue.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.alarm import AgreementAlarm, AlarmOptions
+from sharpend.commit import Committer
+from sharpend.destination import TempNames
+from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
+from sharpend.folder import Folder, FolderPlan
+from sharpend.job import Job, Staged, Task
+from sharpend.ledger_records import Refusal
+from sharpend.logs import Event, Log
+from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions
+from sharpend.quarantine import Quarantine
+from sharpend.report import Throughput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sharpend.ledger import Ledger
+    from sharpend.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What a Dispatcher works with."""
+
+    state_dir: Path
+    plans: list[FolderPlan]
+    """With their roots prepared."""
+    alarms: Mapping[str, AlarmOptions]
+    """By model, for those that have a teacher."""
+    retry: RetryOptions
+
+
+class Dispatcher:
+    """Folders, queue and workers; all methods are called from one thread.
+
+    Args:
+        workshop: plain values.
+        ledger: the queue.
+        pool: the workers.
+        log: told of everything.
+        wake: asks for a turn soon, from any thread.
+        tell: gets the result of each input that came to an end.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        ledger: Ledger,
+        pool: Pool,
+        log: Log,
+        *,
+        wake: Callable[[], None],
+        tell: Callable[[Result], None],
+    ) -> None:
+        self._ledger = ledger
+        self._log = log
+        self._tell = tell
+        self._names = TempNames(workshop.state_dir)
+        self._committer = Committer(ledger, self._names)
+        self._quarantine = Quarantine(ledger, workshop.state_dir, self._names)
+        self._outcomes = Outcomes(
+            ledger, self._committer, self._quarantine, workshop.retry, log, self._ended
+        )
+        self._handed: dict[int, Handed] = {}
+        self.pool = pool
+        self.alarms = {model: AgreementAlarm(alarm) for model, alarm in workshop.alarms.items()}
+        self.throughput = Throughput(time.monotonic())
+        chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
+        self.folders = {
+            plan.destination.folder: Folder(plan, ledger, log, wake=wake, chance=chance)
+            for plan in workshop.plans
+        }
+
+    def recover(self) -> None:
+        """At start: make good what the last daemon's death left behind."""
+        given_up = self._ledger.recover()
+        destinations = {name: one.plan.destination for name, one in self.folders.items()}
+        self._quarantine.recover(destinations)
+        for job in given_up:
+            if job.folder in self.folders:
+                self._give_up(job)
+        for folder in self.folders.values():
+            self._outcomes.recover(folder)
+            self._committer.remove_stale_temps(folder.plan.destination.output_root)
+
+    def _give_up(self, job: Job) -> None:
+        now_s = time.monotonic()
+        handed = Handed(job, self.folders[job.folder], now_s)
+        message = f"the daemon died {job.orphans} times while it was in work"
+        self._outcomes.refuse(handed, Refusal(Reason.DAEMON_DIED, message), now_s)
+
+    def take_in(self, now_s: float) -> float:
+        """One step of every folder; returns when to come again (monotonic seconds)."""
+        return min((folder.step(now_s) for folder in self.folders.values()), default=now_s + 60)
+
+    def hand_out(self, now_s: float) -> None:
+        """Give due jobs to free workers."""
+        while self.pool.free:
+            busy = {handed.folder.name for handed in self._handed.values()}
+            open_folders = [
+                name
+                for name, folder in self.folders.items()
+                if folder.may_work(now_s, running=name in busy)
+            ]
+            job = self._ledger.claim(time.time(), open_folders) if open_folders else None
+            if job is None:
+                return
+            self._hand(job, now_s)
+
+    def _hand(self, job: Job, now_s: float) -> None:
+        """Give one claimed job to a worker, or end it where no work is needed."""
+        folder = self.folders[job.folder]
+        destination = folder.plan.destination
+        handed = Handed(job, folder, now_s)
+        try:
+            committed = self._committer.leave_existing(destination, job, time.time())
+            if committed is not None:
+                self._outcomes.finished(handed, committed, None, commit_s=0.0, ended_s=now_s)
+                return
+            parent, temp_name = self._committer.prepare(destination, job)
+        except FolderFaultError as error:
+            self._ledger.release(job)
+            folder.pause(str(error), now_s)
+            return
+        except ImageRefusedError as error:
+            refusal = Refusal(error.reason, str(error), error.setting)
+            self._outcomes.refuse(handed, refusal, now_s)
+            return
+        except TransientError as error:
+            self._outcomes.again(handed, error.reason, str(error), stage="open")
+            return
+        task = self._task(handed, parent, temp_name)
+        self._handed[job.id] = Handed(job, folder, now_s, task)
+        self.pool.submit(task, now_s)
+
+    def _task(self, handed: Handed, parent: bytes, temp_name: bytes) -> Task:
+        plan, job = handed.folder.plan, handed.job
+        alarm = self.alarms.get(plan.options.model)
+        return Task(
+            job_id=job.id,
+            input_root=plan.destination.input_root,
+            output_root=plan.destination.output_root,
+            relative=job.relative,
+            output_parent=parent,
+            temp_name=temp_name,
+            fingerprint=job.fingerprint,
+            options=plan.options,
+            measure_agreement=alarm is not None and alarm.wants(),
+        )
+
+    def conclude(self, now_s: float) -> None:
+        """Draw the consequences of everything that ended."""
+        for outcome in self.pool.finished(now_s):
+            handed = self._handed.pop(outcome.job_id)
+            self._outcomes.conclude(handed, outcome, now_s)
+            if isinstance(outcome, Staged):
+                self._weigh(handed, outcome)
+
+    def _weigh(self, handed: Handed, staged: Staged) -> None:
+        """Enter what the teacher said of a picture, and tell where that changes the alarm."""
+        alarm = self.alarms.get(handed.folder.plan.options.model)
+        if alarm is None:
+            return
+        stages_s = staged.stages_s
+        alarm.spent(busy_s=sum(stages_s.values()), agree_s=stages_s.get("agree", 0.0))
+        if staged.agreement is not None and alarm.add(staged.agreement):
+            event = Event.AGREEMENT_LOW if alarm.low else Event.AGREEMENT_RECOVERED
+            tell = self._log.warning if alarm.low else self._log.info
+            tell(event, model=handed.folder.plan.options.model, **alarm.summary())
+
+    def _ended(self, result: Result) -> None:
+        if result.outcome == "quarantined":
+            self.throughput.failed()
+        elif result.staged is not None:
+            self.throughput.finished(result.staged, commit_s=result.commit_s, wait_s=result.seconds)
+        self._tell(result)
+
+    @property
+    def is_working(self) -> bool:
+        """Some worker has a job."""
+        return bool(self._handed)
+
+    @property
+    def is_done(self) -> bool:
+        """Everything in the folders was seen, and nothing is left to do or in doubt."""
+        return (
+            not self.is_working
+            and all(folder.is_quiet for folder in self.folders.values())
+            and not self._ledger.waiting(list(self.folders))
+        )
+
+    def next_due_s(self) -> float:
+        """When a turn is needed even if nothing wakes: deadlines and probes (monotonic)."""
+        probes = [folder.next_probe_s() for folder in self.folders.values()]
+        return min([self.pool.next_deadline_s(), *probes])
+
+    def close(self) -> None:
+        """Stop watching the folders; the workers stay."""
+        for folder in self.folders.values():
+            folder.close()
+
+    def stop(self) -> None:
+        """Stop watching, end the workers, and give back what they had."""
+        self.close()
+        self.pool.stop()
+        for handed in self._handed.values():
+            self._ledger.release(handed.job)
+        self._handed.clear()
+        for folder in self.folders.values():
+            self._committer.remove_stale_temps(folder.plan.destination.output_root)

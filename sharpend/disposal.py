@@ -1,0 +1,58 @@
+"""What becomes of an input whose output stands: kept, archived or deleted.
+
+Owns the last step of a job. Refuses to touch a file that is not the one that was processed, to
+overwrite anything in the archive, and to look for sources below a root that was swapped.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sharpend.beneath import directory
+from sharpend.destination import (
+    Destination,
+    SourcePolicy,
+    faults,
+    numbered,
+    require_same_root,
+)
+from sharpend.relocate import Entry, Move, relocate
+
+if TYPE_CHECKING:
+    from sharpend.job import Job
+
+
+def let_go(destination: Destination, job: Job, temp_name: bytes) -> None:
+    """Keep, archive or delete the source, if it is still what was processed; repeatable.
+
+    Archived means: the same path below the archive, or with `-2`, `-3` where that is taken.
+
+    Args:
+        destination: the folder's way out.
+        job: the input.
+        temp_name: where a copy to an archive on another file system grows.
+
+    Raises:
+        FolderFaultError: the archive or the input folder cannot be worked on.
+        TransientError: this source may be let go later.
+        ImageRefusedError: it can never be archived: a link in the way, or its name is too long.
+    """
+    if destination.source is SourcePolicy.DELETE:
+        require_same_root(destination, destination.input_root, "input")
+        with faults(destination, destination.input_root, "input"):
+            _delete(destination.input_root, job)
+    elif destination.source is SourcePolicy.ARCHIVE and destination.archive_root is not None:
+        require_same_root(destination, destination.archive_root, "archive")
+        move = Move(destination.input_root, job.relative, job.fingerprint, temp_name)
+        with faults(destination, destination.archive_root, "archive"):
+            relocate(move, destination.archive_root, numbered(job.relative))
+
+
+def _delete(input_root: bytes, job: Job) -> None:
+    parent, name = os.path.split(job.relative)
+    with suppress(FileNotFoundError), directory(input_root, parent) as fd:
+        source = Entry(fd, name)
+        if source.fingerprint() == job.fingerprint:
+            source.unlink()

@@ -1,0 +1,31 @@
+"""Which networks lie in the package, and which file a model setting means; needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sharpend.errors import UnavailableError
+
+SHIPPED = Path(__file__).parent.parent / "weights"
+
+
+def shipped_names() -> list[str]:
+    """Names of the networks inside the package, sorted."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
+def find(model: str) -> Path:
+    """The file of a shipped network's name or of a path.
+
+    Raises:
+        UnavailableError: neither; the text lists what is shipped.
+    """
+    shipped = SHIPPED / f"{model}.safetensors"
+    if "/" not in model and shipped.is_file():
+        return shipped
+    if Path(model).is_file():
+        return Path(model)
+    raise UnavailableError(
+        f"model.name: {model}: no such network; shipped are {', '.join(shipped_names())}, "
+        "or give the path of a .safetensors file"
+    )

@@ -1,0 +1,265 @@
+"""What follows from the end of an attempt: commit, quarantine, another try, or a paused folder.
+
+Owns the rules for each kind of outcome and the events that tell of it. Every path ends with the
+job in one state of the ledger; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.commit import Attempt, Committed, Committer
+from sharpend.errors import (
+    FolderFaultError,
+    ImageRefusedError,
+    Reason,
+    TransientError,
+)
+from sharpend.job import Failed, Failure, Job, Staged, Task
+from sharpend.ledger_records import Refusal
+from sharpend.logs import Event, Log
+from sharpend.pool import Died
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpend.folder import Folder
+    from sharpend.ledger import Ledger
+    from sharpend.quarantine import Quarantine
+
+DEATHS_ALLOWED = 1
+"""A picture whose worker died is tried once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOptions:
+    """How transient failures are repeated."""
+
+    attempts: int = 8
+    first_s: float = 5.0
+    longest_s: float = 600.0
+
+    def wait_s(self, attempts: int) -> float:
+        """Seconds to wait after this many attempts: doubling, up to the longest."""
+        return min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The end of one input, for `once` and for the report."""
+
+    folder: Folder
+    job: Job
+    outcome: str
+    """sharpened, unchanged or quarantined."""
+    output: bytes | None = None
+    reason: Reason | None = None
+    staged: Staged | None = None
+    commit_s: float = 0.0
+    seconds: float = 0.0
+    """From handing out to the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A job in a worker's hands."""
+
+    job: Job
+    folder: Folder
+    since_s: float
+    """Monotonic seconds."""
+    task: Task | None = None
+    """None where the job ended before a worker got it."""
+
+
+class Outcomes:
+    """Draws the consequences, one outcome at a time, from one thread.
+
+    Args:
+        ledger: is told first.
+        committer: publishes.
+        quarantine: keeps what is refused.
+        retry: how often and when.
+        log: is told last.
+        tell: gets the result of each input that came to an end.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        committer: Committer,
+        quarantine: Quarantine,
+        retry: RetryOptions,
+        log: Log,
+        tell: Callable[[Result], None],
+    ) -> None:
+        self._ledger = ledger
+        self._committer = committer
+        self._quarantine = quarantine
+        self._retry = retry
+        self._log = log
+        self._tell = tell
+
+    def conclude(self, handed: Handed, outcome: Staged | Failed | Died, now_s: float) -> None:
+        """Draw the consequence of one attempt's end."""
+        if isinstance(outcome, Staged):
+            self._staged(handed, outcome, now_s)
+        elif isinstance(outcome, Died):
+            self._died(handed, outcome, now_s)
+        else:
+            self._failed(handed, outcome, now_s)
+
+    def _staged(self, handed: Handed, staged: Staged, now_s: float) -> None:
+        started_s = time.monotonic()
+        attempt = Attempt(staged, staged.temp_name, handed.folder.plan.options_digest)
+        try:
+            committed = self._committer.commit(
+                handed.folder.plan.destination, handed.job, attempt, time.time()
+            )
+        except FolderFaultError as error:
+            handed.folder.pause(str(error), now_s)
+        except ImageRefusedError as error:
+            self.refuse(handed, Refusal(error.reason, str(error), error.setting), now_s)
+        except TransientError as error:
+            self.again(handed, error.reason, str(error), stage="commit")
+        else:
+            ended_s = time.monotonic()
+            self.finished(handed, committed, staged, commit_s=ended_s - started_s, ended_s=ended_s)
+            if handed.folder.resume():
+                self.recover(handed.folder)
+
+    def finished(
+        self,
+        handed: Handed,
+        committed: Committed,
+        staged: Staged | None,
+        *,
+        commit_s: float,
+        ended_s: float,
+    ) -> None:
+        """Tell of an output that stands; without a staged file it stood there before."""
+        seconds = ended_s - handed.since_s
+        values: dict[str, object] = {"seconds": round(seconds, 4), "attempts": handed.job.attempts}
+        if staged is not None:
+            values |= {"height": staged.height, "width": staged.width}
+            values |= {f"{stage}_s": round(s, 4) for stage, s in staged.stages_s.items()}
+            values |= {"notes": list(staged.notes)} if staged.notes else {}
+        if committed.warning:
+            values["warning"] = committed.warning
+        self._log.info(
+            Event.IMAGE_FINISHED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            output=committed.output,
+            outcome="unchanged" if committed.unchanged else "sharpened",
+            **values,
+        )
+        self._tell(
+            Result(
+                handed.folder,
+                handed.job,
+                "unchanged" if committed.unchanged else "sharpened",
+                committed.output,
+                staged=staged,
+                commit_s=commit_s,
+                seconds=seconds,
+            )
+        )
+
+    def _failed(self, handed: Handed, failed: Failed, now_s: float) -> None:
+        reason = failed.reason or Reason.INTERNAL
+        if failed.failure is Failure.REFUSED:
+            self.refuse(handed, Refusal(reason, failed.message, failed.setting), now_s)
+        elif failed.failure is Failure.TRANSIENT:
+            self.again(handed, reason, failed.message, stage=failed.stage)
+        elif failed.failure is Failure.FOLDER:
+            self._ledger.release(handed.job)
+            handed.folder.pause(failed.message, now_s)
+        else:
+            self._gone(handed, failed)
+
+    def _gone(self, handed: Handed, failed: Failed) -> None:
+        """The input vanished, or became another file, which will settle on its own."""
+        self._ledger.vanish(handed.job)
+        if failed.failure is Failure.CHANGED:
+            handed.folder.intake.unsettle(handed.job.relative)
+        self._log.info(
+            Event.IMAGE_VANISHED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            message=failed.message,
+        )
+
+    def _died(self, handed: Handed, died: Died, now_s: float) -> None:
+        self._log.error(
+            Event.WORKER_DIED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            cause=died.cause,
+            attempts=handed.job.attempts,
+        )
+        message = f"the worker that sharpened it ended: {died.cause}"
+        if handed.job.attempts > DEATHS_ALLOWED:
+            refusal = Refusal(Reason.WORKER_DIED, message, "workers.job_timeout_s")
+            self.refuse(handed, refusal, now_s)
+        else:
+            self.again(handed, Reason.WORKER_DIED, message, stage="infer")
+
+    def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
+        """Another attempt later, or quarantine after the last one."""
+        if handed.job.attempts >= self._retry.attempts:
+            refusal = Refusal(reason, message, "retry.attempts")
+            self.refuse(handed, refusal, time.monotonic())
+            return
+        wait_s = self._retry.wait_s(handed.job.attempts)
+        self._ledger.defer(handed.job, time.time() + wait_s, reason, message)
+        self._log.warning(
+            Event.IMAGE_RETRIED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            error_code=reason,
+            message=message,
+            stage=stage,
+            attempts=handed.job.attempts,
+            wait_s=round(wait_s, 3),
+        )
+
+    def refuse(self, handed: Handed, refusal: Refusal, now_s: float) -> None:
+        """Quarantine an input with its reason."""
+        try:
+            self._quarantine.put(handed.folder.plan.destination, handed.job, refusal, time.time())
+        except FolderFaultError as error:
+            handed.folder.pause(str(error), now_s)
+            return
+        seconds = time.monotonic() - handed.since_s
+        self._log.warning(
+            Event.IMAGE_QUARANTINED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            error_code=refusal.reason,
+            message=refusal.message,
+            setting=refusal.setting,
+            attempts=handed.job.attempts,
+        )
+        self._tell(
+            Result(handed.folder, handed.job, "quarantined", reason=refusal.reason, seconds=seconds)
+        )
+
+    def recover(self, folder: Folder) -> None:
+        """Finish what a crash or a pause left staged or done."""
+        for ended in self._committer.recover(folder.plan.destination, time.time()):
+            if isinstance(ended, FolderFaultError):
+                folder.pause(str(ended), time.monotonic())
+            elif isinstance(ended, Committed):
+                self._log.info(
+                    Event.IMAGE_FINISHED,
+                    folder=folder.name,
+                    path=ended.job.relative,
+                    output=ended.output,
+                    outcome="unchanged" if ended.unchanged else "sharpened",
+                    recovered=True,
+                )
+                outcome = "unchanged" if ended.unchanged else "sharpened"
+                self._tell(Result(folder, ended.job, outcome, ended.output))

@@ -1,0 +1,181 @@
+"""Inputs that cannot be sharpened: each gets a reason that people can read, and a way back.
+
+Owns `quarantine/<folder>/<path>` and `<path>.reason.json` below the state directory. With
+`source = "keep"` only the reason is written; otherwise the source is moved there, never over
+another file. The ledger is told first, so that a crash on the way is made good by `recover`.
+Refuses to move a source that is no longer the file that was refused.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sharpend.atomic import replacing_at
+from sharpend.beneath import directory, fingerprint_at
+from sharpend.destination import Destination, SourcePolicy, TempNames, faults, numbered
+from sharpend.errors import ImageRefusedError, SourceVanishedError
+from sharpend.job import display
+from sharpend.ledger_records import Quarantined
+from sharpend.ledger_store import translated
+from sharpend.relocate import Move, relocate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sharpend.job import Fingerprint, Job
+    from sharpend.ledger import Ledger
+    from sharpend.ledger_records import Refusal
+
+_NOTE_SUFFIX = b".reason.json"
+_LONGEST_NAME_BYTES = 200  # leaves room for `-2`, the reason's suffix and a temporary sibling
+_LONGEST_EXT_BYTES = 16
+_IMMOVABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def _nothing(_step: str) -> None:
+    """The daemon's own `at`."""
+
+
+class Quarantine:
+    """The quarantine of one state directory.
+
+    `at` is called with the name of each step just after it, for tests to raise in: recorded,
+    moved, written, noted; on the way back restored, removed.
+
+    Every method raises StateFaultError where the state directory cannot be written.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        state_dir: Path,
+        names: TempNames,
+        at: Callable[[str], None] = _nothing,
+    ) -> None:
+        self._ledger = ledger
+        self._state_dir = state_dir
+        self._root = os.path.join(os.path.abspath(os.fsencode(state_dir)), b"quarantine")
+        self._names = names
+        self._at = at
+
+    def put(self, destination: Destination, job: Job, refusal: Refusal, now_s: float) -> bytes:
+        """Give a job up: ledger, move of the source if the folder moves sources, reason file.
+
+        Returns:
+            The absolute path of the reason file.
+        """
+        self._ledger.quarantine(job, refusal, now_s)
+        self._at("recorded")
+        return self._settle(destination, Quarantined(job, refusal, now_s, None, None))
+
+    def recover(self, destinations: Mapping[str, Destination]) -> int:
+        """At start: write the reasons, and make the moves, that a crash cut off; how many."""
+        repaired = 0
+        for entry in self._ledger.quarantined():
+            destination = destinations.get(entry.job.folder)
+            if entry.note is None and destination is not None:
+                self._settle(destination, entry)
+                repaired += 1
+        return repaired
+
+    def retry(self, destination: Destination, entry: Quarantined) -> None:
+        """Put a moved source back, remove the reason, and make the job pending again.
+
+        Raises:
+            SourceVanishedError: the moved source is gone, or another file has taken its place.
+        """
+        fingerprint = entry.job.fingerprint
+        if entry.moved is not None:
+            moved = os.path.relpath(entry.moved, self._root)
+            fingerprint = self._restore(destination, entry.job, moved)
+        self._at("restored")
+        if entry.note is not None:
+            with translated(self._state_dir), suppress(FileNotFoundError):
+                os.unlink(entry.note)
+        self._at("removed")
+        self._ledger.retry(entry.job, fingerprint)
+
+    def _settle(self, destination: Destination, entry: Quarantined) -> bytes:
+        """Do on disk what the ledger says; every step can be repeated."""
+        place = _place(entry.job)
+        with translated(self._state_dir):
+            os.makedirs(self._root, mode=0o700, exist_ok=True)
+            moved = self._take_in(destination, entry.job, place)
+            self._at("moved")
+            note = (moved or place) + _NOTE_SUFFIX
+            self._write(note, _told(destination, entry))
+        self._at("written")
+        absolute = os.path.join(self._root, note)
+        self._ledger.noted(entry.job, absolute, moved and os.path.join(self._root, moved))
+        self._at("noted")
+        return absolute
+
+    def _take_in(self, destination: Destination, job: Job, place: bytes) -> bytes | None:
+        """Move the source here; None where it stays, by policy or because it cannot be moved."""
+        if destination.source is SourcePolicy.KEEP:
+            return None
+        move = Move(destination.input_root, job.relative, job.fingerprint, self._names.new(job.id))
+        try:
+            return relocate(move, self._root, numbered(place))
+        except ImageRefusedError:
+            return None
+        except OSError as error:
+            if error.errno in _IMMOVABLE:
+                return None
+            raise
+
+    def _write(self, note: bytes, told: Mapping[str, object]) -> None:
+        parent, name = os.path.split(note)
+        with (
+            directory(self._root, parent, create=True) as fd,
+            replacing_at(fd, name) as file,
+        ):
+            file.write(json.dumps(told, indent=2).encode() + b"\n")
+
+    def _restore(self, destination: Destination, job: Job, moved: bytes) -> Fingerprint:
+        """Move the source back to its own place; the fingerprint that it has there."""
+        parent, name = os.path.split(moved)
+        meant = job.fingerprint
+        with suppress(FileNotFoundError), directory(self._root, parent) as fd:
+            meant = fingerprint_at(fd, name) or meant
+        move = Move(self._root, moved, meant, self._names.new(job.id))
+        with faults(destination, destination.input_root, "input"):
+            if relocate(move, destination.input_root, [job.relative]) is None:
+                raise SourceVanishedError(
+                    f"{display(job.relative)!r} cannot be put back: it is gone from quarantine,"
+                    " or another file has taken its place"
+                )
+            parent, name = os.path.split(job.relative)
+            with directory(destination.input_root, parent) as fd:
+                return fingerprint_at(fd, name) or meant
+
+
+def _place(job: Job) -> bytes:
+    """Where a job's file belongs below the quarantine; a long name is replaced by its digest."""
+    folder = os.fsencode(job.folder).replace(b"/", b"_")
+    parent, name = os.path.split(job.relative)
+    if len(name) > _LONGEST_NAME_BYTES:
+        ext = os.path.splitext(name)[1]
+        kept = ext if len(ext) <= _LONGEST_EXT_BYTES else b""
+        name = hashlib.sha256(name).hexdigest().encode() + kept
+    return os.path.join(folder, parent, name)
+
+
+def _told(destination: Destination, entry: Quarantined) -> dict[str, object]:
+    """The reason file's content; non-UTF-8 bytes of the path are escaped lone surrogates."""
+    return {
+        "code": entry.refusal.reason,
+        "message": entry.refusal.message,
+        "setting": entry.refusal.setting,
+        "attempts": entry.job.attempts,
+        "source": display(os.path.join(destination.input_root, entry.job.relative)),
+        "size": entry.job.fingerprint.size,
+        "when": datetime.fromtimestamp(entry.at_s, UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,173 @@
+"""Move one file between folders without overwriting anything and without losing it.
+
+Owns the move that archive and quarantine share: a rename on one file system, otherwise copy,
+fsync, rename, unlink. It can be repeated after a crash at any point and ends with one file.
+Refuses to move a file that is no longer the one meant, and to follow links on either side.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
+from sharpend.beneath import directory, fingerprint_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sharpend.job import Fingerprint
+
+_CHUNK_BYTES = 1 << 20
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name in an open folder."""
+
+    directory_fd: int
+    name: bytes
+
+    def exists(self) -> bool:
+        """Anything has this name, a dangling link included."""
+        try:
+            os.stat(self.name, dir_fd=self.directory_fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def fingerprint(self) -> Fingerprint | None:
+        """The regular file's fingerprint; None where there is none."""
+        try:
+            return fingerprint_at(self.directory_fd, self.name)
+        except FileNotFoundError:
+            return None
+
+    def unlink(self) -> None:
+        """Remove the name, durably; it may be gone already."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.name, dir_fd=self.directory_fd)
+        fsync_directory(self.directory_fd)
+
+    def open(self) -> int:
+        """Open the file for reading; a link is refused by the kernel, a FIFO does not block."""
+        return os.open(self.name, _READ, dir_fd=self.directory_fd)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One file that is to leave its folder."""
+
+    root: bytes
+    relative: bytes
+    meant: Fingerprint
+    """The file is moved only while it is this one."""
+    temp_name: bytes
+    """Where a copy to another file system grows, in the target's folder."""
+
+
+def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> bytes | None:
+    """Move a file to the first candidate that is free.
+
+    Args:
+        move: the file.
+        target_root: an existing folder; folders below it are made as needed.
+        candidates: paths below `target_root`, best first.
+
+    Returns:
+        The candidate where the file lies now, also when an earlier call had moved it; None
+        where the source is gone or has become another file.
+
+    Raises:
+        ImageRefusedError: a folder on either way is a link or no folder.
+        OSError: what the file system says; the source is then still in its place.
+    """
+    for candidate in candidates:
+        with ExitStack() as stack:
+            source = _source(move, stack)
+            parent, name = os.path.split(candidate)
+            target_fd = stack.enter_context(directory(target_root, parent, create=True))
+            target = Entry(target_fd, name)
+            if _was_moved_before(source, target, move.meant):
+                _drop(source, move.meant)
+                return candidate
+            if target.exists():
+                continue
+            if source is None or source.fingerprint() != move.meant:
+                return None
+            with suppress(FileExistsError):
+                _carry(source, target, move)
+                return candidate
+    return None
+
+
+def _source(move: Move, stack: ExitStack) -> Entry | None:
+    parent, name = os.path.split(move.relative)
+    try:
+        return Entry(stack.enter_context(directory(move.root, parent)), name)
+    except FileNotFoundError:
+        return None
+
+
+def _was_moved_before(source: Entry | None, target: Entry, meant: Fingerprint) -> bool:
+    """An earlier call brought the file here, and may have died before the source was removed."""
+    there = target.fingerprint()
+    if there is None or (there.size, there.mtime_ns) != (meant.size, meant.mtime_ns):
+        return False
+    if source is None or source.fingerprint() != meant or there == meant:
+        return True
+    return _same_content(source, target)
+
+
+def _drop(source: Entry | None, meant: Fingerprint) -> None:
+    if source is not None and source.fingerprint() == meant:
+        source.unlink()
+
+
+def _carry(source: Entry, target: Entry, move: Move) -> None:
+    try:
+        rename_without_clobbering(
+            source.directory_fd, source.name, target.directory_fd, target.name
+        )
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _copy(source, target, move.temp_name)
+        fsync_directory(target.directory_fd)
+        _drop(source, move.meant)
+    else:
+        fsync_directory(target.directory_fd)
+        fsync_directory(source.directory_fd)
+
+
+def _copy(source: Entry, target: Entry, temp_name: bytes) -> None:
+    """Copy content, mode and times under a temporary name, then rename without clobbering."""
+    temp = Entry(target.directory_fd, temp_name)
+    try:
+        with os.fdopen(source.open(), "rb") as original:
+            status = os.fstat(original.fileno())
+            descriptor = os.open(temp_name, CREATE_EXCLUSIVELY, 0o600, dir_fd=target.directory_fd)
+            with os.fdopen(descriptor, "wb") as copy:
+                shutil.copyfileobj(original, copy, _CHUNK_BYTES)
+                copy.flush()
+                os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+                os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+                os.fsync(descriptor)
+        rename_without_clobbering(temp.directory_fd, temp.name, target.directory_fd, target.name)
+    except BaseException:
+        temp.unlink()
+        raise
+
+
+def _same_content(one: Entry, other: Entry) -> bool:
+    with os.fdopen(one.open(), "rb") as left, os.fdopen(other.open(), "rb") as right:
+        while chunk := left.read(_CHUNK_BYTES):
+            if right.read(_CHUNK_BYTES) != chunk:
+                return False
+        return not right.read(1)

@@ -1,0 +1,611 @@
+"""One visible output per input, whole, through crashes and faults; the source is never lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend import atomic
+from sharpend.commit import Attempt, Committed, Committer, Left
+from sharpend.destination import (
+    Destination,
+    ExistingPolicy,
+    SourcePolicy,
+    TempNames,
+    identity_of,
+)
+from sharpend.errors import (
+    FolderFaultError,
+    ImageRefusedError,
+    Reason,
+    TransientError,
+)
+from sharpend.job import Fingerprint, Job, Staged, State
+from sharpend.ledger import Ledger
+from sharpend.ledger_records import Product, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NOW = 1_000_000.0
+STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed"]
+
+
+class CrashError(Exception):
+    """The daemon died here."""
+
+
+class Shop:
+    """A daemon's folders, ledger and committer on a real disk, with a worker that copies."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        for name in ("in", "out", "archive"):
+            (home / name).mkdir()
+        self.to = Destination(
+            "in",
+            os.fsencode(home / "in"),
+            os.fsencode(home / "out"),
+            archive_root=os.fsencode(home / "archive"),
+        )
+        self.crash_at = ""
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon."""
+        self.ledger = Ledger.open(self.home / "state")
+        self.ledger.folder("in", self.to.input_root, self.to.output_root)
+        self.committer = Committer(self.ledger, TempNames(self.home / "state"), self.at)
+
+    def at(self, step: str) -> None:
+        """Die here if that is wanted."""
+        if step == self.crash_at:
+            raise CrashError(step)
+
+    def restart(self) -> list[Committed | Left]:
+        """Start again after a crash: recover, then remove stale temporary files."""
+        self.ledger.close()
+        self.start()
+        self.ledger.recover()
+        done = list(self.committer.recover(self.to, NOW))
+        self.committer.remove_stale_temps(self.to.output_root)
+        self.committer.remove_stale_temps(os.fsencode(self.home / "archive"))
+        return done
+
+    def drop(self, name: str, content: bytes = b"photo") -> None:
+        """Somebody drops a file, and it has settled."""
+        path = self.home / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name("new")
+        new.write_bytes(content)
+        new.replace(path)
+        entry = (os.fsencode(name), Fingerprint.of(path.stat()))
+        self.ledger.add("in", self.ledger.unknown("in", [entry]), NOW)
+
+    def claim(self) -> Job:
+        """The next job."""
+        job = self.ledger.claim(NOW, {"in"})
+        assert job is not None
+        return job
+
+    def work(self, job: Job) -> Attempt:
+        """What a worker does: the staged file is the source with a stamp."""
+        parent, temp_name = self.committer.prepare(self.to, job)
+        temp = Path(os.fsdecode(os.path.join(self.to.output_root, parent, temp_name)))
+        source = Path(os.fsdecode(os.path.join(self.to.input_root, job.relative)))
+        temp.write_bytes(b"sharp " + source.read_bytes())
+        staged = Staged(job.id, Fingerprint.of(temp.stat()), 3, 4, model_digest="m")
+        return Attempt(staged, temp_name, "o")
+
+    def run(self) -> Committed:
+        """One job from claim to disposal."""
+        job = self.claim()
+        return self.committer.commit(self.to, job, self.work(job), NOW)
+
+    def run_all(self) -> None:
+        """All jobs that are due."""
+        while job := self.ledger.claim(NOW, {"in"}):
+            self.committer.commit(self.to, job, self.work(job), NOW)
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Every file in a folder, hidden ones too, with its content."""
+        root = self.home / folder
+        paths = sorted(path for path in root.rglob("*") if path.is_file())
+        return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+    def state(self, relative: bytes = b"a/x.png") -> State:
+        """Where the input stands."""
+        (outcome,) = self.ledger.outcomes("in", [relative])
+        return outcome.state
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """A shop with one photo waiting."""
+    made = Shop(tmp_path)
+    made.drop("a/x.png")
+    yield made
+    made.ledger.close()
+
+
+def failing(number: int) -> Callable[..., None]:
+    """A system call that fails."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+def test_output_mirrors_the_input(shop: Shop) -> None:
+    """The output has the input's relative path, the source is kept, no litter is left."""
+    done = shop.run()
+    assert (done.output, done.unchanged, done.warning) == (b"a/x.png", False, "")
+    assert shop.files("out") == {"a/x.png": b"sharp photo"}
+    assert shop.files("in") == {"a/x.png": b"photo"}
+    assert shop.state() is State.DISPOSED
+
+
+def test_deleted_source(shop: Shop) -> None:
+    """With `source = "delete"` the input goes once its output stands."""
+    shop.to = replace(shop.to, source=SourcePolicy.DELETE)
+    shop.run()
+    assert (shop.files("in"), shop.files("out")) == ({}, {"a/x.png": b"sharp photo"})
+
+
+def test_archived_source(shop: Shop) -> None:
+    """With `source = "archive"` the input moves to the same path there, over nothing."""
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    (shop.home / "archive/a").mkdir()
+    (shop.home / "archive/a/x.png").write_bytes(b"other")
+    shop.run()
+    assert shop.files("in") == {}
+    assert shop.files("archive") == {"a/x.png": b"other", "a/x-2.png": b"photo"}
+
+
+def across_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let renames between two folders fail as between two disks."""
+    real = atomic._rename_noreplace
+
+    def rename(source_fd: int, source: bytes, target_fd: int, target: bytes) -> None:
+        if not source.startswith(b".sharpend-"):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source_fd, source, target_fd, target)
+
+    monkeypatch.setattr(atomic, "_rename_noreplace", rename)
+
+
+def test_archive_on_another_disk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between disks the source is copied with its times and mode, and then removed."""
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    source = shop.home / "in/a/x.png"
+    source.chmod(0o640)
+    before = source.stat()
+    across_disks(monkeypatch)
+    shop.run()
+    assert (shop.files("in"), shop.files("archive")) == ({}, {"a/x.png": b"photo"})
+    after = (shop.home / "archive/a/x.png").stat()
+    assert (after.st_mtime_ns, after.st_mode) == (before.st_mtime_ns, before.st_mode)
+
+
+def test_archive_cut_off_between_copy_and_unlink(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that a crash left in the archive is recognised, not made twice."""
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    across_disks(monkeypatch)
+    real = os.unlink
+
+    def unlink(path: bytes, *, dir_fd: int | None = None) -> None:
+        if path == b"x.png":
+            raise CrashError
+        real(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "unlink", unlink)
+    with pytest.raises(CrashError):
+        shop.run()
+    assert (len(shop.files("in")), len(shop.files("archive"))) == (1, 1)
+    monkeypatch.setattr(os, "unlink", real)
+    (done,) = shop.restart()
+    assert isinstance(done, Committed)
+    assert (shop.files("in"), shop.files("archive")) == ({}, {"a/x.png": b"photo"})
+
+
+@pytest.mark.parametrize("source", SourcePolicy)
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("existing", ["nothing", "foreign", "ours"])
+def test_crash_at_each_step(tmp_path: Path, step: str, source: SourcePolicy, existing: str) -> None:
+    """Killed between any two steps, and again during recovery, it ends with one output."""
+    shop = Shop(tmp_path)
+    expected = {"x.png": b"sharp photo"}
+    if existing == "foreign":
+        (tmp_path / "out/x.png").write_bytes(b"foreign")
+        expected = {"x.png": b"foreign", "x-2.png": b"sharp photo"}
+    if existing == "ours":
+        shop.drop("x.png", b"earlier")
+        shop.run()
+    shop.to = replace(shop.to, source=source)
+    shop.drop("x.png")
+    shop.crash_at = step
+    for _ in range(2):
+        with pytest.raises(CrashError):
+            shop.run()
+        inputs = {**shop.files("in"), **shop.files("archive")}
+        visible = {k: v for k, v in shop.files("out").items() if not k.startswith(".")}
+        assert b"photo" in inputs.values() or b"sharp photo" in visible.values()
+        assert set(visible.values()) <= {b"foreign", b"sharp earlier", b"sharp photo"}
+        try:
+            shop.restart()
+        except CrashError:
+            shop.crash_at = ""
+            shop.restart()
+        if not shop.ledger.counts()[State.PENDING]:
+            break
+    shop.crash_at = ""
+    shop.run_all()
+    assert shop.files("out") == expected
+    assert shop.state(b"x.png") is State.DISPOSED
+    kept = {"x.png": b"photo"}
+    assert shop.files("in") == (kept if source is SourcePolicy.KEEP else {})
+    assert shop.files("archive") == (kept if source is SourcePolicy.ARCHIVE else {})
+    shop.ledger.close()
+
+
+def test_crash_between_link_and_unlink(shop: Shop) -> None:
+    """Where a rename is a link and an unlink, both names on one file are one output."""
+    shop.crash_at = "staged"
+    with pytest.raises(CrashError):
+        shop.run()
+    (temp,) = (shop.home / "out/a").iterdir()
+    (shop.home / "out/a/x.png").hardlink_to(temp)
+    shop.crash_at = ""
+    shop.restart()
+    assert shop.files("out") == {"a/x.png": b"sharp photo"}
+
+
+@pytest.mark.parametrize("whole_folder", [True, False])
+def test_lost_staged_file_is_made_again(shop: Shop, *, whole_folder: bool) -> None:
+    """A staged file that has gone sets its job back to pending, with its attempt."""
+    shop.crash_at = "staged"
+    with pytest.raises(CrashError):
+        shop.run()
+    for path in (shop.home / "out/a").iterdir():
+        path.unlink()
+    if whole_folder:
+        (shop.home / "out/a").rmdir()
+    shop.crash_at = ""
+    assert shop.restart() == []
+    assert shop.claim().attempts == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling", "folder", "fifo"])
+@pytest.mark.parametrize("policy", ExistingPolicy)
+def test_planted_output_names(shop: Shop, kind: str, policy: ExistingPolicy) -> None:
+    """A link, folder or FIFO at the output's name is never followed nor overwritten."""
+    shop.to = replace(shop.to, existing=policy)
+    secret = shop.home / "secret"
+    secret.write_bytes(b"secret")
+    planted = shop.home / "out/a/x.png"
+    planted.parent.mkdir()
+    match kind:
+        case "file":
+            planted.write_bytes(b"foreign")
+        case "link":
+            planted.symlink_to(secret)
+        case "dangling":
+            planted.symlink_to("nowhere")
+        case "folder":
+            planted.mkdir()
+        case _:
+            os.mkfifo(planted)
+    before = planted.lstat()
+    done = shop.run()
+    replaced = kind == "file" and policy is ExistingPolicy.REPLACE
+    assert (planted.lstat().st_ino == before.st_ino) == (not replaced)
+    assert secret.read_bytes() == b"secret"
+    assert done.unchanged == (kind == "file" and policy is ExistingPolicy.SKIP)
+    expected = (
+        b"a/x.png" if kind == "file" and policy is not ExistingPolicy.SUFFIX else b"a/x-2.png"
+    )
+    assert done.output == expected
+
+
+def test_linked_output_folder_is_refused(shop: Shop) -> None:
+    """A link in place of an output folder leads nowhere."""
+    (shop.home / "elsewhere").mkdir()
+    (shop.home / "out/a").symlink_to(shop.home / "elsewhere")
+    with pytest.raises(ImageRefusedError):
+        shop.run()
+    assert shop.files("elsewhere") == {}
+
+
+def test_suffixes_count_up(shop: Shop) -> None:
+    """Foreign files keep their names; the output takes the first free number."""
+    (shop.home / "out/a").mkdir()
+    for name in ("x.png", "x-2.png", "x-3.png"):
+        (shop.home / "out/a" / name).write_bytes(b"foreign")
+    assert shop.run().output == b"a/x-4.png"
+
+
+def test_name_taken_at_the_last_moment(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A foreign file that appears between the look and the rename keeps its name."""
+    real = shop.ledger.stage
+
+    def stage(job: Job, product: Product) -> None:
+        (shop.home / "out/a/x.png").write_bytes(b"foreign")
+        real(job, product)
+
+    monkeypatch.setattr(shop.ledger, "stage", stage)
+    assert shop.run().output == b"a/x-2.png"
+    assert shop.files("out") == {"a/x.png": b"foreign", "a/x-2.png": b"sharp photo"}
+
+
+def test_new_content_replaces_its_own_output(shop: Shop) -> None:
+    """A replaced input's output takes the place of the old one, suffix and all."""
+    (shop.home / "out/a").mkdir()
+    foreign = shop.home / "out/a/x.png"
+    foreign.write_bytes(b"foreign")
+    shop.run()
+    foreign.unlink()
+    shop.drop("a/x.png", b"better")
+    shop.run()
+    assert shop.files("out") == {"a/x-2.png": b"sharp better"}
+
+
+def test_edited_output_is_foreign(shop: Shop) -> None:
+    """An output that somebody changed is theirs now."""
+    shop.run()
+    (shop.home / "out/a/x.png").write_bytes(b"retouched")
+    shop.drop("a/x.png", b"better")
+    shop.run()
+    assert shop.files("out") == {"a/x.png": b"retouched", "a/x-2.png": b"sharp better"}
+
+
+@pytest.mark.parametrize("policy", ExistingPolicy)
+def test_two_inputs_with_one_output_name(shop: Shop, policy: ExistingPolicy) -> None:
+    """Two inputs never share an output, not even where foreign files may be replaced."""
+    shop.to = replace(shop.to, output_name="{stem}.webp", existing=policy)
+    shop.drop("a/x.jpg", b"second")
+    shop.run_all()
+    assert shop.files("out") == {"a/x.webp": b"sharp photo", "a/x-2.webp": b"sharp second"}
+
+
+def test_skipped_before_the_work(shop: Shop) -> None:
+    """With `existing = "skip"` nothing is computed, and the source is never let go."""
+    shop.to = replace(shop.to, existing=ExistingPolicy.SKIP, source=SourcePolicy.DELETE)
+    (shop.home / "out/a").mkdir()
+    (shop.home / "out/a/x.png").write_bytes(b"foreign")
+    done = shop.committer.leave_existing(shop.to, shop.claim(), NOW)
+    assert done is not None
+    assert done.unchanged
+    assert shop.files("in") == {"a/x.png": b"photo"}
+    assert shop.state() is State.DISPOSED
+
+
+@pytest.mark.parametrize("policy", ExistingPolicy)
+def test_nothing_to_skip(shop: Shop, policy: ExistingPolicy) -> None:
+    """Where no foreign file stands there is work to do."""
+    shop.to = replace(shop.to, existing=policy)
+    assert shop.committer.leave_existing(shop.to, shop.claim(), NOW) is None
+    assert shop.state() is State.RUNNING
+
+
+@pytest.mark.parametrize("source", SourcePolicy)
+def test_changed_source_stays(shop: Shop, source: SourcePolicy) -> None:
+    """A source that is no longer the file that was processed is not touched."""
+    shop.to = replace(shop.to, source=source)
+    job = shop.claim()
+    attempt = shop.work(job)
+    (shop.home / "in/a/x.png").write_bytes(b"newer content")
+    shop.committer.commit(shop.to, job, attempt, NOW)
+    assert shop.files("in") == {"a/x.png": b"newer content"}
+    assert shop.files("archive") == {}
+
+
+@pytest.mark.parametrize("source", SourcePolicy)
+def test_vanished_source_is_no_fault(shop: Shop, source: SourcePolicy) -> None:
+    """A source that is gone when its turn comes needs no disposal."""
+    shop.to = replace(shop.to, source=source)
+    job = shop.claim()
+    attempt = shop.work(job)
+    (shop.home / "in/a/x.png").unlink()
+    (shop.home / "in/a").rmdir()
+    shop.committer.commit(shop.to, job, attempt, NOW)
+    assert shop.state() is State.DISPOSED
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
+def test_full_disk_before_the_rename(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A full disk pauses the folder, spends no attempt, and leaves a job to finish later."""
+    job = shop.claim()
+    attempt = shop.work(job)
+    with monkeypatch.context() as patched:
+        patched.setattr("sharpend.commit.rename_without_clobbering", failing(number))
+        with pytest.raises(FolderFaultError, match=r"folder in: .*`output`"):
+            shop.committer.commit(shop.to, job, attempt, NOW)
+        (left,) = shop.committer.recover(shop.to, NOW)
+        assert isinstance(left, Left)
+        assert isinstance(left.error, FolderFaultError)
+    assert shop.state() is State.STAGED
+    assert shop.committer.remove_stale_temps(shop.to.output_root) == 0
+    (done,) = shop.committer.recover(shop.to, NOW)
+    assert isinstance(done, Committed)
+    assert shop.files("out") == {"a/x.png": b"sharp photo"}
+
+
+def test_failing_fsync_after_the_rename(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error after the rename leaves the job staged: the output is recognised, not doubled."""
+    with monkeypatch.context() as patched:
+        patched.setattr("sharpend.commit.fsync_directory", failing(errno.EIO))
+        with pytest.raises(FolderFaultError):
+            shop.run()
+    assert shop.state() is State.STAGED
+    assert len(list(shop.committer.recover(shop.to, NOW))) == 1
+    assert shop.files("out") == {"a/x.png": b"sharp photo"}
+
+
+def test_full_disk_before_staging(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault before anything is recorded gives the attempt back and leaves no litter."""
+    job = shop.claim()
+    attempt = shop.work(job)
+    with monkeypatch.context() as patched:
+        patched.setattr("sharpend.standing.fingerprint_at", failing(errno.ENOSPC))
+        with pytest.raises(FolderFaultError):
+            shop.committer.commit(shop.to, job, attempt, NOW)
+    assert shop.state() is State.PENDING
+    assert shop.files("out") == {}
+    assert shop.claim().attempts == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.EACCES, Reason.PERMISSION_DENIED), (errno.EBUSY, Reason.IO_ERROR)],
+)
+def test_fault_of_one_subfolder(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, number: int, reason: Reason
+) -> None:
+    """Where the root itself can be written, only this file is put off."""
+    monkeypatch.setattr(os, "mkdir", failing(number))
+    with pytest.raises(TransientError) as raised:
+        shop.committer.prepare(shop.to, shop.claim())
+    assert raised.value.reason is reason
+
+
+def test_denied_root_pauses_the_folder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root that may not be written is the folder's fault, with the setting named."""
+    monkeypatch.setattr(os, "mkdir", failing(errno.EACCES))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(FolderFaultError, match="`output`"):
+        shop.committer.prepare(shop.to, shop.claim())
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_unmounted_output_root(shop: Shop, *, replaced: bool) -> None:
+    """A root that is gone or is another folder is neither written nor made."""
+    root = shop.home / "out"
+    shop.to = replace(shop.to, identities={shop.to.output_root: identity_of(shop.to.output_root)})
+    job = shop.claim()
+    attempt = shop.work(job)
+    root.rename(shop.home / "away")
+    if replaced:
+        root.mkdir()
+    with pytest.raises(FolderFaultError, match="folder in"):
+        shop.committer.commit(shop.to, job, attempt, NOW)
+    assert root.exists() == replaced
+    assert shop.state() is State.PENDING
+    with pytest.raises(FolderFaultError):
+        shop.committer.prepare(shop.to, job)
+
+
+@pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
+def test_archive_fault_is_made_good_later(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, source: SourcePolicy
+) -> None:
+    """The output stands; a disposal that fails is repeated when the folder resumes."""
+    shop.to = replace(shop.to, source=source)
+    with monkeypatch.context() as patched:
+        patched.setattr("sharpend.disposal.relocate", failing(errno.ENOSPC))
+        patched.setattr("sharpend.disposal._delete", failing(errno.EROFS))
+        with pytest.raises(FolderFaultError):
+            shop.run()
+    assert shop.state() is State.DONE
+    assert shop.files("in") == {"a/x.png": b"photo"}
+    assert len(list(shop.committer.recover(shop.to, NOW))) == 1
+    assert shop.files("in") == {}
+    assert shop.state() is State.DISPOSED
+
+
+def test_busy_source_is_let_go_later(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A passing fault of the disposal is a warning; the job is finished all the same."""
+    shop.to = replace(shop.to, source=SourcePolicy.DELETE)
+    with monkeypatch.context() as patched:
+        patched.setattr("sharpend.disposal._delete", failing(errno.EBUSY))
+        assert "busy" in shop.run().warning
+    assert shop.state() is State.DONE
+    list(shop.committer.recover(shop.to, NOW))
+    assert shop.files("in") == {}
+
+
+def test_archive_that_can_never_take_the_source(shop: Shop) -> None:
+    """A link in the archive's way keeps the source in its place, with a warning, for good."""
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    (shop.home / "archive/a").symlink_to(shop.home)
+    assert "no folder" in shop.run().warning
+    assert shop.state() is State.DISPOSED
+    assert shop.files("in") == {"a/x.png": b"photo"}
+
+
+@pytest.mark.parametrize("name", ["-n.png", " .png", "new\nline.png", "{ext}.png", "\udcff.png"])
+def test_awkward_names(shop: Shop, name: str) -> None:
+    """Names are bytes: spaces, newlines, braces and broken UTF-8 pass through."""
+    shop.run()
+    shop.drop(name)
+    assert shop.run().output == os.fsencode(name)
+    assert shop.files("out")[name] == b"sharp photo"
+
+
+def test_too_long_a_name_is_refused_before_the_work(shop: Shop) -> None:
+    """An output name that cannot exist is refused when the job is prepared."""
+    shop.run()
+    shop.to = replace(shop.to, output_name="{stem}-sharp{ext}")
+    shop.drop("n" * 251 + ".png")
+    with pytest.raises(ImageRefusedError) as refused:
+        shop.committer.prepare(shop.to, shop.claim())
+    assert refused.value.reason is Reason.NAME_TOO_LONG
+    assert refused.value.setting == "output_name"
+
+
+def test_too_long_a_suffix_is_refused(shop: Shop) -> None:
+    """Where only a longer name is free, the job can be quarantined and no litter stays."""
+    shop.run()
+    name = "n" * 251 + ".png"
+    shop.drop(name)
+    (shop.home / "out" / name).write_bytes(b"foreign")
+    with pytest.raises(ImageRefusedError):
+        shop.run()
+    assert set(shop.files("out")) == {"a/x.png", name}
+
+
+def test_template_cannot_leave_the_root(shop: Shop) -> None:
+    """A template that climbs out of the root is refused for every file."""
+    shop.to = replace(shop.to, output_name="../../{stem}{ext}")
+    with pytest.raises(ImageRefusedError):
+        shop.committer.prepare(shop.to, shop.claim())
+
+
+def test_template_with_a_folder(shop: Shop) -> None:
+    """A template may name a folder below the input's own."""
+    shop.to = replace(shop.to, output_name="sharp/{stem}{ext}")
+    assert shop.run().output == b"a/sharp/x.png"
+
+
+def test_only_our_stale_temps_are_removed(shop: Shop, tmp_path: Path) -> None:
+    """Another daemon's staged file, and anything that merely looks alike, stays."""
+    ours = TempNames(tmp_path / "state").new(7)
+    theirs = TempNames(tmp_path / "other").new(7)
+    odd = ours.replace(b".tmp", b".tmp~")
+    folder = shop.home / "out/deep"
+    folder.mkdir()
+    for name in (ours, theirs, odd):
+        (folder / os.fsdecode(name)).touch()
+    assert shop.committer.remove_stale_temps(shop.to.output_root) == 1
+    assert {os.fsencode(path.name) for path in folder.iterdir()} == {theirs, odd}
+
+
+def test_reason_of_a_bad_generation_goes(shop: Shop) -> None:
+    """When a good file has taken a refused one's place, its reason file goes too."""
+    bad = shop.claim()
+    note = shop.home / "x.reason.json"
+    note.touch()
+    shop.ledger.quarantine(bad, Refusal(Reason.DAMAGED, "damaged"), NOW)
+    shop.ledger.noted(bad, os.fsencode(note), None)
+    shop.drop("a/x.png", b"good")
+    shop.run()
+    assert not note.exists()

@@ -1,0 +1,124 @@
+"""The model card for people: Markdown with the front matter that model hubs read.
+
+Owns its text. Tells only what the weights file's own card holds, and the file's digest.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sharpend.model.weights import Card, Weights
+
+_WHAT = """\
+A {kind} network of `sharpend` with {parameters:,} parameters ({channels} channels, {blocks}
+residual blocks): `pixel_unshuffle(4)`, 3x3 convolutions with ReLU and skips, `pixel_shuffle(4)`,
+plus the input. It takes an sRGB picture in [0, 1] of any size and gives back the same picture,
+sharper. Its receptive field reaches {halo_px} pixels; tiles with that halo equal one pass."""
+
+_USE = """\
+Photographs that were softened by about a factor of {softened_by}: enlarged from a smaller file,
+slightly out of focus, or scaled by a sloppy tool. It was trained on pictures reduced bicubically to
+1/{softened_by} of each side, with 8 bits in between, and enlarged again by the same kernel."""
+
+_LIMITS = """\
+- It restores what such a reduction takes away, and nothing else: not noise, not blocks of strong
+  JPEG compression, not motion blur, not scratches.
+- A picture that is sharp already gains nothing and may get edges that are too hard; `strength`
+  below 1 softens the effect.
+- Detail that is lost is guessed. Do not use the output as evidence or for measurements.
+- Trained on photographs: text, drawings and screenshots are outside of it."""
+
+
+def model_card(weights: Weights, datasets: Sequence[str], sha256: str) -> str:
+    """Write the card.
+
+    Args:
+        weights: as read back from the file.
+        datasets: short names for the front matter.
+        sha256: of the weights file, hexadecimal.
+    """
+    card = weights.card
+    described = {
+        "kind": card.kind,
+        "parameters": sum(values.numel() for values in weights.network.parameters()),
+        "channels": card.channels,
+        "blocks": card.blocks,
+        "halo_px": card.halo_px,
+        "softened_by": card.softened_by,
+    }
+    sections = {
+        "Intended use": _USE.format(**described),
+        "Limits": _LIMITS,
+        "Training data": f"{card.data.strip()}\n\nLicence of these weights: {card.license}",
+        "Recipe": _recipe(card),
+        "Scores": _scores(card.scores),
+        "Identity": _identity(weights, sha256),
+    }
+    parts = [_front_matter(card, datasets), f"# {card.name}", _WHAT.format(**described)]
+    parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(card: Card, datasets: Sequence[str]) -> str:
+    # JSON strings are YAML strings, whatever a name contains.
+    lines = [
+        "---",
+        f"license: {json.dumps(card.license)}",
+        "library_name: sharpend",
+        "pipeline_tag: image-to-image",
+        *(["datasets:", *(f"- {json.dumps(name)}" for name in datasets)] if datasets else []),
+        "metrics:\n- ssim\n- psnr",
+        "---",
+    ]
+    return "\n".join(lines)
+
+
+def _recipe(card: Card) -> str:
+    rows = [f"| {key} | {_cell(value)} |" for key, value in card.recipe.items()]
+    taught = f"Teacher: {card.teacher} (`{card.teacher_digest}`)\n\n" if card.teacher else ""
+    return taught + "\n".join(["| setting | value |", "|---|---|", *rows])
+
+
+def _cell(value: object) -> str:
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+
+
+def _scores(scores: Mapping[str, object]) -> str:
+    rows = [f"| {where} | {what} | {value} |" for where, what, value in _flat(scores)]
+    told = (
+        "PSNR in dB and SSIM (11 x 11 Gaussian window, sigma 1.5, valid positions, mean of R, G, B,"
+        " data range 1) against the sharp original. `agreement` is SSIM to the teacher's picture;"
+        " the softened picture stands beside it."
+    )
+    return "\n".join([told, "", "| measured on | what | value |", "|---|---|---|", *rows])
+
+
+def _flat(scores: Mapping[str, object]) -> list[tuple[str, str, object]]:
+    """(where, what, value) of two or more levels of names."""
+    rows: list[tuple[str, str, object]] = []
+
+    def walk(value: object, names: tuple[str, ...]) -> None:
+        if isinstance(value, dict):
+            for name, inner in value.items():
+                walk(inner, (*names, str(name)))
+        elif value is not None:
+            rounded = f"{value:.5g}" if isinstance(value, float) else value
+            rows.append((names[0], ", ".join(names[1:]), rounded))
+
+    walk(dict(scores), ())
+    return rows
+
+
+def _identity(weights: Weights, sha256: str) -> str:
+    lines = [
+        f"- SHA-256 of the file: `{sha256}`",
+        f"- SHA-256 of the tensors, by which students name their teacher: `{weights.digest}`",
+        f"- commit of the trainer: `{weights.card.commit}`",
+    ]
+    if weights.card.alarm_below is not None:
+        lines.append(f"- the daemon alarms below an agreement of {weights.card.alarm_below}")
+    return "\n".join(lines)

@@ -1,0 +1,222 @@
+"""Teachers: our own network or a pretrained x4 upscaler, and the labels they make.
+
+Owns which of the two a file is, and the label folder: one PNG for each picture, all by one teacher.
+A pretrained model is only ever loaded through spandrel, whose unpickler is restricted; it teaches,
+it is never shipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from sharpend.atomic import replacing
+from sharpend.errors import UnavailableError, UsageError
+from sharpend.imaging.filters import resize
+from sharpend.imaging.tensors import to_pixels, to_tensor
+from sharpend.model import weights
+from sharpend.model.runtime import choose_device
+from sharpend.model.shipped import find
+from sharpend.sharpener import Sharpener
+from trainer.dataset import label_path, read_picture, write_picture
+from trainer.degradation import SOFTENED_BY, get_transform, shrunk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from sharpend.model.runtime import Placement
+    from trainer.degradation import Pixels
+
+    Method = Callable[[Pixels, Pixels], Pixels]
+    """(original, degraded) to the sharpened picture, all H x W x 3 uint8."""
+
+LABELS_CARD = "labels.json"
+_RGB = 3
+
+
+class PretrainedUpscaler(nn.Module):
+    """A pretrained super-resolution model behind one forward."""
+
+    def __init__(self, model: nn.Module, padded: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.model = model
+        self._padded = padded
+
+    def forward(self, small: Tensor) -> Tensor:
+        """Enlarge 1 x 3 x H x W float32 in [0, 1] to 1 x 3 x 4H x 4W in [0, 1]."""
+        return self._padded(small)
+
+
+def load_teacher_model(path: str | Path, device: torch.device) -> nn.Module:
+    """The report's loader: a teacher in inference mode.
+
+    Args:
+        path: a shipped teacher's name, a sharpend weights file, or a pretrained x4 RGB model in
+            any format that spandrel reads.
+        device: where it runs.
+
+    Returns:
+        A TeacherNet, from the degraded picture to the sharp one at the same size; or a
+        PretrainedUpscaler, from the picture at a quarter of the size to the whole size. Each
+        1 x 3 x H x W float32 in [0, 1], sRGB-encoded.
+
+    Raises:
+        UnavailableError: the file is missing, no such model, or spandrel is not installed.
+    """
+    file = find(str(path))
+    model = _load_ours(path).network if _is_ours(file) else _load_pretrained(file, device)
+    return model.to(device).eval().requires_grad_(requires_grad=False)
+
+
+def _is_ours(file: Path) -> bool:
+    """Whether a file is meant to be one of ours, damaged or not."""
+    if file.suffix != ".safetensors":
+        return False
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return weights.CARD_KEY in (opened.metadata() or {})
+    except (SafetensorError, OSError):
+        return True
+
+
+def _load_ours(path: str | Path) -> weights.Weights:
+    loaded = weights.load(str(path))
+    if loaded.card.kind != "teacher":
+        raise UnavailableError(f"{path}: is a {loaded.card.kind}, not a teacher")
+    return loaded
+
+
+def _load_pretrained(file: Path, device: torch.device) -> PretrainedUpscaler:
+    try:
+        import spandrel  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UnavailableError(
+            f"{file}: pretrained models need spandrel: pip install 'sharpend[train]'"
+        ) from error
+    try:
+        descriptor = spandrel.ModelLoader(device=device).load_from_file(file)
+    except Exception as error:  # loaders of foreign files raise any class
+        raise UnavailableError(f"{file}: not a model that spandrel can load ({error})") from error
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor):
+        raise UnavailableError(f"{file}: {descriptor.architecture.name} is not an upscaler")
+    channels = {descriptor.input_channels, descriptor.output_channels}
+    if descriptor.scale != SOFTENED_BY or channels != {_RGB}:
+        raise UnavailableError(
+            f"{file}: {descriptor.architecture.name} enlarges x{descriptor.scale} with "
+            f"{descriptor.input_channels} channels; a teacher is x{SOFTENED_BY} RGB"
+        )
+    return PretrainedUpscaler(descriptor.model, descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A teacher at work on whole pictures.
+
+    Attributes:
+        name: from its card, or the file's name.
+        digest: of its tensors, or SHA-256 of a foreign file.
+        teach: (original, degraded) to the teacher's picture, H x W x 3 uint8.
+    """
+
+    name: str
+    digest: str
+    teach: Method
+
+
+def open_teacher(model: str, placement: Placement) -> Teacher:
+    """Place a teacher: ours works on the degraded picture in tiles, a pretrained one on the small.
+
+    Raises:
+        UnavailableError: as `load_teacher_model`.
+    """
+    file = find(model)
+    if _is_ours(file):
+        sharpener = Sharpener(_load_ours(model), placement)
+        return Teacher(
+            sharpener.card.name, sharpener.digest, lambda _, degraded: sharpener.sharpen(degraded)
+        )
+    device = choose_device(placement.device)
+    if placement.threads:
+        torch.set_num_threads(placement.threads)
+    upscaler = load_teacher_model(file, device)
+
+    def teach(original: Pixels, _: Pixels) -> Pixels:
+        return upscaled(upscaler, original, device)
+
+    return Teacher(file.stem, hashlib.sha256(file.read_bytes()).hexdigest(), teach)
+
+
+@torch.inference_mode()
+def upscaled(upscaler: nn.Module, original: Pixels, device: torch.device) -> Pixels:
+    """What a x4 model makes of the true small picture, at the original's size.
+
+    A side that is no multiple of four comes out up to two pixels off; it is resized, not cut, so
+    that the label lies on the degraded picture, which was enlarged from the same small one.
+    """
+    large = to_pixels(upscaler(to_tensor(shrunk(original)).to(device)), channels=3)
+    height, width = original.shape[:2]
+    if large.shape == original.shape:
+        return large
+    return resize(large, height=height, width=width)
+
+
+def label(pictures: Iterable[Path], teacher: Teacher, labels: Path) -> Iterator[Path]:
+    """Write the teacher's picture of each original as `<labels>/<picture name>.png`.
+
+    Labels that exist are kept, so an interrupted labelling continues; each appears whole.
+
+    Args:
+        pictures: the originals.
+        teacher: who labels.
+        labels: the folder; made if missing.
+
+    Yields:
+        Each label as it is written; nothing for those that were there.
+
+    Raises:
+        UsageError: the folder holds another teacher's labels.
+        InputMissingError: a picture is missing.
+        ImageRefusedError: a picture cannot be read.
+    """
+    labels.mkdir(parents=True, exist_ok=True)
+    _claim(labels, teacher)
+    degraded_pair = get_transform()
+    for picture in pictures:
+        target = label_path(labels, picture)
+        if target.exists():
+            continue
+        degraded, original = degraded_pair(read_picture(picture))
+        write_picture(teacher.teach(original, degraded), target)
+        yield target
+
+
+def _claim(labels: Path, teacher: Teacher) -> None:
+    """Note in the folder whose labels these are."""
+    card = labels_card(labels)
+    if card is None:
+        described = {"teacher": teacher.name, "digest": teacher.digest}
+        with replacing(labels / LABELS_CARD) as file:
+            file.write(json.dumps(described).encode())
+    elif card["digest"] != teacher.digest:
+        raise UsageError(
+            f"{labels} holds labels by {card['teacher']} ({card['digest'][:12]}), not by "
+            f"{teacher.name} ({teacher.digest[:12]}); use a fresh --labels folder"
+        )
+
+
+def labels_card(labels: Path) -> dict[str, str] | None:
+    """Which teacher made the labels of a folder: {"teacher", "digest"}, or None if not noted."""
+    path = labels / LABELS_CARD
+    if not path.is_file():
+        return None
+    card: dict[str, str] = json.loads(path.read_text())
+    return card
