@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-
 from sharpend.errors import UnavailableError
 from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor

@@ -68,7 +68,7 @@ class Attempt:
     options_digest: str = ""
 
 
-def _nothing(_step: str) -> None:
+def _nothing(_: str) -> None:
     """The daemon's own `at`."""
 
 
@@ -157,8 +157,7 @@ class Committer:
     def recover(self, destination: Destination, now_s: float) -> Iterator[Committed | Left]:
         """Finish, or set back to pending, what a crash or a fault left staged or done.
 
-        Called at start, when a paused folder resumes, and with each scan: a disposal that
-        failed for a passing cause is repeated here.
+        Called at start, when a paused folder resumes, and with each scan.
 
         Yields:
             Each job that is now finished, and each that stays where it was with the cause. A
@@ -170,11 +169,10 @@ class Committer:
                     continue
                 try:
                     done = self._recover_one(destination, job, product, now_s)
-                except (TransientError, ImageRefusedError) as error:
+                except (FolderFaultError, TransientError, ImageRefusedError) as error:
                     yield Left(job, error)
-                except FolderFaultError as error:
-                    yield Left(job, error)
-                    return
+                    if isinstance(error, FolderFaultError):
+                        return
                 else:
                     if done is not None:
                         yield done
@@ -239,8 +237,8 @@ class Committer:
             self._ledger.stage(job, product)
 
     def _may_be_renamed(self, job: Job) -> bool:
-        now = self._ledger.job(job.id)
-        return now is not None and now.state in {State.STAGED, State.DONE}
+        found = self._ledger.job(job.id)
+        return found is not None and found.state in {State.STAGED, State.DONE}
 
     def _discard(self, destination: Destination, product: Product) -> None:
         parent = os.path.dirname(product.output)

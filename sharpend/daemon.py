@@ -201,8 +201,7 @@ class Daemon:
         pool: Pool | None = getattr(self, "_pool", None)
         if dispatcher is not None:
             dispatcher.stop()
-            self._publish(time.monotonic())
-            self._write_status("stopped", {})
+            self._publish(time.monotonic(), state="stopped")
         elif pool is not None:
             pool.stop()
         self._ledger.close()
@@ -272,12 +271,12 @@ class Daemon:
         self._notifier.ready(self._summary())
         self._write_status("running", {})
 
-    def _publish(self, now_s: float) -> None:
+    def _publish(self, now_s: float, *, state: str = "running") -> None:
         """The periodic report: to the log, the status file and the service manager."""
         self._report_at_s = now_s + self._settings.report.every_s
         report = self._dispatcher.throughput.publish(now_s) | self._standing()
         self._log.info(Event.REPORT_PUBLISHED, **report)
-        self._write_status("running", report)
+        self._write_status(state, report)
         self._notifier.status(self._summary())
 
     def _standing(self) -> dict[str, object]:

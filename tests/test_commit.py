@@ -99,7 +99,7 @@ class Shop:
         temp = Path(os.fsdecode(os.path.join(self.to.output_root, parent, temp_name)))
         source = Path(os.fsdecode(os.path.join(self.to.input_root, job.relative)))
         temp.write_bytes(b"sharp " + source.read_bytes())
-        staged = Staged(job.id, Fingerprint.of(temp.stat()), 3, 4, model_digest="m")
+        staged = Staged(job.id, temp_name, Fingerprint.of(temp.stat()), 3, 4, model_digest="m")
         return Attempt(staged, temp_name, "o")
 
     def run(self) -> Committed:
@@ -216,9 +216,12 @@ def test_archive_cut_off_between_copy_and_unlink(
     assert (shop.files("in"), shop.files("archive")) == ({}, {"a/x.png": b"photo"})
 
 
-@pytest.mark.parametrize("source", SourcePolicy)
+@pytest.mark.parametrize(
+    ("source", "existing"),
+    [(policy, "nothing") for policy in SourcePolicy]
+    + [(SourcePolicy.KEEP, "foreign"), (SourcePolicy.DELETE, "ours")],
+)
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("existing", ["nothing", "foreign", "ours"])
 def test_crash_at_each_step(tmp_path: Path, step: str, source: SourcePolicy, existing: str) -> None:
     """Killed between any two steps, and again during recovery, it ends with one output."""
     shop = Shop(tmp_path)

@@ -27,7 +27,7 @@ from sharpend.ledger import (
 )
 from sharpend.ledger_reader import LedgerReader
 from sharpend.ledger_records import Owner, Product, Refusal
-from sharpend.ledger_store import SCHEMA_VERSION, StateFaultError
+from sharpend.ledger_store import SCHEMA_VERSION, StateFaultError, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -494,6 +494,40 @@ def test_adopted_output_is_finished(ledger: Ledger) -> None:
     assert outcome_state(ledger) is State.DISPOSED
     assert ledger.output_owner("in", MADE) == Owner("in", b"x.png")
     assert list(ledger.unknown("in", [(b"x.png", ONE)])) == []
+
+
+def test_outdated_results_are_done_again(ledger: Ledger) -> None:
+    """`reprocess` reaches what another network or other options made, and nothing else."""
+    for relative, model, options in ((b"a", "m", "o"), (b"b", "old", "o"), (b"c", "m", "old")):
+        job = claimed(ledger, relative)
+        ledger.stage(job, Product(relative, MADE, model_digest=model, options_digest=options))
+        ledger.finish(job, NOW)
+        ledger.dispose(job)
+    assert ledger.retry_outdated("in", model="m", options="o") == 2
+    assert outcome_state(ledger, b"a") is State.DISPOSED
+
+
+def test_waiting_counts_what_is_not_at_its_end(ledger: Ledger) -> None:
+    """Queued and running jobs are waited for; finished and unknown ones are not."""
+    finished(ledger, b"a")
+    claimed(ledger, b"b")
+    ledger.add("in", [(b"c", ONE)], NOW)
+    assert ledger.waiting(["in", "never"]) == 2
+
+
+def test_folders_are_listed(ledger: Ledger) -> None:
+    """Every folder ever worked on is known by its name and its roots."""
+    assert ledger.folders() == [("in", (b"/in", b"/out"))]
+    assert ledger.folder_name(b"/in", b"/out") == "in"
+    assert ledger.folder_name(b"/in", b"/never") is None
+
+
+def test_lock_can_be_looked_at(tmp_path: Path) -> None:
+    """Whether a daemon runs can be asked without taking its place."""
+    assert not is_locked(tmp_path)
+    with Ledger.open(tmp_path):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
 
 
 def test_missing_job_is_refused(ledger: Ledger) -> None:

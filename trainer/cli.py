@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(message: str, code: int) -> int:
-    print(f"trainer: {message}", file=sys.stderr)  # noqa: T201 - the command line
+    print(f"trainer: {message}", file=sys.stderr)
     return code
 
 

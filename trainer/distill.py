@@ -162,6 +162,6 @@ def validate(network: SharpeningNetwork, crops: Sequence[Tensor]) -> dict[str, f
 def _record(folder: Path, **values: float) -> None:
     """Append one line to the run's record and show it."""
     line = json.dumps({key: round(value, 5) for key, value in values.items()})
-    print(line, flush=True)  # noqa: T201 - the trainer's progress
+    print(line, flush=True)
     with (folder / "record.jsonl").open("a") as file:
         file.write(line + "\n")

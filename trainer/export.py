@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement import SecondOpinion
+from sharpend.alarm import FEWEST_SAMPLES
 from sharpend.atomic import replacing
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.filters import degrade
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
     from trainer.checkpoint import Checkpoint
     from trainer.degradation import Pixels
 
-FEWEST_SAMPLES = 5
-"""The daemon judges no rolling mean of fewer samples."""
 STANDARD_ERRORS = 4
 
 
@@ -143,8 +142,8 @@ def alarm_line(samples: Sequence[AgreementSample]) -> float:
     The daemon alarms when the mean of its last 5 to 50 samples is below this line, or no better
     than the mean of doing nothing on the same samples. The line is the smallest of
 
-    - mean - 4 * deviation / sqrt(5): four standard errors of the shortest window, so that chance
-      alone crosses it about once in 30,000 independent windows;
+    - mean - 4 * deviation / sqrt(5): four standard errors of the shortest window, which chance
+      alone crosses about once in 30,000 starts, and longer windows hardly ever;
     - the mean of the five lowest samples: no window of healthy validation pictures is lower, even
       where a folder holds nothing but the hardest kind and samples are not independent;
     - (mean + no-op mean) / 2: users' pictures differ more from validation pictures than those do

@@ -24,7 +24,7 @@ from sharpend.imaging import encodings, metadata
 from sharpend.imaging.formats import Format
 from sharpend.imaging.headers import Header, probe
 from sharpend.imaging.metadata import Carried
-from sharpend.imaging.reading import damaged, truncated
+from sharpend.imaging.reading import SETTLE, STILL_WRITTEN, damaged, truncated
 from sharpend.imaging.tifftags import graft
 from sharpend.imaging.wholeness import check_whole
 
@@ -92,7 +92,9 @@ def decode(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Picture:
 
 def _check_bytes(size: int, limit: int) -> None:
     if not size:
-        raise ImageRefusedError(Reason.EMPTY, "the file is empty")
+        raise ImageRefusedError(
+            Reason.EMPTY, f"the file is empty; {STILL_WRITTEN}", setting=SETTLE
+        )
     if size > limit:
         raise ImageRefusedError(
             Reason.TOO_MANY_BYTES,

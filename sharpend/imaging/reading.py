@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 LARGEST = 16 << 20
 """No table of a header needs more bytes than this; what asks for more is damaged or an attack."""
 
+SETTLE = "folder.settle_s"
+STILL_WRITTEN = f"if it was still being written, raise {SETTLE}"
+"""What lets a file through that was read before its writer was done."""
+
 
 class Reader:
     """Exact reads at a position; a file that ends too early is truncated."""
@@ -37,10 +41,14 @@ class Reader:
 def truncated() -> ImageRefusedError:
     """The refusal of a file that ends before its picture does."""
     return ImageRefusedError(
-        Reason.TRUNCATED, "the file ends before its picture does: it was not copied whole"
+        Reason.TRUNCATED,
+        f"the file ends before its picture does: copy it again; {STILL_WRITTEN}",
+        setting=SETTLE,
     )
 
 
 def damaged(what: str) -> ImageRefusedError:
     """The refusal of a file whose content contradicts its format."""
-    return ImageRefusedError(Reason.DAMAGED, f"the file is damaged: {what}")
+    return ImageRefusedError(
+        Reason.DAMAGED, f"the file is damaged: {what}; {STILL_WRITTEN}", setting=SETTLE
+    )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.formats import Format
+from sharpend.imaging.reading import SETTLE, STILL_WRITTEN
 
 HEAD_BYTES = 512
 """How much of a file `identify` wants to see."""
@@ -70,7 +71,11 @@ def _brands(head: bytes) -> frozenset[bytes]:
 def _refusal(head: bytes) -> ImageRefusedError:
     kind = _foreign_kind(head)
     if kind is None:
-        return ImageRefusedError(Reason.NOT_AN_IMAGE, "this is not a picture of any known format")
+        return ImageRefusedError(
+            Reason.NOT_AN_IMAGE,
+            f"this is not a picture of any known format; {STILL_WRITTEN}",
+            setting=SETTLE,
+        )
     return ImageRefusedError(
         Reason.FORMAT_NOT_ALLOWED,
         f"its content is {kind}; JPEG, PNG, WebP, TIFF and AVIF are sharpened",

@@ -22,7 +22,7 @@ def to_tensor(pixels: NDArray[np.uint8]) -> Tensor:
         1 x 3 x H x W float32 on the CPU, in [0, 1]; still sRGB-encoded, not linear light. Gray
         is repeated over the three channels.
     """
-    channels_first = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+    channels_first = torch.tensor(np.ascontiguousarray(pixels)).permute(2, 0, 1)
     return channels_first.expand(3, -1, -1).unsqueeze(0).float().div_(255)
 
 

@@ -1,7 +1,7 @@
 """Weights files: safetensors with a card in the metadata; no pickle is ever read.
 
-Owns the digest by which a student names its
-teacher. Refuses files whose card does not describe the tensors inside.
+Owns the digest by which a student names its teacher. Refuses files whose card does not describe the
+tensors inside, or whose tensors are no longer those that were written.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CARD_KEY = "sharpend"
+DIGEST_KEY = "sharpend.digest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +79,40 @@ def load(model: str) -> Weights:
     path = find(model)
     try:
         with safe_open(path, framework="pt") as file:
-            described = json.loads((file.metadata() or {})[CARD_KEY])
+            metadata = file.metadata() or {}
+            described = json.loads(metadata[CARD_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
         card = Card(**described)
         network = NETWORKS[card.kind](card.channels, card.blocks)
         network.load_state_dict(tensors)
+        found = _checked(card, network, tensors, metadata[DIGEST_KEY])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UnavailableError(
             f"model.name: {path}: not a sharpend weights file ({error}); "
             "export one with `trainer export`"
         ) from error
     network.eval().requires_grad_(requires_grad=False)
-    return Weights(network, card, digest(tensors))
+    return Weights(network, card, found)
+
+
+def _checked(
+    card: Card, network: SharpeningNetwork, tensors: Mapping[str, Tensor], written: str
+) -> str:
+    """The digest of the tensors, which safetensors itself does not protect."""
+    found = digest(tensors)
+    if found != written:
+        raise ValueError("its tensors are damaged")
+    if card.halo_px != network.halo_px:
+        raise ValueError(f"its card claims a halo of {card.halo_px}, not {network.halo_px}")
+    return found
 
 
 def save_network(path: Path, network: SharpeningNetwork, card: Card) -> None:
     """Write a network and its card as one whole file."""
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
+    metadata = {
+        CARD_KEY: json.dumps(asdict(card), sort_keys=True),
+        DIGEST_KEY: digest(tensors),
+    }
     with replacing(path) as file:
-        file.write(save(tensors, {CARD_KEY: json.dumps(asdict(card), sort_keys=True)}))
+        file.write(save(tensors, metadata))

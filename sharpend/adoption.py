@@ -1,0 +1,45 @@
+"""After the ledger was lost: outputs that already stand are taken as made, not made again.
+
+Owns the evidence: our outputs carry their source's modification time to the nanosecond and lie
+under the name that the folder's template gives. Refuses to adopt a plain copy of the source (one
+of the same size), and never lets a source go on evidence alone.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sharpend.beneath import directory, fingerprint_at
+from sharpend.destination import Destination, output_names
+from sharpend.errors import ImageRefusedError
+from sharpend.ledger_records import Product
+
+if TYPE_CHECKING:
+    from sharpend.job import Fingerprint
+    from sharpend.ledger import Ledger
+
+
+def adopt(
+    ledger: Ledger, destination: Destination, found: tuple[bytes, Fingerprint], now_s: float
+) -> bool:
+    """Record a settled input as finished if its output stands; call where `ledger.rebuilt`.
+
+    Returns:
+        True where it was recorded; False where the input is to be sharpened like any other.
+
+    Raises:
+        OSError: the output folder cannot be looked at.
+    """
+    relative, source = found
+    try:
+        output = next(output_names(destination, relative))
+        parent, name = os.path.split(output)
+        with directory(destination.output_root, parent) as fd:
+            existing = fingerprint_at(fd, name)
+    except (FileNotFoundError, ImageRefusedError):
+        return False
+    if existing is None or existing.mtime_ns != source.mtime_ns or existing.size == source.size:
+        return False
+    ledger.adopt(destination.folder, found, Product(output, existing), now_s)
+    return True

@@ -1,0 +1,61 @@
+"""After the ledger was lost, outputs in place are recognised and foreign files are not."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend.adoption import adopt
+from sharpend.destination import Destination
+from sharpend.job import Fingerprint, State
+from sharpend.ledger import Ledger
+from sharpend.ledger_records import Owner
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = 1_000_000.0
+TAKEN_NS = 1_600_000_000_123_456_789
+
+
+@pytest.mark.parametrize(
+    ("content", "mtime_ns", "adopted"),
+    [
+        (b"sharp photo", TAKEN_NS, True),
+        (b"copied", TAKEN_NS, False),
+        (b"sharp photo", TAKEN_NS + 1, False),
+        (None, 0, False),
+    ],
+)
+def test_output_in_place(
+    tmp_path: Path, content: bytes | None, mtime_ns: int, *, adopted: bool
+) -> None:
+    """An output has its source's time and another size; a copy, or an older file, is none."""
+    for name in ("in", "out"):
+        (tmp_path / name / "a").mkdir(parents=True)
+    source = tmp_path / "in/a/x.png"
+    source.write_bytes(b"photo!")
+    os.utime(source, ns=(TAKEN_NS, TAKEN_NS))
+    if content is not None:
+        (tmp_path / "out/a/x.png").write_bytes(content)
+        os.utime(tmp_path / "out/a/x.png", ns=(mtime_ns, mtime_ns))
+    to = Destination("in", os.fsencode(tmp_path / "in"), os.fsencode(tmp_path / "out"))
+    found = (b"a/x.png", Fingerprint.of(source.stat()))
+    with Ledger.open(tmp_path / "state") as ledger:
+        ledger.folder("in", to.input_root, to.output_root)
+        assert adopt(ledger, to, found, NOW) == adopted
+        assert (list(ledger.unknown("in", [found])) == []) == adopted
+        assert ledger.counts()[State.DISPOSED] == adopted
+        if adopted:
+            made = Fingerprint.of((tmp_path / "out/a/x.png").stat())
+            assert ledger.output_owner("in", made) == Owner("in", b"a/x.png")
+        assert source.exists()
+
+
+def test_missing_output_folder(tmp_path: Path) -> None:
+    """Where there is no output folder yet, there is nothing to adopt."""
+    to = Destination("in", b"/in", os.fsencode(tmp_path / "gone"))
+    with Ledger.open(tmp_path / "state") as ledger:
+        assert not adopt(ledger, to, (b"a/x.png", Fingerprint(1, 2, 3)), NOW)

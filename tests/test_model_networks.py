@@ -1,0 +1,89 @@
+"""The networks: what they reach, where they start, and that they train."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sharpend.model.networks import GRID_PX, NETWORKS, SharpeningNetwork, StudentNet, TeacherNet
+
+SMALL: list[tuple[str, int, int]] = [("student", 4, 1), ("student", 8, 2), ("teacher", 6, 3)]
+
+
+def open_network(kind: str, channels: int, blocks: int) -> SharpeningNetwork:
+    """A network in float64 whose ReLUs all pass, so that no gradient is lost by chance."""
+    torch.manual_seed(0)
+    network = NETWORKS[kind](channels, blocks).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_().add_(0.01)
+    return network
+
+
+@pytest.mark.parametrize(("kind", "channels", "blocks"), SMALL)
+def test_halo_is_the_radius_of_the_receptive_field(kind: str, channels: int, blocks: int) -> None:
+    """No pixel of a cell depends on one further than the halo, and some depend on one just there.
+
+    So the halo is enough, and one grid cell less is not.
+    """
+    network = open_network(kind, channels, blocks)
+    halo = network.halo_px
+    side = 2 * halo + 5 * GRID_PX
+    picture = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
+    start = side // 2 // GRID_PX * GRID_PX
+    cell = slice(start, start + GRID_PX)
+    network.detail(picture)[..., cell, cell].sum().backward()  # type: ignore[no-untyped-call]
+    assert picture.grad is not None
+    touched = picture.grad.abs().sum(dim=(0, 1)) > 0
+    for axis in (0, 1):
+        reached = touched.any(dim=axis).nonzero().flatten()
+        assert (int(reached.min()), int(reached.max())) == (
+            start - halo,
+            start + GRID_PX + halo - 1,
+        )
+
+
+def test_halo_follows_the_architecture() -> None:
+    """Two convolutions for each block, one before and one after, a grid cell each."""
+    assert StudentNet(32, 2).halo_px == 6 * GRID_PX
+    assert TeacherNet(96, 6).halo_px == 14 * GRID_PX
+
+
+@pytest.mark.parametrize(
+    ("network", "least", "most"),
+    [(StudentNet(), 60_000, 70_000), (TeacherNet(), 1_000_000, 2_500_000)],
+)
+def test_sizes_are_those_of_the_design(network: SharpeningNetwork, least: int, most: int) -> None:
+    """The default student is `lite`, the default teacher has at least a million parameters."""
+    assert least < sum(values.numel() for values in network.parameters()) < most
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_new_network_is_nearly_the_identity(kind: str) -> None:
+    """Training starts from the softened picture, not from noise, and not from a dead zero."""
+    torch.manual_seed(0)
+    picture = torch.rand(1, 3, 32, 36)
+    change = (NETWORKS[kind](16, 2)(picture) - picture).abs()
+    assert 0 < change.max() < 0.2
+
+
+def test_every_parameter_learns() -> None:
+    """The first step's gradient reaches every tensor."""
+    torch.manual_seed(0)
+    network = StudentNet(8, 2)
+    picture = torch.rand(2, 3, 32, 32)
+    (network(picture) - picture.roll(1, -1)).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_autocast_keeps_the_dtype_of_the_picture() -> None:
+    """Under bfloat16 autocast the sum with the input stays float32, close to the float32 result."""
+    torch.manual_seed(0)
+    network = StudentNet(8, 1)
+    picture = torch.rand(1, 3, 32, 32)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        low = network(picture)
+    assert low.dtype == torch.float32
+    torch.testing.assert_close(low, network(picture).detach(), atol=2e-3, rtol=0)

@@ -1,0 +1,250 @@
+"""Runtime and sharpener: tiles that cannot be seen, sizes from one pixel up, devices and memory."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sharpend.errors import TransientError, UnavailableError
+from sharpend.model.networks import NETWORKS
+from sharpend.model.runtime import Placement, Runtime, choose_device, choose_precision
+from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
+from sharpend.model.weights import Card, Weights
+from sharpend.sharpener import Sharpener, keep_transparent
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+WHOLE_PX = 4096
+SHAPES = {"student": (8, 1), "teacher": (16, 2)}
+
+
+@cache
+def weights_of(kind: str) -> Weights:
+    """A network whose detail is strong enough to show every seam."""
+    torch.manual_seed(0)
+    network = NETWORKS[kind](*SHAPES[kind])
+    with torch.no_grad():
+        network.tail.weight.mul_(20)
+    channels, blocks = SHAPES[kind]
+    return Weights(network, Card("t", kind, channels, blocks, network.halo_px), "digest")
+
+
+@cache
+def sharpener(
+    kind: str = "student", tile_px: int = WHOLE_PX, precision: str = "float32"
+) -> Sharpener:
+    """A sharpener on the CPU with a fixed tile."""
+    return Sharpener(weights_of(kind), Placement("cpu", precision, tile_px))
+
+
+def noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
+    """Pixels without any pattern."""
+    chance = np.random.default_rng(height * 1009 + width)
+    return chance.integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def tiled_equals_whole(kind: str, precision: str, tile_px: int, pixels: NDArray[np.uint8]) -> bool:
+    """Whether tiles and one pass give the same pixels."""
+    tiled = sharpener(kind, tile_px, precision).sharpen(pixels)
+    return np.array_equal(tiled, sharpener(kind, WHOLE_PX, precision).sharpen(pixels))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    height=st.integers(1, 300),
+    width=st.integers(1, 300),
+    tile_px=st.sampled_from([128, 132, 200]),
+    precision=st.sampled_from(["float32", "bfloat16"]),
+    kind=st.sampled_from(["student", "teacher"]),
+)
+def test_tiles_cannot_be_seen(
+    height: int, width: int, tile_px: int, precision: str, kind: str
+) -> None:
+    """At any size, tile, precision and network the tiled pixels are those of one pass."""
+    assert tiled_equals_whole(kind, precision, tile_px, noise(height, width))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("kind", ["student", "teacher"])
+def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:
+    """The same around every multiple of the tile, and in pictures much longer than wide."""
+    sides = [1, 3, 4, 5, 127, 128, 129, 255, 257, 383, 385]
+    for (height, width), tile_px in product(product(sides, sides), [128, 256]):
+        assert tiled_equals_whole(kind, precision, tile_px, noise(height, width)), (height, width)
+    for height, width in [(1, 3001), (2999, 5), (701, 1203)]:
+        assert tiled_equals_whole(kind, precision, 128, noise(height, width)), (height, width)
+
+
+def test_a_smaller_halo_would_show() -> None:
+    """With one grid cell less of halo the tiles do show, so the test above can fail."""
+    short = Sharpener(weights_of("student"), Placement("cpu", "float32", 128))
+    short.runtime.halo_px -= 4
+    pixels = noise(200, 300)
+    assert not np.array_equal(short.sharpen(pixels), sharpener().sharpen(pixels))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    height=st.integers(1, 200),
+    width=st.integers(1, 200),
+    tile=st.integers(32, 80),
+    cells=st.integers(0, 9),
+)
+def test_cores_cover_each_pixel_once_inside_windows_of_full_halo(
+    height: int, width: int, tile: int, cells: int
+) -> None:
+    """Tiles partition the picture; a window reaches the halo or the picture's edge."""
+    height, width, tile_px, halo_px = height * 4, width * 4, tile * 4, cells * 4
+    covered = np.zeros((height, width), np.uint8)
+    for planned in plan_tiles(height, width, tile_px=tile_px, halo_px=halo_px):
+        core, window = planned.core, planned.window
+        covered[core.slices] += 1
+        assert 0 <= window.top <= max(core.top - halo_px, 0)
+        assert 0 <= window.left <= max(core.left - halo_px, 0)
+        assert height >= window.bottom >= min(core.bottom + halo_px, height)
+        assert width >= window.right >= min(core.right + halo_px, width)
+        assert not any(edge % 4 for edge in (window.top, window.left, window.bottom, window.right))
+    assert (covered == 1).all()
+
+
+@pytest.mark.parametrize(("height", "tile_px"), [(130, 128), (132, 130), (132, 124)])
+def test_plans_off_the_grid_are_refused(height: int, tile_px: int) -> None:
+    """Sizes off the grid, or tiles below the smallest, are a ValueError."""
+    with pytest.raises(ValueError, match=r"multiples|smaller"):
+        list(plan_tiles(height, 128, tile_px=tile_px, halo_px=8))
+
+
+def test_padding_reflects_and_leaves_the_picture() -> None:
+    """The picture stays in the upper left corner; what is added is reflected."""
+    pixels = noise(5, 6)
+    padded = pad_to_grid(pixels)
+    assert padded.shape == (8, 8, 3)
+    assert np.array_equal(padded[:5, :6], pixels)
+    assert np.array_equal(padded[5], padded[3])
+    assert pad_to_grid(padded) is padded
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 3), (4, 4), (1, 500), (7, 9)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size_from_one_pixel_up(size: tuple[int, int], channels: int) -> None:
+    """Gray and RGB of any size come back in their own shape."""
+    sharpened = sharpener(tile_px=128).sharpen(noise(*size, channels))
+    assert sharpened.shape == (*size, channels)
+    assert sharpened.dtype == np.uint8
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_strength_zero_is_the_identity(channels: int) -> None:
+    """Strength 0 returns the very values, and 1 does not."""
+    pixels = noise(37, 50, channels)
+    assert np.array_equal(sharpener().sharpen(pixels, strength=0), pixels)
+    assert not np.array_equal(sharpener().sharpen(pixels), pixels)
+
+
+def test_strength_scales_what_is_added() -> None:
+    """Half the strength adds half, up to rounding and clipping."""
+    pixels = noise(40, 40) // 2 + 64
+    full, half = (sharpener().sharpen(pixels, strength=s).astype(int) for s in (1.0, 0.5))
+    unclipped = (full > 0) & (full < 255)
+    assert abs((full - pixels) / 2 - (half - pixels))[unclipped].max() <= 1
+
+
+def test_gray_is_sharpened_as_the_same_picture_in_rgb() -> None:
+    """Gray goes through the network three times over and comes back as the mean."""
+    gray = noise(30, 30, 1)
+    from_rgb = sharpener().sharpen(np.repeat(gray, 3, axis=2)).astype(float)
+    clipped = ((from_rgb == 0) | (from_rgb == 255)).any(axis=2)
+    difference = abs(from_rgb.mean(axis=2) - sharpener().sharpen(gray)[..., 0])
+    assert difference[~clipped].max() <= 1
+
+
+def test_transparent_pixels_keep_their_colour() -> None:
+    """Where alpha is 0 the values stay; elsewhere, and without alpha, they are the new ones."""
+    pixels, sharpened = noise(6, 5), 255 - noise(6, 5)
+    alpha = np.full((6, 5), 9, np.uint8)
+    alpha[2, 3] = 0
+    kept = keep_transparent(sharpened, pixels, alpha)
+    assert (kept != sharpened).any(axis=2).sum() == 1
+    assert np.array_equal(kept[2, 3], pixels[2, 3])
+    assert keep_transparent(sharpened, pixels, None) is sharpened
+
+
+def test_bfloat16_stays_close_to_float32() -> None:
+    """The trunk in bfloat16 moves no pixel by more than a few per cent of what is added."""
+    pixels = noise(96, 96) // 2 + 64
+    exact, low = (
+        sharpener(precision=precision).sharpen(pixels).astype(int)
+        for precision in ("float32", "bfloat16")
+    )
+    assert abs(exact - low).max() <= 0.05 * abs(exact - pixels).max() + 1
+
+
+class Scarce(Runtime):
+    """A device that has no memory for windows beyond a number of pixels."""
+
+    room_px = 0
+
+    def detail(self, picture: Tensor) -> Tensor:
+        """As the real one, while there is room."""
+        if picture.shape[-1] * picture.shape[-2] > self.room_px:
+            raise MemoryError("no room")
+        return super().detail(picture)
+
+
+def scarce(tile_px: int | None, *, room_px: int) -> Sharpener:
+    """A sharpener on such a device."""
+    made = Sharpener(weights_of("student"), Placement("cpu", "float32", tile_px))
+    runtime = Scarce(weights_of("student").network, Placement("cpu", "float32", tile_px))
+    made.runtime, runtime.room_px = runtime, room_px
+    return made
+
+
+def test_an_automatic_tile_shrinks_until_it_fits_and_remembers() -> None:
+    """Running out of memory halves the tile; the pixels are those of one pass all the same."""
+    short = scarce(None, room_px=170 * 170)
+    pixels = noise(300, 300)
+    assert np.array_equal(short.sharpen(pixels), sharpener().sharpen(pixels))
+    assert short.runtime.tile_px == SMALLEST_TILE_PX
+
+
+@pytest.mark.parametrize("tile_px", [256, None], ids=["fixed", "smallest"])
+def test_a_tile_that_cannot_shrink_is_a_transient_error(tile_px: int | None) -> None:
+    """A tile that the user fixed is not overridden, and the smallest is the smallest."""
+    short = scarce(tile_px, room_px=0)
+    with pytest.raises(TransientError, match=r"model\.tile_px") as caught:
+        short.sharpen(noise(300, 300))
+    assert caught.value.reason == "out_of_memory"
+    assert short.runtime.tile_px == (tile_px or SMALLEST_TILE_PX)
+
+
+@pytest.mark.parametrize("wanted", ["cuda:99", "tpu"])
+def test_a_device_that_is_not_there_is_refused(wanted: str) -> None:
+    """The error names the setting and what to put there."""
+    with pytest.raises(UnavailableError, match=r"model\.device: .*set it to auto or cpu"):
+        choose_device(wanted)
+
+
+def test_auto_chooses_something_that_runs() -> None:
+    """`auto` ends in a device and a precision; explicit values are taken as they are."""
+    device = choose_device("auto")
+    assert choose_precision("auto", device) in {torch.float32, torch.bfloat16}
+    assert choose_precision("bfloat16", device) is torch.bfloat16
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_the_given_network_is_left_alone() -> None:
+    """Placing a network in bfloat16 does not change the weights that it was made from."""
+    given_network = weights_of("teacher").network
+    runtime = Runtime(given_network, Placement("cpu", "bfloat16", 128))
+    assert runtime.described == "cpu bfloat16"
+    assert given_network.head.weight.dtype == torch.float32

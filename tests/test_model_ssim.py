@@ -1,0 +1,114 @@
+"""SSIM and PSNR agree with scikit-image, and refuse what the library would get silently wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from sharpend.model.ssim import WINDOW_PX, compute_ssim, psnr
+
+
+def pair(height: int, width: int, noise: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """A smooth picture and the same with noise, 1 x 3 x H x W in [0, 1]."""
+    chance = torch.Generator().manual_seed(seed)
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    smooth = 0.5 + 0.4 * torch.sin(rows / 5) * torch.cos(columns / 7)
+    picture = smooth.expand(1, 3, -1, -1) * torch.tensor([1.0, 0.8, 0.6]).view(1, 3, 1, 1)
+    noisy = picture + noise * torch.randn(picture.shape, generator=chance)
+    return picture, noisy.clamp(0, 1)
+
+
+def reference_ssim(output: torch.Tensor, target: torch.Tensor) -> float:
+    """scikit-image's Gaussian SSIM of valid positions, mean over the channels."""
+    margin = WINDOW_PX // 2
+    values = []
+    for ours, theirs in zip(output[0].double().numpy(), target[0].double().numpy(), strict=True):
+        _, full = structural_similarity(
+            ours,
+            theirs,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1.0,
+            full=True,
+        )
+        values.append(full[margin:-margin, margin:-margin].mean())
+    return float(np.mean(values))
+
+
+@pytest.mark.parametrize("noise", [0.002, 0.05, 0.3])
+@pytest.mark.parametrize("size", [(32, 45), (11, 11)])
+def test_ssim_is_that_of_scikit_image(size: tuple[int, int], noise: float) -> None:
+    """The wrapper is Wang's SSIM with an 11 x 11 Gaussian window and data range 1."""
+    output, target = pair(*size, noise)
+    assert compute_ssim(output, target).item() == pytest.approx(
+        reference_ssim(output, target), abs=2e-5
+    )
+
+
+def test_psnr_is_that_of_scikit_image() -> None:
+    """PSNR is in dB over all channels, data range 1."""
+    output, target = pair(20, 30, 0.1)
+    theirs = peak_signal_noise_ratio(
+        target.double().numpy(), output.double().numpy(), data_range=1.0
+    )
+    assert psnr(output, target).item() == pytest.approx(theirs, abs=1e-4)
+
+
+def test_values_are_per_picture() -> None:
+    """A batch gives one value for each picture, equal to that of the picture alone."""
+    pairs = [pair(24, 24, noise) for noise in (0.0, 0.1)]
+    outputs = torch.cat([output for output, _ in pairs])
+    targets = torch.cat([target for _, target in pairs])
+    alone = [compute_ssim(output, target).item() for output, target in pairs]
+    assert compute_ssim(outputs, targets).tolist() == pytest.approx(alone, abs=1e-6)
+    assert psnr(outputs, targets)[0].item() == float("inf")
+
+
+def test_uint8_is_refused() -> None:
+    """The library calls a picture and its inverse equal in uint8; here it is a TypeError."""
+    pixels = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
+    with pytest.raises(TypeError, match="floating point"):
+        compute_ssim(pixels, 255 - pixels)
+    with pytest.raises(TypeError, match="floating point"):
+        compute_ssim(pixels.float() / 255, pixels)
+
+
+@pytest.mark.parametrize(
+    "other", [(1, 3, 20, 21), (1, 3, 10, 40)], ids=["shapes differ", "below the window"]
+)
+def test_shapes_that_mean_nothing_are_refused(other: tuple[int, ...]) -> None:
+    """Different shapes, or a side below the window, raise instead of giving a number."""
+    first = torch.zeros(other if min(other[-2:]) < WINDOW_PX else (1, 3, 20, 20))
+    with pytest.raises(ValueError, match="equal shapes"):
+        compute_ssim(first, torch.zeros(other))
+
+
+def test_data_range_is_one() -> None:
+    """Different pictures do not read 0.9999, as they do with the library's range of 255."""
+    output, target = pair(32, 32, 0.5)
+    assert compute_ssim(output, target).item() < 0.6
+
+
+def test_bfloat16_and_autocast_change_nothing() -> None:
+    """Low precision around the call, or of its inputs, never lifts SSIM above the truth."""
+    flat = torch.full((1, 3, 48, 48), 0.5)
+    noisy = flat + 0.002 * torch.randn(flat.shape, generator=torch.Generator().manual_seed(0))
+    truth = compute_ssim(noisy, flat).item()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert compute_ssim(noisy, flat).item() == truth
+    low = compute_ssim(noisy.bfloat16(), flat.bfloat16())
+    assert low.dtype == torch.float32
+    assert low.item() == compute_ssim(noisy.bfloat16().float(), flat).item() <= 1.0
+
+
+def test_ssim_as_a_loss_has_finite_gradients() -> None:
+    """Gradients are finite for noise and at equality."""
+    for noise in (0.0, 0.4):
+        output, target = pair(24, 24, noise)
+        output.requires_grad_()
+        compute_ssim(output, target, nonnegative=True).sum().backward()  # type: ignore[no-untyped-call]
+        assert output.grad is not None
+        assert output.grad.isfinite().all()

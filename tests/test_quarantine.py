@@ -1,0 +1,304 @@
+"""Refused inputs get a reason and a way back; none is lost, none overwrites another."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sharpend import atomic
+from sharpend.destination import Destination, SourcePolicy, TempNames
+from sharpend.errors import Reason, SourceVanishedError
+from sharpend.job import Fingerprint, Job, State
+from sharpend.ledger import Ledger
+from sharpend.ledger_records import Quarantined, Refusal
+from sharpend.ledger_store import StateFaultError
+from sharpend.quarantine import Quarantine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOW = 1_700_000_000.0
+REFUSAL = Refusal(Reason.TOO_MANY_PIXELS, "300 megapixels are over the limit", "max_pixels")
+MOVING = [SourcePolicy.ARCHIVE, SourcePolicy.DELETE]
+
+
+class CrashError(Exception):
+    """The daemon died here."""
+
+
+class Ward:
+    """An input folder, a ledger and a quarantine on a real disk."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        (home / "in").mkdir()
+        self.to = Destination("in", os.fsencode(home / "in"), os.fsencode(home / "out"))
+        self.crash_at = ""
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon."""
+        self.ledger = Ledger.open(self.home / "state")
+        self.ledger.folder("in", self.to.input_root, self.to.output_root)
+        names = TempNames(self.home / "state")
+        self.quarantine = Quarantine(self.ledger, self.home / "state", names, self.at)
+
+    def restart(self) -> int:
+        """Start again after a crash."""
+        self.ledger.close()
+        self.start()
+        return self.quarantine.recover({"in": self.to})
+
+    def at(self, step: str) -> None:
+        """Die here if that is wanted."""
+        if step == self.crash_at:
+            raise CrashError(step)
+
+    def refuse(self, relative: bytes = b"a/x.png", content: bytes = b"bad") -> Path:
+        """A file is dropped, claimed and refused; its reason file."""
+        path = Path(os.fsdecode(os.path.join(self.to.input_root, relative)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.ledger.add("in", [(relative, Fingerprint.of(path.stat()))], NOW)
+        return Path(os.fsdecode(self.quarantine.put(self.to, self.claim(), REFUSAL, NOW)))
+
+    def claim(self) -> Job:
+        """The next job."""
+        job = self.ledger.claim(NOW, {"in"})
+        assert job is not None
+        return job
+
+    def entry(self) -> Quarantined:
+        """The one quarantined job."""
+        (entry,) = self.ledger.quarantined()
+        return entry
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Every file in a folder but the reasons, with its content."""
+        root = self.home / folder
+        paths = sorted(path for path in root.rglob("*") if path.is_file())
+        return {
+            str(path.relative_to(root)): path.read_bytes()
+            for path in paths
+            if not path.name.endswith(".reason.json")
+        }
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Iterator[Ward]:
+    """An empty ward."""
+    made = Ward(tmp_path)
+    yield made
+    made.ledger.close()
+
+
+def told(note: Path) -> dict[str, Any]:
+    """What the reason file says."""
+    said: dict[str, Any] = json.loads(note.read_text())
+    return said
+
+
+def across_disks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let renames between two folders fail as between two disks."""
+    real = atomic._rename_noreplace
+
+    def rename(source_fd: int, source: bytes, target_fd: int, target: bytes) -> None:
+        if not source.startswith(b".sharpend-"):
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        real(source_fd, source, target_fd, target)
+
+    monkeypatch.setattr(atomic, "_rename_noreplace", rename)
+
+
+def test_reason_is_written(ward: Ward) -> None:
+    """With `keep` the source stays and the reason says what to change."""
+    note = ward.refuse()
+    assert note == ward.home / "state/quarantine/in/a/x.png.reason.json"
+    assert told(note) == {
+        "code": "too_many_pixels",
+        "message": "300 megapixels are over the limit",
+        "setting": "max_pixels",
+        "attempts": 1,
+        "source": str(ward.home / "in/a/x.png"),
+        "size": 3,
+        "when": "2023-11-14T22:13:20+00:00",
+    }
+    assert ward.files("in") == {"a/x.png": b"bad"}
+    assert ward.files("state/quarantine") == {}
+
+
+@pytest.mark.parametrize("policy", MOVING)
+@pytest.mark.parametrize("disks", [1, 2])
+def test_source_is_moved(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, policy: SourcePolicy, disks: int
+) -> None:
+    """Where sources are let go, a refused one moves beside its reason, across disks too."""
+    if disks == 2:
+        across_disks(monkeypatch)
+    ward.to = replace(ward.to, source=policy)
+    note = ward.refuse()
+    assert note.exists()
+    assert ward.files("in") == {}
+    assert ward.files("state/quarantine") == {"in/a/x.png": b"bad"}
+
+
+def test_second_refusal_overwrites_nothing(ward: Ward) -> None:
+    """A second bad file of one name lies beside the first, each with its own reason."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    first, second = ward.refuse(), ward.refuse(content=b"worse")
+    assert ward.files("state/quarantine") == {"in/a/x.png": b"bad", "in/a/x-2.png": b"worse"}
+    assert (told(first)["size"], told(second)["size"]) == (3, 5)
+
+
+@pytest.mark.parametrize("policy", [SourcePolicy.KEEP, SourcePolicy.DELETE])
+@pytest.mark.parametrize("step", ["recorded", "moved", "written", "noted"])
+def test_crash_on_the_way_in(ward: Ward, policy: SourcePolicy, step: str) -> None:
+    """Killed at any step, a restart completes reason and move, once."""
+    ward.to = replace(ward.to, source=policy)
+    ward.crash_at = step
+    with pytest.raises(CrashError):
+        ward.refuse()
+    ward.crash_at = ""
+    assert ward.restart() == (step != "noted")
+    assert ward.restart() == 0
+    note, moved = ward.entry().note, ward.entry().moved
+    assert note is not None
+    assert told(Path(os.fsdecode(note)))["code"] == "too_many_pixels"
+    assert (moved is None) == (policy is SourcePolicy.KEEP)
+    files = ward.files("in") | ward.files("state/quarantine")
+    assert list(files.values()) == [b"bad"]
+
+
+def test_changed_source_is_not_moved(ward: Ward) -> None:
+    """New content under the name stays where it is: it was not the file that was refused."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.crash_at = "recorded"
+    with pytest.raises(CrashError):
+        ward.refuse()
+    ward.crash_at = ""
+    (ward.home / "in/a/x.png").write_bytes(b"better")
+    ward.restart()
+    assert ward.entry().moved is None
+    assert ward.files("in") == {"a/x.png": b"better"}
+
+
+@pytest.mark.parametrize("policy", [SourcePolicy.KEEP, SourcePolicy.DELETE])
+@pytest.mark.parametrize("disks", [1, 2])
+@pytest.mark.parametrize("step", ["", "restored", "removed"])
+def test_retry_puts_all_back(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    policy: SourcePolicy,
+    disks: int,
+    step: str,
+) -> None:
+    """Retried, even in two goes, the file is in its place, pending, without a reason."""
+    if disks == 2:
+        across_disks(monkeypatch)
+    ward = Ward(tmp_path)
+    ward.to = replace(ward.to, source=policy)
+    note = ward.refuse()
+    ward.crash_at = step
+    if step:
+        with pytest.raises(CrashError):
+            ward.quarantine.retry(ward.to, ward.entry())
+        ward.crash_at = ""
+        ward.restart()
+    ward.quarantine.retry(ward.to, ward.entry())
+    assert not note.exists()
+    assert ward.files("in") == {"a/x.png": b"bad"}
+    assert ward.files("state/quarantine") == {}
+    job = ward.claim()
+    assert job.attempts == 1
+    assert job.fingerprint == Fingerprint.of((tmp_path / "in/a/x.png").stat())
+    ward.ledger.close()
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_retry_overwrites_nothing(ward: Ward, *, gone: bool) -> None:
+    """A source that has gone, or whose place is taken, stays quarantined with its reason."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    note = ward.refuse()
+    if gone:
+        (ward.home / "state/quarantine/in/a/x.png").unlink()
+    else:
+        (ward.home / "in/a/x.png").write_bytes(b"newer content")
+    with pytest.raises(SourceVanishedError, match="cannot be put back"):
+        ward.quarantine.retry(ward.to, ward.entry())
+    assert note.exists()
+    assert ward.ledger.counts()[State.QUARANTINED] == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"\xff\xfe.png", b"new\nline.png", b"-rf.png", b"n" * 251 + b".png", b"." + b"e" * 254],
+)
+@pytest.mark.parametrize("policy", [SourcePolicy.KEEP, SourcePolicy.DELETE])
+def test_awkward_and_long_names(ward: Ward, name: bytes, policy: SourcePolicy) -> None:
+    """Any legal name gets its reason, whose text tells the true name, and finds the way back."""
+    ward.to = replace(ward.to, source=policy)
+    note = ward.refuse(name)
+    assert os.fsencode(told(note)["source"]) == os.path.join(ward.to.input_root, name)
+    assert len(os.fsencode(note.name)) <= 255
+    ward.quarantine.retry(ward.to, ward.entry())
+    assert list(ward.files("in")) == [os.fsdecode(name)]
+
+
+def test_folder_name_cannot_lead_out(ward: Ward) -> None:
+    """A folder's name is one component below the quarantine, whatever it is."""
+    roots = (ward.to.input_root, b"/elsewhere")
+    ward.to = replace(ward.to, folder=ward.ledger.folder("../../up", *roots))
+    (ward.home / "in/x.png").write_bytes(b"bad")
+    seen = Fingerprint.of((ward.home / "in/x.png").stat())
+    ward.ledger.add("../../up", [(b"x.png", seen)], NOW)
+    job = ward.ledger.claim(NOW, {"../../up"})
+    assert job is not None
+    note = ward.quarantine.put(ward.to, job, REFUSAL, NOW)
+    assert note.endswith(b"/state/quarantine/.._.._up/x.png.reason.json")
+
+
+def test_immovable_source_stays(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A source in a folder that may not be changed stays there; the reason is written."""
+
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    ward.to = replace(ward.to, source=SourcePolicy.ARCHIVE)
+    monkeypatch.setattr("sharpend.quarantine.relocate", denied)
+    assert ward.refuse().exists()
+    assert ward.entry().moved is None
+
+
+def test_linked_source_folder_is_left(ward: Ward) -> None:
+    """A folder that turned into a link is not followed to move a source."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.crash_at = "recorded"
+    with pytest.raises(CrashError):
+        ward.refuse()
+    ward.crash_at = ""
+    (ward.home / "in/a").rename(ward.home / "away")
+    (ward.home / "in/a").symlink_to(ward.home / "away")
+    ward.restart()
+    assert ward.entry().moved is None
+    assert ward.files("away") == {"x.png": b"bad"}
+
+
+def test_full_state_disk(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full state disk is told; the job is quarantined and its reason is written later."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(StateFaultError, match="No space left"):
+            ward.refuse()
+    assert ward.entry().note is None
+    assert ward.restart() == 1
+    assert ward.entry().note is not None

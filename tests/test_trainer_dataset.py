@@ -1,0 +1,204 @@
+"""Pictures for training: found, checked, divided by name, degraded and cut at one place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
+from trainer.dataset import (
+    Example,
+    ImageDataset,
+    Split,
+    centre_batch,
+    label_path,
+    pictures_below,
+    random_batch,
+    read_examples,
+    read_picture,
+    read_split,
+    split_pictures,
+    write_picture,
+    write_split,
+)
+from trainer.degradation import get_transform
+from trainer.prepare import pin_data, pinned_data, prepare
+
+
+def noise(
+    height: int, width: int, seed: int = 0
+) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    """Pixels without any pattern."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def example(side: int, seed: int) -> Example:
+    """Layers in which every pixel says where it comes from."""
+    target = noise(side, side + 8, seed)
+    return Example(255 - target, target, target // 2)
+
+
+def test_pictures_are_found_below_all_folders_once(tmp_path: Path) -> None:
+    """Known suffixes in any case, whole trees, sorted; hidden and other files are not pictures."""
+    for name in ("b/x.JPG", "a/deep/y.png", "a/.hidden.png", "a/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = pictures_below([tmp_path, tmp_path / "a"])
+    assert [path.name for path in found] == ["y.png", "x.JPG"]
+    with pytest.raises(InputMissingError, match="no such folder"):
+        pictures_below([tmp_path / "none"])
+
+
+def test_the_split_moves_no_picture_when_others_are_added() -> None:
+    """A picture's side follows from its name alone, whatever folder it lies in."""
+    names = [Path(f"/p/{number}.png") for number in range(60)]
+    few, many = (split_pictures(names[:n], validation=0.3) for n in (30, 60))
+    assert set(few.validation) <= set(many.validation)
+    assert set(few.train) <= set(many.train)
+    assert not set(many.train) & set(many.validation)
+    assert many.fingerprint != few.fingerprint
+    moved = split_pictures([Path("/q") / path.name for path in names], validation=0.3)
+    assert moved.fingerprint == many.fingerprint
+
+
+def test_a_split_with_an_empty_side_is_refused() -> None:
+    """One picture cannot do both."""
+    with pytest.raises(UsageError, match="leave 0 to train|0 to validate"):
+        split_pictures([Path("one.png")], validation=0.5)
+
+
+def test_two_pictures_of_one_name_are_refused() -> None:
+    """A name decides the side and names the label, so it must be one picture's."""
+    with pytest.raises(UsageError, match="two pictures have one name"):
+        split_pictures([Path("a/x.png"), Path("b/x.png")], validation=0.5)
+
+
+def test_a_split_comes_back_with_any_name(tmp_path: Path) -> None:
+    """Names that are not UTF-8 survive the JSON file."""
+    odd = Path(os.fsdecode(b"/p/\xff\n .png"))
+    split = Split((odd,), (Path("/p/b.png"),))
+    write_split(split, tmp_path / "split.json")
+    assert read_split(tmp_path / "split.json") == split
+    assert len(split.fingerprint) == 16
+    split_pictures([odd, *(Path(f"{n}.png") for n in range(30))], validation=0.5)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"train": []}', '{"train": 3, "validation": []}'])
+def test_a_file_that_is_no_split_is_refused(tmp_path: Path, content: str) -> None:
+    """Anything but a split is a UsageError; nothing at all is a missing input."""
+    path = tmp_path / "split.json"
+    with pytest.raises(InputMissingError, match="trainer prepare"):
+        read_split(path)
+    path.write_text(content)
+    with pytest.raises(UsageError, match="not a split"):
+        read_split(path)
+
+
+def test_prepare_leaves_out_what_cannot_train(tmp_path: Path) -> None:
+    """Small, damaged and doubled pictures are named with the reason; the rest is divided."""
+    for number in range(12):
+        write_picture(noise(20, 24, number), tmp_path / f"{number}.png")
+    write_picture(noise(19, 24), tmp_path / "small.png")
+    write_picture(noise(20, 24, 3), tmp_path / "twin.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture at all")
+    split, left_out = prepare([tmp_path], validation=0.4, smallest_px=20)
+    assert len(split.train) + len(split.validation) == 12
+    assert {one.path.name: one.reason for one in left_out} == {
+        "bad.png": "not_an_image",
+        "small.png": "24 x 19 pixels is smaller than 20",
+        "twin.png": "the same pixels as 3.png",
+    }
+
+
+def test_a_run_stays_on_the_data_that_it_began_with(tmp_path: Path) -> None:
+    """The pin is written once; the same data passes again, other data is refused."""
+    split = Split((Path("a.png"),), (Path("b.png"),))
+    labels = {"teacher": "large", "digest": "1" * 64}
+    run = tmp_path / "run"
+    assert pinned_data(run) is None
+    pin_data(run, split, labels)
+    pin_data(run, split, labels)
+    pinned = pinned_data(run)
+    assert pinned is not None
+    assert pinned["labels"] == labels
+    for other in (Split(split.validation, split.train), split):
+        with pytest.raises(UsageError, match="began with other pictures or labels"):
+            pin_data(run, other, None)
+
+
+def test_a_bad_picture_is_named(tmp_path: Path) -> None:
+    """Errors say which file; a missing one is a missing input."""
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"x" * 100)
+    with pytest.raises(ImageRefusedError, match=r"bad\.png: "):
+        read_picture(bad)
+    with pytest.raises(InputMissingError, match=r"none\.png"):
+        read_picture(tmp_path / "none.png")
+
+
+def test_the_dataset_gives_degraded_and_original_tensors(tmp_path: Path) -> None:
+    """Item i is (degraded, original), 3 x H x W float32 in [0, 1], by the given transform."""
+    write_picture(noise(18, 30), tmp_path / "x.png")
+    dataset = ImageDataset(pictures_below([tmp_path]), get_transform(factor=2))
+    degraded, original = dataset[0]
+    assert len(dataset) == 1
+    assert degraded.shape == original.shape == (3, 18, 30)
+    assert degraded.dtype == original.dtype == torch.float32
+    expected = get_transform(factor=2)(noise(18, 30))
+    for tensor, pixels in zip((degraded, original), expected, strict=True):
+        assert torch.equal(tensor, torch.from_numpy(pixels).permute(2, 0, 1) / 255)
+
+
+def test_examples_carry_their_labels(tmp_path: Path) -> None:
+    """A label is found by the picture's name; a missing or resized one is refused."""
+    picture, labels = tmp_path / "x.jpg.png", tmp_path / "labels"
+    write_picture(noise(16, 20), picture)
+    labels.mkdir()
+    with pytest.raises(InputMissingError, match=r"labels/x\.jpg\.png\.png"):
+        read_examples([picture], labels)
+    write_picture(noise(16, 20, 5), label_path(labels, picture))
+    (read,) = read_examples([picture], labels)
+    assert [layer.sum() for layer in read.layers()] == [
+        get_transform()(noise(16, 20))[0].sum(),
+        noise(16, 20).sum(),
+        noise(16, 20, 5).sum(),
+    ]
+    assert len(read_examples([picture], None)[0].layers()) == 2
+    write_picture(noise(16, 21), label_path(labels, picture))
+    with pytest.raises(UsageError, match="another size"):
+        read_examples([picture], labels)
+
+
+def test_crops_of_all_layers_are_of_one_place_and_orientation() -> None:
+    """Whatever is drawn, degraded, target and taught show the same pixels."""
+    examples = [example(20, 1), example(31, 2)]
+    chance = np.random.default_rng(0)
+    degraded, target, taught = random_batch(examples, size=12, count=40, generator=chance)
+    assert degraded.shape == (40, 3, 12, 12)
+    whole = (target * 255).round()
+    assert torch.equal((degraded * 255).round(), 255 - whole)
+    assert torch.equal((taught * 255).round(), (whole / 2).floor())
+    assert len({crop.numpy().tobytes() for crop in target}) > 30
+
+
+def test_the_draw_follows_from_the_generator() -> None:
+    """The same generator gives the same batch: step n of a resumed run is step n."""
+    examples = [example(20, 1), example(31, 2)]
+    first, again, other = (
+        random_batch(examples, size=8, count=4, generator=np.random.default_rng([7, step]))[1]
+        for step in (3, 3, 4)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_validation_crops_are_the_middle_on_the_grid() -> None:
+    """Fixed crops: the middle of each picture, starting on a multiple of four pixels."""
+    one = example(31, 2)
+    _, target, _ = centre_batch([one], size=12)
+    middle = one.target[8:20, 12:24]
+    assert torch.equal(target[0], torch.from_numpy(middle.copy()).permute(2, 0, 1) / 255)

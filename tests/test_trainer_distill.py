@@ -1,0 +1,178 @@
+"""The training loop: its losses, its schedule, and that stopping it changes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import pytest
+import torch
+
+from sharpend.errors import InputMissingError, UsageError
+from sharpend.model.weights import digest
+from trainer.checkpoint import read_checkpoint
+from trainer.dataset import Example
+from trainer.degradation import get_transform
+from trainer.distill import Run, learning_rate, train
+from trainer.losses import STUDENT_WEIGHTS, LossWeights, training_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CPU = torch.device("cpu")
+RUN = Run(
+    kind="student",
+    channels=4,
+    blocks=1,
+    steps=6,
+    batch=2,
+    crop_px=16,
+    warm_up=2,
+    validate_every=2,
+    validation_px=24,
+    loss=STUDENT_WEIGHTS,
+)
+
+
+def example(seed: int, *, labelled: bool = True) -> Example:
+    """A picture of soft blobs, softened, and a label between the two."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (10, 12, 3))
+    pixels = coarse.repeat(4, axis=0).repeat(4, axis=1).astype(np.uint8)
+    degraded, target = get_transform()(pixels)
+    taught = ((degraded.astype(int) + target) // 2).astype(np.uint8)
+    return Example(degraded, target, taught if labelled else None)
+
+
+EXAMPLES = [example(1), example(2), example(3)]
+
+
+class Interrupted(list[Example]):
+    """Pictures that can be looked at a number of times, then the user presses Ctrl-C."""
+
+    looks = 0
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...  # type: ignore[overload-overlap,unused-ignore]
+    @overload
+    def __getitem__(self, index: slice) -> list[Example]: ...
+    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+        """As a list, while looks are left."""
+        self.looks -= 1
+        if self.looks < 0:
+            raise KeyboardInterrupt
+        return super().__getitem__(index)  # type: ignore[index,unused-ignore]
+
+
+def trained(folder: Path, run: Run = RUN, examples: Sequence[Example] = EXAMPLES) -> str:
+    """Train and return the digest of the last averaged weights and optimiser's step."""
+    train(run, examples, [example(9)], folder, device=CPU)
+    last = read_checkpoint(folder / "last.safetensors", CPU)
+    assert last.step == run.steps
+    return digest(last.averaged.state_dict()) + digest(last.network.state_dict())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_an_interrupted_run_continues_to_the_same_bits(tmp_path: Path, precision: str) -> None:
+    """Stopped in any step and started again, a run ends in the weights of one never stopped."""
+    run = replace(RUN, precision=precision)
+    stopped = Interrupted(EXAMPLES)
+    stopped.looks = 5 * 3 * run.batch - 2  # each crop of a batch looks three times
+    with pytest.raises(KeyboardInterrupt):
+        train(run, stopped, [example(9)], tmp_path / "stopped", device=CPU)
+    assert read_checkpoint(tmp_path / "stopped" / "last.safetensors", CPU).step == 4
+    assert trained(tmp_path / "stopped", run) == trained(tmp_path / "whole", run)
+
+
+def test_the_record_tells_every_validation(tmp_path: Path) -> None:
+    """One JSON line for each validation, with the scores and the agreement with the labels."""
+    trained(tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert all({"loss", "psnr", "ssim", "agreement"} <= line.keys() for line in lines)
+
+
+def test_the_best_checkpoint_is_the_one_of_highest_psnr(tmp_path: Path) -> None:
+    """What `train` returns, and what is exported, is the validation's best, not the last."""
+    run = replace(RUN, learning_rate=0.5, clip=1e9, steps=12)  # it gets worse at such a rate
+    best = train(run, EXAMPLES, [example(9)], tmp_path, device=CPU)
+    lines = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+    assert best.scores["psnr"] == pytest.approx(max(line["psnr"] for line in lines), abs=1e-4)
+    assert best.step < 12
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    """A few dozen steps on one picture bring the output nearer to the original."""
+    run = replace(RUN, steps=60, validate_every=20, learning_rate=3e-3, ema=0.5, channels=8)
+    train(run, [example(9)], [example(9)], tmp_path, device=CPU)
+    lines = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+    assert lines[-1]["psnr"] > lines[0]["psnr"] + 0.3
+
+
+def test_another_run_does_not_continue_a_folder(tmp_path: Path) -> None:
+    """Only the number of steps may change between start and resumption."""
+    trained(tmp_path)
+    with pytest.raises(UsageError, match="is of another run"):
+        trained(tmp_path, replace(RUN, seed=1))
+    trained(tmp_path, replace(RUN, steps=8))
+
+
+def test_crops_larger_than_a_picture_are_refused(tmp_path: Path) -> None:
+    """The error names the field, before anything is written."""
+    for wrong in (replace(RUN, crop_px=48), replace(RUN, validation_px=48)):
+        with pytest.raises(UsageError, match=r"(crop|validation)_px is 48, but .* 40 pixels"):
+            trained(tmp_path / "run", wrong)
+    assert not (tmp_path / "run").exists()
+
+
+def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
+    """A missing checkpoint is a missing input; a cut or foreign one a UsageError."""
+    path = tmp_path / "last.safetensors"
+    with pytest.raises(InputMissingError, match="no such file"):
+        read_checkpoint(path, CPU)
+    trained(tmp_path)
+    whole = path.read_bytes()
+    for damaged in (whole[:-9], whole[:4], whole.replace(b'"checkpoint"', b'"checkpaint"')):
+        path.write_bytes(damaged)
+        with pytest.raises(UsageError, match="not a whole checkpoint"):
+            read_checkpoint(path, CPU, run=asdict(RUN))
+
+
+def test_the_rate_warms_up_and_falls_as_a_cosine() -> None:
+    """Linear to the peak, half of it in the middle, 1e-6 at the end."""
+    run = replace(RUN, steps=110, warm_up=10, learning_rate=1e-3)
+    rates = [learning_rate(run, step) for step in range(111)]
+    assert rates[0] == pytest.approx(1e-4)
+    assert max(rates) == rates[9] == rates[10] == 1e-3
+    assert rates[60] == pytest.approx(5e-4, rel=0.01)
+    assert rates[110] == pytest.approx(1e-6)
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+
+
+def test_each_term_counts_as_weighted() -> None:
+    """L1 and MSE are means over pixels; a weight of zero leaves a term out."""
+    output, target, taught = (torch.full((1, 3, 16, 16), value) for value in (0.5, 0.7, 0.4))
+    l1 = training_loss(output, target, None, LossWeights(target_l1=2.0))
+    mse = training_loss(output, target, taught, LossWeights(target_l1=0.0, teacher_mse=3.0))
+    assert l1.item() == pytest.approx(0.4)
+    assert mse.item() == pytest.approx(0.03)
+    same = LossWeights(target_l1=0.0, target_ssim=1.0, teacher_ssim=1.0)
+    assert training_loss(output, output, output, same).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_losses_are_float32_under_autocast() -> None:
+    """Low precision of the output does not lower the precision of the loss."""
+    output, target = torch.rand(2, 1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    weights = LossWeights(target_ssim=1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = training_loss(output.bfloat16(), target, None, weights)
+    assert loss.dtype == torch.float32
+    assert torch.equal(loss, training_loss(output.bfloat16().float(), target, None, weights))
+
+
+def test_teacher_terms_without_labels_are_refused() -> None:
+    """A loss that weights a teacher needs its pictures."""
+    with pytest.raises(ValueError, match="trainer label"):
+        training_loss(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), None, STUDENT_WEIGHTS)
