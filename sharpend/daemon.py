@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend import __version__, plans
 from sharpend.control import Control
 from sharpend.dispatch import Dispatcher, Workshop
-from sharpend.errors import ExitCode, OutputFailedError, SharpendError
+from sharpend.errors import ExitCode, OutputFailedError, SharpendError, StateFaultError
 from sharpend.folder import prepare_roots
 from sharpend.health import Notifier, watchdog_interval_s, write_status
-from sharpend.ledger import Ledger
+from sharpend.ledger.ledger import Ledger
 from sharpend.logs import Event, Log
 from sharpend.pool import Pool
-from sharpend.settings import NOT_RELOADABLE, Settings, changed_keys
+from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,6 +77,8 @@ class Daemon:
         """
         with self._control.signals():
             self._ledger = Ledger.open(self._settings.state)
+            if self._ledger.rebuilt:
+                self._log.warning(Event.LEDGER_REBUILT, moved_aside=self._ledger.moved_aside)
             try:
                 self._pool = self._started_pool(self._settings)
                 self._dispatcher = self._built(self._settings)
@@ -200,12 +203,14 @@ class Daemon:
         dispatcher: Dispatcher | None = getattr(self, "_dispatcher", None)
         pool: Pool | None = getattr(self, "_pool", None)
         if dispatcher is not None:
-            dispatcher.stop()
-            self._publish(time.monotonic(), state="stopped")
+            # A state directory that failed is why we are here; the next start repairs the ledger.
+            with suppress(StateFaultError):
+                dispatcher.stop()
+                self._publish(time.monotonic(), state="stopped")
+            self._log.info(Event.DAEMON_STOPPED)
         elif pool is not None:
             pool.stop()
         self._ledger.close()
-        self._log.info(Event.DAEMON_STOPPED)
 
     # Reload
 

@@ -12,23 +12,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.alarm import AgreementAlarm, AlarmOptions
-from sharpend.commit import Committer
-from sharpend.destination import TempNames
+from sharpend.commit.committer import Committer
+from sharpend.commit.destination import TempNames
+from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.folder import Folder, FolderPlan
 from sharpend.job import Job, Staged, Task
-from sharpend.ledger_records import Refusal
+from sharpend.ledger.records import Refusal
 from sharpend.logs import Event, Log
 from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions
-from sharpend.quarantine import Quarantine
 from sharpend.report import Throughput
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sharpend.ledger import Ledger
+    from sharpend.ledger.ledger import Ledger
     from sharpend.pool import Pool
+
+FINISH_EVERY_S = 30.0
+"""How often commits that a busy source or a paused folder left unfinished are tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class Dispatcher:
             ledger, self._committer, self._quarantine, workshop.retry, log, self._ended
         )
         self._handed: dict[int, Handed] = {}
+        self._finish_at_s = 0.0
         self.pool = pool
         self.alarms = {model: AgreementAlarm(alarm) for model, alarm in workshop.alarms.items()}
         self.throughput = Throughput(time.monotonic())
@@ -94,7 +98,16 @@ class Dispatcher:
                 self._give_up(job)
         for folder in self.folders.values():
             self._outcomes.recover(folder)
-            self._committer.remove_stale_temps(folder.plan.destination.output_root)
+        self._remove_stale_temps()
+
+    def _remove_stale_temps(self) -> None:
+        """Remove what dead workers and interrupted moves of ours left behind."""
+        for folder in self.folders.values():
+            destination = folder.plan.destination
+            for root in (destination.output_root, destination.archive_root):
+                if root is not None:
+                    self._committer.remove_stale_temps(root)
+        self._committer.remove_stale_temps(self._quarantine.root)
 
     def _give_up(self, job: Job) -> None:
         now_s = time.monotonic()
@@ -104,6 +117,10 @@ class Dispatcher:
 
     def take_in(self, now_s: float) -> float:
         """One step of every folder; returns when to come again (monotonic seconds)."""
+        if now_s >= self._finish_at_s:
+            self._finish_at_s = now_s + FINISH_EVERY_S
+            for folder in self.folders.values():
+                self._outcomes.recover(folder)
         return min((folder.step(now_s) for folder in self.folders.values()), default=now_s + 60)
 
     def hand_out(self, now_s: float) -> None:
@@ -219,5 +236,4 @@ class Dispatcher:
         for handed in self._handed.values():
             self._ledger.release(handed.job)
         self._handed.clear()
-        for folder in self.folders.values():
-            self._committer.remove_stale_temps(folder.plan.destination.output_root)
+        self._remove_stale_temps()

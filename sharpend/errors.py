@@ -93,6 +93,12 @@ class LedgerError(SharpendError):
     """The ledger cannot be used: a newer version wrote it, or a move is not legal."""
 
 
+class StateFaultError(LedgerError):
+    """The state directory cannot be used now (full, read-only, failing): no work without it."""
+
+    exit_code = ExitCode.OUTPUT_FAILED
+
+
 class ImageRefusedError(SharpendError):
     """This input cannot be sharpened and trying again cannot help: quarantine it.
 

@@ -13,7 +13,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.destination import Destination, identity_of
+from sharpend.commit.adoption import adopt
+from sharpend.commit.destination import Destination, identity_of
 from sharpend.errors import InputMissingError, OutputFailedError
 from sharpend.intake.folder import FolderIntake, FolderOptions
 from sharpend.job import Fingerprint, Options, display
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from sharpend.intake.folder import Step
     from sharpend.intake.scan import Found
-    from sharpend.ledger import Ledger
+    from sharpend.ledger.ledger import Ledger
 
 FIRST_PROBE_S = 5.0
 LONGEST_PROBE_S = 30.0
@@ -123,12 +124,19 @@ class Folder:
         """Take in what has settled; returns when to come again (monotonic seconds)."""
         step = self.intake.step(now_s)
         if step.settled:
-            self._ledger.add(self.name, _entries(step.settled), time.time())
+            entries = _entries(step.settled)
+            if self._ledger.rebuilt:
+                entries = [entry for entry in entries if not self._adopted(entry)]
+            self._ledger.add(self.name, entries, time.time())
             for found in step.settled:
                 self._log.debug(Event.FILE_SETTLED, folder=self.name, path=found.relative)
         self._tell(step)
         self._last = step
         return step.next_s
+
+    def _adopted(self, entry: tuple[bytes, Fingerprint]) -> bool:
+        """After the ledger was lost: an output that stands already is not made again."""
+        return adopt(self._ledger, self.plan.destination, entry, time.time())
 
     def _fresh(self, found: Sequence[Found]) -> list[Found]:
         """Those that the ledger has neither finished nor queued."""

@@ -48,6 +48,8 @@ class Event(StrEnum):
     REPORT_PUBLISHED = "report.published"
     AGREEMENT_LOW = "agreement.low"
     AGREEMENT_RECOVERED = "agreement.recovered"
+    LEDGER_REBUILT = "ledger.rebuilt"
+    """The ledger was damaged or gone; outputs that stand already are adopted, not made again."""
     LIBRARY_LOGGED = "library.logged"
     """A library logged or warned: `logger` and `message` are its own words."""
 

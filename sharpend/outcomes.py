@@ -10,24 +10,24 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.commit import Attempt, Committed, Committer
+from sharpend.commit.committer import Attempt, Committed, Committer, Left
 from sharpend.errors import (
     FolderFaultError,
     ImageRefusedError,
     Reason,
     TransientError,
 )
-from sharpend.job import Failed, Failure, Job, Staged, Task
-from sharpend.ledger_records import Refusal
+from sharpend.job import Failed, Failure, Job, Staged, State, Task
+from sharpend.ledger.records import Refusal
 from sharpend.logs import Event, Log
 from sharpend.pool import Died
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.commit.quarantine import Quarantine
     from sharpend.folder import Folder
-    from sharpend.ledger import Ledger
-    from sharpend.quarantine import Quarantine
+    from sharpend.ledger.ledger import Ledger
 
 DEATHS_ALLOWED = 1
 """A picture whose worker died is tried once more."""
@@ -248,11 +248,12 @@ class Outcomes:
         )
 
     def recover(self, folder: Folder) -> None:
-        """Finish what a crash or a pause left staged or done."""
+        """Finish what a crash, a pause or a busy source left staged or done."""
+        now_s = time.monotonic()
         for ended in self._committer.recover(folder.plan.destination, time.time()):
-            if isinstance(ended, FolderFaultError):
-                folder.pause(str(ended), time.monotonic())
-            elif isinstance(ended, Committed):
+            if isinstance(ended, Left):
+                self._left(Handed(ended.job, folder, now_s), ended, now_s)
+            else:
                 self._log.info(
                     Event.IMAGE_FINISHED,
                     folder=folder.name,
@@ -263,3 +264,11 @@ class Outcomes:
                 )
                 outcome = "unchanged" if ended.unchanged else "sharpened"
                 self._tell(Result(folder, ended.job, outcome, ended.output))
+
+    def _left(self, handed: Handed, left: Left, now_s: float) -> None:
+        """What could not be finished now: the folder waits, or the input is refused."""
+        if isinstance(left.error, FolderFaultError):
+            handed.folder.pause(str(left.error), now_s)
+        elif isinstance(left.error, ImageRefusedError) and left.job.state is State.STAGED:
+            error = left.error
+            self.refuse(handed, Refusal(error.reason, str(error), error.setting), now_s)

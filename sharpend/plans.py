@@ -9,16 +9,16 @@ import os
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from sharpend.alarm import AlarmOptions
-from sharpend.destination import Destination, ExistingPolicy, SourcePolicy
+from sharpend.commit.destination import Destination, ExistingPolicy, SourcePolicy
 from sharpend.folder import FolderPlan
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.outcomes import RetryOptions
 from sharpend.pool import WorkerOptions
-from sharpend.settings import resolve_model
+from sharpend.settings.load import resolve_model
 
 if TYPE_CHECKING:
-    from sharpend.settings import FolderSettings, Settings
+    from sharpend.settings.load import FolderSettings, Settings
 
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.adoption import adopt
-from sharpend.destination import Destination
+from sharpend.commit.adoption import adopt
+from sharpend.commit.destination import Destination
 from sharpend.job import Fingerprint, State
-from sharpend.ledger import Ledger
-from sharpend.ledger_records import Owner
+from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.records import Owner
 
 if TYPE_CHECKING:
     from pathlib import Path

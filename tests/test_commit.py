@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend import atomic
-from sharpend.commit import Attempt, Committed, Committer, Left
-from sharpend.destination import (
+from sharpend.commit.committer import Attempt, Committed, Committer, Left
+from sharpend.commit.destination import (
     Destination,
     ExistingPolicy,
     SourcePolicy,
@@ -26,8 +26,8 @@ from sharpend.errors import (
     TransientError,
 )
 from sharpend.job import Fingerprint, Job, Staged, State
-from sharpend.ledger import Ledger
-from sharpend.ledger_records import Product, Refusal
+from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.records import Product, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -430,7 +430,7 @@ def test_full_disk_before_the_rename(
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.rename_without_clobbering", failing(number))
+        patched.setattr("sharpend.commit.committer.rename_without_clobbering", failing(number))
         with pytest.raises(FolderFaultError, match=r"folder in: .*`output`"):
             shop.committer.commit(shop.to, job, attempt, NOW)
         (left,) = shop.committer.recover(shop.to, NOW)
@@ -446,7 +446,7 @@ def test_full_disk_before_the_rename(
 def test_failing_fsync_after_the_rename(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error after the rename leaves the job staged: the output is recognised, not doubled."""
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.fsync_directory", failing(errno.EIO))
+        patched.setattr("sharpend.commit.committer.fsync_directory", failing(errno.EIO))
         with pytest.raises(FolderFaultError):
             shop.run()
     assert shop.state() is State.STAGED
@@ -459,7 +459,7 @@ def test_full_disk_before_staging(shop: Shop, monkeypatch: pytest.MonkeyPatch) -
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.standing.fingerprint_at", failing(errno.ENOSPC))
+        patched.setattr("sharpend.commit.standing.fingerprint_at", failing(errno.ENOSPC))
         with pytest.raises(FolderFaultError):
             shop.committer.commit(shop.to, job, attempt, NOW)
     assert shop.state() is State.PENDING
@@ -514,8 +514,8 @@ def test_archive_fault_is_made_good_later(
     """The output stands; a disposal that fails is repeated when the folder resumes."""
     shop.to = replace(shop.to, source=source)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.disposal.relocate", failing(errno.ENOSPC))
-        patched.setattr("sharpend.disposal._delete", failing(errno.EROFS))
+        patched.setattr("sharpend.commit.disposal.relocate", failing(errno.ENOSPC))
+        patched.setattr("sharpend.commit.disposal._delete", failing(errno.EROFS))
         with pytest.raises(FolderFaultError):
             shop.run()
     assert shop.state() is State.DONE
@@ -529,7 +529,7 @@ def test_busy_source_is_let_go_later(shop: Shop, monkeypatch: pytest.MonkeyPatch
     """A passing fault of the disposal is a warning; the job is finished all the same."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.disposal._delete", failing(errno.EBUSY))
+        patched.setattr("sharpend.commit.disposal._delete", failing(errno.EBUSY))
         assert "busy" in shop.run().warning
     assert shop.state() is State.DONE
     list(shop.committer.recover(shop.to, NOW))

@@ -19,15 +19,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sharpend.errors import ExitCode, LedgerError, Reason, StateLockedError
 from sharpend.job import MOVES, Fingerprint, Job, State
-from sharpend.ledger import (
+from sharpend.ledger.ledger import (
     ALONE_AFTER_ORPHANS,
     GIVE_UP_AFTER_ORPHANS,
     LONGEST_BACKOFF_S,
     Ledger,
 )
-from sharpend.ledger_reader import LedgerReader
-from sharpend.ledger_records import Owner, Product, Refusal
-from sharpend.ledger_store import SCHEMA_VERSION, StateFaultError, is_locked
+from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import Owner, Product, Refusal
+from sharpend.ledger.store import SCHEMA_VERSION, StateFaultError, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend import atomic
-from sharpend.destination import Destination, SourcePolicy, TempNames
+from sharpend.commit.destination import Destination, SourcePolicy, TempNames
+from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import Reason, SourceVanishedError
 from sharpend.job import Fingerprint, Job, State
-from sharpend.ledger import Ledger
-from sharpend.ledger_records import Quarantined, Refusal
-from sharpend.ledger_store import StateFaultError
-from sharpend.quarantine import Quarantine
+from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.records import Quarantined, Refusal
+from sharpend.ledger.store import StateFaultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -270,7 +270,7 @@ def test_immovable_source_stays(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> 
         raise PermissionError(errno.EACCES, "Permission denied")
 
     ward.to = replace(ward.to, source=SourcePolicy.ARCHIVE)
-    monkeypatch.setattr("sharpend.quarantine.relocate", denied)
+    monkeypatch.setattr("sharpend.commit.quarantine.relocate", denied)
     assert ward.refuse().exists()
     assert ward.entry().moved is None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.errors import ConfigError, InputMissingError
-from sharpend.settings import (
+from sharpend.settings.load import (
     AUTO_MODEL,
     FolderSettings,
     Settings,
@@ -35,7 +35,7 @@ FOLDER = '[[folder]]\ninput = "in"\noutput = "out"\n'
 def system_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The place of /etc/sharpend/sharpend.toml, so that none of this machine's is read."""
     path = tmp_path / "etc.toml"
-    monkeypatch.setattr("sharpend.settings_sources.SYSTEM_CONFIG", path)
+    monkeypatch.setattr("sharpend.settings.sources.SYSTEM_CONFIG", path)
     return path
 
 

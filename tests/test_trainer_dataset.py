@@ -67,7 +67,7 @@ def test_the_split_moves_no_picture_when_others_are_added() -> None:
 
 def test_a_split_with_an_empty_side_is_refused() -> None:
     """One picture cannot do both."""
-    with pytest.raises(UsageError, match="leave 0 to train|0 to validate"):
+    with pytest.raises(UsageError, match=r"leave 0 to train|0 to validate"):
         split_pictures([Path("one.png")], validation=0.5)
 
 
@@ -150,7 +150,7 @@ def test_the_dataset_gives_degraded_and_original_tensors(tmp_path: Path) -> None
     assert degraded.dtype == original.dtype == torch.float32
     expected = get_transform(factor=2)(noise(18, 30))
     for tensor, pixels in zip((degraded, original), expected, strict=True):
-        assert torch.equal(tensor, torch.from_numpy(pixels).permute(2, 0, 1) / 255)
+        torch.testing.assert_close(tensor, torch.from_numpy(pixels).permute(2, 0, 1) / 255)
 
 
 def test_examples_carry_their_labels(tmp_path: Path) -> None:

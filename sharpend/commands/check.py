@@ -9,7 +9,7 @@ from sharpend.commands.given import settings_of, with_folders
 from sharpend.job import display
 from sharpend.logs import printable
 from sharpend.model.shipped import find
-from sharpend.settings import check_folders
+from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse

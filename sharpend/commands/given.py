@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.errors import UsageError
-from sharpend.settings import Settings, load
+from sharpend.settings.load import Settings, load
 
 if TYPE_CHECKING:
     import argparse

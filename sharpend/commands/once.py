@@ -21,17 +21,17 @@ from sharpend.daemon import Daemon, Hooks
 from sharpend.errors import ExitCode, LedgerError
 from sharpend.intake import scan
 from sharpend.job import State, display
-from sharpend.ledger_reader import LedgerReader
-from sharpend.settings import check_folders
+from sharpend.ledger.reader import LedgerReader
+from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from sharpend.destination import Destination
-    from sharpend.ledger_records import Outcome
+    from sharpend.commit.destination import Destination
+    from sharpend.ledger.records import Outcome
     from sharpend.outcomes import Result
-    from sharpend.settings import Settings
+    from sharpend.settings.load import Settings
 
 SIGNALLED = 128
 """A shell's base for exit by signal: 143 after SIGTERM means that work is left."""

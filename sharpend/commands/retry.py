@@ -6,17 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.commands.given import settings_of
-from sharpend.destination import Destination, SourcePolicy, TempNames
+from sharpend.commit.destination import Destination, SourcePolicy, TempNames
+from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import ExitCode, InputMissingError, SharpendError
 from sharpend.job import display
-from sharpend.ledger import Ledger
+from sharpend.ledger.ledger import Ledger
 from sharpend.logs import printable
-from sharpend.quarantine import Quarantine
 
 if TYPE_CHECKING:
     import argparse
 
-    from sharpend.ledger_records import Quarantined
+    from sharpend.ledger.records import Quarantined
 
 
 def main(options: argparse.Namespace) -> int:

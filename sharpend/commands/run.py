@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from sharpend import logs
 from sharpend.commands.given import settings_of, with_folders
 from sharpend.daemon import Daemon, Hooks
-from sharpend.settings import check_folders
+from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
 
-    from sharpend.settings import Settings
+    from sharpend.settings.load import Settings
 
 
 def main(options: argparse.Namespace) -> int:

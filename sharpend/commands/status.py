@@ -10,8 +10,8 @@ from sharpend import logs
 from sharpend.commands.given import settings_of
 from sharpend.errors import InputMissingError
 from sharpend.health import read_status
-from sharpend.ledger_reader import LedgerReader
-from sharpend.ledger_store import is_locked
+from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.store import is_locked
 
 if TYPE_CHECKING:
     import argparse

@@ -92,9 +92,7 @@ def decode(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Picture:
 
 def _check_bytes(size: int, limit: int) -> None:
     if not size:
-        raise ImageRefusedError(
-            Reason.EMPTY, f"the file is empty; {STILL_WRITTEN}", setting=SETTLE
-        )
+        raise ImageRefusedError(Reason.EMPTY, f"the file is empty; {STILL_WRITTEN}", setting=SETTLE)
     if size > limit:
         raise ImageRefusedError(
             Reason.TOO_MANY_BYTES,

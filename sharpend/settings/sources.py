@@ -3,7 +3,7 @@
 Owns finding and reading the sources, and the base that a relative path is relative to: the TOML
 file's directory, or the working directory for the environment and the command line. Refuses a file
 that is missing, unreadable or broken, and SHARPEND_ variables that name no setting. What a value
-must look like is the business of `sharpend.settings_schema`.
+must look like is the business of `sharpend.settings.schema`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 
 from sharpend.errors import ConfigError
-from sharpend.settings_schema import SettingsSources
+from sharpend.settings.schema import SettingsSources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.logs import printable
-from sharpend.settings_overlaps import Place, overlaps
-from sharpend.settings_problems import problem, problems
-from sharpend.settings_schema import FolderSettings, Settings
-from sharpend.settings_sources import (
+from sharpend.settings.overlaps import Place, overlaps
+from sharpend.settings.problems import problem, problems
+from sharpend.settings.schema import FolderSettings, Settings
+from sharpend.settings.sources import (
     default_state,
     find_config,
     merged,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sharpend.settings_sources import Layer
+    from sharpend.settings.sources import Layer
 
 __all__ = [
     "AUTO_MODEL",

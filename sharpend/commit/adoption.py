@@ -11,13 +11,13 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.beneath import directory, fingerprint_at
-from sharpend.destination import Destination, output_names
+from sharpend.commit.destination import Destination, output_names
 from sharpend.errors import ImageRefusedError
-from sharpend.ledger_records import Product
+from sharpend.ledger.records import Product
 
 if TYPE_CHECKING:
     from sharpend.job import Fingerprint
-    from sharpend.ledger import Ledger
+    from sharpend.ledger.ledger import Ledger
 
 
 def adopt(

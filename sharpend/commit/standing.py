@@ -13,13 +13,13 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.beneath import fingerprint_at
-from sharpend.destination import Destination, ExistingPolicy, output_names
+from sharpend.commit.destination import Destination, ExistingPolicy, output_names
 from sharpend.errors import ImageRefusedError
-from sharpend.ledger_records import Owner
+from sharpend.ledger.records import Owner
 
 if TYPE_CHECKING:
     from sharpend.job import Job
-    from sharpend.ledger_reader import LedgerReader
+    from sharpend.ledger.reader import LedgerReader
 
 _NAMES_SEARCHED = 1000
 

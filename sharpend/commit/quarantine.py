@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING
 
 from sharpend.atomic import replacing_at
 from sharpend.beneath import directory, fingerprint_at
-from sharpend.destination import Destination, SourcePolicy, TempNames, faults, numbered
+from sharpend.commit.destination import Destination, SourcePolicy, TempNames, faults, numbered
+from sharpend.commit.relocate import Move, relocate
 from sharpend.errors import ImageRefusedError, SourceVanishedError
 from sharpend.job import display
-from sharpend.ledger_records import Quarantined
-from sharpend.ledger_store import translated
-from sharpend.relocate import Move, relocate
+from sharpend.ledger.records import Quarantined
+from sharpend.ledger.store import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from sharpend.job import Fingerprint, Job
-    from sharpend.ledger import Ledger
-    from sharpend.ledger_records import Refusal
+    from sharpend.ledger.ledger import Ledger
+    from sharpend.ledger.records import Refusal
 
 _NOTE_SUFFIX = b".reason.json"
 _LONGEST_NAME_BYTES = 200  # leaves room for `-2`, the reason's suffix and a temporary sibling
@@ -61,7 +61,7 @@ class Quarantine:
     ) -> None:
         self._ledger = ledger
         self._state_dir = state_dir
-        self._root = os.path.join(os.path.abspath(os.fsencode(state_dir)), b"quarantine")
+        self.root = os.path.join(os.path.abspath(os.fsencode(state_dir)), b"quarantine")
         self._names = names
         self._at = at
 
@@ -93,7 +93,7 @@ class Quarantine:
         """
         fingerprint = entry.job.fingerprint
         if entry.moved is not None:
-            moved = os.path.relpath(entry.moved, self._root)
+            moved = os.path.relpath(entry.moved, self.root)
             fingerprint = self._restore(destination, entry.job, moved)
         self._at("restored")
         if entry.note is not None:
@@ -106,14 +106,14 @@ class Quarantine:
         """Do on disk what the ledger says; every step can be repeated."""
         place = _place(entry.job)
         with translated(self._state_dir):
-            os.makedirs(self._root, mode=0o700, exist_ok=True)
+            os.makedirs(self.root, mode=0o700, exist_ok=True)
             moved = self._take_in(destination, entry.job, place)
             self._at("moved")
             note = (moved or place) + _NOTE_SUFFIX
             self._write(note, _told(destination, entry))
         self._at("written")
-        absolute = os.path.join(self._root, note)
-        self._ledger.noted(entry.job, absolute, moved and os.path.join(self._root, moved))
+        absolute = os.path.join(self.root, note)
+        self._ledger.noted(entry.job, absolute, moved and os.path.join(self.root, moved))
         self._at("noted")
         return absolute
 
@@ -123,7 +123,7 @@ class Quarantine:
             return None
         move = Move(destination.input_root, job.relative, job.fingerprint, self._names.new(job.id))
         try:
-            return relocate(move, self._root, numbered(place))
+            return relocate(move, self.root, numbered(place))
         except ImageRefusedError:
             return None
         except OSError as error:
@@ -134,7 +134,7 @@ class Quarantine:
     def _write(self, note: bytes, told: Mapping[str, object]) -> None:
         parent, name = os.path.split(note)
         with (
-            directory(self._root, parent, create=True) as fd,
+            directory(self.root, parent, create=True) as fd,
             replacing_at(fd, name) as file,
         ):
             file.write(json.dumps(told, indent=2).encode() + b"\n")
@@ -143,9 +143,9 @@ class Quarantine:
         """Move the source back to its own place; the fingerprint that it has there."""
         parent, name = os.path.split(moved)
         meant = job.fingerprint
-        with suppress(FileNotFoundError), directory(self._root, parent) as fd:
+        with suppress(FileNotFoundError), directory(self.root, parent) as fd:
             meant = fingerprint_at(fd, name) or meant
-        move = Move(self._root, moved, meant, self._names.new(job.id))
+        move = Move(self.root, moved, meant, self._names.new(job.id))
         with faults(destination, destination.input_root, "input"):
             if relocate(move, destination.input_root, [job.relative]) is None:
                 raise SourceVanishedError(

@@ -1,7 +1,7 @@
 """The schema of the settings: each key with its type, its range, its default and its unit.
 
 Owns the frozen models and the checks of single values. Refuses unknown keys. Reading the sources
-and checking folders against each other is done in `sharpend.settings`.
+and checking folders against each other is done in `load`.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
@@ -171,8 +171,8 @@ class RetrySettings(_Section):
     """Attempts at one file before it is quarantined."""
     first_s: Positive = 5
     """Seconds before the second attempt; each further wait is twice as long."""
-    longest_s: Positive = 600
-    """The longest wait between two attempts, in seconds."""
+    longest_s: Annotated[Number, Field(gt=0, le=600)] = 600
+    """The longest wait between two attempts, in seconds, at most 600."""
 
     @field_validator("longest_s")
     @classmethod

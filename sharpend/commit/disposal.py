@@ -11,14 +11,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sharpend.beneath import directory
-from sharpend.destination import (
+from sharpend.commit.destination import (
     Destination,
     SourcePolicy,
     faults,
     numbered,
     require_same_root,
 )
-from sharpend.relocate import Entry, Move, relocate
+from sharpend.commit.relocate import Entry, Move, relocate
 
 if TYPE_CHECKING:
     from sharpend.job import Job

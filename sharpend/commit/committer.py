@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.atomic import fsync_directory, rename_without_clobbering
 from sharpend.beneath import directory, fingerprint_at
-from sharpend.destination import (
+from sharpend.commit.destination import (
     Destination,
     ExistingPolicy,
     TempNames,
@@ -23,18 +23,18 @@ from sharpend.destination import (
     output_names,
     require_same_root,
 )
-from sharpend.disposal import let_go
+from sharpend.commit.disposal import let_go
+from sharpend.commit.relocate import Entry
+from sharpend.commit.standing import Standing, choose
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.job import Job, State
-from sharpend.ledger_records import Product
-from sharpend.relocate import Entry
-from sharpend.standing import Standing, choose
+from sharpend.ledger.records import Product
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sharpend.job import Staged
-    from sharpend.ledger import Ledger
+    from sharpend.ledger.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)

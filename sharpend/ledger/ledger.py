@@ -10,20 +10,20 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend import ledger_sql as sql
 from sharpend.errors import LedgerError
 from sharpend.job import MOVES, Fingerprint, Job, State
-from sharpend.ledger_reader import LedgerReader
-from sharpend.ledger_records import job_of, mark_of
-from sharpend.ledger_store import lock, open_or_rebuild, open_to_write
+from sharpend.ledger import sql
+from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import job_of, mark_of
+from sharpend.ledger.store import lock, open_or_rebuild, open_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from sharpend.errors import Reason
-    from sharpend.ledger_records import Product, Refusal, Row
-    from sharpend.ledger_store import Connection, Store
+    from sharpend.ledger.records import Product, Refusal, Row
+    from sharpend.ledger.store import Connection, Store
 
 LONGEST_BACKOFF_S = 600.0
 """No retry is put off for longer; a later `next_at` means that the clock jumped, so it is due."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sharpend.errors import ExitCode, LedgerError, StateLockedError
+from sharpend.errors import LedgerError, StateFaultError, StateLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,8 @@ Connection = sqlite3.Connection
 """What a transaction yields: for annotations in the modules that must not import sqlite3."""
 
 _BUSY_TIMEOUT_S = 10.0
+_LOCK_LOOKS = 3
+_LOCK_PAUSE_S = 0.05
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FAULTS = {
     sqlite3.SQLITE_FULL,
@@ -78,12 +81,6 @@ CREATE VIEW known AS
     SELECT job.*, folder.name AS folder_name, folder.output AS folder_output
     FROM job JOIN folder ON folder.id = job.folder;
 """
-
-
-class StateFaultError(LedgerError):
-    """The state directory cannot be used now (full, read-only, failing): take no work for now."""
-
-    exit_code = ExitCode.OUTPUT_FAILED
 
 
 class _DamagedError(LedgerError):
@@ -139,7 +136,7 @@ def lock(state_dir: Path) -> int:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_soon(descriptor)
     except OSError as error:
         holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
@@ -150,6 +147,15 @@ def lock(state_dir: Path) -> int:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     return descriptor
+
+
+def _lock_soon(descriptor: int) -> None:
+    """Take the lock; `is_locked` may hold it for an instant, so look more than once."""
+    for _ in range(_LOCK_LOOKS - 1):
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(_LOCK_PAUSE_S)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_locked(state_dir: Path) -> bool:

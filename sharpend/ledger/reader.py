@@ -9,9 +9,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend import ledger_sql as sql
 from sharpend.job import Fingerprint, Job, State
-from sharpend.ledger_records import (
+from sharpend.ledger import sql
+from sharpend.ledger.records import (
     Outcome,
     Owner,
     Product,
@@ -22,13 +22,13 @@ from sharpend.ledger_records import (
     product_of,
     quarantined_of,
 )
-from sharpend.ledger_store import Store, open_to_read
+from sharpend.ledger.store import Store, open_to_read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from sharpend.ledger_records import Row
+    from sharpend.ledger.records import Row
 
 _PAGE = 200
 

@@ -1,0 +1,1 @@
+"""The ledger: the queue and the record of every input, in SQLite."""

@@ -1,0 +1,1 @@
+"""The settings: TOML file, environment and command line, merged and checked as one."""
