@@ -1,0 +1,73 @@
+"""What tests share: small networks, pictures made from numbers, folders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from sharpend.imaging.sheet import save_png
+from sharpend.model.networks import StudentNet, TeacherNet
+from sharpend.model.weights import Card, digest, save_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests run last, so that a fault that a fast one finds is seen at once."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Weights files of a small student and the teacher that its card names."""
+
+    student: Path
+    teacher: Path
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    """An untrained student and teacher of 8 channels, almost the identity both."""
+    folder = tmp_path_factory.mktemp("networks")
+    torch.manual_seed(0)
+    teacher, student = TeacherNet(8, 1), StudentNet(8, 1)
+    made = Networks(folder / "student.safetensors", folder / "teacher.safetensors")
+    save_network(made.teacher, teacher, Card("teacher", "teacher", 8, 1, teacher.halo_px))
+    card = Card(
+        "student",
+        "student",
+        8,
+        1,
+        student.halo_px,
+        teacher=str(made.teacher),
+        teacher_digest=digest(teacher.state_dict()),
+        alarm_below=0.5,
+    )
+    save_network(made.student, student, card)
+    return made
+
+
+def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
+    """A picture with smooth parts, edges and texture: H x W x 3 uint8."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
+    phases = random.uniform(0, 6, 3)
+    waves = [np.sin(rows / 9 + phase) + np.cos(columns / 7 - phase) for phase in phases]
+    edges = ((rows // 16 + columns // 16) % 2)[..., None] * 60
+    noise = random.normal(0, 4, (height, width, 3))
+    return np.clip(110 + 25 * np.stack(waves, axis=-1) + edges + noise, 0, 255).astype(np.uint8)
+
+
+def drop(folder: Path, name: str, *, height: int = 48, width: int = 64, seed: int = 0) -> Path:
+    """A small PNG under its final name in one step, as a careful program leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    hidden = folder / f".{seed}.tmp"
+    save_png(photograph(height, width, seed=seed), hidden)
+    return hidden.rename(folder / name)
