@@ -13,10 +13,13 @@ from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.job import AgreementSample
 from sharpend.model import weights
+from sharpend.model.networks import GRID_PX
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
 from sharpend.sharpener import Sharpener
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -27,14 +30,19 @@ if TYPE_CHECKING:
 class SecondOpinion:
     """The teacher that a student's card names, placed beside it.
 
+    Args:
+        student: the card.
+        placement: where the teacher runs.
+        beside: the folder of the student's file, where its teacher is looked for first.
+
     Raises:
         UnavailableError: the card names no teacher, it is missing, or it is another one.
     """
 
-    def __init__(self, student: Card, placement: Placement) -> None:
+    def __init__(self, student: Card, placement: Placement, *, beside: Path | None = None) -> None:
         if student.teacher is None:
             raise UnavailableError(f"model.name: {student.name}: its card names no teacher")
-        teacher = weights.load(student.teacher)
+        teacher = weights.load(student.teacher, beside=beside)
         if teacher.digest != student.teacher_digest:
             raise UnavailableError(
                 f"model.name: {student.name} was distilled from another {student.teacher} "
@@ -83,9 +91,9 @@ class SecondOpinion:
 
 
 def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:
-    """The span widened by the halo, starting on the folded grid, and the span inside of it."""
-    start = max(span.start - halo_px, 0) // 4 * 4
-    stop = min(span.stop + halo_px, size)
+    """The span widened by the halo to whole cells of the folded grid, and the span inside of it."""
+    start = max(span.start - halo_px, 0) // GRID_PX * GRID_PX
+    stop = min(-(-(span.stop + halo_px) // GRID_PX) * GRID_PX, size)
     return slice(start, stop), slice(span.start - start, span.stop - start)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FEWEST_SAMPLES = 5
 """Samples in the window below which nothing is concluded."""
+INDISTINGUISHABLE = 0.9999
+"""From this SSIM of doing nothing on, the teacher has nothing to add and nothing can beat it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,10 @@ class AgreementAlarm:
         self._asked += 1
         return True
 
+    def missed(self) -> None:
+        """A picture that was to be measured was not: the next one takes its turn."""
+        self._asked -= 1
+
     def spent(self, *, busy_s: float, agree_s: float) -> None:
         """Account for a finished picture's seconds, all of them and those of the comparison."""
         self._busy_s += busy_s
@@ -69,7 +75,7 @@ class AgreementAlarm:
         self.count += 1
         self._sum += sample.student
         self._noop_sum += sample.noop
-        self.minimum = min(sample.student, sample.student if self.minimum is None else self.minimum)
+        self.minimum = min(sample.student, 1.0 if self.minimum is None else self.minimum)
         before, self.low = self.low, self._is_low()
         return self.low != before
 
@@ -98,6 +104,6 @@ class AgreementAlarm:
         rolling, noop = self.rolling, self.rolling_noop
         if rolling is None or noop is None or len(self._recent) < FEWEST_SAMPLES:
             return False
-        return rolling <= noop or (
-            self._options.below is not None and rolling < self._options.below
-        )
+        if self._options.below is not None and rolling < self._options.below:
+            return True
+        return rolling <= noop < INDISTINGUISHABLE

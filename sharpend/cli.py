@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 EPILOG = (
     "exit status: 0 all went well; 64 usage; 65 some inputs quarantined; 66 input folder missing; "
     "69 device, network or teacher unavailable; 70 a bug; 73 output cannot be written; "
-    "75 state in use by another process; 78 configuration"
+    "75 state in use by another process; 78 configuration; 128 + N ended early by signal N"
 )
+SIGNALLED = 128
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # Whoever read our results has gone; what is done is in the ledger.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.OK)
+        return SIGNALLED + signal.SIGPIPE
+    except KeyboardInterrupt:
+        return SIGNALLED + signal.SIGINT
     except Exception:  # noqa: BLE001 - the last resort
         traceback.print_exc()
         print("sharpend: this is a bug of sharpend; nothing was lost", file=sys.stderr)

@@ -12,10 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend import __version__, plans
+from sharpend import __version__, logs, plans
 from sharpend.control import Control
 from sharpend.dispatch import Dispatcher, Workshop
-from sharpend.errors import ExitCode, OutputFailedError, SharpendError, StateFaultError
+from sharpend.errors import (
+    ExitCode,
+    InputMissingError,
+    OutputFailedError,
+    SharpendError,
+    StateFaultError,
+)
 from sharpend.folder import prepare_roots
 from sharpend.health import Notifier, watchdog_interval_s, write_status
 from sharpend.ledger.ledger import Ledger
@@ -62,7 +68,7 @@ class Daemon:
         self._control = Control()
         self._notifier = Notifier()
         self._watchdog_s = watchdog_interval_s()
-        self._next_ping_s = 0.0
+        self._ping_at_s = float("inf") if self._watchdog_s is None else 0.0
         self._report_at_s = float("inf")
         self._ready = False
         self._wanted: Settings | None = None
@@ -157,8 +163,16 @@ class Daemon:
                 self._raise_for_faults()
                 if self._dispatcher.is_done:
                     break
-            self._control.wait(min(next_s - time.monotonic(), LONGEST_WAIT_S))
+            self._wait(next_s)
         self._drain()
+
+    def _wait(self, until_s: float) -> None:
+        """Wait for a wake-up; the watchdog hears that the loop got here, and in time again."""
+        now_s = time.monotonic()
+        if self._watchdog_s is not None and now_s >= self._ping_at_s:
+            self._ping_at_s = now_s + self._watchdog_s
+            self._notifier.watchdog()
+        self._control.wait(min(until_s, self._ping_at_s, now_s + LONGEST_WAIT_S) - now_s)
 
     def _turn(self, now_s: float) -> float:
         """Everything once; returns when the next turn is due (monotonic seconds)."""
@@ -175,20 +189,21 @@ class Daemon:
             self._say_ready()
         if now_s >= self._report_at_s:
             self._publish(now_s)
-        self._ping(now_s)
         return min(next_s, dispatcher.next_due_s(), self._report_at_s)
 
     def _raise_for_faults(self) -> None:
         """With `once`, nobody waits for a folder to come back."""
         for folder in self._dispatcher.folders.values():
+            if folder.fault is not None:
+                raise OutputFailedError(f"{folder.name}: {folder.fault}")
             if folder.paused is not None:
-                raise OutputFailedError(f"{folder.name}: {folder.paused}")
+                raise InputMissingError(f"{folder.name}: {folder.paused}")
 
     def _drain(self) -> None:
         """Finish what runs, within the deadline and until a second signal."""
         self._notifier.stopping()
         deadline_s = time.monotonic() + DRAIN_S
-        if self._dispatcher.is_working:
+        if self._control.stops:
             self._log.info(Event.DAEMON_DRAINING, running=len(self._pool.running))
         while self._dispatcher.is_working and self._control.stops < 2:  # noqa: PLR2004 - the second
             now_s = time.monotonic()
@@ -196,7 +211,7 @@ class Daemon:
                 break
             self._dispatcher.conclude(now_s)
             if self._dispatcher.is_working:
-                self._control.wait(min(deadline_s - now_s, LONGEST_WAIT_S))
+                self._wait(deadline_s)
 
     def _close(self) -> None:
         """Stop all parts, last what records; may follow a failure at any point of the start."""
@@ -236,17 +251,25 @@ class Daemon:
         """Between two pictures: put new parts in the place of the old ones."""
         self._wanted = None
         changed = self._changed(settings)
+        old = self._pool, self.engines, self._log
         try:
             if _workers_of(settings) != _workers_of(self._settings):
-                old_pool, self._pool = self._pool, self._started_pool(settings)
-                old_pool.stop()
-            self._dispatcher.close()
-            self._dispatcher = self._built(settings)
-            self._dispatcher.recover()
+                self._pool = self._started_pool(settings)
+            if settings.log != self._settings.log:
+                self._log = logs.configure(level=settings.log.level, format=settings.log.format)
+            dispatcher = self._built(settings)
         except SharpendError as error:
+            if self._pool is not old[0]:
+                self._pool.stop()
+            self._pool, self.engines, self._log = old
             self._reject(error)
             return
-        self._settings = settings
+        self._dispatcher.close()
+        if self._pool is not old[0]:
+            old[0].stop()
+        dispatcher.throughput = self._dispatcher.throughput
+        self._dispatcher, self._settings = dispatcher, settings
+        dispatcher.recover()
         self._log.info(Event.CONFIG_RELOADED, changed=changed, ignored=self._ignored)
         self._notifier.ready(self._summary())
 
@@ -274,7 +297,7 @@ class Daemon:
             meant_for=f"pictures softened by a factor of about {engine.softened_by}",
         )
         self._notifier.ready(self._summary())
-        self._write_status("running", {})
+        self._write_status("running", self._standing())
 
     def _publish(self, now_s: float, *, state: str = "running") -> None:
         """The periodic report: to the log, the status file and the service manager."""
@@ -327,12 +350,6 @@ class Daemon:
             )
         except OSError as error:
             self._log.warning(Event.FOLDER_PAUSED, folder="state", reason=str(error))
-
-    def _ping(self, now_s: float) -> None:
-        """Tell the watchdog that the loop turns: folders, ledger and deadlines were all served."""
-        if self._watchdog_s is not None and now_s >= self._next_ping_s:
-            self._next_ping_s = now_s + self._watchdog_s / 2
-            self._notifier.watchdog()
 
 
 def _workers_of(settings: Settings) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from sharpend.folder import Folder, FolderPlan
 from sharpend.job import Job, Staged, Task
 from sharpend.ledger.records import Refusal
 from sharpend.logs import Event, Log
-from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions
+from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions, discard
 from sharpend.report import Throughput
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.ledger.ledger import Ledger
-    from sharpend.pool import Pool
+    from sharpend.pool import Died, Outcome, Pool
 
 FINISH_EVERY_S = 30.0
 """How often commits that a busy source or a paused folder left unfinished are tried again."""
+HANDED_AT_ONCE = 100
+"""Jobs claimed in one turn: those that need no worker must not hold up signals and watchdog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Dispatcher:
     ) -> None:
         self._ledger = ledger
         self._log = log
+        self._wake = wake
         self._tell = tell
         self._names = TempNames(workshop.state_dir)
         self._committer = Committer(ledger, self._names)
@@ -110,10 +113,9 @@ class Dispatcher:
         self._committer.remove_stale_temps(self._quarantine.root)
 
     def _give_up(self, job: Job) -> None:
-        now_s = time.monotonic()
-        handed = Handed(job, self.folders[job.folder], now_s)
+        handed = Handed(job, self.folders[job.folder], time.monotonic())
         message = f"the daemon died {job.orphans} times while it was in work"
-        self._outcomes.refuse(handed, Refusal(Reason.DAEMON_DIED, message), now_s)
+        self._outcomes.refuse(handed, Refusal(Reason.DAEMON_DIED, message))
 
     def take_in(self, now_s: float) -> float:
         """One step of every folder; returns when to come again (monotonic seconds)."""
@@ -125,7 +127,9 @@ class Dispatcher:
 
     def hand_out(self, now_s: float) -> None:
         """Give due jobs to free workers."""
-        while self.pool.free:
+        for _ in range(HANDED_AT_ONCE):
+            if not self.pool.free:
+                return
             busy = {handed.folder.name for handed in self._handed.values()}
             open_folders = [
                 name
@@ -136,6 +140,7 @@ class Dispatcher:
             if job is None:
                 return
             self._hand(job, now_s)
+        self._wake()
 
     def _hand(self, job: Job, now_s: float) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""
@@ -154,7 +159,7 @@ class Dispatcher:
             return
         except ImageRefusedError as error:
             refusal = Refusal(error.reason, str(error), error.setting)
-            self._outcomes.refuse(handed, refusal, now_s)
+            self._outcomes.refuse(handed, refusal)
             return
         except TransientError as error:
             self._outcomes.again(handed, error.reason, str(error), stage="open")
@@ -183,17 +188,20 @@ class Dispatcher:
         for outcome in self.pool.finished(now_s):
             handed = self._handed.pop(outcome.job_id)
             self._outcomes.conclude(handed, outcome, now_s)
-            if isinstance(outcome, Staged):
-                self._weigh(handed, outcome)
+            alarm = self.alarms.get(handed.folder.plan.options.model)
+            if alarm is not None:
+                self._weigh(handed, outcome, alarm)
 
-    def _weigh(self, handed: Handed, staged: Staged) -> None:
+    def _weigh(self, handed: Handed, outcome: Outcome | Died, alarm: AgreementAlarm) -> None:
         """Enter what the teacher said of a picture, and tell where that changes the alarm."""
-        alarm = self.alarms.get(handed.folder.plan.options.model)
-        if alarm is None:
-            return
-        stages_s = staged.stages_s
-        alarm.spent(busy_s=sum(stages_s.values()), agree_s=stages_s.get("agree", 0.0))
-        if staged.agreement is not None and alarm.add(staged.agreement):
+        sample = None
+        if isinstance(outcome, Staged):
+            sample, stages_s = outcome.agreement, outcome.stages_s
+            alarm.spent(busy_s=sum(stages_s.values()), agree_s=stages_s.get("agree", 0.0))
+        if sample is None:
+            if handed.task is not None and handed.task.measure_agreement:
+                alarm.missed()
+        elif alarm.add(sample):
             event = Event.AGREEMENT_LOW if alarm.low else Event.AGREEMENT_RECOVERED
             tell = self._log.warning if alarm.low else self._log.info
             tell(event, model=handed.folder.plan.options.model, **alarm.summary())
@@ -220,9 +228,11 @@ class Dispatcher:
         )
 
     def next_due_s(self) -> float:
-        """When a turn is needed even if nothing wakes: deadlines and probes (monotonic)."""
-        probes = [folder.next_probe_s() for folder in self.folders.values()]
-        return min([self.pool.next_deadline_s(), *probes])
+        """When a turn is needed even if nothing wakes, for a worker's deadline (monotonic).
+
+        Retries and paused folders are looked at whenever the folders are, every few seconds.
+        """
+        return self.pool.next_deadline_s()
 
     def close(self) -> None:
         """Stop watching the folders; the workers stay."""
@@ -235,5 +245,5 @@ class Dispatcher:
         self.pool.stop()
         for handed in self._handed.values():
             self._ledger.release(handed.job)
+            discard(handed)
         self._handed.clear()
-        self._remove_stale_temps()

@@ -115,6 +115,7 @@ class Folder:
         """Why the output side cannot be worked on, or None."""
         self._probe_at_s = 0.0
         self._probe_after_s = FIRST_PROBE_S
+        self._took_back = False
         self._ledger = ledger
         self._log = log
         self.intake = FolderIntake(plan.intake, fresh=self._fresh, wake=wake, chance=chance)
@@ -122,11 +123,12 @@ class Folder:
 
     def step(self, now_s: float) -> float:
         """Take in what has settled; returns when to come again (monotonic seconds)."""
+        self._took_back = False
         step = self.intake.step(now_s)
         if step.settled:
             entries = _entries(step.settled)
             if self._ledger.rebuilt:
-                entries = [entry for entry in entries if not self._adopted(entry)]
+                entries = [entry for entry in entries if not self._adopted(entry, now_s)]
             self._ledger.add(self.name, entries, time.time())
             for found in step.settled:
                 self._log.debug(Event.FILE_SETTLED, folder=self.name, path=found.relative)
@@ -134,9 +136,19 @@ class Folder:
         self._last = step
         return step.next_s
 
-    def _adopted(self, entry: tuple[bytes, Fingerprint]) -> bool:
+    def _adopted(self, entry: tuple[bytes, Fingerprint], now_s: float) -> bool:
         """After the ledger was lost: an output that stands already is not made again."""
-        return adopt(self._ledger, self.plan.destination, entry, time.time())
+        try:
+            return adopt(self._ledger, self.plan.destination, entry, time.time())
+        except OSError as error:  # nobody can tell now, and made again it would be there twice
+            self.pause(f"the output folder cannot be looked at: {error.strerror}", now_s)
+            self.take_back(entry[0])
+            return True
+
+    def take_back(self, relative: bytes) -> None:
+        """Let a file settle again that changed after it was handed on."""
+        self._took_back = True
+        self.intake.unsettle(relative)
 
     def _fresh(self, found: Sequence[Found]) -> list[Found]:
         """Those that the ledger has neither finished nor queued."""
@@ -153,7 +165,9 @@ class Folder:
     @property
     def is_quiet(self) -> bool:
         """Everything that lies in the folder was handed on."""
-        return self.has_looked and self._last is not None and not self._last.settling
+        if self._last is None or self._took_back:
+            return False
+        return self.has_looked and not self._last.settling
 
     @property
     def paused(self) -> str | None:
@@ -172,22 +186,20 @@ class Folder:
             return False
         return self.fault is None or (now_s >= self._probe_at_s and not running)
 
-    def next_probe_s(self) -> float:
-        """When a faulty folder is tried again (monotonic seconds)."""
-        return self._probe_at_s if self.fault is not None else float("inf")
-
     def pause(self, fault: str, now_s: float) -> None:
-        """The output side failed as a whole: wait, longer each time."""
+        """The output side failed as a whole: wait, longer after each picture that was tried."""
         if self.fault is None:
             self._probe_after_s = FIRST_PROBE_S
             self._log.error(Event.FOLDER_PAUSED, folder=self.name, reason=fault)
-        else:
+        elif now_s >= self._probe_at_s:
             self._probe_after_s = min(2 * self._probe_after_s, LONGEST_PROBE_S)
+        else:  # the pictures that were in work beside the first one fail as it did
+            return
         self.fault = fault
         self._probe_at_s = now_s + self._probe_after_s
 
     def resume(self) -> bool:
-        """A picture got through; True where that ended a pause."""
+        """The output side can be worked on; True where that ended a pause."""
         was_paused, self.fault = self.fault is not None, None
         if was_paused:
             self._log.info(Event.FOLDER_RESUMED, folder=self.name)

@@ -6,10 +6,13 @@ job in one state of the ledger; nothing here waits.
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.beneath import directory
 from sharpend.commit.committer import Attempt, Committed, Committer, Left
 from sharpend.errors import (
     FolderFaultError,
@@ -28,9 +31,6 @@ if TYPE_CHECKING:
     from sharpend.commit.quarantine import Quarantine
     from sharpend.folder import Folder
     from sharpend.ledger.ledger import Ledger
-
-DEATHS_ALLOWED = 1
-"""A picture whose worker died is tried once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +101,15 @@ class Outcomes:
         self._retry = retry
         self._log = log
         self._tell = tell
+        self._told: set[int] = set()
+        """Finished jobs, already told of, whose source cannot be let go yet."""
 
     def conclude(self, handed: Handed, outcome: Staged | Failed | Died, now_s: float) -> None:
         """Draw the consequence of one attempt's end."""
         if isinstance(outcome, Staged):
             self._staged(handed, outcome, now_s)
         elif isinstance(outcome, Died):
-            self._died(handed, outcome, now_s)
+            self._died(handed, outcome)
         else:
             self._failed(handed, outcome, now_s)
 
@@ -121,7 +123,7 @@ class Outcomes:
         except FolderFaultError as error:
             handed.folder.pause(str(error), now_s)
         except ImageRefusedError as error:
-            self.refuse(handed, Refusal(error.reason, str(error), error.setting), now_s)
+            self.refuse(handed, Refusal(error.reason, str(error), error.setting))
         except TransientError as error:
             self.again(handed, error.reason, str(error), stage="commit")
         else:
@@ -140,6 +142,7 @@ class Outcomes:
         ended_s: float,
     ) -> None:
         """Tell of an output that stands; without a staged file it stood there before."""
+        self._is_news(handed.job)
         seconds = ended_s - handed.since_s
         values: dict[str, object] = {"seconds": round(seconds, 4), "attempts": handed.job.attempts}
         if staged is not None:
@@ -171,7 +174,7 @@ class Outcomes:
     def _failed(self, handed: Handed, failed: Failed, now_s: float) -> None:
         reason = failed.reason or Reason.INTERNAL
         if failed.failure is Failure.REFUSED:
-            self.refuse(handed, Refusal(reason, failed.message, failed.setting), now_s)
+            self.refuse(handed, Refusal(reason, failed.message, failed.setting))
         elif failed.failure is Failure.TRANSIENT:
             self.again(handed, reason, failed.message, stage=failed.stage)
         elif failed.failure is Failure.FOLDER:
@@ -184,7 +187,7 @@ class Outcomes:
         """The input vanished, or became another file, which will settle on its own."""
         self._ledger.vanish(handed.job)
         if failed.failure is Failure.CHANGED:
-            handed.folder.intake.unsettle(handed.job.relative)
+            handed.folder.take_back(handed.job.relative)
         self._log.info(
             Event.IMAGE_VANISHED,
             folder=handed.folder.name,
@@ -192,7 +195,8 @@ class Outcomes:
             message=failed.message,
         )
 
-    def _died(self, handed: Handed, died: Died, now_s: float) -> None:
+    def _died(self, handed: Handed, died: Died) -> None:
+        discard(handed)
         self._log.error(
             Event.WORKER_DIED,
             folder=handed.folder.name,
@@ -201,17 +205,23 @@ class Outcomes:
             attempts=handed.job.attempts,
         )
         message = f"the worker that sharpened it ended: {died.cause}"
-        if handed.job.attempts > DEATHS_ALLOWED:
-            refusal = Refusal(Reason.WORKER_DIED, message, "workers.job_timeout_s")
-            self.refuse(handed, refusal, now_s)
+        if self._died_before(handed.job):
+            setting = "workers.job_timeout_s" if died.overdue else None
+            refusal = Refusal(Reason.WORKER_DIED, message, setting)
+            self.refuse(handed, refusal)
         else:
             self.again(handed, Reason.WORKER_DIED, message, stage="infer")
+
+    def _died_before(self, job: Job) -> bool:
+        """A worker died of this picture already, in its last attempt."""
+        known = self._ledger.outcomes(job.folder, [job.relative])
+        return job.attempts > 1 and any(one.reason is Reason.WORKER_DIED for one in known)
 
     def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
         """Another attempt later, or quarantine after the last one."""
         if handed.job.attempts >= self._retry.attempts:
             refusal = Refusal(reason, message, "retry.attempts")
-            self.refuse(handed, refusal, time.monotonic())
+            self.refuse(handed, refusal)
             return
         wait_s = self._retry.wait_s(handed.job.attempts)
         self._ledger.defer(handed.job, time.time() + wait_s, reason, message)
@@ -226,13 +236,9 @@ class Outcomes:
             wait_s=round(wait_s, 3),
         )
 
-    def refuse(self, handed: Handed, refusal: Refusal, now_s: float) -> None:
+    def refuse(self, handed: Handed, refusal: Refusal) -> None:
         """Quarantine an input with its reason."""
-        try:
-            self._quarantine.put(handed.folder.plan.destination, handed.job, refusal, time.time())
-        except FolderFaultError as error:
-            handed.folder.pause(str(error), now_s)
-            return
+        self._quarantine.put(handed.folder.plan.destination, handed.job, refusal, time.time())
         seconds = time.monotonic() - handed.since_s
         self._log.warning(
             Event.IMAGE_QUARANTINED,
@@ -250,25 +256,54 @@ class Outcomes:
     def recover(self, folder: Folder) -> None:
         """Finish what a crash, a pause or a busy source left staged or done."""
         now_s = time.monotonic()
+        works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
             if isinstance(ended, Left):
-                self._left(Handed(ended.job, folder, now_s), ended, now_s)
-            else:
+                works = works and not self._left(Handed(ended.job, folder, now_s), ended, now_s)
+                continue
+            works = works or not ended.warning
+            if self._is_news(ended.job):
+                outcome = "unchanged" if ended.unchanged else "sharpened"
                 self._log.info(
                     Event.IMAGE_FINISHED,
                     folder=folder.name,
                     path=ended.job.relative,
                     output=ended.output,
-                    outcome="unchanged" if ended.unchanged else "sharpened",
+                    outcome=outcome,
                     recovered=True,
                 )
-                outcome = "unchanged" if ended.unchanged else "sharpened"
                 self._tell(Result(folder, ended.job, outcome, ended.output))
+        if works:
+            folder.resume()
 
-    def _left(self, handed: Handed, left: Left, now_s: float) -> None:
-        """What could not be finished now: the folder waits, or the input is refused."""
-        if isinstance(left.error, FolderFaultError):
-            handed.folder.pause(str(left.error), now_s)
-        elif isinstance(left.error, ImageRefusedError) and left.job.state is State.STAGED:
-            error = left.error
-            self.refuse(handed, Refusal(error.reason, str(error), error.setting), now_s)
+    def _left(self, handed: Handed, left: Left, now_s: float) -> bool:
+        """What could not be finished now: the input is refused, or True: the folder waits."""
+        error = left.error
+        if isinstance(error, ImageRefusedError):
+            self.refuse(handed, Refusal(error.reason, str(error), error.setting))
+            return False
+        # A transient fault, too: done again, what may stand there already would be there twice.
+        handed.folder.pause(str(error), now_s)
+        return True
+
+    def _is_news(self, job: Job) -> bool:
+        """False for an output that was told of, though letting its source go is tried again."""
+        was_told = job.id in self._told
+        now = self._ledger.job(job.id)
+        if now is not None and now.state is State.DONE:
+            self._told.add(job.id)
+        else:
+            self._told.discard(job.id)
+        return not was_told
+
+
+def discard(handed: Handed) -> None:
+    """Remove the file that a worker which was cut short may have left half-written."""
+    task = handed.task
+    if task is None:
+        return
+    with (
+        suppress(OSError, ImageRefusedError),
+        directory(task.output_root, task.output_parent) as parent,
+    ):
+        os.unlink(task.temp_name, dir_fd=parent)

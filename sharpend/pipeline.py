@@ -20,6 +20,7 @@ from sharpend.errors import (
     FolderFaultError,
     ImageRefusedError,
     Reason,
+    SharpendError,
     SourceChangedError,
     SourceVanishedError,
     TransientError,
@@ -28,16 +29,21 @@ from sharpend.errors import (
 from sharpend.imaging import codec
 from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
 from sharpend.model import weights
+from sharpend.model.shipped import find
 from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sharpend.job import AgreementSample
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sharpend.job import AgreementSample, Options
     from sharpend.model.runtime import Placement
 
-_FOLDER_WIDE = {errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.ENOENT}
+_FULL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
 """Errors of the output side that will meet every picture of the folder alike."""
+_DENIED = {errno.EACCES, errno.EPERM}
 
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
     (ImageRefusedError, Failure.REFUSED),
@@ -92,7 +98,8 @@ class Pipeline:
         """
         if model not in self._opinions:
             # An out-of-memory student has shrunk its tile for its own network only.
-            self._opinions[model] = SecondOpinion(self.sharpener(model).card, self._placement)
+            card, folder = self.sharpener(model).card, find(model).parent
+            self._opinions[model] = SecondOpinion(card, self._placement, beside=folder)
         return self._opinions[model]
 
     def run(self, task: Task) -> Staged | Failed:
@@ -112,44 +119,44 @@ class Pipeline:
                     file, max_pixels=options.max_pixels, max_bytes=options.max_bytes
                 )
             status = os.fstat(descriptor)
-            _require_unchanged(task, status)
         with stages.stage("infer"):
             sharpened = keep_transparent(
                 sharpener.sharpen(picture.pixels, strength=options.strength),
                 picture.pixels,
                 picture.alpha,
             )
-        with stages.stage("encode"):
-            staged = _write(task, replace(picture, pixels=sharpened), status)
-        agreement = None
+        agreement, notes = None, picture.notes
         if task.measure_agreement:
             with stages.stage("agree"):
-                agreement = self.opinion(options.model).compare(
-                    picture.pixels, sharpened, crop_px=self._crop_px, strength=options.strength
-                )
-        return _result(task, staged, picture, sharpener, stages, agreement)
+                agreement, note = self._measured(picture.pixels, sharpened, options)
+                notes += (note,) if note else ()
+        # Last, so that nothing can fail while a staged file lies there.
+        with stages.stage("encode"):
+            staged = _write(task, replace(picture, pixels=sharpened), status)
+        return Staged(
+            job_id=task.job_id,
+            temp_name=task.temp_name,
+            fingerprint=staged,
+            height=sharpened.shape[0],
+            width=sharpened.shape[1],
+            stages_s=stages.seconds,
+            agreement=agreement,
+            model_digest=sharpener.digest,
+            tile_px=sharpener.runtime.tile_px,
+            notes=notes,
+        )
 
-
-def _result(
-    task: Task,
-    staged: Fingerprint,
-    picture: codec.Picture,
-    sharpener: Sharpener,
-    stages: Stages,
-    agreement: AgreementSample | None,
-) -> Staged:
-    return Staged(
-        job_id=task.job_id,
-        temp_name=task.temp_name,
-        fingerprint=staged,
-        height=picture.pixels.shape[0],
-        width=picture.pixels.shape[1],
-        stages_s=stages.seconds,
-        agreement=agreement,
-        model_digest=sharpener.digest,
-        tile_px=sharpener.runtime.tile_px,
-        notes=picture.notes,
-    )
+    def _measured(
+        self, pixels: NDArray[np.uint8], sharpened: NDArray[np.uint8], options: Options
+    ) -> tuple[AgreementSample | None, str]:
+        """What the teacher says, or a note why it could not: that costs no picture."""
+        try:
+            opinion = self.opinion(options.model)
+            return opinion.compare(
+                pixels, sharpened, crop_px=self._crop_px, strength=options.strength
+            ), ""
+        except SharpendError as error:
+            return None, f"agreement was not measured: {error}"
 
 
 def _failed(task: Task, error: Exception, stage: str) -> Failed:
@@ -170,17 +177,18 @@ def _failed(task: Task, error: Exception, stage: str) -> Failed:
 
 @contextmanager
 def _opened(task: Task) -> Iterator[int]:
-    """The input's descriptor, if it still is the file that was settled."""
+    """The input's descriptor, if it is the file that was settled, before the block and after."""
     try:
         descriptor = beneath.open_file(task.input_root, task.relative)
     except OSError as error:
         _raise_for_input(task, error)
     try:
-        _require_unchanged(task, os.fstat(descriptor))
-        yield descriptor
-        with beneath.directory(task.input_root, os.path.dirname(task.relative)) as parent:
-            if beneath.fingerprint_at(parent, os.path.basename(task.relative)) != task.fingerprint:
-                raise SourceChangedError("another file took its place while it was read")
+        if Fingerprint.of(os.fstat(descriptor)) != task.fingerprint:
+            raise SourceChangedError("it changed after it had settled")
+        try:
+            yield descriptor
+        finally:  # what decoders say of a file that is being written counts for nothing
+            _require_unchanged(task)
     except OSError as error:
         _raise_for_input(task, error)
     finally:
@@ -189,8 +197,11 @@ def _opened(task: Task) -> Iterator[int]:
 
 def _raise_for_input(task: Task, error: OSError) -> NoReturn:
     if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        if not os.path.isdir(task.input_root):
+            message = f"folder.input: {display(task.input_root)}: {error.strerror}"
+            raise FolderFaultError(message) from error
         raise SourceVanishedError(f"{display(task.relative)} is gone") from error
-    if error.errno in {errno.EACCES, errno.EPERM}:
+    if error.errno in _DENIED:
         raise TransientError(
             Reason.PERMISSION_DENIED,
             f"may not be read ({error.strerror}); let the user that runs sharpend read it",
@@ -198,9 +209,11 @@ def _raise_for_input(task: Task, error: OSError) -> NoReturn:
     raise TransientError(Reason.IO_ERROR, f"reading failed: {error.strerror}") from error
 
 
-def _require_unchanged(task: Task, status: os.stat_result) -> None:
-    if Fingerprint.of(status) != task.fingerprint:
-        raise SourceChangedError("it changed after it had settled")
+def _require_unchanged(task: Task) -> None:
+    parent, name = os.path.split(task.relative)
+    with beneath.directory(task.input_root, parent) as parent_fd:
+        if beneath.fingerprint_at(parent_fd, name) != task.fingerprint:
+            raise SourceChangedError("it changed while it was read")
 
 
 def _write(task: Task, picture: codec.Picture, source: os.stat_result) -> Fingerprint:
@@ -209,12 +222,18 @@ def _write(task: Task, picture: codec.Picture, source: os.stat_result) -> Finger
         with beneath.directory(task.output_root, task.output_parent) as parent:
             return _write_in(parent, task.temp_name, picture, source)
     except OSError as error:
-        if error.errno in _FOLDER_WIDE:
-            raise FolderFaultError(
-                f"folder.output: {display(task.output_root)}: {error.strerror}; "
-                "free space or let the user that runs sharpend write there"
-            ) from error
-        raise TransientError(Reason.IO_ERROR, f"writing failed: {error.strerror}") from error
+        _raise_for_output(task, error)
+
+
+def _raise_for_output(task: Task, error: OSError) -> NoReturn:
+    if error.errno in _FULL or not os.access(task.output_root, os.W_OK | os.X_OK):
+        raise FolderFaultError(
+            f"folder.output: {display(task.output_root)}: {error.strerror}; "
+            "free space or let the user that runs sharpend write there"
+        ) from error
+    # A folder below the root that is closed to us must not hold up all the others.
+    reason = Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
+    raise TransientError(reason, f"writing failed: {error.strerror}") from error
 
 
 def _write_in(
@@ -225,8 +244,9 @@ def _write_in(
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             codec.encode(picture, file)
-        os.fchmod(descriptor, source.st_mode & 0o777)
-        os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
+        with suppress(PermissionError):  # FAT and some network mounts know neither for a file
+            os.fchmod(descriptor, source.st_mode & 0o777)
+            os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
         os.fsync(descriptor)
         return Fingerprint.of(os.fstat(descriptor))
     except BaseException:

@@ -2,7 +2,9 @@
 
 The parent never imports torch: the two functions that run inside a worker import the pipeline
 there. Every worker is a pebble pool of one process, so a death belongs to exactly one job, and no
-worker shares a lock with another. Deadlines use the monotonic clock, not pebble's wall clock.
+worker shares a lock with another. A pool that broke, or whose worker is overdue, is replaced whole:
+pebble stops only workers that have taken their task. Deadlines use the monotonic clock, not
+pebble's wall clock.
 """
 
 from __future__ import annotations
@@ -14,14 +16,16 @@ import os
 import queue
 import signal
 import sys
-from concurrent.futures import CancelledError
+import threading
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from sharpend.errors import SharpendError, UnavailableError
-from sharpend.job import Failed, Staged
+from sharpend.errors import SharpendError, TransientError, UnavailableError
+from sharpend.job import Failed, Failure, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,6 +72,8 @@ class Died:
     job_id: int
     cause: str
     """For example `SIGSEGV`, `exit status 1`, `timed out after 600 s`."""
+    overdue: bool = False
+    """It was stopped for its deadline."""
 
 
 @dataclass(slots=True)
@@ -76,8 +82,10 @@ class _Slot:
 
     pool: ProcessPool | None = None
     task: Task | None = None
-    future: Any = None
+    future: Future[Outcome] | None = None
     deadline_s: float = 0.0
+    submissions: int = 0
+    """How often the task was handed to a process; more than once where one died before it began."""
 
 
 class Pool:
@@ -102,7 +110,8 @@ class Pool:
         self._job_timeout_s = job_timeout_s
         self._wake = wake
         self._slots = [_Slot() for _ in range(count)]
-        self._ended: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[_Slot, Future[Outcome]]] = queue.SimpleQueue()
+        self._retiring: list[threading.Thread] = []
 
     @property
     def running(self) -> list[Task]:
@@ -125,7 +134,7 @@ class Pool:
         Raises:
             UnavailableError: the device, the network or the worker itself is not to be had.
         """
-        future = self._process(self._slots[0]).schedule(_describe, args=(model, teacher))
+        future = self._schedule(self._slots[0], _describe, model, teacher)
         try:
             engine: Engine = future.result()
         except SharpendError:
@@ -147,22 +156,26 @@ class Pool:
         slot = next(slot for slot in self._slots if slot.task is None)
         slot.task = task
         slot.deadline_s = now_s + self._job_timeout_s
-        slot.future = self._process(slot).schedule(_work, args=(task,))
-        slot.future.add_done_callback(lambda _: self._end(slot))
+        slot.submissions = 0
+        self._begin(slot, task)
 
     def finished(self, now_s: float) -> Iterator[Outcome | Died]:
         """What came to an end since the last call, each task once; stops what is overdue."""
         for slot in self._slots:
-            if slot.task is not None and now_s > slot.deadline_s and not slot.future.done():
-                slot.future.cancel()
+            if slot.future is not None and now_s > slot.deadline_s and slot.future.cancel():
+                self._retire(slot)
         while True:
             try:
-                slot = self._ended.get_nowait()
+                slot, future = self._ended.get_nowait()
             except queue.Empty:
                 return
-            task, future = slot.task, slot.future
-            slot.task = slot.future = None
-            if task is not None:
+            if slot.task is None or future is not slot.future:
+                continue  # `stop` came first
+            task = slot.task
+            if _never_began(future) and slot.submissions == 1:
+                self._begin(slot, task)
+            else:
+                slot.task = slot.future = None
                 yield self._outcome(task, future)
 
     def next_deadline_s(self) -> float:
@@ -173,47 +186,87 @@ class Pool:
     def stop(self) -> list[Task]:
         """End all workers now and return the tasks that were cut short."""
         unfinished = self.running
-        pools = [slot.pool for slot in self._slots if slot.pool is not None]
-        for pool in pools:
-            pool.stop()  # type: ignore[no-untyped-call]
-        for pool in pools:
-            pool.join(_STOP_GRACE_S)
-        self._slots = [_Slot() for _ in self._slots]
-        self._ended = queue.SimpleQueue()
+        for slot in self._slots:
+            slot.task = slot.future = None
+            self._retire(slot)
+        for thread in self._retiring:
+            thread.join(_STOP_GRACE_S)
         return unfinished
 
-    def _end(self, slot: _Slot) -> None:
-        self._ended.put(slot)
+    def _begin(self, slot: _Slot, task: Task) -> None:
+        slot.submissions += 1
+        slot.future = self._schedule(slot, _work, task)
+        slot.future.add_done_callback(lambda future: self._end(slot, future))
+
+    def _end(self, slot: _Slot, future: Future[Outcome]) -> None:
+        self._ended.put((slot, future))
         self._wake()
 
-    def _outcome(self, task: Task, future: Any) -> Outcome | Died:  # noqa: ANN401 - pebble is untyped
-        try:
-            outcome: Outcome = future.result()
-        except CancelledError:
-            return Died(task.job_id, f"timed out after {self._job_timeout_s:g} s")
-        except ProcessExpired as error:
+    def _outcome(self, task: Task, future: Future[Outcome]) -> Outcome | Died:
+        if future.cancelled():
+            return Died(task.job_id, f"timed out after {self._job_timeout_s:g} s", overdue=True)
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if isinstance(error, ProcessExpired):
             return Died(task.job_id, _cause(error.exitcode))
-        except Exception as error:  # noqa: BLE001 - a broken pool raises what it likes
-            return Died(task.job_id, repr(error))
-        return outcome
+        if isinstance(error, BrokenProcessPool):
+            message = f"no worker process could be started: {error!r}"
+            return Failed(task.job_id, Failure.FOLDER, None, message)
+        return Died(task.job_id, repr(error))
 
-    def _process(self, slot: _Slot) -> ProcessPool:
-        """The slot's process, started anew where its last one died while idle."""
-        if slot.pool is None or not slot.pool.active:
-            slot.pool = ProcessPool(
-                max_workers=1,
-                initializer=_start,
-                initargs=(self._options, os.getpid()),
-                context=multiprocessing.get_context("spawn"),
-            )
-        return slot.pool
+    def _schedule(self, slot: _Slot, function: Callable[..., Any], *args: object) -> Future[Any]:
+        """Hand work to the slot's process, started anew where its last one died while idle."""
+        if slot.pool is not None:
+            try:
+                return _scheduled(slot.pool, function, args)
+            except RuntimeError:
+                self._retire(slot)
+        slot.pool = ProcessPool(
+            max_workers=1,
+            initializer=_start,
+            initargs=(self._options, os.getpid()),
+            context=multiprocessing.get_context("spawn"),
+        )
+        try:
+            return _scheduled(slot.pool, function, args)
+        except BrokenProcessPool as error:  # no memory for a process, or too many of them
+            self._retire(slot)
+            refused: Future[Any] = Future()
+            refused.set_exception(error)
+            return refused
+
+    def _retire(self, slot: _Slot) -> None:
+        """Stop a slot's process without waiting: one that ignores SIGTERM takes seconds."""
+        pool, slot.pool = slot.pool, None
+        if pool is None:
+            return
+        pool.stop()  # type: ignore[no-untyped-call]
+        self._retiring = [thread for thread in self._retiring if thread.is_alive()]
+        self._retiring.append(threading.Thread(target=pool.join, daemon=True))
+        self._retiring[-1].start()
+
+
+def _scheduled(
+    pool: ProcessPool, function: Callable[..., Any], args: tuple[object, ...]
+) -> Future[Any]:
+    future: Future[Any] = pool.schedule(function, args=args)
+    return future
+
+
+def _never_began(future: Future[Outcome]) -> bool:
+    """The process died before it took the task: no fault of the task's."""
+    return not future.cancelled() and isinstance(future.exception(), BrokenProcessPool)
 
 
 def _cause(exit_code: int) -> str:
     """A process's end in words; negative codes are signals."""
-    if exit_code < 0:
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    try:
         return signal.Signals(-exit_code).name
-    return f"exit status {exit_code}"
+    except ValueError:  # most real-time signals have no name
+        return f"signal {-exit_code}"
 
 
 _pipeline: Any = None
@@ -224,6 +277,9 @@ def _start(options: WorkerOptions, daemon_pid: int) -> None:
     """Inside a worker: die with the daemon, then load the way of an image."""
     global _pipeline  # noqa: PLW0603 - see above
     _die_with_parent(daemon_pid)
+    # A signal to the daemon's whole group (`timeout`, a closed terminal) is for the daemon alone:
+    # it drains, and a worker that died of it would be held against its picture.
+    os.setpgid(0, 0)
     pipeline = importlib.import_module("sharpend.pipeline")
     runtime = importlib.import_module("sharpend.model.runtime")
     placement = runtime.Placement(
@@ -243,7 +299,10 @@ def _die_with_parent(daemon_pid: int) -> None:
 def _describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - crosses a process boundary
     """Inside a worker: load and try a network, and its teacher if one is wanted."""
     sharpener = _pipeline.sharpener(model)
-    sharpener.warm_up()
+    try:
+        sharpener.warm_up()
+    except TransientError as error:
+        raise UnavailableError(str(error)) from error
     card = sharpener.card
     if teacher and card.teacher is not None:
         _pipeline.opinion(model)

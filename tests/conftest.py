@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+torch.set_num_threads(1)
+"""Tiny tensors: more threads only wait for each other on a busy machine."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests run last, so that a fault that a fast one finds is seen at once."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
@@ -62,7 +66,9 @@ def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
     waves = [np.sin(rows / 9 + phase) + np.cos(columns / 7 - phase) for phase in phases]
     edges = ((rows // 16 + columns // 16) % 2)[..., None] * 60
     noise = random.normal(0, 4, (height, width, 3))
-    return np.clip(110 + 25 * np.stack(waves, axis=-1) + edges + noise, 0, 255).astype(np.uint8)
+    values = 110 + 25 * np.stack(waves, axis=-1) + edges + noise
+    pixels: NDArray[np.uint8] = np.clip(values, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def drop(folder: Path, name: str, *, height: int = 48, width: int = 64, seed: int = 0) -> Path:

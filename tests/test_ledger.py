@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from sharpend.errors import ExitCode, LedgerError, Reason, StateLockedError
+from sharpend.errors import ExitCode, LedgerError, Reason, StateFaultError, StateLockedError
 from sharpend.job import MOVES, Fingerprint, Job, State
 from sharpend.ledger.ledger import (
     ALONE_AFTER_ORPHANS,
@@ -27,7 +27,7 @@ from sharpend.ledger.ledger import (
 )
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import Owner, Product, Refusal
-from sharpend.ledger.store import SCHEMA_VERSION, StateFaultError, is_locked
+from sharpend.ledger.store import SCHEMA_VERSION, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -74,6 +74,7 @@ def test_tiles_cannot_be_seen(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["student", "teacher"])
 def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,14 +92,10 @@ def test_the_exported_student_runs_and_finds_its_teacher(made: Path) -> None:
     soft = degrade(blobs(99))
     sharp = Sharpener(student, Placement("cpu")).sharpen(soft)
     assert sharp.shape == soft.shape
-    found = weights.Card(**{**_fields(card), "teacher": str(made / "tiny-teacher.safetensors")})
+    found = replace(card, teacher=str(made / "tiny-teacher.safetensors"))
     sample = SecondOpinion(found, Placement("cpu")).compare(soft, sharp, crop_px=256, strength=1.0)
     assert sample is not None
     assert sample.student > 0.5
-
-
-def _fields(card: weights.Card) -> dict[str, object]:
-    return {field.name: getattr(card, field.name) for field in fields(card)}
 
 
 def test_the_model_card_tells_what_was_measured(made: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def one_thread() -> Iterator[None]:
 
 def example(seed: int, *, labelled: bool = True) -> Example:
     """A picture of soft blobs, softened, and a label between the two."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3))
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3))
     pixels = coarse.repeat(12, axis=0).repeat(12, axis=1).astype(np.uint8)
     degraded, target = get_transform()(pixels)
     taught = ((degraded.astype(int) + target) // 2).astype(np.uint8)
@@ -65,16 +65,12 @@ class Interrupted(list[Example]):
 
     looks = 0
 
-    @overload
-    def __getitem__(self, index: int) -> Example: ...  # type: ignore[overload-overlap,unused-ignore]
-    @overload
-    def __getitem__(self, index: slice) -> list[Example]: ...
-    def __getitem__(self, index: int | slice) -> Example | list[Example]:
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - as a list's
         """As a list, while looks are left."""
         self.looks -= 1
         if self.looks < 0:
             raise KeyboardInterrupt
-        return super().__getitem__(index)  # type: ignore[index,unused-ignore]
+        return super().__getitem__(index)
 
 
 def trained(folder: Path, run: Run = RUN, examples: Sequence[Example] = EXAMPLES) -> str:
@@ -116,8 +112,8 @@ def test_the_best_checkpoint_is_the_one_of_highest_psnr(tmp_path: Path) -> None:
 
 
 def test_training_learns(tmp_path: Path) -> None:
-    """A few dozen steps on one picture bring the output nearer to the original than the input."""
-    run = replace(RUN, steps=40, validate_every=40, learning_rate=1e-2, ema=0.9, channels=16)
+    """Some dozen steps on one picture bring the output nearer to the original than the input."""
+    run = replace(RUN, steps=80, validate_every=80, ema=0.9, channels=16, crop_px=48)
     best = train(run, [example(9)], [example(9)], tmp_path, device=CPU)
     degraded, target, _ = centre_batch([example(9)], size=run.validation_px)
     assert best.scores["psnr"] > psnr(degraded, target).item() + 0.3

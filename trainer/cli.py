@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         fill(commands.add_parser(name, help=text, description=text))
 
     add("prepare", "Check pictures and divide them into training and validation.", _prepare)
+    add("degrade", "Soften sharp pictures as the report does, to try sharpend on them.", _degrade)
     add("teach", "Train a teacher against the sharp originals.", _teach)
     add("label", "Let a teacher sharpen every picture of a split, once.", _label)
     add("distill", "Train a student against a teacher's labels and the originals.", _distill)
@@ -88,6 +89,16 @@ def _prepare(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=256,
         help="leave out pictures with a shorter side, pixels (default 256)",
+    )
+
+
+def _degrade(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pictures", type=Path, metavar="DIR", help="sharp pictures")
+    parser.add_argument(
+        "--to", required=True, type=Path, metavar="DIR", help="softened ones, PNG, same names"
+    )
+    parser.add_argument(
+        "--factor", type=_count, default=4, help="of the bicubic reduction (default 4)"
     )
 
 

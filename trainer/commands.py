@@ -25,10 +25,12 @@ from trainer.checkpoint import read_checkpoint
 from trainer.dataset import (
     pictures_below,
     read_examples,
+    read_picture,
     read_split,
     write_picture,
     write_split,
 )
+from trainer.degradation import get_transform
 from trainer.distill import Run, train
 from trainer.losses import STUDENT_WEIGHTS, TEACHER_WEIGHTS, LossWeights
 from trainer.prepare import pin_data, pinned_data
@@ -54,6 +56,17 @@ def prepare(options: argparse.Namespace) -> None:
     for one in left_out:
         _say(f"left out {one.path}: {one.reason}", to=sys.stderr)
     _say(f"{len(split.train)} train, {len(split.validation)} validate, {len(left_out)} left out")
+
+
+def degrade(options: argparse.Namespace) -> None:
+    """Write a softened PNG for each picture of a folder."""
+    transform = get_transform(factor=options.factor)
+    options.to.mkdir(parents=True, exist_ok=True)
+    pictures = _pictures(options.pictures)
+    for path in pictures:
+        degraded, _ = transform(read_picture(path))
+        write_picture(degraded, options.to / f"{path.stem}.png")
+    _say(f"{len(pictures)} pictures softened by {options.factor}")
 
 
 def teach(options: argparse.Namespace) -> None:

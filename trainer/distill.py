@@ -85,10 +85,9 @@ def train(
         UsageError: a picture is smaller than its crops, or `folder` holds another run.
     """
     _check_sizes(run, examples, held_out)
-    folder.mkdir(parents=True, exist_ok=True)
     state = _start(run, folder, device)
-    network, averaged, adam = state.network, state.averaged, state.adam
-    held_out_crops = [layer.to(device) for layer in centre_batch(held_out, size=run.validation_px)]
+    network, adam = state.network, state.adam
+    held_out_crops = [crop.to(device) for crop in centre_batch(held_out, size=run.validation_px)]
     started = time.monotonic()
     for step in range(state.step, run.steps):
         batch = random_batch(
@@ -101,19 +100,17 @@ def train(
         with torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
             output = network(degraded)
         loss = training_loss(output, target, taught[0] if taught else None, run.loss)
-        for group in adam.param_groups:
-            group["lr"] = learning_rate(run, step)
+        _set_rate(adam, learning_rate(run, step))
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), run.clip)
         adam.step()
-        _average(averaged, network, decay=min(run.ema, (1 + step) / (10 + step)))
-
+        _average(state.averaged, network, decay=min(run.ema, (1 + step) / (10 + step)))
         state.step = step + 1
         if state.step % run.validate_every == 0 or state.step == run.steps:
-            scores = validate(averaged, held_out_crops)
-            minutes = (time.monotonic() - started) / 60
-            _record(folder, step=state.step, loss=loss.item(), minutes=minutes, **scores)
+            scores = validate(state.averaged, held_out_crops)
+            took = {"minutes": (time.monotonic() - started) / 60}
+            _record(folder, step=state.step, loss=loss.item(), **took, **scores)
             state.keep(folder, scores)
     return read_checkpoint(folder / "best.safetensors", device)
 
@@ -130,12 +127,18 @@ def _check_sizes(run: Run, examples: Sequence[Example], held_out: Sequence[Examp
 
 def _start(run: Run, folder: Path, device: torch.device) -> Checkpoint:
     """The last checkpoint of this run, or fresh networks."""
+    folder.mkdir(parents=True, exist_ok=True)
     last = folder / "last.safetensors"
     if last.is_file():
         return read_checkpoint(last, device, run=asdict(run))
     torch.manual_seed(run.seed)
     network = NETWORKS[run.kind](run.channels, run.blocks)
     return Checkpoint.fresh(asdict(run), network, device)
+
+
+def _set_rate(adam: torch.optim.Adam, rate: float) -> None:
+    for group in adam.param_groups:
+        group["lr"] = rate
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,13 +98,15 @@ def _load_ours(path: str | Path) -> weights.Weights:
 
 def _load_pretrained(file: Path, device: torch.device) -> PretrainedUpscaler:
     try:
-        import spandrel  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+        import spandrel  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise UnavailableError(
             f"{file}: pretrained models need spandrel: pip install 'sharpend[train]'"
         ) from error
     try:
-        descriptor = spandrel.ModelLoader(device=device).load_from_file(file)
+        with warnings.catch_warnings():  # its try of TorchScript is deprecated: not the user's
+            warnings.simplefilter("ignore", FutureWarning)
+            descriptor = spandrel.ModelLoader(device=device).load_from_file(file)
     except Exception as error:  # loaders of foreign files raise any class
         raise UnavailableError(f"{file}: not a model that spandrel can load ({error})") from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):

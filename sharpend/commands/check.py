@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend import plans
-from sharpend.commands.given import settings_of, with_folders
+from sharpend.commands.given import workable_settings_of
 from sharpend.job import display
 from sharpend.logs import printable
-from sharpend.model.shipped import find
-from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -17,10 +15,7 @@ if TYPE_CHECKING:
 
 def main(options: argparse.Namespace) -> int:
     """Print what would run; every mistake is an error with its key and what to change."""
-    settings = with_folders(settings_of(options))
-    check_folders(settings)
-    for model in plans.models(settings):
-        find(model)
+    settings = workable_settings_of(options)
     for plan in plans.folder_plans(settings):
         way = plan.destination
         line = f"{way.folder}: {display(way.input_root)} -> {display(way.output_root)}"

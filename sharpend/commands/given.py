@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.errors import UsageError
-from sharpend.settings.load import Settings, load
+from sharpend import plans
+from sharpend.errors import InputMissingError, UsageError
+from sharpend.model.shipped import find
+from sharpend.settings.load import Settings, check_folders, load
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
@@ -40,12 +43,33 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
     return overrides
 
 
-def with_folders(settings: Settings) -> Settings:
-    """The settings, if there is any folder to work on.
+def workable_settings_of(options: argparse.Namespace) -> Settings:
+    """The settings of a command that works on folders, checked as far as no worker is needed.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is no folder to work on.
+        ConfigError: a setting is wrong.
+        InputMissingError: an input folder is not there.
+        UnavailableError: there is no such network.
     """
+    settings = settings_of(options)
     if not settings.folder:
         raise UsageError("no folder to work on: give --input and --output, or a --config file")
+    check_folders(settings)
+    for model in plans.models(settings):
+        find(model)
     return settings
+
+
+def used_state_of(options: argparse.Namespace) -> Path:
+    """The state directory of a command that asks about earlier work.
+
+    Raises:
+        InputMissingError: nothing has ever worked with it.
+    """
+    state_dir = settings_of(options).state
+    if not (state_dir / "ledger.db").exists():
+        raise InputMissingError(
+            f"{state_dir}: no daemon has worked with this state directory; give --state or --config"
+        )
+    return state_dir

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from sharpend import logs, plans
-from sharpend.commands.given import settings_of, with_folders
+from sharpend.commands.given import workable_settings_of
 from sharpend.daemon import Daemon, Hooks
 from sharpend.errors import ExitCode, LedgerError
 from sharpend.intake import scan
 from sharpend.job import State, display
 from sharpend.ledger.reader import LedgerReader
-from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -41,8 +40,7 @@ FASTER_RETRY = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
 
 def main(options: argparse.Namespace) -> int:
     """Run until nothing is left to do."""
-    settings = with_folders(settings_of(options))
-    check_folders(settings)
+    settings = workable_settings_of(options)
     if options.dry_run:
         return _dry_run(settings)
     retry = settings.retry.model_copy(update=FASTER_RETRY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend.commands.given import settings_of
+from sharpend.commands.given import used_state_of
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import ExitCode, InputMissingError, SharpendError
@@ -23,9 +23,9 @@ def main(options: argparse.Namespace) -> int:
     """Make quarantined pictures pending again, and with --all finished ones too.
 
     Raises:
-        InputMissingError: a path is no input that the ledger knows.
+        InputMissingError: a path is no input that the ledger knows, or there is no ledger.
     """
-    state_dir = settings_of(options).state
+    state_dir = used_state_of(options)
     wanted = {os.path.abspath(os.fsencode(path)) for path in options.paths}
     with Ledger.beside(state_dir) as ledger:
         quarantine = Quarantine(ledger, state_dir, TempNames(state_dir))

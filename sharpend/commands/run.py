@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend import logs
-from sharpend.commands.given import settings_of, with_folders
+from sharpend.commands.given import workable_settings_of
 from sharpend.daemon import Daemon, Hooks
-from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -19,9 +18,7 @@ def main(options: argparse.Namespace) -> int:
     """Work until SIGTERM."""
 
     def load() -> Settings:
-        settings = with_folders(settings_of(options))
-        check_folders(settings)
-        return settings
+        return workable_settings_of(options)
 
     settings = load()
     log = logs.configure(level=settings.log.level, format=settings.log.format)

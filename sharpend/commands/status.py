@@ -7,8 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sharpend import logs
-from sharpend.commands.given import settings_of
-from sharpend.errors import InputMissingError
+from sharpend.commands.given import used_state_of
 from sharpend.health import read_status
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.store import is_locked
@@ -23,11 +22,7 @@ def main(options: argparse.Namespace) -> int:
     Raises:
         InputMissingError: nothing has ever worked with this state directory.
     """
-    state_dir = settings_of(options).state
-    if not (state_dir / "ledger.db").exists():
-        raise InputMissingError(
-            f"{state_dir}: no daemon has worked with this state directory; give --state or --config"
-        )
+    state_dir = used_state_of(options)
     with LedgerReader.read_only(state_dir) as ledger:
         counts = {state.value: jobs for state, jobs in ledger.counts().items()}
         oldest_at = ledger.oldest_pending_at()

@@ -187,12 +187,13 @@ class Committer:
         """
         wanted = {product.temp for _, product in self._ledger.unfinished(State.STAGED)}
         removed = 0
-        for _, _, files, folder_fd in os.fwalk(root, follow_symlinks=False):
-            for name in files:
-                if self._names.is_ours(name) and name not in wanted:
-                    with suppress(OSError):
-                        os.unlink(name, dir_fd=folder_fd)
-                        removed += 1
+        with suppress(OSError):  # a root that is not there, or fails, has nothing to give up
+            for _, _, files, folder_fd in os.fwalk(root, follow_symlinks=False):
+                for name in files:
+                    if self._names.is_ours(name) and name not in wanted:
+                        with suppress(OSError):
+                            os.unlink(name, dir_fd=folder_fd)
+                            removed += 1
         return removed
 
     def _recover_one(

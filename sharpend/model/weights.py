@@ -70,13 +70,17 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     return sha.hexdigest()
 
 
-def load(model: str) -> Weights:
+def load(model: str, *, beside: Path | None = None) -> Weights:
     """Load a network by name or path, float32 on the CPU, in inference mode.
+
+    Args:
+        model: a shipped network's name, or the path of a weights file.
+        beside: where a network is looked for first, by name.
 
     Raises:
         UnavailableError: the file is missing, damaged or not one of ours.
     """
-    path = find(model)
+    path = find(model, beside=beside)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -1,0 +1,233 @@
+"""Real daemon processes for tests: started, listened to event by event, signalled, always ended.
+
+Waiting is for events with a deadline, never for time to pass. A line on stderr that is no event is
+a traceback or a warning of ours, so a daemon that wrote one fails its test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import psutil  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+T = TypeVar("T")
+WITHIN_S = 40.0
+"""Far more than anything takes here, so that only a hang is a failure."""
+
+
+class Heard(Generic[T]):
+    """What one thread hears and another waits for; each thing answers one wait."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._taken: set[int] = set()
+        self.all: list[T] = []
+
+    def add(self, thing: T) -> None:
+        """Take in one thing more."""
+        with self._changed:
+            self.all.append(thing)
+            self._changed.notify_all()
+
+    def take(self, wanted: Callable[[T], bool], what: str, within_s: float = WITHIN_S) -> T:
+        """The first thing wanted that no earlier call has taken; waits for it."""
+        deadline_s = time.monotonic() + within_s
+        with self._changed:
+            while True:
+                for number, thing in enumerate(self.all):
+                    if number not in self._taken and wanted(thing):
+                        self._taken.add(number)
+                        return thing
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0 or not self._changed.wait(left_s):
+                    last = "\n".join(str(thing) for thing in self.all[-30:])
+                    raise AssertionError(f"no {what} within {within_s:g} s; the last:\n{last}")
+
+
+class Daemon:
+    """A running `sharpend run`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.text: list[str] = []
+        """Lines on stderr that were no events."""
+        self._heard: Heard[dict[str, Any]] = Heard()
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        assert self.process.stderr is not None
+        with self.process.stderr as lines:
+            for line in lines:
+                try:
+                    self._heard.add(json.loads(line))
+                except ValueError:
+                    self.text.append(line.decode(errors="replace"))
+
+    def wait_for(self, event: str, *, within_s: float = WITHIN_S, **values: object) -> Any:  # noqa: ANN401 - JSON
+        """The next event with these values; events of one kind are taken one after the other."""
+
+        def wanted(heard: dict[str, Any]) -> bool:
+            return heard["event"] == event and all(heard[key] == values[key] for key in values)
+
+        return self._heard.take(wanted, f"{event} {values}", within_s)
+
+    def events(self, event: str, **values: object) -> list[dict[str, Any]]:
+        """All events of a kind so far with these values."""
+        return [
+            heard
+            for heard in self._heard.all
+            if heard["event"] == event and all(heard[key] == values[key] for key in values)
+        ]
+
+    def workers(self) -> list[psutil.Process]:
+        """Its worker processes, the youngest last."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        workers = [child for child in children if "spawn_main" in " ".join(_command(child))]
+        return sorted(workers, key=lambda child: child.create_time())
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it as a power cut would; its workers must follow it."""
+        workers = self.workers()
+        self.process.kill()
+        self.wait()
+        _, alive = psutil.wait_procs(workers, timeout=10)
+        assert alive == []
+
+    def stop(self, within_s: float = WITHIN_S) -> int:
+        """Stop it as a service manager does; returns its exit status."""
+        self.send(signal.SIGTERM)
+        return self.wait(within_s)
+
+    def wait(self, within_s: float = WITHIN_S) -> int:
+        """Wait for its end; returns its exit status."""
+        status = self.process.wait(within_s)
+        self._listener.join(within_s)
+        return status
+
+
+@contextmanager
+def running(*arguments: str | Path, **environment: str) -> Iterator[Daemon]:
+    """A daemon for the length of a block; where it still runs then, it has to stop with status 0.
+
+    Args:
+        arguments: of `sharpend run`.
+        environment: on top of ours.
+    """
+    daemon = Daemon(
+        subprocess.Popen(
+            [sys.executable, "-m", "sharpend", "run", *map(os.fspath, arguments)],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=surroundings(environment),
+            start_new_session=True,
+        )
+    )
+    try:
+        yield daemon
+        if daemon.process.poll() is None:
+            assert daemon.stop() == 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(daemon.process.pid, signal.SIGKILL)
+        daemon.wait()
+    assert daemon.text == []
+
+
+def once(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A finished `sharpend once`."""
+    return subprocess.run(
+        [sys.executable, "-m", "sharpend", "once", *map(os.fspath, arguments)],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=surroundings(environment),
+        timeout=WITHIN_S,
+    )
+
+
+def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Our environment without what would change a daemon's settings, and these variables."""
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SHARPEND_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY"))
+    }
+    return {**ours, **environment}
+
+
+def until(condition: Callable[[], T], within_s: float = WITHIN_S) -> T:
+    """Look again and again at what no event tells of, until it is true."""
+    deadline_s = time.monotonic() + within_s
+    pause = threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < deadline_s, "it did not come true"
+        pause.wait(0.003)
+    return found
+
+
+class ServiceManager:
+    """The receiving end of sd_notify: a real datagram socket."""
+
+    def __init__(self, path: Path) -> None:
+        self.address = str(path)
+        self._heard: Heard[list[str]] = Heard()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(self.address)
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        with self._socket:
+            while message := self._socket.recv(65536):
+                self._heard.add(message.decode().split("\n"))
+
+    def wait_for(self, field: str) -> list[str]:
+        """The next message with a field that begins like this, as its fields."""
+        return self._heard.take(
+            lambda fields: any(one.startswith(field) for one in fields), f"message with {field}"
+        )
+
+    def messages(self) -> list[list[str]]:
+        """All messages so far."""
+        return list(self._heard.all)
+
+    def close(self) -> None:
+        """Stop listening."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(b"", self.address)
+        self._listener.join()
+
+
+def _command(process: psutil.Process) -> list[str]:
+    with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+        return list(process.cmdline())
+    return []
+
+
+def toml(
+    state: Path, settings: Mapping[str, Mapping[str, object]], *folders: Mapping[str, object]
+) -> str:
+    """A configuration file's text."""
+    lines = [f"state = {json.dumps(str(state))}"]
+    tables = [(f"[{name}]", table) for name, table in settings.items()]
+    for title, table in [*tables, *(("[[folder]]", folder) for folder in folders)]:
+        lines += [title, *(f"{key} = {json.dumps(value, default=str)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"

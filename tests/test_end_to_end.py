@@ -1,0 +1,244 @@
+"""Real daemons on real folders: every file exactly once, through replacements, kills and restarts.
+
+The tests of this module share one daemon, each with files of its own; the last ones end it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from sharpend.imaging.sheet import load_rgb, save_png
+from sharpend.ledger.reader import LedgerReader
+from tests.conftest import drop, photograph
+from tests.daemons import Daemon, once, running, toml, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Networks
+
+SETTLE_S = 0.4
+
+
+@dataclass
+class World:
+    """A configuration with two folders, and the daemon that works on them at the moment."""
+
+    base: Path
+    config: Path
+    stack: ExitStack
+    daemon: Daemon
+
+    @property
+    def inbox(self) -> Path:
+        """The first input folder."""
+        return self.base / "inbox"
+
+    @property
+    def outbox(self) -> Path:
+        """Where its pictures go."""
+        return self.base / "outbox"
+
+    def start(self) -> Daemon:
+        """Start a daemon in the place of the one before."""
+        self.daemon = self.stack.enter_context(running("--config", self.config))
+        self.daemon.wait_for("daemon.ready")
+        return self.daemon
+
+    def states(self) -> dict[str, int]:
+        """The ledger's counts, those that are not 0."""
+        with LedgerReader.read_only(self.base / "state") as ledger:
+            return {state.value: count for state, count in ledger.counts().items() if count}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Iterator[World]:
+    """One daemon for the module; pictures lay in its folders before it started."""
+    base = tmp_path_factory.mktemp("world")
+    folders = [
+        {"input": base / "inbox", "output": base / "outbox", "settle_s": SETTLE_S},
+        {"input": base / "second", "output": base / "second-out", "settle_s": 0.1},
+    ]
+    settings = {
+        "model": {"name": networks.student, "device": "cpu"},
+        "workers": {"count": 1},
+        "retry": {"first_s": 0.1},
+        "agreement": {"sample": 0},
+        "log": {"level": "debug"},
+    }
+    config = base / "sharpend.toml"
+    config.write_text(toml(base / "state", settings, *folders))
+    drop(base / "inbox", "early.png")
+    drop(base / "inbox" / "deep" / "down", "early.png", seed=1)
+    drop(base / "second", "early.png", seed=2)
+    with ExitStack() as stack:
+        daemon = stack.enter_context(running("--config", config))
+        daemon.wait_for("daemon.ready")
+        yield World(base, config, stack, daemon)
+
+
+def marks(*folders: Path) -> dict[Path, tuple[int, int]]:
+    """Inode and time of every file below some folders: another output would have others."""
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def large(path: Path, *, seed: int = 0) -> Path:
+    """A picture that keeps a worker busy for a while; appears under its name in one step."""
+    tile = photograph(400, 500, seed=seed)
+    hidden = path.with_name(f".{path.name}.tmp")
+    save_png(np.tile(tile, (5, 6, 1)), hidden)
+    return hidden.rename(path)
+
+
+def temps(folder: Path) -> list[Path]:
+    """Our temporary files in a folder."""
+    return list(folder.rglob(".sharpend-*.tmp"))
+
+
+def finished(daemon: Daemon, path: str) -> Any:  # noqa: ANN401 - JSON
+    """The event of a picture's end."""
+    return daemon.wait_for("image.finished", path=path)
+
+
+def test_what_lay_there_is_done(world: World) -> None:
+    """Files that lie in any folder, at any depth, before the daemon starts are sharpened."""
+    for path in ("early.png", "deep/down/early.png"):
+        finished(world.daemon, path)
+        assert load_rgb(world.outbox / path).shape == (48, 64, 3)
+    world.daemon.wait_for("image.finished", folder="second", path="early.png")
+    assert load_rgb(world.base / "second-out" / "early.png").shape == (48, 64, 3)
+
+
+def test_a_slow_copy_is_taken_once_and_whole(world: World) -> None:
+    """A writer that pauses for less than `settle_s` is not interrupted."""
+    content = drop(world.base, "ready.png", seed=3).read_bytes()
+    pause = threading.Event()
+    with (world.inbox / "slow.png").open("wb", buffering=0) as file:
+        for start in range(0, len(content), len(content) // 4 + 1):
+            file.write(content[start : start + len(content) // 4 + 1])
+            pause.wait(SETTLE_S / 2)
+    finished(world.daemon, "slow.png")
+    assert len(world.daemon.events("file.settled", path="slow.png")) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"with a space.png", b"with\na newline.png", b"-rf.png", b"caf\xe9.png", b"'\"$(x).png"],
+    ids=["space", "newline", "dash", "latin1", "shell"],
+)
+def test_a_name_is_bytes(world: World, name: bytes) -> None:
+    """A file renamed in from elsewhere is sharpened whatever its name is."""
+    staged = drop(world.base, "staged.png", seed=4)
+    os.rename(staged, os.path.join(os.fsencode(world.inbox), name))
+    finished(world.daemon, os.fsdecode(name))
+    assert os.path.exists(os.path.join(os.fsencode(world.outbox), name))
+
+
+def test_new_directories_are_seen_into(world: World) -> None:
+    """A file written right after `mkdir -p` and a tree that is moved in are found."""
+    drop(world.inbox / "made" / "at" / "once", "a.png", seed=5)
+    drop(world.base / "tree" / "inner", "b.png", seed=6)
+    drop(world.base / "tree", "c.png", seed=7)
+    (world.base / "tree").rename(world.inbox / "tree")
+    for path in ("made/at/once/a.png", "tree/inner/b.png", "tree/c.png"):
+        finished(world.daemon, path)
+        assert (world.outbox / path).exists()
+
+
+def test_the_newest_content_wins(world: World) -> None:
+    """A file replaced in the queue ends as its new content, a deleted one is `vanished`."""
+    daemon = world.daemon
+    (worker,) = daemon.workers()
+    worker.suspend()
+    for name in ("held.png", "replaced.png", "deleted.png"):
+        drop(world.inbox, name, seed=8)
+        daemon.wait_for("file.settled", path=name)
+    drop(world.inbox, "held.png", height=40, width=56, seed=9)
+    drop(world.inbox, "replaced.png", height=40, width=56, seed=10)
+    (world.inbox / "deleted.png").unlink()
+    worker.resume()
+    daemon.wait_for("image.vanished", path="deleted.png")
+    for name in ("held.png", "replaced.png"):
+        finished(daemon, name)
+        assert load_rgb(world.outbox / name).shape == (40, 56, 3)
+        assert len(daemon.events("image.finished", path=name)) == 1
+    assert not (world.outbox / "deleted.png").exists()
+
+
+def test_a_dead_worker_costs_one_attempt(world: World) -> None:
+    """A picture whose worker is killed in the middle of it is finished by the next worker."""
+    daemon = world.daemon
+    (worker,) = daemon.workers()
+    large(world.inbox / "large.png")
+    until(lambda: temps(world.outbox))
+    worker.kill()
+    assert daemon.wait_for("worker.died", path="large.png")["cause"] == "SIGKILL"
+    assert daemon.wait_for("image.retried")["error_code"] == "worker_died"
+    assert finished(daemon, "large.png")["attempts"] == 2
+    assert load_rgb(world.outbox / "large.png").shape == (2000, 3000, 3)
+    assert temps(world.outbox) == []
+
+
+def test_sigterm_drains(world: World) -> None:
+    """SIGTERM lets the running picture finish, even where the whole group gets it; exit 0."""
+    daemon = world.daemon
+    (worker,) = daemon.workers()
+    worker.suspend()
+    drop(world.inbox, "running.png", seed=11)
+    drop(world.inbox, "waiting.png", seed=12)
+    daemon.wait_for("file.settled", path="running.png")
+    daemon.wait_for("file.settled", path="waiting.png")
+    os.killpg(daemon.process.pid, signal.SIGTERM)
+    assert daemon.wait_for("daemon.draining")["running"] == 1
+    worker.resume()
+    finished(daemon, "running.png")
+    daemon.wait_for("daemon.stopped")
+    assert daemon.wait() == 0
+    assert world.states()["pending"] == 1
+    assert not (world.outbox / "waiting.png").exists()
+
+
+def test_a_restart_does_nothing_twice(world: World) -> None:
+    """After a restart only what had waited is done; every other output stays the file it was."""
+    before = marks(world.outbox, world.base / "second-out")
+    daemon = world.start()
+    finished(daemon, "waiting.png")
+    drop(world.inbox, "after.png", seed=13)
+    finished(daemon, "after.png")
+    after = marks(world.outbox, world.base / "second-out")
+    assert {path.name for path in after.keys() - before} == {"waiting.png", "after.png"}
+    assert {path: after[path] for path in before} == before
+    assert len(daemon.events("image.finished")) == 2
+
+
+def test_a_power_cut_loses_nothing(world: World) -> None:
+    """After SIGKILL in the middle of work, `once` finishes the rest: all there, whole, once."""
+    names = [f"cut-{number}.png" for number in range(12)]
+    for number, name in enumerate(names):
+        drop(world.inbox, name, seed=20 + number)
+    for _ in range(4):
+        world.daemon.wait_for("image.finished")
+    world.daemon.kill()
+    before = marks(world.outbox)
+    result = once("--config", world.config, "--json")
+    assert (result.returncode, "Traceback" in result.stderr) == (0, False)
+    for name in names:
+        assert load_rgb(world.outbox / name).shape == (48, 64, 3)
+    inputs = {path.relative_to(world.inbox) for path in world.inbox.rglob("*.png")}
+    assert {path.relative_to(world.outbox) for path in world.outbox.rglob("*.png")} == inputs
+    after = marks(world.outbox)
+    assert {path: after[path] for path in before if path in after} == {
+        path: mark for path, mark in before.items() if path.suffix == ".png"
+    }
+    assert temps(world.base) == []
+    assert set(world.states()) <= {"disposed", "vanished"}
