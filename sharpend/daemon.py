@@ -6,13 +6,13 @@ this floor. `once` is the same daemon that ends when nothing is left to do.
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend import __version__, logs, plans
+from sharpend import logs, plans
+from sharpend.bulletin import Bulletin
 from sharpend.control import Control
 from sharpend.dispatch import Dispatcher, Workshop
 from sharpend.errors import (
@@ -23,7 +23,7 @@ from sharpend.errors import (
     StateFaultError,
 )
 from sharpend.folder import prepare_roots
-from sharpend.health import Notifier, watchdog_interval_s, write_status
+from sharpend.health import Notifier, watchdog_interval_s
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs import Event, Log
 from sharpend.pool import Pool
@@ -32,6 +32,7 @@ from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.folder import FolderPlan
     from sharpend.outcomes import Result
     from sharpend.pool import Engine
 
@@ -70,7 +71,7 @@ class Daemon:
         self._watchdog_s = watchdog_interval_s()
         self._ping_at_s = float("inf") if self._watchdog_s is None else 0.0
         self._report_at_s = float("inf")
-        self._ready = False
+        self._is_ready = False
         self._wanted: Settings | None = None
         self._ignored: list[str] = []
         self.engines: dict[str, Engine] = {}
@@ -86,9 +87,9 @@ class Daemon:
             if self._ledger.rebuilt:
                 self._log.warning(Event.LEDGER_REBUILT, moved_aside=self._ledger.moved_aside)
             try:
+                prepared = self._prepared(self._settings)
                 self._pool = self._started_pool(self._settings)
-                self._dispatcher = self._built(self._settings)
-                self._dispatcher.recover()
+                self._set_to_work(self._built(self._settings, prepared), self._settings)
                 self._loop()
             finally:
                 self._close()
@@ -106,6 +107,10 @@ class Daemon:
         return next((alarm.summary() for alarm in alarms), None)
 
     # Building
+
+    def _prepared(self, settings: Settings) -> list[FolderPlan]:
+        """The folders with their roots made and checked."""
+        return [prepare_roots(plan, self._ledger) for plan in plans.folder_plans(settings)]
 
     def _started_pool(self, settings: Settings) -> Pool:
         """Workers with the networks tried once; sets `engines`."""
@@ -125,7 +130,7 @@ class Daemon:
             raise
         return pool
 
-    def _built(self, settings: Settings) -> Dispatcher:
+    def _built(self, settings: Settings, prepared: list[FolderPlan]) -> Dispatcher:
         alarms = {
             model: plans.alarm_options(settings, engine.alarm_below)
             for model, engine in self.engines.items()
@@ -133,18 +138,17 @@ class Daemon:
         }
         workshop = Workshop(
             state_dir=settings.state,
-            plans=[prepare_roots(plan, self._ledger) for plan in plans.folder_plans(settings)],
+            plans=prepared,
             alarms=alarms,
             retry=plans.retry_options(settings),
         )
-        for plan in workshop.plans:
+        for plan in prepared:
             if plan.reprocess:
                 self._ledger.retry_outdated(
                     plan.destination.folder,
                     model=self.engines[plan.options.model].digest,
                     options=plan.options_digest,
                 )
-        self._report_at_s = time.monotonic() + settings.report.every_s
         return Dispatcher(
             workshop,
             self._ledger,
@@ -153,6 +157,14 @@ class Daemon:
             wake=self._control.wake,
             tell=self._hooks.tell,
         )
+
+    def _set_to_work(self, dispatcher: Dispatcher, settings: Settings) -> None:
+        """Make good what was left behind, and begin."""
+        self._dispatcher, self._settings = dispatcher, settings
+        engine = next(iter(self.engines.values()))
+        self._bulletin = Bulletin(settings.state, self._ledger, dispatcher, engine, self._log)
+        self._report_at_s = time.monotonic() + settings.report.every_s
+        dispatcher.recover()
 
     # The loop
 
@@ -185,10 +197,14 @@ class Daemon:
             dispatcher.hand_out(now_s)
         elif not dispatcher.is_working:
             self._swap(self._wanted)
-        if not self._ready and all(folder.has_looked for folder in dispatcher.folders.values()):
-            self._say_ready()
+        if not self._is_ready and all(folder.has_looked for folder in dispatcher.folders.values()):
+            self._is_ready = True
+            self._bulletin.say_ready()
+            self._notifier.ready(self._bulletin.summary())
         if now_s >= self._report_at_s:
-            self._publish(now_s)
+            self._report_at_s = now_s + self._settings.report.every_s
+            self._bulletin.publish(now_s)
+            self._notifier.status(self._bulletin.summary())
         return min(next_s, dispatcher.next_due_s(), self._report_at_s)
 
     def _raise_for_faults(self) -> None:
@@ -221,7 +237,7 @@ class Daemon:
             # A state directory that failed is why we are here; the next start repairs the ledger.
             with suppress(StateFaultError):
                 dispatcher.stop()
-                self._publish(time.monotonic(), state="stopped")
+                self._bulletin.publish(time.monotonic(), state="stopped")
             self._log.info(Event.DAEMON_STOPPED)
         elif pool is not None:
             pool.stop()
@@ -235,8 +251,7 @@ class Daemon:
         self._notifier.reloading()
         try:
             settings = self._settings if self._hooks.load is None else self._hooks.load()
-            for plan in plans.folder_plans(settings):
-                prepare_roots(plan, self._ledger)
+            self._prepared(settings)
         except SharpendError as error:
             self._reject(error)
         else:
@@ -257,7 +272,7 @@ class Daemon:
                 self._pool = self._started_pool(settings)
             if settings.log != self._settings.log:
                 self._log = logs.configure(level=settings.log.level, format=settings.log.format)
-            dispatcher = self._built(settings)
+            dispatcher = self._built(settings, self._prepared(settings))
         except SharpendError as error:
             if self._pool is not old[0]:
                 self._pool.stop()
@@ -268,88 +283,15 @@ class Daemon:
         if self._pool is not old[0]:
             old[0].stop()
         dispatcher.throughput = self._dispatcher.throughput
-        self._dispatcher, self._settings = dispatcher, settings
-        dispatcher.recover()
+        if self._pool is old[0] and settings.agreement == self._settings.agreement:
+            dispatcher.alarms = self._dispatcher.alarms
+        self._set_to_work(dispatcher, settings)
         self._log.info(Event.CONFIG_RELOADED, changed=changed, ignored=self._ignored)
-        self._notifier.ready(self._summary())
+        self._notifier.ready(self._bulletin.summary())
 
     def _reject(self, error: SharpendError) -> None:
         self._log.error(Event.CONFIG_REJECTED, message=str(error))
-        self._notifier.ready(self._summary())
-
-    # What it says
-
-    def _say_ready(self) -> None:
-        self._ready = True
-        engine = next(iter(self.engines.values()))
-        self._log.info(
-            Event.DAEMON_READY,
-            version=__version__,
-            pid=os.getpid(),
-            model=engine.model,
-            model_digest=engine.digest[:12],
-            device=engine.device,
-            teacher=engine.teacher,
-            workers=self._pool.count,
-            folders=list(self._dispatcher.folders),
-            queue_depth=self._queue_depth(),
-            softened_by=engine.softened_by,
-            meant_for=f"pictures softened by a factor of about {engine.softened_by}",
-        )
-        self._notifier.ready(self._summary())
-        self._write_status("running", self._standing())
-
-    def _publish(self, now_s: float, *, state: str = "running") -> None:
-        """The periodic report: to the log, the status file and the service manager."""
-        self._report_at_s = now_s + self._settings.report.every_s
-        report = self._dispatcher.throughput.publish(now_s) | self._standing()
-        self._log.info(Event.REPORT_PUBLISHED, **report)
-        self._write_status(state, report)
-        self._notifier.status(self._summary())
-
-    def _standing(self) -> dict[str, object]:
-        """The queue, the folders and the agreement as they are now."""
-        oldest_at = self._ledger.oldest_pending_at()
-        engine = next(iter(self.engines.values()))
-        summaries = {model: alarm.summary() for model, alarm in self._dispatcher.alarms.items()}
-        folders = self._dispatcher.folders
-        return {
-            "queue_depth": self._queue_depth(),
-            "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
-            "model": engine.model,
-            "device": engine.device,
-            "agreement": next(iter(summaries.values()), None),
-            "agreement_by_model": summaries if len(summaries) > 1 else None,
-            "paused": {name: one.paused for name, one in folders.items() if one.paused},
-            "left_alone": {name: one.left_alone for name, one in folders.items()},
-            "health": self._health(),
-        }
-
-    def _health(self) -> str:
-        paused = any(folder.paused for folder in self._dispatcher.folders.values())
-        low = any(alarm.low for alarm in self._dispatcher.alarms.values())
-        return "degraded" if paused or low else "ok"
-
-    def _queue_depth(self) -> int:
-        return self._ledger.waiting(self._dispatcher.folders)
-
-    def _summary(self) -> str:
-        """One line for `systemctl status`."""
-        totals = self._dispatcher.throughput
-        return (
-            f"{self._queue_depth()} waiting, {totals.total_images} sharpened, "
-            f"{totals.total_failures} quarantined, health {self._health()}"
-        )
-
-    def _write_status(self, state: str, report: dict[str, object]) -> None:
-        try:
-            write_status(
-                self._settings.state,
-                {"state": state, "pid": os.getpid(), "version": __version__, "at": time.time()}
-                | report,
-            )
-        except OSError as error:
-            self._log.warning(Event.FOLDER_PAUSED, folder="state", reason=str(error))
+        self._notifier.ready(self._bulletin.summary())
 
 
 def _workers_of(settings: Settings) -> tuple[object, ...]:

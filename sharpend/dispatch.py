@@ -6,6 +6,7 @@ than there are workers: the ledger is the queue.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -81,7 +82,7 @@ class Dispatcher:
             ledger, self._committer, self._quarantine, workshop.retry, log, self._ended
         )
         self._handed: dict[int, Handed] = {}
-        self._finish_at_s = 0.0
+        self._finish_at_s = -math.inf
         self.pool = pool
         self.alarms = {model: AgreementAlarm(alarm) for model, alarm in workshop.alarms.items()}
         self.throughput = Throughput(time.monotonic())
@@ -100,7 +101,7 @@ class Dispatcher:
             if job.folder in self.folders:
                 self._give_up(job)
         for folder in self.folders.values():
-            self._outcomes.recover(folder)
+            self._outcomes.recover(folder, time.monotonic())
         self._remove_stale_temps()
 
     def _remove_stale_temps(self) -> None:
@@ -122,7 +123,7 @@ class Dispatcher:
         if now_s >= self._finish_at_s:
             self._finish_at_s = now_s + FINISH_EVERY_S
             for folder in self.folders.values():
-                self._outcomes.recover(folder)
+                self._outcomes.recover(folder, now_s)
         return min((folder.step(now_s) for folder in self.folders.values()), default=now_s + 60)
 
     def hand_out(self, now_s: float) -> None:

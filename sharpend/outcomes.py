@@ -130,7 +130,7 @@ class Outcomes:
             ended_s = time.monotonic()
             self.finished(handed, committed, staged, commit_s=ended_s - started_s, ended_s=ended_s)
             if handed.folder.resume():
-                self.recover(handed.folder)
+                self.recover(handed.folder, now_s)
 
     def finished(
         self,
@@ -253,9 +253,8 @@ class Outcomes:
             Result(handed.folder, handed.job, "quarantined", reason=refusal.reason, seconds=seconds)
         )
 
-    def recover(self, folder: Folder) -> None:
+    def recover(self, folder: Folder, now_s: float) -> None:
         """Finish what a crash, a pause or a busy source left staged or done."""
-        now_s = time.monotonic()
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
             if isinstance(ended, Left):

@@ -280,6 +280,8 @@ def _start(options: WorkerOptions, daemon_pid: int) -> None:
     # A signal to the daemon's whole group (`timeout`, a closed terminal) is for the daemon alone:
     # it drains, and a worker that died of it would be held against its picture.
     os.setpgid(0, 0)
+    # pebble's handler for SIGTERM runs between two bytecodes: not within seconds of convolution.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     pipeline = importlib.import_module("sharpend.pipeline")
     runtime = importlib.import_module("sharpend.model.runtime")
     placement = runtime.Placement(

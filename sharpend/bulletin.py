@@ -1,0 +1,103 @@
+"""What the daemon says of itself: that it is ready, its reports, its status file, its one line.
+
+Owns the values of `daemon.ready` and `report.published` and what stands in the status file. Asks
+the parts and changes none of them, except that a report begins a new window of throughput.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend import __version__
+from sharpend.health import write_status
+from sharpend.logs import Event, Log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sharpend.dispatch import Dispatcher
+    from sharpend.ledger.ledger import Ledger
+    from sharpend.pool import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Bulletin:
+    """The voice of one set of parts; a reload makes new parts and a new voice.
+
+    The status file is written before the event that goes with it: who heard the event can read it.
+    """
+
+    state_dir: Path
+    ledger: Ledger
+    dispatcher: Dispatcher
+    engine: Engine
+    """The main network's."""
+    log: Log
+
+    def say_ready(self) -> None:
+        """Tell that the first look at every folder is through."""
+        engine = self.engine
+        self._write_status("running", self._standing())
+        self.log.info(
+            Event.DAEMON_READY,
+            version=__version__,
+            pid=os.getpid(),
+            model=engine.model,
+            model_digest=engine.digest[:12],
+            device=engine.device,
+            teacher=engine.teacher,
+            workers=self.dispatcher.pool.count,
+            folders=list(self.dispatcher.folders),
+            queue_depth=self._queue_depth(),
+            softened_by=engine.softened_by,
+            meant_for=f"pictures softened by a factor of about {engine.softened_by}",
+        )
+
+    def publish(self, now_s: float, *, state: str = "running") -> None:
+        """The periodic report: to the log and the status file."""
+        report = self.dispatcher.throughput.publish(now_s) | self._standing()
+        self._write_status(state, report)
+        self.log.info(Event.REPORT_PUBLISHED, **report)
+
+    def summary(self) -> str:
+        """One line for `systemctl status`."""
+        totals = self.dispatcher.throughput
+        return (
+            f"{self._queue_depth()} waiting, {totals.total_images} sharpened, "
+            f"{totals.total_failures} quarantined, health {self._health()}"
+        )
+
+    def _standing(self) -> dict[str, object]:
+        """The queue, the folders and the agreement as they are now."""
+        oldest_at = self.ledger.oldest_pending_at()
+        summaries = {model: alarm.summary() for model, alarm in self.dispatcher.alarms.items()}
+        folders = self.dispatcher.folders
+        return {
+            "queue_depth": self._queue_depth(),
+            "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
+            "model": self.engine.model,
+            "device": self.engine.device,
+            "agreement": next(iter(summaries.values()), None),
+            "agreement_by_model": summaries if len(summaries) > 1 else None,
+            "paused": {name: one.paused for name, one in folders.items() if one.paused},
+            "left_alone": {name: one.left_alone for name, one in folders.items()},
+            "health": self._health(),
+        }
+
+    def _health(self) -> str:
+        paused = any(folder.paused for folder in self.dispatcher.folders.values())
+        low = any(alarm.low for alarm in self.dispatcher.alarms.values())
+        return "degraded" if paused or low else "ok"
+
+    def _queue_depth(self) -> int:
+        return self.ledger.waiting(self.dispatcher.folders)
+
+    def _write_status(self, state: str, report: dict[str, object]) -> None:
+        front = {"state": state, "pid": os.getpid(), "version": __version__, "at": time.time()}
+        try:
+            write_status(self.state_dir, front | report)
+        except OSError as error:
+            self.log.warning(Event.FOLDER_PAUSED, folder="state", reason=str(error))

@@ -1,0 +1,232 @@
+"""Stand-ins for the expensive parts: a log that remembers, a pool that ends as the test says.
+
+A `Shop` puts the real folders, ledger, commit and quarantine between them, on a real disk.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sharpend.commit.destination import Destination
+from sharpend.dispatch import Dispatcher, Workshop
+from sharpend.folder import FolderPlan, prepare_roots
+from sharpend.intake.folder import FolderOptions
+from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, State, Task
+from sharpend.ledger.ledger import Ledger
+from sharpend.outcomes import Result, RetryOptions
+from sharpend.pool import Died, Pool, WorkerOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from sharpend.alarm import AlarmOptions
+    from sharpend.errors import Reason
+    from sharpend.logs import Event
+
+Ended = TypeVar("Ended", Staged, Failed, Died)
+AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
+PICTURE = b"made of a picture"
+
+
+class ListLog:
+    """A Log that remembers: (level, event, values)."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Event, dict[str, object]]] = []
+
+    def debug(self, event: Event, **values: object) -> None:
+        """Remember."""
+        self.told.append(("debug", event, values))
+
+    def info(self, event: Event, **values: object) -> None:
+        """Remember."""
+        self.told.append(("info", event, values))
+
+    def warning(self, event: Event, **values: object) -> None:
+        """Remember."""
+        self.told.append(("warning", event, values))
+
+    def error(self, event: Event, **values: object) -> None:
+        """Remember."""
+        self.told.append(("error", event, values))
+
+    def of(self, event: Event) -> list[dict[str, Any]]:
+        """The values of every time that this event was told."""
+        return [values for _, told, values in self.told if told is event]
+
+
+class FakePool(Pool):
+    """Workers that do nothing; a task ends when the test ends it, and as the test says."""
+
+    def __init__(self, count: int) -> None:
+        options = WorkerOptions("cpu", "float32", None, 1, 64)
+        super().__init__(options, count=count, job_timeout_s=60, wake=lambda: None)
+        self.tasks: list[Task] = []
+        self.submitted: list[Task] = []
+        self._outcomes: list[Staged | Failed | Died] = []
+
+    @property
+    def running(self) -> list[Task]:
+        """The tasks in work."""
+        return list(self.tasks)
+
+    @property
+    def free(self) -> int:
+        """How many workers have nothing to do."""
+        return self.count - len(self.tasks)
+
+    def submit(self, task: Task, now_s: float) -> None:  # noqa: ARG002 - as in Pool
+        """Take a task."""
+        assert self.free
+        self.tasks.append(task)
+        self.submitted.append(task)
+
+    def finished(self, now_s: float) -> Iterator[Staged | Failed | Died]:  # noqa: ARG002
+        """What the test has ended since the last call."""
+        while self._outcomes:
+            yield self._outcomes.pop(0)
+
+    def stop(self) -> list[Task]:
+        """Drop what was running."""
+        unfinished, self.tasks = self.tasks, []
+        self._outcomes.clear()
+        return unfinished
+
+    def stage(self, task: Task | None = None, **changes: object) -> Staged:
+        """End a task well, with a real staged file; the oldest one unless told."""
+        task = task or self.tasks[0]
+        path = os.path.join(task.output_root, task.output_parent, task.temp_name)
+        with open(path, "wb") as file:
+            file.write(PICTURE + task.relative)
+        staged = Staged(task.job_id, task.temp_name, Fingerprint.of(os.stat(path)), 480, 640)
+        values = {"stages_s": {"decode": 0.1, "infer": 0.2}} | changes
+        return self._put(replace(staged, **values))  # type: ignore[arg-type]
+
+    def fail(
+        self, failure: Failure, reason: Reason | None = None, task: Task | None = None
+    ) -> Failed:
+        """End a task badly; the oldest one unless told."""
+        job_id = (task or self.tasks[0]).job_id
+        return self._put(Failed(job_id, failure, reason, f"it was {failure}", stage="decode"))
+
+    def die(self, cause: str = "SIGSEGV", *, overdue: bool = False) -> Died:
+        """The oldest task's worker ends."""
+        return self._put(Died(self.tasks[0].job_id, cause, overdue=overdue))
+
+    def _put(self, outcome: Ended) -> Ended:
+        self.tasks = [task for task in self.tasks if task.job_id != outcome.job_id]
+        self._outcomes.append(outcome)
+        return outcome
+
+
+class Shop:
+    """A dispatcher over real folders and a real ledger, with fake workers.
+
+    Args:
+        home: an empty folder.
+        names: of the folders; `in` has `home/in` and `home/in-out`.
+        workers: how many.
+        retry: how often and when.
+        alarms: by model.
+        destination: changes to every folder's way out.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        names: tuple[str, ...] = ("in",),
+        workers: int = 1,
+        retry: RetryOptions = AT_ONCE,
+        alarms: Mapping[str, AlarmOptions] | None = None,
+        **destination: object,
+    ) -> None:
+        self.home = home
+        self.names = names
+        self.log = ListLog()
+        self.results: list[Result] = []
+        self.wakes = 0
+        self.now_s = time.monotonic() - 10_000  # ahead of it, nothing would take time
+        self._retry = retry
+        self._alarms = alarms or {}
+        self._destination = destination
+        self._workers = workers
+        for name in names:
+            (home / name).mkdir(exist_ok=True)
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon's parts, after a crash too: nothing is closed."""
+        self.ledger = Ledger.open(self.home / "state")
+        self.pool = FakePool(self._workers)
+        plans = [prepare_roots(self._plan(name), self.ledger) for name in self.names]
+        self.dispatcher = Dispatcher(
+            Workshop(self.home / "state", plans, self._alarms, self._retry),
+            self.ledger,
+            self.pool,
+            self.log,
+            wake=self._wake,
+            tell=self.results.append,
+        )
+        self.dispatcher.recover()
+
+    def _wake(self) -> None:
+        self.wakes += 1
+
+    def _plan(self, name: str) -> FolderPlan:
+        root = os.fsencode(self.home / name)
+        way_out = Destination(name, root, os.fsencode(self.home / f"{name}-out"))
+        return FolderPlan(
+            destination=replace(way_out, **self._destination),  # type: ignore[arg-type]
+            intake=FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1),
+            options=Options("lite"),
+        )
+
+    def close(self) -> None:
+        """Give the state directory back."""
+        self.dispatcher.close()
+        self.ledger.close()
+
+    def drop(self, name: str, content: bytes = b"blurred", *, folder: str = "in") -> Path:
+        """Put an input into a folder, whole, and let the watch tell of it."""
+        path = self.home / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = path.parent / ".new.tmp"
+        hidden.write_bytes(content)
+        self.dispatcher.folders[folder].intake.unsettle(os.fsencode(name))
+        return hidden.rename(path)
+
+    def turn(self, after_s: float = 0.5) -> None:
+        """One turn of the daemon's loop, some time later."""
+        self.now_s += after_s
+        self.dispatcher.take_in(self.now_s)
+        self.dispatcher.conclude(self.now_s)
+        self.dispatcher.hand_out(self.now_s)
+
+    def settle(self) -> None:
+        """Turns until what lies in the folders is known and handed out."""
+        for _ in range(4):
+            self.turn(after_s=0.1)
+
+    def take(self, name: str = "a.png", **dropped: Any) -> Path:  # noqa: ANN401 - as drop
+        """Drop an input and let it reach a worker."""
+        path = self.drop(name, **dropped)
+        self.settle()
+        return path
+
+    def conclude(self) -> None:
+        """Draw the consequences of what the test has ended; hand nothing out."""
+        self.dispatcher.conclude(self.now_s)
+
+    def count(self, state: State) -> int:
+        """How many jobs are in a state."""
+        return self.ledger.counts()[state]
+
+    def made(self, folder: str = "in") -> list[str]:
+        """What lies in an output folder, below and hidden files included."""
+        root = self.home / f"{folder}-out"
+        return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())

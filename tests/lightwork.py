@@ -1,0 +1,43 @@
+"""What a worker process does in tests of the pool: no torch, and it ends as its task is called.
+
+A module of its own, so that a spawned process imports this and nothing else of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from sharpend import pool
+from sharpend.job import Fingerprint, Staged, Task
+from sharpend.pool import Engine, WorkerOptions
+
+
+def start(options: WorkerOptions, daemon_pid: int) -> None:
+    """Begin as a real worker does; a device called `broken` lets no worker start."""
+    pool._die_with_parent(daemon_pid)
+    if options.device == "broken":
+        os._exit(3)
+
+
+def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in pool
+    """Say something of a network, and who one is."""
+    return Engine(model, str(os.getpid()), "cpu", 128, 4, None, "teacher" if teacher else None)
+
+
+def work(task: Task) -> Staged:
+    """Do what the task's name says; the answer's temporary name is the process's number."""
+    match task.relative:
+        case b"exit":
+            os._exit(3)
+        case b"hang":
+            time.sleep(600)
+        case b"raise":
+            raise ZeroDivisionError("bug")
+        case b"stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+        case name if name.startswith(b"SIG"):
+            os.kill(os.getpid(), signal.Signals[name.decode()])
+            time.sleep(600)
+    return Staged(task.job_id, b"%d" % os.getpid(), Fingerprint(1, 2, 3), 1, 1)

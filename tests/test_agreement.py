@@ -1,0 +1,110 @@
+"""The second opinion compares what the student made with what the teacher would have made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from sharpend.agreement import SecondOpinion
+from sharpend.errors import UnavailableError
+from sharpend.imaging.sheet import most_detailed
+from sharpend.imaging.tensors import to_tensor
+from sharpend.model import weights
+from sharpend.model.networks import TeacherNet
+from sharpend.model.runtime import Placement
+from sharpend.model.ssim import compute_ssim
+from sharpend.model.weights import Card, save_network
+from sharpend.sharpener import Sharpener
+from tests.conftest import photograph
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Networks
+
+CPU = Placement(device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def strong(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sharpener, SecondOpinion]:
+    """A teacher that changes much, and the opinion of a student that names it."""
+    torch.manual_seed(1)
+    network = TeacherNet(8, 1)
+    with torch.no_grad():
+        for tensor in network.parameters():
+            tensor.uniform_(-0.2, 0.2)
+    path = tmp_path_factory.mktemp("strong") / "teacher.safetensors"
+    save_network(path, network, Card("teacher", "teacher", 8, 1, network.halo_px))
+    loaded = weights.load(str(path))
+    student = Card("s", "student", 8, 1, 0, teacher=str(path), teacher_digest=loaded.digest)
+    return Sharpener(loaded, CPU), SecondOpinion(student, CPU)
+
+
+@pytest.mark.parametrize("size", [(150, 210), (64, 64), (97, 301)])
+def test_the_crop_is_what_the_whole_pass_gives(
+    strong: tuple[Sharpener, SecondOpinion], size: tuple[int, int]
+) -> None:
+    """The teacher sees the crop with its full halo: the numbers are those of the whole picture."""
+    teacher, opinion = strong
+    pixels = photograph(*size)
+    student = np.clip(pixels.astype(int) + 9, 0, 255).astype(np.uint8)
+    sample = opinion.compare(pixels, student, crop_px=62, strength=1.0)
+    rows, columns = most_detailed(pixels, height=min(62, size[0]), width=min(62, size[1]))
+    taught = to_tensor(teacher.sharpen(pixels)[rows, columns])
+    assert sample is not None
+    assert sample.student == compute_ssim(to_tensor(student[rows, columns]), taught).item()
+    assert sample.noop == compute_ssim(to_tensor(pixels[rows, columns]), taught).item()
+    assert sample.student != sample.noop
+
+
+def test_the_teacher_agrees_with_itself(strong: tuple[Sharpener, SecondOpinion]) -> None:
+    """A student that gives the teacher's pixels scores 1, and doing nothing scores less."""
+    teacher, opinion = strong
+    pixels = photograph(100, 120)
+    sample = opinion.compare(pixels, teacher.sharpen(pixels), crop_px=64, strength=1.0)
+    assert sample is not None
+    assert sample.student == pytest.approx(1, abs=1e-5)
+    assert sample.noop < 0.999
+
+
+def test_strength_concerns_the_teacher_too(strong: tuple[Sharpener, SecondOpinion]) -> None:
+    """At half strength the student is held against the teacher at half strength."""
+    teacher, opinion = strong
+    pixels = photograph(100, 120)
+    half = teacher.sharpen(pixels, strength=0.5)
+    sample = opinion.compare(pixels, half, crop_px=64, strength=0.5)
+    assert sample is not None
+    assert sample.student == pytest.approx(1, abs=1e-5)
+
+
+def test_gray_pictures_are_compared(strong: tuple[Sharpener, SecondOpinion]) -> None:
+    """One channel is as good as three."""
+    _, opinion = strong
+    gray = photograph(64, 64)[..., :1]
+    sample = opinion.compare(gray, gray, crop_px=64, strength=1.0)
+    assert sample is not None
+    assert sample.student == sample.noop
+
+
+@pytest.mark.parametrize("size", [(10, 64), (64, 10), (1, 1)])
+def test_too_small_to_compare(
+    strong: tuple[Sharpener, SecondOpinion], size: tuple[int, int]
+) -> None:
+    """Below SSIM's window there is no number, rather than a wrong one."""
+    pixels = photograph(*size)
+    assert strong[1].compare(pixels, pixels, crop_px=64, strength=1.0) is None
+
+
+def test_the_right_teacher_or_none(networks: Networks, tmp_path: Path) -> None:
+    """A student without a teacher, with a lost one, or with another one gets no opinion."""
+    card = weights.load(str(networks.student)).card
+    with pytest.raises(UnavailableError, match="names no teacher"):
+        SecondOpinion(replace(card, teacher=None), CPU)
+    with pytest.raises(UnavailableError, match="no such network"):
+        SecondOpinion(replace(card, teacher=str(tmp_path / "lost.safetensors")), CPU)
+    with pytest.raises(UnavailableError, match="install both from one training"):
+        SecondOpinion(replace(card, teacher_digest="0" * 64), CPU)

@@ -1,0 +1,226 @@
+"""The layers as a test: who may import whom, one door per dependency, and nothing grown too big."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+
+FLOORS = """
+F0  errors  job  logs
+F1  atomic  beneath  settings/  imaging/  model/  ledger/
+F2  intake/  commit/
+F3  sharpener  agreement  pipeline  pool
+F4  alarm  report  health
+F5  folder  outcomes  plans  control  dispatch  bulletin
+F6  bulletin  daemon
+F7  commands/  cli  __main__
+"""
+"""From the ground up: a module imports only what stands before it here, floor and order alike."""
+
+ROOMS = {
+    "settings": "schema sources problems overlaps load",
+    "imaging": "formats reading signatures tifftags vp8 headers encodings wholeness metadata codec"
+    " sheet filters tensors",
+    "model": "networks tiling shipped weights runtime ssim",
+    "ledger": "sql store records reader ledger",
+    "intake": "filesystem scan settle watch rounds listen folder",
+    "commit": "destination standing relocate disposal adoption committer quarantine",
+    "commands": "given check status retry run once demo",
+}
+"""Inside a sub-package, the same."""
+
+DOORS = {
+    "PIL": {"sharpend.imaging"},
+    "pebble": {"sharpend.pool"},
+    "pydantic": {"sharpend.settings"},
+    "pydantic_core": {"sharpend.settings"},
+    "pydantic_settings": {"sharpend.settings"},
+    "pytorch_msssim": {"sharpend.model.ssim"},
+    "safetensors": {"sharpend.model.weights", "trainer.checkpoint", "trainer.teacher"},
+    "spandrel": {"trainer.teacher"},
+    "sqlite3": {"sharpend.ledger.store"},
+    "structlog": {"sharpend.logs"},
+    "torchvision": {"trainer.degradation"},
+    "tqdm": {"sharpend.commands.once"},
+    "watchdog": {"sharpend.intake.watch"},
+}
+"""Who imports what others must not: a replacement touches one file."""
+
+VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"}
+LONGEST_FUNCTION = 50
+LONGEST_MODULE = 330
+
+
+def order() -> list[str]:
+    """All modules of sharpend from the ground up."""
+    modules = ["sharpend"]
+    for line in FLOORS.strip().splitlines():
+        for room in line.split()[1:]:
+            name = f"sharpend.{room.rstrip('/')}"
+            modules.append(name)
+            if room.endswith("/"):
+                modules += [f"{name}.{module}" for module in ROOMS[room.rstrip("/")].split()]
+    return modules
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    """The parsed source of a module."""
+    return ast.parse(files()[module].read_text())
+
+
+@cache
+def files() -> dict[str, Path]:
+    """Every module of ours by its dotted name; a package stands for its `__init__`."""
+    found = {}
+    for package in ("sharpend", "trainer"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+@cache
+def imports(module: str) -> frozenset[str]:
+    """All that a module imports anywhere in it, for types too, as full dotted names."""
+    found = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: imports are absolute"
+            assert node.module is not None
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in files() else node.module)
+    return frozenset(found)
+
+
+def ours(module: str) -> set[str]:
+    """The modules of ours that a module imports."""
+    return {name for name in imports(module) if name in files()}
+
+
+def everything_behind(module: str) -> set[str]:
+    """What a module imports, directly or through modules of ours."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for name in imports(waiting.pop()) - seen:
+            seen.add(name)
+            if name in files():
+                waiting.append(name)
+    return seen
+
+
+def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """All functions and methods of a module."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+IN_ORDER = order()
+EVERYTHING = sorted(files())
+SHARPEND = [name for name in EVERYTHING if name.split(".")[0] == "sharpend"]
+
+
+def test_every_module_has_a_floor() -> None:
+    """The table names each module of sharpend once, and nothing that is gone."""
+    assert sorted(IN_ORDER) == sorted(SHARPEND)
+
+
+@pytest.mark.parametrize("module", SHARPEND)
+def test_imports_go_down_only(module: str) -> None:
+    """A module sees only what stands before it, so no cycle can be."""
+    below = IN_ORDER[: IN_ORDER.index(module)]
+    assert ours(module) - set(below) == set()
+
+
+def test_the_daemon_does_not_know_the_trainer() -> None:
+    """The trainer imports sharpend, never the reverse."""
+    for module in SHARPEND:
+        assert not [name for name in imports(module) if name.split(".")[0] == "trainer"], module
+
+
+def test_the_trainer_uses_the_lower_floors_only() -> None:
+    """Nothing of the daemon's files, queue or settings reaches into training."""
+    allowed = [*IN_ORDER[: IN_ORDER.index("sharpend.agreement") + 1], "sharpend.alarm"]
+    barred = {"sharpend.settings", "sharpend.ledger", "sharpend.intake", "sharpend.commit"}
+    for module in set(EVERYTHING) - set(SHARPEND):
+        used = {name for name in ours(module) if name.split(".")[0] == "sharpend"}
+        assert used <= set(allowed), module
+        assert not {name for name in used if ".".join(name.split(".")[:2]) in barred}, module
+
+
+@pytest.mark.parametrize("dependency", sorted(DOORS))
+def test_one_door_per_dependency(dependency: str) -> None:
+    """A dependency is imported in its own rooms and nowhere else, and is imported there."""
+    importers = {
+        module
+        for module in EVERYTHING
+        if any(name.split(".")[0] == dependency for name in imports(module))
+    }
+    doors = DOORS[dependency]
+    strangers = {
+        module
+        for module in importers
+        if not any(module == door or module.startswith(f"{door}.") for door in doors)
+    }
+    assert strangers == set()
+    assert importers
+
+
+@pytest.mark.parametrize("package", ["sharpend.model", "sharpend.imaging"])
+def test_the_lower_rooms_stand_alone(package: str) -> None:
+    """Networks and pictures need no logger, no settings and no watcher, not even indirectly."""
+    for module in (name for name in SHARPEND if name.startswith(package)):
+        behind = {name.split(".")[0] for name in everything_behind(module)}
+        assert not behind & {"structlog", "pydantic", "pydantic_settings", "watchdog"}, module
+
+
+def test_formats_need_no_decoder() -> None:
+    """The intake's table of suffixes imports neither Pillow nor numpy."""
+    behind = {name.split(".")[0] for name in everything_behind("sharpend.imaging.formats")}
+    assert not behind & {"PIL", "numpy", "torch"}
+
+
+def test_the_parent_process_loads_neither_torch_nor_pillow() -> None:
+    """Starting the command line and the daemon's modules leaves the heavy ones to the workers."""
+    code = (
+        "import sys, sharpend, sharpend.cli, sharpend.daemon; "
+        "print(sorted({'torch', 'PIL', 'numpy', 'safetensors'} & set(sys.modules)))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("module", EVERYTHING)
+def test_modules_say_what_they_are(module: str) -> None:
+    """Each begins with a docstring, has a name that says something, and fits its limits."""
+    assert ast.get_docstring(tree(module))
+    assert not VAGUE & set(module.split("."))
+    assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE
+    for function in functions(module):
+        lines = (function.end_lineno or function.lineno) - function.lineno + 1
+        assert lines <= LONGEST_FUNCTION, f"{function.name} has {lines} lines"
+
+
+def test_packages_are_empty() -> None:
+    """A package's `__init__` holds a docstring alone; only sharpend's own has the version too."""
+    packages = {name for name, path in files().items() if path.name == "__init__.py"}
+    for package in packages - {"sharpend", "trainer"}:
+        assert len(tree(package).body) == 1, package

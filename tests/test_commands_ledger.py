@@ -1,0 +1,192 @@
+"""`status` and `retry`: what they say of a ledger, and what they change in it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend.cli import main
+from sharpend.commit.destination import Destination, SourcePolicy, TempNames
+from sharpend.commit.quarantine import Quarantine
+from sharpend.errors import ExitCode, Reason
+from sharpend.health import write_status
+from sharpend.job import Fingerprint, Job, State
+from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.records import Product, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW_S = 1_800_000_000.0
+
+
+@dataclass
+class Records:
+    """A state directory with jobs in it, and the folder that they came from."""
+
+    base: Path
+    ledger: Ledger
+
+    @property
+    def state(self) -> Path:
+        """The state directory."""
+        return self.base / "state"
+
+    def destination(self, source: SourcePolicy) -> Destination:
+        """The folder's way out."""
+        roots = os.fsencode(self.base / "in"), os.fsencode(self.base / "out")
+        return Destination(self.ledger.folder("inbox", *roots), *roots, source=source)
+
+    def claimed(self, name: str) -> Job:
+        """An input that a worker has got."""
+        path = self.base / "in" / name
+        path.write_text(name)
+        destination = self.destination(SourcePolicy.KEEP)
+        found = [(os.fsencode(name), Fingerprint.of(path.stat()))]
+        assert self.ledger.add(destination.folder, found, NOW_S) == 1
+        job = self.ledger.claim(NOW_S, [destination.folder])
+        assert job is not None
+        return job
+
+    def finish(self, name: str) -> None:
+        """An input whose output stands."""
+        job = self.claimed(name)
+        self.ledger.stage(job, Product(os.fsencode(name), job.fingerprint))
+        self.ledger.finish(job, NOW_S)
+        self.ledger.dispose(job)
+
+    def refuse(self, name: str, source: SourcePolicy = SourcePolicy.KEEP) -> Path:
+        """An input in quarantine; returns its reason file."""
+        job = self.claimed(name)
+        quarantine = Quarantine(self.ledger, self.state, TempNames(self.state))
+        refusal = Refusal(Reason.TRUNCATED, "cut short")
+        quarantine.put(self.destination(source), job, refusal, NOW_S)
+        return self.state / "quarantine" / "inbox" / f"{name}.reason.json"
+
+    def retry(self, *arguments: str | Path) -> int:
+        """The exit status of `sharpend retry`."""
+        return main(["retry", "--state", str(self.state), *map(str, arguments)])
+
+
+@pytest.fixture
+def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+    """An empty ledger that a running daemon has locked."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    (tmp_path / "in").mkdir()
+    made = Records(tmp_path, Ledger.open(tmp_path / "state"))
+    yield made
+    made.ledger.close()
+
+
+def test_retry_takes_all_of_the_quarantine(
+    records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without paths every quarantined input is tried again, and nothing else."""
+    reasons = [records.refuse("a.png"), records.refuse("b.png")]
+    records.finish("done.png")
+    assert records.retry() == ExitCode.OK
+    assert capsys.readouterr().out == "2 will be tried again\n"
+    assert records.ledger.counts()[State.PENDING] == 2
+    assert records.ledger.counts()[State.DISPOSED] == 1
+    assert not any(reason.exists() for reason in reasons)
+
+
+def test_retry_takes_the_named_paths(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With paths, absolute or not, only those are tried again."""
+    records.refuse("a.png")
+    reason = records.refuse("b.png")
+    monkeypatch.chdir(records.base / "in")
+    assert records.retry("a.png") == ExitCode.OK
+    assert records.ledger.counts()[State.PENDING] == 1
+    assert reason.exists()
+    assert records.retry(records.base / "in" / "b.png") == ExitCode.OK
+    assert records.ledger.counts()[State.PENDING] == 2
+
+
+@pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
+def test_retry_puts_a_moved_source_back(records: Records, source: SourcePolicy) -> None:
+    """Where sources are moved, a repaired one in the quarantine returns to its own place."""
+    reason = records.refuse("a.png", source)
+    assert not (records.base / "in" / "a.png").exists()
+    reason.with_name("a.png").write_text("repaired")
+    assert records.retry() == ExitCode.OK
+    assert (records.base / "in" / "a.png").read_text() == "repaired"
+    assert records.ledger.counts()[State.PENDING] == 1
+    assert list(reason.parent.iterdir()) == []
+
+
+def test_retry_never_takes_a_place(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
+    """A moved source stays in quarantine where another file has its name; exit 65, told why."""
+    reason = records.refuse("a.png", SourcePolicy.DELETE)
+    (records.base / "in" / "a.png").write_text("new")
+    assert records.retry() == ExitCode.SOME_QUARANTINED
+    assert "0 will be tried again, 1 cannot be" in capsys.readouterr().out
+    assert (records.base / "in" / "a.png").read_text() == "new"
+    assert reason.with_name("a.png").read_text() == "a.png"
+
+
+def test_retry_all_takes_finished_ones(
+    records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--all does finished inputs again too: all of them, or the named ones."""
+    records.finish("a.png")
+    records.finish("b.png")
+    records.refuse("c.png")
+    assert records.retry("--all", records.base / "in" / "a.png") == ExitCode.OK
+    assert records.ledger.counts()[State.PENDING] == 1
+    assert records.retry("--all") == ExitCode.OK
+    assert records.ledger.counts()[State.PENDING] == 3
+    assert capsys.readouterr().out == "1 will be tried again\n2 will be tried again\n"
+
+
+def test_retry_knows_what_it_does_not_know(
+    records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A path that is not in quarantine ends with 66 and its name."""
+    records.finish("a.png")
+    assert records.retry(records.base / "in" / "a.png") == ExitCode.INPUT_MISSING
+    assert "a.png: neither in quarantine nor, with --all, finished" in capsys.readouterr().err
+
+
+def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
+    """`status` says whether a daemon runs, the ledger's counts now, and the last report."""
+    records.finish("a.png")
+    records.refuse("b.png")
+    path = records.base / "in" / "c.png"
+    path.write_text("c")
+    found = [(b"c.png", Fingerprint.of(path.stat()))]
+    records.ledger.add("inbox", found, NOW_S)
+    agreement = {"n": 9, "rolling": 0.97, "min": 0.9, "noop_mean": 0.94}
+    report = {
+        "images_per_s": 1.5,
+        "megapixels_per_s": 3.25,
+        "model": "lite",
+        "device": "cpu float32",
+        "health": "degraded",
+        "agreement": agreement,
+        "paused": {"inbox": "No space left\non device"},
+    }
+    write_status(records.state, report)
+    assert main(["status", "--state", str(records.state)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("running\nwaiting 1, done 1, quarantined 1, vanished 0\n")
+    assert "1.50 images/s, 3.25 megapixels/s, model lite on cpu float32" in text
+    assert "health degraded" in text
+    assert "0.9700 over the last crops, 0.9000 at least, 0.9400 by doing nothing" in text
+    assert "paused: inbox: No space left\\non device" in text
+    records.ledger.close()
+    assert main(["status", "--json", "--state", str(records.state)]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["running"], status["last"]) == (False, report)
+    assert {state: count for state, count in status["counts"].items() if count} == {
+        "pending": 1,
+        "disposed": 1,
+        "quarantined": 1,
+    }
+    assert set(status["counts"]) == {state.value for state in State}

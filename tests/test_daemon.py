@@ -1,0 +1,202 @@
+"""A daemon as its surroundings see it: the service manager, signals, reloads, reports, status.
+
+The tests of this module share one daemon, which the last of them stops.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sharpend.cli import main
+from sharpend.imaging.sheet import load_rgb
+from sharpend.ledger.reader import LedgerReader
+from tests.conftest import drop
+from tests.daemons import Daemon, ServiceManager, running, toml
+from tests.students import agreeing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WATCHDOG_S = 0.6
+REPORT = {
+    "images",
+    "failures",
+    "images_per_s",
+    "megapixels_per_s",
+    "queue_depth",
+    "oldest_pending_s",
+    "latency_ms",
+    "model",
+    "device",
+    "agreement",
+}
+
+
+@dataclass
+class Service:
+    """A daemon under a service manager."""
+
+    base: Path
+    student: Path
+    manager: ServiceManager
+    daemon: Daemon
+
+    def configure(self, *names: str, **model: object) -> None:
+        """Write a configuration with these folders."""
+        settings: dict[str, dict[str, object]] = {
+            "model": {"name": self.student, "device": "cpu"} | model,
+            "workers": {"count": 1},
+            "agreement": {"sample": 1, "budget": 1},
+            "report": {"every_s": 1},
+        }
+        folders = [
+            {"input": self.base / name, "output": self.base / f"{name}-out", "settle_s": 0.1}
+            for name in names
+        ]
+        (self.base / "sharpend.toml").write_text(toml(self.base / "state", settings, *folders))
+
+    def sharpened(self, folder: str, name: str, *, seed: int = 0) -> Path:
+        """Drop a picture and wait for its output."""
+        drop(self.base / folder, name, seed=seed)
+        self.daemon.wait_for("image.finished", folder=folder, path=name, outcome="sharpened")
+        return self.base / f"{folder}-out" / name
+
+    def status(self, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+        """What `sharpend status --json` says."""
+        assert main(["status", "--json", "--config", str(self.base / "sharpend.toml")]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One daemon for the module."""
+    base = tmp_path_factory.mktemp("service")
+    manager = ServiceManager(base / "notify")
+    surroundings = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": f"{WATCHDOG_S * 1e6:.0f}"}
+    (base / "first").mkdir()
+    try:
+        with running("--config", base / "sharpend.toml", **surroundings) as daemon:
+            made = Service(base, agreeing(base), manager, daemon)
+            made.configure("first")
+            yield made
+    finally:
+        manager.close()
+
+
+def test_it_tells_that_it_is_ready(service: Service) -> None:
+    """The service manager hears READY=1 with a line of status, after `daemon.ready`."""
+    ready = service.daemon.wait_for("daemon.ready")
+    assert (ready["model"], ready["workers"], ready["folders"]) == ("student", 1, ["first"])
+    status = next(field for field in service.manager.wait_for("READY=1") if "STATUS=" in field)
+    assert status == "STATUS=0 waiting, 0 sharpened, 0 quarantined, health ok"
+
+
+def test_it_feeds_the_watchdog(service: Service) -> None:
+    """WATCHDOG=1 comes more often than is asked for, also while there is nothing to do."""
+    service.manager.wait_for("WATCHDOG=1")
+    times = []
+    for _ in range(4):
+        service.manager.wait_for("WATCHDOG=1")
+        times.append(time.monotonic())
+    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    assert max(gaps) < WATCHDOG_S
+
+
+def test_reports_and_a_healthy_student(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reports carry every key; a student that agrees with its teacher raises no alarm."""
+    for seed in range(6):
+        service.sharpened("first", f"{seed}.png", seed=seed)
+    report = service.daemon.wait_for("report.published", images_total=6)
+    assert set(report) >= REPORT
+    assert set(report["agreement"]) >= {"n", "mean", "min", "rolling", "noop_mean"}
+    assert set(report["latency_ms"]) >= {"decode", "infer", "encode", "commit", "total"}
+    assert report["agreement"]["n"] == 6
+    assert report["agreement"]["min"] > 0.999 > report["agreement"]["noop_mean"]
+    assert service.daemon.events("agreement.low") == []
+    service.manager.wait_for("STATUS=0 waiting, 6 sharpened, 0 quarantined, health ok")
+    status = service.status(capsys)
+    assert (status["running"], status["last"]["health"]) == (True, "ok")
+    assert status["counts"]["disposed"] == 6
+
+
+def test_a_bad_file_changes_nothing(service: Service) -> None:
+    """SIGHUP with a broken or impossible configuration is rejected, and the old one goes on."""
+    config = service.base / "sharpend.toml"
+    before = config.read_text()
+    for fault, key in [
+        ("[model", "Expected"),
+        (before.replace("count = 1", "count = 0"), "workers.count"),
+        (before.replace("first-out", "sharpend.toml"), "folder.output"),
+        (before.replace(str(service.student), "away"), "no such network"),
+        (before.replace("/first\"", "/gone\""), "no such folder"),
+    ]:
+        config.write_text(fault)
+        service.daemon.send(signal.SIGHUP)
+        assert key in service.daemon.wait_for("config.rejected")["message"]
+        assert any("MONOTONIC_USEC=" in field for field in service.manager.wait_for("RELOADING=1"))
+        service.manager.wait_for("READY=1")
+    service.sharpened("first", "after-rejection.png")
+    config.write_text(before)
+
+
+def test_a_reload_takes_effect(service: Service) -> None:
+    """SIGHUP takes a new folder and another strength, says what changed, and loses no numbers."""
+    (service.base / "second").mkdir()
+    service.configure("first", "second", strength=0.0)
+    before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    service.daemon.send(signal.SIGHUP)
+    reloaded = service.daemon.wait_for("config.reloaded")
+    assert {"model.strength", "folder.second.input"} <= set(reloaded["changed"])
+    assert not any(key.startswith("folder.first") for key in reloaded["changed"])
+    message = service.manager.wait_for("RELOADING=1")
+    (stamp,) = [field for field in message if field.startswith("MONOTONIC_USEC=")]
+    assert int(stamp.partition("=")[2]) >= before_us
+    service.manager.wait_for("READY=1")
+    output = service.sharpened("second", "weak.png", seed=30)
+    assert (load_rgb(output) == load_rgb(service.base / "second" / "weak.png")).all()
+    assert service.daemon.wait_for("report.published", images_total=8)
+
+
+def test_a_burst_of_reloads(service: Service) -> None:
+    """Twenty SIGHUPs at once, with work in between, are survived."""
+    for number in range(20):
+        service.daemon.send(signal.SIGHUP)
+        if number % 5 == 0:
+            drop(service.base / "first", f"burst-{number}.png", seed=50 + number)
+    for number in range(0, 20, 5):
+        service.daemon.wait_for("image.finished", path=f"burst-{number}.png")
+    assert service.daemon.wait_for("config.reloaded")["changed"] == []
+
+
+def test_the_second_sigterm_ends_at_once(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM drains; a second one ends without waiting, and the picture is pending again."""
+    daemon = service.daemon
+    (worker,) = daemon.workers()
+    worker.suspend()
+    drop(service.base / "first", "stuck.png", seed=90)
+    daemon.wait_for("report.published", images_total=12, queue_depth=1)
+    daemon.send(signal.SIGTERM)
+    assert daemon.wait_for("daemon.draining")["running"] == 1
+    service.manager.wait_for("STOPPING=1")
+    began_s = time.monotonic()
+    daemon.send(signal.SIGTERM)
+    worker.resume()
+    assert daemon.wait() == 0
+    assert time.monotonic() - began_s < 3
+    with LedgerReader.read_only(service.base / "state") as ledger:
+        assert ledger.waiting(["first"]) == 1
+    status = service.status(capsys)
+    assert (status["running"], status["last"]["state"]) == (False, "stopped")
+    assert (status["counts"]["pending"], status["counts"]["running"]) == (1, 0)

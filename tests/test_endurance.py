@@ -1,0 +1,310 @@
+"""Real daemons under hardship: many kills, poison, a full disk, a bad student, 100,000 files."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+import pytest
+
+from sharpend.cli import main
+from sharpend.health import read_status
+from sharpend.imaging.sheet import load_rgb, save_png
+from tests.conftest import drop, photograph
+from tests.daemons import Daemon, once, running, toml, until
+from tests.students import agreeing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Networks
+
+pytestmark = pytest.mark.slow
+
+
+def configured(base: Path, model: Path, *folders: dict[str, object], **tables: Any) -> Path:  # noqa: ANN401 - TOML
+    """A configuration with one worker; without folders, of `in` and `out`."""
+    settings = {
+        "model": {"name": model, "device": "cpu"},
+        "workers": {"count": 1},
+        "retry": {"first_s": 0.1},
+        "agreement": {"sample": 0},
+        "report": {"every_s": 1},
+    } | tables
+    usual: dict[str, object] = {"input": base / "in", "output": base / "out", "settle_s": 0.1}
+    (base / "in").mkdir(exist_ok=True)
+    config = base / "sharpend.toml"
+    config.write_text(toml(base / "state", settings, *(folders or [usual])))
+    return config
+
+
+def temps(base: Path) -> list[Path]:
+    """Our temporary files."""
+    return list(base.rglob(".sharpend-*.tmp"))
+
+
+def is_idle(report: dict[str, Any]) -> bool:
+    """Nothing waits."""
+    return bool(report["queue_depth"] == 0)
+
+
+@pytest.mark.timeout(180)
+def test_many_power_cuts(networks: Networks, tmp_path: Path) -> None:
+    """200 pictures and six SIGKILLs at odd moments: every output there, whole, made once."""
+    config = configured(tmp_path, networks.student)
+    chance = random.Random(0)
+    done: dict[Path, int] = {}
+    for cut in range(6):
+        with running("--config", config) as daemon:
+            for number in range(33 * cut, 33 * cut + 33):
+                drop(tmp_path / "in", f"{number}.png", height=33, width=47, seed=number)
+            daemon.wait_for("daemon.ready")
+            for _ in range(chance.randrange(28)):
+                daemon.wait_for("image.finished")
+            daemon.kill()
+        assert {path: path.stat().st_ino for path in done} == done
+        done = {path: path.stat().st_ino for path in (tmp_path / "out").glob("*.png")}
+        assert all(load_rgb(path).shape == (33, 47, 3) for path in done)
+    names = {f"{number}.png" for number in range(200)}
+    for number in (198, 199):
+        drop(tmp_path / "in", f"{number}.png", height=33, width=47, seed=number)
+    with running("--config", config) as daemon:
+        began_s = time.monotonic()
+        until(lambda: len(list((tmp_path / "out").glob("*.png"))) == len(names))
+        print(f"{len(names) - len(done)} left over, done in {time.monotonic() - began_s:.1f} s")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names
+    assert {path: path.stat().st_ino for path in done} == done
+    assert all(load_rgb(path).shape == (33, 47, 3) for path in (tmp_path / "out").iterdir())
+    assert temps(tmp_path) == []
+
+
+@pytest.mark.timeout(90)
+def test_a_picture_that_kills_its_workers(networks: Networks, tmp_path: Path) -> None:
+    """After two dead workers a picture is quarantined as `worker_died`; others go on."""
+    config = configured(tmp_path, networks.student)
+    with running("--config", config) as daemon:
+        daemon.wait_for("daemon.ready")
+        hidden = tmp_path / "hidden.png"
+        save_png(np.tile(photograph(400, 500), (5, 6, 1)), hidden)
+        hidden.rename(tmp_path / "in" / "poison.png")
+        for _ in range(2):
+            until(lambda: temps(tmp_path / "out"))
+            daemon.workers()[-1].kill()
+            assert daemon.wait_for("worker.died", path="poison.png")["cause"] == "SIGKILL"
+        quarantined = daemon.wait_for("image.quarantined", path="poison.png")
+        assert (quarantined["error_code"], quarantined["attempts"]) == ("worker_died", 2)
+        drop(tmp_path / "in", "good.png")
+        daemon.wait_for("image.finished", path="good.png")
+        assert temps(tmp_path) == []
+
+
+@contextmanager
+def small_disk(path: Path) -> Iterator[None]:
+    """A file system of 2 MB."""
+    path.mkdir()
+    mount = shutil.which("mount")
+    if mount is None:
+        pytest.skip("mount is not installed")
+    command = [mount, "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(path)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("not permitted to mount a file system")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(path)], check=True)  # noqa: S607 - beside mount
+
+
+@pytest.mark.timeout(120)
+def test_a_full_disk(networks: Networks, tmp_path: Path) -> None:
+    """A full output pauses its folder, spends no attempt, and is worked on when it has room."""
+    folders: list[dict[str, object]] = [
+        {"input": tmp_path / "in", "output": tmp_path / "disk" / "out", "settle_s": 0.1},
+        {"input": tmp_path / "other", "output": tmp_path / "other-out", "settle_s": 0.1},
+    ]
+    config = configured(tmp_path, networks.student, *folders)
+    (tmp_path / "other").mkdir()
+    output = tmp_path / "disk" / "out"
+    with small_disk(tmp_path / "disk"):
+        for number in range(8):
+            drop(tmp_path / "in", f"{number}.png", height=400, width=500, seed=number)
+        with running("--config", config) as daemon:
+            paused = daemon.wait_for("folder.paused")
+            assert (paused["folder"], "No space left" in paused["reason"]) == ("in", True)
+            drop(tmp_path / "other", "a.png")
+            daemon.wait_for("image.finished", folder="other")
+            assert 0 < len(list(output.iterdir())) < 8
+            assert all(load_rgb(path).shape == (400, 500, 3) for path in output.iterdir())
+            assert temps(output) == []
+            report = daemon.wait_for("report.published", where=lambda one: bool(one["paused"]))
+            assert (list(report["paused"]), report["health"]) == (["in"], "degraded")
+            command = ["mount", "-o", "remount,size=32m", str(tmp_path / "disk")]
+            subprocess.run(command, check=True)
+            freed_s = time.monotonic()
+            daemon.wait_for("folder.resumed")
+            print(f"resumed {time.monotonic() - freed_s:.1f} s after there was room")
+            daemon.wait_for("report.published", where=is_idle)
+            assert daemon.events("image.quarantined") == []
+            assert daemon.events("image.retried") == []
+            assert {one["attempts"] for one in daemon.events("image.finished")} == {1}
+        assert {path.name for path in output.iterdir()} == {f"{n}.png" for n in range(8)}
+
+
+@pytest.mark.timeout(90)
+def test_a_student_that_disagrees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A student with noise on its weights raises `agreement.low` once; health is degraded."""
+    config = configured(tmp_path, agreeing(tmp_path, noise=0.05), agreement={})
+    surroundings = {"SHARPEND_AGREEMENT__SAMPLE": "1", "SHARPEND_AGREEMENT__BUDGET": "1"}
+    with running("--config", config, **surroundings) as daemon:
+        daemon.wait_for("daemon.ready")
+        for seed in range(12):
+            drop(tmp_path / "in", f"{seed}.png", seed=seed)
+        low = daemon.wait_for("agreement.low")
+        assert low["rolling"] < max(low["alarm_below"], low["noop_mean"])
+        report = daemon.wait_for("report.published", images_total=12)
+        assert report["health"] == "degraded"
+        assert len(daemon.events("agreement.low")) == 1
+        status = read_status(tmp_path / "state")
+        assert status is not None
+        assert status["health"] == "degraded"
+        assert main(["status", "--config", str(config)]) == 0
+        assert "health degraded" in capsys.readouterr().out
+
+
+def policies(base: Path, **options: object) -> list[dict[str, object]]:
+    """One folder for each policy, by its name."""
+    every: dict[str, dict[str, object]] = {
+        "archived": {"source": "archive", "archive": base / "archive"},
+        "deleted": {"source": "delete"},
+        "suffixed": {"existing": "suffix"},
+        "skipped": {"existing": "skip"},
+        "replaced": {"existing": "replace"},
+        "again": {"reprocess": True},
+        "kept": {},
+    }
+    return [
+        {"input": base / name, "output": base / f"{name}-out", "settle_s": 0.1} | policy | options
+        for name, policy in every.items()
+    ]
+
+
+@pytest.mark.timeout(120)
+def test_policies(networks: Networks, tmp_path: Path) -> None:
+    """Each `source` and `existing` policy does what it says; `reprocess` follows a new strength."""
+    for folder in policies(tmp_path):
+        name = str(folder["input"])
+        drop(folder["input"], "a.png")  # type: ignore[arg-type]
+        (tmp_path / f"{name}-out").mkdir()
+        if folder["input"].name in {"suffixed", "skipped", "replaced"}:  # type: ignore[attr-defined]
+            (tmp_path / f"{name}-out" / "a.png").write_text("foreign")
+    config = configured(tmp_path, networks.student, *policies(tmp_path))
+    with running("--config", config) as daemon:
+        for folder in policies(tmp_path):
+            event = daemon.wait_for("image.finished", folder=folder["input"].name)  # type: ignore[attr-defined]
+            assert event["outcome"] == ("unchanged" if event["folder"] == "skipped" else "sharpened")
+        assert not (tmp_path / "archived" / "a.png").exists()
+        assert load_rgb(tmp_path / "archive" / "a.png").shape == (48, 64, 3)
+        assert not (tmp_path / "deleted" / "a.png").exists()
+        assert (tmp_path / "skipped-out" / "a.png").read_text() == "foreign"
+        assert (tmp_path / "suffixed-out" / "a.png").read_text() == "foreign"
+        assert load_rgb(tmp_path / "suffixed-out" / "a-2.png").shape == (48, 64, 3)
+        assert load_rgb(tmp_path / "replaced-out" / "a.png").shape == (48, 64, 3)
+        configured(tmp_path, networks.student, *policies(tmp_path, strength=0.5))
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("config.reloaded")
+        daemon.wait_for("image.finished", folder="again", path="a.png")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for("config.reloaded")
+        daemon.wait_for("report.published", where=is_idle)
+        assert len(daemon.events("image.finished")) == 8
+        assert len(list((tmp_path / "again-out").iterdir())) == 1
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("source", ["keep", "archive", "delete"])
+def test_a_second_chance(networks: Networks, tmp_path: Path, source: str) -> None:
+    """`retry` beside a running daemon brings back a repaired picture; `--all` finished ones too."""
+    folder: dict[str, object] = {
+        "input": tmp_path / "in",
+        "output": tmp_path / "out",
+        "settle_s": 0.1,
+        "source": source,
+    }
+    if source == "archive":
+        folder["archive"] = tmp_path / "archive"
+    config = configured(tmp_path, networks.student, folder)
+    retry = ["retry", "--config", str(config)]
+    with running("--config", config) as daemon:
+        (tmp_path / "in" / "a.png").write_bytes(b"")
+        daemon.wait_for("image.quarantined", path="a.png")
+        note = tmp_path / "state" / "quarantine" / "in" / "a.png.reason.json"
+        until(note.exists)
+        held = tmp_path / "in" if source == "keep" else note.parent
+        assert (held / "a.png").exists()
+        assert main(retry) == 0
+        daemon.wait_for("image.quarantined", path="a.png")
+        until(note.exists)
+        drop(held, "a.png")
+        if source != "keep":
+            assert main([*retry, str(tmp_path / "in" / "a.png")]) == 0
+        finished = daemon.wait_for("image.finished", path="a.png")
+        assert (finished["outcome"], finished["output"]) == ("sharpened", "a.png")
+        until(lambda: not note.exists())
+        if source == "keep":
+            before = (tmp_path / "out" / "a.png").stat().st_ino
+            assert main([*retry, "--all"]) == 0
+            daemon.wait_for("image.finished", path="a.png")
+            assert (tmp_path / "out" / "a.png").stat().st_ino != before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def fill(folder: Path, numbers: range) -> None:
+    """Many files of one pixel."""
+    folder.mkdir(exist_ok=True)
+    save_png(photograph(1, 1), folder / ".pixel.tmp")
+    content = (folder / ".pixel.tmp").read_bytes()
+    for number in numbers:
+        with (folder / f"{number}.png").open("wb", buffering=0) as file:
+            file.write(content)
+
+
+def rss_mb(daemon: Daemon) -> float:
+    """What the daemon's own process holds in memory."""
+    return float(psutil.Process(daemon.process.pid).memory_info().rss / 1e6)
+
+
+@pytest.mark.timeout(240)
+def test_a_hundred_thousand_files(networks: Networks, tmp_path: Path) -> None:
+    """Half of them there before, half written in one burst: all queued, in bounded memory."""
+    config = configured(tmp_path, networks.student)
+    fill(tmp_path / "in", range(50_000))
+    with running("--config", config) as daemon:
+        daemon.wait_for("daemon.ready")
+        first_mb = rss_mb(daemon)
+        began_s = time.monotonic()
+        fill(tmp_path / "in", range(50_000, 100_000))
+        wrote_s = time.monotonic() - began_s
+        daemon.wait_for(
+            "report.published",
+            within_s=120,
+            where=lambda one: bool(one["queue_depth"] + one["images_total"] == 100_000),
+        )
+        queued_s = time.monotonic() - began_s
+        last_mb = rss_mb(daemon)
+        began_s = time.monotonic()
+        assert daemon.stop() == 0
+        print(
+            f"burst of 50,000 written in {wrote_s:.1f} s, all 100,000 queued after {queued_s:.1f} s;"
+            f" the daemon's memory {first_mb:.0f} MB, then {last_mb:.0f} MB;"
+            f" stopped in {time.monotonic() - began_s:.1f} s"
+        )
+        assert last_mb < first_mb + 100
+        assert time.monotonic() - began_s < 15
+    assert once("--config", config, "--dry-run").stdout.count("would be sharpened") > 90_000

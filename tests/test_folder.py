@@ -1,0 +1,301 @@
+"""One folder at work: its roots, what it takes in, and when it pauses and works again."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend import folder as folder_module
+from sharpend.commit.destination import Destination
+from sharpend.errors import InputMissingError, OutputFailedError
+from sharpend.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
+from sharpend.intake.folder import FolderOptions
+from sharpend.job import Failure, Options, State
+from sharpend.ledger.ledger import Ledger
+from sharpend.logs import Event
+from tests.fakes import ListLog, Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    """One folder, three workers."""
+    made = Shop(tmp_path, workers=3)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """A new ledger."""
+    with Ledger.open(tmp_path / "state") as opened:
+        yield opened
+
+
+def plan_for(home: Path) -> FolderPlan:
+    """A plan for `home/in` that nobody has prepared."""
+    root = os.fsencode(home / "in")
+    return FolderPlan(
+        Destination("in", root, os.fsencode(home / "a/b/out")),
+        FolderOptions(root, settle_s=0.0, polling=True),
+        Options("lite"),
+    )
+
+
+# Roots
+
+
+def test_roots_are_made_and_remembered(tmp_path: Path, ledger: Ledger) -> None:
+    """Output and archive are made, parents too, and known again by device and inode."""
+    (tmp_path / "in").mkdir()
+    plan = plan_for(tmp_path)
+    archive = os.fsencode(tmp_path / "archive")
+    plan = replace(plan, destination=replace(plan.destination, archive_root=archive))
+    prepared = prepare_roots(plan, ledger).destination
+    assert set(prepared.identities) == {prepared.output_root, archive}
+    status = (tmp_path / "a/b/out").stat()
+    assert prepared.identities[prepared.output_root] == (status.st_dev, status.st_ino)
+
+
+def test_a_folder_keeps_its_lasting_name(tmp_path: Path, ledger: Ledger) -> None:
+    """Two folders that are called alike are two folders in the ledger."""
+    for name in ("one", "two"):
+        (tmp_path / name / "in").mkdir(parents=True)
+    names = [
+        prepare_roots(plan_for(tmp_path / name), ledger).destination.folder
+        for name in ("one", "two", "one")
+    ]
+    assert names == ["in", "in-2", "in"]
+
+
+def test_a_missing_input_is_said(tmp_path: Path, ledger: Ledger) -> None:
+    """The text names the setting, the folder and what to do."""
+    with pytest.raises(InputMissingError, match=r"folder\.input: .*/in: no such folder"):
+        prepare_roots(plan_for(tmp_path), ledger)
+
+
+def test_an_output_that_cannot_be_made_is_said(tmp_path: Path, ledger: Ledger) -> None:
+    """A file in the way of the output folder ends the start with the setting's name."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(OutputFailedError, match=r"folder\.output"):
+        prepare_roots(plan_for(tmp_path), ledger)
+
+
+def test_an_output_that_cannot_be_written_is_said(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read-only output is known at start and not at the first picture."""
+    (tmp_path / "in").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OutputFailedError, match="not writable"):
+        prepare_roots(plan_for(tmp_path), ledger)
+
+
+def test_options_have_a_digest(tmp_path: Path) -> None:
+    """Another strength is another digest; the network and the limits are not its business."""
+    plan = plan_for(tmp_path)
+    assert plan.options_digest == replace(plan, options=Options("base")).options_digest
+    weaker = replace(plan, options=Options("lite", strength=0.5))
+    assert weaker.options_digest != plan.options_digest
+
+
+# Taking in
+
+
+def test_what_settled_is_queued(shop: Shop) -> None:
+    """A settled file is in the ledger, told of, and not taken twice."""
+    shop.take()
+    shop.settle()
+    assert shop.count(State.RUNNING) == 1
+    assert [told["path"] for told in shop.log.of(Event.FILE_SETTLED)] == [b"a.png"]
+
+
+def test_other_files_are_counted(shop: Shop) -> None:
+    """A suffix that is no picture's is left alone and counted."""
+    shop.drop("notes.txt")
+    shop.drop("raw.CR3")
+    shop.settle()
+    assert shop.dispatcher.folders["in"].left_alone == 2
+    assert shop.pool.submitted == []
+
+
+def test_polling_is_told_once(shop: Shop) -> None:
+    """Why a folder is polled is said once, not with each look."""
+    shop.settle()
+    assert shop.log.of(Event.FOLDER_POLLED) == [{"folder": "in", "reason": "configured"}]
+
+
+def test_quiet_only_after_a_look(shop: Shop) -> None:
+    """A folder that nobody looked at is not quiet, nor is one with a file that settles."""
+    folder = shop.dispatcher.folders["in"]
+    assert not folder.has_looked
+    assert not folder.is_quiet
+    shop.drop("a.png")
+    quiet = []
+    while not shop.pool.tasks:
+        quiet.append(folder.is_quiet)
+        shop.turn()
+    shop.turn()
+    assert not any(quiet)
+    assert folder.has_looked
+    assert folder.is_quiet
+
+
+def test_a_file_taken_back_is_not_quiet(shop: Shop) -> None:
+    """Between the moment a file is taken back and the next look, nobody may conclude."""
+    shop.settle()
+    folder = shop.dispatcher.folders["in"]
+    assert folder.is_quiet
+    shop.drop("a.png")
+    folder.take_back(b"a.png")
+    assert not folder.is_quiet
+    shop.settle()
+    assert len(shop.pool.tasks) == 1
+
+
+def test_an_input_that_goes_pauses_and_comes_back(shop: Shop) -> None:
+    """A missing input folder is said once, nothing is concluded, and work goes on by itself."""
+    shop.drop("a.png")
+    shop.settle()
+    shop.pool.stage()
+    shop.conclude()
+    root = shop.home / "in"
+    root.rename(shop.home / "away")
+    shop.settle()
+    folder = shop.dispatcher.folders["in"]
+    assert folder.paused == "the folder is gone"
+    assert shop.log.of(Event.FOLDER_PAUSED) == [{"folder": "in", "reason": "the folder is gone"}]
+    assert not folder.may_work(shop.now_s, running=False)
+    assert shop.count(State.VANISHED) == 0
+    (shop.home / "away").rename(root)
+    shop.take("b.png")
+    assert folder.paused is None
+    assert len(shop.log.of(Event.FOLDER_RESUMED)) == 1
+    assert [task.relative for task in shop.pool.tasks] == [b"b.png"]
+
+
+# After the ledger was lost
+
+
+def lose_the_ledger(shop: Shop) -> None:
+    """Start again with the state directory's ledger removed."""
+    shop.dispatcher.close()
+    shop.ledger.close()
+    for path in (shop.home / "state").glob("ledger.db*"):
+        path.unlink()
+    shop.start()
+    assert shop.ledger.rebuilt
+
+
+def finished_with_times(shop: Shop) -> None:
+    """One finished picture whose output carries its source's time, as the pipeline writes it."""
+    source = shop.take()
+    (task,) = shop.pool.tasks
+    shop.pool.stage()
+    times = (source.stat().st_atime_ns, source.stat().st_mtime_ns)
+    os.utime(shop.home / "in-out" / os.fsdecode(task.temp_name), ns=times)
+    shop.conclude()
+
+
+def test_outputs_that_stand_are_adopted(shop: Shop) -> None:
+    """After the ledger was lost, finished pictures are recognised and not made again."""
+    finished_with_times(shop)
+    lose_the_ledger(shop)
+    shop.settle()
+    assert shop.pool.submitted == []
+    assert shop.count(State.DISPOSED) == 1
+    assert shop.made() == ["a.png"]
+
+
+def test_an_output_that_nobody_can_look_at_waits(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where adoption cannot be judged the folder pauses: made again it would be there twice."""
+    finished_with_times(shop)
+    lose_the_ledger(shop)
+
+    def unreadable(*_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as closed:
+        closed.setattr(folder_module, "adopt", unreadable)
+        shop.settle()
+        assert shop.dispatcher.folders["in"].paused
+        assert shop.count(State.PENDING) == 0
+    shop.settle()
+    shop.settle()
+    assert shop.count(State.DISPOSED) == 1
+    assert shop.pool.submitted == []
+
+
+# Pause, probe, resume
+
+
+def test_a_faulty_folder_tries_one_picture_at_a_time(shop: Shop) -> None:
+    """After the pause one picture is tried; when it gets through, all workers work again."""
+    for number in range(6):
+        shop.drop(f"{number}.png")
+    shop.settle()
+    assert len(shop.pool.tasks) == 3
+    for _ in range(3):
+        shop.pool.fail(Failure.FOLDER)
+    shop.conclude()
+    assert len(shop.log.of(Event.FOLDER_PAUSED)) == 1
+    shop.turn(after_s=FIRST_PROBE_S - 1)
+    assert shop.pool.tasks == []
+    shop.turn(after_s=1.5)
+    assert len(shop.pool.tasks) == 1
+    shop.turn(after_s=60)
+    assert len(shop.pool.tasks) == 1
+    shop.pool.stage()
+    shop.turn()
+    assert len(shop.pool.tasks) == 3
+    assert len(shop.log.of(Event.FOLDER_RESUMED)) == 1
+    assert shop.count(State.QUARANTINED) == 0
+
+
+def bare(shop: Shop) -> Folder:
+    """A folder beside the dispatcher's, for its clockwork alone."""
+    plan = shop.dispatcher.folders["in"].plan
+    chance = random.Random(0)
+    return Folder(plan, shop.ledger, ListLog(), wake=lambda: None, chance=chance)
+
+
+def test_probes_come_less_often(shop: Shop) -> None:
+    """Each picture that was tried in vain doubles the wait, up to half a minute."""
+    folder = bare(shop)
+    now_s, waits = 100.0, []
+    for _ in range(5):
+        folder.pause("full", now_s)
+        wait_s = next(s for s in range(1, 100) if folder.may_work(now_s + s, running=False))
+        waits.append(wait_s)
+        now_s += wait_s
+    assert waits == [5, 10, 20, LONGEST_PROBE_S, LONGEST_PROBE_S]
+
+
+def test_failures_side_by_side_are_one(shop: Shop) -> None:
+    """Several workers that meet the same full disk do not lengthen the pause."""
+    folder = bare(shop)
+    for _ in range(4):
+        folder.pause("full", 100.0)
+    assert folder.may_work(100 + FIRST_PROBE_S, running=False)
+    assert not folder.may_work(100 + FIRST_PROBE_S, running=True)
+
+
+def test_a_new_fault_begins_anew(shop: Shop) -> None:
+    """After it had worked again, a folder's next pause is short again."""
+    folder = bare(shop)
+    folder.pause("full", 100.0)
+    folder.pause("full", 200.0)
+    assert folder.resume()
+    assert not folder.resume()
+    folder.pause("full", 300.0)
+    assert folder.may_work(300 + FIRST_PROBE_S, running=False)

@@ -1,0 +1,151 @@
+"""From settings to plain values: nothing is lost or invented on the way."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sharpend import plans
+from sharpend.commit.destination import ExistingPolicy, SourcePolicy
+from sharpend.settings.load import FolderSettings, Settings, resolve_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def settings(home: Path, *folders: dict[str, Any], **tables: Any) -> Settings:  # noqa: ANN401 - tables
+    """Settings with these folders, or one, and these tables."""
+    wanted = folders or ({},)
+    made = tuple(
+        FolderSettings(**({"input": home / f"in{n}", "output": home / f"out{n}"} | folder))
+        for n, folder in enumerate(wanted)
+    )
+    return Settings.model_validate({"state": home / "state", "folder": made} | tables)
+
+
+def test_a_folder_by_default(tmp_path: Path) -> None:
+    """What is not set has the documented meaning: keep, suffix, automatic settling and polling."""
+    (plan,) = plans.folder_plans(settings(tmp_path))
+    assert plan.destination.folder == "in0"
+    assert plan.destination.input_root == plan.intake.root == os.fsencode(tmp_path / "in0")
+    assert plan.destination.output_root == os.fsencode(tmp_path / "out0")
+    assert plan.destination.source is SourcePolicy.KEEP
+    assert plan.destination.existing is ExistingPolicy.SUFFIX
+    assert (plan.intake.settle_s, plan.intake.polling, plan.intake.rescan_s) == (None, None, 60)
+    assert plan.options.model == resolve_model("auto")
+    assert (plan.options.max_pixels, plan.options.max_bytes) == (200_000_000, 1_000_000_000)
+    assert not plan.reprocess
+
+
+def test_a_folder_with_everything(tmp_path: Path) -> None:
+    """Every key of a folder reaches its plan."""
+    (plan,) = plans.folder_plans(
+        settings(
+            tmp_path,
+            {
+                "name": "scans",
+                "recursive": False,
+                "source": "archive",
+                "archive": tmp_path / "archive",
+                "existing": "skip",
+                "output_name": "{stem}-sharp{ext}",
+                "model": "base",
+                "strength": 0.25,
+                "settle_s": 0,
+                "polling": True,
+                "poll_s": 7,
+                "reprocess": True,
+            },
+            limits={"max_megapixels": 0.5, "max_megabytes": 2},
+            intake={"rescan_s": 11},
+        )
+    )
+    way_out, intake = plan.destination, plan.intake
+    assert (way_out.folder, way_out.source) == ("scans", SourcePolicy.ARCHIVE)
+    assert way_out.archive_root == os.fsencode(tmp_path / "archive")
+    assert (way_out.existing, way_out.output_name) == (ExistingPolicy.SKIP, "{stem}-sharp{ext}")
+    assert (intake.recursive, intake.settle_s, intake.polling) == (False, 0, True)
+    assert (intake.poll_s, intake.rescan_s) == (7, 11)
+    assert (plan.options.model, plan.options.strength) == ("base", 0.25)
+    assert (plan.options.max_pixels, plan.options.max_bytes) == (500_000, 2_000_000)
+    assert plan.reprocess
+
+
+def test_folders_inherit_the_model(tmp_path: Path) -> None:
+    """A folder's own network and strength win over the common ones; strength 0 is a strength."""
+    made = settings(
+        tmp_path, {}, {"model": "base", "strength": 0.0}, model={"name": "lite", "strength": 0.5}
+    )
+    first, second = plans.folder_plans(made)
+    assert (first.options.model, first.options.strength) == ("lite", 0.5)
+    assert (second.options.model, second.options.strength) == ("base", 0.0)
+
+
+def test_networks_are_listed_once(tmp_path: Path) -> None:
+    """Each network in use is loaded once, the first folder's first."""
+    made = settings(tmp_path, {"model": "base"}, {}, {"model": "base"}, model={"name": "lite"})
+    assert plans.models(made) == ["base", "lite"]
+
+
+def test_without_folders_the_main_network_is_meant(tmp_path: Path) -> None:
+    """Something can be tried even where no folder is configured."""
+    made = Settings(state=tmp_path / "state")
+    assert plans.models(made) == [resolve_model("auto")]
+    assert plans.folder_plans(made) == []
+
+
+@pytest.mark.parametrize(
+    ("cores", "count", "threads"), [(1, 1, 1), (2, 1, 2), (4, 2, 2), (8, 4, 2), (64, 4, 16)]
+)
+def test_automatic_workers_follow_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, count: int, threads: int
+) -> None:
+    """Workers share the cores this process may use, and no worker has more than its share."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    made = settings(tmp_path)
+    assert plans.worker_count(made) == count
+    assert plans.worker_options(made).threads == threads
+
+
+def test_workers_as_set(tmp_path: Path) -> None:
+    """What is set is taken as it is."""
+    made = settings(
+        tmp_path,
+        workers={"count": 3, "threads": 5},
+        model={"device": "cpu", "precision": "float32", "tile_px": 128},
+        agreement={"crop_px": 64},
+    )
+    options = plans.worker_options(made)
+    assert plans.worker_count(made) == 3
+    assert (options.device, options.precision) == ("cpu", "float32")
+    assert (options.tile_px, options.threads, options.crop_px) == (128, 5, 64)
+
+
+def test_automatic_tiles_are_left_to_the_worker(tmp_path: Path) -> None:
+    """Only the worker knows its device's memory."""
+    assert plans.worker_options(settings(tmp_path)).tile_px is None
+
+
+def test_retry_as_set(tmp_path: Path) -> None:
+    """Attempts and waits reach the outcomes."""
+    retry = plans.retry_options(
+        settings(tmp_path, retry={"attempts": 2, "first_s": 1, "longest_s": 9})
+    )
+    assert (retry.attempts, retry.first_s, retry.longest_s) == (2, 1, 9)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "card", "below"),
+    [("auto", 0.9, 0.9), ("auto", None, None), (0.5, 0.9, 0.5), (0.0, 0.9, 0.0)],
+)
+def test_the_alarm_line(
+    tmp_path: Path, wanted: str | float, card: float | None, below: float | None
+) -> None:
+    """The card draws the line unless the settings do; 0 is a line that is never crossed."""
+    made = settings(
+        tmp_path, agreement={"alarm_below": wanted, "sample": 0.2, "budget": 0.1, "window": 7}
+    )
+    alarm = plans.alarm_options(made, card)
+    assert (alarm.below, alarm.sample, alarm.budget, alarm.window) == (below, 0.2, 0.1, 7)

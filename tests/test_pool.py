@@ -1,0 +1,414 @@
+"""Worker processes: each may die, hang or be stopped, and costs one job at most."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+from pebble import ProcessPool
+
+from sharpend import pool as pool_module
+from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, Task
+from sharpend.pool import Died, Pool, WorkerOptions
+from tests import lightwork
+from tests.conftest import drop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Networks
+
+PATIENCE_S = 50.0
+LATER_S = 1e9
+CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, crop_px=64)
+
+
+class Crew:
+    """A pool, and a way to wait for what its workers bring."""
+
+    def __init__(self, options: WorkerOptions = CPU, *, count: int = 1) -> None:
+        self._waiting = threading.Event()
+        self.pool = Pool(options, count=count, job_timeout_s=600, wake=self._waiting.set)
+
+    def submit(self, name: bytes, job_id: int = 1) -> Task:
+        """Hand out a task that is called so; its deadline is 600 s after the epoch."""
+        options = Options("lite")
+        task = Task(job_id, b"/in", b"/out", name, b"", b".t", Fingerprint(1, 2, 3), options)
+        self.pool.submit(task, 0.0)
+        return task
+
+    def outcomes(self, count: int = 1) -> list[Staged | Failed | Died]:
+        """Wait for so many outcomes."""
+        ended: list[Staged | Failed | Died] = []
+        until_s = time.monotonic() + PATIENCE_S
+        while len(ended) < count and time.monotonic() < until_s:
+            self._waiting.wait(1.0)
+            self._waiting.clear()
+            ended += self.pool.finished(0.0)
+        assert len(ended) == count, ended
+        return ended
+
+    def outcome(self, name: bytes) -> Staged | Failed | Died:
+        """What a task that is called so comes to."""
+        self.submit(name)
+        return self.outcomes()[0]
+
+    def worker(self) -> int:
+        """The number of a process that works."""
+        outcome = self.outcome(b"well")
+        assert isinstance(outcome, Staged), outcome
+        return int(outcome.temp_name)
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that load nothing and do what their task is called."""
+    monkeypatch.setattr(pool_module, "_start", lightwork.start)
+    monkeypatch.setattr(pool_module, "_describe", lightwork.describe)
+    monkeypatch.setattr(pool_module, "_work", lightwork.work)
+
+
+@pytest.fixture
+def crew(light: None) -> Iterator[Crew]:  # noqa: ARG001
+    """One light worker."""
+    made = Crew()
+    yield made
+    made.pool.stop()
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends soon; it is not waited for, which would take it from its parent."""
+
+    def ended() -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        return True
+
+    until(ended)
+    return True
+
+
+# Work
+
+
+def test_a_worker_stays(crew: Crew) -> None:
+    """One process does one task after the other, and is started once."""
+    engine = crew.pool.engine("lite", teacher=True)
+    assert (engine.model, engine.teacher) == ("lite", "teacher")
+    assert {int(engine.digest)} == {crew.worker(), crew.worker()}
+
+
+def test_slots_are_counted(light: None) -> None:  # noqa: ARG001
+    """A busy worker takes nothing, and the earliest deadline is known."""
+    crew = Crew(count=2)
+    assert (crew.pool.count, crew.pool.free, crew.pool.running) == (2, 2, [])
+    assert crew.pool.next_deadline_s() == float("inf")
+    first, second = crew.submit(b"hang", 1), crew.submit(b"hang", 2)
+    assert (crew.pool.free, crew.pool.running) == (0, [first, second])
+    assert crew.pool.next_deadline_s() == 600
+    with pytest.raises(StopIteration):
+        crew.submit(b"hang", 3)
+    assert crew.pool.stop() == [first, second]
+    assert crew.pool.free == 2
+
+
+def test_a_death_costs_its_own_task_only(light: None) -> None:  # noqa: ARG001
+    """What another worker does goes on."""
+    crew = Crew(count=2)
+    crew.submit(b"SIGKILL", 1)
+    crew.submit(b"well", 2)
+    ended = {outcome.job_id: outcome for outcome in crew.outcomes(2)}
+    assert ended[1] == Died(1, "SIGKILL")
+    assert isinstance(ended[2], Staged)
+    crew.pool.stop()
+
+
+# Death
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        (b"SIGKILL", "SIGKILL"),
+        (b"SIGSEGV", "SIGSEGV"),
+        (b"exit", "exit status 3"),
+        (b"raise", "ZeroDivisionError('bug')"),
+    ],
+)
+def test_a_death_is_told_and_replaced(crew: Crew, name: bytes, cause: str) -> None:
+    """A worker that ends with its task is told of by name, and the next task works."""
+    assert crew.outcome(name) == Died(1, cause)
+    assert crew.worker()
+
+
+def test_causes_have_names() -> None:
+    """Signals are called by name; those without one by number."""
+    assert pool_module._cause(-11) == "SIGSEGV"
+    assert pool_module._cause(-40) == "signal 40"
+    assert pool_module._cause(0) == "exit status 0"
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_an_idle_death_costs_nothing(crew: Crew, noticed: bool) -> None:  # noqa: FBT001
+    """A worker that dies between two tasks is replaced, whether that was noticed or not."""
+    pid = crew.worker()
+    old = crew.pool._slots[0].pool
+    assert isinstance(old, ProcessPool)
+    os.kill(pid, signal.SIGKILL)
+    if noticed:
+        until(lambda: not old.active)
+    assert crew.worker() != pid
+
+
+def test_workers_that_cannot_start_pause_the_folder(light: None) -> None:  # noqa: ARG001
+    """Where no process comes up the picture is not to blame, and nothing hangs."""
+    crew = Crew(WorkerOptions("broken", "float32", None, 1, 64))
+    outcome = crew.outcome(b"well")
+    assert isinstance(outcome, Failed)
+    assert (outcome.failure, outcome.reason) == (Failure.FOLDER, None)
+    assert "no worker process could be started" in outcome.message
+    with pytest.raises(UnavailableError, match="no worker process could be started"):
+        crew.pool.engine("lite", teacher=False)
+    crew.pool.stop()
+
+
+def test_a_system_without_processes_pauses_the_folder(
+    crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EAGAIN on fork is no reason for the daemon to end; later it works."""
+
+    def refuse(_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with monkeypatch.context() as crowded:
+        crowded.setattr("multiprocessing.context.SpawnProcess.start", refuse)
+        outcome = crew.outcome(b"well")
+        assert isinstance(outcome, Failed)
+        assert outcome.failure is Failure.FOLDER
+    assert crew.worker()
+
+
+# Deadlines
+
+
+def begin(crew: Crew, name: bytes) -> int:
+    """The process that has begun with a task that is called so."""
+    pid = crew.worker()
+    crew.submit(name)
+    until_begun(crew)
+    return pid
+
+
+def until_begun(crew: Crew) -> None:
+    """Wait until the worker has taken its task."""
+    future = crew.pool._slots[0].future
+    assert future is not None
+    until(future.running)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what no event tells of."""
+    until_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+def overdue(crew: Crew, pid: int) -> None:
+    """A task that does not end by its deadline is told of at once, and its worker replaced."""
+    assert list(crew.pool.finished(600.0)) == []
+    (died,) = crew.pool.finished(LATER_S)
+    assert died == Died(1, "timed out after 600 s", overdue=True)
+    assert crew.worker() != pid
+    assert gone(pid)
+
+
+def test_a_hanging_task_is_stopped(crew: Crew) -> None:
+    """After its deadline the worker is replaced, the job told, and the next task works."""
+    overdue(crew, begin(crew, b"hang"))
+
+
+def test_one_deadline_for_one_task(crew: Crew) -> None:
+    """What the stopped worker says later counts for nothing."""
+    crew.submit(b"hang")
+    assert len(list(crew.pool.finished(LATER_S))) == 1
+    assert list(crew.pool.finished(LATER_S)) == []
+    assert crew.pool.running == []
+    assert crew.worker()
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_is_replaced(crew: Crew) -> None:
+    """SIGSTOP in the middle of a task: SIGTERM does not reach it, SIGKILL does."""
+    pid = begin(crew, b"stop")
+    until(lambda: bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED))
+    overdue(crew, pid)
+
+
+@pytest.mark.slow
+def test_a_worker_stopped_while_idle_is_replaced(crew: Crew) -> None:
+    """A process that never takes its task does not swallow one task after the other."""
+    pid = crew.worker()
+    os.kill(pid, signal.SIGSTOP)
+    crew.submit(b"well")
+    overdue(crew, pid)
+
+
+# Stop
+
+
+def test_a_stop_ends_busy_workers(crew: Crew) -> None:
+    """What was cut short is handed back and never reported, and no process stays."""
+    pid = crew.worker()
+    task = crew.submit(b"hang")
+    assert crew.pool.stop() == [task]
+    assert gone(pid)
+    assert list(crew.pool.finished(LATER_S)) == []
+    assert crew.worker() != pid
+
+
+def test_stop_twice(crew: Crew) -> None:
+    """A second stop finds nothing to do."""
+    crew.worker()
+    assert crew.pool.stop() == []
+    assert crew.pool.stop() == []
+
+
+PARENT = """
+import sys, threading
+from sharpend import pool
+from tests import lightwork
+pool._start, pool._describe = lightwork.start, lightwork.describe
+options = pool.WorkerOptions("cpu", "float32", None, 1, 64)
+crew = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)
+if __name__ == "__main__":
+    print(crew.engine("lite", teacher=False).digest, flush=True)
+    threading.Event().wait()
+"""
+
+
+def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
+    """A daemon that is killed leaves no orphan, not even an idle one."""
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    root = Path(__file__).parent.parent
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, env=environment
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert psutil.pid_exists(worker)
+        parent.kill()
+    assert gone(worker)
+
+
+class Cramped:
+    """A pipeline on a device without memory."""
+
+    def sharpener(self, _: str) -> Cramped:
+        """Itself."""
+        return self
+
+    def warm_up(self) -> None:
+        """Fail."""
+        raise TransientError(Reason.OUT_OF_MEMORY, "cuda:0 has no memory for a tile")
+
+
+def test_a_device_without_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong at the first try reaches the parent as an error that can be pickled."""
+    monkeypatch.setattr(pool_module, "_pipeline", Cramped())
+    with pytest.raises(UnavailableError, match="no memory for a tile"):
+        pool_module._describe("lite", False)
+
+
+# Real workers, with torch
+
+
+@pytest.fixture
+def real() -> Iterator[Crew]:
+    """One real worker on the CPU."""
+    made = Crew()
+    yield made
+    made.pool.stop()
+
+
+def real_task(home: Path, model: Path, **size: int) -> Task:
+    """A task for a real picture."""
+    source = drop(home / "in", "a.png", **size)
+    (home / "out").mkdir(exist_ok=True)
+    return Task(
+        job_id=1,
+        input_root=os.fsencode(home / "in"),
+        output_root=os.fsencode(home / "out"),
+        relative=b"a.png",
+        output_parent=b"",
+        temp_name=b".staged.tmp",
+        fingerprint=Fingerprint.of(source.stat()),
+        options=Options(str(model)),
+    )
+
+
+def test_a_picture_is_sharpened_in_another_process(
+    real: Crew, networks: Networks, tmp_path: Path
+) -> None:
+    """A worker loads its network, says what it is, and leaves a staged file."""
+    engine = real.pool.engine(str(networks.student), teacher=True)
+    assert (engine.model, engine.device) == ("student", "cpu float32")
+    assert (engine.teacher, engine.alarm_below) == (str(networks.teacher), 0.5)
+    real.pool.submit(real_task(tmp_path, networks.student), 0.0)
+    (outcome,) = real.outcomes()
+    assert isinstance(outcome, Staged)
+    assert outcome.model_digest == engine.digest
+    assert outcome.fingerprint == Fingerprint.of((tmp_path / "out/.staged.tmp").stat())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "model", "message"),
+    [
+        (WorkerOptions("cuda:99", "float32", None, 1, 64), None, "model.device: cuda:99"),
+        (CPU, "/no/such.safetensors", "no such network"),
+    ],
+)
+def test_what_is_missing_is_said(
+    networks: Networks, options: WorkerOptions, model: str | None, message: str
+) -> None:
+    """A device or a network that is not there ends the start with one readable line."""
+    crew = Crew(options)
+    with pytest.raises(UnavailableError, match=message):
+        crew.pool.engine(model or str(networks.student), teacher=False)
+    crew.pool.stop()
+
+
+@pytest.mark.slow
+def test_a_real_worker_killed_in_the_middle(real: Crew, networks: Networks, tmp_path: Path) -> None:
+    """SIGKILL while torch computes: the task is told of, and its repetition succeeds."""
+    real.pool.engine(str(networks.student), teacher=False)
+    task = real_task(tmp_path, networks.student, height=1500, width=1500)
+    (child,) = workers()
+    assert os.getpgid(child.pid) == child.pid  # a signal to our group is for us alone
+    real.pool.submit(task, 0.0)
+    until_begun(real)
+    child.kill()
+    assert real.outcomes() == [Died(1, "SIGKILL")]
+    (tmp_path / "out/.staged.tmp").unlink(missing_ok=True)
+    real.pool.submit(task, 0.0)
+    (outcome,) = real.outcomes()
+    assert isinstance(outcome, Staged)
+
+
+def workers() -> list[psutil.Process]:
+    """The worker processes of this one."""
+    children = psutil.Process().children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
