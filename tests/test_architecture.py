@@ -23,7 +23,7 @@ F2  intake/  commit/
 F3  sharpener  agreement  pipeline  pool
 F4  alarm  report  health
 F5  folder  outcomes  plans  control  dispatch  bulletin
-F6  bulletin  daemon
+F6  daemon
 F7  commands/  cli  __main__
 """
 """From the ground up: a module imports only what stands before it here, floor and order alike."""

@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 _NOTE_SUFFIX = b".reason.json"
 _LONGEST_NAME_BYTES = 200  # leaves room for `-2`, the reason's suffix and a temporary sibling
 _LONGEST_EXT_BYTES = 16
-_IMMOVABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
+_IMMOVABLE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EIO, errno.ESTALE, errno.EBUSY),
+}
+"""A source that cannot be moved now stays where it is; its reason is written all the same."""
 
 
 def _nothing(_step: str) -> None:

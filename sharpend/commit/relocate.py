@@ -156,8 +156,9 @@ def _copy(source: Entry, target: Entry, temp_name: bytes) -> None:
             with os.fdopen(descriptor, "wb") as copy:
                 shutil.copyfileobj(original, copy, _CHUNK_BYTES)
                 copy.flush()
-                os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
-                os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+                with suppress(PermissionError):  # FAT and some network shares have neither
+                    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
+                    os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
                 os.fsync(descriptor)
         rename_without_clobbering(temp.directory_fd, temp.name, target.directory_fd, target.name)
     except BaseException:
