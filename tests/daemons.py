@@ -106,6 +106,10 @@ class Daemon:
         workers = [child for child in children if "spawn_main" in " ".join(_command(child))]
         return sorted(workers, key=lambda child: child.create_time())
 
+    def memory_mb(self) -> float:
+        """What its own process holds in memory."""
+        return float(psutil.Process(self.process.pid).memory_info().rss / 1e6)
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)

@@ -123,9 +123,7 @@ def test_again_there_is_nothing_to_do(networks: Networks, tmp_path: Path) -> Non
     assert (first.returncode, lines(first.stdout)[1]["counts"]["sharpened"]) == (0, 2)
     before = [(path, path.stat()) for path in (tmp_path / "out").iterdir()]
     folders = ("--input", tmp_path / "in", "--output", tmp_path / "out")
-    second = once(
-        *folders, "--state", tmp_path / "state", "--model", networks.student, "--json"
-    )
+    second = once(*folders, "--state", tmp_path / "state", "--model", networks.student, "--json")
     told, summary = lines(second.stdout)
     assert second.returncode == 0
     assert {line["outcome"] for line in told.values()} == {"unchanged"}

@@ -9,6 +9,7 @@ import json
 import signal
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,7 +55,7 @@ class Service:
             "model": {"name": self.student, "device": "cpu"} | model,
             "workers": {"count": 1},
             "agreement": {"sample": 1, "budget": 1},
-            "report": {"every_s": 1},
+            "report": {"every_s": 0.5},
         }
         folders = [
             {"input": self.base / name, "output": self.base / f"{name}-out", "settle_s": 0.1}
@@ -106,7 +107,7 @@ def test_it_feeds_the_watchdog(service: Service) -> None:
     for _ in range(4):
         service.manager.wait_for("WATCHDOG=1")
         times.append(time.monotonic())
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(times)]
     assert max(gaps) < WATCHDOG_S
 
 
@@ -115,7 +116,7 @@ def test_reports_and_a_healthy_student(
 ) -> None:
     """Reports carry every key; a student that agrees with its teacher raises no alarm."""
     for seed in range(6):
-        service.sharpened("first", f"{seed}.png", seed=seed)
+        drop(service.base / "first", f"{seed}.png", seed=seed)
     report = service.daemon.wait_for("report.published", images_total=6)
     assert set(report) >= REPORT
     assert set(report["agreement"]) >= {"n", "mean", "min", "rolling", "noop_mean"}
@@ -138,7 +139,7 @@ def test_a_bad_file_changes_nothing(service: Service) -> None:
         (before.replace("count = 1", "count = 0"), "workers.count"),
         (before.replace("first-out", "sharpend.toml"), "folder.output"),
         (before.replace(str(service.student), "away"), "no such network"),
-        (before.replace("/first\"", "/gone\""), "no such folder"),
+        (before.replace('/first"', '/gone"'), "no such folder"),
     ]:
         config.write_text(fault)
         service.daemon.send(signal.SIGHUP)

@@ -12,13 +12,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
-from sharpend.imaging.sheet import load_rgb, save_png
+from sharpend.imaging.sheet import load_rgb
 from sharpend.ledger.reader import LedgerReader
-from tests.conftest import drop, photograph
-from tests.daemons import Daemon, once, running, toml, until
+from tests.conftest import drop
+from tests.daemons import Daemon, running, toml, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,14 +89,6 @@ def marks(*folders: Path) -> dict[Path, tuple[int, int]]:
     """Inode and time of every file below some folders: another output would have others."""
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
-
-
-def large(path: Path, *, seed: int = 0) -> Path:
-    """A picture that keeps a worker busy for a while; appears under its name in one step."""
-    tile = photograph(400, 500, seed=seed)
-    hidden = path.with_name(f".{path.name}.tmp")
-    save_png(np.tile(tile, (3, 4, 1)), hidden)
-    return hidden.rename(path)
 
 
 def temps(folder: Path) -> list[Path]:
@@ -175,18 +166,28 @@ def test_the_newest_content_wins(world: World) -> None:
     assert not (world.outbox / "deleted.png").exists()
 
 
-def test_a_dead_worker_costs_one_attempt(world: World) -> None:
-    """A picture whose worker is killed in the middle of it is finished by the next worker."""
-    daemon = world.daemon
-    (worker,) = daemon.workers()
-    large(world.inbox / "large.png")
-    until(lambda: temps(world.outbox))
-    worker.kill()
-    assert daemon.wait_for("worker.died", path="large.png")["cause"] == "SIGKILL"
-    assert daemon.wait_for("image.retried")["error_code"] == "worker_died"
-    assert finished(daemon, "large.png")["attempts"] == 2
-    assert load_rgb(world.outbox / "large.png").shape == (1200, 2000, 3)
-    assert temps(world.outbox) == []
+def test_a_power_cut_loses_nothing(world: World) -> None:
+    """After SIGKILL in the middle of work all is finished: there, whole, and nothing twice."""
+    names = [f"cut-{number}.png" for number in range(12)]
+    for number, name in enumerate(names):
+        drop(world.inbox, name, seed=20 + number)
+    for _ in range(4):
+        world.daemon.wait_for("image.finished", where=lambda one: one["path"] in names)
+    world.daemon.kill()
+    before = {path: mark for path, mark in marks(world.outbox).items() if path.suffix == ".png"}
+    daemon = world.start()
+    until(lambda: set(world.states()) <= {"disposed", "vanished"})
+    until(lambda: all((world.outbox / name).exists() for name in names))
+    for name in names:
+        assert load_rgb(world.outbox / name).shape == (48, 64, 3)
+    after = marks(world.outbox)
+    assert {path: after[path] for path in before} == before
+    inputs = {path.relative_to(world.inbox) for path in world.inbox.rglob("*.png")}
+    assert {path.relative_to(world.outbox) for path in after} == inputs
+    assert temps(world.base) == []
+    done_anew = [one["path"] for one in daemon.events("image.finished")]
+    assert set(done_anew) <= set(names)
+    assert len(done_anew) == len(set(done_anew))
 
 
 def test_sigterm_drains(world: World) -> None:
@@ -206,39 +207,3 @@ def test_sigterm_drains(world: World) -> None:
     assert daemon.wait() == 0
     assert world.states()["pending"] == 1
     assert not (world.outbox / "waiting.png").exists()
-
-
-def test_a_restart_does_nothing_twice(world: World) -> None:
-    """After a restart only what had waited is done; every other output stays the file it was."""
-    before = marks(world.outbox, world.base / "second-out")
-    daemon = world.start()
-    finished(daemon, "waiting.png")
-    drop(world.inbox, "after.png", seed=13)
-    finished(daemon, "after.png")
-    after = marks(world.outbox, world.base / "second-out")
-    assert {path.name for path in after.keys() - before} == {"waiting.png", "after.png"}
-    assert {path: after[path] for path in before} == before
-    assert len(daemon.events("image.finished")) == 2
-
-
-def test_a_power_cut_loses_nothing(world: World) -> None:
-    """After SIGKILL in the middle of work, `once` finishes the rest: all there, whole, once."""
-    names = [f"cut-{number}.png" for number in range(12)]
-    for number, name in enumerate(names):
-        drop(world.inbox, name, seed=20 + number)
-    for _ in range(4):
-        world.daemon.wait_for("image.finished")
-    world.daemon.kill()
-    before = marks(world.outbox)
-    result = once("--config", world.config, "--json")
-    assert (result.returncode, "Traceback" in result.stderr) == (0, False)
-    for name in names:
-        assert load_rgb(world.outbox / name).shape == (48, 64, 3)
-    inputs = {path.relative_to(world.inbox) for path in world.inbox.rglob("*.png")}
-    assert {path.relative_to(world.outbox) for path in world.outbox.rglob("*.png")} == inputs
-    after = marks(world.outbox)
-    assert {path: after[path] for path in before if path in after} == {
-        path: mark for path, mark in before.items() if path.suffix == ".png"
-    }
-    assert temps(world.base) == []
-    assert set(world.states()) <= {"disposed", "vanished"}
