@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sharpend.dispatch import Dispatcher
     from sharpend.ledger.ledger import Ledger
-    from sharpend.pool import Engine
+    from sharpend.worker import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Bulletin:
 
     def _standing(self) -> dict[str, object]:
         """The queue, the folders and the agreement as they are now."""
-        oldest_at = self.ledger.oldest_pending_at()
+        oldest_at = self.ledger.oldest_pending_at(self.dispatcher.folders)
         summaries = {model: alarm.summary() for model, alarm in self.dispatcher.alarms.items()}
         folders = self.dispatcher.folders
         return {
@@ -83,6 +83,7 @@ class Bulletin:
             "agreement": next(iter(summaries.values()), None),
             "agreement_by_model": summaries if len(summaries) > 1 else None,
             "paused": {name: one.paused for name, one in folders.items() if one.paused},
+            "unreadable": {name: one.unreadable for name, one in folders.items() if one.unreadable},
             "left_alone": {name: one.left_alone for name, one in folders.items()},
             "health": self._health(),
         }
@@ -100,4 +101,4 @@ class Bulletin:
         try:
             write_status(self.state_dir, front | report)
         except OSError as error:
-            self.log.warning(Event.FOLDER_PAUSED, folder="state", reason=str(error))
+            self.log.warning(Event.STATUS_FAILED, reason=str(error))

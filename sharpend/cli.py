@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sharpend import __version__
 from sharpend.commands import check, demo, once, retry, run, status
-from sharpend.errors import ExitCode, SharpendError
+from sharpend.errors import SIGNALLED, ExitCode, SharpendError
 from sharpend.logs import printable
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ EPILOG = (
     "69 device, network or teacher unavailable; 70 a bug; 73 output cannot be written; "
     "75 state in use by another process; 78 configuration; 128 + N ended early by signal N"
 )
-SIGNALLED = 128
 
 
 class _Parser(argparse.ArgumentParser):

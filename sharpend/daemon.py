@@ -21,6 +21,7 @@ from sharpend.errors import (
     OutputFailedError,
     SharpendError,
     StateFaultError,
+    UnavailableError,
 )
 from sharpend.folder import prepare_roots
 from sharpend.health import Notifier, watchdog_interval_s
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 
     from sharpend.folder import FolderPlan
     from sharpend.outcomes import Result
-    from sharpend.pool import Engine
+    from sharpend.worker import Engine
 
 DRAIN_S = 25.0
 """Longest wait for running pictures at a stop; below the unit's TimeoutStopSec."""
 LONGEST_WAIT_S = 5.0
+LONG_STEP_S = 60.0
+"""What one step of a start may take, told to the service manager again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,12 @@ class Daemon:
                 prepared = self._prepared(self._settings)
                 self._pool = self._started_pool(self._settings)
                 self._set_to_work(self._built(self._settings, prepared), self._settings)
+                self._go_on()
+                self._dispatcher.remove_stale_temps()
                 self._loop()
+            except UnavailableError:
+                if not self._control.stops:  # else a signal ended the start
+                    raise
             finally:
                 self._close()
         return ExitCode.OK
@@ -123,12 +131,19 @@ class Daemon:
         try:
             watched = bool(settings.agreement.sample)
             self.engines = {
-                model: pool.engine(model, teacher=watched) for model in plans.models(settings)
+                model: pool.engine(model, teacher=watched, go_on=self._go_on)
+                for model in plans.models(settings)
             }
         except BaseException:
             pool.stop()
             raise
         return pool
+
+    def _go_on(self) -> bool:
+        """While something takes long: the service manager hears of it; a signal ends it."""
+        self._notifier.extend_timeout(LONG_STEP_S)
+        self._notifier.watchdog()
+        return not self._control.stops
 
     def _built(self, settings: Settings, prepared: list[FolderPlan]) -> Dispatcher:
         alarms = {

@@ -22,6 +22,7 @@ from sharpend.job import Job, Staged, Task
 from sharpend.ledger.records import Refusal
 from sharpend.logs import Event, Log
 from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions, discard
+from sharpend.pool import Died
 from sharpend.report import Throughput
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.ledger.ledger import Ledger
-    from sharpend.pool import Died, Outcome, Pool
+    from sharpend.pool import Outcome, Pool
 
 FINISH_EVERY_S = 30.0
 """How often commits that a busy source or a paused folder left unfinished are tried again."""
@@ -82,6 +83,7 @@ class Dispatcher:
             ledger, self._committer, self._quarantine, workshop.retry, log, self._ended
         )
         self._handed: dict[int, Handed] = {}
+        self._stopped: list[Handed] = []
         self._finish_at_s = -math.inf
         self.pool = pool
         self.alarms = {model: AgreementAlarm(alarm) for model, alarm in workshop.alarms.items()}
@@ -93,7 +95,7 @@ class Dispatcher:
         }
 
     def recover(self) -> None:
-        """At start: make good what the last daemon's death left behind."""
+        """At start, and after a reload: make good what was cut off."""
         given_up = self._ledger.recover()
         destinations = {name: one.plan.destination for name, one in self.folders.items()}
         self._quarantine.recover(destinations)
@@ -102,10 +104,12 @@ class Dispatcher:
                 self._give_up(job)
         for folder in self.folders.values():
             self._outcomes.recover(folder, time.monotonic())
-        self._remove_stale_temps()
 
-    def _remove_stale_temps(self) -> None:
-        """Remove what dead workers and interrupted moves of ours left behind."""
+    def remove_stale_temps(self) -> None:
+        """At start, after `recover`: look everywhere for what a daemon that died left half-written.
+
+        Takes as long as a walk through all outputs.
+        """
         for folder in self.folders.values():
             destination = folder.plan.destination
             for root in (destination.output_root, destination.archive_root):
@@ -122,6 +126,8 @@ class Dispatcher:
         """One step of every folder; returns when to come again (monotonic seconds)."""
         if now_s >= self._finish_at_s:
             self._finish_at_s = now_s + FINISH_EVERY_S
+            while self._stopped:
+                discard(self._stopped.pop())
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
         return min((folder.step(now_s) for folder in self.folders.values()), default=now_s + 60)
@@ -189,6 +195,8 @@ class Dispatcher:
         for outcome in self.pool.finished(now_s):
             handed = self._handed.pop(outcome.job_id)
             self._outcomes.conclude(handed, outcome, now_s)
+            if isinstance(outcome, Died):  # it may yet write on its last way
+                self._stopped.append(handed)
             alarm = self.alarms.get(handed.folder.plan.options.model)
             if alarm is not None:
                 self._weigh(handed, outcome, alarm)

@@ -24,6 +24,10 @@ class ExitCode(IntEnum):
     CONFIGURATION = 78
 
 
+SIGNALLED = 128
+"""A shell's base for an end by signal: 143 after SIGTERM."""
+
+
 class Reason(StrEnum):
     """Why an input is in quarantine: a closed list, written to reason files, logs and ledger."""
 

@@ -180,6 +180,12 @@ class Folder:
         tally = self._last.tally if self._last is not None else None
         return tally.unknown if tally is not None else 0
 
+    @property
+    def unreadable(self) -> int:
+        """Files and folders that could not be read, at the last whole scan."""
+        tally = self._last.tally if self._last is not None else None
+        return tally.unreadable if tally is not None else 0
+
     def may_work(self, now_s: float, *, running: bool) -> bool:
         """Whether a job of this folder may be handed out; a faulty folder tries one at a time."""
         if self._last is not None and self._last.paused is not None:
@@ -215,6 +221,13 @@ class Folder:
         polling = self._last.polling if self._last is not None else None
         if step.polling is not None and step.polling != polling:
             self._log.info(Event.FOLDER_POLLED, folder=self.name, reason=step.polling)
+        if step.tally is not None and step.tally.unreadable not in {0, self.unreadable}:
+            self._log.warning(
+                Event.FOLDER_SKIPPED,
+                folder=self.name,
+                unreadable=step.tally.unreadable,
+                paths=step.tally.unreadable_paths,
+            )
 
     def close(self) -> None:
         """Stop watching."""

@@ -20,7 +20,6 @@ from sharpend.errors import (
     FolderFaultError,
     ImageRefusedError,
     Reason,
-    SharpendError,
     SourceChangedError,
     SourceVanishedError,
     TransientError,
@@ -155,8 +154,8 @@ class Pipeline:
             return opinion.compare(
                 pixels, sharpened, crop_px=self._crop_px, strength=options.strength
             ), ""
-        except SharpendError as error:
-            return None, f"agreement was not measured: {error}"
+        except Exception as error:  # noqa: BLE001 - a second opinion is never worth a picture
+            return None, f"agreement was not measured: {error or type(error).__name__}"
 
 
 def _failed(task: Task, error: Exception, stage: str) -> Failed:

@@ -14,8 +14,8 @@ from sharpend.folder import FolderPlan
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.outcomes import RetryOptions
-from sharpend.pool import WorkerOptions
 from sharpend.settings.load import resolve_model
+from sharpend.worker import WorkerOptions
 
 if TYPE_CHECKING:
     from sharpend.settings.load import FolderSettings, Settings

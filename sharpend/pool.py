@@ -1,7 +1,6 @@
 """Worker processes: each sharpens one picture at a time, may die, and is replaced.
 
-The parent never imports torch: the two functions that run inside a worker import the pipeline
-there. Every worker is a pebble pool of one process, so a death belongs to exactly one job, and no
+Every worker is a pebble pool of one process, so a death belongs to exactly one job, and no
 worker shares a lock with another. A pool that broke, or whose worker is overdue, is replaced whole:
 pebble stops only workers that have taken their task. Deadlines use the monotonic clock, not
 pebble's wall clock.
@@ -9,60 +8,32 @@ pebble's wall clock.
 
 from __future__ import annotations
 
-import ctypes
-import importlib
 import multiprocessing
 import os
 import queue
 import signal
-import sys
 import threading
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from sharpend.errors import SharpendError, TransientError, UnavailableError
+from sharpend import worker
+from sharpend.errors import Reason, SharpendError, UnavailableError
 from sharpend.job import Failed, Failure, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sharpend.job import Task
+    from sharpend.worker import Engine, WorkerOptions
 
-_PR_SET_PDEATHSIG = 1
+_LOOK_EVERY_S = 1.0
 _STOP_GRACE_S = 5.0
 Outcome = Staged | Failed
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """What every worker is started with: plain values from the settings."""
-
-    device: str
-    precision: str
-    tile_px: int | None
-    threads: int | None
-    crop_px: int
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What a worker says of a network after it loaded and ran it once."""
-
-    model: str
-    """The name on its card."""
-    digest: str
-    device: str
-    """Device and precision, for example `cpu float32`."""
-    tile_px: int
-    softened_by: int
-    """The factor of softness these weights undo."""
-    alarm_below: float | None
-    teacher: str | None
-    """The teacher that was loaded beside it; None where the card names none or none was wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +99,25 @@ class Pool:
         """How many workers there are."""
         return len(self._slots)
 
-    def engine(self, model: str, *, teacher: bool) -> Engine:
+    def engine(
+        self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
+    ) -> Engine:
         """Load a network, and its teacher, in the first worker and warm it up; waits for it.
 
+        Args:
+            model: the network's name or path.
+            teacher: load its teacher, too.
+            go_on: asked every second whether to go on waiting.
+
         Raises:
-            UnavailableError: the device, the network or the worker itself is not to be had.
+            UnavailableError: the device, the network or the worker itself is not to be had, not
+                within the time for one picture, or `go_on` said no.
         """
-        future = self._schedule(self._slots[0], _describe, model, teacher)
+        future = self._schedule(self._slots[0], worker.describe, model, teacher)
+        give_up_s = time.monotonic() + self._job_timeout_s
+        while not wait([future], timeout=_LOOK_EVERY_S).done:
+            if not go_on() or time.monotonic() > give_up_s:
+                raise UnavailableError(f"model.device: loading {model} did not end")
         try:
             engine: Engine = future.result()
         except SharpendError:
@@ -176,7 +159,11 @@ class Pool:
                 self._begin(slot, task)
             else:
                 slot.task = slot.future = None
-                yield self._outcome(task, future)
+                outcome = self._outcome(task, future)
+                if isinstance(outcome, Failed) and outcome.reason is Reason.INTERNAL:
+                    # Nobody foresaw it, and a device that was lost stays lost in that process.
+                    self._retire(slot)
+                yield outcome
 
     def next_deadline_s(self) -> float:
         """When `finished` has to be called even if nothing wakes."""
@@ -195,7 +182,7 @@ class Pool:
 
     def _begin(self, slot: _Slot, task: Task) -> None:
         slot.submissions += 1
-        slot.future = self._schedule(slot, _work, task)
+        slot.future = self._schedule(slot, worker.work, task)
         slot.future.add_done_callback(lambda future: self._end(slot, future))
 
     def _end(self, slot: _Slot, future: Future[Outcome]) -> None:
@@ -224,7 +211,7 @@ class Pool:
                 self._retire(slot)
         slot.pool = ProcessPool(
             max_workers=1,
-            initializer=_start,
+            initializer=worker.start,
             initargs=(self._options, os.getpid()),
             context=multiprocessing.get_context("spawn"),
         )
@@ -267,59 +254,3 @@ def _cause(exit_code: int) -> str:
         return signal.Signals(-exit_code).name
     except ValueError:  # most real-time signals have no name
         return f"signal {-exit_code}"
-
-
-_pipeline: Any = None
-"""Inside a worker: its Pipeline. One process has one, and pebble hands functions no state."""
-
-
-def _start(options: WorkerOptions, daemon_pid: int) -> None:
-    """Inside a worker: die with the daemon, then load the way of an image."""
-    global _pipeline  # noqa: PLW0603 - see above
-    _die_with_parent(daemon_pid)
-    # A signal to the daemon's whole group (`timeout`, a closed terminal) is for the daemon alone:
-    # it drains, and a worker that died of it would be held against its picture.
-    os.setpgid(0, 0)
-    # pebble's handler for SIGTERM runs between two bytecodes: not within seconds of convolution.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    pipeline = importlib.import_module("sharpend.pipeline")
-    runtime = importlib.import_module("sharpend.model.runtime")
-    placement = runtime.Placement(
-        options.device, options.precision, options.tile_px, options.threads
-    )
-    _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px)
-
-
-def _die_with_parent(daemon_pid: int) -> None:
-    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the pipe ends)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != daemon_pid:
-            os._exit(1)
-
-
-def _describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - crosses a process boundary
-    """Inside a worker: load and try a network, and its teacher if one is wanted."""
-    sharpener = _pipeline.sharpener(model)
-    try:
-        sharpener.warm_up()
-    except TransientError as error:
-        raise UnavailableError(str(error)) from error
-    card = sharpener.card
-    if teacher and card.teacher is not None:
-        _pipeline.opinion(model)
-    return Engine(
-        model=card.name,
-        digest=sharpener.digest,
-        device=sharpener.runtime.described,
-        tile_px=sharpener.runtime.tile_px,
-        softened_by=card.softened_by,
-        alarm_below=card.alarm_below,
-        teacher=card.teacher if teacher else None,
-    )
-
-
-def _work(task: Task) -> Outcome:
-    """Inside a worker: one task."""
-    outcome: Outcome = _pipeline.run(task)
-    return outcome

@@ -110,6 +110,11 @@ class Daemon:
         """What its own process holds in memory."""
         return float(psutil.Process(self.process.pid).memory_info().rss / 1e6)
 
+    def holds(self) -> tuple[int, int]:
+        """How many descriptors and threads its own process has."""
+        process = psutil.Process(self.process.pid)
+        return process.num_fds(), process.num_threads()
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         self.process.send_signal(number)

@@ -17,7 +17,8 @@ from sharpend.intake.folder import FolderOptions
 from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, State, Task
 from sharpend.ledger.ledger import Ledger
 from sharpend.outcomes import Result, RetryOptions
-from sharpend.pool import Died, Pool, WorkerOptions
+from sharpend.pool import Died, Pool
+from sharpend.worker import WorkerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -173,6 +174,7 @@ class Shop:
             tell=self.results.append,
         )
         self.dispatcher.recover()
+        self.dispatcher.remove_stale_temps()
 
     def _wake(self) -> None:
         self.wakes += 1

@@ -9,14 +9,14 @@ import os
 import signal
 import time
 
-from sharpend import pool
+from sharpend import worker
 from sharpend.job import Fingerprint, Staged, Task
-from sharpend.pool import Engine, WorkerOptions
+from sharpend.worker import Engine, WorkerOptions
 
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:
     """Begin as a real worker does; a device called `broken` lets no worker start."""
-    pool._die_with_parent(daemon_pid)
+    worker._die_with_parent(daemon_pid)
     if options.device == "broken":
         os._exit(3)
 

@@ -20,7 +20,7 @@ FLOORS = """
 F0  errors  job  logs
 F1  atomic  beneath  settings/  imaging/  model/  ledger/
 F2  intake/  commit/
-F3  sharpener  agreement  pipeline  pool
+F3  sharpener  agreement  pipeline  worker  pool
 F4  alarm  report  health
 F5  folder  outcomes  plans  control  dispatch  bulletin
 F6  daemon

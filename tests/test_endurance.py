@@ -284,6 +284,29 @@ def test_a_second_chance(networks: Networks, tmp_path: Path, source: str) -> Non
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
+@pytest.mark.timeout(90)
+def test_a_damaged_network_is_not_taken(networks: Networks, tmp_path: Path) -> None:
+    """A reload whose network cannot be loaded is rejected, and the old workers go on."""
+    config = configured(tmp_path, networks.student)
+    with running("--config", config) as daemon:
+        daemon.wait_for("daemon.ready")
+        workers = daemon.workers()
+        configured(tmp_path, config)
+        daemon.send(signal.SIGHUP)
+        rejected = daemon.wait_for("config.rejected")
+        assert "not a sharpend weights file" in rejected["message"]
+        drop(tmp_path / "in", "a.png")
+        daemon.wait_for("image.finished", path="a.png")
+        assert until(lambda: daemon.workers() == workers)
+        configured(tmp_path, networks.teacher)
+        daemon.send(signal.SIGHUP)
+        assert "model.name" in daemon.wait_for("config.reloaded")["changed"]
+        drop(tmp_path / "in", "b.png")
+        daemon.wait_for("image.finished", path="b.png")
+        assert daemon.wait_for("report.published", images_total=2)["model"] == "teacher"
+        assert until(lambda: len(daemon.workers()) == 1)
+
+
 def fill(folder: Path, numbers: range) -> None:
     """Many files of one pixel."""
     folder.mkdir(exist_ok=True)

@@ -353,10 +353,11 @@ def test_drained_job_has_its_attempt_back(ledger: Ledger) -> None:
 
 def test_oldest_pending(ledger: Ledger) -> None:
     """The report can tell how long the queue's head has waited."""
-    assert ledger.oldest_pending_at() is None
+    assert ledger.oldest_pending_at(["in"]) is None
     ledger.add("in", [(b"a", ONE)], NOW)
     ledger.add("in", [(b"b", ONE)], NOW + 5)
-    assert ledger.oldest_pending_at() == NOW
+    assert ledger.oldest_pending_at(["in"]) == NOW
+    assert ledger.oldest_pending_at(["a folder that is no longer configured"]) is None
 
 
 def crash(ledger: Ledger, state_dir: Path) -> Ledger:

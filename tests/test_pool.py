@@ -17,9 +17,11 @@ import pytest
 from pebble import ProcessPool
 
 from sharpend import pool as pool_module
+from sharpend import worker
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, Task
-from sharpend.pool import Died, Pool, WorkerOptions
+from sharpend.pool import Died, Pool
+from sharpend.worker import WorkerOptions
 from tests import lightwork
 from tests.conftest import drop
 
@@ -73,9 +75,9 @@ class Crew:
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that load nothing and do what their task is called."""
-    monkeypatch.setattr(pool_module, "_start", lightwork.start)
-    monkeypatch.setattr(pool_module, "_describe", lightwork.describe)
-    monkeypatch.setattr(pool_module, "_work", lightwork.work)
+    monkeypatch.setattr(worker, "start", lightwork.start)
+    monkeypatch.setattr(worker, "describe", lightwork.describe)
+    monkeypatch.setattr(worker, "work", lightwork.work)
 
 
 @pytest.fixture
@@ -286,10 +288,10 @@ def test_stop_twice(crew: Crew) -> None:
 
 PARENT = """
 import sys, threading
-from sharpend import pool
+from sharpend import pool, worker
 from tests import lightwork
-pool._start, pool._describe = lightwork.start, lightwork.describe
-options = pool.WorkerOptions("cpu", "float32", None, 1, 64)
+worker.start, worker.describe = lightwork.start, lightwork.describe
+options = worker.WorkerOptions("cpu", "float32", None, 1, 64)
 crew = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)
 if __name__ == "__main__":
     print(crew.engine("lite", teacher=False).digest, flush=True)
@@ -307,10 +309,10 @@ def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
         [sys.executable, str(script)], stdout=subprocess.PIPE, env=environment
     ) as parent:
         assert parent.stdout is not None
-        worker = int(parent.stdout.readline())
-        assert psutil.pid_exists(worker)
+        child = int(parent.stdout.readline())
+        assert psutil.pid_exists(child)
         parent.kill()
-    assert gone(worker)
+    assert gone(child)
 
 
 class Cramped:
@@ -327,9 +329,9 @@ class Cramped:
 
 def test_a_device_without_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes wrong at the first try reaches the parent as an error that can be pickled."""
-    monkeypatch.setattr(pool_module, "_pipeline", Cramped())
+    monkeypatch.setattr(worker, "_pipeline", Cramped())
     with pytest.raises(UnavailableError, match="no memory for a tile"):
-        pool_module._describe("lite", False)
+        worker.describe("lite", False)
 
 
 # Real workers, with torch

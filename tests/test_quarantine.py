@@ -14,11 +14,10 @@ import pytest
 from sharpend import atomic
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames
 from sharpend.commit.quarantine import Quarantine
-from sharpend.errors import Reason, SourceVanishedError
+from sharpend.errors import Reason, SourceVanishedError, StateFaultError
 from sharpend.job import Fingerprint, Job, State
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.records import Quarantined, Refusal
-from sharpend.ledger.store import StateFaultError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -302,3 +301,14 @@ def test_full_state_disk(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ward.entry().note is None
     assert ward.restart() == 1
     assert ward.entry().note is not None
+
+
+def test_way_through_a_quarantined_file(ward: Ward) -> None:
+    """Where a quarantined file stands in the way of a folder, the reason lies at the top."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.refuse(b"a.jpg")
+    note = ward.refuse(b"a.jpg/b.jpg", b"also bad")
+    assert note.parent == ward.home / "state/quarantine"
+    assert told(note)["source"] == str(ward.home / "in/a.jpg/b.jpg")
+    assert ward.files("in") == {"a.jpg/b.jpg": b"also bad"}
+    assert ward.restart() == 0

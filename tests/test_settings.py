@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.errors import ConfigError, InputMissingError
+from sharpend.model.tiling import SMALLEST_TILE_PX
 from sharpend.settings.load import (
     AUTO_MODEL,
     FolderSettings,
@@ -243,8 +244,11 @@ def test_a_file_that_fails_while_it_is_read_is_refused() -> None:
         ("[retry]\nfirst_s = 900", None),
         ("[retry]\nlongest_s = 1", "FILE: retry.longest_s: must be at least retry.first_s, not 1"),
         ("[agreement]\nsample = 2", "FILE: agreement.sample: must be at most 1, not 2"),
-        ("[model]\ntile_px = 66", "FILE: model.tile_px: must be 'auto' or divisible by 4, not 66"),
-        ("[model]\ntile_px = 60", "FILE: model.tile_px: must be 'auto' or at least 64, not 60"),
+        (
+            "[model]\ntile_px = 130",
+            "FILE: model.tile_px: must be 'auto' or divisible by 4, not 130",
+        ),
+        ("[model]\ntile_px = 60", "FILE: model.tile_px: must be 'auto' or at least 128, not 60"),
         ("[model]\nname = ''", "FILE: model.name: must not be empty, not ''"),
         (
             '[model]\ndevice = "gpu"',
@@ -503,3 +507,20 @@ def test_every_key_of_the_shipped_file_is_explained() -> None:
     """Every paragraph of keys and every table begins with words."""
     for paragraph in SHIPPED.read_text(encoding="utf-8").split("\n\n"):
         assert paragraph.strip().startswith("# "), paragraph
+
+
+def test_one_place_has_one_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a folder is written, the ledger knows it by the same path."""
+    for name in ("in", "out", "elsewhere"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    folder = {"input": Path("../in"), "output": tmp_path / "elsewhere" / ".." / "out"}
+    (made,) = load(None, {"folder": [folder], "state": tmp_path / "state"}, environment={}).folder
+    assert (made.input, made.output) == (tmp_path / "in", tmp_path / "out")
+
+
+def test_smallest_tile_is_the_tilings(tmp_path: Path) -> None:
+    """The least tile that the settings take is the least that the tiling works with."""
+    load(None, {"model": {"tile_px": SMALLEST_TILE_PX}, "state": tmp_path}, environment={})
+    with pytest.raises(ConfigError, match="tile_px"):
+        load(None, {"model": {"tile_px": SMALLEST_TILE_PX - 4}, "state": tmp_path}, environment={})

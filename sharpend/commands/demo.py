@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def _own_pictures(folder: Path) -> dict[str, Pixels]:
     paths = sorted(p for p in folder.glob("*") if format_of(os.fsencode(p.name)) is not None)
     if not paths:
         raise InputMissingError(f"--pictures: {folder}: no picture in this folder")
-    return {path.stem: load_rgb(path) for path in paths}
+    return {path.name: load_rgb(path) for path in paths}
 
 
 def _sharpen(
@@ -109,11 +110,11 @@ def _sharpen(
     from sharpend.imaging.filters import degrade, unsharp_mask  # noqa: PLC0415 - as above
     from sharpend.imaging.sheet import load_rgb, save_png  # noqa: PLC0415 - as above
 
-    watched, staging = scratch / "watched", scratch / "staging"
+    watched, staging, sharp = (scratch / name for name in ("watched", "staging", "sharp"))
     watched.mkdir()
     staging.mkdir()
     degraded = {name: degrade(pixels) for name, pixels in originals.items()}
-    command = ["--input", str(watched), "--output", str(output), "--state", str(scratch / "state")]
+    command = ["--input", str(watched), "--output", str(sharp), "--state", str(scratch / "state")]
     with running_daemon([*command, *arguments]) as events:
         _await(events, Event.DAEMON_READY)
         for name, pixels in degraded.items():
@@ -122,8 +123,11 @@ def _sharpen(
         outputs = {}
         for _ in degraded:
             finished = _await(events, Event.IMAGE_FINISHED)
-            outputs[Path(finished["path"]).stem] = output / finished["output"]
-    report = _await(events, Event.REPORT_PUBLISHED)
+            outputs[Path(finished["path"]).stem] = sharp / finished["output"]
+    # All that the daemon still says: it has ended before its folders are removed.
+    report = [event for event in events if event["event"] == Event.REPORT_PUBLISHED][-1]
+    for path in outputs.values():  # a new demo takes the place of the last one's pictures
+        shutil.copyfile(path, output / path.name)
     compared = [
         Compared(
             name,

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from sharpend import logs, plans
 from sharpend.commands.given import workable_settings_of
 from sharpend.daemon import Daemon, Hooks
-from sharpend.errors import ExitCode, LedgerError
+from sharpend.errors import SIGNALLED, ExitCode, LedgerError
 from sharpend.intake import scan
 from sharpend.job import State, display
 from sharpend.ledger.reader import LedgerReader
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from sharpend.outcomes import Result
     from sharpend.settings.load import Settings
 
-SIGNALLED = 128
-"""A shell's base for exit by signal: 143 after SIGTERM means that work is left."""
-FASTER_RETRY = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
+MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
 """Nobody waits ten minutes for one file in a command; the daemon does."""
 
 
@@ -43,7 +41,8 @@ def main(options: argparse.Namespace) -> int:
     settings = workable_settings_of(options)
     if options.dry_run:
         return _dry_run(settings)
-    retry = settings.retry.model_copy(update=FASTER_RETRY)
+    fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}
+    retry = settings.retry.model_copy(update=fewer)
     settings = settings.model_copy(update={"retry": retry})
     bar = sys.stderr.isatty() and settings.log.format == "auto"
     level = "warning" if bar and settings.log.level == "info" else settings.log.level
@@ -166,11 +165,12 @@ def _found(settings: Settings) -> Iterator[tuple[Destination, bytes, scan.Found]
 
 def _known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
     """The inputs that lie there now and that the ledger has an opinion on."""
-    for destination, relative, _ in _found(settings):
+    for destination, relative, found in _found(settings):
         name = ledger.folder_name(destination.input_root, destination.output_root)
-        if name is not None:
-            for outcome in ledger.outcomes(name, [relative]):
-                yield destination, outcome
+        if name is None or any(ledger.unknown(name, [(relative, found.fingerprint)])):
+            continue  # never seen, or another file than the one that was
+        for outcome in ledger.outcomes(name, [relative]):
+            yield destination, outcome
 
 
 def _dry_run(settings: Settings) -> int:

@@ -12,6 +12,7 @@ from sharpend.errors import ExitCode, InputMissingError, SharpendError
 from sharpend.job import display
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs import printable
+from sharpend.settings.sources import located
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
         InputMissingError: a path is no input that the ledger knows, or there is no ledger.
     """
     state_dir = used_state_of(options)
-    wanted = {os.path.abspath(os.fsencode(path)) for path in options.paths}
+    wanted = {os.fsencode(located(path)) for path in options.paths}
     with Ledger.beside(state_dir) as ledger:
         quarantine = Quarantine(ledger, state_dir, TempNames(state_dir))
         again, failed, met = 0, 0, set()

@@ -25,7 +25,7 @@ def main(options: argparse.Namespace) -> int:
     state_dir = used_state_of(options)
     with LedgerReader.read_only(state_dir) as ledger:
         counts = {state.value: jobs for state, jobs in ledger.counts().items()}
-        oldest_at = ledger.oldest_pending_at()
+        oldest_at = ledger.oldest_pending_at(name for name, _ in ledger.folders())
     status = {
         "running": is_locked(state_dir),
         "counts": counts,

@@ -149,7 +149,8 @@ def require_same_root(destination: Destination, root: bytes, setting: str) -> No
         if remembered is not None and identity_of(root) != remembered:
             raise FolderFaultError(
                 f"folder {destination.folder}: {display(root)} is not the folder that was there"
-                f" at start (unmounted or replaced?): mount it again, or change `{setting}`"
+                " at start (unmounted or replaced?): mount it again, or reload sharpend (SIGHUP) to"
+                f" work with this one (setting `{setting}`)"
             )
 
 

@@ -113,8 +113,7 @@ class Quarantine:
             os.makedirs(self.root, mode=0o700, exist_ok=True)
             moved = self._take_in(destination, entry.job, place)
             self._at("moved")
-            note = (moved or place) + _NOTE_SUFFIX
-            self._write(note, _told(destination, entry))
+            note = self._write((moved or place) + _NOTE_SUFFIX, _told(destination, entry))
         self._at("written")
         absolute = os.path.join(self.root, note)
         self._ledger.noted(entry.job, absolute, moved and os.path.join(self.root, moved))
@@ -135,7 +134,20 @@ class Quarantine:
                 return None
             raise
 
-    def _write(self, note: bytes, told: Mapping[str, object]) -> None:
+    def _write(self, note: bytes, told: Mapping[str, object]) -> bytes:
+        """Write the reason; the path below the quarantine where it lies now.
+
+        Where the way leads through a file or a link (a quarantined `a.jpg`, and later a folder of
+        that name), the reason lies at the top, under a digest of its path.
+        """
+        try:
+            self._write_at(note, told)
+        except ImageRefusedError:
+            note = hashlib.sha256(note).hexdigest().encode() + _NOTE_SUFFIX
+            self._write_at(note, told)
+        return note
+
+    def _write_at(self, note: bytes, told: Mapping[str, object]) -> None:
         parent, name = os.path.split(note)
         with (
             directory(self.root, parent, create=True) as fd,

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_THROUGH = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW  # search permission is enough on the way
+_THROUGH = (
+    getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+)  # search permission is enough on the way
 
 _CHUNK = 1000
 _REMEMBERED = 16

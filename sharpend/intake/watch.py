@@ -11,6 +11,7 @@ import ctypes
 import errno
 import logging
 import os
+import sys
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -198,7 +199,9 @@ class _Complaints(logging.Handler):
 
 
 def _probe(root: bytes) -> None:
-    """Ask for one inotify watch more, and let go of it."""
+    """Ask for one inotify watch more, and let go of it; other systems have no such limit."""
+    if sys.platform != "linux":
+        return
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init()
     if descriptor < 0:  # no instance left: the watch that runs already has its own

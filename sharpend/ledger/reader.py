@@ -82,10 +82,11 @@ class LedgerReader:
         rows = (self._store.row(sql.WAITING, folder) for folder in folders)
         return sum(row["jobs"] for row in rows if row is not None)
 
-    def oldest_pending_at(self) -> float | None:
-        """When the pending job that has waited longest was added, seconds of the wall clock."""
-        row = self._store.row(sql.OLDEST_PENDING)
-        return None if row is None else row["at"]
+    def oldest_pending_at(self, folders: Iterable[str]) -> float | None:
+        """When the pending job of these folders that has waited longest was added (wall clock)."""
+        rows = (self._store.row(sql.OLDEST_PENDING, folder) for folder in folders)
+        times = [row["at"] for row in rows if row is not None and row["at"] is not None]
+        return min(times, default=None)
 
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]

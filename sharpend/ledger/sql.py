@@ -11,7 +11,10 @@ WAITING = """
 SELECT count(*) AS jobs FROM job JOIN folder ON folder.id = job.folder WHERE folder.name = ?
 AND state IN ('pending', 'running', 'staged', 'deferred')
 """
-OLDEST_PENDING = "SELECT min(added_at) AS at FROM job WHERE state = 'pending'"
+OLDEST_PENDING = """
+SELECT min(added_at) AS at FROM job JOIN folder ON folder.id = job.folder
+WHERE state = 'pending' AND folder.name = ?
+"""
 KEYS_PER_QUERY = 500
 _PLACES = ", ".join("?" * KEYS_PER_QUERY)
 KNOWN_KEYS = (

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 LARGEST_TILE_PX = 4096
 CPU_TILE_BUDGET_BYTES = 96 * 2**20
 """Activations of one tile on a CPU; larger tiles are no faster there."""
-ALLOCATION_FAILED = "can't allocate memory"
-"""What torch's CPU allocator says in a plain RuntimeError."""
+ALLOCATION_FAILED = ("can't allocate memory", "out of memory")
+"""What torch's allocators for the CPU and for MPS say in a plain RuntimeError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Runtime:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error
         except RuntimeError as error:
-            if ALLOCATION_FAILED in str(error):
+            if any(text in str(error) for text in ALLOCATION_FAILED):
                 raise MemoryError(str(error)) from error
             raise
 

@@ -131,8 +131,8 @@ class ModelSettings(_Section):
     """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """The arithmetic of the network; auto: the fastest that the device does well."""
-    tile_px: Auto | Annotated[Whole, Field(ge=64, multiple_of=4)] = "auto"
-    """Side of a tile in pixels, at least 64 and divisible by 4; auto: by memory."""
+    tile_px: Auto | Annotated[Whole, Field(ge=128, multiple_of=4)] = "auto"
+    """Side of a tile in pixels, at least 128 and divisible by 4; auto: by memory."""
     strength: Share = 1.0
     """How much of what the network adds reaches the picture, 0 to 1."""
 

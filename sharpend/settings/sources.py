@@ -222,7 +222,15 @@ def _anchor(table: object, keys: Iterable[str], base: Path, environment: Mapping
     for key in keys:
         value = table.get(key)
         if isinstance(value, str | Path) and str(value):
-            table[key] = (base / expanded(str(value), environment)).absolute()
+            table[key] = located(base / expanded(str(value), environment))
+
+
+def located(path: Path) -> Path:
+    """The absolute path, one for each place: the ledger knows a folder by its path.
+
+    Links stay as they were given, unless `..` makes it a question where they lead.
+    """
+    return Path(os.path.realpath(path)) if ".." in path.parts else path.absolute()
 
 
 def _anchor_model(table: object, key: str, base: Path, environment: Mapping[str, str]) -> None:

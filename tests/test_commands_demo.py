@@ -1,0 +1,54 @@
+"""`sharpend demo`: a real daemon over one's own pictures, its table and its sheet."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend.cli import main
+from sharpend.errors import ExitCode
+from sharpend.imaging.sheet import load_rgb
+from tests.conftest import drop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Networks
+
+
+def test_a_folder_without_pictures_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a picture there is nothing to show: exit 66 and one line."""
+    assert main(["demo", "--pictures", str(tmp_path)]) == ExitCode.INPUT_MISSING
+    assert "no picture in this folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_one_s_own_pictures(
+    networks: Networks,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The table has a row for each picture, the sheet and the outputs stay, the rest goes."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    for seed, name in enumerate(("harbour", "street")):
+        drop(tmp_path / "own", f"{name}.png", height=120, width=160, seed=seed)
+    output = tmp_path / "shown"
+    arguments = ["--pictures", str(tmp_path / "own"), "--output", str(output)]
+    assert main(["demo", *arguments, "--model", str(networks.student), "--device", "cpu"]) == 0
+    told = capsys.readouterr().out
+    rows = {line.split()[0]: line.count(" dB") for line in told.splitlines() if " dB" in line}
+    assert rows == {"harbour": 3, "street": 3, "mean": 3}
+    assert "agreement with the teacher: SSIM" in told
+    assert {path.name for path in output.iterdir()} == {
+        "comparison.png",
+        "harbour.png",
+        "street.png",
+    }
+    assert load_rgb(output / "harbour.png").shape == (120, 160, 3)
+    assert list((tmp_path / "scratch").iterdir()) == []
