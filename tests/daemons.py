@@ -256,3 +256,31 @@ def toml(
             *(f"{key} = {json.dumps(value, default=str)}" for key, value in table.items()),
         ]
     return "\n".join(lines) + "\n"
+
+
+def configured(
+    base: Path, model: Path, *folders: dict[str, object], **tables: dict[str, object]
+) -> Path:
+    """A configuration with one worker; without folders, of `in` and `out`."""
+    settings: dict[str, dict[str, object]] = {
+        "model": {"name": model, "device": "cpu"},
+        "workers": {"count": 1},
+        "retry": {"first_s": 0.1},
+        "agreement": {"sample": 0},
+        "report": {"every_s": 1},
+    }
+    usual: dict[str, object] = {"input": base / "in", "output": base / "out", "settle_s": 0.1}
+    (base / "in").mkdir(exist_ok=True)
+    config = base / "sharpend.toml"
+    config.write_text(toml(base / "state", settings | tables, *(folders or [usual])))
+    return config
+
+
+def temps(base: Path) -> list[Path]:
+    """Our temporary files."""
+    return list(base.rglob(".sharpend-*.tmp"))
+
+
+def is_idle(report: dict[str, Any]) -> bool:
+    """Nothing waits."""
+    return bool(report["queue_depth"] == 0)

@@ -36,19 +36,20 @@ def test_one_s_own_pictures(
     """The table has a row for each picture, the sheet and the outputs stay, the rest goes."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
-    for seed, name in enumerate(("harbour", "street")):
-        drop(tmp_path / "own", f"{name}.png", height=120, width=160, seed=seed)
+    for seed, name in enumerate(("harbour.png", "a.png", "a.jpg")):
+        drop(tmp_path / "own", name, height=120, width=160, seed=seed)
     output = tmp_path / "shown"
     arguments = ["--pictures", str(tmp_path / "own"), "--output", str(output)]
     assert main(["demo", *arguments, "--model", str(networks.student), "--device", "cpu"]) == 0
     told = capsys.readouterr().out
     rows = {line.split()[0]: line.count(" dB") for line in told.splitlines() if " dB" in line}
-    assert rows == {"harbour": 3, "street": 3, "mean": 3}
+    assert rows == {"harbour": 3, "a.jpg": 3, "a.png": 3, "mean": 3}
     assert "agreement with the teacher: SSIM" in told
     assert {path.name for path in output.iterdir()} == {
         "comparison.png",
         "harbour.png",
-        "street.png",
+        "a.jpg.png",
+        "a.png.png",
     }
     assert load_rgb(output / "harbour.png").shape == (120, 160, 3)
     assert list((tmp_path / "scratch").iterdir()) == []

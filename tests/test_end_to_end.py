@@ -17,7 +17,7 @@ import pytest
 from sharpend.imaging.sheet import load_rgb
 from sharpend.ledger.reader import LedgerReader
 from tests.conftest import drop
-from tests.daemons import Daemon, running, toml, until
+from tests.daemons import Daemon, running, temps, toml, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,11 +89,6 @@ def marks(*folders: Path) -> dict[Path, tuple[int, int]]:
     """Inode and time of every file below some folders: another output would have others."""
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
-
-
-def temps(folder: Path) -> list[Path]:
-    """Our temporary files in a folder."""
-    return list(folder.rglob(".sharpend-*.tmp"))
 
 
 def finished(daemon: Daemon, path: str) -> Any:  # noqa: ANN401 - JSON

@@ -207,7 +207,8 @@ def summarise(measured: Sequence[Measured]) -> dict[str, Summary]:
     timed = [one for one in measured if (one.height, one.width) == size]
     return {
         name: _summary(
-            [one.scores[name] for one in measured], [one.scores[name].seconds for one in timed]
+            [one.scores[name] for one in measured],
+            [one.scores[name].seconds for one in timed if name != DEGRADED],  # nothing is done
         )
         for name in measured[0].scores
     }
@@ -232,7 +233,7 @@ def table(summaries: Mapping[str, Summary]) -> str:
     ]
     for name, one in summaries.items():
         agreement = "-" if one.agreement is None else f"{one.agreement:.4f}"
-        fps = "-" if one.fps is None or name == DEGRADED else f"{one.fps:.3g}"
+        fps = "-" if one.fps is None else f"{one.fps:.3g}"
         lines.append(
             f"{name:14}{one.ssim:8.4f}{one.psnr:9.2f}{one.psnr_y:8.2f}{agreement:>17}{fps:>12}"
         )

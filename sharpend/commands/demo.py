@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +69,7 @@ def main(options: argparse.Namespace) -> int:
     agreement = report.get("agreement")
     if agreement and agreement["n"]:
         print(
-            f"\nagreement with the teacher: SSIM {agreement['mean']:.4f} on {agreement['n']} crops "
+            f"\nagreement with the teacher: SSIM {agreement['mean']:.4f} on {agreement['n']} crop(s) "
             f"(doing nothing: {agreement['noop_mean']:.4f}), on {report['device']}"
         )
     sheet = output / "comparison.png"
@@ -100,7 +101,8 @@ def _own_pictures(folder: Path) -> dict[str, Pixels]:
     paths = sorted(p for p in folder.glob("*") if format_of(os.fsencode(p.name)) is not None)
     if not paths:
         raise InputMissingError(f"--pictures: {folder}: no picture in this folder")
-    return {path.name: load_rgb(path) for path in paths}
+    stems = Counter(path.stem for path in paths)
+    return {path.stem if stems[path.stem] == 1 else path.name: load_rgb(path) for path in paths}
 
 
 def _sharpen(

@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
 """Nobody waits ten minutes for one file in a command; the daemon does."""
+WOULD = {
+    State.QUARANTINED: "is in quarantine",
+    State.DISPOSED: "is done",
+    State.DONE: "is done",
+}
+"""What a dry run says of inputs that need nothing."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -101,7 +107,7 @@ class Tally:
         if agreement and agreement["n"]:
             mean, noop = agreement["mean"], agreement["noop_mean"]
             print(
-                f"agreement with the teacher: SSIM {mean:.4f} on {agreement['n']} crops "
+                f"agreement with the teacher: SSIM {mean:.4f} on {agreement['n']} crop(s) "
                 f"(doing nothing: {noop:.4f})"
             )
 
@@ -153,23 +159,27 @@ class Tally:
             self._bar.write(logs.printable(f"{source}: quarantined: {reason}"), file=sys.stdout)
 
 
-def _found(settings: Settings) -> Iterator[tuple[Destination, bytes, scan.Found]]:
-    """Every input in every folder, with its folder's destination."""
+def _found(settings: Settings) -> Iterator[tuple[Destination, list[scan.Found]]]:
+    """Every input in every folder, some at a time, with its folder's destination."""
     for plan in plans.folder_plans(settings):
         root = plan.destination.input_root
         tally = scan.Tally()
         for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
-            for found in batch:
-                yield plan.destination, found.relative, found
+            yield plan.destination, batch
 
 
 def _known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
     """The inputs that lie there now and that the ledger has an opinion on."""
-    for destination, relative, found in _found(settings):
+    for destination, batch in _found(settings):
         name = ledger.folder_name(destination.input_root, destination.output_root)
-        if name is None or any(ledger.unknown(name, [(relative, found.fingerprint)])):
-            continue  # never seen, or another file than the one that was
-        for outcome in ledger.outcomes(name, [relative]):
+        if name is None:
+            continue
+        entries = [(found.relative, found.fingerprint) for found in batch]
+        new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
+        relatives = [
+            relative for relative, fingerprint in entries if (relative, fingerprint) not in new
+        ]
+        for outcome in ledger.outcomes(name, relatives):
             yield destination, outcome
 
 
@@ -183,12 +193,9 @@ def _dry_run(settings: Settings) -> int:
             }
     except LedgerError:
         known = {}
-    for destination, relative, _ in _found(settings):
-        state = known.get((destination.input_root, relative))
-        what = {
-            State.QUARANTINED: "is in quarantine",
-            State.DISPOSED: "is done",
-            State.DONE: "is done",
-        }.get(state or State.PENDING, "would be sharpened")
-        print(logs.printable(f"{display(os.path.join(destination.input_root, relative))}: {what}"))
+    for destination, batch in _found(settings):
+        for found in batch:
+            state = known.get((destination.input_root, found.relative), State.PENDING)
+            source = display(os.path.join(destination.input_root, found.relative))
+            print(logs.printable(f"{source}: {WOULD.get(state, 'would be sharpened')}"))
     return ExitCode.OK
