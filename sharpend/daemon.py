@@ -283,7 +283,7 @@ class Daemon:
         changed = self._changed(settings)
         old = self._pool, self.engines, self._log
         try:
-            if _workers_of(settings) != _workers_of(self._settings):
+            if plans.workers_of(settings) != plans.workers_of(self._settings):
                 self._pool = self._started_pool(settings)
             if settings.log != self._settings.log:
                 self._log = logs.configure(level=settings.log.level, format=settings.log.format)
@@ -307,14 +307,3 @@ class Daemon:
     def _reject(self, error: SharpendError) -> None:
         self._log.error(Event.CONFIG_REJECTED, message=str(error))
         self._notifier.ready(self._bulletin.summary())
-
-
-def _workers_of(settings: Settings) -> tuple[object, ...]:
-    """What the running workers were started with; a change needs new ones."""
-    return (
-        plans.worker_options(settings),
-        plans.worker_count(settings),
-        settings.workers.job_timeout_s,
-        plans.models(settings),
-        bool(settings.agreement.sample),
-    )

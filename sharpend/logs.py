@@ -53,7 +53,7 @@ class Event(StrEnum):
     """The status file could not be written."""
     LEDGER_REBUILT = "ledger.rebuilt"
     """The ledger was damaged or gone; outputs that stand already are adopted, not made again."""
-    LIBRARY_LOGGED = "library.logged"
+    LOGGED_BY_LIBRARY = "library.logged"
     """A library logged or warned: `logger` and `message` are its own words."""
 
 
@@ -210,7 +210,7 @@ def _printable_value(value: object) -> object:
 def _name_the_library(_logger: object, _method: str, event: EventDict) -> EventDict:
     record: logging.LogRecord = event["_record"]
     message = {"logger": record.name, "message": event["event"]}
-    return {**event, **message, "event": Event.LIBRARY_LOGGED}
+    return {**event, **message, "event": Event.LOGGED_BY_LIBRARY}
 
 
 _FINISHING: Sequence[Processor] = (

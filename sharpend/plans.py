@@ -87,6 +87,17 @@ def worker_options(settings: Settings) -> WorkerOptions:
     )
 
 
+def workers_of(settings: Settings) -> tuple[object, ...]:
+    """What the running workers were started with; a change needs new ones."""
+    return (
+        worker_options(settings),
+        worker_count(settings),
+        settings.workers.job_timeout_s,
+        models(settings),
+        bool(settings.agreement.sample),
+    )
+
+
 def retry_options(settings: Settings) -> RetryOptions:
     """How transient failures are repeated."""
     retry = settings.retry
