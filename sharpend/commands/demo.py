@@ -70,7 +70,8 @@ def main(options: argparse.Namespace) -> int:
     if agreement and agreement["n"]:
         print(
             f"\nagreement with the teacher: SSIM {agreement['mean']:.4f} "
-            f"on {agreement['n']} crop(s) (doing nothing: {agreement['noop_mean']:.4f}), on {report['device']}"
+            f"on {agreement['n']} crop(s) (doing nothing: {agreement['noop_mean']:.4f}), "
+            f"on {report['device']}"
         )
     sheet = output / "comparison.png"
     _write_sheet(compared, sheet)
