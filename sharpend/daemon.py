@@ -95,6 +95,8 @@ class Daemon:
                 self._set_to_work(self._built(self._settings, prepared), self._settings)
                 self._go_on()
                 self._dispatcher.remove_stale_temps()
+                if self._hooks.once:
+                    self._dispatcher.hasten()
                 self._loop()
             except UnavailableError:
                 if not self._control.stops:  # else a signal ended the start

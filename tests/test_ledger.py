@@ -360,6 +360,15 @@ def test_oldest_pending(ledger: Ledger) -> None:
     assert ledger.oldest_pending_at(["a folder that is no longer configured"]) is None
 
 
+def test_a_command_does_not_wait(ledger: Ledger) -> None:
+    """What was put off is due at once where somebody waits for it."""
+    ledger.defer(claimed(ledger), NOW + 500, Reason.IO_ERROR)
+    assert ledger.claim(NOW, {"in"}) is None
+    assert ledger.hasten("another", NOW) == 0
+    assert ledger.hasten("in", NOW) == 1
+    assert ledger.claim(NOW, {"in"}) is not None
+
+
 def crash(ledger: Ledger, state_dir: Path) -> Ledger:
     """The daemon dies and starts again."""
     ledger.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend import plans
-from sharpend.errors import InputMissingError, UsageError
+from sharpend.errors import ConfigError, InputMissingError, UnavailableError, UsageError
 from sharpend.model.shipped import find
 from sharpend.settings.load import Settings, check_folders, load
 
@@ -50,15 +50,27 @@ def workable_settings_of(options: argparse.Namespace) -> Settings:
         UsageError: there is no folder to work on.
         ConfigError: a setting is wrong.
         InputMissingError: an input folder is not there.
-        UnavailableError: there is no such network.
     """
     settings = settings_of(options)
     if not settings.folder:
         raise UsageError("no folder to work on: give --input and --output, or a --config file")
     check_folders(settings)
-    for model in plans.models(settings):
-        find(model)
+    _check_networks(
+        settings, "command line" if options.model else str(options.config or "settings")
+    )
     return settings
+
+
+def _check_networks(settings: Settings, where: str) -> None:
+    """Make sure that every network is there, before a worker is started for it."""
+    for number, (folder, plan) in enumerate(
+        zip(settings.folder, plans.folder_plans(settings), strict=True), start=1
+    ):
+        key = "model.name" if folder.model is None else f"folder.{number}.model"
+        try:
+            find(plan.options.model)
+        except UnavailableError as error:
+            raise ConfigError(f"{where}: {key}: {error}") from error
 
 
 def used_state_of(options: argparse.Namespace) -> Path:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from sharpend import logs, plans
 from sharpend.commands.given import workable_settings_of
 from sharpend.daemon import Daemon, Hooks
-from sharpend.errors import SIGNALLED, ExitCode, LedgerError
+from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UsageError
 from sharpend.intake import scan
 from sharpend.job import State, display
 from sharpend.ledger.reader import LedgerReader
@@ -45,6 +45,8 @@ WOULD = {
 def main(options: argparse.Namespace) -> int:
     """Run until nothing is left to do."""
     settings = workable_settings_of(options)
+    if options.dry_run and options.json:
+        raise UsageError("--dry-run does nothing that --json could tell of: give one of them")
     if options.dry_run:
         return _dry_run(settings)
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}

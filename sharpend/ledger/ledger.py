@@ -268,6 +268,11 @@ class Ledger(LedgerReader):
         with self._store.transaction() as cursor:
             return cursor.execute(sql.RETRY_OUTDATED, values).rowcount
 
+    def hasten(self, folder: str, now_s: float) -> int:
+        """Let a folder's deferred jobs be due now: `once` does not wait for a daemon's backoff."""
+        with self._store.transaction() as cursor:
+            return cursor.execute(sql.HASTEN, {"folder": folder, "now_s": now_s}).rowcount
+
     def _due(self, now_s: float, folders: Collection[str], *, alone: bool) -> Row | None:
         """The next due job: the folder after the last one served first, overdue retries first."""
         turns = sorted(folders, key=lambda name: (name <= self._last_folder, name))

@@ -127,6 +127,10 @@ UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'dispo
 AND (:folder IS NULL OR folder = (SELECT id FROM folder WHERE name = :folder))
 AND (:relative IS NULL OR relative = :relative)
 """
+HASTEN = """
+UPDATE job SET next_at = :now_s WHERE state = 'deferred'
+AND folder = (SELECT id FROM folder WHERE name = :folder)
+"""
 RETRY_OUTDATED = """
 UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed'
 AND folder = (SELECT id FROM folder WHERE name = :folder) AND NOT unchanged

@@ -33,6 +33,6 @@ def find(model: str, *, beside: Path | None = None) -> Path:
     if Path(model).is_file():
         return Path(model)
     raise UnavailableError(
-        f"model.name: {model}: no such network; shipped are {', '.join(shipped_names())}, "
+        f"{model}: no such network; shipped are {', '.join(shipped_names())}, "
         "or give the path of a .safetensors file"
     )
