@@ -229,6 +229,7 @@ def test_tree_moved_in_and_added_to_later(root: Path, tmp_path: Path) -> None:
         assert len(daemon.taken) == 21
 
 
+@pytest.mark.slow
 def test_burst_is_found_whole(root: Path) -> None:
     """Of 5,000 files written at once every one is taken, each once, without a periodic scan."""
     with running(root) as daemon:

@@ -78,6 +78,7 @@ def test_every_parameter_learns() -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
+@pytest.mark.slow
 def test_autocast_keeps_the_dtype_of_the_picture() -> None:
     """Under bfloat16 autocast the sum with the input stays float32, close to the float32 result."""
     torch.manual_seed(0)

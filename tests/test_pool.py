@@ -361,6 +361,7 @@ def real_task(home: Path, model: Path, **size: int) -> Task:
     )
 
 
+@pytest.mark.slow
 def test_a_picture_is_sharpened_in_another_process(
     real: Crew, networks: Networks, tmp_path: Path
 ) -> None:

@@ -47,6 +47,7 @@ def test_transforms_can_be_sent_to_loading_processes() -> None:
         assert callable(pickle.loads(pickle.dumps(transform)))  # noqa: S301 - our own bytes
 
 
+@pytest.mark.slow
 def test_literal_pair_is_the_reports_and_torchvision_is_pillow() -> None:
     """Down to 270 x 480, up to 1080 x 1920: torchvision's PIL resize equals our resizer's."""
     pytest.importorskip("torchvision")
