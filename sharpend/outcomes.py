@@ -56,6 +56,8 @@ class Result:
     """sharpened, unchanged or quarantined."""
     output: bytes | None = None
     reason: Reason | None = None
+    message: str = ""
+    """Why it was quarantined, in words."""
     staged: Staged | None = None
     commit_s: float = 0.0
     seconds: float = 0.0
@@ -250,7 +252,14 @@ class Outcomes:
             attempts=handed.job.attempts,
         )
         self._tell(
-            Result(handed.folder, handed.job, "quarantined", reason=refusal.reason, seconds=seconds)
+            Result(
+                handed.folder,
+                handed.job,
+                "quarantined",
+                reason=refusal.reason,
+                message=refusal.message,
+                seconds=seconds,
+            )
         )
 
     def recover(self, folder: Folder, now_s: float) -> None:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
@@ -53,7 +54,7 @@ def main(options: argparse.Namespace) -> int:
     retry = settings.retry.model_copy(update=fewer)
     settings = settings.model_copy(update={"retry": retry})
     bar = sys.stderr.isatty() and settings.log.format == "auto"
-    level = "warning" if bar and settings.log.level == "info" else settings.log.level
+    level = "error" if bar and settings.log.level == "info" else settings.log.level
     log = logs.configure(level=level, format=settings.log.format)
     tally = Tally(settings, as_json=options.json, bar=bar)
     daemon = Daemon(settings, log, Hooks(once=True, tell=tally.tell))
@@ -62,6 +63,20 @@ def main(options: argparse.Namespace) -> int:
     if daemon.was_stopped:
         return SIGNALLED + daemon.was_stopped
     return ExitCode.SOME_QUARANTINED if tally.counts["quarantined"] else status
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one input fared."""
+
+    relative: bytes
+    outcome: str
+    """sharpened, unchanged or quarantined."""
+    output: bytes | None
+    reason: str | None
+    message: str
+    attempts: int
+    seconds: float = 0.0
 
 
 class Tally:
@@ -80,15 +95,16 @@ class Tally:
         """Take one input's end."""
         staged = result.staged
         self._pixels += staged.height * staged.width if staged is not None else 0
-        self._line(
-            result.folder.plan.destination,
+        ending = Ending(
             result.job.relative,
             result.outcome,
             output=result.output,
             reason=result.reason,
+            message=result.message,
             attempts=result.job.attempts,
             seconds=result.seconds,
         )
+        self._line(result.folder.plan.destination, ending)
 
     def close(self, agreement: dict[str, object] | None) -> None:
         """Tell of the inputs that needed nothing, and sum up."""
@@ -121,44 +137,36 @@ class Tally:
                     continue
                 ended = "quarantined" if outcome.state is State.QUARANTINED else "unchanged"
                 if outcome.state in {State.QUARANTINED, State.DONE, State.DISPOSED}:
-                    self._line(
-                        destination,
+                    ending = Ending(
                         outcome.relative,
                         ended,
                         output=outcome.output,
                         reason=outcome.reason,
+                        message=outcome.message or "",
                         attempts=outcome.attempts,
-                        seconds=0.0,
                     )
+                    self._line(destination, ending)
 
-    def _line(  # noqa: PLR0913 - the keys of the line
-        self,
-        destination: Destination,
-        relative: bytes,
-        outcome: str,
-        *,
-        output: bytes | None,
-        reason: str | None,
-        attempts: int,
-        seconds: float,
-    ) -> None:
-        self._told.add((destination.input_root, relative))
-        self.counts[outcome] += 1
+    def _line(self, destination: Destination, ending: Ending) -> None:
+        self._told.add((destination.input_root, ending.relative))
+        self.counts[ending.outcome] += 1
         self._bar.update()
-        source = display(os.path.join(destination.input_root, relative))
+        source = display(os.path.join(destination.input_root, ending.relative))
+        output = ending.output
         if self._json:
             line = {
                 "input": source,
                 "output": output and display(os.path.join(destination.output_root, output)),
-                "outcome": outcome,
-                "reason": reason,
-                "attempts": attempts,
-                "seconds": round(seconds, 4),
+                "outcome": ending.outcome,
+                "reason": ending.reason,
+                "attempts": ending.attempts,
+                "seconds": round(ending.seconds, 4),
             }
             self._bar.clear()
             print(json.dumps(line), flush=True)
-        elif outcome == "quarantined":
-            self._bar.write(logs.printable(f"{source}: quarantined: {reason}"), file=sys.stdout)
+        elif ending.outcome == "quarantined":
+            told = f"{source}: quarantined: {ending.reason}: {ending.message}"
+            self._bar.write(logs.printable(told), file=sys.stdout)
 
 
 def _found(settings: Settings) -> Iterator[tuple[Destination, list[scan.Found]]]:
