@@ -142,6 +142,18 @@ def test_slow_writer_is_never_early(root: Path) -> None:
         assert len(daemon.taken) == 1
 
 
+def test_event_at_the_end_of_the_wait(root: Path) -> None:
+    """A file whose wait ends in the very step in which an event names it is handed on once."""
+    (root / "a.png").touch()
+    with running(root) as daemon:
+        daemon.run(1.9)
+        daemon.intake.unsettle(b"a.png")
+        daemon.now_s += 1.0
+        assert [found.relative for found in daemon.step().settled] == [b"a.png"]
+        daemon.run(100.0)
+        assert len(daemon.taken) == 1
+
+
 def test_closed_file_settles_sooner(root: Path) -> None:
     """After a close or a move one second is enough."""
     with running(root) as daemon:

@@ -101,7 +101,7 @@ class FolderIntake:
             return Step(now_s + _CHECK_S, paused=fault)
         self._listen(now_s)
         settled = self._walk(now_s)
-        settled += self._look(now_s)
+        settled += self._look(now_s, {found.relative for found in settled})
         return Step(
             self._next_s(now_s),
             settled=settled,
@@ -192,8 +192,12 @@ class FolderIntake:
             self._rounds.begin(now_s, every_s=every_s)
         return self._consider(self._rounds.advance(now_s), {}, now_s)
 
-    def _look(self, now_s: float) -> list[Found]:
-        """Look at single files: those that events named, and those whose wait is over."""
+    def _look(self, now_s: float, handed_on: set[bytes]) -> list[Found]:
+        """Look at single files: those that events named, and those whose wait is over.
+
+        A file may be met by the walk, by its wait and by an event in one step: the first that
+        hands it on is the last that looks, or it would settle, and be handed on, again.
+        """
         dirty = dict(islice(self._dirty.items(), _BATCH))
         due = self._settler.due(now_s, limit=_BATCH - len(dirty))
         if not dirty and not due:
@@ -208,9 +212,11 @@ class FolderIntake:
             return []
         for path in dirty:
             del self._dirty[path]
-        settled = self._consider(changed, dirty, now_s)
-        settled += [found for found in looked if self._has_settled(found, now_s)]
-        return settled
+        looked = [found for found in looked if found.relative not in handed_on]
+        settled = [found for found in looked if self._has_settled(found, now_s)]
+        handed_on |= {found.relative for found in settled}
+        changed = [found for found in changed if found.relative not in handed_on]
+        return settled + self._consider(changed, dirty, now_s)
 
     def _see(self, root: int, relative: bytes) -> Found | None:
         """Look at one path; a directory is left to a walk."""
