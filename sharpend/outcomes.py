@@ -117,7 +117,7 @@ class Outcomes:
 
     def _staged(self, handed: Handed, staged: Staged, now_s: float) -> None:
         started_s = time.monotonic()
-        attempt = Attempt(staged, staged.temp_name, handed.folder.plan.options_digest)
+        attempt = Attempt(staged, handed.folder.plan.options_digest)
         try:
             committed = self._committer.commit(
                 handed.folder.plan.destination, handed.job, attempt, time.time()

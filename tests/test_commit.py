@@ -100,7 +100,7 @@ class Shop:
         source = Path(os.fsdecode(os.path.join(self.to.input_root, job.relative)))
         temp.write_bytes(b"sharp " + source.read_bytes())
         staged = Staged(job.id, temp_name, Fingerprint.of(temp.stat()), 3, 4, model_digest="m")
-        return Attempt(staged, temp_name, "o")
+        return Attempt(staged, "o")
 
     def run(self) -> Committed:
         """One job from claim to disposal."""

@@ -292,16 +292,6 @@ def test_periodic_scan_finds_what_no_event_told(
         assert daemon.names == [b"a.png"]
 
 
-def test_asked_for_scan(root: Path) -> None:
-    """`rescan` scans without waiting for the next round."""
-    with running(root, polling=True, poll_s=NEVER_S) as daemon:
-        daemon.run(10.0)
-        (root / "a.png").touch()
-        daemon.intake.rescan()
-        daemon.run(3.0)
-        assert daemon.names == [b"a.png"]
-
-
 def test_polling_needs_no_watch(root: Path) -> None:
     """A polled folder is scanned every few seconds and starts no thread."""
     threads = threading.active_count()

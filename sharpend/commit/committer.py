@@ -63,8 +63,6 @@ class Attempt:
     """A worker's staged file with what the daemon knows about it."""
 
     staged: Staged
-    temp_name: bytes
-    """As `prepare` gave it."""
     options_digest: str = ""
 
 
@@ -137,7 +135,7 @@ class Committer:
         product = Product(
             output=first,
             fingerprint=staged.fingerprint,
-            temp=attempt.temp_name,
+            temp=staged.temp_name,
             model_digest=staged.model_digest,
             options_digest=attempt.options_digest,
             pixels=staged.height * staged.width,

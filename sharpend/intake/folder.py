@@ -110,10 +110,6 @@ class FolderIntake:
             polling=self._listener.polling,
         )
 
-    def rescan(self) -> None:
-        """Ask for a whole scan."""
-        self._rounds.want_all()
-
     def unsettle(self, relative: bytes) -> None:
         """Take a file back that changed after it was handed on."""
         self._dirty.setdefault(relative, False)
