@@ -7,26 +7,37 @@ import torch
 
 from sharpend.model.networks import GRID_PX, NETWORKS, SharpeningNetwork, StudentNet, TeacherNet
 
-SMALL: list[tuple[str, int, int]] = [("student", 4, 1), ("student", 8, 2), ("teacher", 6, 3)]
+SMALL: list[tuple[str, int, int, bool]] = [
+    ("student", 4, 1, False),
+    ("student", 8, 2, False),
+    ("teacher", 6, 3, False),
+    ("student", 4, 1, True),
+    ("teacher", 6, 2, True),
+]
 
 
-def open_network(kind: str, channels: int, blocks: int) -> SharpeningNetwork:
-    """A network in float64 whose ReLUs all pass, so that no gradient is lost by chance."""
+def open_network(kind: str, channels: int, blocks: int, *, bias_free: bool) -> SharpeningNetwork:
+    """A network in float64 whose ReLUs all pass, so that no gradient is lost by chance.
+
+    Random weights of one sign: with equal ones the local mean would cancel exactly.
+    """
     torch.manual_seed(0)
-    network = NETWORKS[kind](channels, blocks).double()
+    network = NETWORKS[kind](channels, blocks, bias_free=bias_free).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_().add_(0.01)
     return network
 
 
-@pytest.mark.parametrize(("kind", "channels", "blocks"), SMALL)
-def test_halo_is_the_radius_of_the_receptive_field(kind: str, channels: int, blocks: int) -> None:
+@pytest.mark.parametrize(("kind", "channels", "blocks", "bias_free"), SMALL)
+def test_halo_is_the_radius_of_the_receptive_field(
+    kind: str, channels: int, blocks: int, *, bias_free: bool
+) -> None:
     """No pixel of a cell depends on one further than the halo, and some depend on one just there.
 
     So the halo is enough, and one grid cell less is not.
     """
-    network = open_network(kind, channels, blocks)
+    network = open_network(kind, channels, blocks, bias_free=bias_free)
     halo = network.halo_px
     side = 2 * halo + 5 * GRID_PX
     picture = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
@@ -47,6 +58,26 @@ def test_halo_follows_the_architecture() -> None:
     """Two convolutions for each block, one before and one after, a grid cell each."""
     assert StudentNet(32, 2).halo_px == 6 * GRID_PX
     assert TeacherNet(96, 6).halo_px == 14 * GRID_PX
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_bias_free_network_leaves_flat_pictures_flat(kind: str) -> None:
+    """Every level of gray comes out as it went in, up to the picture's edges, before rounding."""
+    torch.manual_seed(0)
+    network = NETWORKS[kind](16, 2, bias_free=True)
+    levels = torch.arange(256).div(255).view(256, 1, 1, 1).expand(256, 3, 16, 20)
+    assert network.detail(levels).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_a_bias_free_network_adds_the_same_to_a_brighter_picture(kind: str) -> None:
+    """Brightness moves through: f(x + c) = f(x) + c, whatever colour c has."""
+    torch.manual_seed(0)
+    network = NETWORKS[kind](16, 2, bias_free=True)
+    picture = torch.rand(1, 3, 32, 36) / 2
+    colour = torch.tensor([0.1, 0.3, 0.45]).view(1, 3, 1, 1)
+    assert torch.allclose(network(picture + colour), network(picture) + colour, atol=1e-6)
+    assert (network(picture) - picture).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
+from skimage.measure import block_reduce
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from sharpend.model.ssim import WINDOW_PX, compute_ssim, psnr
+from sharpend.model.ssim import (
+    MS_SMALLEST_PX,
+    WINDOW_PX,
+    compute_ms_ssim,
+    compute_ssim,
+    psnr,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def pair(height: int, width: int, noise: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -112,3 +124,43 @@ def test_ssim_as_a_loss_has_finite_gradients() -> None:
         compute_ssim(output, target, nonnegative=True).sum().backward()  # type: ignore[no-untyped-call]
         assert output.grad is not None
         assert output.grad.isfinite().all()
+
+
+def reference_scale(ours: NDArray[np.float64], theirs: NDArray[np.float64], k1: float) -> float:
+    """scikit-image's mean of one scale; a huge k1 leaves contrast and structure alone."""
+    margin = WINDOW_PX // 2
+    _, full = structural_similarity(  # type: ignore[no-untyped-call]
+        ours,
+        theirs,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        K1=k1,
+        full=True,
+    )
+    return float(full[margin:-margin, margin:-margin].mean())
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.2])
+def test_ms_ssim_is_the_product_over_scales(noise: float) -> None:
+    """Contrast and structure on five halved scales, luminance on the last (Wang et al. 2003)."""
+    output, target = pair(176, 192, noise)
+    values = []
+    for ours, theirs in zip(output[0].double().numpy(), target[0].double().numpy(), strict=True):
+        product = 1.0
+        for scale, weight in enumerate((0.0448, 0.2856, 0.3001, 0.2363, 0.1333)):
+            small = [block_reduce(one, (2**scale, 2**scale), np.mean) for one in (ours, theirs)]  # type: ignore[no-untyped-call]
+            product *= reference_scale(small[0], small[1], 0.01 if scale == 4 else 1e6) ** weight
+        values.append(product)
+    assert compute_ms_ssim(output, target).item() == pytest.approx(np.mean(values), abs=2e-5)
+
+
+def test_ms_ssim_refuses_what_is_too_small_for_five_scales() -> None:
+    """A side of 161 pixels is the least; neither whole numbers nor other shapes pass."""
+    output, target = pair(MS_SMALLEST_PX, 170, 0.1)
+    assert compute_ms_ssim(target, target).item() == pytest.approx(1)
+    with pytest.raises(ValueError, match="at least 161 pixels"):
+        compute_ms_ssim(output[:, :, 1:], target[:, :, 1:])
+    with pytest.raises(TypeError):
+        compute_ms_ssim((output * 255).byte(), (target * 255).byte())

@@ -3,6 +3,10 @@
 Both work on the sharp grid folded by four: `pixel_unshuffle(4) -> 3x3 convolutions with ReLU and
 skips -> pixel_shuffle(4) -> + input`. Nothing in them looks further than its receptive field
 (no global pooling, no normalisation over the picture), which is what lets a tile equal the whole.
+
+A bias-free network sees the picture less its local mean, and its convolutions add nothing of their
+own: what is flat stays flat, and a brighter picture gets the same detail (Mohan et al. 2020,
+arXiv:1906.05478, for denoisers).
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 GRID_PX = 4
 """Side of the blocks folded into channels: the degradation's factor (ESPCN, arXiv:1609.05158)."""
+_FOLDED = 3 * GRID_PX**2
 
 
 class ResidualBlock(nn.Module):
@@ -23,10 +28,10 @@ class ResidualBlock(nn.Module):
     A ReLU after the sum can kill every feature within a few hundred steps of training.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
 
     def forward(self, features: Tensor) -> Tensor:
         """Map B x C x H x W features to the same shape."""
@@ -39,14 +44,15 @@ class SharpeningNetwork(nn.Module):
 
     kind: ClassVar[str]
 
-    def __init__(self, channels: int, blocks: int) -> None:
+    def __init__(self, channels: int, blocks: int, *, bias_free: bool = False) -> None:
         super().__init__()
         self.channels = channels
         self.blocks = blocks
-        folded = 3 * GRID_PX**2
-        self.head = nn.Conv2d(folded, channels, 3, padding=1)
-        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
-        self.tail = nn.Conv2d(channels, folded, 3, padding=1)
+        self.bias_free = bias_free
+        bias = not bias_free
+        self.head = nn.Conv2d(_FOLDED, channels, 3, padding=1, bias=bias)
+        self.body = nn.Sequential(*(ResidualBlock(channels, bias=bias) for _ in range(blocks)))
+        self.tail = nn.Conv2d(channels, _FOLDED, 3, padding=1, bias=bias)
         self._start_near_identity()
 
     def _start_near_identity(self) -> None:
@@ -63,14 +69,15 @@ class SharpeningNetwork(nn.Module):
     def halo_px(self) -> int:
         """Radius of the receptive field in pixels, a multiple of GRID_PX.
 
-        Each 3x3 convolution reaches one cell of the folded grid further; all stand in one line.
+        Each 3x3 convolution reaches one cell of the folded grid further, and so does the local
+        mean; all stand in one line.
         """
         cells = sum(
             (layer.kernel_size[0] - 1) // 2
             for layer in self.modules()
             if isinstance(layer, nn.Conv2d)
         )
-        return cells * GRID_PX
+        return (cells + self.bias_free) * GRID_PX
 
     def detail(self, picture: Tensor) -> Tensor:
         """What the network adds to the picture, before strength and clamping.
@@ -83,6 +90,8 @@ class SharpeningNetwork(nn.Module):
             B x 3 x H x W in the picture's dtype, roughly in [-1, 1].
         """
         folded = F.pixel_unshuffle(picture, GRID_PX)  # (B, 48, H/4, W/4)
+        if self.bias_free:
+            folded = folded - local_mean(folded)
         folded = folded.to(self.head.weight.dtype, memory_format=torch.channels_last)
         features = F.relu(self.head(folded))
         features = features + self.body(features)
@@ -93,13 +102,28 @@ class SharpeningNetwork(nn.Module):
         return picture + self.detail(picture)
 
 
+def local_mean(folded: Tensor) -> Tensor:
+    """The mean of each colour around each cell of the folded grid, inside the picture only.
+
+    Args:
+        folded: B x 48 x H x W, as `pixel_unshuffle` leaves a picture: 16 values of each colour.
+
+    Returns:
+        The same shape: the mean over 3 x 3 cells (12 x 12 pixels), one value a colour and cell.
+    """
+    batch, _, height, width = folded.shape
+    cells = folded.view(batch, 3, GRID_PX**2, height, width).mean(dim=2)  # (B, 3, H, W)
+    around = F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False)
+    return around.repeat_interleave(GRID_PX**2, dim=1)
+
+
 class StudentNet(SharpeningNetwork):
-    """The light network that the daemon runs. 32 channels and 2 blocks are `lite` (65 K)."""
+    """The light network that the daemon runs: `lite` is 32 x 2 (65 K), `base` 48 x 4 (208 K)."""
 
     kind = "student"
 
-    def __init__(self, channels: int = 32, blocks: int = 2) -> None:
-        super().__init__(channels, blocks)
+    def __init__(self, channels: int = 32, blocks: int = 2, *, bias_free: bool = False) -> None:
+        super().__init__(channels, blocks, bias_free=bias_free)
 
 
 class TeacherNet(SharpeningNetwork):
@@ -107,8 +131,8 @@ class TeacherNet(SharpeningNetwork):
 
     kind = "teacher"
 
-    def __init__(self, channels: int = 96, blocks: int = 6) -> None:
-        super().__init__(channels, blocks)
+    def __init__(self, channels: int = 96, blocks: int = 6, *, bias_free: bool = False) -> None:
+        super().__init__(channels, blocks, bias_free=bias_free)
 
 
 NETWORKS: dict[str, type[StudentNet | TeacherNet]] = {

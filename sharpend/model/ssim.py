@@ -7,11 +7,14 @@ anything with its default data range of 255; none of these can pass through here
 from __future__ import annotations
 
 import torch
+from pytorch_msssim import ms_ssim as _ms_ssim
 from pytorch_msssim import ssim as _ssim
 from torch import Tensor
 
 WINDOW_PX = 11
 """Side of the Gaussian window, sigma 1.5, valid positions only (Wang et al. 2004, eq. 13)."""
+MS_SMALLEST_PX = (WINDOW_PX - 1) * 2**4 + 1
+"""Least side for MS-SSIM: halved four times, and still as large as the window."""
 
 
 def compute_ssim(output: Tensor, target: Tensor, *, nonnegative: bool = False) -> Tensor:
@@ -29,13 +32,7 @@ def compute_ssim(output: Tensor, target: Tensor, *, nonnegative: bool = False) -
         TypeError: not floating point.
         ValueError: shapes differ, or a side is smaller than the window.
     """
-    if not (output.is_floating_point() and target.is_floating_point()):
-        raise TypeError(f"SSIM needs floating point in [0, 1], not {output.dtype}, {target.dtype}")
-    if output.shape != target.shape or min(output.shape[-2:]) < WINDOW_PX:
-        raise ValueError(
-            f"SSIM needs two equal shapes of at least {WINDOW_PX} pixels a side, "
-            f"not {tuple(output.shape)} and {tuple(target.shape)}"
-        )
+    _check(output, target, WINDOW_PX)
     with torch.autocast(output.device.type, enabled=False):
         value: Tensor = _ssim(
             output.float(),
@@ -46,6 +43,45 @@ def compute_ssim(output: Tensor, target: Tensor, *, nonnegative: bool = False) -
             nonnegative_ssim=nonnegative,
         )
     return value
+
+
+def compute_ms_ssim(output: Tensor, target: Tensor) -> Tensor:
+    """Multi-scale structural similarity of each picture, the mean over its channels.
+
+    Args:
+        output: B x C x H x W floating point in [0, 1], H and W at least MS_SMALLEST_PX.
+        target: the same shape.
+
+    Returns:
+        B float32 values, at most 1.
+
+    Raises:
+        TypeError: not floating point.
+        ValueError: shapes differ, or a side is smaller than MS_SMALLEST_PX.
+
+    Source: Wang, Simoncelli and Bovik 2003, five scales with their weights.
+    """
+    _check(output, target, MS_SMALLEST_PX)
+    with torch.autocast(output.device.type, enabled=False):
+        value: Tensor = _ms_ssim(
+            output.float(),
+            target.float(),
+            data_range=1.0,
+            win_size=WINDOW_PX,
+            size_average=False,
+        )
+    return value
+
+
+def _check(output: Tensor, target: Tensor, smallest_px: int) -> None:
+    """Refuse what the library would get silently wrong."""
+    if not (output.is_floating_point() and target.is_floating_point()):
+        raise TypeError(f"SSIM needs floating point in [0, 1], not {output.dtype}, {target.dtype}")
+    if output.shape != target.shape or min(output.shape[-2:]) < smallest_px:
+        raise ValueError(
+            f"SSIM needs two equal shapes of at least {smallest_px} pixels a side, "
+            f"not {tuple(output.shape)} and {tuple(target.shape)}"
+        )
 
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ class Card:
     channels: int
     blocks: int
     halo_px: int
+    bias_free: bool = False
     softened_by: int = 4
     """The factor of bicubic reduction whose softness these weights undo."""
     teacher: str | None = None
@@ -87,7 +88,7 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
             described = json.loads(metadata[CARD_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
         card = Card(**described)
-        network = NETWORKS[card.kind](card.channels, card.blocks)
+        network = NETWORKS[card.kind](card.channels, card.blocks, bias_free=card.bias_free)
         network.load_state_dict(tensors)
         found = _checked(card, network, tensors, metadata[DIGEST_KEY])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
