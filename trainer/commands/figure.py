@@ -1,0 +1,105 @@
+"""`trainer figure`: from options to a PNG file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpend.model.runtime import Placement
+from trainer.dataset import write_picture
+from trainer.figures.canvas import write_png
+from trainer.figures.curves import draw_curves, read_record
+from trainer.figures.pair import pair_sheet
+from trainer.figures.pipeline import Lesson, draw_pipeline
+from trainer.figures.scene import read_scene
+from trainer.methods import PRETRAINED, open_model
+from trainer.options import count
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from trainer.methods import Model
+
+    Adding = Callable[..., argparse.ArgumentParser]
+
+
+_A_MODEL = "shipped name, weights file, run's folder or pretrained x4 file (default %(default)s)"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Give a parser the three kinds of figure."""
+    kinds = parser.add_subparsers(dest="figure", required=True, metavar="FIGURE")
+    add = kinds.add_parser
+    pipeline = _kind(add, "pipeline", "From an original to the losses, with a real picture.")
+    pair = _kind(add, "pair", "Degraded beside sharpened, whole and a detail, with scores.")
+    curves = _kind(add, "curves", "What runs measured of themselves, over steps and minutes.")
+    pipeline.add_argument("picture", type=Path, metavar="PICTURE", help="a sharp original")
+    pipeline.add_argument("--teacher", default="teacher-x4", metavar="MODEL", help=_A_MODEL)
+    pair.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="sharp originals")
+    pair.add_argument(
+        "--zoom", type=count, default=4, help="times that the detail is enlarged (default 4)"
+    )
+    for one in (pipeline, pair):
+        one.add_argument("--student", default="lite-x4", metavar="MODEL", help=_A_MODEL)
+        one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
+    curves.add_argument(
+        "runs", nargs="+", type=Path, metavar="DIR", help="folders of runs, one curve each"
+    )
+
+
+def _kind(add: Adding, name: str, text: str) -> argparse.ArgumentParser:
+    parser = add(name, help=text, description=text)
+    parser.add_argument("--to", required=True, type=Path, metavar="FILE", help="PNG to write")
+    return parser
+
+
+def figure(options: argparse.Namespace) -> None:
+    """Draw one of the three.
+
+    Raises:
+        UnavailableError: a network cannot be opened, or matplotlib is not installed.
+        InputMissingError, ImageRefusedError, UsageError: a picture or a run cannot be read.
+        OSError: the figure cannot be written.
+    """
+    {"pipeline": _pipeline, "pair": _pair, "curves": _curves}[options.figure](options)
+
+
+def _pipeline(options: argparse.Namespace) -> None:
+    scene = read_scene(options.picture)
+    teacher, student = (_opened(name, options) for name in (options.teacher, options.student))
+    lesson = Lesson(
+        scene,
+        target=teacher.sharpen(scene.small, scene.degraded),
+        output=student.sharpen(scene.small, scene.degraded),
+        teacher=_lines(teacher),
+        student=_lines(student),
+        teacher_upscales=teacher.kind == PRETRAINED,
+    )
+    write_png(draw_pipeline(lesson), options.to)
+
+
+def _pair(options: argparse.Namespace) -> None:
+    student = _opened(options.student, options)
+    scenes = [read_scene(picture) for picture in options.pictures]
+    pairs = [(scene, student.sharpen(scene.small, scene.degraded)) for scene in scenes]
+    write_picture(pair_sheet(student.name, pairs, zoom=options.zoom), options.to)
+
+
+def _curves(options: argparse.Namespace) -> None:
+    records = [read_record(run) for run in options.runs]
+    write_png(draw_curves(records), options.to)
+
+
+def _opened(model: str, options: argparse.Namespace) -> Model:
+    return open_model(model, Placement(device=options.device))
+
+
+def _lines(model: Model) -> tuple[str, ...]:
+    """Name and size, for example `lite-x4` and `65 K parameters`."""
+    if model.parameters is None:
+        return (model.name,)
+    for unit, size in (("M", 1e6), ("K", 1e3)):
+        if model.parameters >= size:
+            return model.name, f"{model.parameters / size:.3g} {unit} parameters"
+    return model.name, f"{model.parameters} parameters"

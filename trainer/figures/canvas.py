@@ -1,0 +1,51 @@
+"""Matplotlib's door: an empty figure in the project's colours, and its way to a PNG file.
+
+Owns paper, inks and type sizes. Draws without pyplot, so that no global state or window is touched.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from sharpend.atomic import replacing
+from sharpend.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+PAPER = "#fafaf8"
+INK = "#1c1c1e"
+QUIET_INK = "#606064"
+RULE = "#d8d8d4"
+BLUE, ORANGE = "#2b6cb0", "#b7561b"
+LINES = (BLUE, ORANGE, "#2f7d5b", "#7a4f9a", "#a3373b", "#6b6b70")
+"""Of equal weight on paper, and apart for most colour-blind eyes (after Okabe and Ito, 2008)."""
+DOTS_PER_INCH = 150
+
+
+def blank(width: float, height: float) -> Figure:
+    """An empty figure.
+
+    Args:
+        width: in inches.
+        height: likewise.
+
+    Raises:
+        UnavailableError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure as New  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise UnavailableError("figures need matplotlib: pip install 'sharpend[train]'") from error
+    return New(figsize=(width, height), facecolor=PAPER)
+
+
+def write_png(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file, whole or not at all."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
+    with replacing(path) as file:
+        file.write(drawn.getvalue())

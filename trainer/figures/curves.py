@@ -1,0 +1,148 @@
+"""A training's curves: what validation measured, over steps and over minutes.
+
+Owns how a run's record is read. A resumed run may have written a step twice; the later line wins.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.errors import InputMissingError
+from trainer.figures import canvas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+RECORD = "record.jsonl"
+MEASURES = {
+    "psnr": ("PSNR to the original, dB", "{:.2f} dB"),
+    "ssim": ("SSIM to the original", "{:.4f}"),
+    "agreement": ("SSIM to the teacher", "{:.4f}"),
+}
+"""Key of the record: title of its row, and how one value is written."""
+SPANS = ("step", "minutes")
+_FEW_DECADES = 1000
+"""Up to this ratio of last to first, an axis has three ticks a decade, beyond it one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What one run measured of itself."""
+
+    name: str
+    rows: tuple[dict[str, float], ...]
+    """Ascending in `step` and in `minutes`; each has those two and some of MEASURES."""
+
+    def points(self, span: str, measure: str) -> tuple[list[float], list[float]]:
+        """Abscissas and ordinates of one curve; empty where the run did not measure this."""
+        rows = [row for row in self.rows if measure in row]
+        return [row[span] for row in rows], [row[measure] for row in rows]
+
+
+def read_record(run: Path) -> Record:
+    """Read `record.jsonl` of a run's folder.
+
+    A line that is not whole, as a kill can leave it, is passed over. Minutes that begin anew after
+    a resumption are added to those before it.
+
+    Raises:
+        InputMissingError: there is no record, or nothing has been measured yet.
+    """
+    path = run / RECORD
+    if not path.is_file():
+        raise InputMissingError(f"{path}: no such file; training has not validated yet")
+    by_step = {row["step"]: row for row in _whole_lines(path.read_text().splitlines())}
+    if not by_step:
+        raise InputMissingError(f"{path}: holds no measurement")
+    rows = _with_all_minutes(by_step[step] for step in sorted(by_step))
+    return Record(run.resolve().name, tuple(rows))
+
+
+def _whole_lines(lines: Iterable[str]) -> Iterator[dict[str, float]]:
+    for line in lines:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and set(SPANS) <= set(row):
+            yield row
+
+
+def _with_all_minutes(rows: Iterable[dict[str, float]]) -> Iterator[dict[str, float]]:
+    before = last = 0.0
+    for row in rows:
+        if row["minutes"] < last:
+            before += last
+        last = row["minutes"]
+        yield row | {"minutes": before + last}
+
+
+def draw_curves(records: Sequence[Record]) -> Figure:
+    """Draw each measure that any run has as a row: over steps at the left, minutes at the right.
+
+    Both axes of time are logarithmic, so that what twice the training would bring can be read off.
+    A dot marks each run's best, whose value stands in the legend.
+
+    Raises:
+        UnavailableError: matplotlib is not installed.
+    """
+    measures = [key for key in MEASURES if any(record.points("step", key)[0] for record in records)]
+    figure = canvas.blank(11, 1.0 + 2.9 * len(measures))
+    grid = figure.subplots(len(measures), 2, sharex="col", sharey="row", squeeze=False)
+    for axes_of_row, measure in zip(grid, measures, strict=True):
+        for axes, span in zip(axes_of_row, SPANS, strict=True):
+            for record, colour in zip(records, itertools.cycle(canvas.LINES), strict=False):
+                _draw(axes, record, (span, measure), colour)
+        axes_of_row[0].set_title(MEASURES[measure][0], loc="left", fontsize=12, color=canvas.INK)
+        axes_of_row[0].legend(loc="lower right", frameon=False, fontsize=10)
+    for axes in grid.flat:
+        _dress(axes)
+    for axes, label in zip(grid[-1], ("steps, logarithmic", "minutes, logarithmic"), strict=True):
+        axes.set_xlabel(label, fontsize=11, color=canvas.QUIET_INK)
+    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.12)
+    return figure
+
+
+def _draw(axes: Axes, record: Record, what: tuple[str, str], colour: str) -> None:
+    """One curve, and a dot where it is highest."""
+    abscissas, ordinates = record.points(*what)
+    if not ordinates:
+        return
+    best = ordinates.index(max(ordinates))
+    told = MEASURES[what[1]][1].format(ordinates[best])
+    axes.plot(
+        abscissas, ordinates, color=colour, linewidth=1.8, label=f"{record.name}, best {told}"
+    )
+    axes.plot(abscissas[best], ordinates[best], "o", color=colour, markersize=5)
+
+
+def _dress(axes: Axes) -> None:
+    """A logarithmic abscissa with plain numbers, faint rules, no box."""
+    axes.set_xscale("log")
+    ticks = list(_ticks(*axes.get_xlim()))
+    axes.set_xticks(ticks, [f"{tick:,.9g}" for tick in ticks])
+    axes.minorticks_off()
+    axes.tick_params(labelsize=10, colors=canvas.QUIET_INK, length=3)
+    axes.grid(visible=True, color=canvas.RULE, linewidth=0.7)
+    axes.set_facecolor(canvas.PAPER)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(canvas.RULE)
+
+
+def _ticks(low: float, high: float) -> Iterator[float]:
+    """Round numbers on a logarithmic axis."""
+    digits = (1, 2, 5) if high / low <= _FEW_DECADES else (1,)
+    for exponent in range(math.floor(math.log10(low)), math.ceil(math.log10(high))):
+        for digit in digits:
+            if low <= digit * 10.0**exponent <= high:
+                yield digit * 10.0**exponent
