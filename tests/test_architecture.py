@@ -42,6 +42,7 @@ ROOMS = {
 
 DOORS = {
     "PIL": {"sharpend.imaging"},
+    "matplotlib": {"trainer.figures"},
     "pebble": {"sharpend.pool"},
     "pydantic": {"sharpend.settings"},
     "pydantic_core": {"sharpend.settings"},
@@ -52,7 +53,7 @@ DOORS = {
     "sqlite3": {"sharpend.ledger.store"},
     "structlog": {"sharpend.logs"},
     "torchvision": {"trainer.degradation"},
-    "tqdm": {"sharpend.commands.once"},
+    "tqdm": {"sharpend.commands.once", "trainer.commands", "trainer.progress"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""

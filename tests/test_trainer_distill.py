@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+import os
+import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,32 +13,36 @@ import pytest
 import torch
 
 from sharpend.errors import InputMissingError, UsageError
-from sharpend.model.networks import StudentNet
-from sharpend.model.ssim import psnr
+from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.model.weights import digest
-from trainer.checkpoint import Checkpoint, read_checkpoint
+from trainer.checkpoint import Checkpoint, best_network, read_checkpoint
 from trainer.dataset import Example, centre_batch
 from trainer.degradation import get_transform
-from trainer.distill import Run, learning_rate, train
-from trainer.losses import STUDENT_WEIGHTS, LossWeights, training_loss
+from trainer.distill import budget_spent, learning_rate, train, validate
+from trainer.losses import LossWeights, training_loss
+from trainer.recipe import Data, Network, Recipe, Schedule
+from trainer.stopping import TrainingStoppedError
+from trainer.team import Team
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-CPU = torch.device("cpu")
-RUN = Run(
-    kind="student",
-    channels=4,
-    blocks=1,
-    steps=6,
-    batch=2,
-    crop_px=16,
-    warm_up=2,
-    validate_every=2,
-    validation_px=24,
-    loss=STUDENT_WEIGHTS,
+ALONE = Team(torch.device("cpu"))
+CPU = ALONE.device
+LOSS = LossWeights(target_l1=1.0, teacher_mse=10.0, teacher_ssim=0.05)
+TINY = Recipe(
+    name="tiny",
+    network=Network("student", channels=4, blocks=1),
+    data=Data(labels="labels", crop_px=16, batch=2, validation_px=24),
+    loss=LOSS,
+    schedule=Schedule(steps=6, warm_up=2, validate_every=2),
 )
+
+
+def planned(recipe: Recipe = TINY, **changes: Any) -> Recipe:  # noqa: ANN401 - fields of Schedule
+    """The recipe with another schedule."""
+    return replace(recipe, schedule=replace(recipe.schedule, **changes))
 
 
 @pytest.fixture(autouse=True)
@@ -60,37 +66,76 @@ def example(seed: int, *, labelled: bool = True) -> Example:
 EXAMPLES = [example(1), example(2), example(3)]
 
 
-class Interrupted(list[Example]):
-    """Pictures that can be looked at a number of times, then the user presses Ctrl-C."""
+class Terminated(list[Example]):
+    """Pictures that can be looked at a number of times, then someone sends SIGTERM."""
 
     looks = 0
 
     def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - as a list's
-        """As a list, while looks are left."""
+        """As a list, and the signal at one look."""
         self.looks -= 1
-        if self.looks < 0:
-            raise KeyboardInterrupt
+        if self.looks == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
         return super().__getitem__(index)
 
 
-def trained(folder: Path, run: Run = RUN, examples: Sequence[Example] = EXAMPLES) -> str:
-    """Train and return the digest of the last averaged weights and optimiser's step."""
-    train(run, examples, [example(9)], folder, device=CPU)
+def trained(folder: Path, recipe: Recipe = TINY, examples: Sequence[Example] = EXAMPLES) -> str:
+    """Train and return a digest of the last weights and of their moving average."""
+    train(recipe, examples, [example(9)], folder, ALONE)
     last = read_checkpoint(folder / "last.safetensors", CPU)
-    assert last.step == run.steps
+    assert last.step == recipe.schedule.steps
     return digest(last.averaged.state_dict()) + digest(last.network.state_dict())
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_an_interrupted_run_continues_to_the_same_bits(tmp_path: Path, precision: str) -> None:
-    """Stopped in any step and started again, a run ends in the weights of one never stopped."""
-    run = replace(RUN, precision=precision)
-    stopped = Interrupted(EXAMPLES)
-    stopped.looks = 5 * 2 * run.batch - 1  # each crop looks twice: Ctrl-C comes in the fifth step
-    with pytest.raises(KeyboardInterrupt):
-        train(run, stopped, [example(9)], tmp_path / "stopped", device=CPU)
-    assert read_checkpoint(tmp_path / "stopped" / "last.safetensors", CPU).step == 4
-    assert trained(tmp_path / "stopped", run) == trained(tmp_path / "whole", run)
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        planned(precision="float32"),
+        planned(precision="bfloat16"),
+        planned(ema=0.0, clip=0.0, shape="constant", warm_up=0),
+        replace(TINY, network=Network("student", 4, 1, bias_free=True, branches=3)),
+        replace(TINY, network=Network("report-student", 4)),
+    ],
+    ids=["float32", "bfloat16", "plain", "branches", "report"],
+)
+def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path, recipe: Recipe) -> None:
+    """SIGTERM in any step saves that step; started again, a run ends as one never stopped."""
+    stopped = Terminated(EXAMPLES)
+    stopped.looks = 5 * 2 * recipe.data.batch  # a crop looks twice: the signal comes in step five
+    with pytest.raises(TrainingStoppedError, match="step 5; the same command") as stop:
+        train(recipe, stopped, [example(9)], tmp_path / "stopped", ALONE)
+    assert stop.value.exit_code == 128 + signal.SIGTERM
+    assert read_checkpoint(tmp_path / "stopped" / "last.safetensors", CPU).step == 5
+    assert trained(tmp_path / "stopped", recipe) == trained(tmp_path / "whole", recipe)
+
+
+def test_a_killed_run_goes_on_from_its_last_validation(tmp_path: Path) -> None:
+    """Without a chance to save, what was validated is the start; the end is the same."""
+
+    class Killed(Terminated):
+        def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - as a list's
+            self.looks -= 1
+            if self.looks == 0:
+                raise MemoryError
+            return list.__getitem__(self, index)
+
+    stopped = Killed(EXAMPLES)
+    stopped.looks = 6 * 2 * TINY.data.batch
+    with pytest.raises(MemoryError):
+        train(TINY, stopped, [example(9)], tmp_path / "killed", ALONE)
+    assert read_checkpoint(tmp_path / "killed" / "last.safetensors", CPU).step == 4
+    assert trained(tmp_path / "killed") == trained(tmp_path / "whole")
+
+
+def test_a_budget_of_minutes_counts_all_parts(tmp_path: Path) -> None:
+    """A run that was stopped has only the rest of its minutes left."""
+    recipe = planned(steps=0, minutes=0.02)
+    train(recipe, EXAMPLES, [example(9)], tmp_path, ALONE)
+    first = read_checkpoint(tmp_path / "last.safetensors", CPU)
+    assert first.seconds == pytest.approx(1.2, abs=1.0)
+    train(recipe, EXAMPLES, [example(9)], tmp_path, ALONE)
+    assert read_checkpoint(tmp_path / "last.safetensors", CPU).step == first.step
+    assert budget_spent(recipe.schedule, 0, 0.6) == pytest.approx(0.5)
 
 
 def test_the_record_tells_every_validation(tmp_path: Path) -> None:
@@ -98,39 +143,60 @@ def test_the_record_tells_every_validation(tmp_path: Path) -> None:
     trained(tmp_path)
     lines = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]
-    assert all({"loss", "psnr", "ssim", "agreement"} <= line.keys() for line in lines)
+    keys = {"loss", "minutes", "validation_loss", "psnr", "ssim", "agreement"}
+    assert all(keys <= line.keys() for line in lines)
 
 
-def test_the_best_checkpoint_is_the_one_of_highest_psnr(tmp_path: Path) -> None:
+def test_the_best_checkpoint_is_the_one_of_lowest_loss(tmp_path: Path) -> None:
     """What is exported is the best of the validations, not the last."""
-    state = Checkpoint.fresh(asdict(RUN), StudentNet(4, 1), CPU)
-    for state.step, psnr_db in ((1, 20.0), (2, 22.5), (3, 21.0)):
-        state.keep(tmp_path, {"psnr": psnr_db})
+    state = Checkpoint.fresh(TINY, CPU)
+    for state.step, loss in ((1, 0.3), (2, 0.1), (3, 0.2)):
+        state.judge(tmp_path, {"validation_loss": loss})
     best, last = (read_checkpoint(tmp_path / f"{n}.safetensors", CPU) for n in ("best", "last"))
-    assert (best.step, best.scores["psnr"]) == (2, 22.5)
-    assert (last.step, last.best_psnr) == (3, 22.5)
+    assert (best.step, best.scores["validation_loss"]) == (2, 0.1)
+    assert (last.step, last.best_loss) == (3, 0.1)
 
 
-def test_training_learns(tmp_path: Path) -> None:
-    """Some dozen steps on one picture bring the output nearer to the original than the input."""
-    run = replace(RUN, steps=80, validate_every=80, ema=0.9, channels=16, crop_px=48)
-    best = train(run, [example(9)], [example(9)], tmp_path, device=CPU)
-    degraded, target, _ = centre_batch([example(9)], size=run.validation_px)
-    assert best.scores["psnr"] > psnr(degraded, target).item() + 0.3
+@pytest.mark.parametrize("bias_free", [False, True])
+def test_training_learns(tmp_path: Path, *, bias_free: bool) -> None:
+    """A few seconds on one picture: the loss falls, and the agreement with the teacher rises."""
+    recipe = replace(
+        planned(steps=120, validate_every=30, ema=0.9),
+        network=Network("student", channels=16, blocks=1, bias_free=bias_free),
+        data=replace(TINY.data, crop_px=48),
+        loss=LossWeights(teacher_mse=10.0, teacher_ssim=0.1),
+    )
+    train(recipe, [example(9)], [example(9)], tmp_path, ALONE)
+    lines = [json.loads(line) for line in (tmp_path / "record.jsonl").read_text().splitlines()]
+    losses = [line["validation_loss"] for line in lines]
+    agreements = [line["agreement"] for line in lines]
+    assert losses == sorted(losses, reverse=True)
+    assert agreements == sorted(agreements)
+    degraded, target, taught = centre_batch([example(9)], size=24)
+    assert lines[-1]["psnr"] > psnr(degraded, target).item() + 0.2
+    assert agreements[-1] > compute_ssim(degraded, taught).item() + 0.01
+    network, _ = best_network(tmp_path, CPU)
+    scores = validate(network, [degraded, target, taught], recipe.loss)
+    assert scores["psnr"] == pytest.approx(max(line["psnr"] for line in lines), abs=1e-4)
 
 
-def test_another_run_does_not_continue_a_folder(tmp_path: Path) -> None:
-    """Only the number of steps may change between start and resumption."""
+def test_another_recipe_does_not_go_on_in_a_folder(tmp_path: Path) -> None:
+    """The error names the first key that differs; the budget alone may change."""
     trained(tmp_path)
-    with pytest.raises(UsageError, match="is of another run"):
-        trained(tmp_path, replace(RUN, seed=1))
-    trained(tmp_path, replace(RUN, steps=8))
+    with pytest.raises(UsageError, match="run with seed = 0, and the recipe says 1"):
+        trained(tmp_path, replace(TINY, seed=1))
+    trained(tmp_path, planned(steps=8))
 
 
 def test_crops_larger_than_a_picture_are_refused(tmp_path: Path) -> None:
-    """The error names the field, before anything is written."""
-    for wrong in (replace(RUN, crop_px=64), replace(RUN, validation_px=64)):
-        with pytest.raises(UsageError, match=r"(crop|validation)_px is 64, but .* 48 pixels"):
+    """The error names the key, before anything is written."""
+    data = {
+        "crop_px": replace(TINY.data, crop_px=64),
+        "validation_px": replace(TINY.data, validation_px=64),
+    }
+    for key, wrong_data in data.items():
+        wrong = replace(TINY, data=wrong_data)
+        with pytest.raises(UsageError, match=rf"data\.{key} is 64, but .* 48 pixels"):
             trained(tmp_path / "run", wrong)
     assert not (tmp_path / "run").exists()
 
@@ -145,29 +211,45 @@ def test_damaged_checkpoints_are_refused(tmp_path: Path) -> None:
     for damaged in (whole[:-9], whole[:4], whole.replace(b'"checkpoint"', b'"checkpaint"')):
         path.write_bytes(damaged)
         with pytest.raises(UsageError, match="not a whole checkpoint"):
-            read_checkpoint(path, CPU, run=asdict(RUN))
+            read_checkpoint(path, CPU, recipe=TINY)
 
 
 def test_the_rate_warms_up_and_falls_as_a_cosine() -> None:
-    """Linear to the peak, half of it in the middle, 1e-6 at the end."""
-    run = replace(RUN, steps=110, warm_up=10, learning_rate=1e-3)
-    rates = [learning_rate(run, step) for step in range(111)]
+    """Linear to the peak, half of it in the middle of the budget, 1e-6 at the end."""
+    plan = Schedule(steps=100, warm_up=10, learning_rate=1e-3)
+    rates = [learning_rate(plan, step, step / 100) for step in range(101)]
     assert rates[0] == pytest.approx(1e-4)
-    assert max(rates) == rates[9] == rates[10] == 1e-3
-    assert rates[60] == pytest.approx(5e-4, rel=0.01)
-    assert rates[110] == pytest.approx(1e-6)
+    assert rates[9] == 1e-3
+    assert rates[50] == pytest.approx(5e-4, rel=0.01)
+    assert rates[100] == pytest.approx(1e-6)
     assert rates[10:] == sorted(rates[10:], reverse=True)
+    constant = replace(plan, shape="constant", warm_up=0)
+    assert {learning_rate(constant, step, step / 100) for step in range(101)} == {1e-3}
 
 
 def test_each_term_counts_as_weighted() -> None:
     """L1 and MSE are means over pixels; a weight of zero leaves a term out."""
     output, target, taught = (torch.full((1, 3, 16, 16), value) for value in (0.5, 0.7, 0.4))
-    l1 = training_loss(output, target, None, LossWeights(target_l1=2.0))
-    mse = training_loss(output, target, taught, LossWeights(target_l1=0.0, teacher_mse=3.0))
-    assert l1.item() == pytest.approx(0.4)
-    assert mse.item() == pytest.approx(0.03)
-    same = LossWeights(target_l1=0.0, target_ssim=1.0, teacher_ssim=1.0)
+
+    def loss(**weights: float) -> float:
+        return training_loss(output, target, taught, LossWeights(**weights)).item()
+
+    assert loss(target_l1=2.0) == pytest.approx(0.4)
+    assert loss(target_mse=2.0) == pytest.approx(0.08)
+    assert loss(teacher_l1=2.0) == pytest.approx(0.2)
+    assert loss(teacher_mse=3.0) == pytest.approx(0.03)
+    assert loss(target_l1=2.0, teacher_mse=3.0) == pytest.approx(0.43)
+    same = LossWeights(target_ssim=1.0, teacher_ssim=1.0, target_fft=1.0)
     assert training_loss(output, output, output, same).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_fourier_term_is_that_of_numpy() -> None:
+    """The mean over the half spectrum of both parts' magnitudes, orthonormal."""
+    output, target = torch.rand(2, 1, 3, 16, 20, generator=torch.Generator().manual_seed(0))
+    spectrum = np.fft.rfft2((output - target).numpy(), norm="ortho")
+    expected = np.abs(np.stack([spectrum.real, spectrum.imag])).mean()
+    loss = training_loss(output, target, None, LossWeights(target_fft=1.0))
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_losses_are_float32_under_autocast() -> None:
@@ -182,5 +264,5 @@ def test_losses_are_float32_under_autocast() -> None:
 
 def test_teacher_terms_without_labels_are_refused() -> None:
     """A loss that weights a teacher needs its pictures."""
-    with pytest.raises(ValueError, match="trainer label"):
-        training_loss(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), None, STUDENT_WEIGHTS)
+    with pytest.raises(ValueError, match="carry no labels"):
+        training_loss(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), None, LOSS)

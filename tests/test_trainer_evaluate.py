@@ -1,120 +1,257 @@
-"""Evaluation: right numbers, right pairs, a table that people can read."""
+"""The command: its files, its order, what it refuses, and that it goes on after an interruption."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import argparse
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from skimage.color import rgb2ycbcr
-from skimage.metrics import peak_signal_noise_ratio
 
-from sharpend.errors import InputMissingError, UsageError
-from trainer.dataset import write_picture
-from trainer.evaluate import (
-    BASELINES,
-    DEGRADED,
-    TEACHER,
-    Measured,
-    Score,
-    commonest_size,
-    compare,
-    measure,
-    pair_outputs,
-    sheet,
-    summarise,
-    table,
-)
+from sharpend.errors import UnavailableError, UsageError
+from sharpend.imaging.filters import degrade, unsharp_mask
+from tests.conftest import Networks, photograph
+from trainer.commands import evaluate as evaluation
+from trainer.dataset import Split, read_picture, write_picture, write_split
+from trainer.degradation import softened
+from trainer.measured import CROP_PX, ORIGINAL, WHOLE, Kept, measure
+from trainer.scores import score
+from trainer.sets import Softened
+from trainer.speed import Cost
+from trainer.table import DEGRADED, UNSHARP
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from trainer.degradation import Pixels
+
+CPU = ["--device", "cpu", "--precision", "float32", "--threads", "1"]
 
 
-def blobs(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """A picture of patches."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (height // 6 + 1, width // 6 + 1, 3))
-    return coarse.repeat(6, axis=0).repeat(6, axis=1)[:height, :width].astype(np.uint8)
+def evaluate(*arguments: object) -> None:
+    """The command with its arguments, in this process."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    evaluation.add_arguments(parser)
+    evaluation.evaluate(parser.parse_args([str(one) for one in arguments]))
 
 
-def test_scores_are_those_of_the_references() -> None:
-    """PSNR is RGB at data range 1; Y is BT.601 studio range without a border of four pixels."""
-    original, output = blobs(30, 40), blobs(30, 40, 1) // 4 + blobs(30, 40) // 4 * 3
-    score = compare(output, original, Path("x.png"))
-    expected = peak_signal_noise_ratio(original, output)  # type: ignore[no-untyped-call]
-    assert score.psnr == pytest.approx(expected, abs=1e-3)
-    ours, theirs = (rgb2ycbcr(p)[4:-4, 4:-4, 0] for p in (output, original))
-    expected = peak_signal_noise_ratio(theirs, ours, data_range=255)  # type: ignore[no-untyped-call]
-    assert score.psnr_y == pytest.approx(expected, abs=1e-3)
-    assert compare(original, original, Path("x.png")).ssim == 1
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of three small originals."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    for seed in range(3):
+        write_picture(photograph(40, 52, seed=seed), folder / f"{seed}.png")
+    return folder
 
 
-@pytest.mark.parametrize("size", [(10, 40), (40, 41)])
-def test_what_cannot_be_compared_is_refused(size: tuple[int, int]) -> None:
-    """Another size, or a side below SSIM's window, names the picture."""
-    with pytest.raises(UsageError, match=r"x\.png: cannot compare"):
-        compare(blobs(*size), blobs(size[0], 40), Path("x.png"))
+def softened_picture(height: int = 40, width: int = 52) -> Softened:
+    """One in memory."""
+    original = photograph(height, width)
+    return Softened(*softened(original), original)
 
 
-def test_each_method_sees_original_and_degraded(tmp_path: Path) -> None:
-    """The teacher is the reference of every agreement; doing nothing stands beside it."""
-    write_picture(blobs(30, 40), tmp_path / "x.png")
-    perfect = {**BASELINES, TEACHER: lambda original, _: original}
-    measured, outputs = measure(tmp_path / "x.png", perfect)
-    scores = measured.scores
-    assert scores[TEACHER].ssim == scores[TEACHER].agreement == 1
-    assert scores[DEGRADED].agreement == pytest.approx(scores[DEGRADED].ssim)
-    assert list(outputs) == ["degraded", "unsharp mask", "teacher", "original"]
-    assert sheet([(measured, outputs)], crop_px=20).shape[1] > 4 * 2 * 20
-
-
-def scored(height: int, seconds: float | None, ssim: float = 0.5) -> Measured:
-    """A picture with one method."""
-    return Measured(Path("x"), height, 40, {"student": Score(ssim, 30.0, 31.0, None, seconds)})
-
-
-def test_speed_is_the_median_at_the_commonest_size_after_a_warm_up() -> None:
-    """The first picture of that size and those of other sizes do not count."""
-    measured = [
-        scored(30, 9.0),
-        scored(30, 0.5),
-        scored(50, 100.0),
-        scored(30, 0.25),
-        scored(30, 0.5),
+def test_everything_is_written_and_printed(
+    tmp_path: Path, pictures: Path, networks: Networks, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rows in the order given, files for programs and people, nothing left behind."""
+    to = tmp_path / "found"
+    models = ["--model", f"lite={networks.student}", "--teacher", networks.teacher]
+    more = ["--pretrained", f"strong={networks.teacher}", "--unsharp", "1.5:80"]
+    evaluate("--set", f"hd={pictures}", *models, *more, "--to", to, *CPU)
+    told = json.loads((to / "evaluation.json").read_text())
+    rows = [DEGRADED, UNSHARP, "lite", "teacher", "strong"]
+    assert list(told["sets"]["hd"]["rows"]) == rows
+    assert (told["student"], told["teacher"]) == ("lite", "teacher")
+    assert told["models"]["lite"]["kind"] == "student"
+    assert told["machine"]["device"] == "cpu"
+    assert told["unsharp"] == {"radius": 1.5, "percent": 80, "chosen": "as given"}
+    assert told["sets"]["hd"]["rows"]["strong"]["agreement"]["mean"] == 1
+    assert (to / "evaluation.md").read_text() == capsys.readouterr().out
+    assert read_picture(to / "contact-hd.png").shape[1] > 6 * 2 * 40
+    assert sorted(path.name for path in to.iterdir()) == [
+        "contact-hd.png",
+        "evaluation.json",
+        "evaluation.md",
     ]
-    assert commonest_size(measured) == (30, 40)
-    assert summarise(measured)["student"].fps == pytest.approx(2)
-    assert summarise([scored(30, 0.2)])["student"].fps == pytest.approx(5)
-    assert summarise([scored(30, None)])["student"].fps is None
 
 
-def test_means_are_over_pictures() -> None:
-    """Each picture counts once, whatever its size."""
-    summary = summarise([scored(30, 1, 0.4), scored(90, 1, 0.8)])["student"]
-    assert summary.ssim == pytest.approx(0.6)
-    line = table({"student": summary}).splitlines()[1].split()
-    assert line == ["student", "0.6000", "30.00", "31.00", "-", "1"]
+def test_numbers_are_those_of_the_pictures(
+    tmp_path: Path, pictures: Path, networks: Networks
+) -> None:
+    """The no-op and the mask in the JSON score as by hand."""
+    evaluate("--set", pictures, "--teacher", networks.teacher, "--to", tmp_path, *CPU)
+    each = json.loads((tmp_path / "evaluation.json").read_text())["sets"]["own"]["each"]
+    original = photograph(40, 52, seed=1)
+    soft = degrade(original)
+    assert each[1]["picture"] == "1.png"
+    assert each[1]["scores"][DEGRADED]["ssim"] == pytest.approx(score(soft, original).ssim)
+    masked = score(unsharp_mask(soft), original)
+    assert each[1]["scores"][UNSHARP]["psnr"] == pytest.approx(masked.psnr)
 
 
-def test_outputs_are_paired_by_relative_name(tmp_path: Path) -> None:
-    """Folders are kept apart, the very name wins over another suffix, doubt is an error."""
-    originals, outputs = tmp_path / "originals", tmp_path / "outputs"
-    for folder, names in (
-        (originals, ("a/x.png", "b/x.jpg", "b/x.png")),
-        (outputs, ("a/x.jpg", "b/x.png")),
-    ):
-        for name in names:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).touch()
-    paired = pair_outputs(outputs, originals)
-    assert [(a.parent.name, b.parent.name, b.name) for a, b in paired] == [
-        ("a", "a", "x.png"),
-        ("b", "b", "x.png"),
-    ]
-    (outputs / "b" / "x.webp").touch()
-    with pytest.raises(UsageError, match="several originals"):
-        pair_outputs(outputs, originals)
-    (originals / "b" / "x.jpg").unlink()
-    (outputs / "c.png").touch()
-    with pytest.raises(InputMissingError, match="has no original of"):
-        pair_outputs(outputs, originals)
+def test_a_split_finds_the_mask(tmp_path: Path, pictures: Path) -> None:
+    """The training side chooses, and the record says what it chose by."""
+    paths = tuple(sorted(pictures.iterdir()))
+    write_split(Split(paths[:2], paths[2:]), tmp_path / "split.json")
+    split = tmp_path / "split.json"
+    evaluate("--set", f"held={split}", "--unsharp-split", split, "--to", tmp_path, *CPU)
+    told = json.loads((tmp_path / "evaluation.json").read_text())
+    assert told["sets"]["held"]["pictures"] == 1
+    assert told["unsharp"]["chosen"].startswith("the best SSIM on 2 training pictures")
+    assert not list(tmp_path.glob("contact-*"))
+
+
+def test_every_method_works_on_every_picture_once() -> None:
+    """A slow teacher is asked once, its picture serves as its own row and as the reference."""
+    picture, asked = softened_picture(), []
+
+    def teacher(_: Pixels, degraded: Pixels) -> Pixels:
+        asked.append(degraded)
+        return picture.original
+
+    measured = measure(
+        "x.png", picture, {DEGRADED: lambda _, soft: soft, "t": teacher}, teacher="t"
+    )
+    assert len(asked) == 1
+    assert measured.scores["t"].ssim == measured.scores["t"].agreement == 1
+    assert measured.scores[DEGRADED].agreement == measured.scores[DEGRADED].ssim
+
+
+def test_crops_lie_on_the_most_detailed_place() -> None:
+    """Every row's crop is of one place, and the whole picture is there with a frame around it."""
+    original = np.full((300, 400, 3), 128, np.uint8)
+    original[200:280, 300:390] = photograph(80, 90)
+    picture = Softened(*softened(original), original)
+    measured = measure("x.png", picture, {"copy": lambda *_: original}, teacher=None)
+    assert measured.crops["copy"].shape == (CROP_PX, CROP_PX, 3)
+    assert np.array_equal(measured.crops["copy"], measured.crops[ORIGINAL])
+    assert (measured.crops[ORIGINAL] != 128).any()
+    assert measured.crops[WHOLE].shape == (240, 320, 3)
+    assert (measured.crops[WHOLE] == (255, 210, 0)).all(axis=2).sum() > 4 * 100
+    assert measured.scores["copy"].agreement is None
+
+
+def test_what_is_kept_is_the_same(tmp_path: Path) -> None:
+    """Scores and crops come back as they were; another picture or evaluation finds nothing."""
+    picture = softened_picture()
+    measured = measure("x.png", picture, {DEGRADED: lambda _, soft: soft}, teacher=DEGRADED)
+    kept = Kept(tmp_path / "kept", {"rows": {"a": "1"}})
+    assert kept.load("x.png", picture) is None
+    kept.save(picture, measured)
+    found = kept.load("x.png", picture)
+    assert found is not None
+    assert found.scores == measured.scores
+    assert list(found.crops) == list(measured.crops)
+    for name, crop in measured.crops.items():
+        assert np.array_equal(found.crops[name], crop)
+    assert Kept(tmp_path / "kept", {"rows": {"a": "2"}}).load("x.png", picture) is None
+    assert kept.load("x.png", softened_picture(44)) is None
+
+
+def test_an_interrupted_evaluation_goes_on(
+    tmp_path: Path, pictures: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures that were measured before the interruption are not measured again."""
+    asked: list[str] = []
+
+    def counting(fails_at: int) -> Callable[..., object]:
+        def measured(name: str, *given: object, **more: object) -> object:
+            if len(asked) == fails_at:
+                raise KeyboardInterrupt
+            asked.append(name)
+            return measure(name, *given, **more)  # type: ignore[arg-type]
+
+        return measured
+
+    command = ["--set", pictures, "--model", networks.student, "--to", tmp_path / "to", *CPU]
+    monkeypatch.setattr(evaluation, "measure", counting(2))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(*command)
+    monkeypatch.setattr(evaluation, "measure", counting(99))
+    evaluate(*command)
+    assert asked == ["0.png", "1.png", "2.png"]
+    assert (tmp_path / "to" / "evaluation.json").is_file()
+
+
+def test_speed_is_measured_for_each_network(
+    tmp_path: Path, pictures: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By what it was opened from, at one and two threads, under the name of its row."""
+    asked = []
+
+    def fake(place: str, **given: object) -> Cost:
+        asked.append((place, given))
+        return Cost(1, 2.0, {1: 3.0, 2: 4.0}, 5.0, "a processor")
+
+    monkeypatch.setattr(evaluation, "measure_speed", fake)
+    evaluate(
+        "--set", pictures, "--model", f"a={networks.student}", "--speed", "--to", tmp_path, *CPU
+    )
+    given = {"device": "cpu", "precision": "float32", "threads": (1, 2)}
+    assert asked == [(str(networks.student), given)]
+    told = json.loads((tmp_path / "evaluation.json").read_text())
+    assert told["costs"]["a"]["peak_mib"] == 5
+
+
+def test_ready_pictures_are_scored_alone(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Against originals of the same names; files only where they are asked for."""
+    outputs = tmp_path / "sharp"
+    outputs.mkdir()
+    for seed in range(3):
+        write_picture(degrade(photograph(40, 52, seed=seed)), outputs / f"{seed}.png")
+    evaluate("--outputs", outputs, "--originals", pictures)
+    assert "## sharp" in capsys.readouterr().out
+    evaluate("--outputs", outputs, "--originals", pictures, "--to", tmp_path / "to")
+    told = json.loads((tmp_path / "to" / "evaluation.json").read_text())
+    assert list(told["sets"]["sharp"]["rows"]) == ["outputs"]
+    assert told["models"] == {}
+    write_picture(photograph(40, 51), outputs / "0.png")
+    with pytest.raises(UsageError, match=r"0\.png: cannot compare 51 x 40 with 52 x 40"):
+        evaluate("--outputs", outputs, "--originals", pictures)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "{own}"], "give --set and --to"),
+        (["--to", "{own}"], "give --set and --to"),
+        (["--outputs", "{own}"], "--outputs with --originals"),
+        (["--outputs", "{own}", "--originals", "{own}", "--set", "{own}"], "--outputs with"),
+        (["--set", "{own}", "--set", "own={own}", "--to", "{own}"], "two sets are called own"),
+        (
+            ["--set", "{own}", "--to", "{own}", "--model", "{net}", "--teacher", "student={net}"],
+            "another row is called student",
+        ),
+        (["--set", "{own}", "--to", "{own}", "--model", "degraded={net}"], "another row is called"),
+        (
+            ["--set", "{own}", "--to", "{own}", "--model", "{net}", "--student", "other"],
+            "no row is called other; there are student",
+        ),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    pictures: Path, networks: Networks, arguments: list[str], message: str
+) -> None:
+    """Before hours of measuring, and in words."""
+    filled = [one.format(own=pictures, net=networks.student) for one in arguments]
+    with pytest.raises(UsageError, match=message):
+        evaluate(*filled, *CPU)
+
+
+@pytest.mark.parametrize("mask", ["2", "-1:50", "2:-3", "nan:50"])
+def test_a_mask_is_a_radius_and_an_amount(mask: str) -> None:
+    """Anything else is refused by the parser."""
+    with pytest.raises((argparse.ArgumentError, SystemExit)):
+        evaluate(f"--unsharp={mask}")
+
+
+def test_a_model_that_is_missing_is_told(tmp_path: Path, pictures: Path) -> None:
+    """Before anything is measured."""
+    with pytest.raises(UnavailableError, match="no such network"):
+        evaluate("--set", pictures, "--model", "no-x4", "--to", tmp_path / "to", *CPU)
+    assert not (tmp_path / "to").exists()

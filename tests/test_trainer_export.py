@@ -150,10 +150,12 @@ def test_a_teacher_of_another_softening_is_refused(tmp_path: Path) -> None:
         with_teacher(replace(other, card=card), str(teacher), [], CPU, crop_px=64)
 
 
-@pytest.mark.parametrize("content", [[], {}, {"machine": {}}, {"machine": {}, "folders": 3}])
+@pytest.mark.parametrize(
+    "content", [[], {}, {"models": 3}, {"models": {"n": {"digest": "d"}}, "sets": {"s": {}}}]
+)
 def test_scores_that_evaluate_did_not_write_are_refused(content: object) -> None:
     """Numbers go into a card only from the evaluation's own file."""
-    with pytest.raises(UsageError, match="not what `trainer evaluate --json` writes"):
+    with pytest.raises(UsageError, match="not what `trainer evaluate` writes"):
         with_evaluation(Card("n", "student", 4, 1, 16), "d", content)  # type: ignore[arg-type]
 
 

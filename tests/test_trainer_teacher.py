@@ -20,14 +20,9 @@ from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card
 from sharpend.sharpener import Sharpener
 from trainer.dataset import read_picture, write_picture
-from trainer.teacher import (
-    LABELS_CARD,
-    Teacher,
-    label,
-    load_teacher_model,
-    open_teacher,
-    upscaled,
-)
+from trainer.degradation import get_transform, shrunk, softened
+from trainer.labels import LABELS_CARD, label
+from trainer.teacher import Teacher, load_teacher_model, open_teacher, upscaled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +86,7 @@ def test_without_spandrel_a_foreign_model_names_the_extra(
     path = tmp_path / "foreign.pth"
     path.touch()
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    with pytest.raises(UnavailableError, match=r"pip install 'sharpend\[train\]'"):
+    with pytest.raises(UnavailableError, match=r"pip install 'sharpend\[zoo\]'"):
         load_teacher_model(path, CPU)
 
 
@@ -128,7 +123,8 @@ def test_a_pretrained_model_must_enlarge_four_times(tmp_path: Path, scale: int) 
     teacher = open_teacher(str(path), Placement("cpu"))
     original = blobs(37, 50)
     assert teacher.name == "compact"
-    assert teacher.teach(original, degrade(original)).shape == original.shape
+    assert teacher.parameters == sum(values.numel() for values in network.parameters())
+    assert teacher.teach(*softened(original)).shape == original.shape
 
 
 def test_our_teacher_works_on_the_degraded_picture(ours: Path) -> None:
@@ -136,8 +132,8 @@ def test_our_teacher_works_on_the_degraded_picture(ours: Path) -> None:
     teacher = open_teacher(str(ours), Placement("cpu", "float32"))
     original = blobs(30, 41)
     expected = Sharpener(weights.load(str(ours)), Placement("cpu", "float32"))
-    soft = degrade(original)
-    assert np.array_equal(teacher.teach(original, soft), expected.sharpen(soft))
+    small, soft = softened(original)
+    assert np.array_equal(teacher.teach(small, soft), expected.sharpen(soft))
     assert (teacher.name, teacher.digest) == ("tiny", expected.digest)
 
 
@@ -145,16 +141,25 @@ def test_our_teacher_works_on_the_degraded_picture(ours: Path) -> None:
 def test_labels_of_an_upscaler_lie_on_the_original(size: tuple[int, int]) -> None:
     """At any size the enlarged small picture has the original's shape and is not shifted."""
     original = blobs(*size)
-    label_of = upscaled(Nearest(), original, CPU)
+    label_of = upscaled(Nearest(), shrunk(original), CPU, size=original.shape[:2])
     assert label_of.shape == original.shape
     there = np.abs(label_of.astype(int) - degrade(original)).mean()
     shifted = np.abs(np.roll(label_of, 2, axis=(0, 1)).astype(int) - degrade(original)).mean()
     assert there < shifted
 
 
-def halved(original: NDArray[np.uint8], _: NDArray[np.uint8]) -> NDArray[np.uint8]:
+@pytest.mark.parametrize("size", [(48, 64), (37, 50), (1, 6)])
+def test_methods_are_given_what_training_softens_to(size: tuple[int, int]) -> None:
+    """The degraded picture is training's own, and the small one is what it was enlarged from."""
+    original = blobs(*size)
+    small, soft = softened(original)
+    assert np.array_equal(soft, get_transform()(original)[0])
+    assert np.array_equal(small, shrunk(original))
+
+
+def halved(_: NDArray[np.uint8], degraded: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A teacher that is easy to recognise."""
-    return original // 2
+    return degraded // 2
 
 
 def test_labels_are_written_once_and_resumed(tmp_path: Path) -> None:
@@ -167,7 +172,7 @@ def test_labels_are_written_once_and_resumed(tmp_path: Path) -> None:
     made = list(label(pictures[:1], teacher, labels))
     assert made == [labels / "a.png.png"]
     assert list(label(pictures, teacher, labels)) == [labels / "b.jpg.png.png"]
-    assert np.array_equal(read_picture(made[0]), blobs(20, 24, 0) // 2)
+    assert np.array_equal(read_picture(made[0]), degrade(blobs(20, 24, 0)) // 2)
     assert json.loads((labels / LABELS_CARD).read_text())["teacher"] == "halver"
 
 

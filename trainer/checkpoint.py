@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,45 +17,64 @@ from safetensors.torch import save
 
 from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
-from sharpend.model.networks import NETWORKS, SharpeningNetwork
+from trainer.architectures import begin_with, build, folded
+from trainer.recipe import Recipe, parsed
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
+LAST, BEST = "last.safetensors", "best.safetensors"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 @dataclass(slots=True)
 class Checkpoint:
-    """A training at one step: the network, its moving average and Adam's moments."""
+    """A training at one step: the network, its moving average and Adam's moments.
 
-    run: dict[str, object]
-    network: SharpeningNetwork
-    averaged: SharpeningNetwork
+    Attributes:
+        seconds: of training so far, over all resumed parts.
+        best_loss: the lowest validation loss so far.
+        scores: of the last validation.
+    """
+
+    recipe: Recipe
+    network: nn.Module
+    averaged: nn.Module
     adam: torch.optim.Adam
     step: int = 0
-    best_psnr: float = float("-inf")
+    seconds: float = 0.0
+    best_loss: float = math.inf
     scores: dict[str, float] = field(default_factory=dict)
 
     @classmethod
-    def fresh(
-        cls, run: dict[str, object], network: SharpeningNetwork, device: torch.device
-    ) -> Checkpoint:
-        """A training that has not begun."""
+    def fresh(cls, recipe: Recipe, device: torch.device) -> Checkpoint:
+        """A training that has not begun, seeded by its recipe."""
+        torch.manual_seed(recipe.seed)
+        network = build(recipe.network)
+        if recipe.network.start:
+            begin_with(network, recipe.network.start)
+        return cls._of(recipe, network, device)
+
+    @classmethod
+    def _of(cls, recipe: Recipe, network: nn.Module, device: torch.device) -> Checkpoint:
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         averaged = copy.deepcopy(network).requires_grad_(requires_grad=False)
-        return cls(run, network, averaged, torch.optim.Adam(network.parameters()))
+        return cls(recipe, network, averaged, torch.optim.Adam(network.parameters()))
 
-    def keep(self, folder: Path, scores: dict[str, float]) -> None:
-        """Write last.safetensors, and best.safetensors when the PSNR is the best so far."""
+    def keep(self, folder: Path) -> None:
+        """Write the state of an unfinished step, to go on from."""
+        write_checkpoint(self, folder / LAST)
+
+    def judge(self, folder: Path, scores: dict[str, float]) -> None:
+        """Write the state of a validated step, as the best one too when its loss is the lowest."""
         self.scores = scores
-        better = scores["psnr"] > self.best_psnr
-        self.best_psnr = max(self.best_psnr, scores["psnr"])
-        write_checkpoint(self, folder / "last.safetensors")
+        better = scores["validation_loss"] < self.best_loss
+        self.best_loss = min(self.best_loss, scores["validation_loss"])
+        self.keep(folder)
         if better:
-            write_checkpoint(self, folder / "best.safetensors")
+            write_checkpoint(self, folder / BEST)
 
 
 def write_checkpoint(state: Checkpoint, path: Path) -> None:
@@ -67,9 +87,10 @@ def write_checkpoint(state: Checkpoint, path: Path) -> None:
         for moment in MOMENTS:
             tensors[f"adam.{index}.{moment}"] = moments[moment].contiguous()
     described = {
-        "run": state.run,
+        "recipe": state.recipe.described(),
         "step": state.step,
-        "best_psnr": state.best_psnr,
+        "seconds": state.seconds,
+        "best_loss": state.best_loss,
         "scores": state.scores,
     }
     with replacing(path) as file:
@@ -77,32 +98,66 @@ def write_checkpoint(state: Checkpoint, path: Path) -> None:
 
 
 def read_checkpoint(
-    path: Path, device: torch.device, *, run: dict[str, object] | None = None
+    path: Path, device: torch.device, *, recipe: Recipe | None = None
 ) -> Checkpoint:
     """Read what `write_checkpoint` wrote.
 
     Args:
         path: the checkpoint.
         device: where its tensors go.
-        run: the run that wants to continue; only its number of steps may differ.
+        recipe: of the run that wants to continue; its budget and places may differ.
 
     Raises:
         InputMissingError: there is no such file.
-        UsageError: it is no checkpoint, or one of another run.
+        UsageError: it is no checkpoint, or one of another recipe.
     """
     described, tensors = _contents(path)
-    recorded = described["run"]
-    if run is not None and {**recorded, "steps": 0} != {**run, "steps": 0}:
-        raise UsageError(f"{path} is of another run: {recorded}; use a fresh --run folder")
-    network = NETWORKS[recorded["kind"]](recorded["channels"], recorded["blocks"])
-    state = Checkpoint.fresh(run or recorded, network, device)
+    recorded = parsed(described["recipe"], str(path))
+    if recipe is not None:
+        _check_same(recorded, recipe, path)
+    state = Checkpoint._of(recipe or recorded, build(recorded.network), device)  # noqa: SLF001 - its own module
     state.network.load_state_dict(_part(tensors, "network."))
     state.averaged.load_state_dict(_part(tensors, "averaged."))
     state.adam.load_state_dict(_adam_state(state.adam, tensors))
     state.step = described["step"]
-    state.best_psnr = described["best_psnr"]
+    state.seconds = described["seconds"]
+    state.best_loss = described["best_loss"]
     state.scores = described["scores"]
     return state
+
+
+def best_network(folder: Path, device: torch.device) -> tuple[nn.Module, Recipe]:
+    """The best network of a run as it would be exported, in inference mode, and its recipe.
+
+    Raises:
+        InputMissingError: the run has not validated yet.
+        UsageError: its checkpoint is damaged.
+    """
+    state = read_checkpoint(folder / BEST, device)
+    return folded(state.averaged, state.recipe.network), state.recipe
+
+
+def _check_same(recorded: Recipe, wanted: Recipe, path: Path) -> None:
+    """Refuse to go on with another recipe; name the first key that differs."""
+    for key, old in _flat(recorded.described()).items():
+        new = _flat(wanted.described())[key]
+        if old != new and key not in _FREE:
+            raise UsageError(
+                f"{path} is of a run with {key} = {old!r}, and the recipe says {new!r}; "
+                "give --run a fresh folder"
+            )
+
+
+_FREE = {"name", "schedule.steps", "schedule.minutes", "data.split", "data.labels"}
+"""What may change between the parts of a run; the pictures themselves are pinned elsewhere."""
+
+
+def _flat(values: dict[str, Any], at: str = "") -> dict[str, object]:
+    """Nested keys joined by dots."""
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{at}{key}.") if isinstance(value, dict) else {f"{at}{key}": value}
+    return flat
 
 
 def _contents(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

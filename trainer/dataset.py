@@ -24,7 +24,7 @@ from sharpend.imaging.formats import format_of
 from sharpend.imaging.sheet import load_rgb
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.networks import GRID_PX
-from trainer.degradation import get_transform
+from trainer.degradation import SOFTENED_BY, get_transform
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,12 +40,8 @@ class Split:
 
     train: tuple[Path, ...]
     validation: tuple[Path, ...]
-
-    @property
-    def fingerprint(self) -> str:
-        """A short digest of the names on either side, for checkpoints and cards."""
-        names = json.dumps([[p.name for p in self.train], [p.name for p in self.validation]])
-        return hashlib.sha256(names.encode()).hexdigest()[:16]
+    fingerprint: str = ""
+    """A short digest of the pixels on either side, by `trainer prepare`, for runs and cards."""
 
 
 def pictures_below(folders: Iterable[Path]) -> list[Path]:
@@ -100,6 +96,7 @@ def write_split(split: Split, path: Path) -> None:
     sides = {
         "train": [str(p) for p in split.train],
         "validation": [str(p) for p in split.validation],
+        "fingerprint": split.fingerprint,
     }
     with replacing(path) as file:
         file.write(json.dumps(sides, indent=1).encode())
@@ -114,7 +111,8 @@ def read_split(path: Path) -> Split:
     """
     try:
         sides = json.loads(path.read_text())
-        return Split(*(tuple(Path(p) for p in sides[side]) for side in ("train", "validation")))
+        train, held_out = (tuple(map(Path, sides[side])) for side in ("train", "validation"))
+        return Split(train, held_out, sides["fingerprint"])
     except FileNotFoundError as error:
         raise InputMissingError(f"{path}: no such file; `trainer prepare` writes it") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -176,14 +174,16 @@ class Example:
         return [layer for layer in (self.degraded, self.target, self.taught) if layer is not None]
 
 
-def read_examples(pictures: Sequence[Path], labels: Path | None) -> list[Example]:
+def read_examples(
+    pictures: Sequence[Path], labels: Path | None, *, factor: int = SOFTENED_BY
+) -> list[Example]:
     """Read and degrade every picture once; labels are `<labels>/<picture name>.png`.
 
     Raises:
         InputMissingError: a picture or its label is missing.
         UsageError: a label is not of its picture's size.
     """
-    degraded_pair = get_transform()
+    degraded_pair = get_transform(factor=factor)
     examples = []
     for path in pictures:
         degraded, target = degraded_pair(read_picture(path))
@@ -210,21 +210,35 @@ def cut(example: Example, *, top: int, left: int, size: int, turn: int) -> list[
 
 
 def random_batch(
-    examples: Sequence[Example], *, size: int, count: int, generator: np.random.Generator
+    examples: Sequence[Example],
+    *,
+    size: int,
+    count: int,
+    generator: np.random.Generator,
+    part: slice = slice(None),
 ) -> list[Tensor]:
     """Crops at random places and orientations; pictures are drawn by their number of pixels.
 
+    Args:
+        examples: pictures in memory, all with labels or none.
+        size: side of the crops in pixels.
+        count: crops of the whole batch.
+        generator: of every choice.
+        part: which of these crops to cut; the choices are the whole batch's always.
+
     Returns:
-        Layers of count x 3 x size x size float32 in [0, 1]: degraded, target and maybe taught.
+        Layers of B x 3 x size x size float32 in [0, 1]: degraded, target and maybe taught.
     """
     areas = np.array([example.target.shape[0] * example.target.shape[1] for example in examples])
-    crops = []
+    places = []
     for index in generator.choice(len(examples), count, p=areas / areas.sum()):
         height, width = examples[index].target.shape[:2]
-        top = _on_grid(generator, height - size)
-        left = _on_grid(generator, width - size)
-        turn = int(generator.integers(0, 8))
-        crops.append(cut(examples[index], top=top, left=left, size=size, turn=turn))
+        top, left = _on_grid(generator, height - size), _on_grid(generator, width - size)
+        places.append((examples[index], top, left, int(generator.integers(0, 8))))
+    crops = [
+        cut(example, top=top, left=left, size=size, turn=turn)
+        for example, top, left, turn in places[part]
+    ]
     return [stack(layer) for layer in zip(*crops, strict=True)]
 
 

@@ -73,3 +73,17 @@ def shrunk(pixels: Pixels, *, factor: int = SOFTENED_BY) -> Pixels:
     """
     height, width = (max(1, round(size / factor)) for size in pixels.shape[:2])
     return resize(pixels, height=height, width=width)
+
+
+def softened(original: Pixels) -> tuple[Pixels, Pixels]:
+    """What a method is given of a sharp picture: the small one, and the same enlarged again.
+
+    Args:
+        original: H x W x 3 uint8.
+
+    Returns:
+        (small, degraded), uint8; the second is what `get_transform` makes too.
+    """
+    small = shrunk(original)
+    height, width = original.shape[:2]
+    return small, resize(small, height=height, width=width)

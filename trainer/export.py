@@ -1,7 +1,7 @@
 """From a finished run to what ships: a weights file with its card, and the card for people.
 
 Owns what a card says and the alarm line of a student. Every number in a card was measured: by the
-run's own validation, by `trainer evaluate --json`, or here.
+run's own validation, by `trainer evaluate`, or here.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from sharpend.model.weights import Card
 from sharpend.sharpener import Sharpener
 from trainer.dataset import read_picture
 from trainer.modelcard import model_card
+from trainer.table import DEGRADED, UNSHARP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sharpend.job import AgreementSample
+    from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Weights
     from trainer.checkpoint import Checkpoint
@@ -54,27 +56,43 @@ class Provenance:
     datasets: tuple[str, ...] = ()
 
 
-def card_of(state: Checkpoint, about: Provenance, data: Mapping[str, object]) -> Card:
+def card_of(
+    state: Checkpoint,
+    network: SharpeningNetwork,
+    about: Provenance,
+    trained_on: Mapping[str, object],
+) -> Card:
     """The card of a run's best checkpoint, without what only students have.
 
     Args:
-        state: the checkpoint; its moving average is what ships.
+        state: the checkpoint.
+        network: what ships: its moving average, branches folded.
         about: the run.
-        data: what is known of the pictures and labels, for the recipe.
+        trained_on: what is known of the pictures and labels.
     """
-    network = state.averaged
     return Card(
         name=about.name,
         kind=network.kind,
         channels=network.channels,
         blocks=network.blocks,
         halo_px=network.halo_px,
+        bias_free=network.bias_free,
+        softened_by=state.recipe.data.factor,
         data=about.data,
         license=about.license,
         commit=commit(),
-        recipe={**state.run, "step": state.step, **data},
+        recipe=_recipe(state, trained_on),
         scores={"validation": state.scores},
     )
+
+
+def _recipe(state: Checkpoint, trained_on: Mapping[str, object]) -> dict[str, object]:
+    """The recipe as it ran; where pictures and labels lay is nobody's business."""
+    recipe = state.recipe.described()
+    for place in ("split", "labels"):
+        del recipe["data"][place]
+    reached = {"step": state.step, "minutes": round(state.seconds / 60, 1)}
+    return {**recipe, "reached": reached, "trained_on": dict(trained_on)}
 
 
 def commit() -> str:
@@ -94,27 +112,30 @@ def commit() -> str:
 
 
 def with_evaluation(card: Card, digest: str, evaluation: Mapping[str, Any]) -> Card:
-    """The card with the numbers that `trainer evaluate --json` wrote, less those of each picture.
+    """The card with this network's rows of what `trainer evaluate` wrote, and the no-op's beside.
 
     Args:
         card: so far.
         digest: of the network's tensors.
-        evaluation: the parsed file.
+        evaluation: the parsed evaluation.json.
 
     Raises:
-        UsageError: it is no such file, or the numbers are another network's.
+        UsageError: it is no such file, or does not measure this network.
     """
     try:
-        machine = evaluation["machine"]
-        folders = {
-            name: {key: value for key, value in folder.items() if key != "each"}
-            for name, folder in evaluation["folders"].items()
+        rows = [row for row, model in evaluation["models"].items() if model["digest"] == digest]
+        if not rows:
+            raise UsageError(f"--scores: measures other networks than {card.name}")
+        sets = {
+            name: {row: one["rows"][row] for row in (DEGRADED, UNSHARP, rows[0])}
+            for name, one in evaluation["sets"].items()
         }
+        told: dict[str, object] = {**sets, "machine": evaluation["machine"]}
+        if rows[0] in evaluation["costs"]:
+            told["cost"] = evaluation["costs"][rows[0]]
     except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError("--scores: not what `trainer evaluate --json` writes") from error
-    if machine.get(card.kind, {}).get("digest") != digest:
-        raise UsageError(f"--scores: measures another network than this {card.kind}")
-    return replace(card, scores={**card.scores, "evaluation": {**folders, "machine": machine}})
+        raise UsageError("--scores: not what `trainer evaluate` writes") from error
+    return replace(card, scores={**card.scores, "evaluation": told})
 
 
 def agreement_samples(
@@ -212,7 +233,7 @@ def with_teacher(
     )
 
 
-def write(folder: Path, state: Checkpoint, card: Card, about: Provenance) -> Weights:
+def write(folder: Path, network: SharpeningNetwork, card: Card, about: Provenance) -> Weights:
     """Write `<name>.safetensors` and `<name>.md`, and read the weights back.
 
     Raises:
@@ -220,9 +241,9 @@ def write(folder: Path, state: Checkpoint, card: Card, about: Provenance) -> Wei
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.safetensors"
-    weights.save_network(path, state.averaged, card)
+    weights.save_network(path, network, card)
     written = weights.load(str(path))
-    if written.digest != weights.digest(state.averaged.state_dict()):
+    if written.digest != weights.digest(network.state_dict()):
         raise UnavailableError(f"{path}: reads back differently")
     text = model_card(written, about.datasets, hashlib.sha256(path.read_bytes()).hexdigest())
     with replacing(folder / f"{card.name}.md") as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.atomic import replacing
@@ -55,7 +55,15 @@ def prepare(
             left_out.append(LeftOut(path, reason))
         else:
             used.append(path)
-    return split_pictures(used, validation=validation), left_out
+    split = split_pictures(used, validation=validation)
+    digests = {path: digest for digest, path in seen.items()}
+    return replace(split, fingerprint=_fingerprint(split, digests)), left_out
+
+
+def _fingerprint(split: Split, digests: Mapping[Path, str]) -> str:
+    """What the pictures of either side are, whatever they are called and wherever they lie."""
+    sides = [sorted(digests[path] for path in side) for side in (split.train, split.validation)]
+    return hashlib.sha256(json.dumps(sides).encode()).hexdigest()[:16]
 
 
 def _unfit(path: Path, smallest_px: int, seen: dict[str, Path]) -> str:

@@ -1,14 +1,12 @@
-"""Teachers: our own network or a pretrained x4 upscaler, and the labels they make.
+"""Teachers: our own network or a pretrained x4 upscaler, behind one way of asking them.
 
-Owns which of the two a file is, and the label folder: one PNG for each picture, all by one teacher.
-A pretrained model is only ever loaded through spandrel, whose unpickler is restricted; it teaches,
-it is never shipped.
+Owns which of the two a file is. A pretrained model is only ever loaded through spandrel, whose
+unpickler is restricted; it teaches, it is never shipped.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,19 +15,17 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from sharpend.atomic import replacing
-from sharpend.errors import UnavailableError, UsageError
+from sharpend.errors import UnavailableError
 from sharpend.imaging.filters import resize
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
 from sharpend.model.runtime import choose_device
 from sharpend.model.shipped import find
 from sharpend.sharpener import Sharpener
-from trainer.dataset import label_path, read_picture, write_picture
-from trainer.degradation import SOFTENED_BY, get_transform, shrunk
+from trainer.degradation import SOFTENED_BY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from torch import Tensor
@@ -38,9 +34,12 @@ if TYPE_CHECKING:
     from trainer.degradation import Pixels
 
     Method = Callable[[Pixels, Pixels], Pixels]
-    """(original, degraded) to the sharpened picture, all H x W x 3 uint8."""
+    """(small, degraded) to the sharpened picture, all H x W x 3 uint8.
 
-LABELS_CARD = "labels.json"
+    `small` is the picture at a quarter of each side, as a pretrained upscaler takes it; `degraded`
+    is the same enlarged to the size of the result, as our own networks take it.
+    """
+
 _RGB = 3
 
 
@@ -74,11 +73,11 @@ def load_teacher_model(path: str | Path, device: torch.device) -> nn.Module:
         UnavailableError: the file is missing, no such model, or spandrel is not installed.
     """
     file = find(str(path))
-    model = _load_ours(path).network if _is_ours(file) else _load_pretrained(file, device)
+    model = _load_ours(path).network if is_ours(file) else _load_pretrained(file, device)
     return model.to(device).eval().requires_grad_(requires_grad=False)
 
 
-def _is_ours(file: Path) -> bool:
+def is_ours(file: Path) -> bool:
     """Whether a file is meant to be one of ours, damaged or not."""
     if file.suffix != ".safetensors":
         return False
@@ -101,7 +100,7 @@ def _load_pretrained(file: Path, device: torch.device) -> PretrainedUpscaler:
         import spandrel  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise UnavailableError(
-            f"{file}: pretrained models need spandrel: pip install 'sharpend[train]'"
+            f"{file}: pretrained models need spandrel: pip install 'sharpend[zoo]'"
         ) from error
     try:
         with warnings.catch_warnings():  # its try of TorchScript is deprecated: not the user's
@@ -127,12 +126,14 @@ class Teacher:
     Attributes:
         name: from its card, or the file's name.
         digest: of its tensors, or SHA-256 of a foreign file.
-        teach: (original, degraded) to the teacher's picture, H x W x 3 uint8.
+        teach: (small, degraded) to the teacher's picture, H x W x 3 uint8.
+        parameters: how many the network has, where that is known.
     """
 
     name: str
     digest: str
     teach: Method
+    parameters: int | None = None
 
 
 def open_teacher(model: str, placement: Placement) -> Teacher:
@@ -142,84 +143,48 @@ def open_teacher(model: str, placement: Placement) -> Teacher:
         UnavailableError: as `load_teacher_model`.
     """
     file = find(model)
-    if _is_ours(file):
-        sharpener = Sharpener(_load_ours(model), placement)
+    if is_ours(file):
+        loaded = _load_ours(model)
+        sharpener = Sharpener(loaded, placement)
         return Teacher(
-            sharpener.card.name, sharpener.digest, lambda _, degraded: sharpener.sharpen(degraded)
+            sharpener.card.name,
+            sharpener.digest,
+            lambda _, degraded: sharpener.sharpen(degraded),
+            count_parameters(loaded.network),
         )
     device = choose_device(placement.device)
     if placement.threads:
         torch.set_num_threads(placement.threads)
     upscaler = load_teacher_model(file, device)
 
-    def teach(original: Pixels, _: Pixels) -> Pixels:
-        return upscaled(upscaler, original, device)
+    def teach(small: Pixels, degraded: Pixels) -> Pixels:
+        return upscaled(upscaler, small, device, size=degraded.shape[:2])
 
-    return Teacher(file.stem, hashlib.sha256(file.read_bytes()).hexdigest(), teach)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return Teacher(file.stem, digest, teach, count_parameters(upscaler))
+
+
+def count_parameters(network: nn.Module) -> int:
+    """How many numbers a network has learnt."""
+    return sum(values.numel() for values in network.parameters())
 
 
 @torch.inference_mode()
-def upscaled(upscaler: nn.Module, original: Pixels, device: torch.device) -> Pixels:
-    """What a x4 model makes of the true small picture, at the original's size.
+def upscaled(
+    upscaler: nn.Module, small: Pixels, device: torch.device, *, size: tuple[int, ...]
+) -> Pixels:
+    """What a x4 model makes of a small picture, at the size of the picture that it came from.
 
     A side that is no multiple of four comes out up to two pixels off; it is resized, not cut, so
     that the label lies on the degraded picture, which was enlarged from the same small one.
-    """
-    large = to_pixels(upscaler(to_tensor(shrunk(original)).to(device)), channels=3)
-    height, width = original.shape[:2]
-    if large.shape == original.shape:
-        return large
-    return resize(large, height=height, width=width)
-
-
-def label(pictures: Iterable[Path], teacher: Teacher, labels: Path) -> Iterator[Path]:
-    """Write the teacher's picture of each original as `<labels>/<picture name>.png`.
-
-    Labels that exist are kept, so an interrupted labelling continues; each appears whole.
 
     Args:
-        pictures: the originals.
-        teacher: who labels.
-        labels: the folder; made if missing.
-
-    Yields:
-        Each label as it is written; nothing for those that were there.
-
-    Raises:
-        UsageError: the folder holds another teacher's labels.
-        InputMissingError: a picture is missing.
-        ImageRefusedError: a picture cannot be read.
+        upscaler: 1 x 3 x H x W in [0, 1] to 1 x 3 x 4H x 4W.
+        small: H x W x 3 uint8.
+        device: where the upscaler is.
+        size: (height, width) of the result in pixels.
     """
-    labels.mkdir(parents=True, exist_ok=True)
-    _claim(labels, teacher)
-    degraded_pair = get_transform()
-    for picture in pictures:
-        target = label_path(labels, picture)
-        if target.exists():
-            continue
-        degraded, original = degraded_pair(read_picture(picture))
-        write_picture(teacher.teach(original, degraded), target)
-        yield target
-
-
-def _claim(labels: Path, teacher: Teacher) -> None:
-    """Note in the folder whose labels these are."""
-    card = labels_card(labels)
-    if card is None:
-        described = {"teacher": teacher.name, "digest": teacher.digest}
-        with replacing(labels / LABELS_CARD) as file:
-            file.write(json.dumps(described).encode())
-    elif card["digest"] != teacher.digest:
-        raise UsageError(
-            f"{labels} holds labels by {card['teacher']} ({card['digest'][:12]}), not by "
-            f"{teacher.name} ({teacher.digest[:12]}); use a fresh --labels folder"
-        )
-
-
-def labels_card(labels: Path) -> dict[str, str] | None:
-    """Which teacher made the labels of a folder: {"teacher", "digest"}, or None if not noted."""
-    path = labels / LABELS_CARD
-    if not path.is_file():
-        return None
-    card: dict[str, str] = json.loads(path.read_text())
-    return card
+    large = to_pixels(upscaler(to_tensor(small).to(device)), channels=3)
+    if large.shape[:2] == size:
+        return large
+    return resize(large, height=size[0], width=size[1])

@@ -1,0 +1,264 @@
+"""`trainer evaluate`: every method on every picture of every set, as a table and as a sheet.
+
+Owns the command: its options and the order of its steps. The softened picture itself and the
+unsharp mask always stand beside the networks, because on photographs doing nothing already scores
+high. An evaluation that is interrupted goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from tqdm import tqdm
+
+from sharpend.atomic import replacing
+from sharpend.errors import UsageError
+from sharpend.model.runtime import choose_device, choose_precision
+from trainer.contact import contact_sheet
+from trainer.dataset import read_picture, read_split, write_picture
+from trainer.measured import ORIGINAL, WHOLE, Kept, Measured, forget, measure
+from trainer.methods import open_model
+from trainer.options import add_placement, placement
+from trainer.scores import SMALLEST_PX, score
+from trainer.sets import named, open_set, pair_outputs, read_member
+from trainer.speed import measure_speed
+from trainer.table import DEGRADED, UNSHARP, Evaluation, SetScores, as_json, as_markdown
+from trainer.unsharp import Unsharp, search
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from trainer.methods import Model
+    from trainer.sets import EvaluationSet
+    from trainer.speed import Cost
+    from trainer.teacher import Method
+
+SPEED_THREADS = (1, 2)
+OUTPUTS = "outputs"
+_UNFINISHED = "unfinished"
+_RESERVED = {DEGRADED, UNSHARP, ORIGINAL, WHOLE}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Write the command's options into its parser."""
+    add = parser.add_argument
+    place = "[NAME=]PLACE"
+    a_set = "folder of originals, folder of *_HR and *_LR pairs, or a split (its validation side)"
+    add("--set", action="append", default=[], metavar=place, help=f"{a_set}; repeatable")
+    a_model = "shipped name, weights file, run folder or pretrained x4 file"
+    add("--model", action="append", default=[], metavar="[ROW=]MODEL", help=f"{a_model}; rep.")
+    add("--teacher", metavar="[ROW=]MODEL", help="likewise; what agreements refer to")
+    add("--pretrained", metavar="[ROW=]MODEL", help="likewise; one more row, the last")
+    add("--student", metavar="ROW", help="row that contact sheets show (default the first --model)")
+    add("--to", type=Path, metavar="DIR", help="for evaluation.json, evaluation.md, contact-*.png")
+    mask = parser.add_mutually_exclusive_group()
+    mask.add_argument(
+        "--unsharp",
+        type=_mask,
+        metavar="RADIUS:PERCENT",
+        help="of the unsharp mask (default 2:150, Pillow's own)",
+    )
+    mask.add_argument(
+        "--unsharp-split",
+        type=Path,
+        metavar="FILE",
+        help="find the best mask on the training pictures of this split",
+    )
+    add("--speed", action="store_true", help="measure GMAC, pictures per second and memory too")
+    add("--outputs", type=Path, metavar="DIR", help="measure these ready pictures instead ...")
+    add("--originals", type=Path, metavar="DIR", help="... against those of the same names")
+    add_placement(parser)
+
+
+def _mask(text: str) -> Unsharp:
+    radius, _, percent = text.partition(":")
+    mask = Unsharp(float(radius), int(percent))
+    if not (0 <= mask.radius <= 100 and mask.percent >= 0):  # noqa: PLR2004 - beyond is a typo
+        raise argparse.ArgumentTypeError(f"{text} is not RADIUS:PERCENT, such as 2:150")
+    return mask
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Measure, write the files, and print the tables.
+
+    Raises:
+        UsageError: options that do not go together, or two rows or sets of one name.
+        InputMissingError, UnavailableError, ImageRefusedError: a set or a model cannot be read.
+    """
+    ready = options.outputs or options.originals
+    evaluation = _of_outputs(options) if ready else _of_models(options)
+    text = as_markdown(evaluation)
+    if options.to:
+        _write(options.to, "evaluation.json", as_json(evaluation))
+        _write(options.to, "evaluation.md", text.encode("utf-8", "backslashreplace"))
+        _write_sheets(options.to, evaluation)
+        forget(options.to / _UNFINISHED)
+    sys.stdout.write(text)
+
+
+def _write(folder: Path, name: str, content: bytes) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / name) as file:
+        file.write(content)
+
+
+def _write_sheets(folder: Path, evaluation: Evaluation) -> None:
+    """For each set, if there is a network to show."""
+    networks = dict.fromkeys(row for row in (evaluation.student, evaluation.teacher) if row)
+    if networks:
+        rows = [DEGRADED, UNSHARP, *networks]
+        for one in evaluation.sets:
+            sheet = contact_sheet(one.name, one.measured, rows, judge=next(iter(networks)))
+            write_picture(sheet, folder / f"contact-{one.name}.png")
+
+
+@dataclass(frozen=True, slots=True)
+class _Lineup:
+    """The networks of an evaluation by row, and what they were opened from."""
+
+    models: Mapping[str, Model]
+    places: Mapping[str, str]
+    student: str | None
+    teacher: str | None
+
+
+def _of_models(options: argparse.Namespace) -> Evaluation:
+    if not (options.set and options.to):
+        raise UsageError("give --set and --to, or --outputs with --originals")
+    sets = _sets(options.set)
+    lineup = _lineup(options)
+    mask, found = _unsharp(options)
+    device = choose_device(options.device)
+    precision = str(choose_precision(options.precision, device)).removeprefix("torch.")
+    kept = Kept(
+        options.to / _UNFINISHED,
+        {
+            "rows": {row: model.digest for row, model in lineup.models.items()},
+            "teacher": lineup.teacher,
+            "unsharp": asdict(mask),
+            "placement": [str(device), precision],
+        },
+    )
+    scores = [_measured(one, lineup, mask, kept) for one in sets]
+    return Evaluation(
+        machine={
+            "device": str(device),
+            "precision": precision,
+            "threads": torch.get_num_threads(),
+            "torch": torch.__version__,
+        },
+        sets=scores,
+        models={row: _identity(model) for row, model in lineup.models.items()},
+        unsharp=found,
+        student=lineup.student,
+        teacher=lineup.teacher,
+        costs=_costs(lineup.places, options) if options.speed else {},
+    )
+
+
+def _sets(places: Sequence[str]) -> list[EvaluationSet]:
+    sets = [open_set(place) for place in places]
+    names = [one.name for one in sets]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--set: two sets are called {name}; give NAME=PLACE")
+    return sets
+
+
+def _lineup(options: argparse.Namespace) -> _Lineup:
+    """Open every network, in the order of the rows."""
+    where = placement(options)
+    models: dict[str, Model] = {}
+    places: dict[str, str] = {}
+
+    def opened(given: str) -> str:
+        row, place = named(given)
+        model = open_model(place, where)
+        row = row or model.name
+        if row in models or row in _RESERVED:
+            raise UsageError(f"{given}: another row is called {row}; give ROW=MODEL")
+        models[row], places[row] = model, place
+        return row
+
+    students = [opened(given) for given in options.model]
+    teacher = opened(options.teacher) if options.teacher else None
+    if options.pretrained:
+        opened(options.pretrained)
+    student = options.student or next(iter(students), None)
+    if student and student not in models:
+        raise UsageError(f"--student: no row is called {student}; there are {', '.join(models)}")
+    return _Lineup(models, places, student, teacher)
+
+
+def _identity(model: Model) -> dict[str, object]:
+    return {
+        "name": model.name,
+        "digest": model.digest,
+        "kind": model.kind,
+        "parameters": model.parameters,
+    }
+
+
+def _unsharp(options: argparse.Namespace) -> tuple[Unsharp, dict[str, object]]:
+    """The mask, and how it was chosen, for the record."""
+    if not options.unsharp_split:
+        mask = options.unsharp or Unsharp()
+        chosen = "as given" if options.unsharp else "Pillow's own"
+        return mask, {**asdict(mask), "chosen": chosen}
+    found = search(read_split(options.unsharp_split).train)
+    chosen = (
+        f"the best SSIM on {found.pictures} training pictures "
+        f"({found.ssim:.4f}; degraded {found.degraded_ssim:.4f})"
+    )
+    return found.best, {**asdict(found.best), "chosen": chosen}
+
+
+def _measured(one: EvaluationSet, lineup: _Lineup, mask: Unsharp, kept: Kept) -> SetScores:
+    """Every picture of a set by every row; what is kept is not made again."""
+    methods: dict[str, Method] = {DEGRADED: lambda _, degraded: degraded, UNSHARP: mask}
+    methods |= {row: model.sharpen for row, model in lineup.models.items()}
+    measured = []
+    for member in tqdm(one.members, desc=one.name, unit=" pictures", disable=None):
+        picture, name = read_member(member), member.original.name
+        found = kept.load(name, picture)
+        if found is None:
+            found = measure(name, picture, methods, teacher=lineup.teacher)
+            kept.save(picture, found)
+        measured.append(found)
+    return SetScores(one.name, one.paired, measured)
+
+
+def _costs(places: Mapping[str, str], options: argparse.Namespace) -> dict[str, Cost]:
+    """What each network costs, each in a process of its own."""
+    return {
+        row: measure_speed(
+            place, device=options.device, precision=options.precision, threads=SPEED_THREADS
+        )
+        for row, place in tqdm(places.items(), desc="speed", unit=" networks", disable=None)
+    }
+
+
+def _of_outputs(options: argparse.Namespace) -> Evaluation:
+    """Score pictures that were made elsewhere, by `sharpend once` for example."""
+    if not (options.outputs and options.originals) or options.set:
+        raise UsageError("give --set and --to, or --outputs with --originals")
+    pairs = pair_outputs(options.outputs, options.originals)
+    measured = [_ready(output, original) for output, original in pairs]
+    scores = SetScores(options.outputs.resolve().name, paired=False, measured=measured)
+    return Evaluation({"torch": torch.__version__}, [scores])
+
+
+def _ready(output: Path, original: Path) -> Measured:
+    made, target = read_picture(output), read_picture(original)
+    height, width = target.shape[:2]
+    if made.shape != target.shape or min(height, width) < SMALLEST_PX:
+        raise UsageError(
+            f"{output}: cannot compare {made.shape[1]} x {made.shape[0]} with {width} x {height} "
+            f"pixels (at least {SMALLEST_PX} a side)"
+        )
+    return Measured(original.name, height, width, {OUTPUTS: score(made, target)}, {})

@@ -1,0 +1,105 @@
+"""`trainer export`: make a weights file and its model card from a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sharpend.errors import InputMissingError, UsageError
+from sharpend.model import weights
+from sharpend.model.networks import SharpeningNetwork
+from trainer import export as exporting
+from trainer.architectures import folded
+from trainer.checkpoint import BEST, read_checkpoint
+from trainer.dataset import read_split
+from trainer.options import add_placement, count, file_name, placement
+from trainer.prepare import pinned_data
+
+if TYPE_CHECKING:
+    import argparse
+
+    from trainer.dataset import Split
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Write the command's options into its parser."""
+    add = parser.add_argument
+    add("run", type=Path, metavar="RUN", help="folder of a run")
+    add("--name", type=file_name, help="of the network and its files (default the recipe's)")
+    add("--to", required=True, type=Path, metavar="DIR", help="folder for NAME.safetensors, .md")
+    add(
+        "--data",
+        type=Path,
+        default=Path("split.json"),
+        metavar="FILE",
+        help="split that the run trained on (default split.json)",
+    )
+    add("--data-note", required=True, type=Path, metavar="FILE", help="Markdown: sources, licences")
+    add("--license", required=True, help="of the weights, for example CC-BY-SA-4.0")
+    add("--dataset", action="append", default=[], metavar="NAME", help="for the card; repeatable")
+    add("--teacher", metavar="MODEL", help="a student's teacher: shipped name or weights file")
+    add(
+        "--crop-px",
+        type=count,
+        default=256,
+        help="side of the crops for the alarm line, pixels: the daemon's agreement.crop_px "
+        "(default 256)",
+    )
+    add("--scores", type=Path, metavar="FILE", help="evaluation.json of `trainer evaluate`")
+    add_placement(parser)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write a run's best network with its cards."""
+    state = read_checkpoint(options.run / BEST, torch.device("cpu"))
+    network = folded(state.averaged, state.recipe.network)
+    if not isinstance(network, SharpeningNetwork):
+        raise UsageError(f"{options.run}: the daemon does not run a {state.recipe.network.kind}")
+    if (network.kind == "student") != bool(options.teacher):
+        raise UsageError("a student needs --teacher, and only a student has one")
+    split = read_split(options.data)
+    about = exporting.Provenance(
+        options.name or state.recipe.name,
+        options.license,
+        _text(options.data_note),
+        tuple(options.dataset),
+    )
+    card = exporting.card_of(state, network, about, _trained_on(options.run, split))
+    digest = weights.digest(network.state_dict())
+    if options.scores:
+        card = exporting.with_evaluation(card, digest, _json(options.scores))
+    if options.teacher:
+        card = exporting.with_teacher(
+            weights.Weights(network, card, digest),
+            options.teacher,
+            split.validation,
+            placement(options),
+            crop_px=options.crop_px,
+        )
+    exporting.write(options.to, network, card, about)
+    print(f"{options.to / card.name}.safetensors {digest}")
+
+
+def _trained_on(run: Path, split: Split) -> dict[str, object]:
+    """What a run trained on, for its card; the split given must be the run's."""
+    pinned = pinned_data(run)
+    if pinned is None or pinned["split"] != split.fingerprint:
+        raise UsageError(f"--data: {run} trained on another split")
+    return pinned
+
+
+def _json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    try:
+        return json.loads(_text(path))
+    except ValueError as error:
+        raise UsageError(f"{path}: not JSON ({error})") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError as error:
+        raise InputMissingError(f"{path}: no such file") from error

@@ -1,0 +1,41 @@
+"""`trainer label`: let a teacher sharpen every picture of a split, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from trainer import labels as labelling
+from trainer.dataset import read_split
+from trainer.options import add_placement, placement
+from trainer.teacher import open_teacher
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Write the command's options into its parser."""
+    add = parser.add_argument
+    add(
+        "--data",
+        type=Path,
+        default=Path("split.json"),
+        metavar="FILE",
+        help="by `trainer prepare` (default split.json)",
+    )
+    add("--teacher", required=True, metavar="MODEL", help="shipped name, weights or x4 model file")
+    add("--labels", required=True, type=Path, metavar="DIR", help="where PNG files go; resumed")
+    add_placement(parser)
+
+
+def label(options: argparse.Namespace) -> None:
+    """Label both sides of a split; a second process may label along."""
+    split = read_split(options.data)
+    teacher = open_teacher(options.teacher, placement(options))
+    pictures = [*split.train, *split.validation]
+    made = labelling.label(pictures, teacher, options.labels)
+    count = sum(1 for _ in tqdm(made, total=len(pictures), unit=" pictures", disable=None))
+    print(f"{count} labels made by {teacher.name}, {len(pictures) - count} were there")

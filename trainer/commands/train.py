@@ -1,0 +1,78 @@
+"""`trainer teacher` and `trainer distill`: train what a recipe says, or go on with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from sharpend.errors import UsageError
+from sharpend.model.runtime import choose_device
+from trainer.dataset import read_examples, read_split
+from trainer.distill import train
+from trainer.labels import labels_card
+from trainer.options import add_machine
+from trainer.prepare import pin_data
+from trainer.recipe import read_recipe
+from trainer.team import gathered
+
+if TYPE_CHECKING:
+    import argparse
+
+    from trainer.recipe import Recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Write the commands' options into their parser."""
+    add = parser.add_argument
+    add("recipe", metavar="RECIPE", help="name of a shipped recipe, or a TOML file")
+    add("--data", type=Path, metavar="FILE", help="split, in place of the recipe's data.split")
+    add("--labels", type=Path, metavar="DIR", help="in place of the recipe's data.labels")
+    add(
+        "--run",
+        type=Path,
+        metavar="DIR",
+        help="folder of checkpoints and record (default runs/NAME); a run in it is resumed",
+    )
+    add_machine(parser)
+
+
+def teacher(options: argparse.Namespace) -> None:
+    """Train a teacher."""
+    _train(options, of="teacher")
+
+
+def distill(options: argparse.Namespace) -> None:
+    """Train a student."""
+    _train(options, of="student")
+
+
+def _train(options: argparse.Namespace, *, of: str) -> None:
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    recipe = _recipe(options)
+    if not recipe.network.kind.endswith(of):
+        raise UsageError(f"{options.recipe}: network.kind is {recipe.network.kind}, not a {of}")
+    folder = options.run or Path("runs") / recipe.name
+    split = read_split(Path(recipe.data.split))
+    labels = Path(recipe.data.labels) if recipe.data.labels else None
+    factor = recipe.data.factor
+    examples = read_examples(split.train, labels, factor=factor)
+    held_out = read_examples(split.validation, labels, factor=factor)
+    with gathered(choose_device(options.device)) as team:
+        if team.leads:
+            pin_data(folder, split, labels_card(labels) if labels else None)
+        best = train(recipe, examples, held_out, folder, team)
+        if team.leads:
+            print(f"best at step {best.step}: {json.dumps(best.scores)}")
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    """The recipe, and where the command line says that its pictures and labels lie."""
+    recipe = read_recipe(options.recipe)
+    split = str(options.data or recipe.data.split)
+    labels = str(options.labels or recipe.data.labels)
+    return replace(recipe, data=replace(recipe.data, split=split, labels=labels))

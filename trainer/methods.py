@@ -1,0 +1,114 @@
+"""Whatever can sharpen a picture, opened by one name and called in one way.
+
+Owns the four things that a MODEL can be: a shipped network, a weights file of ours, the folder of
+a run, and a pretrained x4 upscaler that spandrel loads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from sharpend.imaging.tensors import to_pixels, to_tensor
+from sharpend.model import weights
+from sharpend.model.networks import SharpeningNetwork
+from sharpend.model.runtime import choose_device
+from sharpend.model.shipped import find, shipped_names
+from sharpend.model.tiling import pad_to_grid
+from sharpend.model.weights import Card, Weights
+from sharpend.sharpener import Sharpener
+from trainer.checkpoint import best_network
+from trainer.teacher import count_parameters, is_ours, open_teacher
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sharpend.model.runtime import Placement
+    from trainer.degradation import Pixels
+    from trainer.teacher import Method
+
+PRETRAINED = "pretrained"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A network at work on whole pictures.
+
+    Attributes:
+        name: from its card, its recipe, or its file.
+        digest: of its tensors as exported, or SHA-256 of a foreign file.
+        kind: of the network, or PRETRAINED.
+        parameters: how many it has.
+        sharpen: (small, degraded) to the sharpened picture.
+    """
+
+    name: str
+    digest: str
+    kind: str
+    parameters: int | None
+    sharpen: Method
+
+
+def open_model(model: str, placement: Placement) -> Model:
+    """Open any MODEL.
+
+    Args:
+        model: a shipped name, a weights file of ours, a run's folder, or a pretrained x4 file.
+        placement: where it runs. The report's own networks and pretrained ones run in float32,
+            each picture whole; ours in tiles.
+
+    Raises:
+        UnavailableError: no such model, damaged, or spandrel is missing.
+        InputMissingError, UsageError: a run's folder without a whole checkpoint.
+    """
+    if model not in shipped_names() and Path(model).is_dir():
+        return _of_run(Path(model), placement)
+    if is_ours(find(model)):
+        return _ours(weights.load(model), placement)
+    teacher = open_teacher(model, placement)
+    return Model(teacher.name, teacher.digest, PRETRAINED, teacher.parameters, teacher.teach)
+
+
+def _ours(loaded: Weights, placement: Placement) -> Model:
+    sharpener = Sharpener(loaded, placement)
+    return Model(
+        loaded.card.name,
+        loaded.digest,
+        loaded.card.kind,
+        count_parameters(loaded.network),
+        lambda _, degraded: sharpener.sharpen(degraded),
+    )
+
+
+def _of_run(folder: Path, placement: Placement) -> Model:
+    """The best network of a run; ours works as its export would."""
+    device = choose_device(placement.device)
+    network, recipe = best_network(folder, device)
+    digest = weights.digest(network.state_dict())
+    if isinstance(network, SharpeningNetwork):
+        card = Card(recipe.name, network.kind, network.channels, network.blocks, network.halo_px)
+        return _ours(Weights(network, card, digest), placement)
+    return Model(
+        recipe.name,
+        digest,
+        recipe.network.kind,
+        count_parameters(network),
+        lambda _, degraded: whole(network, degraded, device),
+    )
+
+
+@torch.inference_mode()
+def whole(network: nn.Module, pixels: Pixels, device: torch.device) -> Pixels:
+    """Sharpen a picture in one pass, in float32.
+
+    Args:
+        network: 1 x 3 x H x W in [0, 1], sides multiples of four, to the same shape.
+        pixels: H x W x 3 uint8, any size.
+        device: where the network is.
+    """
+    height, width = pixels.shape[:2]
+    output = network(to_tensor(pad_to_grid(pixels)).to(device))
+    return to_pixels(output, channels=3)[:height, :width]

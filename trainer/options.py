@@ -1,0 +1,52 @@
+"""Values and options that several commands take, with the checks on them."""
+
+from __future__ import annotations
+
+import argparse
+
+from sharpend.model.runtime import Placement
+
+
+def count(text: str) -> int:
+    """A whole number of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def share(text: str) -> float:
+    """A number between 0 and 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def file_name(text: str) -> str:
+    """A name that stays in its folder and is not hidden."""
+    if not text or "/" in text or text.startswith((".", "-")):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot name a file")
+    return text
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """Where torch runs."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
+    parser.add_argument("--threads", type=count, help="of torch on a CPU (default its own choice)")
+
+
+def add_placement(parser: argparse.ArgumentParser) -> None:
+    """Where finished networks run, and how precisely."""
+    add_machine(parser)
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16"],
+        default="auto",
+        help="of our networks (default auto: the faster one)",
+    )
+
+
+def placement(options: argparse.Namespace) -> Placement:
+    """What `add_placement` took."""
+    return Placement(device=options.device, precision=options.precision, threads=options.threads)
