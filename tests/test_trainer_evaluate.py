@@ -182,16 +182,15 @@ def test_speed_is_measured_for_each_network(
     """By what it was opened from, at one and two threads, under the name of its row."""
     asked = []
 
-    def fake(place: str, **given: object) -> Cost:
-        asked.append((place, given))
-        return Cost(1, 2.0, {1: 3.0, 2: 4.0}, 5.0, "a processor")
+    def fake(places: dict[str, str], **given: object) -> dict[str, Cost]:
+        asked.append((places, given))
+        return {row: Cost(1, 2.0, {1: 3.0, 2: 4.0}, 5.0, "a processor") for row in places}
 
-    monkeypatch.setattr(evaluation, "measure_speed", fake)
-    evaluate(
-        "--set", pictures, "--model", f"a={networks.student}", "--speed", "--to", tmp_path, *CPU
-    )
-    given = {"device": "cpu", "precision": "float32", "threads": (1, 2)}
-    assert asked == [(str(networks.student), given)]
+    monkeypatch.setattr(evaluation, "measure_costs", fake)
+    rows = ["--model", f"a={networks.student}", "--teacher", f"t={networks.teacher}"]
+    evaluate("--set", pictures, *rows, "--speed", "--to", tmp_path, *CPU)
+    given = {"against": "t", "device": "cpu", "precision": "float32", "threads": (1, 2)}
+    assert asked == [({"a": str(networks.student), "t": str(networks.teacher)}, given)]
     told = json.loads((tmp_path / "evaluation.json").read_text())
     assert told["costs"]["a"]["peak_mib"] == 5
 

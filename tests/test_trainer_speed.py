@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.errors import ExitCode, UnavailableError, UsageError
+from sharpend.errors import ExitCode, UnavailableError
 from sharpend.model.runtime import Placement
 from trainer import bench, speed
 from trainer.bench import COUNT, SHARPEN, main, serve
 from trainer.memory import MIB, Memory
 from trainer.methods import PRETRAINED, Model
-from trainer.speed import Cost, Turn, compare_speed, compared, measure_speed, paced
+from trainer.speed import Cost, measure_costs, times
 
 if TYPE_CHECKING:
     from tests.conftest import Networks
@@ -25,28 +25,12 @@ if TYPE_CHECKING:
 ON_CPU = Placement("cpu", "float32", threads=1)
 
 
-def test_a_slow_network_is_asked_for_two_pictures_only() -> None:
-    """Time is budgeted, but a median of less than two would be chance."""
-    slow, quick = iter([9.0, 9.0, 9.0]), iter([1.0] * 9)
-    assert paced(lambda: next(slow), pictures=5, budget_s=5) == [9.0, 9.0]
-    assert paced(lambda: next(quick), pictures=5, budget_s=5) == [1.0] * 5
-    assert paced(lambda: next(quick), pictures=1, budget_s=5) == [1.0] * 2
-
-
 def test_a_disturbed_round_does_not_change_the_ratio() -> None:
     """Networks are compared within rounds: what slows a whole round slows all of them alike."""
     quiet, busy = {"lite": 0.25, "teacher": 3.0}, {"lite": 1.0, "teacher": 12.0}
-    turns = compared([quiet, busy, {"lite": 9.0, "teacher": 3.0}], against="teacher")
-    assert turns["lite"] == Turn(fps=1.0, times=12.0)
-    assert turns["teacher"].times == 1
-
-
-def test_what_is_not_compared_cannot_be_the_reference() -> None:
-    """The mistake is told before any process starts."""
-    with pytest.raises(UsageError, match="teacher-x4: is none"):
-        compare_speed(["lite-x4"], against="teacher-x4", device="cpu", precision="float32")
-    with pytest.raises(UsageError, match="at least one"):
-        measure_speed("lite-x4", device="cpu", precision="float32", threads=())
+    rounds = [quiet, busy, {"lite": 9.0, "teacher": 3.0}, {"lite": 7.0}]
+    assert times(rounds, "lite", against="teacher") == 12.0
+    assert times(rounds, "teacher", against="teacher") == 1
 
 
 class FakeBench:
@@ -55,7 +39,8 @@ class FakeBench:
     parameters, device, idle_mib = 7, "a machine, float32", 100.0
 
     def __init__(self, model: str, placement: Placement) -> None:
-        self.seconds = {"slow": 6.0, "fast": 1.0}[model] / (placement.threads or 1)
+        self.seconds = {"slow": 18.0, "fast": 1.0}[model] / (placement.threads or 1)
+        self.pictures = 0
         self.peak_mib = 10.0 * (placement.threads or 1)
 
     def __enter__(self) -> Self:
@@ -70,20 +55,30 @@ class FakeBench:
 
     def sharpen(self) -> float:
         """Its seconds."""
+        self.pictures += 1
         return self.seconds
 
 
 def test_each_number_of_threads_has_its_speed_and_the_highest_memory_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One process for each number of threads is merged to one cost."""
+    """One process for each network and number of threads; each network's are one cost."""
     monkeypatch.setattr(speed, "Bench", FakeBench)
-    cost = measure_speed("fast", device="cpu", precision="float32", threads=(1, 2))
-    assert cost == Cost(7, 8.5, {1: 1.0, 2: 2.0}, 20.0, "a machine, float32", 100.0)
-    uncounted = measure_speed("slow", device="cpu", precision="float32", threads=(1,))
-    assert uncounted.gmac_1080p is None
-    turns = compare_speed(["fast", "slow"], against="slow", device="cpu", precision="float32")
-    assert turns["fast"].times == 6
+    models = {"a": "fast", "t": "slow"}
+    costs = measure_costs(models, against="t", device="cpu", precision="float32", threads=(1, 2))
+    told = "a machine, float32"
+    assert costs["a"] == Cost(7, 8.5, {1: 1.0, 2: 2.0}, 20.0, told, 100.0, {1: 18.0, 2: 18.0})
+    assert costs["t"].gmac_1080p is None
+    alone = measure_costs({"a": "fast"}, against=None, device="cpu", precision="float32")
+    assert alone["a"].times == {}
+
+
+def test_a_slow_network_sits_out_but_for_two_pictures() -> None:
+    """Time is budgeted, but a median of less than two would be chance."""
+    benches = {row: FakeBench(row, ON_CPU) for row in ("slow", "fast")}
+    rounds = speed.take_turns(benches, 5)  # type: ignore[arg-type]
+    assert [len(speed.spent(rounds, row)) for row in ("slow", "fast")] == [2, 5]
+    assert [bench.pictures for bench in benches.values()] == [3, 6]  # the first warms up
 
 
 def test_the_process_counts_and_sharpens_as_it_is_told(networks: Networks) -> None:
@@ -135,11 +130,12 @@ def test_the_process_says_why_it_cannot(capfd: pytest.CaptureFixture[str]) -> No
 @pytest.mark.timeout(180)
 def test_real_processes_take_turns(networks: Networks) -> None:
     """Each network has a process of its own, and what it says reaches the caller."""
-    student, teacher = str(networks.student), str(networks.teacher)
-    turns = compare_speed(
-        [student, teacher], against=student, device="cpu", precision="float32", threads=1, rounds=1
+    models = {"student": str(networks.student), "teacher": str(networks.teacher)}
+    costs = measure_costs(
+        models, against="student", device="cpu", precision="float32", threads=(1,), rounds=1
     )
-    assert turns[student].times == 1
-    assert turns[teacher].fps > 0.05
+    assert costs["student"].times == {1: 1.0}
+    assert costs["teacher"].fps[1] > 0.05
+    assert costs["teacher"].gmac_1080p == pytest.approx(costs["student"].gmac_1080p)
     with pytest.raises(UnavailableError, match="nothing: cannot be measured: nothing: no such"):
-        measure_speed("nothing", device="cpu", precision="float32", threads=(1,))
+        measure_costs({"n": "nothing"}, against=None, device="cpu", precision="float32")

@@ -142,14 +142,16 @@ def test_the_fields_convention_stands_first_on_given_pairs() -> None:
 def test_costs_stand_beside_the_scores() -> None:
     """A column for each number of threads, and the device by name; nothing where nothing ran."""
     costs = {
-        "lite": Cost(64720, 8.432, {1: 4.0, 2: 7.512}, 300.4, "Xeon, float32"),
+        "lite": Cost(
+            64720, 8.432, {1: 4.0, 2: 7.512}, 300.4, "Xeon, float32", times={1: 20.04, 2: 21.5}
+        ),
         "teacher": Cost(1_079_568, None, {1: 0.2, 2: 0.35}, 900.0, "Xeon, float32"),
     }
     text = as_markdown(evaluation(costs=costs))
     lite, teacher = cells(text, "lite"), cells(text, "teacher")
     assert (lite["GMAC"], teacher["GMAC"]) == ("8.432", "")
     assert (lite["FPS, 1 thread"], lite["FPS, 2 threads"]) == ("4", "7.51")
-    assert lite["peak MiB"] == "300"
+    assert (lite["times the teacher, 1 thread"], lite["peak MiB"]) == ("20", "300")
     assert cells(text, UNSHARP)["peak MiB"] == ""
     assert "on Xeon, float32" in text
 

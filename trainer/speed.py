@@ -1,27 +1,30 @@
-"""What a network costs at 1920 x 1080: pictures per second, arithmetic, memory.
+"""What networks cost at 1920 x 1080: pictures per second, arithmetic, memory.
 
-Owns what is told and how often is measured; the process that does the work is `bench`. From pixels
-to pixels, as the daemon sharpens: decoding and encoding are not counted.
+Owns what is told and how often is measured; the processes that do the work are `bench`'s. From
+pixels to pixels, as the daemon sharpens: decoding and encoding are not counted. The networks take
+turns, so that what else a machine does slows all of them alike.
 """
 
 from __future__ import annotations
 
 import statistics
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sharpend.errors import UsageError
 from sharpend.model.runtime import Placement
 from trainer.bench import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Rounds = Sequence[Mapping[str, float]]
+    """Seconds of each network in each round; a slow one sits out where it has had its time."""
 
 FEWEST = 2
 """Pictures of which a median is taken, however long they take."""
 BUDGET_S = 20.0
-"""After this many seconds of work no picture beyond those is begun."""
+"""After this many seconds of work a network sits out the rest of the rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,8 @@ class Cost:
         device: the processor's name and the precision.
         idle_mib: what the process held before: libraries, network and input. The sum of the two is
             what a machine must have for one such process.
+        times: by number of threads, how many pictures it makes while the reference makes one: the
+            median over the rounds that both took part in; empty without a reference.
     """
 
     parameters: int
@@ -46,124 +51,89 @@ class Cost:
     peak_mib: float
     device: str
     idle_mib: float = 0.0
+    times: dict[int, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One network beside a reference.
+@dataclass(slots=True)
+class _Found:
+    """What the rounds of one number of threads have shown."""
 
-    Attributes:
-        fps: pictures per second, of the median picture.
-        times: how many pictures it makes while the reference makes one: the median over rounds, in
-            each of which every network made one picture.
-    """
-
-    fps: float
-    times: float
+    rounds: list[dict[str, float]]
+    benches: Mapping[str, Bench]
 
 
-def measure_speed(
-    model: str,
+def measure_costs(
+    models: Mapping[str, str],
     *,
+    against: str | None,
     device: str,
     precision: str,
     threads: Sequence[int] = (1, 2),
-    pictures: int = 5,
-) -> Cost:
-    """Measure one network, in a fresh process for each number of threads.
+    rounds: int = 5,
+) -> dict[str, Cost]:
+    """Measure several networks in turns, each in a process of its own.
 
     Args:
-        model: a shipped name, a weights file, a run's folder, or a pretrained x4 file.
+        models: by row, each as `open_model` takes it.
+        against: the row that `times` refers to, if any.
         device: auto, cpu, cuda, cuda:N or mps.
         precision: auto, float32 or bfloat16, of our networks; all others run in float32.
-        threads: of torch on the CPU; a speed is measured for each.
-        pictures: after a warm-up; fewer of a slow network, but two at least.
-
-    Raises:
-        UnavailableError: the network cannot be opened or run; the text is what it said.
-        UsageError: no number of threads is given.
-    """
-    if not threads:
-        raise UsageError("give at least one number of threads to measure a speed with")
-    *rest, most = sorted(set(threads))
-    costs = []
-    for count in rest:
-        with Bench(model, Placement(device, precision, threads=count)) as bench:
-            costs.append(_timed(bench, count, pictures))
-    with Bench(model, Placement(device, precision, threads=most)) as bench:
-        costs.append(_timed(bench, most, pictures))
-        gmac = bench.count()
-    return replace(
-        costs[-1],
-        gmac_1080p=gmac or None,
-        fps={count: fps for cost in costs for count, fps in cost.fps.items()},
-        peak_mib=max(cost.peak_mib for cost in costs),
-    )
-
-
-def _timed(bench: Bench, threads: int, pictures: int) -> Cost:
-    """What one process shows, but for the arithmetic."""
-    bench.sharpen()  # warms up
-    seconds = statistics.median(paced(bench.sharpen, pictures=pictures))
-    return Cost(
-        bench.parameters, None, {threads: 1 / seconds}, bench.peak_mib, bench.device, bench.idle_mib
-    )
-
-
-def paced(
-    sharpen: Callable[[], float], *, pictures: int, budget_s: float = BUDGET_S
-) -> list[float]:
-    """The seconds of several pictures, fewer where they take long.
-
-    Args:
-        sharpen: makes one picture and returns its seconds.
-        pictures: how many, but FEWEST at least.
-        budget_s: see BUDGET_S.
-    """
-    seconds: list[float] = []
-    while len(seconds) < FEWEST or (len(seconds) < pictures and sum(seconds) < budget_s):
-        seconds.append(sharpen())
-    return seconds
-
-
-def compare_speed(
-    models: Sequence[str],
-    *,
-    against: str,
-    device: str,
-    precision: str,
-    threads: int = 2,
-    rounds: int = 5,
-) -> dict[str, Turn]:
-    """Let several networks take turns, so that what else a machine does slows all of them alike.
-
-    Args:
-        models: as `measure_speed` takes them.
-        against: the one of them that the others are compared with, for example the teacher.
-        device: as for `measure_speed`.
-        precision: likewise.
-        threads: of torch on the CPU.
+        threads: of torch on the CPU; everything is measured for each number.
         rounds: after one that does not count; in each every network makes one picture.
 
     Raises:
-        UnavailableError: a network cannot be opened or run.
-        UsageError: the reference is none of the models.
+        UnavailableError: a network cannot be opened or run; the text is what it said.
     """
-    if against not in models:
-        raise UsageError(f"{against}: is none of the models to compare")
-    placement = Placement(device, precision, threads=threads)
-    with ExitStack() as stack:
-        benches = {model: stack.enter_context(Bench(model, placement)) for model in models}
-        seconds = [{m: bench.sharpen() for m, bench in benches.items()} for _ in range(rounds + 1)]
-    return compared(seconds[1:], against=against)
+    found: dict[int, _Found] = {}
+    gmac: dict[str, float] = {}
+    for count in threads:
+        placement = Placement(device, precision, threads=count)
+        with ExitStack() as stack:
+            benches = {
+                row: stack.enter_context(Bench(model, placement)) for row, model in models.items()
+            }
+            found[count] = _Found(take_turns(benches, rounds), benches)
+            if count == threads[-1]:  # counting takes memory: after all that is watched
+                gmac = {row: bench.count() for row, bench in benches.items()}
+    return {row: _cost(row, found, gmac[row] or None, against) for row in models}
 
 
-def compared(rounds: Sequence[Mapping[str, float]], *, against: str) -> dict[str, Turn]:
-    """Speeds and ratios from the seconds of each network in each round."""
-    return {
-        model: Turn(
-            fps=1 / statistics.median(seconds[model] for seconds in rounds),
-            times=statistics.median(seconds[against] / seconds[model] for seconds in rounds),
-        )
-        for model in rounds[0]
-    }
+def take_turns(benches: Mapping[str, Bench], rounds: int) -> list[dict[str, float]]:
+    """Seconds of each network in each round, after one that warms up."""
+    for bench in benches.values():
+        bench.sharpen()
+    taken: list[dict[str, float]] = []
+    for _ in range(max(rounds, FEWEST)):
+        playing = [row for row in benches if _may_play(spent(taken, row))]
+        taken.append({row: benches[row].sharpen() for row in playing})
+    return taken
+
+
+def spent(rounds: Rounds, row: str) -> list[float]:
+    """The seconds of one network in the rounds that it took part in."""
+    return [seconds[row] for seconds in rounds if row in seconds]
+
+
+def _may_play(seconds: Sequence[float]) -> bool:
+    return len(seconds) < FEWEST or sum(seconds) < BUDGET_S
+
+
+def times(rounds: Rounds, row: str, *, against: str) -> float:
+    """How often one network is as fast as another: the median of the ratio within a round."""
+    both: Iterable[Mapping[str, float]] = (one for one in rounds if {row, against} <= one.keys())
+    return statistics.median(seconds[against] / seconds[row] for seconds in both)
+
+
+def _cost(row: str, found: Mapping[int, _Found], gmac: float | None, against: str | None) -> Cost:
+    benches = [one.benches[row] for one in found.values()]
+    return Cost(
+        parameters=benches[-1].parameters,
+        gmac_1080p=gmac,
+        fps={n: 1 / statistics.median(spent(one.rounds, row)) for n, one in found.items()},
+        peak_mib=max(bench.peak_mib for bench in benches),
+        device=benches[-1].device,
+        idle_mib=benches[-1].idle_mib,
+        times={n: times(one.rounds, row, against=against) for n, one in found.items()}
+        if against
+        else {},
+    )

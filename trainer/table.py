@@ -221,6 +221,13 @@ def _columns(evaluation: Evaluation, *, paired: bool) -> list[tuple[str, Cell]]:
             (f"FPS, {number} thread{'s' * (number > 1)}", _cost(_fps(number), ".3g"))
             for number in threads
         ),
+        *(
+            (
+                f"times the teacher, {number} thread{'s' * (number > 1)}",
+                _cost(_times(number), ".3g"),
+            )
+            for number in threads
+        ),
         ("peak MiB", _cost(lambda cost: cost.peak_mib, ".0f")),
     ]
 
@@ -244,6 +251,10 @@ def _parameters(evaluation: Evaluation, row: str, _: Figures) -> str:
 
 def _fps(threads: int) -> Callable[[Cost], float | None]:
     return lambda cost: cost.fps.get(threads)
+
+
+def _times(threads: int) -> Callable[[Cost], float | None]:
+    return lambda cost: cost.times.get(threads)
 
 
 def _cost(part: Callable[[Cost], float | None], digits: str) -> Cell:

@@ -26,7 +26,7 @@ from trainer.methods import open_model
 from trainer.options import add_placement, placement
 from trainer.scores import SMALLEST_PX, score
 from trainer.sets import named, open_set, pair_outputs, read_member
-from trainer.speed import measure_speed
+from trainer.speed import measure_costs
 from trainer.table import DEGRADED, UNSHARP, Evaluation, SetScores, as_json, as_markdown
 from trainer.unsharp import Unsharp, search
 
@@ -157,7 +157,7 @@ def _of_models(options: argparse.Namespace) -> Evaluation:
         unsharp=found,
         student=lineup.student,
         teacher=lineup.teacher,
-        costs=_costs(lineup.places, options) if options.speed else {},
+        costs=_costs(lineup, options) if options.speed else {},
     )
 
 
@@ -233,14 +233,14 @@ def _measured(one: EvaluationSet, lineup: _Lineup, mask: Unsharp, kept: Kept) ->
     return SetScores(one.name, one.paired, measured)
 
 
-def _costs(places: Mapping[str, str], options: argparse.Namespace) -> dict[str, Cost]:
-    """What each network costs, each in a process of its own."""
-    return {
-        row: measure_speed(
-            place, device=options.device, precision=options.precision, threads=SPEED_THREADS
-        )
-        for row, place in tqdm(places.items(), desc="speed", unit=" networks", disable=None)
-    }
+def _costs(lineup: _Lineup, options: argparse.Namespace) -> dict[str, Cost]:
+    return measure_costs(
+        lineup.places,
+        against=lineup.teacher,
+        device=options.device,
+        precision=options.precision,
+        threads=SPEED_THREADS,
+    )
 
 
 def _of_outputs(options: argparse.Namespace) -> Evaluation:
