@@ -54,7 +54,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             rescan_s=settings.intake.rescan_s,
         ),
         options=Options(
-            model=resolve_model(folder.model or settings.model.name),
+            model=resolve_model(folder.model or settings.model.name, device=settings.model.device),
             strength=strength,
             max_pixels=round(settings.limits.max_megapixels * _MEGA),
             max_bytes=round(settings.limits.max_megabytes * _MEGA),
@@ -66,7 +66,9 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
 def models(settings: Settings) -> list[str]:
     """The networks in use, the main one first."""
     wanted = [plan.options.model for plan in folder_plans(settings)]
-    return list(dict.fromkeys(wanted)) or [resolve_model(settings.model.name)]
+    return list(dict.fromkeys(wanted)) or [
+        resolve_model(settings.model.name, device=settings.model.device)
+    ]
 
 
 def worker_count(settings: Settings) -> int:

@@ -34,7 +34,7 @@ def test_a_folder_by_default(tmp_path: Path) -> None:
     assert plan.destination.source is SourcePolicy.KEEP
     assert plan.destination.existing is ExistingPolicy.SUFFIX
     assert (plan.intake.settle_s, plan.intake.polling, plan.intake.rescan_s) == (None, None, 60)
-    assert plan.options.model == resolve_model("auto")
+    assert plan.options.model == resolve_model("auto", device="auto")
     assert (plan.options.max_pixels, plan.options.max_bytes) == (200_000_000, 1_000_000_000)
     assert not plan.reprocess
 
@@ -92,7 +92,7 @@ def test_networks_are_listed_once(tmp_path: Path) -> None:
 def test_without_folders_the_main_network_is_meant(tmp_path: Path) -> None:
     """Something can be tried even where no folder is configured."""
     made = Settings(state=tmp_path / "state")
-    assert plans.models(made) == [resolve_model("auto")]
+    assert plans.models(made) == [resolve_model("auto", device="auto")]
     assert plans.folder_plans(made) == []
 
 

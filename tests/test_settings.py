@@ -14,6 +14,7 @@ from sharpend.errors import ConfigError, InputMissingError
 from sharpend.model.tiling import SMALLEST_TILE_PX
 from sharpend.settings.load import (
     AUTO_MODEL,
+    AUTO_MODEL_ON_GPU,
     FolderSettings,
     Settings,
     changed_keys,
@@ -466,8 +467,14 @@ def test_changed_keys_are_dotted_and_go_by_folder_name(tmp_path: Path) -> None:
 
 def test_auto_stands_for_a_shipped_network() -> None:
     """`auto` is resolved, anything else is taken as it is."""
-    assert resolve_model("auto") == AUTO_MODEL
-    assert resolve_model("base-x4") == "base-x4"
+    for device, model in (
+        ("auto", AUTO_MODEL),
+        ("cpu", AUTO_MODEL),
+        ("cuda:1", AUTO_MODEL_ON_GPU),
+        ("mps", AUTO_MODEL_ON_GPU),
+    ):
+        assert resolve_model("auto", device=device) == model
+        assert resolve_model("teacher-x4", device=device) == "teacher-x4"
 
 
 def uncommented(text: str) -> str:

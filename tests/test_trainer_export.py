@@ -24,6 +24,7 @@ from sharpend.sharpener import Sharpener
 from trainer.dataset import write_picture
 from trainer.export import agreement_samples, alarm_line, commit, with_evaluation, with_teacher
 from trainer.modelcard import model_card
+from trainer.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+RECORD = Record("run", ({"step": 2, "minutes": 0.1, "psnr": 20.0, "ssim": 0.5},))
 CPU = Placement("cpu", "float32", threads=1)
 
 
@@ -163,7 +165,7 @@ def test_the_front_matter_is_closed_and_quotes_names() -> None:
     """Names with colons or quotes cannot break the YAML."""
     network = StudentNet(4, 1)
     card = Card("n", "student", 4, 1, 16, license='a: "b"', data="d", recipe={"loss": {"x": 1}})
-    text = model_card(Weights(network, card, "d" * 64), ["set: one"], "e" * 64)
+    text = model_card(Weights(network, card, "d" * 64), ["set: one"], "e" * 64, RECORD)
     front, body = re.match(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
     assert 'license: "a: \\"b\\""' in front
     assert '- "set: one"' in front

@@ -17,10 +17,11 @@ from tests.conftest import drop, photograph
 from trainer.commands.figure import add_arguments, figure
 from trainer.degradation import get_transform
 from trainer.figures.canvas import blank
-from trainer.figures.curves import Record, draw_curves, read_record
+from trainer.figures.curves import draw_curves
 from trainer.figures.pair import pair_sheet
 from trainer.figures.pipeline import Lesson, draw_pipeline
 from trainer.figures.scene import outlined, read_scene
+from trainer.record import Record, read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,13 +58,6 @@ def test_a_line_cut_by_a_kill_is_passed_over(tmp_path: Path) -> None:
     """What is not a whole measurement is none."""
     run = written(tmp_path / "run", at(1, 1, psnr=2), '{"step": 2, "min', "3", '{"step": 4}')
     assert read_record(run).points("step", "psnr") == ([1], [2])
-
-
-def test_minutes_that_begin_anew_go_on_from_those_before(tmp_path: Path) -> None:
-    """A resumed run may count from zero, twice even; its curve never turns back."""
-    rows = [at(step, minutes, psnr=1) for step, minutes in ((1, 4), (2, 8), (3, 3), (4, 6), (5, 1))]
-    record = read_record(written(tmp_path / "run", *rows))
-    assert record.points("minutes", "psnr")[0] == [4, 8, 11, 14, 15]
 
 
 def test_a_run_without_measurements_is_named(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sharpend.model.weights import Weights
     from trainer.checkpoint import Checkpoint
     from trainer.degradation import Pixels
+    from trainer.record import Record
 
 STANDARD_ERRORS = 4
 
@@ -233,7 +234,9 @@ def with_teacher(
     )
 
 
-def write(folder: Path, network: SharpeningNetwork, card: Card, about: Provenance) -> Weights:
+def write(
+    folder: Path, network: SharpeningNetwork, card: Card, about: Provenance, record: Record
+) -> Weights:
     """Write `<name>.safetensors` and `<name>.md`, and read the weights back.
 
     Raises:
@@ -245,7 +248,8 @@ def write(folder: Path, network: SharpeningNetwork, card: Card, about: Provenanc
     written = weights.load(str(path))
     if written.digest != weights.digest(network.state_dict()):
         raise UnavailableError(f"{path}: reads back differently")
-    text = model_card(written, about.datasets, hashlib.sha256(path.read_bytes()).hexdigest())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    text = model_card(written, about.datasets, sha256, record)
     with replacing(folder / f"{card.name}.md") as file:
         file.write(text.encode())
     return written

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sharpend.model.weights import Card, Weights
+    from trainer.record import Record
 
+CURVE_ROWS = 10
 _WHAT = """\
 A {kind} network of `sharpend` with {parameters:,} parameters ({channels} channels, {blocks}
 residual blocks): `pixel_unshuffle(4)`, 3x3 convolutions with ReLU and skips, `pixel_shuffle(4)`,
@@ -45,13 +47,14 @@ The same seed, number of steps and threads give the same weights on the same CPU
 minutes gives as many steps as the machine makes of it."""
 
 
-def model_card(weights: Weights, datasets: Sequence[str], sha256: str) -> str:
+def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: Record) -> str:
     """Write the card.
 
     Args:
         weights: as read back from the file.
         datasets: short names for the front matter.
         sha256: of the weights file, hexadecimal.
+        record: of the run.
     """
     card = weights.card
     described = {
@@ -69,6 +72,7 @@ def model_card(weights: Weights, datasets: Sequence[str], sha256: str) -> str:
         "Recipe": _recipe(card),
         "Reproduce": _REPRODUCE.format(command="distill" if card.teacher else "teacher"),
         "Scores": _scores(card.scores),
+        "Curve": _curve(record),
         "Identity": _identity(weights, sha256),
     }
     parts = [_front_matter(card, datasets), f"# {card.name}", _WHAT.format(**described)]
@@ -105,6 +109,16 @@ def _scores(scores: Mapping[str, object]) -> str:
         " bootstrap interval over the pictures of a set."
     )
     return "\n".join([told, "", "| what | value |", "|---|---|", *rows])
+
+
+def _curve(record: Record) -> str:
+    """About ten validations of the run, the last among them."""
+    stride = max(1, len(record.rows) // CURVE_ROWS)
+    rows = record.rows[::-1][::stride][::-1]
+    keys = [key for key in ("step", "minutes", "psnr", "ssim", "agreement") if key in rows[-1]]
+    lines = [f"| {' | '.join(_number(row[key]) for key in keys)} |" for row in rows]
+    told = "What validation measured as the run went on, so what more steps would bring."
+    return "\n".join([told, "", f"| {' | '.join(keys)} |", "|---" * len(keys) + "|", *lines])
 
 
 def _flat(values: Mapping[str, object], at: str = "") -> list[tuple[str, str]]:

@@ -10,10 +10,12 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
+from trainer.record import RECORD
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-RECORD, CURVES = "record.jsonl", "curves"
+CURVES = "curves"
 _BAR_STEPS = 1000
 """The bar's length; a budget in minutes has no number of steps."""
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUTO_MODEL",
+    "AUTO_MODEL_ON_GPU",
     "NOT_RELOADABLE",
     "FolderSettings",
     "Settings",
@@ -47,8 +48,8 @@ __all__ = [
 NOT_RELOADABLE = ("state",)
 """Keys that a reload cannot change: the daemon has to be started again."""
 
-AUTO_MODEL = "lite-x4"
-"""The network that `auto` stands for."""
+AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-x4", "base-x4"
+"""The networks that `auto` stands for; the larger one where a GPU is asked for by name."""
 
 _ABSENT = object()
 
@@ -110,9 +111,16 @@ def check_folders(settings: Settings) -> None:
         raise InputMissingError(_lines(missing))
 
 
-def resolve_model(name: str) -> str:
-    """The name or path of the network that a `model` setting means."""
-    return AUTO_MODEL if name == "auto" else name
+def resolve_model(name: str, *, device: str) -> str:
+    """The name or path of the network that a `model` setting means.
+
+    Args:
+        name: as set.
+        device: as set; what `auto` finds is known to the workers only, too late for a name.
+    """
+    if name != "auto":
+        return name
+    return AUTO_MODEL_ON_GPU if device.startswith(("cuda", "mps")) else AUTO_MODEL
 
 
 def changed_keys(old: Settings, new: Settings) -> list[str]:

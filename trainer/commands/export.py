@@ -17,6 +17,7 @@ from trainer.checkpoint import BEST, read_checkpoint
 from trainer.dataset import read_split
 from trainer.options import add_placement, count, file_name, placement
 from trainer.prepare import pinned_data
+from trainer.record import read_record
 
 if TYPE_CHECKING:
     import argparse
@@ -79,7 +80,7 @@ def export(options: argparse.Namespace) -> None:
             placement(options),
             crop_px=options.crop_px,
         )
-    exporting.write(options.to, network, card, about)
+    exporting.write(options.to, network, card, about, read_record(options.run))
     print(f"{options.to / card.name}.safetensors {digest}")
 
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from sharpend.model.runtime import Placement
 from trainer.dataset import write_picture
 from trainer.figures.canvas import write_png
-from trainer.figures.curves import draw_curves, read_record
+from trainer.figures.curves import draw_curves
 from trainer.figures.pair import pair_sheet
 from trainer.figures.pipeline import Lesson, draw_pipeline
 from trainer.figures.scene import read_scene
 from trainer.methods import PRETRAINED, open_model
 from trainer.options import count
+from trainer.record import read_record
 
 if TYPE_CHECKING:
     import argparse

@@ -1,88 +1,30 @@
-"""A training's curves: what validation measured, over steps and over minutes.
-
-Owns how a run's record is read. A resumed run may have written a step twice; the later line wins.
-"""
+"""A training's curves: what validation measured, over steps and over minutes."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.errors import InputMissingError
 from trainer.figures import canvas
+from trainer.record import SPANS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-RECORD = "record.jsonl"
+    from trainer.record import Record
+
 MEASURES = {
     "psnr": ("PSNR to the original, dB", "{:.2f} dB"),
     "ssim": ("SSIM to the original", "{:.4f}"),
     "agreement": ("SSIM to the teacher", "{:.4f}"),
 }
 """Key of the record: title of its row, and how one value is written."""
-SPANS = ("step", "minutes")
 _FEW_DECADES = 1000
 """Up to this ratio of last to first, an axis has three ticks a decade, beyond it one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """What one run measured of itself."""
-
-    name: str
-    rows: tuple[dict[str, float], ...]
-    """Ascending in `step` and in `minutes`; each has those two and some of MEASURES."""
-
-    def points(self, span: str, measure: str) -> tuple[list[float], list[float]]:
-        """Abscissas and ordinates of one curve; empty where the run did not measure this."""
-        rows = [row for row in self.rows if measure in row]
-        return [row[span] for row in rows], [row[measure] for row in rows]
-
-
-def read_record(run: Path) -> Record:
-    """Read `record.jsonl` of a run's folder.
-
-    A line that is not whole, as a kill can leave it, is passed over. Minutes that begin anew after
-    a resumption are added to those before it.
-
-    Raises:
-        InputMissingError: there is no record, or nothing has been measured yet.
-    """
-    path = run / RECORD
-    if not path.is_file():
-        raise InputMissingError(f"{path}: no such file; training has not validated yet")
-    by_step = {row["step"]: row for row in _whole_lines(path.read_text().splitlines())}
-    if not by_step:
-        raise InputMissingError(f"{path}: holds no measurement")
-    rows = _with_all_minutes(by_step[step] for step in sorted(by_step))
-    return Record(run.resolve().name, tuple(rows))
-
-
-def _whole_lines(lines: Iterable[str]) -> Iterator[dict[str, float]]:
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and set(SPANS) <= set(row):
-            yield row
-
-
-def _with_all_minutes(rows: Iterable[dict[str, float]]) -> Iterator[dict[str, float]]:
-    before = last = 0.0
-    for row in rows:
-        if row["minutes"] < last:
-            before += last
-        last = row["minutes"]
-        yield row | {"minutes": before + last}
 
 
 def draw_curves(records: Sequence[Record]) -> Figure:
