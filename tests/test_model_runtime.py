@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 
 WHOLE_PX = 4096
 SHAPES = {"student": (8, 1), "teacher": (16, 2)}
+BIAS_FREE = {"student": True, "teacher": False}
 
 
 @cache
 def weights_of(kind: str) -> Weights:
     """A network whose detail is strong enough to show every seam."""
     torch.manual_seed(0)
-    network = NETWORKS[kind](*SHAPES[kind])
+    network = NETWORKS[kind](*SHAPES[kind], bias_free=BIAS_FREE[kind])
     with torch.no_grad():
         network.tail.weight.mul_(20)
     channels, blocks = SHAPES[kind]

@@ -91,7 +91,7 @@ class SharpeningNetwork(nn.Module):
         """
         folded = F.pixel_unshuffle(picture, GRID_PX)  # (B, 48, H/4, W/4)
         if self.bias_free:
-            folded = folded - local_mean(folded)
+            folded = less_local_mean(folded)
         folded = folded.to(self.head.weight.dtype, memory_format=torch.channels_last)
         features = F.relu(self.head(folded))
         features = features + self.body(features)
@@ -102,19 +102,27 @@ class SharpeningNetwork(nn.Module):
         return picture + self.detail(picture)
 
 
-def local_mean(folded: Tensor) -> Tensor:
-    """The mean of each colour around each cell of the folded grid, inside the picture only.
+def less_local_mean(folded: Tensor) -> Tensor:
+    """Take from each colour its mean over 3 x 3 cells (12 x 12 pixels), inside the picture only.
 
     Args:
         folded: B x 48 x H x W, as `pixel_unshuffle` leaves a picture: 16 values of each colour.
 
     Returns:
-        The same shape: the mean over 3 x 3 cells (12 x 12 pixels), one value a colour and cell.
+        The same shape; zero where the surroundings are flat.
     """
-    batch, _, height, width = folded.shape
-    cells = folded.view(batch, 3, GRID_PX**2, height, width).mean(dim=2)  # (B, 3, H, W)
-    around = F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False)
-    return around.repeat_interleave(GRID_PX**2, dim=1)
+    batch, channels, height, width = folded.shape
+    cells = folded.reshape(batch, 3, channels // 3, height, width)
+    means = cells.mean(dim=2)  # (B, 3, H, W)
+    around = _sum_of_nine(means) / _sum_of_nine(torch.ones_like(means[:1, :1]))
+    return (cells - around.unsqueeze(2)).reshape(folded.shape)
+
+
+def _sum_of_nine(values: Tensor) -> Tensor:
+    """Each value with its eight neighbours, none beyond the edge; half the time of `avg_pool2d`."""
+    padded = F.pad(values, (1, 1, 1, 1))
+    rows = padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]
+    return rows[..., :-2, :] + rows[..., 1:-1, :] + rows[..., 2:, :]
 
 
 class StudentNet(SharpeningNetwork):
