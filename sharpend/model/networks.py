@@ -11,6 +11,7 @@ arXiv:1906.05478, for denoisers).
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import ClassVar
 
 import torch
@@ -113,7 +114,8 @@ def less_local_mean(folded: Tensor) -> Tensor:
     """
     batch, channels, height, width = folded.shape
     cells = folded.reshape(batch, 3, channels // 3, height, width)
-    means = cells.mean(dim=2)  # (B, 3, H, W)
+    # One by one: the order in which `mean` adds depends on the size, and would show in tiles.
+    means = reduce(torch.add, cells.unbind(dim=2)) / GRID_PX**2  # (B, 3, H, W)
     around = _sum_of_nine(means) / _sum_of_nine(torch.ones_like(means[:1, :1]))
     return (cells - around.unsqueeze(2)).reshape(folded.shape)
 
