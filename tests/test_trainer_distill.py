@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -145,6 +146,27 @@ def test_the_record_tells_every_validation(tmp_path: Path) -> None:
     assert [line["step"] for line in lines] == [2, 4, 6]
     keys = {"loss", "minutes", "validation_loss", "psnr", "ssim", "agreement"}
     assert all(keys <= line.keys() for line in lines)
+
+
+def test_tensorboard_finds_curves(tmp_path: Path) -> None:
+    """Where TensorBoard is installed, every validation is a point of its curves."""
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    trained(tmp_path)
+    curves = events.EventAccumulator(str(tmp_path / "curves")).Reload()
+    assert {"loss", "psnr", "ssim", "agreement"} <= set(curves.Tags()["scalars"])
+    assert [point.step for point in curves.Scalars("psnr")] == [2, 4, 6]
+
+
+def test_a_terminal_sees_a_bar_and_no_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """People get a progress bar on stderr with the last PSNR; programs the record's lines."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    trained(tmp_path)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "tiny 100%" in told.err
+    assert "psnr=" in told.err
 
 
 def test_the_best_checkpoint_is_the_one_of_lowest_loss(tmp_path: Path) -> None:

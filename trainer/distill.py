@@ -71,9 +71,9 @@ def train(
             _average(state.averaged, state.network, decay)
             state.step += 1
             state.seconds = time.monotonic() - started
-            progress.stepped(spent)
-            ends = budget_spent(plan, state.step, state.seconds) >= 1
-            if team.leads and (state.step % plan.validate_every == 0 or ends):
+            done = budget_spent(plan, state.step, state.seconds)
+            progress.stepped(min(1.0, done))
+            if team.leads and (state.step % plan.validate_every == 0 or done >= 1):
                 scores = validate(folded(state.averaged, recipe.network), crops, recipe.loss)
                 told = {"loss": loss, "minutes": state.seconds / 60, **scores}
                 progress.validated(state.step, told)
