@@ -53,7 +53,7 @@ DOORS = {
     "sqlite3": {"sharpend.ledger.store"},
     "structlog": {"sharpend.logs"},
     "torchvision": {"trainer.degradation"},
-    "tqdm": {"sharpend.commands.once", "trainer.commands", "trainer.progress"},
+    "tqdm": {"sharpend.commands.once", "trainer.progress"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""

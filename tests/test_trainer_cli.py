@@ -228,7 +228,7 @@ def test_bad_input_has_its_exit_code_and_no_traceback(
     arguments: list[str],
     code: int,
 ) -> None:
-    """Every mistake ends in sysexits' code, a line that says what is wrong, and nothing written."""
+    """Every mistake ends in sysexits' code and a line that says what is wrong."""
     filled = [argument.format(made=made, out=tmp_path) for argument in arguments]
     assert run(*filled) == code
     told = capsys.readouterr().err
@@ -247,7 +247,7 @@ def test_a_damaged_picture_is_named(
 
 @pytest.mark.parametrize("command", cli.COMMANDS)
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """--help names every option with a text."""
+    """--help answers for each."""
     assert run(command, "--help") == 0
     assert f"usage: trainer {command}" in capsys.readouterr().out
 

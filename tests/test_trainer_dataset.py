@@ -26,7 +26,7 @@ from trainer.dataset import (
     write_split,
 )
 from trainer.degradation import get_transform
-from trainer.prepare import pin_data, pinned_data, prepare
+from trainer.prepare import prepare
 
 
 def noise(
@@ -116,22 +116,6 @@ def test_prepare_leaves_out_what_cannot_train(tmp_path: Path) -> None:
         "small.png": "24 x 19 pixels is smaller than 20",
         "twin.png": "the same pixels as 3.png",
     }
-
-
-def test_a_run_stays_on_the_data_that_it_began_with(tmp_path: Path) -> None:
-    """The pin is written once; the same data passes again, other data is refused."""
-    split = Split((Path("a.png"),), (Path("b.png"),))
-    labels = {"teacher": "large", "digest": "1" * 64}
-    run = tmp_path / "run"
-    assert pinned_data(run) is None
-    pin_data(run, split, labels)
-    pin_data(run, split, labels)
-    pinned = pinned_data(run)
-    assert pinned is not None
-    assert pinned["labels"] == labels
-    for other in (Split(split.validation, split.train), split):
-        with pytest.raises(UsageError, match="began with other pictures or labels"):
-            pin_data(run, other, None)
 
 
 def test_a_bad_picture_is_named(tmp_path: Path) -> None:

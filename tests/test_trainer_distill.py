@@ -19,7 +19,7 @@ from sharpend.model.weights import digest
 from trainer.checkpoint import Checkpoint, best_network, read_checkpoint
 from trainer.dataset import Example, centre_batch
 from trainer.degradation import get_transform
-from trainer.distill import budget_spent, learning_rate, train, validate
+from trainer.distill import learning_rate, train, validate
 from trainer.losses import LossWeights, training_loss
 from trainer.recipe import Data, Network, Recipe, Schedule
 from trainer.stopping import TrainingStoppedError
@@ -130,13 +130,51 @@ def test_a_killed_run_goes_on_from_its_last_validation(tmp_path: Path) -> None:
 
 def test_a_budget_of_minutes_counts_all_parts(tmp_path: Path) -> None:
     """A run that was stopped has only the rest of its minutes left."""
-    recipe = planned(steps=0, minutes=0.02)
+    recipe = planned(steps=0, minutes=1.0)
+    stopped = Terminated(EXAMPLES)
+    stopped.looks = 5 * 2 * recipe.data.batch
+    with pytest.raises(TrainingStoppedError):
+        train(recipe, stopped, [example(9)], tmp_path, ALONE)
+    last = tmp_path / "last.safetensors"
+    first = read_checkpoint(last, CPU)
+    assert 0 < first.seconds < 60
+    first.seconds = 59.9  # as if the part had taken so long
+    first.keep(tmp_path)
     train(recipe, EXAMPLES, [example(9)], tmp_path, ALONE)
-    first = read_checkpoint(tmp_path / "last.safetensors", CPU)
-    assert first.seconds == pytest.approx(1.2, abs=1.0)
-    train(recipe, EXAMPLES, [example(9)], tmp_path, ALONE)
-    assert read_checkpoint(tmp_path / "last.safetensors", CPU).step == first.step
-    assert budget_spent(recipe.schedule, 0, 0.6) == pytest.approx(0.5)
+    both = read_checkpoint(last, CPU)
+    assert both.step > first.step
+    assert 60 <= both.seconds < 70
+
+
+def test_a_kill_between_two_files_loses_no_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best weights are on disk before anything says that they were the best."""
+    state = Checkpoint.fresh(TINY, CPU)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Checkpoint, "keep", killed)
+    with pytest.raises(KeyboardInterrupt):
+        state.judge(tmp_path, {"validation_loss": 0.5})
+    assert read_checkpoint(tmp_path / "best.safetensors", CPU).best_loss == 0.5
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path: Path) -> None:
+    """Hours are not spent on nothing; the error names the step and the setting."""
+    with pytest.raises(UsageError, match=r"nan at step 2: lower schedule\.learning_rate"):
+        train(planned(learning_rate=1e30, clip=0.0), EXAMPLES, [example(9)], tmp_path, ALONE)
+
+
+def test_gradients_are_clipped(tmp_path: Path) -> None:
+    """With a tiny largest norm Adam's second moments stay tiny."""
+    moments = []
+    for name, clip in (("free", 0.0), ("clipped", 1e-6)):
+        train(planned(clip=clip), EXAMPLES, [example(9)], tmp_path / name, ALONE)
+        adam = read_checkpoint(tmp_path / name / "last.safetensors", CPU).adam
+        moments.append(max(s["exp_avg_sq"].max().item() for s in adam.state.values()))
+    assert moments[1] < 1e-12 < moments[0]
 
 
 def test_the_record_tells_every_validation(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_ready_pictures_are_scored_alone(
         (["--set", "{own}"], "give --set and --to"),
         (["--to", "{own}"], "give --set and --to"),
         (["--outputs", "{own}"], "--outputs with --originals"),
-        (["--outputs", "{own}", "--originals", "{own}", "--set", "{own}"], "--outputs with"),
+        (["--outputs", "{own}", "--originals", "{own}", "--set", "{own}"], "are ready"),
         (["--set", "{own}", "--set", "own={own}", "--to", "{own}"], "two sets are called own"),
         (
             ["--set", "{own}", "--to", "{own}", "--model", "{net}", "--teacher", "student={net}"],

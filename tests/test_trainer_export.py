@@ -22,7 +22,7 @@ from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card, Weights, save_network
 from sharpend.sharpener import Sharpener
 from trainer.dataset import write_picture
-from trainer.export import agreement_samples, alarm_line, commit, with_evaluation, with_teacher
+from trainer.export import agreement_samples, alarm_line, with_evaluation, with_teacher
 from trainer.modelcard import model_card
 from trainer.record import Record
 
@@ -170,8 +170,3 @@ def test_the_front_matter_is_closed_and_quotes_names() -> None:
     assert 'license: "a: \\"b\\""' in front
     assert '- "set: one"' in front
     assert "{" not in body.replace('{"x": 1}', "")
-
-
-def test_the_commit_is_short_or_unknown() -> None:
-    """A hash of this checkout, or the word for there being none."""
-    assert re.fullmatch(r"[0-9a-f]{7,12}|unknown", commit())

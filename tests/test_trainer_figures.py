@@ -21,7 +21,7 @@ from trainer.figures.curves import draw_curves
 from trainer.figures.pair import pair_sheet
 from trainer.figures.pipeline import Lesson, draw_pipeline
 from trainer.figures.scene import outlined, read_scene
-from trainer.record import Record, read_record
+from trainer.record import Record, append_line, read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +58,15 @@ def test_a_line_cut_by_a_kill_is_passed_over(tmp_path: Path) -> None:
     """What is not a whole measurement is none."""
     run = written(tmp_path / "run", at(1, 1, psnr=2), '{"step": 2, "min', "3", '{"step": 4}')
     assert read_record(run).points("step", "psnr") == ([1], [2])
+
+
+def test_a_line_after_a_torn_one_is_whole(tmp_path: Path) -> None:
+    """What a resumed run writes is not glued to what a kill cut short."""
+    run = written(tmp_path / "run", at(1, 1, psnr=2))
+    with (run / "record.jsonl").open("a") as file:
+        file.write('{"step": 2, "min')
+    append_line(run / "record.jsonl", json.dumps(at(2, 2, psnr=3)))
+    assert read_record(run).points("step", "psnr") == ([1, 2], [2, 3])
 
 
 def test_a_run_without_measurements_is_named(tmp_path: Path) -> None:

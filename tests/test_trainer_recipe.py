@@ -67,6 +67,12 @@ NET = {"kind": "student", "channels": 4}
         ({"seed": 1.5}, "seed: must be int"),
         ({"data": {"crop_px": 130}}, "data.crop_px: must be a multiple of 4"),
         ({"data": {"batch": 0}}, "data.batch: must be 1 or more"),
+        ({"data": {"validation_px": 8}}, "data.validation_px: must be 11 or more"),
+        ({"seed": -1}, "seed: must be 0 or more"),
+        ({"network": {**NET, "branches": -1}}, "network.branches: must be 0 or more"),
+        ({"network": {**NET, "kind": "report-student", "blocks": 2}}, "network: the report's"),
+        ({"schedule": {"steps": -5, "minutes": 1.0}}, "schedule.steps: must be 0 or more"),
+        ({"schedule": {"minutes": math.inf}}, "schedule.minutes: must be 0 or more"),
         ({"loss": {"target_l1": -1.0}}, "loss.target_l1: must be 0 or more"),
         ({"loss": {"target_l1": math.inf}}, "loss.target_l1: must be 0 or more"),
         ({"loss": {}}, "loss: weights nothing"),
@@ -75,7 +81,7 @@ NET = {"kind": "student", "channels": 4}
         ({"schedule": {"steps": 1, "minutes": 1.0}}, "schedule: needs either steps or minutes"),
         ({"schedule": {"steps": 1, "ema": 1.0}}, "schedule.ema: must be 0 or more and less than 1"),
         ({"schedule": {"steps": 1, "shape": "step"}}, "schedule.shape: must be cosine or constant"),
-        ({"schedule": {"steps": 1, "precision": "int8"}}, "schedule.precision: must be auto, "),
+        ({"schedule": {"steps": 1, "precision": "int8"}}, "schedule.precision: must be one of"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(wrong: dict[str, Any], told: str) -> None:

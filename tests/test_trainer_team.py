@@ -75,6 +75,7 @@ def ran(work: Path, *arguments: str, **environment: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_training_needs_six_libraries_only(work: Path) -> None:
     """On a bare machine the loop runs from the source tree, and tells JSON lines."""
     done = ran(work, "-c", BARE)

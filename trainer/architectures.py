@@ -72,12 +72,7 @@ class Branches(nn.Module):
 
 
 def build(network: Network) -> nn.Module:
-    """A module as its recipe describes it, random where nothing is said.
-
-    Raises:
-        UsageError: the weights to begin with have no tensor that fits.
-        UnavailableError: they cannot be loaded.
-    """
+    """A module as its recipe describes it, with random weights."""
     if network.kind in REPORTED:
         return REPORTED[network.kind](network.channels)
     built = NETWORKS[network.kind](network.channels, network.blocks, bias_free=network.bias_free)

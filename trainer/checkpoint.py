@@ -64,7 +64,7 @@ class Checkpoint:
         return cls(recipe, network, averaged, torch.optim.Adam(network.parameters()))
 
     def keep(self, folder: Path) -> None:
-        """Write the state of an unfinished step, to go on from."""
+        """Write the state, to go on from."""
         write_checkpoint(self, folder / LAST)
 
     def judge(self, folder: Path, scores: dict[str, float]) -> None:
@@ -72,9 +72,9 @@ class Checkpoint:
         self.scores = scores
         better = scores["validation_loss"] < self.best_loss
         self.best_loss = min(self.best_loss, scores["validation_loss"])
-        self.keep(folder)
-        if better:
+        if better:  # first: the other one says that this was the best so far
             write_checkpoint(self, folder / BEST)
+        self.keep(folder)
 
 
 def write_checkpoint(state: Checkpoint, path: Path) -> None:

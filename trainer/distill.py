@@ -1,8 +1,8 @@
 """The training loop, for students and for teachers alike; it reads top to bottom.
 
 A teacher without labels is the same run without teacher terms in the loss. Every random choice of
-step n derives from (seed, n), so a run resumed from a checkpoint continues as if it had never
-stopped: on a CPU to the last bit.
+step n derives from (seed, n), so a run resumed from a checkpoint goes on as if it had never
+stopped: on a CPU, with a budget in steps, to the last bit.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def train(
     state = _start(recipe, folder, device)
     network = team.joined(state.network)
     crops = [one.to(device) for one in centre_batch(held_out, size=recipe.data.validation_px)]
-    with listening() as stop, Progress(folder, recipe.name, speaks=team.leads) as progress:
+    telling = Progress(folder, recipe.name, since=state.step, speaks=team.leads)
+    with listening() as stop, telling as progress:
         started = time.monotonic() - state.seconds
         while (spent := team.agreed(budget_spent(plan, state.step, state.seconds))) < 1:
             batch = _batch(recipe, examples, state.step, mine)
@@ -75,6 +76,7 @@ def train(
             progress.stepped(min(1.0, done))
             if team.leads and (state.step % plan.validate_every == 0 or done >= 1):
                 scores = validate(folded(state.averaged, recipe.network), crops, recipe.loss)
+                _check_finite(scores, state.step)
                 told = {"loss": loss, "minutes": state.seconds / 60, **scores}
                 progress.validated(state.step, told)
                 state.judge(folder, scores)
@@ -144,6 +146,14 @@ def validate(network: nn.Module, crops: Sequence[Tensor], weights: LossWeights) 
     for label in taught:
         scores["agreement"] = compute_ssim(outputs, label).mean()
     return {key: value.item() for key, value in scores.items()}
+
+
+def _check_finite(scores: dict[str, float], step: int) -> None:
+    if not math.isfinite(scores["validation_loss"]):
+        raise UsageError(
+            f"the loss is {scores['validation_loss']} at step {step}: "
+            "lower schedule.learning_rate, or begin again with another seed"
+        )
 
 
 def _check_sizes(recipe: Recipe, examples: Sequence[Example], held_out: Sequence[Example]) -> None:

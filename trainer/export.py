@@ -7,11 +7,8 @@ run's own validation, by `trainer evaluate`, or here.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import statistics
-import subprocess
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement import SecondOpinion
@@ -28,6 +25,7 @@ from trainer.table import DEGRADED, UNSHARP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from sharpend.job import AgreementSample
     from sharpend.model.networks import SharpeningNetwork
@@ -69,7 +67,7 @@ def card_of(
         state: the checkpoint.
         network: what ships: its moving average, branches folded.
         about: the run.
-        trained_on: what is known of the pictures and labels.
+        trained_on: the run's origin: pictures, labels, weights to begin with and commit.
     """
     return Card(
         name=about.name,
@@ -81,7 +79,7 @@ def card_of(
         softened_by=state.recipe.data.factor,
         data=about.data,
         license=about.license,
-        commit=commit(),
+        commit=str(trained_on["commit"]),
         recipe=_recipe(state, trained_on),
         scores={"validation": state.scores},
     )
@@ -94,22 +92,6 @@ def _recipe(state: Checkpoint, trained_on: Mapping[str, object]) -> dict[str, ob
         del recipe["data"][place]
     reached = {"step": state.step, "minutes": round(state.seconds / 60, 1)}
     return {**recipe, "reached": reached, "trained_on": dict(trained_on)}
-
-
-def commit() -> str:
-    """The short hash of the checkout that this package runs from, or `unknown`."""
-    root = Path(__file__).parent.parent
-    git = shutil.which("git")
-    if git is None or not (root / ".git").exists():
-        return "unknown"
-    asked = subprocess.run(
-        [git, "rev-parse", "--short", "HEAD"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return asked.stdout.strip() or "unknown"
 
 
 def with_evaluation(card: Card, digest: str, evaluation: Mapping[str, Any]) -> Card:

@@ -89,7 +89,15 @@ def _of_run(folder: Path, placement: Placement) -> Model:
     network, recipe = best_network(folder, device)
     digest = weights.digest(network.state_dict())
     if isinstance(network, SharpeningNetwork):
-        card = Card(recipe.name, network.kind, network.channels, network.blocks, network.halo_px)
+        card = Card(
+            recipe.name,
+            network.kind,
+            network.channels,
+            network.blocks,
+            network.halo_px,
+            bias_free=network.bias_free,
+            softened_by=recipe.data.factor,
+        )
         return _ours(Weights(network, card, digest), placement)
     return Model(
         recipe.name,

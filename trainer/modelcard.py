@@ -21,6 +21,10 @@ residual blocks): `pixel_unshuffle(4)`, 3x3 convolutions with ReLU and skips, `p
 plus the input. It takes an sRGB picture in [0, 1] of any size and gives back the same picture,
 sharper. Its receptive field reaches {halo_px} pixels; tiles with that halo equal one pass."""
 
+_BIAS_FREE = """ It has no
+biases and sees each colour less its mean over the surrounding 12 x 12 pixels, so what is flat stays
+flat, and a brighter picture gets the same detail."""
+
 _USE = """\
 Photographs that were softened by about a factor of {softened_by}: enlarged from a smaller file,
 slightly out of focus, or scaled by a sloppy tool. It was trained on pictures reduced bicubically to
@@ -43,8 +47,12 @@ pictures of the training data:
     trainer label --teacher MODEL --labels labels/MODEL     # the one named under trained_on.labels
     trainer {command} RECIPE
 
-The same seed, number of steps and threads give the same weights on the same CPU; a budget in
-minutes gives as many steps as the machine makes of it."""
+{repeats}"""
+
+_STEPS = "The same seed and threads give the same weights on the same CPU, bit for bit."
+_MINUTES = """\
+The budget is in minutes, and the rate follows the clock: the same recipe gives other weights of
+about the same quality, better ones on a faster machine."""
 
 
 def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: Record) -> str:
@@ -70,14 +78,26 @@ def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: R
         "Limits": _LIMITS,
         "Training data": f"{card.data.strip()}\n\nLicence of these weights: {card.license}",
         "Recipe": _recipe(card),
-        "Reproduce": _REPRODUCE.format(command="distill" if card.teacher else "teacher"),
+        "Reproduce": _reproduce(card),
         "Scores": _scores(card.scores),
         "Curve": _curve(record),
         "Identity": _identity(weights, sha256),
     }
-    parts = [_front_matter(card, datasets), f"# {card.name}", _WHAT.format(**described)]
+    parts = [_front_matter(card, datasets), f"# {card.name}", _what(card, described)]
     parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def _what(card: Card, described: Mapping[str, object]) -> str:
+    return _WHAT.format(**described) + (_BIAS_FREE if card.bias_free else "")
+
+
+def _reproduce(card: Card) -> str:
+    schedule = card.recipe.get("schedule")
+    in_steps = isinstance(schedule, dict) and schedule.get("steps")
+    return _REPRODUCE.format(
+        command="distill" if card.teacher else "teacher", repeats=_STEPS if in_steps else _MINUTES
+    )
 
 
 def _front_matter(card: Card, datasets: Sequence[str]) -> str:

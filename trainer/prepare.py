@@ -1,7 +1,7 @@
 """Which pictures can train: looked at once, before hours of training rely on them.
 
-Owns the checks on a picture (readable, large enough, no twin under another name) and the pin that
-keeps a resumed run on the pictures it began with. Refuses nothing by content.
+Owns the checks on a picture: readable, large enough, no twin under another name. Refuses nothing by
+content.
 """
 
 from __future__ import annotations
@@ -11,17 +11,15 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import replacing
-from sharpend.errors import ImageRefusedError, UsageError
+from sharpend.errors import ImageRefusedError
 from trainer.dataset import pictures_below, read_picture, split_pictures
+from trainer.progress import watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from trainer.dataset import Split
-
-PINNED = "data.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,8 @@ def prepare(
     used: list[Path] = []
     left_out: list[LeftOut] = []
     seen: dict[str, Path] = {}
-    for path in pictures_below(folders):
+    found = pictures_below(folders)
+    for path in watched(found, what="pictures", total=len(found)):
         reason = _unfit(path, smallest_px, seen)
         if reason:
             left_out.append(LeftOut(path, reason))
@@ -78,37 +77,3 @@ def _unfit(path: Path, smallest_px: int, seen: dict[str, Path]) -> str:
     # The split goes by name: a copy under another name could train and validate at once.
     twin = seen.setdefault(hashlib.sha256(pixels.data).hexdigest(), path)
     return "" if twin == path else f"the same pixels as {twin.name}"
-
-
-def pin_data(folder: Path, split: Split, labels: Mapping[str, str] | None) -> None:
-    """Record in a run's folder what it trains on, or check that it is still the same.
-
-    Args:
-        folder: of the run; made if missing.
-        split: the pictures.
-        labels: which teacher made the labels, or None without labels.
-
-    Raises:
-        UsageError: the run began with other pictures or labels.
-    """
-    described = {
-        "split": split.fingerprint,
-        "pictures": {"train": len(split.train), "validation": len(split.validation)},
-        "labels": dict(labels) if labels else None,
-    }
-    pinned = pinned_data(folder)
-    if pinned is None:
-        folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / PINNED) as file:
-            file.write(json.dumps(described).encode())
-    elif pinned != described:
-        raise UsageError(f"{folder} began with other pictures or labels; use a fresh --run folder")
-
-
-def pinned_data(folder: Path) -> dict[str, object] | None:
-    """What `pin_data` recorded, or None where it never did."""
-    path = folder / PINNED
-    if not path.is_file():
-        return None
-    described: dict[str, object] = json.loads(path.read_text())
-    return described

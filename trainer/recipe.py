@@ -1,26 +1,31 @@
 """Recipes: everything that decides a training, in one TOML file that the weights carry with them.
 
 Owns the keys, their defaults and the checks on them. Where pictures, labels and runs lie is no part
-of a recipe's result, so the command line may say it otherwise. Standard library only.
+of a recipe's result, so the command line may say it otherwise.
 """
 
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from sharpend.errors import InputMissingError, UsageError
+from sharpend.model.networks import GRID_PX
+from sharpend.model.ssim import WINDOW_PX
+from trainer.degradation import SOFTENED_BY
 from trainer.losses import LossWeights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-SOFTENED_BY = 4
 SHIPPED = Path(__file__).parent / "recipes"
 KINDS = ("student", "teacher", "report-student", "report-teacher")
+SHAPES = ("cosine", "constant")
+PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,38 +172,58 @@ def _value(kind: type[Any], value: object, file: str, at: str) -> object:
 def _impossible(recipe: Recipe) -> list[tuple[bool, str, str]]:
     """Every rule between values: (broken, key, what must hold)."""
     network, data, plan, loss = recipe.network, recipe.data, recipe.schedule, recipe.loss
-    counts = {
-        "network.channels": network.channels,
-        "data.crop_px": data.crop_px,
-        "data.batch": data.batch,
-        "data.validation_px": data.validation_px,
-        "data.factor": data.factor,
-        "schedule.validate_every": plan.validate_every,
-    }
     weights = {f"loss.{one.name}": getattr(loss, one.name) for one in fields(loss)}
-    rates = {"schedule.learning_rate": plan.learning_rate, "schedule.clip": plan.clip}
+    ours = network.blocks or network.bias_free or network.branches
     return [
+        *_out_of_range(recipe, weights),
         (network.kind not in KINDS, "network.kind", f"must be one of {', '.join(KINDS)}"),
-        *((value < 1, key, "must be 1 or more") for key, value in counts.items()),
-        *(
-            (not 0 <= value < float("inf"), key, "must be 0 or more")
-            for key, value in {**weights, **rates}.items()
+        (
+            network.kind.startswith("report") and bool(ours),
+            "network",
+            "the report's own networks have neither blocks nor branches, and always biases",
         ),
         (not any(weights.values()), "loss", "weights nothing"),
-        (bool(data.labels) and data.factor != SOFTENED_BY, "data.factor", "labels are made at 4"),
-        (data.crop_px % 4 > 0, "data.crop_px", "must be a multiple of 4"),
-        (data.validation_px % 4 > 0, "data.validation_px", "must be a multiple of 4"),
+        (data.crop_px % GRID_PX > 0, "data.crop_px", f"must be a multiple of {GRID_PX}"),
+        (
+            data.validation_px % GRID_PX > 0,
+            "data.validation_px",
+            f"must be a multiple of {GRID_PX}",
+        ),
         ((plan.steps > 0) == (plan.minutes > 0), "schedule", "needs either steps or minutes"),
         (not 0 <= plan.ema < 1, "schedule.ema", "must be 0 or more and less than 1"),
-        (plan.shape not in ("cosine", "constant"), "schedule.shape", "must be cosine or constant"),
+        (plan.shape not in SHAPES, "schedule.shape", f"must be {' or '.join(SHAPES)}"),
         (
-            plan.precision not in ("auto", "float32", "bfloat16"),
+            plan.precision not in PRECISIONS,
             "schedule.precision",
-            "must be auto, float32 or bfloat16",
+            f"must be one of {', '.join(PRECISIONS)}",
         ),
         (
             loss.needs_teacher and not data.labels,
             "data.labels",
             "the loss weights a teacher, so its labels are needed: `trainer label` makes them",
         ),
+        (bool(data.labels) and data.factor != SOFTENED_BY, "data.factor", "labels are made at 4"),
     ]
+
+
+def _out_of_range(recipe: Recipe, weights: Mapping[str, float]) -> Iterator[tuple[bool, str, str]]:
+    network, data, plan = recipe.network, recipe.data, recipe.schedule
+    least = {
+        "seed": (recipe.seed, 0),
+        "network.channels": (network.channels, 1),
+        "network.blocks": (network.blocks, 0),
+        "network.branches": (network.branches, 0),
+        "data.crop_px": (data.crop_px, WINDOW_PX),
+        "data.batch": (data.batch, 1),
+        "data.validation_px": (data.validation_px, WINDOW_PX),
+        "data.factor": (data.factor, 1),
+        "schedule.steps": (plan.steps, 0),
+        "schedule.minutes": (plan.minutes, 0),
+        "schedule.learning_rate": (plan.learning_rate, 0),
+        "schedule.warm_up": (plan.warm_up, 0),
+        "schedule.clip": (plan.clip, 0),
+        "schedule.validate_every": (plan.validate_every, 1),
+        **{key: (value, 0) for key, value in weights.items()},
+    }
+    for key, (value, lowest) in least.items():
+        yield not lowest <= value < math.inf, key, f"must be {lowest} or more"

@@ -30,6 +30,17 @@ class Record:
         return [row[span] for row in rows], [row[measure] for row in rows]
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line, apart from one that a kill cut short."""
+    with path.open("a+b") as file:
+        file.seek(0, 2)
+        if file.tell():
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(line.encode() + b"\n")
+
+
 def read_record(run: Path) -> Record:
     """Read `record.jsonl` of a run's folder.
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from tqdm import tqdm
 
 from sharpend.atomic import replacing
 from sharpend.errors import UsageError
@@ -24,6 +24,7 @@ from trainer.dataset import read_picture, read_split, write_picture
 from trainer.measured import ORIGINAL, WHOLE, Kept, Measured, forget, measure
 from trainer.methods import open_model
 from trainer.options import add_placement, placement
+from trainer.progress import watched
 from trainer.scores import SMALLEST_PX, score
 from trainer.sets import named, open_set, pair_outputs, read_member
 from trainer.speed import measure_costs
@@ -77,10 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _mask(text: str) -> Unsharp:
     radius, _, percent = text.partition(":")
-    mask = Unsharp(float(radius), int(percent))
-    if not (0 <= mask.radius <= 100 and mask.percent >= 0):  # noqa: PLR2004 - beyond is a typo
-        raise argparse.ArgumentTypeError(f"{text} is not RADIUS:PERCENT, such as 2:150")
-    return mask
+    with suppress(ValueError):
+        mask = Unsharp(float(radius), int(percent))
+        if 0 <= mask.radius <= 100 and mask.percent >= 0:  # noqa: PLR2004 - beyond is a typo
+            return mask
+    raise argparse.ArgumentTypeError(f"{text} is not RADIUS:PERCENT, such as 2:150")
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -223,7 +225,7 @@ def _measured(one: EvaluationSet, lineup: _Lineup, mask: Unsharp, kept: Kept) ->
     methods: dict[str, Method] = {DEGRADED: lambda _, degraded: degraded, UNSHARP: mask}
     methods |= {row: model.sharpen for row, model in lineup.models.items()}
     measured = []
-    for member in tqdm(one.members, desc=one.name, unit=" pictures", disable=None):
+    for member in watched(one.members, what=f"{one.name} pictures", total=len(one.members)):
         picture, name = read_member(member), member.original.name
         found = kept.load(name, picture)
         if found is None:
@@ -245,8 +247,10 @@ def _costs(lineup: _Lineup, options: argparse.Namespace) -> dict[str, Cost]:
 
 def _of_outputs(options: argparse.Namespace) -> Evaluation:
     """Score pictures that were made elsewhere, by `sharpend once` for example."""
-    if not (options.outputs and options.originals) or options.set:
+    if not (options.outputs and options.originals):
         raise UsageError("give --set and --to, or --outputs with --originals")
+    if options.set or options.model or options.teacher or options.pretrained or options.speed:
+        raise UsageError("--outputs are ready: no --set, --model, --teacher, --pretrained, --speed")
     pairs = pair_outputs(options.outputs, options.originals)
     measured = [_ready(output, original) for output, original in pairs]
     scores = SetScores(options.outputs.resolve().name, paired=False, measured=measured)

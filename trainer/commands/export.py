@@ -16,7 +16,7 @@ from trainer.architectures import folded
 from trainer.checkpoint import BEST, read_checkpoint
 from trainer.dataset import read_split
 from trainer.options import add_placement, count, file_name, placement
-from trainer.prepare import pinned_data
+from trainer.origin import read_origin
 from trainer.record import read_record
 
 if TYPE_CHECKING:
@@ -86,10 +86,10 @@ def export(options: argparse.Namespace) -> None:
 
 def _trained_on(run: Path, split: Split) -> dict[str, object]:
     """What a run trained on, for its card; the split given must be the run's."""
-    pinned = pinned_data(run)
-    if pinned is None or pinned["split"] != split.fingerprint:
+    origin = read_origin(run)
+    if origin is None or origin["split"] != split.fingerprint:
         raise UsageError(f"--data: {run} trained on another split")
-    return pinned
+    return origin
 
 
 def _json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
 from trainer import labels as labelling
 from trainer.dataset import read_split
 from trainer.options import add_placement, placement
+from trainer.progress import watched
 from trainer.teacher import open_teacher
 
 if TYPE_CHECKING:
@@ -37,5 +36,5 @@ def label(options: argparse.Namespace) -> None:
     teacher = open_teacher(options.teacher, placement(options))
     pictures = [*split.train, *split.validation]
     made = labelling.label(pictures, teacher, options.labels)
-    count = sum(1 for _ in tqdm(made, total=len(pictures), unit=" pictures", disable=None))
+    count = sum(1 for _ in watched(made, what="labels", total=len(pictures)))
     print(f"{count} labels made by {teacher.name}, {len(pictures) - count} were there")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sharpend.errors import UsageError
+from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.runtime import choose_device
 from trainer.dataset import read_examples, read_split
 from trainer.distill import train
 from trainer.labels import labels_card
 from trainer.options import add_machine
-from trainer.prepare import pin_data
+from trainer.origin import note_origin
 from trainer.recipe import read_recipe
 from trainer.team import gathered
 
@@ -59,12 +59,15 @@ def _train(options: argparse.Namespace, *, of: str) -> None:
     folder = options.run or Path("runs") / recipe.name
     split = read_split(Path(recipe.data.split))
     labels = Path(recipe.data.labels) if recipe.data.labels else None
+    made_by = labels_card(labels) if labels else None
+    if labels and made_by is None:
+        raise InputMissingError(f"{labels}: holds no labels; `trainer label` makes them")
     factor = recipe.data.factor
     examples = read_examples(split.train, labels, factor=factor)
     held_out = read_examples(split.validation, labels, factor=factor)
     with gathered(choose_device(options.device)) as team:
         if team.leads:
-            pin_data(folder, split, labels_card(labels) if labels else None)
+            note_origin(folder, split, made_by, recipe.network.start)
         best = train(recipe, examples, held_out, folder, team)
         if team.leads:
             print(f"best at step {best.step}: {json.dumps(best.scores)}")
