@@ -22,7 +22,8 @@ from sharpend.sharpener import Sharpener
 from trainer.dataset import read_picture, write_picture
 from trainer.degradation import get_transform, shrunk, softened
 from trainer.labels import LABELS_CARD, label
-from trainer.teacher import Teacher, load_teacher_model, open_teacher, upscaled
+from trainer.methods import Model, open_teacher
+from trainer.teacher import load_teacher_model, upscaled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,7 +125,7 @@ def test_a_pretrained_model_must_enlarge_four_times(tmp_path: Path, scale: int) 
     original = blobs(37, 50)
     assert teacher.name == "compact"
     assert teacher.parameters == sum(values.numel() for values in network.parameters())
-    assert teacher.teach(*softened(original)).shape == original.shape
+    assert teacher.sharpen(*softened(original)).shape == original.shape
 
 
 def test_our_teacher_works_on_the_degraded_picture(ours: Path) -> None:
@@ -133,7 +134,7 @@ def test_our_teacher_works_on_the_degraded_picture(ours: Path) -> None:
     original = blobs(30, 41)
     expected = Sharpener(weights.load(str(ours)), Placement("cpu", "float32"))
     small, soft = softened(original)
-    assert np.array_equal(teacher.teach(small, soft), expected.sharpen(soft))
+    assert np.array_equal(teacher.sharpen(small, soft), expected.sharpen(soft))
     assert (teacher.name, teacher.digest) == ("tiny", expected.digest)
 
 
@@ -168,7 +169,7 @@ def test_labels_are_written_once_and_resumed(tmp_path: Path) -> None:
     for seed, path in enumerate(pictures):
         write_picture(blobs(20, 24, seed), path)
     labels = tmp_path / "new" / "labels"
-    teacher = Teacher("halver", "1" * 64, halved)
+    teacher = Model("halver", "1" * 64, "teacher", None, halved)
     made = list(label(pictures[:1], teacher, labels))
     assert made == [labels / "a.png.png"]
     assert list(label(pictures, teacher, labels)) == [labels / "b.jpg.png.png"]
@@ -178,6 +179,6 @@ def test_labels_are_written_once_and_resumed(tmp_path: Path) -> None:
 
 def test_labels_of_two_teachers_are_not_mixed(tmp_path: Path) -> None:
     """A folder holds one teacher's labels; another teacher's are refused before any is made."""
-    list(label([], Teacher("one", "1" * 64, halved), tmp_path))
+    list(label([], Model("one", "1" * 64, "teacher", None, halved), tmp_path))
     with pytest.raises(UsageError, match="holds labels by one"):
-        list(label([], Teacher("two", "2" * 64, halved), tmp_path))
+        list(label([], Model("two", "2" * 64, "teacher", None, halved), tmp_path))

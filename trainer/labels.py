@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from trainer.teacher import Teacher
+    from trainer.methods import Model
 
 LABELS_CARD = "labels.json"
 
 
-def label(pictures: Iterable[Path], teacher: Teacher, labels: Path) -> Iterator[Path]:
+def label(pictures: Iterable[Path], teacher: Model, labels: Path) -> Iterator[Path]:
     """Write the teacher's picture of each original as `<labels>/<picture name>.png`.
 
     Labels that exist are kept, so an interrupted labelling continues; each appears whole.
@@ -47,11 +47,11 @@ def label(pictures: Iterable[Path], teacher: Teacher, labels: Path) -> Iterator[
         if target.exists():
             continue
         original = read_picture(picture)
-        write_picture(teacher.teach(*softened(original)), target)
+        write_picture(teacher.sharpen(*softened(original)), target)
         yield target
 
 
-def _claim(labels: Path, teacher: Teacher) -> None:
+def _claim(labels: Path, teacher: Model) -> None:
     """Note in the folder whose labels these are."""
     card = labels_card(labels)
     if card is None:

@@ -6,22 +6,24 @@ a run, and a pretrained x4 upscaler that spandrel loads.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from sharpend.errors import UnavailableError
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
-from sharpend.model.networks import SharpeningNetwork
+from sharpend.model.networks import SharpeningNetwork, TeacherNet
 from sharpend.model.runtime import choose_device
 from sharpend.model.shipped import find, shipped_names
 from sharpend.model.tiling import pad_to_grid
 from sharpend.model.weights import Card, Weights
 from sharpend.sharpener import Sharpener
 from trainer.checkpoint import best_network
-from trainer.teacher import count_parameters, is_ours, open_teacher
+from trainer.teacher import count_parameters, is_ours, load_teacher_model, upscaled
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,8 +70,19 @@ def open_model(model: str, placement: Placement) -> Model:
         return _of_run(Path(model), placement)
     if is_ours(find(model)):
         return _ours(weights.load(model), placement)
-    teacher = open_teacher(model, placement)
-    return Model(teacher.name, teacher.digest, PRETRAINED, teacher.parameters, teacher.teach)
+    return _pretrained(find(model), placement)
+
+
+def open_teacher(model: str, placement: Placement) -> Model:
+    """Open a MODEL to learn from.
+
+    Raises:
+        UnavailableError: as `open_model`, or it is a student: learning from one would go unnoticed.
+    """
+    opened = open_model(model, placement)
+    if opened.kind not in (TeacherNet.kind, PRETRAINED):
+        raise UnavailableError(f"{model}: is a {opened.kind}, not a teacher")
+    return opened
 
 
 def _ours(loaded: Weights, placement: Placement) -> Model:
@@ -105,6 +118,20 @@ def _of_run(folder: Path, placement: Placement) -> Model:
         recipe.network.kind,
         count_parameters(network),
         lambda _, degraded: whole(network, degraded, device),
+    )
+
+
+def _pretrained(file: Path, placement: Placement) -> Model:
+    device = choose_device(placement.device)
+    if placement.threads:
+        torch.set_num_threads(placement.threads)
+    upscaler = load_teacher_model(file, device)
+    return Model(
+        file.stem,
+        hashlib.sha256(file.read_bytes()).hexdigest(),
+        PRETRAINED,
+        count_parameters(upscaler),
+        lambda small, degraded: upscaled(upscaler, small, device, size=degraded.shape[:2]),
     )
 
 

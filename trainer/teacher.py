@@ -1,4 +1,4 @@
-"""Teachers: our own network or a pretrained x4 upscaler, behind one way of asking them.
+"""Teachers as networks: our own, or a pretrained x4 upscaler.
 
 Owns which of the two a file is. A pretrained model is only ever loaded through spandrel, whose
 unpickler is restricted; it teaches, it is never shipped.
@@ -6,9 +6,7 @@ unpickler is restricted; it teaches, it is never shipped.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,9 +17,7 @@ from sharpend.errors import UnavailableError
 from sharpend.imaging.filters import resize
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
-from sharpend.model.runtime import choose_device
 from sharpend.model.shipped import find
-from sharpend.sharpener import Sharpener
 from trainer.degradation import SOFTENED_BY
 
 if TYPE_CHECKING:
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sharpend.model.runtime import Placement
     from trainer.degradation import Pixels
 
     Method = Callable[[Pixels, Pixels], Pixels]
@@ -117,51 +112,6 @@ def _load_pretrained(file: Path, device: torch.device) -> PretrainedUpscaler:
             f"{descriptor.input_channels} channels; a teacher is x{SOFTENED_BY} RGB"
         )
     return PretrainedUpscaler(descriptor.model, descriptor)
-
-
-@dataclass(frozen=True, slots=True)
-class Teacher:
-    """A teacher at work on whole pictures.
-
-    Attributes:
-        name: from its card, or the file's name.
-        digest: of its tensors, or SHA-256 of a foreign file.
-        teach: (small, degraded) to the teacher's picture, H x W x 3 uint8.
-        parameters: how many the network has, where that is known.
-    """
-
-    name: str
-    digest: str
-    teach: Method
-    parameters: int | None = None
-
-
-def open_teacher(model: str, placement: Placement) -> Teacher:
-    """Place a teacher: ours works on the degraded picture in tiles, a pretrained one on the small.
-
-    Raises:
-        UnavailableError: as `load_teacher_model`.
-    """
-    file = find(model)
-    if is_ours(file):
-        loaded = _load_ours(model)
-        sharpener = Sharpener(loaded, placement)
-        return Teacher(
-            sharpener.card.name,
-            sharpener.digest,
-            lambda _, degraded: sharpener.sharpen(degraded),
-            count_parameters(loaded.network),
-        )
-    device = choose_device(placement.device)
-    if placement.threads:
-        torch.set_num_threads(placement.threads)
-    upscaler = load_teacher_model(file, device)
-
-    def teach(small: Pixels, degraded: Pixels) -> Pixels:
-        return upscaled(upscaler, small, device, size=degraded.shape[:2])
-
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    return Teacher(file.stem, digest, teach, count_parameters(upscaler))
 
 
 def count_parameters(network: nn.Module) -> int:

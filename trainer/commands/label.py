@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from trainer import labels as labelling
 from trainer.dataset import read_split
+from trainer.methods import open_teacher
 from trainer.options import add_placement, placement
 from trainer.progress import watched
-from trainer.teacher import open_teacher
 
 if TYPE_CHECKING:
     import argparse
