@@ -63,7 +63,7 @@ def test_what_is_flat_stays_flat(name: str) -> None:
 @pytest.mark.parametrize("name", SIZES)
 def test_they_bring_a_softened_photograph_nearer_to_the_original(name: str) -> None:
     """On a picture that nobody trained on both measures gain clearly."""
-    original = data.astronaut()[:256, 128:384]
+    original = data.astronaut()[:256, 128:384]  # type: ignore[no-untyped-call]
     softened = degrade(original)
     sharpened = Sharpener(weights.load(name), CPU).sharpen(softened)
     target, before, after = (to_tensor(one) for one in (original, softened, sharpened))

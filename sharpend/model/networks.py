@@ -128,7 +128,7 @@ def _sum_of_nine(values: Tensor) -> Tensor:
 
 
 class StudentNet(SharpeningNetwork):
-    """The light network that the daemon runs: `lite` is 32 x 2 (65 K), `base` 48 x 4 (208 K)."""
+    """The light network that the daemon runs: `lite` is 32 x 2 (65 K), `base` 48 x 4 (207 K)."""
 
     kind = "student"
 
