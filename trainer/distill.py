@@ -60,6 +60,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(recipe, folder, device)
     network = team.joined(state.network)
+    bfloat16 = choose_precision(plan.precision, device) == torch.bfloat16
     crops = [one.to(device) for one in centre_batch(held_out, size=recipe.data.validation_px)]
     telling = Progress(folder, recipe.name, since=state.step, speaks=team.leads)
     with listening() as stop, telling as progress:
@@ -67,7 +68,9 @@ def train(
         while (spent := team.agreed(budget_spent(plan, state.step, state.seconds))) < 1:
             batch = _batch(recipe, examples, state.step, mine)
             _set_rate(state.adam, learning_rate(plan, state.step, spent))
-            loss = _learn(recipe, network, state.adam, [layer.to(device) for layer in batch])
+            loss = _learn(
+                recipe, network, state.adam, [layer.to(device) for layer in batch], bfloat16
+            )
             decay = min(plan.ema, (1 + state.step) / (10 + state.step))
             _average(state.averaged, state.network, decay)
             state.step += 1
@@ -75,16 +78,23 @@ def train(
             done = budget_spent(plan, state.step, state.seconds)
             progress.stepped(min(1.0, done))
             if team.leads and (state.step % plan.validate_every == 0 or done >= 1):
-                scores = validate(folded(state.averaged, recipe.network), crops, recipe.loss)
-                _check_finite(scores, state.step)
-                told = {"loss": loss, "minutes": state.seconds / 60, **scores}
-                progress.validated(state.step, told)
-                state.judge(folder, scores)
+                _judge(state, loss.item(), crops, folder, progress)
             if signal_number := int(team.agreed(stop.signal_number)):
                 if team.leads:
                     state.keep(folder)
                 raise TrainingStoppedError(signal_number, state.step)
     return read_checkpoint(folder / BEST, device)
+
+
+def _judge(
+    state: Checkpoint, loss: float, crops: Sequence[Tensor], folder: Path, progress: Progress
+) -> None:
+    """Validate, tell and write a step."""
+    network = folded(state.averaged, state.recipe.network)
+    scores = validate(network, crops, state.recipe.loss)
+    _check_finite(scores, state.step)
+    progress.validated(state.step, {"loss": loss, "minutes": state.seconds / 60, **scores})
+    state.judge(folder, scores)
 
 
 def _batch(recipe: Recipe, examples: Sequence[Example], step: int, mine: slice) -> list[Tensor]:
@@ -95,21 +105,23 @@ def _batch(recipe: Recipe, examples: Sequence[Example], step: int, mine: slice) 
 
 
 def _learn(
-    recipe: Recipe, network: nn.Module, adam: torch.optim.Adam, batch: Sequence[Tensor]
-) -> float:
-    """One step of Adam; returns its loss."""
-    plan = recipe.schedule
+    recipe: Recipe,
+    network: nn.Module,
+    adam: torch.optim.Adam,
+    batch: Sequence[Tensor],
+    bfloat16: bool,  # noqa: FBT001 - decided once, not in every step
+) -> Tensor:
+    """One step of Adam; returns its loss, a scalar."""
     degraded, target, *taught = batch  # each (B, 3, crop_px, crop_px) in [0, 1]
-    bfloat16 = choose_precision(plan.precision, degraded.device) == torch.bfloat16
     with torch.autocast(degraded.device.type, torch.bfloat16, enabled=bfloat16):
         output = network(degraded)  # (B, 3, crop_px, crop_px)
     loss = training_loss(output, target, taught[0] if taught else None, recipe.loss)
     adam.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    if plan.clip:
-        torch.nn.utils.clip_grad_norm_(network.parameters(), plan.clip)
+    if clip := recipe.schedule.clip:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
     adam.step()
-    return loss.item()
+    return loss.detach()
 
 
 def budget_spent(plan: Schedule, step: int, seconds: float) -> float:

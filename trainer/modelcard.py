@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from trainer.teacher import count_parameters
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -67,7 +69,7 @@ def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: R
     card = weights.card
     described = {
         "kind": card.kind,
-        "parameters": sum(values.numel() for values in weights.network.parameters()),
+        "parameters": count_parameters(weights.network),
         "channels": card.channels,
         "blocks": card.blocks,
         "halo_px": card.halo_px,

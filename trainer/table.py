@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ class SetScores:
     measured: Sequence[Measured]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Evaluation:
     """Everything that was measured, and on what.
 
@@ -68,6 +69,11 @@ class Evaluation:
     student: str | None = None
     teacher: str | None = None
     costs: Mapping[str, Cost] = field(default_factory=dict)
+
+    @cached_property
+    def figures(self) -> Mapping[str, Mapping[str, Figures]]:
+        """By set and row; resampled once, for numbers and tables alike."""
+        return {one.name: summarise(one.measured, teacher=self.teacher) for one in self.sets}
 
 
 def summarise(
@@ -128,13 +134,12 @@ def as_json(evaluation: Evaluation) -> bytes:
         "unsharp": evaluation.unsharp,
         "interval": {"level": LEVEL, "resamples": RESAMPLES, "method": "percentile bootstrap"},
         "costs": {row: asdict(cost) for row, cost in evaluation.costs.items()},
-        "sets": {one.name: _told(one, evaluation.teacher) for one in evaluation.sets},
+        "sets": {one.name: _told(one, evaluation.figures[one.name]) for one in evaluation.sets},
     }
     return json.dumps(_finite(told), indent=1).encode()
 
 
-def _told(one: SetScores, teacher: str | None) -> dict[str, object]:
-    rows = summarise(one.measured, teacher=teacher)
+def _told(one: SetScores, rows: Mapping[str, Figures]) -> dict[str, object]:
     return {
         "pictures": len(one.measured),
         "paired": one.paired,
@@ -191,7 +196,7 @@ def _preamble(evaluation: Evaluation) -> str:
 
 def _section(one: SetScores, evaluation: Evaluation) -> str:
     how = "the small pictures given" if one.paired else "softened here, bicubically by 4"
-    rows = summarise(one.measured, teacher=evaluation.teacher)
+    rows = evaluation.figures[one.name]
     cells = {
         title: [cell(evaluation, row, figures) for row, figures in rows.items()]
         for title, cell in _columns(evaluation, paired=one.paired)

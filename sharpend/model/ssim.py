@@ -6,10 +6,16 @@ anything with its default data range of 255; none of these can pass through here
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import torch
 from pytorch_msssim import ms_ssim as _ms_ssim
 from pytorch_msssim import ssim as _ssim
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WINDOW_PX = 11
 """Side of the Gaussian window, sigma 1.5, valid positions only (Wang et al. 2004, eq. 13)."""
@@ -32,17 +38,8 @@ def compute_ssim(output: Tensor, target: Tensor, *, nonnegative: bool = False) -
         TypeError: not floating point.
         ValueError: shapes differ, or a side is smaller than the window.
     """
-    _check(output, target, WINDOW_PX)
-    with torch.autocast(output.device.type, enabled=False):
-        value: Tensor = _ssim(
-            output.float(),
-            target.float(),
-            data_range=1.0,
-            win_size=WINDOW_PX,
-            size_average=False,
-            nonnegative_ssim=nonnegative,
-        )
-    return value
+    measure = partial(_ssim, nonnegative_ssim=nonnegative)
+    return _in_float32(measure, output, target, smallest_px=WINDOW_PX)
 
 
 def compute_ms_ssim(output: Tensor, target: Tensor) -> Tensor:
@@ -61,26 +58,23 @@ def compute_ms_ssim(output: Tensor, target: Tensor) -> Tensor:
 
     Source: Wang, Simoncelli and Bovik 2003, five scales with their weights.
     """
-    _check(output, target, MS_SMALLEST_PX)
-    with torch.autocast(output.device.type, enabled=False):
-        value: Tensor = _ms_ssim(
-            output.float(),
-            target.float(),
-            data_range=1.0,
-            win_size=WINDOW_PX,
-            size_average=False,
-        )
-    return value
+    return _in_float32(_ms_ssim, output, target, smallest_px=MS_SMALLEST_PX)
 
 
-def _check(output: Tensor, target: Tensor, smallest_px: int) -> None:
-    """Refuse what the library would get silently wrong."""
+def _in_float32(
+    measure: Callable[..., Tensor], output: Tensor, target: Tensor, *, smallest_px: int
+) -> Tensor:
+    """One value a picture; what the library would get silently wrong is refused."""
     if not (output.is_floating_point() and target.is_floating_point()):
         raise TypeError(f"SSIM needs floating point in [0, 1], not {output.dtype}, {target.dtype}")
     if output.shape != target.shape or min(output.shape[-2:]) < smallest_px:
         raise ValueError(
             f"SSIM needs two equal shapes of at least {smallest_px} pixels a side, "
             f"not {tuple(output.shape)} and {tuple(target.shape)}"
+        )
+    with torch.autocast(output.device.type, enabled=False):
+        return measure(
+            output.float(), target.float(), data_range=1.0, win_size=WINDOW_PX, size_average=False
         )
 
 
