@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from io import BytesIO
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -11,12 +12,14 @@ import pytest
 from PIL import Image, ImageFile
 
 from sharpend.errors import ImageRefusedError, Reason, TransientError
-from sharpend.imaging import codec
-from sharpend.imaging.codec import Picture
+from sharpend.imaging import codec, extras
 from sharpend.imaging.formats import Format
+from sharpend.imaging.picture import Frame, Picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from sharpend.imaging.depth import Sample
 
 HEIGHT, WIDTH = 90, 120
 
@@ -50,6 +53,8 @@ def image(mode: str) -> Image.Image:
 
 def saved(picture: Image.Image, target: str, **options: object) -> BytesIO:
     """A file as somebody else wrote it."""
+    for found in (Format.HEIC, Format.JXL):
+        extras.load(found)
     file = BytesIO()
     picture.save(file, target, **options)
     return file
@@ -67,7 +72,7 @@ def again(picture: Picture) -> tuple[Picture, int]:
     return decode(file), len(file.getvalue())
 
 
-def psnr(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+def psnr(one: NDArray[Sample], other: NDArray[Sample]) -> float:
     """PSNR in dB, data range 255."""
     error = float(np.mean((one.astype(float) - other) ** 2))
     return float(10 * np.log10(255**2 / max(error, 1e-9)))
@@ -207,7 +212,7 @@ def test_webp_quality_is_recognised(quality: int, *, alpha: bool) -> None:
     """A lossy WebP is written again at no less than the quality it had, and about its size."""
     file = saved(image("RGBA" if alpha else "RGB"), "WEBP", quality=quality)
     picture = decode(file)
-    chosen = picture.encoding["quality"]
+    chosen = picture.frames[0].encoding["quality"]
     assert isinstance(chosen, int)
     assert chosen >= quality - 1
     _, size = again(picture)
@@ -220,9 +225,8 @@ def test_progressive_noise_at_full_quality_is_written() -> None:
     options = {"quality": 100, "subsampling": 0}
     picture = decode(saved(Image.fromarray(noise), "JPEG", **options))
     before = ImageFile.MAXBLOCK
-    _, size = again(
-        Picture(noise, format=Format.JPEG, encoding={**picture.encoding, "progressive": True})
-    )
+    encoding = {**picture.frames[0].encoding, "progressive": True}
+    _, size = again(Picture((Frame(noise, encoding=encoding),), Format.JPEG))
     assert size > 2 * 300 * 300
     assert before == ImageFile.MAXBLOCK
 
@@ -239,7 +243,7 @@ def test_gray_jpeg_with_two_tables_stays_gray() -> None:
     """A gray JPEG that declares colour tables too is written with its own one."""
     picture = decode(saved(image("L"), "JPEG", qtables=[[3] * 64, [9] * 64]))
     result, _ = again(picture)
-    assert picture.encoding["qtables"] == [[3] * 64]
+    assert picture.frames[0].encoding["qtables"] == [[3] * 64]
     assert result.pixels.shape == (HEIGHT, WIDTH, 1)
 
 
@@ -306,7 +310,7 @@ def test_disk_error_while_writing_is_passed_on() -> None:
             raise OSError(errno.ENOSPC, f"no room for {type(data)}")
 
     with pytest.raises(OSError, match="no room") as caught:
-        codec.encode(Picture(scene()), Full())
+        codec.encode(Picture.still(scene()), Full())
     assert caught.value.errno == errno.ENOSPC
 
 
@@ -314,5 +318,15 @@ def test_encoder_failure_is_a_refusal() -> None:
     """Whatever an encoder raises becomes one of our errors."""
     wide = np.zeros((1, 70_000, 1), np.uint8)
     with pytest.raises(ImageRefusedError) as caught:
-        codec.encode(Picture(wide, format=Format.JPEG, encoding={}), BytesIO())
+        codec.encode(Picture.still(wide, format=Format.JPEG), BytesIO())
     assert caught.value.reason is Reason.INTERNAL
+
+
+def test_decoders_and_encoders_are_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    """What C libraries print of odd files would break a log of JSON lines."""
+    coarse = saved(image("RGB"), "JPEG", qtables=[[400] * 64, [400] * 64])
+    assert "Caution" in capfd.readouterr().err
+    again(decode(coarse))
+    assert capfd.readouterr() == ("", "")
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"

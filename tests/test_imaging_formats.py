@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.formats import SUFFIXES, Format, format_of
+from sharpend.imaging.formats import (
+    REFUSALS,
+    SUFFIXES,
+    TABLE,
+    Format,
+    Refusal,
+    format_of,
+    markdown,
+)
 from sharpend.imaging.signatures import identify
+from sharpend.settings.schema import FolderSettings, Settings
 
 
 @pytest.mark.parametrize(
@@ -53,10 +63,9 @@ def test_table_needs_no_heavy_import() -> None:
         b"%PDF-1.7\n",
         b"<svg xmlns='http://www.w3.org/2000/svg'/>",
         b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- made by hand -->\n<svg/>",
-        b"GIF89a\1\0\1\0",
-        b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0",
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
-        b"\0\0\0\x0cJXL \r\n\x87\n",
+        b"P7\nWIDTH 3\n",
+        b"PF\n3 5\n-1.0\n",
+        b"\0\0\0\x18ftypmif1\0\0\0\0mif1miaf",
         b"8BPS\0\1",
     ],
 )
@@ -78,3 +87,25 @@ def test_anything_else_is_not_an_image(head: bytes) -> None:
 def test_avif_is_told_from_heic_by_its_brands() -> None:
     """A mif1 file is AVIF only where a compatible brand says so."""
     assert identify(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf") is Format.AVIF
+
+
+def test_readme_shows_the_table() -> None:
+    """What people read is what the code holds."""
+    readme = Path(__file__).parent.parent / "README.md"
+    assert markdown() in readme.read_text(encoding="utf-8")
+
+
+def test_the_table_is_complete() -> None:
+    """Every format has its line, and every reason that a picture's content can have."""
+    assert set(TABLE) == set(Format)
+    of_pictures = list(Reason)[: list(Reason).index(Reason.NOT_A_REGULAR_FILE)]
+    assert {each.reason for each in REFUSALS} == set(of_pictures)
+
+
+@pytest.mark.parametrize("refusal", [each for each in REFUSALS if each.setting])
+def test_settings_that_let_through_exist(refusal: Refusal) -> None:
+    """A setting that is named is a key of the settings."""
+    section, key = refusal.setting.split(".")
+    holder = FolderSettings if section == "folder" else Settings.model_fields[section].annotation
+    assert holder is not None
+    assert key in holder.model_fields

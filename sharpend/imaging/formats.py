@@ -1,18 +1,22 @@
-"""The one table of picture formats: which suffixes are ours, and what they mean.
+"""The format table: what each format may hold, what of it is carried, and what is refused.
 
-Owns the suffix table. A suffix only says that a file is a candidate; what a file is, its content
-decides (`headers`). Imports nothing heavy, because the daemon's parent process reads it.
+Owns the suffixes, the depths and the words of README's table; the codec takes its limits from here.
+A suffix only says that a file is a candidate; what a file is, its content decides. Imports nothing
+heavy, because the daemon's parent process reads it.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from sharpend.errors import Reason
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class Format(StrEnum):
@@ -23,22 +27,191 @@ class Format(StrEnum):
     WEBP = "WEBP"
     TIFF = "TIFF"
     AVIF = "AVIF"
+    GIF = "GIF"
+    BMP = "BMP"
+    PNM = "PPM"
+    HEIC = "HEIF"
+    JXL = "JXL"
 
 
-SUFFIXES: Mapping[bytes, Format] = MappingProxyType(
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One format's line of the table."""
+
+    title: str
+    suffixes: tuple[bytes, ...]
+    bits: tuple[int, ...]
+    """Bits per sample that are sharpened at full precision; others are refused: `bit_depth`."""
+    channels: str
+    """What goes in, and as what it comes out where that differs."""
+    metadata: str
+    """What of it is carried beside the pixels, byte for byte."""
+    encoding: str
+    """How it is written again."""
+    several: Reason | None = None
+    """Why a file with more than one picture is refused, unless `frames` says otherwise."""
+    extra: str = ""
+    """The extra of the package that reads it."""
+
+
+_SMALL = (1, 2, 4, 8)
+_DEEP = (*_SMALL, 16)
+
+TABLE: Mapping[Format, Row] = MappingProxyType(
     {
-        b".jpg": Format.JPEG,
-        b".jpeg": Format.JPEG,
-        b".jpe": Format.JPEG,
-        b".jfif": Format.JPEG,
-        b".png": Format.PNG,
-        b".webp": Format.WEBP,
-        b".tif": Format.TIFF,
-        b".tiff": Format.TIFF,
-        b".avif": Format.AVIF,
+        Format.JPEG: Row(
+            "JPEG, first picture of MPO, Ultra HDR without its gain map",
+            (b".jpg", b".jpeg", b".jpe", b".jfif"),
+            (8,),
+            "gray, YCbCr, RGB; CMYK and YCCK by `cmyk`",
+            "all APPn segments and comments in their order (EXIF, XMP, IPTC, ICC, JFIF density);"
+            " not MPF, content credentials and what follows the picture",
+            "same quantisation tables and subsampling (4:4:0 and 4:1:1 become 4:4:4), progressive;"
+            " from CMYK at quality 95",
+        ),
+        Format.PNG: Row(
+            "PNG",
+            (b".png",),
+            _DEEP,
+            "gray (2 and 4 bits become 8), RGB, each with alpha; palette becomes RGB(A); a"
+            " transparent colour, alpha",
+            "text, EXIF, XMP, ICC, gamma and colour chunks, density, time, what is safe to copy",
+            "lossless; interlacing is not kept",
+            several=Reason.ANIMATED,
+        ),
+        Format.WEBP: Row(
+            "WebP",
+            (b".webp",),
+            (8,),
+            "RGB, RGBA",
+            "EXIF, XMP, ICC",
+            "lossless stays lossless, lossy at its own quality, alpha exact",
+            several=Reason.ANIMATED,
+        ),
+        Format.TIFF: Row(
+            "TIFF, BigTIFF",
+            (b".tif", b".tiff"),
+            _DEEP,
+            "gray, white-is-zero, RGB, each with alpha; palette becomes RGB; CMYK by `cmyk`",
+            "every tag that does not describe the layout: EXIF, GPS, XMP, IPTC, ICC, Photoshop's;"
+            " not smaller copies and layers",
+            "same compression, predictor, strips or tiles, planes, byte order and JPEG quality",
+            several=Reason.PAGES,
+        ),
+        Format.AVIF: Row(
+            "AVIF",
+            (b".avif",),
+            (8,),
+            "gray, RGB, RGBA",
+            "EXIF, XMP, ICC",
+            "same subsampling, quality 85 or as much more as keeps its size, alpha exact",
+            several=Reason.ANIMATED,
+        ),
+        Format.GIF: Row(
+            "GIF",
+            (b".gif",),
+            _SMALL,
+            "palette with or without transparency",
+            "comment, XMP",
+            "a new palette of at most 256 colours, without dither; interlacing is not kept",
+            several=Reason.ANIMATED,
+        ),
+        Format.BMP: Row(
+            "BMP",
+            (b".bmp",),
+            _SMALL,
+            "gray, RGB, RGBA; palette becomes RGB",
+            "density",
+            "uncompressed",
+        ),
+        Format.PNM: Row(
+            "PPM, PGM",
+            (b".ppm", b".pgm", b".pnm", b".pbm"),
+            (8, 16),
+            "gray, RGB",
+            "the header with its comments",
+            "plain stays plain, raw stays raw",
+            several=Reason.PAGES,
+        ),
+        Format.HEIC: Row(
+            "HEIC",
+            (b".heic", b".heif"),
+            (8,),
+            "gray, RGB, RGBA",
+            "EXIF, XMP, ICC; not depth maps and further pictures",
+            "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
+            extra="heic",
+        ),
+        Format.JXL: Row(
+            "JPEG XL",
+            (b".jxl",),
+            (8,),
+            "gray, RGB, each with alpha, in sRGB; not turned by its own property",
+            "EXIF, XMP",
+            "lossless stays lossless, else quality 95",
+            extra="jxl",
+        ),
     }
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What of a picture is refused, whatever its format."""
+
+    what: str
+    reason: Reason
+    setting: str = ""
+    """The key that lets it through; empty where none does."""
+
+
+REFUSALS = (
+    Refusal("animations", Reason.ANIMATED, "pictures.frames"),
+    Refusal("files of many pages", Reason.PAGES, "pictures.frames"),
+    Refusal("other depths than above, signed and floating point samples", Reason.BIT_DEPTH),
+    Refusal("CMYK and YCCK", Reason.COLOR_MODE, "pictures.cmyk"),
+    Refusal("pure black and white", Reason.COLOR_MODE, "pictures.one_bit"),
+    Refusal("Lab and other colours, extra channels", Reason.COLOR_MODE),
+    Refusal("high dynamic range: PQ, HLG", Reason.HDR),
+    Refusal("other formats: camera raw, PDF, SVG, PSD", Reason.FORMAT_NOT_ALLOWED),
+    Refusal("more pixels, all frames together", Reason.TOO_MANY_PIXELS, "limits.max_megapixels"),
+    Refusal("larger files", Reason.TOO_MANY_BYTES, "limits.max_megabytes"),
+    Refusal("files that end early", Reason.TRUNCATED, "folder.settle_s"),
+    Refusal("wrong checksums, contradictions", Reason.DAMAGED, "folder.settle_s"),
+    Refusal("empty files", Reason.EMPTY, "folder.settle_s"),
+    Refusal("what is no picture", Reason.NOT_AN_IMAGE, "folder.settle_s"),
+)
+
+SUFFIXES: Mapping[bytes, Format] = MappingProxyType(
+    {suffix: found for found, row in TABLE.items() for suffix in row.suffixes}
+)
 """Lower-case suffix, with its dot, to the format that it promises."""
+
+
+def markdown() -> str:
+    """The table and the refusals, as README shows them."""
+    head = ("format", "bits", "channels", "carried as it is", "written", "refused")
+    rows = [
+        (
+            row.title + (f" (extra `{row.extra}`)" if row.extra else ""),
+            ", ".join(map(str, row.bits)),
+            row.channels,
+            row.metadata,
+            row.encoding,
+            f"`{row.several}`" if row.several else "",
+        )
+        for row in TABLE.values()
+    ]
+    refused = [
+        (each.what, f"`{each.reason}`", f"`{each.setting}`" * bool(each.setting))
+        for each in REFUSALS
+    ]
+    return f"{_table(head, rows)}\n\n{_table(('refused', 'reason', 'setting'), refused)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def format_of(name: bytes) -> Format | None:

@@ -18,10 +18,16 @@ STILL_WRITTEN = f"if it was still being written, raise {SETTLE}"
 
 
 class Reader:
-    """Exact reads at a position; a file that ends too early is truncated."""
+    """Exact reads at a position; a file that ends too early is truncated.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Args:
+        file: seekable.
+        most: bytes that may be read in all, where tables could tell of the same bytes many times.
+    """
+
+    def __init__(self, file: BinaryIO, most: int | None = None) -> None:
         self._file = file
+        self._left = most
 
     def at(self, offset: int, count: int) -> bytes:
         """`count` bytes from `offset`.
@@ -31,11 +37,20 @@ class Reader:
         """
         if count > LARGEST or offset >= 1 << 63:
             raise damaged("it declares a table larger than any picture needs")
+        if self._left is not None:
+            self._left -= count
+            if self._left < 0:
+                raise damaged("its tables tell of more bytes than it has")
         self._file.seek(offset)
         data = self._file.read(count)
         if len(data) < count:
             raise truncated()
         return data
+
+    def up_to(self, offset: int, count: int) -> bytes:
+        """`count` bytes from `offset`, or what there is of them."""
+        self._file.seek(offset)
+        return self._file.read(count)
 
 
 def truncated() -> ImageRefusedError:

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from sharpend.imaging.codec import Picture, decode, encode
+from sharpend.imaging.codec import decode, encode
+from sharpend.imaging.picture import Picture
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from sharpend.imaging.depth import Depth, Sample
 
 _MARGIN = 28
 _GAP = 18
@@ -146,11 +149,11 @@ def _write(
     draw.text(place, text, fill=ink, font=ImageFont.load_default(size))
 
 
-def most_detailed(pixels: NDArray[np.uint8], *, height: int, width: int) -> tuple[slice, slice]:
+def most_detailed(pixels: NDArray[Depth], *, height: int, width: int) -> tuple[slice, slice]:
     """The window of a picture with the strongest edges, for a crop that shows differences.
 
     Args:
-        pixels: H x W x 3 or H x W x 1 uint8.
+        pixels: H x W x 3 or H x W x 1 uint8 or uint16.
         height: of the window, in pixels; the picture's where that is smaller.
         width: likewise.
 
@@ -182,18 +185,26 @@ def save_png(pixels: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
         path: the file; replaced where it exists, not atomically.
     """
     with open(path, "wb") as file:
-        encode(Picture(pixels), file)
+        encode(Picture.still(pixels), file)
 
 
 def load_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """Read a picture of any of our formats.
 
     Returns:
-        H x W x 3 uint8, as stored (no orientation applied); gray is repeated, alpha left out.
+        H x W x 3 uint8, as stored (no orientation applied); gray is repeated, alpha left out, 16
+        bits are rounded to 8.
 
     Raises:
         ImageRefusedError: not a picture that `codec.decode` takes.
     """
     with open(path, "rb") as file:
         picture = decode(file, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES)
-    return _three_channels(picture.pixels)
+    return _three_channels(eight_bits(picture.pixels))
+
+
+def eight_bits(pixels: NDArray[Sample]) -> NDArray[np.uint8]:
+    """The same pixels in 8 bits, rounded."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8)
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

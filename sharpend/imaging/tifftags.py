@@ -1,9 +1,9 @@
-"""The tags of a TIFF file: read them raw, and graft kept ones onto a file that Pillow wrote.
+"""The tags of a TIFF file: read them raw, and graft kept ones onto a file that tifffile wrote.
 
-Owns the list of kept tags. Pillow cannot write EXIF and GPS directories into a compressed TIFF
-(libtiff takes no nested tags) and guesses the types of others, so the entries are copied as bytes:
-a new first directory with Pillow's entries and the kept ones is appended to the finished file.
-Says nothing about how pixels lie in the file; that is Pillow's.
+Owns the list of tags that are not carried. No writer takes EXIF and GPS directories, and all guess
+the types of others, so the entries are copied as bytes: for each page a new directory with the
+writer's entries and the kept ones is appended to the finished file. Says nothing about how pixels
+lie in the file; that is `tiff`'s.
 
 Source: TIFF 6.0 section 2; the 64-bit layout is BigTIFF's.
 """
@@ -12,20 +12,27 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
-_KEPT = frozenset(
-    {269, 270, 271, 272, 274, 282, 283, 285, 296, 305, 306, 315, 316, 700, 33432, 33723, 34377}
+_LAYOUT = frozenset(
+    {255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284}
+    | {288, 289, 290, 291, 292, 293, 317, 320, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333}
+    | {334, 336, 338, 339, 340, 341, 342, 346, 347, 351, 400, 529, 530, 531, 532, 559, 32997, 32998}
+    | {*range(512, 522), 37724, 50784}
 )
-"""DocumentName, ImageDescription, Make, Model, Orientation, XResolution, YResolution, PageName,
-ResolutionUnit, Software, DateTime, Artist, HostComputer, XMP, Copyright, IPTC, Photoshop. Nearly
-all others describe how the pixels lie in the file, which is written anew."""
+"""Tags that say how the pixels lie in the file, which is written anew, or hold smaller copies and
+layers of them (SubIFDs, Photoshop's ImageSourceData). All others are carried."""
+_IFD, _IFD8 = 13, 18
+"""Types that point to directories: valid in the old file only."""
+_WRITERS_OWN = frozenset({254, 282, 283, 296, 305})
+"""What a writer makes up where the source has none: NewSubfileType, resolution, Software."""
 _POINTERS: Mapping[int, Collection[int]] = {
     0: (EXIF, GPS),
     EXIF: (INTEROPERABILITY,),
@@ -37,11 +44,11 @@ _POINTERS: Mapping[int, Collection[int]] = {
 _LETTERS = " BsHIIbshiifdI  QqQ"
 """Position is the TIFF type, letter the type in `struct`; rationals are pairs."""
 _PAIRS = (5, 10)
-_LONG = 4
+_LONG, _LONG8 = 4, 16
 _BIG = 43
 """BigTIFF's magic number; the classic one is 42."""
 _INLINE_BYTES = 4
-_ENTRY = struct.Struct("<HHI4s")
+_MOST_PAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,68 +83,94 @@ class Directory:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a file writes its directories: byte order, and the letters of count, entry and place."""
+    """How a file writes its directories: byte order, number of entries, an entry, a place."""
 
     order: str
-    count: str
-    entry: str
-    place: str
+    counts: struct.Struct
+    entries: struct.Struct
+    places: struct.Struct
 
     @classmethod
     def of(cls, reader: Reader) -> tuple[_Layout, int]:
         """The layout, and the place of the first directory."""
-        start = reader.at(0, 8)
+        start = reader.at(0, 4)
         order = "<" if start[:2] == b"II" else ">"
-        if _BIG in start[2:4]:
-            return cls(order, "Q", "HHQ8s", "Q"), _integer(reader, order + "Q", 8)
-        return cls(order, "H", "HHI4s", "I"), _integer(reader, order + "I", 4)
+        letters = ("Q", "HHQ8s", "Q") if _BIG in start[2:4] else ("H", "HHI4s", "I")
+        layout = cls(order, *(struct.Struct(order + each) for each in letters))
+        return layout, _integer(reader, layout.places, layout.first_link)
+
+    @property
+    def first_link(self) -> int:
+        """Where a file tells the place of its first directory: right behind its head."""
+        return self.places.size
+
+    @property
+    def pointer_kind(self) -> int:
+        """The type of a pointer to a directory: LONG, or LONG8 in a BigTIFF."""
+        return _LONG if self.places.size == _INLINE_BYTES else _LONG8
 
 
-def read_layout(reader: Reader, wanted: Collection[int]) -> Directory:
-    """Only the `wanted` tags of a file's first directory.
+def read_layout(reader: Reader, tags: Collection[int]) -> Directory:
+    """Only these `tags` of a file's first directory.
 
     Raises:
         ImageRefusedError: `truncated` or `damaged`.
     """
     layout, place = _Layout.of(reader)
-    return _directory(reader, layout, place, wanted)
+    return _directory(reader, layout, place, tags.__contains__)
 
 
-def read_kept(reader: Reader) -> Directory:
-    """The tags that an output carries on, with EXIF and GPS.
+def read_pages(reader: Reader) -> list[Directory]:
+    """The tags of each page that an output carries on, with EXIF and GPS.
 
     Raises:
         ImageRefusedError: `truncated` or `damaged`.
     """
     layout, place = _Layout.of(reader)
-    main = _directory(reader, layout, place, {*_KEPT, EXIF, GPS})
-    return _with_children(reader, layout, main, 0)
+    pages: list[Directory] = []
+    while place:
+        if len(pages) == _MOST_PAGES:
+            raise damaged("it has too many pages, or they go round in a circle")
+        page = _directory(reader, layout, place, _is_carried)
+        place = page.next_page
+        pages.append(_with_children(reader, layout, page, 0))
+    return pages
+
+
+def _is_carried(tag: int) -> bool:
+    return tag not in _LAYOUT
 
 
 def _with_children(reader: Reader, layout: _Layout, parent: Directory, name: int) -> Directory:
     children = {}
     for pointer in _POINTERS[name]:
         for place in parent.values(pointer)[:1]:
-            child = _directory(reader, layout, place, None)
+            child = _directory(reader, layout, place, _any)
             children[pointer] = _with_children(reader, layout, child, pointer)
-    entries = {tag: entry for tag, entry in parent.entries.items() if tag not in _POINTERS[name]}
+    entries = {
+        tag: entry
+        for tag, entry in parent.entries.items()
+        if tag not in _POINTERS[name] and entry.kind not in {_IFD, _IFD8}
+    }
     return Directory(entries, children)
 
 
+def _any(_tag: int) -> bool:
+    return True
+
+
 def _directory(
-    reader: Reader, layout: _Layout, place: int, wanted: Collection[int] | None
+    reader: Reader, layout: _Layout, place: int, wanted: Callable[[int], bool]
 ) -> Directory:
-    count = _integer(reader, layout.order + layout.count, place)
-    at = place + struct.calcsize(layout.order + layout.count)
-    size = count * struct.calcsize(layout.order + layout.entry)
+    count = _integer(reader, layout.counts, place)
+    at = place + layout.counts.size
+    size = count * layout.entries.size
     found = {
         tag: Entry(kind, _data(reader, layout, kind, (length, inline)))
-        for tag, kind, length, inline in struct.iter_unpack(
-            layout.order + layout.entry, reader.at(at, size)
-        )
-        if (wanted is None or tag in wanted) and _width(kind) and length
+        for tag, kind, length, inline in layout.entries.iter_unpack(reader.at(at, size))
+        if wanted(tag) and _width(kind) and length
     }
-    return Directory(found, {}, _integer(reader, layout.order + layout.place, at + size))
+    return Directory(found, {}, _integer(reader, layout.places, at + size))
 
 
 def _data(reader: Reader, layout: _Layout, kind: int, value: tuple[int, bytes]) -> bytes:
@@ -145,7 +178,7 @@ def _data(reader: Reader, layout: _Layout, kind: int, value: tuple[int, bytes]) 
     size = length * _width(kind) * (2 if kind in _PAIRS else 1)
     data = inline[:size]
     if size > len(inline):
-        data = reader.at(struct.unpack(layout.order + layout.place, inline)[0], size)
+        data = reader.at(layout.places.unpack(inline)[0], size)
     return data if layout.order == "<" else _swapped(data, _width(kind))
 
 
@@ -161,38 +194,55 @@ def _width(kind: int) -> int:
     return 0 if letter == " " else struct.calcsize("<" + letter)
 
 
-def _integer(reader: Reader, layout: str, at: int) -> int:
-    return int(struct.unpack(layout, reader.at(at, struct.calcsize(layout)))[0])
+def _integer(reader: Reader, layout: struct.Struct, at: int) -> int:
+    return int(layout.unpack(reader.at(at, layout.size))[0])
 
 
-def graft(written: bytearray, kept: Directory) -> None:
-    """Add the kept tags to a classic little-endian TIFF, as Pillow writes it, in place."""
-    if written[:4] != b"II*\0":
-        raise damaged("only a classic little-endian TIFF can take tags")
-    (place,) = struct.unpack_from("<I", written, 4)
-    (count,) = struct.unpack_from("<H", written, place)
-    body = bytes(written[place + 2 : place + 2 + count * _ENTRY.size])
-    records = {entry[0]: _ENTRY.pack(*entry) for entry in _ENTRY.iter_unpack(body)}
-    struct.pack_into("<I", written, 4, _append(written, kept, records))
+def graft(written: bytearray, pages: Sequence[Directory]) -> None:
+    """Add to each page of a TIFF, of either order and size, the tags that it carries, in place."""
+    layout, _ = _Layout.of(Reader(BytesIO(written)))
+    link = layout.first_link
+    for kept in pages:
+        (place,) = layout.places.unpack_from(written, link)
+        (count,) = layout.counts.unpack_from(written, place)
+        start = place + layout.counts.size
+        end = start + count * layout.entries.size
+        records = {
+            entry[0]: layout.entries.pack(*entry)
+            for entry in layout.entries.iter_unpack(bytes(written[start:end]))
+            if entry[0] not in _WRITERS_OWN
+        }
+        (following,) = layout.places.unpack_from(written, end)
+        place = _append(written, layout, kept, records, following)
+        layout.places.pack_into(written, link, place)
+        link = place + layout.counts.size + len(records) * layout.entries.size
 
 
-def _append(written: bytearray, directory: Directory, records: dict[int, bytes]) -> int:
+def _append(
+    written: bytearray,
+    layout: _Layout,
+    directory: Directory,
+    records: dict[int, bytes],
+    following: int = 0,
+) -> int:
     """Append `directory`, together with ready `records`, and tell where it lies."""
     for tag, child in directory.children.items():
-        pointer = struct.pack("<I", _append(written, child, {}))
-        records[tag] = _ENTRY.pack(tag, _LONG, 1, pointer)
+        pointer = layout.places.pack(_append(written, layout, child, {}))
+        records[tag] = layout.entries.pack(tag, layout.pointer_kind, 1, pointer)
     for tag, entry in directory.entries.items():
-        records[tag] = _record(written, tag, entry)
+        records[tag] = _record(written, layout, tag, entry)
     body = b"".join(record for _, record in sorted(records.items()))
-    return _place(written, struct.pack("<H", len(records)) + body + bytes(4))
+    count, end = layout.counts.pack(len(records)), layout.places.pack(following)
+    return _place(written, count + body + end)
 
 
-def _record(written: bytearray, tag: int, entry: Entry) -> bytes:
-    value = entry.data.ljust(_INLINE_BYTES, b"\0")
-    if len(value) > _INLINE_BYTES:
-        value = struct.pack("<I", _place(written, entry.data))
-    count = len(entry.data) // (_width(entry.kind) * (2 if entry.kind in _PAIRS else 1))
-    return _ENTRY.pack(tag, entry.kind, count, value)
+def _record(written: bytearray, layout: _Layout, tag: int, entry: Entry) -> bytes:
+    data = entry.data if layout.order == "<" else _swapped(entry.data, _width(entry.kind))
+    value = data.ljust(layout.places.size, b"\0")
+    if len(value) > layout.places.size:
+        value = layout.places.pack(_place(written, data))
+    count = len(data) // (_width(entry.kind) * (2 if entry.kind in _PAIRS else 1))
+    return layout.entries.pack(tag, entry.kind, count, value)
 
 
 def _place(written: bytearray, data: bytes) -> int:

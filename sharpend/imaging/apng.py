@@ -1,0 +1,92 @@
+"""APNG's frames: their timing, and frames put together to a file.
+
+Owns the animation chunks. Pillow reads the frames as they are shown and writes each as a PNG of
+its own; here they become one, each frame covering the whole canvas and replacing it.
+
+Source: PNG specification, third edition (W3C, 2025), section 11.3.6.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from sharpend.imaging.png import HEADER_END, chunk, chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sharpend.imaging.picture import Frame
+
+_CONTROL = struct.Struct(">IIIIIHHBB")
+_MS_PER_S = 1000
+_LARGEST = 0xFFFF
+_DEFAULT_DENOMINATOR = 100
+"""What a denominator of 0 stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Animation:
+    """What an APNG says of its frames."""
+
+    plays: int
+    """0 for ever."""
+    timings: tuple[tuple[float, int], ...]
+    """Milliseconds and disposal of each frame."""
+    has_default: bool
+    """The picture that old readers show is no frame."""
+
+
+def animation(data: bytes) -> Animation | None:
+    """The animation of a whole PNG; None for a still."""
+    plays: int | None = None
+    timings = []
+    default_first, has_default = True, False
+    for kind, body in chunks(data):
+        if kind == b"acTL":
+            plays = int.from_bytes(body[4:8])
+        elif kind == b"fcTL":
+            *_, number, denominator, disposal, _ = _CONTROL.unpack(body)
+            timings.append((_MS_PER_S * number / (denominator or _DEFAULT_DENOMINATOR), disposal))
+        elif kind == b"IDAT" and default_first:
+            default_first, has_default = False, not timings
+    return None if plays is None else Animation(plays, tuple(timings), has_default)
+
+
+def assembled(stills: Sequence[bytes], frames: Sequence[Frame], *, plays: int) -> bytes:
+    """One file of frames that Pillow wrote as a PNG each.
+
+    Args:
+        stills: PNGs of one size and mode.
+        frames: their timing, and whether the first is shown.
+        plays: how often it is shown, 0 for ever.
+    """
+    first = stills[0]
+    has_default = not frames[0].is_shown
+    size = struct.unpack(">II", first[16:24])
+    made = [
+        first[:HEADER_END],
+        chunk(b"acTL", struct.pack(">II", len(stills) - has_default, plays)),
+    ]
+    sequence = 0
+    for index, (still, frame) in enumerate(zip(stills, frames, strict=True)):
+        if index or not has_default:
+            made.append(chunk(b"fcTL", _control(sequence, size, frame)))
+            sequence += 1
+        for kind, body in chunks(still):
+            if kind != b"IDAT":
+                continue
+            made.append(
+                chunk(b"fdAT", struct.pack(">I", sequence) + body) if index else chunk(kind, body)
+            )
+            sequence += bool(index)
+    return b"".join([*made, chunk(b"IEND", b"")])
+
+
+def _control(sequence: int, size: tuple[int, int], frame: Frame) -> bytes:
+    """A frame control that replaces the whole canvas."""
+    delay = Fraction(frame.duration_ms / _MS_PER_S).limit_denominator(_LARGEST)
+    number = min(delay.numerator, _LARGEST)
+    return _CONTROL.pack(sequence, *size, 0, 0, number, delay.denominator, frame.disposal, 0)

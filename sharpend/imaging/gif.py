@@ -1,0 +1,199 @@
+"""GIF's blocks: its header, its frames' timing, its extensions; and frames put together to a file.
+
+Owns the block layout. Pillow reads the frames as they are shown and writes each as a GIF of its
+own; here they become one, with a palette each, so that count, boxes, times and disposal stay exact.
+
+Source: GIF89a specification; the NETSCAPE2.0 loop; XMP specification part 3, 1.1.2.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sharpend.imaging.formats import Format
+from sharpend.imaging.header import Header
+from sharpend.imaging.metadata import Block, Kind
+from sharpend.imaging.reading import truncated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sharpend.imaging.picture import Frame, Picture
+    from sharpend.imaging.reading import Reader
+
+_SCREEN_BYTES = 13
+_TABLE = 0x80
+_EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
+_CONTROL, _TEXT, _APPLICATION, _COMMENT = 0xF9, 0x01, 0xFF, 0xFE
+_LOOP = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
+_XMP, _ICC = b"XMP DataXMP", b"ICCRGBG1012"
+_XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+"""Behind a packet that is stored without sub-blocks: wherever a reader lands, it leads out."""
+_DESCRIPTOR_BYTES = 10
+_MS_PER_TICK = 10
+CLEARED, RESTORED = 2, 3
+"""Disposals after which a frame does not stay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How one frame is shown."""
+
+    duration_ms: float = 0
+    disposal: int = 0
+    """0 or 1: it stays, 2: its box is cleared, 3: what was there before returns."""
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Left, top, right, bottom of what it paints."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a GIF says besides its pixels."""
+
+    frames: tuple[Shown, ...]
+    loop: int | None
+    blocks: tuple[Block, ...]
+
+
+def probe(reader: Reader) -> Header:
+    """The size of the screen.
+
+    Raises:
+        ImageRefusedError: `truncated`.
+    """
+    screen = reader.at(0, _SCREEN_BYTES)
+    return Header(
+        Format.GIF, int.from_bytes(screen[8:10], "little"), int.from_bytes(screen[6:8], "little")
+    )
+
+
+def check_whole(data: bytes) -> None:
+    """Refuse a file that ends before its trailer.
+
+    Raises:
+        ImageRefusedError: `truncated`.
+    """
+    layout(data)
+
+
+def layout(data: bytes) -> Layout:
+    """Walk through all blocks.
+
+    Args:
+        data: a whole GIF.
+
+    Raises:
+        ImageRefusedError: `truncated`.
+    """
+    frames: list[Shown] = []
+    loop: int | None = None
+    blocks: list[Block] = []
+    control = Shown()
+    at = _first_block(data)
+    while _byte(data, at) != _END:
+        if data[at] == _IMAGE:
+            frames.append(replace(control, box=_box(data, at)))
+            control, at = Shown(), _image_end(data, at)
+            continue
+        if data[at] != _EXTENSION:  # decoders skip junk
+            at += 1
+            continue
+        label, content, end = _byte(data, at + 1), at + 2, _blocks_end(data, at + 2)
+        if label == _CONTROL:
+            control = _control(data[content + 1 : end])
+        elif label == _APPLICATION and data[content + 1 : content + 12] in _LOOP:
+            loop = int.from_bytes(data[content + 14 : content + 16], "little")
+        elif label != _TEXT:
+            blocks.append(_block(label, data[content:end]))
+        at = end
+    return Layout(tuple(frames), loop, tuple(blocks))
+
+
+def _control(control: bytes) -> Shown:
+    ticks = int.from_bytes(control[1:3], "little")
+    return Shown(ticks * _MS_PER_TICK, control[0] >> 2 & 7)
+
+
+def _box(data: bytes, at: int) -> tuple[int, int, int, int]:
+    if at + _DESCRIPTOR_BYTES > len(data):
+        raise truncated()
+    left, top, width, height = struct.unpack_from("<4H", data, at + 1)
+    return left, top, left + width, top + height
+
+
+def _block(label: int, content: bytes) -> Block:
+    if label == _APPLICATION and content[1:12] == _XMP:
+        return Block(Kind.XMP, content[12:].removesuffix(_XMP_END), b"\xff")
+    kind = Kind.ICC if content[1:12] == _ICC else Kind.OTHER
+    return Block(Kind.TEXT if label == _COMMENT else kind, content, bytes((label,)))
+
+
+def _byte(data: bytes, at: int) -> int:
+    if at >= len(data):
+        raise truncated()
+    return data[at]
+
+
+def _first_block(data: bytes) -> int:
+    return _SCREEN_BYTES + _table_bytes(_byte(data, 10))
+
+
+def _table_bytes(flags: int) -> int:
+    return 3 << (flags & 7) + 1 if flags & _TABLE else 0
+
+
+def _image_end(data: bytes, at: int) -> int:
+    data_at = at + _DESCRIPTOR_BYTES + _table_bytes(_byte(data, at + 9))
+    return _blocks_end(data, data_at + 1)
+
+
+def _blocks_end(data: bytes, at: int) -> int:
+    """Where a chain of sub-blocks ends."""
+    while length := _byte(data, at):
+        at += 1 + length
+    return at + 1
+
+
+def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
+    """One file of frames that Pillow wrote as a GIF each.
+
+    Args:
+        stills: GIFs of one frame, each of the size of its box.
+        picture: their boxes, times and blocks, and how often they are shown.
+    """
+    height, width, _ = picture.pixels.shape
+    # 8 bits of colour, and no table for all frames.
+    parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0)]
+    if picture.loop is not None:
+        parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + picture.loop.to_bytes(2, "little") + b"\0")
+    parts += [b"!" + block.where + _content(block) for block in picture.carried.blocks]
+    parts += [_frame(*pair) for pair in zip(stills, picture.frames, strict=True)]
+    return b"".join([*parts, b";"])
+
+
+def _content(block: Block) -> bytes:
+    if block.kind is Kind.XMP:
+        return bytes((len(_XMP),)) + _XMP + block.data + _XMP_END
+    return block.data
+
+
+def _frame(still: bytes, frame: Frame) -> bytes:
+    """Graphic control, descriptor, table and data of one frame."""
+    at, transparent = _first_block(still), b"\0\0"
+    table = still[_SCREEN_BYTES:at]
+    while still[at] == _EXTENSION:
+        if still[at + 1] == _CONTROL:
+            transparent = bytes((still[at + 3] & 1, still[at + 6]))
+        at = _blocks_end(still, at + 2)
+    ticks = min(round(frame.duration_ms / _MS_PER_TICK), 0xFFFF)
+    control = bytes((frame.disposal << 2 | transparent[0],)) + ticks.to_bytes(2, "little")
+    flags = _TABLE | (still[10] & 7) if table else still[at + 9]
+    left, top = (frame.box or (0, 0))[:2]
+    descriptor = b"," + struct.pack("<HH", left, top) + still[at + 5 : at + 9] + bytes((flags,))
+    pixels = still[at + _DESCRIPTOR_BYTES : _image_end(still, at)]
+    painted = descriptor + table + pixels
+    if not any(control):  # nothing to say
+        return painted
+    return b"!\xf9\x04" + control + transparent[1:] + b"\0" + painted

@@ -1,0 +1,183 @@
+"""JPEG XL's header, of the naked codestream and of the container.
+
+Owns the first bits of the codestream: size, depth, animation, and whether the numbers are exact.
+Pixels are the plugin's, which decodes while it opens; so all limits are checked here.
+
+Source: ISO/IEC 18181-1, annex D (image header); 18181-2 (container).
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging import isobmff
+from sharpend.imaging.formats import Format
+from sharpend.imaging.header import Header
+from sharpend.imaging.metadata import Block, Kind
+from sharpend.imaging.reading import Reader, damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAKED = b"\xff\x0a"
+_ENOUGH_BYTES = 256
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+"""Width to height, by the header's ratio field less one."""
+_SIZE_BITS = (9, 13, 18, 30)
+_MAX_BOXES = 1000
+
+
+class _Bits:
+    """Bits of a codestream, least significant first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data, "little")
+        self._left = len(data) * 8
+
+    def number(self, count: int) -> int:
+        self._left -= count
+        if self._left < 0:
+            raise damaged("its JPEG XL header has no end")
+        found = self._value & (1 << count) - 1
+        self._value >>= count
+        return found
+
+    def choice(self, *options: tuple[int, int]) -> int:
+        """U32: two bits choose among base + u(bits)."""
+        base, bits = options[self.number(2)]
+        return base + self.number(bits)
+
+
+def probe(reader: Reader) -> Header:
+    """Size, depth, animation and exactness.
+
+    Raises:
+        ImageRefusedError: `truncated` or `damaged`.
+    """
+    bits = _Bits(_codestream(reader)[2:])
+    height, width = _size(bits)
+    depth, animated, exact = _metadata(bits)
+    has_jpeg = any(kind == b"jbrd" for kind, _, _ in _boxes(reader))
+    return Header(
+        Format.JXL, height, width, depth, lossless=exact and not has_jpeg, animated=animated
+    )
+
+
+def _codestream(reader: Reader) -> bytes:
+    if reader.at(0, 2) == _NAKED:
+        return reader.up_to(0, _ENOUGH_BYTES)
+    for kind, at, _ in _boxes(reader):
+        if kind in {b"jxlc", b"jxlp"}:
+            return reader.up_to(at + 4 * (kind == b"jxlp"), _ENOUGH_BYTES)
+    raise damaged("its JPEG XL container has no picture")
+
+
+def _boxes(reader: Reader) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, place and length of each box's content; none for a naked codestream."""
+    if reader.at(0, 2) == _NAKED:
+        return
+    at = 0
+    for _ in range(_MAX_BOXES):
+        head = reader.up_to(at, 16)
+        if len(head) < 8:  # noqa: PLR2004 - a box's head
+            return
+        length, start = int.from_bytes(head[:4]), 8
+        if length == 1:
+            length, start = int.from_bytes(head[8:16]), 16
+        yield head[4:8], at + start, length - start
+        if length < start:  # 0: to the end of the file
+            return
+        at += length
+
+
+def _size(bits: _Bits) -> tuple[int, int]:
+    small = bits.number(1)
+    height = _side(bits, small=bool(small))
+    ratio = bits.number(3)
+    if not ratio:
+        return height, _side(bits, small=bool(small))
+    wide, high = _RATIOS[ratio - 1]
+    return height, height * wide // high
+
+
+def _side(bits: _Bits, *, small: bool) -> int:
+    if small:
+        return 8 * (1 + bits.number(5))
+    return bits.choice(*((1, count) for count in _SIZE_BITS))
+
+
+def _metadata(bits: _Bits) -> tuple[int, bool, bool]:
+    """Bits per sample (32 for floats), animated, exact."""
+    if bits.number(1):  # all default
+        return 8, False, False
+    animated = False
+    if bits.number(1):  # extra fields
+        if bits.number(3):
+            raise ImageRefusedError(
+                Reason.FORMAT_NOT_ALLOWED,
+                "its JPEG XL is turned by a property that would be lost; turn its pixels upright",
+            )
+        if bits.number(1):  # intrinsic size
+            _size(bits)
+        if bits.number(1):
+            raise damaged("a JPEG XL with a preview is not read")
+        animated = bool(bits.number(1))
+        if animated:
+            _skip_animation(bits)
+    depth = _depth(bits)
+    bits.number(1)  # 16-bit buffers suffice
+    for _ in range(bits.choice((0, 0), (1, 0), (2, 4), (1, 12))):
+        depth = max(depth, _extra_channel_depth(bits))
+    return depth, animated, not bits.number(1)
+
+
+def _skip_animation(bits: _Bits) -> None:
+    bits.choice((100, 0), (1000, 0), (1, 10), (1, 30))
+    bits.choice((1, 0), (1001, 0), (1, 8), (1, 10))
+    bits.choice((0, 0), (0, 3), (0, 16), (0, 32))
+    bits.number(1)
+
+
+def _depth(bits: _Bits) -> int:
+    if bits.number(1):  # floating point
+        bits.choice((32, 0), (16, 0), (24, 0), (1, 6))
+        bits.number(4)
+        return 32
+    return bits.choice((8, 0), (10, 0), (12, 0), (1, 6))
+
+
+def _extra_channel_depth(bits: _Bits) -> int:
+    """Of a channel whose fields are read as far as alpha has them."""
+    if bits.number(1):  # all default: alpha of 8 bits
+        return 8
+    kind = bits.choice((0, 0), (1, 0), (2, 4), (18, 6))
+    depth = _depth(bits)
+    bits.choice((0, 0), (3, 0), (4, 0), (1, 3))
+    name_bytes = bits.choice((0, 0), (0, 4), (16, 5), (48, 10))
+    bits.number(8 * name_bytes)
+    if kind:
+        raise damaged("a JPEG XL with channels beside alpha is not read")
+    bits.number(1)  # premultiplied
+    return depth
+
+
+def check_whole(data: bytes) -> None:
+    """Refuse a container that ends inside a box; a naked codestream does not tell its length.
+
+    Raises:
+        ImageRefusedError: `truncated`.
+    """
+    if not data.startswith(_NAKED):
+        isobmff.check_whole(data)
+
+
+def blocks(data: bytes) -> tuple[Block, ...]:
+    """The uncompressed XMP of a container; EXIF and ICC the plugin tells."""
+    reader = Reader(BytesIO(data))
+    return tuple(
+        Block(Kind.XMP, data[at : at + length])
+        for kind, at, length in _boxes(reader)
+        if kind == b"xml "
+    )

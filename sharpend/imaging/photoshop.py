@@ -1,0 +1,111 @@
+"""Photoshop's image resources, which JPEG and TIFF carry as one block, without positions.
+
+Owns the layout of the block. Of its many resources only copies of EXIF and XMP are opened; IPTC,
+which names places but has no coordinates, stays as it is.
+
+Source: Adobe Photoshop file formats specification (2019), "Image resource blocks".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sharpend.imaging import exif, xmp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+PREFIX = b"Photoshop 3.0\0"
+"""What JPEG's APP13 segment puts before the block; TIFF's tag 34377 does without."""
+IPTC = 0x0404
+
+_SIGNATURES = frozenset({b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR"})
+_NAME_AT = 6
+_WITH_POSITIONS: Mapping[int | None, Callable[[bytes], bytes]] = {
+    0x0422: exif.without_gps,
+    0x0423: exif.without_gps,
+    0x0424: xmp.without_gps,
+}
+
+
+def without_gps(payload: bytes) -> bytes:
+    """The block without positions in its copies of EXIF and XMP; all else stays equal.
+
+    A copy that cannot be understood, or in which nothing is left, goes as a whole.
+
+    Args:
+        payload: with or without its prefix. A block that JPEG spread over several segments must
+            have been put together again.
+
+    Raises:
+        ValueError: it is no block of resources, so nobody can say what it holds.
+    """
+    block = payload.removeprefix(PREFIX)
+    prefix = payload[: len(payload) - len(block)]
+    return prefix + b"".join(map(_cleaned, _resources(block)))
+
+
+def has(payload: bytes, number: int) -> bool:
+    """Whether the block holds a resource; False where it is damaged before that."""
+    try:
+        return any(each.number == number for each in _resources(payload.removeprefix(PREFIX)))
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    """One resource: its number (None: padding after the last), and all of its bytes in parts."""
+
+    number: int | None
+    head: bytes
+    """Signature, number and name; the length of the content follows."""
+    content: bytes
+    tail: bytes = b""
+    """A padding byte after content of odd length, which some writers leave out at the end."""
+
+    def __bytes__(self) -> bytes:
+        length = b"" if self.number is None else len(self.content).to_bytes(4)
+        return self.head + length + self.content + self.tail
+
+
+def _cleaned(resource: _Resource) -> bytes:
+    clean = _WITH_POSITIONS.get(resource.number)
+    if clean is None:
+        return bytes(resource)
+    try:
+        content = clean(resource.content)
+    except ValueError:
+        return b""
+    if content == resource.content:
+        return bytes(resource)
+    tail = bytes(len(content) & 1)
+    return bytes(replace(resource, content=content, tail=tail)) if content else b""
+
+
+def _resources(block: bytes) -> Iterator[_Resource]:
+    """The resources of a block, in order.
+
+    Raises:
+        ValueError: what comes next is no resource.
+    """
+    at = 0
+    while block[at : at + 4] in _SIGNATURES:
+        name = at + _NAME_AT
+        head_end = name + _padded(1 + int.from_bytes(block[name : name + 1]))
+        start = head_end + 4
+        end = start + int.from_bytes(block[head_end:start])
+        if start > len(block) or end > len(block):
+            raise ValueError("a resource of Photoshop reaches beyond the block")
+        head, number = block[at:head_end], int.from_bytes(block[at + 4 : name])
+        at = start + _padded(end - start)
+        yield _Resource(number, head, block[start:end], block[end:at])
+    if block[at:].strip(b"\0"):
+        raise ValueError("not a block of Photoshop's resources")
+    yield _Resource(None, b"", block[at:])
+
+
+def _padded(length: int) -> int:
+    """Names and contents take an even number of bytes."""
+    return length + (length & 1)

@@ -1,0 +1,50 @@
+"""What an output says about its making: which network, which options, which input.
+
+Owns the names of the record's properties. Where the record lies in a file is `xmp`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_DIGEST = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """The record of one output. Digests are SHA-256 in lower-case hexadecimal."""
+
+    model: str
+    """The network's name."""
+    model_digest: str
+    """Of its weights."""
+    options_digest: str
+    """Of what it was told to do."""
+    input_digest: str
+    """Of the input file's bytes."""
+    version: str
+    """Of sharpend."""
+
+    def fields(self) -> dict[str, str]:
+        """The record as properties: names without prefix, and values."""
+        return {
+            "Model": self.model,
+            "ModelDigest": self.model_digest,
+            "OptionsDigest": self.options_digest,
+            "InputDigest": self.input_digest,
+            "Version": self.version,
+        }
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> Provenance | None:
+        """The record that properties hold; None where one is missing or a digest is none."""
+        names = ("Model", "ModelDigest", "OptionsDigest", "InputDigest", "Version")
+        values = [fields.get(name, "") for name in names]
+        if not all(values) or not all(map(_DIGEST.fullmatch, values[1:4])):
+            return None
+        return cls(*values)

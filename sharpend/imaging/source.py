@@ -1,0 +1,119 @@
+"""What a reader is given: a file's bytes, what its header said, and the owner's policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging.picture import Picture
+from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit
+
+if TYPE_CHECKING:
+    from sharpend.imaging.header import Header
+    from sharpend.imaging.policies import Policies
+
+_MEGA = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to be read."""
+
+    data: bytes
+    header: Header
+    policies: Policies
+    max_pixels: int
+
+    def check_pixels(self, height: int, width: int, *, frames: int = 1) -> None:
+        """Refuse what has more pixels than allowed, all frames together.
+
+        Raises:
+            ImageRefusedError: `too_many_pixels`.
+        """
+        check_pixels(height, width, self.max_pixels, frames=frames)
+
+    def wanted(self, count: int, reason: Reason) -> int:
+        """How many of a file's `count` frames or pages are to be read.
+
+        Raises:
+            ImageRefusedError: `reason`, where there are several and policy refuses them.
+        """
+        policy = self.policies.frames
+        if count > 1 and policy is Frames.REFUSE:
+            what = "frames" if reason is Reason.ANIMATED else "pages"
+            raise ImageRefusedError(
+                reason,
+                f"it has {count} {what}; set pictures.frames to first or all to sharpen them",
+                setting="pictures.frames",
+            )
+        return count if policy is Frames.ALL else 1
+
+    def bilevel(self) -> Picture:
+        """What becomes of a picture of pure black and white.
+
+        Raises:
+            ImageRefusedError: `color_mode`, where policy does not pass it on.
+        """
+        if self.policies.one_bit is OneBit.PASS and self.policies.metadata is not Metadata.KEEP:
+            raise ImageRefusedError(
+                Reason.COLOR_MODE,
+                "it is pure black and white and would be passed on as it is, with the metadata "
+                "that is to be stripped; set pictures.metadata to keep",
+                setting="pictures.metadata",
+            )
+        if self.policies.one_bit is OneBit.PASS:
+            note = "it is pure black and white: passed on as it is"
+            declared = self.header.height, self.header.width
+            return Picture((), self.header.format, (note,), None, self.data, declared)
+        raise ImageRefusedError(
+            Reason.COLOR_MODE,
+            "it is pure black and white, which cannot be sharper; "
+            "set pictures.one_bit to pass to have it copied",
+            setting="pictures.one_bit",
+        )
+
+    def check_cmyk(self) -> None:
+        """Refuse printing colours where policy does not convert them.
+
+        Raises:
+            ImageRefusedError: `color_mode`.
+        """
+        if self.policies.cmyk is Cmyk.REFUSE:
+            raise ImageRefusedError(
+                Reason.COLOR_MODE,
+                "its colours are CMYK; set pictures.cmyk to convert to have them made sRGB through "
+                "the file's ICC profile",
+                setting="pictures.cmyk",
+            )
+
+
+def check_pixels(height: int, width: int, limit: int, *, frames: int = 1) -> None:
+    """Refuse what has more pixels than allowed, all frames together.
+
+    Raises:
+        ImageRefusedError: `too_many_pixels`.
+    """
+    pixels = height * width * frames
+    if pixels > limit:
+        times = f" x {frames} frames" if frames > 1 else ""
+        raise ImageRefusedError(
+            Reason.TOO_MANY_PIXELS,
+            f"the picture has {width} x {height}{times} = {pixels / _MEGA:.2f} megapixels and "
+            f"{limit / _MEGA:g} are allowed; "
+            f"set limits.max_megapixels to {-(-pixels // _MEGA)} or more to let it through",
+            setting="limits.max_megapixels",
+        )
+
+
+def color_mode(what: str) -> ImageRefusedError:
+    """The refusal of colours that are stored in a way that cannot be sharpened."""
+    return ImageRefusedError(
+        Reason.COLOR_MODE,
+        f"its colours are stored as {what}; gray, RGB and palette pictures are sharpened",
+    )
+
+
+def bit_depth(what: str) -> ImageRefusedError:
+    """The refusal of samples that would not come through whole."""
+    return ImageRefusedError(Reason.BIT_DEPTH, f"its samples are {what}, which would not be kept")
