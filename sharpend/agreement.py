@@ -20,9 +20,9 @@ from sharpend.sharpener import Sharpener
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from numpy.typing import NDArray
 
+    from sharpend.imaging.depth import Depth
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Card
 
@@ -53,11 +53,12 @@ class SecondOpinion:
 
     def compare(
         self,
-        pixels: NDArray[np.uint8],
-        sharpened: NDArray[np.uint8],
+        pixels: NDArray[Depth],
+        sharpened: NDArray[Depth],
         *,
         crop_px: int,
         strength: float,
+        overshoot: int,
     ) -> AgreementSample | None:
         """Sharpen the most detailed crop again with the teacher, and compare.
 
@@ -65,10 +66,11 @@ class SecondOpinion:
         with its full halo; only the crop itself is compared.
 
         Args:
-            pixels: the input, H x W x C uint8.
-            sharpened: the student's result, same shape.
+            pixels: the input, H x W x C uint8 or uint16.
+            sharpened: the student's result, same shape and dtype.
             crop_px: side of the crop; a smaller picture is compared whole.
             strength: 0..1, what the student was run with.
+            overshoot: 0..255, likewise.
 
         Returns:
             SSIM of student and of input to the teacher, or None for a side below SSIM's window.
@@ -77,13 +79,15 @@ class SecondOpinion:
         if min(height, width) < WINDOW_PX:
             return None
         rows, columns = most_detailed(pixels, height=height, width=width)
-        halo_px = self._teacher.runtime.halo_px
+        halo_px = self._teacher.halo_px
         around, inside = zip(
             _with_halo(rows, halo_px, pixels.shape[0]),
             _with_halo(columns, halo_px, pixels.shape[1]),
             strict=True,
         )
-        taught = self._teacher.sharpen(pixels[around], strength=strength)[inside]
+        taught = self._teacher.sharpen(pixels[around], strength=strength, overshoot=overshoot)[
+            inside
+        ]
         return AgreementSample(
             student=_ssim(sharpened[rows, columns], taught),
             noop=_ssim(pixels[rows, columns], taught),
@@ -97,5 +101,5 @@ def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:
     return slice(start, stop), slice(span.start - start, span.stop - start)
 
 
-def _ssim(output: NDArray[np.uint8], target: NDArray[np.uint8]) -> float:
+def _ssim(output: NDArray[Depth], target: NDArray[Depth]) -> float:
     return float(compute_ssim(to_tensor(output), to_tensor(target)).item())

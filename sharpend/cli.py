@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpend import __version__
-from sharpend.commands import check, demo, once, retry, run, status
+from sharpend.commands import check, demo, formats, inspect, once, retry, run, status
 from sharpend.errors import SIGNALLED, ExitCode, SharpendError
 from sharpend.logs import printable
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 EPILOG = (
-    "exit status: 0 all went well; 64 usage; 65 some inputs quarantined; 66 input folder missing; "
+    "exit status: 0 all went well; 64 usage; 65 some inputs quarantined; 66 input missing; "
     "69 device, network or teacher unavailable; 70 a bug; 73 output cannot be written; "
     "75 state in use by another process; 78 configuration; 128 + N ended early by signal N"
 )
@@ -92,6 +92,15 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="only these inputs")
     command.add_argument("--all", action="store_true", help="do finished pictures again, too")
     command.set_defaults(command=retry.main)
+
+    command = commands.add_parser("inspect", help="what pictures are, carry, and would become")
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
+    command.add_argument("--json", action="store_true", help="one JSON object per file on stdout")
+    command.set_defaults(command=inspect.main)
+
+    command = commands.add_parser("formats", help="which pictures are taken, and how")
+    command.set_defaults(command=formats.main)
 
     command = commands.add_parser("demo", help="sharpen sample pictures with a real daemon")
     command.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")

@@ -164,7 +164,7 @@ class Daemon:
                 self._ledger.retry_outdated(
                     plan.destination.folder,
                     model=self.engines[plan.options.model].digest,
-                    options=plan.options_digest,
+                    options=plan.options.digest,
                 )
         return Dispatcher(
             workshop,

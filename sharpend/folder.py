@@ -7,7 +7,6 @@ picture at a time until one gets through.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from dataclasses import dataclass, replace
@@ -42,12 +41,6 @@ class FolderPlan:
     options: Options
     reprocess: bool = False
     """Do finished pictures again when the network or an option has changed."""
-
-    @property
-    def options_digest(self) -> str:
-        """Stands for everything but the network that decides how an output looks."""
-        text = f"{self.options.strength:g}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:

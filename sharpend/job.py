@@ -6,15 +6,21 @@ are bytes, because a file's name on Linux is bytes; `relative` paths are below a
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.policies import Policies
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharpend.errors import Reason
+
+OVERSHOOT = 48
+"""Where nothing else is said: the smallest bound that was found to cost no fidelity."""
 
 
 class State(StrEnum):
@@ -82,8 +88,17 @@ class Options:
     """A shipped network's name or the path of a weights file."""
     strength: float = 1.0
     """0..1, scales what the network adds to the picture."""
+    policies: Policies = field(default_factory=Policies)
+    overshoot: int = OVERSHOOT
+    """0..255, levels of 8 bit by which a channel may leave its values around a pixel."""
     max_pixels: int = 200_000_000
     max_bytes: int = 1_000_000_000
+
+    @property
+    def digest(self) -> str:
+        """Stands for everything but the network that decides how an output looks."""
+        text = f"{self.strength:g} {self.overshoot} {self.policies}"
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,9 @@ class Staged:
     """Of the staged file: a rename keeps it, so it proves whose output a file is."""
     height: int
     width: int
+    pixels: int
+    """Of all frames or pages together; none of a file that was passed on as it is."""
+    frames: int = 1
     stages_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds spent by stage: decode, infer, encode, agree."""
     agreement: AgreementSample | None = None

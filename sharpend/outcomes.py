@@ -117,7 +117,7 @@ class Outcomes:
 
     def _staged(self, handed: Handed, staged: Staged, now_s: float) -> None:
         started_s = time.monotonic()
-        attempt = Attempt(staged, handed.folder.plan.options_digest)
+        attempt = Attempt(staged, handed.folder.plan.options.digest)
         try:
             committed = self._committer.commit(
                 handed.folder.plan.destination, handed.job, attempt, time.time()
@@ -148,7 +148,7 @@ class Outcomes:
         seconds = ended_s - handed.since_s
         values: dict[str, object] = {"seconds": round(seconds, 4), "attempts": handed.job.attempts}
         if staged is not None:
-            values |= {"height": staged.height, "width": staged.width}
+            values |= {"height": staged.height, "width": staged.width, "frames": staged.frames}
             values |= {f"{stage}_s": round(s, 4) for stage, s in staged.stages_s.items()}
             values |= {"notes": list(staged.notes)} if staged.notes else {}
         if committed.warning:

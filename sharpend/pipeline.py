@@ -7,14 +7,15 @@ consequences that the daemon knows. Never touches a final name: that is the comm
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import time
 import traceback
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from sharpend import beneath
+from sharpend import __version__, beneath
 from sharpend.agreement import SecondOpinion
 from sharpend.errors import (
     FolderFaultError,
@@ -26,6 +27,8 @@ from sharpend.errors import (
     UnavailableError,
 )
 from sharpend.imaging import codec
+from sharpend.imaging.finishing import finished
+from sharpend.imaging.provenance import Provenance
 from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
 from sharpend.model import weights
 from sharpend.model.shipped import find
@@ -33,10 +36,9 @@ from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import BufferedReader
 
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from sharpend.imaging.picture import Frame, Picture
     from sharpend.job import AgreementSample, Options
     from sharpend.model.runtime import Placement
 
@@ -115,47 +117,74 @@ class Pipeline:
         with stages.stage("decode"), _opened(task) as descriptor:
             with os.fdopen(os.dup(descriptor), "rb") as file:
                 picture = codec.decode(
-                    file, max_pixels=options.max_pixels, max_bytes=options.max_bytes
+                    file,
+                    max_pixels=options.max_pixels,
+                    max_bytes=options.max_bytes,
+                    policies=options.policies,
                 )
+                record = _record(file, sharpener, options)
             status = os.fstat(descriptor)
         with stages.stage("infer"):
-            sharpened = keep_transparent(
-                sharpener.sharpen(picture.pixels, strength=options.strength),
-                picture.pixels,
-                picture.alpha,
-            )
-        agreement, notes = None, picture.notes
-        if task.measure_agreement:
+            frames = [_sharpened(frame, sharpener, options) for frame in picture.frames]
+        agreement, note = None, ""
+        if task.measure_agreement and frames:
             with stages.stage("agree"):
-                agreement, note = self._measured(picture.pixels, sharpened, options)
-                notes += (note,) if note else ()
+                agreement, note = self._measured(picture.frames[0], frames[0], options)
         # Last, so that nothing can fail while a staged file lies there.
         with stages.stage("encode"):
-            staged = _write(task, replace(picture, pixels=sharpened), status)
+            picture = finished(picture.with_frames(frames), options.policies, record)
+            staged = _write(task, picture, status)
         return Staged(
             job_id=task.job_id,
             temp_name=task.temp_name,
             fingerprint=staged,
-            height=sharpened.shape[0],
-            width=sharpened.shape[1],
+            height=picture.size[0],
+            width=picture.size[1],
+            frames=len(frames),
+            pixels=sum(frame.pixels.shape[0] * frame.pixels.shape[1] for frame in frames),
             stages_s=stages.seconds,
             agreement=agreement,
             model_digest=sharpener.digest,
             tile_px=sharpener.runtime.tile_px,
-            notes=notes,
+            notes=(*picture.notes, note) if note else picture.notes,
         )
 
     def _measured(
-        self, pixels: NDArray[np.uint8], sharpened: NDArray[np.uint8], options: Options
+        self, frame: Frame, sharpened: Frame, options: Options
     ) -> tuple[AgreementSample | None, str]:
         """What the teacher says, or a note why it could not: that costs no picture."""
         try:
             opinion = self.opinion(options.model)
             return opinion.compare(
-                pixels, sharpened, crop_px=self._crop_px, strength=options.strength
+                frame.pixels,
+                sharpened.pixels,
+                crop_px=self._crop_px,
+                strength=options.strength,
+                overshoot=options.overshoot,
             ), ""
         except Exception as error:  # noqa: BLE001 - a second opinion is never worth a picture
             return None, f"agreement was not measured: {error or type(error).__name__}"
+
+
+def _record(file: BufferedReader, sharpener: Sharpener, options: Options) -> Provenance | None:
+    """How the output comes about, where it shall tell that."""
+    if not options.policies.provenance:
+        return None
+    file.seek(0)
+    return Provenance(
+        model=sharpener.card.name,
+        model_digest=sharpener.digest,
+        options_digest=options.digest,
+        input_digest=hashlib.file_digest(file, "sha256").hexdigest(),
+        version=__version__,
+    )
+
+
+def _sharpened(frame: Frame, sharpener: Sharpener, options: Options) -> Frame:
+    sharpened = sharpener.sharpen(
+        frame.pixels, strength=options.strength, overshoot=options.overshoot
+    )
+    return frame.with_pixels(keep_transparent(sharpened, frame.pixels, frame.alpha))
 
 
 def _failed(task: Task, error: Exception, stage: str) -> Failed:
@@ -215,8 +244,8 @@ def _require_unchanged(task: Task) -> None:
             raise SourceChangedError("it changed while it was read")
 
 
-def _write(task: Task, picture: codec.Picture, source: os.stat_result) -> Fingerprint:
-    """Write the staged file durably, with the source's mode and times; nothing stays on failure."""
+def _write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
+    """Write the staged file durably, with the source's owner, mode and times, or not at all."""
     try:
         with beneath.directory(task.output_root, task.output_parent) as parent:
             return _write_in(parent, task.temp_name, picture, source)
@@ -235,15 +264,15 @@ def _raise_for_output(task: Task, error: OSError) -> NoReturn:
     raise TransientError(reason, f"writing failed: {error.strerror}") from error
 
 
-def _write_in(
-    parent: int, name: bytes, picture: codec.Picture, source: os.stat_result
-) -> Fingerprint:
+def _write_in(parent: int, name: bytes, picture: Picture, source: os.stat_result) -> Fingerprint:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, 0o600, dir_fd=parent)
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             codec.encode(picture, file)
         with suppress(PermissionError):  # FAT and some network mounts know neither for a file
+            if os.geteuid() == 0:  # only root may give files away
+                os.fchown(descriptor, source.st_uid, source.st_gid)
             os.fchmod(descriptor, source.st_mode & 0o777)
             os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
         os.fsync(descriptor)

@@ -6,18 +6,28 @@ Everything below the daemon takes what is made here and never sees a Settings ob
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.alarm import AlarmOptions
-from sharpend.commit.destination import Destination, ExistingPolicy, SourcePolicy
+from sharpend.commit.destination import (
+    CollisionPolicy,
+    Destination,
+    ExistingPolicy,
+    SourcePolicy,
+)
+from sharpend.commit.names import Naming
 from sharpend.folder import FolderPlan
+from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit, Policies, Thumbnail
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.outcomes import RetryOptions
 from sharpend.settings.load import resolve_model
+from sharpend.settings.schema import PictureSettings
 from sharpend.worker import WorkerOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sharpend.settings.load import FolderSettings, Settings
 
 T = TypeVar("T")
@@ -35,6 +45,8 @@ def folder_plans(settings: Settings) -> list[FolderPlan]:
 
 def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
     strength = settings.model.strength if folder.strength is None else folder.strength
+    model = resolve_model(folder.model or settings.model.name, device=settings.model.device)
+    overshoot = settings.model.overshoot if folder.overshoot is None else folder.overshoot
     return FolderPlan(
         destination=Destination(
             folder=folder.name,
@@ -43,7 +55,9 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             source=SourcePolicy(folder.source),
             archive_root=None if folder.archive is None else os.fsencode(folder.archive),
             existing=ExistingPolicy(folder.existing),
-            output_name=folder.output_name,
+            naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
+            collision=CollisionPolicy(folder.collision),
+            portable_names=folder.portable_names,
         ),
         intake=FolderOptions(
             root=os.fsencode(folder.input),
@@ -54,13 +68,47 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             rescan_s=settings.intake.rescan_s,
         ),
         options=Options(
-            model=resolve_model(folder.model or settings.model.name, device=settings.model.device),
+            model=model,
             strength=strength,
+            policies=_policies(folder, settings),
+            overshoot=overshoot,
             max_pixels=round(settings.limits.max_megapixels * _MEGA),
             max_bytes=round(settings.limits.max_megabytes * _MEGA),
         ),
         reprocess=folder.reprocess,
     )
+
+
+def _policies(folder: FolderSettings, settings: Settings) -> Policies:
+    """The section's choices, with the folder's own in their place."""
+    own = folder.model_dump(include=set(PictureSettings.model_fields), exclude_none=True)
+    return _chosen(settings.pictures.model_dump() | own)
+
+
+def _chosen(chosen: Mapping[str, Any]) -> Policies:
+    return Policies(
+        metadata=Metadata(chosen["metadata"]),
+        thumbnail=Thumbnail(chosen["thumbnail"]),
+        frames=Frames(chosen["frames"]),
+        cmyk=Cmyk(chosen["cmyk"]),
+        one_bit=OneBit(chosen["one_bit"]),
+        provenance=chosen["provenance"],
+    )
+
+
+def without_a_folder(settings: Settings) -> Options:
+    """How a picture is read that lies in no folder of ours."""
+    return Options(
+        model=resolve_model(settings.model.name, device=settings.model.device),
+        policies=_chosen(settings.pictures.model_dump()),
+        max_pixels=round(settings.limits.max_megapixels * _MEGA),
+        max_bytes=round(settings.limits.max_megabytes * _MEGA),
+    )
+
+
+def _name_of(model: str) -> str:
+    """A network's name; of one that is given as a path, its file's without the suffix."""
+    return os.path.basename(model).removesuffix(".safetensors")
 
 
 def models(settings: Settings) -> list[str]:

@@ -34,11 +34,10 @@ class Throughput:
             commit_s: seconds that the commit took.
             wait_s: seconds from handing out to commit's end, all stages included.
         """
-        pixels = staged.height * staged.width
         self._images += 1
-        self._pixels += pixels
+        self._pixels += staged.pixels
         self.total_images += 1
-        self.total_pixels += pixels
+        self.total_pixels += staged.pixels
         self._latencies.append({**staged.stages_s, "commit": commit_s, "total": wait_s})
 
     def failed(self) -> None:

@@ -20,11 +20,15 @@ from sharpend.model.weights import Card, Weights
 from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from sharpend.imaging.depth import Depth
+
 WHOLE_PX = 4096
-SHAPES = {"student": (8, 1), "teacher": (16, 2)}
+SHAPES = {"student": (16, 1), "teacher": (16, 2)}
 BIAS_FREE = {"student": True, "teacher": False}
 
 
@@ -53,7 +57,13 @@ def noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
     return chance.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def tiled_equals_whole(kind: str, precision: str, tile_px: int, pixels: NDArray[np.uint8]) -> bool:
+def deep_noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint16]:
+    """The same at 16 bit, where a difference shows that 256 values hide."""
+    chance = np.random.default_rng(height * 1009 + width)
+    return chance.integers(0, 65536, (height, width, channels), dtype=np.uint16)
+
+
+def tiled_equals_whole(kind: str, precision: str, tile_px: int, pixels: NDArray[Depth]) -> bool:
     """Whether tiles and one pass give the same pixels."""
     tiled = sharpener(kind, tile_px, precision).sharpen(pixels)
     return np.array_equal(tiled, sharpener(kind, WHOLE_PX, precision).sharpen(pixels))
@@ -71,7 +81,7 @@ def test_tiles_cannot_be_seen(
     height: int, width: int, tile_px: int, precision: str, kind: str
 ) -> None:
     """At any size, tile, precision and network the tiled pixels are those of one pass."""
-    assert tiled_equals_whole(kind, precision, tile_px, noise(height, width))
+    assert tiled_equals_whole(kind, precision, tile_px, deep_noise(height, width))
 
 
 @pytest.mark.slow
@@ -82,16 +92,19 @@ def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:
     """The same around every multiple of the tile, and in pictures much longer than wide."""
     sides = [1, 3, 4, 5, 127, 128, 129, 255, 257, 383, 385]
     for (height, width), tile_px in product(product(sides, sides), [128, 256]):
-        assert tiled_equals_whole(kind, precision, tile_px, noise(height, width)), (height, width)
+        assert tiled_equals_whole(kind, precision, tile_px, deep_noise(height, width)), (
+            height,
+            width,
+        )
     for height, width in [(1, 3001), (2999, 5), (701, 1203)]:
-        assert tiled_equals_whole(kind, precision, 128, noise(height, width)), (height, width)
+        assert tiled_equals_whole(kind, precision, 128, deep_noise(height, width)), (height, width)
 
 
 def test_a_smaller_halo_would_show() -> None:
     """With one grid cell less of halo the tiles do show, so the test above can fail."""
     short = Sharpener(weights_of("student"), Placement("cpu", "float32", 128))
     short.runtime.halo_px -= 4
-    pixels = noise(200, 300)
+    pixels = deep_noise(200, 300)
     assert not np.array_equal(short.sharpen(pixels), sharpener().sharpen(pixels))
 
 
@@ -139,26 +152,31 @@ def test_padding_reflects_and_leaves_the_picture() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (3, 3), (4, 4), (1, 500), (7, 9)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_size_from_one_pixel_up(size: tuple[int, int], channels: int) -> None:
-    """Gray and RGB of any size come back in their own shape."""
-    sharpened = sharpener(tile_px=128).sharpen(noise(*size, channels))
-    assert sharpened.shape == (*size, channels)
-    assert sharpened.dtype == np.uint8
+    """Gray and RGB of any size come back in their own shape and depth."""
+    for pixels in (noise(*size, channels), deep_noise(*size, channels)):
+        sharpened = sharpener(tile_px=128).sharpen(pixels)
+        assert sharpened.shape == (*size, channels)
+        assert sharpened.dtype == pixels.dtype
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_strength_zero_is_the_identity(channels: int) -> None:
-    """Strength 0 returns the very values, and 1 does not."""
-    pixels = noise(37, 50, channels)
-    assert np.array_equal(sharpener().sharpen(pixels, strength=0), pixels)
-    assert not np.array_equal(sharpener().sharpen(pixels), pixels)
+    """Strength 0 returns the very values without the network, and 1 does not."""
+    idle = scarce(None, room_px=0)
+    for pixels in (noise(37, 50, channels), deep_noise(37, 50, channels)):
+        assert np.array_equal(idle.sharpen(pixels, strength=0), pixels)
+        assert not np.array_equal(sharpener().sharpen(pixels), pixels)
 
 
 def test_strength_scales_what_is_added() -> None:
-    """Half the strength adds half, up to rounding and clipping."""
-    pixels = noise(40, 40) // 2 + 64
-    full, half = (sharpener().sharpen(pixels, strength=s).astype(int) for s in (1.0, 0.5))
-    unclipped = (full > 0) & (full < 255)
-    assert abs((full - pixels) / 2 - (half - pixels))[unclipped].max() <= 1
+    """Half the strength adds half, up to rounding, where nothing is clipped."""
+    pixels = noise(40, 40) // 8 + 112
+    full, half = (
+        sharpener().sharpen(pixels, strength=strength, overshoot=255).astype(int)
+        for strength in (1.0, 0.5)
+    )
+    assert abs(full - pixels).max() > 10
+    assert abs((full - pixels) / 2 - (half - pixels)).max() <= 1
 
 
 def test_gray_is_sharpened_as_the_same_picture_in_rgb() -> None:
@@ -170,10 +188,11 @@ def test_gray_is_sharpened_as_the_same_picture_in_rgb() -> None:
     assert difference[~clipped].max() <= 1
 
 
-def test_transparent_pixels_keep_their_colour() -> None:
+@pytest.mark.parametrize("made", [noise, deep_noise])
+def test_transparent_pixels_keep_their_colour(made: Callable[..., NDArray[np.uint16]]) -> None:
     """Where alpha is 0 the values stay; elsewhere, and without alpha, they are the new ones."""
-    pixels, sharpened = noise(6, 5), 255 - noise(6, 5)
-    alpha = np.full((6, 5), 9, np.uint8)
+    pixels = made(6, 5)
+    sharpened, alpha = ~pixels, np.full((6, 5), 9, pixels.dtype)
     alpha[2, 3] = 0
     kept = keep_transparent(sharpened, pixels, alpha)
     assert (kept != sharpened).any(axis=2).sum() == 1
@@ -213,8 +232,8 @@ def scarce(tile_px: int | None, *, room_px: int) -> Sharpener:
 
 def test_an_automatic_tile_shrinks_until_it_fits_and_remembers() -> None:
     """Running out of memory halves the tile; the pixels are those of one pass all the same."""
-    short = scarce(None, room_px=170 * 170)
-    pixels = noise(300, 300)
+    short = scarce(None, room_px=220 * 220)
+    pixels = noise(460, 460)
     assert np.array_equal(short.sharpen(pixels), sharpener().sharpen(pixels))
     assert short.runtime.tile_px == SMALLEST_TILE_PX
 

@@ -6,16 +6,16 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from sharpend import beneath, pipeline
 from sharpend.errors import Reason, TransientError
-from sharpend.imaging import codec, encodings
-from sharpend.imaging.codec import Picture
+from sharpend.imaging import codec
 from sharpend.imaging.formats import Format
+from sharpend.imaging.picture import Picture
 from sharpend.imaging.sheet import save_png
 from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, Task
 from sharpend.model.runtime import Placement
@@ -24,7 +24,7 @@ from tests.conftest import drop, photograph
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -154,13 +154,7 @@ def test_strength_scales_the_change(worker: Pipeline, bench: Bench, strength: fl
 @pytest.mark.parametrize("format", [Format.JPEG, Format.WEBP, Format.TIFF, Format.PNG])
 def test_the_format_is_kept(worker: Pipeline, bench: Bench, format: Format) -> None:  # noqa: A002
     """The output has the input's format, whatever the file is called."""
-    encodings_of: dict[Format, Mapping[str, object]] = {
-        Format.JPEG: {"quality": 90},
-        Format.WEBP: {"quality": 90},
-        Format.TIFF: {},
-        Format.PNG: encodings.PNG,
-    }
-    picture = Picture(photograph(40, 56), format=format, encoding=encodings_of[format])
+    picture = Picture.still(photograph(40, 56), format=format)
     source = write(bench.source / "picture.jpg", picture)
     staged(worker.run(bench.task(source)))
     assert bench.decoded().format is format
@@ -178,7 +172,7 @@ def test_tiny_pictures_are_sharpened(worker: Pipeline, bench: Bench, size: tuple
 
 def test_gray_stays_gray(worker: Pipeline, bench: Bench) -> None:
     """A picture of one channel comes out with one channel."""
-    source = write(bench.source / "gray.png", Picture(photograph(40, 40)[..., :1]))
+    source = write(bench.source / "gray.png", Picture.still(photograph(40, 40)[..., :1]))
     staged(worker.run(bench.task(source)))
     assert bench.decoded().pixels.shape == (40, 40, 1)
 
@@ -188,7 +182,7 @@ def test_what_is_transparent_is_untouched(worker: Pipeline, bench: Bench) -> Non
     pixels = photograph(40, 40)
     alpha: NDArray[np.uint8] = np.full((40, 40), 255, np.uint8)
     alpha[:20] = 0
-    source = write(bench.source / "alpha.png", Picture(pixels, alpha=alpha))
+    source = write(bench.source / "alpha.png", Picture.still(pixels, alpha=alpha))
     staged(worker.run(bench.task(source)))
     result = bench.decoded()
     assert result.alpha is not None
@@ -278,7 +272,7 @@ def while_decoding(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -
     """Let something happen to the source after it was read and before the result counts."""
     decode = codec.decode
 
-    def decode_and_act(file: io.BufferedReader, **limits: int) -> Picture:
+    def decode_and_act(file: io.BufferedReader, **limits: Any) -> Picture:  # noqa: ANN401
         try:
             return decode(file, **limits)
         finally:

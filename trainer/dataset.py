@@ -19,8 +19,9 @@ from torch.utils.data import Dataset
 
 from sharpend.atomic import replacing
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
-from sharpend.imaging.codec import Picture, encode
+from sharpend.imaging.codec import encode
 from sharpend.imaging.formats import format_of
+from sharpend.imaging.picture import Picture
 from sharpend.imaging.sheet import load_rgb
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.networks import GRID_PX
@@ -137,7 +138,7 @@ def read_picture(path: Path) -> Pixels:
 def write_picture(pixels: Pixels, path: Path) -> None:
     """Write H x W x 3 uint8 as PNG, whole or not at all."""
     with replacing(path) as file:
-        encode(Picture(pixels), file)
+        encode(Picture.still(pixels), file)
 
 
 class ImageDataset(Dataset["tuple[Tensor, Tensor]"]):

@@ -16,6 +16,7 @@ from sharpend.alarm import FEWEST_SAMPLES
 from sharpend.atomic import replacing
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.filters import degrade
+from sharpend.job import OVERSHOOT
 from sharpend.model import weights
 from sharpend.model.weights import Card
 from sharpend.sharpener import Sharpener
@@ -136,7 +137,9 @@ def agreement_samples(
     for original in originals:
         soft = degrade(original, factor=student.card.softened_by)
         sharp = student.sharpen(soft)
-        samples.append(opinion.compare(soft, sharp, crop_px=crop_px, strength=1.0))
+        samples.append(
+            opinion.compare(soft, sharp, crop_px=crop_px, strength=1.0, overshoot=OVERSHOOT)
+        )
     return [sample for sample in samples if sample is not None]
 
 

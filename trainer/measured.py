@@ -68,7 +68,8 @@ def measure(
     outputs = {row: method(picture.small, picture.degraded) for row, method in methods.items()}
     taught = outputs[teacher] if teacher else None
     scores = {
-        row: score(output, picture.original, taught=taught) for row, output in outputs.items()
+        row: score(output, picture.original, taught=taught, degraded=picture.degraded)
+        for row, output in outputs.items()
     }
     height, width = picture.original.shape[:2]
     return Measured(name, height, width, scores, _crops(picture.original, outputs))

@@ -146,4 +146,4 @@ def whole(network: nn.Module, pixels: Pixels, device: torch.device) -> Pixels:
     """
     height, width = pixels.shape[:2]
     output = network(to_tensor(pad_to_grid(pixels)).to(device))
-    return to_pixels(output, channels=3)[:height, :width]
+    return to_pixels(output, channels=3, dtype=pixels.dtype)[:height, :width]

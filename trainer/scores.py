@@ -52,6 +52,8 @@ class Score:
         psnr_y: of Y without a border of four pixels, dB.
         ssim_y: likewise.
         agreement: SSIM to the teacher's picture; None without a teacher.
+        shift: by how much the mean of a channel left that of the input, the most of R, G and B, in
+            levels of 8 bit; None where the input is not known.
     """
 
     ssim: float
@@ -60,15 +62,23 @@ class Score:
     psnr_y: float
     ssim_y: float
     agreement: float | None = None
+    shift: float | None = None
 
 
-def score(output: Pixels, original: Pixels, *, taught: Pixels | None = None) -> Score:
+def score(
+    output: Pixels,
+    original: Pixels,
+    *,
+    taught: Pixels | None = None,
+    degraded: Pixels | None = None,
+) -> Score:
     """Score a picture.
 
     Args:
         output: H x W x 3 uint8, H and W at least SMALLEST_PX.
         original: the same shape.
         taught: what the teacher makes of it, the same shape.
+        degraded: what the picture was made from, the same shape.
 
     Raises:
         ValueError: shapes differ, or a side is too small.
@@ -84,7 +94,14 @@ def score(output: Pixels, original: Pixels, *, taught: Pixels | None = None) -> 
         psnr_y=psnr(luma(given), luma(target)).item(),
         ssim_y=compute_ssim(luma(given), luma(target)).item(),
         agreement=None if taught is None else compute_ssim(given, to_tensor(taught)).item(),
+        shift=None if degraded is None else colour_shift(output, degraded),
     )
+
+
+def colour_shift(output: Pixels, given: Pixels) -> float:
+    """The largest change of a channel's mean, in levels of 8 bit; both H x W x 3 uint8."""
+    before, after = (pixels.mean(axis=(0, 1), dtype=np.float64) for pixels in (given, output))
+    return float(abs(after - before).max())
 
 
 def luma(picture: Tensor) -> Tensor:

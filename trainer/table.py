@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     Cell = Callable[["Evaluation", str, Figures], str]
 
 DEGRADED, UNSHARP = "degraded", "unsharp mask"
-_SCORES = ("ssim", "psnr", "ms_ssim", "psnr_y", "ssim_y", "agreement")
+_SCORES = ("ssim", "psnr", "ms_ssim", "psnr_y", "ssim_y", "agreement", "shift")
 _GAINS = ("ssim", "psnr", "psnr_y", "ssim_y")
 _NOTHING = ""
 
@@ -41,11 +41,13 @@ class SetScores:
         name: of the set.
         paired: whether the small pictures were given.
         measured: at least one, all with the same rows.
+        as_they_come: whether the originals themselves were sharpened.
     """
 
     name: str
     paired: bool
     measured: Sequence[Measured]
+    as_they_come: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,17 @@ def summarise(
 
     Returns:
         Row to column to estimate. A score that one picture lacks is left out; without DEGRADED
-        there are no gains.
+        there are no gains. `shift_largest` is of the one picture whose colours moved most.
     """
     values = {row: _values(measured, row) for row in measured[0].scores}
     figures = {
         row: {column: estimate_mean(own) for column, own in columns.items()}
         for row, columns in values.items()
     }
+    for row, columns in values.items():
+        if "shift" in columns:
+            largest = float(columns["shift"].max())
+            figures[row]["shift_largest"] = Estimate(largest, math.nan, math.nan)
     gains = {row: _gains(columns, values) for row, columns in values.items() if row != DEGRADED}
     for row, gained in gains.items():
         figures[row] |= {f"{column}_gain": estimate_mean(own) for column, own in gained.items()}
@@ -143,6 +149,7 @@ def _told(one: SetScores, rows: Mapping[str, Figures]) -> dict[str, object]:
     return {
         "pictures": len(one.measured),
         "paired": one.paired,
+        "as_they_come": one.as_they_come,
         "rows": {
             row: {column: asdict(estimate) for column, estimate in columns.items()}
             for row, columns in rows.items()
@@ -180,7 +187,9 @@ def _preamble(evaluation: Evaluation) -> str:
         f"Measured with {machine}. Figures are means over the pictures of a set, in brackets the "
         f"{LEVEL:.0%} interval over pictures (percentile bootstrap, {RESAMPLES:,} resamples). "
         "SSIM and PSNR are of R, G and B against the sharp original; gains are over the degraded "
-        "picture, paired picture by picture; Y is BT.601 without a border of four pixels."
+        "picture, paired picture by picture; Y is BT.601 without a border of four pixels. Colour "
+        "shift is how far the mean of a channel left that of the input, in levels of 8 bit, on the "
+        "mean and in the picture that it is largest in."
     ]
     if evaluation.unsharp:
         told = evaluation.unsharp
@@ -196,6 +205,8 @@ def _preamble(evaluation: Evaluation) -> str:
 
 def _section(one: SetScores, evaluation: Evaluation) -> str:
     how = "the small pictures given" if one.paired else "softened here, bicubically by 4"
+    if one.as_they_come:
+        how = "the originals themselves sharpened"
     rows = evaluation.figures[one.name]
     cells = {
         title: [cell(evaluation, row, figures) for row, figures in rows.items()]
@@ -220,6 +231,8 @@ def _columns(evaluation: Evaluation, *, paired: bool) -> list[tuple[str, Cell]]:
         ("PSNR dB", _figure("psnr", ".2f")),
         ("SSIM to teacher", _figure("agreement", ".4f")),
         ("MS-SSIM", _figure("ms_ssim", ".4f")),
+        ("colour shift", _figure("shift", ".3f")),
+        ("largest", _figure("shift_largest", ".3f")),
         ("parameters", _parameters),
         ("GMAC", _cost(lambda cost: cost.gmac_1080p, ".4g")),
         *(

@@ -134,7 +134,7 @@ def upscaled(
         device: where the upscaler is.
         size: (height, width) of the result in pixels.
     """
-    large = to_pixels(upscaler(to_tensor(small).to(device)), channels=3)
+    large = to_pixels(upscaler(to_tensor(small).to(device)), channels=3, dtype=small.dtype)
     if large.shape[:2] == size:
         return large
     return resize(large, height=size[0], width=size[1])

@@ -77,6 +77,8 @@ class Ending:
     message: str
     attempts: int
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    """What had to change on the way, in words."""
 
 
 class Tally:
@@ -94,7 +96,7 @@ class Tally:
     def tell(self, result: Result) -> None:
         """Take one input's end."""
         staged = result.staged
-        self._pixels += staged.height * staged.width if staged is not None else 0
+        self._pixels += staged.pixels if staged is not None else 0
         ending = Ending(
             result.job.relative,
             result.outcome,
@@ -103,6 +105,7 @@ class Tally:
             message=result.message,
             attempts=result.job.attempts,
             seconds=result.seconds,
+            notes=staged.notes if staged is not None else (),
         )
         self._line(result.folder.plan.destination, ending)
 
@@ -166,6 +169,9 @@ class Tally:
             print(json.dumps(line), flush=True)
         elif ending.outcome == "quarantined":
             told = f"{source}: quarantined: {ending.reason}: {ending.message}"
+            self._bar.write(logs.printable(told), file=sys.stdout)
+        elif ending.notes:
+            told = f"{source}: {ending.outcome}: {'; '.join(ending.notes)}"
             self._bar.write(logs.printable(told), file=sys.stdout)
 
 

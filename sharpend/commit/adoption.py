@@ -2,7 +2,7 @@
 
 Owns the evidence: our outputs carry their source's modification time to the nanosecond and lie
 under the name that the folder's template gives. Refuses to adopt a plain copy of the source (one
-of the same size), and never lets a source go on evidence alone.
+of the same size) and what another input has adopted, and never lets a source go on evidence alone.
 """
 
 from __future__ import annotations
@@ -41,5 +41,7 @@ def adopt(
         return False
     if existing is None or existing.mtime_ns != source.mtime_ns or existing.size == source.size:
         return False
+    if ledger.output_owner(destination.folder, existing) is not None:
+        return False  # another input with this name and time has it already
     ledger.adopt(destination.folder, found, Product(output, existing), now_s)
     return True

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sharpend.atomic import fsync_directory, rename_without_clobbering
 from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.destination import (
+    CollisionPolicy,
     Destination,
     ExistingPolicy,
     TempNames,
@@ -96,14 +97,16 @@ class Committer:
             The output's folder below the output root, and the staged file's name in it.
 
         Raises:
-            ImageRefusedError: NAME_TOO_LONG, or the folder's way leads through a link.
+            ImageRefusedError: NAME_TOO_LONG, NAME_TAKEN, or the folder's way leads through a link.
         """
         parent = os.path.dirname(next(output_names(destination, job.relative)))
         require_same_root(destination, destination.output_root, "output")
         with (
             faults(destination, destination.output_root, "output"),
-            directory(destination.output_root, parent, create=True),
+            directory(destination.output_root, parent, create=True) as fd,
         ):
+            if destination.collision is CollisionPolicy.REFUSE:
+                choose(self._ledger, destination, job, fd)
             return parent, self._names.new(job.id)
 
     def leave_existing(self, destination: Destination, job: Job, now_s: float) -> Committed | None:
@@ -111,6 +114,9 @@ class Committer:
 
         Returns:
             The finished job, its source untouched; None where there is work to do.
+
+        Raises:
+            ImageRefusedError: NAME_TOO_LONG, or NAME_TAKEN by another input.
         """
         if destination.existing is not ExistingPolicy.SKIP:
             return None
@@ -128,7 +134,8 @@ class Committer:
         """Publish a running job's staged file and dispose of its source.
 
         Raises:
-            ImageRefusedError: NAME_TOO_LONG, when only a longer name is free.
+            ImageRefusedError: NAME_TAKEN by another input; NAME_TOO_LONG, when only a longer name
+                is free.
         """
         staged = attempt.staged
         first = next(output_names(destination, job.relative))
@@ -138,7 +145,7 @@ class Committer:
             temp=staged.temp_name,
             model_digest=staged.model_digest,
             options_digest=attempt.options_digest,
-            pixels=staged.height * staged.width,
+            pixels=staged.pixels,
         )
         try:
             with self._output_folder(destination, first) as fd:

@@ -1,8 +1,8 @@
 """Where a folder's results belong: roots, policies, and the names that outputs may take.
 
-Owns the names (template, `-2` suffixes, temporary names, the 255-byte limit) and the look at a
-root before anything is written into it. Refuses a root that is no longer the one that was there
-at start: an unmounted disk leaves an empty folder behind that nobody wants filled.
+Owns the policies, the temporary names, and the look at a root before anything is written into
+it. Refuses a root that is no longer the one that was there at start: an unmounted disk leaves an
+empty folder behind that nobody wants filled.
 """
 
 from __future__ import annotations
@@ -15,25 +15,16 @@ import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import count
 from typing import TYPE_CHECKING
 
-from sharpend.errors import (
-    FolderFaultError,
-    ImageRefusedError,
-    Reason,
-    SharpendError,
-    TransientError,
-)
+from sharpend.commit.names import AS_THE_INPUT, Naming, name_too_long, numbered
+from sharpend.errors import FolderFaultError, Reason, SharpendError, TransientError
 from sharpend.job import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-NAME_LIMIT_BYTES = 255
-
-_FIELDS = re.compile(rb"\{(stem|ext)\}")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _DENIED = {errno.EACCES, errno.EPERM}
 
@@ -54,6 +45,13 @@ class ExistingPolicy(StrEnum):
     REPLACE = "replace"
 
 
+class CollisionPolicy(StrEnum):
+    """What to do about an output's name that the output of another input has."""
+
+    NUMBER = "number"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """One folder's way out."""
@@ -66,8 +64,10 @@ class Destination:
     archive_root: bytes | None = None
     """Needed by `SourcePolicy.ARCHIVE`."""
     existing: ExistingPolicy = ExistingPolicy.SUFFIX
-    output_name: str = "{stem}{ext}"
-    """Holds `{stem}`; `{ext}` is the input's suffix with its dot."""
+    naming: Naming = AS_THE_INPUT
+    collision: CollisionPolicy = CollisionPolicy.NUMBER
+    portable_names: bool = False
+    """Outputs whose names differ only in case or in Unicode's normal form collide as well."""
     identities: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
     """(st_dev, st_ino) of the roots when the daemon started, by root; others are not compared."""
 
@@ -100,42 +100,13 @@ def identity_of(root: bytes) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def numbered(relative: bytes, template: bytes = b"{stem}{ext}") -> Iterator[bytes]:
-    """The names that a result of `relative` may take, best first: x.jpg, x-2.jpg, and on.
-
-    Raises:
-        ImageRefusedError: NAME_TOO_LONG, when the next name would be.
-    """
-    parent, name = os.path.split(relative)
-    stem, ext = os.path.splitext(name)
-    for number in count(1):
-        made = _filled(template, stem if number == 1 else b"%s-%d" % (stem, number), ext)
-        if len(os.path.basename(made)) > NAME_LIMIT_BYTES:
-            raise name_too_long(made)
-        yield os.path.join(parent, made)
-
-
-def _filled(template: bytes, stem: bytes, ext: bytes) -> bytes:
-    """Fill in one pass: a `{ext}` inside a file's own name stays what it is."""
-    return _FIELDS.sub(lambda found: stem if found[1] == b"stem" else ext, template)
-
-
 def output_names(destination: Destination, relative: bytes) -> Iterator[bytes]:
     """The names that the output of an input may take, below the output root, best first.
 
     Raises:
-        ImageRefusedError: NAME_TOO_LONG, when the next name would be.
+        ImageRefusedError: NAME_TOO_LONG, when the next name would be and cannot be shortened.
     """
-    return numbered(relative, os.fsencode(destination.output_name))
-
-
-def name_too_long(name: bytes) -> ImageRefusedError:
-    """The refusal of a name that no file system takes."""
-    return ImageRefusedError(
-        Reason.NAME_TOO_LONG,
-        f"the output's name {display(name)!r} would be longer than {NAME_LIMIT_BYTES} bytes",
-        setting="output_name",
-    )
+    return numbered(destination.output_root, relative, destination.naming)
 
 
 def require_same_root(destination: Destination, root: bytes, setting: str) -> None:

@@ -15,9 +15,9 @@ from sharpend.commit.destination import (
     Destination,
     SourcePolicy,
     faults,
-    numbered,
     require_same_root,
 )
+from sharpend.commit.names import numbered
 from sharpend.commit.relocate import Entry, Move, relocate
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def let_go(destination: Destination, job: Job, temp_name: bytes) -> None:
         require_same_root(destination, destination.archive_root, "archive")
         move = Move(destination.input_root, job.relative, job.fingerprint, temp_name)
         with faults(destination, destination.archive_root, "archive"):
-            relocate(move, destination.archive_root, numbered(job.relative))
+            archived = numbered(destination.archive_root, job.relative)
+            relocate(move, destination.archive_root, archived)
 
 
 def _delete(input_root: bytes, job: Job) -> None:

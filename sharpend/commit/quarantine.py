@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 from sharpend.atomic import replacing_at
 from sharpend.beneath import directory, fingerprint_at
-from sharpend.commit.destination import Destination, SourcePolicy, TempNames, faults, numbered
+from sharpend.commit.destination import Destination, SourcePolicy, TempNames, faults
+from sharpend.commit.names import numbered, shortened
 from sharpend.commit.relocate import Move, relocate
 from sharpend.errors import ImageRefusedError, SourceVanishedError
 from sharpend.job import display
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _NOTE_SUFFIX = b".reason.json"
 _LONGEST_NAME_BYTES = 200  # leaves room for `-2`, the reason's suffix and a temporary sibling
-_LONGEST_EXT_BYTES = 16
 _IMMOVABLE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.EIO, errno.ESTALE, errno.EBUSY),
@@ -126,7 +126,7 @@ class Quarantine:
             return None
         move = Move(destination.input_root, job.relative, job.fingerprint, self._names.new(job.id))
         try:
-            return relocate(move, self.root, numbered(place))
+            return relocate(move, self.root, numbered(self.root, place))
         except ImageRefusedError:
             return None
         except OSError as error:
@@ -174,13 +174,11 @@ class Quarantine:
 
 
 def _place(job: Job) -> bytes:
-    """Where a job's file belongs below the quarantine; a long name is replaced by its digest."""
+    """Where a job's file belongs below the quarantine; a long name is shortened."""
     folder = os.fsencode(job.folder).replace(b"/", b"_")
     parent, name = os.path.split(job.relative)
     if len(name) > _LONGEST_NAME_BYTES:
-        ext = os.path.splitext(name)[1]
-        kept = ext if len(ext) <= _LONGEST_EXT_BYTES else b""
-        name = hashlib.sha256(name).hexdigest().encode() + kept
+        name = shortened(name, _LONGEST_NAME_BYTES)
     return os.path.join(folder, parent, name)
 
 

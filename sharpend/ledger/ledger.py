@@ -16,6 +16,7 @@ from sharpend.ledger import sql
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import job_of, mark_of
 from sharpend.ledger.store import lock, open_or_rebuild, open_to_write
+from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -135,6 +136,7 @@ class Ledger(LedgerReader):
             "mark": mark_of(fingerprint),
             "output": made.output,
             "output_mark": mark_of(made.fingerprint),
+            "output_key": twin_key(made.output),
             "now_s": at,
         }
         with self._store.transaction() as cursor:
@@ -178,6 +180,7 @@ class Ledger(LedgerReader):
             temp=product.temp,
             output=product.output,
             mark=mark_of(product.fingerprint),
+            key=twin_key(product.output),
             unchanged=product.unchanged,
             model=product.model_digest,
             options=product.options_digest,
@@ -190,6 +193,7 @@ class Ledger(LedgerReader):
             "id": job.id,
             "output": product.output,
             "mark": mark_of(product.fingerprint),
+            "key": twin_key(product.output),
             "unchanged": product.unchanged,
         }
         with self._store.transaction() as cursor:

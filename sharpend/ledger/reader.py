@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Self
 from sharpend.job import Fingerprint, Job, State
 from sharpend.ledger import sql
 from sharpend.ledger.records import (
+    Claim,
     Outcome,
     Owner,
     Product,
     Quarantined,
+    fingerprint_of,
     job_of,
     mark_of,
     outcome_of,
@@ -23,6 +25,7 @@ from sharpend.ledger.records import (
     quarantined_of,
 )
 from sharpend.ledger.store import Store, open_to_read
+from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -111,6 +114,11 @@ class LedgerReader:
         """Whose output a file in this folder's output root is; None for a foreign file."""
         row = self._store.row(sql.OWNER, mark_of(fingerprint), folder)
         return None if row is None else Owner(row["folder_name"], row["relative"])
+
+    def claims(self, folder: str, output: bytes) -> list[Claim]:
+        """Who was given this name in the folder's output root, or its twin in case or form."""
+        rows = self._store.rows(sql.TWINS, twin_key(output), folder)
+        return [Claim(Owner(*row[:2]), row[2], fingerprint_of(row[3])) for row in rows]
 
     def previous_output(self, folder: str, relative: bytes) -> bytes | None:
         """Where the last output made from this path was put, below the output root."""

@@ -69,6 +69,17 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """An output's name with the input that it was given to; nothing need stand there any more."""
+
+    owner: Owner
+    output: bytes
+    """Below the output root."""
+    fingerprint: Fingerprint
+    """As the output was made."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How one input fared, for reports."""
 

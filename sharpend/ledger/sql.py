@@ -34,6 +34,14 @@ PREVIOUS = """
 SELECT output FROM known WHERE folder_name = ? AND relative = ?
 AND output_mark IS NOT NULL AND NOT unchanged ORDER BY finished_at DESC LIMIT 1
 """
+TWINS = """
+SELECT folder_name, relative, output, output_mark FROM known WHERE output_key = ?1 AND NOT unchanged
+AND folder_output = (SELECT output FROM folder WHERE name = ?2)
+UNION
+SELECT folder_name, relative, staged_output, staged_mark FROM known
+WHERE staged_key = ?1 AND NOT unchanged
+AND folder_output = (SELECT output FROM folder WHERE name = ?2)
+"""
 IN_STATE = "SELECT * FROM known WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 BY_ID = "SELECT * FROM known WHERE id = ?"
 FOLDER = "SELECT name FROM folder WHERE input = ? AND output = ?"
@@ -51,8 +59,9 @@ SET state = 'pending', attempts = 0, orphans = 0, added_at = excluded.added_at
 WHERE state = 'vanished'
 """
 ADOPT = """
-INSERT INTO job (folder, relative, mark, state, added_at, finished_at, output, output_mark)
-SELECT id, :relative, :mark, 'disposed', :now_s, :now_s, :output, :output_mark
+INSERT INTO job
+    (folder, relative, mark, state, added_at, finished_at, output, output_mark, output_key)
+SELECT id, :relative, :mark, 'disposed', :now_s, :now_s, :output, :output_mark, :output_key
 FROM folder WHERE name = :folder
 ON CONFLICT (folder, relative, mark) DO NOTHING
 """
@@ -79,20 +88,21 @@ AND NOT EXISTS (
 CLAIM = "UPDATE job SET state = 'running', attempts = attempts + 1, next_at = NULL WHERE id = :id"
 RELEASE = """
 UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0),
-temp = NULL, staged_output = NULL, staged_mark = NULL WHERE id = :id
+temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
 """
 STAGE = """
 UPDATE job SET state = 'staged', temp = :temp, staged_output = :output, staged_mark = :mark,
-unchanged = :unchanged, model = :model, options = :options, pixels = :pixels WHERE id = :id
+staged_key = :key, unchanged = :unchanged, model = :model, options = :options, pixels = :pixels
+WHERE id = :id
 """
 RESTAGE = """
-UPDATE job SET staged_output = :output, staged_mark = :mark, unchanged = :unchanged
-WHERE id = :id AND state = 'staged'
+UPDATE job SET staged_output = :output, staged_mark = :mark, staged_key = :key,
+unchanged = :unchanged WHERE id = :id AND state = 'staged'
 """
 FINISH = """
 UPDATE job SET state = 'done', output = staged_output, output_mark = staged_mark,
-temp = NULL, staged_output = NULL, staged_mark = NULL, finished_at = :now_s,
-reason = NULL, message = NULL, setting = NULL WHERE id = :id
+output_key = staged_key, temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL,
+finished_at = :now_s, reason = NULL, message = NULL, setting = NULL WHERE id = :id
 """
 FORGET_OLDER = """
 DELETE FROM job WHERE id <> :id AND (folder, relative) = (
@@ -103,12 +113,12 @@ RETURNING note
 DISPOSE = "UPDATE job SET state = 'disposed' WHERE id = :id"
 DEFER = """
 UPDATE job SET state = 'deferred', next_at = :next_at, reason = :reason, message = :message,
-temp = NULL, staged_output = NULL, staged_mark = NULL WHERE id = :id
+temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
 """
 QUARANTINE = """
 UPDATE job SET state = 'quarantined', finished_at = :now_s, reason = :reason, message = :message,
 setting = :setting, note = NULL, moved = NULL, next_at = NULL,
-temp = NULL, staged_output = NULL, staged_mark = NULL WHERE id = :id
+temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
 """
 NOTED = "UPDATE job SET note = :note, moved = :moved WHERE id = :id AND state = 'quarantined'"
 VANISH = "UPDATE job SET state = 'vanished', next_at = NULL WHERE id = :id"

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sharpend.errors import LedgerError, StateFaultError, StateLockedError
+from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-SCHEMA_VERSION = 1
 
 Connection = sqlite3.Connection
 """What a transaction yields: for annotations in the modules that must not import sqlite3."""
@@ -38,7 +37,7 @@ _FAULTS = {
     sqlite3.SQLITE_BUSY,
 }
 
-_SCHEMA = """
+_TABLES = """
 CREATE TABLE folder (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -81,6 +80,18 @@ CREATE VIEW known AS
     SELECT job.*, folder.name AS folder_name, folder.output AS folder_output
     FROM job JOIN folder ON folder.id = job.folder;
 """
+_TWINS = """
+ALTER TABLE job ADD COLUMN staged_key BLOB;
+ALTER TABLE job ADD COLUMN output_key BLOB;
+UPDATE job SET staged_key = twin_key(staged_output) WHERE staged_output IS NOT NULL;
+UPDATE job SET output_key = twin_key(output) WHERE output IS NOT NULL;
+CREATE INDEX job_by_staged_key ON job (staged_key) WHERE staged_key IS NOT NULL;
+CREATE INDEX job_by_output_key ON job (output_key) WHERE output_key IS NOT NULL;
+"""
+_STEPS = (_TABLES, _TWINS)
+"""From nothing to the newest schema: an older ledger takes those that it lacks."""
+
+SCHEMA_VERSION = len(_STEPS)
 
 
 class _DamagedError(LedgerError):
@@ -248,8 +259,12 @@ def _prepare(connection: sqlite3.Connection, state_dir: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise _DamagedError(f"the ledger in {state_dir} is damaged")
-    if version == 0:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT")
+    if version < SCHEMA_VERSION:
+        connection.create_function("twin_key", 1, twin_key, deterministic=True)
+        steps = "".join(_STEPS[version:])
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
+        )
 
 
 def _version(connection: sqlite3.Connection) -> int:

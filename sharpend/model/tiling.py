@@ -1,8 +1,9 @@
 """Tiles whose seams cannot be seen, because their pixels equal those of one untiled pass.
 
-Each tile is computed inside a window that reaches one receptive-field radius (the halo) further
-on every side, clipped at the picture's edge, where the untiled pass meets the same edge. Windows
-lie on the folded grid, so every convolution sees what it would have seen.
+Each tile is computed inside a window that reaches as far around it as its pixels depend on their
+surroundings (the halo): the network's receptive field, and what is done with its output. It is
+clipped at the picture's edge, where the untiled pass meets the same edge. Windows lie on the
+folded grid, so every convolution sees what it would have seen.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    from sharpend.imaging.depth import Depth
 
 SMALLEST_TILE_PX = 128
 Span = tuple[int, int]
@@ -59,15 +62,16 @@ class Tile:
 def plan_tiles(height: int, width: int, *, tile_px: int, halo_px: int) -> Iterator[Tile]:
     """Cover a picture with tiles of about `tile_px` squared pixels, row by row.
 
-    A picture narrower than a tile gets longer tiles, and a window at an edge reaches further
-    inwards, so that no window is smaller than a tile: convolution kernels of another kind, with
-    another order of summation, are chosen for small inputs, and a last bit would differ.
+    A picture narrower than a tile gets longer tiles, and all are of one size, so that little is
+    computed twice. A window at an edge reaches further inwards, so that none is smaller than a
+    tile: convolution kernels of another kind, with another order of summation, are chosen for
+    small inputs, and a last bit would differ.
 
     Args:
         height: of the picture, a multiple of GRID_PX.
         width: likewise.
         tile_px: side of a square core, a multiple of GRID_PX.
-        halo_px: receptive-field radius of the network, a multiple of GRID_PX.
+        halo_px: how far a cell of the grid depends on its surroundings, a multiple of GRID_PX.
 
     Raises:
         ValueError: a size is not on the grid, or the tile is smaller than SMALLEST_TILE_PX.
@@ -88,7 +92,10 @@ def _side(tile_px: int, *, across: int) -> int:
 
 
 def _spans(size: int, step: int, halo_px: int) -> Iterator[tuple[Span, Span]]:
-    """Cores of `step` along one axis, each with its window."""
+    """Cores of at most `step` along one axis, alike but for the last, each with its window."""
+    cells = -(-size // GRID_PX)
+    tiles = -(-size // step)
+    step = max(-(-cells // tiles) * GRID_PX, SMALLEST_TILE_PX)
     for start in range(0, size, step):
         stop = min(start + step, size)
         low, high = max(start - halo_px, 0), min(stop + halo_px, size)
@@ -99,11 +106,11 @@ def _box(rows: Span, columns: Span) -> Box:
     return Box(rows[0], columns[0], rows[1], columns[1])
 
 
-def pad_to_grid(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def pad_to_grid(pixels: NDArray[Depth]) -> NDArray[Depth]:
     """Reflect the bottom and right edges up to the next multiple of GRID_PX.
 
     Args:
-        pixels: H x W x C, any size from 1 x 1 up; one pixel alone is repeated.
+        pixels: H x W x C uint8 or uint16, any size from 1 x 1 up; one pixel alone is repeated.
     """
     height, width = pixels.shape[:2]
     below, beside = -height % GRID_PX, -width % GRID_PX

@@ -21,6 +21,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sharpend.job import OVERSHOOT
+
 
 def _directory(path: Path) -> Path:
     if not path.is_absolute() or "\0" in str(path):
@@ -47,16 +49,26 @@ def _folder_name(name: str) -> str:
 
 
 def _template(template: str) -> str:
-    literal = re.sub(r"\{stem\}|\{ext\}", "_", template)
+    literal = re.sub(r"\{(stem|suffix|ext|folder|model)\}", "_", template)
     if "{" in literal or "}" in literal:
-        raise ValueError("must have no placeholder but {stem} and {ext}")
+        raise ValueError("must have no placeholder but {stem}, {suffix}, {ext}, {folder}, {model}")
     if "{stem}" not in template:
         raise ValueError("must contain {stem}")
     if ".{ext}" in template:
         raise ValueError("must not have a '.' before {ext}, which brings its own")
-    if "/" in literal or ".." in literal or not literal.isprintable():
+    if not _is_plain(literal):
         raise ValueError("must be a plain file name, without '/' and '..'")
     return template
+
+
+def _suffix(suffix: str) -> str:
+    if not _is_plain(suffix) or "{" in suffix or "}" in suffix:
+        raise ValueError("must be a plain part of a file name, without '/', '..', '{' and '}'")
+    return suffix
+
+
+def _is_plain(literal: str) -> bool:
+    return "/" not in literal and ".." not in literal and literal.isprintable()
 
 
 def _name_of_input(given: Mapping[str, Any]) -> str:
@@ -71,6 +83,12 @@ Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
+Metadata = Literal["keep", "strip", "strip-gps"]
+Thumbnail = Literal["keep", "refresh", "drop"]
+Frames = Literal["refuse", "first", "all"]
+Cmyk = Literal["refuse", "convert"]
+OneBit = Literal["refuse", "pass"]
+Levels = Annotated[Whole, Field(ge=0, le=255)]
 
 
 class _Section(BaseModel):
@@ -96,12 +114,32 @@ class FolderSettings(_Section):
     """Where inputs are moved with `source = "archive"`, which needs it; nothing else takes it."""
     existing: Literal["suffix", "skip", "replace"] = "suffix"
     """What happens where a file that is not ours has the output's name."""
-    output_name: Annotated[str, AfterValidator(_template)] = "{stem}{ext}"
-    """The output's file name; {ext} is the input's suffix with its dot."""
+    collision: Literal["number", "refuse"] = "number"
+    """What happens where the output of another input has the output's name."""
+    portable_names: bool = False
+    """Whether names that differ only in case or in Unicode's normal form count as one."""
+    output_name: Annotated[str, AfterValidator(_template)] = "{stem}{suffix}{ext}"
+    """The output's file name; {ext} is the input's suffix with its dot, {suffix} the next key."""
+    suffix: Annotated[str, AfterValidator(_suffix)] = ""
+    """Goes between stem and ext, or wherever `output_name` has it."""
     model: str | None = None
     """A network for this folder; default: `[model] name`."""
     strength: Share | None = None
     """A strength for this folder, 0 to 1; default: `[model] strength`."""
+    metadata: Metadata | None = None
+    """For this folder; default: `[pictures] metadata`. So are the next five."""
+    thumbnail: Thumbnail | None = None
+    """For this folder."""
+    frames: Frames | None = None
+    """For this folder."""
+    cmyk: Cmyk | None = None
+    """For this folder."""
+    one_bit: OneBit | None = None
+    """For this folder."""
+    provenance: bool | None = None
+    """For this folder."""
+    overshoot: Levels | None = None
+    """An overshoot for this folder, 0 to 255; default: `[model] overshoot`."""
     settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"
     """Seconds that a file must stay unchanged before it is taken; auto: 1, 2 or 5."""
     polling: Auto | bool = "auto"
@@ -121,6 +159,13 @@ class FolderSettings(_Section):
             raise ValueError('needs source = "archive"; set that or remove this')
         return archive
 
+    @field_validator("suffix")
+    @classmethod
+    def _suffix_has_its_place(cls, suffix: str, info: ValidationInfo) -> str:
+        if suffix and "{suffix}" not in info.data.get("output_name", "{suffix}"):
+            raise ValueError("needs {suffix} in output_name; put it there or remove this")
+        return suffix
+
 
 class ModelSettings(_Section):
     """`[model]`: the network and where it runs."""
@@ -135,6 +180,26 @@ class ModelSettings(_Section):
     """Side of a tile in pixels, at least 128 and divisible by 4; auto: by memory."""
     strength: Share = 1.0
     """How much of what the network adds reaches the picture, 0 to 1."""
+    overshoot: Levels = OVERSHOOT
+    """Levels of 8 bit by which a pixel may leave what the input holds within 4 to 7 pixels to each
+    side, 0 to 255; at 16 bit each is 257. 255 bounds nothing."""
+
+
+class PictureSettings(_Section):
+    """`[pictures]`: what is done with what pictures hold besides sharpness."""
+
+    metadata: Metadata = "keep"
+    """keep, strip (ICC profile, orientation and resolution stay) or strip-gps."""
+    thumbnail: Thumbnail = "keep"
+    """The small picture inside EXIF: keep, refresh or drop."""
+    frames: Frames = "refuse"
+    """Animations and files of many pages: refuse, first or all."""
+    cmyk: Cmyk = "refuse"
+    """Printing colours: refuse, or convert to sRGB through the file's own ICC profile."""
+    one_bit: OneBit = "refuse"
+    """Pure black and white: refuse, or pass the file on as it is."""
+    provenance: bool = False
+    """Whether outputs tell in their XMP which network made them, and of which file."""
 
 
 class WorkerSettings(_Section):
@@ -221,6 +286,7 @@ class Settings(_Section):
     folder: tuple[FolderSettings, ...] = ()
     """The folders; given on the command line they stand in place of the file's."""
     model: ModelSettings = ModelSettings()
+    pictures: PictureSettings = PictureSettings()
     workers: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     intake: IntakeSettings = IntakeSettings()

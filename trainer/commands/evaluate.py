@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="find the best mask on the training pictures of this split",
     )
+    as_they_come = "sharpen the originals themselves: what becomes of pictures that are sharp"
+    add("--as-they-come", action="store_true", help=as_they_come)
     add("--speed", action="store_true", help="measure GMAC, pictures per second and memory too")
     add("--outputs", type=Path, metavar="DIR", help="measure these ready pictures instead ...")
     add("--originals", type=Path, metavar="DIR", help="... against those of the same names")
@@ -132,6 +134,8 @@ class _Lineup:
 def _of_models(options: argparse.Namespace) -> Evaluation:
     if not (options.set and options.to):
         raise UsageError("give --set and --to, or --outputs with --originals")
+    if options.as_they_come and options.pretrained:
+        raise UsageError("--as-they-come: a pretrained network enlarges small pictures only")
     sets = _sets(options.set)
     lineup = _lineup(options)
     mask, found = _unsharp(options)
@@ -144,9 +148,11 @@ def _of_models(options: argparse.Namespace) -> Evaluation:
             "teacher": lineup.teacher,
             "unsharp": asdict(mask),
             "placement": [str(device), precision],
+            "as_they_come": options.as_they_come,
         },
     )
-    scores = [_measured(one, lineup, mask, kept) for one in sets]
+    come = options.as_they_come
+    scores = [_measured(one, lineup, mask, kept, as_they_come=come) for one in sets]
     return Evaluation(
         machine={
             "device": str(device),
@@ -220,19 +226,23 @@ def _unsharp(options: argparse.Namespace) -> tuple[Unsharp, dict[str, object]]:
     return found.best, {**asdict(found.best), "chosen": chosen}
 
 
-def _measured(one: EvaluationSet, lineup: _Lineup, mask: Unsharp, kept: Kept) -> SetScores:
+def _measured(
+    one: EvaluationSet, lineup: _Lineup, mask: Unsharp, kept: Kept, *, as_they_come: bool
+) -> SetScores:
     """Every picture of a set by every row; what is kept is not made again."""
     methods: dict[str, Method] = {DEGRADED: lambda _, degraded: degraded, UNSHARP: mask}
     methods |= {row: model.sharpen for row, model in lineup.models.items()}
     measured = []
     for member in watched(one.members, what=f"{one.name} pictures", total=len(one.members)):
         picture, name = read_member(member), member.original.name
+        if as_they_come:
+            picture = replace(picture, degraded=picture.original)
         found = kept.load(name, picture)
         if found is None:
             found = measure(name, picture, methods, teacher=lineup.teacher)
             kept.save(picture, found)
         measured.append(found)
-    return SetScores(one.name, one.paired, measured)
+    return SetScores(one.name, one.paired, measured, as_they_come)
 
 
 def _costs(lineup: _Lineup, options: argparse.Namespace) -> dict[str, Cost]:

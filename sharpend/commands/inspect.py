@@ -1,0 +1,173 @@
+"""`sharpend inspect`: what a picture is and carries, and whether it would be sharpened."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sharpend import plans
+from sharpend.commands.given import settings_of
+from sharpend.errors import ExitCode, ImageRefusedError, Reason, TransientError
+from sharpend.logs import plain, printable
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from sharpend.imaging.picture import Picture
+    from sharpend.job import Options
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print what each file is; reads only, and nothing is remembered.
+
+    Returns:
+        0 where all would be sharpened, 65 where one would be refused, 66 where one is not there or
+        cannot be read.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    settings = settings_of(options)
+    how = plans.without_a_folder(settings)
+    worst = ExitCode.OK
+    for path in options.files:
+        facts, status = _inspected(path, how)
+        told = {"file": str(path), **facts}
+        print(json.dumps(plain(told)) if options.json else _text(told), flush=True)
+        worst = max(worst, status)
+    return worst
+
+
+def _inspected(path: Path, how: Options) -> tuple[dict[str, Any], ExitCode]:
+    """What there is to say of a file, and what that means for the exit status."""
+    try:
+        if path.exists() and not path.is_file():
+            reason = Reason.NOT_A_REGULAR_FILE
+            return _refused(ImageRefusedError(reason, "not a regular file"))
+        with path.open("rb") as file:
+            return _read(file, how)
+    except (OSError, TransientError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        return {"taken": False, "error": why}, ExitCode.INPUT_MISSING
+
+
+def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
+    from sharpend.imaging import codec  # noqa: PLC0415 - Pillow only where it is used
+
+    found = _header(file)
+    try:
+        picture = codec.decode(
+            file,
+            max_pixels=how.max_pixels,
+            max_bytes=how.max_bytes,
+            policies=how.policies,
+        )
+    except ImageRefusedError as error:
+        refused, status = _refused(error)
+        return {**found, **refused}, status
+    return {**found, **_of_picture(picture), "taken": True}, ExitCode.OK
+
+
+def _refused(error: ImageRefusedError) -> tuple[dict[str, Any], ExitCode]:
+    facts = {"reason": error.reason, "message": str(error), "setting": error.setting}
+    return {"taken": False, **facts}, error.exit_code
+
+
+def _header(file: BinaryIO) -> dict[str, Any]:
+    """What the header says, which a refused picture may have as well."""
+    from sharpend.imaging.codec import probe  # noqa: PLC0415 - as above
+
+    try:
+        header = probe(file)
+    except ImageRefusedError:
+        return {}
+    return {
+        "format": header.format,
+        "width": header.width,
+        "height": header.height,
+        "bits": header.bits,
+    }
+
+
+def _of_picture(picture: Picture) -> dict[str, Any]:
+    from sharpend.imaging.contents import contents_of  # noqa: PLC0415 - as above
+
+    facts = {"frames": len(picture.frames), "notes": picture.notes}
+    if not picture.frames:
+        return facts
+    return {
+        "channels": picture.pixels.shape[2],
+        "alpha": picture.alpha is not None,
+        "carries": asdict(contents_of(picture)),
+        **facts,
+    }
+
+
+def _text(told: dict[str, Any]) -> str:
+    """The facts for people: a line on what becomes of the file, and indented ones on what it is."""
+    name, first, *rest = told["file"], _verdict(told)
+    if told.get("setting"):
+        rest.append(f"setting: {told['setting']}")
+    if "format" in told:
+        rest.append(_shape(told))
+    if "carries" in told:
+        rest += _carried(told["carries"])
+    rest += [f"note: {note}" for note in told.get("notes", ())]
+    return "\n  ".join(printable(line) for line in [f"{name}: {first}", *rest])
+
+
+def _verdict(told: dict[str, Any]) -> str:
+    if "error" in told:
+        return f"cannot be read: {told['error']}"
+    if told["taken"]:
+        return "would be sharpened" if told["frames"] else "would be passed on as it is"
+    return f"would be refused: {told['reason']}: {told['message']}"
+
+
+def _shape(told: dict[str, Any]) -> str:
+    bits = f"{told['bits']} bit" + "s" * (told["bits"] > 1)
+    words = [f"{told['format']}, {told['width']} x {told['height']}, {bits}"]
+    if told.get("frames", 1) > 1:
+        words.append(f"{told['frames']} frames")
+    if "channels" in told:
+        words.append("gray" if told["channels"] == 1 else "RGB")
+        words.append("with alpha" if told["alpha"] else "no alpha")
+    return ", ".join(words)
+
+
+def _carried(carries: dict[str, Any]) -> list[str]:
+    """One line for each kind of thing that the picture carries."""
+    lines = []
+    if carries["icc_bytes"]:
+        lines.append(f"colour profile: {carries['icc']}, {carries['icc_bytes']} bytes")
+    if carries["exif_bytes"]:
+        lines.append(f"EXIF: {carries['exif_bytes']} bytes")
+    if carries["thumbnail_bytes"]:
+        lines.append(f"thumbnail: {carries['thumbnail_bytes']} bytes")
+    if carries["xmp_bytes"]:
+        lines.append(f"XMP: {carries['xmp_bytes']} bytes")
+    if carries["iptc"]:
+        lines.append("IPTC: yes")
+    lines += [
+        f"position (GPS): {'yes' if carries['gps'] else 'no'}",
+        f"orientation: {carries['orientation']}",
+    ]
+    if carries["dpi"]:
+        lines.append("resolution: {:.4g} x {:.4g} dpi".format(*carries["dpi"]))
+    if carries["comment"]:
+        lines.append(f"comment: {carries['comment']}")
+    return lines + _provenance(carries["provenance"])
+
+
+def _provenance(record: dict[str, str] | None) -> list[str]:
+    if not record:
+        return []
+    return [
+        f"made by sharpend {record['version']} with {record['model']}",
+        f"  model {record['model_digest']}",
+        f"  options {record['options_digest']}",
+        f"  input {record['input_digest']}",
+    ]

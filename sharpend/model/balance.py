@@ -1,0 +1,63 @@
+"""Sharper, but neither brighter nor of another colour: what is added has no mean of its own.
+
+A network is trained to add detail, yet what it adds sums up to a fraction of a level over a
+picture, more on pictures that are sharp already. The sum is taken out where it arises.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+from sharpend.model.networks import GRID_PX
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_REACH = 4
+"""Cells to each side. Fewer would take fine detail for a shift, and cost fidelity."""
+REACH_PX = (_REACH + 1) * GRID_PX
+"""How far around a cell its means look; a tile's halo grows by this."""
+
+
+def balance(sharpened: Tensor, picture: Tensor) -> None:
+    """Take from a sharpened picture what it gained or lost on the mean around each place.
+
+    The mean is over 9 x 9 cells of the folded grid, 36 x 36 pixels, of each channel; between the
+    centres of cells it is interpolated, for steps would cost fidelity. At the picture's edges the
+    cells are mirrored, so that each counts alike in the sum over all places, and the mean of the
+    whole picture becomes that of the input.
+
+    Args:
+        sharpened: B x 3 x H x W float32 in [0, 1], H and W multiples of GRID_PX. Clamped before:
+            what clipping takes from bright edges must come back around them. Changed in place,
+            and afterwards not inside of [0, 1] everywhere.
+        picture: the input, same shape.
+    """
+    shift = _local_mean(_cell_sums(sharpened - picture))
+    sharpened.sub_(F.interpolate(shift, scale_factor=GRID_PX, mode="bilinear"))
+
+
+def _cell_sums(change: Tensor) -> Tensor:
+    """The sum over each cell, B x 3 x H/4 x W/4, in an order that depends on no size."""
+    rows = reduce(torch.add, (change[..., row::GRID_PX, :] for row in range(GRID_PX)))
+    return reduce(torch.add, (rows[..., column::GRID_PX] for column in range(GRID_PX)))
+
+
+def _local_mean(sums: Tensor) -> Tensor:
+    """The mean over pixels of the cells around each cell, those beyond the edge mirrored."""
+    height, width = sums.shape[-2:]
+    side = 2 * _REACH + 1
+    mirrored = sums.index_select(-2, _mirrored(height)).index_select(-1, _mirrored(width))
+    tall = reduce(torch.add, (mirrored[..., row : row + height, :] for row in range(side)))
+    square = reduce(torch.add, (tall[..., column : column + width] for column in range(side)))
+    return square / (side * GRID_PX) ** 2
+
+
+def _mirrored(size: int) -> Tensor:
+    """Which cell stands at each place from _REACH before the edge to _REACH behind the other."""
+    return torch.from_numpy(np.pad(np.arange(size), _REACH, mode="symmetric"))
