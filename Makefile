@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fast lint clean
+.PHONY: demo test fast lint faults soak clean
 
 demo: $(VENV)/.demo  ## degrade sample pictures, sharpen them with a real daemon, compare
 	$(BIN)/sharpend demo
@@ -19,6 +19,12 @@ lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: $(VENV)/.dev  ## the fault campaign, about an hour; given again, it goes on where it was
+	$(BIN)/python -m tests.campaign
+
+soak: $(VENV)/.dev  ## an hour of one picture a second; Ctrl-C ends it with what was found
+	$(BIN)/python -m tests.soak
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -97,13 +97,16 @@ class FakePool(Pool):
         self._outcomes.clear()
         return unfinished
 
-    def stage(self, task: Task | None = None, **changes: object) -> Staged:
+    def stage(
+        self, task: Task | None = None, content: bytes | None = None, **changes: object
+    ) -> Staged:
         """End a task well, with a real staged file; the oldest one unless told."""
         task = task or self.tasks[0]
         path = os.path.join(task.output_root, task.output_parent, task.temp_name)
         with open(path, "wb") as file:
-            file.write(PICTURE + task.relative)
-        staged = Staged(task.job_id, task.temp_name, Fingerprint.of(os.stat(path)), 480, 640)
+            file.write(PICTURE + task.relative if content is None else content)
+        fingerprint = Fingerprint.of(os.stat(path))
+        staged = Staged(task.job_id, task.temp_name, fingerprint, 480, 640, 480 * 640)
         values = {"stages_s": {"decode": 0.1, "infer": 0.2}} | changes
         return self._put(replace(staged, **values))  # type: ignore[arg-type]
 

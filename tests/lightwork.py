@@ -40,4 +40,4 @@ def work(task: Task) -> Staged:
         case name if name.startswith(b"SIG"):
             os.kill(os.getpid(), signal.Signals[name.decode()])
             time.sleep(600)
-    return Staged(task.job_id, b"%d" % os.getpid(), Fingerprint(1, 2, 3), 1, 1)
+    return Staged(task.job_id, b"%d" % os.getpid(), Fingerprint(1, 2, 3), 1, 1, 1)

@@ -9,6 +9,7 @@ import pytest
 
 from sharpend.commit.adoption import adopt
 from sharpend.commit.destination import Destination
+from sharpend.commit.names import Naming
 from sharpend.job import Fingerprint, State
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.records import Owner
@@ -52,6 +53,23 @@ def test_output_in_place(
             made = Fingerprint.of((tmp_path / "out/a/x.png").stat())
             assert ledger.output_owner("in", made) == Owner("in", b"a/x.png")
         assert source.exists()
+
+
+def test_one_output_is_adopted_once(tmp_path: Path) -> None:
+    """Of two inputs with one time and one output name, only the first can have made it."""
+    for path in ("in/x.png", "in/x.jpg", "out/x.out"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(path.encode())
+        os.utime(tmp_path / path, ns=(TAKEN_NS, TAKEN_NS))
+    roots = (os.fsencode(tmp_path / "in"), os.fsencode(tmp_path / "out"))
+    to = Destination("in", *roots, naming=Naming("{stem}.out"))
+    with Ledger.open(tmp_path / "state") as ledger:
+        ledger.folder("in", *roots)
+        adopted = [
+            adopt(ledger, to, (name, Fingerprint.of((tmp_path / "in" / name.decode()).stat())), NOW)
+            for name in (b"x.png", b"x.jpg")
+        ]
+    assert adopted == [True, False]
 
 
 def test_missing_output_folder(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sharpend.agreement import SecondOpinion
 from sharpend.errors import UnavailableError
 from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
+from sharpend.job import OVERSHOOT
 from sharpend.model import weights
 from sharpend.model.networks import TeacherNet
 from sharpend.model.runtime import Placement
@@ -52,7 +53,7 @@ def test_the_crop_is_what_the_whole_pass_gives(
     teacher, opinion = strong
     pixels = photograph(*size)
     student = np.clip(pixels.astype(int) + 9, 0, 255).astype(np.uint8)
-    sample = opinion.compare(pixels, student, crop_px=62, strength=1.0)
+    sample = opinion.compare(pixels, student, crop_px=62, strength=1.0, overshoot=OVERSHOOT)
     rows, columns = most_detailed(pixels, height=min(62, size[0]), width=min(62, size[1]))
     taught = to_tensor(teacher.sharpen(pixels)[rows, columns])
     assert sample is not None
@@ -65,7 +66,9 @@ def test_the_teacher_agrees_with_itself(strong: tuple[Sharpener, SecondOpinion])
     """A student that gives the teacher's pixels scores 1, and doing nothing scores less."""
     teacher, opinion = strong
     pixels = photograph(100, 120)
-    sample = opinion.compare(pixels, teacher.sharpen(pixels), crop_px=64, strength=1.0)
+    sample = opinion.compare(
+        pixels, teacher.sharpen(pixels), crop_px=64, strength=1.0, overshoot=OVERSHOOT
+    )
     assert sample is not None
     assert sample.student == pytest.approx(1, abs=1e-5)
     assert sample.noop < 0.999
@@ -76,16 +79,46 @@ def test_strength_concerns_the_teacher_too(strong: tuple[Sharpener, SecondOpinio
     teacher, opinion = strong
     pixels = photograph(100, 120)
     half = teacher.sharpen(pixels, strength=0.5)
-    sample = opinion.compare(pixels, half, crop_px=64, strength=0.5)
+    sample = opinion.compare(pixels, half, crop_px=64, strength=0.5, overshoot=OVERSHOOT)
     assert sample is not None
     assert sample.student == pytest.approx(1, abs=1e-5)
+
+
+def test_overshoot_concerns_the_teacher_too(strong: tuple[Sharpener, SecondOpinion]) -> None:
+    """A bounded student is held against the teacher within the same bounds."""
+    teacher, opinion = strong
+    pixels = photograph(100, 120)
+    bounded = teacher.sharpen(pixels, overshoot=0)
+    sample = opinion.compare(pixels, bounded, crop_px=64, strength=1.0, overshoot=0)
+    loose = opinion.compare(pixels, bounded, crop_px=64, strength=1.0, overshoot=255)
+    assert sample is not None
+    assert loose is not None
+    assert sample.student == pytest.approx(1, abs=1e-5)
+    assert loose.student < 0.999
+
+
+def test_pictures_of_16_bits_are_compared(strong: tuple[Sharpener, SecondOpinion]) -> None:
+    """The same picture at either depth gives the same numbers, but for the rounding."""
+    _, opinion = strong
+    pixels = photograph(100, 120)
+    student = np.clip(pixels.astype(int) + 9, 0, 255).astype(np.uint8)
+    shallow, deep = (
+        opinion.compare(before, after, crop_px=64, strength=1.0, overshoot=OVERSHOOT)
+        for before, after in (
+            (pixels, student),
+            (pixels.astype(np.uint16) * 257, student.astype(np.uint16) * 257),
+        )
+    )
+    assert shallow is not None
+    assert deep is not None
+    assert (deep.student, deep.noop) == pytest.approx((shallow.student, shallow.noop), abs=1e-3)
 
 
 def test_gray_pictures_are_compared(strong: tuple[Sharpener, SecondOpinion]) -> None:
     """One channel is as good as three."""
     _, opinion = strong
     gray = photograph(64, 64)[..., :1]
-    sample = opinion.compare(gray, gray, crop_px=64, strength=1.0)
+    sample = opinion.compare(gray, gray, crop_px=64, strength=1.0, overshoot=OVERSHOOT)
     assert sample is not None
     assert sample.student == sample.noop
 
@@ -96,7 +129,7 @@ def test_too_small_to_compare(
 ) -> None:
     """Below SSIM's window there is no number, rather than a wrong one."""
     pixels = photograph(*size)
-    assert strong[1].compare(pixels, pixels, crop_px=64, strength=1.0) is None
+    assert strong[1].compare(pixels, pixels, crop_px=64, strength=1.0, overshoot=OVERSHOOT) is None
 
 
 def test_the_right_teacher_or_none(networks: Networks, tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 FLOORS = """
-F0  errors  job  logs
-F1  atomic  beneath  settings/  imaging/  model/  ledger/
+F0  errors  logs
+F1  imaging/  job  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
 F3  sharpener  agreement  pipeline  worker  pool
 F4  alarm  report  health
@@ -30,18 +30,22 @@ F7  commands/  cli  __main__
 
 ROOMS = {
     "settings": "schema sources problems overlaps load",
-    "imaging": "formats reading signatures tifftags vp8 headers encodings wholeness metadata codec"
-    " sheet filters tensors",
-    "model": "networks tiling shipped weights runtime ssim",
-    "ledger": "sql store records reader ledger",
+    "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
+    " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff jxl"
+    " gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet contents"
+    " thumbnail finishing tensors",
+    "model": "networks tiling overshoot balance shipped weights runtime ssim",
+    "ledger": "sql twins store records reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder",
-    "commit": "destination standing relocate disposal adoption committer quarantine",
-    "commands": "given check status retry run once demo",
+    "commit": "names destination standing relocate disposal adoption committer quarantine",
+    "commands": "given check status retry inspect formats run once demo",
 }
 """Inside a sub-package, the same."""
 
 DOORS = {
     "PIL": {"sharpend.imaging"},
+    "imagecodecs": {"sharpend.imaging.png"},
+    "tifffile": {"sharpend.imaging.tiff", "sharpend.imaging.tiffpage"},
     "matplotlib": {"trainer.figures"},
     "pebble": {"sharpend.pool"},
     "pydantic": {"sharpend.settings"},

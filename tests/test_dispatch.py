@@ -10,7 +10,8 @@ import pytest
 from sharpend import dispatch
 from sharpend.alarm import FEWEST_SAMPLES, AlarmOptions
 from sharpend.commit.committer import Committer
-from sharpend.commit.destination import ExistingPolicy
+from sharpend.commit.destination import CollisionPolicy, ExistingPolicy
+from sharpend.commit.names import Naming
 from sharpend.errors import Reason, TransientError
 from sharpend.job import AgreementSample, Failure, State
 from sharpend.ledger.ledger import ALONE_AFTER_ORPHANS, GIVE_UP_AFTER_ORPHANS
@@ -94,10 +95,24 @@ def test_a_paused_folder_leaves_the_other_alone(tmp_path: Path) -> None:
 
 def test_a_name_that_is_too_long_is_refused(tmp_path: Path) -> None:
     """An output that no file system would take is known before any work."""
-    shop = Shop(tmp_path, output_name="{stem}-sharpened{ext}")
+    shop = Shop(tmp_path, naming=Naming("{stem}" + "-sharpened" * 30 + "{ext}"))
     shop.take("x" * 250 + ".png")
     assert shop.pool.submitted == []
     assert shop.results[0].reason is Reason.NAME_TOO_LONG
+    shop.close()
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
+    """Where collisions are refused, the later input is not worked on in vain."""
+    refuse = CollisionPolicy.REFUSE
+    shop = Shop(tmp_path, naming=Naming("{stem}.out"), collision=refuse)
+    shop.take("x.png")
+    shop.pool.stage()
+    shop.turn()
+    shop.take("x.jpg")
+    assert len(shop.pool.submitted) == 1
+    assert [result.reason for result in shop.results] == [None, Reason.NAME_TAKEN]
+    assert shop.made() == ["x.out"]
     shop.close()
 
 

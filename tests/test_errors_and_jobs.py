@@ -108,7 +108,7 @@ def test_a_source_goes_only_after_its_output_stands() -> None:
     "message",
     [
         Task(1, b"/in", b"/out", b"\xff\n.png", b"", b".t", PRINT, Options("lite")),
-        Staged(1, b".t", PRINT, 2, 3, {"decode": 0.1}, AgreementSample(0.9, 0.8)),
+        Staged(1, b".t", PRINT, 2, 3, 6, 1, {"decode": 0.1}, AgreementSample(0.9, 0.8)),
         Failed(1, Failure.REFUSED, Reason.EMPTY, "empty"),
     ],
 )

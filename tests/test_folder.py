@@ -100,11 +100,12 @@ def test_an_output_that_cannot_be_written_is_said(
 
 
 def test_options_have_a_digest(tmp_path: Path) -> None:
-    """Another strength is another digest; the network and the limits are not its business."""
+    """Another strength or overshoot is another digest; network and limits are others' business."""
     plan = plan_for(tmp_path)
-    assert plan.options_digest == replace(plan, options=Options("base")).options_digest
+    assert plan.options.digest == Options("base").digest
     weaker = replace(plan, options=Options("lite", strength=0.5))
-    assert weaker.options_digest != plan.options_digest
+    tighter = replace(plan, options=Options("lite", overshoot=8))
+    assert len({one.options.digest for one in (plan, weaker, tighter)}) == 3
 
 
 # Taking in

@@ -26,7 +26,7 @@ from sharpend.ledger.ledger import (
     Ledger,
 )
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.records import Owner, Product, Refusal
+from sharpend.ledger.records import Claim, Owner, Product, Refusal
 from sharpend.ledger.store import SCHEMA_VERSION, is_locked
 
 if TYPE_CHECKING:
@@ -116,6 +116,23 @@ def test_newer_ledger_is_refused(tmp_path: Path) -> None:
             Ledger.open(tmp_path)
     with pytest.raises(LedgerError, match="newer sharpend"):
         LedgerReader.read_only(tmp_path)
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    """It can be read as it is; opened by its writer it learns whose each name is."""
+    with Ledger.open(tmp_path) as ledger:
+        ledger.folder("in", b"/in", b"/out")
+        finished(ledger)
+    for column in ("staged_key", "output_key"):
+        change(tmp_path, f"DROP INDEX job_by_{column}")
+        change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
+    change(tmp_path, "PRAGMA user_version = 1")
+    with LedgerReader.read_only(tmp_path) as reader:
+        assert reader.counts()[State.DISPOSED] == 1
+    for _ in range(2):
+        with Ledger.open(tmp_path) as ledger:
+            assert not ledger.rebuilt
+            assert ledger.claims("in", b"X.PNG") == [Claim(Owner("in", b"x.png"), b"x.png", MADE)]
 
 
 @pytest.mark.parametrize("damage", ["noise", "cut", "hole"])
@@ -293,6 +310,36 @@ def test_outputs_are_known_across_folders(ledger: Ledger) -> None:
     ledger.folder("third", b"/third", b"/elsewhere")
     assert ledger.output_owner("second", MADE) == Owner("in", b"x.png")
     assert ledger.output_owner("third", MADE) is None
+
+
+def test_names_are_claimed_with_their_twins(ledger: Ledger) -> None:
+    """A name is claimed from staging on, across case, accents and folders with one output root."""
+    job = claimed(ledger)
+    for output in (b"A/caf\xc3\xa9.png", b"a/CAFE\xcc\x81.png"):
+        assert ledger.claims("in", output) == []
+    ledger.stage(job, Product(b"A/caf\xc3\xa9.png", MADE))
+    ledger.folder("second", b"/second", b"/out")
+    ledger.folder("third", b"/third", b"/elsewhere")
+    claim = Claim(Owner("in", b"x.png"), b"A/caf\xc3\xa9.png", MADE)
+    assert ledger.claims("second", b"a/CAFE\xcc\x81.png") == [claim]
+    assert ledger.claims("third", b"a/CAFE\xcc\x81.png") == []
+    assert ledger.claims("in", b"a/cafe.png") == []
+    ledger.restage(job, Product(b"other.png", MADE))
+    assert ledger.claims("second", b"a/CAFE\xcc\x81.png") == []
+    ledger.finish(job, NOW)
+    assert ledger.claims("second", b"OTHER.png") == [replace(claim, output=b"other.png")]
+
+
+def test_a_released_or_unchanged_job_claims_nothing(ledger: Ledger) -> None:
+    """Only what we made, or are about to, has a name."""
+    job = claimed(ledger)
+    ledger.stage(job, Product(b"x.png", MADE))
+    ledger.release(job)
+    assert ledger.claims("in", b"x.png") == []
+    job = claimed(ledger)
+    ledger.stage(job, Product(b"x.png", MADE, unchanged=True))
+    ledger.finish(job, NOW)
+    assert ledger.claims("in", b"x.png") == []
 
 
 def test_unchanged_file_is_not_ours(ledger: Ledger) -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend import plans
-from sharpend.commit.destination import ExistingPolicy, SourcePolicy
-from sharpend.settings.load import FolderSettings, Settings, resolve_model
+from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
+from sharpend.commit.names import Naming
+from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,9 @@ def test_a_folder_by_default(tmp_path: Path) -> None:
     assert plan.destination.output_root == os.fsencode(tmp_path / "out0")
     assert plan.destination.source is SourcePolicy.KEEP
     assert plan.destination.existing is ExistingPolicy.SUFFIX
+    assert plan.destination.naming == Naming("{stem}{suffix}{ext}", "", "in0", AUTO_MODEL)
+    assert plan.destination.collision is CollisionPolicy.NUMBER
+    assert not plan.destination.portable_names
     assert (plan.intake.settle_s, plan.intake.polling, plan.intake.rescan_s) == (None, None, 60)
     assert plan.options.model == resolve_model("auto", device="auto")
     assert (plan.options.max_pixels, plan.options.max_bytes) == (200_000_000, 1_000_000_000)
@@ -50,9 +54,13 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
                 "source": "archive",
                 "archive": tmp_path / "archive",
                 "existing": "skip",
-                "output_name": "{stem}-sharp{ext}",
+                "output_name": "{folder}-{stem}{suffix}{ext}",
+                "suffix": "-sharp",
+                "collision": "refuse",
+                "portable_names": True,
                 "model": "base",
                 "strength": 0.25,
+                "overshoot": 12,
                 "settle_s": 0,
                 "polling": True,
                 "poll_s": 7,
@@ -65,22 +73,41 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
     way_out, intake = plan.destination, plan.intake
     assert (way_out.folder, way_out.source) == ("scans", SourcePolicy.ARCHIVE)
     assert way_out.archive_root == os.fsencode(tmp_path / "archive")
-    assert (way_out.existing, way_out.output_name) == (ExistingPolicy.SKIP, "{stem}-sharp{ext}")
+    assert way_out.existing is ExistingPolicy.SKIP
+    assert way_out.naming == Naming("{folder}-{stem}{suffix}{ext}", "-sharp", "scans", "base")
+    assert (way_out.collision, way_out.portable_names) == (CollisionPolicy.REFUSE, True)
     assert (intake.recursive, intake.settle_s, intake.polling) == (False, 0, True)
     assert (intake.poll_s, intake.rescan_s) == (7, 11)
     assert (plan.options.model, plan.options.strength) == ("base", 0.25)
+    assert plan.options.overshoot == 12
     assert (plan.options.max_pixels, plan.options.max_bytes) == (500_000, 2_000_000)
     assert plan.reprocess
 
 
 def test_folders_inherit_the_model(tmp_path: Path) -> None:
-    """A folder's own network and strength win over the common ones; strength 0 is a strength."""
-    made = settings(
-        tmp_path, {}, {"model": "base", "strength": 0.0}, model={"name": "lite", "strength": 0.5}
-    )
-    first, second = plans.folder_plans(made)
-    assert (first.options.model, first.options.strength) == ("lite", 0.5)
-    assert (second.options.model, second.options.strength) == ("base", 0.0)
+    """What a folder says of network, strength and overshoot wins; 0 says something."""
+    common = {"name": "lite", "strength": 0.5, "overshoot": 20}
+    made = settings(tmp_path, {}, {"model": "base", "strength": 0.0, "overshoot": 0}, model=common)
+    told = [
+        (plan.options.model, plan.options.strength, plan.options.overshoot)
+        for plan in plans.folder_plans(made)
+    ]
+    assert told == [("lite", 0.5, 20), ("base", 0.0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("auto", AUTO_MODEL),
+        ("base-x4", "base-x4"),
+        ("/srv/nets/fine.v2.safetensors", "fine.v2"),
+        ("nets/odd", "odd"),
+    ],
+)
+def test_a_network_given_as_a_path_lends_its_stem(tmp_path: Path, model: str, name: str) -> None:
+    """What stands for {model} in a file name never has a folder in it."""
+    (plan,) = plans.folder_plans(settings(tmp_path, {"model": model}))
+    assert plan.destination.naming.model == name
 
 
 def test_networks_are_listed_once(tmp_path: Path) -> None:

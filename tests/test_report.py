@@ -11,7 +11,7 @@ from sharpend.report import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 
 def staged(**stages_s: float) -> Staged:
     """A picture of two megapixels."""
-    return Staged(1, b".t", Fingerprint(1, 2, 3), 1000, 2000, stages_s)
+    return Staged(1, b".t", Fingerprint(1, 2, 3), 1000, 2000, 2_000_000, stages_s=stages_s)
 
 
 def test_a_window_is_counted_and_begins_anew() -> None:

@@ -23,6 +23,7 @@ from sharpend.settings.load import (
     missing_inputs,
     resolve_model,
 )
+from sharpend.settings.schema import PictureSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -305,15 +306,30 @@ def test_a_wrong_folder_is_named_by_its_number(tmp_path: Path, table: str, line:
         ("{stem}\\n", "must be a plain file name, without '/' and '..'"),
         ("sharp{ext}", "must contain {stem}"),
         ("{stem}.{ext}", "must not have a '.' before {ext}, which brings its own"),
-        ("{stem}{name}", "must have no placeholder but {stem} and {ext}"),
-        ("{stem!r}", "must have no placeholder but {stem} and {ext}"),
-        ("{stem}}}", "must have no placeholder but {stem} and {ext}"),
+        ("{stem}{name}", "must have no placeholder but {stem}, {suffix}, {ext}, {folder}, {model}"),
+        ("{stem!r}", "must have no placeholder but {stem}, {suffix}, {ext}, {folder}, {model}"),
+        ("{stem}}}", "must have no placeholder but {stem}, {suffix}, {ext}, {folder}, {model}"),
     ],
 )
 def test_a_template_must_stay_a_plain_file_name(tmp_path: Path, template: str, advice: str) -> None:
     """No template can lead out of the output folder or make two inputs share a name."""
     (line,) = refusal(tmp_path, f'{FOLDER}output_name = "{template}"\n')
     assert line.startswith(f"FILE: folder.1.output_name: {advice}, not ")
+
+
+@pytest.mark.parametrize("suffix", ["/x", "..", "\\n", "{stem}", "}", "\\u0000", "\\u0007"])
+def test_a_suffix_must_be_plain(tmp_path: Path, suffix: str) -> None:
+    """What is put into every name can do no more than a template."""
+    (line,) = refusal(tmp_path, f'{FOLDER}suffix = "{suffix}"\n')
+    advice = "must be a plain part of a file name, without '/', '..', '{' and '}'"
+    assert line.startswith(f"FILE: folder.1.suffix: {advice}, not ")
+
+
+def test_a_suffix_needs_its_place(tmp_path: Path) -> None:
+    """A suffix that no name would get is a mistake."""
+    (line,) = refusal(tmp_path, f'{FOLDER}output_name = "s-{{stem}}{{ext}}"\nsuffix = "-sharp"\n')
+    advice = "needs {suffix} in output_name; put it there or remove this"
+    assert line.startswith(f"FILE: folder.1.suffix: {advice}")
 
 
 def test_every_problem_of_every_source_is_reported_at_once(tmp_path: Path) -> None:
@@ -490,7 +506,16 @@ def test_the_shipped_file_loads_as_it_is_and_with_every_line_uncommented(tmp_pat
     assert [folder.source for folder in everything.folder] == ["keep", "archive"]
 
 
-WITHOUT_DEFAULT = {"state", "input", "output", "name", "archive", "model", "strength"}
+WITHOUT_DEFAULT = {
+    "state",
+    "input",
+    "output",
+    "name",
+    "archive",
+    "model",
+    "strength",
+    "overshoot",
+} | {*PictureSettings.model_fields}
 
 
 def test_the_shipped_file_documents_every_key_with_its_default() -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from sharpend.agreement import SecondOpinion
 from sharpend.imaging.filters import degrade
+from sharpend.job import OVERSHOOT
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
 from sharpend.sharpener import Sharpener
@@ -121,7 +122,9 @@ def test_the_exported_student_runs_and_finds_its_teacher(made: Path) -> None:
     sharp = Sharpener(student, Placement("cpu")).sharpen(soft)
     assert sharp.shape == soft.shape
     found = replace(card, teacher=str(made / "tiny-teacher.safetensors"))
-    sample = SecondOpinion(found, Placement("cpu")).compare(soft, sharp, crop_px=256, strength=1.0)
+    sample = SecondOpinion(found, Placement("cpu")).compare(
+        soft, sharp, crop_px=256, strength=1.0, overshoot=OVERSHOOT
+    )
     assert sample is not None
     assert sample.student > 0.5
 

@@ -92,6 +92,24 @@ def test_numbers_are_those_of_the_pictures(
     assert each[1]["scores"][UNSHARP]["psnr"] == pytest.approx(masked.psnr)
 
 
+def test_pictures_as_they_come(tmp_path: Path, pictures: Path, networks: Networks) -> None:
+    """Methods get the originals: nothing done is perfect, and colours are held against those."""
+    given = ["--set", f"own={pictures}", "--model", f"lite={networks.student}", *CPU]
+    evaluate(*given, "--as-they-come", "--to", tmp_path)
+    told = json.loads((tmp_path / "evaluation.json").read_text())["sets"]["own"]
+    assert told["as_they_come"]
+    assert told["rows"][DEGRADED]["ssim"]["mean"] == 1
+    original = photograph(40, 52, seed=1)
+    masked = unsharp_mask(original).mean(axis=(0, 1)) - original.mean(axis=(0, 1))
+    assert told["each"][1]["scores"][UNSHARP]["shift"] == pytest.approx(abs(masked).max())
+    assert "the originals themselves sharpened" in (tmp_path / "evaluation.md").read_text()
+    evaluate(*given, "--to", tmp_path)
+    told = json.loads((tmp_path / "evaluation.json").read_text())["sets"]["own"]
+    assert told["rows"][DEGRADED]["ssim"]["mean"] < 1
+    with pytest.raises(UsageError, match="enlarges small pictures only"):
+        evaluate(*given, "--as-they-come", "--pretrained", networks.teacher, "--to", tmp_path)
+
+
 def test_a_split_finds_the_mask(tmp_path: Path, pictures: Path) -> None:
     """The training side chooses, and the record says what it chose by."""
     paths = tuple(sorted(pictures.iterdir()))

@@ -49,6 +49,18 @@ def test_luma_is_that_of_scikit_image() -> None:
     assert found[0, 0, 0, :2].tolist() == pytest.approx([16, 235])
 
 
+def test_the_colour_shift_is_of_the_channel_that_moved_most() -> None:
+    """Means over the picture: up here and down there is no shift, and the sign does not matter."""
+    degraded = np.full((20, 30, 3), 100, np.uint8)
+    output = degraded.copy()
+    output[:10, :, 0] += 40
+    output[10:, :, 0] -= 40
+    output[:, :3, 1] += 5
+    output[:, :6, 2] -= 5
+    assert score(output, degraded, degraded=degraded).shift == pytest.approx(1)
+    assert score(output, degraded).shift is None
+
+
 def test_a_picture_equals_itself() -> None:
     """Doing everything right is 1 and infinitely many decibels."""
     original = photograph(SMALLEST_PX, 161)

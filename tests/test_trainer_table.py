@@ -29,7 +29,8 @@ GAINS = {DEGRADED: 0.0, UNSHARP: 0.01, "lite": 0.02, "teacher": 0.04}
 def scored(name: str, start: float, times: float = 1.0) -> Measured:
     """A picture whose rows gain what GAINS says, times a factor."""
     scores = {
-        row: Score(start + times * GAINS[row], 30.0, None, 31.0, 0.8, agreement=0.9) for row in ROWS
+        row: Score(start + times * GAINS[row], 30.0, None, 31.0, 0.8, 0.9, shift=times * GAINS[row])
+        for row in ROWS
     }
     crops = {row: photograph(20, 24) for row in (ORIGINAL, *ROWS)}
     return Measured(name, 40, 60, scores, {WHOLE: photograph(30, 40), **crops})
@@ -82,7 +83,10 @@ def test_without_a_teacher_or_the_degraded_picture_there_is_less() -> None:
     assert "ssim_gain_share" not in summarise(PICTURES)["lite"]
     alone = [Measured(p.picture, 40, 60, {"outputs": p.scores["lite"]}, {}) for p in PICTURES]
     columns = summarise(alone)["outputs"]
-    assert set(columns) == {"ssim", "psnr", "psnr_y", "ssim_y", "agreement"}
+    assert set(columns) == {
+        *("ssim", "psnr", "psnr_y", "ssim_y", "agreement"),
+        *("shift", "shift_largest"),
+    }
 
 
 def test_a_score_that_one_picture_lacks_is_left_out() -> None:
@@ -117,6 +121,7 @@ def test_the_markdown_shows_intervals_and_words() -> None:
     assert lite["SSIM gain"] == "+0.0400 [+0.0200, +0.0600]"
     assert lite["of the teacher's gain"] == "50% [50%, 50%]"
     assert lite["parameters"] == "64,720"
+    assert (lite["colour shift"], lite["largest"]) == ("0.040 [0.020, 0.060]", "0.060")
     assert cells(text, DEGRADED)["SSIM gain"] == ""
     assert not {"MS-SSIM", "GMAC", "peak MiB", "Y-PSNR dB"} & set(lite)
     assert "Unsharp mask: radius 2.5 px, 60 per cent, as given." in text

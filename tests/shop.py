@@ -1,0 +1,101 @@
+"""A daemon's folders, ledger and committer on a real disk, with a worker that copies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sharpend.commit.committer import Attempt, Committed, Committer, Left
+from sharpend.commit.destination import Destination, TempNames
+from sharpend.job import Fingerprint, Job, Staged, State
+from sharpend.ledger.ledger import Ledger
+
+NOW = 1_000_000.0
+
+
+class CrashError(Exception):
+    """The daemon died here."""
+
+
+class Shop:
+    """A daemon's folders, ledger and committer on a real disk, with a worker that copies."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        for name in ("in", "out", "archive"):
+            (home / name).mkdir()
+        self.to = Destination(
+            "in",
+            os.fsencode(home / "in"),
+            os.fsencode(home / "out"),
+            archive_root=os.fsencode(home / "archive"),
+        )
+        self.crash_at = ""
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon."""
+        self.ledger = Ledger.open(self.home / "state")
+        self.ledger.folder("in", self.to.input_root, self.to.output_root)
+        self.committer = Committer(self.ledger, TempNames(self.home / "state"), self.at)
+
+    def at(self, step: str) -> None:
+        """Die here if that is wanted."""
+        if step == self.crash_at:
+            raise CrashError(step)
+
+    def restart(self) -> list[Committed | Left]:
+        """Start again after a crash: recover, then remove stale temporary files."""
+        self.ledger.close()
+        self.start()
+        self.ledger.recover()
+        done = list(self.committer.recover(self.to, NOW))
+        self.committer.remove_stale_temps(self.to.output_root)
+        self.committer.remove_stale_temps(os.fsencode(self.home / "archive"))
+        return done
+
+    def drop(self, name: str, content: bytes = b"photo") -> None:
+        """Somebody drops a file, and it has settled."""
+        path = self.home / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_name("new")
+        new.write_bytes(content)
+        new.replace(path)
+        entry = (os.fsencode(name), Fingerprint.of(path.stat()))
+        self.ledger.add("in", self.ledger.unknown("in", [entry]), NOW)
+
+    def claim(self) -> Job:
+        """The next job."""
+        job = self.ledger.claim(NOW, {"in"})
+        assert job is not None
+        return job
+
+    def work(self, job: Job) -> Attempt:
+        """What a worker does: the staged file is the source with a stamp."""
+        parent, temp_name = self.committer.prepare(self.to, job)
+        temp = Path(os.fsdecode(os.path.join(self.to.output_root, parent, temp_name)))
+        source = Path(os.fsdecode(os.path.join(self.to.input_root, job.relative)))
+        temp.write_bytes(b"sharp " + source.read_bytes())
+        staged = Staged(job.id, temp_name, Fingerprint.of(temp.stat()), 3, 4, 12, model_digest="m")
+        return Attempt(staged, "o")
+
+    def run(self) -> Committed:
+        """One job from claim to disposal."""
+        job = self.claim()
+        return self.committer.commit(self.to, job, self.work(job), NOW)
+
+    def run_all(self) -> None:
+        """All jobs that are due."""
+        while job := self.ledger.claim(NOW, {"in"}):
+            self.committer.commit(self.to, job, self.work(job), NOW)
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Every file in a folder, hidden ones too, with its content."""
+        root = self.home / folder
+        paths = sorted(path for path in root.rglob("*") if path.is_file())
+        return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+    def state(self, relative: bytes = b"a/x.png") -> State:
+        """Where the input stands."""
+        (outcome,) = self.ledger.outcomes("in", [relative])
+        return outcome.state

@@ -1,0 +1,19 @@
+"""The fault campaign in its reduced form: a few rounds of each fault, and no violation."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.campaign import SCENARIOS, Scenario, tried
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=[each.title for each in SCENARIOS])
+def test_a_few_rounds(scenario: Scenario) -> None:
+    """The fault is survived."""
+    finding = tried(scenario, scenario.few)
+    if finding.not_run:
+        pytest.skip(finding.not_run)
+    assert finding.violations == []
+    assert finding.rounds > 0

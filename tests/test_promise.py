@@ -1,0 +1,285 @@
+"""The promise against a model: random lives of a folder, with any fault between any two steps.
+
+Hypothesis writes, appends, renames, replaces and deletes inputs, lets workers finish, fail and die,
+fills the disk and kills the daemon, in any order, over the real intake, ledger and commit and a
+real disk. The model is the promise itself: what lies there is an output, in quarantine, or still to
+be done; nothing of the user's goes unless its output stands; no output is there twice.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from sharpend.commit.destination import SourcePolicy
+from sharpend.errors import Reason
+from sharpend.job import Failure, Fingerprint, State, Task
+from sharpend.ledger.reader import LedgerReader
+from tests.fakes import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAMES = st.sampled_from(["a.png", "b.jpg", "d/a.png", "d/c.png", "e/f/a.png"])
+FOLDERS = st.sampled_from(["d", "e", "e/f"])
+SHARP = b"sharp "
+LONGEST_PAUSE_S = 40.0
+TURNS = 80
+
+
+class Promise(RuleBasedStateMachine):
+    """A folder, a daemon over it, and what its user knows to have put there."""
+
+    source: ClassVar[SourcePolicy]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.home = Path(tempfile.mkdtemp(prefix="promise-"))
+        archive = os.fsencode(self.home / "archive")
+        (self.home / "archive").mkdir()
+        self.shop = Shop(self.home, workers=2, source=self.source, archive_root=archive)
+        self.inbox = self.home / "in"
+        self.made = 0
+        self.taken_away: set[bytes] = set()
+        """Contents that the user has deleted or replaced."""
+        self.paths: dict[bytes, set[str]] = {}
+        """Where each content has lain: a picture that is moved is another input."""
+
+    def files(self, folder: str) -> dict[str, bytes]:
+        """What lies in one of the folders, by path below it."""
+        root = self.home / folder
+        found = (path for path in root.rglob("*") if path.is_file())
+        return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+    def inputs(self) -> dict[str, bytes]:
+        """What lies in the inbox, but for what is only on its way there."""
+        return {name: data for name, data in self.files("in").items() if ".new." not in name}
+
+    def outputs(self) -> dict[str, bytes]:
+        """What everybody sees in the output folder."""
+        seen = self.files("in-out").items()
+        return {name: data for name, data in seen if not Path(name).name.startswith(".")}
+
+    # What users do
+
+    def put(self, name: str) -> None:
+        """A new content appears whole under a name."""
+        self.made += 1
+        content = b"picture %d" % self.made
+        self.forget(name)
+        path = self.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        hidden = path.parent / ".new.tmp"
+        hidden.write_bytes(content)
+        hidden.rename(path)
+        self.paths[content] = {name}
+
+    def forget(self, name: str) -> None:
+        """Whatever has this name is gone by the user's own hand."""
+        path = self.inbox / name
+        if path.is_file():
+            self.taken_away.add(path.read_bytes())
+
+    @rule(name=NAMES, told=st.booleans())
+    def write(self, name: str, *, told: bool) -> None:
+        """A file is dropped, or replaced; the watch may have lost its event."""
+        self.put(name)
+        if told:
+            self.shop.dispatcher.folders["in"].intake.unsettle(os.fsencode(name))
+
+    @rule(name=NAMES)
+    def append(self, name: str) -> None:
+        """A slow writer goes on."""
+        path = self.inbox / name
+        if path.is_file():
+            self.forget(name)
+            self.made += 1
+            with path.open("ab") as file:
+                file.write(b" and %d" % self.made)
+            self.paths[path.read_bytes()] = {name}
+
+    @rule(name=NAMES)
+    def delete(self, name: str) -> None:
+        """The user removes a file."""
+        self.forget(name)
+        (self.inbox / name).unlink(missing_ok=True)
+
+    @rule(old=NAMES, new=NAMES)
+    def rename(self, old: str, new: str) -> None:
+        """The user renames a file, over another one perhaps."""
+        if old != new and (self.inbox / old).is_file():
+            self.forget(new)
+            content = (self.inbox / old).read_bytes()
+            (self.inbox / new).parent.mkdir(parents=True, exist_ok=True)
+            (self.inbox / old).rename(self.inbox / new)
+            self.paths[content].add(new)
+
+    @rule(folder=FOLDERS)
+    def move_away_and_back(self, folder: str) -> None:
+        """A directory leaves the tree and comes back as another one, its files with it."""
+        path = self.inbox / folder
+        if path.is_dir():
+            shutil.copytree(path, self.home / "elsewhere")
+            shutil.rmtree(path)
+            (self.home / "elsewhere").rename(path)
+
+    # What the daemon and its workers do
+
+    @rule(after_s=st.sampled_from([0.0, 0.1, 1.0, LONGEST_PAUSE_S]))
+    def turn(self, after_s: float) -> None:
+        """Time passes, and the daemon takes a turn."""
+        self.shop.turn(after_s)
+
+    @precondition(lambda self: self.shop.pool.tasks)
+    @rule()
+    def work(self) -> None:
+        """A worker ends as a real one would, given the input as it lies there now."""
+        task = self.shop.pool.tasks[0]
+        source = Path(os.fsdecode(task.input_root)) / os.fsdecode(task.relative)
+        try:
+            fingerprint = Fingerprint.of(source.lstat())
+        except (FileNotFoundError, NotADirectoryError):
+            self.shop.pool.fail(Failure.VANISHED)
+            return
+        if fingerprint != task.fingerprint:
+            self.shop.pool.fail(Failure.CHANGED)
+        else:
+            self.shop.pool.stage(content=SHARP + source.read_bytes())
+
+    @precondition(lambda self: self.shop.pool.tasks)
+    @rule(
+        how=st.sampled_from(
+            [
+                (Failure.TRANSIENT, Reason.IO_ERROR),
+                (Failure.REFUSED, Reason.DAMAGED),
+                (Failure.FOLDER, None),
+            ]
+        )
+    )
+    def fail(self, how: tuple[Failure, Reason | None]) -> None:
+        """A worker meets a busy disk, a bad picture, or a full disk."""
+        self.shop.pool.fail(*how)
+
+    @precondition(lambda self: self.shop.pool.tasks)
+    @rule(half_written=st.booleans())
+    def lose_a_worker(self, *, half_written: bool) -> None:
+        """A worker dies, perhaps in the middle of writing."""
+        if half_written:
+            self.leave_half(self.shop.pool.tasks[0])
+        self.shop.pool.die()
+
+    @rule(half_written=st.booleans())
+    def kill_the_daemon(self, *, half_written: bool) -> None:
+        """The daemon is killed with its workers, and started again."""
+        if half_written:
+            for task in self.shop.pool.tasks:
+                self.leave_half(task)
+        self.shop.dispatcher.close()
+        self.shop.ledger.close()
+        self.shop.start()
+
+    @rule()
+    def stop_and_start(self) -> None:
+        """The daemon is stopped as a service is."""
+        self.shop.dispatcher.stop()
+        self.shop.ledger.close()
+        self.shop.start()
+
+    def leave_half(self, task: Task) -> None:
+        """The beginning of an output, under its temporary name."""
+        parent = os.path.join(task.output_root, task.output_parent)
+        if os.path.isdir(parent):
+            Path(os.fsdecode(os.path.join(parent, task.temp_name))).write_bytes(b"sha")
+
+    # What is promised at every moment
+
+    @invariant()
+    def nothing_partial_is_seen(self) -> None:
+        """Whatever has a final name is whole."""
+        assert all(data.startswith(SHARP + b"picture") for data in self.outputs().values())
+
+    @invariant()
+    def nothing_is_lost(self) -> None:
+        """A content that the user has not taken away lies somewhere, or its output does."""
+        kept = {*self.inputs().values(), *self.files("archive").values()}
+        kept |= {*self.files("state/quarantine").values()}
+        kept |= {data.removeprefix(SHARP) for data in self.outputs().values()}
+        assert set(self.paths) - self.taken_away <= kept
+
+    @invariant()
+    def nothing_is_there_twice(self) -> None:
+        """A content has no more outputs than names that it came under."""
+        for data, count in Counter(self.outputs().values()).items():
+            assert count <= len(self.paths[data.removeprefix(SHARP)])
+
+    def teardown(self) -> None:
+        """When the faults end, everything does: an output or a reason for each input, no temps."""
+        try:
+            for _ in range(TURNS):
+                while self.shop.pool.tasks:
+                    self.work()
+                self.shop.turn(LONGEST_PAUSE_S)
+            assert self.shop.dispatcher.is_done
+            unaccounted = set(self.unaccounted())
+            assert unaccounted == set()
+            self.nothing_is_lost()
+            self.nothing_is_there_twice()
+            assert self.files("in-out").keys() == self.outputs().keys()
+        finally:
+            self.shop.close()
+            shutil.rmtree(self.home)
+
+    def unaccounted(self) -> Iterator[str]:
+        """Inputs that lie there with neither an output of their content nor a reason."""
+        sharpened = set(self.outputs().values())
+        with LedgerReader.read_only(self.home / "state") as ledger:
+            for name, data in self.inputs().items():
+                states = {one.state for one in ledger.outcomes("in", [os.fsencode(name)])}
+                if SHARP + data not in sharpened and states != {State.QUARANTINED}:
+                    yield name
+
+
+def machine(policy: SourcePolicy) -> type[Promise]:
+    """The machine of one source policy."""
+    return type(f"Promise{policy.title()}", (Promise,), {"source": policy})
+
+
+@pytest.mark.parametrize("policy", SourcePolicy)
+def test_the_promise_holds_for_a_few_lives(policy: SourcePolicy) -> None:
+    """A handful of short ones, each time the tests run."""
+    lives(policy, examples=5, steps=15)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("policy", SourcePolicy)
+def test_the_promise_holds_for_many_lives(policy: SourcePolicy) -> None:
+    """Hundreds of long ones."""
+    lives(policy, examples=300, steps=40)
+
+
+def lives(policy: SourcePolicy, *, examples: int, steps: int) -> None:
+    """Let Hypothesis look for a life in which the promise is broken."""
+    tried = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        derandomize=examples < 10,
+        suppress_health_check=list(HealthCheck),
+    )
+    run_state_machine_as_test(machine(policy), settings=tried)
