@@ -845,7 +845,7 @@ def _strangers() -> Iterator[Recipe]:
     yield Recipe("stranger-psd.tif", "convert rgb.ppm psd:$out", no)
     yield Recipe("stranger-jp2.jpg", "convert rgb.ppm jp2:$out", no)
     yield Recipe("stranger-ico.png", "convert rgb.ppm ico:$out", no)
-    yield Recipe("stranger-exr.tif", "convert rgb.ppm exr:$out", no)
+    yield Recipe("stranger-exr.tif", r"printf '\166\057\061\001\002\000\000\000' > $out", no)
     yield Recipe("stranger-tga.jpg", "convert rgb.ppm tga:$out", "not_an_image|format_not_allowed")
     yield Recipe(
         "stranger-svg.png", "printf '<svg xmlns=\"http://www.w3.org/2000/svg\"/>' > $out", no

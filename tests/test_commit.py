@@ -24,7 +24,7 @@ from sharpend.errors import (
     Reason,
     TransientError,
 )
-from sharpend.job import Job, State
+from sharpend.job import Fingerprint, Job, State
 from sharpend.ledger.records import Product, Refusal
 from tests.shop import NOW, CrashError, Shop
 
@@ -89,6 +89,43 @@ def across_disks(monkeypatch: pytest.MonkeyPatch) -> None:
         real(source_fd, source, target_fd, target)
 
     monkeypatch.setattr(atomic, "_rename_noreplace", rename)
+
+
+@pytest.mark.parametrize("existing", ExistingPolicy)
+@pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
+def test_the_next_picture_of_that_name_is_another_one(
+    shop: Shop, source: SourcePolicy, existing: ExistingPolicy
+) -> None:
+    """Where sources are let go, the only trace of a picture is never replaced by the next."""
+    shop.to = replace(shop.to, source=source, existing=existing)
+    outputs = {}
+    for number, name in enumerate(["a/x.png", "a/x-2.png", "a/x-3.png"]):
+        shop.drop("a/x.png", b"photo %d" % number)
+        shop.run_all()
+        outputs[name] = b"sharp photo %d" % number
+        assert shop.files("out") == outputs
+    assert shop.files("in") == {}
+
+
+def test_a_picture_put_back_from_the_archive_is_done_again(shop: Shop) -> None:
+    """The very same file replaces its own output."""
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    shop.run()
+    back = shop.home / "in" / "a/x.png"
+    (shop.home / "archive" / "a/x.png").rename(back)
+    entry = (b"a/x.png", Fingerprint.of(back.stat()))
+    assert shop.ledger.add("in", shop.ledger.unknown("in", [entry]), NOW) == 1
+    shop.run()
+    assert shop.files("out") == {"a/x.png": b"sharp photo"}
+    assert shop.files("archive") == {"a/x.png": b"photo"}
+
+
+def test_what_was_let_go_is_not_asked_for_again(shop: Shop) -> None:
+    """`retry --all` finds nothing to do where there is no source any more."""
+    shop.to = replace(shop.to, source=SourcePolicy.DELETE)
+    shop.run()
+    assert shop.ledger.retry_finished() == 0
+    assert shop.ledger.retry_outdated("in", model="another", options="") == 0
 
 
 def test_archive_on_another_disk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,6 +126,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     for column in ("staged_key", "output_key"):
         change(tmp_path, f"DROP INDEX job_by_{column}")
         change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
+    change(tmp_path, "ALTER TABLE job DROP COLUMN let_go")
     change(tmp_path, "PRAGMA user_version = 1")
     with LedgerReader.read_only(tmp_path) as reader:
         assert reader.counts()[State.DISPOSED] == 1

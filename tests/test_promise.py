@@ -222,6 +222,12 @@ class Promise(RuleBasedStateMachine):
         assert set(self.paths) - self.taken_away <= kept
 
     @invariant()
+    def what_was_archived_keeps_its_output(self) -> None:
+        """A later picture under the same name takes another one."""
+        archived = {SHARP + data for data in self.files("archive").values()}
+        assert archived <= {*self.outputs().values()}
+
+    @invariant()
     def nothing_is_there_twice(self) -> None:
         """A content has no more outputs than names that it came under."""
         for data, count in Counter(self.outputs().values()).items():
@@ -238,6 +244,7 @@ class Promise(RuleBasedStateMachine):
             unaccounted = set(self.unaccounted())
             assert unaccounted == set()
             self.nothing_is_lost()
+            self.what_was_archived_keeps_its_output()
             self.nothing_is_there_twice()
             assert self.files("in-out").keys() == self.outputs().keys()
         finally:

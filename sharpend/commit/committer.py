@@ -19,6 +19,7 @@ from sharpend.commit.destination import (
     CollisionPolicy,
     Destination,
     ExistingPolicy,
+    SourcePolicy,
     TempNames,
     faults,
     output_names,
@@ -270,7 +271,8 @@ class Committer:
         except TransientError as error:
             return replace(done, warning=str(error))
         self._at("source_gone")
-        self._ledger.dispose(job)
+        stays = product.unchanged or done.warning or destination.source is SourcePolicy.KEEP
+        self._ledger.dispose(job, let_go=not stays)
         self._at("disposed")
         return done
 

@@ -212,9 +212,13 @@ class Ledger(LedgerReader):
             forgotten = cursor.execute(sql.FORGET_OLDER, {"id": job.id}).fetchall()
         return [row["note"] for row in forgotten if row["note"] is not None]
 
-    def dispose(self, job: Job) -> None:
-        """The source was kept, archived or deleted as its folder says: nothing is left to do."""
-        self._move(job, State.DISPOSED, sql.DISPOSE)
+    def dispose(self, job: Job, *, let_go: bool = False) -> None:
+        """The source was kept, or let go: archived or deleted. Nothing is left to do.
+
+        What was let go cannot be done again, and its output is never replaced: a file that comes to
+        its path later is another picture.
+        """
+        self._move(job, State.DISPOSED, sql.DISPOSE, let_go=let_go)
 
     def defer(self, job: Job, next_at: float, reason: Reason, message: str = "") -> None:
         """Try again at `next_at` (wall clock), at most LONGEST_BACKOFF_S from now."""

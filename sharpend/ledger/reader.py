@@ -94,7 +94,7 @@ class LedgerReader:
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        """Those of `found` that have no row, or whose row says that they had vanished."""
+        """Those of `found` that have no row, or whose row says that their file had gone."""
         remaining = iter(found)
         while batch := list(islice(remaining, sql.KEYS_PER_QUERY)):
             names = [relative for relative, _ in batch]
@@ -113,15 +113,15 @@ class LedgerReader:
     def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:
         """Whose output a file in this folder's output root is; None for a foreign file."""
         row = self._store.row(sql.OWNER, mark_of(fingerprint), folder)
-        return None if row is None else Owner(row["folder_name"], row["relative"])
+        return None if row is None else _owner_of(row)
 
     def claims(self, folder: str, output: bytes) -> list[Claim]:
         """Who was given this name in the folder's output root, or its twin in case or form."""
         rows = self._store.rows(sql.TWINS, twin_key(output), folder)
-        return [Claim(Owner(*row[:2]), row[2], fingerprint_of(row[3])) for row in rows]
+        return [Claim(_owner_of(row), row[3], fingerprint_of(row[4])) for row in rows]
 
     def previous_output(self, folder: str, relative: bytes) -> bytes | None:
-        """Where the last output made from this path was put, below the output root."""
+        """Where the last output of the input at this path was put, below the output root."""
         row = self._store.row(sql.PREVIOUS, folder, relative)
         return None if row is None else row["output"]
 
@@ -145,3 +145,7 @@ class LedgerReader:
         while page := self._store.rows(sql.IN_STATE, state, last, _PAGE):
             last = page[-1]["id"]
             yield from page
+
+
+def _owner_of(row: Row) -> Owner:
+    return Owner(row["folder_name"], row["relative"], bool(row["let_go"]))

@@ -66,6 +66,8 @@ class Owner:
 
     folder: str
     relative: bytes
+    let_go: bool = False
+    """It was archived or deleted by its folder's policy: what has its path now is another input."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,26 +19,26 @@ KEYS_PER_QUERY = 500
 _PLACES = ", ".join("?" * KEYS_PER_QUERY)
 KNOWN_KEYS = (
     "SELECT relative, mark FROM job WHERE folder = (SELECT id FROM folder WHERE name = ?)"  # noqa: S608 - only question marks are put in
-    f" AND state <> 'vanished' AND relative IN ({_PLACES})"
+    f" AND state <> 'vanished' AND NOT let_go AND relative IN ({_PLACES})"
 )
 OUTCOME = """
 SELECT * FROM known WHERE folder_name = ? AND relative = ?
 ORDER BY state = 'vanished', id DESC LIMIT 1
 """
 OWNER = """
-SELECT folder_name, relative FROM known WHERE output_mark = ? AND NOT unchanged
+SELECT folder_name, relative, let_go FROM known WHERE output_mark = ? AND NOT unchanged
 AND folder_output = (SELECT output FROM folder WHERE name = ?)
 ORDER BY finished_at DESC LIMIT 1
 """
 PREVIOUS = """
 SELECT output FROM known WHERE folder_name = ? AND relative = ?
-AND output_mark IS NOT NULL AND NOT unchanged ORDER BY finished_at DESC LIMIT 1
+AND output_mark IS NOT NULL AND NOT unchanged AND NOT let_go ORDER BY finished_at DESC LIMIT 1
 """
 TWINS = """
-SELECT folder_name, relative, output, output_mark FROM known WHERE output_key = ?1 AND NOT unchanged
+SELECT folder_name, relative, let_go, output, output_mark FROM known WHERE output_key = ?1 AND NOT unchanged
 AND folder_output = (SELECT output FROM folder WHERE name = ?2)
 UNION
-SELECT folder_name, relative, staged_output, staged_mark FROM known
+SELECT folder_name, relative, let_go, staged_output, staged_mark FROM known
 WHERE staged_key = ?1 AND NOT unchanged
 AND folder_output = (SELECT output FROM folder WHERE name = ?2)
 """
@@ -55,8 +55,8 @@ WHERE folder = ?1 AND relative = ?2 AND mark <> ?3 AND +state IN ('pending', 'de
 ADD = """
 INSERT INTO job (folder, relative, mark, state, added_at) VALUES (?1, ?2, ?3, 'pending', ?4)
 ON CONFLICT (folder, relative, mark) DO UPDATE
-SET state = 'pending', attempts = 0, orphans = 0, added_at = excluded.added_at
-WHERE state = 'vanished'
+SET state = 'pending', attempts = 0, orphans = 0, added_at = excluded.added_at, let_go = 0
+WHERE state = 'vanished' OR let_go
 """
 ADOPT = """
 INSERT INTO job
@@ -108,9 +108,10 @@ FORGET_OLDER = """
 DELETE FROM job WHERE id <> :id AND (folder, relative) = (
     SELECT folder, relative FROM job WHERE id = :id
 ) AND (state IN ('done', 'disposed', 'vanished') OR (state = 'quarantined' AND moved IS NULL))
+AND NOT let_go
 RETURNING note
 """
-DISPOSE = "UPDATE job SET state = 'disposed' WHERE id = :id"
+DISPOSE = "UPDATE job SET state = 'disposed', let_go = :let_go WHERE id = :id"
 DEFER = """
 UPDATE job SET state = 'deferred', next_at = :next_at, reason = :reason, message = :message,
 temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
@@ -133,7 +134,7 @@ reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL WHERE i
 """
 FORGET_QUARANTINED = "DELETE FROM job WHERE id = :id AND state = 'quarantined'"
 RETRY_FINISHED = """
-UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed'
+UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed' AND NOT let_go
 AND (:folder IS NULL OR folder = (SELECT id FROM folder WHERE name = :folder))
 AND (:relative IS NULL OR relative = :relative)
 """
@@ -142,7 +143,7 @@ UPDATE job SET next_at = :now_s WHERE state = 'deferred'
 AND folder = (SELECT id FROM folder WHERE name = :folder)
 """
 RETRY_OUTDATED = """
-UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed'
+UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed' AND NOT let_go
 AND folder = (SELECT id FROM folder WHERE name = :folder) AND NOT unchanged
 AND (model IS NOT :model OR options IS NOT :options)
 """

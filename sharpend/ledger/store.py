@@ -88,7 +88,8 @@ UPDATE job SET output_key = twin_key(output) WHERE output IS NOT NULL;
 CREATE INDEX job_by_staged_key ON job (staged_key) WHERE staged_key IS NOT NULL;
 CREATE INDEX job_by_output_key ON job (output_key) WHERE output_key IS NOT NULL;
 """
-_STEPS = (_TABLES, _TWINS)
+_LET_GO = "ALTER TABLE job ADD COLUMN let_go INTEGER NOT NULL DEFAULT 0;"
+_STEPS = (_TABLES, _TWINS, _LET_GO)
 """From nothing to the newest schema: an older ledger takes those that it lacks."""
 
 SCHEMA_VERSION = len(_STEPS)
