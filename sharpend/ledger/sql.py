@@ -35,7 +35,8 @@ SELECT output FROM known WHERE folder_name = ? AND relative = ?
 AND output_mark IS NOT NULL AND NOT unchanged AND NOT let_go ORDER BY finished_at DESC LIMIT 1
 """
 TWINS = """
-SELECT folder_name, relative, let_go, output, output_mark FROM known WHERE output_key = ?1 AND NOT unchanged
+SELECT folder_name, relative, let_go, output, output_mark FROM known
+WHERE output_key = ?1 AND NOT unchanged
 AND folder_output = (SELECT output FROM folder WHERE name = ?2)
 UNION
 SELECT folder_name, relative, let_go, staged_output, staged_mark FROM known
