@@ -148,11 +148,15 @@ class Dispatcher:
                 for name, folder in self.folders.items()
                 if folder.may_work(now_s, running=name in busy)
             ]
-            job = self._ledger.claim(time.time(), open_folders) if open_folders else None
+            job = self._claim(open_folders) if open_folders else None
             if job is None:
                 return
             self._hand(job, now_s)
         self._wake()
+
+    def _claim(self, names: list[str]) -> Job | None:
+        newest = [name for name in names if self.folders[name].plan.newest_first]
+        return self._ledger.claim(time.time(), names, newest)
 
     def _hand(self, job: Job, now_s: float) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""

@@ -41,6 +41,8 @@ class FolderPlan:
     options: Options
     reprocess: bool = False
     """Do finished pictures again when the network or an option has changed."""
+    newest_first: bool = False
+    """Begin with the picture that came in last, not with the one that has waited longest."""
 
 
 def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:

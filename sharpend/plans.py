@@ -76,6 +76,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             max_bytes=round(settings.limits.max_megabytes * _MEGA),
         ),
         reprocess=folder.reprocess,
+        newest_first=folder.order == "newest",
     )
 
 

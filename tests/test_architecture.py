@@ -35,7 +35,7 @@ ROOMS = {
     " gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet contents"
     " thumbnail finishing tensors",
     "model": "networks tiling overshoot balance shipped weights runtime ssim",
-    "ledger": "sql twins store records reader ledger",
+    "ledger": "sql twins schema faults copies store records turns reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder",
     "commit": "names destination standing relocate disposal adoption committer quarantine",
     "commands": "given check status retry inspect formats run once demo",
@@ -54,7 +54,7 @@ DOORS = {
     "pytorch_msssim": {"sharpend.model.ssim"},
     "safetensors": {"sharpend.model.weights", "trainer.checkpoint", "trainer.teacher"},
     "spandrel": {"trainer.teacher"},
-    "sqlite3": {"sharpend.ledger.store"},
+    "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.faults", "sharpend.ledger.store"},
     "structlog": {"sharpend.logs"},
     "torchvision": {"trainer.degradation"},
     "tqdm": {"sharpend.commands.once", "trainer.progress"},

@@ -14,7 +14,8 @@ from sharpend.commit.destination import CollisionPolicy, ExistingPolicy
 from sharpend.commit.names import Naming
 from sharpend.errors import Reason, TransientError
 from sharpend.job import AgreementSample, Failure, State
-from sharpend.ledger.ledger import ALONE_AFTER_ORPHANS, GIVE_UP_AFTER_ORPHANS
+from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
+from sharpend.ledger.turns import ALONE_AFTER_ORPHANS
 from sharpend.logs import Event
 from sharpend.outcomes import RetryOptions
 from tests.fakes import Shop

@@ -19,15 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sharpend.errors import ExitCode, LedgerError, Reason, StateFaultError, StateLockedError
 from sharpend.job import MOVES, Fingerprint, Job, State
-from sharpend.ledger.ledger import (
-    ALONE_AFTER_ORPHANS,
-    GIVE_UP_AFTER_ORPHANS,
-    LONGEST_BACKOFF_S,
-    Ledger,
-)
+from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS, Ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import Claim, Owner, Product, Refusal
-from sharpend.ledger.store import SCHEMA_VERSION, is_locked
+from sharpend.ledger.schema import SCHEMA_VERSION
+from sharpend.ledger.store import is_locked
+from sharpend.ledger.turns import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,6 +124,8 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
         change(tmp_path, f"DROP INDEX job_by_{column}")
         change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
     change(tmp_path, "ALTER TABLE job DROP COLUMN let_go")
+    change(tmp_path, "DROP INDEX job_by_age")
+    change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")
     change(tmp_path, "PRAGMA user_version = 1")
     with LedgerReader.read_only(tmp_path) as reader:
         assert reader.counts()[State.DISPOSED] == 1

@@ -23,8 +23,8 @@ from sharpend.commit.names import numbered, shortened
 from sharpend.commit.relocate import Move, relocate
 from sharpend.errors import ImageRefusedError, SourceVanishedError
 from sharpend.job import display
+from sharpend.ledger.faults import translated
 from sharpend.ledger.records import Quarantined
-from sharpend.ledger.store import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

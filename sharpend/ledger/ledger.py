@@ -16,6 +16,7 @@ from sharpend.ledger import sql
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import job_of, mark_of
 from sharpend.ledger.store import lock, open_or_rebuild, open_to_write
+from sharpend.ledger.turns import Turns
 from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
@@ -23,13 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.errors import Reason
-    from sharpend.ledger.records import Product, Refusal, Row
+    from sharpend.ledger.records import Product, Refusal
     from sharpend.ledger.store import Connection, Store
 
-LONGEST_BACKOFF_S = 600.0
-"""No retry is put off for longer; a later `next_at` means that the clock jumped, so it is due."""
-ALONE_AFTER_ORPHANS = 3
-"""From this many deaths of the daemon on, a job runs with nothing beside it."""
 GIVE_UP_AFTER_ORPHANS = 12
 """Beyond this many deaths of the daemon a job is given up."""
 
@@ -41,14 +38,14 @@ class Ledger(LedgerReader):
     ledger as it was when it raises.
 
     Attributes:
-        rebuilt: the old ledger was damaged or gone and this one began empty.
+        rebuilt: this one began empty, or as a copy, since the old one was damaged or gone.
         moved_aside: where the damaged ledger lies now.
     """
 
     def __init__(self, store: Store, lock_fd: int | None) -> None:
         super().__init__(store)
         self._lock_fd = lock_fd
-        self._last_folder = ""
+        self._turns = Turns(store)
         self.rebuilt = False
         self.moved_aside: Path | None = None
 
@@ -65,11 +62,12 @@ class Ledger(LedgerReader):
         lock_fd = lock(state_dir)
         try:
             store, aside = open_or_rebuild(state_dir)
+            restored = store.settle_copy()
         except BaseException:
             os.close(lock_fd)
             raise
         ledger = Ledger(store, lock_fd)
-        ledger.rebuilt = lost or aside is not None
+        ledger.rebuilt = lost or restored or aside is not None
         ledger.moved_aside = aside
         return ledger
 
@@ -142,8 +140,10 @@ class Ledger(LedgerReader):
         with self._store.transaction() as cursor:
             cursor.execute(sql.ADOPT, values)
 
-    def claim(self, now_s: float, folders: Collection[str]) -> Job | None:
-        """Hand out the oldest job that is due, the folders taking turns; its attempt is counted.
+    def claim(
+        self, now_s: float, folders: Collection[str], newest: Collection[str] = ()
+    ) -> Job | None:
+        """Hand out a due job, as `turns` has it; its attempt is counted.
 
         A job that saw the daemon die three times runs alone: it waits until nothing runs and
         nothing else is due, and while it runs nothing else is claimed. A deferred job is due at
@@ -152,17 +152,13 @@ class Ledger(LedgerReader):
         Args:
             now_s: the wall clock in seconds.
             folders: where work may be taken from; paused folders are left out.
+            newest: those of them that begin with what came in last; the others with the oldest.
         """
         with self._store.transaction() as cursor:
-            running, orphans = cursor.execute(sql.RUNNING).fetchone()
-            if orphans >= ALONE_AFTER_ORPHANS:
-                return None
-            row = self._due(now_s, folders, alone=False)
-            if row is None and running == 0:
-                row = self._due(now_s, folders, alone=True)
+            row = self._turns.next(now_s, folders, newest)
             if row is None:
                 return None
-            self._last_folder = row["folder_name"]
+            self._turns.served(row)
             _refuse_illegal(cursor, row["id"], State.RUNNING)
             cursor.execute(sql.CLAIM, {"id": row["id"]})
             return job_of(cursor.execute(sql.BY_ID, (row["id"],)).fetchone())
@@ -221,7 +217,7 @@ class Ledger(LedgerReader):
         self._move(job, State.DISPOSED, sql.DISPOSE, let_go=let_go)
 
     def defer(self, job: Job, next_at: float, reason: Reason, message: str = "") -> None:
-        """Try again at `next_at` (wall clock), at most LONGEST_BACKOFF_S from now."""
+        """Try again at `next_at` (wall clock), at most `turns.LONGEST_BACKOFF_S` from now."""
         self._move(job, State.DEFERRED, sql.DEFER, next_at=next_at, reason=reason, message=message)
 
     def quarantine(self, job: Job, refusal: Refusal, now_s: float) -> None:
@@ -276,22 +272,15 @@ class Ledger(LedgerReader):
         with self._store.transaction() as cursor:
             return cursor.execute(sql.RETRY_OUTDATED, values).rowcount
 
+    def forget(self, job_ids: Iterable[int]) -> int:
+        """Drop the rows of jobs at their end; others stay. How many were dropped."""
+        with self._store.transaction() as cursor:
+            return cursor.executemany(sql.FORGET, [(job_id,) for job_id in job_ids]).rowcount
+
     def hasten(self, folder: str, now_s: float) -> int:
         """Let a folder's deferred jobs be due now: `once` does not wait for a daemon's backoff."""
         with self._store.transaction() as cursor:
             return cursor.execute(sql.HASTEN, {"folder": folder, "now_s": now_s}).rowcount
-
-    def _due(self, now_s: float, folders: Collection[str], *, alone: bool) -> Row | None:
-        """The next due job: the folder after the last one served first, overdue retries first."""
-        turns = sorted(folders, key=lambda name: (name <= self._last_folder, name))
-        limit = (ALONE_AFTER_ORPHANS, alone)
-        for folder in turns:
-            row = self._store.row(
-                sql.NEXT_DEFERRED, folder, *limit, now_s, LONGEST_BACKOFF_S
-            ) or self._store.row(sql.NEXT_PENDING, folder, *limit)
-            if row is not None:
-                return row
-        return None
 
     def _move(self, job: Job, to: State, statement: str, **values: object) -> None:
         """One legal move of one job, durably."""

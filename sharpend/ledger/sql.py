@@ -71,21 +71,17 @@ RUNNING = """
 SELECT count(*) AS jobs, coalesce(max(orphans), 0) AS orphans FROM job WHERE state = 'running'
 """
 # An older generation of a path is finished first: never an old result over a new one.
-NEXT_PENDING = """
-SELECT * FROM known WHERE folder_name = ?1 AND state = 'pending' AND (orphans >= ?2) = ?3
-AND NOT EXISTS (
+_NEXT = """
+SELECT * FROM known WHERE folder_name = ?1 AND (orphans >= ?2) = ?3 AND NOT EXISTS (
     SELECT 1 FROM job AS other WHERE other.folder = known.folder
     AND other.relative = known.relative AND +other.state IN ('running', 'staged', 'done')
-) ORDER BY id LIMIT 1
+)
 """
-NEXT_DEFERRED = """
-SELECT * FROM known WHERE folder_name = ?1 AND state = 'deferred' AND (orphans >= ?2) = ?3
-AND (next_at <= ?4 OR next_at > ?4 + ?5)
-AND NOT EXISTS (
-    SELECT 1 FROM job AS other WHERE other.folder = known.folder
-    AND other.relative = known.relative AND +other.state IN ('running', 'staged', 'done')
-) ORDER BY next_at LIMIT 1
-"""
+NEXT_OLDEST = f"{_NEXT} AND state = 'pending' ORDER BY added_at, id LIMIT 1"
+NEXT_NEWEST = f"{_NEXT} AND state = 'pending' ORDER BY added_at DESC, id DESC LIMIT 1"
+# Two statements: one with OR reads and sorts every retry that is not due.
+NEXT_RETRY = f"{_NEXT} AND state = 'deferred' AND next_at <= ?4 ORDER BY next_at LIMIT 1"
+NEXT_BEYOND = f"{_NEXT} AND state = 'deferred' AND next_at > ?4 ORDER BY next_at LIMIT 1"
 CLAIM = "UPDATE job SET state = 'running', attempts = attempts + 1, next_at = NULL WHERE id = :id"
 RELEASE = """
 UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0),
@@ -134,6 +130,11 @@ UPDATE OR IGNORE job SET state = 'pending', mark = :mark, attempts = 0, orphans 
 reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL WHERE id = :id
 """
 FORGET_QUARANTINED = "DELETE FROM job WHERE id = :id AND state = 'quarantined'"
+# One that was done before keeps its row, which knows its output, and is done again.
+FORGET_WAITING = """
+DELETE FROM job WHERE state IN ('pending', 'running', 'deferred') AND output IS NULL
+"""
+FORGET = "DELETE FROM job WHERE id = ? AND state IN ('disposed', 'vanished', 'quarantined')"
 RETRY_FINISHED = """
 UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed' AND NOT let_go
 AND (:folder IS NULL OR folder = (SELECT id FROM folder WHERE name = :folder))

@@ -1,8 +1,11 @@
 """The ledger's file: opening it, locking it, its schema, and one transaction at a time.
 
-Owns `ledger.db` (SQLite, WAL, synchronous=FULL) and `lock` in the state directory, and is the
-only module that imports sqlite3. A damaged ledger is moved aside and a new one begun. Refuses a
-ledger that a newer version wrote, and a state directory that another process works on.
+Owns `ledger.db` (SQLite, WAL, synchronous=FULL) and `lock` in the state directory. A damaged
+ledger is moved aside and a new one begun; an older one is copied, then upgraded. Refuses a ledger
+that a newer version wrote, and a state directory that another process works on.
+
+The file stays as large as it once had to be: the pages of forgotten rows are used again, and never
+given back, which would cost every write a little.
 """
 
 from __future__ import annotations
@@ -15,7 +18,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sharpend.errors import LedgerError, StateFaultError, StateLockedError
+from sharpend.errors import LedgerError, StateLockedError
+from sharpend.ledger.copies import COPY_MARK, keep_before_upgrade
+from sharpend.ledger.faults import DamagedError, translated
+from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
+from sharpend.ledger.sql import FORGET_WAITING
 from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
@@ -28,75 +35,8 @@ Connection = sqlite3.Connection
 _BUSY_TIMEOUT_S = 10.0
 _LOCK_LOOKS = 3
 _LOCK_PAUSE_S = 0.05
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_FAULTS = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_BUSY,
-}
-
-_TABLES = """
-CREATE TABLE folder (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,
-    input BLOB NOT NULL,
-    output BLOB NOT NULL,
-    UNIQUE (input, output)
-);
-CREATE TABLE job (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    folder INTEGER NOT NULL REFERENCES folder (id),
-    relative BLOB NOT NULL,
-    mark TEXT NOT NULL,
-    state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    orphans INTEGER NOT NULL DEFAULT 0,
-    added_at REAL NOT NULL,
-    next_at REAL,
-    temp BLOB,
-    staged_output BLOB,
-    staged_mark TEXT,
-    output BLOB,
-    output_mark TEXT,
-    unchanged INTEGER NOT NULL DEFAULT 0,
-    model TEXT,
-    options TEXT,
-    pixels INTEGER,
-    finished_at REAL,
-    reason TEXT,
-    message TEXT,
-    setting TEXT,
-    note BLOB,
-    moved BLOB,
-    UNIQUE (folder, relative, mark)
-);
-CREATE INDEX job_by_state ON job (folder, state, id);
-CREATE INDEX job_by_time ON job (folder, next_at) WHERE state = 'deferred';
-CREATE INDEX job_in_state ON job (state, id);
-CREATE INDEX job_by_output ON job (output_mark) WHERE output_mark IS NOT NULL;
-CREATE VIEW known AS
-    SELECT job.*, folder.name AS folder_name, folder.output AS folder_output
-    FROM job JOIN folder ON folder.id = job.folder;
-"""
-_TWINS = """
-ALTER TABLE job ADD COLUMN staged_key BLOB;
-ALTER TABLE job ADD COLUMN output_key BLOB;
-UPDATE job SET staged_key = twin_key(staged_output) WHERE staged_output IS NOT NULL;
-UPDATE job SET output_key = twin_key(output) WHERE output IS NOT NULL;
-CREATE INDEX job_by_staged_key ON job (staged_key) WHERE staged_key IS NOT NULL;
-CREATE INDEX job_by_output_key ON job (output_key) WHERE output_key IS NOT NULL;
-"""
-_LET_GO = "ALTER TABLE job ADD COLUMN let_go INTEGER NOT NULL DEFAULT 0;"
-_STEPS = (_TABLES, _TWINS, _LET_GO)
-"""From nothing to the newest schema: an older ledger takes those that it lacks."""
-
-SCHEMA_VERSION = len(_STEPS)
-
-
-class _DamagedError(LedgerError):
-    """The file is no ledger any more."""
+_LONGEST_WAL_BYTES = 1 << 26
+"""What is left of a write-ahead log that a long look at the ledger had let grow."""
 
 
 class Store:
@@ -128,6 +68,22 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def settle_copy(self) -> bool:
+        """Where this file is a copy that was put in the ledger's place: trust what is finished.
+
+        What waited when the copy was made may be finished by now: it is forgotten, found again in
+        its folder, and judged by what stands there.
+
+        Returns:
+            True where it was one; afterwards it is a ledger like any other.
+        """
+        with self.transaction() as cursor:
+            if cursor.execute("PRAGMA application_id").fetchone()[0] != COPY_MARK:
+                return False
+            cursor.execute(FORGET_WAITING)
+            cursor.execute("PRAGMA application_id = 0")
+            return True
 
     def close(self) -> None:
         """Close the file."""
@@ -197,7 +153,7 @@ def open_or_rebuild(state_dir: Path) -> tuple[Store, Path | None]:
     """
     try:
         return open_to_write(state_dir), None
-    except _DamagedError:
+    except DamagedError:
         aside = _move_aside(state_dir)
         return open_to_write(state_dir), aside
 
@@ -238,31 +194,19 @@ def open_to_read(state_dir: Path) -> Store:
     return Store(connection, state_dir)
 
 
-@contextmanager
-def translated(state_dir: Path) -> Iterator[None]:
-    """Let no sqlite3 error, and no OSError of the state directory, out of the ledger."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        if code in _DAMAGED:
-            raise _DamagedError(f"the ledger in {state_dir} is damaged: {error}") from error
-        kind = StateFaultError if code in _FAULTS else LedgerError
-        raise kind(f"the ledger in {state_dir} cannot be used: {error}") from error
-    except OSError as error:
-        raise StateFaultError(f"state directory {state_dir}: {error.strerror}") from error
-
-
 def _prepare(connection: sqlite3.Connection, state_dir: Path) -> None:
     version = _version(connection)
     _refuse_newer(version, state_dir)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_WAL_BYTES}")
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise _DamagedError(f"the ledger in {state_dir} is damaged")
+        raise DamagedError(f"the ledger in {state_dir} is damaged")
     if version < SCHEMA_VERSION:
+        if version:
+            keep_before_upgrade(state_dir, version)
         connection.create_function("twin_key", 1, twin_key, deterministic=True)
-        steps = "".join(_STEPS[version:])
+        steps = "".join(STEPS[version:])
         connection.executescript(
             f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
         )

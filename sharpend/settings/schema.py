@@ -148,6 +148,8 @@ class FolderSettings(_Section):
     """Seconds between two looks when polling."""
     reprocess: bool = False
     """Whether finished files are done again when the network or an option changes."""
+    order: Literal["oldest", "newest"] = "oldest"
+    """Which of the waiting pictures is next: the one that came in first, or last."""
 
     @field_validator("archive")
     @classmethod

@@ -1,0 +1,122 @@
+"""Copies of the ledger, for the day when its disk or an upgrade destroys it.
+
+Owns `ledger.db.backup-1` (the newest), `-2`, …, and `ledger.db.schema-N`, the ledger as it was
+before a newer version changed it. Each is whole and sound, or absent. A copy carries a mark: put
+in the ledger's place, it is known for what it is (`Store.settle_copy`). Refuses to replace a
+sound copy by a damaged one, and to hold up the ledger's writer.
+
+None is put in place by itself. A damaged ledger hints at a failing disk, which a person should
+see to; until then the folders are the truth: what stands is adopted, not made again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+from sharpend.atomic import fsync_directory
+from sharpend.ledger.faults import DamagedError, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+COPY_MARK = 0x636F7079
+"""SQLite's application_id of a copy; the ledger's own is 0."""
+
+_STEP_PAGES = 256
+"""Copied between two questions whether to go on: a megabyte."""
+
+
+class AbandonedError(Exception):
+    """A copy was no longer wanted; nothing of it is left."""
+
+
+def keep(state_dir: Path, count: int, go_on: Callable[[], bool]) -> Path:
+    """Make `backup-1` of the ledger as it is now; the older ones move on, the oldest goes.
+
+    May run in a thread of its own while the ledger is written.
+
+    Args:
+        state_dir: holds the ledger.
+        count: how many backups there are in the end, at least 1.
+        go_on: asked again and again; False ends it.
+
+    Raises:
+        AbandonedError: `go_on` said so.
+        DamagedError: the ledger is damaged; the backups stay as they are.
+        StateFaultError: the state directory is full or fails.
+    """
+    with translated(state_dir):
+        temporary = _copied(state_dir, go_on)
+        for number in range(count, 1, -1):
+            with suppress(FileNotFoundError):
+                os.replace(_backup(state_dir, number - 1), _backup(state_dir, number))
+        return _placed(temporary, _backup(state_dir, 1))
+
+
+def keep_before_upgrade(state_dir: Path, version: int) -> Path:
+    """Copy the ledger, of schema `version`, before it is changed; errors as `keep`."""
+    with translated(state_dir):
+        return _placed(_copied(state_dir, lambda: True), state_dir / f"ledger.db.schema-{version}")
+
+
+def newest(state_dir: Path) -> Path | None:
+    """The youngest copy that there is."""
+    found = [*state_dir.glob("ledger.db.backup-*"), *state_dir.glob("ledger.db.schema-*")]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+def kept_at(state_dir: Path) -> float | None:
+    """When `backup-1` was made (wall clock), or None."""
+    with suppress(FileNotFoundError):
+        return _backup(state_dir, 1).stat().st_mtime
+    return None
+
+
+def _backup(state_dir: Path, number: int) -> Path:
+    return state_dir / f"ledger.db.backup-{number}"
+
+
+def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
+    """A whole, sound, marked copy under a temporary name."""
+    temporary = state_dir / "ledger.db.copy.tmp"
+    temporary.unlink(missing_ok=True)
+
+    def look_up(_status: int, _remaining: int, _total: int) -> None:
+        if not go_on():
+            raise AbandonedError
+
+    try:
+        with (
+            closing(sqlite3.connect(state_dir / "ledger.db", isolation_level=None)) as source,
+            closing(sqlite3.connect(temporary, isolation_level=None)) as copy,
+        ):
+            # Held open, this sees one moment: else every write beside it would start it again.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            source.backup(copy, pages=_STEP_PAGES, progress=look_up)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a WAL beside it
+            _require_sound(copy, state_dir)
+            copy.execute(f"PRAGMA application_id = {COPY_MARK}")
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def _require_sound(copy: sqlite3.Connection, state_dir: Path) -> None:
+    if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise DamagedError(f"the ledger in {state_dir} is damaged")
+
+
+def _placed(temporary: Path, target: Path) -> Path:
+    os.replace(temporary, target)
+    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fsync_directory(directory)
+    finally:
+        os.close(directory)
+    return target

@@ -1,0 +1,51 @@
+"""What SQLite and the state directory's disk say, in the words of our error tree.
+
+Owns the decision which of SQLite's errors mean a damaged file and which a disk that fails now.
+Refuses to let a sqlite3 error out of the ledger.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from sharpend.errors import LedgerError, StateFaultError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FAULTS = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+}
+
+
+class DamagedError(LedgerError):
+    """The file is no ledger any more."""
+
+
+@contextmanager
+def translated(state_dir: Path) -> Iterator[None]:
+    """Let no sqlite3 error, and no OSError of the state directory, out of the ledger.
+
+    Raises:
+        DamagedError: the file is no ledger any more.
+        StateFaultError: the disk is full, read-only or failing.
+        LedgerError: anything else that SQLite says.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _DAMAGED:
+            raise DamagedError(f"the ledger in {state_dir} is damaged: {error}") from error
+        kind = StateFaultError if code in _FAULTS else LedgerError
+        raise kind(f"the ledger in {state_dir} cannot be used: {error}") from error
+    except OSError as error:
+        raise StateFaultError(f"state directory {state_dir}: {error.strerror}") from error

@@ -1,0 +1,166 @@
+"""Copies of the ledger are whole, and one that is put back does nothing twice."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend.errors import StateFaultError
+from sharpend.job import Fingerprint, State
+from sharpend.ledger import copies
+from sharpend.ledger.faults import DamagedError
+from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
+from tests.fakes import Shop
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = 1_000_000.0
+ONE = Fingerprint(10, 20, 30)
+
+
+def always() -> bool:
+    """Go on."""
+    return True
+
+
+def inputs_of(copy: Path, aside: Path) -> int:
+    """How many jobs a copy knows, opened as a ledger somewhere else."""
+    aside.mkdir(exist_ok=True)
+    shutil.copy(copy, aside / "ledger.db")
+    with LedgerReader.read_only(aside) as reader:
+        return sum(reader.counts().values())
+
+
+def test_backups_move_on(tmp_path: Path) -> None:
+    """The newest is the first, and there are no more than were asked for."""
+    state = tmp_path / "state"
+    with Ledger.open(state) as ledger:
+        ledger.folder("in", b"/in", b"/out")
+        assert copies.kept_at(state) is None
+        for number in range(1, 4):
+            ledger.add("in", [(b"%d" % number, ONE)], NOW)
+            assert copies.keep(state, 2, always) == state / "ledger.db.backup-1"
+        found = sorted(path.name for path in state.glob("*backup*"))
+    assert found == ["ledger.db.backup-1", "ledger.db.backup-2"]
+    assert [inputs_of(state / name, tmp_path / name) for name in found] == [3, 2]
+    assert copies.kept_at(state) is not None
+    assert copies.newest(state) == state / "ledger.db.backup-1"
+
+
+def test_a_backup_is_of_one_moment(tmp_path: Path) -> None:
+    """Writes in the middle of it neither enter it nor make it begin again; it is whole."""
+    with Ledger.open(tmp_path) as ledger:
+        ledger.folder("in", b"/in", b"/out")
+        ledger.add("in", [(b"%0200d" % n, ONE) for n in range(6000)], NOW)
+        asked = 0
+
+        def meanwhile() -> bool:
+            nonlocal asked
+            asked += 1
+            ledger.add("in", [(b"late %d" % asked, ONE)], NOW)
+            return True
+
+        copy = copies.keep(tmp_path, 1, meanwhile)
+        assert 2 <= asked < 100
+        assert inputs_of(copy, tmp_path / "aside") == 6000
+    assert [path.name for path in tmp_path.glob("*.tmp*")] == []
+
+
+def test_an_abandoned_backup_leaves_nothing(tmp_path: Path) -> None:
+    """A daemon that stops does not wait for it; the last one stays."""
+    with Ledger.open(tmp_path):
+        copies.keep(tmp_path, 2, always)
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(copies.AbandonedError):
+            copies.keep(tmp_path, 2, lambda: False)
+        assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_damaged_ledger_replaces_no_backup(tmp_path: Path) -> None:
+    """What is copied is looked at before the older copies move on."""
+    with Ledger.open(tmp_path) as ledger:
+        ledger.folder("in", b"/in", b"/out")
+        ledger.add("in", [(b"%0200d" % n, ONE) for n in range(500)], NOW)
+    sound = copies.keep(tmp_path, 2, always).read_bytes()
+    path = tmp_path / "ledger.db"
+    content = path.read_bytes()
+    path.write_bytes(content[:8192] + bytes(40_000) + content[48_192:])
+    with pytest.raises(DamagedError):
+        copies.keep(tmp_path, 2, always)
+    assert [p.read_bytes() == sound for p in tmp_path.glob("*backup*")] == [True]
+
+
+def test_a_state_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A backup that has no place is a fault of the state, in our own words."""
+    with Ledger.open(tmp_path):
+        (tmp_path / "ledger.db.copy.tmp").mkdir()
+        with pytest.raises(StateFaultError):
+            copies.keep(tmp_path, 2, always)
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_an_older_ledger_is_copied_before_it_is_upgraded(tmp_path: Path, version: int) -> None:
+    """Of every version: the upgrade keeps its rows, and the copy is what there was."""
+    connection = sqlite3.connect(tmp_path / "ledger.db")
+    connection.create_function("twin_key", 1, bytes)
+    connection.executescript("".join(STEPS[:version]))
+    connection.execute("INSERT INTO folder VALUES (1, 'in', x'2f', x'2f')")
+    connection.execute(
+        "INSERT INTO job (folder, relative, mark, state, added_at)"
+        " VALUES (1, x'61', '10:20:30', 'pending', 5.0)"
+    )
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.commit()
+    connection.close()
+    for _ in range(2):
+        with Ledger.open(tmp_path) as ledger:
+            assert not ledger.rebuilt
+            assert ledger.counts()[State.PENDING] == 1
+            assert ledger.oldest_pending_at(["in"]) == 5.0
+    (copy,) = tmp_path.glob("ledger.db.schema-*")
+    assert copy.name == f"ledger.db.schema-{version}"
+    kept = sqlite3.connect(copy)
+    assert kept.execute("PRAGMA user_version").fetchone() == (version,)
+    assert kept.execute("SELECT count(*) FROM job").fetchone() == (1,)
+    kept.close()
+
+
+def test_a_copy_in_the_ledgers_place_does_nothing_twice(tmp_path: Path) -> None:
+    """Pictures that were finished since the copy are adopted as they stand, in its one name."""
+    shop = Shop(tmp_path)
+    for name in ("before.png", "queued.png"):
+        shop.take(name, content=b"blurred before")
+    shop.pool.stage()
+    shop.conclude()
+    backup = copies.keep(tmp_path / "state", 1, always)
+    shop.settle()
+    shop.pool.stage()
+    shop.take("after.png", content=b"blurred after")
+    shop.pool.stage()
+    shop.conclude()
+    made = ["after.png", "before.png", "queued.png"]
+    assert shop.made() == made
+    for name in made:  # as the real worker does
+        times = (tmp_path / "in" / name).stat()
+        shutil.copystat(tmp_path / "in" / name, tmp_path / "in-out" / name)
+        assert (tmp_path / "in-out" / name).stat().st_mtime_ns == times.st_mtime_ns
+    shop.close()
+    for suffix in ("-wal", "-shm"):
+        (tmp_path / f"state/ledger.db{suffix}").unlink(missing_ok=True)
+    shutil.copy(backup, tmp_path / "state/ledger.db")
+    shop.start()
+    assert shop.ledger.rebuilt
+    shop.settle()
+    assert shop.pool.tasks == []
+    assert shop.count(State.DISPOSED) == 3
+    shop.close()
+    shop.start()
+    assert not shop.ledger.rebuilt
+    shop.close()
+    assert shop.made() == made
