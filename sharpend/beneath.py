@@ -19,13 +19,17 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.job import Fingerprint, display
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LINK_OR_NO_DIRECTORY = {errno.ELOOP, errno.ENOTDIR}
 _LINK_OR_SOCKET_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
 _IMPOSSIBLE = {b"", b".", b".."}
+
+
+def _as_it_is(_descriptor: int) -> None:
+    """A folder that was made needs nothing more."""
 
 
 def components(relative: bytes) -> list[bytes]:
@@ -40,13 +44,16 @@ def components(relative: bytes) -> list[bytes]:
     return names
 
 
-def open_directory(root: bytes, relative: bytes, *, create: bool = False) -> int:
+def open_directory(
+    root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
+) -> int:
     """Open the folder `relative` below `root`; the caller closes the descriptor.
 
     Args:
         root: an existing folder; it is opened as it is named, through links if need be.
         relative: below the root, b"" for the root itself.
         create: make missing folders below the root (0777 less the umask), durably.
+        made: called with the descriptor of each folder that was made.
 
     Raises:
         ImageRefusedError: a component is a link or no folder, or the path is not legal.
@@ -57,7 +64,7 @@ def open_directory(root: bytes, relative: bytes, *, create: bool = False) -> int
     directory = os.open(root, _DIRECTORY)
     try:
         for name in names:
-            below = _enter(directory, name, relative, create=create)
+            below = _enter(directory, name, relative, made if create else None)
             os.close(directory)
             directory = below
     except BaseException:
@@ -67,9 +74,11 @@ def open_directory(root: bytes, relative: bytes, *, create: bool = False) -> int
 
 
 @contextmanager
-def directory(root: bytes, relative: bytes, *, create: bool = False) -> Iterator[int]:
+def directory(
+    root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
+) -> Iterator[int]:
     """`open_directory` for the length of a block."""
-    descriptor = open_directory(root, relative, create=create)
+    descriptor = open_directory(root, relative, create=create, made=made)
     try:
         yield descriptor
     finally:
@@ -111,17 +120,33 @@ def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
     return Fingerprint.of(status) if stat.S_ISREG(status.st_mode) else None
 
 
-def _enter(parent: int, name: bytes, relative: bytes, *, create: bool) -> int:
-    """Open the folder `name` in the open folder `parent`, making it first if asked."""
+def _enter(parent: int, name: bytes, relative: bytes, made: Callable[[int], None] | None) -> int:
+    """Open the folder `name` in the open folder `parent`, making it first unless `made` is None."""
     try:
         return _open_component(parent, name, relative)
     except FileNotFoundError:
-        if not create:
+        if made is None:
             raise
-    with suppress(FileExistsError):
+    return _make(parent, name, relative, made)
+
+
+def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:
+    """Make a folder; one that somebody else made meanwhile is theirs, and taken as it is."""
+    try:
         os.mkdir(name, 0o777, dir_fd=parent)
-    fsync_directory(parent)
-    return _open_component(parent, name, relative)
+    except FileExistsError:
+        fsync_directory(parent)
+        return _open_component(parent, name, relative)
+    descriptor = _open_component(parent, name, relative)
+    try:
+        made(descriptor)
+        fsync_directory(parent)
+    except BaseException:
+        os.close(descriptor)
+        with suppress(OSError):  # made again, and tried again, with the next picture
+            os.rmdir(name, dir_fd=parent)
+        raise
+    return descriptor
 
 
 def _open_component(parent: int, name: bytes, relative: bytes) -> int:

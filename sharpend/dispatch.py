@@ -197,6 +197,7 @@ class Dispatcher:
             fingerprint=job.fingerprint,
             options=plan.options,
             measure_agreement=alarm is not None and alarm.wants(),
+            access=plan.destination.access,
         )
 
     def conclude(self, now_s: float) -> None:

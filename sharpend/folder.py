@@ -12,9 +12,11 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sharpend.access import Access, require_membership
+from sharpend.beneath import directory
 from sharpend.commit.adoption import adopt
 from sharpend.commit.destination import Destination, identity_of
-from sharpend.errors import InputMissingError, OutputFailedError
+from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.intake.folder import FolderIntake, FolderOptions
 from sharpend.job import Fingerprint, Options, display
 from sharpend.logs import Event, Log
@@ -51,18 +53,21 @@ def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:
     Raises:
         InputMissingError: the input is no folder.
         OutputFailedError: an output folder cannot be made or written.
+        ConfigError: this process may not give files to the group that is set.
+        FolderFaultError: the output folder, made here, does not take the group or mode.
     """
     destination = plan.destination
+    require_membership(destination.access.group, folder=destination.folder)
     if not os.path.isdir(destination.input_root):
         raise InputMissingError(
             f"folder.input: {display(destination.input_root)}: no such folder; "
             "create it or change folder.input"
         )
     identities = {
-        root: _made(root, setting)
-        for root, setting in (
-            (destination.output_root, "folder.output"),
-            (destination.archive_root, "folder.archive"),
+        root: _made(root, setting, access)
+        for root, setting, access in (
+            (destination.output_root, "folder.output", destination.access),
+            (destination.archive_root, "folder.archive", Access()),
         )
         if root is not None
     }
@@ -70,9 +75,11 @@ def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:
     return replace(plan, destination=replace(destination, folder=name, identities=identities))
 
 
-def _made(root: bytes, setting: str) -> tuple[int, int]:
+def _made(root: bytes, setting: str, access: Access) -> tuple[int, int]:
     try:
-        os.makedirs(root, exist_ok=True)
+        if not os.path.isdir(root):
+            os.makedirs(root)
+            _give(root, access)
     except OSError as error:
         raise OutputFailedError(
             f"{setting}: {display(root)}: {error.strerror}; choose a folder that can be written"
@@ -82,6 +89,16 @@ def _made(root: bytes, setting: str) -> tuple[int, int]:
             f"{setting}: {display(root)}: not writable; let the user that runs sharpend write there"
         )
     return identity_of(root)
+
+
+def _give(root: bytes, access: Access) -> None:
+    """Let those into a root that was just made who may; one where that fails is not left."""
+    try:
+        with directory(root, b"") as descriptor:
+            access.give_folder(descriptor)
+    except FolderFaultError:
+        os.rmdir(root)
+        raise
 
 
 class Folder:

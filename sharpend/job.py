@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from sharpend.access import Access
 from sharpend.imaging.policies import Policies
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ class Task:
     fingerprint: Fingerprint
     options: Options
     measure_agreement: bool = False
+    access: Access = field(default_factory=Access)
+    """Whose the staged file is to be, and with which mode, before anybody sees it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedReader
 
+    from sharpend.access import Access
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.job import AgreementSample, Options
     from sharpend.model.runtime import Placement
@@ -245,10 +246,10 @@ def _require_unchanged(task: Task) -> None:
 
 
 def _write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
-    """Write the staged file durably, with the source's owner, mode and times, or not at all."""
+    """Write the staged file durably, for those who may read it, or not at all."""
     try:
         with beneath.directory(task.output_root, task.output_parent) as parent:
-            return _write_in(parent, task.temp_name, picture, source)
+            return _write_in(parent, task, picture, source)
     except OSError as error:
         _raise_for_output(task, error)
 
@@ -264,22 +265,29 @@ def _raise_for_output(task: Task, error: OSError) -> NoReturn:
     raise TransientError(reason, f"writing failed: {error.strerror}") from error
 
 
-def _write_in(parent: int, name: bytes, picture: Picture, source: os.stat_result) -> Fingerprint:
+def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, 0o600, dir_fd=parent)
+    descriptor = os.open(task.temp_name, flags, 0o600, dir_fd=parent)
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             codec.encode(picture, file)
-        with suppress(PermissionError):  # FAT and some network mounts know neither for a file
-            if os.geteuid() == 0:  # only root may give files away
-                os.fchown(descriptor, source.st_uid, source.st_gid)
-            os.fchmod(descriptor, source.st_mode & 0o777)
-            os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
+        task.access.give_file(descriptor)
+        _take_after(descriptor, source, task.access)
         os.fsync(descriptor)
         return Fingerprint.of(os.fstat(descriptor))
     except BaseException:
         with suppress(OSError):
-            os.unlink(name, dir_fd=parent)
+            os.unlink(task.temp_name, dir_fd=parent)
         raise
     finally:
         os.close(descriptor)
+
+
+def _take_after(descriptor: int, source: os.stat_result, access: Access) -> None:
+    """Give the staged file the source's owner, mode and times, but for what the folder sets."""
+    with suppress(PermissionError):  # FAT and some network mounts know neither for a file
+        if os.geteuid() == 0:  # only root may give files away
+            os.fchown(descriptor, source.st_uid, source.st_gid if access.group is None else -1)
+        if access.mode is None:
+            os.fchmod(descriptor, source.st_mode & 0o777)
+        os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from sharpend.access import Access, number_of
 from sharpend.alarm import AlarmOptions
 from sharpend.commit.destination import (
     CollisionPolicy,
@@ -58,6 +59,10 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
             collision=CollisionPolicy(folder.collision),
             portable_names=folder.portable_names,
+            access=Access(
+                group=None if folder.group is None else number_of(folder.group),
+                mode=None if folder.mode is None else int(folder.mode, 8),
+            ),
         ),
         intake=FolderOptions(
             root=os.fsencode(folder.input),

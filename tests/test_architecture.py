@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = """
 F0  errors  logs
-F1  imaging/  job  atomic  beneath  settings/  model/  ledger/
+F1  imaging/  access  job  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
 F3  sharpener  agreement  pipeline  worker  pool
 F4  alarm  report  health

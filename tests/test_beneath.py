@@ -107,6 +107,32 @@ def test_folders_are_made(root: bytes, tmp_path: Path) -> None:
             assert os.fstat(fd).st_ino == (tmp_path / "in/a/c/d").stat().st_ino
 
 
+def test_what_was_made_is_told_and_nothing_else(root: bytes, tmp_path: Path) -> None:
+    """Only folders that did not exist are given to `made`, each before the next below it."""
+    told: list[int] = []
+
+    def made(descriptor: int) -> None:
+        told.append(os.fstat(descriptor).st_ino)
+
+    with beneath.directory(root, b"a/c/d", create=True, made=made):
+        pass
+    assert told == [(tmp_path / path).stat().st_ino for path in ("in/a/c", "in/a/c/d")]
+
+
+def test_a_folder_that_cannot_be_made_right_is_not_left(root: bytes, tmp_path: Path) -> None:
+    """Where `made` fails the folder goes again, so that the next attempt meets the fault too."""
+
+    def made(_descriptor: int) -> None:
+        raise PermissionError
+
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(2):
+        with pytest.raises(PermissionError):
+            beneath.open_directory(root, b"a/c", create=True, made=made)
+    assert not (tmp_path / "in/a/c").exists()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_fingerprint_in_an_open_folder(root: bytes, tmp_path: Path) -> None:
     """A regular file has a fingerprint; a link to it has none."""
     (tmp_path / "in/a/b/link").symlink_to("x.png")

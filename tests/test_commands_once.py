@@ -70,7 +70,8 @@ def lines(output: str) -> tuple[dict[bytes, dict[str, Any]], dict[str, Any]]:
 def test_each_input_has_its_end(networks: Networks, tmp_path: Path) -> None:
     """Good inputs are sharpened, bad ones quarantined with a reason each; exit 65, JSON told."""
     good = mixed(tmp_path / "in")
-    result = once("--config", configured(tmp_path, networks.student), "--json")
+    readable = {"mode": "0604", "group": str(os.getegid())}
+    result = once("--config", configured(tmp_path, networks.student, **readable), "--json")
     assert (result.returncode, "Traceback" in result.stderr) == (65, False), result.stderr
     told, summary = lines(result.stdout)
     root = os.fsencode(tmp_path / "in")
@@ -83,6 +84,8 @@ def test_each_input_has_its_end(networks: Networks, tmp_path: Path) -> None:
         with Image.open(os.path.join(root, name)) as before, Image.open(output) as after:
             assert (after.size, after.format) == (before.size, before.format)
             assert after.tobytes() != before.tobytes()
+        above = os.path.dirname(output)
+        assert [os.stat(path).st_mode & 0o777 for path in (output, above)] == [0o604, 0o705]
     for name, reason in BAD.items():
         line = told.pop(os.path.join(root, name))
         assert (line["outcome"], line["reason"], line["output"]) == ("quarantined", reason, None)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend import folder as folder_module
+from sharpend.access import Access
 from sharpend.commit.destination import Destination
-from sharpend.errors import InputMissingError, OutputFailedError
+from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Failure, Options, State
@@ -62,6 +63,36 @@ def test_roots_are_made_and_remembered(tmp_path: Path, ledger: Ledger) -> None:
     assert set(prepared.identities) == {prepared.output_root, archive}
     status = (tmp_path / "a/b/out").stat()
     assert prepared.identities[prepared.output_root] == (status.st_dev, status.st_ino)
+
+
+def test_a_root_that_is_made_is_for_those_who_may_read_outputs(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new output root gets the mode, an archive and an old root keep theirs; no fault is left."""
+    (tmp_path / "in").mkdir()
+    plan = plan_for(tmp_path)
+    way_out = replace(plan.destination, archive_root=os.fsencode(tmp_path / "archive"))
+    plan = replace(plan, destination=replace(way_out, access=Access(mode=0o664)))
+    root = tmp_path / "a/b/out"
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fchmod", refuse)
+        with pytest.raises(FolderFaultError, match=r"folder\.mode 0664"):
+            prepare_roots(plan, ledger)
+    assert not root.exists()
+    before = os.umask(0o027)
+    try:
+        prepare_roots(plan, ledger)
+    finally:
+        os.umask(before)
+    modes = [path.stat().st_mode & 0o777 for path in (root, tmp_path / "archive")]
+    assert modes == [0o775, 0o750]
+    root.chmod(0o700)
+    prepare_roots(plan, ledger)
+    assert root.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_folder_keeps_its_lasting_name(tmp_path: Path, ledger: Ledger) -> None:

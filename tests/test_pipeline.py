@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from sharpend import beneath, pipeline
+from sharpend.access import Access
 from sharpend.errors import Reason, TransientError
 from sharpend.imaging import codec
 from sharpend.imaging.formats import Format
@@ -465,6 +466,31 @@ def test_file_systems_without_modes_are_served(
 
     monkeypatch.setattr(os, "fchmod", refuse)
     staged(worker.run(bench.task(drop(bench.source, "a.png"))))
+
+
+def test_a_mode_that_is_asked_for_is_the_staged_files(worker: Pipeline, bench: Bench) -> None:
+    """The folder's mode stands in place of the source's, before the file has its final name."""
+    source = drop(bench.source, "a.png")
+    source.chmod(0o600)
+    staged(worker.run(bench.task(source, access=Access(group=os.getegid(), mode=0o664))))
+    status = bench.made.stat()
+    assert (status.st_mode & 0o7777, status.st_gid) == (0o664, os.getegid())
+    assert status.st_mtime_ns == source.stat().st_mtime_ns
+
+
+def test_a_mode_that_cannot_be_had_pauses_the_folder(
+    worker: Pipeline, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a mode was asked for, a file system without modes is a fault, and nothing is left."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    task = bench.task(drop(bench.source, "a.png"), access=Access(mode=0o640))
+    outcome = failed(worker.run(task), bench)
+    assert outcome.failure is Failure.FOLDER
+    assert "folder.mode 0640: Operation not permitted" in outcome.message
 
 
 # The worker itself

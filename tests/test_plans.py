@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend import plans
+from sharpend.access import Access
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.commit.names import Naming
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
@@ -37,6 +38,7 @@ def test_a_folder_by_default(tmp_path: Path) -> None:
     assert plan.destination.naming == Naming("{stem}{suffix}{ext}", "", "in0", AUTO_MODEL)
     assert plan.destination.collision is CollisionPolicy.NUMBER
     assert not plan.destination.portable_names
+    assert plan.destination.access == Access(None, None)
     assert (plan.intake.settle_s, plan.intake.polling, plan.intake.rescan_s) == (None, None, 60)
     assert plan.options.model == resolve_model("auto", device="auto")
     assert (plan.options.max_pixels, plan.options.max_bytes) == (200_000_000, 1_000_000_000)
@@ -58,6 +60,8 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
                 "suffix": "-sharp",
                 "collision": "refuse",
                 "portable_names": True,
+                "group": "0",
+                "mode": "0640",
                 "model": "base",
                 "strength": 0.25,
                 "overshoot": 12,
@@ -76,6 +80,7 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
     assert way_out.existing is ExistingPolicy.SKIP
     assert way_out.naming == Naming("{folder}-{stem}{suffix}{ext}", "-sharp", "scans", "base")
     assert (way_out.collision, way_out.portable_names) == (CollisionPolicy.REFUSE, True)
+    assert way_out.access == Access(group=0, mode=0o640)
     assert (intake.recursive, intake.settle_s, intake.polling) == (False, 0, True)
     assert (intake.poll_s, intake.rescan_s) == (7, 11)
     assert (plan.options.model, plan.options.strength) == ("base", 0.25)

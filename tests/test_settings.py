@@ -451,6 +451,22 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "advice"),
+    [
+        ('group = "no-such"', "group: must be a group of this machine, not 'no-such'"),
+        ('mode = "0999"', 'mode: must be octal digits such as "0640", readable for the owner,'),
+        ('mode = "0750"', "mode: must be octal digits"),
+        ('mode = "0240"', "mode: must be octal digits"),
+        ("mode = 416", "mode: must be a text, not 416"),
+    ],
+)
+def test_who_may_read_the_outputs_is_checked(tmp_path: Path, line: str, advice: str) -> None:
+    """A group that does not exist and a mode that is none are refused before anything starts."""
+    (told,) = refusal(tmp_path, f"{FOLDER}{line}\n")
+    assert told.startswith(f"FILE: folder.1.{advice}")
+
+
 def test_missing_inputs_are_found_apart_from_the_settings(tmp_path: Path) -> None:
     """A missing or wrong input is no fault of the configuration; outputs need not exist."""
     (tmp_path / "file").touch()
@@ -515,6 +531,8 @@ WITHOUT_DEFAULT = {
     "model",
     "strength",
     "overshoot",
+    "group",
+    "mode",
 } | {*PictureSettings.model_fields}
 
 

@@ -34,6 +34,7 @@ from sharpend.ledger.records import Product
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from sharpend.job import Staged
     from sharpend.ledger.ledger import Ledger
@@ -104,7 +105,7 @@ class Committer:
         require_same_root(destination, destination.output_root, "output")
         with (
             faults(destination, destination.output_root, "output"),
-            directory(destination.output_root, parent, create=True) as fd,
+            _made_directory(destination, parent) as fd,
         ):
             if destination.collision is CollisionPolicy.REFUSE:
                 choose(self._ledger, destination, job, fd)
@@ -283,9 +284,15 @@ class Committer:
         require_same_root(destination, root, "output")
         with (
             faults(destination, root, "output"),
-            directory(root, os.path.dirname(output), create=True) as fd,
+            _made_directory(destination, os.path.dirname(output)) as fd,
         ):
             yield fd
+
+
+def _made_directory(destination: Destination, parent: bytes) -> AbstractContextManager[int]:
+    """The output's folder, with what is missing of it made for those who may read outputs."""
+    made = destination.access.give_folder
+    return directory(destination.output_root, parent, create=True, made=made)
 
 
 def _as_unchanged(product: Product, fd: int) -> Product:

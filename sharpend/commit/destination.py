@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from sharpend.access import Access
 from sharpend.commit.names import AS_THE_INPUT, Naming, name_too_long, numbered
 from sharpend.errors import FolderFaultError, Reason, SharpendError, TransientError
 from sharpend.job import display
@@ -68,6 +69,8 @@ class Destination:
     collision: CollisionPolicy = CollisionPolicy.NUMBER
     portable_names: bool = False
     """Outputs whose names differ only in case or in Unicode's normal form collide as well."""
+    access: Access = field(default_factory=Access)
+    """Group and mode of outputs and of the folders that are made for them."""
     identities: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
     """(st_dev, st_ino) of the roots when the daemon started, by root; others are not compared."""
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sharpend.access import number_of
 from sharpend.job import OVERSHOOT
 
 
@@ -65,6 +66,19 @@ def _suffix(suffix: str) -> str:
     if not _is_plain(suffix) or "{" in suffix or "}" in suffix:
         raise ValueError("must be a plain part of a file name, without '/', '..', '{' and '}'")
     return suffix
+
+
+def _group(group: str) -> str:
+    number_of(group)
+    return group
+
+
+def _mode(mode: str) -> str:
+    if not re.fullmatch(r"0?[46][0246][0246]", mode):
+        raise ValueError(
+            'must be octal digits such as "0640", readable for the owner, executable for nobody'
+        )
+    return mode
 
 
 def _is_plain(literal: str) -> bool:
@@ -122,6 +136,12 @@ class FolderSettings(_Section):
     """The output's file name; {ext} is the input's suffix with its dot, {suffix} the next key."""
     suffix: Annotated[str, AfterValidator(_suffix)] = ""
     """Goes between stem and ext, or wherever `output_name` has it."""
+    group: Annotated[str, AfterValidator(_group)] | None = None
+    """The group of outputs and of folders made for them; default: that of the daemon or, where it
+    runs as root, of the source."""
+    mode: Annotated[str, AfterValidator(_mode)] | None = None
+    """Permissions of outputs in octal digits; folders made for them get x for each r. Default: the
+    source's, and 0777 less the umask for folders."""
     model: str | None = None
     """A network for this folder; default: `[model] name`."""
     strength: Share | None = None

@@ -1,0 +1,125 @@
+"""Who may read what the daemon makes: the group and the mode that a folder's outputs get.
+
+Owns how both are set on an open file or folder, and the look whether they were kept. Refuses to
+leave an output with another group or mode than was asked for: a file system that knows neither
+(FAT, some network mounts) and a group that the daemon is not in are faults of the whole folder.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import stat
+from dataclasses import dataclass
+
+from sharpend.errors import ConfigError, FolderFaultError
+
+_PERMISSIONS = 0o777
+_OWNERS_WORK = 0o700
+"""The daemon itself has to work in every folder that it makes."""
+
+_ADVICE = (
+    "let the file system keep both, or give them by the mount's options and remove them here; "
+    "below a setgid folder a mode needs the group beside it"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What was asked for; None leaves the matter as it would be without us."""
+
+    group: int | None = None
+    """The group's number; None: the daemon's, or for a daemon that runs as root the source's."""
+    mode: int | None = None
+    """Permission bits of a file, 0640 for example; None: the source's."""
+
+    @property
+    def of_folders(self) -> int | None:
+        """The mode of a folder: who may read a file in it may enter it, and the owner may work."""
+        if self.mode is None:
+            return None
+        return _OWNERS_WORK | self.mode | (self.mode & 0o444) >> 2
+
+    def give_file(self, descriptor: int) -> None:
+        """Set group and mode of an open file.
+
+        Raises:
+            FolderFaultError: the file system or the kernel does not let us.
+        """
+        self._give(descriptor, self.mode)
+
+    def give_folder(self, descriptor: int) -> None:
+        """Set group and mode of an open folder that was just made.
+
+        A setgid bit that it took over from the folder above stays, where the kernel lets us: the
+        unit's RestrictSUIDSGID= does not, and then each thing gets its group by itself.
+
+        Raises:
+            FolderFaultError: the file system or the kernel does not let us.
+        """
+        self._give(descriptor, self.of_folders)
+
+    def _give(self, descriptor: int, mode: int | None) -> None:
+        try:
+            if self.group is not None:
+                os.fchown(descriptor, -1, self.group)
+            if mode is not None and os.fstat(descriptor).st_mode & _PERMISSIONS != mode:
+                self._change_mode(descriptor, mode)
+        except PermissionError as error:
+            raise FolderFaultError(f"{self._named}: {error.strerror}; {_ADVICE}") from error
+        status = os.fstat(descriptor)
+        kept_group = self.group in {None, status.st_gid}
+        if not kept_group or mode not in {None, status.st_mode & _PERMISSIONS}:
+            raise FolderFaultError(f"{self._named}: the file system does not keep it; {_ADVICE}")
+
+    def _change_mode(self, descriptor: int, mode: int) -> None:
+        inherited = os.fstat(descriptor).st_mode & stat.S_ISGID
+        try:
+            os.fchmod(descriptor, mode | inherited)
+        except PermissionError:
+            if not inherited or self.group is None:  # without the bit, files would lose their group
+                raise
+            os.fchmod(descriptor, mode)
+
+    @property
+    def _named(self) -> str:
+        """The settings that were asked for, with their values."""
+        group = None if self.group is None else f"folder.group {name_of(self.group)}"
+        mode = None if self.mode is None else f"folder.mode {self.mode:04o}"
+        return ", ".join(filter(None, (group, mode)))
+
+
+def require_membership(group: int | None, *, folder: str) -> None:
+    """Make sure, before any work, that this process may give files to a group.
+
+    Raises:
+        ConfigError: it neither is in the group nor runs as root.
+    """
+    if group is None or os.geteuid() == 0 or group in {os.getegid(), *os.getgroups()}:
+        return
+    raise ConfigError(
+        f"folder {folder}: group: {name_of(group)}: the user that runs sharpend is not in this "
+        "group; add it to the group, or SupplementaryGroups= to the unit"
+    )
+
+
+def number_of(group: str) -> int:
+    """The number of a group, given by its name or as a number.
+
+    Raises:
+        ValueError: this machine has no such group.
+    """
+    if group.isascii() and group.isdigit():
+        return int(group)
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError as error:
+        raise ValueError("must be a group of this machine") from error
+
+
+def name_of(group: int) -> str:
+    """A group's name, or its number where it has none."""
+    try:
+        return grp.getgrgid(group).gr_name
+    except KeyError:
+        return str(group)
