@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpend import __version__
-from sharpend.commands import check, demo, formats, inspect, once, retry, run, status
+from sharpend.commands import check, demo, doctor, formats, inspect, once, retry, run, status
 from sharpend.errors import SIGNALLED, ExitCode, SharpendError
 from sharpend.logs import printable
 
@@ -78,14 +78,7 @@ def parser() -> argparse.ArgumentParser:
     _add_settings(command, folders=True)
     command.set_defaults(command=run.main)
 
-    command = commands.add_parser("check", help="check the configuration and say what it means")
-    _add_settings(command, folders=True)
-    command.set_defaults(command=check.main)
-
-    command = commands.add_parser("status", help="how the daemon and its queue stand")
-    _add_settings(command, folders=False)
-    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    command.set_defaults(command=status.main)
+    _add_questions(commands.add_parser)
 
     command = commands.add_parser("retry", help="try quarantined pictures again")
     _add_settings(command, folders=False)
@@ -108,6 +101,23 @@ def parser() -> argparse.ArgumentParser:
     _add_model(command)
     command.set_defaults(command=demo.main)
     return top
+
+
+def _add_questions(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """The commands that ask how things stand and change nothing."""
+    command = add("check", help="check the configuration and say what it means")
+    _add_settings(command, folders=True)
+    command.set_defaults(command=check.main)
+
+    command = add("doctor", help="what on this machine stands in the way")
+    _add_settings(command, folders=False)
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    command.set_defaults(command=doctor.main)
+
+    command = add("status", help="how the daemon and its queue stand")
+    _add_settings(command, folders=False)
+    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    command.set_defaults(command=status.main)
 
 
 def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:

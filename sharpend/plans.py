@@ -128,7 +128,7 @@ def models(settings: Settings) -> list[str]:
 def worker_count(settings: Settings) -> int:
     """How many worker processes to start."""
     count = _unless_auto(settings.workers.count)
-    return count or max(1, min(_cores() // CORES_PER_WORKER, MOST_AUTOMATIC_WORKERS))
+    return count or max(1, min(cores() // CORES_PER_WORKER, MOST_AUTOMATIC_WORKERS))
 
 
 def worker_options(settings: Settings) -> WorkerOptions:
@@ -138,7 +138,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         device=settings.model.device,
         precision=settings.model.precision,
         tile_px=_unless_auto(settings.model.tile_px),
-        threads=threads or max(1, _cores() // worker_count(settings)),
+        threads=threads or max(1, cores() // worker_count(settings)),
         crop_px=settings.agreement.crop_px,
     )
 
@@ -167,8 +167,8 @@ def alarm_options(settings: Settings, alarm_below: float | None) -> AlarmOptions
     return AlarmOptions(agreement.sample, agreement.budget, agreement.window, below)
 
 
-def _cores() -> int:
-    """The cores this process may use."""
+def cores() -> int:
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -24,7 +24,7 @@ F3  sharpener  agreement  pipeline  worker  pool
 F4  alarm  report  health
 F5  folder  outcomes  plans  control  dispatch  bulletin
 F6  daemon
-F7  commands/  cli  __main__
+F7  checks/  commands/  cli  __main__
 """
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
@@ -33,12 +33,13 @@ ROOMS = {
     "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff jxl"
     " gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet contents"
-    " thumbnail finishing tensors",
+    " thumbnail finishing tensors libraries",
     "model": "networks tiling overshoot balance shipped weights runtime ssim",
     "ledger": "sql twins schema faults copies store records turns reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder",
     "commit": "names destination standing relocate disposal adoption committer quarantine",
-    "commands": "given check status retry inspect formats run once demo",
+    "checks": "finding runner sight folders mounts state unit engine device",
+    "commands": "given check doctor status retry inspect formats run once demo",
 }
 """Inside a sub-package, the same."""
 

@@ -40,6 +40,7 @@ __all__ = [
     "Settings",
     "changed_keys",
     "check_folders",
+    "config_of",
     "load",
     "missing_inputs",
     "resolve_model",
@@ -89,6 +90,16 @@ def load(
     if found:
         raise ConfigError(_lines(found))
     return settings
+
+
+def config_of(config: Path | None) -> Path | None:
+    """The absolute path of the TOML file that `load` reads, or None where there is none.
+
+    Raises:
+        ConfigError: the file that is named is missing or not a regular file.
+    """
+    found = find_config(config, os.environ)
+    return None if found is None else found.absolute()
 
 
 def missing_inputs(settings: Settings) -> list[str]:

@@ -1,0 +1,104 @@
+"""Whether the networks run here, on what, and how well the machine is used.
+
+Owns the question to `engine` and the judgement of its answer.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from sharpend.checks.finding import Finding, fault, note, ok
+from sharpend.checks.runner import Runner, ask
+from sharpend.errors import ExitCode, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sharpend.worker import WorkerOptions
+
+_ENGINE = "sharpend.checks.engine"
+_ALWAYS = ("pillow", "imagecodecs", "tifffile", "libjpeg_turbo", "zlib", "webp", "avif")
+_DRIVER = "/proc/driver/nvidia/version"
+
+
+def engines(
+    runner: Runner, options: WorkerOptions, models: Sequence[str], *, teacher: bool
+) -> dict[str, Any] | UnavailableError:
+    """What a worker says, started as the daemon starts one, with the daemon's user's rights."""
+    question = {"options": asdict(options), "models": list(models), "teacher": teacher}
+    try:
+        told: dict[str, Any] = ask(runner, _ENGINE, question)
+    except UnavailableError as error:
+        return error
+    return told
+
+
+def has_driver() -> bool:
+    """This machine has NVIDIA's driver."""
+    return os.path.exists(_DRIVER)
+
+
+def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Iterator[Finding]:
+    """The networks, the device, torch and the codecs.
+
+    Args:
+        told: by `engines`.
+        driver: this machine has NVIDIA's driver.
+    """
+    if isinstance(told, UnavailableError):
+        change = "the same would meet every worker: install sharpend again, or see its message"
+        yield fault("worker", f"it does not start: {told}", change, ExitCode.UNAVAILABLE)
+        return
+    for error in told["errors"]:
+        what, _, change = error.rpartition("; ")
+        yield fault("device", what or change, change if what else "", ExitCode.UNAVAILABLE)
+    for engine in told["engines"]:
+        taught = f"teacher {engine['teacher']}" if engine["teacher"] else "without its teacher"
+        ran = f"{engine['model']} runs on {engine['device']}"
+        yield ok("device", f"{ran}, tiles of {engine['tile_px']} pixels, {taught}")
+    yield from _torch(told["torch"], driver=driver)
+    yield _codecs(told["libraries"])
+
+
+def _torch(torch: Mapping[str, Any], *, driver: bool) -> Iterator[Finding]:
+    capability = f"{torch['capability']}{' and AMX' if torch['amx'] else ''}"
+    told = f"{torch['version']}, {capability}, {torch['threads']} threads a worker"
+    if torch["devices"]:
+        yield ok("torch", f"{told}, {', '.join(torch['devices'])}")
+    elif driver and torch["built_for_cuda"]:
+        change = "let the unit and its user reach /dev/nvidia*, or update the driver"
+        yield note("torch", f"{told}; there is a CUDA driver, and torch finds no device", change)
+    elif driver:
+        change = "install torch built for CUDA to use the GPU"
+        yield note("torch", f"{told}; there is a CUDA driver, and torch is built without", change)
+    elif torch["built_for_cuda"]:
+        what = f"{told}; built for CUDA {torch['built_for_cuda']}, and there is no driver"
+        yield note("torch", what, "nothing need be: torch's CPU build would do")
+    else:
+        yield ok("torch", told)
+    if not torch["mkldnn"]:
+        yield note(
+            "torch", "built without oneDNN, which does convolutions on the CPU", "rebuild it"
+        )
+
+
+def _codecs(libraries: Mapping[str, str | None]) -> Finding:
+    there = ", ".join(f"{name} {version}" for name, version in libraries.items() if version)
+    missing = [name for name in _ALWAYS if not libraries[name]]
+    extras = [name for name in libraries if name not in _ALWAYS and not libraries[name]]
+    if missing:
+        what = f"{', '.join(missing)} not there: some formats will be refused; {there}"
+        return note("codecs", what, "install Pillow as a wheel")
+    without = f"; not installed: {', '.join(extras)}" if extras else ""
+    return ok("codecs", f"{there}{without}")
+
+
+def workers(count: int, threads: int, cores: int) -> Finding:
+    """Whether processes and threads fit the processor."""
+    told = f"{count} of {threads} threads on {cores} cores"
+    if count * threads > cores:
+        change = 'workers.count = "auto" and workers.threads = "auto", or fewer'
+        return note("workers", f"{told}: they get in each other's way", change)
+    return ok("workers", told)

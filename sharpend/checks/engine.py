@@ -1,0 +1,57 @@
+"""What a worker finds on this machine: run as a process of its own by `runner.ask`.
+
+Starts just as a worker does, loads the networks of the settings and tries them once; then says what
+torch and the picture libraries are. This process imports torch, its parent never does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from dataclasses import asdict
+from typing import Any
+
+from sharpend import worker
+from sharpend.checks.runner import answer
+from sharpend.errors import UnavailableError
+
+
+def _respond(question: dict[str, Any]) -> dict[str, Any]:
+    worker.start(worker.WorkerOptions(**question["options"]), os.getppid())
+    engines, errors = [], []
+    for model in question["models"]:
+        try:
+            engines.append(asdict(worker.describe(model, question["teacher"])))
+        except UnavailableError as error:
+            errors.append(str(error))
+    libraries = importlib.import_module("sharpend.imaging.libraries").versions()
+    return {"engines": engines, "errors": errors, "torch": _torch(), "libraries": libraries}
+
+
+def _torch() -> dict[str, Any]:
+    torch = importlib.import_module("torch")
+    cuda = torch.cuda.is_available()
+    return {
+        "version": torch.__version__,
+        "built_for_cuda": torch.version.cuda,
+        "devices": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+        if cuda
+        else [],
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "amx": "amx_bf16" in _processor(),
+        "threads": torch.get_num_threads(),
+        "mkldnn": torch.backends.mkldnn.is_available(),
+    }
+
+
+def _processor() -> str:
+    """What the kernel says of the processor; empty where it says nothing."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    answer(_respond)

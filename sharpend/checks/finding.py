@@ -1,0 +1,63 @@
+"""What one check found: its weight, its words, and what to change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sharpend.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_WORST_FIRST = (
+    ExitCode.CONFIGURATION,
+    ExitCode.INPUT_MISSING,
+    ExitCode.UNAVAILABLE,
+    ExitCode.OUTPUT_FAILED,
+)
+
+
+class Level(StrEnum):
+    """How much a finding weighs."""
+
+    OK = "ok"
+    NOTE = "note"
+    """It works, and not as well as it could; or it could not be looked at."""
+    FAULT = "fault"
+    """The daemon would not start, or not do all that the settings ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the doctor's."""
+
+    level: Level
+    subject: str
+    found: str
+    change: str = ""
+    """What to do about it; empty where nothing need be done."""
+    status: ExitCode = ExitCode.OK
+    """How the command ends where this is a fault."""
+
+
+def ok(subject: str, found: str) -> Finding:
+    """All is well."""
+    return Finding(Level.OK, subject, found)
+
+
+def note(subject: str, found: str, change: str = "") -> Finding:
+    """Worth knowing."""
+    return Finding(Level.NOTE, subject, found, change)
+
+
+def fault(subject: str, found: str, change: str, status: ExitCode) -> Finding:
+    """Must be changed."""
+    return Finding(Level.FAULT, subject, found, change, status)
+
+
+def exit_code(findings: Iterable[Finding]) -> ExitCode:
+    """How a command ends that found this: settings first, for they are changed first."""
+    faults = {finding.status for finding in findings if finding.level is Level.FAULT}
+    return next((status for status in _WORST_FIRST if status in faults), ExitCode.OK)

@@ -1,0 +1,161 @@
+"""Whether one folder of the settings can be worked on: its input, output and archive.
+
+Owns the judgement of what the daemon's user sees of them, and of who will be able to read the
+outputs. Takes plain values and asks nobody.
+"""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.access import name_of
+from sharpend.checks.finding import Finding, fault, note, ok
+from sharpend.commit.destination import SourcePolicy
+from sharpend.errors import ExitCode
+from sharpend.job import display
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sharpend.checks.runner import Runner
+    from sharpend.checks.sight import Content, Sight
+    from sharpend.folder import FolderPlan
+
+LITTLE_BYTES = 100_000_000
+"""Less than this and a folder pauses with its next pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that is known of one folder."""
+
+    plan: FolderPlan
+    runner: Runner
+    sights: Mapping[str, Sight]
+    content: Content | None
+    """None where the input could not be walked through."""
+    umask: int
+    """The daemon's."""
+
+
+def folder(seen: Seen) -> Iterator[Finding]:
+    """Everything about one folder of the settings."""
+    yield from _input(seen)
+    yield from _output(seen)
+    yield from _archive(seen)
+    yield from _readers(seen)
+    yield from _room(seen)
+
+
+def _input(seen: Seen) -> Iterator[Finding]:
+    way, who = seen.plan.destination, seen.runner.name
+    subject, root = f"{way.folder}: input", display(way.input_root)
+    sight, content = seen.sights[root], seen.content
+    if not sight.exists or not sight.is_folder or content is None:
+        what = "is no folder" if sight.exists else f"is not there, or not for {who}"
+        change = "create it, mount it, or change folder.input"
+        yield fault(subject, f"{root} {what}", change, ExitCode.INPUT_MISSING)
+    elif not sight.readable:
+        change = f"let {who} read and enter it (r and x)"
+        yield fault(subject, f"{root} cannot be read by {who}", change, ExitCode.INPUT_MISSING)
+    elif content.unreadable:
+        what = f"{root}: {who} cannot read {', '.join(content.unreadable)}"
+        yield note(subject, what, f"let {who} read what lies there, or they wait for ever")
+    else:
+        counted = f"{content.pictures} pictures in {content.directories} folders"
+        yield ok(subject, f"{root}: {counted}, readable by {who}")
+    if content is not None and content.fixed and way.source is not SourcePolicy.KEEP:
+        what = f"{who} may take nothing out of {', '.join(content.fixed)}"
+        change = f'let {who} write there, or set source = "keep"'
+        yield fault(f"{way.folder}: source", what, change, ExitCode.CONFIGURATION)
+
+
+def _output(seen: Seen) -> Iterator[Finding]:
+    way = seen.plan.destination
+    yield _target(seen, f"{way.folder}: output", "folder.output", display(way.output_root))
+
+
+def _archive(seen: Seen) -> Iterator[Finding]:
+    way = seen.plan.destination
+    if way.archive_root is not None:
+        root = display(way.archive_root)
+        yield _target(seen, f"{way.folder}: archive", "folder.archive", root)
+
+
+def _target(seen: Seen, subject: str, setting: str, root: str) -> Finding:
+    sight, who = seen.sights[root], seen.runner.name
+    if not sight.is_folder:
+        return fault(subject, f"{root} is no folder", f"change {setting}", ExitCode.OUTPUT_FAILED)
+    if not sight.writable:
+        what = "cannot be written" if sight.exists else "cannot be made"
+        change = f"let {who} write there (w and x), or change {setting}"
+        return fault(subject, f"{root} {what} by {who}", change, ExitCode.OUTPUT_FAILED)
+    if sight.anyone_may_write:
+        return note(subject, f"{root}: everybody may write there", f"chmod o-w {root}")
+    will = "writable" if sight.exists else "not there yet, will be made"
+    return ok(subject, f"{root}: {will} by {who}")
+
+
+def _readers(seen: Seen) -> Iterator[Finding]:
+    """Who will be able to read the outputs."""
+    way, runner = seen.plan.destination, seen.runner
+    access, subject = way.access, f"{way.folder}: readers"
+    if access.group is None:
+        yield _by_default(seen)
+        return
+    group = name_of(access.group)
+    if not runner.may_give_to(access.group):
+        what = f"{runner.name} is not in the group {group} and may not give it files"
+        change = f"SupplementaryGroups={group} in the unit, or usermod -aG {group} {runner.name}"
+        yield fault(subject, what, change, ExitCode.CONFIGURATION)
+    elif access.mode is not None and not access.mode & stat.S_IRGRP:
+        yield note(subject, f"the group {group} may not read mode {access.mode:04o}", "folder.mode")
+    elif closed := _closed_to(seen.sights[display(way.output_root)], access.group):
+        change = f"chgrp {group} and chmod g+x, or chmod o+x"
+        yield note(subject, f"the group {group} cannot enter {closed}", change)
+    else:
+        mode = "the source's mode" if access.mode is None else f"mode {access.mode:04o}"
+        yield ok(subject, f"an output has the group {group} and {mode}")
+
+
+def _by_default(seen: Seen) -> Finding:
+    """Where no group is set: a service's outputs are for the service, unless somebody says so."""
+    access, runner = seen.plan.destination.access, seen.runner
+    subject = f"{seen.plan.destination.folder}: readers"
+    mode = "the mode of its source" if access.mode is None else f"mode {access.mode:04o}"
+    whose = f"the owner {runner.name}, the group {name_of(runner.gid)}"
+    if runner.uid == 0:
+        whose = "the owner and the group of its source"
+    told = f"an output has {whose} and {mode}"
+    made = access.of_folders or 0o777 & ~seen.umask
+    if runner.is_us or made & stat.S_IXOTH:
+        return ok(subject, told)
+    what = f"{told}, and nobody else may enter the folders that are made ({made:04o})"
+    return note(subject, what, "folder.group and folder.mode, for those who need the outputs")
+
+
+def _closed_to(root: Sight, group: int) -> str | None:
+    """The first folder down to the output root that a group may not enter, by its mode bits."""
+    way = [*root.ancestors, (root.path, root.mode, root.gid)] if root.exists else root.ancestors
+    for path, mode, gid in way:
+        if not mode & (stat.S_IXGRP if gid == group else stat.S_IXOTH):
+            return path
+    return None
+
+
+def _room(seen: Seen) -> Iterator[Finding]:
+    way = seen.plan.destination
+    root, subject = display(way.output_root), f"{way.folder}: space"
+    free = seen.sights[root].free_bytes
+    told = f"{root}: {free / 1e9:.1f} GB free"
+    if free < LITTLE_BYTES:
+        yield fault(
+            subject, told, "make room: the folder pauses when it is full", ExitCode.OUTPUT_FAILED
+        )
+    elif seen.content is not None and seen.content.bytes > free:
+        what = f"{told}, and {seen.content.bytes / 1e9:.1f} GB of pictures lie in the input"
+        yield note(subject, what, "make room where they are not sharpened yet")
+    else:
+        yield ok(subject, told)

@@ -1,0 +1,92 @@
+"""How folders tell of changes: file systems, and the kernel's limits for being told.
+
+Owns the judgement of mounts and of inotify's limits against what the settings watch.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.checks.finding import Finding, fault, note, ok
+from sharpend.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sharpend.intake.filesystem import Mount
+    from sharpend.intake.folder import FolderOptions
+
+_LIMITS = "/proc/sys/fs/inotify"
+_HEADROOM = 0.9
+"""The share of a limit that may be used up by us: other programs of the same user watch too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the kernel allows a user."""
+
+    watches: int
+    instances: int
+
+
+def limits() -> Limits | None:
+    """The limits of this machine; None where there is no inotify."""
+    try:
+        return Limits(_limit("max_user_watches"), _limit("max_user_instances"))
+    except OSError:
+        return None
+
+
+def _limit(name: str) -> int:
+    with open(os.path.join(_LIMITS, name), encoding="ascii") as file:
+        return int(file.read())
+
+
+def is_polled(options: FolderOptions, mount: Mount) -> bool:
+    """Whether changes are looked for."""
+    return mount.is_networked if options.polling is None else options.polling
+
+
+def input_mount(name: str, options: FolderOptions, mount: Mount) -> Finding:
+    """How changes in an input become known."""
+    subject, kind = f"{name}: changes", mount.kind
+    if is_polled(options, mount):
+        return ok(subject, f"{kind}: looked for every {options.poll_s:g} s")
+    if mount.is_networked:
+        what = f"{kind} is a network file system: others' changes are found every"
+        return note(subject, f"{what} {options.rescan_s:g} s only", 'set folder.polling = "auto"')
+    return ok(subject, f"{kind}: told by the kernel")
+
+
+def state_mount(state: str, mount: Mount) -> Finding:
+    """Whether the ledger is safe there."""
+    if mount.is_networked:
+        what = f"{state} lies on {mount.kind}, and a ledger on a network file system can be damaged"
+        change = "set state to a folder on a local disk"
+        return fault("state: file system", what, change, ExitCode.CONFIGURATION)
+    return ok("state: file system", f"{state}: {mount.kind}, local")
+
+
+def inotify(found: Limits | None, watched: Sequence[int]) -> Iterator[Finding]:
+    """Whether everything can be watched.
+
+    Args:
+        found: the limits.
+        watched: how many directories each folder has that is not polled.
+    """
+    if found is None:
+        yield note("inotify", "this system has none: changes are found by looking")
+        return
+    for name, limit, needed, things in (
+        ("max_user_watches", found.watches, sum(watched), "directories"),
+        ("max_user_instances", found.instances, len(watched), "folders"),
+    ):
+        told = f"{needed} {things} to watch, fs.inotify.{name} is {limit}"
+        if needed > _HEADROOM * limit:
+            enough = 1 << (2 * needed).bit_length()
+            change = f"sysctl fs.inotify.{name}={enough}, and in /etc/sysctl.d/ for good"
+            yield note("inotify", f"{told}: what is over it is polled", change)
+        else:
+            yield ok("inotify", told)

@@ -1,0 +1,95 @@
+"""Where the daemon keeps its memory, how it is configured, and whether one runs now.
+
+Owns the judgement of the state directory, of the configuration file and of what a daemon last said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sharpend.checks.finding import Finding, fault, note, ok
+from sharpend.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from sharpend.checks.runner import Runner
+    from sharpend.checks.sight import Sight
+
+LITTLE_BYTES = 50_000_000
+_OTHERS = 0o007
+_SILENT_REPORTS = 3
+"""A daemon that missed this many reports in a row does not get to them."""
+
+
+def configuration(sight: Sight | None, runner: Runner) -> Finding:
+    """Who may read and write the file of the settings."""
+    subject = "configuration"
+    if sight is None:
+        return note(subject, "no file: environment, command line and defaults only")
+    if sight.anyone_may_write:
+        change = f"chmod o-w {sight.path}"
+        what = f"{sight.path}: everybody may write it, and so decide what is deleted"
+        return fault(subject, what, change, ExitCode.CONFIGURATION)
+    if not sight.readable:
+        what = f"{sight.path} cannot be read by {runner.name}"
+        return fault(subject, what, f"let {runner.name} read it", ExitCode.CONFIGURATION)
+    return ok(subject, f"{sight.path}: valid, no two folders overlap")
+
+
+def directory(sight: Sight, runner: Runner, *, made_by_unit: bool) -> Iterator[Finding]:
+    """Whether the state directory can be worked with, and who sees into it."""
+    subject, path, who = "state", sight.path, runner.name
+    if not sight.is_folder:
+        yield fault(subject, f"{path} is no folder", "change state", ExitCode.OUTPUT_FAILED)
+        return
+    if made_by_unit and not sight.exists:
+        yield ok(subject, f"{path}: not there yet, the unit makes it")
+    elif not sight.writable:
+        what = "cannot be written" if sight.exists else "cannot be made"
+        change = f"let {who} write there, or change state"
+        yield fault(subject, f"{path} {what} by {who}", change, ExitCode.OUTPUT_FAILED)
+    elif sight.exists and sight.anyone_may_write:
+        what = f"{path}: everybody may write there, the ledger included"
+        yield fault(subject, what, f"chmod 0750 {path}", ExitCode.CONFIGURATION)
+    elif sight.exists and sight.mode & _OTHERS:
+        what = f"{path}: everybody may look into it, quarantined names included"
+        yield note(subject, what, f"chmod 0750 {path}")
+    else:
+        what = f"mode {sight.mode:04o}" if sight.exists else "not there yet, will be made"
+        yield ok(subject, f"{path}: {what}, writable by {who}")
+    told = f"{path}: {sight.free_bytes / 1e9:.1f} GB free"
+    if sight.free_bytes < LITTLE_BYTES:
+        change = "make room: without it all work stops"
+        yield fault("state: space", told, change, ExitCode.OUTPUT_FAILED)
+    else:
+        yield ok("state: space", told)
+
+
+def daemon(
+    last: Mapping[str, Any] | None, *, is_running: bool, now_s: float, every_s: float
+) -> Finding:
+    """Whether a daemon runs with this state directory, and how it is.
+
+    Args:
+        last: its status file.
+        is_running: somebody holds the ledger's lock.
+        now_s: wall clock.
+        every_s: seconds between two reports.
+    """
+    subject = "daemon"
+    if not is_running:
+        return ok(subject, "none runs with this state directory")
+    if last is None or last.get("state") != "running":
+        return note(subject, "one runs, and has not said yet that it is ready")
+    silent_s = now_s - last["at"]
+    told = f"process {last['pid']} of version {last['version']}"
+    if silent_s > _SILENT_REPORTS * every_s:
+        change = "its log says more; restart it"
+        what = f"{told} has not reported for {silent_s:.0f} s"
+        return fault(subject, what, change, ExitCode.UNAVAILABLE)
+    if last["health"] != "ok":
+        paused = "; ".join(f"{name}: {why}" for name, why in last["paused"].items())
+        why = paused or "the agreement with the teacher is low"
+        return note(subject, f"{told}: health {last['health']}", why)
+    return ok(subject, f"{told}: health ok, {last['queue_depth']} waiting")

@@ -1,0 +1,204 @@
+"""`sharpend doctor`: whether the daemon would work on this machine, and what to change if not.
+
+Asks the machine and judges the answers with `sharpend.checks`, as the user that the installed unit
+names. Changes nothing on disk. The network is tried in a process of its own, as a worker does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from sharpend import plans
+from sharpend.checks import device, finding, folders, mounts, runner, sight, state, unit
+from sharpend.checks.finding import Finding, fault, note
+from sharpend.commands.given import overrides_of
+from sharpend.commit.destination import SourcePolicy
+from sharpend.errors import ExitCode
+from sharpend.health import read_status
+from sharpend.intake.filesystem import mount_of
+from sharpend.job import display
+from sharpend.ledger.store import is_locked
+from sharpend.logs import printable
+from sharpend.settings.load import config_of, load
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sharpend.checks.runner import Runner
+    from sharpend.checks.sight import Content
+    from sharpend.checks.unit import Unit
+    from sharpend.folder import FolderPlan
+    from sharpend.settings.load import Settings
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print what every check found, one line each.
+
+    Returns:
+        0 where nothing is at fault, else 78, 66, 69 or 73: the status of what to change first.
+
+    Raises:
+        ConfigError: a setting is wrong; nothing else is looked at before that is changed.
+    """
+    found = []
+    for one in _findings(options):
+        found.append(one)
+        if not options.json:
+            print(printable(_line(one)), flush=True)
+    if options.json:
+        print(json.dumps({"checks": [asdict(one) for one in found]}))
+    return finding.exit_code(found)
+
+
+def _line(one: Finding) -> str:
+    change = f"; change: {one.change}" if one.change else ""
+    return f"{one.level:<5} {one.subject}: {one.found}{change}"
+
+
+def _findings(options: argparse.Namespace) -> Iterator[Finding]:
+    """All checks, the quick ones first; the unit says as whom the rest is asked."""
+    config = config_of(options.config)
+    units = unit.units()
+    used = unit.chosen(units or [], None if config is None else str(config))
+    settings = _settings(options, used)
+    yield from unit.installed(units, used)
+    asked, problems = _runner(used)
+    yield from problems
+    patient = Patient(settings, config, used, asked)
+    yield from patient.sandbox()
+    yield from patient.files()
+    yield patient.daemon()
+    yield from patient.engine()
+
+
+def _settings(options: argparse.Namespace, used: Unit | None) -> Settings:
+    """The settings as the unit's daemon has them: systemd tells it where its state is."""
+    environment = dict(os.environ)
+    if used is not None and used.state is not None:
+        environment.setdefault("STATE_DIRECTORY", used.state)
+    return load(options.config, overrides_of(options), environment=environment)
+
+
+def _runner(used: Unit | None) -> tuple[Runner, list[Finding]]:
+    """The user that runs the daemon, and what stands in the way of asking as that user."""
+    us = runner.ourselves()
+    if used is None or used.manager == "user" or not used["User"]:
+        return us, []
+    try:
+        wanted = runner.user_named(used["User"], used["Group"], used["SupplementaryGroups"].split())
+    except KeyError as error:
+        what = f"{used['Id']}: no such user or group: {error.args[0]}"
+        return us, [fault("unit", what, "systemd-sysusers, or groupadd", ExitCode.CONFIGURATION)]
+    if not wanted.can_be_asked:
+        what = f"what follows is seen as {us.name}; {used['Id']} runs as {wanted.name}"
+        return us, [note("unit", what, "run it as root to see it as that user")]
+    return wanted, []
+
+
+@dataclass(frozen=True)
+class Patient:
+    """The settings on this machine, and whose eyes look at it."""
+
+    settings: Settings
+    config: Path | None
+    used: Unit | None
+    runner: Runner
+
+    @cached_property
+    def plans(self) -> list[FolderPlan]:
+        """The folders."""
+        return plans.folder_plans(self.settings)
+
+    @property
+    def writes(self) -> list[str]:
+        """Every folder that the daemon must be able to write."""
+        roots: list[bytes] = []
+        for way in (plan.destination for plan in self.plans):
+            taken = [] if way.source is SourcePolicy.KEEP else [way.input_root]
+            roots += [*taken, way.output_root, way.archive_root or b""]
+        return [str(self.settings.state), *(display(root) for root in roots if root)]
+
+    @property
+    def reads(self) -> list[str]:
+        """Every folder that it must be able to read."""
+        return [display(plan.destination.input_root) for plan in self.plans]
+
+    def sandbox(self) -> Iterator[Finding]:
+        """Whether the unit lets the daemon at its folders."""
+        if self.used is not None:
+            yield from unit.sandbox(self.used, writes=self.writes, reads=self.reads)
+
+    def files(self) -> Iterator[Finding]:
+        """Configuration, folders and state, as the daemon's user sees them."""
+        config, directory = self.config and str(self.config), str(self.settings.state)
+        inputs = [
+            (display(plan.intake.root), plan.intake.recursive)
+            for plan in self.plans
+            if os.path.isdir(plan.intake.root)
+        ]
+        paths = [*self.writes, *self.reads, *([config] if config else [])]
+        sights, contents = sight.seen(self.runner, paths, inputs)
+        walked = dict(zip((root for root, _ in inputs), contents, strict=True))
+        yield state.configuration(sights[config] if config else None, self.runner)
+        if not self.plans:
+            change = "add a [[folder]] to the configuration"
+            yield fault("folders", "there is none to work on", change, ExitCode.CONFIGURATION)
+        for plan in self.plans:
+            content = walked.get(display(plan.intake.root))
+            seen = folders.Seen(plan, self.runner, sights, content, self._umask)
+            yield from folders.folder(seen)
+        yield from self._changes(walked)
+        made_by_unit = self.used is not None and self.used.state == directory
+        yield from state.directory(sights[directory], self.runner, made_by_unit=made_by_unit)
+        yield mounts.state_mount(directory, mount_of(os.fsencode(directory)))
+
+    def _changes(self, walked: dict[str, Content]) -> Iterator[Finding]:
+        """How the daemon will hear of new files."""
+        watched = []
+        for plan in self.plans:
+            content = walked.get(display(plan.intake.root))
+            if content is None:
+                continue
+            mount = mount_of(plan.intake.root)
+            yield mounts.input_mount(plan.destination.folder, plan.intake, mount)
+            if not mounts.is_polled(plan.intake, mount):
+                watched.append(content.directories)
+        if watched:
+            yield from mounts.inotify(mounts.limits(), watched)
+
+    @property
+    def _umask(self) -> int:
+        """The daemon's: the unit's, or the one that it would inherit from here."""
+        if self.used is not None and self.used["UMask"]:
+            return int(self.used["UMask"], 8)
+        umask = os.umask(0o077)  # there is no other way to ask for it
+        os.umask(umask)
+        return umask
+
+    def daemon(self) -> Finding:
+        """Whether one runs now."""
+        directory = self.settings.state
+        try:
+            running = is_locked(directory)
+        except OSError as error:
+            what = f"{directory}: {error.strerror}: nobody can tell from here whether one runs"
+            return note("daemon", what, "run it as root, or as the daemon's user")
+        every_s = self.settings.report.every_s
+        last = read_status(directory)
+        return state.daemon(last, is_running=running, now_s=time.time(), every_s=every_s)
+
+    def engine(self) -> Iterator[Finding]:
+        """Whether the networks run here, and on what."""
+        count, options = plans.worker_count(self.settings), plans.worker_options(self.settings)
+        yield device.workers(count, options.threads or 1, plans.cores())
+        watched = bool(self.settings.agreement.sample)
+        wanted = plans.models(self.settings)
+        told = device.engines(self.runner, options, wanted, teacher=watched)
+        yield from device.device(told, driver=device.has_driver())
