@@ -175,7 +175,8 @@ class Outcomes:
 
     def _failed(self, handed: Handed, failed: Failed, now_s: float) -> None:
         reason = failed.reason or Reason.INTERNAL
-        if failed.failure is Failure.REFUSED:
+        again = failed.setting is not None and self._happened_before(handed.job, reason)
+        if again or failed.failure is Failure.REFUSED:
             self.refuse(handed, Refusal(reason, failed.message, failed.setting))
         elif failed.failure is Failure.TRANSIENT:
             self.again(handed, reason, failed.message, stage=failed.stage)
@@ -207,17 +208,15 @@ class Outcomes:
             attempts=handed.job.attempts,
         )
         message = f"the worker that sharpened it ended: {died.cause}"
-        if self._died_before(handed.job):
-            setting = "workers.job_timeout_s" if died.overdue else None
-            refusal = Refusal(Reason.WORKER_DIED, message, setting)
-            self.refuse(handed, refusal)
+        if self._happened_before(handed.job, Reason.WORKER_DIED):
+            self.refuse(handed, Refusal(Reason.WORKER_DIED, message, died.setting))
         else:
             self.again(handed, Reason.WORKER_DIED, message, stage="infer")
 
-    def _died_before(self, job: Job) -> bool:
-        """A worker died of this picture already, in its last attempt."""
+    def _happened_before(self, job: Job, reason: Reason) -> bool:
+        """The last attempt at this picture ended for the same reason."""
         known = self._ledger.outcomes(job.folder, [job.relative])
-        return job.attempts > 1 and any(one.reason is Reason.WORKER_DIED for one in known)
+        return job.attempts > 1 and any(one.reason is reason for one in known)
 
     def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
         """Another attempt later, or quarantine after the last one."""

@@ -31,6 +31,7 @@ from sharpend.imaging.finishing import finished
 from sharpend.imaging.provenance import Provenance
 from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
 from sharpend.model import weights
+from sharpend.model.runtime import is_out_of_memory
 from sharpend.model.shipped import find
 from sharpend.sharpener import Sharpener, keep_transparent
 
@@ -195,7 +196,7 @@ def _failed(task: Task, error: Exception, stage: str) -> Failed:
             reason = getattr(error, "reason", None)
             setting = getattr(error, "setting", None)
             return Failed(task.job_id, failure, reason, str(error), setting, stage)
-    if isinstance(error, MemoryError):
+    if is_out_of_memory(error):
         message = "there was not enough memory for this picture"
         return Failed(task.job_id, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, message, stage=stage)
     message = "".join(traceback.format_exception_only(error)).strip()

@@ -21,7 +21,9 @@ from sharpend.folder import FolderPlan
 from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit, Policies, Thumbnail
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
+from sharpend.memory import available_bytes
 from sharpend.outcomes import RetryOptions
+from sharpend.quota import cores
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.worker import WorkerOptions
@@ -37,6 +39,13 @@ _MEGA = 1_000_000
 MOST_AUTOMATIC_WORKERS = 4
 """One process decodes and encodes while another computes; more only cost memory."""
 CORES_PER_WORKER = 2
+BYTES_PER_PIXEL = 96
+"""What a picture takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
+with alpha in an uncompressed TIFF, 14 for a JPEG."""
+LEAST_BYTES = 1 << 30
+"""Room for a network at work, and for what does not grow with the picture."""
+SHARE_OF_MEMORY = 0.8
+"""Of the machine or the control group, for all workers together."""
 
 
 def folder_plans(settings: Settings) -> list[FolderPlan]:
@@ -140,7 +149,19 @@ def worker_options(settings: Settings) -> WorkerOptions:
         tile_px=_unless_auto(settings.model.tile_px),
         threads=threads or max(1, cores() // worker_count(settings)),
         crop_px=settings.agreement.crop_px,
+        job_timeout_s=settings.workers.job_timeout_s,
+        memory_bytes=_memory_bytes(settings),
     )
+
+
+def _memory_bytes(settings: Settings) -> int:
+    """What one picture may take; automatic: what the largest needs, if all workers together fit."""
+    chosen = _unless_auto(settings.workers.memory_mb)
+    if chosen is not None:
+        return round(chosen * _MEGA)
+    largest = settings.limits.max_megapixels * _MEGA * BYTES_PER_PIXEL
+    share = available_bytes() * SHARE_OF_MEMORY / worker_count(settings)
+    return round(max(min(LEAST_BYTES + largest, share), LEAST_BYTES))
 
 
 def workers_of(settings: Settings) -> tuple[object, ...]:
@@ -165,13 +186,6 @@ def alarm_options(settings: Settings, alarm_below: float | None) -> AlarmOptions
     agreement = settings.agreement
     below = alarm_below if agreement.alarm_below == "auto" else agreement.alarm_below
     return AlarmOptions(agreement.sample, agreement.budget, agreement.window, below)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _unless_auto(value: T | Literal["auto"]) -> T | None:

@@ -1,7 +1,8 @@
 """What runs inside a worker process, and what it is told and tells.
 
-The pool's process imports this module and stays free of torch: the way of an image is imported
-only by `start`, inside the worker.
+Strangers' files are decoded here and nowhere else, so this process is confined before its first
+task: see `sharpend.sandbox` and `sharpend.quota`. The pool's process imports this module and stays
+free of torch: the way of an image is imported only by `start`, inside the worker.
 """
 
 from __future__ import annotations
@@ -11,15 +12,20 @@ import importlib
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sharpend.errors import TransientError, UnavailableError
+from sharpend import memory, sandbox
+from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.job import Failed
+from sharpend.quota import Quota
 
 if TYPE_CHECKING:
-    from sharpend.job import Failed, Staged, Task
+    from sharpend.job import Staged, Task
 
 _PR_SET_PDEATHSIG = 1
+MEMORY_SETTING = "workers.memory_mb"
+"""What lets a picture have more memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,9 @@ class WorkerOptions:
     tile_px: int | None
     threads: int | None
     crop_px: int
+    job_timeout_s: float = 600.0
+    memory_bytes: int | None = None
+    """What one picture may take; None: as much as there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +57,22 @@ class Engine:
     alarm_below: float | None
     teacher: str | None
     """The teacher that was loaded beside it; None where the card names none or none was wanted."""
+    resident_bytes: int | None = None
+    """What the worker holds with this network and no picture; None where that is not told."""
+    confined_by: tuple[str, ...] = ()
+    """What the worker gave up: see `sharpend.sandbox.enter`."""
 
 
 _pipeline: Any = None
 """The Pipeline. One process has one, and pebble hands functions no state."""
+_quota: Any = None
+"""The Quota, likewise."""
+_confined_by: tuple[str, ...] = ()
 
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:
-    """Die with the daemon, then load the way of an image."""
-    global _pipeline  # noqa: PLW0603 - see above
+    """Die with the daemon, load the way of an image, then give up what that does not need."""
+    global _pipeline, _quota, _confined_by  # noqa: PLW0603 - see above
     _die_with_parent(daemon_pid)
     # A signal to the daemon's whole group (`timeout`, a closed terminal) is for the daemon alone:
     # it drains, and a worker that died of it would be held against its picture.
@@ -69,6 +85,11 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
         options.device, options.precision, options.tile_px, options.threads
     )
     _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px)
+    # Asking for a GPU loads its driver, which may start a program of its own: before the sandbox.
+    # Drivers reserve far more addresses than they use, and some talk through local sockets.
+    on_cpu = runtime.runs_on_cpu(options.device)
+    _quota = Quota(options.job_timeout_s, options.memory_bytes if on_cpu else None)
+    _confined_by = sandbox.enter(local_sockets=not on_cpu)
 
 
 def _die_with_parent(daemon_pid: int) -> None:
@@ -97,10 +118,20 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - crosses a p
         softened_by=card.softened_by,
         alarm_below=card.alarm_below,
         teacher=card.teacher if teacher else None,
+        resident_bytes=memory.resident_bytes(os.getpid()),
+        confined_by=_confined_by,
     )
 
 
 def work(task: Task) -> Staged | Failed:
-    """Do one task."""
+    """Do one task within the limits; where memory was the one that failed it, that is told."""
+    _quota.renew()
     outcome: Staged | Failed = _pipeline.run(task)
+    if (
+        isinstance(outcome, Failed)
+        and outcome.reason is Reason.OUT_OF_MEMORY
+        and _quota.limits_memory
+    ):
+        message = f"it needs more memory than a worker may take; raise {MEMORY_SETTING}"
+        return replace(outcome, message=message, setting=MEMORY_SETTING)
     return outcome

@@ -117,9 +117,9 @@ class FakePool(Pool):
         job_id = (task or self.tasks[0]).job_id
         return self._put(Failed(job_id, failure, reason, f"it was {failure}", stage="decode"))
 
-    def die(self, cause: str = "SIGSEGV", *, overdue: bool = False) -> Died:
+    def die(self, cause: str = "SIGSEGV", *, setting: str | None = None) -> Died:
         """The oldest task's worker ends."""
-        return self._put(Died(self.tasks[0].job_id, cause, overdue=overdue))
+        return self._put(Died(self.tasks[0].job_id, cause, setting))
 
     def _put(self, outcome: Ended) -> Ended:
         self.tasks = [task for task in self.tasks if task.job_id != outcome.job_id]

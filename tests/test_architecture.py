@@ -20,7 +20,7 @@ FLOORS = """
 F0  errors  logs
 F1  imaging/  access  job  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
-F3  sharpener  agreement  pipeline  worker  pool
+F3  sharpener  agreement  pipeline  memory  quota  sandbox  worker  pool
 F4  alarm  report  health
 F5  folder  outcomes  plans  control  dispatch  bulletin
 F6  daemon

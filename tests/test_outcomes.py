@@ -217,13 +217,13 @@ def test_one_death_is_forgiven(shop: Shop) -> None:
     assert (told["cause"], told["path"]) == ("SIGKILL", b"a.png")
 
 
-@pytest.mark.parametrize(("overdue", "setting"), [(False, None), (True, "workers.job_timeout_s")])
-def test_two_deaths_quarantine(shop: Shop, overdue: bool, setting: str | None) -> None:  # noqa: FBT001
-    """A picture that costs two workers is poison; only a deadline has a setting to change."""
+@pytest.mark.parametrize("setting", [None, "workers.job_timeout_s", "workers.memory_mb"])
+def test_two_deaths_quarantine(shop: Shop, setting: str | None) -> None:
+    """A picture that costs two workers is poison; a limit that ended them is named."""
     shop.take()
-    shop.pool.die(overdue=overdue)
+    shop.pool.die(setting=setting)
     shop.turn()
-    shop.pool.die(overdue=overdue)
+    shop.pool.die(setting=setting)
     shop.turn()
     assert shop.count(State.QUARANTINED) == 1
     (told,) = shop.log.of(Event.IMAGE_QUARANTINED)

@@ -230,7 +230,7 @@ def overdue(crew: Crew, pid: int) -> None:
     """A task that does not end by its deadline is told of at once, and its worker replaced."""
     assert list(crew.pool.finished(600.0)) == []
     (died,) = crew.pool.finished(LATER_S)
-    assert died == Died(1, "timed out after 600 s", overdue=True)
+    assert died == Died(1, "timed out after 600 s", "workers.job_timeout_s")
     assert crew.worker() != pid
     assert gone(pid)
 

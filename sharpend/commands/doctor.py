@@ -24,6 +24,7 @@ from sharpend.intake.filesystem import mount_of
 from sharpend.job import display
 from sharpend.ledger.store import is_locked
 from sharpend.logs import printable
+from sharpend.quota import cores
 from sharpend.settings.load import config_of, load
 
 if TYPE_CHECKING:
@@ -197,7 +198,7 @@ class Patient:
     def engine(self) -> Iterator[Finding]:
         """Whether the networks run here, and on what."""
         count, options = plans.worker_count(self.settings), plans.worker_options(self.settings)
-        yield device.workers(count, options.threads or 1, plans.cores())
+        yield device.workers(count, options.threads or 1, cores())
         watched = bool(self.settings.agreement.sample)
         wanted = plans.models(self.settings)
         told = device.engines(self.runner, options, wanted, teacher=watched)

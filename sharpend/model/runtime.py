@@ -58,6 +58,21 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def runs_on_cpu(wanted: str) -> bool:
+    """Whether networks would run on the CPU; also where the device does not exist."""
+    try:
+        return choose_device(wanted).type == "cpu"
+    except UnavailableError:
+        return True
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error is of memory, in whatever class it comes."""
+    if isinstance(error, RuntimeError):  # torch's own for CUDA is one
+        return any(text in str(error) for text in ALLOCATION_FAILED)
+    return isinstance(error, MemoryError)
+
+
 def _exists(name: str) -> bool:
     kind, _, index = name.partition(":")
     if kind == "cuda":
@@ -142,7 +157,7 @@ class Runtime:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error
         except RuntimeError as error:
-            if any(text in str(error) for text in ALLOCATION_FAILED):
+            if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             raise
 

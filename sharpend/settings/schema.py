@@ -233,6 +233,9 @@ class WorkerSettings(_Section):
     """Torch threads of each process; auto: cores / processes."""
     job_timeout_s: Positive = 600
     """Seconds after which a worker that has not finished its picture is replaced."""
+    memory_mb: Auto | Annotated[Number, Field(ge=256)] = "auto"
+    """Most memory that one picture may take in a process, in millions of bytes, at least 256; auto:
+    what limits.max_megapixels can need, within the machine's memory."""
 
 
 class LimitSettings(_Section):
