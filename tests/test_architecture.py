@@ -29,7 +29,7 @@ F7  checks/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "settings": "schema sources problems overlaps load",
+    "settings": "values schema sources problems overlaps load",
     "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff jxl"
     " gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet contents"

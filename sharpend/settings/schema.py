@@ -1,108 +1,38 @@
 """The schema of the settings: each key with its type, its range, its default and its unit.
 
-Owns the frozen models and the checks of single values. Refuses unknown keys. Reading the sources
-and checking folders against each other is done in `load`.
+Owns the frozen models; what a single value must look like is in `values`. Refuses unknown keys.
+Reading the sources and checking folders against each other is done in `load`.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sharpend.access import number_of
 from sharpend.job import OVERSHOOT
-
-
-def _directory(path: Path) -> Path:
-    if not path.is_absolute() or "\0" in str(path):
-        raise ValueError("must name a directory")
-    return path
-
-
-def _number(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueError
-    return value
-
-
-def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
-        raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
-    return name
-
-
-def _folder_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
-        raise ValueError("must be letters, digits, '.', '_' and '-', and not begin with '.'")
-    return name
-
-
-def _template(template: str) -> str:
-    literal = re.sub(r"\{(stem|suffix|ext|folder|model)\}", "_", template)
-    if "{" in literal or "}" in literal:
-        raise ValueError("must have no placeholder but {stem}, {suffix}, {ext}, {folder}, {model}")
-    if "{stem}" not in template:
-        raise ValueError("must contain {stem}")
-    if ".{ext}" in template:
-        raise ValueError("must not have a '.' before {ext}, which brings its own")
-    if not _is_plain(literal):
-        raise ValueError("must be a plain file name, without '/' and '..'")
-    return template
-
-
-def _suffix(suffix: str) -> str:
-    if not _is_plain(suffix) or "{" in suffix or "}" in suffix:
-        raise ValueError("must be a plain part of a file name, without '/', '..', '{' and '}'")
-    return suffix
-
-
-def _group(group: str) -> str:
-    number_of(group)
-    return group
-
-
-def _mode(mode: str) -> str:
-    if not re.fullmatch(r"0?[46][0246][0246]", mode):
-        raise ValueError(
-            'must be octal digits such as "0640", readable for the owner, executable for nobody'
-        )
-    return mode
-
-
-def _is_plain(literal: str) -> bool:
-    return "/" not in literal and ".." not in literal and literal.isprintable()
-
-
-def _name_of_input(given: Mapping[str, Any]) -> str:
-    """The base name of the input with every odd character replaced; validated like one given."""
-    base = given["input"].name if "input" in given else ""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", base).lstrip(".") or "folder"
-
-
-Auto = Literal["auto"]
-Directory = Annotated[Path, AfterValidator(_directory)]
-Whole = Annotated[int, BeforeValidator(_number)]
-Number = Annotated[float, BeforeValidator(_number)]
-Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Metadata = Literal["keep", "strip", "strip-gps"]
-Thumbnail = Literal["keep", "refresh", "drop"]
-Frames = Literal["refuse", "first", "all"]
-Cmyk = Literal["refuse", "convert"]
-OneBit = Literal["refuse", "pass"]
-Levels = Annotated[Whole, Field(ge=0, le=255)]
+from sharpend.settings.values import (
+    Auto,
+    Cmyk,
+    Device,
+    Directory,
+    FolderName,
+    Frames,
+    Group,
+    Levels,
+    Metadata,
+    Mode,
+    Number,
+    OneBit,
+    Positive,
+    Share,
+    Suffix,
+    Template,
+    Thumbnail,
+    Whole,
+    name_of_input,
+)
 
 
 class _Section(BaseModel):
@@ -118,7 +48,7 @@ class FolderSettings(_Section):
     """The folder whose pictures are sharpened."""
     output: Directory
     """The folder for the results; made when it is missing."""
-    name: Annotated[str, AfterValidator(_folder_name)] = Field(default_factory=_name_of_input)
+    name: FolderName = Field(default_factory=name_of_input)
     """What ledger, logs and quarantine call the folder; default: the base name of `input`."""
     recursive: bool = True
     """Whether folders inside the input are sharpened too, into the same places of the output."""
@@ -132,14 +62,14 @@ class FolderSettings(_Section):
     """What happens where the output of another input has the output's name."""
     portable_names: bool = False
     """Whether names that differ only in case or in Unicode's normal form count as one."""
-    output_name: Annotated[str, AfterValidator(_template)] = "{stem}{suffix}{ext}"
+    output_name: Template = "{stem}{suffix}{ext}"
     """The output's file name; {ext} is the input's suffix with its dot, {suffix} the next key."""
-    suffix: Annotated[str, AfterValidator(_suffix)] = ""
+    suffix: Suffix = ""
     """Goes between stem and ext, or wherever `output_name` has it."""
-    group: Annotated[str, AfterValidator(_group)] | None = None
+    group: Group | None = None
     """The group of outputs and of folders made for them; default: that of the daemon or, where it
     runs as root, of the source."""
-    mode: Annotated[str, AfterValidator(_mode)] | None = None
+    mode: Mode | None = None
     """Permissions of outputs in octal digits; folders made for them get x for each r. Default: the
     source's, and 0777 less the umask for folders."""
     model: str | None = None
@@ -194,7 +124,7 @@ class ModelSettings(_Section):
 
     name: str = Field(default="auto", min_length=1)
     """A shipped network, or the path of a weights file; auto: the best that is shipped."""
-    device: Annotated[str, AfterValidator(_device)] = "auto"
+    device: Device = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """The arithmetic of the network; auto: the fastest that the device does well."""

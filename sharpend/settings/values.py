@@ -1,0 +1,101 @@
+"""The kinds of values that settings have, each with the check of a single value.
+
+Owns what a value must look like and the words that say so. Refuses to look at another setting, or
+at the machine but for whether a group exists.
+"""
+
+# No `from __future__ import annotations` here: pydantic reads the annotations at run time.
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from sharpend.access import number_of
+
+
+def _directory(path: Path) -> Path:
+    if not path.is_absolute() or "\0" in str(path):
+        raise ValueError("must name a directory")
+    return path
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
+    return name
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", name):
+        raise ValueError("must be letters, digits, '.', '_' and '-', and not begin with '.'")
+    return name
+
+
+def _template(template: str) -> str:
+    literal = re.sub(r"\{(stem|suffix|ext|folder|model)\}", "_", template)
+    if "{" in literal or "}" in literal:
+        raise ValueError("must have no placeholder but {stem}, {suffix}, {ext}, {folder}, {model}")
+    if "{stem}" not in template:
+        raise ValueError("must contain {stem}")
+    if ".{ext}" in template:
+        raise ValueError("must not have a '.' before {ext}, which brings its own")
+    if not _is_plain(literal):
+        raise ValueError("must be a plain file name, without '/' and '..'")
+    return template
+
+
+def _suffix(suffix: str) -> str:
+    if not _is_plain(suffix) or "{" in suffix or "}" in suffix:
+        raise ValueError("must be a plain part of a file name, without '/', '..', '{' and '}'")
+    return suffix
+
+
+def _group(group: str) -> str:
+    number_of(group)
+    return group
+
+
+def _mode(mode: str) -> str:
+    if not re.fullmatch(r"0?[46][0246][0246]", mode):
+        raise ValueError(
+            'must be octal digits such as "0640", readable for the owner, executable for nobody'
+        )
+    return mode
+
+
+def _is_plain(literal: str) -> bool:
+    return "/" not in literal and ".." not in literal and literal.isprintable()
+
+
+def name_of_input(given: Mapping[str, Any]) -> str:
+    """The base name of the input with every odd character replaced; validated like one given."""
+    base = given["input"].name if "input" in given else ""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", base).lstrip(".") or "folder"
+
+
+Auto = Literal["auto"]
+Directory = Annotated[Path, AfterValidator(_directory)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Number = Annotated[float, BeforeValidator(_number)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Metadata = Literal["keep", "strip", "strip-gps"]
+Thumbnail = Literal["keep", "refresh", "drop"]
+Frames = Literal["refuse", "first", "all"]
+Cmyk = Literal["refuse", "convert"]
+OneBit = Literal["refuse", "pass"]
+Levels = Annotated[Whole, Field(ge=0, le=255)]
+Device = Annotated[str, AfterValidator(_device)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+Template = Annotated[str, AfterValidator(_template)]
+Suffix = Annotated[str, AfterValidator(_suffix)]
+Group = Annotated[str, AfterValidator(_group)]
+Mode = Annotated[str, AfterValidator(_mode)]
