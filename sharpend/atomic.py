@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import secrets
+import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 CREATE_EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """How every temporary file of ours is opened: it must be new, and it is never a link."""
 
+_TRIAL_BYTES = 256 * 1024
 _RENAME_NOREPLACE = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _NOT_OFFERED = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
@@ -63,6 +65,21 @@ def replacing_at(directory_fd: int, name: bytes) -> Iterator[BinaryIO]:
             os.unlink(temporary, dir_fd=directory_fd)
         raise
     fsync_directory(directory_fd)
+
+
+def try_to_write(folder: bytes | Path) -> None:
+    """Write a nameless file there, durably, and let it go again: it leaves no trace.
+
+    It is larger than a record or a reason file, so that a disk with room for a few bytes, which
+    the next record would fill, does not pass for one that can be worked with.
+
+    Raises:
+        OSError: the folder is missing, full or not writable.
+    """
+    with tempfile.TemporaryFile(dir=os.fsdecode(folder)) as file:
+        file.write(bytes(_TRIAL_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def fsync_directory(directory_fd: int) -> None:

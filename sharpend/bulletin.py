@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from sharpend.worker import Engine
 
 
-@dataclass(frozen=True, slots=True)
+def paused_line(fault: str) -> str:
+    """The line for `systemctl status` while the state directory cannot be written."""
+    return f"paused, health fail: {fault}"
+
+
+@dataclass(slots=True)
 class Bulletin:
     """The voice of one set of parts; a reload makes new parts and a new voice.
 
@@ -36,6 +41,8 @@ class Bulletin:
     engine: Engine
     """The main network's."""
     log: Log
+    fault: str | None = None
+    """Why the state directory cannot be written, or None."""
 
     def say_ready(self) -> None:
         """Tell that the first look at every folder is through."""
@@ -56,6 +63,10 @@ class Bulletin:
             meant_for=f"pictures softened by a factor of about {engine.softened_by}",
         )
 
+    def say_paused(self) -> None:
+        """Leave in the status file, where that can still be written, that nothing is done."""
+        self._write_status("paused", self._standing())
+
     def publish(self, now_s: float, *, state: str = "running") -> None:
         """The periodic report: to the log and the status file."""
         report = self.dispatcher.throughput.publish(now_s) | self._standing()
@@ -64,6 +75,8 @@ class Bulletin:
 
     def summary(self) -> str:
         """One line for `systemctl status`."""
+        if self.fault is not None:
+            return paused_line(self.fault)
         totals = self.dispatcher.throughput
         return (
             f"{self._queue_depth()} waiting, {totals.total_images} sharpened, "
@@ -85,10 +98,13 @@ class Bulletin:
             "paused": {name: one.paused for name, one in folders.items() if one.paused},
             "unreadable": {name: one.unreadable for name, one in folders.items() if one.unreadable},
             "left_alone": {name: one.left_alone for name, one in folders.items()},
+            "state_fault": self.fault,
             "health": self._health(),
         }
 
     def _health(self) -> str:
+        if self.fault is not None:
+            return "fail"
         paused = any(folder.paused for folder in self.dispatcher.folders.values())
         low = any(alarm.low for alarm in self.dispatcher.alarms.values())
         return "degraded" if paused or low else "ok"
@@ -101,4 +117,5 @@ class Bulletin:
         try:
             write_status(self.state_dir, front | report)
         except OSError as error:
-            self.log.warning(Event.STATUS_FAILED, reason=str(error))
+            if self.fault is None:  # else it was told already
+                self.log.warning(Event.STATUS_FAILED, reason=str(error))

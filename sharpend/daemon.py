@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend import logs, plans
+from sharpend import crew, logs, plans
 from sharpend.bulletin import Bulletin
 from sharpend.control import Control
 from sharpend.dispatch import Dispatcher, Workshop
@@ -27,7 +27,7 @@ from sharpend.folder import prepare_roots
 from sharpend.health import Notifier, watchdog_interval_s
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs import Event, Log
-from sharpend.pool import Pool
+from sharpend.outage import Outage
 from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from sharpend.folder import FolderPlan
     from sharpend.outcomes import Result
+    from sharpend.pool import Pool
     from sharpend.worker import Engine
 
 DRAIN_S = 25.0
@@ -74,6 +75,7 @@ class Daemon:
         self._watchdog_s = watchdog_interval_s()
         self._ping_at_s = float("inf") if self._watchdog_s is None else 0.0
         self._report_at_s = float("inf")
+        self._outage = Outage(self._notifier, log)
         self._is_ready = False
         self._wanted: Settings | None = None
         self._ignored: list[str] = []
@@ -86,9 +88,11 @@ class Daemon:
             SharpendError: the start failed, or with `once` a whole folder did.
         """
         with self._control.signals():
-            self._ledger = Ledger.open(self._settings.state)
-            if self._ledger.rebuilt:
-                self._log.warning(Event.LEDGER_REBUILT, moved_aside=self._ledger.moved_aside)
+            if (ledger := self._opened_ledger()) is None:
+                return ExitCode.OK
+            self._ledger = ledger
+            if ledger.rebuilt:
+                self._log.warning(Event.LEDGER_REBUILT, moved_aside=ledger.moved_aside)
             try:
                 prepared = self._prepared(self._settings)
                 self._pool = self._started_pool(self._settings)
@@ -118,27 +122,19 @@ class Daemon:
 
     # Building
 
+    def _opened_ledger(self) -> Ledger | None:
+        """The ledger; None where a signal came before a daemon could have it."""
+        if self._hooks.once:
+            return Ledger.open(self._settings.state)
+        return self._outage.wait_for_ledger(self._settings.state, self._go_on_at)
+
     def _prepared(self, settings: Settings) -> list[FolderPlan]:
         """The folders with their roots made and checked."""
         return [prepare_roots(plan, self._ledger) for plan in plans.folder_plans(settings)]
 
     def _started_pool(self, settings: Settings) -> Pool:
         """Workers with the networks tried once; sets `engines`."""
-        pool = Pool(
-            plans.worker_options(settings),
-            count=plans.worker_count(settings),
-            job_timeout_s=settings.workers.job_timeout_s,
-            wake=self._control.wake,
-        )
-        try:
-            watched = bool(settings.agreement.sample)
-            self.engines = {
-                model: pool.engine(model, teacher=watched, go_on=self._go_on)
-                for model in plans.models(settings)
-            }
-        except BaseException:
-            pool.stop()
-            raise
+        pool, self.engines = crew.start(settings, wake=self._control.wake, go_on=self._go_on)
         return pool
 
     def _go_on(self) -> bool:
@@ -147,16 +143,15 @@ class Daemon:
         self._notifier.watchdog()
         return not self._control.stops
 
+    def _go_on_at(self, then_s: float) -> bool:
+        self._wait(then_s)
+        return self._go_on()
+
     def _built(self, settings: Settings, prepared: list[FolderPlan]) -> Dispatcher:
-        alarms = {
-            model: plans.alarm_options(settings, engine.alarm_below)
-            for model, engine in self.engines.items()
-            if engine.teacher is not None
-        }
         workshop = Workshop(
             state_dir=settings.state,
             plans=prepared,
-            alarms=alarms,
+            alarms=crew.alarms(settings, self.engines),
             retry=plans.retry_options(settings),
         )
         for plan in prepared:
@@ -180,6 +175,7 @@ class Daemon:
         self._dispatcher, self._settings = dispatcher, settings
         engine = next(iter(self.engines.values()))
         self._bulletin = Bulletin(settings.state, self._ledger, dispatcher, engine, self._log)
+        self._outage.bulletin, self._outage.log = self._bulletin, self._log
         self._report_at_s = time.monotonic() + settings.report.every_s
         dispatcher.recover()
 
@@ -204,6 +200,29 @@ class Daemon:
         self._control.wait(min(until_s, self._ping_at_s, now_s + LONGEST_WAIT_S) - now_s)
 
     def _turn(self, now_s: float) -> float:
+        """Work, or look at a state directory that fails; returns when to come again."""
+        try:
+            if self._outage.reason is None:
+                return self._work(now_s)
+            if now_s >= self._outage.next_s:
+                self._dispatcher.make_good(now_s)
+                self._outage.ended(now_s)
+                return now_s
+            self._report(now_s)
+        except StateFaultError as error:
+            if self._hooks.once:
+                raise
+            self._outage.failed(error, now_s)
+        return self._outage.next_s
+
+    def _report(self, now_s: float) -> None:
+        """Say how things stand, where that is due."""
+        if now_s >= self._report_at_s:
+            self._report_at_s = now_s + self._settings.report.every_s
+            self._bulletin.publish(now_s)
+            self._notifier.status(self._bulletin.summary())
+
+    def _work(self, now_s: float) -> float:
         """Everything once; returns when the next turn is due (monotonic seconds)."""
         dispatcher = self._dispatcher
         next_s = dispatcher.take_in(now_s)
@@ -218,10 +237,7 @@ class Daemon:
             self._is_ready = True
             self._bulletin.say_ready()
             self._notifier.ready(self._bulletin.summary())
-        if now_s >= self._report_at_s:
-            self._report_at_s = now_s + self._settings.report.every_s
-            self._bulletin.publish(now_s)
-            self._notifier.status(self._bulletin.summary())
+        self._report(now_s)
         return min(next_s, dispatcher.next_due_s(), self._report_at_s)
 
     def _raise_for_faults(self) -> None:
@@ -238,11 +254,14 @@ class Daemon:
         deadline_s = time.monotonic() + DRAIN_S
         if self._control.stops:
             self._log.info(Event.DAEMON_DRAINING, running=len(self._pool.running))
-        while self._dispatcher.is_working and self._control.stops < 2:  # noqa: PLR2004 - the second
+        while self._dispatcher.is_working and self._outage.reason is None:
             now_s = time.monotonic()
-            if now_s > deadline_s:
+            if now_s > deadline_s or self._control.stops > 1:
                 break
-            self._dispatcher.conclude(now_s)
+            try:
+                self._dispatcher.conclude(now_s)
+            except StateFaultError as error:  # what cannot be recorded is done again
+                self._outage.failed(error, now_s)
             if self._dispatcher.is_working:
                 self._wait(deadline_s)
 

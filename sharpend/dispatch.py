@@ -18,7 +18,7 @@ from sharpend.commit.destination import TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.folder import Folder, FolderPlan
-from sharpend.job import Job, Staged, Task
+from sharpend.job import Job, Staged, State, Task
 from sharpend.ledger.records import Refusal
 from sharpend.logs import Event, Log
 from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions, discard
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from sharpend.commit.destination import Destination
     from sharpend.ledger.ledger import Ledger
     from sharpend.pool import Outcome, Pool
 
@@ -84,6 +85,7 @@ class Dispatcher:
         )
         self._handed: dict[int, Handed] = {}
         self._stopped: list[Handed] = []
+        self._unrecorded: list[tuple[Handed, Outcome | Died]] = []
         self._finish_at_s = -math.inf
         self.pool = pool
         self.alarms = {model: AgreementAlarm(alarm) for model, alarm in workshop.alarms.items()}
@@ -97,8 +99,7 @@ class Dispatcher:
     def recover(self) -> None:
         """At start, and after a reload: make good what was cut off."""
         given_up = self._ledger.recover()
-        destinations = {name: one.plan.destination for name, one in self.folders.items()}
-        self._quarantine.recover(destinations)
+        self._quarantine.recover(self._destinations)
         for job in given_up:
             if job.folder in self.folders:
                 self._give_up(job)
@@ -121,6 +122,34 @@ class Dispatcher:
         """Let what a daemon put off be due now: a command does not wait for its backoff."""
         for name in self.folders:
             self._ledger.hasten(name, time.time())
+
+    def make_good(self, now_s: float) -> None:
+        """After the state directory failed in the middle of anything: make the ledger right again.
+
+        Raises:
+            StateFaultError: it fails still; what was made good until then stays so.
+        """
+        self._ledger.probe()
+        self._quarantine.probe()
+        for folder in self.folders.values():
+            self._outcomes.recover(folder, now_s)
+        self._unrecorded = [pair for pair in self._unrecorded if self._is_running(pair[0].job)]
+        self._record(now_s)
+        for job in self._ledger.running():
+            if job.id not in self._handed:  # claimed, and then it never reached a worker
+                self._ledger.release(job)
+        self._quarantine.recover(self._destinations)
+        for folder in self.folders.values():  # what had settled may not have been recorded
+            folder.intake.restart()
+
+    def _is_running(self, job: Job) -> bool:
+        """Whether the ledger still waits for the end of its attempt."""
+        known = self._ledger.job(job.id)
+        return known is not None and known.state is State.RUNNING
+
+    @property
+    def _destinations(self) -> dict[str, Destination]:
+        return {name: folder.plan.destination for name, folder in self.folders.items()}
 
     def _give_up(self, job: Job) -> None:
         handed = Handed(job, self.folders[job.folder], time.monotonic())
@@ -203,8 +232,15 @@ class Dispatcher:
     def conclude(self, now_s: float) -> None:
         """Draw the consequences of everything that ended."""
         for outcome in self.pool.finished(now_s):
-            handed = self._handed.pop(outcome.job_id)
+            self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
+            self._record(now_s)
+
+    def _record(self, now_s: float) -> None:
+        """Conclude what waits for it; where the ledger cannot be written, it waits on."""
+        while self._unrecorded:
+            handed, outcome = self._unrecorded[0]
             self._outcomes.conclude(handed, outcome, now_s)
+            self._unrecorded.pop(0)
             if isinstance(outcome, Died):  # it may yet write on its last way
                 self._stopped.append(handed)
             alarm = self.alarms.get(handed.folder.plan.options.model)
@@ -235,7 +271,7 @@ class Dispatcher:
     @property
     def is_working(self) -> bool:
         """Some worker has a job."""
-        return bool(self._handed)
+        return bool(self._handed or self._unrecorded)
 
     @property
     def is_done(self) -> bool:
@@ -263,6 +299,7 @@ class Dispatcher:
         self.close()
         self.pool.stop()
         for handed in self._handed.values():
-            self._ledger.release(handed.job)
             discard(handed)
+        for handed in self._handed.values():
+            self._ledger.release(handed.job)
         self._handed.clear()

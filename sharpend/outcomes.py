@@ -20,7 +20,7 @@ from sharpend.errors import (
     Reason,
     TransientError,
 )
-from sharpend.job import Failed, Failure, Job, Staged, State, Task
+from sharpend.job import Failed, Failure, Job, Staged, Task
 from sharpend.ledger.records import Refusal
 from sharpend.logs import Event, Log
 from sharpend.pool import Died
@@ -144,7 +144,7 @@ class Outcomes:
         ended_s: float,
     ) -> None:
         """Tell of an output that stands; without a staged file it stood there before."""
-        self._is_news(handed.job)
+        self._is_news(committed)
         seconds = ended_s - handed.since_s
         values: dict[str, object] = {"seconds": round(seconds, 4), "attempts": handed.job.attempts}
         if staged is not None:
@@ -239,7 +239,14 @@ class Outcomes:
 
     def refuse(self, handed: Handed, refusal: Refusal) -> None:
         """Quarantine an input with its reason."""
-        self._quarantine.put(handed.folder.plan.destination, handed.job, refusal, time.time())
+        entry = self._quarantine.record(handed.job, refusal, time.time())
+        try:
+            self._quarantine.settle(handed.folder.plan.destination, entry)
+        finally:  # where that fails, only its reason file is owed
+            self._refused(handed, refusal)
+
+    def _refused(self, handed: Handed, refusal: Refusal) -> None:
+        """Tell of an input that was quarantined."""
         seconds = time.monotonic() - handed.since_s
         self._log.warning(
             Event.IMAGE_QUARANTINED,
@@ -269,7 +276,7 @@ class Outcomes:
                 works = works and not self._left(Handed(ended.job, folder, now_s), ended, now_s)
                 continue
             works = works or not ended.warning
-            if self._is_news(ended.job):
+            if self._is_news(ended):
                 outcome = "unchanged" if ended.unchanged else "sharpened"
                 self._log.info(
                     Event.IMAGE_FINISHED,
@@ -293,14 +300,13 @@ class Outcomes:
         handed.folder.pause(str(error), now_s)
         return True
 
-    def _is_news(self, job: Job) -> bool:
+    def _is_news(self, ended: Committed) -> bool:
         """False for an output that was told of, though letting its source go is tried again."""
-        was_told = job.id in self._told
-        now = self._ledger.job(job.id)
-        if now is not None and now.state is State.DONE:
-            self._told.add(job.id)
+        was_told = ended.job.id in self._told
+        if ended.owed:
+            self._told.add(ended.job.id)
         else:
-            self._told.discard(job.id)
+            self._told.discard(ended.job.id)
         return not was_told
 
 

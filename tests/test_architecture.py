@@ -22,7 +22,7 @@ F1  imaging/  access  job  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
 F3  sharpener  agreement  pipeline  memory  quota  sandbox  worker  pool
 F4  alarm  report  health
-F5  folder  outcomes  plans  control  dispatch  bulletin
+F5  folder  outcomes  plans  crew  control  dispatch  bulletin  outage
 F6  daemon
 F7  checks/  commands/  cli  __main__
 """

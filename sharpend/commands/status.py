@@ -59,5 +59,7 @@ def _text(status: dict[str, Any]) -> str:
             f"agreement with the teacher: {agreement['rolling']:.4f} over the last crops, "
             f"{agreement['min']:.4f} at least, {agreement['noop_mean']:.4f} by doing nothing"
         )
+    if last.get("state_fault"):
+        lines.append(f"paused: everything: {last['state_fault']}")
     lines += [f"paused: {name}: {why}" for name, why in (last.get("paused") or {}).items()]
     return "\n".join(logs.printable(line) for line in lines)

@@ -51,6 +51,8 @@ class Committed:
     """A foreign file stands there and was left alone (`existing = "skip"`)."""
     warning: str = ""
     """Why the source could not be archived, where that will not change: it stays."""
+    owed: bool = False
+    """The source cannot be let go yet, and `recover` has to try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +272,7 @@ class Committer:
         except ImageRefusedError as error:
             done = replace(done, warning=str(error))
         except TransientError as error:
-            return replace(done, warning=str(error))
+            return replace(done, warning=str(error), owed=True)
         self._at("source_gone")
         stays = product.unchanged or done.warning or destination.source is SourcePolicy.KEEP
         self._ledger.dispose(job, let_go=not stays)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import replacing_at
+from sharpend.atomic import replacing_at, try_to_write
 from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames, faults
 from sharpend.commit.names import numbered, shortened
@@ -69,15 +69,43 @@ class Quarantine:
         self._names = names
         self._at = at
 
+    def probe(self) -> None:
+        """Find out whether it can be written; it may lie on a disk of its own."""
+        with translated(self._state_dir):
+            os.makedirs(self.root, mode=0o700, exist_ok=True)
+            try_to_write(self.root)
+
     def put(self, destination: Destination, job: Job, refusal: Refusal, now_s: float) -> bytes:
         """Give a job up: ledger, move of the source if the folder moves sources, reason file.
 
         Returns:
             The absolute path of the reason file.
         """
+        return self.settle(destination, self.record(job, refusal, now_s))
+
+    def record(self, job: Job, refusal: Refusal, now_s: float) -> Quarantined:
+        """Give a job up in the ledger: from here on it is quarantined, and its reason is owed."""
         self._ledger.quarantine(job, refusal, now_s)
         self._at("recorded")
-        return self._settle(destination, Quarantined(job, refusal, now_s, None, None))
+        return Quarantined(job, refusal, now_s, None, None)
+
+    def settle(self, destination: Destination, entry: Quarantined) -> bytes:
+        """Do on disk what the ledger says; every step can be repeated.
+
+        Returns:
+            The absolute path of the reason file.
+        """
+        place = _place(entry.job)
+        with translated(self._state_dir):
+            os.makedirs(self.root, mode=0o700, exist_ok=True)
+            moved = self._take_in(destination, entry.job, place)
+            self._at("moved")
+            note = self._write((moved or place) + _NOTE_SUFFIX, _told(destination, entry))
+        self._at("written")
+        absolute = os.path.join(self.root, note)
+        self._ledger.noted(entry.job, absolute, moved and os.path.join(self.root, moved))
+        self._at("noted")
+        return absolute
 
     def recover(self, destinations: Mapping[str, Destination]) -> int:
         """At start: write the reasons, and make the moves, that a crash cut off; how many."""
@@ -85,7 +113,7 @@ class Quarantine:
         for entry in self._ledger.quarantined():
             destination = destinations.get(entry.job.folder)
             if entry.note is None and destination is not None:
-                self._settle(destination, entry)
+                self.settle(destination, entry)
                 repaired += 1
         return repaired
 
@@ -105,20 +133,6 @@ class Quarantine:
                 os.unlink(entry.note)
         self._at("removed")
         self._ledger.retry(entry.job, fingerprint)
-
-    def _settle(self, destination: Destination, entry: Quarantined) -> bytes:
-        """Do on disk what the ledger says; every step can be repeated."""
-        place = _place(entry.job)
-        with translated(self._state_dir):
-            os.makedirs(self.root, mode=0o700, exist_ok=True)
-            moved = self._take_in(destination, entry.job, place)
-            self._at("moved")
-            note = self._write((moved or place) + _NOTE_SUFFIX, _told(destination, entry))
-        self._at("written")
-        absolute = os.path.join(self.root, note)
-        self._ledger.noted(entry.job, absolute, moved and os.path.join(self.root, moved))
-        self._at("noted")
-        return absolute
 
     def _take_in(self, destination: Destination, job: Job, place: bytes) -> bytes | None:
         """Move the source here; None where it stays, by policy or because it cannot be moved."""

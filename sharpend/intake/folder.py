@@ -97,7 +97,7 @@ class FolderIntake:
         fault = self._fault()
         if fault is not None:
             if self._identity is not None:
-                self._pause()
+                self.restart()
             return Step(now_s + _CHECK_S, paused=fault)
         self._listen(now_s)
         settled = self._walk(now_s)
@@ -113,6 +113,12 @@ class FolderIntake:
     def unsettle(self, relative: bytes) -> None:
         """Take a file back that changed after it was handed on."""
         self._dirty.setdefault(relative, False)
+
+    def restart(self) -> None:
+        """Forget all that was seen: the next step begins with a whole scan."""
+        self.close()
+        self._identity = None
+        self._begin_anew()
 
     def close(self) -> None:
         """Stop the watch and let go of what is open."""
@@ -141,11 +147,6 @@ class FolderIntake:
         self._identity, self._mount = identity, mount
         self._begin_anew()
         return None
-
-    def _pause(self) -> None:
-        self.close()
-        self._identity = None
-        self._begin_anew()
 
     def _begin_anew(self) -> None:
         """Stand as before the first scan."""

@@ -88,6 +88,10 @@ class Ledger(LedgerReader):
             os.close(self._lock_fd)
             self._lock_fd = None
 
+    def probe(self) -> None:
+        """Find out whether the state directory can be written: StateFaultError where it cannot."""
+        self._store.probe()
+
     def folder(self, name: str, input_root: bytes, output_root: bytes) -> str:
         """The lasting name of a folder, known by its two roots.
 

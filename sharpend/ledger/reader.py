@@ -130,6 +130,10 @@ class LedgerReader:
         row = self._store.row(sql.BY_ID, job_id)
         return None if row is None else job_of(row)
 
+    def running(self) -> Iterator[Job]:
+        """Jobs whose attempt has not ended; rows may change meanwhile."""
+        yield from map(job_of, self._pages(State.RUNNING))
+
     def unfinished(self, state: State) -> Iterator[tuple[Job, Product]]:
         """Staged (or done) jobs with their products, for recovery; rows may change meanwhile."""
         for row in self._pages(state):

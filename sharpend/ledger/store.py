@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sharpend.errors import LedgerError, StateLockedError
+from sharpend.atomic import try_to_write
+from sharpend.errors import LedgerError, StateFaultError, StateLockedError
 from sharpend.ledger.copies import COPY_MARK, keep_before_upgrade
 from sharpend.ledger.faults import DamagedError, translated
 from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
@@ -85,6 +86,13 @@ class Store:
             cursor.execute("PRAGMA application_id = 0")
             return True
 
+    def probe(self) -> None:
+        """Write to the directory, and to the ledger what it holds already."""
+        with translated(self._state_dir):
+            try_to_write(self._state_dir)
+        with self.transaction() as cursor:
+            cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -111,9 +119,13 @@ def lock(state_dir: Path) -> int:
         raise StateLockedError(
             f"{state_dir} is in use by process {holder}: stop it, or give --state another folder"
         ) from error
-    with translated(state_dir):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
+        with translated(state_dir):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except StateFaultError:  # let go of the lock too, or our own next try would meet it
+        os.close(descriptor)
+        raise
     return descriptor
 
 
