@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend import crew, logs, plans
+from sharpend import crew, plans
 from sharpend.bulletin import Bulletin
 from sharpend.control import Control
 from sharpend.dispatch import Dispatcher, Workshop
@@ -307,7 +307,7 @@ class Daemon:
             if plans.workers_of(settings) != plans.workers_of(self._settings):
                 self._pool = self._started_pool(settings)
             if settings.log != self._settings.log:
-                self._log = logs.configure(level=settings.log.level, format=settings.log.format)
+                self._log = plans.log(settings)
             dispatcher = self._built(settings, self._prepared(settings))
         except SharpendError as error:
             if self._pool is not old[0]:

@@ -56,6 +56,8 @@ class Event(StrEnum):
     """The status file could not be written."""
     LEDGER_REBUILT = "ledger.rebuilt"
     """The ledger was damaged or gone; outputs that stand already are adopted, not made again."""
+    EVENT_REPEATED = "event.repeated"
+    """Stands for `suppressed` more events like those named in `repeated`."""
     LOGGED_BY_LIBRARY = "library.logged"
     """A library logged or warned: `logger` and `message` are its own words."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from sharpend import logs
 from sharpend.access import Access, number_of
 from sharpend.alarm import AlarmOptions
 from sharpend.commit.destination import (
@@ -24,6 +25,7 @@ from sharpend.job import Options
 from sharpend.memory import available_bytes
 from sharpend.outcomes import RetryOptions
 from sharpend.quota import cores
+from sharpend.repeats import SparingLog
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.worker import WorkerOptions
@@ -31,6 +33,7 @@ from sharpend.worker import WorkerOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sharpend.logs import Log
     from sharpend.settings.load import FolderSettings, Settings
 
 T = TypeVar("T")
@@ -46,6 +49,13 @@ LEAST_BYTES = 1 << 30
 """Room for a network at work, and for what does not grow with the picture."""
 SHARE_OF_MEMORY = 0.8
 """Of the machine or the control group, for all workers together."""
+
+
+def log(settings: Settings, *, level: str | None = None) -> Log:
+    """Where events go, as `[log]` says, at another level if one is given."""
+    chosen = settings.log
+    told = logs.configure(level=level or chosen.level, format=chosen.format)
+    return SparingLog(told, most=chosen.repeats)
 
 
 def folder_plans(settings: Settings) -> list[FolderPlan]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 FLOORS = """
-F0  errors  logs
+F0  errors  logs  repeats
 F1  imaging/  access  job  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
 F3  sharpener  agreement  pipeline  memory  quota  sandbox  worker  pool

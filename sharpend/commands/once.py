@@ -55,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
     settings = settings.model_copy(update={"retry": retry})
     bar = sys.stderr.isatty() and settings.log.format == "auto"
     level = "error" if bar and settings.log.level == "info" else settings.log.level
-    log = logs.configure(level=level, format=settings.log.format)
+    log = plans.log(settings, level=level)
     tally = Tally(settings, as_json=options.json, bar=bar)
     daemon = Daemon(settings, log, Hooks(once=True, tell=tally.tell))
     status = daemon.run()

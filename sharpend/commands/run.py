@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import logs
+from sharpend import plans
 from sharpend.commands.given import workable_settings_of
 from sharpend.daemon import Daemon, Hooks
 
@@ -21,5 +21,4 @@ def main(options: argparse.Namespace) -> int:
         return workable_settings_of(options)
 
     settings = load()
-    log = logs.configure(level=settings.log.level, format=settings.log.format)
-    return int(Daemon(settings, log, Hooks(load=load)).run())
+    return int(Daemon(settings, plans.log(settings), Hooks(load=load)).run())

@@ -231,6 +231,8 @@ class LogSettings(_Section):
     """The least level that is logged."""
     format: Literal["auto", "json", "console"] = "auto"
     """auto: console on a terminal, json elsewhere."""
+    repeats: Annotated[Whole, Field(ge=0)] = 20
+    """Lines in a minute for failures alike, the others are counted; 0: a line for each."""
 
 
 class Settings(_Section):
