@@ -233,6 +233,8 @@ class Folder:
         polling = self._last.polling if self._last is not None else None
         if step.polling is not None and step.polling != polling:
             self._log.info(Event.FOLDER_POLLED, folder=self.name, reason=step.polling)
+        if step.paused is None and step.polling is None and polling is not None:
+            self._log.info(Event.FOLDER_WATCHED, folder=self.name)
         if step.tally is not None and step.tally.unreadable not in {0, self.unreadable}:
             self._log.warning(
                 Event.FOLDER_SKIPPED,

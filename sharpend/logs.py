@@ -38,6 +38,8 @@ class Event(StrEnum):
     FOLDER_RESUMED = "folder.resumed"
     FOLDER_POLLED = "folder.polled"
     """A folder cannot be watched and is polled; the values say why, and name the sysctl."""
+    FOLDER_WATCHED = "folder.watched"
+    """A folder that had to be polled can be watched."""
     FILE_SETTLED = "file.settled"
     IMAGE_FINISHED = "image.finished"
     IMAGE_RETRIED = "image.retried"

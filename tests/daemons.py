@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import psutil  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 T = TypeVar("T")
@@ -140,16 +140,19 @@ class Daemon:
 
 
 @contextmanager
-def running(*arguments: str | Path, **environment: str) -> Iterator[Daemon]:
+def running(
+    *arguments: str | Path, prefix: Sequence[str] = (), **environment: str
+) -> Iterator[Daemon]:
     """A daemon for the length of a block; where it still runs then, it has to stop with status 0.
 
     Args:
         arguments: of `sharpend run`.
+        prefix: a command that becomes the one that follows it.
         environment: on top of ours.
     """
     daemon = Daemon(
         subprocess.Popen(
-            [sys.executable, "-m", "sharpend", "run", *map(str, arguments)],
+            [*prefix, sys.executable, "-m", "sharpend", "run", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=surroundings(environment),
