@@ -106,6 +106,7 @@ def test_printable_spells_out_what_cannot_be_shown() -> None:
     """Ordinary text of any script passes; the rest is escaped."""
     assert printable("Grüße 写真") == "Grüße 写真"
     assert printable("a\n\x1b\udcff") == r"a\n\x1b\udcff"
+    assert printable("\u202egnp\u2066\u200f\u2028.exe") == r"\u202egnp\u2066\u200f\u2028.exe"
 
 
 def test_a_traceback_is_kept_and_cannot_pass_for_a_line_of_the_log() -> None:

@@ -1,7 +1,8 @@
 """Walk an input folder and look at single files, always below the folder's root.
 
 Owns the rule of what is an input: a regular file with a known suffix whose path has no temporary
-or junk name in it. Refuses to follow symbolic links in any component (the root itself may be
+or junk name in it. A hard link is a file like another: who can make one in the folder could as
+well copy the file there. Refuses to follow symbolic links in any component (the root itself may be
 one), to open a file, and to let one unreadable directory end a walk.
 """
 
