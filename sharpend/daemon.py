@@ -25,6 +25,7 @@ from sharpend.errors import (
 )
 from sharpend.folder import prepare_roots
 from sharpend.health import Notifier, watchdog_interval_s
+from sharpend.ledger import copies
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs import Event, Log
 from sharpend.outage import Outage
@@ -92,7 +93,11 @@ class Daemon:
                 return ExitCode.OK
             self._ledger = ledger
             if ledger.rebuilt:
-                self._log.warning(Event.LEDGER_REBUILT, moved_aside=ledger.moved_aside)
+                self._log.warning(
+                    Event.LEDGER_REBUILT,
+                    moved_aside=ledger.moved_aside,
+                    newest_backup=copies.newest(self._settings.state),
+                )
             try:
                 prepared = self._prepared(self._settings)
                 self._pool = self._started_pool(self._settings)
@@ -153,6 +158,7 @@ class Daemon:
             plans=prepared,
             alarms=crew.alarms(settings, self.engines),
             retry=plans.retry_options(settings),
+            retention=plans.retention(settings),
         )
         for plan in prepared:
             if plan.reprocess:

@@ -24,6 +24,7 @@ from sharpend.logs import Event, Log
 from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions, discard
 from sharpend.pool import Died
 from sharpend.report import Throughput
+from sharpend.upkeep import NOTHING_GOES, Estate, Retention, Upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,6 +50,7 @@ class Workshop:
     alarms: Mapping[str, AlarmOptions]
     """By model, for those that have a teacher."""
     retry: RetryOptions
+    retention: Retention = NOTHING_GOES
 
 
 class Dispatcher:
@@ -95,6 +97,9 @@ class Dispatcher:
             plan.destination.folder: Folder(plan, ledger, log, wake=wake, chance=chance)
             for plan in workshop.plans
         }
+        destinations = {name: folder.plan.destination for name, folder in self.folders.items()}
+        estate = Estate(workshop.state_dir, self._quarantine.root, destinations)
+        self._upkeep = Upkeep(workshop.retention, estate, ledger, log)
 
     def recover(self) -> None:
         """At start, and after a reload: make good what was cut off."""
@@ -157,14 +162,15 @@ class Dispatcher:
         self._outcomes.refuse(handed, Refusal(Reason.DAEMON_DIED, message))
 
     def take_in(self, now_s: float) -> float:
-        """One step of every folder; returns when to come again (monotonic seconds)."""
+        """One step of every folder, and of upkeep; returns when to come again (monotonic)."""
         if now_s >= self._finish_at_s:
             self._finish_at_s = now_s + FINISH_EVERY_S
             while self._stopped:
                 discard(self._stopped.pop())
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
-        return min((folder.step(now_s) for folder in self.folders.values()), default=now_s + 60)
+        next_s = self._upkeep.step(now_s, time.time())
+        return min([next_s, *(folder.step(now_s) for folder in self.folders.values())])
 
     def hand_out(self, now_s: float) -> None:
         """Give due jobs to free workers."""
@@ -290,7 +296,8 @@ class Dispatcher:
         return self.pool.next_deadline_s()
 
     def close(self) -> None:
-        """Stop watching the folders; the workers stay."""
+        """Stop watching the folders, and all upkeep; the workers stay."""
+        self._upkeep.close()
         for folder in self.folders.values():
             folder.close()
 

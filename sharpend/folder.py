@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sharpend.access import Access, require_membership
 from sharpend.beneath import directory
 from sharpend.commit.adoption import adopt
-from sharpend.commit.destination import Destination, identity_of
+from sharpend.commit.destination import Destination, identity_of, roots_of
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.intake.folder import FolderIntake, FolderOptions
 from sharpend.job import Fingerprint, Options, display
@@ -72,6 +72,9 @@ def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:
         if root is not None
     }
     name = ledger.folder(destination.folder, destination.input_root, destination.output_root)
+    roots = roots_of(destination)
+    if roots is not None:
+        ledger.saw_roots(name, roots, time.time())
     return replace(plan, destination=replace(destination, folder=name, identities=identities))
 
 

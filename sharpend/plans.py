@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from sharpend import logs
 from sharpend.access import Access, number_of
 from sharpend.alarm import AlarmOptions
+from sharpend.commit.ages import Limits
 from sharpend.commit.destination import (
     CollisionPolicy,
     Destination,
@@ -28,6 +29,7 @@ from sharpend.quota import cores
 from sharpend.repeats import SparingLog
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
+from sharpend.upkeep import Retention
 from sharpend.worker import WorkerOptions
 
 if TYPE_CHECKING:
@@ -189,6 +191,23 @@ def retry_options(settings: Settings) -> RetryOptions:
     """How transient failures are repeated."""
     retry = settings.retry
     return RetryOptions(retry.attempts, retry.first_s, retry.longest_s)
+
+
+def retention(settings: Settings) -> Retention:
+    """What is kept, and how long."""
+    kept = settings.retention
+    return Retention(
+        quarantine=_limits(kept.quarantine_days, kept.quarantine_megabytes),
+        archive=_limits(kept.archive_days, kept.archive_megabytes),
+        ledger_days=None if kept.ledger_days == "never" else kept.ledger_days,
+        backups=kept.backups,
+    )
+
+
+def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimited"]) -> Limits:
+    return Limits(
+        None if days == "never" else days, None if megabytes == "unlimited" else megabytes
+    )
 
 
 def alarm_options(settings: Settings, alarm_below: float | None) -> AlarmOptions:

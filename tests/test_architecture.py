@@ -22,7 +22,7 @@ F1  imaging/  access  job  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
 F3  sharpener  agreement  pipeline  memory  quota  sandbox  worker  pool
 F4  alarm  report  health
-F5  folder  outcomes  plans  crew  control  dispatch  bulletin  outage
+F5  folder  outcomes  upkeep  plans  crew  control  dispatch  bulletin  outage
 F6  daemon
 F7  checks/  commands/  cli  __main__
 """
@@ -37,7 +37,8 @@ ROOMS = {
     "model": "networks tiling overshoot balance shipped weights runtime ssim",
     "ledger": "sql twins schema faults copies store records turns reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder",
-    "commit": "names destination standing relocate disposal adoption committer quarantine",
+    "commit": "names destination standing relocate disposal adoption committer quarantine"
+    " ages retention",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "given check doctor status retry inspect formats run once demo",
 }

@@ -110,7 +110,7 @@ def test_an_older_ledger_is_copied_before_it_is_upgraded(tmp_path: Path, version
     connection = sqlite3.connect(tmp_path / "ledger.db")
     connection.create_function("twin_key", 1, bytes)
     connection.executescript("".join(STEPS[:version]))
-    connection.execute("INSERT INTO folder VALUES (1, 'in', x'2f', x'2f')")
+    connection.execute("INSERT INTO folder (name, input, output) VALUES ('in', x'2f', x'2f')")
     connection.execute(
         "INSERT INTO job (folder, relative, mark, state, added_at)"
         " VALUES (1, x'61', '10:20:30', 'pending', 5.0)"

@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 import secrets
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -101,6 +101,18 @@ def identity_of(root: bytes) -> tuple[int, int]:
     """(st_dev, st_ino) of a folder, to be remembered in `Destination.identities`."""
     status = os.stat(root)
     return status.st_dev, status.st_ino
+
+
+def roots_of(destination: Destination) -> str | None:
+    """Which directories the input and the output are, in a form that outlives a restart.
+
+    Returns:
+        Another text when one is replaced, or its disk is not mounted; None where one is missing.
+    """
+    roots = (destination.input_root, destination.output_root)
+    with suppress(OSError):
+        return " ".join(str(os.stat(root).st_ino) for root in roots)
+    return None
 
 
 def output_names(destination: Destination, relative: bytes) -> Iterator[bytes]:

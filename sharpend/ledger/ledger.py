@@ -109,6 +109,11 @@ class Ledger(LedgerReader):
             cursor.execute(sql.NEW_FOLDER, (unique, input_root, output_root))
             return unique
 
+    def saw_roots(self, folder: str, roots: str, now_s: float) -> None:
+        """Remember which directories the roots are; since when counts from the last change."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.SAW_ROOTS, {"folder": folder, "roots": roots, "now_s": now_s})
+
     def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> int:
         """Make settled files pending; older unfinished generations of their paths vanish.
 

@@ -13,10 +13,12 @@ from sharpend.job import Fingerprint, Job, State
 from sharpend.ledger import sql
 from sharpend.ledger.records import (
     Claim,
+    Ended,
     Outcome,
     Owner,
     Product,
     Quarantined,
+    ended_of,
     fingerprint_of,
     job_of,
     mark_of,
@@ -142,6 +144,15 @@ class LedgerReader:
     def quarantined(self) -> Iterator[Quarantined]:
         """All quarantined jobs with their reasons; rows may change meanwhile."""
         yield from map(quarantined_of, self._pages(State.QUARANTINED))
+
+    def ended(self, state: State) -> Iterator[Ended]:
+        """Disposed (or vanished) jobs, the first added first; rows may change meanwhile."""
+        yield from map(ended_of, self._pages(state))
+
+    def roots(self, folder: str) -> tuple[str | None, float]:
+        """Which directories a folder's roots were when last seen, and since when (wall clock)."""
+        row = self._store.row(sql.ROOTS, folder)
+        return (None, 0.0) if row is None else (row["roots"], row["roots_since"])
 
     def _pages(self, state: State) -> Iterator[Row]:
         """All rows in a state, a page at a time by id: no cursor stays open between pages."""

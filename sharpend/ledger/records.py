@@ -94,6 +94,18 @@ class Outcome:
     message: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that came to its end, and what it may have left behind."""
+
+    job: Job
+    at_s: float
+    output: bytes | None
+    """Below the output root; None where there is none of ours."""
+    is_past: bool
+    """A file that has its path now is a new input to the ledger, whatever it is."""
+
+
 def mark_of(fingerprint: Fingerprint) -> str:
     """The text that stands for a fingerprint in a row."""
     return f"{fingerprint.size}:{fingerprint.mtime_ns}:{fingerprint.inode}"
@@ -148,4 +160,14 @@ def outcome_of(row: Row) -> Outcome:
         unchanged=bool(row["unchanged"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
+    )
+
+
+def ended_of(row: Row) -> Ended:
+    """The job at its end in a row of the view `known`."""
+    return Ended(
+        job=job_of(row),
+        at_s=max(row["added_at"], row["finished_at"] or 0.0),
+        output=None if row["unchanged"] else row["output"],
+        is_past=bool(row["let_go"]) or row["state"] == State.VANISHED,
     )

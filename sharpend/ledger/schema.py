@@ -62,7 +62,11 @@ _BY_AGE = """
 DROP INDEX job_by_state;
 CREATE INDEX job_by_age ON job (folder, state, added_at);
 """
-STEPS = (_TABLES, _TWINS, _LET_GO, _BY_AGE)
+_ROOTS = """
+ALTER TABLE folder ADD COLUMN roots TEXT;
+ALTER TABLE folder ADD COLUMN roots_since REAL NOT NULL DEFAULT 0;
+"""
+STEPS = (_TABLES, _TWINS, _LET_GO, _BY_AGE, _ROOTS)
 """From nothing to the newest schema: an older ledger takes those that it lacks."""
 
 

@@ -48,6 +48,10 @@ BY_ID = "SELECT * FROM known WHERE id = ?"
 FOLDER = "SELECT name FROM folder WHERE input = ? AND output = ?"
 FOLDERS = "SELECT name, input, output FROM folder ORDER BY id"
 NEW_FOLDER = "INSERT INTO folder (name, input, output) VALUES (?, ?, ?)"
+ROOTS = "SELECT roots, roots_since FROM folder WHERE name = ?"
+SAW_ROOTS = """
+UPDATE folder SET roots = :roots, roots_since = :now_s WHERE name = :folder AND roots IS NOT :roots
+"""
 FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
 SUPERSEDE = """
 UPDATE job SET state = 'vanished', next_at = NULL

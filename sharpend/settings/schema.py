@@ -15,12 +15,14 @@ from sharpend.job import OVERSHOOT
 from sharpend.settings.values import (
     Auto,
     Cmyk,
+    Days,
     Device,
     Directory,
     FolderName,
     Frames,
     Group,
     Levels,
+    Megabytes,
     Metadata,
     Mode,
     Number,
@@ -202,6 +204,23 @@ class RetrySettings(_Section):
         return longest_s
 
 
+class RetentionSettings(_Section):
+    """`[retention]`: what is removed when it gets too old, or too much."""
+
+    quarantine_days: Days = "never"
+    """Days after which a quarantined input and its reason are removed."""
+    quarantine_megabytes: Megabytes = "unlimited"
+    """Most that lies in quarantine, in millions of bytes; the oldest inputs go first."""
+    archive_days: Days = "never"
+    """Days after which a picture is removed from a folder's archive."""
+    archive_megabytes: Megabytes = "unlimited"
+    """Most that lies in each folder's archive, in millions of bytes; the oldest go first."""
+    ledger_days: Days = 90.0
+    """Days after which a finished input is forgotten of which neither source nor output is left."""
+    backups: Annotated[Whole, Field(ge=0, le=30)] = 2
+    """How many daily backups of the ledger are kept, 0 to 30."""
+
+
 class ReportSettings(_Section):
     """`[report]`: what the daemon says about itself."""
 
@@ -248,6 +267,7 @@ class Settings(_Section):
     limits: LimitSettings = LimitSettings()
     intake: IntakeSettings = IntakeSettings()
     retry: RetrySettings = RetrySettings()
+    retention: RetentionSettings = RetentionSettings()
     report: ReportSettings = ReportSettings()
     agreement: AgreementSettings = AgreementSettings()
     log: LogSettings = LogSettings()

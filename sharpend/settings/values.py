@@ -92,6 +92,8 @@ Thumbnail = Literal["keep", "refresh", "drop"]
 Frames = Literal["refuse", "first", "all"]
 Cmyk = Literal["refuse", "convert"]
 OneBit = Literal["refuse", "pass"]
+Days = Literal["never"] | Positive
+Megabytes = Literal["unlimited"] | Positive
 Levels = Annotated[Whole, Field(ge=0, le=255)]
 Device = Annotated[str, AfterValidator(_device)]
 FolderName = Annotated[str, AfterValidator(_folder_name)]
