@@ -161,44 +161,58 @@ def _erased(
     removed: Removed,
 ) -> bool:
     """Remove a quarantined picture and its reason; False where they stay."""
-    before = removed.left
     if entry.moved is not None:
-        _remove(root, os.path.relpath(entry.moved, root), entry.job.fingerprint, removed)
+        relative = os.path.relpath(entry.moved, root)
+        if not _remove(root, relative, entry.job.fingerprint, removed):
+            return False
     elif (
         destination is None
         or not _can_tell(ledger, destination, entry.at_s)
         or not _is_gone(destination.input_root, entry.job.relative)
     ):
         return False
-    if removed.left == before and entry.note is not None:
-        with suppress(FileNotFoundError):
-            os.unlink(entry.note)
-    return removed.left == before
+    return entry.note is None or _remove(root, os.path.relpath(entry.note, root), None, removed)
 
 
-def _remove(root: bytes, relative: bytes, meant: Fingerprint, removed: Removed) -> None:
-    """Remove a picture that may be gone already, and the folders that it leaves empty."""
+def _remove(root: bytes, relative: bytes, meant: Fingerprint | None, removed: Removed) -> bool:
+    """Remove a picture, or with no fingerprint a reason, and the folders that it leaves empty.
+
+    Returns:
+        Whether it is gone; it may have been before.
+    """
     parent, name = os.path.split(relative)
     try:
         with directory(root, parent) as fd:
             there = fingerprint_at(fd, name)
-            if there is None or (there.size, there.mtime_ns) != (meant.size, meant.mtime_ns):
+            if there is None or not _alike(there, meant or there):
                 removed.left += 1
-                return
+                return False
             os.unlink(name, dir_fd=fd)
     except FileNotFoundError:
-        return
+        pass
     except (OSError, ImageRefusedError):
         removed.left += 1
-        return
-    removed.files += 1
-    removed.size += meant.size
+        return False
+    else:
+        removed.files += meant is not None
+        removed.size += there.size if meant is not None else 0
+    _remove_emptied(root, parent)
+    return True
+
+
+def _alike(one: Fingerprint, other: Fingerprint) -> bool:
+    """One content, though a move to another disk gave it another inode."""
+    return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
+
+
+def _remove_emptied(root: bytes, relative: bytes) -> None:
+    """Remove a folder, and those above it, as far as nothing is left in them."""
     with suppress(OSError, ImageRefusedError):
-        while parent:
-            above, name = os.path.split(parent)
+        while relative:
+            above, name = os.path.split(relative)
             with directory(root, above) as fd:
                 os.rmdir(name, dir_fd=fd)
-            parent = above
+            relative = above
 
 
 def _left_nothing(ledger: Ledger, destination: Destination, ended: Ended) -> bool:
