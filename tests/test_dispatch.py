@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +82,21 @@ def test_folders_take_turns(tmp_path: Path) -> None:
         shop.turn()
     assert b"late.png" in [task.relative for task in shop.pool.submitted[:2]]
     shop.close()
+
+
+def test_a_new_picture_does_not_wait_behind_a_backlog(shop: Shop) -> None:
+    """Where its folder begins with the newest, it is in the next worker's hands."""
+    folder = shop.dispatcher.folders["in"]
+    folder.plan = replace(folder.plan, newest_first=True)
+    for number in range(30):
+        shop.drop(f"{number}.png")
+    shop.settle()
+    shop.drop("new.png")
+    shop.settle()
+    shop.pool.stage()
+    shop.turn()
+    assert shop.pool.submitted[-1].relative == b"new.png"
+    assert shop.count(State.PENDING) == 30 - shop.pool.count
 
 
 def test_a_paused_folder_leaves_the_other_alone(tmp_path: Path) -> None:

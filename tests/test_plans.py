@@ -9,9 +9,11 @@ import pytest
 
 from sharpend import plans
 from sharpend.access import Access
+from sharpend.commit.ages import Limits
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.commit.names import Naming
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
+from sharpend.upkeep import Retention
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +44,7 @@ def test_a_folder_by_default(tmp_path: Path) -> None:
     assert (plan.intake.settle_s, plan.intake.polling, plan.intake.rescan_s) == (None, None, 60)
     assert plan.options.model == resolve_model("auto", device="auto")
     assert (plan.options.max_pixels, plan.options.max_bytes) == (200_000_000, 1_000_000_000)
-    assert not plan.reprocess
+    assert (plan.reprocess, plan.newest_first) == (False, False)
 
 
 def test_a_folder_with_everything(tmp_path: Path) -> None:
@@ -69,6 +71,7 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
                 "polling": True,
                 "poll_s": 7,
                 "reprocess": True,
+                "order": "newest",
             },
             limits={"max_megapixels": 0.5, "max_megabytes": 2},
             intake={"rescan_s": 11},
@@ -86,7 +89,7 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
     assert (plan.options.model, plan.options.strength) == ("base", 0.25)
     assert plan.options.overshoot == 12
     assert (plan.options.max_pixels, plan.options.max_bytes) == (500_000, 2_000_000)
-    assert plan.reprocess
+    assert (plan.reprocess, plan.newest_first) == (True, True)
 
 
 def test_folders_inherit_the_model(tmp_path: Path) -> None:
@@ -158,6 +161,28 @@ def test_workers_as_set(tmp_path: Path) -> None:
 def test_automatic_tiles_are_left_to_the_worker(tmp_path: Path) -> None:
     """Only the worker knows its device's memory."""
     assert plans.worker_options(settings(tmp_path)).tile_px is None
+
+
+def test_by_default_nothing_of_a_users_goes(tmp_path: Path) -> None:
+    """Only what the ledger remembers of what is gone, and old backups of the ledger."""
+    kept = plans.retention(settings(tmp_path))
+    assert kept.quarantine.keep_everything
+    assert kept.archive.keep_everything
+    assert (kept.ledger_days, kept.backups) == (90, 2)
+
+
+def test_retention_as_set(tmp_path: Path) -> None:
+    """Each limit reaches its place."""
+    table = {
+        "quarantine_days": 30,
+        "quarantine_megabytes": 0.5,
+        "archive_days": 365,
+        "archive_megabytes": 5000,
+        "ledger_days": "never",
+        "backups": 0,
+    }
+    kept = plans.retention(settings(tmp_path, retention=table))
+    assert kept == Retention(Limits(30, 0.5), Limits(365, 5000), None, 0)
 
 
 def test_retry_as_set(tmp_path: Path) -> None:
