@@ -69,6 +69,8 @@ def seen(
         UnavailableError: the looking process died.
     """
     sights, contents = ask(runner, __name__, [paths, inputs])
+    for one in sights:  # JSON has no tuples
+        one["ancestors"] = [tuple(above) for above in one["ancestors"]]
     return {one["path"]: Sight(**one) for one in sights}, [Content(**one) for one in contents]
 
 
