@@ -109,10 +109,12 @@ def test_dry_run_writes_nothing(
     drop(tmp_path / "in" / "sub", "b\n.png")
     config = configured(tmp_path, networks.student)
     assert main(["once", "--config", str(config), "--dry-run"]) == ExitCode.OK
-    assert sorted(capsys.readouterr().out.splitlines()) == [
+    *inputs, folder, _ = capsys.readouterr().out.splitlines()
+    assert sorted(inputs) == [
         f"{tmp_path}/in/a.png: would be sharpened",
         f"{tmp_path}/in/sub/b\\n.png: would be sharpened",
     ]
+    assert folder == "in: 2 would be sharpened (0.01 megapixels)"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "sharpend.toml"]
 
 

@@ -16,31 +16,23 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from sharpend import logs, plans
+from sharpend import logs
 from sharpend.commands.given import workable_settings_of
+from sharpend.commands.preview import dry_run, known
 from sharpend.daemon import Daemon, Hooks
-from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UsageError
-from sharpend.intake import scan
+from sharpend.errors import SIGNALLED, ExitCode, UsageError
 from sharpend.job import State, display
 from sharpend.ledger.reader import LedgerReader
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
 
     from sharpend.commit.destination import Destination
-    from sharpend.ledger.records import Outcome
     from sharpend.outcomes import Result
     from sharpend.settings.load import Settings
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
 """Nobody waits ten minutes for one file in a command; the daemon does."""
-WOULD = {
-    State.QUARANTINED: "is in quarantine",
-    State.DISPOSED: "is done",
-    State.DONE: "is done",
-}
-"""What a dry run says of inputs that need nothing."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -49,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
     if options.dry_run and options.json:
         raise UsageError("--dry-run does nothing that --json could tell of: give one of them")
     if options.dry_run:
-        return _dry_run(settings)
+        return dry_run(settings)
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}
     retry = settings.retry.model_copy(update=fewer)
     settings = settings.model_copy(update={"retry": retry})
@@ -135,7 +127,7 @@ class Tally:
     def _tell_of_the_rest(self) -> None:
         """Inputs that an earlier run had finished or refused."""
         with LedgerReader.read_only(self._settings.state) as ledger:
-            for destination, outcome in _known(self._settings, ledger):
+            for destination, outcome in known(self._settings, ledger):
                 if (destination.input_root, outcome.relative) in self._told:
                     continue
                 ended = "quarantined" if outcome.state is State.QUARANTINED else "unchanged"
@@ -173,45 +165,3 @@ class Tally:
         elif ending.notes:
             told = f"{source}: {ending.outcome}: {'; '.join(ending.notes)}"
             self._bar.write(logs.printable(told), file=sys.stdout)
-
-
-def _found(settings: Settings) -> Iterator[tuple[Destination, list[scan.Found]]]:
-    """Every input in every folder, some at a time, with its folder's destination."""
-    for plan in plans.folder_plans(settings):
-        root = plan.destination.input_root
-        tally = scan.Tally()
-        for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
-            yield plan.destination, batch
-
-
-def _known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
-    """The inputs that lie there now and that the ledger has an opinion on."""
-    for destination, batch in _found(settings):
-        name = ledger.folder_name(destination.input_root, destination.output_root)
-        if name is None:
-            continue
-        entries = [(found.relative, found.fingerprint) for found in batch]
-        new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
-        relatives = [
-            relative for relative, fingerprint in entries if (relative, fingerprint) not in new
-        ]
-        for outcome in ledger.outcomes(name, relatives):
-            yield destination, outcome
-
-
-def _dry_run(settings: Settings) -> int:
-    """Say what would be done; changes nothing, not even the state directory."""
-    try:
-        with LedgerReader.read_only(settings.state) as ledger:
-            known = {
-                (destination.input_root, outcome.relative): outcome.state
-                for destination, outcome in _known(settings, ledger)
-            }
-    except LedgerError:
-        known = {}
-    for destination, batch in _found(settings):
-        for found in batch:
-            state = known.get((destination.input_root, found.relative), State.PENDING)
-            source = display(os.path.join(destination.input_root, found.relative))
-            print(logs.printable(f"{source}: {WOULD.get(state, 'would be sharpened')}"))
-    return ExitCode.OK

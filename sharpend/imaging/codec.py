@@ -94,6 +94,20 @@ def probe(file: BinaryIO) -> Header:
     return header
 
 
+def examine(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Header:
+    """The header of a picture within the limits: all that is asked before memory is spent.
+
+    Raises:
+        ImageRefusedError: as `probe`, or the picture is over a limit.
+        TransientError: `io_error` where the file could not be read.
+    """
+    with _reading():
+        _check_bytes(file.seek(0, os.SEEK_END), max_bytes)
+        header = probe(file)
+        check_pixels(header.height, header.width, max_pixels)
+    return header
+
+
 def decode(
     file: BinaryIO, *, max_pixels: int, max_bytes: int, policies: Policies = _DEFAULT
 ) -> Picture:
@@ -109,13 +123,11 @@ def decode(
         ImageRefusedError: with the reason, and the setting where one would let it through.
         TransientError: `io_error` where the file could not be read, or `out_of_memory`.
     """
+    header = examine(file, max_pixels=max_pixels, max_bytes=max_bytes)
     with _reading():
         size = file.seek(0, os.SEEK_END)
-        _check_bytes(size, max_bytes)
-        header = probe(file)
-        check_pixels(header.height, header.width, max_pixels)
         file.seek(0)
-        data = file.read(size)
+        data = file.read(min(size, max_bytes))
     with _decoding(max_pixels):
         container = CONTAINERS[header.format]
         container.check_whole(data)

@@ -14,6 +14,7 @@ from sharpend.ledger import sql
 from sharpend.ledger.records import (
     Claim,
     Ended,
+    Finished,
     Outcome,
     Owner,
     Product,
@@ -111,6 +112,10 @@ class LedgerReader:
             row = self._store.row(sql.OUTCOME, folder, relative)
             if row is not None:
                 yield outcome_of(row)
+
+    def finished(self, most: int) -> list[Finished]:
+        """The pictures that were found last among those that are sharpened, at most so many."""
+        return [Finished(*row) for row in self._store.rows(sql.FINISHED, most)]
 
     def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:
         """Whose output a file in this folder's output root is; None for a foreign file."""

@@ -106,6 +106,15 @@ class Ended:
     """A file that has its path now is a new input to the ledger, whatever it is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """When a picture was found and finished (wall clock), and how large it was."""
+
+    found_at_s: float
+    at_s: float
+    pixels: int
+
+
 def mark_of(fingerprint: Fingerprint) -> str:
     """The text that stands for a fingerprint in a row."""
     return f"{fingerprint.size}:{fingerprint.mtime_ns}:{fingerprint.inode}"

@@ -70,6 +70,11 @@ SELECT id, :relative, :mark, 'disposed', :now_s, :now_s, :output, :output_mark, 
 FROM folder WHERE name = :folder
 ON CONFLICT (folder, relative, mark) DO NOTHING
 """
+FINISHED = """
+SELECT added_at, finished_at, pixels FROM job
+WHERE state IN ('done', 'disposed') AND pixels > 0 AND finished_at IS NOT NULL
+ORDER BY id DESC LIMIT ?
+"""
 STATE_OF = "SELECT state FROM job WHERE id = ?"
 RUNNING = """
 SELECT count(*) AS jobs, coalesce(max(orphans), 0) AS orphans FROM job WHERE state = 'running'

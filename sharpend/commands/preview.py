@@ -1,0 +1,177 @@
+"""What a run would do, and about how long that would take: `sharpend once --dry-run`.
+
+Owns the estimate and what it rests on: how fast earlier pictures went, as the ledger tells. Reads
+headers only, as a worker does before it decodes, and changes nothing, not even the state directory.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sharpend import beneath, logs, plans
+from sharpend.errors import ExitCode, ImageRefusedError, LedgerError, TransientError
+from sharpend.intake import scan
+from sharpend.job import State, display
+from sharpend.ledger.reader import LedgerReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sharpend.commit.destination import Destination
+    from sharpend.folder import FolderPlan
+    from sharpend.ledger.records import Finished, Outcome
+    from sharpend.settings.load import Settings
+
+WOULD = {
+    State.QUARANTINED: "is in quarantine",
+    State.DISPOSED: "is done",
+    State.DONE: "is done",
+}
+"""What is said of inputs that need nothing."""
+SHARPENED = "would be sharpened"
+PICTURES_REMEMBERED = 200
+FEWEST_PICTURES = 5
+"""Fewer say nothing about the next ones."""
+_OUTAGE = 10
+"""A picture that took this many times as long as nine in ten of them waited for something else: a
+share that was gone, a machine that slept."""
+_MEGA = 1_000_000
+_MINUTE_S, _HOUR_S = 60, 3600
+
+
+@dataclass(slots=True)
+class Outlook:
+    """What would become of one folder's inputs."""
+
+    name: str
+    counts: Counter[str] = field(default_factory=Counter)
+    """Inputs by what is said of them, reasons left out."""
+    pixels: int = 0
+    """Of those that would be sharpened, by their headers."""
+
+    def __str__(self) -> str:
+        told = ", ".join(f"{number} {said}" for said, number in self.counts.items())
+        return f"{self.name}: {told or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast earlier pictures went, all workers together."""
+
+    pictures: int
+    pixels_per_s: float
+
+
+def dry_run(settings: Settings) -> int:
+    """Say of each input what would be done, then what that comes to."""
+    states: dict[tuple[bytes, bytes], State] = {}
+    earlier: Sequence[Finished] = ()
+    try:
+        with LedgerReader.read_only(settings.state) as ledger:
+            for destination, outcome in known(settings, ledger):
+                states[destination.input_root, outcome.relative] = outcome.state
+            earlier = ledger.finished(PICTURES_REMEMBERED)
+    except LedgerError:  # nothing has run yet
+        states.clear()
+    outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
+    for plan, batch in found(settings):
+        for one in batch:
+            state = states.get((plan.destination.input_root, one.relative), State.PENDING)
+            _foresee(plan, one.relative, state, outlooks[plan.destination.folder])
+    for outlook in outlooks.values():
+        print(logs.printable(str(outlook)))
+    print(estimate(sum(outlook.pixels for outlook in outlooks.values()), pace(earlier)))
+    return ExitCode.OK
+
+
+def _foresee(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
+    """Say and count what would become of one input."""
+    said, why = WOULD.get(state, SHARPENED), ""
+    if said == SHARPENED:
+        try:
+            outlook.pixels += _pixels(plan, relative)
+        except ImageRefusedError as error:
+            said, why = "would be quarantined", f": {error.reason}"
+        except (OSError, TransientError):
+            said = "cannot be read"
+    outlook.counts[said] += 1
+    source = display(os.path.join(plan.destination.input_root, relative))
+    print(logs.printable(f"{source}: {said}{why}"))
+
+
+def _pixels(plan: FolderPlan, relative: bytes) -> int:
+    """How many pixels a picture's header declares, within the folder's limits."""
+    from sharpend.imaging.codec import examine  # noqa: PLC0415 - Pillow only where it is used
+
+    descriptor = beneath.open_file(plan.destination.input_root, relative)
+    with os.fdopen(descriptor, "rb") as file:
+        limits = plan.options
+        header = examine(file, max_pixels=limits.max_pixels, max_bytes=limits.max_bytes)
+    return header.height * header.width
+
+
+def pace(earlier: Sequence[Finished]) -> Pace | None:
+    """How fast pictures went while there was work; None where too few are known.
+
+    A picture took from the end of the one before it, or from when it was found if that came
+    later, to its own end: so time without work does not count, and several workers do.
+    """
+    ordered = sorted(earlier, key=lambda one: one.at_s)
+    took = [
+        (max(one.at_s - max(before.at_s, one.found_at_s), 0.0), one.pixels)
+        for before, one in pairwise(ordered)
+    ]
+    if len(ordered) < FEWEST_PICTURES:
+        return None
+    slowness = sorted(seconds / pixels for seconds, pixels in took)
+    longest = _OUTAGE * slowness[len(slowness) * 9 // 10]
+    usual = [(seconds, pixels) for seconds, pixels in took if seconds / pixels <= longest]
+    busy_s = sum(seconds for seconds, _ in usual)
+    return Pace(len(ordered), sum(pixels for _, pixels in usual) / busy_s) if busy_s else None
+
+
+def estimate(pixels: int, known_pace: Pace | None) -> str:
+    """About how long, and what that rests on."""
+    if not pixels:
+        return "there is nothing to do"
+    if known_pace is None:
+        return "how long that takes is not known yet: too few pictures were sharpened before"
+    duration = _duration(pixels / known_pace.pixels_per_s)
+    speed = f"{known_pace.pixels_per_s / _MEGA:.3g} megapixels/s"
+    return f"about {duration}, at the {speed} of the last {known_pace.pictures} pictures"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 2 * _MINUTE_S:
+        return f"{max(seconds, 1):.0f} s"
+    if seconds < 2 * _HOUR_S:
+        return f"{seconds / _MINUTE_S:.0f} minutes"
+    return f"{seconds / _HOUR_S:.0f} hours"
+
+
+def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
+    """Every input in every folder, some at a time, with its folder."""
+    for plan in plans.folder_plans(settings):
+        root, tally = plan.destination.input_root, scan.Tally()
+        for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
+            yield plan, batch
+
+
+def known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
+    """The inputs that lie there now and that the ledger has an opinion on."""
+    for plan, batch in found(settings):
+        destination = plan.destination
+        name = ledger.folder_name(destination.input_root, destination.output_root)
+        if name is None:
+            continue
+        entries = [(one.relative, one.fingerprint) for one in batch]
+        new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
+        relatives = [
+            relative for relative, fingerprint in entries if (relative, fingerprint) not in new
+        ]
+        for outcome in ledger.outcomes(name, relatives):
+            yield destination, outcome
