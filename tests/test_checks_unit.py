@@ -107,25 +107,44 @@ def test_links_are_followed_before_the_sandbox_is_asked(tmp_path: Path) -> None:
     assert unit.reach(used, str(tmp_path / "link")) is Reach.READ_ONLY
 
 
-def test_folders_that_the_unit_keeps_away_are_faults() -> None:
-    """Each says how to open it; what is only read may be read-only."""
+def changes(found: Sequence[Finding]) -> list[str]:
+    """What is to be changed about the unit."""
+    return [one.change.removeprefix("systemctl edit sharpend.service: ") for one in found]
+
+
+def test_folders_that_the_unit_keeps_away_are_faults(tmp_path: Path) -> None:
+    """Each is told once and how to open it; what is only read may be read-only."""
+    used = made(ReadWritePaths=f"-/away {tmp_path}")
     found = list(
         unit.sandbox(
-            made(),
+            used,
             writes=["/var/lib/sharpend", "/mnt/out", "/home/ann/out", "/tmp/out"],  # noqa: S108
-            reads=["/mnt/in", "/home/ann/in"],
+            reads=["/mnt/in", "/home/ann/in", "/tmp/out"],  # noqa: S108
         )
     )
     assert levels(found) == [Level.FAULT] * 4
     assert {one.status for one in found} == {ExitCode.CONFIGURATION}
-    assert [one.change.removeprefix("systemctl edit sharpend.service: ") for one in found] == [
-        "ReadWritePaths=/mnt/out",
+    assert changes(found) == [
         "ProtectHome=no and ReadWritePaths=/home/ann/out",
         "BindPaths=/tmp/out, or use a folder that is not temporary",
         "ProtectHome=no and ReadWritePaths=/home/ann/in",
+        "ReadWritePaths=/mnt/out",
     ]
-    (fine,) = unit.sandbox(made(), writes=["/srv/photos/out"], reads=["/mnt/in"])
+    (fine,) = unit.sandbox(made(ReadWritePaths="-/away"), writes=["/away/out"], reads=["/mnt/in"])
     assert fine.level is Level.OK
+
+
+def test_what_the_unit_needs_to_start_must_be_there() -> None:
+    """Its program and its configuration are seen from inside, and listed folders exist."""
+    used = made(
+        ReadWritePaths="/no/such +/nor/this", ExecStart=exec_start("/root/s --config /home/c")
+    )
+    assert changes(list(unit.sandbox(used, writes=[], reads=[]))) == [
+        "ProtectHome=no and ReadWritePaths=/root/s",
+        "ProtectHome=no and ReadWritePaths=/home/c",
+        "create it, or write -/no/such",
+        "create it, or write -/nor/this",
+    ]
 
 
 def test_the_unit_of_these_settings_is_chosen(tmp_path: Path) -> None:

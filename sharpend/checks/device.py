@@ -48,7 +48,7 @@ def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Itera
         driver: this machine has NVIDIA's driver.
     """
     if isinstance(told, UnavailableError):
-        change = "the same would meet every worker: install sharpend again, or see its message"
+        change = "let the user that runs it read all of the installation, or install it again"
         yield fault("worker", f"it does not start: {told}", change, ExitCode.UNAVAILABLE)
         return
     for error in told["errors"]:

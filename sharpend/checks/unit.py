@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sharpend.checks.finding import Finding, fault, note, ok
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _RUNS = {"system": "/run/systemd/system", "user": "/run/user/{uid}/systemd"}
 _PATTERN = "sharpend*.service"
+_SANDBOX = "unit: sandbox"
 _STATES = "/var/lib"
 _HOMES = ("/home", "/root", "/run/user")
 _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - systemd's own list
@@ -64,7 +66,7 @@ class Unit:
     @property
     def config(self) -> str | None:
         """The file that --config names; None where the daemon looks for one itself."""
-        for word, following in zip(self.command, [*self.command[1:], ""], strict=True):
+        for word, following in pairwise([*self.command, ""]):
             if word.startswith("--config"):
                 return word.partition("=")[2] or following
         return None
@@ -190,18 +192,29 @@ def sandbox(unit: Unit, *, writes: Sequence[str], reads: Sequence[str]) -> Itera
 
     Args:
         unit: the one in use.
-        writes: folders that must be writable.
-        reads: folders that must be seen.
+        writes: what must be writable.
+        reads: what must be seen; its program and its configuration are added.
     """
-    found = {path: reach(unit, path) for path in (*writes, *reads)}
-    bad = [path for path in writes if found[path] is not Reach.WRITABLE]
-    bad += [path for path in reads if found[path] is Reach.HIDDEN]
+    own = [*unit.command[:1], *([unit.config] if unit.config else [])]
+    found = {path: reach(unit, path) for path in dict.fromkeys((*writes, *reads, *own))}
+    bad = [path for path in found if found[path] is Reach.HIDDEN]
+    bad += [path for path in dict.fromkeys(writes) if found[path] is Reach.READ_ONLY]
     for path in bad:
         change = _opening(unit, path, hidden=found[path] is Reach.HIDDEN)
         what = f"{unit['Id']}: {path} is {found[path]} in the unit"
-        yield fault("unit: sandbox", what, change, ExitCode.CONFIGURATION)
-    if not bad:
-        yield ok("unit: sandbox", f"all {len(found)} folders can be reached as they must be")
+        yield fault(_SANDBOX, what, change, ExitCode.CONFIGURATION)
+    gone = [path for path in _required(unit) if not os.path.exists(path)]
+    for path in gone:
+        what = f"{unit['Id']}: ReadWritePaths={path} is not there, so the unit does not start"
+        yield fault(_SANDBOX, what, f"create it, or write -{path}", ExitCode.CONFIGURATION)
+    if not bad and not gone:
+        yield ok(_SANDBOX, f"all {len(found)} paths can be reached as they must be")
+
+
+def _required(unit: Unit) -> list[str]:
+    """What must be there for a start; a leading `-` forgives."""
+    given = shlex.split(unit["ReadWritePaths"])
+    return [path.lstrip("+") for path in given if not path.lstrip("+").startswith("-")]
 
 
 def _opening(unit: Unit, path: str, *, hidden: bool) -> str:

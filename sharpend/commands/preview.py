@@ -54,7 +54,8 @@ class Outlook:
     """Of those that would be sharpened, by their headers."""
 
     def __str__(self) -> str:
-        told = ", ".join(f"{number} {said}" for said, number in self.counts.items())
+        counted = ((number, said.removeprefix("is ")) for said, number in self.counts.items())
+        told = ", ".join(f"{number} {said}" for number, said in counted)
         return f"{self.name}: {told or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
 
 
