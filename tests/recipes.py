@@ -611,6 +611,10 @@ def _avif() -> Iterator[Recipe]:
     for name in ("irot 1", "irot 2", "irot 3", "imir 0", "imir 1"):
         make = f"{png} && avifenc -s 10 --{name} $tmp.png $out"
         yield Recipe(f"avif-{name.replace(' ', '-')}.avif", make, lossy=True)
+        # What EXIF says besides is a second opinion, which viewers do not follow.
+        make = f"{png} && avifenc -s 10 --{name} --exif camera.exif $tmp.png $out"
+        turned = f"avif-camera-{name.replace(' ', '-')}.avif"
+        yield Recipe(turned, make, lossy=True, tags=("-IFD0:Orientation#=8",))
     for name, option in (("cropped", "--crop 8,8,64,48"), ("stretched", "--pasp 2,1")):
         make = f"{png} && avifenc -s 10 {option} $tmp.png $out"
         yield Recipe(f"avif-{name}.avif", make, "format_not_allowed")

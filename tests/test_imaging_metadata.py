@@ -14,8 +14,11 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from sharpend.imaging import extras
 from sharpend.imaging.codec import decode, encode
+from sharpend.imaging.exifblock import PREFIX
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import Block, Kind
+from sharpend.imaging.policies import Frames, Policies
+from tests.cameras import Camera
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +30,8 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a>\xc3\xa4</a></x:xmpmeta>'
 WITH_EXIF = [Format.JPEG, Format.PNG, Format.WEBP, Format.TIFF, Format.AVIF]
 OUR_OWN = {"version", "background", "extension", "compression"}
 """What Pillow tells of a GIF or TIFF that is no metadata."""
+TURNING = b"\x01\x12\0\x03\0\0\0\x01\0\x06"
+"""The entry of a directory that says orientation 6."""
 MAKER_NOTE = b"Maker\0\1\2\xff" * 9
 
 
@@ -74,6 +79,33 @@ def test_exif_icc_and_xmp_are_carried(target: str) -> None:
         assert after.info["xmp"] == XMP
         assert after.getexif().get_ifd(EXIF)[37500] == MAKER_NOTE
         assert after.getexif().get_ifd(GPS)[1] == "N"
+
+
+@pytest.mark.parametrize("prefix", [b"", PREFIX])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_exif_of_avif_is_carried_whatever_it_says(prefix: bytes, frames: int) -> None:
+    """A block that tells an orientation stays byte for byte, and turns no more than before.
+
+    Pillow, which would make such a block anew, gets one that does not tell any to write.
+    """
+    block = Camera(">", prefix).block()
+    assert block.count(TURNING) == 1
+    untold = block.replace(TURNING, b"\x01\x13" + TURNING[2:])
+    shown = [Image.fromarray(pixels()[::step]) for step in (1, -1)]
+    file = BytesIO()
+    shown[0].save(file, "AVIF", exif=untold, save_all=True, append_images=shown[1:frames])
+    told = BytesIO(file.getvalue().replace(untold.removeprefix(prefix), block.removeprefix(prefix)))
+    policies = Policies(frames=Frames.ALL)
+    picture = decode(told, max_pixels=10_000, max_bytes=1_000_000, policies=policies)
+    assert picture.carried.data(Kind.EXIF) == block
+    output = BytesIO()
+    encode(picture, output)
+    assert output.getvalue().count(block) == 1
+    again = decode(output, max_pixels=10_000, max_bytes=1_000_000, policies=policies)
+    assert again.carried.data(Kind.EXIF) == block
+    with Image.open(told) as before, Image.open(output) as after:
+        assert after.getexif()[ORIENTATION] == before.getexif()[ORIENTATION] == 1
+        assert after.n_frames == before.n_frames == frames  # type: ignore[attr-defined]
 
 
 COMPRESSIONS = {"raw": 1, "tiff_lzw": 5, "tiff_adobe_deflate": 8, "jpeg": 7}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from sharpend import logs
+from sharpend import logs, plans
 from sharpend.commands.given import workable_settings_of
 from sharpend.commands.preview import dry_run, known
 from sharpend.daemon import Daemon, Hooks

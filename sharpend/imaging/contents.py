@@ -73,7 +73,7 @@ def contents_of(picture: Picture) -> Contents:
         dpi=_of_bmp(picture) or _dpi(carried),
         comment=_comment(carried),
         thumbnail_bytes=len(exif.thumbnail_of(block)),
-        orientation=_orientation(carried),
+        orientation=_orientation(picture),
         gps=_tells_position(carried),
         provenance=Provenance.of(xmp.record_of(packet)),
     )
@@ -120,7 +120,11 @@ def _comment(carried: Carried) -> str:
     return comments[0].rstrip(b"\0").decode(errors="replace") if comments else ""
 
 
-def _orientation(carried: Carried) -> int:
+def _orientation(picture: Picture) -> int:
+    """As viewers turn the picture: an AVIF by its own properties, whatever its EXIF says."""
+    carried, own = picture.carried, picture.frames[0].encoding.get("orientation")
+    if own:
+        return int(own)
     if carried.tags:
         return carried.tags.values(_ORIENTATION, (1,))[0]
     return exif.orientation_of(carried.data(Kind.EXIF))

@@ -34,6 +34,7 @@ _AVIF: Encoding = {"quality": 85, "speed": 8}
 """A file written at quality 75 comes out 1.2 times as large, 43.5 dB from what was read; speed 8
 takes half of 6's time for 5 % more bytes."""
 _AVIF_EXACT_ALPHA: Encoding = {"codec": "aom", "advanced": {"alpha:lossless": "1"}}
+_ORIENTATION = 0x0112
 _HEIC_QUALITY = 90
 _JXL_QUALITY = 95
 _JPEG_QUALITY = 95
@@ -99,7 +100,8 @@ def _webp(_image: Image.Image, header: Header) -> Encoding:
 
 
 def _avif(image: Image.Image, header: Header) -> Encoding:
-    encoding = dict(_AVIF)
+    # Of the file's own properties; Pillow has written it into its copy of the EXIF.
+    encoding = {**_AVIF, "orientation": image.getexif().get(_ORIENTATION, 1)}
     if header.lossless:
         encoding["quality"] = 100
     if header.primaries is not None:

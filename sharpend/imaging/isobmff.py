@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _MAX_BOXES = 10_000
 _HEAD_BYTES = 8
+_VERSION_BYTES = 4
+"""A full box's version and flags."""
 _NCLX_BYTES = 8
 _AV1_SUBSAMPLING = {0: "4:4:4", 2: "4:2:2", 3: "4:2:0", 1: "4:4:4"}
 """By av1C's bits for horizontal and vertical subsampling."""
@@ -85,8 +87,7 @@ def probe_heic(reader: Reader) -> Header:
 
 
 def _properties(reader: Reader) -> list[tuple[bytes, bytes]]:
-    meta = _meta(reader)
-    properties = dict(boxes(meta[4:])).get(b"iprp", b"")
+    properties = dict(boxes(meta(reader))).get(b"iprp", b"")
     return list(boxes(dict(boxes(properties)).get(b"ipco", b"")))
 
 
@@ -127,12 +128,17 @@ def with_colour(data: bytes, primaries: int, transfer: int) -> bytes:
     return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
 
 
-def _meta(reader: Reader) -> bytes:
+def meta(reader: Reader) -> bytes:
+    """The boxes that describe the items of a file.
+
+    Raises:
+        ImageRefusedError: `truncated` or `damaged`.
+    """
     at = 0
     for _ in range(_MAX_BOXES):
         length, kind = struct.unpack(">I4s", reader.at(at, 8))
         if kind == b"meta":
-            return reader.at(at + 8, max(0, length - _HEAD_BYTES))
+            return reader.at(at + 8, max(0, length - _HEAD_BYTES))[_VERSION_BYTES:]
         # 0: to the end of the file; 1: a 64-bit length, only media data has those
         if length < _HEAD_BYTES:
             break

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import get_sampling
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import apng, color, encodings, extras, gif, jpeg, jxl, png
+from sharpend.imaging import apng, color, encodings, extras, gif, items, jpeg, jxl, png
 from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.metadata import Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
@@ -125,9 +125,12 @@ def _carried(source: Source, image: Image.Image) -> tuple[Carried, list[str]]:
             return Carried(gif.layout(source.data).blocks), [note]
         case Format.BMP:
             return Carried(), []
-    named = [Block(kind, image.info.get(name) or b"") for kind, name in encodings.OPTIONS.items()]
+    told = {kind: image.info.get(name) or b"" for kind, name in encodings.OPTIONS.items()}
+    if source.header.format is Format.AVIF:
+        told[Kind.EXIF] = items.exif_of(source.data)
     further = jxl.blocks(source.data) if source.header.format is Format.JXL else ()
-    return Carried((*(block for block in named if block.data), *further)), _left_out(image)
+    named = (Block(kind, data) for kind, data in told.items() if data)
+    return Carried((*named, *further)), _left_out(image)
 
 
 def _reworded(source: Source, image: Image.Image) -> list[str]:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFile
 
-from sharpend.imaging import apng, bmp, extras, gif, isobmff, jpeg, png, webp
+from sharpend.imaging import apng, bmp, extras, gif, isobmff, items, jpeg, png, webp
 from sharpend.imaging.encodings import OPTIONS
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata import Kind
+from sharpend.imaging.metadata import Block, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +30,7 @@ _MOST_COLORS = 256
 _OPAQUE = 128
 """GIF knows no half-transparent colours."""
 _AVIF_QUALITIES = (85, 95, 100)
+_ORIENTATION, _SOFTWARE = 0x0112, 0x0131
 _BYTES_PER_PIXEL = 6
 """Room for libjpeg: noise needs more than Pillow's guess of 2 (4.2 measured at quality 100)."""
 
@@ -118,13 +119,29 @@ def _avif(picture: Picture) -> bytes:
     frames = list(picture.frames)
     told = dict(frames[0].encoding)
     colour, least_bytes = told.pop("colour", None), told.pop("bytes", 0)
+    carried, exif = frames[0].carried.without(Kind.EXIF), frames[0].carried.data(Kind.EXIF)
+    turning = _turning(told.pop("orientation", 1), has_more=bool(exif))
+    frames[0] = replace(
+        frames[0],
+        carried=replace(carried, blocks=(*carried.blocks, Block(Kind.EXIF, turning))),
+    )
     encoded = b""
     for quality in (told.get("quality", _AVIF_QUALITIES[0]), *_AVIF_QUALITIES[1:]):
         frames[0] = replace(frames[0], encoding={**told, "quality": quality})
         encoded = _plain(picture.with_frames(frames))
+        encoded = items.with_exif(encoded, exif) if exif else encoded
         if len(encoded) >= least_bytes:
             break
     return isobmff.with_colour(encoded, *colour) if colour else encoded
+
+
+def _turning(orientation: int, *, has_more: bool) -> bytes:
+    """EXIF by which Pillow turns an AVIF, and with more, so that there is a place for a block."""
+    told = Image.Exif()
+    told[_ORIENTATION] = orientation
+    if has_more:
+        told[_SOFTWARE] = "-"
+    return told.tobytes()
 
 
 def _heic(picture: Picture) -> bytes:
