@@ -210,6 +210,14 @@ def _jpeg_odd() -> Iterator[Recipe]:
         make = "cjpeg rgb.ppm > $out"
         recipe = Recipe(f"jpeg-behind-{name}.jpg", make, lossy=True, edit=_appended(behind))
         yield recipe
+    for transform in (0, 1, 2):  # what Photoshop writes; beside JFIF's marker it says nothing
+        marker = b"\xff\xee\0\x0eAdobe\0\x64\x40\0\0\0" + bytes((transform,))
+        edit = _after_start(marker)
+        make = "cjpeg -sample 2x2 rgb.ppm > $out"
+        yield Recipe(f"jpeg-adobe{transform}.jpg", make, lossy=True, edit=edit)
+    rare = ("File:YCbCrSubSampling",)
+    make = "cjpeg -rgb -sample 2x2 rgb.ppm > $out"
+    yield Recipe("jpeg-rgb-420.jpg", make, lossy=True, floor_db=35, differs=rare)
     yield Recipe("jpeg-named.png", "cjpeg rgb.ppm > $out", lossy=True)
     yield Recipe(
         "jpeg-cut.jpg", "cjpeg rgb.ppm > $tmp.jpg && head -c 1500 $tmp.jpg > $out", "truncated"
@@ -861,6 +869,11 @@ def _strangers() -> Iterator[Recipe]:
 def _appended(behind: bytes) -> Edit:
     """Put bytes behind the end."""
     return lambda data: data + behind
+
+
+def _after_start(segment: bytes) -> Edit:
+    """Put a segment behind a JPEG's first, which is JFIF's."""
+    return lambda data: data[:20] + segment + data[20:]
 
 
 def _chunk(kind: bytes, body: bytes) -> Edit:

@@ -31,9 +31,9 @@ F7  checks/  commands/  cli  __main__
 ROOMS = {
     "settings": "values schema sources problems overlaps load",
     "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
-    " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff items"
-    " jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet contents"
-    " thumbnail finishing tensors libraries",
+    " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"
+    " items jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet"
+    " contents thumbnail finishing tensors libraries",
     "model": "networks tiling overshoot balance shipped weights runtime ssim",
     "ledger": "sql twins schema faults copies store records turns reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder",

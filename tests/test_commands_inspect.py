@@ -47,7 +47,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def exif(*, gps: bool = False) -> bytes:
     """EXIF that turns the picture, with or without a position."""
     data = Image.Exif()
-    data[274] = 6
+    data[274], data[305] = 6, "firmware"
     if gps:
         data[0x8825] = {1: "N"}
     return data.tobytes()

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from sharpend.errors import ImageRefusedError, Reason, TransientError
-from sharpend.imaging import codec, extras
+from sharpend.imaging import codec, extras, jpeg
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
 
@@ -204,6 +204,27 @@ def test_jpeg_is_written_as_it_was(subsampling: int, *, progressive: bool) -> No
         assert after.quantization == before.quantization  # type: ignore[attr-defined]
         assert after.layer == before.layer  # type: ignore[attr-defined]
         assert ("progressive" in after.info) == progressive
+
+
+@pytest.mark.parametrize("jfif", [False, True])
+@pytest.mark.parametrize("transform", [0, 1, 2])
+@pytest.mark.parametrize("subsampling", [0, 2])
+def test_adobes_marker_stays_and_means_the_same(
+    transform: int, subsampling: int, *, jfif: bool
+) -> None:
+    """Photoshop's JPEGs keep it; beside JFIF's it says nothing, alone it tells RGB from YCbCr."""
+    data = saved(image("RGB"), "JPEG", quality=90, subsampling=subsampling).getvalue()
+    marker = b"\xff\xee\0\x0eAdobe\0\x64\x40\0\0\0" + bytes((transform,))
+    data = (data[:20] if jfif else data[:2]) + marker + data[20:]
+    picture = decode(BytesIO(data))
+    output = BytesIO()
+    codec.encode(picture, output)
+    found = decode(output)
+    assert np.abs(found.pixels.astype(int) - picture.pixels).mean() < 2
+    assert [block.where for block in found.carried.blocks] == [jpeg.JFIF, jpeg.ADOBE][not jfif :]
+    assert output.getvalue().count(marker) == 1
+    turned_full = transform == 0 and not jfif and subsampling != 0
+    assert picture.notes == ("its chroma subsampling was replaced by full colour",) * turned_full
 
 
 @pytest.mark.parametrize("alpha", [False, True])

@@ -83,10 +83,20 @@ def _jpeg(image: Image.Image, _header: Header) -> Encoding:
         return encoding | {"quality": _JPEG_QUALITY, "subsampling": 0}
     encoding["qtables"] = tables[:2] if tables[1:2] == tables[2:] else tables
     if len(tables) > 1:
-        # Of the samplings Pillow cannot write (4:4:0, 4:1:1), full colour is the lossless choice.
-        encoding["subsampling"] = max(get_sampling(image), 0)
-        encoding["keep_rgb"] = image.info.get("adobe_transform") == 0
+        # Of the samplings Pillow cannot write, full colour is the lossless choice.
+        encoding["subsampling"] = get_sampling(image) if keeps_sampling(image) else 0
+        encoding["keep_rgb"] = _is_rgb(image)
     return encoding
+
+
+def keeps_sampling(image: Image.Image) -> bool:
+    """Whether a JPEG's sampling can be written again: not 4:4:0, 4:1:1 and subsampled RGB."""
+    return get_sampling(image) in ({0} if _is_rgb(image) else {0, 1, 2})
+
+
+def _is_rgb(image: Image.Image) -> bool:
+    """Whether a JPEG codes red, green and blue; with JFIF's marker it never does."""
+    return image.info.get("adobe_transform") == 0 and "jfif" not in image.info
 
 
 def _png(_image: Image.Image, _header: Header) -> Encoding:

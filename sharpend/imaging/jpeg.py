@@ -19,7 +19,7 @@ from sharpend.imaging.metadata import Block, Carried, Kind
 from sharpend.imaging.reading import Reader, damaged, truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _MAX_SEGMENTS = 10_000
 _MARKER = 0xFF
@@ -30,12 +30,14 @@ _BARE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 """Markers without a payload."""
 _TABLES, _END, _SCAN = 0xDB, 0xD9, 0xDA
 _END_OF_PICTURE = b"\xff\xd9"
-_APP0, _COMMENT = 0xE0, 0xFE
+_APP0, _APP14, _COMMENT = 0xE0, 0xEE, 0xFE
 _SEGMENT_MAX = 65_533
 """A segment's length field has 16 bits and counts itself."""
 
 JFIF = b"\xe0JFIF\0"
 COMMENT = b"\xfe"
+ADOBE = b"\xeeAdobe"
+"""How colours are coded: as RGB, YCbCr or YCCK."""
 EXIF = b"\xe1Exif\0"
 XMP = b"\xe1http://ns.adobe.com/xap/1.0/\0"
 _KINDS: tuple[tuple[bytes, Kind], ...] = (
@@ -44,6 +46,7 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     (XMP, Kind.XMP),
     (b"\xe1http://ns.adobe.com/xmp/extension/\0", Kind.EXTENDED_XMP),
     (b"\xe2ICC_PROFILE\0", Kind.ICC),
+    (ADOBE, Kind.COLOR),
     (b"\xedPhotoshop 3.0\0", Kind.PHOTOSHOP),
     (COMMENT, Kind.TEXT),
 )
@@ -51,7 +54,6 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
 _LEFT_OUT: tuple[tuple[bytes, str], ...] = (
     (b"\xe2MPF\0", "the further pictures in this phone's JPEG were not kept"),
     (b"\xeb", "its content credentials (JUMBF) were not kept: they vouch for other pixels"),
-    (b"\xeeAdobe", ""),
 )
 """What speaks of the coded data, which is new, and what to say when it goes."""
 
@@ -129,7 +131,7 @@ def blocks(data: bytes) -> tuple[tuple[Block, ...], tuple[str, ...]]:
             found.append(_block(segment))
     if data[_end(data) :].strip(b"\0"):
         notes.append("what follows the picture (further pictures, a video) was not kept")
-    return tuple(found), tuple(dict.fromkeys(note for note in notes if note))
+    return tuple(found), tuple(dict.fromkeys(notes))
 
 
 def _block(segment: bytes) -> Block:
@@ -168,15 +170,16 @@ def with_joined_resources(carried: Carried) -> Carried:
     return replace(carried, blocks=tuple(blocks))
 
 
-def spliced(encoded: bytes, carried: Iterable[Block]) -> bytes:
-    """An encoder's JPEG with these blocks in place of its own APP0 (JFIF).
+def spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
+    """An encoder's JPEG with these blocks in place of its own APP0 (JFIF) and APP14 (Adobe).
 
     Args:
-        encoded: as Pillow writes it: of metadata, APP0 and at most Adobe's APP14.
-        carried: blocks, each of which fits into a segment.
+        encoded: as Pillow writes it: of metadata, one of those two at most.
+        carried: blocks, each of which fits into a segment. Without Adobe's the encoder's stays.
     """
+    own = {_APP0, _APP14 if any(block.where == ADOBE for block in carried) else _APP0}
     start = 2
-    if encoded[3] == _APP0:
+    if encoded[3] in own:
         start += 2 + int.from_bytes(encoded[4:6])
     segments = b"".join(
         b"\xff"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from PIL.JpegImagePlugin import get_sampling
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import apng, color, encodings, extras, gif, items, jpeg, jxl, png
@@ -136,7 +135,7 @@ def _carried(source: Source, image: Image.Image) -> tuple[Carried, list[str]]:
 def _reworded(source: Source, image: Image.Image) -> list[str]:
     """What the encoder cannot say as the file did."""
     found = source.header.format
-    if found is Format.JPEG and image.mode != "L" and get_sampling(image) < 0:
+    if found is Format.JPEG and image.mode != "L" and not encodings.keeps_sampling(image):
         return ["its chroma subsampling was replaced by full colour"]
     if found is Format.PNG and image.mode == "L" and source.header.bits < _BYTE_BITS:
         return [f"its gray of {source.header.bits} bits was written with 8"]
@@ -165,7 +164,7 @@ def _converted(source: Source, image: Image.Image, carried: Carried, notes: list
             "its colours are CMYK without Adobe's marker, so whether 0 is no ink is unknown",
         )
     pixels, profile = color.to_srgb(image, color.profile_of(carried))
-    blocks = (*carried.without(Kind.ICC).blocks, *jpeg.icc_blocks(profile))
+    blocks = (*carried.without(Kind.ICC, Kind.COLOR).blocks, *jpeg.icc_blocks(profile))
     frame = Frame(pixels, None, Carried(blocks), encodings.encoding_of(image, source.header))
     return Picture((frame,), Format.JPEG, (*notes, "its CMYK colours were converted to sRGB"))
 
