@@ -17,8 +17,6 @@ from sharpend.control import Control
 from sharpend.dispatch import Dispatcher, Workshop
 from sharpend.errors import (
     ExitCode,
-    InputMissingError,
-    OutputFailedError,
     SharpendError,
     StateFaultError,
     UnavailableError,
@@ -191,7 +189,8 @@ class Daemon:
         while not self._control.stops:
             next_s = self._turn(time.monotonic())
             if self._hooks.once:
-                self._raise_for_faults()
+                for folder in self._dispatcher.folders.values():
+                    folder.raise_for_pause()  # nobody waits for it to come back
                 if self._dispatcher.is_done:
                     break
             self._wait(next_s)
@@ -245,14 +244,6 @@ class Daemon:
             self._notifier.ready(self._bulletin.summary())
         self._report(now_s)
         return min(next_s, dispatcher.next_due_s(), self._report_at_s)
-
-    def _raise_for_faults(self) -> None:
-        """With `once`, nobody waits for a folder to come back."""
-        for folder in self._dispatcher.folders.values():
-            if folder.fault is not None:
-                raise OutputFailedError(f"{folder.name}: {folder.fault}")
-            if folder.paused is not None:
-                raise InputMissingError(f"{folder.name}: {folder.paused}")
 
     def _drain(self) -> None:
         """Finish what runs, within the deadline and until a second signal."""

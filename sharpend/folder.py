@@ -189,6 +189,18 @@ class Folder:
         """Why nothing is done at the moment, or None."""
         return self.fault or (self._last.paused if self._last is not None else None)
 
+    def raise_for_pause(self) -> None:
+        """Nothing while work goes on here.
+
+        Raises:
+            OutputFailedError: the output side cannot be worked on.
+            InputMissingError: the input side cannot.
+        """
+        if self.fault is not None:
+            raise OutputFailedError(f"{self.name}: {self.fault}")
+        if self.paused is not None:
+            raise InputMissingError(f"{self.name}: {self.paused}")
+
     @property
     def left_alone(self) -> int:
         """Files with a suffix that is no picture's, at the last whole scan."""
