@@ -271,7 +271,8 @@ def test_how_changes_become_known(
 
 
 def test_a_ledger_on_a_share_is_a_fault() -> None:
-    """SQLite's locks cannot be trusted there."""
+    """SQLite's locks cannot be trusted there; one in memory is noted."""
+    assert mounts.state_mount("/run/s", Mount(b"/run", "tmpfs")).level is Level.NOTE
     assert mounts.state_mount("/srv/s", LOCAL).level is Level.OK
     bad = mounts.state_mount("/srv/s", SHARE)
     assert (bad.level, bad.status) == (Level.FAULT, ExitCode.CONFIGURATION)
@@ -346,7 +347,8 @@ def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
 
 # The device
 
-ENGINE = {"model": "lite", "device": "cpu float32", "tile_px": 512, "teacher": None}
+ENGINE: dict[str, Any] = {"model": "lite", "device": "cpu float32", "tile_px": 512, "teacher": None}
+ENGINE |= {"confined_by": ["no_new_privileges", "system_calls"]}
 TORCH: dict[str, Any] = {"version": "2.9", "built_for_cuda": None, "devices": [], "threads": 2}
 TORCH |= {"capability": "AVX512", "amx": True, "mkldnn": True}
 LIBRARIES = dict.fromkeys(device._ALWAYS, "1.0") | {"pillow-heif": None}
@@ -362,13 +364,14 @@ def machine(
 
 
 def test_a_machine_that_is_well_used() -> None:
-    """Network, torch and codecs, one line each."""
-    engine, torch, codecs = machine()
+    """Network, sandbox, torch and codecs, one line each."""
+    engine, worker, torch, codecs = machine()
+    assert worker.found == "confined by no new privileges, system calls"
     assert engine.found == "lite runs on cpu float32, tiles of 512 pixels, without its teacher"
     assert torch.found == "2.9, AVX512 and AMX, 2 threads a worker"
     assert codecs.found.endswith("avif 1.0; not installed: pillow-heif")
-    assert {one.level for one in (engine, torch, codecs)} == {Level.OK}
-    gpu = machine(built_for_cuda="13.0", devices=["H100"], driver=True)[1]
+    assert {one.level for one in (engine, worker, torch, codecs)} == {Level.OK}
+    gpu = machine(built_for_cuda="13.0", devices=["H100"], driver=True)[2]
     assert (gpu.level, gpu.found.endswith("H100")) == (Level.OK, True)
 
 
@@ -382,16 +385,23 @@ def test_a_machine_that_is_well_used() -> None:
 )
 def test_a_gpu_that_torch_does_not_reach(*, driver: bool, built_for: str | None, said: str) -> None:
     """Driver and build have to go together."""
-    torch = machine(driver=driver, built_for_cuda=built_for)[1]
+    torch = machine(driver=driver, built_for_cuda=built_for)[2]
     assert torch.level is Level.NOTE
     assert said in torch.found
 
 
 def test_what_is_missing_is_said() -> None:
     """A build of torch without oneDNN, and a Pillow without AVIF."""
-    assert machine(mkldnn=False)[2].level is Level.NOTE
+    assert machine(mkldnn=False)[3].level is Level.NOTE
     codecs = machine(libraries=LIBRARIES | {"avif": None})[-1]
     assert (codecs.level, codecs.found.split(" not there")[0]) == (Level.NOTE, "avif")
+
+
+def test_a_machine_that_confines_nothing_is_noted() -> None:
+    """Elsewhere than on Linux a worker gives nothing up."""
+    told = {"engines": [ENGINE | {"confined_by": []}], "errors": [], "torch": TORCH}
+    found = list(device.device(told | {"libraries": LIBRARIES}, driver=False))
+    assert (found[1].level, "confines no worker" in found[1].found) == (Level.NOTE, True)
 
 
 def test_a_device_that_is_not_there_is_a_fault() -> None:

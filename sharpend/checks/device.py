@@ -58,8 +58,16 @@ def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Itera
         taught = f"teacher {engine['teacher']}" if engine["teacher"] else "without its teacher"
         ran = f"{engine['model']} runs on {engine['device']}"
         yield ok("device", f"{ran}, tiles of {engine['tile_px']} pixels, {taught}")
+    yield from (_confined(engine["confined_by"]) for engine in told["engines"][:1])
     yield from _torch(told["torch"], driver=driver)
     yield _codecs(told["libraries"])
+
+
+def _confined(confined_by: Sequence[str]) -> Finding:
+    """What a decoder that is taken over could not do."""
+    if not confined_by:
+        return note("worker", "this machine confines no worker: the unit's sandbox is all there is")
+    return ok("worker", f"confined by {', '.join(confined_by).replace('_', ' ')}")
 
 
 def _torch(torch: Mapping[str, Any], *, driver: bool) -> Iterator[Finding]:
@@ -74,8 +82,8 @@ def _torch(torch: Mapping[str, Any], *, driver: bool) -> Iterator[Finding]:
         change = "install torch built for CUDA to use the GPU"
         yield note("torch", f"{told}; there is a CUDA driver, and torch is built without", change)
     elif torch["built_for_cuda"]:
-        what = f"{told}; built for CUDA {torch['built_for_cuda']}, and there is no driver"
-        yield note("torch", what, "nothing need be: torch's CPU build would do")
+        built = f"built for CUDA {torch['built_for_cuda']}, and there is no driver"
+        yield note("torch", f"{told}; {built}: torch's CPU build would do")
     else:
         yield ok("torch", told)
     if not torch["mkldnn"]:

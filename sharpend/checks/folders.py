@@ -64,7 +64,8 @@ def _input(seen: Seen) -> Iterator[Finding]:
         what = f"{root}: {who} cannot read {', '.join(content.unreadable)}"
         yield note(subject, what, f"let {who} read what lies there, or they wait for ever")
     else:
-        counted = f"{content.pictures} pictures in {content.directories} folders"
+        within = "one folder" if content.directories == 1 else f"{content.directories} folders"
+        counted = f"{content.pictures} pictures in {within}"
         yield ok(subject, f"{root}: {counted}, readable by {who}")
     if content is not None and content.fixed and way.source is not SourcePolicy.KEEP:
         what = f"{who} may take nothing out of {', '.join(content.fixed)}"

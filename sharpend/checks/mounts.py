@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sharpend.intake.folder import FolderOptions
 
 _LIMITS = "/proc/sys/fs/inotify"
+_FORGETFUL = {"tmpfs", "ramfs"}
 _HEADROOM = 0.9
 """The share of a limit that may be used up by us: other programs of the same user watch too."""
 
@@ -66,6 +67,9 @@ def state_mount(state: str, mount: Mount) -> Finding:
         what = f"{state} lies on {mount.kind}, and a ledger on a network file system can be damaged"
         change = "set state to a folder on a local disk"
         return fault("state: file system", what, change, ExitCode.CONFIGURATION)
+    if mount.kind in _FORGETFUL:
+        what = f"{state} lies on {mount.kind}: what was done is forgotten when the machine stops"
+        return note("state: file system", what, "set state to a folder on a disk")
     return ok("state: file system", f"{state}: {mount.kind}, local")
 
 
@@ -83,7 +87,7 @@ def inotify(found: Limits | None, watched: Sequence[int]) -> Iterator[Finding]:
         ("max_user_watches", found.watches, sum(watched), "directories"),
         ("max_user_instances", found.instances, len(watched), "folders"),
     ):
-        told = f"{needed} {things} to watch, fs.inotify.{name} is {limit}"
+        told = f"{things} to watch: {needed} of {limit} (fs.inotify.{name})"
         if needed > _HEADROOM * limit:
             enough = 1 << (2 * needed).bit_length()
             change = f"sysctl fs.inotify.{name}={enough}, and in /etc/sysctl.d/ for good"
