@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,6 +86,21 @@ def test_an_empty_folder_has_nothing_to_do(
         "in: nothing there (0.00 megapixels)",
         "there is nothing to do",
     ]
+
+
+def test_a_ledger_that_cannot_be_read_is_said(
+    networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is told that finished pictures would be sharpened again, as by an older ledger."""
+    history(tmp_path, pictures=1)
+    drop(tmp_path / "in", "a.png")
+    with sqlite3.connect(tmp_path / "state/ledger.db") as ledger:
+        ledger.execute("ALTER TABLE job RENAME COLUMN finished_at TO of_another_version")
+    ledger.close()
+    config = configured(tmp_path, networks.student)
+    assert main(["once", "--config", str(config), "--dry-run"]) == 73
+    output = capsys.readouterr()
+    assert (output.out, "a run brings it up to date" in output.err) == ("", True)
 
 
 def busy(*took_s: float, found_at_s: float = 0.0, after_s: float = 0.0) -> list[Finished]:

@@ -13,7 +13,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sharpend import beneath, logs, plans
-from sharpend.errors import ExitCode, ImageRefusedError, LedgerError, TransientError
+from sharpend.errors import (
+    ExitCode,
+    ImageRefusedError,
+    LedgerError,
+    StateFaultError,
+    TransientError,
+)
 from sharpend.intake import scan
 from sharpend.job import State, display
 from sharpend.ledger.reader import LedgerReader
@@ -68,16 +74,12 @@ class Pace:
 
 
 def dry_run(settings: Settings) -> int:
-    """Say of each input what would be done, then what that comes to."""
-    states: dict[tuple[bytes, bytes], State] = {}
-    earlier: Sequence[Finished] = ()
-    try:
-        with LedgerReader.read_only(settings.state) as ledger:
-            for destination, outcome in known(settings, ledger):
-                states[destination.input_root, outcome.relative] = outcome.state
-            earlier = ledger.finished(PICTURES_REMEMBERED)
-    except LedgerError:  # nothing has run yet
-        states.clear()
+    """Say of each input what would be done, then what that comes to.
+
+    Raises:
+        StateFaultError: there is a ledger, and it cannot be read.
+    """
+    states, earlier = _remembered(settings)
     outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
     for plan, batch in found(settings):
         for one in batch:
@@ -87,6 +89,24 @@ def dry_run(settings: Settings) -> int:
         print(logs.printable(str(outlook)))
     print(estimate(sum(outlook.pixels for outlook in outlooks.values()), pace(earlier)))
     return ExitCode.OK
+
+
+def _remembered(
+    settings: Settings,
+) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished]]:
+    """How the inputs stand by root and path, and what was done before; nothing without a ledger."""
+    if not (settings.state / "ledger.db").exists():
+        return {}, ()
+    try:
+        with LedgerReader.read_only(settings.state) as ledger:
+            states = {
+                (destination.input_root, outcome.relative): outcome.state
+                for destination, outcome in known(settings, ledger)
+            }
+            return states, ledger.finished(PICTURES_REMEMBERED)
+    except LedgerError as error:
+        advice = "if an older sharpend wrote it, a run brings it up to date"
+        raise StateFaultError(f"{error}; {advice}") from error
 
 
 def _foresee(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
