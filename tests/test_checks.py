@@ -211,6 +211,15 @@ def test_we_are_asked_in_another_process(tree: Path) -> None:
 
 
 @needs_root
+def test_a_sticky_folder_gives_nothing_away(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like /tmp: everybody may write, and only the owner may delete."""
+    (tree / "in/sub").chmod(0o1777)
+    assert sight.walk(str(tree / "in"), recursive=True).fixed == []
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY.uid)
+    assert sight.walk(str(tree / "in"), recursive=True).fixed == [str(tree / "in/sub")]
+
+
+@needs_root
 def test_a_user_is_asked_with_its_own_rights(tree: Path) -> None:
     """Root asks as the daemon's user: what that user cannot see or take is what is told."""
     top = tree

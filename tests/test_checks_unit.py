@@ -206,3 +206,6 @@ def test_units_are_asked_of_systemctl(tmp_path: Path, monkeypatch: pytest.Monkey
     assert {one["ReadWritePaths"] for one in found} == {"/srv/a=b"}
     monkeypatch.setattr(unit, "_RUNS", {"system": str(tmp_path / "no")})
     assert unit.units() is None
+    monkeypatch.setenv("PATH", str(tmp_path / "no"))
+    monkeypatch.setattr(unit, "_RUNS", {"system": str(tmp_path)})
+    assert unit.units() is None

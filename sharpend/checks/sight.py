@@ -116,9 +116,7 @@ def walk(root: str, *, recursive: bool) -> Content:
 
     for folder, _, names in os.walk(root, onerror=unreadable):
         content.directories += 1
-        status = os.stat(folder)
-        sticky = status.st_mode & stat.S_ISVTX and os.geteuid() not in {0, status.st_uid}
-        if sticky or not os.access(folder, os.W_OK | os.X_OK):
+        if _is_fixed(folder):
             _remember(content.fixed, folder)
         for name in names:
             if format_of(os.fsencode(name)) is not None:
@@ -126,6 +124,15 @@ def walk(root: str, *, recursive: bool) -> Content:
         if not recursive:
             break
     return content
+
+
+def _is_fixed(folder: str) -> bool:
+    """Nothing can be taken out of it: closed, or sticky and somebody else's."""
+    with suppress(OSError):  # it was there a moment ago
+        status = os.stat(folder)
+        sticky = status.st_mode & stat.S_ISVTX and os.geteuid() not in {0, status.st_uid}
+        return bool(sticky) or not os.access(folder, os.W_OK | os.X_OK)
+    return False
 
 
 def _count(content: Content, path: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,13 +16,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sharpend.checks.finding import Finding, fault, note, ok
-from sharpend.errors import ExitCode
+from sharpend.errors import ExitCode, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _RUNS = {"system": "/run/systemd/system", "user": "/run/user/{uid}/systemd"}
 _PATTERN = "sharpend*.service"
+_PATIENCE_S = 30
 _SANDBOX = "unit: sandbox"
 _STATES = "/var/lib"
 _HOMES = ("/home", "/root", "/run/user")
@@ -83,7 +85,13 @@ class Unit:
 
 
 def units() -> list[Unit] | None:
-    """The units of sharpend that are installed; None where no systemd runs."""
+    """The units of sharpend that are installed; None where no systemd runs.
+
+    Raises:
+        UnavailableError: systemd does not answer.
+    """
+    if shutil.which("systemctl") is None:
+        return None
     managers = [
         manager for manager, sign in _RUNS.items() if os.path.isdir(sign.format(uid=os.getuid()))
     ]
@@ -100,13 +108,16 @@ def _shown(manager: str) -> Iterator[Unit]:
 
 
 def _systemctl(manager: str, *arguments: str) -> list[str]:
-    ran = subprocess.run(
-        ["systemctl", f"--{manager}", *arguments],  # noqa: S607 - wherever it is installed
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    try:
+        ran = subprocess.run(
+            ["systemctl", f"--{manager}", *arguments],  # noqa: S607 - wherever it is installed
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_PATIENCE_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"systemctl does not answer within {_PATIENCE_S} s") from error
     return ran.stdout.splitlines()
 
 
