@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from sharpend.imaging import extras
+from sharpend.imaging import extras, jpeg
 from sharpend.imaging.codec import decode, encode
 from sharpend.imaging.exifblock import PREFIX
 from sharpend.imaging.formats import Format
@@ -21,6 +23,8 @@ from sharpend.imaging.policies import Frames, Policies
 from tests.cameras import Camera
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 EXIF, GPS = 0x8769, 0x8825
@@ -193,6 +197,56 @@ def test_nothing_is_made_up(target: Format) -> None:
     file = saved(target)
     with Image.open(file) as before, rewritten(file) as after:
         assert after.info.keys() - OUR_OWN == before.info.keys() - OUR_OWN
+
+
+def with_chunk(png: bytes, kind: bytes, body: bytes) -> bytes:
+    """A PNG with one chunk more behind its header."""
+    chunk = len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
+    return png[:33] + chunk + png[33:]
+
+
+def interlaced(bits: int) -> bytes:
+    """The one PNG that interlacing leaves as it is: of a single pixel."""
+    one = np.zeros((1, 1, 3), np.uint16 if bits == 16 else np.uint8)
+    plain = bytes(imagecodecs.png_encode(one))
+    head = plain[12:28] + b"\1"
+    return plain[:12] + head + zlib.crc32(head).to_bytes(4) + plain[33:]
+
+
+def credentials(bits: int) -> bytes:
+    """A PNG that vouches for its pixels."""
+    values = pixels().astype(np.uint16 if bits == 16 else np.uint8)
+    return with_chunk(bytes(imagecodecs.png_encode(values)), b"caBX", b"\0\0\0\x08jumb")
+
+
+def premultiplied(_: int) -> bytes:
+    """An AVIF whose colours are stored multiplied by alpha."""
+    rgba = np.dstack([pixels(), np.full((24, 40), 128, np.uint8)])
+    file = BytesIO()
+    Image.fromarray(rgba).save(file, "AVIF", alpha_premultiplied=True)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [(interlaced, "interlacing"), (credentials, "credentials"), (premultiplied, "multiplied")],
+)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_what_has_to_change_is_told(made: Callable[[int], bytes], told: str, bits: int) -> None:
+    """A small thing that cannot be given back as it was stands in a note, and no longer after."""
+    picture = decode(BytesIO(made(bits)), max_pixels=10_000, max_bytes=1_000_000)
+    output = BytesIO()
+    encode(picture, output)
+    assert [told in note for note in picture.notes] == [True]
+    assert decode(output, max_pixels=10_000, max_bytes=1_000_000).notes == ()
+
+
+def test_arithmetic_coding_is_told() -> None:
+    """No encoder at hand writes it; the frame's marker alone says it is there."""
+    plain = saved("JPEG").getvalue()
+    assert jpeg.blocks(plain)[1] == ()
+    (note,) = jpeg.blocks(plain.replace(b"\xff\xc0\0\x11", b"\xff\xc9\0\x11"))[1]
+    assert "arithmetic" in note
 
 
 def test_jpeg_comment_iptc_and_extended_xmp_are_carried() -> None:

@@ -1,10 +1,10 @@
-"""The EXIF of an AVIF, byte for byte.
+"""The items of an AVIF: its EXIF, byte for byte, and what they say of one another.
 
-Owns the item that holds the block. Pillow makes a block anew as soon as it tells an orientation,
-when it reads as when it writes: the thumbnail goes, and maker notes lose what they point to. So
-Pillow gets nothing but the orientation, and the block is read and put in here.
+Owns where items lie. Pillow makes EXIF anew as soon as it tells an orientation, when it reads as
+when it writes: the thumbnail goes, and maker notes lose what they point to. So Pillow gets nothing
+but the orientation, and the block is read and put in here.
 
-Source: ISO/IEC 14496-12, 8.11.3 (iloc) and 8.11.6 (iinf); 23008-12, A.2.1 (the item "Exif").
+Source: ISO/IEC 14496-12, 8.11.3 (iloc), 8.11.6 (iinf) and 8.11.12 (iref); 23008-12, A.2.1 (Exif).
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ def exif_of(data: bytes) -> bytes:
     item = b"".join(source[offset : offset + length] for offset, length in place.extents)
     block = item[_OFFSET_BYTES:]
     return block if block.startswith(PREFIX) else block[int.from_bytes(item[:_OFFSET_BYTES]) :]
+
+
+def is_premultiplied(data: bytes) -> bool:
+    """Whether a whole AVIF stores its colours multiplied by alpha."""
+    references = dict(boxes(meta(Reader(BytesIO(data))))).get(b"iref", b"")
+    return any(kind == b"prem" for kind, _ in boxes(references[4:]))
 
 
 def with_exif(encoded: bytes, block: bytes) -> bytes:

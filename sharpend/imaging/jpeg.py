@@ -25,6 +25,7 @@ _MAX_SEGMENTS = 10_000
 _MARKER = 0xFF
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """SOF0 to SOF15; DHT, JPG and DAC lie in between."""
+_ARITHMETIC = _FRAMES & frozenset(range(0xC9, 0xD0))
 _FRAME_BYTES = 8
 _BARE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 """Markers without a payload."""
@@ -51,9 +52,10 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     (COMMENT, Kind.TEXT),
 )
 """Marker and signature of the segments that are understood; all other APPn are Kind.OTHER."""
+CREDENTIALS = "its content credentials (JUMBF) were not kept: they vouch for other pixels"
 _LEFT_OUT: tuple[tuple[bytes, str], ...] = (
     (b"\xe2MPF\0", "the further pictures in this phone's JPEG were not kept"),
-    (b"\xeb", "its content credentials (JUMBF) were not kept: they vouch for other pixels"),
+    (b"\xeb", CREDENTIALS),
 )
 """What speaks of the coded data, which is new, and what to say when it goes."""
 
@@ -124,6 +126,8 @@ def blocks(data: bytes) -> tuple[tuple[Block, ...], tuple[str, ...]]:
     for marker, offset, length in _segments(Reader(BytesIO(data))):
         if marker == _SCAN:
             break
+        if marker in _ARITHMETIC:
+            notes.append("its arithmetic coding was replaced by Huffman's")
         segment = bytes((marker,)) + data[offset : offset + length - 2]
         left_out = [note for start, note in _LEFT_OUT if segment.startswith(start)]
         notes += left_out

@@ -118,7 +118,7 @@ def _carried(source: Source, image: Image.Image) -> tuple[Carried, list[str]]:
             blocks, notes = jpeg.blocks(source.data)
             return Carried(blocks), list(notes)
         case Format.PNG:
-            return Carried(png.blocks(source.data)), []
+            return Carried(png.blocks(source.data)), png.left_out(source.data)
         case Format.GIF:
             note = "its colours were put into a palette of 256 again"
             return Carried(gif.layout(source.data).blocks), [note]
@@ -139,9 +139,12 @@ def _reworded(source: Source, image: Image.Image) -> list[str]:
         return ["its chroma subsampling was replaced by full colour"]
     if found is Format.PNG and image.mode == "L" and source.header.bits < _BYTE_BITS:
         return [f"its gray of {source.header.bits} bits was written with 8"]
+    notes = []
     if found is Format.AVIF and source.header.lossless:
-        return ["it was lossless; AVIF is written at its highest quality, within three levels"]
-    return []
+        notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
+    if found is Format.AVIF and items.is_premultiplied(source.data):
+        notes.append("its colours were multiplied by alpha and are written as they are seen")
+    return notes
 
 
 def _left_out(image: Image.Image) -> list[str]:

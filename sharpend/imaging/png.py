@@ -16,7 +16,7 @@ import imagecodecs
 import numpy as np
 
 from sharpend.errors import Reason
-from sharpend.imaging import color, pngtext
+from sharpend.imaging import color, jpeg, pngtext
 from sharpend.imaging.formats import Format
 from sharpend.imaging.header import Header
 from sharpend.imaging.metadata import Block, Carried, Kind
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _SIGNATURE_BYTES = 8
 _IHDR_BYTES = 13
+_INTERLACED_AT = 28
 HEADER_END = _SIGNATURE_BYTES + 12 + _IHDR_BYTES
 """Where the chunks behind the header begin."""
 _PALETTE = 3
@@ -126,6 +127,16 @@ def blocks(data: bytes) -> tuple[Block, ...]:
     return (*found, *(Block(Kind.OTHER, b, k) for k, b in chunks(data) if k == b"bKGD"))
 
 
+def left_out(data: bytes) -> list[str]:
+    """Notes on what of a whole PNG is not kept."""
+    notes = []
+    if data[_INTERLACED_AT]:
+        notes.append("its interlacing was not kept")
+    if any(kind == b"caBX" for kind, _ in chunks(data)):
+        notes.append(jpeg.CREDENTIALS)
+    return notes
+
+
 def _kind(kind: bytes, body: bytes) -> Kind:
     return Kind.XMP if pngtext.is_xmp(kind, body) else _KINDS.get(kind, Kind.OTHER)
 
@@ -171,16 +182,16 @@ def read_deep(source: Source) -> Picture:
     color.check_not_hdr(transfer(source.data), color.profile_of(carried))
     values = np.asarray(imagecodecs.png_decode(source.data))
     values = values.reshape(*values.shape[:2], -1)
-    notes: tuple[str, ...] = ()
+    notes = left_out(source.data)
     if b"tRNS" in kinds:
-        notes = ("its transparent colour was written as an alpha channel",)
+        notes.append("its transparent colour was written as an alpha channel")
     pixels, alpha = values, None
     if values.shape[2] in _WITH_ALPHA:
         pixels, alpha = (
             np.ascontiguousarray(values[..., :-1]),
             np.ascontiguousarray(values[..., -1]),
         )
-    return Picture((Frame(pixels, alpha, carried),), Format.PNG, notes)
+    return Picture((Frame(pixels, alpha, carried),), Format.PNG, tuple(notes))
 
 
 def write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes:
