@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
@@ -227,9 +228,24 @@ def premultiplied(_: int) -> bytes:
     return file.getvalue()
 
 
+def layered(bits: int) -> bytes:
+    """A TIFF that Photoshop keeps layers in."""
+    values = pixels().astype(np.uint16 if bits == 16 else np.uint8)
+    layers = b"Adobe Photoshop Document Data Block\0"
+    tags = [(37724, 7, len(layers), layers, True)]
+    file = BytesIO()
+    tifffile.imwrite(file, values, photometric="rgb", metadata=None, extratags=tags)
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("made", "told"),
-    [(interlaced, "interlacing"), (credentials, "credentials"), (premultiplied, "multiplied")],
+    [
+        (interlaced, "interlacing"),
+        (credentials, "credentials"),
+        (premultiplied, "multiplied"),
+        (layered, "layers"),
+    ],
 )
 @pytest.mark.parametrize("bits", [8, 16])
 def test_what_has_to_change_is_told(made: Callable[[int], bytes], told: str, bits: int) -> None:

@@ -63,6 +63,8 @@ _BLOCKS: Mapping[int, Kind] = {
 }
 XMP = (700).to_bytes(2) + b"\1"
 """Where a page keeps its packet: tag and type, as a block remembers them."""
+_LAYERS = (37724, 50784)
+"""Photoshop's ImageSourceData, and Alias's layers."""
 _NEEDED = frozenset({274, 282, 283, 296})
 """Orientation and resolution."""
 _OF_MAPS = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112})
@@ -110,6 +112,8 @@ def read(source: Source) -> Picture:
         notes = ["its smaller copies were not kept"] * (
             len(pages) < len(directories) or any(page.subifds for page, _ in pages)
         )
+        if any(tag in page.tags for page, _ in pages for tag in _LAYERS):
+            notes.append("its layers were not kept")
         pages = pages[: source.wanted(len(pages), Reason.PAGES)]
         if any(is_bilevel(page) for page, _ in pages):
             if not all(is_bilevel(page) for page, _ in pages):
