@@ -66,7 +66,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, YCbCr, RGB; CMYK and YCCK by `cmyk`",
             "all APPn segments and comments in their order (EXIF, XMP, IPTC, ICC, JFIF density);"
             " not MPF, content credentials and what follows the picture",
-            "same quantisation tables and subsampling (4:4:0 and 4:1:1 become 4:4:4), progressive;"
+            "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4), progressive;"
             " from CMYK at quality 95",
         ),
         Format.PNG: Row(
@@ -104,7 +104,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (8,),
             "gray, RGB, RGBA",
             "EXIF, XMP, ICC",
-            "same subsampling, quality 85 or as much more as keeps its size, alpha exact",
+            "same turn and subsampling, quality 85 or as much more as keeps its size, alpha exact",
             several=Reason.ANIMATED,
         ),
         Format.GIF: Row(
