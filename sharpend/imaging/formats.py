@@ -66,8 +66,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, YCbCr, RGB; CMYK and YCCK by `cmyk`",
             "all APPn segments and comments in their order (EXIF, XMP, IPTC, ICC, JFIF density);"
             " not MPF, content credentials and what follows the picture",
-            "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4), progressive;"
-            " from CMYK at quality 95",
+            "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4),"
+            " progressive; from CMYK at quality 95",
         ),
         Format.PNG: Row(
             "PNG",
