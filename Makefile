@@ -4,7 +4,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fast lint faults soak clean
+# Where `make install` puts things; DESTDIR makes an image of the files in place of installing them.
+PREFIX ?= /usr/local
+HOME_OF_SERVICE := /opt/sharpend
+UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+HOME_OF_USER := $(HOME)/.local/share/sharpend
+
+.PHONY: demo test fast lint faults soak clean install install-files uninstall install-user uninstall-user
 
 demo: $(VENV)/.demo  ## degrade sample pictures, sharpen them with a real daemon, compare
 	$(BIN)/sharpend demo
@@ -28,6 +34,48 @@ soak: $(VENV)/.dev  ## an hour of one picture a second; Ctrl-C ends it with what
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+install: install-files  ## as root: the service, its user, folders, settings and virtual environment
+	$(PYTHON) -m venv $(HOME_OF_SERVICE)
+	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'
+	install -d $(PREFIX)/bin
+	ln -sf $(HOME_OF_SERVICE)/bin/sharpend $(PREFIX)/bin/sharpend
+	systemd-sysusers sharpend.conf
+	systemd-tmpfiles --create sharpend.conf
+	systemctl daemon-reload
+
+install-files:  ## only the files of the service, below DESTDIR
+	install -D -m 644 -t $(UNITS) systemd/sharpend.service systemd/sharpend@.service
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d systemd/sysusers.d/sharpend.conf
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d systemd/tmpfiles.d/sharpend.conf
+	install -d $(DESTDIR)/etc/sharpend
+	$(call settings,$(DESTDIR)/etc/sharpend/sharpend.toml,/srv/sharpend,s|^#state = |state = |)
+
+uninstall:  ## as root: all of that but settings, state, folders and user
+	-systemctl disable --now sharpend
+	rm -rf $(HOME_OF_SERVICE) $(PREFIX)/bin/sharpend $(UNITS)/sharpend.service $(UNITS)/sharpend@.service
+	rm -f $(PREFIX)/lib/sysusers.d/sharpend.conf $(PREFIX)/lib/tmpfiles.d/sharpend.conf
+	systemctl daemon-reload
+
+install-user:  ## for yourself: a service for ~/Pictures, no root needed
+	$(PYTHON) -m venv $(HOME_OF_USER)
+	$(HOME_OF_USER)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'
+	install -d $(HOME)/.local/bin $(HOME)/.config/sharpend $(HOME)/Pictures/incoming
+	ln -sf $(HOME_OF_USER)/bin/sharpend $(HOME)/.local/bin/sharpend
+	install -D -m 644 -t $(HOME)/.config/systemd/user systemd/user/sharpend.service
+	$(call settings,$(HOME)/.config/sharpend/sharpend.toml,~/Pictures)
+	systemctl --user daemon-reload
+
+uninstall-user:  ## all of that but settings, state and pictures
+	-systemctl --user disable --now sharpend
+	rm -rf $(HOME_OF_USER) $(HOME)/.local/bin/sharpend $(HOME)/.config/systemd/user/sharpend.service
+	systemctl --user daemon-reload
+
+# The example with its first folder switched on, where no settings are yet: $(1) the file, $(2) the
+# place of the folders, $(3) one change more.
+settings = test -e $(1) || sed -e '0,/^\#\[\[folder/s//[[folder/' \
+	-e '0,/^\#input = .*/s||input = "$(2)/incoming"|' -e '0,/^\#output = .*/s||output = "$(2)/sharp"|' \
+	-e '/^\# As it is, this file sets nothing/d' -e '$(3)' config/sharpend.toml >$(1)
 
 $(VENV)/.%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

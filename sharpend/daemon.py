@@ -197,12 +197,20 @@ class Daemon:
         self._drain()
 
     def _wait(self, until_s: float) -> None:
-        """Wait for a wake-up; the watchdog hears that the loop got here, and in time again."""
+        """Wait for a wake-up, after a turn; the watchdog hears in time what the turn has shown."""
         now_s = time.monotonic()
         if self._watchdog_s is not None and now_s >= self._ping_at_s:
             self._ping_at_s = now_s + self._watchdog_s
-            self._notifier.watchdog()
+            self._ping(now_s)
         self._control.wait(min(until_s, self._ping_at_s, now_s + LONGEST_WAIT_S) - now_s)
+
+    def _ping(self, now_s: float) -> None:
+        """Feed the watchdog, unless a part stands still: then it starts the daemon anew."""
+        cause = self._dispatcher.stalled_by(now_s)
+        if cause is None:
+            self._notifier.watchdog()
+        else:
+            self._log.error(Event.DAEMON_STALLED, reason=cause)
 
     def _turn(self, now_s: float) -> float:
         """Work, or look at a state directory that fails; returns when to come again."""

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 FINISH_EVERY_S = 30.0
 """How often commits that a busy source or a paused folder left unfinished are tried again."""
+LONGEST_OVERDUE_S = 30.0
+"""How late a worker may be replaced; one that is still there then never will be."""
 HANDED_AT_ONCE = 100
 """Jobs claimed in one turn: those that need no worker must not hold up signals and watchdog."""
 
@@ -294,6 +296,18 @@ class Dispatcher:
         Retries and paused folders are looked at whenever the folders are, every few seconds.
         """
         return self.pool.next_deadline_s()
+
+    def stalled_by(self, now_s: float) -> str | None:
+        """What has come to a stand that only a new start can move, or None.
+
+        Asked after a turn, so every folder was stepped; a ledger that does not answer is waited
+        for, and nobody hears of progress meanwhile.
+        """
+        self._ledger.waiting(list(self.folders))
+        overdue_s = self.pool.overdue_s(now_s)
+        if overdue_s > LONGEST_OVERDUE_S:
+            return f"a worker that is {overdue_s:.0f} s overdue was not replaced"
+        return None
 
     def close(self) -> None:
         """Stop watching the folders, and all upkeep; the workers stay."""

@@ -30,6 +30,8 @@ class Event(StrEnum):
     """Everything the daemon reports: a stable contract, `noun.past_participle`."""
 
     DAEMON_READY = "daemon.ready"
+    DAEMON_STALLED = "daemon.stalled"
+    """A part stands still for good; the watchdog is not fed until the service manager restarts."""
     DAEMON_DRAINING = "daemon.draining"
     DAEMON_STOPPED = "daemon.stopped"
     CONFIG_RELOADED = "config.reloaded"
@@ -95,13 +97,12 @@ def configure(*, level: str, format: str, stream: TextIO | None = None) -> Log: 
 
     Args:
         level: the least level that is shown: debug, info, warning or error.
-        format: json, console, or auto: console where the stream is a terminal.
+        format: json, console, journald, or auto: console where the stream is a terminal, journald
+            where it is the journal.
         stream: None is stderr, as it is at this moment; where there is none, nothing is written.
     """
     sink = _Sink(sys.stderr if stream is None else stream)
-    terminal = sink.is_terminal()
-    console = format == "console" or (format == "auto" and terminal)
-    render = _console(colors=terminal) if console else _json
+    render = _renderer(sink, _format_for(sink) if format == "auto" else format)
     _redirect_libraries(sink, render)
     logger = structlog.wrap_logger(
         sink,
@@ -109,6 +110,19 @@ def configure(*, level: str, format: str, stream: TextIO | None = None) -> Log: 
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     return _QuietLog(logger.bind())
+
+
+def _format_for(sink: _Sink) -> str:
+    """The format that suits what reads the stream."""
+    if sink.is_terminal():
+        return "console"
+    return "journald" if sink.is_journal() else "json"
+
+
+def _renderer(sink: _Sink, format: str) -> Processor:  # noqa: A002 - the setting's name
+    if format == "console":
+        return _console(colors=sink.is_terminal())
+    return _journald if format == "journald" else _json
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold has no narrower type
@@ -152,6 +166,14 @@ class _Sink:
     def is_terminal(self) -> bool:
         with suppress(OSError, ValueError):
             return self._stream is not None and self._stream.isatty()
+        return False
+
+    def is_journal(self) -> bool:
+        """Whether systemd connected the stream to its journal: systemd.exec(5), $JOURNAL_STREAM."""
+        with suppress(OSError, ValueError):
+            if self._stream is not None:
+                status = os.fstat(self._stream.fileno())
+                return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
         return False
 
     def msg(self, line: str) -> None:
@@ -199,6 +221,17 @@ def _plain_values(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 def _json(_logger: object, _method: str, event: EventDict) -> str:
     return json.dumps(event, allow_nan=False)
+
+
+_PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+"""Levels as sd-daemon(3) has them."""
+
+
+def _journald(logger: object, method: str, event: EventDict) -> str:
+    """JSON behind the priority, which the journal takes off; the time it knows itself."""
+    event.pop("timestamp")
+    priority = _PRIORITIES.get(event["level"], _PRIORITIES["warning"])
+    return f"<{priority}>{_json(logger, method, event)}"
 
 
 def _console(*, colors: bool) -> Processor:

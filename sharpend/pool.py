@@ -210,6 +210,10 @@ class Pool:
             deadlines.append(self._looked_s + _LOOK_AT_MEMORY_S)
         return min(deadlines, default=float("inf"))
 
+    def overdue_s(self, now_s: float) -> float:
+        """How long the most overdue worker has had its task past the deadline; 0 where none has."""
+        return max([0.0, *(now_s - slot.deadline_s for slot in self._slots if slot.task)])
+
     def stop(self) -> list[Task]:
         """End all workers now and return the tasks that were cut short."""
         unfinished = self.running

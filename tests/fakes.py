@@ -68,6 +68,8 @@ class FakePool(Pool):
         super().__init__(options, count=count, job_timeout_s=60, wake=lambda: None)
         self.tasks: list[Task] = []
         self.submitted: list[Task] = []
+        self.late_s = 0.0
+        """How long the test has a worker keep its task past the deadline."""
         self._outcomes: list[Staged | Failed | Died] = []
 
     @property
@@ -90,6 +92,10 @@ class FakePool(Pool):
         """What the test has ended since the last call."""
         while self._outcomes:
             yield self._outcomes.pop(0)
+
+    def overdue_s(self, now_s: float) -> float:  # noqa: ARG002 - as in Pool
+        """As the test says."""
+        return self.late_s
 
     def stop(self) -> list[Task]:
         """Drop what was running."""

@@ -199,3 +199,41 @@ def test_a_stream_of_a_small_alphabet_gets_escapes(tmp_path: Path) -> None:
             Event.FILE_SETTLED, source="Grüße"
         )
     assert rb"Gr\xfc\xdfe" in path.read_bytes()
+
+
+def test_the_journal_gets_priorities_and_no_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where stderr is the journal, each line begins with its priority and has no time."""
+    with (tmp_path / "journal").open("w+") as stream:
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+        log = configure(level="debug", format="auto", stream=stream)
+        for report in (log.debug, log.info, log.warning, log.error):
+            report(Event.WORKER_DIED, cause="a\n<0>forged")
+        logging.getLogger("x").critical("a library's own\n<0>words")
+        stream.seek(0)
+        written = stream.read().splitlines()
+    assert [line[:3] for line in written] == ["<7>", "<6>", "<4>", "<3>", "<2>"]
+    events = [json.loads(line[3:]) for line in written]
+    assert list(events[0]) == ["event", "level", "cause"]
+    assert not any("timestamp" in event for event in events)
+
+
+@pytest.mark.parametrize("journal", ["", "1:2", "nonsense"])
+def test_another_stream_than_the_journal_gets_plain_json(
+    journal: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """$JOURNAL_STREAM is inherited by everything; only the very same stream is the journal."""
+    monkeypatch.setenv("JOURNAL_STREAM", journal)
+    with (tmp_path / "log").open("w+") as stream:
+        configure(level="info", format="auto", stream=stream).info(Event.DAEMON_READY)
+        stream.seek(0)
+        assert "timestamp" in json.loads(stream.read())
+
+
+def test_the_journals_format_can_be_asked_for() -> None:
+    """For a journal behind a pipe, such as `systemd-cat`."""
+    stream = io.StringIO()
+    configure(level="info", format="journald", stream=stream).warning(Event.AGREEMENT_LOW)
+    assert stream.getvalue() == '<4>{"event": "agreement.low", "level": "warning"}\n'

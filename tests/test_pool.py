@@ -118,6 +118,7 @@ def test_slots_are_counted(light: None) -> None:  # noqa: ARG001
     first, second = crew.submit(b"hang", 1), crew.submit(b"hang", 2)
     assert (crew.pool.free, crew.pool.running) == (0, [first, second])
     assert crew.pool.next_deadline_s() == 600
+    assert (crew.pool.overdue_s(600), crew.pool.overdue_s(640)) == (0, 40)
     with pytest.raises(StopIteration):
         crew.submit(b"hang", 3)
     assert crew.pool.stop() == [first, second]

@@ -248,8 +248,8 @@ class LogSettings(_Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least level that is logged."""
-    format: Literal["auto", "json", "console"] = "auto"
-    """auto: console on a terminal, json elsewhere."""
+    format: Literal["auto", "json", "console", "journald"] = "auto"
+    """auto: console on a terminal, journald where stderr is systemd's journal, json elsewhere."""
     repeats: Annotated[Whole, Field(ge=0)] = 20
     """Lines in a minute for failures alike, the others are counted; 0: a line for each."""
 

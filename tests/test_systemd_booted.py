@@ -1,0 +1,201 @@
+"""The service under a real systemd, with all its hardening: what an administrator does and meets.
+
+The tests of this module share one machine and go on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend.imaging.sheet import load_rgb
+from tests import booted
+from tests.conftest import drop
+from tests.daemons import temps, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.booted import Machine
+
+WHY_NOT = booted.why_not()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(90),
+    pytest.mark.skipif(WHY_NOT is not None, reason=f"no systemd can be booted: {WHY_NOT}"),
+]
+
+SOON = "WatchdogSec=8\nTimeoutAbortSec=2\n"
+"""What a test cannot wait for: two minutes of a daemon that hangs."""
+SETTINGS = "[workers]\ncount = 1\njob_timeout_s = 12\n[report]\nevery_s = 1\n"
+CONFIG = "/etc/sharpend/sharpend.toml"
+INCOMING, SHARP = "/srv/sharpend/incoming", "/srv/sharpend/sharp"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """A machine with the service as `make install` leaves it, not started yet."""
+    image = tmp_path_factory.mktemp("image")
+    units = {"sharpend.service": SOON, "sharpend@.service": ""}
+    with booted.booted(image, units) as machine:
+        with machine.path(CONFIG).open("a") as config:
+            config.write(SETTINGS)
+        yield machine
+
+
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Callable[[str, float], None]:
+    """Tells how long something took, in the test's own output."""
+
+    def tell(what: str, began_s: float) -> None:
+        seconds = round(time.monotonic() - began_s, 1)
+        record_property(what, seconds)
+        print(f"{what}: {seconds} s")  # noqa: T201 - shown by pytest -s
+
+    return tell
+
+
+def sharpened(machine: Machine, name: str, *, seed: int = 0) -> Path:
+    """Drop a picture and wait for its output."""
+    drop(machine.path(INCOMING), name, seed=seed)
+    machine.wait_for("image.finished", path=name, outcome="sharpened")
+    return machine.path(SHARP) / name
+
+
+def test_it_starts(machine: Machine, report: Callable[[str, float], None]) -> None:
+    """`systemctl start` returns when the daemon is ready; nothing was set but what is installed."""
+    began_s = time.monotonic()
+    machine.systemctl("start", "sharpend")
+    report("from start to ready", began_s)
+    ready = machine.wait_for("daemon.ready")
+    assert (ready["model"], ready["device"]) == ("lite-x4", "cpu float32")
+    assert machine.shows("StatusText").startswith("0 waiting, 0 sharpened")
+    state = machine.path("/var/lib/sharpend").stat()
+    assert (stat.S_IMODE(state.st_mode), state.st_uid) == (0o750, machine.daemon().uids().real)
+
+
+def test_all_the_hardening_is_on(machine: Machine) -> None:
+    """The kernel says so of the daemon and its worker; the drop-in of the test takes none away."""
+    for process in (machine.daemon(), machine.worker()):
+        with open(f"/proc/{process.pid}/status", encoding="utf-8") as lines:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in lines if ":\t" in line)
+        assert status["NoNewPrivs"] == "1"
+        assert status["Seccomp"] == "2"
+        assert int(status["CapBnd"], 16) == int(status["CapEff"], 16) == 0
+        assert process.uids().real != 0
+        root = f"/proc/{process.pid}/root"
+        assert os.listdir(f"{root}/root") == os.listdir(f"{root}/tmp") == []  # noqa: S108 - its own
+        assert not os.path.exists(f"{root}/dev/kmsg")
+        for place in ("/etc", "/usr", "/var/lib", "/srv"):
+            assert os.statvfs(f"{root}{place}").f_flag & os.ST_RDONLY, place
+
+
+def test_a_picture_is_sharpened(machine: Machine) -> None:
+    """Dropped in, sharpened, and readable by the group; the journal has it as fields."""
+    output = sharpened(machine, "first.png")
+    assert [event["PRIORITY"] for event in machine.events()] == ["6"] * len(machine.events())
+    assert (load_rgb(output) != load_rgb(machine.path(INCOMING) / "first.png")).any()
+    made = output.stat()
+    assert made.st_gid == machine.path(INCOMING).stat().st_gid
+    assert made.st_uid == machine.daemon().uids().real
+    assert machine.wait_for("report.published", images_total=1)["queue_depth"] == 0
+    assert not any("timestamp" in event for event in machine.events())
+
+
+def test_a_reload_takes_good_settings_only(machine: Machine) -> None:
+    """`systemctl reload` takes what is right; what is wrong is an error in the journal, no more."""
+    config = machine.path(CONFIG)
+    good = config.read_text() + "[model]\nstrength = 0\n"
+    config.write_text(good)
+    machine.systemctl("reload", "sharpend")
+    assert machine.wait_for("config.reloaded")["changed"] == ["model.strength"]
+    output = sharpened(machine, "weak.png", seed=1)
+    assert (load_rgb(output) == load_rgb(machine.path(INCOMING) / "weak.png")).all()
+    config.write_text("strength = maybe")
+    machine.systemctl("reload", "sharpend")
+    assert machine.wait_for("config.rejected")["PRIORITY"] == "3"
+    assert sharpened(machine, "still-weak.png", seed=2).exists()
+    assert machine.shows("ActiveState") == "active"
+    config.write_text(good.replace("strength = 0", "strength = 1"))
+
+
+def test_a_killed_daemon_comes_back(machine: Machine, report: Callable[[str, float], None]) -> None:
+    """SIGKILL of the main process: systemd starts it again, and it goes on where it was."""
+    worker = machine.worker()
+    worker.suspend()
+    drop(machine.path(INCOMING), "cut-off.png", seed=3)
+    machine.wait_for("report.published", queue_depth=1)
+    began_s = time.monotonic()
+    machine.daemon().kill()
+    machine.wait_for("daemon.ready")
+    report("from SIGKILL to ready, of which RestartSec is 5 s", began_s)
+    machine.wait_for("image.finished", path="cut-off.png", outcome="sharpened")
+    assert machine.shows("NRestarts") == "1"
+    until(lambda: not worker.is_running())
+
+
+def test_a_hung_worker_is_replaced(machine: Machine) -> None:
+    """SIGSTOP of a worker: past its job's time it is replaced, and the picture is done."""
+    worker = machine.worker()
+    worker.suspend()
+    drop(machine.path(INCOMING), "slow.png", seed=4)
+    died = machine.wait_for("worker.died", path="slow.png")
+    assert (died["PRIORITY"], died["cause"]) == ("3", "timed out after 12 s")
+    machine.wait_for("image.finished", path="slow.png", outcome="sharpened")
+    assert machine.worker().pid != worker.pid
+    assert machine.shows("NRestarts") == "1"
+
+
+def test_a_hung_daemon_is_started_anew(
+    machine: Machine, report: Callable[[str, float], None]
+) -> None:
+    """SIGSTOP of the main process: the watchdog is not fed, and systemd starts another one."""
+    began_s = time.monotonic()
+    machine.daemon().send_signal(signal.SIGSTOP)
+    machine.wait_for("daemon.ready")
+    report("from SIGSTOP to ready, with WatchdogSec=8", began_s)
+    assert machine.shows("NRestarts") == "2"
+    assert "Watchdog timeout" in machine.run("journalctl", "-u", "sharpend", "--no-pager")
+    assert sharpened(machine, "after-the-hang.png", seed=5).exists()
+
+
+def test_a_stop_with_work_in_flight_is_clean(machine: Machine) -> None:
+    """`systemctl stop` lets the picture in work finish; the others wait for the next start."""
+    names = [f"flight-{number}.png" for number in range(6)]
+    for number, name in enumerate(names):
+        drop(machine.path(INCOMING), name, height=700, width=900, seed=10 + number)
+    machine.wait_for("image.finished", path=names[0])
+    machine.systemctl("stop", "sharpend")
+    assert machine.shows("ActiveState") == "inactive"
+    assert (machine.shows("Result"), machine.shows("ExecMainStatus")) == ("success", "0")
+    assert machine.wait_for("daemon.draining")["running"] == 1
+    machine.wait_for("daemon.stopped")
+    assert temps(machine.path("/srv/sharpend")) == []
+    done = len(list(machine.path(SHARP).glob("flight-*.png")))
+    assert 2 <= done < len(names)
+    machine.systemctl("start", "sharpend")
+    for name in names:
+        machine.wait_for("image.finished", path=name, outcome="sharpened")
+        assert load_rgb(machine.path(SHARP) / name).shape == (700, 900, 3)
+    machine.systemctl("stop", "sharpend")
+
+
+def test_an_instance_has_settings_and_a_state_of_its_own(machine: Machine) -> None:
+    """sharpend@second reads second.toml and keeps its ledger below the service's state."""
+    text = machine.path(CONFIG).read_text().replace("incoming", "second").replace('sharp"', 'two"')
+    text = text.replace('state = "/var', '#state = "/var')
+    for name in ("second", "two"):
+        machine.run("install", "-d", "-o", "sharpend", f"/srv/sharpend/{name}")
+    machine.path("/etc/sharpend/second.toml").write_text(text)
+    machine.systemctl("start", "sharpend@second")
+    drop(machine.path("/srv/sharpend/second"), "other.png", seed=6)
+    machine.wait_for("image.finished", unit="sharpend@second", path="other.png")
+    assert machine.path("/srv/sharpend/two/other.png").exists()
+    assert machine.path("/var/lib/sharpend/second/ledger.db").exists()
+    machine.systemctl("stop", "sharpend@second")

@@ -1,0 +1,84 @@
+"""The watchdog is fed by progress alone: a daemon whose parts stand still is started anew."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend.daemon import Daemon, Hooks
+from sharpend.dispatch import LONGEST_OVERDUE_S
+from sharpend.errors import SharpendError
+from sharpend.logs import Event
+from sharpend.settings.load import load
+from tests.daemons import ServiceManager
+from tests.fakes import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Watched:
+    """A daemon over a shop floor of fakes, and the service manager that listens to it."""
+
+    def __init__(self, home: Path) -> None:
+        self.manager = ServiceManager(home / "notify")
+        self.shop = Shop(home)
+        self.daemon = Daemon(load(None, {"state": home / "state"}), self.shop.log, Hooks())
+        self.daemon._dispatcher = self.shop.dispatcher
+
+    def fed(self) -> bool:
+        """Whether the watchdog hears of the daemon after one more turn."""
+        before = len(self.manager.messages())
+        self.shop.turn()
+        self.daemon._ping_at_s = 0.0
+        self.daemon._control.wake()
+        self.daemon._wait(0.0)
+        self.daemon._notifier.status("marker")
+        self.manager.wait_for("STATUS=marker")
+        return ["WATCHDOG=1"] in self.manager.messages()[before:]
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.manager.close()
+        self.shop.close()
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
+    """A daemon that thinks that systemd started it."""
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    monkeypatch.setenv("WATCHDOG_USEC", "60000000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    found = Watched(tmp_path)
+    yield found
+    found.close()
+
+
+def test_idle_and_working_daemons_feed_it(watched: Watched) -> None:
+    """Nothing to do is no standstill, and neither is a picture that takes its time."""
+    assert watched.fed()
+    watched.shop.take()
+    assert watched.fed()
+    watched.shop.pool.late_s = LONGEST_OVERDUE_S
+    assert watched.fed()
+
+
+def test_a_worker_that_is_never_replaced_starves_it(watched: Watched) -> None:
+    """A worker overdue beyond all patience means a pool that hangs: only a new start helps."""
+    watched.shop.take()
+    watched.shop.pool.late_s = LONGEST_OVERDUE_S + 1
+    assert not watched.fed()
+    (told,) = watched.shop.log.of(Event.DAEMON_STALLED)
+    assert told["reason"] == "a worker that is 31 s overdue was not replaced"
+    watched.shop.pool.late_s = 0.0
+    assert watched.fed()
+
+
+def test_a_ledger_that_fails_starves_it(watched: Watched) -> None:
+    """A state directory that cannot be asked is told by ending, not by a ping."""
+    watched.shop.ledger._store.close()
+    with pytest.raises(SharpendError):
+        watched.daemon._ping(0.0)
+    assert ["WATCHDOG=1"] not in watched.manager.messages()
