@@ -10,7 +10,7 @@ HOME_OF_SERVICE := /opt/sharpend
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 HOME_OF_USER := $(HOME)/.local/share/sharpend
 
-.PHONY: demo test fast lint faults soak clean install install-files uninstall install-user uninstall-user
+.PHONY: demo test fast lint faults soak clean install install-files uninstall install-user install-user-files uninstall-user
 
 demo: $(VENV)/.demo  ## degrade sample pictures, sharpen them with a real daemon, compare
 	$(BIN)/sharpend demo
@@ -57,14 +57,17 @@ uninstall:  ## as root: all of that but settings, state, folders and user
 	rm -f $(PREFIX)/lib/sysusers.d/sharpend.conf $(PREFIX)/lib/tmpfiles.d/sharpend.conf
 	systemctl daemon-reload
 
-install-user:  ## for yourself: a service for ~/Pictures, no root needed
+install-user: install-user-files  ## for yourself: a service for ~/Pictures, no root needed
 	$(PYTHON) -m venv $(HOME_OF_USER)
 	$(HOME_OF_USER)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'
-	install -d $(HOME)/.local/bin $(HOME)/.config/sharpend $(HOME)/Pictures/incoming
+	install -d $(HOME)/.local/bin
 	ln -sf $(HOME_OF_USER)/bin/sharpend $(HOME)/.local/bin/sharpend
+	systemctl --user daemon-reload
+
+install-user-files:  ## only its files and folders, below HOME
+	install -d $(HOME)/.config/sharpend $(HOME)/Pictures/incoming
 	install -D -m 644 -t $(HOME)/.config/systemd/user systemd/user/sharpend.service
 	$(call settings,$(HOME)/.config/sharpend/sharpend.toml,~/Pictures)
-	systemctl --user daemon-reload
 
 uninstall-user:  ## all of that but settings, state and pictures
 	-systemctl --user disable --now sharpend

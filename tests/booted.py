@@ -143,12 +143,13 @@ def booted(image: Path, dropins: Mapping[str, str]) -> Iterator[Machine]:
         image: an empty folder.
         dropins: what is added to the [Service] section of these units.
     """
-    made = _ran("make", "-C", str(CHECKOUT), "install-files", f"DESTDIR={image}")
-    assert made.returncode == 0, made.stderr
+    home = image / "home"
+    for target in (("install-files", f"DESTDIR={image}"), ("install-user-files", f"HOME={home}")):
+        made = _ran("make", "-C", str(CHECKOUT), *target)
+        assert made.returncode == 0, made.stderr
     for unit, text in dropins.items():
-        folder = image / "dropins" / f"{unit}.d"
-        folder.mkdir(parents=True)
-        (folder / "under-test.conf").write_text(f"[Service]\n{_command(unit)}\n{text}")
+        _drop_in(image / "dropins" / f"{unit}.d", CHECKOUT / "systemd" / unit, text)
+    _drop_in(home / f".config/systemd/user/{UNIT}.d", CHECKOUT / "systemd/user" / UNIT, "")
     group = f"sharpend-under-test-{os.getpid()}"
     log = image / "boot.log"
     with log.open("w") as stream:
@@ -175,9 +176,14 @@ def booted(image: Path, dropins: Mapping[str, str]) -> Iterator[Machine]:
         _remove_cgroup(group)
 
 
-def _command(unit: str) -> str:
+def _drop_in(folder: Path, unit: Path, text: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / "under-test.conf").write_text(f"[Service]\n{_command(unit)}\n{text}")
+
+
+def _command(unit: Path) -> str:
     """This Python and this checkout in place of the command that `make install` makes."""
-    found = re.search(r"(?m)^ExecStart=sharpend (.*)$", (CHECKOUT / "systemd" / unit).read_text())
+    found = re.search(r"(?m)^ExecStart=\S*sharpend (.*)$", unit.read_text())
     assert found is not None
     program = Path(os.path.realpath(sys.executable)).relative_to(os.path.realpath(sys.base_prefix))
     return (

