@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Where `make install` puts things; DESTDIR makes an image of the files in place of installing them.
+# Where `make install` puts things; `make install-files` puts its files below DESTDIR.
 PREFIX ?= /usr/local
 HOME_OF_SERVICE := /opt/sharpend
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
@@ -40,8 +40,8 @@ install: install-files  ## as root: the service, its user, folders, settings and
 	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'
 	install -d $(PREFIX)/bin
 	ln -sf $(HOME_OF_SERVICE)/bin/sharpend $(PREFIX)/bin/sharpend
-	systemd-sysusers sharpend.conf
-	systemd-tmpfiles --create sharpend.conf
+	systemd-sysusers $(PREFIX)/lib/sysusers.d/sharpend.conf
+	systemd-tmpfiles --create $(PREFIX)/lib/tmpfiles.d/sharpend.conf
 	systemctl daemon-reload
 
 install-files:  ## only the files of the service, below DESTDIR
