@@ -22,11 +22,12 @@ from sharpend.errors import (
     UnavailableError,
 )
 from sharpend.folder import prepare_roots
-from sharpend.health import Notifier, watchdog_interval_s
+from sharpend.health import Notifier
 from sharpend.ledger import copies
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs import Event, Log
 from sharpend.outage import Outage
+from sharpend.pulse import Pulse
 from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class Daemon:
         self._hooks = hooks
         self._control = Control()
         self._notifier = Notifier()
-        self._watchdog_s = watchdog_interval_s()
-        self._ping_at_s = float("inf") if self._watchdog_s is None else 0.0
+        self._pulse = Pulse(self._notifier, log)
         self._report_at_s = float("inf")
         self._outage = Outage(self._notifier, log)
         self._is_ready = False
@@ -147,7 +147,7 @@ class Daemon:
         return not self._control.stops
 
     def _go_on_at(self, then_s: float) -> bool:
-        self._wait(then_s)
+        self._control.wait(then_s - time.monotonic())
         return self._go_on()
 
     def _built(self, settings: Settings, prepared: list[FolderPlan]) -> Dispatcher:
@@ -199,18 +199,8 @@ class Daemon:
     def _wait(self, until_s: float) -> None:
         """Wait for a wake-up, after a turn; the watchdog hears in time what the turn has shown."""
         now_s = time.monotonic()
-        if self._watchdog_s is not None and now_s >= self._ping_at_s:
-            self._ping_at_s = now_s + self._watchdog_s
-            self._ping(now_s)
-        self._control.wait(min(until_s, self._ping_at_s, now_s + LONGEST_WAIT_S) - now_s)
-
-    def _ping(self, now_s: float) -> None:
-        """Feed the watchdog, unless a part stands still: then it starts the daemon anew."""
-        cause = self._dispatcher.stalled_by(now_s)
-        if cause is None:
-            self._notifier.watchdog()
-        else:
-            self._log.error(Event.DAEMON_STALLED, reason=cause)
+        self._pulse.beat(now_s, self._dispatcher.stalled_by)
+        self._control.wait(min(until_s, self._pulse.next_s, now_s + LONGEST_WAIT_S) - now_s)
 
     def _turn(self, now_s: float) -> float:
         """Work, or look at a state directory that fails; returns when to come again."""

@@ -300,10 +300,8 @@ class Dispatcher:
     def stalled_by(self, now_s: float) -> str | None:
         """What has come to a stand that only a new start can move, or None.
 
-        Asked after a turn, so every folder was stepped; a ledger that does not answer is waited
-        for, and nobody hears of progress meanwhile.
+        Asked after a turn, in which every folder was stepped and the ledger asked.
         """
-        self._ledger.waiting(list(self.folders))
         overdue_s = self.pool.overdue_s(now_s)
         if overdue_s > LONGEST_OVERDUE_S:
             return f"a worker that is {overdue_s:.0f} s overdue was not replaced"

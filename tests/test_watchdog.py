@@ -8,7 +8,6 @@ import pytest
 
 from sharpend.daemon import Daemon, Hooks
 from sharpend.dispatch import LONGEST_OVERDUE_S
-from sharpend.errors import SharpendError
 from sharpend.logs import Event
 from sharpend.settings.load import load
 from tests.daemons import ServiceManager
@@ -32,7 +31,7 @@ class Watched:
         """Whether the watchdog hears of the daemon after one more turn."""
         before = len(self.manager.messages())
         self.shop.turn()
-        self.daemon._ping_at_s = 0.0
+        self.daemon._pulse.next_s = 0.0
         self.daemon._control.wake()
         self.daemon._wait(0.0)
         self.daemon._notifier.status("marker")
@@ -74,11 +73,3 @@ def test_a_worker_that_is_never_replaced_starves_it(watched: Watched) -> None:
     assert told["reason"] == "a worker that is 31 s overdue was not replaced"
     watched.shop.pool.late_s = 0.0
     assert watched.fed()
-
-
-def test_a_ledger_that_fails_starves_it(watched: Watched) -> None:
-    """A state directory that cannot be asked is told by ending, not by a ping."""
-    watched.shop.ledger._store.close()
-    with pytest.raises(SharpendError):
-        watched.daemon._ping(0.0)
-    assert ["WATCHDOG=1"] not in watched.manager.messages()
