@@ -18,6 +18,7 @@ from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, State, T
 from sharpend.ledger.ledger import Ledger
 from sharpend.outcomes import Result, RetryOptions
 from sharpend.pool import Died, Pool
+from sharpend.upkeep import NOTHING_GOES, Retention
 from sharpend.worker import WorkerOptions
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ class Shop:
         workers: how many.
         retry: how often and when.
         alarms: by model.
+        retention: what is kept, and how long.
         destination: changes to every folder's way out.
     """
 
@@ -153,6 +155,7 @@ class Shop:
         workers: int = 1,
         retry: RetryOptions = AT_ONCE,
         alarms: Mapping[str, AlarmOptions] | None = None,
+        retention: Retention = NOTHING_GOES,
         **destination: object,
     ) -> None:
         self.home = home
@@ -163,6 +166,7 @@ class Shop:
         self.now_s = time.monotonic() - 10_000  # ahead of it, nothing would take time
         self._retry = retry
         self._alarms = alarms or {}
+        self._retention = retention
         self._destination = destination
         self._workers = workers
         for name in names:
@@ -175,7 +179,7 @@ class Shop:
         self.pool = FakePool(self._workers)
         plans = [prepare_roots(self._plan(name), self.ledger) for name in self.names]
         self.dispatcher = Dispatcher(
-            Workshop(self.home / "state", plans, self._alarms, self._retry),
+            Workshop(self.home / "state", plans, self._alarms, self._retry, self._retention),
             self.ledger,
             self.pool,
             self.log,

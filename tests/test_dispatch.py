@@ -19,6 +19,7 @@ from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.turns import ALONE_AFTER_ORPHANS
 from sharpend.logs import Event
 from sharpend.outcomes import RetryOptions
+from sharpend.upkeep import Retention
 from tests.fakes import Shop
 
 if TYPE_CHECKING:
@@ -281,6 +282,16 @@ def test_the_alarm_is_raised_and_cleared_once(tmp_path: Path) -> None:
 
 
 # Stop and start
+
+
+def test_upkeep_is_done_between_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop comes back for the rest of it, and a stop does not wait for it."""
+    monkeypatch.setattr("sharpend.upkeep.EVERY_S", 1.0)
+    shop = Shop(tmp_path, retention=Retention(backups=1))
+    while not shop.log.of(Event.BACKUP_MADE):
+        shop.turn()
+    assert (tmp_path / "state/ledger.db.backup-1").exists()
+    shop.close()
 
 
 def test_a_stop_gives_attempts_back(shop: Shop) -> None:
