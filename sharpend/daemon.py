@@ -23,7 +23,6 @@ from sharpend.errors import (
 )
 from sharpend.folder import prepare_roots
 from sharpend.health import Notifier
-from sharpend.ledger import copies
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs import Event, Log
 from sharpend.outage import Outage
@@ -91,11 +90,7 @@ class Daemon:
                 return ExitCode.OK
             self._ledger = ledger
             if ledger.rebuilt:
-                self._log.warning(
-                    Event.LEDGER_REBUILT,
-                    moved_aside=ledger.moved_aside,
-                    newest_backup=copies.newest(self._settings.state),
-                )
+                self._log.warning(Event.LEDGER_REBUILT, **ledger.left_of_it)
             try:
                 prepared = self._prepared(self._settings)
                 self._pool = self._started_pool(self._settings)

@@ -96,6 +96,19 @@ def test_a_damaged_ledger_replaces_no_backup(tmp_path: Path) -> None:
     assert [p.read_bytes() == sound for p in tmp_path.glob("*backup*")] == [True]
 
 
+def test_a_damaged_ledger_is_told_with_its_backup(tmp_path: Path) -> None:
+    """Who opens what is left knows where both lie."""
+    with Ledger.open(tmp_path):
+        copies.keep(tmp_path, 1, always)
+    (tmp_path / "ledger.db").write_bytes(b"no ledger at all" * 100)
+    with Ledger.open(tmp_path) as ledger:
+        assert ledger.rebuilt
+        assert ledger.left_of_it == {
+            "moved_aside": tmp_path / "ledger.db.corrupt-1",
+            "newest_backup": tmp_path / "ledger.db.backup-1",
+        }
+
+
 def test_a_state_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """A backup that has no place is a fault of the state, in our own words."""
     with Ledger.open(tmp_path):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
 from sharpend.job import MOVES, Fingerprint, Job, State
-from sharpend.ledger import sql
+from sharpend.ledger import copies, sql
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import job_of, mark_of
 from sharpend.ledger.store import lock, open_or_rebuild, open_to_write
@@ -39,7 +39,8 @@ class Ledger(LedgerReader):
 
     Attributes:
         rebuilt: this one began empty, or as a copy, since the old one was damaged or gone.
-        moved_aside: where the damaged ledger lies now.
+        left_of_it: where the damaged one (`moved_aside`) and the `newest_backup` lie, None if
+            nowhere.
     """
 
     def __init__(self, store: Store, lock_fd: int | None) -> None:
@@ -47,7 +48,7 @@ class Ledger(LedgerReader):
         self._lock_fd = lock_fd
         self._turns = Turns(store)
         self.rebuilt = False
-        self.moved_aside: Path | None = None
+        self.left_of_it: dict[str, Path | None] = {}
 
     @classmethod
     def open(cls, state_dir: Path) -> Ledger:
@@ -68,7 +69,7 @@ class Ledger(LedgerReader):
             raise
         ledger = Ledger(store, lock_fd)
         ledger.rebuilt = lost or restored or aside is not None
-        ledger.moved_aside = aside
+        ledger.left_of_it = {"moved_aside": aside, "newest_backup": copies.newest(state_dir)}
         return ledger
 
     @classmethod
