@@ -160,14 +160,8 @@ class Daemon:
                     model=self.engines[plan.options.model].digest,
                     options=plan.options.digest,
                 )
-        return Dispatcher(
-            workshop,
-            self._ledger,
-            self._pool,
-            self._log,
-            wake=self._control.wake,
-            tell=self._hooks.tell,
-        )
+        wake, tell = self._control.wake, self._hooks.tell
+        return Dispatcher(workshop, self._ledger, self._pool, self._log, wake=wake, tell=tell)
 
     def _set_to_work(self, dispatcher: Dispatcher, settings: Settings) -> None:
         """Make good what was left behind, and begin."""
