@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -30,6 +31,7 @@ from sharpend.commit.destination import SourcePolicy
 from sharpend.errors import Reason
 from sharpend.job import Failure, Fingerprint, State, Task
 from sharpend.ledger.reader import LedgerReader
+from sharpend.upkeep import EVERY_S, REST_S, Estate, Retention, Upkeep
 from tests.fakes import Shop
 
 if TYPE_CHECKING:
@@ -199,6 +201,18 @@ class Promise(RuleBasedStateMachine):
         self.shop.dispatcher.stop()
         self.shop.ledger.close()
         self.shop.start()
+
+    @rule()
+    def years_pass(self) -> None:
+        """Upkeep forgets what it may; meanwhile nothing of the user's has a limit."""
+        destinations = {"in": self.shop.dispatcher.folders["in"].plan.destination}
+        estate = Estate(self.home / "state", os.fsencode(self.home / "quarantine"), destinations)
+        upkeep = Upkeep(Retention(ledger_days=1), estate, self.shop.ledger, self.shop.log)
+        wall_s = time.time() + 10 * 365 * 86_400
+        upkeep.step(0.0, wall_s)
+        for number in range(9):
+            now_s = EVERY_S + number * REST_S
+            upkeep.step(now_s, wall_s + now_s)
 
     def leave_half(self, task: Task) -> None:
         """The beginning of an output, under its temporary name."""
