@@ -13,6 +13,7 @@ import pytest
 from sharpend.cli import main
 from sharpend.health import read_status
 from sharpend.imaging.sheet import load_rgb, save_png
+from sharpend.ledger.reader import LedgerReader
 from tests.conftest import drop, photograph
 from tests.daemons import Daemon, configured, once, running, temps, until
 from tests.students import agreeing
@@ -166,3 +167,23 @@ def test_a_hundred_thousand_files(networks: Networks, tmp_path: Path) -> None:
         assert last_mb < first_mb + 100
         assert stopped_s < 15
     assert once("--config", config, "--dry-run").stdout.count("would be sharpened") > 90_000
+
+
+@pytest.mark.timeout(120)
+def test_one_new_picture_does_not_wait_behind_a_backlog(networks: Networks, tmp_path: Path) -> None:
+    """Where its folder begins with the newest, or has no backlog of its own, it is soon done."""
+    usual: dict[str, object] = {"settle_s": 0.1}
+    folders = [
+        {"input": tmp_path / "in", "output": tmp_path / "out", "order": "newest"} | usual,
+        {"input": tmp_path / "other", "output": tmp_path / "other-out"} | usual,
+    ]
+    config = configured(tmp_path, networks.student, *folders)
+    (tmp_path / "other").mkdir()
+    fill(tmp_path / "in", range(10_000))
+    with running("--config", config) as daemon:
+        daemon.wait_for("daemon.ready")
+        for folder in ("in", "other"):
+            drop(tmp_path / folder, "new.png")
+            daemon.wait_for("image.finished", within_s=20, folder=folder, path="new.png")
+        with LedgerReader.read_only(tmp_path / "state") as ledger:
+            assert ledger.waiting(["in"]) > 5_000

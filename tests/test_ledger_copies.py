@@ -82,6 +82,17 @@ def test_an_abandoned_backup_leaves_nothing(tmp_path: Path) -> None:
         assert sorted(tmp_path.iterdir()) == before
 
 
+def test_what_a_killed_backup_left_is_no_hindrance(tmp_path: Path) -> None:
+    """Half a copy and its journal: the next one removes them and is whole."""
+    with Ledger.open(tmp_path) as ledger:
+        ledger.folder("in", b"/in", b"/out")
+        ledger.add("in", [(b"a", ONE)], NOW)
+        for suffix in ("", "-journal", "-wal"):
+            (tmp_path / f"ledger.db.copy.tmp{suffix}").write_bytes(b"half" * 3000)
+        assert inputs_of(copies.keep(tmp_path, 2, always), tmp_path / "aside") == 1
+        assert list(tmp_path.glob("*.tmp*")) == []
+
+
 def test_a_damaged_ledger_replaces_no_backup(tmp_path: Path) -> None:
     """What is copied is looked at before the older copies move on."""
     with Ledger.open(tmp_path) as ledger:

@@ -83,7 +83,7 @@ def _backup(state_dir: Path, number: int) -> Path:
 def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
     """A whole, sound, marked copy under a temporary name."""
     temporary = state_dir / "ledger.db.copy.tmp"
-    temporary.unlink(missing_ok=True)
+    _remove(temporary)
 
     def look_up(_status: int, _remaining: int, _total: int) -> None:
         if not go_on():
@@ -102,9 +102,15 @@ def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
             _require_sound(copy, state_dir)
             copy.execute(f"PRAGMA application_id = {COPY_MARK}")
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise
     return temporary
+
+
+def _remove(temporary: Path) -> None:
+    """Remove an unfinished copy, also one that was cut off by the daemon's death."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
 
 
 def _require_sound(copy: sqlite3.Connection, state_dir: Path) -> None:
