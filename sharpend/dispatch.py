@@ -172,7 +172,11 @@ class Dispatcher:
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
         next_s = self._upkeep.step(now_s, time.time())
-        return min([next_s, *(folder.step(now_s) for folder in self.folders.values())])
+        next_s = min([next_s, *(folder.step(now_s) for folder in self.folders.values())])
+        folders = self.folders.values()
+        if folders and all(folder.is_quiet and not folder.paused for folder in folders):
+            self._ledger.trust()
+        return next_s
 
     def hand_out(self, now_s: float) -> None:
         """Give due jobs to free workers."""

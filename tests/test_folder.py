@@ -237,6 +237,39 @@ def finished_with_times(shop: Shop) -> None:
     shop.conclude()
 
 
+def test_adoption_outlives_a_crash(shop: Shop) -> None:
+    """A daemon that dies before it has looked through the folders adopts at its next start."""
+    finished_with_times(shop)
+    lose_the_ledger(shop)
+    for _ in range(2):
+        shop.dispatcher.close()
+        shop.ledger.close()
+        shop.start()
+        assert shop.ledger.rebuilt
+    shop.settle()
+    assert shop.pool.tasks == []
+    shop.dispatcher.close()
+    shop.ledger.close()
+    shop.start()
+    assert not shop.ledger.rebuilt
+    assert shop.made() == ["a.png"]
+
+
+def test_a_paused_folder_was_not_looked_through(shop: Shop) -> None:
+    """It is adopted from when it comes back, be it after another start."""
+    finished_with_times(shop)
+    lose_the_ledger(shop)
+    root = shop.home / "in"
+    root.rename(shop.home / "away")
+    shop.settle()
+    assert shop.dispatcher.folders["in"].paused
+    (shop.home / "away").rename(root)
+    shop.dispatcher.close()
+    shop.ledger.close()
+    shop.start()
+    assert shop.ledger.rebuilt
+
+
 def test_outputs_that_stand_are_adopted(shop: Shop) -> None:
     """After the ledger was lost, finished pictures are recognised and not made again."""
     finished_with_times(shop)

@@ -38,7 +38,8 @@ class Ledger(LedgerReader):
     ledger as it was when it raises.
 
     Attributes:
-        rebuilt: this one began empty, or as a copy, since the old one was damaged or gone.
+        rebuilt: this one began empty, or as a copy, since the old one was damaged or gone, and the
+            folders were not looked through since; stays True while it is open.
         left_of_it: where the damaged one (`moved_aside`) and the `newest_backup` lie, None if
             nowhere.
     """
@@ -47,7 +48,7 @@ class Ledger(LedgerReader):
         super().__init__(store)
         self._lock_fd = lock_fd
         self._turns = Turns(store)
-        self.rebuilt = False
+        self.rebuilt = self._in_doubt = False
         self.left_of_it: dict[str, Path | None] = {}
 
     @classmethod
@@ -62,13 +63,13 @@ class Ledger(LedgerReader):
         lost = (state_dir / "lock").exists() and _is_empty(state_dir / "ledger.db")
         lock_fd = lock(state_dir)
         try:
-            store, aside = open_or_rebuild(state_dir)
-            restored = store.settle_copy()
+            store, aside = open_or_rebuild(state_dir, lost=lost)
+            rebuilt = store.is_in_doubt()
         except BaseException:
             os.close(lock_fd)
             raise
         ledger = Ledger(store, lock_fd)
-        ledger.rebuilt = lost or restored or aside is not None
+        ledger.rebuilt = ledger._in_doubt = rebuilt
         ledger.left_of_it = {"moved_aside": aside, "newest_backup": copies.newest(state_dir)}
         return ledger
 
@@ -92,6 +93,12 @@ class Ledger(LedgerReader):
     def probe(self) -> None:
         """Find out whether the state directory can be written: StateFaultError where it cannot."""
         self._store.probe()
+
+    def trust(self) -> None:
+        """All folders were looked through, so the next start need not adopt what stands there."""
+        if self._in_doubt:
+            self._store.trust()
+            self._in_doubt = False
 
     def folder(self, name: str, input_root: bytes, output_root: bytes) -> str:
         """The lasting name of a folder, known by its two roots.

@@ -36,6 +36,8 @@ Connection = sqlite3.Connection
 _BUSY_TIMEOUT_S = 10.0
 _LOCK_LOOKS = 3
 _LOCK_PAUSE_S = 0.05
+_DOUBT_MARK = 0x646F7562
+"""SQLite's application_id of a ledger that is in doubt; it outlives any crash."""
 _LONGEST_WAL_BYTES = 1 << 26
 """What is left of a write-ahead log that a long look at the ledger had let grow."""
 
@@ -70,21 +72,24 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def settle_copy(self) -> bool:
-        """Where this file is a copy that was put in the ledger's place: trust what is finished.
+    def is_in_doubt(self) -> bool:
+        """Whether the folders know more than this ledger does, until somebody calls `trust`.
 
-        What waited when the copy was made may be finished by now: it is forgotten, found again in
-        its folder, and judged by what stands there.
-
-        Returns:
-            True where it was one; afterwards it is a ledger like any other.
+        So it is with one that was begun because the old one was lost, and with a copy that was put
+        in the ledger's place. What waited when that was made may be finished by now: it is
+        forgotten, found again in its folder, and judged by what stands there.
         """
         with self.transaction() as cursor:
-            if cursor.execute("PRAGMA application_id").fetchone()[0] != COPY_MARK:
-                return False
-            cursor.execute(FORGET_WAITING)
+            mark = cursor.execute("PRAGMA application_id").fetchone()[0]
+            if mark == COPY_MARK:
+                cursor.execute(FORGET_WAITING)
+                cursor.execute(f"PRAGMA application_id = {_DOUBT_MARK}")
+            return mark in {COPY_MARK, _DOUBT_MARK}
+
+    def trust(self) -> None:
+        """All folders were looked through: from now on this is a ledger like any other."""
+        with self.transaction() as cursor:
             cursor.execute("PRAGMA application_id = 0")
-            return True
 
     def probe(self) -> None:
         """Write to the directory, and to the ledger what it holds already."""
@@ -153,31 +158,40 @@ def is_locked(state_dir: Path) -> bool:
     return False
 
 
-def open_or_rebuild(state_dir: Path) -> tuple[Store, Path | None]:
+def open_or_rebuild(state_dir: Path, *, lost: bool) -> tuple[Store, Path | None]:
     """Open the ledger for writing; begin a new one where it is missing or damaged.
 
+    Args:
+        state_dir: with its lock held.
+        lost: a ledger that is missing was there once.
+
     Returns:
-        The store, and where a damaged ledger was moved to, None where it was sound or new.
+        The store, in doubt where it replaces another, and where a damaged one was moved to.
 
     Raises:
         LedgerError: a newer version of sharpend wrote it.
         StateFaultError: the file cannot be opened now.
     """
     try:
-        return open_to_write(state_dir), None
+        return open_to_write(state_dir, in_doubt=lost), None
     except DamagedError:
         aside = _move_aside(state_dir)
-        return open_to_write(state_dir), aside
+        return open_to_write(state_dir, in_doubt=True), aside
 
 
-def open_to_write(state_dir: Path) -> Store:
-    """Open the ledger without a look at the lock; LedgerError where it is damaged or newer."""
+def open_to_write(state_dir: Path, *, in_doubt: bool = False) -> Store:
+    """Open the ledger without a look at the lock; LedgerError where it is damaged or newer.
+
+    Args:
+        state_dir: may hold no ledger yet.
+        in_doubt: one that is begun now is.
+    """
     with translated(state_dir):
         connection = sqlite3.connect(
             state_dir / "ledger.db", timeout=_BUSY_TIMEOUT_S, isolation_level=None
         )
         try:
-            _prepare(connection, state_dir)
+            _prepare(connection, state_dir, in_doubt=in_doubt)
         except BaseException:
             connection.close()
             raise
@@ -206,7 +220,7 @@ def open_to_read(state_dir: Path) -> Store:
     return Store(connection, state_dir)
 
 
-def _prepare(connection: sqlite3.Connection, state_dir: Path) -> None:
+def _prepare(connection: sqlite3.Connection, state_dir: Path, *, in_doubt: bool) -> None:
     version = _version(connection)
     _refuse_newer(version, state_dir)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -219,6 +233,8 @@ def _prepare(connection: sqlite3.Connection, state_dir: Path) -> None:
             keep_before_upgrade(state_dir, version)
         connection.create_function("twin_key", 1, twin_key, deterministic=True)
         steps = "".join(STEPS[version:])
+        if in_doubt and not version:
+            steps += f"PRAGMA application_id = {_DOUBT_MARK};"
         connection.executescript(
             f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
         )
