@@ -255,6 +255,7 @@ class Outcomes:
             error_code=refusal.reason,
             message=refusal.message,
             setting=refusal.setting,
+            seconds=round(seconds, 4),
             attempts=handed.job.attempts,
         )
         self._tell(

@@ -33,6 +33,8 @@ _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000})
 stop where a strip is full. Fax holds black and white only."""
 _UNSIGNED, _FLOATING = 1, 3
 _DEEP_BITS = 16
+_PLANES = frozenset({1, 2})
+"""Samples side by side, or each in a plane of its own."""
 _LARGEST_BLOCK_PX = 32
 """By how much an inner JPEG may exceed its strip or tile: whole blocks of subsampled colour."""
 
@@ -57,6 +59,8 @@ def check(page: tifffile.TiffPage, source: Source) -> None:
         raise ImageRefusedError(
             Reason.FORMAT_NOT_ALLOWED, f"its TIFF compression {name} is not read"
         )
+    if page.planarconfig not in _PLANES:
+        raise damaged("its TIFF does not say how its samples lie")
     if page.is_tiled:
         source.check_pixels(page.tilelength, page.tilewidth)
     _check_whole(page, len(source.data))
