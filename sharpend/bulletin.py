@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend import __version__
+from sharpend import __version__, sandbox
 from sharpend.health import write_status
 from sharpend.logs import Event, Log
 
@@ -48,6 +48,9 @@ class Bulletin:
         """Tell that the first look at every folder is through."""
         engine = self.engine
         self._write_status("running", self._standing())
+        missing = sandbox.PARTS - set(engine.confined_by)
+        if missing:
+            self.log.warning(Event.WORKER_UNCONFINED, missing=sorted(missing))
         self.log.info(
             Event.DAEMON_READY,
             version=__version__,

@@ -48,6 +48,8 @@ class Event(StrEnum):
     IMAGE_VANISHED = "image.vanished"
     IMAGE_QUARANTINED = "image.quarantined"
     WORKER_DIED = "worker.died"
+    WORKER_UNCONFINED = "worker.unconfined"
+    """This system does not let workers give up all that they should; the values say what."""
     REPORT_PUBLISHED = "report.published"
     AGREEMENT_LOW = "agreement.low"
     AGREEMENT_RECOVERED = "agreement.recovered"

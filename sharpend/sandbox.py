@@ -18,6 +18,7 @@ import sys
 
 NO_NEW_PRIVILEGES = "no_new_privileges"
 SYSTEM_CALLS = "system_calls"
+PARTS = frozenset({NO_NEW_PRIVILEGES, SYSTEM_CALLS})
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SET_MODE_FILTER, _FLAG_TSYNC = 1, 1
@@ -82,7 +83,7 @@ def enter(*, local_sockets: bool) -> tuple[str, ...]:
         local_sockets: leave sockets of this machine's file system, which drivers may talk through.
 
     Returns:
-        What is in force now, of `NO_NEW_PRIVILEGES` and `SYSTEM_CALLS`.
+        What is in force now, of `PARTS`.
     """
     if sys.platform != "linux":
         return ()

@@ -56,7 +56,7 @@ def png_pixels() -> bytes:
 
 
 def exif_count() -> bytes:
-    """A JPEG whose EXIF holds a directory of 65,535 entries, each of four thousand million bytes."""
+    """A JPEG whose EXIF tells of 65,535 entries, each of four thousand million bytes."""
     entry = struct.pack("<HHII", 0x9286, 7, 0xFFFFFFFF, 8)
     block = b"II*\0\x08\0\0\0\xff\xff" + entry * 5000
     return _saved("JPEG", Image.new("RGB", (32, 32)), exif=b"Exif\0\0" + block)
@@ -198,3 +198,16 @@ BOMBS: Mapping[str, Callable[[], bytes]] = {
     ),
 }
 """By the name under which each would be dropped."""
+
+STRANGERS: Mapping[str, bytes] = {
+    "eps.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%touch /tmp/x) run\n",
+    "dos-eps.png": b"\xc5\xd0\xd3\xc6" + bytes(26) + b"%!PS-Adobe-3.0 EPSF-3.0\n",
+    "svg.png": b"<?xml version='1.0'?><svg width='9' height='9'><image href='/etc/passwd'/></svg>",
+    "pdf.png": b"%PDF-1.4\n1 0 obj\n<< /Type /Catalog >>\nendobj\n",
+    "psd.jpg": b"8BPS\0\1" + bytes(60),
+    "ico.png": b"\0\0\1\0\1\0" + bytes(40),
+    "html.jpg": b"<html><body>404</body></html>",
+    "script.jpg": b"#!/bin/sh\ntouch /tmp/x\n",
+    "nothing.png": b"",
+}
+"""What is no picture of ours, under a picture's name."""

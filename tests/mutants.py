@@ -5,6 +5,7 @@ The same seed gives the same files. Nothing here knows what should come of a mut
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import zlib
@@ -37,7 +38,7 @@ def seeds() -> Mapping[str, bytes]:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     about = {"exif": camera_exif(), "icc_profile": icc, "xmp": xmp().encode()}
     several = {"save_all": True, "append_images": frames}
-    made = {
+    return {
         "plain.jpg": _saved(rgb, "JPEG", quality=90),
         "full.jpg": _saved(rgb, "JPEG", progressive=True, comment=b"a comment", **about),
         "gray.jpg": _saved(rgb.convert("L"), "JPEG"),
@@ -63,7 +64,6 @@ def seeds() -> Mapping[str, bytes]:
         "plain.bmp": _saved(rgb, "BMP"),
         "palette.bmp": _saved(rgb.quantize(16), "BMP"),
     }
-    return made
 
 
 def _without(about: Mapping[str, object], name: str) -> dict[str, object]:
@@ -90,7 +90,7 @@ def mutants(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
         name = chance.choice(sorted(seeds()))
         how = chance.choice(_MUTATIONS)
         data = how(seeds()[name], name, chance)
-        if name.endswith(".png") and chance.random() < 0.8:  # noqa: PLR2004 - most reach a decoder
+        if name.endswith(".png") and chance.random() < 0.8:
             data = _with_checksums(data)
         stem, _, suffix = name.partition(".")
         yield f"{number:05d}-{stem}-{how.__name__.strip('_')}.{suffix}", data
@@ -114,7 +114,7 @@ def _noise(data: bytes, _name: str, chance: random.Random) -> bytes:
 def _cut(data: bytes, _name: str, chance: random.Random) -> bytes:
     """The end is missing, or a piece in the middle."""
     at = chance.randrange(len(data))
-    return data[:at] + (data[chance.randint(at, len(data)) :] if chance.random() < 0.5 else b"")  # noqa: PLR2004
+    return data[:at] + (data[chance.randint(at, len(data)) :] if chance.random() < 0.5 else b"")
 
 
 def _head(data: bytes, _name: str, chance: random.Random) -> bytes:
@@ -145,7 +145,7 @@ def _length(data: bytes, name: str, chance: random.Random) -> bytes:
     parts = _segments(data, name)
     which = chance.randrange(len(parts))
     changed = bytearray(parts[which])
-    if len(changed) > 8:  # noqa: PLR2004 - room for a number
+    if len(changed) > 8:
         _put(changed, chance.randrange(min(12, len(changed) - 8)), chance)
     return b"".join([*parts[:which], bytes(changed), *parts[which + 1 :]])
 
@@ -171,7 +171,7 @@ def _splice(data: bytes, name: str, chance: random.Random) -> bytes:
     """Segments of another picture, most often of the same format."""
     suffix = name.partition(".")[2]
     alike = [other for other in sorted(seeds()) if other.endswith(suffix)]
-    other = chance.choice(alike if chance.random() < 0.8 else sorted(seeds()))  # noqa: PLR2004
+    other = chance.choice(alike if chance.random() < 0.8 else sorted(seeds()))
     ours, theirs = _segments(data, name), _segments(seeds()[other], other)
     at, first = chance.randrange(len(ours)), chance.randrange(len(theirs))
     last = first + chance.randint(1, 4)
@@ -224,9 +224,9 @@ def _riff_length(data: bytes, at: int) -> int:
 def _boxes(data: bytes) -> list[bytes]:
     """Cut at every box's head, inner ones too."""
     kinds = rb"ftyp|meta|hdlr|pitm|iloc|iinf|infe|iprp|ipco|ispe|pixi|av1C|colr|ipma|iref|mdat|auxC"
-    places = [found.start() - 4 for found in re.finditer(kinds, data) if found.start() >= 4]  # noqa: PLR2004
+    places = [found.start() - 4 for found in re.finditer(kinds, data) if found.start() >= 4]
     edges = [0, *sorted({place for place in places if place > 0}), len(data)]
-    return [data[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [data[start:end] for start, end in itertools.pairwise(edges)]
 
 
 def _sliced(data: bytes, size: int) -> list[bytes]:
@@ -243,3 +243,10 @@ def _with_checksums(data: bytes) -> bytes:
         made += [data[at:end], zlib.crc32(data[at + 4 : end]).to_bytes(4)]
         at = end + 4
     return b"".join([*made, data[at:]])
+
+
+def cuts(shares: tuple[float, ...] = (0.01, 0.1, 0.5, 0.99)) -> Iterator[tuple[str, bytes]]:
+    """Every seed, cut off after each of these shares of it."""
+    for name, data in seeds().items():
+        for share in shares:
+            yield f"cut-{share:g}-{name}", data[: min(int(len(data) * share), len(data) - 2)]

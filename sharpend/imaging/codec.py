@@ -197,6 +197,10 @@ def _refusal(error: Exception) -> ImageRefusedError:
         return ImageRefusedError(
             Reason.TOO_MANY_PIXELS, str(error), setting="limits.max_megapixels"
         )
+    if "MAX_TEXT" in str(error):  # Pillow's limits, of which one is ours: see `_decoding`
+        return ImageRefusedError(
+            Reason.DAMAGED, "its text or its profile inflates to more than any picture needs"
+        )
     if isinstance(error, UnidentifiedImageError):
         return damaged("it is broken, or of a variant that cannot be read")
     if isinstance(error, EOFError) or "truncated" in str(error).lower():

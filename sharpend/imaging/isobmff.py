@@ -167,6 +167,8 @@ def check_whole(data: bytes) -> None:
     """
     at = 0
     while at < len(data):
+        if at + _HEAD_BYTES > len(data):  # cut within a box's head
+            raise truncated()
         length = int.from_bytes(data[at : at + 4])
         if length == 1:
             length = int.from_bytes(data[at + 8 : at + 16])

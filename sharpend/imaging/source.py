@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from sharpend.imaging.policies import Policies
 
 _MEGA = 1_000_000
+MOST_FRAMES = 10_000
+"""Frames or pages of one file; each costs time, however small it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,18 @@ class Source:
             ImageRefusedError: `reason`, where there are several and policy refuses them.
         """
         policy = self.policies.frames
+        what = "frames" if reason is Reason.ANIMATED else "pages"
         if count > 1 and policy is Frames.REFUSE:
-            what = "frames" if reason is Reason.ANIMATED else "pages"
             raise ImageRefusedError(
                 reason,
                 f"it has {count} {what}; set pictures.frames to first or all to sharpen them",
+                setting="pictures.frames",
+            )
+        if count > MOST_FRAMES and policy is Frames.ALL:
+            raise ImageRefusedError(
+                reason,
+                f"it has {count} {what} and at most {MOST_FRAMES} are sharpened; "
+                "set pictures.frames to first to sharpen the first",
                 setting="pictures.frames",
             )
         return count if policy is Frames.ALL else 1
