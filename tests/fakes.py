@@ -118,11 +118,16 @@ class FakePool(Pool):
         return self._put(replace(staged, **values))  # type: ignore[arg-type]
 
     def fail(
-        self, failure: Failure, reason: Reason | None = None, task: Task | None = None
+        self,
+        failure: Failure,
+        reason: Reason | None = None,
+        task: Task | None = None,
+        *,
+        setting: str | None = None,
     ) -> Failed:
         """End a task badly; the oldest one unless told."""
         job_id = (task or self.tasks[0]).job_id
-        return self._put(Failed(job_id, failure, reason, f"it was {failure}", stage="decode"))
+        return self._put(Failed(job_id, failure, reason, f"it was {failure}", setting, "decode"))
 
     def die(self, cause: str = "SIGSEGV", *, setting: str | None = None) -> Died:
         """The oldest task's worker ends."""

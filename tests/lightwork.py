@@ -13,6 +13,9 @@ from sharpend import worker
 from sharpend.job import Fingerprint, Staged, Task
 from sharpend.worker import Engine, WorkerOptions
 
+_kept: list[bytes] = []
+"""What is never let go."""
+
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:
     """Begin as a real worker does; a device called `broken` lets no worker start."""
@@ -33,6 +36,11 @@ def work(task: Task) -> Staged:
             os._exit(3)
         case b"hang":
             time.sleep(600)
+        case b"grow":
+            _kept.append(b"x" * 200_000_000)
+            time.sleep(600)
+        case b"leak":
+            _kept.append(b"x" * 200_000_000)
         case b"raise":
             raise ZeroDivisionError("bug")
         case b"stop":

@@ -231,6 +231,20 @@ def test_two_deaths_quarantine(shop: Shop, setting: str | None) -> None:
     assert told["setting"] == setting
 
 
+def test_a_limit_met_twice_quarantines(shop: Shop) -> None:
+    """A fresh worker had no more memory for it: the setting is named, and nothing tried again."""
+    shop.take()
+    shop.pool.fail(Failure.TRANSIENT, Reason.OUT_OF_MEMORY, setting="workers.memory_mb")
+    shop.turn()
+    assert shop.count(State.QUARANTINED) == 0
+    shop.pool.fail(Failure.TRANSIENT, Reason.OUT_OF_MEMORY, setting="workers.memory_mb")
+    shop.turn()
+    assert shop.count(State.QUARANTINED) == 1
+    (told,) = shop.log.of(Event.IMAGE_QUARANTINED)
+    assert (told["error_code"], told["setting"]) == (Reason.OUT_OF_MEMORY, "workers.memory_mb")
+    assert told["attempts"] == 2
+
+
 def test_a_death_after_another_failure_is_the_first(shop: Shop) -> None:
     """A picture that met a bad disk before is not poison at its first death."""
     shop.take()

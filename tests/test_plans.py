@@ -158,6 +158,32 @@ def test_workers_as_set(tmp_path: Path) -> None:
     assert (options.tile_px, options.threads, options.crop_px) == (128, 5, 64)
 
 
+@pytest.mark.parametrize(
+    ("memory_mb", "machine_gb", "workers", "wanted_mb"),
+    [
+        (500, 24, 1, 500),
+        ("auto", 1000, 1, 1074 + 200 * 96),
+        ("auto", 10, 1, 8000),
+        ("auto", 10, 4, 2000),
+        ("auto", 1, 4, 1074),
+    ],
+)
+def test_memory_for_a_picture(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    memory_mb: int | str,
+    machine_gb: int,
+    workers: int,
+    wanted_mb: int,
+) -> None:
+    """As set; else what the largest picture needs, within a share of the machine."""
+    monkeypatch.setattr(plans, "available_bytes", lambda: machine_gb * 10**9)
+    made = settings(tmp_path, workers={"memory_mb": memory_mb, "count": workers})
+    found = plans.worker_options(made).memory_bytes
+    assert found is not None
+    assert round(found / 1e6) == wanted_mb
+
+
 def test_automatic_tiles_are_left_to_the_worker(tmp_path: Path) -> None:
     """Only the worker knows its device's memory."""
     assert plans.worker_options(settings(tmp_path)).tile_px is None

@@ -9,18 +9,21 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 import pytest
 from pebble import ProcessPool
+from PIL import Image
 
 from sharpend import pool as pool_module
-from sharpend import worker
+from sharpend import sandbox, worker
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, Task
 from sharpend.pool import Died, Pool
+from sharpend.quota import OPEN_FILES
 from sharpend.worker import WorkerOptions
 from tests import lightwork
 from tests.conftest import drop
@@ -267,6 +270,47 @@ def test_a_worker_stopped_while_idle_is_replaced(crew: Crew) -> None:
     overdue(crew, pid)
 
 
+# Memory
+
+LIMITED = WorkerOptions("cpu", "float32", None, 1, 64, memory_bytes=150_000_000)
+WATCHED = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+
+
+@WATCHED
+def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
+    """It is told of with the setting, looked for often enough, and the next task works."""
+    crew = Crew(LIMITED)
+    pid = crew.worker()
+    crew.submit(b"grow")
+    died: list[Staged | Failed | Died] = []
+
+    def ended() -> bool:
+        died.extend(crew.pool.finished(5.0))
+        assert bool(died) or crew.pool.next_deadline_s() == 5.5
+        return bool(died)
+
+    until(ended)
+    (outcome,) = died
+    assert isinstance(outcome, Died)
+    assert outcome.setting == "workers.memory_mb"
+    assert "where 150 are allowed" in outcome.cause
+    assert crew.worker() != pid
+    assert gone(pid)
+    crew.pool.stop()
+
+
+@WATCHED
+def test_a_worker_that_leaks_is_replaced(light: None) -> None:  # noqa: ARG001
+    """Its picture is finished; the next one meets a fresh process."""
+    crew = Crew(LIMITED)
+    pid = crew.worker()
+    assert crew.worker() == pid
+    crew.pool._options = replace(LIMITED, memory_bytes=300_000_000)
+    assert isinstance(crew.outcome(b"leak"), Staged)
+    assert crew.worker() != pid
+    crew.pool.stop()
+
+
 # Stop
 
 
@@ -341,7 +385,7 @@ def test_a_device_without_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def real() -> Iterator[Crew]:
     """One real worker on the CPU."""
-    made = Crew()
+    made = Crew(replace(CPU, memory_bytes=10**9))
     yield made
     made.pool.stop()
 
@@ -374,7 +418,25 @@ def test_a_picture_is_sharpened_in_another_process(
     (outcome,) = real.outcomes()
     assert isinstance(outcome, Staged)
     assert outcome.model_digest == engine.digest
+    if sys.platform == "linux":
+        assert set(engine.confined_by) == sandbox.PARTS
+        assert is_confined(workers()[0].pid)
     assert outcome.fingerprint == Fingerprint.of((tmp_path / "out/.staged.tmp").stat())
+
+
+def is_confined(pid: int) -> bool:
+    """Whether the kernel says so of a process, and of its limits."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    limits = Path(f"/proc/{pid}/limits").read_text()
+    held = {line[:26].strip(): line[26:].split()[0] for line in limits.splitlines()[1:]}
+    return (
+        "NoNewPrivs:\t1" in status
+        and "Seccomp:\t2" in status
+        and held["Max core file size"] == "0"
+        and int(held["Max open files"]) <= OPEN_FILES
+        and int(held["Max cpu time"]) > 600
+        and int(held["Max address space"]) > 10**9
+    )
 
 
 @pytest.mark.slow
@@ -410,6 +472,22 @@ def test_a_real_worker_killed_in_the_middle(real: Crew, networks: Networks, tmp_
     real.pool.submit(task, 0.0)
     (outcome,) = real.outcomes()
     assert isinstance(outcome, Staged)
+
+
+@pytest.mark.slow
+def test_too_little_memory_is_said_with_its_setting(networks: Networks, tmp_path: Path) -> None:
+    """A picture that needs more fails as such, and its worker is replaced."""
+    crew = Crew(replace(CPU, memory_bytes=1))
+    crew.pool._idle_bytes = 10**12  # the parent's own watch is another test's
+    task = real_task(tmp_path, networks.student)
+    source = tmp_path / "in/a.png"
+    Image.new("RGB", (9000, 9000)).save(source, compress_level=1)
+    crew.pool.submit(replace(task, fingerprint=Fingerprint.of(source.stat())), 0.0)
+    (outcome,) = crew.outcomes()
+    crew.pool.stop()
+    assert isinstance(outcome, Failed), outcome
+    assert (outcome.failure, outcome.reason) == (Failure.TRANSIENT, Reason.OUT_OF_MEMORY)
+    assert outcome.setting == "workers.memory_mb"
 
 
 def workers() -> list[psutil.Process]:
