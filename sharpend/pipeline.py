@@ -33,6 +33,7 @@ from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
 from sharpend.model import weights
 from sharpend.model.runtime import is_out_of_memory
 from sharpend.model.shipped import find
+from sharpend.quota import BYTES_PER_PIXEL
 from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ class Stages:
 
     current: str = "open"
     seconds: dict[str, float] = field(default_factory=dict)
+    is_large: bool = False
+    """The picture may need more memory than it is allowed; some libraries call it a damaged file
+    where an allocation fails, so they are not believed then."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -77,8 +81,11 @@ class Stages:
 class Pipeline:
     """A worker's networks, each loaded once, and the way of an image through them."""
 
-    def __init__(self, placement: Placement, *, crop_px: int) -> None:
+    def __init__(
+        self, placement: Placement, *, crop_px: int, memory_bytes: int | None = None
+    ) -> None:
         self._placement = placement
+        self._memory_bytes = memory_bytes
         self._crop_px = crop_px
         self._sharpeners: dict[str, Sharpener] = {}
         self._opinions: dict[str, SecondOpinion] = {}
@@ -111,13 +118,14 @@ class Pipeline:
         try:
             return self._run(task, stages)
         except Exception as error:  # noqa: BLE001 - the worker's one catch-all: a bug costs one job
-            return _failed(task, error, stages.current)
+            return _failed(task, error, stages)
 
     def _run(self, task: Task, stages: Stages) -> Staged:
         sharpener = self.sharpener(task.options.model)
         options = task.options
         with stages.stage("decode"), _opened(task) as descriptor:
             with os.fdopen(os.dup(descriptor), "rb") as file:
+                stages.is_large = self._is_large(file)
                 picture = codec.decode(
                     file,
                     max_pixels=options.max_pixels,
@@ -150,6 +158,16 @@ class Pipeline:
             tile_px=sharpener.runtime.tile_px,
             notes=(*picture.notes, note) if note else picture.notes,
         )
+
+    def _is_large(self, file: BufferedReader) -> bool:
+        """Whether a picture of this size may need more memory than there is for one."""
+        if self._memory_bytes is None:
+            return False
+        try:
+            header = codec.probe(file)
+        except ImageRefusedError:
+            return False
+        return header.height * header.width * BYTES_PER_PIXEL > self._memory_bytes
 
     def _measured(
         self, frame: Frame, sharpened: Frame, options: Options
@@ -189,20 +207,27 @@ def _sharpened(frame: Frame, sharpener: Sharpener, options: Options) -> Frame:
     return frame.with_pixels(keep_transparent(sharpened, frame.pixels, frame.alpha))
 
 
-def _failed(task: Task, error: Exception, stage: str) -> Failed:
+def _failed(task: Task, error: Exception, stages: Stages) -> Failed:
     """What follows from an error, by its class; one that nobody foresaw is retried as a bug."""
+    stage = stages.current
+    if is_out_of_memory(error) or (stages.is_large and _may_be_for_memory(error)):
+        message = "there was not enough memory for this picture"
+        return Failed(task.job_id, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, message, stage=stage)
     for kind, failure in _CONSEQUENCES:
         if isinstance(error, kind):
             reason = getattr(error, "reason", None)
             setting = getattr(error, "setting", None)
             return Failed(task.job_id, failure, reason, str(error), setting, stage)
-    if is_out_of_memory(error):
-        message = "there was not enough memory for this picture"
-        return Failed(task.job_id, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, message, stage=stage)
     message = "".join(traceback.format_exception_only(error)).strip()
     where = traceback.extract_tb(error.__traceback__)[-1]
     message += f" ({os.path.basename(where.filename)}:{where.lineno})"
     return Failed(task.job_id, Failure.TRANSIENT, Reason.INTERNAL, message, stage=stage)
+
+
+def _may_be_for_memory(error: Exception) -> bool:
+    if isinstance(error, ImageRefusedError):
+        return error.reason in {Reason.DAMAGED, Reason.INTERNAL}
+    return isinstance(error, RuntimeError)
 
 
 @contextmanager

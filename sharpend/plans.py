@@ -25,7 +25,7 @@ from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.memory import available_bytes
 from sharpend.outcomes import RetryOptions
-from sharpend.quota import cores
+from sharpend.quota import BYTES_PER_PIXEL, cores
 from sharpend.repeats import SparingLog
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
@@ -44,9 +44,6 @@ _MEGA = 1_000_000
 MOST_AUTOMATIC_WORKERS = 4
 """One process decodes and encodes while another computes; more only cost memory."""
 CORES_PER_WORKER = 2
-BYTES_PER_PIXEL = 96
-"""What a picture takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
-with alpha in an uncompressed TIFF, 14 for a JPEG."""
 LEAST_BYTES = 1 << 30
 """Room for a network at work, and for what does not grow with the picture."""
 SHARE_OF_MEMORY = 0.8

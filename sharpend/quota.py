@@ -14,6 +14,9 @@ import sys
 
 from sharpend import memory
 
+BYTES_PER_PIXEL = 96
+"""What a picture takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
+with alpha in an uncompressed TIFF, 14 for a JPEG."""
 OPEN_FILES = 1024
 """A worker holds about 30 at a time, with the driver of several GPUs a few hundred."""
 RESERVED_PER_THREAD = 136 << 20

@@ -84,11 +84,12 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     placement = runtime.Placement(
         options.device, options.precision, options.tile_px, options.threads
     )
-    _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px)
     # Asking for a GPU loads its driver, which may start a program of its own: before the sandbox.
     # Drivers reserve far more addresses than they use, and some talk through local sockets.
     on_cpu = runtime.runs_on_cpu(options.device)
-    _quota = Quota(options.job_timeout_s, options.memory_bytes if on_cpu else None)
+    memory_bytes = options.memory_bytes if on_cpu else None
+    _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px, memory_bytes=memory_bytes)
+    _quota = Quota(options.job_timeout_s, memory_bytes)
     _confined_by = sandbox.enter(local_sockets=not on_cpu)
 
 

@@ -184,9 +184,9 @@ def _decoding(max_pixels: int) -> Iterator[None]:
             yield
     except SharpendError:
         raise
-    except MemoryError as error:
-        raise _out_of_memory() from error
     except Exception as error:  # plugins raise any class on damaged data
+        if _is_out_of_memory(error):
+            raise _out_of_memory() from error
         raise _refusal(error) from error
     finally:
         Image.MAX_IMAGE_PIXELS = before
@@ -214,9 +214,9 @@ def _encoding(picture: Picture) -> Iterator[None]:
     try:
         with _hushed():
             yield
-    except MemoryError as error:
-        raise _out_of_memory() from error
     except Exception as error:  # encoders raise any class
+        if _is_out_of_memory(error):
+            raise _out_of_memory() from error
         raise ImageRefusedError(
             Reason.INTERNAL, f"writing it as {picture.format} failed: {error}"
         ) from error
@@ -233,6 +233,10 @@ def _hushed() -> Iterator[None]:
         os.dup2(kept, _STDERR)
         os.close(kept)
         os.close(nowhere)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "out of memory" in str(error).lower()
 
 
 def _out_of_memory() -> TransientError:
