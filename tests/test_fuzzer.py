@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
-GROWN_AT_MOST_MB = 120.0
+GROWN_AT_MOST_MB = 50.0
 
 
 def test_three_hundred_mutants(tmp_path: Path) -> None:
