@@ -17,6 +17,8 @@ from sharpend.beneath import directory
 from sharpend.commit.adoption import adopt
 from sharpend.commit.destination import Destination, identity_of, roots_of
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
+from sharpend.intake.apart import ApartIntake
+from sharpend.intake.filesystem import mount_of
 from sharpend.intake.folder import FolderIntake, FolderOptions
 from sharpend.job import Fingerprint, Options, display
 from sharpend.logs import Event, Log
@@ -75,7 +77,11 @@ def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:
     roots = roots_of(destination)
     if roots is not None:
         ledger.saw_roots(name, roots, time.time())
-    return replace(plan, destination=replace(destination, folder=name, identities=identities))
+    intake = plan.intake
+    if intake.apart is None:
+        intake = replace(intake, apart=mount_of(destination.input_root).is_networked)
+    destination = replace(destination, folder=name, identities=identities)
+    return replace(plan, destination=destination, intake=intake)
 
 
 def _made(root: bytes, setting: str, access: Access) -> tuple[int, int]:
@@ -133,7 +139,8 @@ class Folder:
         self._took_back = False
         self._ledger = ledger
         self._log = log
-        self.intake = FolderIntake(plan.intake, fresh=self._fresh, wake=wake, chance=chance)
+        kind = ApartIntake if plan.intake.apart else FolderIntake
+        self.intake = kind(plan.intake, fresh=self._fresh, wake=wake, chance=chance)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:

@@ -87,6 +87,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             recursive=folder.recursive,
             settle_s=_unless_auto(folder.settle_s),
             polling=_unless_auto(folder.polling),
+            apart=_unless_auto(folder.polling),
             poll_s=folder.poll_s,
             rescan_s=settings.intake.rescan_s,
         ),

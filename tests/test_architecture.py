@@ -36,7 +36,7 @@ ROOMS = {
     " contents thumbnail finishing tensors libraries",
     "model": "networks tiling overshoot balance shipped weights runtime ssim",
     "ledger": "sql twins schema faults copies store records turns reader ledger",
-    "intake": "filesystem scan settle watch rounds listen folder",
+    "intake": "filesystem scan settle watch rounds listen folder apart",
     "commit": "names destination standing relocate disposal adoption committer quarantine"
     " ages retention",
     "checks": "finding runner sight folders mounts state unit engine device",

@@ -43,6 +43,8 @@ class FolderOptions:
     """Whether to scan every `poll_s` in place of a watch; None chooses by file system."""
     poll_s: float = 5.0
     rescan_s: float = 60.0
+    apart: bool | None = False
+    """Whether it may hang and is taken in by a thread of its own; None chooses by file system."""
 
 
 @dataclass(frozen=True, slots=True)
