@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.cli import main
 from sharpend.imaging.sheet import load_rgb
 from sharpend.ledger.ledger import Ledger
 from tests.conftest import drop
@@ -188,7 +189,9 @@ def test_a_start_on_a_full_state(networks: Networks, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_a_full_quarantine(networks: Networks, tmp_path: Path) -> None:
+def test_a_full_quarantine(
+    networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A reason that cannot be written, on a disk of its own, is written when there is room."""
     config = configured(tmp_path, networks.student)
     state = tmp_path / "state"
@@ -199,6 +202,10 @@ def test_a_full_quarantine(networks: Networks, tmp_path: Path) -> None:
             before = drop_all(tmp_path / "in")
             assert "No space left" in daemon.wait_for("state.paused")["reason"]
             daemon.wait_for("report.published", health="fail")
+            assert main(["status", "--config", str(config)]) == 0
+            told = capsys.readouterr().out
+            assert "health fail" in told
+            assert "paused: everything: state directory" in told
             assert contents(tmp_path / "in") == before
             freed_s = time.monotonic()
         wait_for_the_end(daemon, tmp_path, state, freed_s)

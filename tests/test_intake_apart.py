@@ -14,9 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend import folder
+from sharpend.commit.destination import Destination
+from sharpend.folder import FolderPlan, prepare_roots
 from sharpend.intake import scan
 from sharpend.intake.apart import PATIENCE_S, ApartIntake
+from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderOptions, Step
+from sharpend.job import Options
+from sharpend.ledger.ledger import Ledger
 from tests.conftest import drop
 from tests.daemons import configured, running
 
@@ -155,6 +161,21 @@ def test_a_closed_folder_leaves_no_thread(root: Path, *, asking: bool) -> None:
     deadline_s = time.monotonic() + WITHIN_S
     while threading.active_count() > before:
         assert time.monotonic() < deadline_s
+
+
+@pytest.mark.parametrize(("kind", "apart"), [("ext4", False), ("nfs4", True), ("fuse.x", True)])
+def test_the_file_system_decides(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, *, apart: bool
+) -> None:
+    """What lies on a network is taken in by a thread of its own, unless the settings say no."""
+    monkeypatch.setattr(folder, "mount_of", lambda _: Mount(b"/", kind))
+    way_out = Destination("in", os.fsencode(root), os.fsencode(tmp_path / "out"))
+    ledger = Ledger.open(tmp_path / "state")
+    for asked, expected in ((None, apart), (True, True), (False, False)):
+        options = FolderOptions(os.fsencode(root), apart=asked)
+        plan = prepare_roots(FolderPlan(way_out, options, Options("lite")), ledger)
+        assert plan.intake.apart is expected
+    ledger.close()
 
 
 @contextmanager

@@ -42,6 +42,7 @@ def test_a_folder_by_default(tmp_path: Path) -> None:
     assert not plan.destination.portable_names
     assert plan.destination.access == Access(None, None)
     assert (plan.intake.settle_s, plan.intake.polling, plan.intake.rescan_s) == (None, None, 60)
+    assert plan.intake.apart is None
     assert plan.options.model == resolve_model("auto", device="auto")
     assert (plan.options.max_pixels, plan.options.max_bytes) == (200_000_000, 1_000_000_000)
     assert (plan.reprocess, plan.newest_first) == (False, False)
@@ -85,6 +86,7 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
     assert (way_out.collision, way_out.portable_names) == (CollisionPolicy.REFUSE, True)
     assert way_out.access == Access(group=0, mode=0o640)
     assert (intake.recursive, intake.settle_s, intake.polling) == (False, 0, True)
+    assert intake.apart
     assert (intake.poll_s, intake.rescan_s) == (7, 11)
     assert (plan.options.model, plan.options.strength) == ("base", 0.25)
     assert plan.options.overshoot == 12
