@@ -29,6 +29,9 @@ LONGEST_LOOK_S = 10.0
 CALM_S = 60.0
 """After so long without a failure the next one is a new one."""
 
+_NO_FAULT_OF_THE_DISK = (PermissionError, NotADirectoryError, FileExistsError)
+"""Missing rights, or a file in the directory's place: waiting mends neither."""
+
 
 class Outage:
     """The failures of one state directory. All times are monotonic seconds.
@@ -92,12 +95,15 @@ class Outage:
 
         Raises:
             StateLockedError: another process works on this state directory.
+            StateFaultError: the directory is no directory, or not ours to write.
             LedgerError: a newer version wrote the ledger.
         """
         while True:
             try:
                 ledger = _written(Ledger.open(state_dir))
             except StateFaultError as error:
+                if isinstance(error.__cause__, _NO_FAULT_OF_THE_DISK):
+                    raise
                 self.failed(error, time.monotonic())
                 if not wait(self.next_s):
                     return None

@@ -98,6 +98,15 @@ def test_a_ledger_that_opens_but_cannot_be_written_is_not_had(
     Ledger.open(tmp_path).close()
 
 
+def test_what_waiting_cannot_mend_is_not_waited_for(tmp_path: Path) -> None:
+    """A file where the state directory should be ends the start: only a person can mend that."""
+    (tmp_path / "state").write_bytes(b"")
+    outage = Outage(Notifier({}), ListLog())
+    with pytest.raises(StateFaultError, match="File exists"):
+        outage.wait_for_ledger(tmp_path / "state", lambda _: False)
+    assert outage.reason is None
+
+
 def full(*_: object) -> None:
     """A disk without room."""
     raise OSError(errno.ENOSPC, "No space left on device")
