@@ -36,6 +36,7 @@ printf '[Journal]\nReadKMsg=no\nRateLimitBurst=0\n' >/etc/systemd/journald.conf.
 cat >/run/systemd/system/booted.target <<'TARGET'
 [Unit]
 Wants=systemd-journald.service
+After=systemd-journald.service
 TARGET
 
 # Control groups below one of our own.

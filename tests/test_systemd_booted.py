@@ -31,9 +31,9 @@ pytestmark = [
     pytest.mark.skipif(WHY_NOT is not None, reason=f"no systemd can be booted: {WHY_NOT}"),
 ]
 
-SOON = "WatchdogSec=8\nTimeoutAbortSec=2\n"
+SOON = "WatchdogSec=10\nTimeoutAbortSec=2\n"
 """What a test cannot wait for: two minutes of a daemon that hangs."""
-SETTINGS = "[workers]\ncount = 1\njob_timeout_s = 12\n[report]\nevery_s = 1\n"
+SETTINGS = "[workers]\ncount = 1\njob_timeout_s = 15\n[report]\nevery_s = 1\n"
 CONFIG = "/etc/sharpend/sharpend.toml"
 INCOMING, SHARP = "/srv/sharpend/incoming", "/srv/sharpend/sharp"
 
@@ -146,7 +146,7 @@ def test_a_hung_worker_is_replaced(machine: Machine) -> None:
     worker.suspend()
     drop(machine.path(INCOMING), "slow.png", seed=4)
     died = machine.wait_for("worker.died", path="slow.png")
-    assert (died["PRIORITY"], died["cause"]) == ("3", "timed out after 12 s")
+    assert (died["PRIORITY"], died["cause"]) == ("3", "timed out after 15 s")
     machine.wait_for("image.finished", path="slow.png", outcome="sharpened")
     assert machine.worker().pid != worker.pid
     assert machine.shows("NRestarts") == "1"
@@ -159,7 +159,7 @@ def test_a_hung_daemon_is_started_anew(
     began_s = time.monotonic()
     machine.daemon().send_signal(signal.SIGSTOP)
     machine.wait_for("daemon.ready")
-    report("from SIGSTOP to ready, with WatchdogSec=8", began_s)
+    report("from SIGSTOP to ready, with WatchdogSec=10", began_s)
     assert machine.shows("NRestarts") == "2"
     assert "Watchdog timeout" in machine.run("journalctl", "-u", "sharpend", "--no-pager")
     assert sharpened(machine, "after-the-hang.png", seed=5).exists()
