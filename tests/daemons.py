@@ -141,18 +141,22 @@ class Daemon:
 
 @contextmanager
 def running(
-    *arguments: str | Path, prefix: Sequence[str] = (), **environment: str
+    *arguments: str | Path,
+    inside: Sequence[str] = (),
+    module: str = "sharpend",
+    **environment: str,
 ) -> Iterator[Daemon]:
     """A daemon for the length of a block; where it still runs then, it has to stop with status 0.
 
     Args:
         arguments: of `sharpend run`.
-        prefix: a command that becomes the one that follows it.
+        inside: a command that becomes the daemon, with less power: `setpriv`, `unshare`.
+        module: what to run in its place: the daemon with hooks in it.
         environment: on top of ours.
     """
     daemon = Daemon(
         subprocess.Popen(
-            [*prefix, sys.executable, "-m", "sharpend", "run", *map(str, arguments)],
+            [*inside, sys.executable, "-m", module, "run", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=surroundings(environment),
@@ -198,13 +202,13 @@ def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
     return {**ours, **environment}
 
 
-def until(condition: Callable[[], T], within_s: float = WITHIN_S) -> T:
+def until(condition: Callable[[], T], within_s: float = WITHIN_S, every_s: float = 0.003) -> T:
     """Look again and again at what no event tells of, until it is true."""
     deadline_s = time.monotonic() + within_s
     pause = threading.Event()
     while not (found := condition()):
         assert time.monotonic() < deadline_s, "it did not come true"
-        pause.wait(0.003)
+        pause.wait(every_s)
     return found
 
 

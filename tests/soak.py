@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.campaign import Rig
+from tests.campaign.rig import Rig
 from tests.daemons import running
 
 MOST_MB_PER_HOUR = 1.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.campaign import SCENARIOS, Scenario, tried
+from tests.campaign.rig import Scenario, tried
+from tests.campaign.scenarios import SCENARIOS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 

@@ -1,0 +1,283 @@
+"""Files that change: written slowly, preallocated, renamed, replaced, removed, touched."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import zlib
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from tests.campaign.rig import PATIENCE_S, Finding, Rig, Scenario, large_picture, png
+from tests.daemons import Daemon, running, temps, until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAUSES_S = (0.0, 0.2, 4.0, 8.0)
+"""Between closing the file and opening it again, as scanners do."""
+SHORTER_THAN_SETTLE_S = 0.5
+REOPENED = 4
+TEMPORARY = (".{}.png.AbC123", "{}.png.part", "{}.png.crdownload", "~syncthing~{}.png.tmp")
+
+
+def slow_writers(rig: Rig, rounds: int, finding: Finding) -> None:
+    """10: files that grow by 1 kB a second, and are closed and opened again meanwhile."""
+    rig.configure(rig.folder(settle_s="auto"))
+    with running("--config", rig.config) as daemon:
+        daemon.wait_for("daemon.ready")
+        told = []
+        pauses_s = PAUSES_S if rounds > REOPENED else PAUSES_S[:3]
+        writers = [
+            threading.Thread(target=write_slowly, args=(rig, pause_s, rounds))
+            for pause_s in pauses_s
+        ]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        for pause_s in pauses_s:
+            name = f"{pause_s}.png"
+            began_s = time.monotonic()
+            until(lambda name=name: whole(rig, name), within_s=PATIENCE_S)  # type: ignore[misc]
+            finding.recovered(time.monotonic() - began_s, 10)
+            early = len(daemon.events("image.quarantined", path=name))
+            early += len(daemon.events("image.retried", path=name))
+            short = pause_s < SHORTER_THAN_SETTLE_S
+            finding.expect(not (early and short), f"{name} was read {early} times too early")
+            told.append(f"{early} with pauses of {pause_s:g} s")
+        expect_no_reasons(rig, finding)
+    finding.figures = f"read too early: {', '.join(told)}"
+    rig.check(finding, {f"{pause_s}.png" for pause_s in pauses_s})
+    finding.rounds = rounds
+
+
+def write_slowly(rig: Rig, pause_s: float, kilobytes: int) -> None:
+    """One writer: so many pieces, one a second, with pauses in between."""
+    content = padded_png(rig.picture, kilobytes * 1000)
+    path = rig.inbox / f"{pause_s}.png"
+    at_once = max(1000, len(content) // REOPENED)
+    for begin in range(0, len(content), at_once):
+        with path.open("ab", buffering=0) as file:
+            for piece in range(begin, min(begin + at_once, len(content)), 1000):
+                file.write(content[piece : min(piece + 1000, begin + at_once)])
+                time.sleep(1.0)
+        time.sleep(pause_s)
+
+
+def padded_png(picture: bytes, size: int) -> bytes:
+    """The picture with a private chunk after its header that makes it so large."""
+    header, rest = picture[:33], picture[33:]
+    padding = b"prVt" + bytes(max(0, size - len(picture) - 12))
+    checked = zlib.crc32(padding).to_bytes(4)
+    return header + (len(padding) - 4).to_bytes(4) + padding + checked + rest
+
+
+def whole(rig: Rig, name: str) -> bool:
+    """The output is that of the input as it is now: nothing of it is queued or refused."""
+    counts = rig.counts()
+    waiting = sum(counts[state] for state in ("pending", "running", "deferred", "staged", "done"))
+    return (rig.outbox / name).exists() and waiting == 0
+
+
+def expect_no_reasons(rig: Rig, finding: Finding) -> None:
+    """What was read too early is not in quarantine when it is whole."""
+    reasons = [path.name for path in (rig.state / "quarantine").rglob("*.reason.json")]
+    finding.expect(not reasons, f"still in quarantine: {reasons[:3]}")
+
+
+def preallocated(rig: Rig, rounds: int, finding: Finding) -> None:
+    """11: the final size at once, the data later, and times set back as by `cp -p`."""
+    rig.configure(rig.folder(settle_s="auto"))
+    past_s = time.time() - 10**6
+    with running("--config", rig.config) as daemon:
+        daemon.wait_for("daemon.ready")
+        opened = []
+        for number in range(rounds):
+            path = rig.inbox / f"{number}.png"
+            opened.append(path.open("wb", buffering=0))
+            os.posix_fallocate(opened[-1].fileno(), 0, len(rig.picture))
+            os.utime(path, (past_s, past_s))
+        time.sleep(4)  # longer than an open file takes to settle
+        for file in opened:
+            file.write(rig.picture)
+            file.close()
+            os.utime(file.name, (past_s + 1, past_s + 1))
+        began_s = time.monotonic()
+        for number in range(rounds):
+            daemon.wait_for("image.finished", path=f"{number}.png")
+        finding.recovered(time.monotonic() - began_s, 30)
+        early = len(daemon.events("image.quarantined"))
+        expect_no_reasons(rig, finding)
+    rig.check(finding, {f"{number}.png" for number in range(rounds)})
+    finding.rounds = rounds
+    finding.figures = f"{early} were looked at while they were empty, and done when they were not"
+
+
+def temporary_names(rig: Rig, rounds: int, finding: Finding) -> None:
+    """12: the names that rsync, browsers and syncthing give to what is not yet whole."""
+    names = {f"{number}.png" for number in range(rounds)}
+    with running("--config", rig.config) as daemon:
+        daemon.wait_for("daemon.ready")
+        for kind, name in enumerate(sorted(names)):
+            hidden = rig.inbox / TEMPORARY[kind % len(TEMPORARY)].format(name[:-4])
+            with hidden.open("wb", buffering=0) as file:
+                file.write(rig.picture[:1000])
+                time.sleep(0.02)
+                file.write(rig.picture[1000:])
+        time.sleep(0.5)  # longer than they take to settle
+        finding.expect(rig.known() == 0, f"{rig.known()} temporary files were taken")
+        for path in list(rig.inbox.iterdir()):
+            number = next(part for part in path.name.replace("~", ".").split(".") if part.isdigit())
+            path.rename(rig.inbox / f"{number}.png")
+        rig.wait_until_idle(daemon, rounds)
+        finding.expect(len(daemon.events("image.finished")) == rounds, "taken more than once")
+    rig.check(finding, names)
+    finding.rounds = rounds
+
+
+def replaced_in_work(rig: Rig, rounds: int, finding: Finding) -> None:
+    """13: new content under the same name while the old one is in work."""
+    large, in_work = large_picture(), 0
+    with running("--config", rig.config) as daemon:
+        daemon.wait_for("daemon.ready")
+        for number in range(rounds):
+            name = f"{number}.png"
+            rig.drop(name, large)
+            until(lambda: temps(rig.outbox) or running_jobs(rig))
+            time.sleep(rig.chance.uniform(0, 0.8))  # anywhere between open and commit
+            rig.drop(name)
+            in_work += running_jobs(rig)
+            began_s = time.monotonic()
+            until(lambda name=name: is_small(rig.outbox / name))  # type: ignore[misc]
+            finding.recovered(time.monotonic() - began_s, 30)
+            finding.rounds += 1
+        expect_no_reasons(rig, finding)
+    finding.expect(in_work > 0, "none was met in work")
+    finding.figures = f"{in_work} met in work"
+    rig.check(finding, {f"{number}.png" for number in range(rounds)})
+
+
+def running_jobs(rig: Rig) -> int:
+    """How many jobs a worker has."""
+    return rig.counts()["running"]
+
+
+def is_small(path: Path) -> bool:
+    """The output is of the newer content."""
+    if not path.exists():
+        return False
+    with Image.open(path) as image:
+        return image.width < 100
+
+
+def deleted(rig: Rig, rounds: int, finding: Finding) -> None:
+    """14: inputs that go while they are queued, and while they are in work."""
+    large = large_picture()
+    with running("--config", rig.config) as daemon:
+        daemon.wait_for("daemon.ready")
+        for number in range(rounds):
+            rig.drop(f"work-{number}.png", large)
+            queued = [rig.drop(f"queued-{number}-{each}.png") for each in range(5)]
+            until(lambda: running_jobs(rig))
+            for path in (rig.inbox / f"work-{number}.png", *queued):
+                path.unlink()
+            rig.drop(f"after-{number}.png")
+            daemon.wait_for("image.finished", within_s=PATIENCE_S, path=f"after-{number}.png")
+            finding.rounds += 1
+        until(lambda: whole(rig, "after-0.png"))
+        expect_calm(daemon, finding)
+        gone = len(daemon.events("image.vanished"))
+        finding.expect(gone > 0, "nothing ever vanished")
+        expect_no_reasons(rig, finding)
+    finding.figures = f"{gone} vanished, each with one line"
+    made = {path.name for path in rig.outbox.iterdir()}
+    kept = {f"after-{number}.png" for number in range(rounds)}
+    early = {name for name in made if not name.startswith("after")}
+    rig.check_outputs(finding, kept | early)
+
+
+def expect_calm(daemon: Daemon, finding: Finding) -> None:
+    """No line of the log is a warning or an error."""
+    loud = [event for event in daemon._heard.all if event["level"] in {"warning", "error"}]
+    finding.expect(not loud, f"{len(loud)} warnings: {loud[:2]}")
+
+
+def touched(rig: Rig, rounds: int, finding: Finding) -> None:
+    """15: so many changes of mode, times of access and openings while a picture is queued."""
+    with running("--config", rig.config) as daemon:
+        daemon.wait_for("daemon.ready")
+        rig.drop("large.png", large_picture())
+        until(lambda: running_jobs(rig))
+        path = rig.drop("queued.png")
+        rig.wait_until_known(2)
+        before = path.stat().st_mtime_ns
+        for number in range(rounds):
+            path.chmod(0o644 if number % 2 else 0o664)
+            os.utime(path, ns=(number, before))
+            path.read_bytes()
+        rig.wait_until_idle(daemon, 2)
+        for number in range(rounds):
+            path.chmod(0o644 if number % 2 else 0o664)
+            os.utime(path, ns=(number, before))
+            path.read_bytes()
+        rig.drop("after.png", png(20, 30))
+        daemon.wait_for("image.finished", path="after.png")
+        done = len(daemon.events("image.finished", path="queued.png"))
+        finding.expect(done == 1, f"done {done} times")
+    rig.check(finding, {"large.png", "queued.png", "after.png"})
+    finding.rounds = rounds
+
+
+SCENARIOS = (
+    Scenario(
+        "10",
+        "writers of 1 kB/s that pause and reopen",
+        "not read early unless the pause is longer than settle; then done again",
+        slow_writers,
+        100,
+        4,
+    ),
+    Scenario(
+        "11",
+        "preallocated files with times set back",
+        "done when they are whole",
+        preallocated,
+        50,
+        5,
+    ),
+    Scenario(
+        "12",
+        "temporary names of rsync, browsers, syncthing",
+        "ignored; the final name taken once",
+        temporary_names,
+        200,
+        8,
+    ),
+    Scenario(
+        "13",
+        "a file replaced while it is in work",
+        "the output is the newer one's",
+        replaced_in_work,
+        20,
+        1,
+    ),
+    Scenario(
+        "14",
+        "files deleted while queued and in work",
+        "no warning, no retry",
+        deleted,
+        20,
+        1,
+    ),
+    Scenario(
+        "15",
+        "1,000 changes of metadata while queued and after",
+        "done once",
+        touched,
+        1000,
+        50,
+    ),
+)

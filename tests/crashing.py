@@ -1,0 +1,129 @@
+"""`sharpend` with a hook at every step between a claimed job and a disposed source.
+
+    CRASH_ORDER=FILE python -m tests.crashing run --config …
+
+Each step, in the daemon and in its workers, looks into the file. Where that orders a death at this
+step, the process named there ends at once by the signal named there, as after a power cut or a
+fault in a decoder. Without the file nothing happens. The product has none of this: this entry
+point puts its hooks around it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from sharpend import cli, dispatch
+from sharpend.commands import retry
+from sharpend.commit.committer import Committer
+from sharpend.commit.quarantine import Quarantine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sharpend.job import Failed, Staged, Task
+    from sharpend.pipeline import Pipeline
+
+WORKER_STEPS = ("taken", "opened", "decoded", "sharpened", "written", "fsynced", "returned")
+COMMIT_STEPS = ("chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed")
+QUARANTINE_STEPS = ("recorded", "moved", "written.reason", "noted")
+RETRY_STEPS = ("restored", "removed")
+
+_at_work = ""
+"""The input of this worker, where this process is one."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Who dies of what, and where."""
+
+    step: str
+    signal: str = "SIGKILL"
+    worker: bool = False
+    """The worker alone, and not the daemon."""
+    path: str = ""
+    """Only with an input at work whose path has this in it."""
+
+    def give(self, file: Path) -> None:
+        """From now on, until the file is removed."""
+        hidden = file.with_suffix(".new")
+        hidden.write_text(json.dumps(asdict(self)))
+        hidden.rename(file)
+
+
+def at(step: str, *, in_worker: bool = False) -> None:
+    """A step is reached."""
+    try:
+        with open(os.environ["CRASH_ORDER"], encoding="utf-8") as file:
+            order = Order(**json.load(file))
+    except FileNotFoundError:
+        return
+    if order.step == step and order.path in _at_work:
+        victim = os.getppid() if in_worker and not order.worker else os.getpid()
+        os.kill(victim, getattr(signal, order.signal))
+        signal.pause()  # nothing more is done until death comes
+
+
+def around(before: str, function: Callable[..., Any], after: str = "") -> Callable[..., Any]:
+    """The function, with a step of the worker before it, and one after it."""
+
+    @wraps(function)
+    def hooked(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever it takes
+        at(before, in_worker=True)
+        result = function(*arguments, **named)
+        at(after, in_worker=True)
+        return result
+
+    return hooked
+
+
+def hook_worker() -> None:
+    """Put steps around the way of an image."""
+    from sharpend import pipeline  # noqa: PLC0415 - torch, in workers alone
+    from sharpend.imaging import codec, finishing  # noqa: PLC0415
+
+    run = pipeline.Pipeline.run
+
+    def noted(self: Pipeline, task: Task) -> Staged | Failed:
+        global _at_work  # noqa: PLW0603 - one process, one input
+        _at_work = os.fsdecode(task.relative)
+        return run(self, task)
+
+    hooks = (
+        (pipeline.Pipeline, "run", around("taken", noted, "returned")),
+        (codec, "decode", around("opened", codec.decode, "decoded")),
+        (pipeline, "finished", around("sharpened", finishing.finished)),
+        (codec, "encode", around("", codec.encode, "written")),
+        (pipeline, "_write_in", around("", pipeline._write_in, "fsynced")),
+    )
+    for owner, name, hooked in hooks:
+        setattr(owner, name, hooked)
+
+
+def at_reason(step: str) -> None:
+    """A step of the quarantine; one of them is called as one of the worker's."""
+    at("written.reason" if step == "written" else step)
+
+
+def main() -> int:
+    """Run `sharpend` with hooks in commit and quarantine."""
+    hooked = partial(Quarantine, at=at_reason)
+    with (
+        patch.object(dispatch, "Committer", partial(Committer, at=at)),
+        patch.object(dispatch, "Quarantine", hooked),
+        patch.object(retry, "Quarantine", hooked),
+    ):
+        return cli.main()
+
+
+if __name__ == "__mp_main__":
+    hook_worker()
+if __name__ == "__main__":
+    sys.exit(main())
