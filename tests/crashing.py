@@ -14,6 +14,8 @@ import json
 import os
 import signal
 import sys
+import threading
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
@@ -65,10 +67,23 @@ def at(step: str, *, in_worker: bool = False) -> None:
             order = Order(**json.load(file))
     except FileNotFoundError:
         return
-    if order.step == step and order.path in _at_work:
-        victim = os.getppid() if in_worker and not order.worker else os.getpid()
-        os.kill(victim, getattr(signal, order.signal))
-        signal.pause()  # nothing more is done until death comes
+    if order.step != step or order.path not in _at_work:
+        return
+    if in_worker and not order.worker:
+        os.open(_fifo(), os.O_WRONLY)  # a worker may signal nobody but itself
+    else:
+        os.kill(os.getpid(), getattr(signal, order.signal))
+    signal.pause()  # nothing more is done until death comes
+
+
+def _fifo() -> str:
+    return f"{os.environ['CRASH_ORDER']}.reached"
+
+
+def die_when_a_worker_says() -> None:
+    """Wait for a worker at the step that was ordered, and end this process, the daemon."""
+    with open(_fifo(), "rb"):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def around(before: str, function: Callable[..., Any], after: str = "") -> Callable[..., Any]:
@@ -114,6 +129,9 @@ def at_reason(step: str) -> None:
 
 def main() -> int:
     """Run `sharpend` with hooks in commit and quarantine."""
+    with suppress(FileExistsError):
+        os.mkfifo(_fifo())
+    threading.Thread(target=die_when_a_worker_says, daemon=True).start()
     hooked = partial(Quarantine, at=at_reason)
     with (
         patch.object(dispatch, "Committer", partial(Committer, at=at)),

@@ -65,6 +65,8 @@ class Daemon:
         self.process = process
         self.text: list[str] = []
         """Lines on stderr that were no events."""
+        self.unprintable: list[bytes] = []
+        """Lines with characters that could steer a terminal or forge a line."""
         self._heard: Heard[dict[str, Any]] = Heard()
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
@@ -73,6 +75,8 @@ class Daemon:
         assert self.process.stderr is not None
         with self.process.stderr as lines:
             for line in lines:
+                if not line.decode(errors="replace").removesuffix("\n").isprintable():
+                    self.unprintable.append(line)
                 try:
                     self._heard.add(json.loads(line))
                 except ValueError:
@@ -142,7 +146,7 @@ class Daemon:
 @contextmanager
 def running(
     *arguments: str | Path,
-    inside: Sequence[str] = (),
+    prefix: Sequence[str] = (),
     module: str = "sharpend",
     **environment: str,
 ) -> Iterator[Daemon]:
@@ -150,13 +154,13 @@ def running(
 
     Args:
         arguments: of `sharpend run`.
-        inside: a command that becomes the daemon, with less power: `setpriv`, `unshare`.
+        prefix: a command that becomes the one that follows it.
         module: what to run in its place: the daemon with hooks in it.
         environment: on top of ours.
     """
     daemon = Daemon(
         subprocess.Popen(
-            [*inside, sys.executable, "-m", module, "run", *map(str, arguments)],
+            [*prefix, sys.executable, "-m", module, "run", *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=surroundings(environment),

@@ -182,8 +182,13 @@ class Shop:
         """Start the daemon's parts, after a crash too: nothing is closed."""
         self.ledger = Ledger.open(self.home / "state")
         self.pool = FakePool(self._workers)
+        self.dispatcher = self._built()
+        self.dispatcher.recover()
+        self.dispatcher.remove_stale_temps()
+
+    def _built(self) -> Dispatcher:
         plans = [prepare_roots(self._plan(name), self.ledger) for name in self.names]
-        self.dispatcher = Dispatcher(
+        return Dispatcher(
             Workshop(self.home / "state", plans, self._alarms, self._retry, self._retention),
             self.ledger,
             self.pool,
@@ -191,8 +196,14 @@ class Shop:
             wake=self._wake,
             tell=self.results.append,
         )
+
+    def reload(self, **destination: object) -> None:
+        """Change every folder's way out, as a reload does while no worker has a picture."""
+        assert not self.dispatcher.is_working
+        self._destination |= destination
+        self.dispatcher.close()
+        self.dispatcher = self._built()
         self.dispatcher.recover()
-        self.dispatcher.remove_stale_temps()
 
     def _wake(self) -> None:
         self.wakes += 1

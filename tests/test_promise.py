@@ -1,13 +1,15 @@
 """The promise against a model: random lives of a folder, with any fault between any two steps.
 
-Hypothesis writes, appends, renames, replaces and deletes inputs, lets workers finish, fail and die,
-fills the disk and kills the daemon, in any order, over the real intake, ledger and commit and a
-real disk. The model is the promise itself: what lies there is an output, in quarantine, or still to
-be done; nothing of the user's goes unless its output stands; no output is there twice.
+Hypothesis writes, appends, renames, replaces, touches and deletes inputs, moves folders in and
+out, loses events, lets workers finish, fail and die, fills disks, turns the clock, reloads, and
+kills the daemon between any two steps, in any order, over the real intake, ledger and commit and a
+real disk. The model is the promise itself: what lies there is an output, in quarantine, or still
+to be done; nothing of the user's goes unless its output stands; no output is there twice.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,6 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,12 +30,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from sharpend.commit.destination import SourcePolicy
-from sharpend.errors import Reason
+from sharpend.commit.destination import ExistingPolicy, SourcePolicy
+from sharpend.commit.names import AS_THE_INPUT, Naming
+from sharpend.errors import Reason, StateFaultError
+from sharpend.intake.watch import Dirty
 from sharpend.job import Failure, Fingerprint, State, Task
 from sharpend.ledger.reader import LedgerReader
+from sharpend.outcomes import RetryOptions
 from sharpend.upkeep import EVERY_S, REST_S, Estate, Retention, Upkeep
 from tests.fakes import Shop
+from tests.shop import CrashError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,6 +47,12 @@ if TYPE_CHECKING:
 NAMES = st.sampled_from(["a.png", "b.jpg", "d/a.png", "d/c.png", "e/f/a.png"])
 FOLDERS = st.sampled_from(["d", "e", "e/f"])
 SHARP = b"sharp "
+COMMIT_STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed"]
+QUARANTINE_STEPS = ["recorded", "moved", "written", "noted"]
+FULL_AT = st.sampled_from(["chosen", "staged", "renamed", "synced", "moved"])
+"""Where a full disk can be met: in the output folder, and, last, in the state directory."""
+HOUR_S, DAY_S = 3600, 86400
+RETRY = RetryOptions(attempts=3, first_s=1.0, longest_s=5.0)
 LONGEST_PAUSE_S = 40.0
 TURNS = 80
 
@@ -54,13 +67,34 @@ class Promise(RuleBasedStateMachine):
         self.home = Path(tempfile.mkdtemp(prefix="promise-"))
         archive = os.fsencode(self.home / "archive")
         (self.home / "archive").mkdir()
-        self.shop = Shop(self.home, workers=2, source=self.source, archive_root=archive)
+        self.clock_s = 0.0
+        """How far the wall clock is ahead of the real one."""
+        real = time.time
+        self.clock = patch.object(time, "time", lambda: real() + self.clock_s)
+        self.clock.start()
+        self.shop = Shop(
+            self.home, workers=2, retry=RETRY, source=self.source, archive_root=archive
+        )
+        self.faults: dict[str, Exception] = {}
+        """What happens at the next step of a name, once."""
+        self.hook()
         self.inbox = self.home / "in"
         self.made = 0
         self.taken_away: set[bytes] = set()
         """Contents that the user has deleted or replaced."""
         self.paths: dict[bytes, set[str]] = {}
         """Where each content has lain: a picture that is moved is another input."""
+
+    def hook(self) -> None:
+        """Let faults be met in a daemon that has just begun."""
+        self.shop.dispatcher._committer._at = self.at
+        self.shop.dispatcher._quarantine._at = self.at
+
+    def at(self, step: str) -> None:
+        """A step of the commit or the quarantine is done."""
+        fault = self.faults.pop(step, None)
+        if fault is not None:
+            raise fault
 
     def files(self, folder: str) -> dict[str, bytes]:
         """What lies in one of the folders, by path below it."""
@@ -140,12 +174,86 @@ class Promise(RuleBasedStateMachine):
             shutil.rmtree(path)
             (self.home / "elsewhere").rename(path)
 
+    @rule(folder=FOLDERS)
+    def make_folder(self, folder: str) -> None:
+        """An empty folder."""
+        (self.inbox / folder).mkdir(parents=True, exist_ok=True)
+
+    @rule(folder=FOLDERS)
+    def move_out(self, folder: str) -> None:
+        """A directory leaves the tree."""
+        inside, outside = self.inbox / folder, self.home / "outside" / folder.replace("/", "-")
+        if inside.is_dir() and not outside.exists():
+            outside.parent.mkdir(exist_ok=True)
+            for path in inside.rglob("*.*"):
+                self.forget(str(path.relative_to(self.inbox)))
+            inside.rename(outside)
+
+    @rule(folder=FOLDERS)
+    def move_in(self, folder: str) -> None:
+        """A directory that left comes back, the same files in it."""
+        inside, outside = self.inbox / folder, self.home / "outside" / folder.replace("/", "-")
+        if outside.is_dir() and not inside.exists():
+            inside.parent.mkdir(parents=True, exist_ok=True)
+            outside.rename(inside)
+            for path in inside.rglob("*.*"):
+                self.taken_away.discard(path.read_bytes())
+
+    @rule(name=NAMES, mode=st.sampled_from([0o600, 0o644]))
+    def touch(self, name: str, mode: int) -> None:
+        """Mode and time of access change, as by a backup or a scanner for viruses."""
+        path = self.inbox / name
+        if path.is_file():
+            path.chmod(mode)
+            os.utime(path, ns=(self.made, path.stat().st_mtime_ns))
+
+    @rule(by_s=st.sampled_from([DAY_S, -DAY_S, HOUR_S, -HOUR_S, -1]))
+    def turn_the_clock(self, by_s: float) -> None:
+        """The wall clock jumps."""
+        self.clock_s += by_s
+
     # What the daemon and its workers do
 
     @rule(after_s=st.sampled_from([0.0, 0.1, 1.0, LONGEST_PAUSE_S]))
     def turn(self, after_s: float) -> None:
-        """Time passes, and the daemon takes a turn."""
-        self.shop.turn(after_s)
+        """Time passes, and the daemon takes a turn; a full state directory or a kill ends it."""
+        self.clock_s += after_s
+        try:
+            self.shop.turn(after_s)
+        except CrashError:
+            self.kill_the_daemon(half_written=True)
+        except StateFaultError:
+            self.stop_and_start()
+
+    @rule(names=st.lists(NAMES, max_size=4))
+    def overflow(self, names: list[str]) -> None:
+        """Events are lost, and all that is known is that they were."""
+        for name in names:
+            self.put(name)
+        listener = self.shop.dispatcher.folders["in"].intake._listener
+        with patch.object(listener, "hear", return_value=Dirty(everything=True)):
+            self.turn(0.1)
+
+    @rule(step=FULL_AT)
+    def fill_a_disk(self, step: str) -> None:
+        """The next time that this step is reached, the disk is full."""
+        self.faults[step] = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    @rule(step=st.sampled_from([*COMMIT_STEPS, *QUARANTINE_STEPS]))
+    def kill_at(self, step: str) -> None:
+        """The next time that this step is reached, the daemon is killed."""
+        self.faults[step] = CrashError(step)
+
+    @precondition(lambda self: not self.shop.dispatcher.is_working)
+    @rule(
+        existing=st.sampled_from([ExistingPolicy.SUFFIX, ExistingPolicy.REPLACE]),
+        naming=st.sampled_from([AS_THE_INPUT, Naming("{stem}-sharp{ext}")]),
+        portable_names=st.booleans(),
+    )
+    def reload(self, **changed: object) -> None:
+        """The settings of the folder change."""
+        self.shop.reload(**changed)
+        self.hook()
 
     @precondition(lambda self: self.shop.pool.tasks)
     @rule()
@@ -194,6 +302,7 @@ class Promise(RuleBasedStateMachine):
         self.shop.dispatcher.close()
         self.shop.ledger.close()
         self.shop.start()
+        self.hook()
 
     @rule()
     def stop_and_start(self) -> None:
@@ -201,6 +310,7 @@ class Promise(RuleBasedStateMachine):
         self.shop.dispatcher.stop()
         self.shop.ledger.close()
         self.shop.start()
+        self.hook()
 
     @rule()
     def years_pass(self) -> None:
@@ -249,11 +359,12 @@ class Promise(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """When the faults end, everything does: an output or a reason for each input, no temps."""
+        self.faults.clear()
         try:
             for _ in range(TURNS):
                 while self.shop.pool.tasks:
                     self.work()
-                self.shop.turn(LONGEST_PAUSE_S)
+                self.turn(LONGEST_PAUSE_S)
             assert self.shop.dispatcher.is_done
             unaccounted = set(self.unaccounted())
             assert unaccounted == set()
@@ -262,6 +373,7 @@ class Promise(RuleBasedStateMachine):
             self.nothing_is_there_twice()
             assert self.files("in-out").keys() == self.outputs().keys()
         finally:
+            self.clock.stop()
             self.shop.close()
             shutil.rmtree(self.home)
 

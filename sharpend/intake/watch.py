@@ -168,6 +168,8 @@ class Watch:
             self.stop()
             raise WatchUnavailableError(_explain(error)) from error
         logging.getLogger("watchdog").addHandler(self._complaints)
+        # The only warning that this one of its loggers gives repeats what another one has said.
+        logging.getLogger("watchdog.observers.inotify").setLevel(logging.ERROR)
 
 
 class _Marker(FileSystemEventHandler):

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 import psutil  # type: ignore[import-untyped]
 
-from tests.campaign.rig import Finding, Rig, Scenario
+from tests.campaign.rig import PATIENCE_S, Finding, Rig, Scenario
 from tests.campaign.stubborn import Stubborn
-from tests.daemons import Daemon, running, until
+from tests.daemons import Daemon, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,7 +123,7 @@ def overflow(rig: Rig, rounds: int, finding: Finding) -> None:
             finding.rounds += 1
         rig.wait_until_idle(daemon, len(names))
         lines = daemon.events("library.logged")
-        finding.expect(len(lines) <= rounds, f"{len(lines)} lines of the log")
+        finding.expect(len(lines) <= rounds, f"{len(lines)} lines of the log: {lines[-2:]}")
     rig.check(finding, names)
     finding.figures = f"{queue.length:,} events held by the kernel, {len(lines)} lines of the log"
 
@@ -178,8 +178,8 @@ def idle(rig: Rig, rounds: int, finding: Finding) -> None:
     """So many files that are known already, looked at by polling at its usual interval."""
     rig.configure(rig.folder(polling=True))
     fill(rig.inbox, rounds, b"")
-    with running("--config", rig.config, SHARPEND_LOG__LEVEL="error") as daemon:
-        until(lambda: rig.known())
+    with running("--config", rig.config) as daemon:
+        daemon.wait_for("daemon.ready", within_s=PATIENCE_S)
         rig.wait_until_idle(daemon, rounds + 10, within_s=600)
         process = psutil.Process(daemon.process.pid)
         seconds = IDLE_S if rounds >= 1000 else 3

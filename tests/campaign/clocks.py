@@ -46,7 +46,7 @@ def jumps(rig: Rig, rounds: int, finding: Finding) -> None:
     clock = Clock(rig)
     rig.configure(rig.folder(settle_s=SETTLE_S), retry={"first_s": 1})
     names = set()
-    with running("--config", rig.config, inside=NO_OVERRIDE, **clock.environment) as daemon:
+    with running("--config", rig.config, prefix=NO_OVERRIDE, **clock.environment) as daemon:
         daemon.wait_for("daemon.ready")
         for number in range(rounds):
             jump_s = JUMPS_S[number % len(JUMPS_S)]

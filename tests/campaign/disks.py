@@ -68,11 +68,41 @@ def fill(path: Path) -> None:
             return
 
 
+def full_state(rig: Rig, rounds: int, finding: Finding) -> None:
+    """17: a full state directory, with good and bad pictures waiting, and room again."""
+    good = {f"{number}.png" for number in range(rounds)}
+    with mounted(rig.state, "-t", "tmpfs", "-o", "size=4m", "tmpfs"):
+        ballast = rig.state / "ballast"
+        with running("--config", rig.config) as daemon:
+            daemon.wait_for("daemon.ready")
+            fill(ballast)
+            for name in sorted(good):
+                rig.drop(name)
+                rig.drop(f"bad-{name}", rig.bad)
+            daemon.wait_for("state.paused")
+            daemon.wait_for("report.published", health="fail")
+            gone = 2 * rounds - len(list(rig.inbox.glob("*.png")))
+            finding.expect(not gone, f"{gone} sources are gone")
+            ballast.unlink()
+            began_s = time.monotonic()
+            daemon.wait_for("state.resumed", within_s=PATIENCE_S)
+            finding.recovered(time.monotonic() - began_s, 60)
+            rig.wait_until_idle(daemon, 2 * rounds)
+            told = len(daemon.events("state.paused"))
+            finding.expect(told == 1, f"{told} lines")
+            done = [event["path"] for event in daemon.events("image.finished")]
+            finding.expect(sorted(done) == sorted(good), "not each done once")
+        reasons = len(list((rig.state / "quarantine").rglob("*.reason.json")))
+        finding.expect(reasons == rounds, f"{reasons} reasons for {rounds} bad pictures")
+        rig.check(finding, good)
+    finding.rounds = rounds
+
+
 def denied(rig: Rig, rounds: int, finding: Finding) -> None:
     """18: a file, a folder below the input and an output that may not be touched, in turn."""
     needs("setpriv")
     rig.configure(rig.folder(), rig.folder("other"), intake={"rescan_s": 2})
-    with running("--config", rig.config, inside=NO_OVERRIDE) as daemon:
+    with running("--config", rig.config, prefix=NO_OVERRIDE) as daemon:
         daemon.wait_for("daemon.ready")
         for number in range(rounds):
             closed_file = rig.drop(f"file-{number}.png")
@@ -227,8 +257,8 @@ def no_watches(rig: Rig, rounds: int, finding: Finding) -> None:
     for number in range(rounds):
         limit, most = (("instances", 0), ("watches", 2))[number % 2]
         limited = f"echo {most} > /proc/sys/user/max_inotify_{limit}"
-        inside = (*IN_PRIVATE, "sh", "-c", f'{limited} && exec "$@"', "sh")
-        with running("--config", rig.config, inside=inside) as daemon:
+        prefix = (*IN_PRIVATE, "sh", "-c", f'{limited} && exec "$@"', "sh")
+        with running("--config", rig.config, prefix=prefix) as daemon:
             daemon.wait_for("daemon.ready")
             for each in range(4):
                 rig.drop(f"{number}-{each}/a.png")
@@ -274,6 +304,14 @@ SCENARIOS = (
         full_output,
         100,
         20,
+    ),
+    Scenario(
+        "17",
+        "a full state directory",
+        "no work taken, health fail, one line, resumed < 60 s",
+        full_state,
+        50,
+        5,
     ),
     Scenario(
         "18",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 FAULTS = (errno.EIO, errno.ESTALE, errno.EBUSY)
 HANG = "hang"
-_STATUS = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid", "st_ino")
+_STATUS = ("st_mode", "st_nlink", "st_size", "st_uid", "st_gid")
 _TIMES = ("st_atime", "st_mtime", "st_ctime")
 
 
@@ -64,7 +64,8 @@ class Stubborn:
     ) -> None:
         self.feel("")
         unmount(self.mount)
-        self._process.wait(30)
+        self._process.terminate()
+        self._process.communicate(timeout=30)
 
     def feel(self, mood: str) -> None:
         """From now on: fail, hang, or work again."""
@@ -105,7 +106,7 @@ def serve(under: str, mount: str, mood: Path) -> None:
                 file.seek(offset)
                 return file.read(size)
 
-    options = {"use_ino": True, "direct_io": True, "attr_timeout": 0, "entry_timeout": 0}
+    options = {"noforget": True, "direct_io": True, "attr_timeout": 0, "entry_timeout": 0}
     mfusepy.FUSE(Over(), mount, foreground=True, **options)
 
 

@@ -20,6 +20,9 @@ PAUSES_S = (0.0, 0.2, 4.0, 8.0)
 """Between closing the file and opening it again, as scanners do."""
 SHORTER_THAN_SETTLE_S = 0.5
 REOPENED = 4
+"""How often."""
+PIECE = 200
+"""Bytes of one write, five a second."""
 TEMPORARY = (".{}.png.AbC123", "{}.png.part", "{}.png.crdownload", "~syncthing~{}.png.tmp")
 
 
@@ -55,15 +58,15 @@ def slow_writers(rig: Rig, rounds: int, finding: Finding) -> None:
 
 
 def write_slowly(rig: Rig, pause_s: float, kilobytes: int) -> None:
-    """One writer: so many pieces, one a second, with pauses in between."""
+    """One writer: 1 kB a second, with pauses in between."""
     content = padded_png(rig.picture, kilobytes * 1000)
     path = rig.inbox / f"{pause_s}.png"
     at_once = max(1000, len(content) // REOPENED)
     for begin in range(0, len(content), at_once):
         with path.open("ab", buffering=0) as file:
-            for piece in range(begin, min(begin + at_once, len(content)), 1000):
-                file.write(content[piece : min(piece + 1000, begin + at_once)])
-                time.sleep(1.0)
+            for piece in range(begin, min(begin + at_once, len(content)), PIECE):
+                file.write(content[piece : min(piece + PIECE, begin + at_once)])
+                time.sleep(PIECE / 1000)
         time.sleep(pause_s)
 
 
