@@ -10,7 +10,10 @@ from tests.campaign.scenarios import SCENARIOS
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=[each.title for each in SCENARIOS])
+IN_CI = [scenario for scenario in SCENARIOS if scenario.in_ci]
+
+
+@pytest.mark.parametrize("scenario", IN_CI, ids=[each.title for each in IN_CI])
 def test_a_few_rounds(scenario: Scenario) -> None:
     """The fault is survived."""
     finding = tried(scenario, scenario.few)

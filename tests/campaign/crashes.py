@@ -206,7 +206,7 @@ def step_boundaries(rig: Rig, rounds: int, finding: Finding) -> None:
 
 def kill_workers(rig: Rig, rounds: int, finding: Finding) -> None:
     """2: kill -9 of a worker in the middle of a picture, others beside it."""
-    large = large_picture()
+    large, deaths = large_picture(), 0
     rig.configure(workers={"count": 2})
     made = set()
     with running("--config", rig.config) as daemon:
@@ -222,10 +222,10 @@ def kill_workers(rig: Rig, rounds: int, finding: Finding) -> None:
             ended = daemon.wait_for("image.finished", within_s=PATIENCE_S, path=name)
             finding.recovered(time.monotonic() - died_s, 10)
             finding.expect(ended["attempts"] <= 2, f"{name}: {ended['attempts']} attempts")
+            deaths += ended["attempts"] == 2
             finding.expect(not broken(rig.outbox / name), f"{name}: broken")
             made |= {name, f"beside-{number}.png"}
             finding.rounds += 1
-        deaths = len(daemon.events("worker.died"))
         finding.expect(deaths > 0, "no worker died with a picture in work")
     rig.check(finding, made)
     finding.figures = f"{deaths} of {rounds} died with a picture in work"
@@ -326,7 +326,7 @@ SCENARIOS = (
         "none lost, partial or made twice; recovery < 5 s",
         kill_the_daemon,
         200,
-        2,
+        1,
     ),
     Scenario(
         "1b",
@@ -334,7 +334,7 @@ SCENARIOS = (
         "none lost, partial or made twice",
         step_boundaries,
         10**6,
-        5,
+        4,
     ),
     Scenario(
         "2",
@@ -357,8 +357,9 @@ SCENARIOS = (
         "SIGTERM with 500 queued, 4 in work",
         "exit 0 in < 30 s, none lost",
         stop_with_a_queue,
-        5,
+        3,
         1,
+        in_ci=False,
     ),
     Scenario(
         "42",
@@ -367,5 +368,6 @@ SCENARIOS = (
         stopped_worker,
         5,
         1,
+        in_ci=False,
     ),
 )

@@ -296,6 +296,7 @@ SCENARIOS = (
         no_watches,
         10,
         2,
+        in_ci=False,
     ),
     Scenario(
         "16",
@@ -304,6 +305,7 @@ SCENARIOS = (
         full_output,
         100,
         20,
+        in_ci=False,
     ),
     Scenario(
         "17",
@@ -312,6 +314,7 @@ SCENARIOS = (
         full_state,
         50,
         5,
+        in_ci=False,
     ),
     Scenario(
         "18",

@@ -27,6 +27,22 @@ def device(_rig: Rig, _rounds: int, _finding: Finding) -> None:
 
 
 SCENARIOS = (
-    Scenario("40", "a CUDA device lost, absent, out of memory", "halved, restarted", device, 1, 1),
-    Scenario("41", "hours of one picture a second", "memory < 1 MB/h, the rest flat", soak, 1, 1),
+    Scenario(
+        "40",
+        "a CUDA device lost, absent, out of memory",
+        "halved, restarted",
+        device,
+        1,
+        1,
+        in_ci=False,
+    ),
+    Scenario(
+        "41",
+        "hours of one picture a second",
+        "memory < 1 MB/h, the rest flat",
+        soak,
+        1,
+        1,
+        in_ci=False,
+    ),
 )

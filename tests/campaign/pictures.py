@@ -146,6 +146,7 @@ SCENARIOS = (
         huge,
         100,
         4,
+        in_ci=False,
     ),
     Scenario(
         "24",
@@ -154,5 +155,6 @@ SCENARIOS = (
         foreign,
         20,
         1,
+        in_ci=False,
     ),
 )

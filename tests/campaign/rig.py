@@ -67,6 +67,9 @@ class Scenario:
     run: Callable[[Rig, int, Finding], None]
     rounds: int
     few: int
+    """Rounds of the reduced form."""
+    in_ci: bool = True
+    """Among the slow tests; others of them show the same where this is False."""
 
 
 class Rig:

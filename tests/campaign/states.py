@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIGURATION, LOCKED = 78, 75
+MOST_LINES = 1000
 
 
 def refusals(rig: Rig, rounds: int, finding: Finding) -> None:
@@ -154,7 +155,8 @@ def flood(rig: Rig, rounds: int, finding: Finding) -> None:
         finding.expect(reasons == rounds, f"{reasons} reasons for {rounds} files")
         kinds = Counter(event["event"] for event in daemon._heard.all)
         lines = sum(kinds.values()) - kinds["report.published"]
-        finding.expect(lines <= rounds + 10, f"{lines} lines for {rounds} failures")
+        most = MOST_LINES if rounds > MOST_LINES else rounds + 10
+        finding.expect(lines <= most, f"{lines} lines for {rounds} failures")
     finding.rounds = rounds
     finding.figures = f"{lines:,} lines of the log for {rounds:,} failures"
 
@@ -177,6 +179,7 @@ SCENARIOS = (
         refusals,
         20,
         1,
+        in_ci=False,
     ),
     Scenario(
         "38",
@@ -197,17 +200,19 @@ SCENARIOS = (
     Scenario(
         "43",
         "pictures that fail alike",
-        "a reason each, at most a line each",
+        "a reason each, repeats counted and not told",
         flood,
         10_000,
         50,
+        in_ci=False,
     ),
     Scenario(
         "44",
         "random lives of a folder against a model",
         "the promise at every moment",
         model,
-        10_000,
+        6000,
         30,
+        in_ci=False,
     ),
 )

@@ -242,6 +242,7 @@ SCENARIOS = (
         slow_writers,
         100,
         4,
+        in_ci=False,
     ),
     Scenario(
         "11",
@@ -274,6 +275,7 @@ SCENARIOS = (
         deleted,
         20,
         1,
+        in_ci=False,
     ),
     Scenario(
         "15",
