@@ -194,7 +194,7 @@ def step_boundaries(rig: Rig, rounds: int, finding: Finding) -> None:
     """1b: kill -9 at each step between open and dispose, and a normal start after it."""
     deaths = Boundaries(rig, finding)
     every = boundaries()
-    chosen = every if rounds >= len(every) else every[:: len(every) // rounds][:rounds]
+    chosen = every if rounds >= len(every) else every[4 :: len(every) // rounds][:rounds]
     for number, (policy, order, bad) in enumerate(chosen):
         deaths.crash(policy, number, order, bad=bad)
     if chosen is every:
