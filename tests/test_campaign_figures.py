@@ -51,6 +51,8 @@ def test_what_is_kept_can_be_read_again(tmp_path: Path) -> None:
     kept = {"7": record.entry(scenario, tried(scenario, 20), 9.0)}
     record.save(tmp_path / "faults.json", kept, few=False)
     assert record.load(tmp_path / "faults.json") == kept
+    assert record.load(tmp_path / "faults.json", few=False) == kept
+    assert record.load(tmp_path / "faults.json", few=True) == {}
     assert record.load(tmp_path / "none.json") == {}
     assert len(record.table(kept).splitlines()) == 3
 

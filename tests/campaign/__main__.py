@@ -11,10 +11,12 @@ run, `--table` prints the figures as a table in Markdown and runs nothing.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
 
+from sharpend.errors import SIGNALLED
 from tests.campaign import record
 from tests.campaign.rig import tried
 from tests.campaign.scenarios import SCENARIOS
@@ -23,10 +25,20 @@ from tests.campaign.scenarios import SCENARIOS
 def main() -> int:
     """Run what is not yet done; the exit status is 1 where the promise was broken."""
     options = parsed()
-    known = {} if options.again else record.load(options.figures)
     if options.table:
-        print(record.table(known))  # noqa: T201
+        print(record.table(record.load(options.figures)))  # noqa: T201
         return 0
+    known = {} if options.again else record.load(options.figures, few=options.few)
+    try:
+        go_on(options, known)
+    except KeyboardInterrupt:
+        print("stopped; given again, it goes on with this one")  # noqa: T201
+        return SIGNALLED + signal.SIGINT
+    return int(any(one.violations for one in known.values()))
+
+
+def go_on(options: argparse.Namespace, known: dict[str, record.Entry]) -> None:
+    """Run what is wanted and not known, and tell of all that is wanted."""
     wanted = set(filter(None, options.only.split(",")))
     for scenario in SCENARIOS:
         if wanted and scenario.number not in wanted:
@@ -39,7 +51,6 @@ def main() -> int:
             in_order = {s.number: known[s.number] for s in SCENARIOS if s.number in known}
             record.save(options.figures, in_order, few=options.few)
         print(known[scenario.number].line, flush=True)  # noqa: T201
-    return int(any(one.violations for one in known.values()))
 
 
 def parsed() -> argparse.Namespace:

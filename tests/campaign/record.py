@@ -69,12 +69,19 @@ def entry(scenario: Scenario, finding: Finding, took_s: float) -> Entry:
     )
 
 
-def load(path: Path) -> dict[str, Entry]:
-    """The entries of a file by number; none where there is no file."""
+def load(path: Path, *, few: bool | None = None) -> dict[str, Entry]:
+    """The entries of a file by number; none where there is no file, or of the other form.
+
+    Args:
+        path: the file.
+        few: the form that is wanted, reduced or full; None takes either.
+    """
     if not path.exists():
         return {}
-    kept: list[dict[str, Any]] = json.loads(path.read_text())["scenarios"]
-    return {one["number"]: Entry(**one) for one in kept}
+    kept: dict[str, Any] = json.loads(path.read_text())
+    if few not in {None, kept["few"]}:
+        return {}
+    return {one["number"]: Entry(**one) for one in kept["scenarios"]}
 
 
 def save(path: Path, entries: dict[str, Entry], *, few: bool) -> None:
