@@ -23,7 +23,10 @@ REOPENED = 4
 """How often."""
 PIECE = 200
 """Bytes of one write, five a second."""
-TEMPORARY = (".{}.png.AbC123", "{}.png.part", "{}.png.crdownload", "~syncthing~{}.png.tmp")
+TEMPORARY = (
+    *(".{}.png.AbC123", ".{}.png", "{}.png.part", "{}.png.crdownload"),
+    *("~syncthing~{}.png", "~${}.png", "{}.png~"),
+)
 
 
 def slow_writers(rig: Rig, rounds: int, finding: Finding) -> None:
@@ -133,7 +136,11 @@ def temporary_names(rig: Rig, rounds: int, finding: Finding) -> None:
         time.sleep(0.5)  # longer than they take to settle
         finding.expect(rig.known() == 0, f"{rig.known()} temporary files were taken")
         for path in list(rig.inbox.iterdir()):
-            number = next(part for part in path.name.replace("~", ".").split(".") if part.isdigit())
+            number = next(
+                part
+                for part in path.name.replace("~", ".").replace("$", ".").split(".")
+                if part.isdigit()
+            )
             path.rename(rig.inbox / f"{number}.png")
         rig.wait_until_idle(daemon, rounds)
         finding.expect(len(daemon.events("image.finished")) == rounds, "taken more than once")
