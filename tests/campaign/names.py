@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
 import unicodedata
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from tests.campaign.rig import Finding, NotRunError, Rig, Scenario, broken, files, inodes, png
-from tests.daemons import running, until
+from tests.campaign.rig import Finding, Rig, Scenario, broken, files, inodes
+from tests.daemons import running
+from tests.races import swap_race
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-SECRET_SIZE = (21, 23)
 ODD = (
     "-n {}.png",
     "new\nline {}.png",
@@ -31,10 +27,6 @@ ODD = (
     "$(touch pwned) `id` {}.png",
     "'\"; rm {}.png",
 )
-MOST_SWAPS = 1500
-"""Of one picture, where it has not come to an end before."""
-REST_S = 0.0003
-"""So long each of the two can be met."""
 
 
 def special_files(rig: Rig, rounds: int, finding: Finding) -> None:
@@ -76,84 +68,22 @@ def plant(rig: Rig, folder: Path) -> None:
 
 
 def swaps(rig: Rig, rounds: int, finding: Finding) -> None:
-    """26: files and folders change places with links out of the tree, faster than anyone looks."""
-    outside = rig.base / "outside"
-    outside.mkdir()
-    secret = outside / "a.png"
-    secret.write_bytes(png(*SECRET_SIZE))
-    require_times_of_reading(secret)
-    swapped = [0]
-    swappers = [
-        threading.Thread(target=swap, args=(rig, kind, outside, rounds // 2, swapped))
-        for kind in ("file", "folder")
-    ]
-    with running("--config", rig.config) as daemon:
-        daemon.wait_for("daemon.ready")
-        for swapper in swappers:
-            swapper.start()
-        for swapper in swappers:
-            swapper.join()
-        rig.drop("after.png")
-        daemon.wait_for("image.finished", path="after.png")
-        done = len(daemon.events("image.finished"))
-        met = len(daemon.events("image.vanished")) + len(daemon.events("image.quarantined"))
-        fewest = rounds // MOST_SWAPS // 2
-        finding.expect(done + met > fewest, f"only {done + met} pictures were met in the race")
-    finding.expect(not was_read(secret), "the file outside was read")
-    for path in files(rig.outbox):
-        with Image.open(path) as image:
-            finding.expect(image.size != SECRET_SIZE[::-1], f"{path.name} is the secret")
-    finding.rounds = swapped[0]
-    finding.figures = f"{done} finished, {met} refused or gone in the race, outside never opened"
+    """26: pictures and folders change places with links and FIFOs while they are opened."""
+    careless = swap_race(rig.base / "careless", 4000, plain_open)
+    finding.expect(bool(careless.escapes), "the race would not catch anybody")
+    race = swap_race(rig.base / "race", rounds)
+    finding.violations += race.escapes
+    finding.expect(bool(race.inside and race.refused), "opened or refused always")
+    finding.rounds = race.flips
+    finding.figures = f"{race.reads:,} opened, {race.refused:,} of them refused"
+    finding.figures += (
+        f", {race.looks:,} scans, a careless program caught {len(careless.escapes)} times"
+    )
 
 
-def require_times_of_reading(secret: Path) -> None:
-    """Make sure that a read would show.
-
-    Raises:
-        NotRunError: this file system keeps no times of reading.
-    """
-    forget_reading(secret)
-    secret.read_bytes()
-    if not was_read(secret):
-        raise NotRunError("needs a file system that keeps the times of reading")
-    forget_reading(secret)
-
-
-def forget_reading(path: Path) -> None:
-    """Set its time of reading before its last change, so that the next read is noted."""
-    os.utime(path, ns=(1, path.stat().st_mtime_ns))
-
-
-def was_read(path: Path) -> bool:
-    """Whether anybody read it since."""
-    return path.stat().st_atime_ns != 1
-
-
-def swap(rig: Rig, kind: str, outside: Path, count: int, swapped: list[int]) -> None:
-    """Let a picture, or its folder, and a link change places; each picture for a while."""
-    number = 0
-    while number < count:
-        inside = rig.inbox / f"{kind}-{number}"
-        inside.mkdir()
-        (inside / "a.png").write_bytes(rig.picture)
-        victim = inside / "a.png" if kind == "file" else inside
-        link = rig.base / f"link-{kind}"
-        link.symlink_to(outside / "a.png" if kind == "file" else outside)
-        aside = rig.base / f"aside-{kind}"
-        output = rig.outbox / inside.name / "a.png"
-        for each in range(MOST_SWAPS):
-            if each % 50 == 0 and output.exists():
-                break
-            victim.rename(aside)
-            link.rename(victim)
-            time.sleep(REST_S)
-            victim.rename(link)
-            aside.rename(victim)
-            time.sleep(REST_S)
-            number += 1
-            swapped[0] += 1
-        link.unlink()
+def plain_open(root: bytes, relative: bytes) -> int:
+    """Open as a program does that thinks no harm."""
+    return os.open(os.path.join(root, relative), os.O_RDONLY | os.O_NONBLOCK)
 
 
 def planted_outputs(rig: Rig, rounds: int, finding: Finding) -> None:
@@ -259,7 +189,6 @@ def colliding(rig: Rig, rounds: int, finding: Finding) -> None:
     folded = {unicodedata.normalize("NFC", str(path)).casefold() for path in now}
     finding.expect(len(folded) == len(now), "two outputs that some disks cannot tell apart")
     finding.expect(not any(broken(path) for path in now), "an output is broken")
-    until(lambda: not rig.counts()["running"])
     finding.rounds = len(names)
 
 
