@@ -161,6 +161,7 @@ def test_the_newest_content_wins(world: World) -> None:
     assert not (world.outbox / "deleted.png").exists()
 
 
+@pytest.mark.slow
 def test_a_power_cut_loses_nothing(world: World) -> None:
     """After SIGKILL in the middle of work all is finished: there, whole, and nothing twice."""
     names = [f"cut-{number}.png" for number in range(12)]

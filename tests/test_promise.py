@@ -33,6 +33,7 @@ from hypothesis.stateful import (
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.commit.names import AS_THE_INPUT, Naming
 from sharpend.errors import Reason, StateFaultError
+from sharpend.intake.folder import FolderIntake
 from sharpend.intake.watch import Dirty
 from sharpend.job import Failure, Fingerprint, State, Task
 from sharpend.ledger.reader import LedgerReader
@@ -230,8 +231,9 @@ class Promise(RuleBasedStateMachine):
         """Events are lost, and all that is known is that they were."""
         for name in names:
             self.put(name)
-        listener = self.shop.dispatcher.folders["in"].intake._listener
-        with patch.object(listener, "hear", return_value=Dirty(everything=True)):
+        intake = self.shop.dispatcher.folders["in"].intake
+        assert isinstance(intake, FolderIntake)
+        with patch.object(intake._listener, "hear", return_value=Dirty(everything=True)):
             self.turn(0.1)
 
     @rule(step=FULL_AT)
