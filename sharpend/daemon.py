@@ -188,8 +188,12 @@ class Daemon:
     def _wait(self, until_s: float) -> None:
         """Wait for a wake-up, after a turn; the watchdog hears in time what the turn has shown."""
         now_s = time.monotonic()
-        self._pulse.beat(now_s, self._dispatcher.stalled_by)
+        self._pulse.beat(now_s, self._stalled_by)
         self._control.wait(min(until_s, self._pulse.next_s, now_s + LONGEST_WAIT_S) - now_s)
+
+    def _stalled_by(self, now_s: float) -> str | None:
+        """What stands still; while all waits for the state directory, results wait with it."""
+        return None if self._outage.reason is not None else self._dispatcher.stalled_by(now_s)
 
     def _turn(self, now_s: float) -> float:
         """Work, or look at a state directory that fails; returns when to come again."""
@@ -199,7 +203,7 @@ class Daemon:
             if now_s >= self._outage.next_s:
                 self._dispatcher.make_good(now_s)
                 self._outage.ended(now_s)
-                return now_s
+                return self._work(now_s)
             self._report(now_s)
         except StateFaultError as error:
             if self._hooks.once:
