@@ -70,7 +70,7 @@ def fuzzed(base: Path, files: Iterable[tuple[str, bytes]], *, batch: int = BATCH
     """
     found = Fuzzed()
     config = _configured(base)
-    with running("--config", config) as daemon:
+    with running("--config", config, SHARPEND_LOG__REPEATS="0") as daemon:
         daemon.wait_for("daemon.ready", within_s=PATIENCE_S)
         with _watched(daemon, found):
             waiting: list[tuple[str, bytes]] = []
