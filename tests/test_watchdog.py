@@ -8,6 +8,7 @@ import pytest
 
 from sharpend.daemon import Daemon, Hooks
 from sharpend.dispatch import LONGEST_OVERDUE_S
+from sharpend.errors import StateFaultError
 from sharpend.logs import Event
 from sharpend.settings.load import load
 from tests.daemons import ServiceManager
@@ -72,4 +73,12 @@ def test_a_worker_that_is_never_replaced_starves_it(watched: Watched) -> None:
     (told,) = watched.shop.log.of(Event.DAEMON_STALLED)
     assert told["reason"] == "a worker that is 31 s overdue was not replaced"
     watched.shop.pool.late_s = 0.0
+    assert watched.fed()
+
+
+def test_a_state_directory_that_is_waited_for_starves_nobody(watched: Watched) -> None:
+    """Results wait with it, however long: that is no standstill."""
+    watched.shop.take()
+    watched.shop.pool.late_s = LONGEST_OVERDUE_S + 1
+    watched.daemon._outage.failed(StateFaultError("full"), 0.0)
     assert watched.fed()
