@@ -36,7 +36,15 @@ def why_not() -> str | None:
     """Why this machine cannot boot a systemd of its own, or None."""
     missing = [
         program
-        for program in ("systemd", "unshare", "nsenter", "systemctl", "journalctl", "make")
+        for program in (
+            "systemd",
+            "unshare",
+            "setpriv",
+            "nsenter",
+            "systemctl",
+            "journalctl",
+            "make",
+        )
         if shutil.which(program, path=f"{os.environ['PATH']}:/lib/systemd") is None
     ]
     if missing:
@@ -155,6 +163,8 @@ def booted(image: Path, dropins: Mapping[str, str]) -> Iterator[Machine]:
     with log.open("w") as stream:
         process = subprocess.Popen(
             [
+                # Whatever ends the tests ends the machine: a signal, too, that no fixture outlives.
+                *("setpriv", "--pdeathsig", "KILL"),
                 *("unshare", "--fork", "--kill-child", *NAMESPACES, "sh"),
                 *(CHECKOUT / "tests/boot.sh", CHECKOUT, sysconfig.get_path("purelib")),
                 *(sys.base_prefix, image, group),
