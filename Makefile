@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 # Where `make install` puts things; `make install-files` puts its files below DESTDIR.
 PREFIX ?= /usr/local
 HOME_OF_SERVICE := /opt/sharpend
+# An image that is being made has no running systemd, and nothing to tell it.
+if-booted := test ! -d /run/systemd/system ||
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 HOME_OF_USER := $(HOME)/.local/share/sharpend
 
@@ -42,7 +44,7 @@ install: install-files  ## as root: the service, its user, folders, settings and
 	ln -sf $(HOME_OF_SERVICE)/bin/sharpend $(PREFIX)/bin/sharpend
 	systemd-sysusers $(PREFIX)/lib/sysusers.d/sharpend.conf
 	systemd-tmpfiles --create $(PREFIX)/lib/tmpfiles.d/sharpend.conf
-	systemctl daemon-reload
+	$(if-booted) systemctl daemon-reload
 
 install-files:  ## only the files of the service, below DESTDIR
 	install -D -m 644 -t $(UNITS) systemd/sharpend.service systemd/sharpend@.service
@@ -52,10 +54,10 @@ install-files:  ## only the files of the service, below DESTDIR
 	$(call settings,$(DESTDIR)/etc/sharpend/sharpend.toml,/srv/sharpend,s|^#state = |state = |)
 
 uninstall:  ## as root: all of that but settings, state, folders and user
-	-systemctl disable --now sharpend
+	-$(if-booted) systemctl disable --now sharpend
 	rm -rf $(HOME_OF_SERVICE) $(PREFIX)/bin/sharpend $(UNITS)/sharpend.service $(UNITS)/sharpend@.service
 	rm -f $(PREFIX)/lib/sysusers.d/sharpend.conf $(PREFIX)/lib/tmpfiles.d/sharpend.conf
-	systemctl daemon-reload
+	$(if-booted) systemctl daemon-reload
 
 install-user: install-user-files  ## for yourself: a service for ~/Pictures, no root needed
 	$(PYTHON) -m venv $(HOME_OF_USER)
