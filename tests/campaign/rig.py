@@ -7,6 +7,7 @@ import random
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -167,8 +168,10 @@ def files(root: Path) -> list[Path]:
 def broken(path: Path) -> str:
     """What is wrong with a picture; nothing where it can be decoded whole."""
     try:
-        with Image.open(path) as image:
-            image.load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is our own
+            with Image.open(path) as image:
+                image.load()
     except OSError as error:
         return str(error)
     return ""
