@@ -9,6 +9,7 @@ from tests.campaign import (
     bursts,
     clocks,
     crashes,
+    damage,
     disks,
     elsewhere,
     names,
@@ -20,7 +21,7 @@ from tests.campaign import (
 if TYPE_CHECKING:
     from tests.campaign.rig import Scenario
 
-_SUBJECTS = (crashes, bursts, writers, disks, names, pictures, clocks, states, elsewhere)
+_SUBJECTS = (crashes, bursts, writers, disks, names, pictures, damage, clocks, states, elsewhere)
 
 
 def _order(scenario: Scenario) -> tuple[int, str]:
