@@ -233,5 +233,6 @@ SCENARIOS = (
         no_events,
         10_000,
         50,
+        in_ci=False,
     ),
 )

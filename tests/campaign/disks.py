@@ -355,5 +355,6 @@ SCENARIOS = (
         hung_reads,
         3,
         1,
+        in_ci=False,
     ),
 )

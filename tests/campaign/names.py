@@ -229,7 +229,7 @@ SCENARIOS = (
         2,
         in_ci=False,
     ),
-    Scenario("29", "names that are no UTF-8", "all done", no_utf8, 1000, 20),
+    Scenario("29", "names that are no UTF-8", "all done", no_utf8, 1000, 20, in_ci=False),
     Scenario(
         "30",
         "names that collide by case, accent, suffix",
