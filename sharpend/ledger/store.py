@@ -39,6 +39,9 @@ _LOCK_PAUSE_S = 0.05
 _DOUBT_MARK = 0x646F7562
 """SQLite's application_id of a ledger that is in doubt; it outlives any crash."""
 _LONGEST_WAL_BYTES = 1 << 26
+_CACHE_KIB = 512
+"""Enough for every question that is asked often; SQLite's own 2 MB take days to fill, and look like
+a leak until then."""
 """What is left of a write-ahead log that a long look at the ledger had let grow."""
 
 
@@ -225,6 +228,7 @@ def _prepare(connection: sqlite3.Connection, state_dir: Path, *, in_doubt: bool)
     _refuse_newer(version, state_dir)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_WAL_BYTES}")
     if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise DamagedError(f"the ledger in {state_dir} is damaged")

@@ -57,8 +57,8 @@ def kill_the_daemon(rig: Rig, rounds: int, finding: Finding) -> None:
         finding.expect(not faults, f"round {number}: {len(faults)} outputs are broken")
         before = now
         finding.rounds += 1
-    with running("--config", rig.config) as daemon:
-        rig.wait_until_idle(daemon, len(names))
+    with running("--config", rig.config) as daemon:  # half of them are still to be done
+        rig.wait_until_idle(daemon, len(names), within_s=PATIENCE_S + len(names))
     rig.check(finding, names)
     finding.figures = f"{len(names)} pictures; recovery is what a start takes longer than"
     finding.figures += f" the {empty_s:.1f} s of an empty one"
