@@ -63,6 +63,21 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     return made
 
 
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new home on a machine without settings of sharpend; returns where the machine's would be.
+
+    Whoever tests on a machine where sharpend is installed gets the same answers.
+    """
+    for name in list(os.environ):
+        if name.startswith(("SHARPEND_", "XDG_", "STATE_DIRECTORY")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    system = tmp_path / "etc.toml"
+    monkeypatch.setattr("sharpend.settings.sources.SYSTEM_CONFIG", system)
+    return system
+
+
 def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
     """A picture with smooth parts, edges and texture: H x W x 3 uint8."""
     random = np.random.default_rng(seed)
