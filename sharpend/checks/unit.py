@@ -71,7 +71,7 @@ class Unit:
     def program(self) -> str:
         """The file that is started; the word itself where there is none, empty without ExecStart.
 
-        `systemctl show` gives the word as it is written: systemd looks the program up at each start.
+        `systemctl show` gives the word as the unit has it: systemd looks it up at each start.
         """
         word = (self.command or [""])[0]
         return shutil.which(word, path=_PROGRAMS) or word
