@@ -2,8 +2,9 @@
 
 Owns the walk from a root to a folder or file, one component at a time on open descriptors, so
 that a link planted or swapped in on the way is never followed. The root itself is the user's
-choice and may be a link. Refuses absolute paths, `..`, empty components, and files that are not
-regular; a missing component stays the caller's FileNotFoundError.
+choice and may be a link. Owns as well what an error there is about: the root as a whole, or one
+file. Refuses absolute paths, `..`, empty components, and files that are not regular; a missing
+component stays the caller's FileNotFoundError.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LINK_OR_NO_DIRECTORY = {errno.ELOOP, errno.ENOTDIR}
 _LINK_OR_SOCKET_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_DENIED = {errno.EACCES, errno.EPERM}
 _IMPOSSIBLE = {b"", b".", b".."}
 
 
@@ -118,6 +121,19 @@ def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
     """
     status = os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
     return Fingerprint.of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def is_of_root(error: OSError, root: bytes) -> bool:
+    """What failed for one file will fail for all below `root`: it is full, read-only or closed.
+
+    A folder further down that is closed to us is none of this: it must not hold up all others.
+    """
+    return error.errno in _FULL or not os.access(root, os.W_OK | os.X_OK)
+
+
+def reason_of(error: OSError) -> Reason:
+    """Why one file alone could not be worked on."""
+    return Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
 
 
 def _enter(parent: int, name: bytes, relative: bytes, made: Callable[[int], None] | None) -> int:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -21,6 +22,10 @@ from sharpend.logs import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    _Main: TypeAlias = Callable[[argparse.Namespace], int]
+    _Add: TypeAlias = Callable[[str, _Main, str], argparse.ArgumentParser]
 
 EPILOG = (
     "exit status: 0 all went well; 64 usage; 65 some inputs quarantined; 66 input missing; "
@@ -67,57 +72,66 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"sharpend {__version__}")
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    command = commands.add_parser("once", help="sharpen what lies in a folder now, then exit")
-    _add_settings(command, folders=True)
-    command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
-    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    command.set_defaults(command=once.main)
-
-    command = commands.add_parser("run", help="the daemon, in the foreground; SIGTERM drains it")
-    _add_settings(command, folders=True)
-    command.set_defaults(command=run.main)
-
-    _add_questions(commands.add_parser)
-
-    command = commands.add_parser("retry", help="try quarantined pictures again")
-    _add_settings(command, folders=False)
-    command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="only these inputs")
-    command.add_argument("--all", action="store_true", help="do finished pictures again, too")
-    command.set_defaults(command=retry.main)
-
-    command = commands.add_parser("inspect", help="what pictures are, carry, and would become")
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
-    command.add_argument("--json", action="store_true", help="one JSON object per file on stdout")
-    command.set_defaults(command=inspect.main)
-
-    command = commands.add_parser("formats", help="which pictures are taken, and how")
-    command.set_defaults(command=formats.main)
-
-    command = commands.add_parser("demo", help="sharpen sample pictures with a real daemon")
-    command.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
-    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp pictures")
-    _add_model(command)
-    command.set_defaults(command=demo.main)
+    add = partial(_added, commands.add_parser)
+    _add_work(add)
+    _add_questions(add)
     return top
 
 
-def _add_questions(add: Callable[..., argparse.ArgumentParser]) -> None:
-    """The commands that ask how things stand and change nothing."""
-    command = add("check", help="check the configuration and say what it means")
+def _added(
+    make: Callable[..., argparse.ArgumentParser],
+    name: str,
+    main: _Main,
+    about: str,
+) -> argparse.ArgumentParser:
+    """A command; what it is about is said in the list and in its own help."""
+    command = make(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+    command.set_defaults(command=main)
+    return command
+
+
+def _add_work(add: _Add) -> None:
+    """The commands that sharpen, or let it be done again."""
+    command = add("once", once.main, "sharpen what lies in a folder now, then exit")
     _add_settings(command, folders=True)
-    command.set_defaults(command=check.main)
+    command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
+    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
 
-    command = add("doctor", help="what on this machine stands in the way")
+    command = add("run", run.main, "the daemon, in the foreground; SIGTERM drains it")
+    _add_settings(command, folders=True)
+
+    command = add("retry", retry.main, "try quarantined pictures again")
+    _add_settings(command, folders=False)
+    command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="only these inputs")
+    command.add_argument("--all", action="store_true", help="do finished pictures again, too")
+
+    command = add("demo", demo.main, "sharpen sample pictures with a real daemon")
+    where = Path("demo-output")
+    told = f"folder for the results, {where} unless given"
+    command.add_argument("--output", type=Path, default=where, metavar="DIR", help=told)
+    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp pictures")
+    _add_model(command)
+
+
+def _add_questions(add: _Add) -> None:
+    """The commands that ask how things stand and change nothing."""
+    command = add("check", check.main, "check the configuration and say what it means")
+    _add_settings(command, folders=True)
+
+    command = add("doctor", doctor.main, "what on this machine stands in the way")
     _add_settings(command, folders=False)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    command.set_defaults(command=doctor.main)
 
-    command = add("status", help="how the daemon and its queue stand")
+    command = add("status", status.main, "how the daemon and its queue stand")
     _add_settings(command, folders=False)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    command.set_defaults(command=status.main)
+
+    command = add("inspect", inspect.main, "what pictures are, carry, and would become")
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture")
+    command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
+    command.add_argument("--json", action="store_true", help="one JSON object per file on stdout")
+
+    add("formats", formats.main, "which pictures are taken, and how")
 
 
 def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:

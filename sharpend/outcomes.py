@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.beneath import directory
@@ -153,25 +153,20 @@ class Outcomes:
             values |= {"notes": list(staged.notes)} if staged.notes else {}
         if committed.warning:
             values["warning"] = committed.warning
+        result = _result(handed.folder, committed)
+        self._stands(replace(result, staged=staged, commit_s=commit_s, seconds=seconds), **values)
+
+    def _stands(self, result: Result, **values: object) -> None:
+        """Tell of an output that stands now, or was left as it stood."""
         self._log.info(
             Event.IMAGE_FINISHED,
-            folder=handed.folder.name,
-            path=handed.job.relative,
-            output=committed.output,
-            outcome="unchanged" if committed.unchanged else "sharpened",
+            folder=result.folder.name,
+            path=result.job.relative,
+            output=result.output,
+            outcome=result.outcome,
             **values,
         )
-        self._tell(
-            Result(
-                handed.folder,
-                handed.job,
-                "unchanged" if committed.unchanged else "sharpened",
-                committed.output,
-                staged=staged,
-                commit_s=commit_s,
-                seconds=seconds,
-            )
-        )
+        self._tell(result)
 
     def _failed(self, handed: Handed, failed: Failed, now_s: float) -> None:
         reason = failed.reason or Reason.INTERNAL
@@ -221,8 +216,7 @@ class Outcomes:
     def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
         """Another attempt later, or quarantine after the last one."""
         if handed.job.attempts >= self._retry.attempts:
-            refusal = Refusal(reason, message, "retry.attempts")
-            self.refuse(handed, refusal)
+            self.refuse(handed, Refusal(reason, message, "retry.attempts"))
             return
         wait_s = self._retry.wait_s(handed.job.attempts)
         self._ledger.defer(handed.job, time.time() + wait_s, reason, message)
@@ -278,16 +272,7 @@ class Outcomes:
                 continue
             works = works or not ended.warning
             if self._is_news(ended):
-                outcome = "unchanged" if ended.unchanged else "sharpened"
-                self._log.info(
-                    Event.IMAGE_FINISHED,
-                    folder=folder.name,
-                    path=ended.job.relative,
-                    output=ended.output,
-                    outcome=outcome,
-                    recovered=True,
-                )
-                self._tell(Result(folder, ended.job, outcome, ended.output))
+                self._stands(_result(folder, ended), recovered=True)
         if works:
             folder.resume()
 
@@ -309,6 +294,11 @@ class Outcomes:
         else:
             self._told.discard(ended.job.id)
         return not was_told
+
+
+def _result(folder: Folder, committed: Committed) -> Result:
+    outcome = "unchanged" if committed.unchanged else "sharpened"
+    return Result(folder, committed.job, outcome, committed.output)
 
 
 def discard(handed: Handed) -> None:

@@ -1,7 +1,7 @@
 """One job inside a worker: from opening the input to a durable staged file beside its final name.
 
-Owns the order of the steps and the translation of every operating system error into one of the
-consequences that the daemon knows. Never touches a final name: that is the commit's.
+Owns the order of the steps, the look whether the input is still the one that settled, and the
+translation of every error into one of the consequences that the daemon knows.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import hashlib
 import os
 import time
 import traceback
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from sharpend import __version__, beneath
+from sharpend import __version__, beneath, staging
 from sharpend.agreement import SecondOpinion
 from sharpend.errors import (
     FolderFaultError,
@@ -40,14 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import BufferedReader
 
-    from sharpend.access import Access
-    from sharpend.imaging.picture import Frame, Picture
+    from sharpend.imaging.picture import Frame
     from sharpend.job import AgreementSample, Options
     from sharpend.model.runtime import Placement
-
-_FULL = {errno.ENOSPC, errno.EROFS, errno.EDQUOT}
-"""Errors of the output side that will meet every picture of the folder alike."""
-_DENIED = {errno.EACCES, errno.EPERM}
 
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
     (ImageRefusedError, Failure.REFUSED),
@@ -143,7 +138,7 @@ class Pipeline:
         # Last, so that nothing can fail while a staged file lies there.
         with stages.stage("encode"):
             picture = finished(picture.with_frames(frames), options.policies, record)
-            staged = _write(task, picture, status)
+            staged = staging.write(task, picture, status)
         return Staged(
             job_id=task.job_id,
             temp_name=task.temp_name,
@@ -256,12 +251,10 @@ def _raise_for_input(task: Task, error: OSError) -> NoReturn:
             message = f"folder.input: {display(task.input_root)}: {error.strerror}"
             raise FolderFaultError(message) from error
         raise SourceVanishedError(f"{display(task.relative)} is gone") from error
-    if error.errno in _DENIED:
-        raise TransientError(
-            Reason.PERMISSION_DENIED,
-            f"may not be read ({error.strerror}); let the user that runs sharpend read it",
-        ) from error
-    raise TransientError(Reason.IO_ERROR, f"reading failed: {error.strerror}") from error
+    reason, told = beneath.reason_of(error), f"reading failed: {error.strerror}"
+    if reason is Reason.PERMISSION_DENIED:
+        told = f"may not be read ({error.strerror}); let the user that runs sharpend read it"
+    raise TransientError(reason, told) from error
 
 
 def _require_unchanged(task: Task) -> None:
@@ -269,51 +262,3 @@ def _require_unchanged(task: Task) -> None:
     with beneath.directory(task.input_root, parent) as parent_fd:
         if beneath.fingerprint_at(parent_fd, name) != task.fingerprint:
             raise SourceChangedError("it changed while it was read")
-
-
-def _write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
-    """Write the staged file durably, for those who may read it, or not at all."""
-    try:
-        with beneath.directory(task.output_root, task.output_parent) as parent:
-            return _write_in(parent, task, picture, source)
-    except OSError as error:
-        _raise_for_output(task, error)
-
-
-def _raise_for_output(task: Task, error: OSError) -> NoReturn:
-    if error.errno in _FULL or not os.access(task.output_root, os.W_OK | os.X_OK):
-        raise FolderFaultError(
-            f"folder.output: {display(task.output_root)}: {error.strerror}; "
-            "free space or let the user that runs sharpend write there"
-        ) from error
-    # A folder below the root that is closed to us must not hold up all the others.
-    reason = Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
-    raise TransientError(reason, f"writing failed: {error.strerror}") from error
-
-
-def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(task.temp_name, flags, 0o600, dir_fd=parent)
-    try:
-        with os.fdopen(descriptor, "wb", closefd=False) as file:
-            codec.encode(picture, file)
-        task.access.give_file(descriptor)
-        _take_after(descriptor, source, task.access)
-        os.fsync(descriptor)
-        return Fingerprint.of(os.fstat(descriptor))
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(task.temp_name, dir_fd=parent)
-        raise
-    finally:
-        os.close(descriptor)
-
-
-def _take_after(descriptor: int, source: os.stat_result, access: Access) -> None:
-    """Give the staged file the source's owner, mode and times, but for what the folder sets."""
-    with suppress(PermissionError):  # FAT and some network mounts know neither for a file
-        if os.geteuid() == 0:  # only root may give files away
-            os.fchown(descriptor, source.st_uid, source.st_gid if access.group is None else -1)
-        if access.mode is None:
-            os.fchmod(descriptor, source.st_mode & 0o777)
-        os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -63,6 +63,21 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     return made
 
 
+@pytest.fixture
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A new home on a machine without settings of sharpend; returns where the machine's would be.
+
+    Whoever tests on a machine where sharpend is installed gets the same answers.
+    """
+    for name in list(os.environ):
+        if name.startswith(("SHARPEND_", "XDG_", "STATE_DIRECTORY")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    system = tmp_path / "etc.toml"
+    monkeypatch.setattr("sharpend.settings.sources.SYSTEM_CONFIG", system)
+    return system
+
+
 def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
     """A picture with smooth parts, edges and texture: H x W x 3 uint8."""
     random = np.random.default_rng(seed)
@@ -74,6 +89,12 @@ def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
     values = 110 + 25 * np.stack(waves, axis=-1) + edges + noise
     pixels: NDArray[np.uint8] = np.clip(values, 0, 255).astype(np.uint8)
     return pixels
+
+
+def psnr(one: NDArray[Any], other: NDArray[Any], *, data_range: int) -> float:
+    """PSNR in dB of two arrays of samples; 138 or more, by range, where they are equal."""
+    error = float(np.mean((one.astype(np.float64) - other) ** 2))
+    return float(10 * np.log10(data_range**2 / max(error, 1e-9)))
 
 
 def drop(folder: Path, name: str, *, height: int = 48, width: int = 64, seed: int = 0) -> Path:

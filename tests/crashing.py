@@ -101,7 +101,7 @@ def around(before: str, function: Callable[..., Any], after: str = "") -> Callab
 
 def hook_worker() -> None:
     """Put steps around the way of an image."""
-    from sharpend import pipeline  # noqa: PLC0415 - torch, in workers alone
+    from sharpend import pipeline, staging  # noqa: PLC0415 - torch, in workers alone
     from sharpend.imaging import codec, finishing  # noqa: PLC0415
 
     run = pipeline.Pipeline.run
@@ -116,7 +116,7 @@ def hook_worker() -> None:
         (codec, "decode", around("opened", codec.decode, "decoded")),
         (pipeline, "finished", around("sharpened", finishing.finished)),
         (codec, "encode", around("", codec.encode, "written")),
-        (pipeline, "_write_in", around("", pipeline._write_in, "fsynced")),
+        (staging, "_write_in", around("", staging._write_in, "fsynced")),
     )
     for owner, name, hooked in hooks:
         setattr(owner, name, hooked)

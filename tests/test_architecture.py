@@ -20,7 +20,7 @@ FLOORS = """
 F0  errors  logs  repeats
 F1  imaging/  access  job  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
-F3  memory  quota  sandbox  sharpener  agreement  pipeline  worker  pool
+F3  memory  quota  sandbox  sharpener  agreement  staging  pipeline  worker  pool
 F4  alarm  report  health  pulse
 F5  folder  outcomes  upkeep  plans  crew  control  dispatch  bulletin  outage
 F6  daemon

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from pathlib import Path
@@ -141,6 +142,23 @@ def test_fingerprint_in_an_open_folder(root: bytes, tmp_path: Path) -> None:
             (tmp_path / "in/a/b/x.png").stat()
         )
         assert beneath.fingerprint_at(fd, b"link") is None
+
+
+@pytest.mark.parametrize(
+    ("number", "of_root", "reason"),
+    [
+        (errno.ENOSPC, True, Reason.IO_ERROR),
+        (errno.EROFS, True, Reason.IO_ERROR),
+        (errno.EACCES, False, Reason.PERMISSION_DENIED),
+        (errno.EIO, False, Reason.IO_ERROR),
+    ],
+)
+def test_what_an_error_is_about(root: bytes, number: int, reason: Reason, *, of_root: bool) -> None:
+    """A full disk fails every file alike, a closed folder or a bad sector only those in it."""
+    error = OSError(number, os.strerror(number))
+    assert beneath.is_of_root(error, root) is of_root
+    assert beneath.is_of_root(error, root + b"/gone")
+    assert beneath.reason_of(error) is reason
 
 
 def test_descriptors_are_closed(root: bytes) -> None:

@@ -339,7 +339,7 @@ def test_the_configuration_is_nobody_elses() -> None:
 def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
     """Its last report says it; one that is too old is a fault."""
     last = {"state": "running", "pid": 7, "version": "1", "at": 1000.0, "health": "ok"}
-    last |= {"paused": {}, "queue_depth": 4}
+    last |= {"paused": {}, "queue_depth": 4, "state_fault": None}
 
     def told(*, running: bool = True, now_s: float = 1001, **changes: object) -> Finding:
         return state.daemon(last | changes, is_running=running, now_s=now_s, every_s=60)
@@ -350,6 +350,10 @@ def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
     paused = told(health="degraded", paused={"in": "disk full"})
     assert (paused.level, paused.change) == (Level.NOTE, "in: disk full")
     assert "agreement" in told(health="degraded").change
+    for said in ("paused", "running"):
+        full = told(state=said, health="fail", state_fault="disk full")
+        assert full.status is ExitCode.OUTPUT_FAILED
+        assert full.found == "process 7 of version 1: all work is paused: disk full"
     assert told(state="stopped").level is Level.NOTE
     assert state.daemon(None, is_running=True, now_s=0, every_s=60).level is Level.NOTE
 

@@ -176,6 +176,18 @@ def test_what_is_installed_is_said() -> None:
     assert disabled.change == "systemctl enable --now sharpend.service"
 
 
+def test_a_program_without_a_path_is_where_systemd_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`systemctl show` prints the word as the unit has it; the caller's own PATH says nothing."""
+    monkeypatch.setenv("PATH", "/no/such")
+    shell = made(ExecStart=exec_start("sh run"))
+    assert os.path.isabs(shell.program)
+    assert os.path.basename(shell.program) == "sh"
+    (there,) = unit.installed([shell], shell)
+    assert there.found == f"sharpend.service starts {shell.program} as sharpend: active"
+    assert made(ExecStart=exec_start("no-such-program run")).program == "no-such-program"
+    assert made(ExecStart="").program == ""
+
+
 def test_systemds_state_directory_is_the_units() -> None:
     """The first one of a system unit; a user's manager has another place for it."""
     assert made().state == "/var/lib/sharpend"

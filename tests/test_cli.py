@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def surroundings(bare: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No settings from outside, and the logging of the test run as it was before."""
-    for name in [name for name in os.environ if name.startswith(("SHARPEND_", "XDG_"))]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not bare.exists()
     (tmp_path / "in").mkdir()
     monkeypatch.chdir(tmp_path)
     before = list(logging.getLogger().handlers)

@@ -37,11 +37,9 @@ NOTHING = {
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def surroundings(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No settings from outside."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(bare.parent)
 
 
 def exif(*, gps: bool = False) -> bytes:

@@ -74,10 +74,9 @@ class Records:
 
 
 @pytest.fixture
-def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
+def records(bare: Path, tmp_path: Path) -> Iterator[Records]:
     """An empty ledger that a running daemon has locked."""
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert not bare.exists()
     (tmp_path / "in").mkdir()
     made = Records(tmp_path, Ledger.open(tmp_path / "state"))
     yield made

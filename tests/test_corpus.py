@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import pytest
 from sharpend.errors import Reason
 from tests import corpus as makers
 from tests import outside, sources
+from tests.conftest import psnr
 from tests.daemons import surroundings
 from tests.recipe import TAKEN, Recipe, installed
 
@@ -205,10 +206,8 @@ def _value(fields: outside.Fields, field: str) -> str | None:
     return fields.get(field, DEFAULTS.get(re.sub(r"IFD\d", "IFD0", field)))
 
 
-def psnr(one: outside.Frame, other: outside.Frame) -> float:
-    """PSNR in dB of 16-bit samples."""
-    error = float(np.mean((one.astype(np.float64) - other) ** 2))
-    return float(10 * np.log10(65535**2 / max(error, 1e-9)))
+likeness = partial(psnr, data_range=65535)
+"""In dB; what other programs read has 16 bits."""
 
 
 def test_the_corpus_is_whole(corpus: Corpus) -> None:
@@ -267,10 +266,10 @@ def _unequal(recipe: Recipe, before: outside.Frames, after: outside.Frames) -> s
     for one, other in zip(before, after, strict=True):
         if one.shape != other.shape:
             return f"{one.shape} before, {other.shape} after"
-        if recipe.lossy and psnr(one, other) < (recipe.floor_db or FLOOR_DB[recipe.suffix]):
-            return f"{psnr(one, other):.1f} dB"
+        if recipe.lossy and likeness(one, other) < (recipe.floor_db or FLOOR_DB[recipe.suffix]):
+            return f"{likeness(one, other):.1f} dB"
         if not recipe.lossy and not np.array_equal(one, other):
-            return f"lossless, and {psnr(one, other):.1f} dB"
+            return f"lossless, and {likeness(one, other):.1f} dB"
     return ""
 
 
@@ -282,7 +281,7 @@ def test_alpha_stays_at_full_strength(full: Run) -> None:
         if not before or before[0].shape != after[0].shape or before[0].shape[2] not in {2, 4}:
             continue
         if not np.array_equal(before[0][..., -1], after[0][..., -1]):
-            faults[recipe.name] = f"alpha: {psnr(before[0][..., -1], after[0][..., -1]):.1f} dB"
+            faults[recipe.name] = f"alpha: {likeness(before[0][..., -1], after[0][..., -1]):.1f} dB"
     none_of(faults)
 
 
@@ -292,8 +291,10 @@ def test_it_was_sharpened(full: Run) -> None:
     for recipe in full.taken:
         before, after = full.pixels[recipe.name]
         large = bool(before) and min(before[0].shape[:2]) > 40
-        if large and before[0].shape == after[0].shape and psnr(before[0], after[0]) > UNLIKE_DB:
-            faults[recipe.name] = f"{psnr(before[0], after[0]):.1f} dB"
+        if large and before[0].shape == after[0].shape:
+            like_db = likeness(before[0], after[0])
+            if like_db > UNLIKE_DB:
+                faults[recipe.name] = f"{like_db:.1f} dB"
     none_of(faults)
 
 
@@ -390,8 +391,8 @@ def test_cmyk_convert(corpus: Corpus, tmp_path: Path) -> None:
     faults = {}
     for recipe in run.taken:
         one, other = before[recipe.name][0][..., :3], after[recipe.name][0][..., :3]
-        if one.shape != other.shape or psnr(one, other) < INK_DB:
-            faults[recipe.name] = f"{one.shape} -> {other.shape}, {psnr(one, other):.1f} dB"
+        if one.shape != other.shape or likeness(one, other) < INK_DB:
+            faults[recipe.name] = f"{one.shape} -> {other.shape}, {likeness(one, other):.1f} dB"
     none_of(faults)
 
 

@@ -15,11 +15,11 @@ from sharpend.errors import ImageRefusedError, Reason, TransientError
 from sharpend.imaging import codec, extras, jpeg
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
+from tests.conftest import psnr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sharpend.imaging.depth import Sample
 
 HEIGHT, WIDTH = 90, 120
 
@@ -70,12 +70,6 @@ def again(picture: Picture) -> tuple[Picture, int]:
     file = BytesIO()
     codec.encode(picture, file)
     return decode(file), len(file.getvalue())
-
-
-def psnr(one: NDArray[Sample], other: NDArray[Sample]) -> float:
-    """PSNR in dB, data range 255."""
-    error = float(np.mean((one.astype(float) - other) ** 2))
-    return float(10 * np.log10(255**2 / max(error, 1e-9)))
 
 
 LOSSLESS: dict[str, tuple[str, dict[str, object]]] = {
@@ -132,7 +126,7 @@ def test_lossy_formats_return_comparable_quality(name: str, mode: str) -> None:
     result, size = again(picture)
     assert result.pixels.shape == picture.pixels.shape
     assert picture.pixels.shape == (HEIGHT, WIDTH, 3 if mode == "RGB" or name == "webp" else 1)
-    assert psnr(result.pixels, picture.pixels) > 38
+    assert psnr(result.pixels, picture.pixels, data_range=255) > 38
     assert 0.8 < size / len(file.getvalue()) < 1.8
 
 
@@ -286,7 +280,7 @@ def test_smallest_pictures_come_through(target: Format, shape: tuple[int, int]) 
     pixels = np.full((*shape, 3), 90, np.uint8)
     result, _ = again(decode(saved(Image.fromarray(pixels), target)))
     assert result.pixels.shape == pixels.shape
-    assert psnr(result.pixels, pixels) > 35
+    assert psnr(result.pixels, pixels, data_range=255) > 35
 
 
 def test_content_decides_not_the_position() -> None:

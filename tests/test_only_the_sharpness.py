@@ -21,6 +21,7 @@ from PIL import Image
 
 from sharpend.imaging import codec, extras
 from sharpend.imaging.formats import Format
+from tests.conftest import psnr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -192,12 +193,6 @@ def stacked(picture: Picture) -> Samples:
     return np.dstack([picture.pixels, picture.alpha])
 
 
-def psnr(one: Samples, other: Samples) -> float:
-    """PSNR in dB, data range 255."""
-    error = float(np.mean((one.astype(float) - other) ** 2))
-    return float(10 * np.log10(255**2 / max(error, 1e-9)))
-
-
 @pytest.mark.parametrize("name", LOSSLESS)
 def test_lossless_formats_return_every_bit(name: str) -> None:
     """Samples come as they were written and go as they came: dtype, channels, alpha and all."""
@@ -219,7 +214,7 @@ def test_lossy_formats_lose_one_writing(name: str) -> None:
     again = read(written(picture))
     assert again.format == picture.format
     assert again.pixels.shape == picture.pixels.shape
-    assert psnr(again.pixels, picture.pixels) >= FLOOR_DB[picture.format]
+    assert psnr(again.pixels, picture.pixels, data_range=255) >= FLOOR_DB[picture.format]
     if picture.alpha is None:
         assert again.alpha is None
     else:
@@ -237,7 +232,7 @@ def test_turned_pictures_stay_as_they_are_stored(name: str) -> None:
     assert read(output).pixels.shape[:2] == (HEIGHT, WIDTH)
     assert tag(output) == tag(data) == int(name[-1])
     if picture.format in FLOOR_DB and name.startswith(("jpeg", "avif")):
-        assert psnr(stacked(picture), values) > 25  # turned, it would be below 15
+        assert psnr(stacked(picture), values, data_range=255) > 25  # turned, it would be below 15
     else:
         assert np.array_equal(stacked(read(output)), values)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sharpend import beneath, pipeline
+from sharpend import beneath, staging
 from sharpend.access import Access
 from sharpend.errors import Reason, TransientError
 from sharpend.imaging import codec
@@ -424,7 +424,7 @@ def test_a_closed_subfolder_concerns_one_picture(
     def refuse(*_: object) -> int:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(pipeline, "_write_in", refuse)
+    monkeypatch.setattr(staging, "_write_in", refuse)
     outcome = failed(worker.run(task), bench)
     assert (outcome.failure, outcome.reason) == (Failure.TRANSIENT, Reason.PERMISSION_DENIED)
 

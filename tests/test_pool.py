@@ -27,9 +27,10 @@ from sharpend.quota import OPEN_FILES
 from sharpend.worker import WorkerOptions
 from tests import lightwork
 from tests.conftest import drop
+from tests.daemons import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.conftest import Networks
 
@@ -99,7 +100,7 @@ def gone(pid: int) -> bool:
             return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
         return True
 
-    until(ended)
+    until(ended, PATIENCE_S)
     return True
 
 
@@ -172,7 +173,7 @@ def test_an_idle_death_costs_nothing(crew: Crew, noticed: bool) -> None:  # noqa
     assert isinstance(old, ProcessPool)
     os.kill(pid, signal.SIGKILL)
     if noticed:
-        until(lambda: not old.active)
+        until(lambda: not old.active, PATIENCE_S)
     assert crew.worker() != pid
 
 
@@ -219,15 +220,7 @@ def until_begun(crew: Crew) -> None:
     """Wait until the worker has taken its task."""
     future = crew.pool._slots[0].future
     assert future is not None
-    until(future.running)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what no event tells of."""
-    until_s = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)
+    until(future.running, PATIENCE_S)
 
 
 def overdue(crew: Crew, pid: int) -> None:
@@ -257,7 +250,7 @@ def test_one_deadline_for_one_task(crew: Crew) -> None:
 def test_a_stopped_worker_is_replaced(crew: Crew) -> None:
     """SIGSTOP in the middle of a task: SIGTERM does not reach it, SIGKILL does."""
     pid = begin(crew, b"stop")
-    until(lambda: bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED))
+    until(lambda: bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED), PATIENCE_S)
     overdue(crew, pid)
 
 
@@ -289,7 +282,7 @@ def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
         assert bool(died) or crew.pool.next_deadline_s() == 5.5
         return bool(died)
 
-    until(ended)
+    until(ended, PATIENCE_S)
     (outcome,) = died
     assert isinstance(outcome, Died)
     assert outcome.setting == "workers.memory_mb"

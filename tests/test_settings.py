@@ -35,11 +35,9 @@ FOLDER = '[[folder]]\ninput = "in"\noutput = "out"\n'
 
 
 @pytest.fixture(autouse=True)
-def system_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def system_config(bare: Path) -> Path:
     """The place of /etc/sharpend/sharpend.toml, so that none of this machine's is read."""
-    path = tmp_path / "etc.toml"
-    monkeypatch.setattr("sharpend.settings.sources.SYSTEM_CONFIG", path)
-    return path
+    return bare
 
 
 def write(directory: Path, text: str) -> Path:

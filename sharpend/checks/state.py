@@ -80,7 +80,7 @@ def daemon(
     subject = "daemon"
     if not is_running:
         return ok(subject, "none runs with this state directory")
-    if last is None or last.get("state") != "running":
+    if last is None or last.get("state") not in {"running", "paused"}:
         return note(subject, "one runs, and has not said yet that it is ready")
     silent_s = now_s - last["at"]
     told = f"process {last['pid']} of version {last['version']}"
@@ -88,6 +88,9 @@ def daemon(
         change = "its log says more; restart it"
         what = f"{told} has not reported for {silent_s:.0f} s"
         return fault(subject, what, change, ExitCode.UNAVAILABLE)
+    if last["state_fault"]:
+        what = f"{told}: all work is paused: {last['state_fault']}"
+        return fault(subject, what, "mend the state directory", ExitCode.OUTPUT_FAILED)
     if last["health"] != "ok":
         paused = "; ".join(f"{name}: {why}" for name, why in last["paused"].items())
         why = paused or "the agreement with the teacher is low"

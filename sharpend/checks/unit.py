@@ -27,6 +27,8 @@ _PATIENCE_S = 30
 _SANDBOX = "unit: sandbox"
 _STATES = "/var/lib"
 _HOMES = ("/home", "/root", "/run/user")
+_PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where systemd looks for a program that ExecStart= names without a path (systemd.service(5))."""
 _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - systemd's own list
 _READ_ONLY = {
     "strict": ("/",),
@@ -64,6 +66,15 @@ class Unit:
         """ExecStart's first command: the program and its arguments."""
         _, _, rest = self["ExecStart"].partition("argv[]=")
         return rest.partition(" ; ")[0].split()
+
+    @property
+    def program(self) -> str:
+        """The file that is started; the word itself where there is none, empty without ExecStart.
+
+        `systemctl show` gives the word as the unit has it: systemd looks it up at each start.
+        """
+        word = (self.command or [""])[0]
+        return shutil.which(word, path=_PROGRAMS) or word
 
     @property
     def config(self) -> str | None:
@@ -183,7 +194,7 @@ def installed(found: Sequence[Unit] | None, unit: Unit | None) -> Iterator[Findi
         there = f"; there are {', '.join(one['Id'] for one in found)}" if found else ""
         yield note("unit", f"none runs this configuration{there}", "README: Leave it running")
         return
-    name, program = unit["Id"], (unit.command or [""])[0]
+    name, program = unit["Id"], unit.program
     if not os.access(program, os.X_OK):
         what = f"{name}: ExecStart {program} is not there, or no program"
         change = f"install sharpend there, or systemctl edit {name}"
@@ -206,7 +217,7 @@ def sandbox(unit: Unit, *, writes: Sequence[str], reads: Sequence[str]) -> Itera
         writes: what must be writable.
         reads: what must be seen; its program and its configuration are added.
     """
-    own = [*unit.command[:1], *([unit.config] if unit.config else [])]
+    own = [path for path in (unit.program, unit.config) if path]
     found = {path: reach(unit, path) for path in dict.fromkeys((*writes, *reads, *own))}
     bad = [path for path in found if found[path] is Reach.HIDDEN]
     bad += [path for path in dict.fromkeys(writes) if found[path] is Reach.READ_ONLY]

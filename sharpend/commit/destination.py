@@ -18,16 +18,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sharpend.access import Access
+from sharpend.beneath import is_of_root, reason_of
 from sharpend.commit.names import AS_THE_INPUT, Naming, name_too_long, numbered
-from sharpend.errors import FolderFaultError, Reason, SharpendError, TransientError
+from sharpend.errors import FolderFaultError, SharpendError, TransientError
 from sharpend.job import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-_DENIED = {errno.EACCES, errno.EPERM}
 
 
 class SourcePolicy(StrEnum):
@@ -157,10 +155,8 @@ def faults(destination: Destination, root: bytes, setting: str) -> Iterator[None
 
 def _decision(error: OSError, destination: Destination, root: bytes, setting: str) -> SharpendError:
     told = f"folder {destination.folder}: {display(root)}: {error.strerror}"
-    if error.errno in _FULL or not os.access(root, os.W_OK | os.X_OK):
+    if is_of_root(error, root):
         return FolderFaultError(f"{told} (setting `{setting}`)")
     if error.errno == errno.ENAMETOOLONG:
         return name_too_long(os.fsencode(error.filename or b""))
-    if error.errno in _DENIED:
-        return TransientError(Reason.PERMISSION_DENIED, told)
-    return TransientError(Reason.IO_ERROR, told)
+    return TransientError(reason_of(error), told)

@@ -17,7 +17,8 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from sharpend.atomic import fsync_directory
-from sharpend.ledger.faults import DamagedError, translated
+from sharpend.beneath import directory
+from sharpend.ledger.faults import require_sound, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +100,7 @@ def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(copy, pages=_STEP_PAGES, progress=look_up)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a WAL beside it
-            _require_sound(copy, state_dir)
+            require_sound(copy, state_dir)
             copy.execute(f"PRAGMA application_id = {COPY_MARK}")
     except BaseException:
         _remove(temporary)
@@ -113,16 +114,8 @@ def _remove(temporary: Path) -> None:
         temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
 
 
-def _require_sound(copy: sqlite3.Connection, state_dir: Path) -> None:
-    if copy.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise DamagedError(f"the ledger in {state_dir} is damaged")
-
-
 def _placed(temporary: Path, target: Path) -> Path:
     os.replace(temporary, target)
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fsync_directory(directory)
-    finally:
-        os.close(directory)
+    with directory(os.fsencode(target.parent), b"") as descriptor:
+        fsync_directory(descriptor)
     return target

@@ -30,6 +30,16 @@ class DamagedError(LedgerError):
     """The file is no ledger any more."""
 
 
+def require_sound(connection: sqlite3.Connection, state_dir: Path) -> None:
+    """Look at a whole ledger, or a copy of it.
+
+    Raises:
+        DamagedError: its pages contradict one another.
+    """
+    if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise DamagedError(f"the ledger in {state_dir} is damaged")
+
+
 @contextmanager
 def translated(state_dir: Path) -> Iterator[None]:
     """Let no sqlite3 error, and no OSError of the state directory, out of the ledger.

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from sharpend.atomic import try_to_write
 from sharpend.errors import LedgerError, StateFaultError, StateLockedError
 from sharpend.ledger.copies import COPY_MARK, keep_before_upgrade
-from sharpend.ledger.faults import DamagedError, translated
+from sharpend.ledger.faults import DamagedError, require_sound, translated
 from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
 from sharpend.ledger.sql import FORGET_WAITING
 from sharpend.ledger.twins import twin_key
@@ -230,8 +230,7 @@ def _prepare(connection: sqlite3.Connection, state_dir: Path, *, in_doubt: bool)
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_WAL_BYTES}")
-    if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise DamagedError(f"the ledger in {state_dir} is damaged")
+    require_sound(connection, state_dir)
     if version < SCHEMA_VERSION:
         if version:
             keep_before_upgrade(state_dir, version)
