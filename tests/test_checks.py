@@ -350,6 +350,8 @@ def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
     paused = told(health="degraded", paused={"in": "disk full"})
     assert (paused.level, paused.change) == (Level.NOTE, "in: disk full")
     assert "agreement" in told(health="degraded").change
+    stuck = told(state="paused", health="fail", state_fault="the disk is full", now_s=1200)
+    assert (stuck.status, "the disk is full" in stuck.found) == (ExitCode.OUTPUT_FAILED, True)
     assert told(state="stopped").level is Level.NOTE
     assert state.daemon(None, is_running=True, now_s=0, every_s=60).level is Level.NOTE
 
