@@ -6,6 +6,7 @@ this floor. `once` is the same daemon that ends when nothing is left to do.
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,12 +16,7 @@ from sharpend import crew, plans
 from sharpend.bulletin import Bulletin
 from sharpend.control import Control
 from sharpend.dispatch import Dispatcher, Workshop
-from sharpend.errors import (
-    ExitCode,
-    SharpendError,
-    StateFaultError,
-    UnavailableError,
-)
+from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
 from sharpend.folder import prepare_roots
 from sharpend.health import Notifier
 from sharpend.ledger.ledger import Ledger
@@ -42,6 +38,7 @@ DRAIN_S = 25.0
 LONGEST_WAIT_S = 5.0
 LONG_STEP_S = 60.0
 """What one step of a start may take, told to the service manager again and again."""
+TELL_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +69,10 @@ class Daemon:
         self._control = Control()
         self._notifier = Notifier()
         self._pulse = Pulse(self._notifier, log)
-        self._report_at_s = float("inf")
+        self._report_at_s = math.inf
         self._outage = Outage(self._notifier, log)
         self._is_ready = False
+        self._tell_at_s = -math.inf
         self._wanted: Settings | None = None
         self._ignored: list[str] = []
         self.engines: dict[str, Engine] = {}
@@ -95,8 +93,7 @@ class Daemon:
                 prepared = self._prepared(self._settings)
                 self._pool = self._started_pool(self._settings)
                 self._set_to_work(self._built(self._settings, prepared), self._settings)
-                self._go_on()
-                self._dispatcher.remove_stale_temps()
+                self._dispatcher.remove_stale_temps(self._go_on)
                 if self._hooks.once:
                     self._dispatcher.hasten()
                 self._loop()
@@ -115,8 +112,7 @@ class Daemon:
     @property
     def agreement(self) -> dict[str, object] | None:
         """The agreement block of the main network after the work."""
-        alarms = self._dispatcher.alarms.values()
-        return next((alarm.summary() for alarm in alarms), None)
+        return next((alarm.summary() for alarm in self._dispatcher.alarms.values()), None)
 
     # Building
 
@@ -137,8 +133,11 @@ class Daemon:
 
     def _go_on(self) -> bool:
         """While something takes long: the service manager hears of it; a signal ends it."""
-        self._notifier.extend_timeout(LONG_STEP_S)
-        self._notifier.watchdog()
+        now_s = time.monotonic()
+        if now_s >= self._tell_at_s:
+            self._tell_at_s = now_s + TELL_EVERY_S
+            self._notifier.extend_timeout(LONG_STEP_S)
+            self._notifier.watchdog()
         return not self._control.stops
 
     def _go_on_at(self, then_s: float) -> bool:
@@ -170,7 +169,12 @@ class Daemon:
         self._bulletin = Bulletin(settings.state, self._ledger, dispatcher, engine, self._log)
         self._outage.bulletin, self._outage.log = self._bulletin, self._log
         self._report_at_s = time.monotonic() + settings.report.every_s
-        dispatcher.recover()
+        try:
+            dispatcher.recover()
+        except StateFaultError as error:
+            if self._hooks.once:
+                raise
+            self._outage.failed(error, time.monotonic())  # whose end makes good the same
 
     # The loop
 
@@ -187,6 +191,8 @@ class Daemon:
 
     def _wait(self, until_s: float) -> None:
         """Wait for a wake-up, after a turn; the watchdog hears in time what the turn has shown."""
+        if not self._is_ready:  # the first scan of a large folder takes its time
+            self._go_on()
         now_s = time.monotonic()
         self._pulse.beat(now_s, self._stalled_by)
         self._control.wait(min(until_s, self._pulse.next_s, now_s + LONGEST_WAIT_S) - now_s)
@@ -276,6 +282,9 @@ class Daemon:
         try:
             settings = self._settings if self._hooks.load is None else self._hooks.load()
             self._prepared(settings)
+        except StateFaultError:  # no fault of theirs: they are read again when it works
+            self._control.reload = True
+            raise
         except SharpendError as error:
             self._reject(error)
         else:
@@ -301,6 +310,9 @@ class Daemon:
             if self._pool is not old[0]:
                 self._pool.stop()
             self._pool, self.engines, self._log = old
+            if isinstance(error, StateFaultError):  # no fault of the settings, as above
+                self._wanted = settings
+                raise
             self._reject(error)
             return
         self._dispatcher.close()

@@ -113,17 +113,16 @@ class Dispatcher:
         for folder in self.folders.values():
             self._outcomes.recover(folder, time.monotonic())
 
-    def remove_stale_temps(self) -> None:
+    def remove_stale_temps(self, go_on: Callable[[], bool] = lambda: True) -> None:
         """At start, after `recover`: look everywhere for what a daemon that died left half-written.
 
-        Takes as long as a walk through all outputs.
+        Takes as long as a walk through all outputs; `go_on` is asked in each of their folders.
         """
-        for folder in self.folders.values():
-            destination = folder.plan.destination
-            for root in (destination.output_root, destination.archive_root):
-                if root is not None:
-                    self._committer.remove_stale_temps(root)
-        self._committer.remove_stale_temps(self._quarantine.root)
+        ways = [folder.plan.destination for folder in self.folders.values()]
+        roots = [root for way in ways for root in (way.output_root, way.archive_root)]
+        for root in [*roots, self._quarantine.root]:
+            if root is not None:
+                self._committer.remove_stale_temps(root, go_on)
 
     def hasten(self) -> None:
         """Let what a daemon put off be due now: a command does not wait for its backoff."""

@@ -33,6 +33,8 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _SECCOMP = (317, 277)
 _CLONE, _CLONE3, _SOCKET, _IOCTL = (56, 220), (435, 435), (41, 198), (16, 29)
 _KILL, _TGKILL = (62, 129), (234, 131)
+_PRLIMIT = (302, 261)
+"""Sets its own limits, by the number 0; no time of the processor left would end another process."""
 
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
     # Other programs and processes
@@ -120,6 +122,7 @@ def _filter(column: int, architecture: int, *, local_sockets: bool) -> bytes:
     steps += _judged(_CLONE[column], 0, _HAS_BIT, _CLONE_THREAD)
     for number in (_KILL[column], _TGKILL[column]):
         steps += _judged(number, 0, _EQUAL, here)
+    steps += _judged(_PRLIMIT[column], 0, _EQUAL, 0)
     for code in (_TIOCSTI, _TIOCLINUX):
         steps += _judged(_IOCTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
     if local_sockets:

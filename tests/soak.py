@@ -1,6 +1,6 @@
 """The soak: one picture a second for hours, one in a hundred bad, and what the daemon holds.
 
-    python -m tests.soak [--hours 1] [--minutes-of-warm-up 5]
+    python -m tests.soak [--hours 1] [--minutes-of-warm-up 15]
 
 Prints resident memory, descriptors, threads and the ledger's size each minute, and at the end, or
 when it is stopped, the slopes after the warm-up. The exit status is 1 where memory grew by more
@@ -30,7 +30,7 @@ def main() -> int:
     """Run for so long, or until stopped by Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("--hours", type=float, default=1.0)
-    parser.add_argument("--minutes-of-warm-up", type=float, default=5.0)
+    parser.add_argument("--minutes-of-warm-up", type=float, default=15.0)
     options = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="soak-"))
     samples: list[tuple[float, ...]] = []

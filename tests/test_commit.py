@@ -519,7 +519,7 @@ def test_template_cannot_leave_the_root(shop: Shop) -> None:
 
 
 def test_only_our_stale_temps_are_removed(shop: Shop, tmp_path: Path) -> None:
-    """Another daemon's staged file, and anything that merely looks alike, stays."""
+    """Another's staged file, and what merely looks alike, stays; a signal can end the look."""
     ours = TempNames(tmp_path / "state").new(7)
     theirs = TempNames(tmp_path / "other").new(7)
     odd = ours.replace(b".tmp", b".tmp~")
@@ -527,6 +527,7 @@ def test_only_our_stale_temps_are_removed(shop: Shop, tmp_path: Path) -> None:
     folder.mkdir()
     for name in (ours, theirs, odd):
         (folder / os.fsdecode(name)).touch()
+    assert shop.committer.remove_stale_temps(shop.to.output_root, lambda: False) == 0
     assert shop.committer.remove_stale_temps(shop.to.output_root) == 1
     assert {os.fsencode(path.name) for path in folder.iterdir()} == {theirs, odd}
 

@@ -149,6 +149,39 @@ def test_a_bug_is_not_swallowed(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> 
         loop.until(b"a.png")
 
 
+def test_the_end_of_one_step_begins_no_other(loop: Loop) -> None:
+    """A step begins when it is due: folders that woke each other's would never come to rest."""
+    loop.until(b"a.png")
+    loop.turn()
+    deadline_s = time.monotonic() + WITHIN_S
+    while (step := loop.turn(0.0)).next_s <= loop.now_s or step.settling:  # time stands still
+        assert time.monotonic() < deadline_s
+    for _ in range(20):
+        rest = loop.turn(0.0)
+        assert (rest.next_s, rest.settled, rest.settling) == (step.next_s, [], 0)
+    assert loop.intake._orders.empty()
+    assert loop.turn(step.next_s - loop.now_s).settling  # now one is due
+
+
+@pytest.mark.parametrize("asked", ["unsettle", "restart"])
+def test_what_is_asked_for_meanwhile_is_still_to_come(loop: Loop, asked: str) -> None:
+    """The end of a step that was begun before does not say that all was handed on."""
+    loop.until(b"a.png")
+    while loop.intake._began_s is None:
+        loop.turn()
+    loop.taken.clear()
+    if asked == "unsettle":
+        loop.intake.unsettle(b"a.png")
+    else:
+        loop.intake.restart()
+    step = loop.turn(0.0)
+    while loop.intake._began_s is not None:
+        step = loop.turn(0.0)
+    assert step.settling
+    assert step.next_s <= loop.now_s
+    loop.until(b"a.png")
+
+
 @pytest.mark.parametrize("asking", [False, True])
 def test_a_closed_folder_leaves_no_thread(root: Path, *, asking: bool) -> None:
     """The thread ends, in the middle of a question too."""

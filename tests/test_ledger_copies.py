@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -126,6 +128,22 @@ def test_a_state_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         (tmp_path / "ledger.db.copy.tmp").mkdir()
         with pytest.raises(StateFaultError):
             copies.keep(tmp_path, 2, always)
+
+
+def test_a_backup_does_not_take_the_last_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where little more than a copy would fit, the ledger keeps it; an older backup stays."""
+    with Ledger.open(tmp_path):
+        copies.keep(tmp_path, 2, always)
+        size = (tmp_path / "ledger.db").stat().st_size
+        disk = SimpleNamespace(f_bavail=2 * size - 1, f_frsize=1)
+        monkeypatch.setattr(os, "statvfs", lambda _: disk)
+        with pytest.raises(StateFaultError, match=r"backup wants .* MB of room"):
+            copies.keep(tmp_path, 2, always)
+        disk.f_bavail += 1
+        copies.keep(tmp_path, 2, always)
+    assert len(list(tmp_path.glob("*backup*"))) == 2
 
 
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))

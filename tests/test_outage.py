@@ -6,18 +6,24 @@ import errno
 import os
 from collections import Counter
 from contextlib import contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.errors import Reason, StateFaultError
+from sharpend import crew, outage, plans
+from sharpend.commit.quarantine import Quarantine
+from sharpend.daemon import Daemon, Hooks
+from sharpend.errors import ExitCode, Reason, StateFaultError
 from sharpend.health import Notifier
 from sharpend.job import Failure, State
 from sharpend.ledger import store
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs import Event
 from sharpend.outage import CALM_S, FIRST_LOOK_S, LONGEST_LOOK_S, Outage
-from tests.fakes import ListLog, Shop
+from sharpend.settings.load import load
+from sharpend.worker import Engine
+from tests.fakes import FakePool, ListLog, Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,3 +209,72 @@ def test_a_failure_at_any_use_of_the_ledger_is_made_good(
         assert sorted(os.listdir(home / "in")) == ["a.png", "b.png", "bad.png", "gone.png"]
         shop.close()
     assert number > 30
+
+
+# In the daemon
+
+
+class Stopping(ListLog):
+    """Ends the daemon that it listens to when the state directory works again."""
+
+    daemon: Daemon
+
+    def info(self, event: Event, **values: object) -> None:
+        """Remember, and stop it after that."""
+        super().info(event, **values)
+        if event is Event.STATE_RESUMED:
+            self.daemon._control.stop()
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
+    """A daemon with real parts but for its workers; its settings can be read again."""
+    (tmp_path / "in").mkdir()
+    folders = [{"input": tmp_path / "in", "output": tmp_path / "out"}]
+    settings = load(None, {"state": tmp_path / "state", "folder": folders})
+    engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
+    engines = dict.fromkeys(plans.models(settings), engine)
+    monkeypatch.setattr(crew, "start", lambda *_, **__: (FakePool(1), engines))
+    monkeypatch.setattr(outage, "FIRST_LOOK_S", 0.0)
+    log = Stopping()
+    log.daemon = Daemon(settings, log, Hooks(load=lambda: settings))
+    return log.daemon
+
+
+def fails_once(monkeypatch: pytest.MonkeyPatch, of: type, name: str, *, call: int = 1) -> None:
+    """Have one call of a method meet a full disk."""
+    calls = count(1)
+    real = getattr(of, name)
+
+    def failing(*arguments: object) -> object:
+        if next(calls) == call:
+            raise FULL
+        return real(*arguments)
+
+    monkeypatch.setattr(of, name, failing)
+
+
+def test_a_start_that_cannot_make_good_waits(
+    begun: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that has room for a look, and not for what a crash left to do, ends no start."""
+    fails_once(monkeypatch, Quarantine, "recover")
+    assert begun.run() == ExitCode.OK
+    log = begun._log
+    assert isinstance(log, ListLog)
+    assert [event for _, event, _ in log.told][:2] == [Event.STATE_PAUSED, Event.STATE_RESUMED]
+
+
+@pytest.mark.parametrize("call", [2, 3])
+def test_a_reload_waits_for_the_state_directory(
+    begun: Daemon, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    """Settings that meet a full disk are not rejected: they are taken when there is room."""
+    fails_once(monkeypatch, Ledger, "folder", call=call)  # after the start: the check, the change
+    begun._control.reload = True
+    assert begun.run() == ExitCode.OK
+    log = begun._log
+    assert isinstance(log, ListLog)
+    assert log.of(Event.STATE_PAUSED) == [{"reason": str(FULL)}]
+    assert log.of(Event.CONFIG_REJECTED) == []
+    assert len(log.of(Event.CONFIG_RELOADED)) == 1

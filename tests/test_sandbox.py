@@ -14,7 +14,7 @@ import pytest
 from sharpend import sandbox
 
 TRIED = """
-import ctypes, fcntl, json, os, socket, subprocess, sys, threading
+import ctypes, fcntl, json, os, resource, socket, subprocess, sys, threading
 from sharpend import sandbox
 
 begun, goes = threading.Event(), {}
@@ -45,6 +45,8 @@ at("packets", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
 at("local", lambda: socket.socket(socket.AF_UNIX))
 at("a signal to the parent", lambda: os.kill(os.getppid(), 0))
 at("a signal to itself", lambda: os.kill(os.getpid(), 0))
+at("limits of the parent", lambda: resource.prlimit(os.getppid(), resource.RLIMIT_CPU))
+at("limits of its own", lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
 at("typing into the terminal", lambda: fcntl.ioctl(0, 0x5412, b"x"))
 at("a device", lambda: os.mknod("/tmp/never"))
 at("a thread", lambda: threading.Thread(target=goes.get).start())
@@ -61,9 +63,9 @@ print(json.dumps([parts, goes]))
 """
 MUST_FAIL = {
     "another thread", "a program", "exec", "fork", "internet", "internet 6", "netlink", "packets",
-    "a signal to the parent", "typing into the terminal", "a device",
+    "a signal to the parent", "limits of the parent", "typing into the terminal", "a device",
 }  # fmt: skip
-MUST_WORK = {"a signal to itself", "a thread", "a file"}
+MUST_WORK = {"a signal to itself", "limits of its own", "a thread", "a file"}
 EPERM, ENOSYS = 1, 38
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.daemon import Daemon, Hooks
+from sharpend.daemon import LONG_STEP_S, Daemon, Hooks
 from sharpend.dispatch import LONGEST_OVERDUE_S
 from sharpend.errors import StateFaultError
 from sharpend.logs import Event
@@ -27,6 +27,7 @@ class Watched:
         self.shop = Shop(home)
         self.daemon = Daemon(load(None, {"state": home / "state"}), self.shop.log, Hooks())
         self.daemon._dispatcher = self.shop.dispatcher
+        self.daemon._is_ready = True
 
     def fed(self) -> bool:
         """Whether the watchdog hears of the daemon after one more turn."""
@@ -82,3 +83,19 @@ def test_a_state_directory_that_is_waited_for_starves_nobody(watched: Watched) -
     watched.shop.pool.late_s = LONGEST_OVERDUE_S + 1
     watched.daemon._outage.failed(StateFaultError("full"), 0.0)
     assert watched.fed()
+
+
+def test_a_first_scan_that_takes_long_is_given_the_time(watched: Watched) -> None:
+    """Each turn before READY asks for more time: a million files are no start that failed."""
+    asked = [f"EXTEND_TIMEOUT_USEC={LONG_STEP_S * 1e6:.0f}"]
+
+    def asks() -> bool:
+        watched.daemon._tell_at_s = 0.0
+        before = len(watched.manager.messages())
+        watched.fed()
+        return asked in watched.manager.messages()[before:]
+
+    assert not asks()
+    watched.daemon._is_ready = False
+    assert asks()
+    assert asks()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 LITTLE_BYTES = 50_000_000
 _OTHERS = 0o007
+_AT_WORK = {"running", "paused"}
 _SILENT_REPORTS = 3
 """A daemon that missed this many reports in a row does not get to them."""
 
@@ -80,17 +81,17 @@ def daemon(
     subject = "daemon"
     if not is_running:
         return ok(subject, "none runs with this state directory")
-    if last is None or last.get("state") not in {"running", "paused"}:
+    if last is None or last.get("state") not in _AT_WORK:
         return note(subject, "one runs, and has not said yet that it is ready")
     silent_s = now_s - last["at"]
     told = f"process {last['pid']} of version {last['version']}"
+    if last.get("state_fault"):
+        what = f"{told}: all work is paused: {last['state_fault']}"
+        return fault(subject, what, "make room, or see to the disk", ExitCode.OUTPUT_FAILED)
     if silent_s > _SILENT_REPORTS * every_s:
         change = "its log says more; restart it"
         what = f"{told} has not reported for {silent_s:.0f} s"
         return fault(subject, what, change, ExitCode.UNAVAILABLE)
-    if last["state_fault"]:
-        what = f"{told}: all work is paused: {last['state_fault']}"
-        return fault(subject, what, "mend the state directory", ExitCode.OUTPUT_FAILED)
     if last["health"] != "ok":
         paused = "; ".join(f"{name}: {why}" for name, why in last["paused"].items())
         why = paused or "the agreement with the teacher is low"

@@ -186,10 +186,11 @@ class Committer:
                     if done is not None:
                         yield done
 
-    def remove_stale_temps(self, root: bytes) -> int:
+    def remove_stale_temps(self, root: bytes, go_on: Callable[[], bool] = lambda: True) -> int:
         """At start, after `recover`: remove temporary files that a dead worker of ours left.
 
-        Files that the ledger still counts on, of a folder that is paused, stay.
+        Files that the ledger still counts on, of a folder that is paused, stay. `go_on` is asked
+        in each folder whether to look further.
 
         Returns:
             How many were removed.
@@ -198,6 +199,8 @@ class Committer:
         removed = 0
         with suppress(OSError):  # a root that is not there, or fails, has nothing to give up
             for _, _, files, folder_fd in os.fwalk(root, follow_symlinks=False):
+                if not go_on():
+                    break
                 for name in files:
                     if self._names.is_ours(name) and name not in wanted:
                         with suppress(OSError):

@@ -7,6 +7,7 @@ does not answer stalls this folder alone, and is called what it is, a pause.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from dataclasses import dataclass, replace
@@ -68,8 +69,11 @@ class ApartIntake:
         threading.Thread(target=self._work, daemon=True).start()
 
     def step(self, now_s: float) -> Step:
-        """Hand on the step that ended, or begin the next one; returns at once."""
+        """Hand on the step that ended, or begin the next one when it is due; returns at once."""
         if self._began_s is None:
+            # Each end wakes the caller: begun early, two such folders would keep each other going.
+            if now_s < self._last.next_s:
+                return replace(self._last, settled=[])
             self._order(now_s)
         elif (question := self._question) is not None:
             answer = self._fresh(question)  # where that raises, it is answered the next time
@@ -84,16 +88,20 @@ class ApartIntake:
             if isinstance(end, BaseException):
                 raise end
             self._last = end
-            return end
+            if self._restart or self._unsettled:  # asked for after this step was begun
+                self._last = replace(end, next_s=now_s, settling=max(1, end.settling))
+            return self._last
         return self._waiting(now_s)
 
     def unsettle(self, relative: bytes) -> None:
         """Take a file back that changed after it was handed on."""
         self._unsettled.append(relative)
+        self._last = replace(self._last, next_s=-math.inf)
 
     def restart(self) -> None:
         """Forget all that was seen: the next step begins with a whole scan."""
         self._restart = True
+        self._last = replace(self._last, next_s=-math.inf)
 
     def close(self) -> None:
         """Let the thread end, as soon as the file system lets it."""

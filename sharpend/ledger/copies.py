@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.atomic import fsync_directory
 from sharpend.beneath import directory
+from sharpend.errors import StateFaultError
 from sharpend.ledger.faults import require_sound, translated
 
 if TYPE_CHECKING:
@@ -48,9 +49,10 @@ def keep(state_dir: Path, count: int, go_on: Callable[[], bool]) -> Path:
     Raises:
         AbandonedError: `go_on` said so.
         DamagedError: the ledger is damaged; the backups stay as they are.
-        StateFaultError: the state directory is full or fails.
+        StateFaultError: the state directory has no room to spare, or fails.
     """
     with translated(state_dir):
+        _require_room(state_dir)
         temporary = _copied(state_dir, go_on)
         for number in range(count, 1, -1):
             with suppress(FileNotFoundError):
@@ -106,6 +108,20 @@ def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
         _remove(temporary)
         raise
     return temporary
+
+
+def _require_room(state_dir: Path) -> None:
+    """Leave the ledger as much again as a copy takes: it must not stop for want of what that took.
+
+    Raises:
+        StateFaultError: there is not so much.
+    """
+    needed = 2 * (state_dir / "ledger.db").stat().st_size
+    disk = os.statvfs(state_dir)
+    free = disk.f_bavail * disk.f_frsize
+    if free < needed:
+        message = f"a backup wants {needed / 1e6:.1f} MB of room, and {free / 1e6:.1f} MB are free"
+        raise StateFaultError(f"state directory {state_dir}: {message}")
 
 
 def _remove(temporary: Path) -> None:
