@@ -71,7 +71,7 @@ def fill(path: Path) -> None:
 def full_state(rig: Rig, rounds: int, finding: Finding) -> None:
     """17: a full state directory, with good and bad pictures waiting, and room again."""
     good = {f"{number}.png" for number in range(rounds)}
-    with mounted(rig.state, "-t", "tmpfs", "-o", "size=4m", "tmpfs"):
+    with mounted(rig.state, "-t", "tmpfs", "-o", "size=16m", "tmpfs"):
         ballast = rig.state / "ballast"
         with running("--config", rig.config) as daemon:
             daemon.wait_for("daemon.ready")
