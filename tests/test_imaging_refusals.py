@@ -23,6 +23,8 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.policies import Frames, Metadata, OneBit, Policies
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 RGB = Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 80, 3), dtype=np.uint8))
@@ -297,6 +299,15 @@ def test_tiff_tag_of_a_wrong_type_is_no_crash() -> None:
     assert refusal(bytes(data)) in {Reason.COLOR_MODE, Reason.DAMAGED}
     data[data.index(struct.pack("<HH", 256, 4)) + 2] = 7
     assert refusal(bytes(data)) is Reason.DAMAGED
+
+
+def test_an_offset_that_no_disk_has_is_the_files_own_fault(tmp_path: Path) -> None:
+    """The kernel says of it what it says of a failing disk; that picture would be tried again."""
+    file = tmp_path / "big.tif"
+    file.write_bytes(struct.pack("<2sHHHQ", b"II", 43, 8, 0, (1 << 63) - 64))
+    with file.open("rb") as stream, pytest.raises(ImageRefusedError) as caught:
+        codec.decode(stream, max_pixels=10_000, max_bytes=1_000_000)
+    assert caught.value.reason is Reason.TRUNCATED
 
 
 def test_camera_raw_in_tiff_clothes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
@@ -27,6 +28,7 @@ class Reader:
 
     def __init__(self, file: BinaryIO, most: int | None = None) -> None:
         self._file = file
+        self._size = file.seek(0, os.SEEK_END)
         self._left = most
 
     def at(self, offset: int, count: int) -> bytes:
@@ -35,21 +37,21 @@ class Reader:
         Raises:
             ImageRefusedError: `truncated` where the file has fewer, `damaged` for absurd wishes.
         """
-        if count > LARGEST or offset >= 1 << 63:
+        if count > LARGEST:
             raise damaged("it declares a table larger than any picture needs")
         if self._left is not None:
             self._left -= count
             if self._left < 0:
                 raise damaged("its tables tell of more bytes than it has")
-        self._file.seek(offset)
-        data = self._file.read(count)
+        data = self.up_to(offset, count)
         if len(data) < count:
             raise truncated()
         return data
 
     def up_to(self, offset: int, count: int) -> bytes:
         """`count` bytes from `offset`, or what there is of them."""
-        self._file.seek(offset)
+        # No disk holds some offsets that a file may tell of, and says so as if reading had failed.
+        self._file.seek(min(offset, self._size))
         return self._file.read(count)
 
 
