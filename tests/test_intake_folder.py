@@ -303,6 +303,24 @@ def test_polling_needs_no_watch(root: Path) -> None:
         assert threading.active_count() == threads
 
 
+@pytest.mark.parametrize(("rescan_s", "soonest_s", "latest_s"), [(NEVER_S, 75, 126), (40, 30, 51)])
+def test_polling_takes_a_hundredth_of_the_time(
+    root: Path, rescan_s: float, soonest_s: float, latest_s: float
+) -> None:
+    """After a look of one second the next but one waits a hundred, or as long as a watched one."""
+    for number in range(1500):
+        (root / f"{number}.txt").touch()
+    with running(root, polling=True, settle_s=0.0, rescan_s=rescan_s) as daemon:
+        while daemon.step().tally is None:
+            daemon.now_s += 0.5
+        daemon.run(8.0)  # the second look
+        (root / "a.png").touch()
+        daemon.run(soonest_s - 8.0)
+        assert daemon.names == []
+        daemon.run(latest_s - soonest_s + 8.0)
+        assert daemon.names == [b"a.png"]
+
+
 def test_inotify_limit_means_polling(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the kernel's limit the folder is polled and says which sysctl to raise."""
 

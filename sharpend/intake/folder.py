@@ -29,6 +29,7 @@ _WAIT_S = 2.0
 _NETWORK_WAIT_S = 5.0
 _CHECK_S = 2.0  # how soon a folder that was deleted or replaced is noticed
 _BATCH = 1000
+_POLL_SHARE = 100.0  # looking takes a hundredth of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +187,16 @@ class FolderIntake:
     def _walk(self, now_s: float) -> list[Found]:
         if self._rounds.due(now_s):
             self._listener.renew(now_s)  # first the watch, then the scan: nothing in between
-            watched = self._listener.polling is None
-            every_s = self._options.rescan_s if watched else self._options.poll_s
-            self._rounds.begin(now_s, every_s=every_s)
+            self._rounds.begin(now_s, every_s=self._scan_every_s())
         return self._consider(self._rounds.advance(now_s), {}, now_s)
+
+    def _scan_every_s(self) -> float:
+        """By polling often, but less so where it takes long, and never less than a watch does."""
+        options = self._options
+        if self._listener.polling is None:
+            return options.rescan_s
+        seldom_s = min(_POLL_SHARE * self._rounds.took_s, options.rescan_s)
+        return max(options.poll_s, seldom_s)
 
     def _look(self, now_s: float, handed_on: set[bytes]) -> list[Found]:
         """Look at single files: those that events named, and those whose wait is over.

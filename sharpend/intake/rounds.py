@@ -34,6 +34,8 @@ class Rounds:
     def __init__(self, root: bytes, *, recursive: bool, chance: random.Random) -> None:
         self.completed: scan.Tally | None = None
         """What the last whole scan left alone; None before the first one is through."""
+        self.took_s = 0.0
+        """How long the last whole scan took."""
         self._root = root
         self._recursive = recursive
         self._chance = chance
@@ -93,5 +95,6 @@ class Rounds:
         self._walk = None
         if self._tally is not None:
             self.completed, self._tally = self._tally, None
-            rest_s = max(_REST_S, _REST_SHARE * (now_s - self._began_s))
+            self.took_s = now_s - self._began_s
+            rest_s = max(_REST_S, _REST_SHARE * self.took_s)
             self._rest_until_s = now_s + min(rest_s, _LONGEST_REST_S)

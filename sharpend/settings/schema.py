@@ -97,7 +97,7 @@ class FolderSettings(_Section):
     polling: Auto | bool = "auto"
     """Whether to look for changes instead of being told; auto: on network file systems."""
     poll_s: Positive = 5
-    """Seconds between two looks when polling."""
+    """Seconds between two looks when polling; more where a look takes over a hundredth of them."""
     reprocess: bool = False
     """Whether finished files are done again when the network or an option changes."""
     order: Literal["oldest", "newest"] = "oldest"

@@ -211,7 +211,7 @@ SCENARIOS = (
         "random lives of a folder against a model",
         "the promise at every moment",
         model,
-        6000,
+        10_002,
         30,
         in_ci=False,
     ),
