@@ -62,6 +62,21 @@ def burst(rig: Rig, rounds: int, finding: Finding, *, renamed: bool) -> None:
     finding.figures += f", in {wrote_s:.1f} s"
 
 
+def backlog(rig: Rig, rounds: int, finding: Finding) -> None:
+    """5b: so many files lie there before the start, and wait in the ledger."""
+    fill(rig.inbox, rounds, b"")
+    with running("--config", rig.config) as daemon:
+        began_s = time.monotonic()
+        daemon.wait_for("daemon.ready", within_s=4 * PATIENCE_S)
+        took_s = time.monotonic() - began_s
+        rig.wait_until_known(rounds)
+        expect_little_growth(daemon, 0, finding)
+        daemon.stop()
+    finding.expect(rig.known() == rounds, f"{rig.known()} known of {rounds}")
+    finding.rounds = rounds
+    finding.figures += f" in all, ready after {took_s:.0f} s"
+
+
 def fill(folder: Path, count: int, content: bytes) -> None:
     """Write so many files as fast as can be."""
     for number in range(count):
@@ -200,6 +215,15 @@ SCENARIOS = (
         written,
         100_000,
         2000,
+    ),
+    Scenario(
+        "5b",
+        "a million files wait",
+        "all found, memory < 300 MB",
+        backlog,
+        1_000_000,
+        2000,
+        in_ci=False,
     ),
     Scenario(
         "6",
