@@ -107,6 +107,34 @@ def test_the_next_picture_of_that_name_is_another_one(
     assert shop.files("in") == {}
 
 
+@pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
+def test_a_crash_does_not_forget_what_was_let_go(shop: Shop, source: SourcePolicy) -> None:
+    """Killed just after the source went, and the next of that name came before the restart."""
+    shop.to = replace(shop.to, source=source)
+    shop.crash_at = "source_gone"
+    with pytest.raises(CrashError):
+        shop.run()
+    shop.crash_at = ""
+    shop.drop("a/x.png", b"another")
+    shop.restart()
+    shop.run_all()
+    assert shop.files("out") == {"a/x.png": b"sharp photo", "a/x-2.png": b"sharp another"}
+
+
+@pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
+def test_a_source_that_was_replaced_in_time_was_not_let_go(
+    shop: Shop, source: SourcePolicy
+) -> None:
+    """Its owner put another in its place before it could go: the output follows."""
+    shop.to = replace(shop.to, source=source)
+    job = shop.claim()
+    attempt = shop.work(job)
+    shop.drop("a/x.png", b"another")
+    shop.committer.commit(shop.to, job, attempt, NOW)
+    shop.run_all()
+    assert shop.files("out") == {"a/x.png": b"sharp another"}
+
+
 def test_a_picture_put_back_from_the_archive_is_done_again(shop: Shop) -> None:
     """The very same file replaces its own output."""
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)

@@ -19,7 +19,6 @@ from sharpend.commit.destination import (
     CollisionPolicy,
     Destination,
     ExistingPolicy,
-    SourcePolicy,
     TempNames,
     faults,
     output_names,
@@ -271,14 +270,14 @@ class Committer:
         done = Committed(job, product.output, product.unchanged)
         try:
             if not product.unchanged:
-                let_go(destination, job, self._names.new(job.id))
+                temp_name = self._names.new(job.id)
+                let_go(destination, job, temp_name, lambda: self._ledger.let_go(job))
         except ImageRefusedError as error:
             done = replace(done, warning=str(error))
         except TransientError as error:
             return replace(done, warning=str(error), owed=True)
         self._at("source_gone")
-        stays = product.unchanged or done.warning or destination.source is SourcePolicy.KEEP
-        self._ledger.dispose(job, let_go=not stays)
+        self._ledger.dispose(job, stays=bool(done.warning))
         self._at("disposed")
         return done
 

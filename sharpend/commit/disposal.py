@@ -21,10 +21,12 @@ from sharpend.commit.names import numbered
 from sharpend.commit.relocate import Entry, Move, relocate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sharpend.job import Job
 
 
-def let_go(destination: Destination, job: Job, temp_name: bytes) -> None:
+def let_go(destination: Destination, job: Job, temp_name: bytes, begin: Callable[[], None]) -> None:
     """Keep, archive or delete the source, if it is still what was processed; repeatable.
 
     Archived means: the same path below the archive, or with `-2`, `-3` where that is taken.
@@ -33,22 +35,37 @@ def let_go(destination: Destination, job: Job, temp_name: bytes) -> None:
         destination: the folder's way out.
         job: the input.
         temp_name: where a copy to an archive on another file system grows.
+        begin: called just before the source is touched: from then on it is our doing that another
+            file may have its path, also after a crash.
 
     Raises:
         FolderFaultError: the archive or the input folder cannot be worked on.
         TransientError: this source may be let go later.
         ImageRefusedError: it can never be archived: a link in the way, or its name is too long.
     """
+    if destination.source is SourcePolicy.KEEP:
+        return
+    require_same_root(destination, destination.input_root, "input")
+    with faults(destination, destination.input_root, "input"):
+        if not _is_there(destination.input_root, job):
+            return
+    begin()
     if destination.source is SourcePolicy.DELETE:
-        require_same_root(destination, destination.input_root, "input")
         with faults(destination, destination.input_root, "input"):
             _delete(destination.input_root, job)
-    elif destination.source is SourcePolicy.ARCHIVE and destination.archive_root is not None:
+    elif destination.archive_root is not None:
         require_same_root(destination, destination.archive_root, "archive")
         move = Move(destination.input_root, job.relative, job.fingerprint, temp_name)
         with faults(destination, destination.archive_root, "archive"):
             archived = numbered(destination.archive_root, job.relative)
             relocate(move, destination.archive_root, archived)
+
+
+def _is_there(input_root: bytes, job: Job) -> bool:
+    parent, name = os.path.split(job.relative)
+    with suppress(FileNotFoundError), directory(input_root, parent) as fd:
+        return Entry(fd, name).fingerprint() == job.fingerprint
+    return False
 
 
 def _delete(input_root: bytes, job: Job) -> None:

@@ -225,13 +225,18 @@ class Ledger(LedgerReader):
             forgotten = cursor.execute(sql.FORGET_OLDER, {"id": job.id}).fetchall()
         return [row["note"] for row in forgotten if row["note"] is not None]
 
-    def dispose(self, job: Job, *, let_go: bool = False) -> None:
-        """The source was kept, or let go: archived or deleted. Nothing is left to do.
+    def let_go(self, job: Job) -> None:
+        """The source of a finished job will be archived or deleted now.
 
         What was let go cannot be done again, and its output is never replaced: a file that comes to
         its path later is another picture.
         """
-        self._move(job, State.DISPOSED, sql.DISPOSE, let_go=let_go)
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.LET_GO, {"id": job.id})
+
+    def dispose(self, job: Job, *, stays: bool = False) -> None:
+        """Nothing is left to do; a source that was to be let go may have to stay for good."""
+        self._move(job, State.DISPOSED, sql.DISPOSE, stays=stays)
 
     def defer(self, job: Job, next_at: float, reason: Reason, message: str = "") -> None:
         """Try again at `next_at` (wall clock), at most `turns.LONGEST_BACKOFF_S` from now."""

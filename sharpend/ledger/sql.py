@@ -19,7 +19,8 @@ KEYS_PER_QUERY = 500
 _PLACES = ", ".join("?" * KEYS_PER_QUERY)
 KNOWN_KEYS = (
     "SELECT relative, mark FROM job WHERE folder = (SELECT id FROM folder WHERE name = ?)"  # noqa: S608 - only question marks are put in
-    f" AND state <> 'vanished' AND NOT let_go AND relative IN ({_PLACES})"
+    " AND state <> 'vanished' AND NOT (let_go AND state = 'disposed')"
+    f" AND relative IN ({_PLACES})"
 )
 OUTCOME = """
 SELECT * FROM known WHERE folder_name = ? AND relative = ?
@@ -61,7 +62,7 @@ ADD = """
 INSERT INTO job (folder, relative, mark, state, added_at) VALUES (?1, ?2, ?3, 'pending', ?4)
 ON CONFLICT (folder, relative, mark) DO UPDATE
 SET state = 'pending', attempts = 0, orphans = 0, added_at = excluded.added_at, let_go = 0
-WHERE state = 'vanished' OR let_go
+WHERE state = 'vanished' OR (let_go AND state = 'disposed')
 """
 ADOPT = """
 INSERT INTO job
@@ -117,7 +118,8 @@ DELETE FROM job WHERE id <> :id AND (folder, relative) = (
 AND NOT let_go
 RETURNING note
 """
-DISPOSE = "UPDATE job SET state = 'disposed', let_go = :let_go WHERE id = :id"
+LET_GO = "UPDATE job SET let_go = 1 WHERE id = :id AND state = 'done'"
+DISPOSE = "UPDATE job SET state = 'disposed', let_go = let_go AND NOT :stays WHERE id = :id"
 DEFER = """
 UPDATE job SET state = 'deferred', next_at = :next_at, reason = :reason, message = :message,
 temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
