@@ -1,9 +1,8 @@
-"""Bombs are refused before they unfold, or are harmless: in no time, and with hardly any memory."""
+"""Bombs are refused before they unfold, or are harmless: with hardly any memory."""
 
 from __future__ import annotations
 
 import resource
-import time
 from io import BytesIO
 
 import pytest
@@ -36,7 +35,6 @@ REFUSED: dict[str, tuple[Reason, str | None]] = {
 }
 HARMLESS = sorted(BOMBS.keys() - REFUSED.keys())
 """Only what the picture needs is read of these: they are pictures like any other."""
-IN_THE_HEADER_S, AT_MOST_S = 0.1, 2.0
 
 
 def refusal(data: bytes, frames: Frames = Frames.REFUSE) -> ImageRefusedError:
@@ -54,21 +52,15 @@ def refusal(data: bytes, frames: Frames = Frames.REFUSE) -> ImageRefusedError:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_bombs_are_refused(name: str) -> None:
-    """With the reason, the setting where there is one, in a moment, and below 50 MB."""
-    data = BOMBS[name]()
-    began_s = time.process_time()
-    error = refusal(data)
-    took_s = time.process_time() - began_s
+    """With the reason, the setting where there is one, and below 50 MB."""
+    error = refusal(BOMBS[name]())
     assert (error.reason, error.setting) == REFUSED[name]
-    assert took_s < (IN_THE_HEADER_S if "header" in name or "tif" in name else AT_MOST_S)
 
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_unfolds_elsewhere_stays_folded(name: str) -> None:
     """Pixel data beyond the picture, and directories that lead in circles, are not followed."""
-    began_s = time.process_time()
     picture = codec.decode(BytesIO(BOMBS[name]()), max_pixels=10_000, max_bytes=10**9)
-    assert time.process_time() - began_s < AT_MOST_S
     assert picture.size in {(32, 32), (16, 16)}
 
 

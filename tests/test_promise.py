@@ -397,24 +397,24 @@ def machine(policy: SourcePolicy) -> type[Promise]:
 @pytest.mark.parametrize("policy", SourcePolicy)
 def test_the_promise_holds_for_a_few_lives(policy: SourcePolicy) -> None:
     """A handful of short ones, each time the tests run."""
-    lives(policy, examples=5, steps=15)
+    lives(policy, examples=5, steps=15, by_chance=False)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("policy", SourcePolicy)
 def test_the_promise_holds_for_many_lives(policy: SourcePolicy) -> None:
-    """Hundreds of long ones, three policies together; the campaign tries thousands."""
-    lives(policy, examples=100, steps=40)
+    """Hundreds of long ones, the same each time; the campaign tries others, by chance."""
+    lives(policy, examples=100, steps=40, by_chance=False)
 
 
-def lives(policy: SourcePolicy, *, examples: int, steps: int) -> None:
+def lives(policy: SourcePolicy, *, examples: int, steps: int, by_chance: bool) -> None:
     """Let Hypothesis look for a life in which the promise is broken."""
     tried = settings(
         max_examples=examples,
         stateful_step_count=steps,
         deadline=None,
-        derandomize=examples < 10,
+        derandomize=not by_chance,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(machine(policy), settings=tried)

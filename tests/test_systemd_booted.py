@@ -169,20 +169,21 @@ def test_a_stop_with_work_in_flight_is_clean(machine: Machine) -> None:
     """`systemctl stop` lets the picture in work finish; the others wait for the next start."""
     names = [f"flight-{number}.png" for number in range(6)]
     for number, name in enumerate(names):
-        drop(machine.path(INCOMING), name, height=700, width=900, seed=10 + number)
-    machine.wait_for("image.finished", path=names[0])
+        drop(machine.path(INCOMING) / ".made", name, height=700, width=900, seed=10 + number)
+    (machine.path(INCOMING) / ".made").rename(machine.path(INCOMING) / "flight")  # all at once
+    outputs = machine.path(SHARP) / "flight"
+    until(lambda: any(outputs.glob("*.png")))
     machine.systemctl("stop", "sharpend")
     assert machine.shows("ActiveState") == "inactive"
     assert (machine.shows("Result"), machine.shows("ExecMainStatus")) == ("success", "0")
     assert machine.wait_for("daemon.draining")["running"] == 1
     machine.wait_for("daemon.stopped")
     assert temps(machine.path("/srv/sharpend")) == []
-    done = len(list(machine.path(SHARP).glob("flight-*.png")))
-    assert 2 <= done < len(names)
+    assert 2 <= len(list(outputs.glob("*.png"))) < len(names)
     machine.systemctl("start", "sharpend")
-    for name in names[1:]:
-        machine.wait_for("image.finished", path=name, outcome="sharpened")
-        assert load_rgb(machine.path(SHARP) / name).shape == (700, 900, 3)
+    for name in names:
+        machine.wait_for("image.finished", path=f"flight/{name}", outcome="sharpened")
+        assert load_rgb(outputs / name).shape == (700, 900, 3)
     machine.systemctl("stop", "sharpend")
 
 

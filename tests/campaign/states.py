@@ -167,7 +167,7 @@ def model(_: Rig, rounds: int, finding: Finding) -> None:
 
     for policy in SourcePolicy:
         examples = rounds // len(SourcePolicy)
-        lives(policy, examples=examples, steps=30)
+        lives(policy, examples=examples, steps=30, by_chance=True)
         finding.rounds += examples
 
 
