@@ -99,8 +99,7 @@ class Dispatcher:
             plan.destination.folder: Folder(plan, ledger, log, wake=wake, chance=chance)
             for plan in workshop.plans
         }
-        destinations = {name: folder.plan.destination for name, folder in self.folders.items()}
-        estate = Estate(workshop.state_dir, self._quarantine.root, destinations)
+        estate = Estate(workshop.state_dir, self._quarantine.root, self._destinations)
         self._upkeep = Upkeep(workshop.retention, estate, ledger, log)
 
     def recover(self) -> None:

@@ -501,6 +501,22 @@ def test_archive_fault_is_made_good_later(
     assert shop.state() is State.DISPOSED
 
 
+def test_a_source_that_waited_for_its_archive_was_not_let_go(shop: Shop) -> None:
+    """Replaced while the archive's disk was away: the output follows, as it does where it stays."""
+    archive = os.fsencode(shop.home / "archive")
+    known = {archive: identity_of(archive)}
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE, identities=known)
+    (shop.home / "archive").rename(shop.home / "away")
+    with pytest.raises(FolderFaultError):
+        shop.run()
+    shop.drop("a/x.png", b"another")
+    (shop.home / "away").rename(shop.home / "archive")
+    list(shop.committer.recover(shop.to, NOW))
+    shop.run_all()
+    assert shop.files("out") == {"a/x.png": b"sharp another"}
+    assert shop.files("archive") == {"a/x.png": b"another"}
+
+
 def test_busy_source_is_let_go_later(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A passing fault of the disposal is a warning; the job is finished all the same."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)

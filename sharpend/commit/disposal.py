@@ -49,12 +49,13 @@ def let_go(destination: Destination, job: Job, temp_name: bytes, begin: Callable
     with faults(destination, destination.input_root, "input"):
         if not _is_there(destination.input_root, job):
             return
-    begin()
     if destination.source is SourcePolicy.DELETE:
+        begin()
         with faults(destination, destination.input_root, "input"):
             _delete(destination.input_root, job)
     elif destination.archive_root is not None:
         require_same_root(destination, destination.archive_root, "archive")
+        begin()
         move = Move(destination.input_root, job.relative, job.fingerprint, temp_name)
         with faults(destination, destination.archive_root, "archive"):
             archived = numbered(destination.archive_root, job.relative)

@@ -39,10 +39,10 @@ _LOCK_PAUSE_S = 0.05
 _DOUBT_MARK = 0x646F7562
 """SQLite's application_id of a ledger that is in doubt; it outlives any crash."""
 _LONGEST_WAL_BYTES = 1 << 26
-_CACHE_KIB = 512
-"""Enough for every question that is asked often; SQLite's own 2 MB take days to fill, and look like
-a leak until then."""
 """What is left of a write-ahead log that a long look at the ledger had let grow."""
+_CACHE_KIB = 512
+"""Enough for every question that is asked often; SQLite's own 2 MB fill slowly, and look like a
+leak until then."""
 
 
 class Store:
