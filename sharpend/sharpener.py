@@ -15,6 +15,7 @@ import numpy as np
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.job import OVERSHOOT
 from sharpend.model.balance import REACH_PX, balance
+from sharpend.model.cues import measure
 from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement, Runtime
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sharpend.imaging.depth import Depth
+    from sharpend.model.cues import Cues
     from sharpend.model.weights import Weights
 
 
@@ -39,7 +41,12 @@ class Sharpener:
         self.sharpen(np.zeros((SMALLEST_TILE_PX, SMALLEST_TILE_PX, 3), np.uint8))
 
     def sharpen(
-        self, pixels: NDArray[Depth], *, strength: float = 1.0, overshoot: int = OVERSHOOT
+        self,
+        pixels: NDArray[Depth],
+        *,
+        strength: float = 1.0,
+        overshoot: int = OVERSHOOT,
+        cues: Cues | None = None,
     ) -> NDArray[Depth]:
         """Sharpen a picture of any size from 1 x 1 up.
 
@@ -52,6 +59,8 @@ class Sharpener:
                 network does not run.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.overshoot.bound`.
+            cues: of the whole image, where these pixels are a part of it or some of them are
+                hidden; None measures these pixels if the network has use for that.
 
         Returns:
             The same shape and dtype.
@@ -61,9 +70,11 @@ class Sharpener:
         """
         if strength == 0:
             return pixels.copy()
+        if cues is None and self.runtime.cued:
+            cues = measure(pixels)
         while True:
             try:
-                return self._sharpen(pixels, strength, overshoot)
+                return self._sharpen(pixels, strength, overshoot, cues)
             except MemoryError:
                 self.runtime.shrink_tile()
 
@@ -72,20 +83,24 @@ class Sharpener:
         """How far from a cell of the folded grid the input can make a difference to it."""
         return self.runtime.halo_px + REACH_PX
 
-    def _sharpen(self, pixels: NDArray[Depth], strength: float, overshoot: int) -> NDArray[Depth]:
+    def _sharpen(
+        self, pixels: NDArray[Depth], strength: float, overshoot: int, cues: Cues | None
+    ) -> NDArray[Depth]:
         height, width = pixels.shape[:2]
         padded = pad_to_grid(pixels)
         sharpened = np.empty_like(padded)
         tile_px = self.runtime.tile_px
         for tile in plan_tiles(*padded.shape[:2], tile_px=tile_px, halo_px=self.halo_px):
-            window = self._window(padded[tile.window.slices], strength, overshoot)
+            window = self._window(padded[tile.window.slices], strength, overshoot, cues)
             sharpened[tile.core.slices] = window[tile.core.within(tile.window).slices]
         return sharpened[:height, :width]
 
-    def _window(self, pixels: NDArray[Depth], strength: float, overshoot: int) -> NDArray[Depth]:
+    def _window(
+        self, pixels: NDArray[Depth], strength: float, overshoot: int, cues: Cues | None
+    ) -> NDArray[Depth]:
         """One window whole; what lies within the halo of its inner edges is not to be used."""
         picture = to_tensor(pixels)
-        result = picture.add(self.runtime.detail(picture), alpha=strength).clamp_(0, 1)
+        result = picture.add(self.runtime.detail(picture, cues), alpha=strength).clamp_(0, 1)
         balance(result, picture)
         sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
         bound(sharpened, pixels, levels=overshoot)

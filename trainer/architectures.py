@@ -75,7 +75,9 @@ def build(network: Network) -> nn.Module:
     """A module as its recipe describes it, with random weights."""
     if network.kind in REPORTED:
         return REPORTED[network.kind](network.channels)
-    built = NETWORKS[network.kind](network.channels, network.blocks, bias_free=network.bias_free)
+    built = NETWORKS[network.kind](
+        network.channels, network.blocks, bias_free=network.bias_free, cued=network.cued
+    )
     if network.branches:
         for layer in [one for one in built.modules() if isinstance(one, nn.Conv2d)]:
             branches = Branches(layer.weight, network.branches)
@@ -83,12 +85,14 @@ def build(network: Network) -> nn.Module:
     return built
 
 
-def begin_with(network: nn.Module, start: str) -> None:
+@torch.no_grad()
+def begin_with(network: nn.Module, start: str, *, tail: float = 1.0) -> None:
     """Copy every tensor of a weights file that the network has in the same shape.
 
     Args:
         network: as `build` made it, not training yet.
         start: a shipped network's name, or a weights file.
+        tail: factor on the last convolution.
 
     Raises:
         UsageError: no tensor fits.
@@ -103,7 +107,7 @@ def begin_with(network: nn.Module, start: str) -> None:
     if not fitting:
         raise UsageError(f"network.start: no tensor of {start} fits this network")
     for name, value in fitting.items():
-        own[name].copy_(value)
+        own[name].copy_(value * tail if name.startswith("tail.") else value)
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ class Checkpoint:
         torch.manual_seed(recipe.seed)
         network = build(recipe.network)
         if recipe.network.start:
-            begin_with(network, recipe.network.start)
+            begin_with(network, recipe.network.start, tail=recipe.network.start_tail)
         return cls._of(recipe, network, device)
 
     @classmethod
@@ -148,7 +148,7 @@ def _check_same(recorded: Recipe, wanted: Recipe, path: Path) -> None:
             )
 
 
-_FREE = {"name", "schedule.steps", "schedule.minutes", "data.split", "data.labels"}
+_FREE = {"name", "schedule.steps", "schedule.minutes", "data.split", "data.labels", "data.pool"}
 """What may change between the parts of a run; the pictures themselves are pinned elsewhere."""
 
 

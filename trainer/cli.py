@@ -22,6 +22,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "prepare": ("prepare", "Check pictures and divide them into training and validation."),
     "degrade": ("degrade", "Soften sharp pictures as the report does, to try sharpend on them."),
+    "pool": ("pool", "Degrade windows of the originals by a mixture, once."),
     "label": ("label", "Let a teacher sharpen every picture of a split, once."),
     "teacher": ("train", "Train a teacher by its recipe, or go on with it."),
     "distill": ("train", "Train a student by its recipe, or go on with it."),

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from sharpend.atomic import replacing
@@ -30,7 +31,7 @@ from trainer.degradation import SOFTENED_BY, get_transform
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from trainer.degradation import Pixels, Transform
 
@@ -164,11 +165,15 @@ class ImageDataset(Dataset["tuple[Tensor, Tensor]"]):
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture in memory, three times H x W x 3 uint8; `taught` is None before labelling."""
+    """One picture, three times H x W x 3 uint8; `taught` is None before labelling."""
 
     degraded: Pixels
     target: Pixels
     taught: Pixels | None
+    measured: NDArray[np.float32] | None = None
+    """Energies of the whole degraded picture (`sharpend.model.cues`), for networks with cues."""
+    kind: str = ""
+    """Of the degradation, where a mixture drew it."""
 
     def layers(self) -> list[Pixels]:
         """Degraded, target and, if labelled, taught."""
@@ -210,27 +215,59 @@ def cut(example: Example, *, top: int, left: int, size: int, turn: int) -> list[
     return [oriented(layer) for layer in example.layers()]
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Crops of several pictures, each layer B x 3 x size x size float32 in [0, 1]."""
+
+    degraded: Tensor
+    target: Tensor
+    taught: Tensor | None
+    measured: Tensor | None
+    """B x MEASURED energies of the pictures that the crops are of, where all have them."""
+
+    @classmethod
+    def of(cls, crops: Sequence[list[Pixels]], examples: Sequence[Example]) -> Batch:
+        """Stack the layers of equal crops, one of each example."""
+        degraded, target, *taught = (stack(layer) for layer in zip(*crops, strict=True))
+        told = [one.measured for one in examples if one.measured is not None]
+        measured = torch.from_numpy(np.stack(told)) if len(told) == len(crops) else None
+        return cls(degraded, target, taught[0] if taught else None, measured)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+
+        def moved(layer: Tensor | None) -> Tensor | None:
+            return None if layer is None else layer.to(device)
+
+        degraded, target = self.degraded.to(device), self.target.to(device)
+        return Batch(degraded, target, moved(self.taught), moved(self.measured))
+
+
+def pixels_of(examples: Sequence[Example]) -> NDArray[np.float64]:
+    """How many pixels each picture has."""
+    sizes = (example.target.shape for example in examples)
+    return np.array([height * width for height, width, _ in sizes], np.float64)
+
+
 def random_batch(
     examples: Sequence[Example],
+    areas: NDArray[np.float64],
     *,
     size: int,
     count: int,
     generator: np.random.Generator,
     part: slice = slice(None),
-) -> list[Tensor]:
+) -> Batch:
     """Crops at random places and orientations; pictures are drawn by their number of pixels.
 
     Args:
-        examples: pictures in memory, all with labels or none.
+        examples: pictures, all with labels or none.
+        areas: their numbers of pixels, by `pixels_of`.
         size: side of the crops in pixels.
         count: crops of the whole batch.
         generator: of every choice.
         part: which of these crops to cut; the choices are the whole batch's always.
-
-    Returns:
-        Layers of B x 3 x size x size float32 in [0, 1]: degraded, target and maybe taught.
     """
-    areas = np.array([example.target.shape[0] * example.target.shape[1] for example in examples])
     places = []
     for index in generator.choice(len(examples), count, p=areas / areas.sum()):
         height, width = examples[index].target.shape[:2]
@@ -240,7 +277,7 @@ def random_batch(
         cut(example, top=top, left=left, size=size, turn=turn)
         for example, top, left, turn in places[part]
     ]
-    return [stack(layer) for layer in zip(*crops, strict=True)]
+    return Batch.of(crops, [place[0] for place in places[part]])
 
 
 def _on_grid(generator: np.random.Generator, last: int) -> int:
@@ -252,14 +289,14 @@ def _on_grid(generator: np.random.Generator, last: int) -> int:
     return int(generator.integers(0, last + 1)) // GRID_PX * GRID_PX
 
 
-def centre_batch(examples: Sequence[Example], *, size: int) -> list[Tensor]:
+def centre_batch(examples: Sequence[Example], *, size: int) -> Batch:
     """The middle of every picture, on the four-pixel grid: the fixed crops that validate."""
     crops = []
     for example in examples:
         height, width = example.target.shape[:2]
         top, left = (height - size) // 8 * 4, (width - size) // 8 * 4
         crops.append(cut(example, top=top, left=left, size=size, turn=0))
-    return [stack(layer) for layer in zip(*crops, strict=True)]
+    return Batch.of(crops, examples)
 
 
 def stack(crops: Sequence[Pixels]) -> Tensor:

@@ -19,7 +19,7 @@ from sharpend.model.runtime import choose_precision
 from sharpend.model.ssim import compute_ssim, psnr
 from trainer.architectures import folded
 from trainer.checkpoint import BEST, LAST, Checkpoint, read_checkpoint
-from trainer.dataset import Example, centre_batch, random_batch
+from trainer.dataset import Batch, Example, centre_batch, pixels_of, random_batch
 from trainer.losses import training_loss
 from trainer.progress import Progress
 from trainer.stopping import TrainingStoppedError, listening
@@ -28,11 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from trainer.losses import LossWeights
     from trainer.recipe import Recipe, Schedule
     from trainer.team import Team
+
+
+MOST_DB = 100.0
+"""Where a picture is equal to its target; infinity has no mean."""
 
 
 def train(
@@ -61,16 +66,15 @@ def train(
     state = _start(recipe, folder, device)
     network = team.joined(state.network)
     bfloat16 = choose_precision(plan.precision, device) == torch.bfloat16
-    crops = [one.to(device) for one in centre_batch(held_out, size=recipe.data.validation_px)]
+    crops = centre_batch(held_out, size=recipe.data.validation_px).to(device)
+    areas = pixels_of(examples)
     telling = Progress(folder, recipe.name, since=state.step, speaks=team.leads)
     with listening() as stop, telling as progress:
         started = time.monotonic() - state.seconds
         while (spent := team.agreed(budget_spent(plan, state.step, state.seconds))) < 1:
-            batch = _batch(recipe, examples, state.step, mine)
+            batch = _batch(recipe, examples, areas, state.step, mine)
             _set_rate(state.adam, learning_rate(plan, state.step, spent))
-            loss = _learn(
-                recipe, network, state.adam, [layer.to(device) for layer in batch], bfloat16
-            )
+            loss = _learn(recipe, network, state.adam, batch.to(device), bfloat16)
             decay = min(plan.ema, (1 + state.step) / (10 + state.step))
             _average(state.averaged, state.network, decay)
             state.step += 1
@@ -86,42 +90,60 @@ def train(
     return read_checkpoint(folder / BEST, device)
 
 
-def _judge(
-    state: Checkpoint, loss: float, crops: Sequence[Tensor], folder: Path, progress: Progress
-) -> None:
+def _judge(state: Checkpoint, loss: float, crops: Batch, folder: Path, progress: Progress) -> None:
     """Validate, tell and write a step."""
-    network = folded(state.averaged, state.recipe.network)
-    scores = validate(network, crops, state.recipe.loss)
+    recipe = state.recipe
+    network = folded(state.averaged, recipe.network)
+    scores = validate(network, crops, recipe.loss, cued=recipe.network.cued)
     _check_finite(scores, state.step)
     progress.validated(state.step, {"loss": loss, "minutes": state.seconds / 60, **scores})
     state.judge(folder, scores)
 
 
-def _batch(recipe: Recipe, examples: Sequence[Example], step: int, mine: slice) -> list[Tensor]:
+def _batch(
+    recipe: Recipe,
+    examples: Sequence[Example],
+    areas: NDArray[np.float64],
+    step: int,
+    mine: slice,
+) -> Batch:
     """The crops of a step: the same in every process and after every resumption."""
     generator = np.random.default_rng([recipe.seed, step])
     size, count = recipe.data.crop_px, recipe.data.batch
-    return random_batch(examples, size=size, count=count, generator=generator, part=mine)
+    return random_batch(examples, areas, size=size, count=count, generator=generator, part=mine)
 
 
 def _learn(
     recipe: Recipe,
     network: nn.Module,
     adam: torch.optim.Adam,
-    batch: Sequence[Tensor],
+    batch: Batch,
     bfloat16: bool,  # noqa: FBT001 - decided once, not in every step
 ) -> Tensor:
     """One step of Adam; returns its loss, a scalar."""
-    degraded, target, *taught = batch  # each (B, 3, crop_px, crop_px) in [0, 1]
-    with torch.autocast(degraded.device.type, torch.bfloat16, enabled=bfloat16):
-        output = network(degraded)  # (B, 3, crop_px, crop_px)
-    loss = training_loss(output, target, taught[0] if taught else None, recipe.loss)
+    given = inputs(recipe.network.cued, batch)
+    with torch.autocast(batch.degraded.device.type, torch.bfloat16, enabled=bfloat16):
+        output = network(*given)  # (B, 3, crop_px, crop_px)
+    loss = training_loss(output, batch.target, batch.taught, recipe.loss)
     adam.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if clip := recipe.schedule.clip:
         torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
     adam.step()
     return loss.detach()
+
+
+def inputs(cued: bool, batch: Batch) -> tuple[Tensor, ...]:  # noqa: FBT001 - a recipe's value
+    """What a network takes of a batch: the degraded crops, and the energies if it has cues.
+
+    Raises:
+        UsageError: it has, and the examples were not measured.
+    """
+    if not cued:
+        return (batch.degraded,)
+    if batch.measured is None:
+        raise UsageError("network.cued: needs a pool (data.pool), whose windows are measured")
+    return batch.degraded, batch.measured
 
 
 def budget_spent(plan: Schedule, step: int, seconds: float) -> float:
@@ -140,23 +162,27 @@ def learning_rate(plan: Schedule, step: int, spent: float) -> float:
 
 
 @torch.no_grad()
-def validate(network: nn.Module, crops: Sequence[Tensor], weights: LossWeights) -> dict[str, float]:
+def validate(
+    network: nn.Module, crops: Batch, weights: LossWeights, *, cued: bool = False
+) -> dict[str, float]:
     """Loss, PSNR (dB) and SSIM to the target, agreement with the teacher, means over crops.
 
     Args:
         network: with its branches folded.
-        crops: degraded, target and maybe taught, each B x 3 x H x W float32 in [0, 1].
+        crops: of the held-out pictures.
         weights: of the loss.
+        cued: whether the network takes the energies, too.
     """
-    degraded, target, *taught = crops
-    outputs = torch.cat([network(one).clamp(0, 1) for one in torch.split(degraded, 4)])
+    parts = zip(*(torch.split(one, 4) for one in inputs(cued, crops)), strict=True)
+    outputs = torch.cat([network(*part).clamp(0, 1) for part in parts])
+    target = crops.target
     scores = {
-        "validation_loss": training_loss(outputs, target, taught[0] if taught else None, weights),
-        "psnr": psnr(outputs, target).mean(),
+        "validation_loss": training_loss(outputs, target, crops.taught, weights),
+        "psnr": psnr(outputs, target).clamp_max(MOST_DB).mean(),
         "ssim": compute_ssim(outputs, target).mean(),
     }
-    for label in taught:
-        scores["agreement"] = compute_ssim(outputs, label).mean()
+    if crops.taught is not None:
+        scores["agreement"] = compute_ssim(outputs, crops.taught).mean()
     return {key: value.item() for key, value in scores.items()}
 
 

@@ -77,6 +77,8 @@ def card_of(
         blocks=network.blocks,
         halo_px=network.halo_px,
         bias_free=network.bias_free,
+        cued=network.cued,
+        degradation=state.recipe.data.degradation,
         softened_by=state.recipe.data.factor,
         data=about.data,
         license=about.license,
@@ -89,7 +91,7 @@ def card_of(
 def _recipe(state: Checkpoint, trained_on: Mapping[str, object]) -> dict[str, object]:
     """The recipe as it ran; where pictures and labels lay is nobody's business."""
     recipe = state.recipe.described()
-    for place in ("split", "labels"):
+    for place in ("split", "labels", "pool"):
         del recipe["data"][place]
     reached = {"step": state.step, "minutes": round(state.seconds / 60, 1)}
     return {**recipe, "reached": reached, "trained_on": dict(trained_on)}

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+KNEE = 0.02
+"""Where Charbonnier's loss turns from quadratic to linear: about five levels of 255."""
+
+
 @dataclass(frozen=True, slots=True)
 class LossWeights:
     """How much each term counts; a weight of zero is not computed."""
@@ -29,8 +33,12 @@ class LossWeights:
     """1 - SSIM to the original (Wang et al. 2004)."""
     target_fft: float = 0.0
     """Mean absolute difference of Fourier coefficients (MIMO-UNet, arXiv:2108.05054, eq. 9)."""
+    target_charbonnier: float = 0.0
+    """Smooth L1 to the original (Charbonnier 1994; LapSRN, arXiv:1704.03915, eq. 4)."""
     teacher_l1: float = 0.0
     """Mean absolute difference to the teacher's picture."""
+    teacher_charbonnier: float = 0.0
+    """Smooth L1 to the teacher's picture."""
     teacher_mse: float = 0.0
     """Mean squared difference to the teacher's picture: the report's first term."""
     teacher_ssim: float = 0.0
@@ -39,7 +47,8 @@ class LossWeights:
     @property
     def needs_teacher(self) -> bool:
         """Whether a term compares with the teacher."""
-        return max(self.teacher_l1, self.teacher_mse, self.teacher_ssim) > 0
+        terms = (self.teacher_l1, self.teacher_charbonnier, self.teacher_mse, self.teacher_ssim)
+        return max(terms) > 0
 
 
 def training_loss(
@@ -64,7 +73,9 @@ def training_loss(
         (weights.target_mse, squared, target),
         (weights.target_ssim, structural, target),
         (weights.target_fft, spectral, target),
+        (weights.target_charbonnier, charbonnier, target),
         (weights.teacher_l1, absolute, taught),
+        (weights.teacher_charbonnier, charbonnier, taught),
         (weights.teacher_mse, squared, taught),
         (weights.teacher_ssim, structural, taught),
     ]
@@ -78,6 +89,11 @@ def training_loss(
 def absolute(output: Tensor, reference: Tensor) -> Tensor:
     """L1: the mean absolute difference."""
     return (output - reference).abs().mean()
+
+
+def charbonnier(output: Tensor, reference: Tensor) -> Tensor:
+    """Smooth L1, quadratic below KNEE: small differences do not vote for doing nothing."""
+    return (((output - reference).square() + KNEE**2).sqrt() - KNEE).mean()
 
 
 def squared(output: Tensor, reference: Tensor) -> Tensor:

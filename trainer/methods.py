@@ -53,6 +53,10 @@ class Model:
     parameters: int | None
     sharpen: Method
 
+    def alone(self, degraded: Pixels) -> Pixels:
+        """Sharpen an image that is no enlargement of a small one; for our own networks."""
+        return self.sharpen(degraded, degraded)
+
 
 def open_model(model: str, placement: Placement) -> Model:
     """Open any MODEL.
@@ -109,6 +113,8 @@ def _of_run(folder: Path, placement: Placement) -> Model:
             network.blocks,
             network.halo_px,
             bias_free=network.bias_free,
+            cued=network.cued,
+            degradation=recipe.data.degradation,
             softened_by=recipe.data.factor,
         )
         return _ours(Weights(network, card, digest), placement)

@@ -17,6 +17,7 @@ from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.networks import GRID_PX
 from sharpend.model.ssim import WINDOW_PX
 from trainer.degradation import SOFTENED_BY
+from trainer.degradations.mixture import MIXTURES
 from trainer.losses import LossWeights
 
 if TYPE_CHECKING:
@@ -41,8 +42,12 @@ class Network:
     """No biases, and the local mean taken off the input: flat stays flat."""
     branches: int = 0
     """Over-parameterise each 3x3 convolution by this many hidden channels, folded at export."""
+    cued: bool = False
+    """Tell the network how soft the whole picture is, and set an adaptive mask beside it."""
     start: str = ""
     """Weights to begin with: a shipped name or a file; tensors of other shapes begin fresh."""
+    start_tail: float = 1.0
+    """Factor on the last convolution of these weights: less than 1 begins nearer to doing nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,10 @@ class Data:
 
     split: str = "split.json"
     """What `trainer prepare` wrote."""
+    degradation: str = "bicubic"
+    """A mixture of `trainer.degradations`: what a network sees of the originals."""
+    pool: str = ""
+    """Folder of degraded windows, by `trainer pool`; needed by every mixture but `bicubic`."""
     labels: str = ""
     """Folder of a teacher's labels, by `trainer label`; empty trains without a teacher."""
     crop_px: int = 128
@@ -198,11 +207,35 @@ def _impossible(recipe: Recipe) -> list[tuple[bool, str, str]]:
             f"must be one of {', '.join(PRECISIONS)}",
         ),
         (
-            loss.needs_teacher and not data.labels,
+            loss.needs_teacher and not data.labels and not data.pool,
             "data.labels",
             "the loss weights a teacher, so its labels are needed: `trainer label` makes them",
         ),
         (bool(data.labels) and data.factor != SOFTENED_BY, "data.factor", "labels are made at 4"),
+        *_impossible_mixtures(recipe),
+    ]
+
+
+def _impossible_mixtures(recipe: Recipe) -> list[tuple[bool, str, str]]:
+    """The rules between the mixture, its pool and the network."""
+    network, data = recipe.network, recipe.data
+    return [
+        (
+            data.degradation not in MIXTURES,
+            "data.degradation",
+            f"must be one of {', '.join(MIXTURES)}",
+        ),
+        (
+            data.degradation != "bicubic" and not data.pool,
+            "data.pool",
+            f"the {data.degradation} mixture needs a pool: `trainer pool` makes it",
+        ),
+        (network.cued and not data.pool, "data.pool", "a cued network needs one"),
+        (
+            network.cued and network.kind.startswith("report"),
+            "network.cued",
+            "the report's own networks know no cues",
+        ),
     ]
 
 
@@ -213,6 +246,7 @@ def _out_of_range(recipe: Recipe, weights: Mapping[str, float]) -> Iterator[tupl
         "network.channels": (network.channels, 1),
         "network.blocks": (network.blocks, 0),
         "network.branches": (network.branches, 0),
+        "network.start_tail": (network.start_tail, 0),
         "data.crop_px": (data.crop_px, WINDOW_PX),
         "data.batch": (data.batch, 1),
         "data.validation_px": (data.validation_px, WINDOW_PX),

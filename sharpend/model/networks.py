@@ -7,18 +7,28 @@ skips -> pixel_shuffle(4) -> + input`. Nothing in them looks further than its re
 A bias-free network sees the picture less its local mean, and its convolutions add nothing of their
 own: what is flat stays flat, and a brighter picture gets the same detail (Mohan et al. 2020,
 arXiv:1906.05478, for denoisers).
+
+A cued network is told how soft the whole picture is (`sharpend.model.cues`): the cues scale its
+features and set the gains of an adaptive mask beside it (`sharpend.model.conditioning`).
 """
 
 from __future__ import annotations
 
 from functools import reduce
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-GRID_PX = 4
+from sharpend.model.conditioning import MASK_CELLS, AdaptiveMask, FeatureScales
+from sharpend.model.cues import FOLD_PX, cues_of
+from sharpend.model.folding import sum_of_nine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+GRID_PX = FOLD_PX
 """Side of the blocks folded into channels: the degradation's factor (ESPCN, arXiv:1609.05158)."""
 _FOLDED = 3 * GRID_PX**2
 
@@ -34,10 +44,10 @@ class ResidualBlock(nn.Module):
         self.first = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Map B x C x H x W features to the same shape."""
+    def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Map B x C x H x W features to the same shape; `scale` (B x C x 1 x 1) of what is added."""
         inner: Tensor = self.second(F.relu(self.first(features)))
-        return features + inner
+        return features + (inner if scale is None else inner * scale)
 
 
 class SharpeningNetwork(nn.Module):
@@ -45,15 +55,21 @@ class SharpeningNetwork(nn.Module):
 
     kind: ClassVar[str]
 
-    def __init__(self, channels: int, blocks: int, *, bias_free: bool = False) -> None:
+    def __init__(
+        self, channels: int, blocks: int, *, bias_free: bool = False, cued: bool = False
+    ) -> None:
         super().__init__()
         self.channels = channels
         self.blocks = blocks
         self.bias_free = bias_free
+        self.cued = cued
         bias = not bias_free
         self.head = nn.Conv2d(_FOLDED, channels, 3, padding=1, bias=bias)
         self.body = nn.Sequential(*(ResidualBlock(channels, bias=bias) for _ in range(blocks)))
         self.tail = nn.Conv2d(channels, _FOLDED, 3, padding=1, bias=bias)
+        if cued:
+            self.scales = FeatureScales(channels, places=blocks + 2)
+            self.mask = AdaptiveMask()
         self._start_near_identity()
 
     def _start_near_identity(self) -> None:
@@ -73,34 +89,60 @@ class SharpeningNetwork(nn.Module):
         Each 3x3 convolution reaches one cell of the folded grid further, and so does the local
         mean; all stand in one line.
         """
-        cells = sum(
+        cells = self.bias_free + sum(
             (layer.kernel_size[0] - 1) // 2
             for layer in self.modules()
             if isinstance(layer, nn.Conv2d)
         )
-        return (cells + self.bias_free) * GRID_PX
+        return max(cells, MASK_CELLS if self.cued else 0) * GRID_PX
 
-    def detail(self, picture: Tensor) -> Tensor:
+    def set_precision(self, precision: torch.dtype) -> None:
+        """Run the convolutions in another dtype; what the cues decide stays float32."""
+        for part in (self.head, self.body, self.tail):
+            part.to(dtype=precision)
+
+    def detail(self, picture: Tensor, measured: Tensor | None = None) -> Tensor:
         """What the network adds to the picture, before strength and clamping.
 
         Args:
             picture: B x 3 x H x W, sRGB-encoded, in [0, 1]; H and W multiples of GRID_PX. The
                 trunk runs in the dtype of the network's own weights.
+            measured: B x MEASURED float32, the energies of the whole picture that these pixels
+                are of (`sharpend.model.cues`); needed by a cued network alone.
 
         Returns:
             B x 3 x H x W in the picture's dtype, roughly in [-1, 1].
+
+        Raises:
+            ValueError: the network is cued and nothing was measured.
         """
+        if not self.cued:  # what is known of the picture anyway may be given to any network
+            return self._trunk(picture, [None] * (self.blocks + 2))
+        if measured is None:
+            raise ValueError("a cued network needs the energies measured of the whole picture")
+        cues = cues_of(measured)
+        return self._trunk(picture, self.scales(cues)) + self.mask(picture, cues, measured)
+
+    def _trunk(self, picture: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
+        """The convolutions alone; a scale for the head, one for each block, one for the tail."""
         folded = F.pixel_unshuffle(picture, GRID_PX)  # (B, 48, H/4, W/4)
         if self.bias_free:
             folded = less_local_mean(folded)
         folded = folded.to(self.head.weight.dtype, memory_format=torch.channels_last)
-        features = F.relu(self.head(folded))
-        features = features + self.body(features)
+        head, *of_blocks, tail = scales
+        features = shallow = _scaled(F.relu(self.head(folded)), head)
+        for block, scale in zip(self.body, of_blocks, strict=True):
+            features = block(features, None if scale is None else scale.to(features.dtype))
+        features = _scaled(shallow + features, tail)
         return F.pixel_shuffle(self.tail(features).to(picture.dtype), GRID_PX)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """Sharpen: B x 3 x H x W in [0, 1] to the same shape, not clamped."""
-        return picture + self.detail(picture)
+    def forward(self, picture: Tensor, measured: Tensor | None = None) -> Tensor:
+        """Sharpen: B x 3 x H x W in [0, 1] to the same shape, not clamped; see `detail`."""
+        return picture + self.detail(picture, measured)
+
+
+def _scaled(features: Tensor, scale: Tensor | None) -> Tensor:
+    return features if scale is None else features * scale.to(features.dtype)
 
 
 def less_local_mean(folded: Tensor) -> Tensor:
@@ -116,15 +158,8 @@ def less_local_mean(folded: Tensor) -> Tensor:
     cells = folded.reshape(batch, 3, channels // 3, height, width)
     # One by one: the order in which `mean` adds depends on the size, and would show in tiles.
     means = reduce(torch.add, cells.unbind(dim=2)) / GRID_PX**2  # (B, 3, H, W)
-    around = _sum_of_nine(means) / _sum_of_nine(torch.ones_like(means[:1, :1]))
+    around = sum_of_nine(means) / sum_of_nine(torch.ones_like(means[:1, :1]))
     return (cells - around.unsqueeze(2)).reshape(folded.shape)
-
-
-def _sum_of_nine(values: Tensor) -> Tensor:
-    """Each value with its eight neighbours, none beyond the edge; half the time of `avg_pool2d`."""
-    padded = F.pad(values, (1, 1, 1, 1))
-    rows = padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]
-    return rows[..., :-2, :] + rows[..., 1:-1, :] + rows[..., 2:, :]
 
 
 class StudentNet(SharpeningNetwork):
@@ -132,8 +167,15 @@ class StudentNet(SharpeningNetwork):
 
     kind = "student"
 
-    def __init__(self, channels: int = 32, blocks: int = 2, *, bias_free: bool = False) -> None:
-        super().__init__(channels, blocks, bias_free=bias_free)
+    def __init__(
+        self,
+        channels: int = 32,
+        blocks: int = 2,
+        *,
+        bias_free: bool = False,
+        cued: bool = False,
+    ) -> None:
+        super().__init__(channels, blocks, bias_free=bias_free, cued=cued)
 
 
 class TeacherNet(SharpeningNetwork):
@@ -141,8 +183,15 @@ class TeacherNet(SharpeningNetwork):
 
     kind = "teacher"
 
-    def __init__(self, channels: int = 96, blocks: int = 6, *, bias_free: bool = False) -> None:
-        super().__init__(channels, blocks, bias_free=bias_free)
+    def __init__(
+        self,
+        channels: int = 96,
+        blocks: int = 6,
+        *,
+        bias_free: bool = False,
+        cued: bool = False,
+    ) -> None:
+        super().__init__(channels, blocks, bias_free=bias_free, cued=cued)
 
 
 NETWORKS: dict[str, type[StudentNet | TeacherNet]] = {

@@ -20,6 +20,7 @@ from sharpend.model.tiling import SMALLEST_TILE_PX
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from sharpend.model.cues import Cues
     from sharpend.model.networks import SharpeningNetwork
 
 LARGEST_TILE_PX = 4096
@@ -119,10 +120,16 @@ class Runtime:
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic = True
         self._network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
-        self._network.to(self.device, self.precision)
+        self._network.to(self.device)
+        self._network.set_precision(self.precision)
         self._network.to(memory_format=torch.channels_last)
         self._tile_is_fixed = placement.tile_px is not None
         self.tile_px = placement.tile_px or self._tile_that_fits()
+
+    @property
+    def cued(self) -> bool:
+        """Whether the network needs the cues of the whole picture."""
+        return self._network.cued
 
     @property
     def described(self) -> str:
@@ -139,11 +146,12 @@ class Runtime:
         return min(max(side // GRID_PX * GRID_PX, SMALLEST_TILE_PX), LARGEST_TILE_PX)
 
     @torch.inference_mode()
-    def detail(self, picture: Tensor) -> Tensor:
+    def detail(self, picture: Tensor, cues: Cues | None = None) -> Tensor:
         """What the network adds to one window.
 
         Args:
             picture: 1 x 3 x H x W float32 on the CPU, in [0, 1], sides multiples of GRID_PX.
+            cues: of the whole picture that the window is of; needed where `cued`.
 
         Returns:
             The same shape, float32 on the CPU.
@@ -152,7 +160,8 @@ class Runtime:
             MemoryError: the window does not fit the device.
         """
         try:
-            return self._network.detail(picture.to(self.device)).cpu()
+            measured = None if cues is None else cues.tensor().to(self.device)
+            return self._network.detail(picture.to(self.device), measured).cpu()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error

@@ -40,8 +40,12 @@ class Card:
     blocks: int
     halo_px: int
     bias_free: bool = False
+    cued: bool = False
+    """Whether the network is told how soft the whole image is; see `sharpend.model.cues`."""
+    degradation: str = "bicubic"
+    """The mixture of degradations that these weights undo; see `trainer.degradations`."""
     softened_by: int = 4
-    """The factor of bicubic reduction whose softness these weights undo."""
+    """The factor of bicubic reduction that validated these weights, where that is the mixture."""
     teacher: str | None = None
     teacher_digest: str | None = None
     alarm_below: float | None = None
@@ -88,7 +92,9 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
             described = json.loads(metadata[CARD_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
         card = Card(**described)
-        network = NETWORKS[card.kind](card.channels, card.blocks, bias_free=card.bias_free)
+        network = NETWORKS[card.kind](
+            card.channels, card.blocks, bias_free=card.bias_free, cued=card.cued
+        )
         network.load_state_dict(tensors)
         found = _checked(card, network, tensors, metadata[DIGEST_KEY])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:

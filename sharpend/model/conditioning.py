@@ -1,0 +1,109 @@
+"""The parts of a network that follow the softness cues: feature scales and an adaptive mask.
+
+Neither has a bias where pixels pass, so a flat image stays flat; both are the same for every tile
+of an image, because the cues are the whole image's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+from sharpend.model.cues import BANDS, CUES, FOLD_PX, REACH_PX, band_kernels, folded_luma, luma
+from sharpend.model.folding import sum_of_nine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HIDDEN = 24
+"""Width of the small fully connected layers between the cues and what they decide."""
+MASK_CELLS = REACH_PX // FOLD_PX + 2
+"""Radius of the adaptive mask in cells: its kernel, the mean of the gate, its interpolation."""
+FLOOR_TIMES = 4.0
+"""Local energy, in multiples of the noise floor's, at which the gate stands half open."""
+START_GAIN = 0.1
+"""Where training begins; at zero the gate would be closed and no gradient flow."""
+RATE = 4.0
+"""Scales the outputs of the small layers, and with them their learning rate under Adam."""
+_TINY = 1e-10
+"""Energy that passes for none: a thousandth of a level of 255, squared."""
+
+
+class FeatureScales(nn.Module):
+    """Scales of a trunk's features, one for each channel at each place (FiLM, arXiv:1709.07871).
+
+    There is no shift: bias-free features stay bias-free.
+    """
+
+    def __init__(self, channels: int, *, places: int) -> None:
+        super().__init__()
+        self.places = places
+        self.hidden = nn.Linear(CUES, HIDDEN)
+        self.out = nn.Linear(HIDDEN, places * channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, cues: Tensor) -> Sequence[Tensor]:
+        """From B x CUES to a B x C x 1 x 1 scale for each place, about 1."""
+        scales: Tensor = 1 + RATE * self.out(F.relu(self.hidden(cues)))
+        return scales[:, :, None, None].chunk(self.places, dim=1)
+
+
+class AdaptiveMask(nn.Module):
+    """An unsharp mask of three luma bands, whose gains follow the cues.
+
+    Where the local energy is no more than the noise floor's, a gate closes, so that the noise of
+    calm parts is not amplified.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(CUES, HIDDEN)
+        self.second = nn.Linear(HIDDEN, HIDDEN)
+        self.gains = nn.Linear(HIDDEN, BANDS)
+        nn.init.zeros_(self.gains.weight)
+        nn.init.constant_(self.gains.bias, START_GAIN / RATE)
+
+    def forward(self, picture: Tensor, cues: Tensor, measured: Tensor) -> Tensor:
+        """What the mask adds.
+
+        Args:
+            picture: B x 3 x H x W float32 in [0, 1], sides multiples of the folded grid's.
+            cues: B x CUES.
+            measured: B x MEASURED energies, of which the last BANDS are the noise floor's.
+
+        Returns:
+            B x 1 x H x W float32, to be added to each channel.
+        """
+        with torch.autocast(picture.device.type, enabled=False):
+            gains = RATE * self.gains(F.relu(self.second(F.relu(self.first(cues)))))  # (B, BANDS)
+            folded = folded_luma(luma(picture.float()))
+            mask = _filtered(folded, gains)  # (B, 16, H/4, W/4)
+            floor = (gains.square() * (FLOOR_TIMES * measured[:, -BANDS:] + _TINY)).sum(dim=1)
+            gate = F.interpolate(_gate(mask, floor), scale_factor=FOLD_PX, mode="bilinear")
+            return F.pixel_shuffle(mask, FOLD_PX) * gate
+
+
+def _filtered(folded: Tensor, gains: Tensor) -> Tensor:
+    """The sum of the bands times their gains: one convolution, its kernel made of all three.
+
+    Args:
+        folded: B x 16 x h x w, as `folded_luma` makes it.
+        gains: B x BANDS.
+    """
+    kernels = torch.einsum("bn,noiyx->boiyx", gains, band_kernels().to(gains))
+    if len(kernels) == 1:
+        return F.conv2d(folded, kernels[0])
+    batch, _, height, width = folded.shape
+    apart = F.conv2d(folded.reshape(1, -1, height, width), kernels.flatten(0, 1), groups=batch)
+    return apart.reshape(batch, -1, *apart.shape[-2:])
+
+
+def _gate(mask: Tensor, floor: Tensor) -> Tensor:
+    """How far each cell stands out of the noise, 0..1: B x 1 x H/4 x W/4."""
+    energy = sum_of_nine(mask.square().mean(dim=1, keepdim=True))
+    energy = energy / sum_of_nine(torch.ones_like(energy[:1]))
+    return energy / (energy + floor[:, None, None, None]).clamp_min(1e-30)

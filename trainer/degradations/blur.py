@@ -1,0 +1,145 @@
+"""Blurs: resizing down and up, Gaussian, defocus disk and motion line, in encoded or linear light.
+
+Every function takes H x W x 3 uint8, sRGB-encoded, and returns the same shape; edges are mirrored.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Kernel = NDArray[np.float32]
+
+RESIZERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+"""Pillow's kernels, which antialias when they reduce."""
+_PLAIN = {"bicubic": "bicubic", "bilinear": "bilinear", "lanczos": "bicubic", "box": "nearest"}
+"""The nearest of torch's kernels, which do not antialias unless asked."""
+_OVERSAMPLED = 8
+
+
+def resized(
+    pixels: Pixels,
+    factor: float,
+    *,
+    down: str = "bicubic",
+    up: str = "bicubic",
+    antialias: bool = True,
+) -> Pixels:
+    """Reduce by a factor and enlarge to the old size: what a web page or a messenger does.
+
+    Args:
+        pixels: the image.
+        factor: of the reduction, 1 or more; the small image has whole pixels and 8 bits.
+        down: kernel of the reduction, a key of RESIZERS.
+        up: kernel of the enlargement, likewise.
+        antialias: widen the kernel by the factor, as careful software does.
+
+    Source: the degradations of BSRGAN (Zhang et al. 2021, arXiv:2103.14006, section 3.2).
+    """
+    height, width = pixels.shape[:2]
+    size = max(1, round(width / factor)), max(1, round(height / factor))
+    if antialias:
+        small = Image.fromarray(pixels).resize(size, RESIZERS[down])
+    else:
+        small = Image.fromarray(_subsampled(pixels, size, _PLAIN[down]))
+    return np.asarray(small.resize((width, height), RESIZERS[up]))
+
+
+def _subsampled(pixels: Pixels, size: tuple[int, int], kernel: str) -> Pixels:
+    """A reduction without antialiasing, which aliases."""
+    options = {} if kernel == "nearest" else {"align_corners": False}
+    small = F.interpolate(_planes(pixels), size=size[::-1], mode=kernel, **options)
+    return _rounded(small)
+
+
+def gaussian(pixels: Pixels, sigma: float, *, linear: bool = False) -> Pixels:
+    """Blur by a Gaussian of `sigma` pixels, as optics, scanners and antialiasing filters do."""
+    radius = max(1, math.ceil(3 * sigma))
+    places = np.arange(-radius, radius + 1, dtype=np.float32)
+    line = np.exp(-(places**2) / (2 * sigma**2))
+    line /= line.sum()
+    return _filtered(pixels, [line[None], line[:, None]], linear=linear)
+
+
+def defocus(pixels: Pixels, radius: float, *, linear: bool = False) -> Pixels:
+    """Blur by a disk of `radius` pixels, the image of a point out of focus (Potmesil 1981)."""
+    return _filtered(pixels, [disk(radius)], linear=linear)
+
+
+def motion(pixels: Pixels, length: float, angle: float, *, linear: bool = False) -> Pixels:
+    """Blur along a line of `length` pixels at `angle` radians: a camera that moved evenly."""
+    return _filtered(pixels, [line(length, angle)], linear=linear)
+
+
+def disk(radius: float) -> Kernel:
+    """A disk's kernel, each pixel by the share of it that the disk covers."""
+    reach = math.ceil(radius + 0.5)
+    side = (2 * reach + 1) * _OVERSAMPLED
+    places = (np.arange(side) - (side - 1) / 2) / _OVERSAMPLED
+    inside = places[:, None] ** 2 + places[None] ** 2 <= radius**2
+    cells = inside.reshape(2 * reach + 1, _OVERSAMPLED, 2 * reach + 1, _OVERSAMPLED)
+    kernel = cells.sum(axis=(1, 3)).astype(np.float32)
+    return kernel / kernel.sum()
+
+
+def line(length: float, angle: float) -> Kernel:
+    """A line's kernel, its points spread over the pixels around them by bilinear weights."""
+    reach = math.ceil(length / 2 + 0.5)
+    kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
+    half = (length - 1) / 2
+    for along in np.linspace(-half, half, max(2, int(length * _OVERSAMPLED))):
+        y, x = reach + along * math.sin(angle), reach + along * math.cos(angle)
+        top, left = int(y), int(x)
+        down, right = y - top, x - left
+        kernel[top, left] += (1 - down) * (1 - right)
+        kernel[top, min(left + 1, 2 * reach)] += (1 - down) * right
+        kernel[min(top + 1, 2 * reach), left] += down * (1 - right)
+        kernel[min(top + 1, 2 * reach), min(left + 1, 2 * reach)] += down * right
+    return kernel / kernel.sum()
+
+
+def decoded(values: torch.Tensor) -> torch.Tensor:
+    """sRGB-encoded values in [0, 1] to linear light (IEC 61966-2-1)."""
+    return torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def encoded(light: torch.Tensor) -> torch.Tensor:
+    """Linear light in [0, 1] to sRGB-encoded values (IEC 61966-2-1)."""
+    powered = 1.055 * light.clamp_min(1e-9) ** (1 / 2.4) - 0.055
+    return torch.where(light <= 0.0031308, light * 12.92, powered)
+
+
+def _filtered(pixels: Pixels, kernels: list[Kernel], *, linear: bool) -> Pixels:
+    """Filter by odd-sided kernels, one after the other, rounded once."""
+    planes = _planes(pixels)
+    if linear:
+        planes = decoded(planes)
+    for kernel in kernels:
+        above, beside = kernel.shape[0] // 2, kernel.shape[1] // 2
+        padded = F.pad(planes, (beside, beside, above, above), mode="reflect")
+        planes = F.conv2d(padded, torch.from_numpy(kernel)[None, None])
+    return _rounded(encoded(planes) if linear else planes)
+
+
+def _planes(pixels: Pixels) -> torch.Tensor:
+    """3 x 1 x H x W float32 in [0, 1]: each channel an image of its own."""
+    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).unsqueeze(1).float().div_(255)
+
+
+def _rounded(planes: torch.Tensor) -> Pixels:
+    rounded = planes.clamp(0, 1).mul(255).round_().to(torch.uint8)
+    return np.ascontiguousarray(rounded.squeeze(1).permute(1, 2, 0).numpy())

@@ -1,0 +1,94 @@
+"""What a camera does after the lens: noise, noise reduction, sharpening, JPEG.
+
+Every function takes H x W x 3 uint8, sRGB-encoded, and returns the same shape.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from trainer.degradations.blur import gaussian
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+_MIDDLE_GRAY = 128
+
+
+def noisy(
+    pixels: Pixels,
+    sigma: float,
+    generator: np.random.Generator,
+    *,
+    shot: float = 0.0,
+    grain_px: float = 0.0,
+) -> Pixels:
+    """Add noise of a sensor or of film.
+
+    Args:
+        pixels: the image.
+        sigma: standard deviation in levels of 255, at middle gray.
+        generator: of the noise.
+        shot: share of the variance that grows with the signal, 0..1; the rest is read noise
+            (Poissonian-Gaussian: Foi et al. 2008).
+        grain_px: sigma of the Gaussian that correlates neighbours, 0 for white noise: grain of
+            film, and what demosaicing makes of a sensor's noise.
+    """
+    noise = generator.standard_normal(pixels.shape, dtype=np.float32)
+    if grain_px:
+        noise = _correlated(noise, grain_px)
+    variance = (1 - shot) + shot * pixels.astype(np.float32) / _MIDDLE_GRAY
+    return _clipped(pixels + sigma * np.sqrt(variance) * noise)
+
+
+def _correlated(noise: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
+    """Noise blurred to grain, its deviation kept."""
+    reach = int(np.ceil(3 * sigma_px))
+    places = np.arange(-reach, reach + 1)
+    weights = np.exp(-(places**2) / (2 * sigma_px**2)).astype(np.float32)
+    for axis in (0, 1):
+        noise = sum(  # type: ignore[assignment] - a sum of arrays, never the integer 0 alone
+            weight * np.roll(noise, shift, axis)
+            for shift, weight in zip(places, weights, strict=True)
+        )
+    scaled: NDArray[np.float32] = noise / noise.std()
+    return scaled
+
+
+def denoised(pixels: Pixels, sigma: float) -> Pixels:
+    """Reduce noise by coring: small differences to a blur are taken away, large ones stay.
+
+    Args:
+        pixels: the image.
+        sigma: of the noise in levels of 255; differences up to about twice that shrink.
+
+    Source: coring of the high band (Rossi 1978; Simoncelli and Adelson 1996), as cameras do it.
+    """
+    smooth = gaussian(pixels, 1.0).astype(np.float32)
+    detail = pixels - smooth
+    kept = detail**2 / (detail**2 + (1.5 * sigma) ** 2 + 1e-6)
+    return _clipped(smooth + detail * kept)
+
+
+def sharpened(pixels: Pixels, radius: float, percent: int, threshold: int = 0) -> Pixels:
+    """Sharpen as cameras and editors do, by Pillow's unsharp mask."""
+    mask = ImageFilter.UnsharpMask(radius=radius, percent=percent, threshold=threshold)
+    return np.asarray(Image.fromarray(pixels).filter(mask))
+
+
+def jpeg(pixels: Pixels, quality: int, *, subsampling: int = 2) -> Pixels:
+    """Compress and decode: `quality` 1..95 and more, `subsampling` 0 for 4:4:4, 2 for 4:2:0."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    return np.asarray(Image.open(file).convert("RGB"))
+
+
+def _clipped(values: NDArray[np.float32]) -> Pixels:
+    clipped: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return clipped
