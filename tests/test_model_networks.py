@@ -5,45 +5,52 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sharpend.model.cues import MEASURED, measure_batch
 from sharpend.model.networks import GRID_PX, NETWORKS, SharpeningNetwork, StudentNet, TeacherNet
 
-SMALL: list[tuple[str, int, int, bool]] = [
-    ("student", 4, 1, False),
-    ("student", 8, 2, False),
-    ("teacher", 6, 3, False),
-    ("student", 4, 1, True),
-    ("teacher", 6, 2, True),
+SMALL: list[tuple[str, int, int, bool, bool]] = [
+    ("student", 4, 1, False, False),
+    ("student", 8, 2, False, False),
+    ("teacher", 6, 3, False, False),
+    ("student", 4, 1, True, False),
+    ("teacher", 6, 2, True, False),
+    ("student", 4, 0, False, True),
+    ("student", 4, 1, True, True),
+    ("teacher", 6, 2, True, True),
 ]
 
 
-def open_network(kind: str, channels: int, blocks: int, *, bias_free: bool) -> SharpeningNetwork:
+def open_network(
+    kind: str, channels: int, blocks: int, *, bias_free: bool, cued: bool
+) -> SharpeningNetwork:
     """A network in float64 whose ReLUs all pass, so that no gradient is lost by chance.
 
     Random weights of one sign: with equal ones the local mean would cancel exactly.
     """
     torch.manual_seed(0)
-    network = NETWORKS[kind](channels, blocks, bias_free=bias_free).double()
+    network = NETWORKS[kind](channels, blocks, bias_free=bias_free, cued=cued).double()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.abs_().add_(0.01)
     return network
 
 
-@pytest.mark.parametrize(("kind", "channels", "blocks", "bias_free"), SMALL)
+@pytest.mark.parametrize(("kind", "channels", "blocks", "bias_free", "cued"), SMALL)
 def test_halo_is_the_radius_of_the_receptive_field(
-    kind: str, channels: int, blocks: int, *, bias_free: bool
+    kind: str, channels: int, blocks: int, *, bias_free: bool, cued: bool
 ) -> None:
     """No pixel of a cell depends on one further than the halo, and some depend on one just there.
 
     So the halo is enough, and one grid cell less is not.
     """
-    network = open_network(kind, channels, blocks, bias_free=bias_free)
+    network = open_network(kind, channels, blocks, bias_free=bias_free, cued=cued)
     halo = network.halo_px
     side = 2 * halo + 5 * GRID_PX
     picture = torch.rand(1, 3, side, side, dtype=torch.float64, requires_grad=True)
     start = side // 2 // GRID_PX * GRID_PX
     cell = slice(start, start + GRID_PX)
-    network.detail(picture)[..., cell, cell].sum().backward()  # type: ignore[no-untyped-call]
+    measured = torch.full((1, MEASURED), 1e-3, dtype=torch.float64)
+    network.detail(picture, measured)[..., cell, cell].sum().backward()  # type: ignore[no-untyped-call]
     assert picture.grad is not None
     touched = picture.grad.abs().sum(dim=(0, 1)) > 0
     for axis in (0, 1):
@@ -119,3 +126,69 @@ def test_autocast_keeps_the_dtype_of_the_picture() -> None:
         low = network(picture)
     assert low.dtype == torch.float32
     torch.testing.assert_close(low, network(picture).detach(), atol=2e-3, rtol=0)
+
+
+def told(network: SharpeningNetwork) -> SharpeningNetwork:
+    """The network with random weights where the cues enter, which begin as nothing."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for layer in (network.scales.out, network.mask.gains):
+            layer.weight.normal_(0, 0.1)
+    return network
+
+
+def test_a_cued_network_begins_as_its_trunk() -> None:
+    """Until it is trained every feature's scale is one, and the mask is a slight unsharp mask."""
+    network = StudentNet(8, 1, cued=True)
+    picture = torch.rand(2, 3, 32, 40)
+    measured = measure_batch(picture)
+    for scale in network.scales(torch.rand(2, 6)):
+        assert torch.equal(scale, torch.ones(2, 8, 1, 1))
+    added = network.detail(picture, measured) - network.detail(picture, measured * 100)
+    assert added.abs().max() < 0.1
+
+
+def test_a_cued_network_needs_to_be_told() -> None:
+    """Without the energies of the whole picture it refuses, and a plain network takes no notice."""
+    picture = torch.rand(1, 3, 16, 16)
+    with pytest.raises(ValueError, match="measured of the whole picture"):
+        StudentNet(4, 1, cued=True).detail(picture)
+    plain = StudentNet(4, 1)
+    assert torch.equal(plain.detail(picture), plain.detail(picture, measure_batch(picture)))
+
+
+def test_pictures_of_a_batch_follow_their_own_cues() -> None:
+    """A batch is what its pictures are one by one, as inference runs them."""
+    network = told(StudentNet(8, 2, bias_free=True, cued=True))
+    pictures = torch.rand(3, 3, 32, 40) * torch.tensor([0.2, 0.5, 1.0]).view(3, 1, 1, 1)
+    measured = measure_batch(pictures)
+    together = network.detail(pictures, measured)
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = network.detail(pictures[one], measured[one])
+        torch.testing.assert_close(together[one], alone, atol=1e-5, rtol=0)
+    other = network.detail(pictures[:1], measured[1:2])
+    assert (other - together[:1]).abs().max() > 1e-3
+
+
+def test_a_cued_network_leaves_flat_pictures_flat() -> None:
+    """Every level of gray comes out as it went in, whatever the cues say, before rounding."""
+    network = told(StudentNet(16, 2, bias_free=True, cued=True))
+    levels = torch.arange(256).div(255).view(256, 1, 1, 1).expand(256, 3, 16, 20)
+    measured = torch.rand(256, MEASURED) * 1e-3
+    assert network.detail(levels, measured).abs().max() < 2e-6
+
+
+def test_the_mask_does_not_raise_noise_at_the_floor() -> None:
+    """What is as faint as the noise floor is halved at least; an edge far above it passes."""
+    network = StudentNet(8, 1, cued=True)
+    torch.manual_seed(0)
+    picture = torch.full((1, 3, 64, 64), 0.4)
+    picture[..., 32:] = 0.6
+    picture += torch.randn(1, 1, 64, 64) * 0.004
+    measured = measure_batch(picture)
+    gated = network.mask(picture, torch.zeros(1, 6), measured)
+    free = network.mask(picture, torch.zeros(1, 6), torch.zeros_like(measured))
+    calm, edge = (..., slice(0, 16)), (..., slice(30, 34))
+    assert gated[calm].std() < 0.5 * free[calm].std()
+    assert gated[edge].std() > 0.9 * free[edge].std()

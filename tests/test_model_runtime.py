@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sharpend.imaging.depth import Depth
+    from sharpend.model.cues import Cues
 
 WHOLE_PX = 4096
 SHAPES = {"student": (16, 1), "teacher": (16, 2)}
@@ -215,11 +216,11 @@ class Scarce(Runtime):
 
     room_px = 0
 
-    def detail(self, picture: Tensor) -> Tensor:
+    def detail(self, picture: Tensor, cues: Cues | None = None) -> Tensor:
         """As the real one, while there is room."""
         if picture.shape[-1] * picture.shape[-2] > self.room_px:
             raise MemoryError("no room")
-        return super().detail(picture)
+        return super().detail(picture, cues)
 
 
 def scarce(tile_px: int | None, *, room_px: int) -> Sharpener:

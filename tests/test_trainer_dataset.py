@@ -17,6 +17,7 @@ from trainer.dataset import (
     centre_batch,
     label_path,
     pictures_below,
+    pixels_of,
     random_batch,
     read_examples,
     read_picture,
@@ -165,7 +166,9 @@ def test_crops_of_all_layers_are_of_one_place_and_orientation() -> None:
     """Whatever is drawn, degraded, target and taught show the same pixels."""
     examples = [example(20, 1), example(31, 2)]
     chance = np.random.default_rng(0)
-    degraded, target, taught = random_batch(examples, size=12, count=40, generator=chance)
+    batch = random_batch(examples, pixels_of(examples), size=12, count=40, generator=chance)
+    degraded, target, taught = batch.degraded, batch.target, batch.taught
+    assert taught is not None
     assert degraded.shape == (40, 3, 12, 12)
     whole = (target * 255).round()
     assert torch.equal((degraded * 255).round(), 255 - whole)
@@ -177,7 +180,13 @@ def test_the_draw_follows_from_the_generator() -> None:
     """The same generator gives the same batch: step n of a resumed run is step n."""
     examples = [example(20, 1), example(31, 2)]
     first, again, other = (
-        random_batch(examples, size=8, count=4, generator=np.random.default_rng([7, step]))[1]
+        random_batch(
+            examples,
+            pixels_of(examples),
+            size=8,
+            count=4,
+            generator=np.random.default_rng([7, step]),
+        ).target
         for step in (3, 3, 4)
     )
     assert torch.equal(first, again)
@@ -187,6 +196,6 @@ def test_the_draw_follows_from_the_generator() -> None:
 def test_validation_crops_are_the_middle_on_the_grid() -> None:
     """Fixed crops: the middle of each picture, starting on a multiple of four pixels."""
     one = example(31, 2)
-    _, target, _ = centre_batch([one], size=12)
+    target = centre_batch([one], size=12).target
     middle = one.target[8:20, 12:24]
     assert torch.equal(target[0], torch.from_numpy(middle.copy()).permute(2, 0, 1) / 255)

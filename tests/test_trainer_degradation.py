@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_literal_pair_is_the_reports_and_torchvision_is_pillow() -> None:
     pixels = noise(300, 200)
     degraded, original = get_transform(literal=True)(pixels)
     small = resize(pixels, height=LITERAL_SMALL[0], width=LITERAL_SMALL[1])
-    large = {"height": LITERAL_LARGE[0], "width": LITERAL_LARGE[1]}
+    large: Any = {"height": LITERAL_LARGE[0], "width": LITERAL_LARGE[1]}
     assert original.shape == degraded.shape == (1080, 1920, 3)
     assert np.array_equal(original, resize(pixels, **large))
     assert np.array_equal(degraded, resize(small, **large))

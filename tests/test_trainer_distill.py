@@ -232,11 +232,13 @@ def test_training_learns(tmp_path: Path, *, bias_free: bool) -> None:
     agreements = [line["agreement"] for line in lines]
     assert losses == sorted(losses, reverse=True)
     assert agreements == sorted(agreements)
-    degraded, target, taught = centre_batch([example(9)], size=24)
+    crops = centre_batch([example(9)], size=24)
+    degraded, target, taught = crops.degraded, crops.target, crops.taught
+    assert taught is not None
     assert lines[-1]["psnr"] > psnr(degraded, target).item() + 0.2
     assert agreements[-1] > compute_ssim(degraded, taught).item() + 0.01
     network, _ = best_network(tmp_path, CPU)
-    scores = validate(network, [degraded, target, taught], recipe.loss)
+    scores = validate(network, crops, recipe.loss)
     assert scores["psnr"] == pytest.approx(max(line["psnr"] for line in lines), abs=1e-4)
 
 

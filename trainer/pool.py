@@ -18,11 +18,11 @@ from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.cues import MEASURED, measure
 from trainer.dataset import Example, read_picture
-from trainer.degradations.mixture import MIXTURES
+from trainer.degradations.mixture import MIXTURES, chance
 from trainer.progress import watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -41,6 +41,8 @@ _MARGIN_PX = 16
 _OFF_GRID = 0.25
 """Share of the windows that lie off the grid, as parts cut out of images do."""
 _CANDIDATES = 3
+_CONTENT = 0.5
+"""Chance that a window is taken without a look at another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class PoolCard:
 def make_pool(
     folder: Path,
     card: PoolCard,
-    images: dict[str, Sequence[Path]],
+    images: Mapping[str, Sequence[Path]],
     *,
     sharpen: Sharpen | None = None,
 ) -> None:
@@ -130,7 +132,7 @@ def _fill(
 
 
 def _offset(generator: np.random.Generator) -> int:
-    if generator.random() < _OFF_GRID:
+    if chance(generator, _OFF_GRID):
         return int(generator.integers(0, 2 * _MARGIN_PX + 1))
     return _MARGIN_PX
 
@@ -153,11 +155,11 @@ def _window(
         detail = float(np.abs(np.diff(window[..., 1].astype(np.int16), axis=0)).mean())
         if detail > most:
             best, most = window, detail
-        if generator.random() < 0.5:
+        if chance(generator, _CONTENT):
             break
     assert best is not None  # noqa: S101 - there is at least one candidate
-    turned = np.rot90(best, generator.integers(0, 4))
-    return np.ascontiguousarray(turned[:, ::-1] if generator.random() < 0.5 else turned)
+    turned = np.rot90(best, int(generator.integers(0, 4)))
+    return np.ascontiguousarray(turned[:, ::-1] if chance(generator, 0.5) else turned)
 
 
 def write_card(folder: Path, card: PoolCard) -> None:

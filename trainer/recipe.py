@@ -47,7 +47,7 @@ class Network:
     start: str = ""
     """Weights to begin with: a shipped name or a file; tensors of other shapes begin fresh."""
     start_tail: float = 1.0
-    """Factor on the last convolution of these weights: less than 1 begins nearer to doing nothing."""
+    """Factor on the last convolution of these weights; below 1 the start changes images less."""
 
 
 @dataclass(frozen=True, slots=True)

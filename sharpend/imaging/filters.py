@@ -1,4 +1,4 @@
-"""The report's degradation, its baseline and the one resizer.
+"""The report's degradation, its baseline, the one resizer, and JPEG in memory.
 
 Owns every resize in the project: Pillow's bicubic antialiases and other libraries' defaults do
 not, which is worth more than 1 dB, so nobody else resizes. Works on 8-bit pixels only.
@@ -6,6 +6,7 @@ not, which is worth more than 1 dB, so nobody else resizes. Works on 8-bit pixel
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,15 @@ from PIL import Image, ImageFilter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+
+KERNELS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+}
+"""Pillow's resizing kernels, all of which antialias when they reduce."""
 
 
 def degrade(pixels: NDArray[np.uint8], *, factor: int = 4) -> NDArray[np.uint8]:
@@ -35,18 +45,21 @@ def degrade(pixels: NDArray[np.uint8], *, factor: int = 4) -> NDArray[np.uint8]:
     return resize(small, height=height, width=width)
 
 
-def resize(pixels: NDArray[np.uint8], *, height: int, width: int) -> NDArray[np.uint8]:
-    """Resize with Pillow's antialiasing bicubic kernel (a = -0.5; Keys, 1981).
+def resize(
+    pixels: NDArray[np.uint8], *, height: int, width: int, kernel: str = "bicubic"
+) -> NDArray[np.uint8]:
+    """Resize with one of Pillow's antialiasing kernels, bicubic (a = -0.5; Keys, 1981) by default.
 
     Args:
         pixels: H x W x 3, H x W x 1 or H x W uint8.
         height: of the result, in pixels.
         width: of the result, in pixels.
+        kernel: a key of KERNELS.
 
     Returns:
         The same number of dimensions and channels, uint8.
     """
-    resized = _image(pixels).resize((width, height), Image.Resampling.BICUBIC)
+    resized = _image(pixels).resize((width, height), KERNELS[kernel])
     return _like(pixels, resized)
 
 
@@ -68,6 +81,25 @@ def unsharp_mask(
     """
     mask = ImageFilter.UnsharpMask(radius=radius, percent=percent, threshold=threshold)
     return _like(pixels, _image(pixels).filter(mask))
+
+
+def recompress(
+    pixels: NDArray[np.uint8], *, quality: int, subsampling: int = 2
+) -> NDArray[np.uint8]:
+    """Encode as JPEG and decode again.
+
+    Args:
+        pixels: H x W x 3 uint8.
+        quality: of libjpeg's scale, 1..100.
+        subsampling: 0 for 4:4:4, 1 for 4:2:2, 2 for 4:2:0.
+
+    Returns:
+        The same shape, uint8.
+    """
+    file = io.BytesIO()
+    _image(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
+    with Image.open(file) as decoded:
+        return np.array(decoded.convert("RGB"))
 
 
 def _image(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -76,11 +76,11 @@ class AdaptiveMask(nn.Module):
             measured: B x MEASURED energies, of which the last BANDS are the noise floor's.
 
         Returns:
-            B x 1 x H x W float32, to be added to each channel.
+            B x 1 x H x W in the dtype of the gains, to be added to each channel.
         """
         with torch.autocast(picture.device.type, enabled=False):
             gains = RATE * self.gains(F.relu(self.second(F.relu(self.first(cues)))))  # (B, BANDS)
-            folded = folded_luma(luma(picture.float()))
+            folded = folded_luma(luma(picture.to(gains.dtype)))
             mask = _filtered(folded, gains)  # (B, 16, H/4, W/4)
             floor = (gains.square() * (FLOOR_TIMES * measured[:, -BANDS:] + _TINY)).sum(dim=1)
             gate = F.interpolate(_gate(mask, floor), scale_factor=FOLD_PX, mode="bilinear")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -100,7 +101,10 @@ def measure_batch(pixels: Tensor) -> Tensor:
         B x MEASURED float32, as `Cues.tensor` has them.
     """
     return torch.cat(
-        [_pooled(*_tiles(one, torch.ones(one.shape[-2:]))).tensor() for one in pixels.split(1)]
+        [
+            _pooled(*_tiles(one, torch.ones(one.shape[-2:]))).tensor()
+            for one in torch.split(pixels, 1)
+        ]
     )
 
 
@@ -164,7 +168,7 @@ def band_kernels() -> Tensor:
     impulse = torch.zeros(2 * REACH_PX + 1, 2 * REACH_PX + 1, dtype=torch.float64)
     impulse[REACH_PX, REACH_PX] = 1
     blurs = [impulse, *(torch.outer(line, line) for line in map(_gaussian, SIGMAS_PX))]
-    bands = torch.stack([fine - coarse for fine, coarse in zip(blurs, blurs[1:], strict=False)])
+    bands = torch.stack([fine - coarse for fine, coarse in pairwise(blurs)])
     return _on_folded_grid(bands).float()
 
 
@@ -180,11 +184,10 @@ def _on_folded_grid(filters: Tensor) -> Tensor:
     side = FOLD_PX * (2 * cells + 1)  # pixels under a kernel of cells
     pixels = FOLD_PX**2
     folded = filters.new_zeros(len(filters), pixels, pixels, 2 * cells + 1, 2 * cells + 1)
+    size = 2 * REACH_PX + 1
     for to in range(pixels):
-        row, column = divmod(to, FOLD_PX)
+        top, left = divmod(to, FOLD_PX)
         spread = filters.new_zeros(len(filters), side, side)
-        size = 2 * REACH_PX + 1
-        top, left = row, column
         spread[:, top : top + size, left : left + size] = filters
         folded[:, to] = F.pixel_unshuffle(spread.unsqueeze(1), FOLD_PX)
     return folded

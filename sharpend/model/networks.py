@@ -45,7 +45,7 @@ class ResidualBlock(nn.Module):
         self.second = nn.Conv2d(channels, channels, 3, padding=1, bias=bias)
 
     def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
-        """Map B x C x H x W features to the same shape; `scale` (B x C x 1 x 1) of what is added."""
+        """Map B x C x H x W features to the same shape; `scale` (B x C x 1 x 1) what is added."""
         inner: Tensor = self.second(F.relu(self.first(features)))
         return features + (inner if scale is None else inner * scale)
 
@@ -121,7 +121,8 @@ class SharpeningNetwork(nn.Module):
         if measured is None:
             raise ValueError("a cued network needs the energies measured of the whole picture")
         cues = cues_of(measured)
-        return self._trunk(picture, self.scales(cues)) + self.mask(picture, cues, measured)
+        mask: Tensor = self.mask(picture, cues, measured)
+        return self._trunk(picture, self.scales(cues)) + mask
 
     def _trunk(self, picture: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
         """The convolutions alone; a scale for the head, one for each block, one for the tail."""

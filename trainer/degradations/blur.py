@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+from sharpend.imaging.filters import resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,16 +20,11 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.uint8]
     Kernel = NDArray[np.float32]
 
-RESIZERS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-}
-"""Pillow's kernels, which antialias when they reduce."""
 _PLAIN = {"bicubic": "bicubic", "bilinear": "bilinear", "lanczos": "bicubic", "box": "nearest"}
 """The nearest of torch's kernels, which do not antialias unless asked."""
 _OVERSAMPLED = 8
+_TOE, _LIGHT_OF_TOE = 0.04045, 0.0031308
+"""Below these sRGB's curve is a line (IEC 61966-2-1)."""
 
 
 def resized(
@@ -44,25 +40,24 @@ def resized(
     Args:
         pixels: the image.
         factor: of the reduction, 1 or more; the small image has whole pixels and 8 bits.
-        down: kernel of the reduction, a key of RESIZERS.
+        down: kernel of the reduction, a key of `KERNELS`.
         up: kernel of the enlargement, likewise.
         antialias: widen the kernel by the factor, as careful software does.
 
     Source: the degradations of BSRGAN (Zhang et al. 2021, arXiv:2103.14006, section 3.2).
     """
     height, width = pixels.shape[:2]
-    size = max(1, round(width / factor)), max(1, round(height / factor))
+    rows, columns = max(1, round(height / factor)), max(1, round(width / factor))
     if antialias:
-        small = Image.fromarray(pixels).resize(size, RESIZERS[down])
+        small = resize(pixels, height=rows, width=columns, kernel=down)
     else:
-        small = Image.fromarray(_subsampled(pixels, size, _PLAIN[down]))
-    return np.asarray(small.resize((width, height), RESIZERS[up]))
+        small = _subsampled(pixels, (rows, columns), _PLAIN[down])
+    return resize(small, height=height, width=width, kernel=up)
 
 
 def _subsampled(pixels: Pixels, size: tuple[int, int], kernel: str) -> Pixels:
-    """A reduction without antialiasing, which aliases."""
-    options = {} if kernel == "nearest" else {"align_corners": False}
-    small = F.interpolate(_planes(pixels), size=size[::-1], mode=kernel, **options)
+    """A reduction without antialiasing: fine detail turns into false coarse detail."""
+    small = F.interpolate(_planes(pixels), size=size, mode=kernel)
     return _rounded(small)
 
 
@@ -93,7 +88,8 @@ def disk(radius: float) -> Kernel:
     inside = places[:, None] ** 2 + places[None] ** 2 <= radius**2
     cells = inside.reshape(2 * reach + 1, _OVERSAMPLED, 2 * reach + 1, _OVERSAMPLED)
     kernel = cells.sum(axis=(1, 3)).astype(np.float32)
-    return kernel / kernel.sum()
+    normed: Kernel = kernel / kernel.sum()
+    return normed
 
 
 def line(length: float, angle: float) -> Kernel:
@@ -109,18 +105,19 @@ def line(length: float, angle: float) -> Kernel:
         kernel[top, min(left + 1, 2 * reach)] += (1 - down) * right
         kernel[min(top + 1, 2 * reach), left] += down * (1 - right)
         kernel[min(top + 1, 2 * reach), min(left + 1, 2 * reach)] += down * right
-    return kernel / kernel.sum()
+    normed: Kernel = kernel / kernel.sum()
+    return normed
 
 
 def decoded(values: torch.Tensor) -> torch.Tensor:
     """sRGB-encoded values in [0, 1] to linear light (IEC 61966-2-1)."""
-    return torch.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    return torch.where(values <= _TOE, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def encoded(light: torch.Tensor) -> torch.Tensor:
     """Linear light in [0, 1] to sRGB-encoded values (IEC 61966-2-1)."""
     powered = 1.055 * light.clamp_min(1e-9) ** (1 / 2.4) - 0.055
-    return torch.where(light <= 0.0031308, light * 12.92, powered)
+    return torch.where(light <= _LIGHT_OF_TOE, light * 12.92, powered)
 
 
 def _filtered(pixels: Pixels, kernels: list[Kernel], *, linear: bool) -> Pixels:

@@ -5,12 +5,11 @@ Every function takes H x W x 3 uint8, sRGB-encoded, and returns the same shape.
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageFilter
 
+from sharpend.imaging.filters import recompress, unsharp_mask
 from trainer.degradations.blur import gaussian
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def noisy(
     if grain_px:
         noise = _correlated(noise, grain_px)
     variance = (1 - shot) + shot * pixels.astype(np.float32) / _MIDDLE_GRAY
-    return _clipped(pixels + sigma * np.sqrt(variance) * noise)
+    return _clipped(pixels + np.float32(sigma) * np.sqrt(variance) * noise)
 
 
 def _correlated(noise: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
@@ -53,10 +52,11 @@ def _correlated(noise: NDArray[np.float32], sigma_px: float) -> NDArray[np.float
     places = np.arange(-reach, reach + 1)
     weights = np.exp(-(places**2) / (2 * sigma_px**2)).astype(np.float32)
     for axis in (0, 1):
-        noise = sum(  # type: ignore[assignment] - a sum of arrays, never the integer 0 alone
+        turned = [
             weight * np.roll(noise, shift, axis)
             for shift, weight in zip(places, weights, strict=True)
-        )
+        ]
+        noise = np.sum(turned, axis=0)
     scaled: NDArray[np.float32] = noise / noise.std()
     return scaled
 
@@ -78,17 +78,14 @@ def denoised(pixels: Pixels, sigma: float) -> Pixels:
 
 def sharpened(pixels: Pixels, radius: float, percent: int, threshold: int = 0) -> Pixels:
     """Sharpen as cameras and editors do, by Pillow's unsharp mask."""
-    mask = ImageFilter.UnsharpMask(radius=radius, percent=percent, threshold=threshold)
-    return np.asarray(Image.fromarray(pixels).filter(mask))
+    return unsharp_mask(pixels, radius=radius, percent=percent, threshold=threshold)
 
 
 def jpeg(pixels: Pixels, quality: int, *, subsampling: int = 2) -> Pixels:
-    """Compress and decode: `quality` 1..95 and more, `subsampling` 0 for 4:4:4, 2 for 4:2:0."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=subsampling)
-    return np.asarray(Image.open(file).convert("RGB"))
+    """Compress and decode, by the encoder that writes the daemon's outputs."""
+    return recompress(pixels, quality=quality, subsampling=subsampling)
 
 
-def _clipped(values: NDArray[np.float32]) -> Pixels:
+def _clipped(values: NDArray[np.floating[Any]]) -> Pixels:
     clipped: Pixels = np.clip(np.rint(values), 0, 255).astype(np.uint8)
     return clipped

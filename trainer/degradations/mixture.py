@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.filters import KERNELS
 from trainer.degradation import get_transform
 from trainer.degradations import blur, camera
 
@@ -67,24 +68,30 @@ def photo(
         given = _already_sharpened(pixels, generator, sharpen)
         return Degraded(kind, given, given)
     soft = softened(pixels, kind, generator)
-    if kind == "x4" and generator.random() < 0.8:  # as the report has it: nothing after it
+    if kind == "x4" and chance(generator, 0.8):  # as the report has it: nothing after it
         return Degraded(kind, soft, pixels)
     given, clean = _developed(soft, generator)
     reference = clean if kind == "none" else pixels
     return Degraded(kind, given, residual_target(given, reference, clean))
 
 
+def chance(generator: np.random.Generator, share: float) -> bool:
+    """Draw true in this share of the cases."""
+    return bool(generator.random() < share)
+
+
 def residual_target(given: Pixels, original: Pixels, softened: Pixels) -> Pixels:
     """The target: input + (original - softened), within 0..255."""
     target = given.astype(np.int16) + original - softened
-    return np.clip(target, 0, 255).astype(np.uint8)
+    clipped: Pixels = np.clip(target, 0, 255).astype(np.uint8)
+    return clipped
 
 
 def softened(pixels: Pixels, kind: str, generator: np.random.Generator) -> Pixels:
     """An image softened once in this way, a quarter of the optical ones twice."""
     soft = _SOFTENERS[kind](pixels, generator)
-    if kind in ("gaussian", "defocus", "motion") and generator.random() < 0.25:
-        if generator.random() < 0.3:
+    if kind in ("gaussian", "defocus", "motion") and chance(generator, 0.25):
+        if chance(generator, 0.3):
             return _resized(soft, generator)
         return blur.gaussian(soft, generator.uniform(0.3, 0.8))
     return soft
@@ -92,27 +99,27 @@ def softened(pixels: Pixels, kind: str, generator: np.random.Generator) -> Pixel
 
 def _resized(pixels: Pixels, generator: np.random.Generator) -> Pixels:
     factor = float(np.exp(generator.uniform(np.log(1.15), np.log(4))))
-    if generator.random() < 0.5:
+    if chance(generator, 0.5):
         factor = float(generator.choice(_EXACT_FACTORS))
-    kernels = list(blur.RESIZERS)
-    down = "bicubic" if generator.random() < 0.6 else str(generator.choice(kernels))
-    up = "bicubic" if generator.random() < 0.7 else str(generator.choice(kernels[:3]))
-    antialias = bool(generator.random() < 0.85)
+    kernels = list(KERNELS)
+    down = "bicubic" if chance(generator, 0.6) else str(generator.choice(kernels))
+    up = "bicubic" if chance(generator, 0.7) else str(generator.choice(kernels[:3]))
+    antialias = chance(generator, 0.85)
     return blur.resized(pixels, factor, down=down, up=up, antialias=antialias)
 
 
 def _gaussian(pixels: Pixels, generator: np.random.Generator) -> Pixels:
-    low, high = (0.3, 3.2) if generator.random() < 0.5 else (0.4, 1.6)
-    return blur.gaussian(pixels, generator.uniform(low, high), linear=generator.random() < 0.15)
+    low, high = (0.3, 3.2) if chance(generator, 0.5) else (0.4, 1.6)
+    return blur.gaussian(pixels, generator.uniform(low, high), linear=chance(generator, 0.15))
 
 
 def _defocus(pixels: Pixels, generator: np.random.Generator) -> Pixels:
-    return blur.defocus(pixels, generator.uniform(0.7, 3.3), linear=generator.random() < 0.3)
+    return blur.defocus(pixels, generator.uniform(0.7, 3.3), linear=chance(generator, 0.3))
 
 
 def _motion(pixels: Pixels, generator: np.random.Generator) -> Pixels:
     angle = generator.uniform(0, np.pi)
-    return blur.motion(pixels, generator.uniform(2, 8), angle, linear=generator.random() < 0.3)
+    return blur.motion(pixels, generator.uniform(2, 8), angle, linear=chance(generator, 0.3))
 
 
 def _x4(pixels: Pixels, _: np.random.Generator) -> Pixels:
@@ -135,7 +142,7 @@ def _already_sharpened(
     """An image, soft or sharp, after somebody's unsharp mask or after a network."""
     kind = str(generator.choice(["none", "resize", "gaussian", "defocus"]))
     soft = _developed(softened(pixels, kind, generator), generator)[0]
-    if sharpen is not None and generator.random() < _BY_NETWORK:
+    if sharpen is not None and chance(generator, _BY_NETWORK):
         return sharpen(soft)
     radius, percent = generator.uniform(0.5, 3.0), int(generator.integers(60, 260))
     return camera.sharpened(soft, radius, percent, int(generator.integers(0, 3)))
@@ -148,17 +155,17 @@ def _developed(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pi
     asked for again.
     """
     given = clean = soft
-    if generator.random() < 0.4:
+    if chance(generator, 0.4):
         sigma = float(np.exp(generator.uniform(np.log(0.7), np.log(8))))
         grain_px = float(generator.choice([0, 0, 0.6, 1.0]))
         given = camera.noisy(given, sigma, generator, shot=generator.random(), grain_px=grain_px)
-        if generator.random() < 0.35:
+        if chance(generator, 0.35):
             strength = sigma * generator.uniform(0.4, 1.0)
             given, clean = (camera.denoised(one, strength) for one in (given, clean))
-    if generator.random() < 0.15:
+    if chance(generator, 0.15):
         radius, percent = generator.uniform(0.5, 1.5), int(generator.integers(20, 90))
         given, clean = (camera.sharpened(one, radius, percent) for one in (given, clean))
-    if generator.random() < 0.4:
+    if chance(generator, 0.4):
         quality, subsampling = int(generator.integers(60, 99)), int(generator.choice([0, 2, 2]))
         given = camera.jpeg(given, quality, subsampling=subsampling)
     return given, clean

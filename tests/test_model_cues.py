@@ -1,0 +1,137 @@
+"""Softness cues: what is measured, over the whole image, and that it tells how soft it is."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+from sharpend.imaging.filters import degrade
+from sharpend.model.cues import (
+    BANDS,
+    REACH_PX,
+    SIGMAS_PX,
+    STRIP_PX,
+    Cues,
+    band_kernels,
+    cues_of,
+    folded_luma,
+    measure,
+    measure_batch,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@cache
+def astronaut() -> NDArray[np.uint8]:
+    """A sharp photograph, 512 x 512."""
+    picture: NDArray[np.uint8] = data.astronaut()  # type: ignore[no-untyped-call]
+    return picture
+
+
+def close(one: Cues, other: Cues, *, within: float) -> bool:
+    """Whether all energies agree within a relative difference."""
+    return torch.allclose(one.tensor(), other.tensor(), rtol=within, atol=1e-12)
+
+
+def test_bands_are_differences_of_gaussian_blurs() -> None:
+    """On the folded grid they are what plain convolutions of pixels make."""
+    gray = torch.rand(1, 1, 40, 52)
+    last, expected = gray, []
+    for sigma in SIGMAS_PX:
+        places = torch.arange(-REACH_PX, REACH_PX + 1).float()
+        line = torch.exp(-(places**2) / (2 * sigma**2))
+        line /= line.sum()
+        padded = F.pad(gray, (REACH_PX,) * 4, mode="replicate")
+        blurred = F.conv2d(F.conv2d(padded, line.view(1, 1, 1, -1)), line.view(1, 1, -1, 1))
+        expected.append(last - blurred)
+        last = blurred
+    found = F.conv2d(folded_luma(gray), band_kernels().flatten(0, 1))
+    for band in range(BANDS):
+        unfolded = F.pixel_shuffle(found[:, 16 * band : 16 * (band + 1)], 4)
+        torch.testing.assert_close(unfolded, expected[band], atol=1e-6, rtol=0)
+
+
+def test_softer_images_have_lower_cues() -> None:
+    """A photograph as it comes, reduced by two, by three, by four: always less in the fine band."""
+    values = [
+        measure(degrade(astronaut(), factor=factor)).sharpness
+        if factor > 1
+        else measure(astronaut()).sharpness
+        for factor in (1, 2, 3, 4)
+    ]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > -1.0
+    assert values[1] < -1.2
+    assert values[3] < -1.6
+
+
+def test_depth_gray_and_contrast_change_nothing() -> None:
+    """16 bits tell what 8 bits do; a gray image of three equal channels what one channel does."""
+    pixels = astronaut()
+    assert close(measure(pixels), measure(pixels.astype(np.uint16) * 257), within=1e-5)
+    gray = pixels[..., 1:2]
+    assert close(measure(gray), measure(np.repeat(gray, 3, axis=2)), within=1e-5)
+    faint = (pixels // 2 + 64).astype(np.uint8)
+    assert abs(measure(faint).sharpness - measure(pixels).sharpness) < 0.05
+
+
+def test_strips_do_not_show() -> None:
+    """An image taller than a strip is measured as if it were measured in one piece."""
+    tall = np.tile(astronaut()[:, :200], (5, 1, 1))[: 2 * STRIP_PX + 137]
+    whole = torch.from_numpy(tall.copy()).permute(2, 0, 1)[None].float() / 255
+    padded = F.pad(whole, (0, 0, 0, -len(tall) % 4), mode="replicate")
+    torch.testing.assert_close(measure(tall).tensor(), measure_batch(padded), rtol=1e-4, atol=1e-9)
+
+
+def test_hidden_pixels_count_for_nothing() -> None:
+    """Whatever lies under full transparency, the visible part alone is measured."""
+    rng = np.random.default_rng(0)
+    pixels = astronaut().copy()
+    alpha = np.full(pixels.shape[:2], 255, np.uint8)
+    alpha[:, :200] = 0
+    noisy = pixels.copy()
+    noisy[:, :200] = rng.integers(0, 256, (512, 200, 3))
+    assert measure(pixels, alpha) == measure(noisy, alpha)
+    assert measure(noisy, alpha) != measure(noisy)
+    assert close(measure(pixels, alpha), measure(pixels[:, 208:]), within=0.1)
+
+
+def test_nothing_visible_measures_as_nothing() -> None:
+    """A fully transparent image, a flat one, and an image of one pixel have no energy."""
+    pixels = astronaut()[:40, :40]
+    zero = (0.0,) * BANDS
+    assert measure(pixels, np.zeros((40, 40), np.uint8)) == Cues(zero, zero, zero)
+    for flat in (np.full((33, 21, 3), 200, np.uint8), astronaut()[:1, :1]):
+        assert measure(flat).tensor().max() < 1e-12
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (17, 2), (2000, 1), (1, 900)])
+def test_any_size_is_measured(shape: tuple[int, int]) -> None:
+    """Images smaller than a tile or a cell count as one."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    measured = measure(pixels).tensor()
+    assert torch.isfinite(measured).all()
+    assert measured.max() > 0 or shape == (1, 1)
+
+
+def test_noise_raises_the_floor() -> None:
+    """Grain fools the plain ratio; the floor tells how much of it there is."""
+    soft = degrade(astronaut(), factor=3)
+    noise = np.random.default_rng(0).normal(0, 5, soft.shape)
+    noisy = np.clip(np.rint(soft + noise), 0, 255).astype(np.uint8)
+    clean, grainy = measure(soft), measure(noisy)
+    assert grainy.sharpness > clean.sharpness + 1
+    assert grainy.floor[0] > 20 * clean.floor[0]
+    cues = cues_of(torch.cat([clean.tensor(), grainy.tensor()]))
+    assert cues.shape == (2, 6)
+    of_structure = (cues[1, 3] - cues[0, 3]).item()
+    of_the_whole = (cues[1, 0] - cues[0, 0]).item()
+    assert of_structure < of_the_whole

@@ -1,0 +1,167 @@
+"""Degradations: known answers of each step, and what a mixture promises of every example."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage import data
+
+from sharpend.imaging.filters import degrade
+from sharpend.model.cues import measure
+from trainer.degradations import blur, camera, mixture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+
+@cache
+def photograph() -> Pixels:
+    """A sharp photograph, 192 x 208."""
+    picture: Pixels = data.astronaut()[:192, 150:358]  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(picture)
+
+
+def chance(seed: int = 0) -> np.random.Generator:
+    """A generator."""
+    return np.random.default_rng(seed)
+
+
+STEPS: dict[str, Callable[[Pixels], Pixels]] = {
+    "resized": lambda pixels: blur.resized(pixels, 2.3, down="box", up="lanczos"),
+    "aliased": lambda pixels: blur.resized(pixels, 2.3, antialias=False),
+    "nearest": lambda pixels: blur.resized(pixels, 2.0, down="box", antialias=False),
+    "gaussian": lambda pixels: blur.gaussian(pixels, 1.3),
+    "gaussian in light": lambda pixels: blur.gaussian(pixels, 1.3, linear=True),
+    "defocus": lambda pixels: blur.defocus(pixels, 2.2),
+    "defocus in light": lambda pixels: blur.defocus(pixels, 2.2, linear=True),
+    "motion": lambda pixels: blur.motion(pixels, 6.5, 0.7),
+    "noisy": lambda pixels: camera.noisy(pixels, 3.0, chance(), shot=0.5, grain_px=0.6),
+    "denoised": lambda pixels: camera.denoised(pixels, 3.0),
+    "sharpened": lambda pixels: camera.sharpened(pixels, 1.2, 80),
+    "jpeg": lambda pixels: camera.jpeg(pixels, 75),
+}
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_a_pure_function(step: str) -> None:
+    """Same pixels and seed, same result; the shape stays and the input is not touched."""
+    before = photograph().copy()
+    first, again = STEPS[step](before), STEPS[step](before)
+    assert np.array_equal(before, photograph())
+    assert np.array_equal(first, again)
+    assert first.shape == before.shape
+    assert first.dtype == np.uint8
+    assert not np.array_equal(first, before)
+
+
+@pytest.mark.parametrize("step", ["gaussian", "defocus", "motion"])
+def test_blurs_leave_flat_images_flat(step: str) -> None:
+    """A kernel's weights sum to one, in encoded values and in light."""
+    flat = np.full((40, 40, 3), (10, 128, 250), np.uint8)
+    assert np.array_equal(STEPS[step](flat), flat)
+
+
+def test_a_gaussian_is_that_of_scipy() -> None:
+    """Encoded values, mirrored edges: within the rounding of a level."""
+    expected = ndimage.gaussian_filter(
+        photograph().astype(float), (1.3, 1.3, 0), mode="mirror", truncate=3.0
+    )
+    assert abs(blur.gaussian(photograph(), 1.3) - expected).max() < 1.2
+
+
+def test_light_spreads_brighter_than_values() -> None:
+    """A bright point out of focus covers more in linear light, as a lens makes it."""
+    point = np.zeros((21, 21, 3), np.uint8)
+    point[10, 10] = 255
+    in_light = blur.defocus(point, 3, linear=True)[10, 10, 0]
+    assert in_light > 2 * blur.defocus(point, 3)[10, 10, 0]
+
+
+def test_kernels_have_their_size() -> None:
+    """A disk covers pi r squared pixels; a line is as long as it says, in its direction."""
+    assert np.count_nonzero(blur.disk(3.0) == blur.disk(3.0).max()) <= np.pi * 9
+    assert 1 / blur.disk(3.0).max() == pytest.approx(np.pi * 9, rel=0.02)
+    line = blur.line(5.0, 0.0)
+    assert line.sum() == pytest.approx(1)
+    assert np.count_nonzero(line.sum(axis=1) > 1e-6) == 1
+    assert 5 <= np.count_nonzero(line.sum(axis=0) > 1e-6) <= 7
+
+
+def test_noise_has_its_deviation() -> None:
+    """White or grainy, at middle gray; the share of shot noise grows with the signal."""
+    gray = np.full((200, 200, 3), 128, np.uint8)
+    for grain in (0.0, 1.0):
+        noise = camera.noisy(gray, 4.0, chance(), grain_px=grain).astype(float) - 128
+        assert noise.std() == pytest.approx(4, rel=0.05)
+    dark, bright = (np.full((200, 200, 3), level, np.uint8) for level in (32, 200))
+    quiet, loud = (camera.noisy(one, 4.0, chance(), shot=1.0).std() for one in (dark, bright))
+    assert loud / quiet == pytest.approx((200 / 32) ** 0.5, rel=0.1)
+
+
+def test_noise_reduction_takes_noise_and_leaves_edges() -> None:
+    """On a noisy step the deviation falls by a third at least, the step's height by nothing."""
+    step = np.full((64, 64, 3), 80, np.uint8)
+    step[:, 32:] = 180
+    noisy = camera.noisy(step, 4.0, chance())
+    calm = camera.denoised(noisy, 4.0)
+    assert calm[:, 4:24].std() < 0.67 * noisy[:, 4:24].std()
+    assert np.abs(np.diff(calm[:, 30:34].mean(axis=(0, 2)))).max() > 90
+
+
+def test_the_report_mixture_is_the_report_degradation() -> None:
+    """What `data.degradation = "bicubic"` makes is what every x4 network was trained with."""
+    example = mixture.bicubic(photograph(), chance())
+    assert np.array_equal(example.input, degrade(photograph()))
+    assert np.array_equal(example.target, photograph())
+
+
+def test_the_photo_mixture_keeps_its_promises() -> None:
+    """Every kind comes up; sharp ones are their own target, others only ask for lost detail."""
+    seen = Counter[str]()
+    for seed in range(150):
+        example = mixture.photo(photograph(), chance(seed))
+        again = mixture.photo(photograph(), chance(seed))
+        assert np.array_equal(example.input, again.input)
+        seen[example.kind] += 1
+        if example.kind in mixture.SHARP:
+            assert np.array_equal(example.input, example.target)
+        else:
+            assert not np.array_equal(example.input, example.target)
+    assert set(seen) == set(mixture.KINDS)
+
+
+def test_the_target_asks_for_lost_detail_only() -> None:
+    """Noise of the input is in the target, too: target - input is original - softened."""
+    soft = blur.gaussian(photograph(), 1.0)
+    given = camera.noisy(soft, 3.0, chance())
+    target = mixture.residual_target(given, photograph(), soft).astype(int)
+    inside = (target > 0) & (target < 255)
+    lost = photograph().astype(int) - soft
+    assert np.array_equal((target - given)[inside], lost[inside])
+
+
+def test_a_network_joins_the_sharpened_ones() -> None:
+    """Its own outputs come up among what is sharpened already, as their own target."""
+    marked = np.full((192, 208, 3), 7, np.uint8)
+    made = [mixture.photo(photograph(), chance(seed), lambda _: marked) for seed in range(150)]
+    by_network = [one for one in made if np.array_equal(one.input, marked)]
+    assert by_network
+    assert all(one.kind == "sharpened" for one in by_network)
+    assert all(np.array_equal(one.target, marked) for one in by_network)
+
+
+@pytest.mark.parametrize("kind", ["x4", "resize", "gaussian", "defocus", "motion"])
+def test_every_softener_softens(kind: str) -> None:
+    """On the mean of several draws the finest band loses against the next one."""
+    sharp = measure(photograph()).sharpness
+    cues = [measure(mixture.softened(photograph(), kind, chance(n))).sharpness for n in range(8)]
+    assert np.mean(cues) < sharp - 0.1
