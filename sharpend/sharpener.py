@@ -35,6 +35,9 @@ class Sharpener:
         self.card = weights.card
         self.digest = weights.digest
         self.runtime = Runtime(weights.network, placement)
+        self._specialist = (
+            None if weights.specialist is None else Runtime(weights.specialist, placement)
+        )
 
     def warm_up(self) -> None:
         """Run once, so that the first picture does not pay for what is set up lazily."""
@@ -72,35 +75,53 @@ class Sharpener:
             return pixels.copy()
         if cues is None and self.runtime.cued:
             cues = measure(pixels)
+        runtime = self.runtime_for(cues)
         while True:
             try:
-                return self._sharpen(pixels, strength, overshoot, cues)
+                return self._sharpen(pixels, runtime, strength, overshoot, cues)
             except MemoryError:
-                self.runtime.shrink_tile()
+                runtime.shrink_tile()
+
+    def runtime_for(self, cues: Cues | None) -> Runtime:
+        """The network for an image: the specialist for one that was enlarged by four."""
+        if cues is not None and cues.enlarged and self._specialist is not None:
+            return self._specialist
+        return self.runtime
 
     @property
     def halo_px(self) -> int:
         """How far from a cell of the folded grid the input can make a difference to it."""
-        return self.runtime.halo_px + REACH_PX
+        runtimes = [one for one in (self.runtime, self._specialist) if one is not None]
+        return max(one.halo_px for one in runtimes) + REACH_PX
 
     def _sharpen(
-        self, pixels: NDArray[Depth], strength: float, overshoot: int, cues: Cues | None
+        self,
+        pixels: NDArray[Depth],
+        runtime: Runtime,
+        strength: float,
+        overshoot: int,
+        cues: Cues | None,
     ) -> NDArray[Depth]:
         height, width = pixels.shape[:2]
         padded = pad_to_grid(pixels)
         sharpened = np.empty_like(padded)
-        tile_px = self.runtime.tile_px
-        for tile in plan_tiles(*padded.shape[:2], tile_px=tile_px, halo_px=self.halo_px):
-            window = self._window(padded[tile.window.slices], strength, overshoot, cues)
+        halo_px = runtime.halo_px + REACH_PX
+        for tile in plan_tiles(*padded.shape[:2], tile_px=runtime.tile_px, halo_px=halo_px):
+            window = self._window(padded[tile.window.slices], runtime, strength, overshoot, cues)
             sharpened[tile.core.slices] = window[tile.core.within(tile.window).slices]
         return sharpened[:height, :width]
 
+    @staticmethod
     def _window(
-        self, pixels: NDArray[Depth], strength: float, overshoot: int, cues: Cues | None
+        pixels: NDArray[Depth],
+        runtime: Runtime,
+        strength: float,
+        overshoot: int,
+        cues: Cues | None,
     ) -> NDArray[Depth]:
         """One window whole; what lies within the halo of its inner edges is not to be used."""
         picture = to_tensor(pixels)
-        result = picture.add(self.runtime.detail(picture, cues), alpha=strength).clamp_(0, 1)
+        result = picture.add(runtime.detail(picture, cues), alpha=strength).clamp_(0, 1)
         balance(result, picture)
         sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
         bound(sharpened, pixels, levels=overshoot)

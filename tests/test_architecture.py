@@ -33,7 +33,7 @@ ROOMS = {
     "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"
     " items jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet"
-    " contents thumbnail finishing tensors libraries",
+    " contents thumbnail finishing tensors libraries enlarged",
     "model": "folding cues conditioning networks tiling overshoot balance shipped weights runtime"
     " ssim",
     "ledger": "sql twins schema faults copies store records turns reader ledger",

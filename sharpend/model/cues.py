@@ -8,7 +8,7 @@ calmest), because grain would otherwise pass for sharpness.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from sharpend.imaging.depth import Depth, white
+from sharpend.imaging.enlarged import is_enlarged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,8 @@ FLOOR_SHARE = 0.15
 """Shares of the tiles, by energy, that count as structure and as the noise floor."""
 FAINT = (0.4 / 255) ** 2
 """Energy that rounding to 8 bits leaves in any image; below it nothing is told apart."""
+MAY_BE_ENLARGED = -1.3
+"""Sharpness above which no enlargement by four was seen; sharper images need no closer look."""
 _LUMA = (0.299, 0.587, 0.114)
 _SAMPLED = ((0, 1), (1, 3), (2, 0), (3, 2))
 """Pixels of a cell at which energies are sampled: each row and column of the cell once."""
@@ -60,6 +63,8 @@ class Cues:
     """Over the busiest tenth of the tiles."""
     floor: tuple[float, ...]
     """Over the calmest tiles: what noise and compression leave there."""
+    enlarged: bool = False
+    """Whether the image is exactly a bicubic enlargement by four of a smaller one."""
 
     @property
     def sharpness(self) -> float:
@@ -88,7 +93,11 @@ def measure(pixels: NDArray[Depth], alpha: NDArray[Depth] | None = None) -> Cues
         Energies that are all zero where nothing is visible.
     """
     energies, weights = zip(*_strips(pixels, alpha), strict=True)
-    return _pooled(torch.cat(energies), torch.cat(weights))
+    cues = _pooled(torch.cat(energies), torch.cat(weights))
+    if cues.sharpness > MAY_BE_ENLARGED:
+        return cues
+    green = pixels[:, :, pixels.shape[2] // 2].astype(np.float32)
+    return replace(cues, enlarged=is_enlarged(green * np.float32(255 / white(pixels.dtype))))
 
 
 def measure_batch(pixels: Tensor) -> Tensor:

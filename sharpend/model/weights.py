@@ -46,6 +46,9 @@ class Card:
     """The mixture of degradations that these weights undo; see `trainer.degradations`."""
     softened_by: int = 4
     """The factor of bicubic reduction that validated these weights, where that is the mixture."""
+    specialist: str | None = None
+    """The network that does the work on images that are exactly enlarged by four."""
+    specialist_digest: str | None = None
     teacher: str | None = None
     teacher_digest: str | None = None
     alarm_below: float | None = None
@@ -64,6 +67,8 @@ class Weights:
     network: SharpeningNetwork
     card: Card
     digest: str
+    specialist: SharpeningNetwork | None = None
+    """The network of the card's specialist."""
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -83,7 +88,7 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
         beside: where a network is looked for first, by name.
 
     Raises:
-        UnavailableError: the file is missing, damaged or not one of ours.
+        UnavailableError: the file or that of its specialist is missing, damaged or not one of ours.
     """
     path = find(model, beside=beside)
     try:
@@ -103,7 +108,20 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
             "export one with `trainer export`"
         ) from error
     network.eval().requires_grad_(requires_grad=False)
-    return Weights(network, card, found)
+    return Weights(network, card, found, _specialist(card, path.parent))
+
+
+def _specialist(card: Card, folder: Path) -> SharpeningNetwork | None:
+    """The network that the card names for enlarged images, looked for beside it first."""
+    if card.specialist is None:
+        return None
+    loaded = load(card.specialist, beside=folder)
+    if loaded.digest != card.specialist_digest:
+        raise UnavailableError(
+            f"model.name: {card.name}: its specialist {card.specialist} is another one "
+            f"({loaded.digest[:12]}) than it was made with ({(card.specialist_digest or '')[:12]})"
+        )
+    return loaded.network
 
 
 def _checked(

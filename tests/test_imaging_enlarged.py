@@ -1,0 +1,74 @@
+"""Images enlarged by four are recognised, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from skimage import data
+
+from sharpend.imaging.enlarged import is_enlarged
+from sharpend.imaging.filters import degrade, recompress, resize, unsharp_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+
+@cache
+def photographs() -> list[Pixels]:
+    """Three sharp photographs of sizes that are and are not multiples of four."""
+    makers: list[Callable[[], Pixels]] = [data.astronaut, data.coffee, data.chelsea]
+    return [make() for make in makers]
+
+
+def recognised(pixels: Pixels) -> bool:
+    """By the green channel."""
+    return is_enlarged(pixels[..., 1].astype(np.float32))
+
+
+def reduced(pixels: Pixels, factor: float, kernel: str = "bicubic") -> Pixels:
+    """Reduced and enlarged again."""
+    height, width = pixels.shape[:2]
+    small = resize(pixels, height=round(height / factor), width=round(width / factor))
+    return resize(small, height=height, width=width, kernel=kernel)
+
+
+def test_the_report_degradation_is_recognised() -> None:
+    """Of any size, whatever was reduced before it was enlarged."""
+    for pixels in photographs():
+        assert recognised(degrade(pixels))
+        cut = pixels[:301, :397]
+        assert recognised(degrade(cut))
+
+
+OTHERS: dict[str, Callable[[Pixels], Pixels]] = {
+    "as it came": lambda pixels: pixels,
+    "by two": lambda pixels: reduced(pixels, 2),
+    "by three": lambda pixels: reduced(pixels, 3),
+    "by 3.9": lambda pixels: reduced(pixels, 3.9),
+    "by five": lambda pixels: reduced(pixels, 5),
+    "by eight": lambda pixels: reduced(pixels, 8),
+    "by four, with another kernel": lambda pixels: reduced(pixels, 4, "lanczos"),
+    "by four, then JPEG": lambda pixels: recompress(degrade(pixels), quality=80),
+    "by four, then sharpened": lambda pixels: unsharp_mask(degrade(pixels)),
+    "by four, then cut off the grid": lambda pixels: degrade(pixels)[2:-2, 2:-2],
+    "flat": lambda pixels: np.full_like(pixels, 120),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_images_are_not(kind: str) -> None:
+    """As soft or softer, but not by this: the general network has them."""
+    for pixels in photographs():
+        assert not recognised(OTHERS[kind](pixels))
+
+
+def test_an_image_of_one_pixel_is_not() -> None:
+    """Nothing to tell."""
+    assert not recognised(np.full((1, 1, 3), 7, np.uint8))
