@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 KINDS = ("none", "x4", "resize", "gaussian", "defocus", "motion", "sharpened")
 SHARP = ("none", "sharpened")
 """Kinds whose target is the input itself."""
-_SHARES = (0.22, 0.07, 0.25, 0.21, 0.11, 0.07, 0.07)
-_BY_NETWORK = 0.6
+_SHARES = (0.20, 0.05, 0.25, 0.22, 0.11, 0.07, 0.10)
+_BY_NETWORK = 0.8
 """Share of the sharpened images that a network sharpened, where one is given."""
+_SHARPENED_KINDS = (0.1, 0.3, 0.4, 0.2)
+"""How images that somebody sharpened had been softened: not at all, resized, blurred, defocused."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 
 
@@ -140,7 +142,7 @@ def _already_sharpened(
     pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None
 ) -> Pixels:
     """An image, soft or sharp, after somebody's unsharp mask or after a network."""
-    kind = str(generator.choice(["none", "resize", "gaussian", "defocus"]))
+    kind = str(generator.choice(["none", "resize", "gaussian", "defocus"], p=_SHARPENED_KINDS))
     soft = _developed(softened(pixels, kind, generator), generator)[0]
     if sharpen is not None and chance(generator, _BY_NETWORK):
         return sharpen(soft)
