@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,10 +11,8 @@ from sharpend.errors import UnavailableError, UsageError
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import Card, save_network
 from trainer.architectures import Branches, begin_with, build, folded
+from trainer.checkpoint import start_tensors
 from trainer.recipe import Network, read_recipe
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -25,6 +23,9 @@ if TYPE_CHECKING:
         ("lite-x4", 60_000, 70_000),
         ("base-x4", 200_000, 300_000),
         ("teacher-x4", 1_000_000, 2_500_000),
+        ("lite-photo", 60_000, 70_000),
+        ("base-photo", 200_000, 300_000),
+        ("teacher-photo", 1_000_000, 2_500_000),
     ],
 )
 def test_sizes_are_those_that_were_promised(recipe: str, least: int, most: int) -> None:
@@ -73,16 +74,22 @@ def test_a_run_can_begin_with_other_weights(tmp_path: Path) -> None:
     """Tensors of the same name and shape are taken, also under branches; the rest begins fresh."""
     torch.manual_seed(0)
     given = StudentNet(8, 1)
-    path = tmp_path / "given.safetensors"
-    save_network(path, given, Card("given", "student", 8, 1, given.halo_px))
+    path = str(tmp_path / "given.safetensors")
+    save_network(Path(path), given, Card("given", "student", 8, 1, given.halo_px))
+    tensors = start_tensors(path)
     for table in (Network("student", 8, 2), Network("student", 8, 2, bias_free=True, branches=2)):
         network = build(table)
-        begin_with(network, str(path))
+        begin_with(network, tensors)
         taken, wanted = (one.get_submodule("body.0.first").weight for one in (network, given))
         assert isinstance(taken, torch.Tensor)
         assert isinstance(wanted, torch.Tensor)
         assert torch.equal(taken, wanted)
+        begin_with(network, tensors, tail=0.5)
+        assert torch.equal(network.get_submodule("body.0.first").weight, wanted)
+        for name, value in network.named_parameters():
+            if name.startswith("tail.") and name.endswith(("weight", "original")):
+                assert torch.equal(value, given.tail.weight * 0.5)
     with pytest.raises(UsageError, match=r"network\.start: no tensor of .* fits"):
-        begin_with(build(Network("report-student", 4)), str(path))
+        begin_with(build(Network("report-student", 4)), tensors)
     with pytest.raises(UnavailableError):
-        begin_with(build(Network("student", 8, 1)), str(tmp_path / "none.safetensors"))
+        start_tensors(str(tmp_path / "none.safetensors"))

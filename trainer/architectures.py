@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sharpend.errors import UsageError
-from sharpend.model import weights
 from sharpend.model.networks import NETWORKS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from trainer.recipe import Network
 
 
@@ -86,26 +87,24 @@ def build(network: Network) -> nn.Module:
 
 
 @torch.no_grad()
-def begin_with(network: nn.Module, start: str, *, tail: float = 1.0) -> None:
-    """Copy every tensor of a weights file that the network has in the same shape.
+def begin_with(network: nn.Module, given: Mapping[str, Tensor], *, tail: float = 1.0) -> None:
+    """Copy every tensor of another network that this one has in the same shape.
 
     Args:
         network: as `build` made it, not training yet.
-        start: a shipped network's name, or a weights file.
+        given: the other network's tensors by name.
         tail: factor on the last convolution.
 
     Raises:
         UsageError: no tensor fits.
-        UnavailableError: there is no such file, or it is damaged.
     """
     own = {
         name.replace("parametrizations.weight.original", "weight"): value
         for name, value in network.state_dict().items()
     }
-    given = weights.load(start).network.state_dict()
     fitting = {n: v for n, v in given.items() if n in own and own[n].shape == v.shape}
     if not fitting:
-        raise UsageError(f"network.start: no tensor of {start} fits this network")
+        raise UsageError("network.start: no tensor of it fits this network")
     for name, value in fitting.items():
         own[name].copy_(value * tail if name.startswith("tail.") else value)
 

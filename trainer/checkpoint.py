@@ -9,6 +9,7 @@ import copy
 import json
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -17,12 +18,11 @@ from safetensors.torch import save
 
 from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
+from sharpend.model import weights
 from trainer.architectures import begin_with, build, folded
 from trainer.recipe import Recipe, parsed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from torch import Tensor, nn
 
 LAST, BEST = "last.safetensors", "best.safetensors"
@@ -54,7 +54,8 @@ class Checkpoint:
         torch.manual_seed(recipe.seed)
         network = build(recipe.network)
         if recipe.network.start:
-            begin_with(network, recipe.network.start, tail=recipe.network.start_tail)
+            given = start_tensors(recipe.network.start)
+            begin_with(network, given, tail=recipe.network.start_tail)
         return cls._of(recipe, network, device)
 
     @classmethod
@@ -135,6 +136,21 @@ def best_network(folder: Path, device: torch.device) -> tuple[nn.Module, Recipe]
     """
     state = read_checkpoint(folder / BEST, device)
     return folded(state.averaged, state.recipe.network), state.recipe
+
+
+def start_tensors(start: str) -> dict[str, Tensor]:
+    """The tensors of weights to begin with.
+
+    Args:
+        start: a shipped network's name, a weights file, or the folder of a run.
+
+    Raises:
+        UnavailableError: there is no such network, or it is damaged.
+        InputMissingError, UsageError: a run's folder without a whole checkpoint.
+    """
+    if Path(start).is_dir():
+        return best_network(Path(start), torch.device("cpu"))[0].state_dict()
+    return weights.load(start).network.state_dict()
 
 
 def _check_same(recorded: Recipe, wanted: Recipe, path: Path) -> None:

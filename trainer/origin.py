@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sharpend.atomic import replacing
 from sharpend.errors import UsageError
 from sharpend.model import weights
+from trainer.checkpoint import start_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +45,8 @@ def note_origin(folder: Path, split: Split, labels: Mapping[str, str] | None, st
     }
     noted = read_origin(folder)
     if noted is None:
-        began = {"name": start, "digest": weights.load(start).digest} if start else None
+        digest = weights.digest(start_tensors(start)) if start else ""
+        began = {"name": start, "digest": digest} if start else None
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / ORIGIN) as file:
             file.write(json.dumps({**described, "start": began, "commit": commit()}).encode())

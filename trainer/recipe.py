@@ -45,7 +45,7 @@ class Network:
     cued: bool = False
     """Tell the network how soft the whole picture is, and set an adaptive mask beside it."""
     start: str = ""
-    """Weights to begin with: a shipped name or a file; tensors of other shapes begin fresh."""
+    """Weights to begin with: a shipped name, a file or a run's folder; other shapes begin fresh."""
     start_tail: float = 1.0
     """Factor on the last convolution of these weights; below 1 the start changes images less."""
 
