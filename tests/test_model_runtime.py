@@ -29,18 +29,22 @@ if TYPE_CHECKING:
     from sharpend.model.cues import Cues
 
 WHOLE_PX = 4096
-SHAPES = {"student": (16, 1), "teacher": (16, 2)}
-BIAS_FREE = {"student": True, "teacher": False}
+SHAPES = {"student": (16, 1), "teacher": (16, 2), "cued": (16, 1)}
+BIAS_FREE = {"student": True, "teacher": False, "cued": True}
 
 
 @cache
-def weights_of(kind: str) -> Weights:
+def weights_of(name: str) -> Weights:
     """A network whose detail is strong enough to show every seam."""
     torch.manual_seed(0)
-    network = NETWORKS[kind](*SHAPES[kind], bias_free=BIAS_FREE[kind])
+    kind = "student" if name == "cued" else name
+    channels, blocks = SHAPES[name]
+    network = NETWORKS[kind](channels, blocks, bias_free=BIAS_FREE[name], cued=name == "cued")
     with torch.no_grad():
         network.tail.weight.mul_(20)
-    channels, blocks = SHAPES[kind]
+        if network.cued:
+            network.scales.out.weight.normal_(0, 0.1)
+            network.mask.gains.weight.normal_(0, 0.5)
     return Weights(network, Card("t", kind, channels, blocks, network.halo_px), "digest")
 
 
@@ -76,7 +80,7 @@ def tiled_equals_whole(kind: str, precision: str, tile_px: int, pixels: NDArray[
     width=st.integers(1, 300),
     tile_px=st.sampled_from([128, 132, 200]),
     precision=st.sampled_from(["float32", "bfloat16"]),
-    kind=st.sampled_from(["student", "teacher"]),
+    kind=st.sampled_from(["student", "teacher", "cued"]),
 )
 def test_tiles_cannot_be_seen(
     height: int, width: int, tile_px: int, precision: str, kind: str
@@ -88,7 +92,7 @@ def test_tiles_cannot_be_seen(
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("kind", ["student", "teacher"])
+@pytest.mark.parametrize("kind", ["student", "teacher", "cued"])
 def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:
     """The same around every multiple of the tile, and in pictures much longer than wide."""
     sides = [1, 3, 4, 5, 127, 128, 129, 255, 257, 383, 385]
@@ -99,6 +103,19 @@ def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:
         )
     for height, width in [(1, 3001), (2999, 5), (701, 1203)]:
         assert tiled_equals_whole(kind, precision, 128, deep_noise(height, width)), (height, width)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_tiles_of_a_photograph_know_the_whole(channels: int, precision: str) -> None:
+    """Half of the image is calm and half is not, and still every tile is sharpened alike."""
+    for pixels in (noise(300, 420, channels), deep_noise(300, 420, channels)):
+        pixels[:, :200] = pixels[0, 0]
+        assert tiled_equals_whole("cued", precision, 128, pixels)
+    left, right = deep_noise(300, 420)[:, :200], deep_noise(300, 420)[:, 200:] // 16
+    together = np.concatenate([left, right], axis=1)
+    apart = sharpener("cued").sharpen(np.ascontiguousarray(right))
+    assert not np.array_equal(sharpener("cued").sharpen(together)[:, 320:], apart[:, 120:])
 
 
 def test_a_smaller_halo_would_show() -> None:
