@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sharpend.alarm import AlarmOptions
+    from sharpend.protocol import Workers
     from sharpend.settings.load import Settings
     from sharpend.worker import Engine
 
 
 def start(
     settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], bool]
-) -> tuple[Pool, dict[str, Engine]]:
+) -> tuple[Workers, dict[str, Engine]]:
     """Start the workers; waits until each network has been tried.
 
     Args:
