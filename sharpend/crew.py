@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import plans
+from sharpend import plans, sandbox
 from sharpend.pool import Pool
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def start(
     Raises:
         UnavailableError: the device, a network or a worker is not to be had, or `go_on` said no.
     """
+    sandbox.keep_out()
     pool = Pool(
         plans.worker_options(settings),
         count=plans.worker_count(settings),

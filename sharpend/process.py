@@ -152,6 +152,8 @@ def _received(pipe: IO[bytes]) -> Answer | MessageError | EOFError:
         return EOFError() if body is None else messages.answer(body)
     except MessageError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - whatever a stranger found, the daemon goes on
+        return MessageError(f"reading it failed: {type(error).__name__}")
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:

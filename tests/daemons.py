@@ -117,9 +117,11 @@ class Daemon:
         return float(psutil.Process(self.process.pid).memory_info().rss / 1e6)
 
     def holds(self) -> tuple[int, int]:
-        """How many descriptors and threads its own process has."""
-        process = psutil.Process(self.process.pid)
-        return process.num_fds(), process.num_threads()
+        """How many descriptors and threads its own process has; 0 for what root alone may count."""
+        process, descriptors = psutil.Process(self.process.pid), 0
+        with suppress(psutil.AccessDenied):
+            descriptors = process.num_fds()
+        return descriptors, process.num_threads()
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
