@@ -10,6 +10,7 @@ A field that is added to a class below needs its kind here; without one the impo
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -54,6 +55,9 @@ STAGES = ("open", "decode", "infer", "agree", "encode")
 SECONDS = 1e7
 """Longest time of a stage: four months."""
 _WHOLE_64 = (1 << 63) - 1
+_SETTING = whole(0, 10**320)
+"""A number of the settings, which are trusted: whatever a person may have written."""
+_SETTING_S = real(0.0, sys.float_info.max)
 _HEADER_BYTES = 4
 
 
@@ -156,8 +160,8 @@ _OPTIONS = record(
         provenance=flag(),
     ),
     overshoot=whole(0, 255),
-    max_pixels=_SIZE,
-    max_bytes=_SIZE,
+    max_pixels=_SETTING,
+    max_bytes=_SETTING,
 )
 _TASK = record(
     Task,
@@ -176,11 +180,11 @@ WORKER_OPTIONS = record(
     WorkerOptions,
     device=_NAME,
     precision=_NAME,
-    tile_px=optional(whole(0, PIXELS)),
-    threads=optional(_SIZE),
-    crop_px=_SIZE,
-    job_timeout_s=real(0.0, SECONDS),
-    memory_bytes=optional(_SIZE),
+    tile_px=optional(_SETTING),
+    threads=optional(_SETTING),
+    crop_px=_SETTING,
+    job_timeout_s=_SETTING_S,
+    memory_bytes=optional(_SETTING),
 )
 """What a worker gets on its command line."""
 

@@ -62,7 +62,8 @@ class WorkerProcess:
         try:
             self._listener = _in_thread(self._listen)
         except RuntimeError:
-            self._process.kill()
+            with self._process:
+                self._process.kill()
             raise
 
     @property
@@ -163,9 +164,10 @@ def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _command(options: WorkerOptions) -> list[str]:
-    """A command that imports from where this process does, and never from the working directory.
+    """A command that imports from where this process does, and from nowhere else.
 
-    That may be an input folder, and a stranger's file in it be called like a module.
+    Python alone would look into the working directory first. That may be an input folder, and a
+    stranger's file in it may have the name of a module.
     """
     told = dumps(messages.WORKER_OPTIONS.write(options)).decode("ascii")
     paths = [os.path.abspath(path) for path in sys.path if path]

@@ -8,7 +8,7 @@ no line in the daemon's log or on its terminal.
 from __future__ import annotations
 
 import os
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from sharpend import messages, worker
 from sharpend.errors import SharpendError
@@ -34,17 +34,16 @@ def main(options: str, daemon_pid: str) -> None:
     while (body := messages.receive(requests, messages.REQUEST_BYTES)) is not None:
         request = messages.request(body)
         if isinstance(request, Task):
-            _say(answers, Began(request.job_id))
-        _say(answers, _answer(request))
+            messages.send(answers, messages.encode(Began(request.job_id)))
+        messages.send(answers, _answer(request))
 
 
-def _answer(request: Request) -> Answer:
+def _answer(request: Request) -> bytes:
     try:
-        if isinstance(request, Task):
-            return worker.work(request)
-        return _described(request)
+        told = worker.work(request) if isinstance(request, Task) else _described(request)
+        return messages.encode(told)
     except Exception as error:  # noqa: BLE001 - the daemon decides what follows from it
-        return Raised(repr(error))
+        return messages.encode(Raised(repr(error)))
 
 
 def _described(request: Describe) -> Answer:
@@ -52,10 +51,6 @@ def _described(request: Describe) -> Answer:
         return worker.describe(request.model, request.teacher)
     except SharpendError as error:
         return Unavailable(str(error))
-
-
-def _say(pipe: IO[bytes], answer: Answer) -> None:
-    messages.send(pipe, messages.encode(answer))
 
 
 def _silence(*descriptors: int) -> None:

@@ -10,7 +10,7 @@ import os
 import pickle
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from sharpend import messages, sandbox, serve, worker
 from sharpend.job import Fingerprint, Staged, Task
@@ -42,15 +42,15 @@ def main(options: str, daemon_pid: str) -> None:
     """Run the real loop around what a stranger wants."""
     global _pipe  # noqa: PLW0603 - one process has one
     _pipe = os.dup(1)
-    honest = serve._say
+    honest = messages.send
 
-    def say(pipe: Any, answer: messages.Answer) -> None:  # noqa: ANN401 - as in serve
-        if isinstance(answer, messages.Began) and _before_began:
+    def send(pipe: IO[bytes], body: bytes) -> None:
+        if body.startswith(b'{"began"') and _before_began:
             raw(_before_began.pop())
             signal.pause()
-        honest(pipe, answer)
+        honest(pipe, body)
 
-    serve._say = say
+    messages.send = send
     worker.start, worker.work = start, work
     signal.signal(signal.SIGUSR1, speak)
     serve.main(options, daemon_pid)

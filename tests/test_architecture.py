@@ -189,6 +189,13 @@ def test_one_door_per_dependency(dependency: str) -> None:
     assert importers
 
 
+def test_nothing_is_unpickled() -> None:
+    """What another process says is parsed: no module knows a way to make any object of bytes."""
+    for module in SHARPEND:
+        used = {name.split(".")[0] for name in imports(module)}
+        assert not used & {"pickle", "marshal", "shelve", "dill", "multiprocessing"}, module
+
+
 @pytest.mark.parametrize("package", ["sharpend.model", "sharpend.imaging"])
 def test_the_lower_rooms_stand_alone(package: str) -> None:
     """Networks and pictures need no logger, no settings and no watcher, not even indirectly."""
