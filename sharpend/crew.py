@@ -36,7 +36,7 @@ def start(
     Raises:
         UnavailableError: the device, a network or a worker is not to be had, or `go_on` said no.
     """
-    sandbox.keep_out()
+    sandbox.deny_inspection()
     pool = Pool(
         plans.worker_options(settings),
         count=plans.worker_count(settings),

@@ -2,8 +2,8 @@
 
 Owns the list of system calls that nothing on the way of an image needs and an intruder would use
 next. A decoder that is taken over can still do what the worker itself can: read and write the files
-that its user may. Owns as well what keeps such a worker out of the daemon's memory. Linux on x86_64
-and aarch64; elsewhere nothing is given up, and `enter` says so.
+that its user may. Owns as well how the daemon denies such a worker its memory. Linux on x86_64 and
+aarch64; elsewhere nothing is given up, and `enter` says so.
 
 Source: seccomp(2), linux/filter.h, linux/seccomp.h; the numbers are those of asm/unistd.h.
 """
@@ -126,11 +126,12 @@ def enter(*, local_sockets: bool) -> tuple[str, ...]:
     return (NO_NEW_PRIVILEGES, SYSTEM_CALLS)
 
 
-def keep_out() -> None:
-    """Close this process to other processes of its user: memory, descriptors, environment.
+def deny_inspection() -> None:
+    """Deny other processes of this user the memory, descriptors and environment of this one.
 
     A worker has the daemon's user and may open files, so without this it could write into the
-    daemon through /proc. Only root sees through it. A program that is started afterwards is open.
+    daemon's memory through /proc. Root still can. A program that is started afterwards is not
+    protected.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharpend import messages
@@ -141,6 +141,7 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_no_bytes_raise_another_error(body: bytes) -> None:
     """Whatever comes, it is a message or it is refused."""
@@ -150,6 +151,7 @@ def test_no_bytes_raise_another_error(body: bytes) -> None:
         return
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["job_id", "height", "stages_s", "agreement", "notes", "fingerprint"]), JSON)
 def test_no_value_raises_another_error(name: str, value: object) -> None:
     """Nor does any value of a field."""

@@ -199,6 +199,24 @@ def test_a_system_without_processes_pauses_the_folder(
     assert crew.worker()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_deaths_leave_nothing_behind(crew: Crew) -> None:
+    """No descriptor and no thread of a worker that was replaced; one thread for each that lives."""
+
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    before = held()
+    crew.worker()
+    until(lambda: held() == (before[0] + 2, before[1] + 1), PATIENCE_S)
+    for _ in range(3):
+        assert crew.outcome(b"exit") == Died(1, "exit status 3")
+    crew.worker()
+    until(lambda: held() == (before[0] + 2, before[1] + 1), PATIENCE_S)
+    crew.pool.stop()
+    until(lambda: held() == before, PATIENCE_S)
+
+
 # Deadlines
 
 

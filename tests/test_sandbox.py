@@ -157,13 +157,13 @@ def seen():
     return os.read(looks, 10).decode()
 
 before = seen()
-sandbox.keep_out()
+sandbox.deny_inspection()
 print(before, seen())
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc of Linux")
-def test_a_daemon_that_keeps_out() -> None:
+def test_a_daemon_denies_inspection() -> None:
     """Another process of the same user reads neither its environment nor its descriptors."""
     ran = subprocess.run(
         [sys.executable, "-c", LOOKED_INTO], check=True, capture_output=True, text=True
