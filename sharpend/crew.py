@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import plans
+from sharpend import plans, sandbox
 from sharpend.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sharpend.alarm import AlarmOptions
+    from sharpend.protocol import Workers
     from sharpend.settings.load import Settings
     from sharpend.worker import Engine
 
 
 def start(
     settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], bool]
-) -> tuple[Pool, dict[str, Engine]]:
+) -> tuple[Workers, dict[str, Engine]]:
     """Start the workers; waits until each network has been tried.
 
     Args:
@@ -35,6 +36,7 @@ def start(
     Raises:
         UnavailableError: the device, a network or a worker is not to be had, or `go_on` said no.
     """
+    sandbox.deny_inspection()
     pool = Pool(
         plans.worker_options(settings),
         count=plans.worker_count(settings),

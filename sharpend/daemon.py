@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from sharpend.folder import FolderPlan
     from sharpend.outcomes import Result
-    from sharpend.pool import Pool
+    from sharpend.protocol import Workers
     from sharpend.worker import Engine
 
 DRAIN_S = 25.0
@@ -126,7 +126,7 @@ class Daemon:
         """The folders with their roots made and checked."""
         return [prepare_roots(plan, self._ledger) for plan in plans.folder_plans(settings)]
 
-    def _started_pool(self, settings: Settings) -> Pool:
+    def _started_pool(self, settings: Settings) -> Workers:
         """Workers with the networks tried once; sets `engines`."""
         pool, self.engines = crew.start(settings, wake=self._control.wake, go_on=self._go_on)
         return pool
@@ -262,7 +262,7 @@ class Daemon:
     def _close(self) -> None:
         """Stop all parts, last what records; may follow a failure at any point of the start."""
         dispatcher: Dispatcher | None = getattr(self, "_dispatcher", None)
-        pool: Pool | None = getattr(self, "_pool", None)
+        pool: Workers | None = getattr(self, "_pool", None)
         if dispatcher is not None:
             # A state directory that failed is why we are here; the next start repairs the ledger.
             with suppress(StateFaultError):

@@ -18,11 +18,10 @@ from sharpend.commit.destination import TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.folder import Folder, FolderPlan
-from sharpend.job import Job, Staged, State, Task
+from sharpend.job import Died, Job, Staged, State, Task
 from sharpend.ledger.records import Refusal
 from sharpend.logs import Event, Log
 from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions, discard
-from sharpend.pool import Died
 from sharpend.report import Throughput
 from sharpend.upkeep import NOTHING_GOES, Estate, Retention, Upkeep
 
@@ -31,8 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.commit.destination import Destination
+    from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
-    from sharpend.pool import Outcome, Pool
+    from sharpend.protocol import Workers
 
 FINISH_EVERY_S = 30.0
 """How often commits that a busy source or a paused folder left unfinished are tried again."""
@@ -71,7 +71,7 @@ class Dispatcher:
         self,
         workshop: Workshop,
         ledger: Ledger,
-        pool: Pool,
+        pool: Workers,
         log: Log,
         *,
         wake: Callable[[], None],
@@ -89,7 +89,7 @@ class Dispatcher:
         )
         self._handed: dict[int, Handed] = {}
         self._stopped: list[Handed] = []
-        self._unrecorded: list[tuple[Handed, Outcome | Died]] = []
+        self._unrecorded: list[tuple[Handed, Outcome]] = []
         self._finish_at_s = -math.inf
         self.pool = pool
         self.alarms = {model: AgreementAlarm(alarm) for model, alarm in workshop.alarms.items()}
@@ -257,7 +257,7 @@ class Dispatcher:
             if alarm is not None:
                 self._weigh(handed, outcome, alarm)
 
-    def _weigh(self, handed: Handed, outcome: Outcome | Died, alarm: AgreementAlarm) -> None:
+    def _weigh(self, handed: Handed, outcome: Outcome, alarm: AgreementAlarm) -> None:
         """Enter what the teacher said of a picture, and tell where that changes the alarm."""
         sample = None
         if isinstance(outcome, Staged):

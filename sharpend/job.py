@@ -1,6 +1,7 @@
 """The frozen Job, its legal moves, and the messages between the daemon and its workers.
 
-Plain values only: everything here is pickled between processes and written to the ledger. Paths
+Plain values only: everything here is sent between processes (see `sharpend.messages`, which lists
+the fields with their bounds) or written to the ledger. Paths
 are bytes, because a file's name on Linux is bytes; `relative` paths are below a folder's root.
 """
 
@@ -173,6 +174,21 @@ class Failed:
     message: str
     setting: str | None = None
     stage: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """A worker that ended, was killed, or was stopped while it had a task."""
+
+    job_id: int
+    cause: str
+    """For example `SIGSEGV`, `exit status 1`, `timed out after 600 s`."""
+    setting: str | None = None
+    """The setting whose limit it was stopped for."""
+
+
+Outcome = Staged | Failed | Died
+"""How an attempt ends."""
 
 
 def display(path: bytes) -> str:

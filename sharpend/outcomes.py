@@ -20,16 +20,16 @@ from sharpend.errors import (
     Reason,
     TransientError,
 )
-from sharpend.job import Failed, Failure, Job, Staged, Task
+from sharpend.job import Died, Failed, Failure, Job, Staged, Task
 from sharpend.ledger.records import Refusal
 from sharpend.logs import Event, Log
-from sharpend.pool import Died
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.commit.quarantine import Quarantine
     from sharpend.folder import Folder
+    from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
 
 
@@ -106,7 +106,7 @@ class Outcomes:
         self._told: set[int] = set()
         """Finished jobs, already told of, whose source cannot be let go yet."""
 
-    def conclude(self, handed: Handed, outcome: Staged | Failed | Died, now_s: float) -> None:
+    def conclude(self, handed: Handed, outcome: Outcome, now_s: float) -> None:
         """Draw the consequence of one attempt's end."""
         if isinstance(outcome, Staged):
             self._staged(handed, outcome, now_s)

@@ -1,8 +1,9 @@
 """What a worker gives up before it opens a stranger's file: programs, sockets, privileges.
 
-Owns the list of system calls that nothing on the way of a picture needs and an intruder would use
+Owns the list of system calls that nothing on the way of an image needs and an intruder would use
 next. A decoder that is taken over can still do what the worker itself can: read and write the files
-that its user may. Linux on x86_64 and aarch64; elsewhere nothing is given up, and `enter` says so.
+that its user may. Owns as well how the daemon denies such a worker its memory. Linux on x86_64 and
+aarch64; elsewhere nothing is given up, and `enter` says so.
 
 Source: seccomp(2), linux/filter.h, linux/seccomp.h; the numbers are those of asm/unistd.h.
 """
@@ -21,10 +22,18 @@ SYSTEM_CALLS = "system_calls"
 PARTS = frozenset({NO_NEW_PRIVILEGES, SYSTEM_CALLS})
 
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_DUMPABLE = 4
 _SET_MODE_FILTER, _FLAG_TSYNC = 1, 1
 _CLONE_THREAD = 0x10000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 """These write into the terminal that `sharpend once` was typed in."""
+_FIOSETOWN, _SIOCSPGRP = 0x8901, 0x8902
+_F_SETOWN, _F_SETSIG, _F_SETOWN_EX = 8, 10, 15
+"""These have the kernel send a signal of choice to another process when a pipe becomes ready."""
+_SET_ID = 0o6000
+"""A program with these bits runs as its owner, whoever starts it."""
+_CREATES = os.O_CREAT | 0o20000000
+"""O_CREAT, and the bit of O_TMPFILE: the call has a mode."""
 _X32 = 0x40000000
 """The bit of x86_64's second set of numbers for the same calls."""
 
@@ -33,6 +42,20 @@ _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _SECCOMP = (317, 277)
 _CLONE, _CLONE3, _SOCKET, _IOCTL = (56, 220), (435, 435), (41, 198), (16, 29)
 _KILL, _TGKILL = (62, 129), (234, 131)
+_FCNTL = (72, 25)
+_OPENAT2 = (437, 437)
+_MODE_AT: tuple[tuple[tuple[int | None, int | None], int], ...] = (
+    ((90, None), 1),  # chmod
+    ((91, 52), 1),  # fchmod
+    ((268, 53), 2),  # fchmodat
+    ((452, 452), 2),  # fchmodat2
+    ((85, None), 1),  # creat
+    ((83, None), 1),  # mkdir
+    ((258, 34), 2),  # mkdirat
+)
+"""Calls that give a file a mode, and which argument that is."""
+_FLAGS_AT: tuple[tuple[tuple[int | None, int | None], int], ...] = (((2, None), 1), ((257, 56), 2))
+"""open and openat, and which argument are the flags; the mode is the next."""
 _PRLIMIT = (302, 261)
 """Sets its own limits, by the number 0; no time of the processor left would end another process."""
 
@@ -103,6 +126,17 @@ def enter(*, local_sockets: bool) -> tuple[str, ...]:
     return (NO_NEW_PRIVILEGES, SYSTEM_CALLS)
 
 
+def deny_inspection() -> None:
+    """Deny other processes of this user the memory, descriptors and environment of this one.
+
+    A worker has the daemon's user and may open files, so without this it could write into the
+    daemon's memory through /proc. Root still can. A program that is started afterwards is not
+    protected.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def _filter(column: int, architecture: int, *, local_sockets: bool) -> bytes:
     """The program that the kernel runs before each system call."""
     here = os.getpid()
@@ -117,19 +151,42 @@ def _filter(column: int, architecture: int, *, local_sockets: bool) -> bytes:
         number = numbers[column]
         if number is not None:
             steps += _unless(_EQUAL, number, _DENY)
-    # Its flags lie behind a pointer, so a filter cannot judge it; without it libc takes clone.
-    steps += _unless(_EQUAL, _CLONE3[column], _ERRNO | errno.ENOSYS)
+    # What they ask for lies behind a pointer, so a filter cannot judge it; libc takes older calls.
+    for number in (_CLONE3[column], _OPENAT2[column]):
+        steps += _unless(_EQUAL, number, _ERRNO | errno.ENOSYS)
     steps += _judged(_CLONE[column], 0, _HAS_BIT, _CLONE_THREAD)
     for number in (_KILL[column], _TGKILL[column]):
         steps += _judged(number, 0, _EQUAL, here)
     steps += _judged(_PRLIMIT[column], 0, _EQUAL, 0)
-    for code in (_TIOCSTI, _TIOCLINUX):
+    for code in (_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP):
         steps += _judged(_IOCTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
+    for code in (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX):
+        steps += _judged(_FCNTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
+    steps += _without_set_id(column)
     if local_sockets:
         steps += _judged(_SOCKET[column], 0, _EQUAL, 1)  # AF_UNIX
     else:
         steps += _unless(_EQUAL, _SOCKET[column], _DENY)
     return b"".join([*steps, _step(_RETURN, _ALLOW)])
+
+
+def _without_set_id(column: int) -> list[bytes]:
+    """Refuse to make a file run as its owner."""
+    steps = []
+    for numbers, argument in _MODE_AT:
+        if (number := numbers[column]) is not None:
+            steps += _judged(number, argument, _HAS_BIT, _SET_ID, held=_DENY, otherwise=None)
+    for numbers, argument in _FLAGS_AT:
+        if (number := numbers[column]) is not None:
+            inside = [
+                _step(_LOAD, _ARGUMENTS_AT + 8 * argument),
+                _step(_HAS_BIT, _CREATES, 0, 3),
+                _step(_LOAD, _ARGUMENTS_AT + 8 * (argument + 1)),
+                *_unless(_HAS_BIT, _SET_ID, _DENY),
+                _step(_LOAD, _NUMBER_AT),
+            ]
+            steps += [_step(_EQUAL, number, 0, len(inside)), *inside]
+    return steps
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:

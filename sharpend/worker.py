@@ -64,7 +64,7 @@ class Engine:
 
 
 _pipeline: Any = None
-"""The Pipeline. One process has one, and pebble hands functions no state."""
+"""The Pipeline. One process has one."""
 _quota: Any = None
 """The Quota, likewise."""
 _confined_by: tuple[str, ...] = ()
@@ -74,11 +74,6 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     """Die with the daemon, load the way of an image, then give up what that does not need."""
     global _pipeline, _quota, _confined_by  # noqa: PLW0603 - see above
     _die_with_parent(daemon_pid)
-    # A signal to the daemon's whole group (`timeout`, a closed terminal) is for the daemon alone:
-    # it drains, and a worker that died of it would be held against its picture.
-    os.setpgid(0, 0)
-    # pebble's handler for SIGTERM runs between two bytecodes: not within seconds of convolution.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     pipeline = importlib.import_module("sharpend.pipeline")
     runtime = importlib.import_module("sharpend.model.runtime")
     placement = runtime.Placement(
@@ -101,7 +96,7 @@ def _die_with_parent(daemon_pid: int) -> None:
             os._exit(1)
 
 
-def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - crosses a process boundary
+def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
     """Load and try a network, and its teacher if one is wanted."""
     sharpener = _pipeline.sharpener(model)
     try:

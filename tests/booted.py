@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 
+from sharpend.process import PROGRAM
 from tests.daemons import WITHIN_S, Heard, until
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Machine:
         """The youngest process that sharpens."""
         children = self.daemon().children()
         return max(
-            (one for one in children if "spawn_main" in " ".join(one.cmdline())),
+            (one for one in children if PROGRAM in one.cmdline()),
             key=lambda one: float(one.create_time()),
         )
 

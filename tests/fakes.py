@@ -14,15 +14,14 @@ from sharpend.commit.destination import Destination
 from sharpend.dispatch import Dispatcher, Workshop
 from sharpend.folder import FolderPlan, prepare_roots
 from sharpend.intake.folder import FolderOptions
-from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, State, Task
+from sharpend.job import Died, Failed, Failure, Fingerprint, Options, Staged, State, Task
 from sharpend.ledger.ledger import Ledger
 from sharpend.outcomes import Result, RetryOptions
-from sharpend.pool import Died, Pool
 from sharpend.upkeep import NOTHING_GOES, Retention
-from sharpend.worker import WorkerOptions
+from sharpend.worker import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from sharpend.alarm import AlarmOptions
@@ -61,12 +60,11 @@ class ListLog:
         return [values for _, told, values in self.told if told is event]
 
 
-class FakePool(Pool):
+class FakePool:
     """Workers that do nothing; a task ends when the test ends it, and as the test says."""
 
     def __init__(self, count: int) -> None:
-        options = WorkerOptions("cpu", "float32", None, 1, 64)
-        super().__init__(options, count=count, job_timeout_s=60, wake=lambda: None)
+        self.count = count
         self.tasks: list[Task] = []
         self.submitted: list[Task] = []
         self.late_s = 0.0
@@ -83,7 +81,7 @@ class FakePool(Pool):
         """How many workers have nothing to do."""
         return self.count - len(self.tasks)
 
-    def submit(self, task: Task, now_s: float) -> None:  # noqa: ARG002 - as in Pool
+    def submit(self, task: Task, now_s: float) -> None:  # noqa: ARG002 - as in Workers
         """Take a task."""
         assert self.free
         self.tasks.append(task)
@@ -94,7 +92,21 @@ class FakePool(Pool):
         while self._outcomes:
             yield self._outcomes.pop(0)
 
-    def overdue_s(self, now_s: float) -> float:  # noqa: ARG002 - as in Pool
+    def engine(
+        self,
+        model: str,
+        *,
+        teacher: bool,
+        go_on: Callable[[], bool] = lambda: True,  # noqa: ARG002 - as in Workers
+    ) -> Engine:
+        """Any network is there."""
+        return Engine(model, "digest", "cpu", 64, 4, None, "teacher" if teacher else None)
+
+    def next_deadline_s(self) -> float:
+        """Never: time is the test's."""
+        return float("inf")
+
+    def overdue_s(self, now_s: float) -> float:  # noqa: ARG002 - as in Workers
         """As the test says."""
         return self.late_s
 

@@ -1,6 +1,6 @@
 """What a worker process does in tests of the pool: no torch, and it ends as its task is called.
 
-A module of its own, so that a spawned process imports this and nothing else of the tests.
+A module of its own, so that a worker process imports this and nothing else of the tests.
 """
 
 from __future__ import annotations
@@ -9,12 +9,18 @@ import os
 import signal
 import time
 
-from sharpend import worker
+from sharpend import serve, worker
 from sharpend.job import Fingerprint, Staged, Task
 from sharpend.worker import Engine, WorkerOptions
 
 _kept: list[bytes] = []
 """What is never let go."""
+
+
+def main(options: str, daemon_pid: str) -> None:
+    """Run the real loop around light work."""
+    worker.start, worker.describe, worker.work = start, describe, work
+    serve.main(options, daemon_pid)
 
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:
@@ -24,13 +30,13 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
         os._exit(3)
 
 
-def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in pool
+def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in worker
     """Say something of a network, and who one is."""
     return Engine(model, str(os.getpid()), "cpu", 128, 4, None, "teacher" if teacher else None)
 
 
 def work(task: Task) -> Staged:
-    """Do what the task's name says; the answer's temporary name is the process's number."""
+    """Do what the task's name says; the answer's digest is the process's number."""
     match task.relative:
         case b"exit":
             os._exit(3)
@@ -48,4 +54,5 @@ def work(task: Task) -> Staged:
         case name if name.startswith(b"SIG"):
             os.kill(os.getpid(), signal.Signals[name.decode()])
             time.sleep(600)
-    return Staged(task.job_id, b"%d" % os.getpid(), Fingerprint(1, 2, 3), 1, 1, 1)
+    digest = str(os.getpid())
+    return Staged(task.job_id, task.temp_name, Fingerprint(1, 2, 3), 1, 1, 1, model_digest=digest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 
 import pytest
@@ -11,14 +10,9 @@ from sharpend import errors
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, SharpendError, TransientError
 from sharpend.job import (
     MOVES,
-    AgreementSample,
-    Failed,
     Failure,
     Fingerprint,
-    Options,
-    Staged,
     State,
-    Task,
     display,
 )
 from sharpend.logs import Event
@@ -102,19 +96,6 @@ def test_a_source_goes_only_after_its_output_stands() -> None:
     """Every way to DISPOSED leads through DONE, and every way to DONE through STAGED."""
     assert [state for state, to in MOVES.items() if State.DISPOSED in to] == [State.DONE]
     assert [state for state, to in MOVES.items() if State.DONE in to] == [State.STAGED]
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        Task(1, b"/in", b"/out", b"\xff\n.png", b"", b".t", PRINT, Options("lite")),
-        Staged(1, b".t", PRINT, 2, 3, 6, 1, {"decode": 0.1}, AgreementSample(0.9, 0.8)),
-        Failed(1, Failure.REFUSED, Reason.EMPTY, "empty"),
-    ],
-)
-def test_messages_cross_processes(message: object) -> None:
-    """What daemon and workers tell each other survives pickling as it is."""
-    assert pickle.loads(pickle.dumps(message)) == message  # noqa: S301 - our own bytes
 
 
 def test_values_are_told_apart() -> None:

@@ -15,17 +15,14 @@ from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 import pytest
-from pebble import ProcessPool
 from PIL import Image
 
-from sharpend import pool as pool_module
-from sharpend import sandbox, worker
+from sharpend import answers, process, sandbox, worker
 from sharpend.errors import Reason, TransientError, UnavailableError
-from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, Task
-from sharpend.pool import Died, Pool
+from sharpend.job import Died, Failed, Failure, Fingerprint, Options, Staged, Task
+from sharpend.pool import Pool
 from sharpend.quota import OPEN_FILES
 from sharpend.worker import WorkerOptions
-from tests import lightwork
 from tests.conftest import drop
 from tests.daemons import until
 
@@ -73,15 +70,13 @@ class Crew:
         """The number of a process that works."""
         outcome = self.outcome(b"well")
         assert isinstance(outcome, Staged), outcome
-        return int(outcome.temp_name)
+        return int(outcome.model_digest)
 
 
 @pytest.fixture
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers that load nothing and do what their task is called."""
-    monkeypatch.setattr(worker, "start", lightwork.start)
-    monkeypatch.setattr(worker, "describe", lightwork.describe)
-    monkeypatch.setattr(worker, "work", lightwork.work)
+    monkeypatch.setattr(process, "PROGRAM", "tests.lightwork")
 
 
 @pytest.fixture
@@ -160,20 +155,19 @@ def test_a_death_is_told_and_replaced(crew: Crew, name: bytes, cause: str) -> No
 
 def test_causes_have_names() -> None:
     """Signals are called by name; those without one by number."""
-    assert pool_module._cause(-11) == "SIGSEGV"
-    assert pool_module._cause(-40) == "signal 40"
-    assert pool_module._cause(0) == "exit status 0"
+    assert answers.cause_of(-11) == "SIGSEGV"
+    assert answers.cause_of(-40) == "signal 40"
+    assert answers.cause_of(0) == "exit status 0"
 
 
 @pytest.mark.parametrize("noticed", [False, True])
 def test_an_idle_death_costs_nothing(crew: Crew, noticed: bool) -> None:  # noqa: FBT001
     """A worker that dies between two tasks is replaced, whether that was noticed or not."""
     pid = crew.worker()
-    old = crew.pool._slots[0].pool
-    assert isinstance(old, ProcessPool)
     os.kill(pid, signal.SIGKILL)
     if noticed:
-        until(lambda: not old.active, PATIENCE_S)
+        gone(pid)
+        assert list(crew.pool.finished(0.0)) == []
     assert crew.worker() != pid
 
 
@@ -194,15 +188,33 @@ def test_a_system_without_processes_pauses_the_folder(
 ) -> None:
     """EAGAIN on fork is no reason for the daemon to end; later it works."""
 
-    def refuse(_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     with monkeypatch.context() as crowded:
-        crowded.setattr("multiprocessing.context.SpawnProcess.start", refuse)
+        crowded.setattr("subprocess.Popen.__init__", refuse)
         outcome = crew.outcome(b"well")
         assert isinstance(outcome, Failed)
         assert outcome.failure is Failure.FOLDER
     assert crew.worker()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
+def test_deaths_leave_nothing_behind(crew: Crew) -> None:
+    """No descriptor and no thread of a worker that was replaced; one thread for each that lives."""
+
+    def held() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    before = held()
+    crew.worker()
+    until(lambda: held() == (before[0] + 2, before[1] + 1), PATIENCE_S)
+    for _ in range(3):
+        assert crew.outcome(b"exit") == Died(1, "exit status 3")
+    crew.worker()
+    until(lambda: held() == (before[0] + 2, before[1] + 1), PATIENCE_S)
+    crew.pool.stop()
+    until(lambda: held() == before, PATIENCE_S)
 
 
 # Deadlines
@@ -218,9 +230,12 @@ def begin(crew: Crew, name: bytes) -> int:
 
 def until_begun(crew: Crew) -> None:
     """Wait until the worker has taken its task."""
-    future = crew.pool._slots[0].future
-    assert future is not None
-    until(future.running, PATIENCE_S)
+
+    def has_begun() -> bool:
+        assert list(crew.pool.finished(0.0)) == []
+        return crew.pool._slots[0].began
+
+    until(has_begun, PATIENCE_S)
 
 
 def overdue(crew: Crew, pid: int) -> None:
@@ -326,14 +341,12 @@ def test_stop_twice(crew: Crew) -> None:
 
 PARENT = """
 import sys, threading
-from sharpend import pool, worker
-from tests import lightwork
-worker.start, worker.describe = lightwork.start, lightwork.describe
+from sharpend import pool, process, worker
+process.PROGRAM = "tests.lightwork"
 options = worker.WorkerOptions("cpu", "float32", None, 1, 64)
 crew = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)
-if __name__ == "__main__":
-    print(crew.engine("lite", teacher=False).digest, flush=True)
-    threading.Event().wait()
+print(crew.engine("lite", teacher=False).digest, flush=True)
+threading.Event().wait()
 """
 
 
@@ -366,7 +379,7 @@ class Cramped:
 
 
 def test_a_device_without_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What goes wrong at the first try reaches the parent as an error that can be pickled."""
+    """What goes wrong at the first try reaches the parent as an error of one kind."""
     monkeypatch.setattr(worker, "_pipeline", Cramped())
     with pytest.raises(UnavailableError, match="no memory for a tile"):
         worker.describe("lite", False)
@@ -502,4 +515,4 @@ def test_too_little_memory_is_said_with_its_setting(
 def workers() -> list[psutil.Process]:
     """The worker processes of this one."""
     children = psutil.Process().children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    return [child for child in children if process.PROGRAM in child.cmdline()]

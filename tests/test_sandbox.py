@@ -8,6 +8,7 @@ import platform
 import struct
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -32,7 +33,7 @@ def late():
 
 other = threading.Thread(target=late)
 other.start()
-parts = sandbox.enter(local_sockets=sys.argv[1:] == ["gpu"])
+parts = sandbox.enter(local_sockets=sys.argv[2:] == ["gpu"])
 begun.set()
 other.join()
 at("a program", lambda: subprocess.run(["true"]))
@@ -49,8 +50,20 @@ at("limits of the parent", lambda: resource.prlimit(os.getppid(), resource.RLIMI
 at("limits of its own", lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)))
 at("typing into the terminal", lambda: fcntl.ioctl(0, 0x5412, b"x"))
 at("a device", lambda: os.mknod("/tmp/never"))
+here, there = os.pipe()
+at("a pipe's signals for the parent", lambda: fcntl.fcntl(here, fcntl.F_SETOWN, os.getppid()))
+at("another signal of a pipe", lambda: fcntl.fcntl(here, fcntl.F_SETSIG, 9))
+at("the same by ioctl", lambda: fcntl.ioctl(here, 0x8901, os.getppid()))
+name = sys.argv[1]
+at("a file to be run as its owner", lambda: os.open(name + "/a", os.O_CREAT | os.O_WRONLY, 0o4755))
+at("the same without a name", lambda: os.open(name, os.O_TMPFILE | os.O_WRONLY, 0o4755))
+at("a file", lambda: os.close(os.open(name + "/b", os.O_CREAT | os.O_RDWR, 0o755)))
+at("the bit afterwards", lambda: os.chmod(name + "/b", 0o4755))
+at("the group's bit", lambda: os.fchmod(os.open(name + "/b", os.O_RDWR), 0o2755))
+at("a shared folder", lambda: os.mkdir(name + "/c", 0o2755))
+at("a mode", lambda: os.chmod(name + "/b", 0o640))
+at("a folder", lambda: os.mkdir(name + "/d", 0o755))
 at("a thread", lambda: threading.Thread(target=goes.get).start())
-at("a file", lambda: os.close(os.open(os.devnull, os.O_RDWR)))
 libc = ctypes.CDLL(None, use_errno=True)
 
 def call(number):
@@ -64,21 +77,25 @@ print(json.dumps([parts, goes]))
 MUST_FAIL = {
     "another thread", "a program", "exec", "fork", "internet", "internet 6", "netlink", "packets",
     "a signal to the parent", "limits of the parent", "typing into the terminal", "a device",
+    "a pipe's signals for the parent", "another signal of a pipe", "the same by ioctl",
+    "a file to be run as its owner", "the same without a name", "the bit afterwards",
+    "the group's bit", "a shared folder",
 }  # fmt: skip
-MUST_WORK = {"a signal to itself", "limits of its own", "a thread", "a file"}
+MUST_WORK = {"a signal to itself", "limits of its own", "a thread", "a file", "a mode", "a folder"}
 EPERM, ENOSYS = 1, 38
 
 
 def tried(*arguments: str, calls: tuple[int, ...] = ()) -> tuple[list[str], dict[str, int]]:
     """What was given up, and how each deed ended: 0 or the error's number."""
-    ran = subprocess.run(
-        [sys.executable, "-c", TRIED, *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "CALLS": " ".join(map(str, calls))},
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        ran = subprocess.run(
+            [sys.executable, "-c", TRIED, folder, *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "CALLS": " ".join(map(str, calls))},
+        )
     parts, goes = json.loads(ran.stdout)
     return parts, goes
 
@@ -110,12 +127,48 @@ def test_drivers_may_talk_on_this_machine() -> None:
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are of x86_64")
 def test_every_call_of_the_list_is_refused() -> None:
-    """Each fails with EPERM, by its second number too; clone3 is missing, so libc takes clone."""
+    """Each fails with EPERM, by its second number too; clone3 and openat2 are missing."""
     listed = tuple(numbers[0] for numbers in sandbox._REFUSED.values() if numbers[0] is not None)
-    _, goes = tried(calls=(*listed, 0x4000003B, 435))
+    _, goes = tried(calls=(*listed, 0x4000003B, 435, 437))
     assert {number for number in listed if goes[f"call {number}"] != EPERM} == set()
     assert goes["call 1073741883"] == EPERM
-    assert goes["call 435"] == ENOSYS
+    assert {goes["call 435"], goes["call 437"]} == {ENOSYS}
+
+
+LOOKED_INTO = """
+import ctypes, os, sys
+from sharpend import sandbox
+
+if os.geteuid() == 0:  # which sees through everything
+    os.setgid(65534)
+    os.setuid(65534)
+ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # a change of user has closed it already
+
+def seen():
+    looks, told = os.pipe()
+    if not os.fork():
+        try:
+            os.close(os.open(f"/proc/{os.getppid()}/environ", os.O_RDONLY))
+            os.listdir(f"/proc/{os.getppid()}/fd")
+            os.write(told, b"seen")
+        except PermissionError:
+            os.write(told, b"closed")
+        os._exit(0)
+    return os.read(looks, 10).decode()
+
+before = seen()
+sandbox.deny_inspection()
+print(before, seen())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc of Linux")
+def test_a_daemon_denies_inspection() -> None:
+    """Another process of the same user reads neither its environment nor its descriptors."""
+    ran = subprocess.run(
+        [sys.executable, "-c", LOOKED_INTO], check=True, capture_output=True, text=True
+    )
+    assert ran.stdout.split() == ["seen", "closed"]
 
 
 def test_elsewhere_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:

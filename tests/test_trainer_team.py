@@ -37,7 +37,7 @@ validate_every = 3
 precision = "float32"
 """
 LACKING = """
-structlog pydantic pydantic_settings watchdog pebble tqdm spandrel tensorboard matplotlib skimage
+structlog pydantic pydantic_settings watchdog tqdm spandrel tensorboard matplotlib skimage
 psutil scipy
 """
 BARE = f"""
