@@ -109,12 +109,8 @@ def measure_batch(pixels: Tensor) -> Tensor:
     Returns:
         B x MEASURED float32, as `Cues.tensor` has them.
     """
-    return torch.cat(
-        [
-            _pooled(*_tiles(one, torch.ones(one.shape[-2:]))).tensor()
-            for one in torch.split(pixels, 1)
-        ]
-    )
+    each = torch.split(pixels, 1)
+    return torch.cat([_pooled(*_tiles(picture, None)).tensor() for picture in each])
 
 
 def cues_of(measured: Tensor) -> Tensor:
@@ -216,13 +212,18 @@ def _strips(
     for top in range(0, len(pixels), STRIP_PX):
         start, stop = max(top - REACH_PX, 0), min(top + STRIP_PX + REACH_PX, len(pixels))
         rows = slice(start, stop)
-        gray = _gray(pixels[rows])
-        seen = np.ones(gray.shape) if alpha is None else alpha[rows] > 0
-        below, beside = -(stop - start) % FOLD_PX, -gray.shape[1] % FOLD_PX
-        gray = np.pad(gray, ((0, below), (0, beside)), mode="edge")
-        visible = np.pad(seen.astype(np.float32), ((0, below), (0, beside)), mode="edge")
+        gray = torch.from_numpy(_padded(_gray(pixels[rows])))[None, None]
+        visible = None
+        if alpha is not None:
+            visible = torch.from_numpy(_padded((alpha[rows] > 0).astype(np.float32)))
         inside = slice((top - start) // FOLD_PX, (top - start + STRIP_PX) // FOLD_PX)
-        yield _tiles(torch.from_numpy(gray)[None, None], torch.from_numpy(visible), inside)
+        yield _tiles(gray, visible, inside)
+
+
+def _padded(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """H x W values with the lower and right edges repeated up to whole cells."""
+    below, beside = (-size % FOLD_PX for size in values.shape)
+    return np.pad(values, ((0, below), (0, beside)), mode="edge")
 
 
 def _gray(pixels: NDArray[Depth]) -> NDArray[np.float32]:
@@ -234,22 +235,29 @@ def _gray(pixels: NDArray[Depth]) -> NDArray[np.float32]:
     return pixels.astype(np.float32) @ weights
 
 
-def _tiles(picture: Tensor, visible: Tensor, rows: slice = slice(None)) -> tuple[Tensor, Tensor]:
+def _tiles(
+    picture: Tensor, visible: Tensor | None, rows: slice = slice(None)
+) -> tuple[Tensor, Tensor]:
     """Energies of tiles, T x BANDS, and their weights, T.
 
     Args:
         picture: 1 x 3 or 1 x 1 x H x W in [0, 1].
-        visible: H x W, 0 where it is transparent.
+        visible: H x W, 0 where it is transparent; None where all is opaque.
         rows: the cells' rows that count; those around are only seen.
     """
     gray = picture if picture.shape[1] == 1 else luma(picture)
     bands = F.conv2d(folded_luma(gray), _sampling_kernels()).square_()
     cells = bands.reshape(BANDS, len(_SAMPLED), *bands.shape[-2:]).mean(dim=1)[:, rows]
-    reach = REACH_PX // FOLD_PX
-    hidden = F.max_pool2d(1 - visible[None], FOLD_PX)
-    weight = 1 - F.max_pool2d(hidden, 2 * reach + 1, stride=1, padding=reach)[:, rows]
+    weight = torch.ones_like(cells[:1]) if visible is None else _seen(visible)[:, rows]
     summed, counted = _tile_sums(cells * weight), _tile_sums(weight)
     return (summed / counted.clamp_min(1e-9)).flatten(1).T, counted.flatten()
+
+
+def _seen(visible: Tensor) -> Tensor:
+    """1 for cells whose energies depend on visible pixels alone, else 0: 1 x H/4 x W/4."""
+    reach = REACH_PX // FOLD_PX
+    hidden = F.max_pool2d(1 - visible[None], FOLD_PX)
+    return 1 - F.max_pool2d(hidden, 2 * reach + 1, stride=1, padding=reach)
 
 
 def _tile_sums(cells: Tensor) -> Tensor:

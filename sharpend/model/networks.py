@@ -122,7 +122,7 @@ class SharpeningNetwork(nn.Module):
             raise ValueError("a cued network needs the energies measured of the whole picture")
         cues = cues_of(measured)
         mask: Tensor = self.mask(picture, cues, measured)
-        return self._trunk(picture, self.scales(cues)) + mask
+        return self._trunk(picture, self.scales(cues)).add_(mask)
 
     def _trunk(self, picture: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
         """The convolutions alone; a scale for the head, one for each block, one for the tail."""
@@ -135,7 +135,9 @@ class SharpeningNetwork(nn.Module):
         for block, scale in zip(self.body, of_blocks, strict=True):
             features = block(features, None if scale is None else scale.to(features.dtype))
         features = _scaled(shallow + features, tail)
-        return F.pixel_shuffle(self.tail(features).to(picture.dtype), GRID_PX)
+        detail = self.tail(features).to(picture.dtype)
+        # In the picture's own layout: sums of two layouts take longer than the convolutions.
+        return F.pixel_shuffle(detail, GRID_PX).contiguous()
 
     def forward(self, picture: Tensor, measured: Tensor | None = None) -> Tensor:
         """Sharpen: B x 3 x H x W in [0, 1] to the same shape, not clamped; see `detail`."""
