@@ -42,7 +42,7 @@ ROOMS = {
     "commit": "names destination standing relocate disposal adoption committer quarantine"
     " ages retention",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "given check doctor status retry inspect formats run preview once demo",
+    "commands": "given check doctor status retry inspect formats run preview once live demo",
 }
 """Inside a sub-package, the same."""
 

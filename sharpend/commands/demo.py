@@ -1,34 +1,29 @@
-"""`sharpend demo`: sample pictures through a real daemon, and a picture that shows the difference.
+"""`sharpend demo`: sample images through a real daemon, and a sheet that shows what it does.
 
-Degrades sharp photographs as the report does, drops them into the watch folder of a daemon that
-runs as its own process, waits for its events, and compares. Everything but the result folder is
-removed again.
+Makes four kinds of input from each sharp photograph (softened by four as the report does, out of
+focus, as it is, and as it is with crispness), drops them into the folders of a daemon that runs as
+its own process, waits for its events, and compares. Everything but the result folder is removed.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
-import threading
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sharpend.errors import InputMissingError, SharpendError, UnavailableError
+from sharpend.commands.live import await_event, running_daemon
+from sharpend.errors import InputMissingError, UnavailableError
 from sharpend.imaging.formats import format_of
 from sharpend.logs import Event
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
@@ -37,25 +32,44 @@ if TYPE_CHECKING:
 
 PICTURES = ("astronaut", "chelsea", "coffee", "rocket")
 """Photographs inside scikit-image's wheel that may be used freely."""
-DEADLINE_S = 300.0
 CROP_PX = 192
 ZOOM = 2
+SIGMA_PX = 1.2
+"""Of the blur of a soft photograph."""
+CRISPNESS = 0.5
+FOUR, SOFT, SHARP, CRISP = "softened by four", "soft photograph", "sharp", "sharp, crispness 0.5"
+KINDS = (FOUR, SOFT, SHARP, CRISP)
 ENVIRONMENT = {
     "SHARPEND_AGREEMENT__SAMPLE": "1",
     "SHARPEND_AGREEMENT__BUDGET": "1",
     "SHARPEND_LOG__FORMAT": "json",
     "SHARPEND_LOG__LEVEL": "info",
 }
-"""The demo asks the teacher about every picture: there are only a few."""
+"""The demo asks the teacher about every image: there are only a few."""
+SETTINGS = """
+[[folder]]
+input = "{folder}/plain"
+output = "{folder}/sharp"
+
+[[folder]]
+input = "{folder}/crisp"
+output = "{folder}/crisper"
+crispness = {crispness}
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One picture in four versions, H x W x 3 uint8, by the titles of the table."""
+    """One kind of one photograph: H x W x 3 uint8 each."""
 
     name: str
+    kind: str
     original: Pixels
-    versions: Mapping[str, Pixels]
+    given: Pixels
+    """What was dropped into the folder."""
+    masked: Pixels
+    """The same after Pillow's unsharp mask, for comparison."""
+    sharpened: Pixels
 
 
 def main(options: argparse.Namespace) -> int:
@@ -106,123 +120,96 @@ def _own_pictures(folder: Path) -> dict[str, Pixels]:
     return {path.stem if stems[path.stem] == 1 else path.name: load_rgb(path) for path in paths}
 
 
+def _makers() -> dict[str, Callable[[Pixels], Pixels]]:
+    """How each kind of input is made of a sharp photograph."""
+    from sharpend.imaging.filters import blur, degrade  # noqa: PLC0415 - as above
+
+    return {
+        FOUR: degrade,
+        SOFT: lambda pixels: blur(pixels, sigma=SIGMA_PX),
+        SHARP: lambda pixels: pixels,
+        CRISP: lambda pixels: pixels,
+    }
+
+
 def _sharpen(
     originals: Mapping[str, Pixels], scratch: Path, output: Path, arguments: list[str]
 ) -> tuple[list[Compared], dict[str, Any]]:
-    """Drop degraded pictures into a running daemon's folder and compare what comes out."""
-    from sharpend.imaging.filters import degrade, unsharp_mask  # noqa: PLC0415 - as above
+    """Drop images into a running daemon's folders and compare what comes out."""
+    from sharpend.imaging.filters import unsharp_mask  # noqa: PLC0415 - as above
     from sharpend.imaging.sheet import load_rgb, save_png  # noqa: PLC0415 - as above
 
-    watched, staging, sharp = (scratch / name for name in ("watched", "staging", "sharp"))
-    watched.mkdir()
-    staging.mkdir()
-    degraded = {name: degrade(pixels) for name, pixels in originals.items()}
-    command = ["--input", str(watched), "--output", str(sharp), "--state", str(scratch / "state")]
-    with running_daemon([*command, *arguments]) as events:
-        _await(events, Event.DAEMON_READY)
-        for name, pixels in degraded.items():
-            save_png(pixels, staging / f"{name}.png")
-            os.rename(staging / f"{name}.png", watched / f"{name}.png")
+    for folder in ("plain", "crisp"):
+        (scratch / folder).mkdir()
+    settings = scratch / "sharpend.toml"
+    settings.write_text(SETTINGS.format(folder=scratch, crispness=CRISPNESS))
+    given = {
+        (name, kind): make(pixels)
+        for name, pixels in originals.items()
+        for kind, make in _makers().items()
+    }
+    command = ["--config", str(settings), "--state", str(scratch / "state"), *arguments]
+    with running_daemon(command, ENVIRONMENT) as events:
+        await_event(events, Event.DAEMON_READY)
+        for (name, kind), pixels in given.items():
+            staged = scratch / "staged.png"
+            save_png(pixels, staged)
+            folder = "crisp" if kind == CRISP else "plain"
+            os.rename(staged, scratch / folder / _file_name(name, kind))
         outputs = {}
-        for _ in degraded:
-            finished = _await(events, Event.IMAGE_FINISHED)
-            outputs[Path(finished["path"]).stem] = sharp / finished["output"]
+        for _ in given:
+            finished = await_event(events, Event.IMAGE_FINISHED)
+            folder = "crisper" if finished["folder"] == "crisp" else "sharp"
+            outputs[Path(finished["path"]).name] = scratch / folder / finished["output"]
     # All that the daemon still says: it has ended before its folders are removed.
     report = [event for event in events if event["event"] == Event.REPORT_PUBLISHED][-1]
-    for path in outputs.values():  # a new demo takes the place of the last one's pictures
+    for path in outputs.values():  # a new demo takes the place of the last one's images
         shutil.copyfile(path, output / path.name)
     compared = [
         Compared(
             name,
-            original,
-            {
-                "degraded": degraded[name],
-                "unsharp mask": unsharp_mask(degraded[name]),
-                "sharpened": load_rgb(outputs[name]),
-            },
+            kind,
+            originals[name],
+            pixels,
+            unsharp_mask(pixels),
+            load_rgb(outputs[_file_name(name, kind)]),
         )
-        for name, original in originals.items()
+        for (name, kind), pixels in given.items()
     ]
     return compared, report
 
 
-@contextmanager
-def running_daemon(arguments: list[str]) -> Iterator[Iterator[dict[str, Any]]]:
-    """A real `sharpend run` for the length of a block, drained by SIGTERM at its end.
-
-    Yields:
-        Its events as they come, and after the block those of its end.
-    """
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "sharpend", "run", *arguments],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **ENVIRONMENT},
-    )
-    overdue = threading.Timer(DEADLINE_S, daemon.kill)
-    overdue.start()
-    try:
-        yield _events(daemon)
-        daemon.send_signal(signal.SIGTERM)
-    except BaseException:
-        daemon.kill()
-        raise
-    finally:
-        overdue.cancel()
+def _file_name(name: str, kind: str) -> str:
+    """For example `coffee, soft photograph.png`."""
+    return f"{name}, {kind}.png"
 
 
-def _events(daemon: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """The daemon's log, event by event, until it ends."""
-    if daemon.stderr is None:
-        raise UnavailableError("the daemon's log cannot be read")
-    with daemon.stderr:
-        for line in daemon.stderr:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                print(line, end="", file=sys.stderr)
-    daemon.wait()
-
-
-def _await(events: Iterator[dict[str, Any]], wanted: Event) -> dict[str, Any]:
-    """The next event of a kind; a quarantined picture or the daemon's end is an error."""
-    for event in events:
-        if event["event"] == wanted:
-            return event
-        if event["event"] == Event.IMAGE_QUARANTINED:
-            raise SharpendError(f"{event['path']} was quarantined: {event['message']}")
-    raise UnavailableError(f"the daemon ended before {wanted}; its own message stands above")
-
-
-def _scores(pixels: Pixels, original: Pixels) -> tuple[float, float]:
-    """SSIM and PSNR in dB."""
+def _psnr(output: Pixels, target: Pixels) -> float:
+    """PSNR in dB, at most 99 for what is equal."""
     from sharpend.imaging.tensors import to_tensor  # noqa: PLC0415 - torch only where it is used
-    from sharpend.model.ssim import compute_ssim, psnr  # noqa: PLC0415 - as above
+    from sharpend.model.ssim import psnr  # noqa: PLC0415 - as above
 
-    output, target = to_tensor(pixels), to_tensor(original)
-    return compute_ssim(output, target).item(), psnr(output, target).item()
+    return min(psnr(to_tensor(output), to_tensor(target)).item(), 99.0)
 
 
 def _table(compared: list[Compared]) -> str:
-    """SSIM and PSNR of every version of every picture, and their means."""
-    titles = list(compared[0].versions)
-    rows = [
-        (one.name, [_scores(one.versions[title], one.original) for title in titles])
-        for one in compared
-    ]
-    means = [
-        (fmean(ssim for ssim, _ in column), fmean(psnr for _, psnr in column))
-        for column in zip(*(scores for _, scores in rows), strict=True)
-    ]
-    lines = ["SSIM / PSNR to the original".ljust(28) + "".join(f"{t:>20}" for t in titles)]
-    for name, scores in [*rows, ("mean", means)]:
-        cells = (f"{score[0]:.4f} / {score[1]:.2f} dB" for score in scores)
-        lines.append(name.ljust(28) + "".join(f"{cell:>20}" for cell in cells))
+    """PSNR to the original of each version, by kind, and how far the output is from the input."""
+    titles = ("as it came", "unsharp mask", "sharpened", "output to input")
+    lines = ["PSNR to the original, dB".ljust(28) + "".join(f"{t:>18}" for t in titles)]
+    for kind in KINDS:
+        ours = [one for one in compared if one.kind == kind]
+        columns = [
+            fmean(_psnr(one.given, one.original) for one in ours),
+            fmean(_psnr(one.masked, one.original) for one in ours),
+            fmean(_psnr(one.sharpened, one.original) for one in ours),
+            fmean(_psnr(one.sharpened, one.given) for one in ours),
+        ]
+        lines.append(kind.ljust(28) + "".join(f"{value:>18.2f}" for value in columns))
     return "\n".join(lines)
 
 
 def _write_sheet(compared: list[Compared], path: Path) -> None:
-    """The most detailed part of each picture in all versions, with the SSIM of the whole."""
+    """A row for each kind, of a photograph each in turn: its most detailed part in all versions."""
     from sharpend.imaging.sheet import (  # noqa: PLC0415 - as above
         Panel,
         labelled_sheet,
@@ -230,15 +217,21 @@ def _write_sheet(compared: list[Compared], path: Path) -> None:
         save_png,
     )
 
+    names = list(dict.fromkeys(one.name for one in compared))
     rows = []
-    for one in compared:
+    for number, kind in enumerate(KINDS):
+        shown = names[min(number, len(names) - 1)]
+        (one,) = (one for one in compared if (one.kind, one.name) == (kind, shown))
         height, width = (min(CROP_PX, size) for size in one.original.shape[:2])
         crop = most_detailed(one.original, height=height, width=width)
-        versions = [
-            Panel(pixels[crop], f"SSIM {_scores(pixels, one.original)[0]:.4f}")
-            for pixels in one.versions.values()
-        ]
-        rows.append([Panel(one.original[crop], one.name), *versions])
-    titles = ["original", *compared[0].versions]
-    heading = "A detail of each picture; SSIM to the original over the whole picture"
+        versions = (one.given, one.masked, one.sharpened)
+        rows.append(
+            [
+                Panel(one.given[crop], kind),
+                *(Panel(v[crop], f"{_psnr(v, one.original):.1f} dB") for v in versions[1:]),
+                Panel(one.original[crop], one.name),
+            ]
+        )
+    titles = ["as it came", "unsharp mask", "sharpend", "original"]
+    heading = "Details at 200 %; PSNR to the original over the whole photograph"
     save_png(labelled_sheet(titles, rows, heading=heading, zoom=ZOOM), path)

@@ -83,6 +83,19 @@ def unsharp_mask(
     return _like(pixels, _image(pixels).filter(mask))
 
 
+def blur(pixels: NDArray[np.uint8], *, sigma: float) -> NDArray[np.uint8]:
+    """Blur by a Gaussian of `sigma` pixels, as Pillow approximates it by box filters.
+
+    Args:
+        pixels: H x W x 3, H x W x 1 or H x W uint8.
+        sigma: its standard deviation in pixels.
+
+    Returns:
+        The same shape, uint8.
+    """
+    return _like(pixels, _image(pixels).filter(ImageFilter.GaussianBlur(sigma)))
+
+
 def recompress(
     pixels: NDArray[np.uint8], *, quality: int, subsampling: int = 2
 ) -> NDArray[np.uint8]:
