@@ -45,6 +45,7 @@ def test_one_s_own_pictures(
     rows = {line.split()[0]: line.count(" dB") for line in told.splitlines() if " dB" in line}
     assert rows == {"harbour": 3, "a.jpg": 3, "a.png": 3, "mean": 3}
     assert "agreement with the teacher: SSIM" in told
+    assert "residual ratio: not measurable, 0 measurable crop(s)" in told
     assert {path.name for path in output.iterdir()} == {
         "comparison.png",
         "harbour.png",

@@ -11,7 +11,6 @@ from sharpend import errors
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, SharpendError, TransientError
 from sharpend.job import (
     MOVES,
-    AgreementSample,
     Failed,
     Failure,
     Fingerprint,
@@ -22,6 +21,7 @@ from sharpend.job import (
     display,
 )
 from sharpend.logs import Event
+from tests.samples import sample
 
 PRINT = Fingerprint(1, 2, 3)
 TREE = [
@@ -108,7 +108,7 @@ def test_a_source_goes_only_after_its_output_stands() -> None:
     "message",
     [
         Task(1, b"/in", b"/out", b"\xff\n.png", b"", b".t", PRINT, Options("lite")),
-        Staged(1, b".t", PRINT, 2, 3, 6, 1, {"decode": 0.1}, AgreementSample(0.9, 0.8)),
+        Staged(1, b".t", PRINT, 2, 3, 6, 1, {"decode": 0.1}, sample(0.9, 0.8)),
         Failed(1, Failure.REFUSED, Reason.EMPTY, "empty"),
     ],
 )

@@ -22,6 +22,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from sharpend.alarm import in_words
 from sharpend.errors import InputMissingError, SharpendError, UnavailableError
 from sharpend.imaging.formats import format_of
 from sharpend.logs import Event
@@ -71,7 +72,7 @@ def main(options: argparse.Namespace) -> int:
         print(
             f"\nagreement with the teacher: SSIM {agreement['mean']:.4f} "
             f"on {agreement['n']} crop(s) (doing nothing: {agreement['noop_mean']:.4f}), "
-            f"on {report['device']}"
+            f"on {report['device']}\n{in_words(agreement)}"
         )
     sheet = output / "comparison.png"
     _write_sheet(compared, sheet)
