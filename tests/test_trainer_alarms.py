@@ -116,7 +116,7 @@ def test_noise_is_a_share_of_each_tensor_s_spread(tmp_path: Path) -> None:
     assert weights.digest(student.network.state_dict()) == before
     for name, tensor in student.network.state_dict().items():
         assert torch.equal(noisy[name], again[name])
-        added, own = (noisy[name] - tensor).std(), tensor.std()
+        added, own = (noisy[name] - tensor).std().item(), tensor.std().item()
         assert added == pytest.approx(0.3 * own, rel=0.4)
 
 
