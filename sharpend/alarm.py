@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 FEWEST_SAMPLES = 5
 """Samples in the window below which nothing is concluded."""
-LEAST_MOVE = 0.5 / 255
+LEAST_MOVE = 0.75 / 255
 """Root mean square of teacher - input up to which a sample is not measurable: below, the rounding
-to 8 bits decides the ratio (`trainer alarm --strength` measures it)."""
+to 8 bits decides the ratio. Half a level is too little: there it doubles the ratio of a healthy
+lite-x4, nearly up to its line (`trainer alarm --strength 0.07 --measurable-from 0`)."""
 MEASURABLE_FROM = 2.0
 """The least root mean square of teacher - input in multiples of that of the input's own finest
 detail, where the card of a network names none."""

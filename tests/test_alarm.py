@@ -80,10 +80,10 @@ def test_a_missed_sample_is_taken_from_the_next() -> None:
 
 @pytest.mark.parametrize(
     ("moved", "softness", "measurable"),
-    [(4, 10, True), (4, 2.01, True), (4, 1.99, False), (0.51, 10, True), (0.49, 10, False)],
+    [(4, 10, True), (4, 2.01, True), (4, 1.99, False), (0.76, 10, True), (0.74, 10, False)],
 )
 def test_the_teacher_must_add_something(moved: float, softness: float, measurable: bool) -> None:  # noqa: FBT001 - a table
-    """More than half a level, and at least so many times the detail that is there."""
+    """More than three quarters of a level, and at least so many times the detail that is there."""
     assert is_measurable(sample(moved=moved, softness=softness), 2.0) is measurable
 
 
