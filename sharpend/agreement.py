@@ -1,4 +1,4 @@
-"""The teacher's second opinion: SSIM between student and teacher on one crop of a real picture.
+"""The teacher's second opinion: how near the student comes to it on one crop of a real picture.
 
 Runs inside a worker. Owns the choice of the crop and the comparison; how often it is asked for,
 and what follows from the numbers, is the daemon's business.
@@ -6,7 +6,10 @@ and what follows from the numbers, is the daemon's business.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from torch.nn import functional
 
 from sharpend.errors import UnavailableError
 from sharpend.imaging.sheet import most_detailed
@@ -15,16 +18,53 @@ from sharpend.job import AgreementSample
 from sharpend.model import weights
 from sharpend.model.networks import GRID_PX
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
-from sharpend.sharpener import Sharpener
+from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from sharpend.imaging.depth import Depth
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Card
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """One crop as the teacher sharpens it.
+
+    Attributes:
+        rows: of the crop, in the whole picture.
+        columns: likewise.
+        picture: the teacher's, of the crop alone, 1 x 3 x H x W in [0, 1].
+        strength: that it was run with.
+    """
+
+    rows: slice
+    columns: slice
+    picture: Tensor
+    strength: float
+
+    def compared(self, pixels: NDArray[Depth], sharpened: NDArray[Depth]) -> AgreementSample:
+        """Hold a student's result against the teacher's.
+
+        Args:
+            pixels: the whole input.
+            sharpened: the student's result, the same shape and dtype.
+        """
+        crop = self.rows, self.columns
+        given, made = to_tensor(pixels[crop]), to_tensor(sharpened[crop])
+        taught = self.picture
+        return AgreementSample(
+            student=_ssim(made, taught),
+            noop=_ssim(given, taught),
+            student_residual=_energy(made, taught),
+            noop_residual=_energy(given, taught),
+            detail=_energy(given, _smoothed(given)) * self.strength**2,
+            values=taught.numel(),
+        )
 
 
 class SecondOpinion:
@@ -59,11 +99,9 @@ class SecondOpinion:
         crop_px: int,
         strength: float,
         overshoot: int,
+        alpha: NDArray[Depth] | None = None,
     ) -> AgreementSample | None:
         """Sharpen the most detailed crop again with the teacher, and compare.
-
-        Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
-        with its full halo; only the crop itself is compared.
 
         Args:
             pixels: the input, H x W x C uint8 or uint16.
@@ -71,9 +109,29 @@ class SecondOpinion:
             crop_px: side of the crop; a smaller picture is compared whole.
             strength: 0..1, what the student was run with.
             overshoot: 0..255, likewise.
+            alpha: H x W; where it is 0 the student's pixels are the input's, and the teacher's too.
 
         Returns:
-            SSIM of student and of input to the teacher, or None for a side below SSIM's window.
+            The sample, or None for a side below SSIM's window.
+        """
+        taught = self.taught(
+            pixels, crop_px=crop_px, strength=strength, overshoot=overshoot, alpha=alpha
+        )
+        return None if taught is None else taught.compared(pixels, sharpened)
+
+    def taught(
+        self,
+        pixels: NDArray[Depth],
+        *,
+        crop_px: int,
+        strength: float,
+        overshoot: int,
+        alpha: NDArray[Depth] | None = None,
+    ) -> Taught | None:
+        """Sharpen the most detailed crop with the teacher; takes what `compare` takes.
+
+        Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
+        with its full halo; only the crop itself is compared.
         """
         height, width = (min(size, crop_px) for size in pixels.shape[:2])
         if min(height, width) < WINDOW_PX:
@@ -88,10 +146,9 @@ class SecondOpinion:
         taught = self._teacher.sharpen(pixels[around], strength=strength, overshoot=overshoot)[
             inside
         ]
-        return AgreementSample(
-            student=_ssim(sharpened[rows, columns], taught),
-            noop=_ssim(pixels[rows, columns], taught),
-        )
+        if alpha is not None:
+            taught = keep_transparent(taught, pixels[rows, columns], alpha[rows, columns])
+        return Taught(rows, columns, to_tensor(taught), strength)
 
 
 def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:
@@ -101,5 +158,15 @@ def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:
     return slice(start, stop), slice(span.start - start, span.stop - start)
 
 
-def _ssim(output: NDArray[Depth], target: NDArray[Depth]) -> float:
-    return float(compute_ssim(to_tensor(output), to_tensor(target)).item())
+def _ssim(output: Tensor, target: Tensor) -> float:
+    return float(compute_ssim(output, target).item())
+
+
+def _energy(one: Tensor, other: Tensor) -> float:
+    """The sum of the squared difference."""
+    return float((one.double() - other.double()).square().sum().item())
+
+
+def _smoothed(picture: Tensor) -> Tensor:
+    """The mean over 3 x 3 pixels, at the border over those that there are."""
+    return functional.avg_pool2d(picture.double(), 3, 1, padding=1, count_include_pad=False)

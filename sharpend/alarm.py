@@ -1,8 +1,10 @@
-"""The agreement over time: which pictures are sampled, the rolling mean, and when it is low.
+"""The agreement over time: which pictures are sampled, the rolling window, and when it is low.
 
-Owns the two rules of the alarm. Low is a rolling mean below the line from the student's card, or
-one that is no better than doing nothing; either needs a few samples, so that one odd picture
-cannot raise it.
+Owns the rules of the alarm. The network's own rule looks at the pooled residual ratio of the
+window: what the student leaves undone or does otherwise, as a share of what the teacher adds. On
+pictures that are sharp already neither that ratio nor SSIM tells a healthy student from a damaged
+one (both prefer one that does nothing), so samples to which the teacher adds too little are left
+out, and a window that holds too few others is not judged at all.
 """
 
 from __future__ import annotations
@@ -10,15 +12,25 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from sharpend.job import AgreementSample
 
 FEWEST_SAMPLES = 5
 """Samples in the window below which nothing is concluded."""
-INDISTINGUISHABLE = 0.9999
-"""From this SSIM of doing nothing on, the teacher has nothing to add and nothing can beat it."""
+LEAST_MOVE = 0.75 / 255
+"""Root mean square of teacher - input up to which a sample is not measurable: below, the rounding
+to 8 bits decides the ratio. Half a level is too little: there it doubles the ratio of a healthy
+lite-x4, nearly up to its line (`trainer alarm --strength 0.07 --measurable-from 0`)."""
+MEASURABLE_FROM = 2.0
+"""The least root mean square of teacher - input in multiples of that of the input's own finest
+detail, where the card of a network names none."""
+NO_BETTER = 1.0
+"""The residual ratio of doing nothing: the line where neither card nor settings draw one."""
+NOT_MEASURABLE = "not measurable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +42,36 @@ class AlarmOptions:
     budget: float = 0.03
     """Largest share of the workers' busy time that sampling may take, 0..1."""
     window: int = 50
-    """Samples in the rolling mean."""
+    """Samples in the rolling window."""
     below: float | None = None
-    """The alarm line, or None where the student's card draws none."""
+    """The line of SSIM, or None where none is drawn."""
+    is_below_own: bool = False
+    """Whether the user drew it: then it holds for the rolling mean of all samples, always. One of
+    the card holds for the measurable ones, and only without a line of the residual ratio."""
+    residual_above: float | None = None
+    """The line of the residual ratio, or None where none is drawn."""
+    measurable_from: float = MEASURABLE_FROM
+    """See `is_measurable`."""
+
+
+def is_measurable(sample: AgreementSample, measurable_from: float) -> bool:
+    """Whether the teacher adds enough to this crop for the ratio to tell anything.
+
+    Args:
+        sample: one crop's.
+        measurable_from: the least root mean square of teacher - input, in multiples of that of the
+            input's own finest detail. On softened pictures the x4 teacher adds several times what
+            is there, on sharp ones a fraction, and there its own students depart from it.
+    """
+    added = sample.noop_residual
+    moves = added > LEAST_MOVE**2 * sample.values
+    return moves and added >= measurable_from**2 * sample.detail
+
+
+def pooled_ratio(samples: Iterable[AgreementSample]) -> float:
+    """Sum of the students' residuals over the sum of the no-ops', which must not be zero."""
+    pairs = [(sample.student_residual, sample.noop_residual) for sample in samples]
+    return sum(student for student, _ in pairs) / sum(noop for _, noop in pairs)
 
 
 class AgreementAlarm:
@@ -46,7 +85,7 @@ class AgreementAlarm:
         self._sum = self._noop_sum = 0.0
         self.count = 0
         self.minimum: float | None = None
-        self.low = False
+        self.low = self._is_far = False
 
     def wants(self) -> bool:
         """Whether the picture that is handed out now should be measured; the first always is."""
@@ -76,7 +115,8 @@ class AgreementAlarm:
         self._sum += sample.student
         self._noop_sum += sample.noop
         self.minimum = min(sample.student, 1.0 if self.minimum is None else self.minimum)
-        before, self.low = self.low, self._is_low()
+        self._is_far = self._judged()
+        before, self.low = self.low, self._is_far or self._is_below_own()
         return self.low != before
 
     @property
@@ -85,9 +125,10 @@ class AgreementAlarm:
         return fmean(sample.student for sample in self._recent) if self._recent else None
 
     @property
-    def rolling_noop(self) -> float | None:
-        """Mean over the same samples of doing nothing."""
-        return fmean(sample.noop for sample in self._recent) if self._recent else None
+    def residual_ratio(self) -> float | None:
+        """Pooled over the measurable samples of the window; None where they are too few."""
+        measurable = self._measurable()
+        return pooled_ratio(measurable) if len(measurable) >= FEWEST_SAMPLES else None
 
     def summary(self) -> dict[str, object]:
         """The agreement block of a report."""
@@ -98,12 +139,58 @@ class AgreementAlarm:
             "rolling": self.rolling,
             "noop_mean": self._noop_sum / self.count if self.count else None,
             "alarm_below": self._options.below,
+            "residual_ratio": self.residual_ratio,
+            "residual_above": self._line,
+            "measurable": len(self._measurable()),
+            "verdict": self._verdict(),
         }
 
-    def _is_low(self) -> bool:
-        rolling, noop = self.rolling, self.rolling_noop
-        if rolling is None or noop is None or len(self._recent) < FEWEST_SAMPLES:
-            return False
-        if self._options.below is not None and rolling < self._options.below:
+    @property
+    def _line(self) -> float:
+        line = self._options.residual_above
+        return NO_BETTER if line is None else line
+
+    def _verdict(self) -> str:
+        if self.low:
+            return "low"
+        return NOT_MEASURABLE if self.residual_ratio is None else "good"
+
+    def _measurable(self) -> list[AgreementSample]:
+        least = self._options.measurable_from
+        return [sample for sample in self._recent if is_measurable(sample, least)]
+
+    def _judged(self) -> bool:
+        """Whether the student is too far from its teacher; as before where that is not measurable.
+
+        A ratio at a drawn line is good still, as doing nothing (1) is not where none is drawn.
+        """
+        measurable, options = self._measurable(), self._options
+        if len(measurable) < FEWEST_SAMPLES:
+            return self._is_far
+        ratio = pooled_ratio(measurable)
+        if options.residual_above is not None:
+            return ratio > options.residual_above
+        if ratio >= NO_BETTER:
             return True
-        return rolling <= noop < INDISTINGUISHABLE
+        if options.below is None or options.is_below_own:
+            return False
+        return fmean(sample.student for sample in measurable) < options.below
+
+    def _is_below_own(self) -> bool:
+        """Whether the rolling mean of SSIM is below the line that the user drew."""
+        rolling, below = self.rolling, self._options.below
+        if not self._options.is_below_own or below is None or rolling is None:
+            return False
+        return len(self._recent) >= FEWEST_SAMPLES and rolling < below
+
+
+def in_words(agreement: Mapping[str, Any]) -> str:
+    """The residual ratio of a report's agreement block, for people; "" where it tells of none."""
+    if "measurable" not in agreement:  # written by a version that did not measure it
+        return ""
+    count, ratio = agreement["measurable"], agreement["residual_ratio"]
+    crops = f"{count} measurable crop(s) of the last ones"
+    if ratio is None:
+        return f"residual ratio: {NOT_MEASURABLE}, {crops}, at least {FEWEST_SAMPLES} are needed"
+    told = f"residual ratio {ratio:.3f} over {crops}"
+    return f"{told} (doing nothing: 1, alarm above {agreement['residual_above']:.3f})"

@@ -57,7 +57,7 @@ def start(
 def alarms(settings: Settings, engines: Mapping[str, Engine]) -> dict[str, AlarmOptions]:
     """How agreement is watched, by network, for those that have a teacher."""
     return {
-        model: plans.alarm_options(settings, engine.alarm_below)
+        model: plans.alarm_options(settings, engine)
         for model, engine in engines.items()
         if engine.teacher is not None
     }

@@ -125,10 +125,24 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class AgreementSample:
-    """SSIM against the teacher on one crop, RGB mean, data range 1.0."""
+    """What the student made of one crop, and the input as it came, against the teacher.
+
+    Sums are over R, G and B of finished pixels scaled to [0, 1], in double precision.
+    """
 
     student: float
+    """SSIM to the teacher, RGB mean, data range 1.0."""
     noop: float
+    """The same of the input."""
+    student_residual: float
+    """Sum of |student - teacher|²."""
+    noop_residual: float
+    """Sum of |input - teacher|²: what the teacher adds."""
+    detail: float
+    """Sum of |input - its mean over 3 x 3 pixels|², times the square of the strength, as what
+    networks add is: the finest detail that was there already."""
+    values: int
+    """Numbers in each sum: pixels times three."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,16 @@ _FINGERPRINT = record(
     inode=whole(0, (1 << 64) - 1),
 )
 _SSIM = real(-2.0, 2.0)
-_AGREEMENT = record(AgreementSample, student=_SSIM, noop=_SSIM)
+_RESIDUAL = real(0.0, float(PIXELS))
+_AGREEMENT = record(
+    AgreementSample,
+    student=_SSIM,
+    noop=_SSIM,
+    student_residual=_RESIDUAL,
+    noop_residual=_RESIDUAL,
+    detail=_RESIDUAL,
+    values=whole(1, PIXELS),
+)
 
 _STAGED = record(
     Staged,
@@ -145,6 +154,8 @@ _ENGINE = record(
     teacher=optional(text(MESSAGE_CHARACTERS)),
     resident_bytes=optional(_SIZE),
     confined_by=items(_NAME, NOTES),
+    residual_above=optional(real(0.0, 1e6)),
+    measurable_from=optional(real(0.0, 1e6)),
 )
 _OPTIONS = record(
     Options,

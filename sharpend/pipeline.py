@@ -176,6 +176,7 @@ class Pipeline:
                 crop_px=self._crop_px,
                 strength=options.strength,
                 overshoot=options.overshoot,
+                alpha=frame.alpha,
             ), ""
         except Exception as error:  # noqa: BLE001 - a second opinion is never worth a picture
             return None, f"agreement was not measured: {error or type(error).__name__}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend import logs
 from sharpend.access import Access, number_of
-from sharpend.alarm import AlarmOptions
+from sharpend.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits
 from sharpend.commit.destination import (
     CollisionPolicy,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from sharpend.logs import Log
     from sharpend.settings.load import FolderSettings, Settings
+    from sharpend.worker import Engine
 
 T = TypeVar("T")
 
@@ -208,11 +209,21 @@ def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimite
     )
 
 
-def alarm_options(settings: Settings, alarm_below: float | None) -> AlarmOptions:
-    """How agreement is watched; an automatic line is the one on the student's card."""
+def alarm_options(settings: Settings, engine: Engine) -> AlarmOptions:
+    """How agreement is watched; automatic lines are those on the student's card."""
     agreement = settings.agreement
-    below = alarm_below if agreement.alarm_below == "auto" else agreement.alarm_below
-    return AlarmOptions(agreement.sample, agreement.budget, agreement.window, below)
+    below = _unless_auto(agreement.alarm_below)
+    residual = _unless_auto(agreement.alarm_residual)
+    least = engine.measurable_from
+    return AlarmOptions(
+        sample=agreement.sample,
+        budget=agreement.budget,
+        window=agreement.window,
+        below=engine.alarm_below if below is None else below,
+        is_below_own=below is not None,
+        residual_above=engine.residual_above if residual is None else residual,
+        measurable_from=MEASURABLE_FROM if least is None else least,
+    )
 
 
 def _unless_auto(value: T | Literal["auto"]) -> T | None:

@@ -61,6 +61,9 @@ class Engine:
     """What the worker holds with this network and no picture; None where that is not told."""
     confined_by: tuple[str, ...] = ()
     """What the worker gave up: see `sharpend.sandbox.enter`."""
+    residual_above: float | None = None
+    measurable_from: float | None = None
+    """As the card has them, like `alarm_below`."""
 
 
 _pipeline: Any = None
@@ -116,6 +119,8 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
         teacher=card.teacher if teacher else None,
         resident_bytes=memory.resident_bytes(os.getpid()),
         confined_by=_confined_by,
+        residual_above=card.residual_above,
+        measurable_from=card.measurable_from,
     )
 
 

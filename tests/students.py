@@ -32,6 +32,8 @@ def agreeing(folder: Path, *, noise: float = 0.0) -> Path:
         teacher=str(taught_by),
         teacher_digest=digest(teacher.state_dict()),
         alarm_below=0.9,
+        residual_above=0.5,
+        measurable_from=0.0,
     )
     path = folder / f"student-{noise}.safetensors"
     save_network(path, student, card)

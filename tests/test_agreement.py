@@ -19,7 +19,7 @@ from sharpend.model.networks import TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.weights import Card, save_network
-from sharpend.sharpener import Sharpener
+from sharpend.sharpener import Sharpener, keep_transparent
 from tests.conftest import photograph
 
 if TYPE_CHECKING:
@@ -62,6 +62,58 @@ def test_the_crop_is_what_the_whole_pass_gives(
     assert sample.student != sample.noop
 
 
+def test_residuals_are_sums_over_the_crop(strong: tuple[Sharpener, SecondOpinion]) -> None:
+    """Of squared differences over R, G and B, in double precision, of finished pixels."""
+    teacher, opinion = strong
+    pixels = photograph(97, 130)
+    student = np.clip(pixels.astype(int) + 9, 0, 255).astype(np.uint8)
+    sample = opinion.compare(pixels, student, crop_px=62, strength=1.0, overshoot=OVERSHOOT)
+    crop = most_detailed(pixels, height=62, width=62)
+    given, made, taught = (
+        one[crop].astype(np.float64) / 255 for one in (pixels, student, teacher.sharpen(pixels))
+    )
+    assert sample is not None
+    assert sample.values == 62 * 62 * 3
+    assert sample.student_residual == pytest.approx(((made - taught) ** 2).sum(), rel=1e-6)
+    assert sample.noop_residual == pytest.approx(((given - taught) ** 2).sum(), rel=1e-6)
+    padded = np.pad(given, ((1, 1), (1, 1), (0, 0)), constant_values=np.nan)
+    nine = [padded[y : y + 62, x : x + 62] for y in range(3) for x in range(3)]
+    detail = ((given - np.nanmean(nine, axis=0)) ** 2).sum()
+    assert sample.detail == pytest.approx(detail, rel=1e-6)
+
+
+def test_detail_goes_with_the_strength(strong: tuple[Sharpener, SecondOpinion]) -> None:
+    """At half the strength the teacher adds half, so half the detail is as much to it."""
+    _, opinion = strong
+    pixels = photograph(64, 64)
+    whole, half = (
+        opinion.compare(pixels, pixels, crop_px=64, strength=strength, overshoot=OVERSHOOT)
+        for strength in (1.0, 0.5)
+    )
+    assert whole is not None
+    assert half is not None
+    assert half.detail == whole.detail / 4
+
+
+def test_what_is_transparent_is_the_input_of_both(
+    strong: tuple[Sharpener, SecondOpinion],
+) -> None:
+    """A student that keeps unseen pixels is not held against a teacher that does not."""
+    teacher, opinion = strong
+    pixels = photograph(64, 64)
+    alpha = np.full((64, 64), 255, np.uint8)
+    alpha[:, :40] = 0
+    finished = keep_transparent(teacher.sharpen(pixels), pixels, alpha)
+    sample = opinion.compare(
+        pixels, finished, crop_px=64, strength=1.0, overshoot=OVERSHOOT, alpha=alpha
+    )
+    plain = opinion.compare(pixels, finished, crop_px=64, strength=1.0, overshoot=OVERSHOOT)
+    assert sample is not None
+    assert plain is not None
+    assert sample.student_residual == 0 < plain.student_residual
+    assert 0 < sample.noop_residual < plain.noop_residual
+
+
 def test_the_teacher_agrees_with_itself(strong: tuple[Sharpener, SecondOpinion]) -> None:
     """A student that gives the teacher's pixels scores 1, and doing nothing scores less."""
     teacher, opinion = strong
@@ -72,6 +124,7 @@ def test_the_teacher_agrees_with_itself(strong: tuple[Sharpener, SecondOpinion])
     assert sample is not None
     assert sample.student == pytest.approx(1, abs=1e-5)
     assert sample.noop < 0.999
+    assert sample.student_residual == 0 < sample.noop_residual
 
 
 def test_strength_concerns_the_teacher_too(strong: tuple[Sharpener, SecondOpinion]) -> None:
@@ -112,6 +165,9 @@ def test_pictures_of_16_bits_are_compared(strong: tuple[Sharpener, SecondOpinion
     assert shallow is not None
     assert deep is not None
     assert (deep.student, deep.noop) == pytest.approx((shallow.student, shallow.noop), abs=1e-3)
+    assert deep.noop_residual == pytest.approx(shallow.noop_residual, rel=0.02)
+    assert deep.detail == pytest.approx(shallow.detail)
+    assert deep.values == shallow.values
 
 
 def test_gray_pictures_are_compared(strong: tuple[Sharpener, SecondOpinion]) -> None:
@@ -121,6 +177,7 @@ def test_gray_pictures_are_compared(strong: tuple[Sharpener, SecondOpinion]) -> 
     sample = opinion.compare(gray, gray, crop_px=64, strength=1.0, overshoot=OVERSHOOT)
     assert sample is not None
     assert sample.student == sample.noop
+    assert sample.values == 64 * 64 * 3
 
 
 @pytest.mark.parametrize("size", [(10, 64), (64, 10), (1, 1)])

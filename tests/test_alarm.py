@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+from typing import TYPE_CHECKING
+
 import pytest
 
-from sharpend.alarm import FEWEST_SAMPLES, AgreementAlarm, AlarmOptions
-from sharpend.job import AgreementSample
+from sharpend.alarm import (
+    FEWEST_SAMPLES,
+    AgreementAlarm,
+    AlarmOptions,
+    in_words,
+    is_measurable,
+    pooled_ratio,
+)
+from tests.samples import sample
+
+if TYPE_CHECKING:
+    from sharpend.job import AgreementSample
+
+LINE = 0.35
+SHARP = {"softness": 0.5}
+"""What makes a sample one of a sharp picture: there is twice the detail that the teacher adds."""
 
 
-def sample(student: float, noop: float = 0.5) -> AgreementSample:
-    """A sample that beats doing nothing, unless told."""
-    return AgreementSample(student, noop)
-
-
-def added(alarm: AgreementAlarm, *students: float, noop: float = 0.5) -> list[bool]:
+def added(alarm: AgreementAlarm, *samples: AgreementSample) -> list[bool]:
     """Whether each of these samples changed the alarm."""
-    return [alarm.add(sample(student, noop)) for student in students]
+    return [alarm.add(one) for one in samples]
 
 
 # Who is sampled
@@ -63,73 +75,174 @@ def test_a_missed_sample_is_taken_from_the_next() -> None:
     assert not alarm.wants()
 
 
+# What is measurable
+
+
+@pytest.mark.parametrize(
+    ("moved", "softness", "measurable"),
+    [(4, 10, True), (4, 2.01, True), (4, 1.99, False), (0.76, 10, True), (0.74, 10, False)],
+)
+def test_the_teacher_must_add_something(moved: float, softness: float, measurable: bool) -> None:  # noqa: FBT001 - a table
+    """More than three quarters of a level, and at least so many times the detail that is there."""
+    assert is_measurable(sample(moved=moved, softness=softness), 2.0) is measurable
+
+
+def test_where_nothing_is_moved_nothing_is_measurable() -> None:
+    """A flat picture, or strength 0: no detail, no move, no division by zero."""
+    alarm = AgreementAlarm(AlarmOptions(residual_above=LINE))
+    assert not any(added(alarm, *[sample(1.0, 1.0, moved=0.0)] * 9))
+    assert alarm.residual_ratio is None
+
+
+def test_ratios_are_pooled_and_not_averaged() -> None:
+    """A crop weighs by what the teacher adds to it."""
+    large, small = sample(ratio=0.1, moved=10.0), sample(ratio=3.0, moved=1.0)
+    expected = (0.1 * 100 + 3.0 * 1) / 101
+    assert pooled_ratio([large, small]) == pytest.approx(expected)
+    assert fmean([0.1, 3.0]) > 10 * expected
+    alarm = AgreementAlarm(AlarmOptions(residual_above=LINE))
+    assert not any(added(alarm, *[large, small] * 5))
+    assert alarm.residual_ratio == pytest.approx(expected)
+
+
+def test_a_window_that_is_not_measurable_says_so() -> None:
+    """Four measurable samples are too few, whatever else the window holds; five are enough."""
+    alarm = AgreementAlarm(AlarmOptions(residual_above=LINE))
+    added(alarm, *[sample(**SHARP)] * 20, *[sample()] * (FEWEST_SAMPLES - 1))
+    told = alarm.summary()
+    assert (told["measurable"], told["residual_ratio"]) == (4, None)
+    assert told["verdict"] == "not measurable"
+    assert "not measurable" in in_words(told)
+    assert told["n"] == 24
+    alarm.add(sample())
+    told = alarm.summary()
+    assert (told["measurable"], told["verdict"]) == (5, "good")
+    assert told["residual_ratio"] == pytest.approx(0.2)
+    assert in_words(told).startswith("residual ratio 0.200 over 5 measurable crop(s)")
+
+
 # Raised and cleared
+
+
+@pytest.mark.parametrize("options", [AlarmOptions(residual_above=LINE), AlarmOptions(below=0.9)])
+def test_sharp_pictures_never_alarm(options: AlarmOptions) -> None:
+    """Though there a healthy student is further from its teacher than doing nothing, in both."""
+    alarm = AgreementAlarm(options)
+    assert not any(added(alarm, *[sample(0.85, 0.97, ratio=2.1, **SHARP)] * 200))
+    assert alarm.summary()["rolling"] == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize("options", [AlarmOptions(residual_above=LINE), AlarmOptions()])
+def test_a_dead_student_alarms_on_a_mixed_stream(options: AlarmOptions) -> None:
+    """As soon as five of its crops are measurable, with a line and without one."""
+    alarm = AgreementAlarm(options)
+    dead = [sample(1.0, 1.0, ratio=1.0, **SHARP), sample(0.9, 0.9, ratio=1.0)]
+    assert added(alarm, *dead * 25).index(True) == 2 * FEWEST_SAMPLES - 1
+    assert alarm.low
 
 
 def test_a_few_samples_are_needed() -> None:
     """One odd picture raises nothing."""
-    alarm = AgreementAlarm(AlarmOptions(below=0.9))
-    assert not any(added(alarm, *[0.1] * (FEWEST_SAMPLES - 1)))
-    assert alarm.add(sample(0.1))
+    alarm = AgreementAlarm(AlarmOptions(residual_above=LINE))
+    assert not any(added(alarm, *[sample(ratio=5.0)] * (FEWEST_SAMPLES - 1)))
+    assert alarm.add(sample(ratio=5.0))
     assert alarm.low
 
 
 def test_raised_once_cleared_once() -> None:
     """Only the samples that change the state say so."""
-    alarm = AgreementAlarm(AlarmOptions(window=5, below=0.9))
-    assert added(alarm, *[0.8] * 9) == [False] * 4 + [True] + [False] * 4
-    changes = added(alarm, *[0.95] * 9)
-    assert sum(changes) == 1
+    alarm = AgreementAlarm(AlarmOptions(window=5, residual_above=LINE))
+    assert added(alarm, *[sample(ratio=0.4)] * 9) == [False] * 4 + [True] + [False] * 4
+    assert sum(added(alarm, *[sample(ratio=0.2)] * 9)) == 1
     assert not alarm.low
 
 
+def test_what_is_not_measurable_clears_nothing() -> None:
+    """An alarm stands until enough measurable samples say that it is over."""
+    alarm = AgreementAlarm(AlarmOptions(window=5, residual_above=LINE))
+    added(alarm, *[sample(ratio=0.4)] * 5)
+    assert not any(added(alarm, *[sample(ratio=0.4, **SHARP)] * 20))
+    told = alarm.summary()
+    assert (told["verdict"], told["residual_ratio"], told["measurable"]) == ("low", None, 0)
+    assert added(alarm, *[sample(ratio=0.2)] * 5) == [False] * 4 + [True]
+
+
 def test_the_line_itself_is_not_low() -> None:
-    """A rolling mean at the line is still good."""
-    alarm = AgreementAlarm(AlarmOptions(below=0.75))
-    assert not any(added(alarm, *[0.75] * 10))
+    """A ratio at the line is still good, just above it no more."""
+    alarm = AgreementAlarm(AlarmOptions(window=5, residual_above=0.5))
+    assert not any(added(alarm, *[sample(ratio=0.499999)] * 10))
+    assert any(added(alarm, *[sample(ratio=0.500001)] * 10))
 
 
 def test_no_better_than_nothing_is_low() -> None:
     """Without any line a student that is no better than doing nothing raises the alarm."""
     alarm = AgreementAlarm(AlarmOptions())
-    assert any(added(alarm, *[0.95] * FEWEST_SAMPLES, noop=0.95))
+    assert any(added(alarm, *[sample(ratio=1.0)] * FEWEST_SAMPLES))
     better = AgreementAlarm(AlarmOptions())
-    assert not any(added(better, *[0.951] * FEWEST_SAMPLES, noop=0.95))
+    assert not any(added(better, *[sample(ratio=0.999)] * FEWEST_SAMPLES))
+    assert better.summary()["residual_above"] == 1.0
 
 
-def test_where_nothing_can_be_better_nothing_is_low() -> None:
-    """Flat pictures, or strength 0: the teacher changes nothing, so the no-op is no yardstick."""
-    alarm = AgreementAlarm(AlarmOptions(below=0.9))
-    assert not any(added(alarm, *[1.0] * FEWEST_SAMPLES, noop=1.0))
+def test_the_cards_line_of_ssim_serves_where_there_is_no_other() -> None:
+    """And then for measurable samples alone."""
+    worse = [sample(0.8)] * 5 + [sample(0.99, **SHARP)] * 45
+    assert any(added(AgreementAlarm(AlarmOptions(below=0.9)), *worse))
+    lined = AgreementAlarm(AlarmOptions(below=0.9, residual_above=LINE))
+    assert not any(added(lined, *worse))
+    sharp = [sample(0.8, **SHARP)] * 45 + [sample(0.95)] * 5
+    assert not any(added(AgreementAlarm(AlarmOptions(below=0.9)), *sharp))
+
+
+def test_the_users_own_line_of_ssim_holds_for_the_rolling_mean() -> None:
+    """Beside the line of the ratio, for all samples, and it clears by itself."""
+    own = AlarmOptions(window=5, below=0.9, is_below_own=True, residual_above=LINE)
+    alarm = AgreementAlarm(own)
+    assert added(alarm, *[sample(0.8, **SHARP)] * 6) == [False] * 4 + [True, False]
+    assert sum(added(alarm, *[sample(0.95, **SHARP)] * 6)) == 1
+    assert not alarm.low
+    assert any(added(alarm, *[sample(0.99, ratio=0.4)] * 5))
 
 
 def test_only_the_window_counts() -> None:
-    """Old samples leave the rolling mean, and stay in the totals."""
+    """Old samples leave the rolling mean and the ratio, and stay in the totals."""
     alarm = AgreementAlarm(AlarmOptions(window=5))
-    added(alarm, *[0.0] * 5, *[1.0] * 5)
+    added(alarm, *[sample(0.0, ratio=4.0)] * 5, *[sample(1.0, ratio=0.25)] * 5)
     assert alarm.rolling == 1.0
+    assert alarm.residual_ratio == pytest.approx(0.25)
     assert alarm.summary()["mean"] == 0.5
     assert alarm.minimum == 0.0
 
 
 def test_the_summary_is_the_reports_block() -> None:
-    """n, mean, minimum, rolling mean, the no-op beside them, and the line."""
-    alarm = AgreementAlarm(AlarmOptions(below=0.7))
-    nothing = alarm.summary()
-    assert nothing == {
+    """n, mean, minimum, rolling mean, the no-op beside them, the ratio, and the lines."""
+    alarm = AgreementAlarm(AlarmOptions(below=0.7, residual_above=LINE))
+    assert alarm.summary() == {
         "n": 0,
         "mean": None,
         "min": None,
         "rolling": None,
         "noop_mean": None,
         "alarm_below": 0.7,
+        "residual_ratio": None,
+        "residual_above": LINE,
+        "measurable": 0,
+        "verdict": "not measurable",
     }
-    added(alarm, 0.75, 1.0, noop=0.5)
+    added(alarm, sample(0.75, 0.5), sample(1.0, 0.5), *[sample(0.875, 0.5)] * 3)
     assert alarm.summary() == {
-        "n": 2,
+        "n": 5,
         "mean": 0.875,
         "min": 0.75,
         "rolling": 0.875,
         "noop_mean": 0.5,
         "alarm_below": 0.7,
+        "residual_ratio": pytest.approx(0.2),
+        "residual_above": LINE,
+        "measurable": 5,
+        "verdict": "good",
     }
+
+
+def test_a_report_of_an_older_version_has_no_words() -> None:
+    """Its status file may still lie there."""
+    assert in_words({"n": 9, "rolling": 0.97}) == ""

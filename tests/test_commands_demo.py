@@ -45,6 +45,7 @@ def test_one_s_own_pictures(
     rows = {line[:28].strip() for line in told.splitlines()}
     assert rows >= {"softened by four", "soft photograph", "sharp", "sharp, crispness 0.5"}
     assert "agreement with the teacher: SSIM" in told
+    assert "residual ratio: not measurable, 0 measurable crop(s)" in told
     kinds = ("softened by four", "soft photograph", "sharp", "sharp, crispness 0.5")
     assert {path.name for path in output.iterdir()} == {
         "comparison.png",

@@ -178,7 +178,13 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
     assert "1.50 images/s, 3.25 megapixels/s, model lite on cpu float32" in text
     assert "health degraded" in text
     assert "0.9700 over the last crops, 0.9000 at least, 0.9400 by doing nothing" in text
+    assert "residual" not in text
     assert "paused: inbox: No space left\\non device" in text
+    told = {"measurable": 2, "residual_ratio": None, "residual_above": 0.3, "verdict": "low"}
+    write_status(records.state, report | {"agreement": agreement | told})
+    assert main(["status", "--state", str(records.state)]) == 0
+    assert "residual ratio: not measurable, 2 measurable crop(s)" in capsys.readouterr().out
+    write_status(records.state, report)
     records.ledger.close()
     assert main(["status", "--json", "--state", str(records.state)]) == 0
     status = json.loads(capsys.readouterr().out)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WATCHDOG_S = 1.0
+AGREEMENT = {
+    *("n", "mean", "min", "rolling", "noop_mean", "alarm_below"),
+    *("residual_ratio", "residual_above", "measurable", "verdict"),
+}
 REPORT = {
     "images",
     "failures",
@@ -124,9 +128,11 @@ def test_reports_and_a_healthy_student(
         drop(service.base / "first", f"{seed}.png", seed=seed)
     report = service.daemon.wait_for("report.published", images_total=6)
     assert set(report) >= REPORT
-    assert set(report["agreement"]) >= {"n", "mean", "min", "rolling", "noop_mean"}
+    assert set(report["agreement"]) >= AGREEMENT
     assert set(report["latency_ms"]) >= {"decode", "infer", "encode", "commit", "total"}
-    assert report["agreement"]["n"] == 6
+    assert report["agreement"]["n"] == report["agreement"]["measurable"] == 6
+    assert report["agreement"]["verdict"] == "good"
+    assert report["agreement"]["residual_ratio"] < 0.01 < report["agreement"]["residual_above"]
     assert report["agreement"]["min"] > 0.999 > report["agreement"]["noop_mean"]
     assert service.daemon.events("agreement.low") == []
     service.manager.wait_for("STATUS=0 waiting, 6 sharpened, 0 quarantined, health ok")

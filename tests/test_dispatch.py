@@ -14,20 +14,23 @@ from sharpend.commit.committer import Committer
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy
 from sharpend.commit.names import Naming
 from sharpend.errors import Reason, TransientError
-from sharpend.job import AgreementSample, Failure, State
+from sharpend.job import Failure, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.turns import ALONE_AFTER_ORPHANS
 from sharpend.logs import Event
 from sharpend.outcomes import RetryOptions
 from sharpend.upkeep import Retention
 from tests.fakes import Shop
+from tests.samples import sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-GOOD = AgreementSample(student=0.99, noop=0.95)
-BAD = AgreementSample(student=0.80, noop=0.95)
+    from sharpend.job import AgreementSample
+
+GOOD = sample(0.99, 0.95, ratio=0.1)
+BAD = sample(0.80, 0.95, ratio=0.5)
 
 
 @pytest.fixture
@@ -212,12 +215,12 @@ def sampled(tmp_path: Path, **options: float) -> Shop:
     return Shop(tmp_path, alarms={"lite": AlarmOptions(**options)})  # type: ignore[arg-type]
 
 
-def finish(shop: Shop, number: int, sample: AgreementSample | None, agree_s: float = 0.0) -> bool:
+def finish(shop: Shop, number: int, found: AgreementSample | None, agree_s: float = 0.0) -> bool:
     """Bring one picture to its end; whether it was to be measured."""
     shop.take(f"{number}.png")
     (task,) = shop.pool.tasks
     stages_s = {"infer": 1.0, "agree": agree_s if task.measure_agreement else 0.0}
-    shop.pool.stage(agreement=sample if task.measure_agreement else None, stages_s=stages_s)
+    shop.pool.stage(agreement=found if task.measure_agreement else None, stages_s=stages_s)
     shop.conclude()
     return task.measure_agreement
 
@@ -264,7 +267,7 @@ def test_a_missed_sample_is_made_up_for(tmp_path: Path, bad: str) -> None:
 
 def test_the_alarm_is_raised_and_cleared_once(tmp_path: Path) -> None:
     """One warning when agreement gets low, one event when it recovers, nothing in between."""
-    shop = sampled(tmp_path, sample=1.0, budget=1.0, window=FEWEST_SAMPLES, below=0.9)
+    shop = sampled(tmp_path, sample=1.0, budget=1.0, window=FEWEST_SAMPLES, residual_above=0.3)
     for number in range(8):
         finish(shop, number, BAD)
     assert shop.dispatcher.alarms["lite"].low
@@ -277,7 +280,11 @@ def test_the_alarm_is_raised_and_cleared_once(tmp_path: Path) -> None:
         shop.log.of(Event.AGREEMENT_RECOVERED),
     )
     assert low["model"] == recovered["model"] == "lite"
-    assert (low["n"], low["rolling"], low["alarm_below"]) == (5, pytest.approx(0.8), 0.9)
+    assert (low["n"], low["rolling"], low["alarm_below"]) == (5, pytest.approx(0.8), None)
+    assert low["residual_ratio"] == pytest.approx(0.5)
+    assert recovered["residual_ratio"] <= 0.3
+    for told in (low, recovered):
+        assert (told["residual_above"], told["measurable"]) == (0.3, 5)
     shop.close()
 
 

@@ -95,7 +95,7 @@ def test_a_student_that_disagrees(tmp_path: Path, capsys: pytest.CaptureFixture[
         for seed in range(12):
             drop(tmp_path / "in", f"{seed}.png", seed=seed)
         low = daemon.wait_for("agreement.low")
-        assert low["rolling"] < max(low["alarm_below"], low["noop_mean"])
+        assert low["residual_ratio"] > low["residual_above"] == 0.5
         report = daemon.wait_for("report.published", images_total=12)
         assert report["health"] == "degraded"
         assert len(daemon.events("agreement.low")) == 1

@@ -210,6 +210,7 @@ def test_agreement_is_measured_when_asked(worker: Pipeline, bench: Bench) -> Non
     assert outcome.agreement is not None
     assert 0 < outcome.agreement.student <= 1.0001
     assert 0 < outcome.agreement.noop <= 1.0001
+    assert outcome.agreement.noop_residual > 0
     assert "agree" in outcome.stages_s
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sharpend import plans
 from sharpend.access import Access
+from sharpend.alarm import MEASURABLE_FROM
 from sharpend.commit.ages import Limits
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.commit.names import Naming
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
 from sharpend.upkeep import Retention
+from sharpend.worker import Engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +30,11 @@ def settings(home: Path, *folders: dict[str, Any], **tables: Any) -> Settings:  
         for n, folder in enumerate(wanted)
     )
     return Settings.model_validate({"state": home / "state", "folder": made} | tables)
+
+
+def engine(**lines: float | None) -> Engine:
+    """What a worker says of a network whose card has these lines."""
+    return replace(Engine("lite", "digest", "cpu", 128, 4, None, "teacher"), **lines)  # type: ignore[arg-type]
 
 
 def test_a_folder_by_default(tmp_path: Path) -> None:
@@ -232,5 +240,21 @@ def test_the_alarm_line(
     made = settings(
         tmp_path, agreement={"alarm_below": wanted, "sample": 0.2, "budget": 0.1, "window": 7}
     )
-    alarm = plans.alarm_options(made, card)
+    alarm = plans.alarm_options(made, engine(alarm_below=card))
     assert (alarm.below, alarm.sample, alarm.budget, alarm.window) == (below, 0.2, 0.1, 7)
+    assert alarm.is_below_own is (wanted != "auto")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "card", "above"),
+    [("auto", 0.3, 0.3), ("auto", None, None), (0.5, 0.3, 0.5), (2, None, 2)],
+)
+def test_the_line_of_the_residual_ratio(
+    tmp_path: Path, wanted: str | float, card: float | None, above: float | None
+) -> None:
+    """The card draws it unless the settings do; what is measurable is the card's to say."""
+    made = settings(tmp_path, agreement={"alarm_residual": wanted})
+    alarm = plans.alarm_options(made, engine(residual_above=card, measurable_from=4.5))
+    assert (alarm.residual_above, alarm.measurable_from) == (above, 4.5)
+    assert not alarm.is_below_own
+    assert plans.alarm_options(made, engine()).measurable_from == MEASURABLE_FROM

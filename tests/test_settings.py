@@ -243,6 +243,10 @@ def test_a_file_that_fails_while_it_is_read_is_refused() -> None:
         ("[retry]\nattempts = 1.5", "FILE: retry.attempts: must be a whole number, not 1.5"),
         ("[retry]\nfirst_s = 900", None),
         ("[retry]\nlongest_s = 1", "FILE: retry.longest_s: must be at least retry.first_s, not 1"),
+        (
+            "[agreement]\nalarm_residual = 0",
+            "FILE: agreement.alarm_residual: must be 'auto' or more than 0, not 0",
+        ),
         ("[agreement]\nsample = 2", "FILE: agreement.sample: must be at most 1, not 2"),
         (
             "[model]\ntile_px = 130",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 from skimage import data
@@ -14,6 +16,7 @@ from sharpend.model.shipped import SHIPPED, find, shipped_names
 from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.settings.load import AUTO_MODEL, AUTO_MODEL_ON_GPU
 from sharpend.sharpener import Sharpener
+from trainer.recard import retold
 from trainer.teacher import count_parameters
 
 SIZES = {
@@ -49,6 +52,18 @@ def test_their_cards_say_what_they_are(name: str) -> None:
         assert card.teacher == "teacher-x4"
         assert card.teacher_digest == weights.load("teacher-x4").digest
         assert card.alarm_below is not None
+        assert card.residual_above is not None
+        assert card.measurable_from is not None
+        assert 0 < card.residual_above < 1
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_their_cards_for_people_are_those_of_their_files(name: str) -> None:
+    """What `trainer line` would write today, to the letter: digest, lines and figures."""
+    sha256 = hashlib.sha256(find(name).read_bytes()).hexdigest()
+    text = (SHIPPED / f"{name}.md").read_text()
+    assert sha256 in text
+    assert retold(text, weights.load(name), sha256) == text
 
 
 @pytest.mark.parametrize("name", SIZES)

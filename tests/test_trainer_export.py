@@ -1,36 +1,37 @@
-"""The alarm line: a healthy student stays above it, a damaged one falls below."""
+"""The export: what a card says was measured, and its lines tell a healthy student from others."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sharpend.agreement import SecondOpinion
 from sharpend.alarm import AgreementAlarm, AlarmOptions
 from sharpend.errors import UnavailableError, UsageError
-from sharpend.job import AgreementSample
+from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card, Weights, save_network
-from sharpend.sharpener import Sharpener
 from trainer.dataset import write_picture
-from trainer.export import agreement_samples, alarm_line, with_evaluation, with_teacher
+from trainer.export import with_evaluation, with_teacher
 from trainer.modelcard import model_card
 from trainer.record import Record
+from trainer.samples import HEALTHY, measure, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from sharpend.job import AgreementSample
 
 RECORD = Record("run", ({"step": 2, "minutes": 0.1, "psnr": 20.0, "ssim": 0.5},))
 CPU = Placement("cpu", "float32", threads=1)
@@ -64,14 +65,10 @@ def as_weights(network: StudentNet) -> Weights:
     return Weights(network, card, weights.digest(network.state_dict()))
 
 
-def alarmed(samples: Iterable[AgreementSample], line: float | None) -> bool:
+def alarmed(samples: Iterable[AgreementSample], options: AlarmOptions) -> bool:
     """Whether the daemon's alarm is raised at any of these samples."""
-    alarm = AgreementAlarm(AlarmOptions(below=line))
-    raised = False
-    for sample in samples:
-        alarm.add(sample)
-        raised = raised or alarm.low
-    return raised
+    alarm = AgreementAlarm(options)
+    return any(alarm.add(sample) and alarm.low for sample in samples)
 
 
 def test_a_healthy_student_is_quiet_and_a_damaged_one_alarms(tmp_path: Path) -> None:
@@ -84,63 +81,29 @@ def test_a_healthy_student_is_quiet_and_a_damaged_one_alarms(tmp_path: Path) -> 
     card = with_teacher(as_weights(student), str(teacher), originals, CPU, crop_px=64)
     assert card.teacher == "large"
     assert card.alarm_below is not None
+    assert card.residual_above is not None
+    assert card.measurable_from is not None
+    rests_on = card.scores["agreement"]
+    assert isinstance(rests_on, dict)
+    assert rests_on["residual"]["healthy_quantile"]["mixed"] < card.residual_above
     opinion = SecondOpinion(replace(card, teacher=str(teacher)), CPU)
     unseen = [scene(seed) for seed in range(100, 108)]
+    options = AlarmOptions(residual_above=card.residual_above, measurable_from=card.measurable_from)
 
     def samples() -> list[AgreementSample]:
-        return agreement_samples(Sharpener(as_weights(student), CPU), opinion, unseen, crop_px=64)
+        kinds = {"x4": partial(degrade, factor=4)}
+        run = running(as_weights(student), CPU)
+        return measure(run, opinion, unseen, kinds, crop_px=64)[HEALTHY]["x4"]
 
-    assert not alarmed(samples(), card.alarm_below)
+    assert not alarmed(samples(), options)
     with torch.no_grad():
         student.tail.weight.copy_(student.tail.weight.roll(5, 0))
-    assert alarmed(samples(), card.alarm_below)
+    assert alarmed(samples(), options)
     with torch.no_grad():
         student.tail.weight.zero_()
         student.tail.bias.zero_()  # type: ignore[union-attr,unused-ignore]
-    assert alarmed(samples(), None), "a student that does nothing agrees as much as doing nothing"
-
-
-SAMPLES = st.lists(
-    st.tuples(st.floats(0.2, 1.0), st.floats(0.2, 1.0)).map(
-        lambda pair: AgreementSample(student=max(pair), noop=min(pair))
-    ),
-    min_size=5,
-    max_size=40,
-)
-
-
-@given(SAMPLES, st.randoms(use_true_random=False))
-def test_no_window_of_the_validation_pictures_is_below_the_line(
-    samples: list[AgreementSample], chance: object
-) -> None:
-    """In whatever order they come, a healthy student's own samples do not cross its line."""
-    line = alarm_line(samples)
-    chance.shuffle(samples)  # type: ignore[attr-defined]
-    alarm = AgreementAlarm(AlarmOptions(below=line))
-    for sample in samples:
-        alarm.add(sample)
-        assert not (alarm.low and (alarm.rolling or 0) > (alarm.rolling_noop or 0) + 1e-9)
-
-
-def test_the_line_leaves_half_the_lead_over_doing_nothing() -> None:
-    """With hardly any spread the line stands midway between student and no-op."""
-    samples = [AgreementSample(student=0.98 + i * 1e-6, noop=0.94) for i in range(20)]
-    assert alarm_line(samples) == pytest.approx(0.96, abs=2e-4)
-
-
-def test_the_line_is_four_standard_errors_of_the_shortest_window() -> None:
-    """With a wide spread the deviation decides."""
-    values = [0.9, 0.92] * 20
-    samples = [AgreementSample(student=value, noop=0.9) for value in values]
-    expected = 0.91 - 4 * float(np.std(values, ddof=1)) / 5**0.5
-    assert expected < 0.9
-    assert alarm_line(samples) == pytest.approx(expected, abs=1e-4)
-
-
-def test_too_few_samples_draw_no_line() -> None:
-    """The daemon judges no window below five samples, so a line needs as many."""
-    with pytest.raises(UsageError, match="at least 5"):
-        alarm_line([AgreementSample(0.9, 0.8)] * 4)
+    nothing = AlarmOptions(measurable_from=0.0)
+    assert alarmed(samples(), nothing), "a student that does nothing is no better than that"
 
 
 def test_a_teacher_of_another_softening_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ COMMANDS = {
     "distill": ("train", "Train a student by its recipe, or go on with it."),
     "evaluate": ("evaluate", "Measure networks on sets of pictures, as tables and sheets."),
     "export": ("export", "Make a weights file and its model card from a run."),
+    "line": ("line", "Measure a student's alarm lines anew, and write them into its cards."),
+    "alarm": ("alarm", "Measure how the daemon's agreement alarm fares with a student."),
     "figure": ("figure", "Draw the pipeline, a pair of pictures, or curves of runs."),
 }
 """Each command's module in `trainer.commands`, which has a function of the command's name."""

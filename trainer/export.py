@@ -1,7 +1,7 @@
 """From a finished run to what ships: a weights file with its card, and the card for people.
 
-Owns what a card says and the alarm line of a student. Every number in a card was measured: by the
-run's own validation, by `trainer evaluate`, or here.
+Owns what a card says; the lines of a student's alarm are drawn in `lines`. Every number in a card
+was measured: by the run's own validation, by `trainer evaluate`, or here.
 """
 
 from __future__ import annotations
@@ -9,34 +9,37 @@ from __future__ import annotations
 import hashlib
 import statistics
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement import SecondOpinion
-from sharpend.alarm import FEWEST_SAMPLES
+from sharpend.alarm import AlarmOptions
 from sharpend.atomic import replacing
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.filters import degrade
-from sharpend.job import OVERSHOOT
 from sharpend.model import weights
 from sharpend.model.weights import Card
-from sharpend.sharpener import Sharpener
 from trainer.dataset import read_picture
+from trainer.lines import alarm_line, residual_line
 from trainer.modelcard import model_card
+from trainer.samples import HALVED, HEALTHY, measure, running
+from trainer.softness import softenings
 from trainer.table import DEGRADED, UNSHARP
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from sharpend.job import AgreementSample
     from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Weights
     from trainer.checkpoint import Checkpoint
-    from trainer.degradation import Pixels
     from trainer.record import Record
+    from trainer.samples import Measured
+    from trainer.softness import Softening
 
-STANDARD_ERRORS = 4
+WINDOW = AlarmOptions().window
+"""The daemon's `agreement.window` where nobody sets it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,68 +127,10 @@ def with_evaluation(card: Card, digest: str, evaluation: Mapping[str, Any]) -> C
     return replace(card, scores={**card.scores, "evaluation": told})
 
 
-def agreement_samples(
-    student: Sharpener, opinion: SecondOpinion, originals: Iterable[Pixels], *, crop_px: int
-) -> list[AgreementSample]:
-    """What the daemon would measure on these pictures, softened, at strength 1.
-
-    Args:
-        student: to be judged.
-        opinion: its teacher; the crop is chosen by the very code that the daemon runs.
-        originals: sharp pictures that were not trained on, H x W x 3 uint8.
-        crop_px: side of the crop, `agreement.crop_px` in the daemon's settings.
-    """
-    samples = []
-    for original in originals:
-        soft = degrade(original, factor=student.card.softened_by)
-        sharp = student.sharpen(soft)
-        samples.append(
-            opinion.compare(soft, sharp, crop_px=crop_px, strength=1.0, overshoot=OVERSHOOT)
-        )
-    return [sample for sample in samples if sample is not None]
-
-
-def alarm_line(samples: Sequence[AgreementSample]) -> float:
-    """The agreement below which the daemon's rolling mean means damage.
-
-    The daemon alarms when the mean of its last 5 to 50 samples is below this line, or no better
-    than the mean of doing nothing on the same samples. The line is the smallest of
-
-    - mean - 4 * deviation / sqrt(5): four standard errors of the shortest window, which chance
-      alone crosses about once in 30,000 starts, and longer windows hardly ever;
-    - the mean of the five lowest samples: no window of healthy validation pictures is lower, even
-      where a folder holds nothing but the hardest kind and samples are not independent;
-    - (mean + no-op mean) / 2: users' pictures differ more from validation pictures than those do
-      from each other, so however small the spread, half the lead over doing nothing is left.
-
-    Rounded down to four digits.
-
-    Args:
-        samples: of a healthy student on validation pictures, at least five.
-
-    Raises:
-        UsageError: there are fewer.
-    """
-    if len(samples) < FEWEST_SAMPLES:
-        raise UsageError(
-            f"the alarm line needs at least {FEWEST_SAMPLES} validation pictures, "
-            f"not {len(samples)}"
-        )
-    values = sorted(sample.student for sample in samples)
-    mean = statistics.fmean(values)
-    noop = statistics.fmean(sample.noop for sample in samples)
-    line = min(
-        mean - STANDARD_ERRORS * statistics.stdev(values) / FEWEST_SAMPLES**0.5,
-        statistics.fmean(values[:FEWEST_SAMPLES]),
-        (mean + noop) / 2,
-    )
-    return int(max(line, 0.0) * 10_000) / 10_000
-
-
 def with_teacher(
     student: Weights, teacher: str, originals: Sequence[Path], placement: Placement, *, crop_px: int
 ) -> Card:
-    """The student's card with its teacher, alarm line and the agreement that it rests on.
+    """The student's card with its teacher, the alarm's lines and what they rest on.
 
     Args:
         student: the network with the card so far.
@@ -202,22 +147,52 @@ def with_teacher(
     if found.card.softened_by != student.card.softened_by:
         raise UnavailableError(f"{teacher}: undoes a softening by {found.card.softened_by}")
     asked = replace(student.card, teacher=teacher, teacher_digest=found.digest)
-    opinion = SecondOpinion(asked, placement)
-    sharpener = Sharpener(student, placement)
-    pictures = (read_picture(path) for path in originals)
-    samples = agreement_samples(sharpener, opinion, pictures, crop_px=crop_px)
-    measured = {
-        "crops": len(samples),
+    measured = measure(
+        running(student, placement),
+        SecondOpinion(asked, placement),
+        (read_picture(path) for path in originals),
+        kinds_for(asked),
+        crop_px=crop_px,
+    )
+    return with_lines(replace(asked, teacher=found.card.name), measured, crop_px=crop_px)
+
+
+def kinds_for(card: Card) -> dict[str, Softening]:
+    """The kinds of softness that lines rest on: first the one that the network is for."""
+    own: Softening = partial(degrade, factor=card.softened_by)
+    return {f"x{card.softened_by}": own} | softenings()
+
+
+def with_lines(card: Card, measured: Measured, *, crop_px: int, window: int = WINDOW) -> Card:
+    """The card with the lines that these samples draw.
+
+    Args:
+        card: a student's.
+        measured: its samples, healthy and halved, by kind; the line of SSIM is of the first kind.
+        crop_px: side of the crops.
+        window: as the daemon's `agreement.window`.
+
+    Raises:
+        UsageError: too few samples.
+    """
+    healthy = measured[HEALTHY]
+    meant_for = next(iter(healthy.values()))
+    below = alarm_line(meant_for)
+    line = residual_line(healthy, measured[HALVED], window=window)
+    told = {
+        "crops": len(meant_for),
         "crop_px": crop_px,
-        "mean": round(statistics.fmean(sample.student for sample in samples), 5),
-        "least": round(min(sample.student for sample in samples), 5),
-        "noop_mean": round(statistics.fmean(sample.noop for sample in samples), 5),
+        "mean": round(statistics.fmean(sample.student for sample in meant_for), 5),
+        "least": round(min(sample.student for sample in meant_for), 5),
+        "noop_mean": round(statistics.fmean(sample.noop for sample in meant_for), 5),
+        "residual": line.described() if line is not None else {},
     }
     return replace(
-        asked,
-        teacher=found.card.name,
-        alarm_below=alarm_line(samples),
-        scores={**student.card.scores, "agreement": measured},
+        card,
+        alarm_below=below,
+        residual_above=line.above if line is not None else None,
+        measurable_from=line.measurable_from if line is not None else None,
+        scores={**card.scores, "agreement": told},
     )
 
 

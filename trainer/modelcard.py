@@ -170,6 +170,17 @@ def _identity(weights: Weights, sha256: str) -> str:
         f"- SHA-256 of the tensors, by which students name their teacher: `{weights.digest}`",
         f"- commit of the trainer: `{weights.card.commit}`",
     ]
-    if weights.card.alarm_below is not None:
-        lines.append(f"- the daemon alarms below an agreement of {weights.card.alarm_below}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_alarm(weights.card)])
+
+
+def _alarm(card: Card) -> list[str]:
+    """When the daemon alarms; the line of SSIM serves only where there is no other."""
+    if card.residual_above is not None:
+        return [
+            f"- the daemon alarms above a residual ratio of {card.residual_above} to the teacher, "
+            f"over crops to which the teacher adds at least {card.measurable_from:g} times the "
+            "finest detail that is there"
+        ]
+    if card.alarm_below is not None:
+        return [f"- the daemon alarms below an agreement of {card.alarm_below}"]
+    return []

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from sharpend.alarm import in_words
 from sharpend.commands.live import await_event, running_daemon
 from sharpend.errors import InputMissingError, UnavailableError
 from sharpend.imaging.formats import format_of
@@ -85,7 +86,7 @@ def main(options: argparse.Namespace) -> int:
         print(
             f"\nagreement with the teacher: SSIM {agreement['mean']:.4f} "
             f"on {agreement['n']} crop(s) (doing nothing: {agreement['noop_mean']:.4f}), "
-            f"on {report['device']}"
+            f"on {report['device']}\n{in_words(agreement)}"
         )
     sheet = output / "comparison.png"
     _write_sheet(compared, sheet)

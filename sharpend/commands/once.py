@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from sharpend import logs, plans
+from sharpend.alarm import in_words
 from sharpend.commands.given import workable_settings_of
 from sharpend.commands.preview import dry_run, known
 from sharpend.daemon import Daemon, Hooks
@@ -123,6 +124,7 @@ class Tally:
                 f"agreement with the teacher: SSIM {mean:.4f} on {agreement['n']} crop(s) "
                 f"(doing nothing: {noop:.4f})"
             )
+            print(in_words(agreement))
 
     def _tell_of_the_rest(self) -> None:
         """Inputs that an earlier run had finished or refused."""

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sharpend import logs
+from sharpend.alarm import in_words
 from sharpend.commands.given import used_state_of
 from sharpend.health import read_status
 from sharpend.ledger.reader import LedgerReader
@@ -59,6 +60,8 @@ def _text(status: dict[str, Any]) -> str:
             f"agreement with the teacher: {agreement['rolling']:.4f} over the last crops, "
             f"{agreement['min']:.4f} at least, {agreement['noop_mean']:.4f} by doing nothing"
         )
+        told = in_words(agreement)
+        lines += [told] if told else []
     if last.get("state_fault"):
         lines.append(f"paused: everything: {last['state_fault']}")
     lines += [f"paused: {name}: {why}" for name, why in (last.get("paused") or {}).items()]

@@ -53,6 +53,11 @@ class Card:
     teacher_digest: str | None = None
     alarm_below: float | None = None
     """Agreement on validation crops that a healthy student does not fall below."""
+    residual_above: float | None = None
+    """Pooled residual ratio that no window of a healthy student's validation crops gets above."""
+    measurable_from: float | None = None
+    """What the teacher must add to a crop for it to enter that ratio, in multiples of the input's
+    own finest detail."""
     data: str = ""
     license: str = ""
     commit: str = ""

@@ -238,9 +238,12 @@ class AgreementSettings(_Section):
     crop_px: Annotated[Whole, Field(ge=64, multiple_of=4)] = 256
     """Side of the compared crop in pixels, at least 64 and divisible by 4."""
     window: Annotated[Whole, Field(ge=1)] = 50
-    """Number of samples in the rolling mean."""
+    """Number of samples in the rolling window."""
+    alarm_residual: Auto | Positive = "auto"
+    """Residual ratio above which health is degraded; auto: from the network's metadata, or 1."""
     alarm_below: Auto | Share = "auto"
-    """Rolling mean SSIM below which health is degraded; auto: from the network's metadata."""
+    """Rolling mean SSIM of all samples below which health is degraded too; auto: the line in the
+    network's metadata, for measurable samples, if neither it nor `alarm_residual` has one."""
 
 
 class LogSettings(_Section):

@@ -1,0 +1,124 @@
+"""The alarm with the shipped networks: real pictures through a worker's pipeline."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from skimage import data
+
+from sharpend import plans
+from sharpend.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
+from sharpend.imaging.filters import degrade
+from sharpend.imaging.sheet import save_png
+from sharpend.job import Fingerprint, Options, Staged, Task
+from sharpend.model import weights
+from sharpend.model.runtime import Placement
+from sharpend.model.shipped import find
+from sharpend.pipeline import Pipeline
+from sharpend.settings.load import Settings
+from sharpend.worker import Engine
+from trainer.samples import with_noise
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sharpend.alarm import AlarmOptions
+    from sharpend.job import AgreementSample
+    from sharpend.model.weights import Card
+    from trainer.degradation import Pixels
+
+CPU = Placement("cpu", "float32", threads=1)
+STUDENTS = ("lite-x4", "base-x4")
+
+
+def sharp() -> list[Pixels]:
+    """Eight sharp pictures of 200 x 200 with something in them."""
+    whole = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]  # type: ignore[no-untyped-call]
+    parts = [one[50:250, left : left + 200] for one in whole for left in (0, 200)]
+    return [part for part in parts if part.shape == (200, 200, 3)]
+
+
+def as_set_up(card: Card, home: Path) -> AlarmOptions:
+    """The alarm as the daemon sets it up for this card, where nothing is set."""
+    told = Engine(card.name, "d", "cpu", 128, card.softened_by, card.alarm_below, card.teacher)
+    lines = replace(told, residual_above=card.residual_above, measurable_from=card.measurable_from)
+    return plans.alarm_options(Settings(state=home / "state"), lines)
+
+
+def samples(home: Path, model: Path, pictures: list[Pixels]) -> list[AgreementSample]:
+    """What a worker measures of these pictures."""
+    pipeline = Pipeline(CPU, crop_px=128)
+    for name in ("in", "out"):
+        (home / name).mkdir(exist_ok=True)
+    found = []
+    for number, pixels in enumerate(pictures):
+        path = home / "in" / f"{number}.png"
+        save_png(pixels, path)
+        task = Task(
+            job_id=number,
+            input_root=os.fsencode(home / "in"),
+            output_root=os.fsencode(home / "out"),
+            relative=os.fsencode(path.name),
+            output_parent=b"",
+            temp_name=b".%d.tmp" % number,
+            fingerprint=Fingerprint.of(path.lstat()),
+            options=Options(str(model)),
+            measure_agreement=True,
+        )
+        outcome = pipeline.run(task)
+        assert isinstance(outcome, Staged), outcome
+        assert outcome.agreement is not None, outcome.notes
+        found.append(outcome.agreement)
+    return found
+
+
+def alarmed_at(options: AlarmOptions, given: list[AgreementSample]) -> int | None:
+    """How many samples it took, going round, until the alarm was raised."""
+    alarm = AgreementAlarm(options)
+    for count in range(1, options.window + 1):
+        alarm.add(given[count % len(given)])
+        if alarm.low:
+            return count
+    return None
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_healthy_student_is_quiet_on_sharp_pictures(name: str, tmp_path: Path) -> None:
+    """None is measurable; were they, the alarm would be raised by a student that is whole."""
+    found = samples(tmp_path, find(name), sharp())
+    options = as_set_up(weights.load(name).card, tmp_path)
+    assert alarmed_at(options, found) is None
+    assert not any(is_measurable(one, options.measurable_from) for one in found)
+    assert alarmed_at(replace(options, measurable_from=0.0), found) is not None
+
+
+@pytest.mark.parametrize("name", STUDENTS)
+def test_a_healthy_student_is_quiet_and_a_dead_one_alarms(name: str, tmp_path: Path) -> None:
+    """On a stream of which every other picture is sharp: within the window."""
+    mixed = [soft for one in sharp() for soft in (one, degrade(one))]
+    found = samples(tmp_path, find(name), mixed)
+    options = as_set_up(weights.load(name).card, tmp_path)
+    assert alarmed_at(options, found) is None
+    dead = [replace(one, student=one.noop, student_residual=one.noop_residual) for one in found]
+    count = alarmed_at(options, dead)
+    assert count is not None
+    assert FEWEST_SAMPLES <= count <= 3 * FEWEST_SAMPLES
+
+
+@pytest.mark.parametrize("damage", ["dead", "noise"])
+def test_damaged_weights_are_seen(damage: str, tmp_path: Path) -> None:
+    """A file whose tensors were overwritten, but whose digest was made to fit."""
+    base = weights.load("base-x4")
+    broken = with_noise(base, 0.5).network
+    if damage == "dead":
+        with torch.no_grad():
+            broken.tail.weight.zero_()
+    path = tmp_path / "base-x4.safetensors"
+    weights.save_network(path, broken, base.card)
+    found = samples(tmp_path, path, [degrade(one) for one in sharp()])
+    count = alarmed_at(as_set_up(base.card, tmp_path), found)
+    assert count is not None

@@ -1,0 +1,144 @@
+"""`trainer alarm`: how the daemon's agreement alarm fares with a student, healthy and damaged."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpend.agreement import SecondOpinion
+from sharpend.alarm import MEASURABLE_FROM, AlarmOptions
+from sharpend.atomic import replacing
+from sharpend.errors import UsageError
+from sharpend.model import weights
+from trainer.alarms import Streams, as_json, as_markdown, judge
+from trainer.dataset import read_picture
+from trainer.options import add_placement, count, placement
+from trainer.progress import watched
+from trainer.samples import damaged, measure, pieces, running
+from trainer.sets import open_set
+from trainer.softness import SOFTENINGS, softenings
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from sharpend.model.weights import Card
+    from trainer.degradation import Pixels
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Write the command's options into its parser."""
+    add = parser.add_argument
+    add("student", metavar="MODEL", help="shipped name or weights file; its card names its teacher")
+    add(
+        "--set", action="append", required=True, metavar="PLACE", help="sharp originals; repeatable"
+    )
+    add(
+        "--kind",
+        action="append",
+        default=[],
+        metavar="KIND",
+        help=f"of softness: {', '.join(SOFTENINGS)} (default all); repeatable",
+    )
+    add("--wrong", action="append", default=[], metavar="MODEL", help="another one; repeatable")
+    add("--to", type=Path, metavar="DIR", help="for alarm.json and alarm.md")
+    add("--residual-above", type=float, metavar="R", help="line to try (default the card's)")
+    add("--measurable-from", type=float, metavar="M", help="likewise")
+    add("--strength", type=float, default=1.0, help="of all networks, 0..1 (default 1)")
+    add("--crop-px", type=count, default=256, help="agreement.crop_px (default 256)")
+    add("--window", type=count, default=50, help="agreement.window (default 50)")
+    add(
+        "--piece-px",
+        type=count,
+        default=512,
+        help="pictures are cut into pieces with sides of about this (default 512)",
+    )
+    drawn = Streams()
+    add(
+        "--samples",
+        type=count,
+        default=drawn.healthy,
+        help="in the stream of each healthy kind (default %(default)s)",
+    )
+    add(
+        "--streams",
+        type=count,
+        default=drawn.damaged,
+        help="of each damage and kind (default %(default)s)",
+    )
+    add_placement(parser)
+
+
+def alarm(options: argparse.Namespace) -> None:
+    """Measure samples, draw streams from them, and write the figures.
+
+    Raises:
+        UsageError: a kind is unknown, or the strength out of its range.
+        InputMissingError, UnavailableError, ImageRefusedError: a set or a model cannot be read.
+    """
+    if not 0 < options.strength <= 1:
+        raise UsageError("--strength: must be above 0 and at most 1")
+    student, where = weights.load(options.student), placement(options)
+    wrong = [weights.load(model) for model in options.wrong]
+    measured = measure(
+        running(student, where, options.strength),
+        SecondOpinion(student.card, where),
+        _originals(options),
+        softenings(options.kind),
+        crop_px=options.crop_px,
+        others=damaged(student, where, wrong=wrong, strength=options.strength),
+        strength=options.strength,
+    )
+    lines = _lines(student.card, options)
+    streams = Streams(healthy=options.samples, damaged=options.streams)
+    judged = judge(measured, lines, streams)
+    told = {
+        "student": student.card.name,
+        "digest": student.digest,
+        "teacher": student.card.teacher,
+        "sets": options.set,
+        "strength": options.strength,
+        "alarm": asdict(lines),
+        "streams": asdict(streams),
+        "figures": as_json(judged),
+    }
+    _write(options.to, told, f"{_preamble(told, lines)}\n\n{as_markdown(judged)}\n")
+
+
+def _originals(options: argparse.Namespace) -> Iterator[Pixels]:
+    paths = [member.original for place in options.set for member in open_set(place).members]
+    for path in watched(paths, what="pictures", total=len(paths)):
+        yield from pieces(read_picture(path), options.piece_px)
+
+
+def _lines(card: Card, options: argparse.Namespace) -> AlarmOptions:
+    """The alarm as the daemon would set it up, but for the lines that are to be tried."""
+    above, least = options.residual_above, options.measurable_from
+    least = card.measurable_from if least is None else least
+    return AlarmOptions(
+        window=options.window,
+        below=card.alarm_below,
+        residual_above=card.residual_above if above is None else above,
+        measurable_from=MEASURABLE_FROM if least is None else least,
+    )
+
+
+def _preamble(told: dict[str, object], lines: AlarmOptions) -> str:
+    return (
+        f"# The agreement alarm of {told['student']}\n\n"
+        f"Teacher {told['teacher']}, sets {told['sets']}, strength {told['strength']:g}; "
+        f"measurable from {lines.measurable_from:g}, residual ratio above {lines.residual_above}, "
+        f"window {lines.window}. Streams are drawn with replacement, seed in alarm.json."
+    )
+
+
+def _write(folder: Path | None, told: dict[str, object], text: str) -> None:
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in (("alarm.json", json.dumps(told, indent=1)), ("alarm.md", text)):
+            with replacing(folder / name) as file:
+                file.write(content.encode())
+    sys.stdout.write(text)

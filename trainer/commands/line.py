@@ -1,0 +1,53 @@
+"""`trainer line`: measure a student's alarm lines anew, and write them into its cards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpend.agreement import SecondOpinion
+from sharpend.model import weights
+from trainer.dataset import read_picture, read_split
+from trainer.export import WINDOW, kinds_for, with_lines
+from trainer.options import add_placement, count, placement
+from trainer.progress import watched
+from trainer.recard import rewrite
+from trainer.samples import measure, running
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Write the command's options into its parser."""
+    add = parser.add_argument
+    add("weights", type=Path, metavar="FILE", help="a student's weights; FILE's .md lies beside it")
+    add(
+        "--data",
+        type=Path,
+        default=Path("split.json"),
+        metavar="FILE",
+        help="split whose validation pictures are measured (default split.json)",
+    )
+    add("--crop-px", type=count, default=256, help="agreement.crop_px (default 256)")
+    add("--window", type=count, default=WINDOW, help=f"agreement.window (default {WINDOW})")
+    add_placement(parser)
+
+
+def line(options: argparse.Namespace) -> None:
+    """Measure on the validation pictures, and rewrite both cards; the tensors stay."""
+    student, where = weights.load(str(options.weights)), placement(options)
+    paths = read_split(options.data).validation
+    measured = measure(
+        running(student, where),
+        SecondOpinion(student.card, where, beside=options.weights.parent),
+        (read_picture(path) for path in watched(paths, what="pictures", total=len(paths))),
+        kinds_for(student.card),
+        crop_px=options.crop_px,
+    )
+    card = with_lines(student.card, measured, crop_px=options.crop_px, window=options.window)
+    rewrite(options.weights, card)
+    print(
+        f"{options.weights}: residual_above {card.residual_above}, "
+        f"measurable_from {card.measurable_from}, alarm_below {card.alarm_below}"
+    )
