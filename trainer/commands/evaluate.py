@@ -19,6 +19,7 @@ import torch
 from sharpend.atomic import replacing
 from sharpend.errors import UsageError
 from sharpend.model.runtime import choose_device, choose_precision
+from trainer.commands import matrix as by_kind
 from trainer.contact import contact_sheet
 from trainer.dataset import read_picture, read_split, write_picture
 from trainer.lineup import Asked, open_lineup
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speed", action="store_true", help="measure GMAC, pictures per second and memory too")
     add("--outputs", type=Path, metavar="DIR", help="measure these ready pictures instead ...")
     add("--originals", type=Path, metavar="DIR", help="... against those of the same names")
+    by_kind.add_arguments(parser)
     add_placement(parser)
 
 
@@ -94,6 +96,10 @@ def evaluate(options: argparse.Namespace) -> None:
         UsageError: options that do not go together, or two rows or sets of one name.
         InputMissingError, UnavailableError, ImageRefusedError: a set or a model cannot be read.
     """
+    if options.matrix:
+        by_kind.matrix(options)
+        return
+    by_kind.refuse_alone(options)
     ready = options.outputs or options.originals
     evaluation = _of_outputs(options) if ready else _of_models(options)
     text = as_markdown(evaluation)
