@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     Sharpen = Callable[[Pixels], Pixels]
 
 NOISE_LEVELS, NOISE_SIGMAS = (60, 128, 200), (2, 5, 10)
-NOISE_PX = 256
+NOISE_PX = 128
 BLOCK_PX = 8
 STEP_LEVELS = (40, 130, 190)
 STEP_SIGMAS_PX = (0.0, 0.7, 1.0, 1.5, 2.0)
-STEP_PX = 96
+STEP_PX = 64
 _GRID_PX = 4
 """Steps are placed at each offset to the networks' grid."""
 

@@ -11,7 +11,7 @@ import inspect
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -97,7 +97,7 @@ def open_teacher(model: str, placement: Placement) -> Model:
 
 
 def _ours(loaded: Weights, placement: Placement, crispness: float) -> Model:
-    sharpen = _with_taste(Sharpener(loaded, placement), crispness)
+    sharpen = with_taste(Sharpener(loaded, placement).sharpen, crispness=crispness)
     return Model(
         loaded.card.name,
         loaded.digest,
@@ -108,13 +108,17 @@ def _ours(loaded: Weights, placement: Placement, crispness: float) -> Model:
     )
 
 
-def _with_taste(sharpener: Sharpener, crispness: float) -> Callable[[Pixels], Pixels]:
-    """The daemon's sharpening with its options; refused where it does not have them."""
-    taste: dict[str, Any] = {"crispness": crispness} if crispness else {}
-    unknown = taste.keys() - inspect.signature(sharpener.sharpen).parameters.keys()
+def with_taste(sharpen: Callable[..., Pixels], *, crispness: float) -> Callable[[Pixels], Pixels]:
+    """The daemon's sharpening with what users may set besides.
+
+    Raises:
+        UsageError: the sharpener does not have the option.
+    """
+    taste = {"crispness": crispness} if crispness else {}
+    unknown = taste.keys() - inspect.signature(sharpen).parameters.keys()
     if unknown:
         raise UsageError(f"--{unknown.pop()}: the sharpener has no such option")
-    return partial(sharpener.sharpen, **taste)
+    return partial(sharpen, **taste)
 
 
 def _of_run(folder: Path, placement: Placement, crispness: float) -> Model:
