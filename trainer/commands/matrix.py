@@ -50,7 +50,10 @@ if TYPE_CHECKING:
 
 CROP_PX = 1024
 _UNFINISHED = "unfinished-matrix"
-_ALONE = ("pretrained", "unsharp", "unsharp_split", "as_they_come", "speed", "outputs", "originals")
+_ALONE = (
+    *("pretrained", "student", "unsharp", "unsharp_split", "as_they_come", "speed"),
+    *("outputs", "originals"),
+)
 """Options of `trainer evaluate` that the matrix has no use for."""
 _OWN = ("real", "crispness", "crop", "limit", "targets")
 
@@ -103,8 +106,11 @@ def matrix(options: argparse.Namespace) -> None:
     kept = _kept(options, lineup, masks)
     measured = Measurements(
         _machine(options),
-        {key: getattr(options, key) for key in ("limit",)}
-        | {"crop_px": _crop_px(options), "crispness": options.crispness or 0.0},
+        {
+            "crop_px": _crop_px(options),
+            "limit": options.limit,
+            "crispness": options.crispness or 0.0,
+        },
         lineup,
         masks,
         _measure(images, methods, kept, lineup.teacher),
@@ -125,7 +131,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _lineup(options: argparse.Namespace) -> Lineup:
-    asked = Asked(options.model, options.teacher, student=options.student)
+    asked = Asked(options.model, options.teacher)
     crispness = options.crispness or 0.0
     where = placement(options)
     lineup = open_lineup(asked, where, reserved=BASELINES, crispness=crispness)
