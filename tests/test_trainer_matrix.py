@@ -223,6 +223,11 @@ def test_sets_and_folders_are_checked_first(tmp_path: Path) -> None:
     own = ["--matrix", "--set", tmp_path / "own", "--to", tmp_path / "to", *CPU]
     with pytest.raises(UsageError, match="two sets are called own"):
         evaluate(*own, "--set", tmp_path / "own")
+    (tmp_path / "twice" / "below").mkdir(parents=True)
+    for folder in ("twice", "twice/below"):
+        write_picture(photograph(40, 48), tmp_path / folder / "a.png")
+    with pytest.raises(UsageError, match="two images called a.png"):
+        evaluate("--matrix", "--set", tmp_path / "twice", "--to", tmp_path / "to", *CPU)
     with pytest.raises(InputMissingError, match="holds no pictures"):
         evaluate(*own, "--real", tmp_path / "none")
     with pytest.raises(UsageError, match="shorter than 32 pixels"):

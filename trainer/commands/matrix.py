@@ -156,7 +156,17 @@ def _images(options: argparse.Namespace) -> list[MatrixImage]:
             members = members[::step][: options.limit]
         crop_px = _crop_px(options)
         found += [MatrixImage(one.name, member.original, crop_px) for member in members]
+    _check_names(found)
     return found
+
+
+def _check_names(images: Sequence[MatrixImage]) -> None:
+    """Names seed noise and say which image was worst: none is there twice in a set."""
+    seen = set()
+    for image in images:
+        if (image.set_name, image.name) in seen:
+            raise UsageError(f"--set: {image.set_name} has two images called {image.name}")
+        seen.add((image.set_name, image.name))
 
 
 def _crop_px(options: argparse.Namespace) -> int:
