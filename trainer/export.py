@@ -21,6 +21,7 @@ from sharpend.model import weights
 from sharpend.model.weights import Card
 from trainer.dataset import read_picture
 from trainer.lines import alarm_line, residual_line
+from trainer.matrixcard import MATRIX, matrix_of
 from trainer.modelcard import model_card
 from trainer.samples import HALVED, HEALTHY, measure, running
 from trainer.softness import softenings
@@ -125,6 +126,20 @@ def with_evaluation(card: Card, digest: str, evaluation: Mapping[str, Any]) -> C
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError("--scores: not what `trainer evaluate` writes") from error
     return replace(card, scores={**card.scores, "evaluation": told})
+
+
+def with_matrix(card: Card, digest: str, matrix: Mapping[str, Any]) -> Card:
+    """The card with this network's part of what `trainer evaluate --matrix` wrote.
+
+    Args:
+        card: so far.
+        digest: of the network's tensors.
+        matrix: the parsed matrix.json.
+
+    Raises:
+        UsageError: it is no such file, or does not measure this network.
+    """
+    return replace(card, scores={**card.scores, MATRIX: matrix_of(matrix, digest)})
 
 
 def with_teacher(

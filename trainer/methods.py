@@ -7,13 +7,15 @@ a run, and a pretrained x4 upscaler that spandrel loads.
 from __future__ import annotations
 
 import hashlib
+import inspect
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from sharpend.errors import UnavailableError
+from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
 from sharpend.model.networks import SharpeningNetwork, TeacherNet
@@ -26,6 +28,8 @@ from trainer.checkpoint import best_network
 from trainer.teacher import count_parameters, is_ours, load_teacher_model, upscaled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
     from sharpend.model.runtime import Placement
@@ -45,6 +49,7 @@ class Model:
         kind: of the network, or PRETRAINED.
         parameters: how many it has.
         sharpen: (small, degraded) to the sharpened picture.
+        card: of our own networks.
     """
 
     name: str
@@ -52,28 +57,30 @@ class Model:
     kind: str
     parameters: int | None
     sharpen: Method
+    card: Card | None = None
 
     def alone(self, degraded: Pixels) -> Pixels:
         """Sharpen an image that is no enlargement of a small one; for our own networks."""
         return self.sharpen(degraded, degraded)
 
 
-def open_model(model: str, placement: Placement) -> Model:
+def open_model(model: str, placement: Placement, *, crispness: float = 0.0) -> Model:
     """Open any MODEL.
 
     Args:
         model: a shipped name, a weights file of ours, a run's folder, or a pretrained x4 file.
         placement: where it runs. The report's own networks and pretrained ones run in float32,
             each picture whole; ours in tiles.
+        crispness: of our own networks' sharpening, 0..1.
 
     Raises:
         UnavailableError: no such model, damaged, or spandrel is missing.
         InputMissingError, UsageError: a run's folder without a whole checkpoint.
     """
     if model not in shipped_names() and Path(model).is_dir():
-        return _of_run(Path(model), placement)
+        return _of_run(Path(model), placement, crispness)
     if is_ours(find(model)):
-        return _ours(weights.load(model), placement)
+        return _ours(weights.load(model), placement, crispness)
     return _pretrained(find(model), placement)
 
 
@@ -89,18 +96,32 @@ def open_teacher(model: str, placement: Placement) -> Model:
     return opened
 
 
-def _ours(loaded: Weights, placement: Placement) -> Model:
-    sharpener = Sharpener(loaded, placement)
+def _ours(loaded: Weights, placement: Placement, crispness: float) -> Model:
+    sharpen = with_taste(Sharpener(loaded, placement).sharpen, crispness=crispness)
     return Model(
         loaded.card.name,
         loaded.digest,
         loaded.card.kind,
         count_parameters(loaded.network),
-        lambda _, degraded: sharpener.sharpen(degraded),
+        lambda _, degraded: sharpen(degraded),
+        loaded.card,
     )
 
 
-def _of_run(folder: Path, placement: Placement) -> Model:
+def with_taste(sharpen: Callable[..., Pixels], *, crispness: float) -> Callable[[Pixels], Pixels]:
+    """The daemon's sharpening with what users may set besides.
+
+    Raises:
+        UsageError: the sharpener does not have the option.
+    """
+    taste = {"crispness": crispness} if crispness else {}
+    unknown = taste.keys() - inspect.signature(sharpen).parameters.keys()
+    if unknown:
+        raise UsageError(f"--{unknown.pop()}: the sharpener has no such option")
+    return partial(sharpen, **taste)
+
+
+def _of_run(folder: Path, placement: Placement, crispness: float) -> Model:
     """The best network of a run; ours works as its export would."""
     device = choose_device(placement.device)
     network, recipe = best_network(folder, device)
@@ -117,7 +138,7 @@ def _of_run(folder: Path, placement: Placement) -> Model:
             degradation=recipe.data.degradation,
             softened_by=recipe.data.factor,
         )
-        return _ours(Weights(network, card, digest), placement)
+        return _ours(Weights(network, card, digest), placement, crispness)
     return Model(
         recipe.name,
         digest,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from trainer.matrixcard import MATRIX, matrix_section
+from trainer.matrixresult import PHOTO
 from trainer.teacher import count_parameters
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from trainer.record import Record
 
 CURVE_ROWS = 10
+KINDS = "Kinds of softness"
+"""Title of the section that a network has whose matrix was measured."""
 _WHAT = """\
 A {kind} network of `sharpend` with {parameters:,} parameters ({channels} channels, {blocks}
 residual blocks): `pixel_unshuffle(4)`, 3x3 convolutions with ReLU and skips, `pixel_shuffle(4)`,
@@ -31,6 +35,21 @@ _USE = """\
 Photographs that were softened by about a factor of {softened_by}: enlarged from a smaller file,
 slightly out of focus, or scaled by a sloppy tool. It was trained on pictures reduced bicubically to
 1/{softened_by} of each side, with 8 bits in between, and enlarged again by the same kernel."""
+
+_USE_PHOTO = """\
+Photographs that are softer than they could be: enlarged from a smaller file, scaled by a sloppy
+tool, slightly out of focus or moved, with noise and JPEG compression as cameras leave them. How
+soft an image is, is measured over the whole of it (`sharpend.model.cues`) and told to the network,
+so that sharp images stay nearly as they are. Trained on the mixture `{degradation}` of the
+trainer's degradations."""
+
+_LIMITS_PHOTO = """\
+- It restores lost sharpness only; noise and compression stay as they are.
+- Heavy defocus and long motion are out of its reach: such images are changed little.
+- Noise looks like sharpness: of a soft image with strong noise less is restored.
+- An original that is soft on purpose may come out a little crisper; `strength` below 1 softens the
+  effect.
+- Detail that is lost is guessed. Do not use the output as evidence or for measurements."""
 
 _LIMITS = """\
 - It restores what such a reduction takes away, and nothing else: not noise, not blocks of strong
@@ -74,14 +93,19 @@ def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: R
         "blocks": card.blocks,
         "halo_px": card.halo_px,
         "softened_by": card.softened_by,
+        "degradation": card.degradation,
     }
+    photo = card.degradation == PHOTO
+    scores = dict(card.scores)
+    matrix = scores.pop(MATRIX, None)
     sections = {
-        "Intended use": _USE.format(**described),
-        "Limits": _LIMITS,
+        "Intended use": (_USE_PHOTO if photo else _USE).format(**described),
+        "Limits": _LIMITS_PHOTO if photo else _LIMITS,
+        **({KINDS: matrix_section(matrix)} if isinstance(matrix, dict) else {}),
         "Training data": f"{card.data.strip()}\n\nLicence of these weights: {card.license}",
         "Recipe": _recipe(card),
         "Reproduce": _reproduce(card),
-        "Scores": _scores(card.scores),
+        "Scores": _scores(scores),
         "Curve": _curve(record),
         "Identity": _identity(weights, sha256),
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,22 +19,23 @@ import torch
 from sharpend.atomic import replacing
 from sharpend.errors import UsageError
 from sharpend.model.runtime import choose_device, choose_precision
+from trainer.commands import matrix as by_kind
 from trainer.contact import contact_sheet
 from trainer.dataset import read_picture, read_split, write_picture
+from trainer.lineup import Asked, open_lineup
 from trainer.measured import ORIGINAL, WHOLE, Kept, Measured, forget, measure
-from trainer.methods import open_model
 from trainer.options import add_placement, placement
 from trainer.progress import watched
 from trainer.scores import SMALLEST_PX, score
-from trainer.sets import named, open_set, pair_outputs, read_member
+from trainer.sets import open_set, pair_outputs, read_member
 from trainer.speed import measure_costs
 from trainer.table import DEGRADED, UNSHARP, Evaluation, SetScores, as_json, as_markdown
 from trainer.unsharp import Unsharp, search
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from trainer.methods import Model
+    from trainer.lineup import Lineup
     from trainer.sets import EvaluationSet
     from trainer.speed import Cost
     from trainer.teacher import Method
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speed", action="store_true", help="measure GMAC, pictures per second and memory too")
     add("--outputs", type=Path, metavar="DIR", help="measure these ready pictures instead ...")
     add("--originals", type=Path, metavar="DIR", help="... against those of the same names")
+    by_kind.add_arguments(parser)
     add_placement(parser)
 
 
@@ -94,6 +96,10 @@ def evaluate(options: argparse.Namespace) -> None:
         UsageError: options that do not go together, or two rows or sets of one name.
         InputMissingError, UnavailableError, ImageRefusedError: a set or a model cannot be read.
     """
+    if options.matrix:
+        by_kind.matrix(options)
+        return
+    by_kind.refuse_alone(options)
     ready = options.outputs or options.originals
     evaluation = _of_outputs(options) if ready else _of_models(options)
     text = as_markdown(evaluation)
@@ -119,16 +125,6 @@ def _write_sheets(folder: Path, evaluation: Evaluation) -> None:
         for one in evaluation.sets:
             sheet = contact_sheet(one.name, one.measured, rows, judge=next(iter(networks)))
             write_picture(sheet, folder / f"contact-{one.name}.png")
-
-
-@dataclass(frozen=True, slots=True)
-class _Lineup:
-    """The networks of an evaluation by row, and what they were opened from."""
-
-    models: Mapping[str, Model]
-    places: Mapping[str, str]
-    student: str | None
-    teacher: str | None
 
 
 def _of_models(options: argparse.Namespace) -> Evaluation:
@@ -161,7 +157,7 @@ def _of_models(options: argparse.Namespace) -> Evaluation:
             "torch": torch.__version__,
         },
         sets=scores,
-        models={row: _identity(model) for row, model in lineup.models.items()},
+        models=lineup.identities,
         unsharp=found,
         student=lineup.student,
         teacher=lineup.teacher,
@@ -178,38 +174,9 @@ def _sets(places: Sequence[str]) -> list[EvaluationSet]:
     return sets
 
 
-def _lineup(options: argparse.Namespace) -> _Lineup:
-    """Open every network, in the order of the rows."""
-    where = placement(options)
-    models: dict[str, Model] = {}
-    places: dict[str, str] = {}
-
-    def opened(given: str) -> str:
-        row, place = named(given)
-        model = open_model(place, where)
-        row = row or model.name
-        if row in models or row in _RESERVED:
-            raise UsageError(f"{given}: another row is called {row}; give ROW=MODEL")
-        models[row], places[row] = model, place
-        return row
-
-    students = [opened(given) for given in options.model]
-    teacher = opened(options.teacher) if options.teacher else None
-    if options.pretrained:
-        opened(options.pretrained)
-    student = options.student or next(iter(students), None)
-    if student and student not in models:
-        raise UsageError(f"--student: no row is called {student}; there are {', '.join(models)}")
-    return _Lineup(models, places, student, teacher)
-
-
-def _identity(model: Model) -> dict[str, object]:
-    return {
-        "name": model.name,
-        "digest": model.digest,
-        "kind": model.kind,
-        "parameters": model.parameters,
-    }
+def _lineup(options: argparse.Namespace) -> Lineup:
+    asked = Asked(options.model, options.teacher, options.pretrained, options.student)
+    return open_lineup(asked, placement(options), reserved=_RESERVED)
 
 
 def _unsharp(options: argparse.Namespace) -> tuple[Unsharp, dict[str, object]]:
@@ -227,7 +194,7 @@ def _unsharp(options: argparse.Namespace) -> tuple[Unsharp, dict[str, object]]:
 
 
 def _measured(
-    one: EvaluationSet, lineup: _Lineup, mask: Unsharp, kept: Kept, *, as_they_come: bool
+    one: EvaluationSet, lineup: Lineup, mask: Unsharp, kept: Kept, *, as_they_come: bool
 ) -> SetScores:
     """Every picture of a set by every row; what is kept is not made again."""
     methods: dict[str, Method] = {DEGRADED: lambda _, degraded: degraded, UNSHARP: mask}
@@ -245,7 +212,7 @@ def _measured(
     return SetScores(one.name, one.paired, measured, as_they_come)
 
 
-def _costs(lineup: _Lineup, options: argparse.Namespace) -> dict[str, Cost]:
+def _costs(lineup: Lineup, options: argparse.Namespace) -> dict[str, Cost]:
     return measure_costs(
         lineup.places,
         against=lineup.teacher,

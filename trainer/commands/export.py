@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default 256)",
     )
     add("--scores", type=Path, metavar="FILE", help="evaluation.json of `trainer evaluate`")
+    add("--matrix", type=Path, metavar="FILE", help="matrix.json of `trainer evaluate --matrix`")
     add_placement(parser)
 
 
@@ -72,6 +73,8 @@ def export(options: argparse.Namespace) -> None:
     digest = weights.digest(network.state_dict())
     if options.scores:
         card = exporting.with_evaluation(card, digest, _json(options.scores))
+    if options.matrix:
+        card = exporting.with_matrix(card, digest, _json(options.matrix))
     if options.teacher:
         card = exporting.with_teacher(
             weights.Weights(network, card, digest),

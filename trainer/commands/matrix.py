@@ -1,0 +1,275 @@
+"""`trainer evaluate --matrix`: every method on every kind of softness, and where it does harm.
+
+Owns these options and the order of the steps. An evaluation that is interrupted goes on when the
+same command is given again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sharpend.atomic import replacing
+from sharpend.errors import InputMissingError, UsageError
+from sharpend.model.runtime import choose_device, choose_precision
+from trainer import cellmasks
+from trainer.dataset import pictures_below, write_picture
+from trainer.lineup import Asked, open_lineup
+from trainer.matrix import (
+    BASELINES,
+    BEST_MASK,
+    NOOP,
+    SINGLE_MASKS,
+    KeptImages,
+    MatrixImage,
+    measure_image,
+    methods_of,
+)
+from trainer.matrixresult import Measurements, measure_harm, put_together
+from trainer.matrixsheets import cell_sheet, real_sheets, worst_sheet
+from trainer.matrixtable import as_markdown
+from trainer.measured import forget
+from trainer.options import count, count_or_none, fraction, placement
+from trainer.progress import watched
+from trainer.realphotos import measure_real
+from trainer.sets import open_set
+from trainer.targets import COLUMNS
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from trainer.lineup import Lineup
+    from trainer.matrix import ImageFigures, Method
+    from trainer.realphotos import RealImage
+
+CROP_PX = 1024
+_UNFINISHED = "unfinished-matrix"
+_ALONE = (
+    *("pretrained", "student", "unsharp", "unsharp_split", "as_they_come", "speed"),
+    *("outputs", "originals"),
+)
+"""Options of `trainer evaluate` that the matrix has no use for."""
+_OWN = ("real", "crispness", "crop", "limit", "targets")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Write the matrix's options into the parser of `trainer evaluate`."""
+    group = parser.add_argument_group(
+        "by kind of softness",
+        "with --set, --model, --teacher and --to, which gets matrix.json, matrix.md, contact-*.png",
+    )
+    add = group.add_argument
+    add("--matrix", action="store_true", help="measure the matrix of kinds of softness instead")
+    add("--real", type=Path, metavar="DIR", help="real photographs, measured as they are")
+    crisp = "0..1, passed to the sharpener for every network (default 0)"
+    add("--crispness", type=fraction, metavar="X", help=crisp)
+    crop = f"largest side of the middle crops that are measured; 0: whole (default {CROP_PX})"
+    add("--crop", type=count_or_none, metavar="PX", help=crop)
+    add("--limit", type=count, metavar="N", help="measure N images of each set, evenly spread")
+    judged = "column of the targets for every student (default by size, photo networks only)"
+    add("--targets", choices=list(COLUMNS), help=judged)
+
+
+def refuse_alone(options: argparse.Namespace) -> None:
+    """Check that no option of the matrix is given without `--matrix`.
+
+    Raises:
+        UsageError: one is.
+    """
+    given = [name for name in _OWN if getattr(options, name) is not None]
+    if given:
+        raise UsageError(f"--{given[0]} goes with --matrix")
+
+
+def matrix(options: argparse.Namespace) -> None:
+    """Measure, write the files, and print the tables.
+
+    Raises:
+        UsageError: options that do not go together, or two rows or sets of one name.
+        InputMissingError, UnavailableError, ImageRefusedError: a set or a model cannot be read.
+    """
+    _check(options)
+    images = _images(options)
+    photographs = _photographs(options.real)
+    lineup = _lineup(options)
+    masks = cellmasks.search(
+        (image.name, image.read())
+        for image in watched(images, what="images for the masks", total=len(images))
+    )
+    methods = methods_of(lineup.models, masks)
+    kept = _kept(options, lineup, masks)
+    measured = Measurements(
+        _machine(options),
+        {
+            "crop_px": _crop_px(options),
+            "limit": options.limit,
+            "crispness": options.crispness or 0.0,
+        },
+        lineup,
+        masks,
+        _measure(images, methods, kept, lineup.teacher),
+        {row: measure_harm(method) for row, method in methods.items()},
+        _measure_real(photographs, methods),
+    )
+    result = put_together(measured, column=options.targets)
+    _write_all(options.to, result, images, methods, measured.real)
+    forget(options.to / _UNFINISHED)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if not (options.set and options.to):
+        raise UsageError("--matrix: give --set and --to")
+    unused = [name for name in _ALONE if getattr(options, name)]
+    if unused:
+        raise UsageError(f"--{unused[0].replace('_', '-')} does not go with --matrix")
+
+
+def _lineup(options: argparse.Namespace) -> Lineup:
+    asked = Asked(options.model, options.teacher)
+    crispness = options.crispness or 0.0
+    where = placement(options)
+    lineup = open_lineup(asked, where, reserved=BASELINES, crispness=crispness)
+    for row, model in lineup.models.items():
+        if model.card is None:
+            raise UsageError(f"{row}: --matrix measures networks that the daemon runs")
+        if "/" in row:
+            raise UsageError(f"{row}: names a file; give ROW=MODEL")
+    return lineup
+
+
+def _images(options: argparse.Namespace) -> list[MatrixImage]:
+    """The images of all sets, in order."""
+    found: list[MatrixImage] = []
+    for place in options.set:
+        one = open_set(place)
+        if one.name in {image.set_name for image in found}:
+            raise UsageError(f"--set: two sets are called {one.name}; give NAME=PLACE")
+        members = one.members
+        if options.limit:
+            step = max(1, len(members) // options.limit)
+            members = members[::step][: options.limit]
+        crop_px = _crop_px(options)
+        found += [MatrixImage(one.name, member.original, crop_px) for member in members]
+    _check_names(found)
+    return found
+
+
+def _check_names(images: Sequence[MatrixImage]) -> None:
+    """Names seed noise and say which image was worst: none is there twice in a set."""
+    seen = set()
+    for image in images:
+        if (image.set_name, image.name) in seen:
+            raise UsageError(f"--set: {image.set_name} has two images called {image.name}")
+        seen.add((image.set_name, image.name))
+
+
+def _crop_px(options: argparse.Namespace) -> int:
+    return CROP_PX if options.crop is None else int(options.crop)
+
+
+def _photographs(folder: Path | None) -> list[Path]:
+    paths = [] if folder is None else pictures_below([folder])
+    if folder is not None and not paths:
+        raise InputMissingError(f"{folder}: holds no pictures")
+    return paths
+
+
+def _machine(options: argparse.Namespace) -> dict[str, object]:
+    device = choose_device(options.device)
+    precision = str(choose_precision(options.precision, device)).removeprefix("torch.")
+    return {
+        "device": str(device),
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+
+
+def _kept(options: argparse.Namespace, lineup: Lineup, masks: cellmasks.CellMasks) -> KeptImages:
+    identity = {
+        "rows": {row: model.digest for row, model in lineup.models.items()},
+        "teacher": lineup.teacher,
+        "masks": {cell: asdict(mask) for cell, mask in masks.by_cell.items()},
+        "crispness": options.crispness,
+        "machine": _machine(options),
+    }
+    return KeptImages(options.to / _UNFINISHED, identity)
+
+
+def _measure(
+    images: Sequence[MatrixImage],
+    methods: Mapping[str, Method],
+    kept: KeptImages,
+    teacher: str | None,
+) -> list[ImageFigures]:
+    """Every image by every row; what is kept is not measured again."""
+    measured = []
+    for image in watched(images, what="images", total=len(images)):
+        original = image.read()
+        found = kept.load(image, original)
+        if found is None:
+            found = measure_image(image, original, methods, teacher=teacher)
+            kept.save(image, original, found)
+        measured.append(found)
+    return measured
+
+
+def _measure_real(paths: Sequence[Path], methods: Mapping[str, Method]) -> list[RealImage]:
+    shown = {row: method for row, method in methods.items() if row not in (NOOP, BEST_MASK)}
+    seen = watched(paths, what="real photographs", total=len(paths))
+    return [measure_real(path, shown) for path in seen]
+
+
+def _write_all(
+    folder: Path,
+    result: Mapping[str, Any],
+    images: Sequence[MatrixImage],
+    methods: Mapping[str, Method],
+    real: Sequence[RealImage],
+) -> None:
+    text = as_markdown(result)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "matrix.json", json.dumps(result, allow_nan=False).encode())
+    _write(folder / "matrix.md", text.encode("utf-8", "backslashreplace"))
+    if real:
+        for number, sheet in enumerate(real_sheets(real), start=1):
+            write_picture(sheet, folder / f"contact-real-{number}.png")
+    _write_sheets(folder, result, images, methods)
+    sys.stdout.write(text)
+
+
+def _write_sheets(
+    folder: Path,
+    result: Mapping[str, Any],
+    images: Sequence[MatrixImage],
+    methods: Mapping[str, Method],
+) -> None:
+    """The middle image of each set in every cell, and each network's five worst sharp originals."""
+    for set_name in result["sets"]:
+        own = [image for image in images if image.set_name == set_name]
+        image = own[len(own) // 2]
+        shown = {row: method for row, method in methods.items() if row != BEST_MASK}
+        sheet = cell_sheet(image.name, image.read(), shown)
+        write_picture(sheet, folder / f"contact-cells-{set_name}.png")
+    by_name = {(image.set_name, image.name): image for image in images}
+    for row in methods.keys() - {NOOP, BEST_MASK, *SINGLE_MASKS}:
+        worst = [
+            (
+                f"{one['image']}, cue {one['cue']:+.2f}, {one['distance']:.1f} dB",
+                by_name[key].read(),
+            )
+            for one in result["rows"][row]["sharp"]["worst_images"]
+            for key in [(one["set"], one["image"])]
+        ]
+        write_picture(worst_sheet(row, worst, methods[row]), folder / f"contact-sharp-{row}.png")
+
+
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as file:
+        file.write(content)
