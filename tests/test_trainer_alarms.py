@@ -26,7 +26,7 @@ from trainer.dataset import write_picture
 from trainer.lines import MIXED
 from trainer.recard import rewrite
 from trainer.samples import DEAD, HALVED, HEALTHY, damaged, measure, pieces, running, with_noise
-from trainer.softness import SOFTENINGS, gaussian, softenings
+from trainer.softness import SOFTENINGS, softenings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,18 +145,6 @@ def test_kinds_are_pure(kind: str) -> None:
     assert np.array_equal(once, again)
     assert np.array_equal(picture, before)
     assert np.array_equal(once, picture) is (kind == "sharp")
-
-
-def test_a_gaussian_is_one() -> None:
-    """A line's spread is sigma, flat stays flat, and the sum of light stays."""
-    line = np.zeros((9, 41, 3), np.uint8)
-    line[:, 20] = 255
-    blurred = gaussian(line, sigma=2.0)[4, :, 0].astype(float)
-    offsets = np.arange(41) - 20
-    assert np.sqrt((blurred * offsets**2).sum() / blurred.sum()) == pytest.approx(2.0, rel=0.03)
-    assert blurred.sum() == pytest.approx(255, rel=0.02)
-    flat = np.full((5, 3, 3), 77, np.uint8)
-    assert np.array_equal(gaussian(flat, sigma=1.0), flat)
 
 
 def test_unknown_kinds_are_named() -> None:

@@ -24,7 +24,7 @@ from trainer.lines import alarm_line, residual_line
 from trainer.matrixcard import MATRIX, matrix_of
 from trainer.modelcard import model_card
 from trainer.samples import HALVED, HEALTHY, measure, running
-from trainer.softness import softenings
+from trainer.softness import CELLED, softenings
 from trainer.table import DEGRADED, UNSHARP
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from trainer.samples import Measured
     from trainer.softness import Softening
 
+PHOTO = "photo"
+"""The mixture of the photo family, as `data.degradation` names it."""
+MIDDLE_CELL = "g1"
 WINDOW = AlarmOptions().window
 """The daemon's `agreement.window` where nobody sets it."""
 
@@ -159,8 +162,9 @@ def with_teacher(
         UsageError: too few validation pictures.
     """
     found = weights.load(teacher)
-    if found.card.softened_by != student.card.softened_by:
-        raise UnavailableError(f"{teacher}: undoes a softening by {found.card.softened_by}")
+    ours, theirs = ((one.degradation, one.softened_by) for one in (student.card, found.card))
+    if ours != theirs:
+        raise UnavailableError(f"{teacher}: undoes another softening: {theirs[0]} by {theirs[1]}")
     asked = replace(student.card, teacher=teacher, teacher_digest=found.digest)
     measured = measure(
         running(student, placement),
@@ -173,7 +177,12 @@ def with_teacher(
 
 
 def kinds_for(card: Card) -> dict[str, Softening]:
-    """The kinds of softness that lines rest on: first the one that the network is for."""
+    """The kinds of softness that lines rest on: first the one that the network is for.
+
+    For a photo network the cells of the matrix, of which the line of SSIM is of sigma 1.
+    """
+    if card.degradation == PHOTO:
+        return {MIDDLE_CELL: CELLED[MIDDLE_CELL], **CELLED}
     own: Softening = partial(degrade, factor=card.softened_by)
     return {f"x{card.softened_by}": own} | softenings()
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sharpend.errors import UsageError
 from sharpend.imaging.filters import degrade
+from trainer.cells import SHARP, SOFT, degraded
+from trainer.degradations import blur
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -20,31 +20,6 @@ if TYPE_CHECKING:
     from trainer.degradation import Pixels
 
     Softening = Callable[[Pixels], Pixels]
-
-_REACH = 4
-"""Standard deviations to which a Gaussian is cut: what lies beyond is below a level of 8 bits."""
-
-
-def gaussian(pixels: Pixels, *, sigma: float) -> Pixels:
-    """Blur with a Gaussian of `sigma` pixels, in encoded values, mirrored at the borders.
-
-    Args:
-        pixels: H x W x C uint8.
-        sigma: the standard deviation, in pixels.
-
-    Returns:
-        The same shape, uint8.
-    """
-    reach = max(1, round(_REACH * sigma))
-    kernel = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    kernel /= kernel.sum()
-    blurred = pixels.astype(np.float64)
-    for axis in (0, 1):
-        width = [(reach, reach) if side == axis else (0, 0) for side in range(3)]
-        padded, size = np.pad(blurred, width, mode="symmetric"), blurred.shape[axis]
-        steps = (padded.take(range(at, at + size), axis) for at in range(2 * reach + 1))
-        blurred = sum(weight * step for weight, step in zip(kernel, steps, strict=True))
-    return np.clip(np.rint(blurred), 0, 255).astype(np.uint8)
 
 
 def sharp(pixels: Pixels) -> Pixels:
@@ -55,21 +30,35 @@ def sharp(pixels: Pixels) -> Pixels:
 SOFTENINGS: Mapping[str, Softening] = {
     "x4": partial(degrade, factor=4),
     "x2": partial(degrade, factor=2),
-    "gaussian-1": partial(gaussian, sigma=1.0),
-    "gaussian-2": partial(gaussian, sigma=2.0),
+    "gaussian-1": partial(blur.gaussian, sigma=1.0),
+    "gaussian-2": partial(blur.gaussian, sigma=2.0),
     "sharp": sharp,
 }
-"""By the name that reports and cards use."""
+"""By the name that reports and cards use: what networks of the x4 family may meet."""
+
+
+def of_cell(cell: str) -> Softening:
+    """A cell of the matrix as a kind; its noise is the same for every picture."""
+    return partial(_in_cell, cell=cell)
+
+
+def _in_cell(pixels: Pixels, *, cell: str) -> Pixels:
+    return degraded(cell, pixels, name="")
+
+
+CELLED: Mapping[str, Softening] = {cell: of_cell(cell) for cell in (*SOFT, SHARP)}
+"""The kinds that a photo network is for, and sharp pictures."""
 
 
 def softenings(names: Iterable[str] = ()) -> dict[str, Softening]:
-    """The kinds of these names, in this order; all of them where none is named.
+    """The kinds of these names, in this order; those of the x4 family where none is named.
 
     Raises:
         UsageError: there is no kind of a name.
     """
+    known = {**SOFTENINGS, **CELLED}
     wanted = list(names) or list(SOFTENINGS)
     for name in wanted:
-        if name not in SOFTENINGS:
-            raise UsageError(f"no kind is called {name}; there are {', '.join(SOFTENINGS)}")
-    return {name: SOFTENINGS[name] for name in wanted}
+        if name not in known:
+            raise UsageError(f"no kind is called {name}; there are {', '.join(known)}")
+    return {name: known[name] for name in wanted}
