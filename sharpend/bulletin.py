@@ -63,7 +63,7 @@ class Bulletin:
             folders=list(self.dispatcher.folders),
             queue_depth=self._queue_depth(),
             softened_by=engine.softened_by,
-            meant_for=f"pictures softened by a factor of about {engine.softened_by}",
+            meant_for=_meant_for(engine.softened_by),
         )
 
     def say_paused(self) -> None:
@@ -122,3 +122,10 @@ class Bulletin:
         except OSError as error:
             if self.fault is None:  # else it was told already
                 self.log.warning(Event.STATUS_FAILED, reason=str(error))
+
+
+def _meant_for(factor: int | None) -> str:
+    """What the network is for, in words."""
+    if factor is None:
+        return "photographs of any softness; sharp ones stay as they are"
+    return f"images softened by a factor of about {factor}"

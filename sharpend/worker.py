@@ -52,8 +52,8 @@ class Engine:
     device: str
     """Device and precision, for example `cpu float32`."""
     tile_px: int
-    softened_by: int
-    """The factor of softness these weights undo."""
+    softened_by: int | None
+    """The factor of reduction that these weights undo; None where they undo any softness."""
     alarm_below: float | None
     teacher: str | None
     """The teacher that was loaded beside it; None where the card names none or none was wanted."""
@@ -114,7 +114,7 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
         digest=sharpener.digest,
         device=sharpener.runtime.described,
         tile_px=sharpener.runtime.tile_px,
-        softened_by=card.softened_by,
+        softened_by=card.undoes_factor,
         alarm_below=card.alarm_below,
         teacher=card.teacher if teacher else None,
         resident_bytes=memory.resident_bytes(os.getpid()),

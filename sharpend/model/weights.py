@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 CARD_KEY = "sharpend"
 DIGEST_KEY = "sharpend.digest"
+REDUCTION = "bicubic"
+"""The degradation of networks that undo one factor of reduction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Card:
     bias_free: bool = False
     cued: bool = False
     """Whether the network is told how soft the whole image is; see `sharpend.model.cues`."""
-    degradation: str = "bicubic"
+    degradation: str = REDUCTION
     """The mixture of degradations that these weights undo; see `trainer.degradations`."""
     softened_by: int = 4
     """The factor of bicubic reduction that validated these weights, where that is the mixture."""
@@ -63,6 +65,11 @@ class Card:
     commit: str = ""
     recipe: Mapping[str, object] = field(default_factory=dict)
     scores: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def undoes_factor(self) -> int | None:
+        """The factor of bicubic reduction that the network undoes; None: it undoes any softness."""
+        return self.softened_by if self.degradation == REDUCTION else None
 
 
 @dataclass(frozen=True, slots=True)

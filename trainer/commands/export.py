@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side of the crops for the alarm line, pixels: the daemon's agreement.crop_px "
         "(default 256)",
     )
+    add("--specialist", metavar="MODEL", help="network for images that are enlarged by four")
     add("--scores", type=Path, metavar="FILE", help="evaluation.json of `trainer evaluate`")
     add("--matrix", type=Path, metavar="FILE", help="matrix.json of `trainer evaluate --matrix`")
     add_placement(parser)
@@ -70,6 +72,9 @@ def export(options: argparse.Namespace) -> None:
         tuple(options.dataset),
     )
     card = exporting.card_of(state, network, about, _trained_on(options.run, split))
+    specialist = weights.load(options.specialist) if options.specialist else None
+    if specialist is not None:
+        card = replace(card, specialist=specialist.card.name, specialist_digest=specialist.digest)
     digest = weights.digest(network.state_dict())
     if options.scores:
         card = exporting.with_evaluation(card, digest, _json(options.scores))
@@ -77,7 +82,7 @@ def export(options: argparse.Namespace) -> None:
         card = exporting.with_matrix(card, digest, _json(options.matrix))
     if options.teacher:
         card = exporting.with_teacher(
-            weights.Weights(network, card, digest),
+            weights.Weights(network, card, digest, specialist.network if specialist else None),
             options.teacher,
             split.validation,
             placement(options),
