@@ -31,6 +31,13 @@ _BIAS_FREE = """ It has no
 biases and sees each colour less its mean over the surrounding 12 x 12 pixels, so what is flat stays
 flat, and a brighter picture gets the same detail."""
 
+_CUED = """ It is
+told how soft the whole image is by six cues, logarithms of the energies of luma bands, which scale
+its features (FiLM, arXiv:1709.07871) and set the gains of an adaptive unsharp mask beside it."""
+
+_SPECIALIST = """ Images that
+are exactly a bicubic enlargement by four go to `{specialist}` (`{digest}`)."""
+
 _USE = """\
 Photographs that were softened by about a factor of {softened_by}: enlarged from a smaller file,
 slightly out of focus, or scaled by a sloppy tool. It was trained on pictures reduced bicubically to
@@ -115,7 +122,12 @@ def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: R
 
 
 def _what(card: Card, described: Mapping[str, object]) -> str:
-    return _WHAT.format(**described) + (_BIAS_FREE if card.bias_free else "")
+    parts = [_WHAT.format(**described), _BIAS_FREE if card.bias_free else ""]
+    if card.cued:
+        parts.append(_CUED)
+    if card.specialist:
+        parts.append(_SPECIALIST.format(specialist=card.specialist, digest=card.specialist_digest))
+    return "".join(parts)
 
 
 def _reproduce(card: Card) -> str:
