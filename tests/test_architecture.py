@@ -34,7 +34,8 @@ ROOMS = {
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"
     " items jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet"
     " contents thumbnail finishing tensors libraries",
-    "model": "networks tiling overshoot balance shipped weights runtime ssim",
+    "model": "softness folding cues conditioning networks tiling overshoot balance crispness"
+    " shipped weights runtime ssim",
     "ledger": "sql twins schema faults copies store records turns reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder apart",
     "commit": "names destination standing relocate disposal adoption committer quarantine"

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharpend.errors import TransientError, UnavailableError
+from sharpend.model import crispness
 from sharpend.model.networks import NETWORKS
 from sharpend.model.runtime import Placement, Runtime, choose_device, choose_precision
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
@@ -26,21 +27,23 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sharpend.imaging.depth import Depth
+    from sharpend.model.cues import Cues
 
 WHOLE_PX = 4096
-SHAPES = {"student": (16, 1), "teacher": (16, 2)}
-BIAS_FREE = {"student": True, "teacher": False}
+SHAPES = {"student": (16, 1), "teacher": (16, 2), "cued": (16, 1)}
+BIAS_FREE = {"student": True, "teacher": False, "cued": True}
 
 
 @cache
 def weights_of(kind: str) -> Weights:
     """A network whose detail is strong enough to show every seam."""
     torch.manual_seed(0)
-    network = NETWORKS[kind](*SHAPES[kind], bias_free=BIAS_FREE[kind])
+    name, cued = ("student", True) if kind == "cued" else (kind, False)
+    network = NETWORKS[name](*SHAPES[kind], bias_free=BIAS_FREE[kind], cued=cued)
     with torch.no_grad():
         network.tail.weight.mul_(20)
     channels, blocks = SHAPES[kind]
-    return Weights(network, Card("t", kind, channels, blocks, network.halo_px), "digest")
+    return Weights(network, Card("t", name, channels, blocks, network.halo_px), "digest")
 
 
 @cache
@@ -63,10 +66,28 @@ def deep_noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint16]
     return chance.integers(0, 65536, (height, width, channels), dtype=np.uint16)
 
 
-def tiled_equals_whole(kind: str, precision: str, tile_px: int, pixels: NDArray[Depth]) -> bool:
+def tiled_equals_whole(
+    kind: str,
+    precision: str,
+    tile_px: int,
+    pixels: NDArray[Depth],
+    *,
+    strength: float = 1.0,
+    crisp: float = 0.0,
+) -> bool:
     """Whether tiles and one pass give the same pixels."""
-    tiled = sharpener(kind, tile_px, precision).sharpen(pixels)
-    return np.array_equal(tiled, sharpener(kind, WHOLE_PX, precision).sharpen(pixels))
+    tiled, whole = (
+        sharpener(kind, px, precision).sharpen(pixels, strength=strength, crispness=crisp)
+        for px in (tile_px, WHOLE_PX)
+    )
+    return np.array_equal(tiled, whole)
+
+
+def softened(pixels: NDArray[Depth]) -> NDArray[Depth]:
+    """The same with one half of it calm, so that gates are shut here and open there."""
+    calm = pixels.copy()
+    calm[len(calm) // 2 :] //= 16
+    return calm
 
 
 @settings(max_examples=12, deadline=None)
@@ -75,13 +96,35 @@ def tiled_equals_whole(kind: str, precision: str, tile_px: int, pixels: NDArray[
     width=st.integers(1, 300),
     tile_px=st.sampled_from([128, 132, 200]),
     precision=st.sampled_from(["float32", "bfloat16"]),
-    kind=st.sampled_from(["student", "teacher"]),
+    kind=st.sampled_from(["student", "teacher", "cued"]),
 )
 def test_tiles_cannot_be_seen(
     height: int, width: int, tile_px: int, precision: str, kind: str
 ) -> None:
     """At any size, tile, precision and network the tiled pixels are those of one pass."""
     assert tiled_equals_whole(kind, precision, tile_px, deep_noise(height, width))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 300), st.integers(1, 300), st.sampled_from([1, 3])),
+    tile_px=st.sampled_from([128, 132, 200]),
+    precision=st.sampled_from(["float32", "bfloat16"]),
+    made=st.sampled_from([noise, deep_noise]),
+    kind=st.sampled_from(["student", "cued"]),
+    strength=st.sampled_from([0.0, 1.0, 2.0]),
+)
+def test_tiles_cannot_be_seen_with_crispness(
+    shape: tuple[int, int, int],
+    tile_px: int,
+    precision: str,
+    made: Callable[..., NDArray[np.uint8 | np.uint16]],
+    kind: str,
+    strength: float,
+) -> None:
+    """The same with the mask on top, at either depth, in gray and colour, and by itself."""
+    pixels = softened(made(*shape))
+    assert tiled_equals_whole(kind, precision, tile_px, pixels, strength=strength, crisp=0.7)
 
 
 @pytest.mark.slow
@@ -101,11 +144,19 @@ def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:
 
 
 def test_a_smaller_halo_would_show() -> None:
-    """With one grid cell less of halo the tiles do show, so the test above can fail."""
+    """With one grid cell less of halo the tiles do show, so the tests above can fail."""
     short = Sharpener(weights_of("student"), Placement("cpu", "float32", 128))
     short.runtime.halo_px -= 4
     pixels = deep_noise(200, 300)
     assert not np.array_equal(short.sharpen(pixels), sharpener().sharpen(pixels))
+
+
+def test_a_smaller_halo_of_crispness_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the mask's own reach its tiles show, even where the network does not run."""
+    pixels = softened(deep_noise(400, 300))
+    assert tiled_equals_whole("student", "float32", 128, pixels, strength=0, crisp=1)
+    monkeypatch.setattr(crispness, "REACH_PX", -weights_of("student").network.halo_px)
+    assert not tiled_equals_whole("student", "float32", 128, pixels, strength=0, crisp=1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -157,6 +208,16 @@ def test_any_size_from_one_pixel_up(size: tuple[int, int], channels: int) -> Non
         sharpened = sharpener(tile_px=128).sharpen(pixels)
         assert sharpened.shape == (*size, channels)
         assert sharpened.dtype == pixels.dtype
+
+
+def test_strength_goes_beyond_what_the_network_means() -> None:
+    """Strength 2 adds twice as much."""
+    pixels = noise(40, 40) // 16 + 120
+    once, twice = (
+        sharpener().sharpen(pixels, strength=strength, overshoot=255).astype(int)
+        for strength in (1.0, 2.0)
+    )
+    assert abs((twice - pixels) - 2 * (once - pixels)).max() <= 2
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -215,11 +276,11 @@ class Scarce(Runtime):
 
     room_px = 0
 
-    def detail(self, picture: Tensor) -> Tensor:
+    def detail(self, picture: Tensor, cues: Cues | None = None) -> Tensor:
         """As the real one, while there is room."""
         if picture.shape[-1] * picture.shape[-2] > self.room_px:
             raise MemoryError("no room")
-        return super().detail(picture)
+        return super().detail(picture, cues)
 
 
 def scarce(tile_px: int | None, *, room_px: int) -> Sharpener:

@@ -59,6 +59,8 @@ class Cues:
     """Over the busiest tenth of the tiles."""
     floor: tuple[float, ...]
     """Over the calmest tiles: what noise and compression leave there."""
+    noise: tuple[float, ...] = (0.0,) * BANDS
+    """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
 
     @property
     def sharpness(self) -> float:
@@ -260,4 +262,5 @@ def _pooled(tiles: Tensor, weights: Tensor) -> Cues:
         part = (tiles[which] * weights[which]).double().sum(dim=0) / weights[which].sum()
         return tuple(part.tolist())
 
-    return Cues(mean(slice(None)), mean(busiest), mean(calmest))
+    noise = tuple(torch.quantile(tiles, FLOOR_SHARE, dim=0).tolist())
+    return Cues(mean(slice(None)), mean(busiest), mean(calmest), noise)
