@@ -13,6 +13,7 @@ from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.job import AgreementSample
 from sharpend.model import weights
+from sharpend.model.cues import measure
 from sharpend.model.networks import GRID_PX
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
 from sharpend.sharpener import Sharpener
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sharpend.imaging.depth import Depth
+    from sharpend.model.cues import Cues
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Card
 
@@ -54,23 +56,27 @@ class SecondOpinion:
     def compare(
         self,
         pixels: NDArray[Depth],
-        sharpened: NDArray[Depth],
+        sharpened: NDArray[Depth] | Sharpener,
         *,
         crop_px: int,
         strength: float,
         overshoot: int,
+        cues: Cues | None = None,
     ) -> AgreementSample | None:
         """Sharpen the most detailed crop again with the teacher, and compare.
 
         Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
-        with its full halo; only the crop itself is compared.
+        with its full halo; only the crop itself is compared. Networks are compared: a mask that
+        both would bear makes them alike, and doing nothing unlike.
 
         Args:
             pixels: the input, H x W x C uint8 or uint16.
-            sharpened: the student's result, same shape and dtype.
+            sharpened: the student's result, same shape and dtype; or the student, where its
+                result bears crispness: it sharpens the crop again without.
             crop_px: side of the crop; a smaller picture is compared whole.
-            strength: 0..1, what the student was run with.
+            strength: 0..2, what the student was run with.
             overshoot: 0..255, likewise.
+            cues: of the whole image; None measures its pixels if the teacher has use for that.
 
         Returns:
             SSIM of student and of input to the teacher, or None for a side below SSIM's window.
@@ -79,18 +85,23 @@ class SecondOpinion:
         if min(height, width) < WINDOW_PX:
             return None
         rows, columns = most_detailed(pixels, height=height, width=width)
-        halo_px = self._teacher.halo_px
-        around, inside = zip(
-            _with_halo(rows, halo_px, pixels.shape[0]),
-            _with_halo(columns, halo_px, pixels.shape[1]),
-            strict=True,
-        )
-        taught = self._teacher.sharpen(pixels[around], strength=strength, overshoot=overshoot)[
-            inside
-        ]
+        if cues is None and self._teacher.runtime.cued:
+            cues = measure(pixels)
+
+        def crop_by(sharpener: Sharpener) -> NDArray[Depth]:
+            around, inside = zip(
+                _with_halo(rows, sharpener.halo_px, pixels.shape[0]),
+                _with_halo(columns, sharpener.halo_px, pixels.shape[1]),
+                strict=True,
+            )
+            return sharpener.sharpen(
+                pixels[around], strength=strength, overshoot=overshoot, cues=cues
+            )[inside]
+
+        taught = crop_by(self._teacher)
+        made = crop_by(sharpened) if isinstance(sharpened, Sharpener) else sharpened[rows, columns]
         return AgreementSample(
-            student=_ssim(sharpened[rows, columns], taught),
-            noop=_ssim(pixels[rows, columns], taught),
+            student=_ssim(made, taught), noop=_ssim(pixels[rows, columns], taught)
         )
 
 

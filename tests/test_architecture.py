@@ -18,9 +18,9 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = """
 F0  errors  logs  repeats
-F1  imaging/  access  job  atomic  beneath  settings/  model/  ledger/
+F1  imaging/  access  job  softness  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
-F3  memory  quota  sandbox  sharpener  agreement  staging  pipeline  worker  pool
+F3  memory  quota  sandbox  sharpener  agreement  skipping  staging  pipeline  worker  pool
 F4  alarm  report  health  pulse
 F5  folder  outcomes  upkeep  plans  crew  control  dispatch  bulletin  outage
 F6  daemon
@@ -34,7 +34,7 @@ ROOMS = {
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"
     " items jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet"
     " contents thumbnail finishing tensors libraries",
-    "model": "softness folding cues conditioning networks tiling overshoot balance crispness"
+    "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim",
     "ledger": "sql twins schema faults copies store records turns reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder apart",

@@ -169,6 +169,7 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
         "device": "cpu float32",
         "health": "degraded",
         "agreement": agreement,
+        "sharpness": {"p10": -1.7, "p50": -1.1, "p90": 0.25},
         "paused": {"inbox": "No space left\non device"},
     }
     write_status(records.state, report)
@@ -178,6 +179,8 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
     assert "1.50 images/s, 3.25 megapixels/s, model lite on cpu float32" in text
     assert "health degraded" in text
     assert "0.9700 over the last crops, 0.9000 at least, 0.9400 by doing nothing" in text
+    came = "slightly soft, sharpness -1.10 in the middle, eight in ten from -1.70 to 0.25"
+    assert f"what came in: {came}" in text
     assert "paused: inbox: No space left\\non device" in text
     records.ledger.close()
     assert main(["status", "--json", "--state", str(records.state)]) == 0

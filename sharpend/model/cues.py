@@ -72,6 +72,11 @@ class Cues:
         fine, middle = (energy + FAINT * 1e-3 for energy in self.whole[:2])
         return float(np.log(fine / middle))
 
+    @property
+    def judged(self) -> float | None:
+        """The sharpness, or None where there is nothing to be judged, as in an even area."""
+        return self.sharpness if max(self.whole[:2]) > FAINT * 1e-3 else None
+
     def tensor(self) -> Tensor:
         """The measured numbers as a 1 x MEASURED float32 tensor."""
         return torch.tensor([[*self.whole, *self.structure, *self.floor]])

@@ -1,7 +1,7 @@
-"""Words for the cue of softness, and the line above which a picture counts as sharp.
+"""Words for the sharpness that is measured, and the line above which a picture counts as sharp.
 
-Measured on hidden photographs and their softened copies: above the line lie 92 of 100 sharp ones
-and 15 that were enlarged by 1.5, and none that were enlarged by two. Grain raises the cue.
+Measured on photographs and their softened copies: above the line lie 92 of 100 sharp ones, 15 of
+those that were enlarged by 1.5 and none of those enlarged by two. Grain raises the number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SOFT_BELOW = -1.2
 
 
 def word_for(sharpness: float) -> str:
-    """What a cue says, in a word for people: sharp, slightly soft or soft."""
+    """What the number says, in a word for people: sharp, slightly soft or soft."""
     if sharpness > SHARP_ABOVE:
         return "sharp"
     return "slightly soft" if sharpness > SOFT_BELOW else "soft"
