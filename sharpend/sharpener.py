@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from sharpend.model.weights import Weights
 
 
+CRISP_REACH_PX = crisp.REACH_PX + REACH_PX
+"""How much further than a network's the halo of crispness is: its mask, and a second balance."""
+
+
 @dataclass(frozen=True, slots=True)
 class _How:
     """What is done with each window of one image; see `Sharpener.sharpen`."""
@@ -97,7 +101,7 @@ class Sharpener:
     def halo_px(self) -> int:
         """How far from a cell of the folded grid the input can make a difference to it.
 
-        Without crispness, which looks as far as `crispness.REACH_PX` beyond.
+        Without crispness; with it, by CRISP_REACH_PX more.
         """
         return self.runtime.halo_px + REACH_PX
 
@@ -106,7 +110,7 @@ class Sharpener:
         padded = pad_to_grid(pixels)
         sharpened = np.empty_like(padded)
         tile_px = self.runtime.tile_px
-        halo_px = self.halo_px + (crisp.REACH_PX if how.crispness else 0)
+        halo_px = self.halo_px + (CRISP_REACH_PX if how.crispness else 0)
         for tile in plan_tiles(*padded.shape[:2], tile_px=tile_px, halo_px=halo_px):
             window = self._window(padded[tile.window.slices], how)
             sharpened[tile.core.slices] = window[tile.core.within(tile.window).slices]
@@ -121,6 +125,8 @@ class Sharpener:
         if how.crispness and how.cues is not None:
             crisp.crispen(result, how.crispness, how.cues.noise)
         balance(result, picture)
+        if how.crispness:  # clips far more than a network, so that one pass leaves a shift
+            balance(result.clamp_(0, 1), picture)
         sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
         bound(sharpened, pixels, levels=how.overshoot)
         return sharpened

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sharpend import sharpener as sharpener_module
 from sharpend.errors import TransientError, UnavailableError
-from sharpend.model import crispness
 from sharpend.model.networks import NETWORKS
 from sharpend.model.runtime import Placement, Runtime, choose_device, choose_precision
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
@@ -155,7 +155,7 @@ def test_a_smaller_halo_of_crispness_would_show(monkeypatch: pytest.MonkeyPatch)
     """Without the mask's own reach its tiles show, even where the network does not run."""
     pixels = softened(deep_noise(400, 300))
     assert tiled_equals_whole("student", "float32", 128, pixels, strength=0, crisp=1)
-    monkeypatch.setattr(crispness, "REACH_PX", -weights_of("student").network.halo_px)
+    monkeypatch.setattr(sharpener_module, "CRISP_REACH_PX", -weights_of("student").network.halo_px)
     assert not tiled_equals_whole("student", "float32", 128, pixels, strength=0, crisp=1)
 
 

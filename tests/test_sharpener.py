@@ -13,11 +13,10 @@ from skimage import data
 from sharpend.imaging.depth import white
 from sharpend.model import weights
 from sharpend.model.balance import balance
-from sharpend.model.crispness import REACH_PX
 from sharpend.model.cues import measure
 from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement
-from sharpend.sharpener import Sharpener
+from sharpend.sharpener import CRISP_REACH_PX, Sharpener
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -127,7 +126,7 @@ def flat_stays_flat(
 ) -> bool:
     """Whether a value comes back, alone in a picture and in a patch beyond the halo."""
     alone = np.full((9, 14, value.size), value, value.dtype)
-    margin_px = used.halo_px + REACH_PX + 4
+    margin_px = used.halo_px + CRISP_REACH_PX + 4
     around = flat_in_a_picture(value, margin_px)
     within = used.sharpen(around, strength=strength, crispness=crispness)
     middle = within[30 + margin_px :, 31 + margin_px :][:40, :40]
@@ -162,7 +161,7 @@ def test_what_is_flat_stays_flat_under_crispness(
 def test_crispness_keeps_the_mean_of_each_channel(
     strength: float, dtype: type[np.uint8 | np.uint16]
 ) -> None:
-    """A photograph moves by less than a quarter of a level of 8 bit on the mean."""
+    """A photograph as it comes moves by less than a quarter of a level of 8 bit on the mean."""
     pixels = at(dtype, astronaut())
     crisp = sharpener().sharpen(pixels, strength=strength, crispness=1.0)
     moved = crisp.mean(axis=(0, 1)) - pixels.mean(axis=(0, 1))
@@ -199,7 +198,7 @@ def test_crispness_asks_for_the_noise_of_the_whole() -> None:
     whole = sharpener().sharpen(pixels, crispness=1.0)
     half = pixels[:160]
     part = sharpener().sharpen(half, crispness=1.0, cues=measure(pixels))
-    reach_px = sharpener().halo_px + REACH_PX
+    reach_px = sharpener().halo_px + CRISP_REACH_PX
     assert np.array_equal(part[:-reach_px], whole[: 160 - reach_px])
     alone = sharpener().sharpen(half, crispness=1.0)
     assert not np.array_equal(alone[:-reach_px], part[:-reach_px])
