@@ -6,8 +6,8 @@ and what follows from the numbers, is the daemon's business.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from torch.nn import functional
 
@@ -16,6 +16,7 @@ from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.job import AgreementSample
 from sharpend.model import weights
+from sharpend.model.cues import measure
 from sharpend.model.networks import GRID_PX
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
 from sharpend.sharpener import Sharpener, keep_transparent
@@ -27,8 +28,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sharpend.imaging.depth import Depth
+    from sharpend.model.cues import Cues
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Card
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How both networks sharpen the crop; see `SecondOpinion.compare`."""
+
+    strength: float
+    overshoot: int
+    alpha: NDArray[Any] | None
+    cues: Cues | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,13 @@ class Taught:
             sharpened: the student's result, the same shape and dtype.
         """
         crop = self.rows, self.columns
-        given, made = to_tensor(pixels[crop]), to_tensor(sharpened[crop])
+        return self.crops_compared(pixels[crop], sharpened[crop])
+
+    def crops_compared(self, given: NDArray[Depth], made: NDArray[Depth]) -> AgreementSample:
+        """The same for the crop alone, of the input and of the student's result."""
+        return self._compared(to_tensor(given), to_tensor(made))
+
+    def _compared(self, given: Tensor, made: Tensor) -> AgreementSample:
         taught = self.picture
         return AgreementSample(
             student=_ssim(made, taught),
@@ -91,33 +109,43 @@ class SecondOpinion:
             )
         self._teacher = Sharpener(teacher, placement)
 
-    def compare(
+    def compare(  # noqa: PLR0913 - all that the student was given
         self,
         pixels: NDArray[Depth],
-        sharpened: NDArray[Depth],
+        sharpened: NDArray[Depth] | Sharpener,
         *,
         crop_px: int,
         strength: float,
         overshoot: int,
         alpha: NDArray[Depth] | None = None,
+        cues: Cues | None = None,
     ) -> AgreementSample | None:
         """Sharpen the most detailed crop again with the teacher, and compare.
 
+        Networks are compared: a mask that both would bear makes them alike, and doing nothing
+        unlike.
+
         Args:
             pixels: the input, H x W x C uint8 or uint16.
-            sharpened: the student's result, same shape and dtype.
+            sharpened: the student's result, same shape and dtype; or the student, where its
+                result bears crispness: it sharpens the crop again without.
             crop_px: side of the crop; a smaller picture is compared whole.
-            strength: 0..1, what the student was run with.
+            strength: 0..2, what the student was run with.
             overshoot: 0..255, likewise.
             alpha: H x W; where it is 0 the student's pixels are the input's, and the teacher's too.
+            cues: of the whole image; None measures its pixels if the teacher has use for that.
 
         Returns:
             The sample, or None for a side below SSIM's window.
         """
-        taught = self.taught(
-            pixels, crop_px=crop_px, strength=strength, overshoot=overshoot, alpha=alpha
-        )
-        return None if taught is None else taught.compared(pixels, sharpened)
+        how = _How(strength, overshoot, alpha, cues)
+        taught = self._taught(pixels, crop_px, how)
+        if taught is None:
+            return None
+        if isinstance(sharpened, Sharpener):
+            crop = taught.rows, taught.columns
+            return taught.crops_compared(pixels[crop], _crop_by(sharpened, pixels, crop, how))
+        return taught.compared(pixels, sharpened)
 
     def taught(
         self,
@@ -127,28 +155,41 @@ class SecondOpinion:
         strength: float,
         overshoot: int,
         alpha: NDArray[Depth] | None = None,
+        cues: Cues | None = None,
     ) -> Taught | None:
         """Sharpen the most detailed crop with the teacher; takes what `compare` takes.
 
         Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
         with its full halo; only the crop itself is compared.
         """
+        return self._taught(pixels, crop_px, _How(strength, overshoot, alpha, cues))
+
+    def _taught(self, pixels: NDArray[Depth], crop_px: int, how: _How) -> Taught | None:
         height, width = (min(size, crop_px) for size in pixels.shape[:2])
         if min(height, width) < WINDOW_PX:
             return None
-        rows, columns = most_detailed(pixels, height=height, width=width)
-        halo_px = self._teacher.halo_px
-        around, inside = zip(
-            _with_halo(rows, halo_px, pixels.shape[0]),
-            _with_halo(columns, halo_px, pixels.shape[1]),
-            strict=True,
-        )
-        taught = self._teacher.sharpen(pixels[around], strength=strength, overshoot=overshoot)[
-            inside
-        ]
-        if alpha is not None:
-            taught = keep_transparent(taught, pixels[rows, columns], alpha[rows, columns])
-        return Taught(rows, columns, to_tensor(taught), strength)
+        crop = most_detailed(pixels, height=height, width=width)
+        if how.cues is None and self._teacher.runtime.cued:
+            how = replace(how, cues=measure(pixels, how.alpha))
+        taught = _crop_by(self._teacher, pixels, crop, how)
+        return Taught(*crop, to_tensor(taught), how.strength)
+
+
+def _crop_by(
+    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _How
+) -> NDArray[Depth]:
+    """A crop of a picture as a network sharpens it within the whole."""
+    around, inside = zip(
+        *(
+            _with_halo(span, sharpener.halo_px, size)
+            for span, size in zip(crop, pixels.shape[:2], strict=True)
+        ),
+        strict=True,
+    )
+    made = sharpener.sharpen(
+        pixels[around], strength=how.strength, overshoot=how.overshoot, cues=how.cues
+    )[inside]
+    return keep_transparent(made, pixels[crop], None if how.alpha is None else how.alpha[crop])
 
 
 def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:

@@ -82,7 +82,8 @@ class Bulletin:
             return paused_line(self.fault)
         totals = self.dispatcher.throughput
         return (
-            f"{self._queue_depth()} waiting, {totals.total_images} sharpened, "
+            f"{self._queue_depth()} waiting, "
+            f"{totals.total_images - totals.total_unchanged} sharpened, "
             f"{totals.total_failures} quarantined, health {self._health()}"
         )
 

@@ -143,9 +143,23 @@ def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
         command.add_argument("--output", type=Path, metavar="DIR", help="folder for the results")
         command.add_argument("--workers", type=int, metavar="N", help="worker processes")
         _add_model(command)
+        _add_skipping(command)
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", metavar="NAME", help="a shipped network, or a weights file")
     command.add_argument("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
-    command.add_argument("--strength", type=float, metavar="S", help="0 to 1: how much is added")
+    command.add_argument("--strength", type=float, metavar="S", help="0 to 2: how much is added")
+    told = "0 to 1: a mask on top, for more bite"
+    command.add_argument("--crispness", type=float, metavar="C", help=told)
+
+
+def _add_skipping(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--skip-sharp",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="pass on what is sharp already as it is",
+    )
+    told = "what counts as sharp, in the numbers of `inspect`"
+    command.add_argument("--skip-sharp-above", type=float, metavar="X", help=told)

@@ -89,7 +89,11 @@ class Options:
     model: str
     """A shipped network's name or the path of a weights file."""
     strength: float = 1.0
-    """0..1, scales what the network adds to the picture."""
+    """0..2, scales what the network adds to the picture."""
+    crispness: float = 0.0
+    """0..1, how much of a mask is laid over that; see `sharpend.model.crispness`."""
+    skip_sharp_above: float | None = None
+    """The sharpness (`Cues.sharpness`) above which a file passes as it is; None: none does."""
     policies: Policies = field(default_factory=Policies)
     overshoot: int = OVERSHOOT
     """0..255, levels of 8 bit by which a channel may leave its values around a pixel."""
@@ -98,8 +102,15 @@ class Options:
 
     @property
     def digest(self) -> str:
-        """Stands for everything but the network that decides how an output looks."""
+        """Stands for everything but the network that decides how an output looks.
+
+        What is at its default and came later is left out: it makes no finished picture outdated.
+        """
         text = f"{self.strength:g} {self.overshoot} {self.policies}"
+        if self.crispness:
+            text += f" crispness {self.crispness:g}"
+        if self.skip_sharp_above is not None:
+            text += f" skip_sharp_above {self.skip_sharp_above:g}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -160,12 +171,14 @@ class Staged:
     """Of all frames or pages together; none of a file that was passed on as it is."""
     frames: int = 1
     stages_s: Mapping[str, float] = field(default_factory=dict)
-    """Seconds spent by stage: decode, infer, encode, agree."""
+    """Seconds spent by stage: decode, measure, infer, encode, agree."""
     agreement: AgreementSample | None = None
     model_digest: str = ""
     tile_px: int = 0
     notes: tuple[str, ...] = ()
     """What had to change on the way, in words (for example a palette written as RGB)."""
+    sharpness: float | None = None
+    """How sharp the first frame came in (`Cues.judged`); None of what has no frames, too."""
 
 
 class Failure(StrEnum):

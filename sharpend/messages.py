@@ -50,7 +50,7 @@ NAME_CHARACTERS = 200
 TEMP_NAME_BYTES = 255
 """Longest file name of Linux file systems."""
 PIXELS = 1 << 40
-STAGES = ("open", "decode", "infer", "agree", "encode")
+STAGES = ("open", "decode", "measure", "infer", "agree", "encode")
 """The stages of a task: keys of `Staged.stages_s`, values of `Failed.stage`."""
 SECONDS = 1e7
 """Longest time of a stage: four months."""
@@ -108,6 +108,7 @@ _FINGERPRINT = record(
     inode=whole(0, (1 << 64) - 1),
 )
 _SSIM = real(-2.0, 2.0)
+_SHARPNESS = real(-100.0, 100.0)
 _RESIDUAL = real(0.0, float(PIXELS))
 _AGREEMENT = record(
     AgreementSample,
@@ -133,6 +134,7 @@ _STAGED = record(
     model_digest=_NAME,
     tile_px=whole(0, PIXELS),
     notes=items(text(NOTE_CHARACTERS), NOTES),
+    sharpness=optional(_SHARPNESS),
 )
 _FAILED = record(
     Failed,
@@ -160,7 +162,9 @@ _ENGINE = record(
 _OPTIONS = record(
     Options,
     model=_PATH_TEXT,
-    strength=real(0.0, 1.0),
+    strength=real(0.0, 2.0),
+    crispness=real(0.0, 1.0),
+    skip_sharp_above=optional(_SHARPNESS),
     policies=record(
         policies.Policies,
         metadata=choice(policies.Metadata),

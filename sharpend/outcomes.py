@@ -150,6 +150,7 @@ class Outcomes:
         if staged is not None:
             values |= {"height": staged.height, "width": staged.width, "frames": staged.frames}
             values |= {f"{stage}_s": round(s, 4) for stage, s in staged.stages_s.items()}
+            values |= {"sharpness": _rounded(staged.sharpness)}
             values |= {"notes": list(staged.notes)} if staged.notes else {}
         if committed.warning:
             values["warning"] = committed.warning
@@ -296,8 +297,12 @@ class Outcomes:
         return not was_told
 
 
+def _rounded(sharpness: float | None) -> float | None:
+    return None if sharpness is None else round(sharpness, 3)
+
+
 def _result(folder: Folder, committed: Committed) -> Result:
-    outcome = "unchanged" if committed.unchanged else "sharpened"
+    outcome = "unchanged" if committed.unchanged or committed.passed_on else "sharpened"
     return Result(folder, committed.job, outcome, committed.output)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from sharpend import __version__, beneath, staging
+from sharpend import __version__, beneath, skipping, staging
 from sharpend.agreement import SecondOpinion
 from sharpend.errors import (
     FolderFaultError,
@@ -31,17 +31,19 @@ from sharpend.imaging.finishing import finished
 from sharpend.imaging.provenance import Provenance
 from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
 from sharpend.model import weights
+from sharpend.model.cues import measure
 from sharpend.model.runtime import is_out_of_memory
 from sharpend.model.shipped import find
 from sharpend.quota import BYTES_PER_PIXEL
 from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from io import BufferedReader
 
-    from sharpend.imaging.picture import Frame
+    from sharpend.imaging.picture import Frame, Picture
     from sharpend.job import AgreementSample, Options
+    from sharpend.model.cues import Cues
     from sharpend.model.runtime import Placement
 
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
@@ -129,12 +131,16 @@ class Pipeline:
                 )
                 record = _record(file, sharpener, options)
             status = os.fstat(descriptor)
+        with stages.stage("measure"):
+            cues = [measure(frame.pixels, frame.alpha) for frame in picture.frames]
+            picture = _unless_sharp(task, picture, cues)
         with stages.stage("infer"):
-            frames = [_sharpened(frame, sharpener, options) for frame in picture.frames]
+            pairs = zip(picture.frames, cues, strict=False)  # none of what passes as it is
+            frames = [_sharpened(frame, one, sharpener, options) for frame, one in pairs]
         agreement, note = None, ""
         if task.measure_agreement and frames:
             with stages.stage("agree"):
-                agreement, note = self._measured(picture.frames[0], frames[0], options)
+                agreement, note = self._measured(picture.frames[0], frames[0], cues[0], options)
         # Last, so that nothing can fail while a staged file lies there.
         with stages.stage("encode"):
             picture = finished(picture.with_frames(frames), options.policies, record)
@@ -152,6 +158,7 @@ class Pipeline:
             model_digest=sharpener.digest,
             tile_px=sharpener.runtime.tile_px,
             notes=(*picture.notes, note) if note else picture.notes,
+            sharpness=cues[0].judged if cues else None,
         )
 
     def _is_large(self, file: BufferedReader) -> bool:
@@ -165,18 +172,19 @@ class Pipeline:
         return header.height * header.width * BYTES_PER_PIXEL > self._memory_bytes
 
     def _measured(
-        self, frame: Frame, sharpened: Frame, options: Options
+        self, frame: Frame, sharpened: Frame, cues: Cues, options: Options
     ) -> tuple[AgreementSample | None, str]:
         """What the teacher says, or a note why it could not: that costs no picture."""
         try:
             opinion = self.opinion(options.model)
             return opinion.compare(
                 frame.pixels,
-                sharpened.pixels,
+                self.sharpener(options.model) if options.crispness else sharpened.pixels,
                 crop_px=self._crop_px,
                 strength=options.strength,
                 overshoot=options.overshoot,
                 alpha=frame.alpha,
+                cues=cues,
             ), ""
         except Exception as error:  # noqa: BLE001 - a second opinion is never worth a picture
             return None, f"agreement was not measured: {error or type(error).__name__}"
@@ -196,9 +204,21 @@ def _record(file: BufferedReader, sharpener: Sharpener, options: Options) -> Pro
     )
 
 
-def _sharpened(frame: Frame, sharpener: Sharpener, options: Options) -> Frame:
+def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture:
+    """The picture, or its file as it is where it is to pass untouched."""
+    if not skipping.may_skip(cues, task.options):
+        return picture
+    with _opened(task) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
+        return skipping.skipped(file, picture, cues, task.options)
+
+
+def _sharpened(frame: Frame, cues: Cues, sharpener: Sharpener, options: Options) -> Frame:
     sharpened = sharpener.sharpen(
-        frame.pixels, strength=options.strength, overshoot=options.overshoot
+        frame.pixels,
+        strength=options.strength,
+        overshoot=options.overshoot,
+        crispness=options.crispness,
+        cues=cues,
     )
     return frame.with_pixels(keep_transparent(sharpened, frame.pixels, frame.alpha))
 

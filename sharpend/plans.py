@@ -6,6 +6,7 @@ Everything below the daemon takes what is made here and never sees a Settings ob
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend import logs
@@ -64,9 +65,7 @@ def folder_plans(settings: Settings) -> list[FolderPlan]:
 
 
 def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
-    strength = settings.model.strength if folder.strength is None else folder.strength
     model = resolve_model(folder.model or settings.model.name, device=settings.model.device)
-    overshoot = settings.model.overshoot if folder.overshoot is None else folder.overshoot
     return FolderPlan(
         destination=Destination(
             folder=folder.name,
@@ -92,16 +91,34 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             poll_s=folder.poll_s,
             rescan_s=settings.intake.rescan_s,
         ),
-        options=Options(
+        options=replace(
+            _options(_taste(folder, settings), settings),
             model=model,
-            strength=strength,
             policies=_policies(folder, settings),
-            overshoot=overshoot,
-            max_pixels=round(settings.limits.max_megapixels * _MEGA),
-            max_bytes=round(settings.limits.max_megabytes * _MEGA),
         ),
         reprocess=folder.reprocess,
         newest_first=folder.order == "newest",
+    )
+
+
+def _taste(folder: FolderSettings, settings: Settings) -> dict[str, Any]:
+    """How much is done to pictures: what `[model]` says, with the folder's own in its place."""
+    keys = {"strength", "crispness", "overshoot", "skip_sharp", "skip_sharp_above"}
+    own = folder.model_dump(include=keys, exclude_none=True)
+    return settings.model.model_dump(include=keys) | own
+
+
+def _options(taste: Mapping[str, Any], settings: Settings) -> Options:
+    """The options of `[model]`, `[pictures]` and `[limits]`, with this taste."""
+    return Options(
+        model=resolve_model(settings.model.name, device=settings.model.device),
+        strength=taste["strength"],
+        crispness=taste["crispness"],
+        skip_sharp_above=taste["skip_sharp_above"] if taste["skip_sharp"] else None,
+        policies=_chosen(settings.pictures.model_dump()),
+        overshoot=taste["overshoot"],
+        max_pixels=round(settings.limits.max_megapixels * _MEGA),
+        max_bytes=round(settings.limits.max_megabytes * _MEGA),
     )
 
 
@@ -123,13 +140,8 @@ def _chosen(chosen: Mapping[str, Any]) -> Policies:
 
 
 def without_a_folder(settings: Settings) -> Options:
-    """How a picture is read that lies in no folder of ours."""
-    return Options(
-        model=resolve_model(settings.model.name, device=settings.model.device),
-        policies=_chosen(settings.pictures.model_dump()),
-        max_pixels=round(settings.limits.max_megapixels * _MEGA),
-        max_bytes=round(settings.limits.max_megabytes * _MEGA),
-    )
+    """What would be done with a picture that lies in no folder of ours."""
+    return _options(settings.model.model_dump(), settings)
 
 
 def _name_of(model: str) -> str:

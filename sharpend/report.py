@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from sharpend.job import Staged
 
 LATENCIES_KEPT = 1000
-"""Most recent pictures whose latencies enter the percentiles."""
+"""Most recent pictures whose latencies and sharpness enter the percentiles."""
 
 
 class Throughput:
     """What was finished in the window since `begin`, and in all."""
 
     def __init__(self, now_s: float) -> None:
-        self.total_images = self.total_failures = 0
+        self.total_images = self.total_failures = self.total_unchanged = 0
         self.total_pixels = 0
         self._begin(now_s)
 
     def finished(self, staged: Staged, *, commit_s: float, wait_s: float) -> None:
-        """Count a sharpened picture.
+        """Count a picture that was sharpened, or passed on as it is.
 
         Args:
             staged: what the worker said.
@@ -38,6 +38,10 @@ class Throughput:
         self._pixels += staged.pixels
         self.total_images += 1
         self.total_pixels += staged.pixels
+        self._unchanged += not staged.pixels
+        self.total_unchanged += not staged.pixels
+        if staged.sharpness is not None:
+            self._sharpness.append(staged.sharpness)
         self._latencies.append({**staged.stages_s, "commit": commit_s, "total": wait_s})
 
     def failed(self) -> None:
@@ -50,6 +54,7 @@ class Throughput:
         elapsed_s = max(now_s - self._since_s, 1e-9)
         report: dict[str, object] = {
             "images": self._images,
+            "unchanged": self._unchanged,
             "failures": self._failures,
             "images_total": self.total_images,
             "failures_total": self.total_failures,
@@ -57,13 +62,15 @@ class Throughput:
             "images_per_s": round(self._images / elapsed_s, 4),
             "megapixels_per_s": round(self._pixels / 1e6 / elapsed_s, 4),
             "latency_ms": latencies_ms(self._latencies),
+            "sharpness": spread(self._sharpness),
         }
         self._begin(now_s)
         return report
 
     def _begin(self, now_s: float) -> None:
         self._since_s = now_s
-        self._images = self._failures = self._pixels = 0
+        self._images = self._unchanged = self._failures = self._pixels = 0
+        self._sharpness: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._latencies: deque[dict[str, float]] = deque(maxlen=LATENCIES_KEPT)
 
 
@@ -80,6 +87,14 @@ def latencies_ms(latencies: Iterable[dict[str, float]]) -> dict[str, dict[str, f
         }
         for stage, seconds in by_stage.items()
     }
+
+
+def spread(values: Sequence[float]) -> dict[str, float] | None:
+    """The middle of some values, and between what eight in ten of them lie; None of none."""
+    if not values:
+        return None
+    shares = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
+    return {name: round(percentile(values, share), 3) for name, share in shares.items()}
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -8,12 +8,14 @@ transparent stays as it is, bit for bit.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.job import OVERSHOOT
+from sharpend.model import crispness as crisp
 from sharpend.model.balance import REACH_PX, balance
 from sharpend.model.cues import measure
 from sharpend.model.overshoot import bound
@@ -26,6 +28,21 @@ if TYPE_CHECKING:
     from sharpend.imaging.depth import Depth
     from sharpend.model.cues import Cues
     from sharpend.model.weights import Weights
+
+
+CRISP_REACH_PX = crisp.REACH_PX + REACH_PX
+"""How much further than a network's the halo of crispness is: its mask, and a second balance."""
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is done with each window of one image; see `Sharpener.sharpen`."""
+
+    runtime: Runtime
+    strength: float
+    overshoot: int
+    crispness: float
+    cues: Cues | None
 
 
 class Sharpener:
@@ -49,6 +66,7 @@ class Sharpener:
         *,
         strength: float = 1.0,
         overshoot: int = OVERSHOOT,
+        crispness: float = 0.0,
         cues: Cues | None = None,
     ) -> NDArray[Depth]:
         """Sharpen a picture of any size from 1 x 1 up.
@@ -58,29 +76,30 @@ class Sharpener:
 
         Args:
             pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded.
-            strength: 0..1, scales what the network adds; 0 returns the same values, and the
-                network does not run.
+            strength: 0..2, scales what the network adds; at 0 it does not run.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.overshoot.bound`.
+            crispness: 0..1, how much of a mask is laid over the network's result; see
+                `sharpend.model.crispness`.
             cues: of the whole image, where these pixels are a part of it or some of them are
-                hidden; None measures these pixels if the network has use for that.
+                hidden; None measures these pixels if network or crispness have use for that.
 
         Returns:
-            The same shape and dtype.
+            The same shape and dtype; the same values where strength and crispness are 0.
 
         Raises:
             TransientError: the device has no memory even for the smallest tile.
         """
-        if strength == 0:
+        if not (strength or crispness):
             return pixels.copy()
-        if cues is None and self.runtime.cued:
+        if cues is None and (crispness or self.runtime.cued):
             cues = measure(pixels)
-        runtime = self.runtime_for(cues)
+        how = _How(self.runtime_for(cues), strength, overshoot, crispness, cues)
         while True:
             try:
-                return self._sharpen(pixels, runtime, strength, overshoot, cues)
+                return self._sharpen(pixels, how)
             except MemoryError:
-                runtime.shrink_tile()
+                how.runtime.shrink_tile()
 
     def runtime_for(self, cues: Cues | None) -> Runtime:
         """The network for an image: the specialist for one that was enlarged by four."""
@@ -90,42 +109,38 @@ class Sharpener:
 
     @property
     def halo_px(self) -> int:
-        """How far from a cell of the folded grid the input can make a difference to it."""
+        """How far from a cell of the folded grid the input can make a difference to it.
+
+        Without crispness; with it, by CRISP_REACH_PX more.
+        """
         runtimes = [one for one in (self.runtime, self._specialist) if one is not None]
         return max(one.halo_px for one in runtimes) + REACH_PX
 
-    def _sharpen(
-        self,
-        pixels: NDArray[Depth],
-        runtime: Runtime,
-        strength: float,
-        overshoot: int,
-        cues: Cues | None,
-    ) -> NDArray[Depth]:
+    def _sharpen(self, pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
         height, width = pixels.shape[:2]
         padded = pad_to_grid(pixels)
         sharpened = np.empty_like(padded)
-        halo_px = runtime.halo_px + REACH_PX
-        for tile in plan_tiles(*padded.shape[:2], tile_px=runtime.tile_px, halo_px=halo_px):
-            window = self._window(padded[tile.window.slices], runtime, strength, overshoot, cues)
+        halo_px = how.runtime.halo_px + REACH_PX + (CRISP_REACH_PX if how.crispness else 0)
+        for tile in plan_tiles(*padded.shape[:2], tile_px=how.runtime.tile_px, halo_px=halo_px):
+            window = _window(padded[tile.window.slices], how)
             sharpened[tile.core.slices] = window[tile.core.within(tile.window).slices]
         return sharpened[:height, :width]
 
-    @staticmethod
-    def _window(
-        pixels: NDArray[Depth],
-        runtime: Runtime,
-        strength: float,
-        overshoot: int,
-        cues: Cues | None,
-    ) -> NDArray[Depth]:
-        """One window whole; what lies within the halo of its inner edges is not to be used."""
-        picture = to_tensor(pixels)
-        result = picture.add(runtime.detail(picture, cues), alpha=strength).clamp_(0, 1)
-        balance(result, picture)
-        sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
-        bound(sharpened, pixels, levels=overshoot)
-        return sharpened
+
+def _window(pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
+    """One window whole; what lies within the halo of its inner edges is not to be used."""
+    picture = to_tensor(pixels)
+    result = picture.clone()
+    if how.strength:
+        result.add_(how.runtime.detail(picture, how.cues), alpha=how.strength).clamp_(0, 1)
+    if how.crispness and how.cues is not None:
+        crisp.crispen(result, how.crispness, how.cues.noise)
+    balance(result, picture)
+    if how.crispness:  # clips far more than a network, so that one pass leaves a shift
+        balance(result.clamp_(0, 1), picture)
+    sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
+    bound(sharpened, pixels, levels=how.overshoot)
+    return sharpened
 
 
 def keep_transparent(

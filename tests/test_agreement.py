@@ -15,6 +15,7 @@ from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.job import OVERSHOOT
 from sharpend.model import weights
+from sharpend.model.cues import measure
 from sharpend.model.networks import TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.ssim import compute_ssim
@@ -148,6 +149,44 @@ def test_overshoot_concerns_the_teacher_too(strong: tuple[Sharpener, SecondOpini
     assert loose is not None
     assert sample.student == pytest.approx(1, abs=1e-5)
     assert loose.student < 0.999
+
+
+def test_crispness_concerns_neither(strong: tuple[Sharpener, SecondOpinion]) -> None:
+    """A student whose result bears a mask sharpens the crop again without: networks compare."""
+    teacher, opinion = strong
+    pixels = photograph(100, 120)
+    plain, again, masked = (
+        opinion.compare(pixels, student, crop_px=64, strength=1.0, overshoot=OVERSHOOT)
+        for student in (teacher.sharpen(pixels), teacher, teacher.sharpen(pixels, crispness=1.0))
+    )
+    assert plain == again
+    assert plain is not None
+    assert masked is not None
+    assert masked.student < plain.student
+
+
+def test_the_teacher_knows_the_whole(tmp_path: Path) -> None:
+    """A cued teacher that sees a crop is told how soft the whole picture is."""
+    torch.manual_seed(1)
+    network = TeacherNet(8, 1, bias_free=True, cued=True)
+    with torch.no_grad():
+        for tensor in network.parameters():
+            tensor.uniform_(-0.2, 0.2)
+    path = tmp_path / "teacher.safetensors"
+    card = Card("teacher", "teacher", 8, 1, network.halo_px, bias_free=True, cued=True)
+    save_network(path, network, card)
+    loaded = weights.load(str(path))
+    student = Card("s", "student", 8, 1, 0, teacher=str(path), teacher_digest=loaded.digest)
+    teacher, opinion = Sharpener(loaded, CPU), SecondOpinion(student, CPU)
+    pixels = photograph(300, 320)
+    pixels[:, 160:] //= 8
+    made = teacher.sharpen(pixels)
+    for cues in (None, measure(pixels)):
+        sample = opinion.compare(
+            pixels, made, crop_px=64, strength=1.0, overshoot=OVERSHOOT, cues=cues
+        )
+        assert sample is not None
+        assert sample.student == pytest.approx(1, abs=1e-5)
 
 
 def test_pictures_of_16_bits_are_compared(strong: tuple[Sharpener, SecondOpinion]) -> None:

@@ -18,10 +18,10 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = """
 F0  errors  logs  repeats
-F1  imaging/  access  job  atomic  beneath  settings/  model/  ledger/
+F1  imaging/  access  job  softness  atomic  beneath  settings/  model/  ledger/
 F2  intake/  commit/
-F3  memory  quota  sandbox  sharpener  agreement  staging  pipeline  worker  jsoncodec  messages
-F3  serve  process  protocol  answers  pool
+F3  memory  quota  sandbox  sharpener  agreement  skipping  staging  pipeline  worker
+F3  jsoncodec  messages  serve  process  protocol  answers  pool
 F4  alarm  report  health  pulse
 F5  folder  outcomes  upkeep  plans  crew  control  dispatch  bulletin  outage
 F6  daemon
@@ -35,8 +35,8 @@ ROOMS = {
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"
     " items jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet"
     " contents thumbnail finishing tensors libraries enlarged",
-    "model": "folding cues conditioning networks tiling overshoot balance shipped weights runtime"
-    " ssim",
+    "model": "folding cues conditioning networks tiling overshoot balance crispness"
+    " shipped weights runtime ssim",
     "ledger": "sql twins schema faults copies store records turns reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder apart",
     "commit": "names destination standing relocate disposal adoption committer quarantine"

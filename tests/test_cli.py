@@ -81,7 +81,21 @@ def status_of(*arguments: str) -> int:
         ),
         (78, "overlap", "once --input in --output in"),
         (78, "overlap", "run --input in --output in/below"),
-        (78, "strength", "check --input in --output out --strength 2"),
+        (
+            78,
+            "command line: model.strength: must be at most 2, not 2.5",
+            "check --input in --output out --strength 2.5",
+        ),
+        (
+            78,
+            "command line: model.crispness: must be at most 1, not 1.5",
+            "check --input in --output out --crispness 1.5",
+        ),
+        (
+            78,
+            "command line: model.skip_sharp_above: must be at most 10, not 11.0",
+            "check --input in --output out --skip-sharp --skip-sharp-above 11",
+        ),
         (78, "device", "once --input in --output out --device gpu"),
     ],
 )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
+from skimage import data
 
 from sharpend.cli import main
 from sharpend.errors import ExitCode
@@ -78,6 +79,8 @@ def test_a_plain_picture_carries_nothing(capsys: pytest.CaptureFixture[str], suf
         "alpha": False,
         "frames": 1,
         "carries": NOTHING,
+        "sharpness": None,
+        "passed_on": False,
         "notes": [],
         "taken": True,
     }
@@ -159,6 +162,33 @@ def test_people_read_it_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
         ": would be sharpened\n  PNG, 40 x 24, 8 bits, gray, with alpha\n"
         "  position (GPS): no\n  orientation: 1\n"
     )
+
+
+@pytest.mark.parametrize(("blur_px", "word"), [(0, "sharp"), (0.7, "slightly soft"), (2, "soft")])
+def test_how_sharp_it_is(capsys: pytest.CaptureFixture[str], blur_px: float, word: str) -> None:
+    """A number, and a word for it."""
+    picture = Image.fromarray(data.astronaut()[:256, 100:356])  # type: ignore[no-untyped-call]
+    picture.filter(ImageFilter.GaussianBlur(blur_px)).save("a.png")
+    _, (told,) = inspected(capsys, "a.png")
+    assert (told["passed_on"], told["notes"]) == (False, [])
+    main(["inspect", "a.png"])
+    assert f"\n  sharpness: {told['sharpness']:.2f}, {word}\n" in capsys.readouterr().out
+
+
+def test_what_would_pass_untouched(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `skip_sharp` a sharp picture would be passed on, unless a policy stands against it."""
+    monkeypatch.setenv("SHARPEND_MODEL__SKIP_SHARP", "true")
+    Image.fromarray(data.astronaut()[:256, 100:356]).save("a.png")  # type: ignore[no-untyped-call]
+    _, (told,) = inspected(capsys, "a.png")
+    assert told["passed_on"]
+    main(["inspect", "a.png"])
+    assert capsys.readouterr().out.startswith("a.png: would be passed on as it is\n")
+    monkeypatch.setenv("SHARPEND_PICTURES__METADATA", "strip")
+    _, (told,) = inspected(capsys, "a.png")
+    assert not told["passed_on"]
+    assert "pictures.metadata = strip changes its bytes" in told["notes"][0]
 
 
 def test_our_record_is_told_to_people(capsys: pytest.CaptureFixture[str]) -> None:

@@ -169,6 +169,7 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
         "device": "cpu float32",
         "health": "degraded",
         "agreement": agreement,
+        "sharpness": {"p10": -1.7, "p50": -1.1, "p90": 0.25},
         "paused": {"inbox": "No space left\non device"},
     }
     write_status(records.state, report)
@@ -179,6 +180,8 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
     assert "health degraded" in text
     assert "0.9700 over the last crops, 0.9000 at least, 0.9400 by doing nothing" in text
     assert "residual" not in text
+    came = "slightly soft, sharpness -1.10 in the middle, eight in ten from -1.70 to 0.25"
+    assert f"what came in: {came}" in text
     assert "paused: inbox: No space left\\non device" in text
     told = {"measurable": 2, "residual_ratio": None, "residual_above": 0.3, "verdict": "low"}
     write_status(records.state, report | {"agreement": agreement | told})

@@ -9,7 +9,8 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
+from skimage import data
 
 from sharpend.cli import main
 from sharpend.errors import ExitCode
@@ -27,6 +28,10 @@ BAD = {
     b"nothing.png": "empty",
     b"sub/bomb.png": "too_many_pixels",
 }
+
+
+KEYS = ["input", "output", "outcome", "reason", "attempts", "seconds", "notes", "sharpness"]
+"""Of a line of --json."""
 
 
 def png_header(height: int, width: int) -> bytes:
@@ -77,7 +82,8 @@ def test_each_input_has_its_end(networks: Networks, tmp_path: Path) -> None:
     root = os.fsencode(tmp_path / "in")
     for name in good:
         line = told.pop(os.path.join(root, name))
-        assert list(line) == ["input", "output", "outcome", "reason", "attempts", "seconds"]
+        assert list(line) == KEYS
+        assert (line["notes"], type(line["sharpness"])) == ([], float)
         assert (line["outcome"], line["reason"], line["attempts"]) == ("sharpened", None, 1)
         output = os.fsencode(line["output"])
         assert output == os.path.join(os.fsencode(tmp_path / "out"), name)
@@ -99,6 +105,33 @@ def test_each_input_has_its_end(networks: Networks, tmp_path: Path) -> None:
     assert told == {}
     assert set(summary) == {"counts", "seconds", "megapixels", "agreement"}
     assert summary["counts"] == {"sharpened": 3, "unchanged": 0, "quarantined": 4}
+
+
+def test_what_is_sharp_passes_untouched(networks: Networks, tmp_path: Path) -> None:
+    """With --skip-sharp its copy has the same bytes; what is soft is sharpened, crisply."""
+    photo = Image.fromarray(data.astronaut()[:128, 150:278])  # type: ignore[no-untyped-call]
+    (tmp_path / "in").mkdir()
+    photo.save(tmp_path / "in" / "sharp.jpg", quality=92, comment=b"as it was")
+    photo.filter(ImageFilter.GaussianBlur(1.5)).save(tmp_path / "in" / "soft.png")
+    config = configured(tmp_path, networks.student)
+    options = ("--skip-sharp", "--skip-sharp-above", "-0.9", "--crispness", "0.5", "--json")
+    result = once("--config", config, *options)
+    assert result.returncode == 0, result.stderr
+    told, summary = lines(result.stdout)
+    root = os.fsencode(tmp_path / "in")
+    sharp, soft = (told[os.path.join(root, name)] for name in (b"sharp.jpg", b"soft.png"))
+    assert (sharp["outcome"], soft["outcome"]) == ("unchanged", "sharpened")
+    assert sharp["sharpness"] > -0.9 > soft["sharpness"]
+    assert "above model.skip_sharp_above = -0.9: passed on as it is" in sharp["notes"][0]
+    assert summary["counts"] == {"sharpened": 1, "unchanged": 1, "quarantined": 0}
+    for name, same in (("sharp.jpg", True), ("soft.png", False)):
+        before, after = (tmp_path / folder / name for folder in ("in", "out"))
+        assert (before.read_bytes() == after.read_bytes()) is same
+    events = [json.loads(line) for line in result.stderr.splitlines() if line.startswith("{")]
+    finished = {one["path"]: one for one in events if one["event"] == "image.finished"}
+    assert finished["sharp.jpg"]["sharpness"] == sharp["sharpness"]
+    assert finished["sharp.jpg"]["notes"] == sharp["notes"]
+    assert "measure_s" in finished["soft.png"]
 
 
 def test_dry_run_writes_nothing(

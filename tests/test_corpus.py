@@ -85,7 +85,7 @@ class Run:
         line = self.told.get(recipe.name)
         if line is None:
             return "nothing was told of it"
-        return TAKEN if line["outcome"] == "sharpened" else str(line["reason"])
+        return TAKEN if line["outcome"] in {"sharpened", "unchanged"} else str(line["reason"])
 
     @cached_property
     def taken(self) -> list[Recipe]:

@@ -131,12 +131,22 @@ def test_an_output_that_cannot_be_written_is_said(
 
 
 def test_options_have_a_digest(tmp_path: Path) -> None:
-    """Another strength or overshoot is another digest; network and limits are others' business."""
+    """What changes outputs is another digest; network and limits are others' business."""
     plan = plan_for(tmp_path)
     assert plan.options.digest == Options("base").digest
     weaker = replace(plan, options=Options("lite", strength=0.5))
     tighter = replace(plan, options=Options("lite", overshoot=8))
-    assert len({one.options.digest for one in (plan, weaker, tighter)}) == 3
+    crisper = replace(plan, options=Options("lite", crispness=0.5))
+    sparing = replace(plan, options=Options("lite", skip_sharp_above=-0.8))
+    laxer = replace(plan, options=Options("lite", skip_sharp_above=-0.9))
+    others = (plan, weaker, tighter, crisper, sparing, laxer)
+    assert len({one.options.digest for one in others}) == len(others)
+
+
+def test_the_digest_of_options_that_nobody_touched_stays() -> None:
+    """An option that came later, at its default, makes no finished picture outdated."""
+    before = "5d543de1df02290079ccd5781b3d35db"
+    assert Options("lite").digest.startswith(before)
 
 
 # Taking in

@@ -34,6 +34,7 @@ STAGED = Staged(
     model_digest="ab" * 32,
     tile_px=512,
     notes=("a palette was written as RGB", "über"),
+    sharpness=-1.25,
 )
 FAILED = Failed(7, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, "no", "workers.memory_mb", "infer")
 ENGINE = Engine("lite", "ab", "cpu float32", 512, 4, 0.5, "teacher", 10**9, ("system_calls",))
@@ -45,7 +46,13 @@ TASK = Task(
     output_parent=b"a",
     temp_name=b".t",
     fingerprint=Fingerprint(1, 2, 3),
-    options=Options(os.fsdecode(b"/models/\xff"), 0.5, Policies(Metadata.STRIP, provenance=True)),
+    options=Options(
+        os.fsdecode(b"/models/\xff"),
+        strength=1.5,
+        crispness=0.5,
+        skip_sharp_above=-0.8,
+        policies=Policies(Metadata.STRIP, provenance=True),
+    ),
     measure_agreement=True,
     access=Access(1000, 0o640),
 )
@@ -56,7 +63,7 @@ TASK = Task(
     [
         Began(7),
         STAGED,
-        replace(STAGED, agreement=None, notes=(), stages_s={}),
+        replace(STAGED, agreement=None, notes=(), stages_s={}, sharpness=None),
         FAILED,
         replace(FAILED, reason=None, setting=None),
         Raised("ZeroDivisionError('bug')"),

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sharpend import sharpener as sharpener_module
 from sharpend.errors import TransientError, UnavailableError
 from sharpend.model.networks import NETWORKS
 from sharpend.model.runtime import Placement, Runtime, choose_device, choose_precision
@@ -68,10 +69,28 @@ def deep_noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint16]
     return chance.integers(0, 65536, (height, width, channels), dtype=np.uint16)
 
 
-def tiled_equals_whole(kind: str, precision: str, tile_px: int, pixels: NDArray[Depth]) -> bool:
+def tiled_equals_whole(
+    kind: str,
+    precision: str,
+    tile_px: int,
+    pixels: NDArray[Depth],
+    *,
+    strength: float = 1.0,
+    crisp: float = 0.0,
+) -> bool:
     """Whether tiles and one pass give the same pixels."""
-    tiled = sharpener(kind, tile_px, precision).sharpen(pixels)
-    return np.array_equal(tiled, sharpener(kind, WHOLE_PX, precision).sharpen(pixels))
+    tiled, whole = (
+        sharpener(kind, px, precision).sharpen(pixels, strength=strength, crispness=crisp)
+        for px in (tile_px, WHOLE_PX)
+    )
+    return np.array_equal(tiled, whole)
+
+
+def softened(pixels: NDArray[Depth]) -> NDArray[Depth]:
+    """The same with one half of it calm, so that gates are shut here and open there."""
+    calm = pixels.copy()
+    calm[len(calm) // 2 :] //= 16
+    return calm
 
 
 @settings(max_examples=12, deadline=None)
@@ -87,6 +106,28 @@ def test_tiles_cannot_be_seen(
 ) -> None:
     """At any size, tile, precision and network the tiled pixels are those of one pass."""
     assert tiled_equals_whole(kind, precision, tile_px, deep_noise(height, width))
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 300), st.integers(1, 300), st.sampled_from([1, 3])),
+    tile_px=st.sampled_from([128, 132, 200]),
+    precision=st.sampled_from(["float32", "bfloat16"]),
+    made=st.sampled_from([noise, deep_noise]),
+    kind=st.sampled_from(["student", "cued"]),
+    strength=st.sampled_from([0.0, 1.0, 2.0]),
+)
+def test_tiles_cannot_be_seen_with_crispness(
+    shape: tuple[int, int, int],
+    tile_px: int,
+    precision: str,
+    made: Callable[..., NDArray[np.uint8 | np.uint16]],
+    kind: str,
+    strength: float,
+) -> None:
+    """The same with the mask on top, at either depth, in gray and colour, and by itself."""
+    pixels = softened(made(*shape))
+    assert tiled_equals_whole(kind, precision, tile_px, pixels, strength=strength, crisp=0.7)
 
 
 @pytest.mark.slow
@@ -119,11 +160,19 @@ def test_tiles_of_a_photograph_know_the_whole(channels: int, precision: str) -> 
 
 
 def test_a_smaller_halo_would_show() -> None:
-    """With one grid cell less of halo the tiles do show, so the test above can fail."""
+    """With one grid cell less of halo the tiles do show, so the tests above can fail."""
     short = Sharpener(weights_of("student"), Placement("cpu", "float32", 128))
     short.runtime.halo_px -= 4
     pixels = deep_noise(200, 300)
     assert not np.array_equal(short.sharpen(pixels), sharpener().sharpen(pixels))
+
+
+def test_a_smaller_halo_of_crispness_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the mask's own reach its tiles show, even where the network does not run."""
+    pixels = softened(deep_noise(400, 300))
+    assert tiled_equals_whole("student", "float32", 128, pixels, strength=0, crisp=1)
+    monkeypatch.setattr(sharpener_module, "CRISP_REACH_PX", -weights_of("student").network.halo_px)
+    assert not tiled_equals_whole("student", "float32", 128, pixels, strength=0, crisp=1)
 
 
 @settings(max_examples=60, deadline=None)
@@ -175,6 +224,16 @@ def test_any_size_from_one_pixel_up(size: tuple[int, int], channels: int) -> Non
         sharpened = sharpener(tile_px=128).sharpen(pixels)
         assert sharpened.shape == (*size, channels)
         assert sharpened.dtype == pixels.dtype
+
+
+def test_strength_goes_beyond_what_the_network_means() -> None:
+    """Strength 2 adds twice as much."""
+    pixels = noise(40, 40) // 16 + 120
+    once, twice = (
+        sharpener().sharpen(pixels, strength=strength, overshoot=255).astype(int)
+        for strength in (1.0, 2.0)
+    )
+    assert abs((twice - pixels) - 2 * (once - pixels)).max() <= 2
 
 
 @pytest.mark.parametrize("channels", [1, 3])

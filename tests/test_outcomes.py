@@ -57,6 +57,20 @@ def test_notes_reach_the_log(shop: Shop) -> None:
     assert shop.log.of(Event.IMAGE_FINISHED)[0]["notes"] == ["its palette was written as RGB"]
 
 
+def test_a_picture_that_was_passed_on_is_unchanged(shop: Shop) -> None:
+    """Its output stands, its source is let go as any other's, and it is told with its cue."""
+    shop.take()
+    shop.pool.stage(pixels=0, frames=0, sharpness=-0.1234, notes=("it is sharp already",))
+    shop.conclude()
+    (told,) = shop.log.of(Event.IMAGE_FINISHED)
+    assert (told["outcome"], told["sharpness"]) == ("unchanged", -0.123)
+    assert told["notes"] == ["it is sharp already"]
+    assert shop.results[0].outcome == "unchanged"
+    assert shop.made() == ["a.png"]
+    assert shop.count(State.DISPOSED) == 1
+    assert shop.dispatcher.throughput.total_unchanged == 1
+
+
 @pytest.mark.parametrize("policy", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])
 def test_the_source_goes_where_its_folder_says(tmp_path: Path, policy: SourcePolicy) -> None:
     """Once the output stands the source is archived or deleted."""

@@ -19,6 +19,7 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Picture
 from sharpend.imaging.sheet import save_png
 from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, Task
+from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement
 from sharpend.pipeline import Pipeline
 from tests.conftest import drop, photograph
@@ -121,7 +122,7 @@ def test_a_picture_is_staged(worker: Pipeline, bench: Bench) -> None:
     assert (outcome.height, outcome.width) == (48, 64)
     assert outcome.temp_name == TEMP
     assert outcome.model_digest == worker.sharpener(bench.options.model).digest
-    assert set(outcome.stages_s) == {"decode", "infer", "encode"}
+    assert set(outcome.stages_s) == {"decode", "measure", "infer", "encode"}
     assert status.st_mode & 0o7777 == 0o640
     assert status.st_mtime_ns == 1_600_000_000_123_456_789
     assert bench.decoded().pixels.shape == decoded(source).pixels.shape
@@ -150,6 +151,39 @@ def test_strength_scales_the_change(worker: Pipeline, bench: Bench, strength: fl
     staged(worker.run(bench.task(source, options=options)))
     same = np.array_equal(bench.decoded().pixels, decoded(source).pixels)
     assert same == (strength == 0)
+
+
+def test_crispness_works_without_the_network(worker: Pipeline, bench: Bench) -> None:
+    """At strength 0 the mask alone changes the picture, by the noise of all that is visible."""
+    pixels = photograph(80, 80)
+    pixels[40:] = pixels[40:] // 16 + 100
+    alpha: NDArray[np.uint8] = np.full((80, 80), 255, np.uint8)
+    alpha[:8] = 0
+    source = write(bench.source / "a.png", Picture.still(pixels, alpha=alpha))
+    options = replace(bench.options, strength=0, crispness=1.0)
+    outcome = staged(worker.run(bench.task(source, options=options)))
+    crisp = bench.decoded().pixels
+    cues = measure(pixels, alpha)
+    expected = worker.sharpener(bench.options.model).sharpen(
+        pixels, strength=0, crispness=1.0, cues=cues
+    )
+    assert outcome.sharpness == cues.sharpness
+    assert np.array_equal(crisp[8:], expected[8:])
+    assert np.array_equal(crisp[:8], pixels[:8])
+    assert not np.array_equal(crisp[8:], pixels[8:])
+
+
+def test_agreement_is_of_networks(worker: Pipeline, bench: Bench) -> None:
+    """Crispness changes the output, and not by a hair what is told of student and teacher."""
+    source = drop(bench.source, "a.png", height=96, width=120)
+    told = []
+    for crispness in (0.0, 1.0):
+        options = replace(bench.options, crispness=crispness)
+        outcome = staged(worker.run(bench.task(source, options=options, measure_agreement=True)))
+        told.append((outcome.agreement, bench.made.read_bytes()))
+        bench.made.unlink()
+    assert told[0][0] == told[1][0] is not None
+    assert told[0][1] != told[1][1]
 
 
 @pytest.mark.parametrize("format", [Format.JPEG, Format.WEBP, Format.TIFF, Format.PNG])

@@ -75,6 +75,9 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
                 "mode": "0640",
                 "model": "base",
                 "strength": 0.25,
+                "crispness": 0.5,
+                "skip_sharp": True,
+                "skip_sharp_above": -1,
                 "overshoot": 12,
                 "settle_s": 0,
                 "polling": True,
@@ -97,6 +100,7 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
     assert intake.apart
     assert (intake.poll_s, intake.rescan_s) == (7, 11)
     assert (plan.options.model, plan.options.strength) == ("base", 0.25)
+    assert (plan.options.crispness, plan.options.skip_sharp_above) == (0.5, -1)
     assert plan.options.overshoot == 12
     assert (plan.options.max_pixels, plan.options.max_bytes) == (500_000, 2_000_000)
     assert (plan.reprocess, plan.newest_first) == (True, True)
@@ -111,6 +115,24 @@ def test_folders_inherit_the_model(tmp_path: Path) -> None:
         for plan in plans.folder_plans(made)
     ]
     assert told == [("lite", 0.5, 20), ("base", 0.0, 0)]
+
+
+def test_folders_inherit_crispness_and_what_passes(tmp_path: Path) -> None:
+    """The line alone lets nothing pass, and a folder may switch off what all others do."""
+    common = {"crispness": 0.4, "skip_sharp": True}
+    folders: tuple[dict[str, object], ...] = (
+        {},
+        {"crispness": 0, "skip_sharp": False},
+        {"skip_sharp_above": -0.5},
+        {"crispness": 1},
+    )
+    made = plans.folder_plans(settings(tmp_path, *folders, model=common))
+    told = [(plan.options.crispness, plan.options.skip_sharp_above) for plan in made]
+    assert told == [(0.4, -0.8), (0, None), (0.4, -0.5), (1, -0.8)]
+    (only_line,) = plans.folder_plans(settings(tmp_path, {}, model={"skip_sharp_above": -0.5}))
+    assert only_line.options.skip_sharp_above is None
+    outside = plans.without_a_folder(settings(tmp_path, model=common))
+    assert (outside.crispness, outside.skip_sharp_above) == (0.4, -0.8)
 
 
 @pytest.mark.parametrize(

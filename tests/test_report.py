@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,7 @@ def test_a_window_is_counted_and_begins_anew() -> None:
         "total": {"p50": 300.0, "p95": 300.0},
     }
     second = throughput.publish(111.0)
+    assert first["sharpness"] is None
     assert (second["images"], second["images_per_s"], second["latency_ms"]) == (0, 0.0, {})
     assert (second["images_total"], second["failures_total"]) == (4, 1)
 
@@ -52,6 +55,19 @@ def test_a_stage_counts_where_it_was_run() -> None:
     """Agreement is measured on few pictures: its percentiles are over these."""
     told = latencies_ms([{"infer": 0.1}, {"infer": 0.3, "agree": 0.5}])
     assert told == {"infer": {"p50": 100.0, "p95": 300.0}, "agree": {"p50": 500.0, "p95": 500.0}}
+
+
+def test_what_came_in_is_told_as_a_spread() -> None:
+    """The middle and eight in ten of the window's pictures, and how many were passed on."""
+    throughput = Throughput(0.0)
+    for number in range(10):
+        one = replace(staged(), sharpness=-number / 10, pixels=0 if number < 3 else 1000)
+        throughput.finished(one, commit_s=0, wait_s=0)
+    throughput.finished(replace(staged(), sharpness=None), commit_s=0, wait_s=0)
+    first, second = throughput.publish(1.0), throughput.publish(2.0)
+    assert first["sharpness"] == {"p10": -0.9, "p50": -0.5, "p90": -0.1}
+    assert (first["images"], first["unchanged"]) == (11, 3)
+    assert (second["unchanged"], second["sharpness"], throughput.total_unchanged) == (0, None, 3)
 
 
 def test_memory_is_bounded() -> None:

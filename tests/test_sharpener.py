@@ -13,9 +13,10 @@ from skimage import data
 from sharpend.imaging.depth import white
 from sharpend.model import weights
 from sharpend.model.balance import balance
+from sharpend.model.cues import measure
 from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement
-from sharpend.sharpener import Sharpener
+from sharpend.sharpener import CRISP_REACH_PX, Sharpener
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -120,13 +121,17 @@ def flat_in_a_picture(value: NDArray[Depth], margin_px: int) -> NDArray[Depth]:
     return picture
 
 
-def flat_stays_flat(used: Sharpener, value: NDArray[Depth]) -> bool:
+def flat_stays_flat(
+    used: Sharpener, value: NDArray[Depth], *, strength: float = 1.0, crispness: float = 0.0
+) -> bool:
     """Whether a value comes back, alone in a picture and in a patch beyond the halo."""
     alone = np.full((9, 14, value.size), value, value.dtype)
-    margin_px = used.halo_px + 4
-    within = used.sharpen(flat_in_a_picture(value, margin_px))
+    margin_px = used.halo_px + CRISP_REACH_PX + 4
+    around = flat_in_a_picture(value, margin_px)
+    within = used.sharpen(around, strength=strength, crispness=crispness)
     middle = within[30 + margin_px :, 31 + margin_px :][:40, :40]
-    return bool((used.sharpen(alone) == value).all() and (middle == value).all())
+    alone = used.sharpen(alone, strength=strength, crispness=crispness)
+    return bool((alone == value).all() and (middle == value).all())
 
 
 COLOURS = [(0, 0, 0), (255, 255, 255), (255, 0, 0), (1, 254, 127), (0,), (255,), (129,)]
@@ -138,6 +143,65 @@ def test_what_is_flat_stays_flat(precision: str, dtype: type[np.uint8 | np.uint1
     """Gray levels and colours return to the bit, at any depth and precision."""
     for colour in COLOURS:
         assert flat_stays_flat(sharpener("lite-x4", precision), at(dtype, colour)), colour
+
+
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize("strength", [0.0, 2.0])
+def test_what_is_flat_stays_flat_under_crispness(
+    strength: float, dtype: type[np.uint8 | np.uint16]
+) -> None:
+    """The mask adds nothing where there is nothing, by itself and over the network."""
+    for colour in COLOURS:
+        used, value = sharpener(), at(dtype, colour)
+        assert flat_stays_flat(used, value, strength=strength, crispness=1.0), colour
+
+
+@pytest.mark.parametrize("dtype", DEPTHS)
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_crispness_keeps_the_mean_of_each_channel(
+    strength: float, dtype: type[np.uint8 | np.uint16]
+) -> None:
+    """A photograph as it comes moves by less than a quarter of a level of 8 bit on the mean."""
+    pixels = at(dtype, astronaut())
+    crisp = sharpener().sharpen(pixels, strength=strength, crispness=1.0)
+    moved = crisp.mean(axis=(0, 1)) - pixels.mean(axis=(0, 1))
+    assert abs(crisp.astype(int) - pixels).max() > 10 * (white(pixels.dtype) // 255)
+    assert abs(moved).max() < 0.25 * (white(pixels.dtype) // 255)
+
+
+def test_crispness_adds_to_all_channels_alike() -> None:
+    """Where nothing is clipped, the mask moves all by the same, but for what keeps the mean."""
+    pixels = (astronaut() // 2 + 64).astype(np.uint8)
+    added = sharpener().sharpen(pixels, strength=0, crispness=1.0).astype(int) - pixels
+    assert added.std() > 1
+    assert np.ptp(added, axis=2).max() <= 2
+
+
+def test_crispness_lifts_edges_and_not_noise() -> None:
+    """An edge in grain gets steeper, within its surroundings, and the grain stays as it is."""
+    chance = np.random.default_rng(0)
+    step = np.repeat(np.where(np.arange(256) < 128, 80.0, 170.0)[None], 256, axis=0)
+    soft = np.apply_along_axis(np.convolve, 1, step, np.hanning(9) / 4, mode="same")
+    soft[:, :8], soft[:, -8:] = 80, 170
+    pixels = (soft + chance.normal(0, 2, soft.shape)).round().astype(np.uint8)[..., None]
+    crisp = sharpener().sharpen(pixels, strength=0, crispness=1.0)
+    before, after = (np.diff(one[..., 0].astype(float).mean(axis=0)) for one in (pixels, crisp))
+    assert after[120:135].max() > 1.2 * before[120:135].max()
+    assert abs(crisp[:, 20:90].std() / pixels[:, 20:90].std() - 1) < 0.02
+    assert crisp.max() <= pixels.max() + 4
+    assert crisp.min() >= pixels.min() - 4
+
+
+def test_crispness_asks_for_the_noise_of_the_whole() -> None:
+    """With the cues of an image, a part of it becomes what it becomes inside of the whole."""
+    pixels = np.concatenate([astronaut(), at(np.uint8, astronaut() // 8)])[:320, :200]
+    whole = sharpener().sharpen(pixels, crispness=1.0)
+    half = pixels[:160]
+    part = sharpener().sharpen(half, crispness=1.0, cues=measure(pixels))
+    reach_px = sharpener().halo_px + CRISP_REACH_PX
+    assert np.array_equal(part[:-reach_px], whole[: 160 - reach_px])
+    alone = sharpener().sharpen(half, crispness=1.0)
+    assert not np.array_equal(alone[:-reach_px], part[:-reach_px])
 
 
 @pytest.mark.slow

@@ -96,8 +96,9 @@ def main(options: argparse.Namespace) -> int:
 
 def _arguments(options: argparse.Namespace) -> list[str]:
     """The options that the daemon gets as they are."""
-    given = {"--model": options.model, "--device": options.device, "--strength": options.strength}
-    return [f"{key}={value}" for key, value in given.items() if value is not None]
+    keys = ("model", "device", "strength", "crispness")
+    given = {key: getattr(options, key) for key in keys}
+    return [f"--{key}={value}" for key, value in given.items() if value is not None]
 
 
 def _sample_pictures() -> dict[str, Pixels]:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+_MODEL_KEYS = {"model": "name"} | {
+    key: key for key in ("device", "strength", "crispness", "skip_sharp", "skip_sharp_above")
+}
+"""Options and the keys of `[model]` that they set."""
+
+
 def settings_of(options: argparse.Namespace) -> Settings:
     """Load the settings for a command.
 
@@ -34,8 +40,7 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
         raise UsageError("--input and --output belong together: give both or neither")
     if "input" in given:
         overrides["folder"] = [{"input": given["input"], "output": given["output"]}]
-    keys = {"model": "name", "device": "device", "strength": "strength"}
-    model = {key: given[option] for option, key in keys.items() if option in given}
+    model = {key: given[option] for option, key in _MODEL_KEYS.items() if option in given}
     if model:
         overrides["model"] = model
     if "workers" in given:

@@ -10,6 +10,7 @@ from sharpend import plans
 from sharpend.commands.given import settings_of
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, TransientError
 from sharpend.logs import plain, printable
+from sharpend.softness import word_for
 
 if TYPE_CHECKING:
     import argparse
@@ -68,7 +69,24 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
     except ImageRefusedError as error:
         refused, status = _refused(error)
         return {**found, **refused}, status
-    return {**found, **_of_picture(picture), "taken": True}, ExitCode.OK
+    facts = {**found, **_of_picture(picture), **_of_softness(file, picture, how)}
+    return {**facts, "taken": True}, ExitCode.OK
+
+
+def _of_softness(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
+    """How sharp the first frame is, and whether the file would pass as it is."""
+    from sharpend import skipping  # noqa: PLC0415 - as above
+    from sharpend.model.cues import measure  # noqa: PLC0415 - torch only where it is used
+
+    if not picture.frames:
+        return {"sharpness": None, "passed_on": True}
+    cues = [measure(frame.pixels, frame.alpha) for frame in picture.frames]
+    judged = cues[0].judged
+    facts = {"sharpness": None if judged is None else round(judged, 3), "passed_on": False}
+    if not skipping.may_skip(cues, how):
+        return facts
+    kept = skipping.skipped(file, picture, cues, how)
+    return facts | {"passed_on": not kept.frames, "notes": kept.notes}
 
 
 def _refused(error: ImageRefusedError) -> tuple[dict[str, Any], ExitCode]:
@@ -113,6 +131,8 @@ def _text(told: dict[str, Any]) -> str:
         rest.append(f"setting: {told['setting']}")
     if "format" in told:
         rest.append(_shape(told))
+    if told.get("sharpness") is not None:
+        rest.append(f"sharpness: {told['sharpness']:.2f}, {word_for(told['sharpness'])}")
     if "carries" in told:
         rest += _carried(told["carries"])
     rest += [f"note: {note}" for note in told.get("notes", ())]
@@ -123,7 +143,7 @@ def _verdict(told: dict[str, Any]) -> str:
     if "error" in told:
         return f"cannot be read: {told['error']}"
     if told["taken"]:
-        return "would be sharpened" if told["frames"] else "would be passed on as it is"
+        return "would be passed on as it is" if told["passed_on"] else "would be sharpened"
     return f"would be refused: {told['reason']}: {told['message']}"
 
 

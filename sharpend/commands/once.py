@@ -71,7 +71,9 @@ class Ending:
     attempts: int
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
-    """What had to change on the way, in words."""
+    """What had to change on the way, or why nothing did, in words."""
+    sharpness: float | None = None
+    """How sharp it came in, `Cues.sharpness`; None where this run did not measure it."""
 
 
 class Tally:
@@ -99,6 +101,7 @@ class Tally:
             attempts=result.job.attempts,
             seconds=result.seconds,
             notes=staged.notes if staged is not None else (),
+            sharpness=staged.sharpness if staged is not None else None,
         )
         self._line(result.folder.plan.destination, ending)
 
@@ -158,6 +161,8 @@ class Tally:
                 "reason": ending.reason,
                 "attempts": ending.attempts,
                 "seconds": round(ending.seconds, 4),
+                "notes": ending.notes,
+                "sharpness": None if ending.sharpness is None else round(ending.sharpness, 3),
             }
             self._bar.clear()
             print(json.dumps(line), flush=True)

@@ -12,6 +12,7 @@ from sharpend.commands.given import used_state_of
 from sharpend.health import read_status
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.store import is_locked
+from sharpend.softness import word_for
 
 if TYPE_CHECKING:
     import argparse
@@ -54,6 +55,8 @@ def _text(status: dict[str, Any]) -> str:
             f"{last['megapixels_per_s']:.2f} megapixels/s, model {last['model']} on "
             f"{last['device']}, health {last['health']}"
         )
+    if last.get("sharpness"):
+        lines.append(_of_what_came_in(last["sharpness"]))
     agreement = last.get("agreement")
     if agreement and agreement["n"]:
         lines.append(
@@ -66,3 +69,12 @@ def _text(status: dict[str, Any]) -> str:
         lines.append(f"paused: everything: {last['state_fault']}")
     lines += [f"paused: {name}: {why}" for name, why in (last.get("paused") or {}).items()]
     return "\n".join(logs.printable(line) for line in lines)
+
+
+def _of_what_came_in(sharpness: dict[str, float]) -> str:
+    """How soft the last report's pictures were, before anything was done."""
+    middle = sharpness["p50"]
+    return (
+        f"what came in: {word_for(middle)}, sharpness {middle:.2f} in the middle, "
+        f"eight in ten from {sharpness['p10']:.2f} to {sharpness['p90']:.2f}"
+    )

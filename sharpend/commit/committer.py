@@ -52,6 +52,8 @@ class Committed:
     """Why the source could not be archived, where that will not change: it stays."""
     owed: bool = False
     """The source cannot be let go yet, and `recover` has to try again."""
+    passed_on: bool = False
+    """The output is the input as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +269,8 @@ class Committer:
         return self._dispose(destination, job, product)
 
     def _dispose(self, destination: Destination, job: Job, product: Product) -> Committed:
-        done = Committed(job, product.output, product.unchanged)
+        passed_on = not (product.pixels or product.unchanged)
+        done = Committed(job, product.output, product.unchanged, passed_on=passed_on)
         try:
             if not product.unchanged:
                 temp_name = self._names.new(job.id)

@@ -63,6 +63,8 @@ class Cues:
     """Over the busiest tenth of the tiles."""
     floor: tuple[float, ...]
     """Over the calmest tiles: what noise and compression leave there."""
+    noise: tuple[float, ...] = (0.0,) * BANDS
+    """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
     enlarged: bool = False
     """Whether the image is exactly a bicubic enlargement by four of a smaller one."""
 
@@ -75,6 +77,11 @@ class Cues:
         """
         fine, middle = (energy + FAINT * 1e-3 for energy in self.whole[:2])
         return float(np.log(fine / middle))
+
+    @property
+    def judged(self) -> float | None:
+        """The sharpness, or None where there is nothing to be judged, as in an even area."""
+        return self.sharpness if max(self.whole[:2]) > FAINT * 1e-3 else None
 
     def tensor(self) -> Tensor:
         """The measured numbers as a 1 x MEASURED float32 tensor."""
@@ -280,4 +287,5 @@ def _pooled(tiles: Tensor, weights: Tensor) -> Cues:
         part = (tiles[which] * weights[which]).double().sum(dim=0) / weights[which].sum()
         return tuple(part.tolist())
 
-    return Cues(mean(slice(None)), mean(busiest), mean(calmest))
+    noise = tuple(torch.quantile(tiles, FLOOR_SHARE, dim=0).tolist())
+    return Cues(mean(slice(None)), mean(busiest), mean(calmest), noise)

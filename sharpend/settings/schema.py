@@ -15,6 +15,7 @@ from sharpend.job import OVERSHOOT
 from sharpend.settings.values import (
     Auto,
     Cmyk,
+    Cue,
     Days,
     Device,
     Directory,
@@ -29,12 +30,14 @@ from sharpend.settings.values import (
     OneBit,
     Positive,
     Share,
+    Strength,
     Suffix,
     Template,
     Thumbnail,
     Whole,
     name_of_input,
 )
+from sharpend.softness import SHARP_ABOVE
 
 
 class _Section(BaseModel):
@@ -76,8 +79,14 @@ class FolderSettings(_Section):
     source's, and 0777 less the umask for folders."""
     model: str | None = None
     """A network for this folder; default: `[model] name`."""
-    strength: Share | None = None
-    """A strength for this folder, 0 to 1; default: `[model] strength`."""
+    strength: Strength | None = None
+    """For this folder, as `[model]` has it, which is the default. So are the next three."""
+    crispness: Share | None = None
+    """For this folder."""
+    skip_sharp: bool | None = None
+    """For this folder."""
+    skip_sharp_above: Cue | None = None
+    """For this folder."""
     metadata: Metadata | None = None
     """For this folder; default: `[pictures] metadata`. So are the next five."""
     thumbnail: Thumbnail | None = None
@@ -132,8 +141,14 @@ class ModelSettings(_Section):
     """The arithmetic of the network; auto: the fastest that the device does well."""
     tile_px: Auto | Annotated[Whole, Field(ge=128, multiple_of=4)] = "auto"
     """Side of a tile in pixels, at least 128 and divisible by 4; auto: by memory."""
-    strength: Share = 1.0
-    """How much of what the network adds reaches the picture, 0 to 1."""
+    strength: Strength = 1.0
+    """How much of what the network adds reaches the picture, 0 to 2; 1 is what it means."""
+    crispness: Share = 0.0
+    """How much of a mask is laid over the network's result, 0 to 1."""
+    skip_sharp: bool = False
+    """Whether files that are sharp already are passed on as they are, byte for byte."""
+    skip_sharp_above: Cue = SHARP_ABOVE
+    """The sharpness, as `sharpend inspect` tells it, above which a file is sharp, -10 to 10."""
     overshoot: Levels = OVERSHOOT
     """Levels of 8 bit by which a pixel may leave what the input holds within 4 to 7 pixels to each
     side, 0 to 255; at 16 bit each is 257. 255 bounds nothing."""

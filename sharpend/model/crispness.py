@@ -1,0 +1,86 @@
+"""Crispness: a mask for those who want more bite than a network gives, where it lifts no noise.
+
+Three bands of luma, each amplified where it stands out of the image's own noise, the sum of them
+bounded by what lies around. It is added to all channels alike, so no hue changes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+from sharpend.model.cues import FAINT, FOLD_PX, band_kernels, folded_luma, luma
+from sharpend.model.cues import REACH_PX as BANDS_REACH_PX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+GAINS = (1.2, 1.08, 0.6)
+"""Of the bands, from the finest on, at crispness 1."""
+AROUND_PX = 4
+"""Radius of the square, 9 x 9 pixels, over which energy and range are taken."""
+NOISE_TIMES = 3
+"""Local energy, in multiples of the noise floor's, up to which a gate is shut."""
+LEAST_NOISE = FAINT / NOISE_TIMES
+"""Energy of a noise floor at the least: what rounding to 8 bits leaves is never amplified."""
+MARGIN = 3 / 255
+"""How far a pixel may leave the range of luma around it."""
+REACH_PX = BANDS_REACH_PX + AROUND_PX
+"""How far the mask looks, a multiple of FOLD_PX; a tile's halo grows by this."""
+
+
+def crispen(picture: Tensor, amount: float, noise: Sequence[float]) -> None:
+    """Add the mask to a picture, in place; what is flat stays exactly as it is.
+
+    Args:
+        picture: 1 x 3 x H x W float32 in [0, 1], H and W multiples of FOLD_PX, sRGB-encoded.
+        amount: 0..1.
+        noise: energies of the bands at the noise floor of the whole image, `Cues.noise`.
+    """
+    gray = luma(picture)
+    folded = folded_luma(gray)
+    wanted = gray.clone()
+    for kernel, gain, floor in zip(band_kernels(), GAINS, noise, strict=True):
+        band = F.pixel_shuffle(F.conv2d(folded, kernel), FOLD_PX)
+        wanted.addcmul_(band, _gate(band, max(floor, LEAST_NOISE)), value=gain * amount)
+    _bound(wanted, gray)
+    picture.add_(wanted.sub_(gray)).clamp_(0, 1)
+
+
+def _gate(band: Tensor, floor: float) -> Tensor:
+    """How far each place stands out of the noise: 0 up to a few times the floor, towards 1 above.
+
+    Args:
+        band: 1 x 1 x H x W.
+        floor: energy of the noise, more than 0.
+    """
+    energy = _around(torch.add, band.square()).div_((2 * AROUND_PX + 1) ** 2)
+    return (
+        energy.clamp_min_(floor).reciprocal_().mul_(-NOISE_TIMES * floor).add_(1).relu_().square_()
+    )
+
+
+def _bound(wanted: Tensor, gray: Tensor) -> None:
+    """Bring luma into the range around each pixel, widened by the margin, in place."""
+    torch.minimum(wanted, _around(torch.maximum, gray).add_(MARGIN), out=wanted)
+    torch.maximum(wanted, _around(torch.minimum, gray).sub_(MARGIN), out=wanted)
+
+
+def _around(join: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
+    """The sum, or an extreme, of 9 x 9 pixels around each, the edge repeated.
+
+    Doubles the span three times and adds one, in an order that depends on no size.
+    """
+    values = F.pad(values, (AROUND_PX,) * 4, mode="replicate")
+    for dim in (-1, -2):
+        joined = values
+        for span in (1, 2, 4):
+            length = joined.shape[dim] - span
+            joined = join(joined.narrow(dim, 0, length), joined.narrow(dim, span, length))
+        length = values.shape[dim] - 2 * AROUND_PX
+        values = join(joined.narrow(dim, 0, length), values.narrow(dim, 2 * AROUND_PX, length))
+    return values

@@ -1,0 +1,87 @@
+"""Pictures that are sharp already and pass untouched, where their folder wants that.
+
+Owns the rule: every frame is above the line, and no other wish of the folder's would change the
+file's bytes. Runs where the picture was decoded and measured; the network does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sharpend.errors import ImageRefusedError
+from sharpend.imaging import codec
+from sharpend.imaging.picture import Picture
+from sharpend.imaging.policies import Cmyk, Frames, Metadata, Thumbnail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import BinaryIO
+
+    from sharpend.job import Options
+    from sharpend.model.cues import Cues
+
+
+def may_skip(cues: Sequence[Cues], options: Options) -> bool:
+    """Whether each of a picture's frames is above the folder's line."""
+    above = options.skip_sharp_above
+    return above is not None and bool(cues) and _softest(cues) > above
+
+
+def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Options) -> Picture:
+    """What becomes of a picture that `may_skip`.
+
+    Args:
+        file: its file, seekable; read, not closed.
+        picture: as it was decoded.
+        cues: of each of its frames.
+        options: the folder's.
+
+    Returns:
+        The file as it is, without frames; or the picture with a note of what stands against that.
+    """
+    told = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
+    against = _against(file, options)
+    if against:
+        note = f"{told}; not passed on as it is, for {against} changes its bytes"
+        return replace(picture, notes=(*picture.notes, note))
+    file.seek(0)
+    note = (
+        f"{told}, above model.skip_sharp_above = {options.skip_sharp_above:g}: passed on as it is"
+    )
+    return Picture((), picture.format, (note,), None, file.read(), picture.size)
+
+
+def _softest(cues: Sequence[Cues]) -> float:
+    return min(one.sharpness for one in cues)
+
+
+def _against(file: BinaryIO, options: Options) -> str:
+    """The setting that a copy of the file would not obey, or nothing."""
+    policies = options.policies
+    if policies.metadata is not Metadata.KEEP:
+        return f"pictures.metadata = {policies.metadata}"
+    if policies.thumbnail is not Thumbnail.KEEP:
+        return f"pictures.thumbnail = {policies.thumbnail}"
+    if policies.provenance:
+        return "pictures.provenance = true"
+    if policies.frames is Frames.FIRST or policies.cmyk is Cmyk.CONVERT:
+        return _against_decoding(file, options)
+    return ""
+
+
+def _against_decoding(file: BinaryIO, options: Options) -> str:
+    """The setting without which the file would be refused: frames left out, colours converted."""
+    frames = options.policies.frames
+    strict = replace(
+        options.policies,
+        frames=Frames.ALL if frames is Frames.ALL else Frames.REFUSE,
+        cmyk=Cmyk.REFUSE,
+    )
+    try:
+        codec.decode(
+            file, max_pixels=options.max_pixels, max_bytes=options.max_bytes, policies=strict
+        )
+    except ImageRefusedError as error:
+        return error.setting or str(error)
+    return ""

@@ -1,0 +1,195 @@
+"""`skip_sharp`: what is sharp already passes byte for byte, and the network does not run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+from skimage import data
+
+from sharpend.imaging.picture import Picture
+from sharpend.imaging.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
+from sharpend.model.cues import measure
+from sharpend.model.runtime import Placement, Runtime
+from sharpend.pipeline import Pipeline
+from sharpend.skipping import skipped
+from tests.conftest import photograph
+from tests.test_pipeline import Bench, staged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sharpend.job import Staged
+    from tests.conftest import Networks
+
+ABOVE = -0.8
+
+
+@pytest.fixture(scope="module")
+def worker() -> Pipeline:
+    """A worker's pipeline; its networks stay loaded."""
+    return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, networks: Networks) -> Bench:
+    """Empty folders."""
+    return Bench(tmp_path, networks.student)
+
+
+def sharp() -> Image.Image:
+    """A sharp photograph."""
+    return Image.fromarray(data.astronaut()[:128, 150:278])  # type: ignore[no-untyped-call]
+
+
+def soft() -> Image.Image:
+    """The same, blurred."""
+    return sharp().filter(ImageFilter.GaussianBlur(1.5))
+
+
+def run(
+    worker: Pipeline,
+    bench: Bench,
+    source: Path,
+    policies: Policies | None = None,
+    above: float | None = ABOVE,
+) -> Staged:
+    """The job done where sharp pictures may pass."""
+    options = replace(bench.options, policies=policies or Policies(), skip_sharp_above=above)
+    return staged(worker.run(bench.task(source, options=options, measure_agreement=True)))
+
+
+def passed(bench: Bench, source: Path) -> bool:
+    """Whether the staged file has the source's bytes."""
+    return bench.made.read_bytes() == source.read_bytes()
+
+
+def test_a_sharp_file_passes_byte_for_byte(
+    worker: Pipeline, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all that no decoder understands; the network does not run and no teacher is asked."""
+    source = bench.source / "a.jpg"
+    sharp().save(source, quality=91)
+    with source.open("ab") as file:
+        file.write(b"what follows the picture")
+    monkeypatch.setattr(Runtime, "detail", None)
+    outcome = run(worker, bench, source)
+    assert passed(bench, source)
+    assert (outcome.height, outcome.width, outcome.pixels, outcome.frames) == (128, 128, 0, 0)
+    assert outcome.sharpness is not None
+    assert outcome.sharpness > ABOVE
+    assert outcome.agreement is None
+    (note,) = outcome.notes
+    assert note == (
+        f"it is sharp already: its sharpness is {outcome.sharpness:.2f}, "
+        "above model.skip_sharp_above = -0.8: passed on as it is"
+    )
+
+
+@pytest.mark.parametrize("above", [None, 0.9])
+def test_only_what_is_above_the_line_passes(
+    worker: Pipeline, bench: Bench, above: float | None
+) -> None:
+    """Without the option, or with a line that it does not reach, a picture is sharpened."""
+    source = bench.source / "a.png"
+    sharp().save(source)
+    outcome = run(worker, bench, source, above=above)
+    assert (outcome.notes, outcome.pixels) == ((), 128 * 128)
+    assert not passed(bench, source)
+
+
+def test_a_soft_file_is_sharpened(worker: Pipeline, bench: Bench) -> None:
+    """The cue of what came in is told all the same."""
+    source = bench.source / "a.png"
+    soft().save(source)
+    outcome = run(worker, bench, source)
+    assert outcome.sharpness is not None
+    assert outcome.sharpness < ABOVE
+    assert (outcome.notes, outcome.frames) == ((), 1)
+
+
+def test_what_is_transparent_is_not_judged(worker: Pipeline, bench: Bench) -> None:
+    """Sharp colours that nobody sees let no soft picture pass."""
+    both = Image.new("RGBA", (256, 128))
+    both.paste(sharp(), (128, 0))
+    both.paste(soft(), (0, 0))
+    alpha = np.zeros((128, 256), np.uint8)
+    alpha[:, :128] = 255
+    source = bench.source / "a.png"
+    for hidden, frames in ((alpha, 1), (255 - alpha, 0)):
+        both.putalpha(Image.fromarray(hidden))
+        both.save(source)
+        assert run(worker, bench, source).frames == frames
+        bench.made.unlink()
+
+
+@pytest.mark.parametrize(("frames", "passes"), [((sharp, sharp), True), ((sharp, soft), False)])
+def test_every_frame_must_be_sharp(
+    worker: Pipeline, bench: Bench, frames: tuple[Callable[[], Image.Image], ...], *, passes: bool
+) -> None:
+    """One soft frame and the animation is sharpened, all of it."""
+    first, second = (made() for made in frames)
+    source = bench.source / "a.webp"
+    first.save(source, save_all=True, append_images=[second], duration=50, lossless=True)
+    outcome = run(worker, bench, source, Policies(frames=Frames.ALL))
+    assert (outcome.frames, passed(bench, source)) == ((0, True) if passes else (2, False))
+
+
+@pytest.mark.parametrize(
+    ("policies", "told"),
+    [
+        (Policies(metadata=Metadata.STRIP), "pictures.metadata = strip"),
+        (Policies(metadata=Metadata.STRIP_GPS), "pictures.metadata = strip-gps"),
+        (Policies(thumbnail=Thumbnail.DROP), "pictures.thumbnail = drop"),
+        (Policies(provenance=True), "pictures.provenance = true"),
+    ],
+)
+def test_a_policy_that_changes_bytes_comes_first(
+    worker: Pipeline, bench: Bench, policies: Policies, told: str
+) -> None:
+    """The picture is sharpened as any other, and a note says what stood against passing it on."""
+    source = bench.source / "a.jpg"
+    sharp().save(source)
+    outcome = run(worker, bench, source, policies)
+    assert not passed(bench, source)
+    assert outcome.frames == 1
+    assert outcome.notes[0].endswith(f"; not passed on as it is, for {told} changes its bytes")
+
+
+def test_frames_that_are_left_out_come_first(worker: Pipeline, bench: Bench) -> None:
+    """`frames = "first"` of several is no copy; a still passes under it."""
+    still, moving = bench.source / "still.png", bench.source / "moving.png"
+    sharp().save(still)
+    sharp().save(moving, save_all=True, append_images=[soft()])
+    policies = Policies(frames=Frames.FIRST, cmyk=Cmyk.CONVERT)
+    outcome = run(worker, bench, moving, policies)
+    assert (outcome.frames, "pictures.frames" in outcome.notes[-1]) == (1, True)
+    bench.made.unlink()
+    assert run(worker, bench, still, policies).frames == 0
+    assert passed(bench, still)
+
+
+def test_colours_that_are_converted_come_first(bench: Bench) -> None:
+    """`cmyk = "convert"` makes other bytes; here the conversion itself is left to its own tests."""
+    source = bench.source / "a.jpg"
+    sharp().convert("CMYK").save(source)
+    picture = Picture.still(np.asarray(sharp()))
+    options = replace(bench.options, policies=Policies(cmyk=Cmyk.CONVERT), skip_sharp_above=ABOVE)
+    with source.open("rb") as file:
+        kept = skipped(file, picture, [measure(picture.pixels)], options)
+    assert kept.frames == picture.frames
+    assert "pictures.cmyk" in kept.notes[-1]
+
+
+def test_what_holds_nothing_has_no_sharpness(worker: Pipeline, bench: Bench) -> None:
+    """An even area is neither sharp nor soft."""
+    source = bench.source / "a.png"
+    Image.new("RGB", (64, 64), (9, 90, 200)).save(source)
+    assert run(worker, bench, source, above=None).sharpness is None
+    bench.made.unlink()
+    Image.fromarray(photograph(64, 64)).save(source)
+    assert run(worker, bench, source, above=None).sharpness is not None
