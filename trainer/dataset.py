@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from trainer.degradation import Pixels, Transform
 
 
+UNTOUCHED = "none"
+"""The kind of an example that was not softened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """Which pictures train and which validate."""
@@ -243,33 +247,53 @@ class Batch:
         return Batch(degraded, target, moved(self.taught), moved(self.measured))
 
 
-def pixels_of(examples: Sequence[Example]) -> NDArray[np.float64]:
-    """How many pixels each picture has."""
+def shares_of(examples: Sequence[Example], *, untouched: float = 0.0) -> NDArray[np.float64]:
+    """How often crops are cut from each picture: by its number of pixels.
+
+    Args:
+        examples: the pictures.
+        untouched: share of the crops from pictures that were not softened, which tells a network
+            how much harm to sharp pictures weighs; 0 takes them as they come.
+
+    Returns:
+        One share for each example, together 1.
+
+    Raises:
+        UsageError: a share is asked for, and all pictures or none were left untouched.
+    """
     sizes = (example.target.shape for example in examples)
-    return np.array([height * width for height, width, _ in sizes], np.float64)
+    areas = np.array([height * width for height, width, _ in sizes], np.float64)
+    if untouched:
+        is_untouched = np.array([example.kind == UNTOUCHED for example in examples])
+        if is_untouched.all() or not is_untouched.any():
+            raise UsageError("data.untouched: the pool holds no two sides to share between")
+        for side, share in ((is_untouched, untouched), (~is_untouched, 1 - untouched)):
+            areas[side] *= share / areas[side].sum()
+    shares: NDArray[np.float64] = areas / areas.sum()
+    return shares
 
 
 def random_batch(
     examples: Sequence[Example],
-    areas: NDArray[np.float64],
+    shares: NDArray[np.float64],
     *,
     size: int,
     count: int,
     generator: np.random.Generator,
     part: slice = slice(None),
 ) -> Batch:
-    """Crops at random places and orientations; pictures are drawn by their number of pixels.
+    """Crops at random places and orientations; pictures are drawn by their shares.
 
     Args:
         examples: pictures, all with labels or none.
-        areas: their numbers of pixels, by `pixels_of`.
+        shares: how often each is drawn, by `shares_of`.
         size: side of the crops in pixels.
         count: crops of the whole batch.
         generator: of every choice.
         part: which of these crops to cut; the choices are the whole batch's always.
     """
     places = []
-    for index in generator.choice(len(examples), count, p=areas / areas.sum()):
+    for index in generator.choice(len(examples), count, p=shares):
         height, width = examples[index].target.shape[:2]
         top, left = _on_grid(generator, height - size), _on_grid(generator, width - size)
         places.append((examples[index], top, left, int(generator.integers(0, 8))))

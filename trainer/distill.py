@@ -19,7 +19,7 @@ from sharpend.model.runtime import choose_precision
 from sharpend.model.ssim import compute_ssim, psnr
 from trainer.architectures import folded
 from trainer.checkpoint import BEST, LAST, Checkpoint, read_checkpoint
-from trainer.dataset import Batch, Example, centre_batch, pixels_of, random_batch
+from trainer.dataset import Batch, Example, centre_batch, random_batch, shares_of
 from trainer.losses import training_loss
 from trainer.progress import Progress
 from trainer.stopping import TrainingStoppedError, listening
@@ -67,12 +67,12 @@ def train(
     network = team.joined(state.network)
     bfloat16 = choose_precision(plan.precision, device) == torch.bfloat16
     crops = centre_batch(held_out, size=recipe.data.validation_px).to(device)
-    areas = pixels_of(examples)
+    shares = shares_of(examples, untouched=recipe.data.untouched)
     telling = Progress(folder, recipe.name, since=state.step, speaks=team.leads)
     with listening() as stop, telling as progress:
         started = time.monotonic() - state.seconds
         while (spent := team.agreed(budget_spent(plan, state.step, state.seconds))) < 1:
-            batch = _batch(recipe, examples, areas, state.step, mine)
+            batch = _batch(recipe, examples, shares, state.step, mine)
             _set_rate(state.adam, learning_rate(plan, state.step, spent))
             loss = _learn(recipe, network, state.adam, batch.to(device), bfloat16)
             decay = min(plan.ema, (1 + state.step) / (10 + state.step))
@@ -103,14 +103,14 @@ def _judge(state: Checkpoint, loss: float, crops: Batch, folder: Path, progress:
 def _batch(
     recipe: Recipe,
     examples: Sequence[Example],
-    areas: NDArray[np.float64],
+    shares: NDArray[np.float64],
     step: int,
     mine: slice,
 ) -> Batch:
     """The crops of a step: the same in every process and after every resumption."""
     generator = np.random.default_rng([recipe.seed, step])
     size, count = recipe.data.crop_px, recipe.data.batch
-    return random_batch(examples, areas, size=size, count=count, generator=generator, part=mine)
+    return random_batch(examples, shares, size=size, count=count, generator=generator, part=mine)
 
 
 def _learn(

@@ -60,6 +60,8 @@ class Data:
     """A mixture of `trainer.degradations`: what a network sees of the originals."""
     pool: str = ""
     """Folder of degraded windows, by `trainer pool`; needed by every mixture but `bicubic`."""
+    untouched: float = 0.0
+    """Share of crops from windows that were not softened, 0..1; 0: as the pool has them."""
     labels: str = ""
     """Folder of a teacher's labels, by `trainer label`; empty trains without a teacher."""
     crop_px: int = 128
@@ -231,6 +233,7 @@ def _impossible_mixtures(recipe: Recipe) -> list[tuple[bool, str, str]]:
             f"the {data.degradation} mixture needs a pool: `trainer pool` makes it",
         ),
         (network.cued and not data.pool, "data.pool", "a cued network needs one"),
+        (data.untouched >= 1, "data.untouched", "must be less than 1"),
         (
             network.cued and network.kind.startswith("report"),
             "network.cued",
@@ -247,6 +250,7 @@ def _out_of_range(recipe: Recipe, weights: Mapping[str, float]) -> Iterator[tupl
         "network.blocks": (network.blocks, 0),
         "network.branches": (network.branches, 0),
         "network.start_tail": (network.start_tail, 0),
+        "data.untouched": (data.untouched, 0),
         "data.crop_px": (data.crop_px, WINDOW_PX),
         "data.batch": (data.batch, 1),
         "data.validation_px": (data.validation_px, WINDOW_PX),
