@@ -111,7 +111,7 @@ def test_a_teacher_of_another_softening_is_refused(tmp_path: Path) -> None:
     teacher, student = pair(tmp_path)
     other = as_weights(student)
     card = replace(other.card, softened_by=2)
-    with pytest.raises(UnavailableError, match="softening by 4"):
+    with pytest.raises(UnavailableError, match="another softening: bicubic by 4"):
         with_teacher(replace(other, card=card), str(teacher), [], CPU, crop_px=64)
 
 
