@@ -1,4 +1,4 @@
-"""Programs and libraries that tests use where they are installed, and the command that installs them.
+"""Programs and libraries that tests use where they are installed, and what installs them.
 
 The packages are those of `.ci/run`, so that there is one list of them.
 """

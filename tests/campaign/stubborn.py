@@ -52,13 +52,16 @@ class Stubborn:
         command += [str(self.under), str(self.mount), str(self._mood)]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE)
         try:
-            until(lambda: os.path.ismount(self.mount) or self._process.poll() is not None)
-            if self._process.poll() is not None:
-                raise NotRunError("needs libfuse and mfusepy, and permission to mount")
+            self._wait_for_mount()
         except BaseException:  # no block is entered, so __exit__ is not called
             self._end()
             raise
         return self
+
+    def _wait_for_mount(self) -> None:
+        until(lambda: os.path.ismount(self.mount) or self._process.poll() is not None)
+        if self._process.poll() is not None:
+            raise NotRunError("needs libfuse and mfusepy, and permission to mount")
 
     def __exit__(
         self,
