@@ -23,7 +23,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
     address = path if request.param == "path" else f"@sharpend-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(address.replace("@", "\0"))
-        receiver.settimeout(5)
+        receiver.settimeout(60)
         yield receiver, address
 
 

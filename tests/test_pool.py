@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Networks
 
-PATIENCE_S = 50.0
+PATIENCE_S = 300.0
 LATER_S = 1e9
 CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, crop_px=64)
 

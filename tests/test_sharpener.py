@@ -205,7 +205,6 @@ def test_crispness_asks_for_the_noise_of_the_whole() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_level_stays_flat(name: str, precision: str) -> None:

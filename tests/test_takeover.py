@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE_S = 50.0
+PATIENCE_S = 300.0
 CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, crop_px=64)
 INVALID = "it sent a message that is not valid: "
 NOT_ITS_OWN = "it sent a message that is not of its task"

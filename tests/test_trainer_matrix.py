@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from trainer.degradation import Pixels
 
 CPU = ["--device", "cpu", "--precision", "float32", "--threads", "1"]
-pytestmark = pytest.mark.timeout(180)
 ROWS = [*BASELINES, "small", "x4", "large"]
 
 
