@@ -10,8 +10,8 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend import beneath
 from sharpend.errors import ImageRefusedError
+from sharpend.files import beneath
 from sharpend.job import Failed, Failure, Staged
 from sharpend.jsoncodec import MessageError
 from sharpend.messages import Raised

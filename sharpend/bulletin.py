@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from sharpend import __version__, sandbox
 from sharpend.health import write_status
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.dispatch import Dispatcher
     from sharpend.ledger.ledger import Ledger
+    from sharpend.logs.logs import Log
     from sharpend.worker import Engine
 
 

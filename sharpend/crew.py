@@ -14,7 +14,7 @@ from sharpend.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sharpend.alarm import AlarmOptions
+    from sharpend.agreement.alarm import AlarmOptions
     from sharpend.protocol import Workers
     from sharpend.settings.load import Settings
     from sharpend.worker import Engine

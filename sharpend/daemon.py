@@ -20,7 +20,7 @@ from sharpend.errors import ExitCode, SharpendError, StateFaultError, Unavailabl
 from sharpend.folder import prepare_roots
 from sharpend.health import Notifier
 from sharpend.ledger.ledger import Ledger
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 from sharpend.outage import Outage
 from sharpend.pulse import Pulse
 from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.folder import FolderPlan
+    from sharpend.logs.logs import Log
     from sharpend.outcomes import Result
     from sharpend.protocol import Workers
     from sharpend.worker import Engine

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.alarm import AgreementAlarm, AlarmOptions
+from sharpend.agreement.alarm import AgreementAlarm, AlarmOptions
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import TempNames
 from sharpend.commit.quarantine import Quarantine
@@ -20,7 +20,7 @@ from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, Transie
 from sharpend.folder import Folder, FolderPlan
 from sharpend.job import Died, Job, Staged, State, Task
 from sharpend.ledger.records import Refusal
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions, discard
 from sharpend.report import Throughput
 from sharpend.upkeep import NOTHING_GOES, Estate, Retention, Upkeep
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
     from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
+    from sharpend.logs.logs import Log
     from sharpend.protocol import Workers
 
 FINISH_EVERY_S = 30.0

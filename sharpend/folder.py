@@ -12,16 +12,16 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.access import Access, require_membership
-from sharpend.beneath import directory
 from sharpend.commit.adoption import adopt
 from sharpend.commit.destination import Destination, identity_of, roots_of
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
+from sharpend.files.access import Access, require_membership
+from sharpend.files.beneath import directory
+from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.intake.apart import ApartIntake
 from sharpend.intake.filesystem import mount_of
 from sharpend.intake.folder import FolderIntake, FolderOptions
-from sharpend.job import Fingerprint, Options, display
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     import random
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
     from sharpend.intake.folder import Step
     from sharpend.intake.scan import Found
+    from sharpend.job import Options
     from sharpend.ledger.ledger import Ledger
+    from sharpend.logs.logs import Log
 
 FIRST_PROBE_S = 5.0
 LONGEST_PROBE_S = 30.0

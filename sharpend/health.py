@@ -14,8 +14,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sharpend.atomic import replacing
-from sharpend.logs import plain, printable
+from sharpend.files.atomic import replacing
+from sharpend.logs.logs import plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,10 +14,11 @@ import sys
 from dataclasses import dataclass
 from typing import IO, Any
 
-from sharpend.access import Access
 from sharpend.errors import Reason
+from sharpend.files.access import Access
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging import policies
-from sharpend.job import AgreementSample, Failed, Failure, Fingerprint, Options, Staged, Task
+from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.jsoncodec import (
     Kind,
     MessageError,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sharpend.bulletin import paused_line
 from sharpend.errors import StateFaultError
 from sharpend.ledger.ledger import Ledger
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sharpend.bulletin import Bulletin
     from sharpend.health import Notifier
+    from sharpend.logs.logs import Log
 
 FIRST_LOOK_S = 1.0
 LONGEST_LOOK_S = 10.0

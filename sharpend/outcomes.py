@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.beneath import directory
 from sharpend.commit.committer import Attempt, Committed, Committer, Left
 from sharpend.errors import (
     FolderFaultError,
@@ -20,9 +19,10 @@ from sharpend.errors import (
     Reason,
     TransientError,
 )
+from sharpend.files.beneath import directory
 from sharpend.job import Died, Failed, Failure, Job, Staged, Task
 from sharpend.ledger.records import Refusal
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sharpend.folder import Folder
     from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
+    from sharpend.logs.logs import Log
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from sharpend import __version__, beneath, skipping, staging
-from sharpend.agreement import SecondOpinion
+from sharpend import __version__, skipping, staging
+from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import (
     FolderFaultError,
     ImageRefusedError,
@@ -26,16 +26,18 @@ from sharpend.errors import (
     TransientError,
     UnavailableError,
 )
+from sharpend.files import beneath
+from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.provenance import Provenance
-from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
+from sharpend.job import Failed, Failure, Staged, Task
 from sharpend.model import weights
 from sharpend.model.cues import measure
 from sharpend.model.runtime import is_out_of_memory
+from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.shipped import find
 from sharpend.quota import BYTES_PER_PIXEL
-from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

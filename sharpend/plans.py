@@ -9,9 +9,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from sharpend import logs
-from sharpend.access import Access, number_of
-from sharpend.alarm import MEASURABLE_FROM, AlarmOptions
+from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits
 from sharpend.commit.destination import (
     CollisionPolicy,
@@ -20,14 +18,16 @@ from sharpend.commit.destination import (
     SourcePolicy,
 )
 from sharpend.commit.names import Naming
+from sharpend.files.access import Access, number_of
 from sharpend.folder import FolderPlan
 from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit, Policies, Thumbnail
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
+from sharpend.logs import logs
+from sharpend.logs.repeats import SparingLog
 from sharpend.memory import available_bytes
 from sharpend.outcomes import RetryOptions
 from sharpend.quota import BYTES_PER_PIXEL, cores
-from sharpend.repeats import SparingLog
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.upkeep import Retention
@@ -36,7 +36,7 @@ from sharpend.worker import WorkerOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sharpend.logs import Log
+    from sharpend.logs.logs import Log
     from sharpend.settings.load import FolderSettings, Settings
     from sharpend.worker import Engine
 

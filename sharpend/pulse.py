@@ -10,10 +10,12 @@ import math
 from typing import TYPE_CHECKING
 
 from sharpend.health import Notifier, watchdog_interval_s
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sharpend.logs.logs import Log
 
 
 class Pulse:

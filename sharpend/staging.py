@@ -10,13 +10,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from sharpend import beneath
 from sharpend.errors import FolderFaultError, TransientError
+from sharpend.files import beneath
+from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec
-from sharpend.job import Fingerprint, display
 
 if TYPE_CHECKING:
-    from sharpend.access import Access
+    from sharpend.files.access import Access
     from sharpend.imaging.picture import Picture
     from sharpend.job import Task
 

@@ -17,7 +17,7 @@ from sharpend.commit.ages import Limits
 from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarantine
 from sharpend.errors import FolderFaultError, LedgerError
 from sharpend.ledger import copies
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
     from sharpend.commit.retention import Removed, Round
     from sharpend.ledger.ledger import Ledger
+    from sharpend.logs.logs import Log
 
 EVERY_S = 3600.0
 """How often each piece is due; the first time so long after the start."""

@@ -10,7 +10,8 @@ import signal
 import time
 
 from sharpend import serve, worker
-from sharpend.job import Fingerprint, Staged, Task
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Staged, Task
 from sharpend.worker import Engine, WorkerOptions
 
 _kept: list[bytes] = []

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sharpend.commit.committer import Attempt, Committed, Committer, Left
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.job import Fingerprint, Job, Staged, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, Staged, State
 from sharpend.ledger.ledger import Ledger
 
 NOW = 1_000_000.0

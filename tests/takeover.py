@@ -13,7 +13,8 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from sharpend import messages, sandbox, serve, worker
-from sharpend.job import Fingerprint, Staged, Task
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Staged, Task
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sharpend.agreement import SecondOpinion
+from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UnavailableError
 from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
@@ -18,9 +18,9 @@ from sharpend.model import weights
 from sharpend.model.cues import measure
 from sharpend.model.networks import TeacherNet
 from sharpend.model.runtime import Placement
+from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.weights import Card, save_network
-from sharpend.sharpener import Sharpener, keep_transparent
 from tests.conftest import photograph
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ import torch
 from skimage import data
 
 from sharpend import plans
-from sharpend.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
+from sharpend.agreement.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.filters import degrade
 from sharpend.imaging.sheet import save_png
-from sharpend.job import Fingerprint, Options, Staged, Task
+from sharpend.job import Options, Staged, Task
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
 from sharpend.model.shipped import find
@@ -26,7 +27,7 @@ from trainer.samples import with_noise
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sharpend.alarm import AlarmOptions
+    from sharpend.agreement.alarm import AlarmOptions
     from sharpend.job import AgreementSample
     from sharpend.model.weights import Card
     from trainer.degradation import Pixels

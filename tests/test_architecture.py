@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 FLOORS = """
-F0  errors  logs  repeats
-F1  imaging/  access  job  softness  atomic  beneath  settings/  model/  ledger/
-F2  intake/  commit/
-F3  memory  quota  sandbox  sharpener  agreement  skipping  staging  pipeline  worker
+F0  errors  logs/
+F1  files/  imaging/  job  model/  settings/  ledger/
+F2  intake/  commit/  agreement/
+F3  memory  quota  sandbox  skipping  staging  pipeline  worker
 F3  jsoncodec  messages  serve  process  protocol  answers  pool
-F4  alarm  report  health  pulse
+F4  report  health  pulse
 F5  folder  outcomes  upkeep  plans  crew  control  dispatch  bulletin  outage
 F6  daemon
 F7  checks/  commands/  cli  __main__
@@ -30,13 +30,16 @@ F7  checks/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
+    "logs": "events logs repeats",
+    "files": "fingerprint access atomic beneath",
+    "agreement": "alarm opinion",
     "settings": "values schema sources problems overlaps load",
     "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"
     " items jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet"
     " contents thumbnail finishing tensors libraries enlarged",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
-    " shipped weights runtime ssim",
+    " shipped weights runtime ssim softness sharpener",
     "ledger": "sql twins schema faults copies store records turns reader ledger",
     "intake": "filesystem scan settle watch rounds listen folder apart",
     "commit": "names destination standing relocate disposal adoption committer quarantine"
@@ -58,7 +61,7 @@ DOORS = {
     "safetensors": {"sharpend.model.weights", "trainer.checkpoint", "trainer.teacher"},
     "spandrel": {"trainer.teacher"},
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.faults", "sharpend.ledger.store"},
-    "structlog": {"sharpend.logs"},
+    "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradation"},
     "tqdm": {"sharpend.commands.once", "trainer.progress"},
     "watchdog": {"sharpend.intake.watch"},
@@ -164,7 +167,7 @@ def test_the_daemon_does_not_know_the_trainer() -> None:
 
 def test_the_trainer_uses_the_lower_floors_only() -> None:
     """Nothing of the daemon's files, queue or settings reaches into training."""
-    allowed = [*IN_ORDER[: IN_ORDER.index("sharpend.agreement") + 1], "sharpend.alarm"]
+    allowed = IN_ORDER[: IN_ORDER.index("sharpend.agreement.opinion") + 1]
     barred = {"sharpend.settings", "sharpend.ledger", "sharpend.intake", "sharpend.commit"}
     for module in set(EVERYTHING) - set(SHARPEND):
         used = {name for name in ours(module) if name.split(".")[0] == "sharpend"}

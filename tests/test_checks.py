@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.access import Access, name_of
 from sharpend.checks import device, folders, mounts, runner, sight, state
 from sharpend.checks.finding import Finding, Level, exit_code, fault, note, ok
 from sharpend.checks.runner import Runner
 from sharpend.checks.sight import Content, Sight
 from sharpend.commit.destination import Destination, SourcePolicy
 from sharpend.errors import ExitCode, UnavailableError
+from sharpend.files.access import Access, name_of
 from sharpend.folder import FolderPlan
 from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderOptions

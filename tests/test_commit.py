@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import atomic
 from sharpend.commit.committer import Committed, Left
 from sharpend.commit.destination import (
     ExistingPolicy,
@@ -24,7 +23,9 @@ from sharpend.errors import (
     Reason,
     TransientError,
 )
-from sharpend.job import Fingerprint, Job, State
+from sharpend.files import atomic
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, State
 from sharpend.ledger.records import Product, Refusal
 from tests.shop import NOW, CrashError, Shop
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend import dispatch
-from sharpend.alarm import FEWEST_SAMPLES, AlarmOptions
+from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy
 from sharpend.commit.names import Naming
@@ -17,7 +17,7 @@ from sharpend.errors import Reason, TransientError
 from sharpend.job import Failure, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.turns import ALONE_AFTER_ORPHANS
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 from sharpend.outcomes import RetryOptions
 from sharpend.upkeep import Retention
 from tests.fakes import Shop

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sharpend.errors import ExitCode, LedgerError, Reason, StateFaultError, StateLockedError
-from sharpend.job import MOVES, Fingerprint, Job, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import MOVES, Job, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS, Ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import Claim, Owner, Product, Refusal

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.errors import Reason
-from sharpend.job import Fingerprint
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharpend import messages
-from sharpend.access import Access
 from sharpend.errors import Reason
+from sharpend.files.access import Access
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.policies import Metadata, Policies
-from sharpend.job import AgreementSample, Failed, Failure, Fingerprint, Options, Staged, Task
+from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.jsoncodec import MessageError, record, whole
 from sharpend.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
 from sharpend.worker import Engine, WorkerOptions

@@ -19,7 +19,7 @@ from sharpend.health import Notifier
 from sharpend.job import Failure, State
 from sharpend.ledger import store
 from sharpend.ledger.ledger import Ledger
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 from sharpend.outage import CALM_S, FIRST_LOOK_S, LONGEST_LOOK_S, Outage
 from sharpend.settings.load import load
 from sharpend.worker import Engine

@@ -12,7 +12,7 @@ from sharpend.commit import committer
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.errors import FolderFaultError, Reason, TransientError
 from sharpend.job import Failure, State
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 from sharpend.outcomes import RetryOptions
 from tests.fakes import PICTURE, Shop
 

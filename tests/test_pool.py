@@ -19,7 +19,8 @@ from PIL import Image
 
 from sharpend import answers, process, sandbox, worker
 from sharpend.errors import Reason, TransientError, UnavailableError
-from sharpend.job import Died, Failed, Failure, Fingerprint, Options, Staged, Task
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Died, Failed, Failure, Options, Staged, Task
 from sharpend.pool import Pool
 from sharpend.quota import OPEN_FILES
 from sharpend.worker import WorkerOptions

@@ -33,9 +33,10 @@ from hypothesis.stateful import (
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.commit.names import AS_THE_INPUT, Naming
 from sharpend.errors import Reason, StateFaultError
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderIntake
 from sharpend.intake.watch import Dirty
-from sharpend.job import Failure, Fingerprint, State, Task
+from sharpend.job import Failure, State, Task
 from sharpend.ledger.reader import LedgerReader
 from sharpend.outcomes import RetryOptions
 from sharpend.upkeep import EVERY_S, REST_S, Estate, Retention, Upkeep

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend import atomic
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import Reason, SourceVanishedError, StateFaultError
-from sharpend.job import Fingerprint, Job, State
+from sharpend.files import atomic
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, State
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.records import Quarantined, Refusal
 

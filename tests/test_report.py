@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sharpend.job import Fingerprint, Staged
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Staged
 from sharpend.report import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from sharpend import process, sandbox
 from sharpend.errors import Reason
-from sharpend.job import Died, Failed, Fingerprint, Options, Staged, State, Task
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Died, Failed, Options, Staged, State, Task
 from sharpend.pool import Pool
 from sharpend.worker import WorkerOptions
 from tests.daemons import until

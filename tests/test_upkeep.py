@@ -13,9 +13,10 @@ import pytest
 from sharpend.commit.ages import Limits
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.errors import Reason
-from sharpend.job import Failure, Fingerprint, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Failure, State
 from sharpend.ledger import copies
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 from sharpend.upkeep import BACKUP_EVERY_S, EVERY_S, REST_S, Estate, Retention, Upkeep
 from tests.fakes import Shop
 

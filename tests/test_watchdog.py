@@ -9,7 +9,7 @@ import pytest
 from sharpend.daemon import LONG_STEP_S, Daemon, Hooks
 from sharpend.dispatch import LONGEST_OVERDUE_S
 from sharpend.errors import StateFaultError
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 from sharpend.settings.load import load
 from tests.daemons import ServiceManager
 from tests.fakes import Shop

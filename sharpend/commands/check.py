@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sharpend import plans
 from sharpend.commands.given import workable_settings_of
-from sharpend.job import display
-from sharpend.logs import printable
+from sharpend.files.fingerprint import display
+from sharpend.logs.logs import printable
 
 if TYPE_CHECKING:
     import argparse

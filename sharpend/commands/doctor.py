@@ -19,11 +19,11 @@ from sharpend.checks.finding import Finding, fault, note
 from sharpend.commands.given import overrides_of
 from sharpend.commit.destination import SourcePolicy
 from sharpend.errors import ExitCode
+from sharpend.files.fingerprint import display
 from sharpend.health import read_status
 from sharpend.intake.filesystem import mount_of
-from sharpend.job import display
 from sharpend.ledger.store import is_locked
-from sharpend.logs import printable
+from sharpend.logs.logs import printable
 from sharpend.quota import cores
 from sharpend.settings.load import config_of, load
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sharpend import plans
 from sharpend.commands.given import settings_of
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, TransientError
-from sharpend.logs import plain, printable
-from sharpend.softness import word_for
+from sharpend.logs.logs import plain, printable
+from sharpend.model.softness import word_for
 
 if TYPE_CHECKING:
     import argparse

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from sharpend import logs, plans
-from sharpend.alarm import in_words
+from sharpend import plans
+from sharpend.agreement.alarm import in_words
 from sharpend.commands.given import workable_settings_of
 from sharpend.commands.preview import dry_run, known
 from sharpend.daemon import Daemon, Hooks
 from sharpend.errors import SIGNALLED, ExitCode, UsageError
-from sharpend.job import State, display
+from sharpend.files.fingerprint import display
+from sharpend.job import State
 from sharpend.ledger.reader import LedgerReader
+from sharpend.logs import logs
 
 if TYPE_CHECKING:
     import argparse

@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import fsync_directory, rename_without_clobbering
-from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.destination import (
     CollisionPolicy,
     Destination,
@@ -28,6 +26,8 @@ from sharpend.commit.disposal import let_go
 from sharpend.commit.relocate import Entry
 from sharpend.commit.standing import Standing, choose
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
+from sharpend.files.atomic import fsync_directory, rename_without_clobbering
+from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.job import Job, State
 from sharpend.ledger.records import Product
 

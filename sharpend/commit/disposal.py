@@ -10,7 +10,6 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.beneath import directory
 from sharpend.commit.destination import (
     Destination,
     SourcePolicy,
@@ -19,6 +18,7 @@ from sharpend.commit.destination import (
 )
 from sharpend.commit.names import numbered
 from sharpend.commit.relocate import Entry, Move, relocate
+from sharpend.files.beneath import directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

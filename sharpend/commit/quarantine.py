@@ -16,13 +16,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import replacing_at, try_to_write
-from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames, faults
 from sharpend.commit.names import numbered, shortened
 from sharpend.commit.relocate import Move, relocate
 from sharpend.errors import ImageRefusedError, SourceVanishedError
-from sharpend.job import display
+from sharpend.files.atomic import replacing_at, try_to_write
+from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.fingerprint import display
 from sharpend.ledger.faults import translated
 from sharpend.ledger.records import Quarantined
 
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sharpend.job import Fingerprint, Job
+    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.job import Job
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Refusal
 

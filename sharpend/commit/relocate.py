@@ -15,13 +15,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
-from sharpend.beneath import directory, fingerprint_at
+from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
+from sharpend.files.beneath import directory, fingerprint_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.job import Fingerprint
+    from sharpend.files.fingerprint import Fingerprint
 
 _CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

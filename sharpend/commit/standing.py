@@ -13,7 +13,6 @@ from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.destination import (
     CollisionPolicy,
     Destination,
@@ -21,11 +20,13 @@ from sharpend.commit.destination import (
     output_names,
 )
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.job import display
+from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.fingerprint import display
 from sharpend.ledger.records import Owner
 
 if TYPE_CHECKING:
-    from sharpend.job import Fingerprint, Job
+    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.job import Job
     from sharpend.ledger.reader import LedgerReader
 
 _NAMES_SEARCHED = 1000

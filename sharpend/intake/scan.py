@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.formats import format_of
-from sharpend.job import Fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

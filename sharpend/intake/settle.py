@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from sharpend.job import Fingerprint
+    from sharpend.files.fingerprint import Fingerprint
 
 
 class _Candidate(NamedTuple):

@@ -16,9 +16,9 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import fsync_directory
-from sharpend.beneath import directory
 from sharpend.errors import StateFaultError
+from sharpend.files.atomic import fsync_directory
+from sharpend.files.beneath import directory
 from sharpend.ledger.faults import require_sound, translated
 
 if TYPE_CHECKING:

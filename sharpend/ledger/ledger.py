@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
-from sharpend.job import MOVES, Fingerprint, Job, State
+from sharpend.job import MOVES, Job, State
 from sharpend.ledger import copies, sql
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import job_of, mark_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.errors import Reason
+    from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.records import Product, Refusal
     from sharpend.ledger.store import Connection, Store
 

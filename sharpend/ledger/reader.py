@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend.job import Fingerprint, Job, State
+from sharpend.job import Job, State
 from sharpend.ledger import sql
 from sharpend.ledger.records import (
     Claim,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.records import Row
 
 _PAGE = 200

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sharpend.errors import Reason
-from sharpend.job import Fingerprint, Job, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, State
 
 
 class Row(Protocol):

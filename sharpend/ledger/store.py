@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sharpend.atomic import try_to_write
 from sharpend.errors import LedgerError, StateFaultError, StateLockedError
+from sharpend.files.atomic import try_to_write
 from sharpend.ledger.copies import COPY_MARK, keep_before_upgrade
 from sharpend.ledger.faults import DamagedError, require_sound, translated
 from sharpend.ledger.schema import SCHEMA_VERSION, STEPS

@@ -18,8 +18,8 @@ from sharpend.job import AgreementSample
 from sharpend.model import weights
 from sharpend.model.cues import measure
 from sharpend.model.networks import GRID_PX
+from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
-from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
     from pathlib import Path

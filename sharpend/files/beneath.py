@@ -15,9 +15,9 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import fsync_directory
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.job import Fingerprint, display
+from sharpend.files.atomic import fsync_directory
+from sharpend.files.fingerprint import Fingerprint, display
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,10 +11,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.logs import Event, Log
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from sharpend.logs.logs import Log
 
 WINDOW_S = 60.0
 _OF_ONE_FILE = {

@@ -1,6 +1,6 @@
 """Events on stderr: JSON lines for machines, readable lines on a terminal.
 
-Owns the closed list of events, how values become text, and the redirection of what libraries log
+Owns how values become text, and the redirection of what libraries log
 or warn about. Refuses to raise: a full disk or a closed stderr must not stop an image. Refuses to
 pass on control characters of file names, which could forge lines or steer a terminal.
 """
@@ -15,65 +15,17 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import structlog
+
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from structlog.typing import EventDict, Processor
-
-
-class Event(StrEnum):
-    """Everything the daemon reports: a stable contract, `noun.past_participle`."""
-
-    DAEMON_READY = "daemon.ready"
-    DAEMON_STALLED = "daemon.stalled"
-    """A part stands still for good; the watchdog is not fed until the service manager restarts."""
-    DAEMON_DRAINING = "daemon.draining"
-    DAEMON_STOPPED = "daemon.stopped"
-    CONFIG_RELOADED = "config.reloaded"
-    CONFIG_REJECTED = "config.rejected"
-    FOLDER_PAUSED = "folder.paused"
-    FOLDER_RESUMED = "folder.resumed"
-    FOLDER_POLLED = "folder.polled"
-    """A folder cannot be watched and is polled; the values say why, and name the sysctl."""
-    FOLDER_WATCHED = "folder.watched"
-    """A folder that had to be polled can be watched."""
-    FILE_SETTLED = "file.settled"
-    IMAGE_FINISHED = "image.finished"
-    IMAGE_RETRIED = "image.retried"
-    IMAGE_VANISHED = "image.vanished"
-    IMAGE_QUARANTINED = "image.quarantined"
-    WORKER_DIED = "worker.died"
-    WORKER_UNCONFINED = "worker.unconfined"
-    """This system does not let workers give up all that they should; the values say what."""
-    REPORT_PUBLISHED = "report.published"
-    AGREEMENT_LOW = "agreement.low"
-    AGREEMENT_RECOVERED = "agreement.recovered"
-    FOLDER_SKIPPED = "folder.skipped"
-    """Something in a folder could not be read and is tried again; the values say how much."""
-    STATE_PAUSED = "state.paused"
-    """Ledger or quarantine cannot be written: no work is taken; `reason` says why."""
-    STATE_RESUMED = "state.resumed"
-    STATUS_FAILED = "status.failed"
-    """The status file could not be written."""
-    LEDGER_REBUILT = "ledger.rebuilt"
-    """The ledger was damaged or gone; outputs that stand already are adopted, not made again."""
-    EVENT_REPEATED = "event.repeated"
-    """Stands for `suppressed` more events like those named in `repeated`."""
-    QUARANTINE_PRUNED = "quarantine.pruned"
-    ARCHIVE_PRUNED = "archive.pruned"
-    LEDGER_PRUNED = "ledger.pruned"
-    """What was older, or more, than `[retention]` keeps was removed; the values say how much."""
-    BACKUP_MADE = "backup.made"
-    """Of the ledger."""
-    UPKEEP_FAILED = "upkeep.failed"
-    """A backup could not be made, or nothing pruned; it is tried again in an hour."""
-    LOGGED_BY_LIBRARY = "library.logged"
-    """A library logged or warned: `logger` and `message` are its own words."""
 
 
 class Log(Protocol):
