@@ -11,9 +11,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend import __version__, sandbox
+from sharpend import __version__
 from sharpend.health import write_status
 from sharpend.logs.events import Event
+from sharpend.workers import sandbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from sharpend.dispatch import Dispatcher
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.worker import Engine
+    from sharpend.workers.worker import Engine
 
 
 def paused_line(fault: str) -> str:

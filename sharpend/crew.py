@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import plans, sandbox
-from sharpend.pool import Pool
+from sharpend import plans
+from sharpend.workers import sandbox
+from sharpend.workers.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sharpend.agreement.alarm import AlarmOptions
-    from sharpend.protocol import Workers
     from sharpend.settings.load import Settings
-    from sharpend.worker import Engine
+    from sharpend.workers.protocol import Workers
+    from sharpend.workers.worker import Engine
 
 
 def start(

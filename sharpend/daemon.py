@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sharpend.folder import FolderPlan
     from sharpend.logs.logs import Log
     from sharpend.outcomes import Result
-    from sharpend.protocol import Workers
-    from sharpend.worker import Engine
+    from sharpend.workers.protocol import Workers
+    from sharpend.workers.worker import Engine
 
 DRAIN_S = 25.0
 """Longest wait for running pictures at a stop; below the unit's TimeoutStopSec."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.protocol import Workers
+    from sharpend.workers.protocol import Workers
 
 FINISH_EVERY_S = 30.0
 """How often commits that a busy source or a paused folder left unfinished are tried again."""

@@ -1,8 +1,8 @@
 """The frozen Job, its legal moves, and the messages between the daemon and its workers.
 
-Plain values only: everything here is sent between processes (see `sharpend.messages`, which lists
-the fields with their bounds) or written to the ledger. Paths
-are bytes, because a file's name on Linux is bytes; `relative` paths are below a folder's root.
+Plain values only: everything here is sent between processes (see `sharpend.workers.messages`, which
+lists the fields with their bounds) or written to the ledger. Paths are bytes, because a file's name
+on Linux is bytes; `relative` paths are below a folder's root.
 """
 
 from __future__ import annotations

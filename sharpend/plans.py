@@ -25,20 +25,20 @@ from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.logs import logs
 from sharpend.logs.repeats import SparingLog
-from sharpend.memory import available_bytes
 from sharpend.outcomes import RetryOptions
-from sharpend.quota import BYTES_PER_PIXEL, cores
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.upkeep import Retention
-from sharpend.worker import WorkerOptions
+from sharpend.workers.limits import BYTES_PER_PIXEL, cores
+from sharpend.workers.memory import available_bytes
+from sharpend.workers.worker import WorkerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharpend.logs.logs import Log
     from sharpend.settings.load import FolderSettings, Settings
-    from sharpend.worker import Engine
+    from sharpend.workers.worker import Engine
 
 T = TypeVar("T")
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.job import Failed, Staged, Task
-    from sharpend.pipeline import Pipeline
+    from sharpend.workers.pipeline import Pipeline
 
 WORKER_STEPS = ("taken", "opened", "decoded", "sharpened", "written", "fsynced", "returned")
 COMMIT_STEPS = ("chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed")
@@ -101,8 +101,8 @@ def around(before: str, function: Callable[..., Any], after: str = "") -> Callab
 
 def hook_worker() -> None:
     """Put steps around the way of an image."""
-    from sharpend import pipeline, staging  # noqa: PLC0415 - torch, in workers alone
     from sharpend.imaging import codec, finishing  # noqa: PLC0415
+    from sharpend.workers import pipeline, staging  # noqa: PLC0415 - torch, in workers alone
 
     run = pipeline.Pipeline.run
 

@@ -19,7 +19,7 @@ from sharpend.job import Died, Failed, Failure, Options, Staged, State, Task
 from sharpend.ledger.ledger import Ledger
 from sharpend.outcomes import Result, RetryOptions
 from sharpend.upkeep import NOTHING_GOES, Retention
-from sharpend.worker import Engine
+from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

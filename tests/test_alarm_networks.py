@@ -19,9 +19,9 @@ from sharpend.job import Options, Staged, Task
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
 from sharpend.model.shipped import find
-from sharpend.pipeline import Pipeline
 from sharpend.settings.load import Settings
-from sharpend.worker import Engine
+from sharpend.workers.pipeline import Pipeline
+from sharpend.workers.worker import Engine
 from trainer.samples import with_noise
 
 if TYPE_CHECKING:

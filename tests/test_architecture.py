@@ -20,8 +20,7 @@ FLOORS = """
 F0  errors  logs/
 F1  files/  imaging/  job  model/  settings/  ledger/
 F2  intake/  commit/  agreement/
-F3  memory  quota  sandbox  skipping  staging  pipeline  worker
-F3  jsoncodec  messages  serve  process  protocol  answers  pool
+F3  workers/
 F4  report  health  pulse
 F5  folder  outcomes  upkeep  plans  crew  control  dispatch  bulletin  outage
 F6  daemon
@@ -33,6 +32,8 @@ ROOMS = {
     "logs": "events logs repeats",
     "files": "fingerprint access atomic beneath",
     "agreement": "alarm opinion",
+    "workers": "memory limits sandbox skipping staging pipeline worker jsoncodec messages serve"
+    " process protocol answers pool",
     "settings": "values schema sources problems overlaps load",
     "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"

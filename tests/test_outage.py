@@ -22,7 +22,7 @@ from sharpend.ledger.ledger import Ledger
 from sharpend.logs.events import Event
 from sharpend.outage import CALM_S, FIRST_LOOK_S, LONGEST_LOOK_S, Outage
 from sharpend.settings.load import load
-from sharpend.worker import Engine
+from sharpend.workers.worker import Engine
 from tests.fakes import FakePool, ListLog, Shop
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sharpend.commit.names import Naming
 from sharpend.files.access import Access
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
 from sharpend.upkeep import Retention
-from sharpend.worker import Engine
+from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
     from pathlib import Path

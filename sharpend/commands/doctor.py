@@ -24,8 +24,8 @@ from sharpend.health import read_status
 from sharpend.intake.filesystem import mount_of
 from sharpend.ledger.store import is_locked
 from sharpend.logs.logs import printable
-from sharpend.quota import cores
 from sharpend.settings.load import config_of, load
+from sharpend.workers.limits import cores
 
 if TYPE_CHECKING:
     import argparse

@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 
-from sharpend import memory
+from sharpend.workers import memory
 
 BYTES_PER_PIXEL = 96
 """What a picture takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
@@ -23,7 +23,7 @@ RESERVED_PER_THREAD = 136 << 20
 """A thread's stack, and the heap that glibc reserves for it; addresses only, hardly ever used."""
 
 
-class Quota:
+class ResourceLimits:
     """The limits of this process; made once, when everything is imported.
 
     Args:

@@ -1,8 +1,8 @@
 """Messages between the daemon and its workers: frames of JSON, with a bound on everything.
 
 Owns the list of all fields that cross the pipe. A worker decodes strangers' files and may have been
-taken over, so the daemon reads its answers strictly: see `sharpend.jsoncodec`. Whether an answer
-fits the task that was handed out is judged by `sharpend.pool`.
+taken over, so the daemon reads its answers strictly: see `sharpend.workers.jsoncodec`. Whether an
+answer fits the task that was handed out is judged by `sharpend.workers.pool`.
 
 A field that is added to a class below needs its kind here; without one the import fails.
 """
@@ -19,7 +19,7 @@ from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging import policies
 from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
-from sharpend.jsoncodec import (
+from sharpend.workers.jsoncodec import (
     Kind,
     MessageError,
     choice,
@@ -35,7 +35,7 @@ from sharpend.jsoncodec import (
     text,
     whole,
 )
-from sharpend.worker import Engine, WorkerOptions
+from sharpend.workers.worker import Engine, WorkerOptions
 
 ANSWER_BYTES = 512 * 1024
 """Longest frame from a worker: twice what the longest notes take."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
-from sharpend import __version__, skipping, staging
+from sharpend import __version__
 from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import (
     FolderFaultError,
@@ -37,7 +37,8 @@ from sharpend.model.cues import measure
 from sharpend.model.runtime import is_out_of_memory
 from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.shipped import find
-from sharpend.quota import BYTES_PER_PIXEL
+from sharpend.workers import skipping, staging
+from sharpend.workers.limits import BYTES_PER_PIXEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

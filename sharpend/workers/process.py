@@ -1,8 +1,8 @@
 """One worker process as the daemon holds it: its start, its two pipes, its end.
 
 Requests go to the worker's standard input, answers come from its standard output, one JSON frame
-each (see `sharpend.messages`). Nothing else is shared: no other descriptor, no memory, no lock, no
-terminal. One thread reads the answers, at most one ahead of the daemon.
+each (see `sharpend.workers.messages`). Nothing else is shared: no other descriptor, no memory, no
+lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import threading
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from sharpend import memory, messages
-from sharpend.jsoncodec import MessageError, dumps
+from sharpend.workers import memory, messages
+from sharpend.workers.jsoncodec import MessageError, dumps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.messages import Answer, Request
-    from sharpend.worker import WorkerOptions
+    from sharpend.workers.messages import Answer, Request
+    from sharpend.workers.worker import WorkerOptions
 
-PROGRAM = "sharpend.serve"
+PROGRAM = "sharpend.workers.serve"
 """The module whose `main` a worker process runs."""
 _LAUNCH = (
     "import sys; module, sys.path[:] = sys.argv[1], sys.argv[4:]; "

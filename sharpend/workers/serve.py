@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend import messages, worker
 from sharpend.errors import SharpendError
 from sharpend.job import Task
-from sharpend.jsoncodec import loads
-from sharpend.messages import Began, Describe, Raised, Unavailable
+from sharpend.workers import messages, worker
+from sharpend.workers.jsoncodec import loads
+from sharpend.workers.messages import Began, Describe, Raised, Unavailable
 
 if TYPE_CHECKING:
-    from sharpend.messages import Answer, Request
+    from sharpend.workers.messages import Answer, Request
 
 
 def main(options: str, daemon_pid: str) -> None:

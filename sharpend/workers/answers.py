@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
 from sharpend.job import Failed, Failure, Staged
-from sharpend.jsoncodec import MessageError
-from sharpend.messages import Raised
+from sharpend.workers.jsoncodec import MessageError
+from sharpend.workers.messages import Raised
 
 if TYPE_CHECKING:
     from sharpend.job import Task
-    from sharpend.messages import Answer
-    from sharpend.process import WorkerProcess
+    from sharpend.workers.messages import Answer
+    from sharpend.workers.process import WorkerProcess
 
 TIME_SETTING = "workers.job_timeout_s"
 NOT_STARTED = "no worker process could be started"

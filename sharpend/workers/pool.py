@@ -13,21 +13,21 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend import worker
-from sharpend.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
 from sharpend.errors import Reason, UnavailableError
 from sharpend.job import Died, Failed, Staged
-from sharpend.messages import Began, Describe, Unavailable
-from sharpend.process import WorkerProcess
-from sharpend.worker import Engine
+from sharpend.workers import worker
+from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
+from sharpend.workers.messages import Began, Describe, Unavailable
+from sharpend.workers.process import WorkerProcess
+from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sharpend.job import Outcome, Task
-    from sharpend.jsoncodec import MessageError
-    from sharpend.messages import Answer
-    from sharpend.worker import WorkerOptions
+    from sharpend.workers.jsoncodec import MessageError
+    from sharpend.workers.messages import Answer
+    from sharpend.workers.worker import WorkerOptions
 
 _LOOK_EVERY_S = 1.0
 _LOOK_AT_MEMORY_S = 0.5
@@ -57,7 +57,7 @@ class _Slot:
 class Pool:
     """A fixed number of worker processes; all methods are called from one thread.
 
-    Implements `sharpend.protocol.Workers`.
+    Implements `sharpend.workers.protocol.Workers`.
 
     Args:
         options: for every worker.

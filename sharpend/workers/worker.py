@@ -1,8 +1,8 @@
 """What runs inside a worker process, and what it is told and tells.
 
 Strangers' files are decoded here and nowhere else, so this process is confined before its first
-task: see `sharpend.sandbox` and `sharpend.quota`. The pool's process imports this module and stays
-free of torch: the way of an image is imported only by `start`, inside the worker.
+task: see `sharpend.workers.sandbox` and `sharpend.workers.limits`. The pool's process imports this
+module and stays free of torch: the way of an image is imported only by `start`, inside the worker.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sharpend import memory, sandbox
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.job import Failed
-from sharpend.quota import Quota
+from sharpend.workers import memory, sandbox
+from sharpend.workers.limits import ResourceLimits
 
 if TYPE_CHECKING:
     from sharpend.job import Staged, Task
@@ -60,7 +60,7 @@ class Engine:
     resident_bytes: int | None = None
     """What the worker holds with this network and no picture; None where that is not told."""
     confined_by: tuple[str, ...] = ()
-    """What the worker gave up: see `sharpend.sandbox.enter`."""
+    """What the worker gave up: see `sharpend.workers.sandbox.enter`."""
     residual_above: float | None = None
     measurable_from: float | None = None
     """As the card has them, like `alarm_below`."""
@@ -68,16 +68,16 @@ class Engine:
 
 _pipeline: Any = None
 """The Pipeline. One process has one."""
-_quota: Any = None
-"""The Quota, likewise."""
+_limits: Any = None
+"""The ResourceLimits, likewise."""
 _confined_by: tuple[str, ...] = ()
 
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:
     """Die with the daemon, load the way of an image, then give up what that does not need."""
-    global _pipeline, _quota, _confined_by  # noqa: PLW0603 - see above
+    global _pipeline, _limits, _confined_by  # noqa: PLW0603 - see above
     _die_with_parent(daemon_pid)
-    pipeline = importlib.import_module("sharpend.pipeline")
+    pipeline = importlib.import_module("sharpend.workers.pipeline")
     runtime = importlib.import_module("sharpend.model.runtime")
     placement = runtime.Placement(
         options.device, options.precision, options.tile_px, options.threads
@@ -87,7 +87,7 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     on_cpu = runtime.runs_on_cpu(options.device)
     memory_bytes = options.memory_bytes if on_cpu else None
     _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px, memory_bytes=memory_bytes)
-    _quota = Quota(options.job_timeout_s, memory_bytes)
+    _limits = ResourceLimits(options.job_timeout_s, memory_bytes)
     _confined_by = sandbox.enter(local_sockets=not on_cpu)
 
 
@@ -126,12 +126,12 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
 
 def work(task: Task) -> Staged | Failed:
     """Do one task within the limits; where memory was the one that failed it, that is told."""
-    _quota.renew()
+    _limits.renew()
     outcome: Staged | Failed = _pipeline.run(task)
     if (
         isinstance(outcome, Failed)
         and outcome.reason is Reason.OUT_OF_MEMORY
-        and _quota.limits_memory
+        and _limits.limits_memory
     ):
         message = f"it needs more memory than a worker may take; raise {MEMORY_SETTING}"
         return replace(outcome, message=message, setting=MEMORY_SETTING)

@@ -1,7 +1,7 @@
 """The `Workers` protocol: what the daemon asks of whatever sharpens its images.
 
-`sharpend.pool.Pool` implements it with local processes. Another implementation may run elsewhere;
-the dispatcher knows these members and nothing else.
+`sharpend.workers.pool.Pool` implements it with local processes. Another implementation may run
+elsewhere; the dispatcher knows these members and nothing else.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from sharpend.job import Died, Failed, Staged, Task
-    from sharpend.worker import Engine
+    from sharpend.workers.worker import Engine
 
 
 class Workers(Protocol):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import memory
+from sharpend.workers import memory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 BEGIN = """
 import resource
-from sharpend.quota import Quota, cores
-quota = Quota({job_s}, {memory})
-quota.renew()
+from sharpend.workers.limits import ResourceLimits, cores
+limits = ResourceLimits({job_s}, {memory})
+limits.renew()
 """
 
 
 def ended(script: str, *, job_s: float = 600, memory_bytes: int | None = None) -> tuple[int, str]:
-    """The exit status and output of a process under a quota."""
+    """The exit status and output of a process under limits."""
     ran = subprocess.run(
         [sys.executable, "-c", BEGIN.format(job_s=job_s, memory=memory_bytes) + script],
         check=False,
@@ -41,7 +41,7 @@ def ended(script: str, *, job_s: float = 600, memory_bytes: int | None = None) -
 def test_what_spins_is_killed() -> None:
     """A decoder that never ends is killed by the kernel, whatever its parent does."""
     script = "import os\nos.sched_setaffinity(0, {next(iter(os.sched_getaffinity(0)))})\n"
-    script += "quota._job_s = 0.2\nquota.renew()\nwhile True: pass"
+    script += "limits._job_s = 0.2\nlimits.renew()\nwhile True: pass"
     assert ended(script) == (-signal.SIGXCPU, "")
 
 
@@ -50,7 +50,7 @@ def test_what_spins_is_killed() -> None:
 def test_time_is_given_anew() -> None:
     """What earlier pictures took is not held against the next."""
     script = "import time\nfirst, _ = resource.getrlimit(resource.RLIMIT_CPU)\n"
-    script += "while time.process_time() < 1.5: pass\nquota.renew()\n"
+    script += "while time.process_time() < 1.5: pass\nlimits.renew()\n"
     script += "print(0 < resource.getrlimit(resource.RLIMIT_CPU)[0] - first < 60)"
     assert ended(script) == (0, "True")
 
@@ -58,16 +58,16 @@ def test_time_is_given_anew() -> None:
 @LINUX
 def test_memory_beyond_the_limit_is_refused_and_given_within_it() -> None:
     """An allocation fails as MemoryError, and the process goes on."""
-    script = "from sharpend import quota as q\n"
+    script = "from sharpend.workers import limits as q\n"
     script += "allowed = len(bytearray(150_000_000))\n"
     script += "try:\n    bytearray(300_000_000 + q.RESERVED_PER_THREAD * cores())\n"
-    script += "except MemoryError:\n    print('refused', allowed, quota.limits_memory)"
+    script += "except MemoryError:\n    print('refused', allowed, limits.limits_memory)"
     assert ended(script, memory_bytes=200_000_000) == (0, "refused 150000000 True")
 
 
 def test_without_a_limit_there_is_none() -> None:
     """On a GPU addresses are not counted."""
-    script = "print(resource.getrlimit(resource.RLIMIT_AS)[0], quota.limits_memory)"
+    script = "print(resource.getrlimit(resource.RLIMIT_AS)[0], limits.limits_memory)"
     here, _ = resource.getrlimit(resource.RLIMIT_AS)
     assert ended(script) == (0, f"{here} False")
 
