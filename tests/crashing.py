@@ -21,10 +21,11 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from sharpend import cli, dispatch
+from sharpend import cli
 from sharpend.commands import retry
 from sharpend.commit.committer import Committer
 from sharpend.commit.quarantine import Quarantine
+from sharpend.daemon import dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,8 +135,8 @@ def main() -> int:
     threading.Thread(target=die_when_a_worker_says, daemon=True).start()
     hooked = partial(Quarantine, at=at_reason)
     with (
-        patch.object(dispatch, "Committer", partial(Committer, at=at)),
-        patch.object(dispatch, "Quarantine", hooked),
+        patch.object(dispatcher, "Committer", partial(Committer, at=at)),
+        patch.object(dispatcher, "Quarantine", hooked),
         patch.object(retry, "Quarantine", hooked),
     ):
         return cli.main()

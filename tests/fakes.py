@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpend.commit.destination import Destination
-from sharpend.dispatch import Dispatcher, Workshop
+from sharpend.daemon.dispatcher import Dispatcher, Workshop
+from sharpend.daemon.folder import FolderPlan, prepare_roots
+from sharpend.daemon.maintenance import KEEP_ALL, Retention
+from sharpend.daemon.outcomes import Result, RetryOptions
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.folder import FolderPlan, prepare_roots
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Died, Failed, Failure, Options, Staged, State, Task
 from sharpend.ledger.ledger import Ledger
-from sharpend.outcomes import Result, RetryOptions
-from sharpend.upkeep import NOTHING_GOES, Retention
 from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ class Shop:
         workers: int = 1,
         retry: RetryOptions = AT_ONCE,
         alarms: Mapping[str, AlarmOptions] | None = None,
-        retention: Retention = NOTHING_GOES,
+        retention: Retention = KEEP_ALL,
         **destination: object,
     ) -> None:
         self.home = home

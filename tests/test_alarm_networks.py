@@ -10,8 +10,8 @@ import pytest
 import torch
 from skimage import data
 
-from sharpend import plans
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
+from sharpend.daemon import plans
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.filters import degrade
 from sharpend.imaging.sheet import save_png

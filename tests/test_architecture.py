@@ -21,10 +21,8 @@ F0  errors  logs/
 F1  files/  imaging/  job  model/  settings/  ledger/
 F2  intake/  commit/  agreement/
 F3  workers/
-F4  report  health  pulse
-F5  folder  outcomes  upkeep  plans  crew  control  dispatch  bulletin  outage
-F6  daemon
-F7  checks/  commands/  cli  __main__
+F4  daemon/
+F5  checks/  commands/  cli  __main__
 """
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
@@ -45,6 +43,8 @@ ROOMS = {
     "intake": "filesystem scan settle watch rounds listen folder apart",
     "commit": "names destination standing relocate disposal adoption committer quarantine"
     " ages retention",
+    "daemon": "throughput systemd signals folder outcomes maintenance plans assembly dispatcher"
+    " status state_outage daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "given check doctor status retry inspect formats run preview once live demo",
 }
@@ -218,7 +218,7 @@ def test_formats_need_no_decoder() -> None:
 def test_the_parent_process_loads_neither_torch_nor_pillow() -> None:
     """Starting the command line and the daemon's modules leaves the heavy ones to the workers."""
     code = (
-        "import sys, sharpend, sharpend.cli, sharpend.daemon; "
+        "import sys, sharpend, sharpend.cli, sharpend.daemon.daemon; "
         "print(sorted({'torch', 'PIL', 'numpy', 'safetensors'} & set(sys.modules)))"
     )
     ran = subprocess.run(

@@ -14,9 +14,9 @@ from sharpend.checks.finding import Finding, Level, exit_code, fault, note, ok
 from sharpend.checks.runner import Runner
 from sharpend.checks.sight import Content, Sight
 from sharpend.commit.destination import Destination, SourcePolicy
+from sharpend.daemon.folder import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
-from sharpend.folder import FolderPlan
 from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options

@@ -12,9 +12,9 @@ import pytest
 from sharpend.cli import main
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames
 from sharpend.commit.quarantine import Quarantine
+from sharpend.daemon.status import write_status
 from sharpend.errors import ExitCode, Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.health import write_status
 from sharpend.job import Job, State
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.records import Product, Refusal

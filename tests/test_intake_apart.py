@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import folder
 from sharpend.commit.destination import Destination
-from sharpend.folder import FolderPlan, prepare_roots
+from sharpend.daemon import folder
+from sharpend.daemon.folder import FolderPlan, prepare_roots
 from sharpend.intake import scan
 from sharpend.intake.apart import PATIENCE_S, ApartIntake
 from sharpend.intake.filesystem import Mount

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import plans
 from sharpend.commands.given import workable_settings_of
+from sharpend.daemon import plans
 from sharpend.files.fingerprint import display
 from sharpend.logs.logs import printable
 

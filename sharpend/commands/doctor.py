@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sharpend import plans
 from sharpend.checks import device, finding, folders, mounts, runner, sight, state, unit
 from sharpend.checks.finding import Finding, fault, note
 from sharpend.commands.given import overrides_of
 from sharpend.commit.destination import SourcePolicy
+from sharpend.daemon import plans
+from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
 from sharpend.files.fingerprint import display
-from sharpend.health import read_status
 from sharpend.intake.filesystem import mount_of
 from sharpend.ledger.store import is_locked
 from sharpend.logs.logs import printable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sharpend.checks.runner import Runner
     from sharpend.checks.sight import Content
     from sharpend.checks.unit import Unit
-    from sharpend.folder import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.settings.load import Settings
 
 

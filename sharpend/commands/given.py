@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import plans
+from sharpend.daemon import plans
 from sharpend.errors import ConfigError, InputMissingError, UnavailableError, UsageError
 from sharpend.model.shipped import find
 from sharpend.settings.load import Settings, check_folders, load

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sharpend import plans
 from sharpend.commands.given import settings_of
+from sharpend.daemon import plans
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, TransientError
 from sharpend.logs.logs import plain, printable
 from sharpend.model.softness import word_for

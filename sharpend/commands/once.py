@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from sharpend import plans
 from sharpend.agreement.alarm import in_words
 from sharpend.commands.given import workable_settings_of
 from sharpend.commands.preview import dry_run, known
-from sharpend.daemon import Daemon, Hooks
+from sharpend.daemon import plans
+from sharpend.daemon.daemon import Daemon, Hooks
 from sharpend.errors import SIGNALLED, ExitCode, UsageError
 from sharpend.files.fingerprint import display
 from sharpend.job import State
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import argparse
 
     from sharpend.commit.destination import Destination
-    from sharpend.outcomes import Result
+    from sharpend.daemon.outcomes import Result
     from sharpend.settings.load import Settings
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}

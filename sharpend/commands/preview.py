@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sharpend import plans
+from sharpend.daemon import plans
 from sharpend.errors import (
     ExitCode,
     ImageRefusedError,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sharpend.commit.destination import Destination
-    from sharpend.folder import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.ledger.records import Finished, Outcome
     from sharpend.settings.load import Settings
 

@@ -16,14 +16,14 @@ from sharpend.agreement.alarm import AgreementAlarm, AlarmOptions
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import TempNames
 from sharpend.commit.quarantine import Quarantine
+from sharpend.daemon.folder import Folder, FolderPlan
+from sharpend.daemon.maintenance import KEEP_ALL, Maintenance, Paths, Retention
+from sharpend.daemon.outcomes import Handed, Outcomes, Result, RetryOptions, discard
+from sharpend.daemon.throughput import Throughput
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
-from sharpend.folder import Folder, FolderPlan
 from sharpend.job import Died, Job, Staged, State, Task
 from sharpend.ledger.records import Refusal
 from sharpend.logs.events import Event
-from sharpend.outcomes import Handed, Outcomes, Result, RetryOptions, discard
-from sharpend.report import Throughput
-from sharpend.upkeep import NOTHING_GOES, Estate, Retention, Upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ class Workshop:
     alarms: Mapping[str, AlarmOptions]
     """By model, for those that have a teacher."""
     retry: RetryOptions
-    retention: Retention = NOTHING_GOES
+    retention: Retention = KEEP_ALL
 
 
 class Dispatcher:
@@ -100,8 +100,8 @@ class Dispatcher:
             plan.destination.folder: Folder(plan, ledger, log, wake=wake, chance=chance)
             for plan in workshop.plans
         }
-        estate = Estate(workshop.state_dir, self._quarantine.root, self._destinations)
-        self._upkeep = Upkeep(workshop.retention, estate, ledger, log)
+        paths = Paths(workshop.state_dir, self._quarantine.root, self._destinations)
+        self._maintenance = Maintenance(workshop.retention, paths, ledger, log)
 
     def recover(self) -> None:
         """At start, and after a reload: make good what was cut off."""
@@ -163,14 +163,14 @@ class Dispatcher:
         self._outcomes.refuse(handed, Refusal(Reason.DAEMON_DIED, message))
 
     def take_in(self, now_s: float) -> float:
-        """One step of every folder, and of upkeep; returns when to come again (monotonic)."""
+        """One step of every folder, and of maintenance; returns when to come again (monotonic)."""
         if now_s >= self._finish_at_s:
             self._finish_at_s = now_s + FINISH_EVERY_S
             while self._stopped:
                 discard(self._stopped.pop())
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
-        next_s = self._upkeep.step(now_s, time.time())
+        next_s = self._maintenance.step(now_s, time.time())
         next_s = min([next_s, *(folder.step(now_s) for folder in self.folders.values())])
         folders = self.folders.values()
         if folders and all(folder.is_quiet and not folder.paused for folder in folders):
@@ -311,8 +311,8 @@ class Dispatcher:
         return None
 
     def close(self) -> None:
-        """Stop watching the folders, and all upkeep; the workers stay."""
-        self._upkeep.close()
+        """Stop watching the folders, and all maintenance; the workers stay."""
+        self._maintenance.close()
         for folder in self.folders.values():
             folder.close()
 

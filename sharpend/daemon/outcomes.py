@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.commit.quarantine import Quarantine
-    from sharpend.folder import Folder
+    from sharpend.daemon.folder import Folder
     from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log

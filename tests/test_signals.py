@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 
-from sharpend.control import Control
+from sharpend.daemon.signals import Control
 
 LONG_S = 30.0
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.health import STATUS_FILE, Notifier, read_status, watchdog_interval_s, write_status
+from sharpend.daemon.status import STATUS_FILE, read_status, write_status
+from sharpend.daemon.systemd import Notifier, watchdog_interval_s
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

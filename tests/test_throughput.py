@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sharpend.daemon.throughput import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.job import Staged
-from sharpend.report import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 
 
 def staged(**stages_s: float) -> Staged:

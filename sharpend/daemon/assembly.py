@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import plans
+from sharpend.daemon import plans
 from sharpend.workers import sandbox
 from sharpend.workers.pool import Pool
 

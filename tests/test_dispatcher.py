@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import dispatch
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy
 from sharpend.commit.names import Naming
+from sharpend.daemon import dispatcher
+from sharpend.daemon.maintenance import Retention
+from sharpend.daemon.outcomes import RetryOptions
 from sharpend.errors import Reason, TransientError
 from sharpend.job import Failure, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.turns import ALONE_AFTER_ORPHANS
 from sharpend.logs.events import Event
-from sharpend.outcomes import RetryOptions
-from sharpend.upkeep import Retention
 from tests.fakes import Shop
 from tests.samples import sample
 
@@ -167,7 +167,7 @@ def test_a_subfolder_that_fails_is_tried_again(shop: Shop, monkeypatch: pytest.M
 
 def test_many_skips_do_not_hold_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs that need no worker are ended a few at a time: signals and watchdog come between."""
-    monkeypatch.setattr(dispatch, "HANDED_AT_ONCE", 2)
+    monkeypatch.setattr(dispatcher, "HANDED_AT_ONCE", 2)
     shop = Shop(tmp_path, existing=ExistingPolicy.SKIP)
     for number in range(5):
         shop.drop(f"{number}.png")
@@ -291,9 +291,9 @@ def test_the_alarm_is_raised_and_cleared_once(tmp_path: Path) -> None:
 # Stop and start
 
 
-def test_upkeep_is_done_between_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_maintenance_is_done_between_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop comes back for the rest of it, and a stop does not wait for it."""
-    monkeypatch.setattr("sharpend.upkeep.EVERY_S", 1.0)
+    monkeypatch.setattr("sharpend.daemon.maintenance.EVERY_S", 1.0)
     shop = Shop(tmp_path, retention=Retention(backups=1))
     while not shop.log.of(Event.BACKUP_MADE):
         shop.turn()

@@ -18,17 +18,17 @@ from sharpend.commit.destination import (
     SourcePolicy,
 )
 from sharpend.commit.names import Naming
+from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.maintenance import Retention
+from sharpend.daemon.outcomes import RetryOptions
 from sharpend.files.access import Access, number_of
-from sharpend.folder import FolderPlan
 from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit, Policies, Thumbnail
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.logs import logs
 from sharpend.logs.repeats import SparingLog
-from sharpend.outcomes import RetryOptions
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
-from sharpend.upkeep import Retention
 from sharpend.workers.limits import BYTES_PER_PIXEL, cores
 from sharpend.workers.memory import available_bytes
 from sharpend.workers.worker import WorkerOptions

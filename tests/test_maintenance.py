@@ -12,12 +12,19 @@ import pytest
 
 from sharpend.commit.ages import Limits
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
+from sharpend.daemon.maintenance import (
+    BACKUP_EVERY_S,
+    EVERY_S,
+    REST_S,
+    Maintenance,
+    Paths,
+    Retention,
+)
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.job import Failure, State
 from sharpend.ledger import copies
 from sharpend.logs.events import Event
-from sharpend.upkeep import BACKUP_EVERY_S, EVERY_S, REST_S, Estate, Retention, Upkeep
 from tests.fakes import Shop
 
 if TYPE_CHECKING:
@@ -44,27 +51,27 @@ def shops(tmp_path: Path) -> Iterator[Callable[..., Shop]]:
         shop.close()
 
 
-def upkeep_of(shop: Shop, retention: Retention) -> Upkeep:
-    """The upkeep of a shop."""
+def maintenance_of(shop: Shop, retention: Retention) -> Maintenance:
+    """The maintenance of a shop."""
     state = shop.home / "state"
     destinations = {name: one.plan.destination for name, one in shop.dispatcher.folders.items()}
-    estate = Estate(state, os.fsencode(state / "quarantine"), destinations)
-    return Upkeep(retention, estate, shop.ledger, shop.log)
+    paths = Paths(state, os.fsencode(state / "quarantine"), destinations)
+    return Maintenance(retention, paths, shop.ledger, shop.log)
 
 
-def rounds(upkeep: Upkeep, *, since_s: float = 0.0, days: float = 0.0) -> float:
+def rounds(maintenance: Maintenance, *, since_s: float = 0.0, days: float = 0.0) -> float:
     """All that is due an hour after the start, so many days from now; when the next is due."""
     wall_s = time.time() + days * DAY_S - since_s
-    upkeep.step(since_s, wall_s + since_s)
+    maintenance.step(since_s, wall_s + since_s)
     now_s = since_s + EVERY_S
-    while (next_s := upkeep.step(now_s, wall_s + now_s)) <= now_s + REST_S:
+    while (next_s := maintenance.step(now_s, wall_s + now_s)) <= now_s + REST_S:
         now_s = next_s
     return next_s
 
 
 def kept(shop: Shop, days: float = 31, **retention: Any) -> None:  # noqa: ANN401 - as Retention
-    """A round of upkeep, so many days later."""
-    rounds(upkeep_of(shop, Retention(**retention)), days=days)
+    """A round of maintenance, so many days later."""
+    rounds(maintenance_of(shop, Retention(**retention)), days=days)
 
 
 def refused(shop: Shop, name: str, content: bytes = b"bad") -> None:
@@ -336,9 +343,9 @@ class TestLedger:
         finished(shop, "a.png")
         (shop.home / "in/a.png").unlink()
         (shop.home / "in-out/a.png").unlink()
-        upkeep = upkeep_of(shop, Retention(ledger_days=1))
-        upkeep._estate = replace(upkeep._estate, destinations={})
-        rounds(upkeep, days=10)
+        maintenance = maintenance_of(shop, Retention(ledger_days=1))
+        maintenance._paths = replace(maintenance._paths, destinations={})
+        rounds(maintenance, days=10)
         assert known(shop) == 1
 
 
@@ -349,14 +356,14 @@ class TestTimes:
         """Ages are judged an hour later at the earliest, when somebody could have noticed."""
         shop = shops(source=SourcePolicy.DELETE)
         refused(shop, "a.png")
-        upkeep = upkeep_of(shop, Retention(quarantine=MONTH))
+        maintenance = maintenance_of(shop, Retention(quarantine=MONTH))
         wall_s = time.time()
-        assert upkeep.step(0.0, wall_s) == EVERY_S
+        assert maintenance.step(0.0, wall_s) == EVERY_S
         far_s = wall_s + 365 * DAY_S
-        assert upkeep.step(EVERY_S, far_s + EVERY_S) == 2 * EVERY_S
-        upkeep.step(EVERY_S + 1, far_s + EVERY_S + 1)
+        assert maintenance.step(EVERY_S, far_s + EVERY_S) == 2 * EVERY_S
+        maintenance.step(EVERY_S + 1, far_s + EVERY_S + 1)
         assert known(shop) == 1
-        upkeep.step(2 * EVERY_S, far_s + 2 * EVERY_S)
+        maintenance.step(2 * EVERY_S, far_s + 2 * EVERY_S)
         assert known(shop) == 0
 
     def test_work_goes_on_in_pieces(self, shops: Callable[..., Shop]) -> None:
@@ -366,27 +373,27 @@ class TestTimes:
         shop.ledger.add("in", entries, time.time())
         while (job := shop.ledger.claim(time.time(), {"in"})) is not None:
             shop.ledger.vanish(job)
-        upkeep = upkeep_of(shop, Retention(ledger_days=1))
+        maintenance = maintenance_of(shop, Retention(ledger_days=1))
         wall_s = time.time() + 10 * DAY_S
-        upkeep.step(0.0, wall_s)
+        maintenance.step(0.0, wall_s)
         left = []
         for number in range(4):
             now_s = EVERY_S + number * REST_S
-            assert upkeep.step(now_s, wall_s + now_s) == now_s + REST_S
+            assert maintenance.step(now_s, wall_s + now_s) == now_s + REST_S
             left.append(known(shop))
         assert left == [120, 70, 20, 0]
 
     def test_a_full_state_disk_is_told_and_waited_for(self, shops: Callable[..., Shop]) -> None:
-        """Upkeep that fails costs the daemon nothing, and is done an hour later."""
+        """Maintenance that fails costs the daemon nothing, and is done an hour later."""
         shop = shops(source=SourcePolicy.DELETE)
         refused(shop, "a.png")
-        upkeep = upkeep_of(shop, Retention(quarantine=MONTH))
+        maintenance = maintenance_of(shop, Retention(quarantine=MONTH))
         shop.ledger._store._connection.execute("PRAGMA query_only = 1")
-        next_s = rounds(upkeep, days=31)
+        next_s = rounds(maintenance, days=31)
         assert known(shop) == 1
         assert len(shop.log.of(Event.UPKEEP_FAILED)) == 1
         shop.ledger._store._connection.execute("PRAGMA query_only = 0")
-        rounds(upkeep, since_s=next_s - EVERY_S, days=31)
+        rounds(maintenance, since_s=next_s - EVERY_S, days=31)
         assert known(shop) == 0
 
 
@@ -424,11 +431,11 @@ class TestBackup:
         """It is abandoned, and leaves nothing half-made."""
         shop = shops()
         shop.ledger.add("in", [(b"%0500d" % n, ONE) for n in range(5000)], 0.0)
-        upkeep = upkeep_of(shop, Retention(backups=1))
+        maintenance = maintenance_of(shop, Retention(backups=1))
         wall_s = time.time()
-        upkeep.step(0.0, wall_s)
-        upkeep.step(EVERY_S, wall_s + EVERY_S)
-        upkeep.close()
-        assert upkeep._backup is not None
-        assert not upkeep._backup.is_alive()
+        maintenance.step(0.0, wall_s)
+        maintenance.step(EVERY_S, wall_s + EVERY_S)
+        maintenance.close()
+        assert maintenance._backup is not None
+        assert not maintenance._backup.is_alive()
         assert not (shop.home / "state/ledger.db.copy.tmp").exists()

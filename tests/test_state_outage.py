@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend import crew, outage, plans
 from sharpend.commit.quarantine import Quarantine
-from sharpend.daemon import Daemon, Hooks
+from sharpend.daemon import assembly, plans, state_outage
+from sharpend.daemon.daemon import Daemon, Hooks
+from sharpend.daemon.state_outage import CALM_S, FIRST_LOOK_S, LONGEST_LOOK_S, StateOutage
+from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, Reason, StateFaultError
-from sharpend.health import Notifier
 from sharpend.job import Failure, State
 from sharpend.ledger import store
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs.events import Event
-from sharpend.outage import CALM_S, FIRST_LOOK_S, LONGEST_LOOK_S, Outage
 from sharpend.settings.load import load
 from sharpend.workers.worker import Engine
 from tests.fakes import FakePool, ListLog, Shop
@@ -38,12 +38,12 @@ FULL = StateFaultError("the disk is full")
 def test_an_outage_is_told_once() -> None:
     """However often it fails, there is one event when it begins and one when it ends."""
     log = ListLog()
-    outage = Outage(Notifier({}), log)
+    state_outage = StateOutage(Notifier({}), log)
     for now_s in range(5):
-        outage.failed(FULL, float(now_s))
-        assert outage.reason == "the disk is full"
-    outage.ended(6.0)
-    outage.ended(7.0)
+        state_outage.failed(FULL, float(now_s))
+        assert state_outage.reason == "the disk is full"
+    state_outage.ended(6.0)
+    state_outage.ended(7.0)
     assert log.told == [
         ("error", Event.STATE_PAUSED, {"reason": "the disk is full"}),
         ("info", Event.STATE_RESUMED, {}),
@@ -52,18 +52,18 @@ def test_an_outage_is_told_once() -> None:
 
 def test_looks_get_rarer_but_never_rare() -> None:
     """The pauses double up to ten seconds; a short return does not shorten them."""
-    outage = Outage(Notifier({}), ListLog())
+    state_outage = StateOutage(Notifier({}), ListLog())
     pauses = []
     for _ in range(6):
-        outage.failed(FULL, 100.0)
-        pauses.append(outage.next_s - 100.0)
+        state_outage.failed(FULL, 100.0)
+        pauses.append(state_outage.next_s - 100.0)
     assert pauses == [FIRST_LOOK_S, 2, 4, 8, LONGEST_LOOK_S, LONGEST_LOOK_S]
-    outage.ended(101.0)
-    outage.failed(FULL, 102.0)
-    assert outage.next_s == 102.0 + LONGEST_LOOK_S
-    outage.ended(103.0)
-    outage.failed(FULL, 104.0 + CALM_S)
-    assert outage.next_s == 104.0 + CALM_S + FIRST_LOOK_S
+    state_outage.ended(101.0)
+    state_outage.failed(FULL, 102.0)
+    assert state_outage.next_s == 102.0 + LONGEST_LOOK_S
+    state_outage.ended(103.0)
+    state_outage.failed(FULL, 104.0 + CALM_S)
+    assert state_outage.next_s == 104.0 + CALM_S + FIRST_LOOK_S
 
 
 # At the start
@@ -72,7 +72,7 @@ def test_looks_get_rarer_but_never_rare() -> None:
 def test_a_start_waits_for_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon that finds its disk full says so, waits, and then has its ledger and its lock."""
     log = ListLog()
-    outage = Outage(Notifier({}), log)
+    state_outage = StateOutage(Notifier({}), log)
     waits: list[float] = []
     with monkeypatch.context() as patched:
         patched.setattr(os, "pwrite", full)
@@ -83,7 +83,7 @@ def test_a_start_waits_for_the_directory(tmp_path: Path, monkeypatch: pytest.Mon
                 patched.undo()
             return True
 
-        ledger = outage.wait_for_ledger(tmp_path / "state", wait)
+        ledger = state_outage.wait_for_ledger(tmp_path / "state", wait)
     assert ledger is not None
     assert sum(ledger.counts().values()) == 0
     ledger.close()
@@ -98,8 +98,8 @@ def test_a_ledger_that_opens_but_cannot_be_written_is_not_had(
     """An existing ledger can be read on a full disk: only a write tells; a signal ends the wait."""
     Ledger.open(tmp_path).close()
     monkeypatch.setattr(store, "try_to_write", full)
-    outage = Outage(Notifier({}), ListLog())
-    assert outage.wait_for_ledger(tmp_path, lambda _: False) is None
+    state_outage = StateOutage(Notifier({}), ListLog())
+    assert state_outage.wait_for_ledger(tmp_path, lambda _: False) is None
     monkeypatch.undo()
     Ledger.open(tmp_path).close()
 
@@ -107,10 +107,10 @@ def test_a_ledger_that_opens_but_cannot_be_written_is_not_had(
 def test_what_waiting_cannot_mend_is_not_waited_for(tmp_path: Path) -> None:
     """A file where the state directory should be ends the start: only a person can mend that."""
     (tmp_path / "state").write_bytes(b"")
-    outage = Outage(Notifier({}), ListLog())
+    state_outage = StateOutage(Notifier({}), ListLog())
     with pytest.raises(StateFaultError, match="File exists"):
-        outage.wait_for_ledger(tmp_path / "state", lambda _: False)
-    assert outage.reason is None
+        state_outage.wait_for_ledger(tmp_path / "state", lambda _: False)
+    assert state_outage.reason is None
 
 
 def full(*_: object) -> None:
@@ -234,8 +234,8 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     settings = load(None, {"state": tmp_path / "state", "folder": folders})
     engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
     engines = dict.fromkeys(plans.models(settings), engine)
-    monkeypatch.setattr(crew, "start", lambda *_, **__: (FakePool(1), engines))
-    monkeypatch.setattr(outage, "FIRST_LOOK_S", 0.0)
+    monkeypatch.setattr(assembly, "start", lambda *_, **__: (FakePool(1), engines))
+    monkeypatch.setattr(state_outage, "FIRST_LOOK_S", 0.0)
     log = Stopping()
     log.daemon = Daemon(settings, log, Hooks(load=lambda: settings))
     return log.daemon

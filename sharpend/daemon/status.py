@@ -6,23 +6,31 @@ the parts and changes none of them, except that a report begins a new window of 
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sharpend import __version__
-from sharpend.health import write_status
+from sharpend.files.atomic import replacing
 from sharpend.logs.events import Event
+from sharpend.logs.logs import plain
 from sharpend.workers import sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from sharpend.dispatch import Dispatcher
+    from sharpend.daemon.dispatcher import Dispatcher
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.workers.worker import Engine
+
+
+STATUS_FILE = "status.json"
+"""In the state directory."""
 
 
 def paused_line(fault: str) -> str:
@@ -31,7 +39,7 @@ def paused_line(fault: str) -> str:
 
 
 @dataclass(slots=True)
-class Bulletin:
+class StatusReporter:
     """The voice of one set of parts; a reload makes new parts and a new voice.
 
     The status file is written before the event that goes with it: who heard the event can read it.
@@ -132,3 +140,22 @@ def _meant_for(factor: int | None) -> str:
     if factor is None:
         return "photographs of any softness; sharp ones stay as they are"
     return f"images softened by a factor of about {factor}"
+
+
+def write_status(state_dir: Path, status: Mapping[str, object]) -> None:
+    """Replace the status file as a whole.
+
+    Raises:
+        OSError: the state directory is missing, full or not writable.
+    """
+    text = json.dumps(plain(status), allow_nan=False, indent=1)
+    with replacing(state_dir / STATUS_FILE) as file:
+        file.write(text.encode() + b"\n")
+
+
+def read_status(state_dir: Path) -> dict[str, Any] | None:
+    """What was written last, or None where there is nothing that can be read."""
+    with suppress(OSError, ValueError):
+        status = json.loads((state_dir / STATUS_FILE).read_bytes())
+        return status if isinstance(status, dict) else None
+    return None

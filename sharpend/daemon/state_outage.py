@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.bulletin import paused_line
+from sharpend.daemon.status import paused_line
 from sharpend.errors import StateFaultError
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs.events import Event
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sharpend.bulletin import Bulletin
-    from sharpend.health import Notifier
+    from sharpend.daemon.status import StatusReporter
+    from sharpend.daemon.systemd import Notifier
     from sharpend.logs.logs import Log
 
 FIRST_LOOK_S = 1.0
@@ -34,7 +34,7 @@ _NO_FAULT_OF_THE_DISK = (PermissionError, NotADirectoryError, FileExistsError)
 """Missing rights, or a file in the directory's place: waiting mends neither."""
 
 
-class Outage:
+class StateOutage:
     """The failures of one state directory. All times are monotonic seconds.
 
     Args:
@@ -44,13 +44,13 @@ class Outage:
     Attributes:
         reason: why the state directory cannot be used, or None while it can.
         next_s: when to look again.
-        bulletin: tells the same in reports and in the status file, once there is one.
+        reporter: tells the same in reports and in the status file, once there is one.
     """
 
     def __init__(self, notifier: Notifier, log: Log) -> None:
         self.reason: str | None = None
         self.next_s = -math.inf
-        self.bulletin: Bulletin | None = None
+        self.reporter: StatusReporter | None = None
         self.log = log
         self._notifier = notifier
         self._after_s = FIRST_LOOK_S
@@ -66,10 +66,10 @@ class Outage:
             return
         self.log.error(Event.STATE_PAUSED, reason=self.reason)
         self._notifier.status(paused_line(self.reason))
-        if self.bulletin is not None:
-            self.bulletin.fault = self.reason
+        if self.reporter is not None:
+            self.reporter.fault = self.reason
             with suppress(StateFaultError):
-                self.bulletin.say_paused()
+                self.reporter.say_paused()
 
     def ended(self, now_s: float) -> None:
         """It works; told where it did not before."""
@@ -77,9 +77,9 @@ class Outage:
             return
         self.reason, self._ended_s = None, now_s
         self.log.info(Event.STATE_RESUMED)
-        if self.bulletin is not None:
-            self.bulletin.fault = None
-            self._notifier.status(self.bulletin.summary())
+        if self.reporter is not None:
+            self.reporter.fault = None
+            self._notifier.status(self.reporter.summary())
 
     def wait_for_ledger(self, state_dir: Path, wait: Callable[[float], bool]) -> Ledger | None:
         """Open the ledger as soon as its directory can be written.

@@ -1,8 +1,8 @@
 """What the daemon does now and then so that it can run for years: backups, and what has to go.
 
-Owns when each piece of upkeep is due, and tells what was done. Works in small pieces between two
-turns of the loop; a backup is made beside it, in a thread that only reads. Refuses to judge ages
-by a clock that was just set: everything would look old.
+Owns when each piece of maintenance is due, and tells what was done. Works in small pieces between
+two turns of the loop; a backup is made beside it, in a thread that only reads. Refuses to judge
+ages by a clock that was just set: everything would look old.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ class Retention:
     """Of the ledger, one a day."""
 
 
-NOTHING_GOES = Retention()
+KEEP_ALL = Retention()
 
 
 @dataclass(frozen=True, slots=True)
-class Estate:
+class Paths:
     """What is looked after."""
 
     state_dir: Path
@@ -66,19 +66,19 @@ class Estate:
     """By folder."""
 
 
-class Upkeep:
-    """The upkeep of one daemon; all methods are called from one thread.
+class Maintenance:
+    """The maintenance of one daemon; all methods are called from one thread.
 
     Args:
         retention: what is kept.
-        estate: where it lies.
+        paths: where it lies.
         ledger: knows it.
         log: told of what was done.
     """
 
-    def __init__(self, retention: Retention, estate: Estate, ledger: Ledger, log: Log) -> None:
+    def __init__(self, retention: Retention, paths: Paths, ledger: Ledger, log: Log) -> None:
         self._retention = retention
-        self._estate = estate
+        self._paths = paths
         self._ledger = ledger
         self._log = log
         self._chores = list(self._wanted())
@@ -126,16 +126,16 @@ class Upkeep:
         if not retention.quarantine.keep_everything:
             yield self._prune_quarantine
         if not retention.archive.keep_everything:
-            for destination in self._estate.destinations.values():
+            for destination in self._paths.destinations.values():
                 if destination.archive_root is not None:
                     yield partial(self._prune_archive, destination)
         if retention.ledger_days is not None:
             yield partial(self._prune_ledger, retention.ledger_days)
 
     def _prune_quarantine(self, wall_s: float) -> Iterator[None]:
-        estate, limits = self._estate, self._retention.quarantine
+        paths, limits = self._paths, self._retention.quarantine
         work = prune_quarantine(
-            self._ledger, estate.quarantine_root, estate.destinations, limits, wall_s
+            self._ledger, paths.quarantine_root, paths.destinations, limits, wall_s
         )
         yield from self._told(Event.QUARANTINE_PRUNED, work)
 
@@ -144,7 +144,7 @@ class Upkeep:
         yield from self._told(Event.ARCHIVE_PRUNED, work, folder=destination.folder)
 
     def _prune_ledger(self, days: float, wall_s: float) -> Iterator[None]:
-        removed = yield from prune_ledger(self._ledger, self._estate.destinations, days, wall_s)
+        removed = yield from prune_ledger(self._ledger, self._paths.destinations, days, wall_s)
         if removed.files:
             self._log.info(Event.LEDGER_PRUNED, inputs=removed.files)
 
@@ -158,10 +158,10 @@ class Upkeep:
 
     def _back_up(self, wall_s: float) -> Iterator[None]:
         """Once a day, by the backup's own age: restarts neither hurry nor delay it."""
-        kept_at = copies.kept_at(self._estate.state_dir)
+        kept_at = copies.kept_at(self._paths.state_dir)
         if kept_at is not None and 0 <= wall_s - kept_at < BACKUP_EVERY_S:
             return
-        self._backup = Backup(self._estate.state_dir, self._retention.backups)
+        self._backup = Backup(self._paths.state_dir, self._retention.backups)
         self._backup.start()
         while self._backup.is_alive():
             yield

@@ -1,27 +1,27 @@
-"""How the daemon tells the world that it lives: systemd's notify socket and a status file.
+"""The service manager: the sd_notify protocol and the pings of its watchdog.
 
-Owns the sd_notify protocol in plain Python and the file `status.json` in the state directory.
-Refuses to fail because of systemd: without a socket, or with a broken one, it says nothing. When
-to ping the watchdog is the daemon's decision, made from the progress of its parts.
+Owns the sd_notify protocol in plain Python, and when the watchdog is fed. Refuses to fail because
+of systemd: without a socket, or with a broken one, it says nothing. The watchdog hears nothing
+while a part stands still that only a new start can move; the loop that asks here has come round,
+so whatever blocks it starves the watchdog as well.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import socket
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sharpend.files.atomic import replacing
-from sharpend.logs.logs import plain, printable
+from sharpend.logs.events import Event
+from sharpend.logs.logs import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
-STATUS_FILE = "status.json"
+    from sharpend.logs.logs import Log
 
 _SEND_TIMEOUT_S = 1.0
 """A notification is lost rather than let a hung service manager stop the daemon."""
@@ -74,6 +74,40 @@ class Notifier:
             sender.sendto(message, self._address)
 
 
+class Watchdog:
+    """The pings of one daemon.
+
+    Args:
+        notifier: passes them on.
+        log: told what stands still.
+
+    Attributes:
+        next_s: when the next is due (monotonic seconds); infinity where nobody listens.
+    """
+
+    def __init__(self, notifier: Notifier, log: Log) -> None:
+        self._notifier = notifier
+        self._log = log
+        self._every_s = watchdog_interval_s()
+        self.next_s = math.inf if self._every_s is None else 0.0
+
+    def beat(self, now_s: float, stalled_by: Callable[[float], str | None]) -> None:
+        """Feed the watchdog where that is due and nothing stands still.
+
+        Args:
+            now_s: the monotonic clock.
+            stalled_by: what stands still at a time, or None.
+        """
+        if self._every_s is None or now_s < self.next_s:
+            return
+        self.next_s = now_s + self._every_s
+        cause = stalled_by(now_s)
+        if cause is None:
+            self._notifier.watchdog()
+        else:
+            self._log.error(Event.DAEMON_STALLED, reason=cause)
+
+
 def watchdog_interval_s(environment: Mapping[str, str] | None = None) -> float | None:
     """Seconds between two pings, half of what systemd allows; None where it expects none."""
     given = os.environ if environment is None else environment
@@ -83,25 +117,6 @@ def watchdog_interval_s(environment: Mapping[str, str] | None = None) -> float |
     if not (microseconds.isascii() and microseconds.isdigit()):
         return None
     return int(microseconds) / 2e6 or None
-
-
-def write_status(state_dir: Path, status: Mapping[str, object]) -> None:
-    """Replace the status file as a whole.
-
-    Raises:
-        OSError: the state directory is missing, full or not writable.
-    """
-    text = json.dumps(plain(status), allow_nan=False, indent=1)
-    with replacing(state_dir / STATUS_FILE) as file:
-        file.write(text.encode() + b"\n")
-
-
-def read_status(state_dir: Path) -> dict[str, Any] | None:
-    """What was written last, or None where there is nothing that can be read."""
-    with suppress(OSError, ValueError):
-        status = json.loads((state_dir / STATUS_FILE).read_bytes())
-        return status if isinstance(status, dict) else None
-    return None
 
 
 def _status(text: str) -> str:

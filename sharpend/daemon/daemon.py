@@ -12,25 +12,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend import crew, plans
-from sharpend.bulletin import Bulletin
-from sharpend.control import Control
-from sharpend.dispatch import Dispatcher, Workshop
+from sharpend.daemon import assembly, plans
+from sharpend.daemon.dispatcher import Dispatcher, Workshop
+from sharpend.daemon.folder import prepare_roots
+from sharpend.daemon.signals import Control
+from sharpend.daemon.state_outage import StateOutage
+from sharpend.daemon.status import StatusReporter
+from sharpend.daemon.systemd import Notifier, Watchdog
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
-from sharpend.folder import prepare_roots
-from sharpend.health import Notifier
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs.events import Event
-from sharpend.outage import Outage
-from sharpend.pulse import Pulse
 from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.folder import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.outcomes import Result
     from sharpend.logs.logs import Log
-    from sharpend.outcomes import Result
     from sharpend.workers.protocol import Workers
     from sharpend.workers.worker import Engine
 
@@ -69,9 +68,9 @@ class Daemon:
         self._hooks = hooks
         self._control = Control()
         self._notifier = Notifier()
-        self._pulse = Pulse(self._notifier, log)
+        self._watchdog = Watchdog(self._notifier, log)
         self._report_at_s = math.inf
-        self._outage = Outage(self._notifier, log)
+        self._outage = StateOutage(self._notifier, log)
         self._is_ready = False
         self._tell_at_s = -math.inf
         self._wanted: Settings | None = None
@@ -129,7 +128,7 @@ class Daemon:
 
     def _started_pool(self, settings: Settings) -> Workers:
         """Workers with the networks tried once; sets `engines`."""
-        pool, self.engines = crew.start(settings, wake=self._control.wake, go_on=self._go_on)
+        pool, self.engines = assembly.start(settings, wake=self._control.wake, go_on=self._go_on)
         return pool
 
     def _go_on(self) -> bool:
@@ -149,7 +148,7 @@ class Daemon:
         workshop = Workshop(
             state_dir=settings.state,
             plans=prepared,
-            alarms=crew.alarms(settings, self.engines),
+            alarms=assembly.alarms(settings, self.engines),
             retry=plans.retry_options(settings),
             retention=plans.retention(settings),
         )
@@ -167,8 +166,8 @@ class Daemon:
         """Make good what was left behind, and begin."""
         self._dispatcher, self._settings = dispatcher, settings
         engine = next(iter(self.engines.values()))
-        self._bulletin = Bulletin(settings.state, self._ledger, dispatcher, engine, self._log)
-        self._outage.bulletin, self._outage.log = self._bulletin, self._log
+        self._reporter = StatusReporter(settings.state, self._ledger, dispatcher, engine, self._log)
+        self._outage.reporter, self._outage.log = self._reporter, self._log
         self._report_at_s = time.monotonic() + settings.report.every_s
         try:
             dispatcher.recover()
@@ -195,8 +194,8 @@ class Daemon:
         if not self._is_ready:  # the first scan of a large folder takes its time
             self._go_on()
         now_s = time.monotonic()
-        self._pulse.beat(now_s, self._stalled_by)
-        self._control.wait(min(until_s, self._pulse.next_s, now_s + LONGEST_WAIT_S) - now_s)
+        self._watchdog.beat(now_s, self._stalled_by)
+        self._control.wait(min(until_s, self._watchdog.next_s, now_s + LONGEST_WAIT_S) - now_s)
 
     def _stalled_by(self, now_s: float) -> str | None:
         """What stands still; while all waits for the state directory, results wait with it."""
@@ -222,8 +221,8 @@ class Daemon:
         """Say how things stand, where that is due."""
         if now_s >= self._report_at_s:
             self._report_at_s = now_s + self._settings.report.every_s
-            self._bulletin.publish(now_s)
-            self._notifier.status(self._bulletin.summary())
+            self._reporter.publish(now_s)
+            self._notifier.status(self._reporter.summary())
 
     def _work(self, now_s: float) -> float:
         """Everything once; returns when the next turn is due (monotonic seconds)."""
@@ -238,8 +237,8 @@ class Daemon:
             self._swap(self._wanted)
         if not self._is_ready and all(folder.has_looked for folder in dispatcher.folders.values()):
             self._is_ready = True
-            self._bulletin.say_ready()
-            self._notifier.ready(self._bulletin.summary())
+            self._reporter.say_ready()
+            self._notifier.ready(self._reporter.summary())
         self._report(now_s)
         return min(next_s, dispatcher.next_due_s(), self._report_at_s)
 
@@ -268,7 +267,7 @@ class Daemon:
             # A state directory that failed is why we are here; the next start repairs the ledger.
             with suppress(StateFaultError):
                 dispatcher.stop()
-                self._bulletin.publish(time.monotonic(), state="stopped")
+                self._reporter.publish(time.monotonic(), state="stopped")
             self._log.info(Event.DAEMON_STOPPED)
         elif pool is not None:
             pool.stop()
@@ -324,8 +323,8 @@ class Daemon:
             dispatcher.alarms = self._dispatcher.alarms
         self._set_to_work(dispatcher, settings)
         self._log.info(Event.CONFIG_RELOADED, changed=changed, ignored=self._ignored)
-        self._notifier.ready(self._bulletin.summary())
+        self._notifier.ready(self._reporter.summary())
 
     def _reject(self, error: SharpendError) -> None:
         self._log.error(Event.CONFIG_REJECTED, message=str(error))
-        self._notifier.ready(self._bulletin.summary())
+        self._notifier.ready(self._reporter.summary())
