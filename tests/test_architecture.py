@@ -39,14 +39,14 @@ ROOMS = {
     " contents thumbnail finishing tensors libraries enlarged",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
-    "ledger": "sql twins schema faults copies store records turns reader ledger",
-    "intake": "filesystem scan settle watch rounds listen folder apart",
-    "commit": "names destination standing relocate disposal adoption committer quarantine"
+    "ledger": "sql caseless schema faults copies store records scheduling reader ledger",
+    "intake": "filesystem scan settle watch rounds listen folder threaded",
+    "commit": "names destination ownership relocate disposal adoption committer quarantine"
     " ages retention",
     "daemon": "throughput systemd signals folder outcomes maintenance plans assembly dispatcher"
     " status state_outage daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "given check doctor status retry inspect formats run preview once live demo",
+    "commands": "arguments check doctor status retry inspect formats run preview once live demo",
 }
 """Inside a sub-package, the same."""
 

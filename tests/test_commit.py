@@ -436,7 +436,7 @@ def test_full_disk_before_staging(shop: Shop, monkeypatch: pytest.MonkeyPatch) -
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.standing.fingerprint_at", failing(errno.ENOSPC))
+        patched.setattr("sharpend.commit.ownership.fingerprint_at", failing(errno.ENOSPC))
         with pytest.raises(FolderFaultError):
             shop.committer.commit(shop.to, job, attempt, NOW)
     assert shop.state() is State.PENDING

@@ -18,7 +18,7 @@ from sharpend.daemon.outcomes import RetryOptions
 from sharpend.errors import Reason, TransientError
 from sharpend.job import Failure, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
-from sharpend.ledger.turns import ALONE_AFTER_ORPHANS
+from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS
 from sharpend.logs.events import Event
 from tests.fakes import Shop
 from tests.samples import sample

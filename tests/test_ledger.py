@@ -23,9 +23,9 @@ from sharpend.job import MOVES, Job, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS, Ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import Claim, Owner, Product, Refusal
+from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 from sharpend.ledger.schema import SCHEMA_VERSION
 from sharpend.ledger.store import is_locked
-from sharpend.ledger.turns import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

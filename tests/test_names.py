@@ -19,7 +19,7 @@ from sharpend.commit import names
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.commit.names import Naming, numbered, shortened
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.ledger.twins import twin_key
+from sharpend.ledger.caseless import twin_key
 from tests.shop import Shop
 
 if TYPE_CHECKING:

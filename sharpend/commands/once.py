@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from sharpend.agreement.alarm import in_words
-from sharpend.commands.given import workable_settings_of
+from sharpend.commands.arguments import workable_settings_of
 from sharpend.commands.preview import dry_run, known
 from sharpend.daemon import plans
 from sharpend.daemon.daemon import Daemon, Hooks

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement.alarm import in_words
-from sharpend.commands.given import used_state_of
+from sharpend.commands.arguments import used_state_of
 from sharpend.daemon.status import read_status
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.store import is_locked

@@ -23,8 +23,8 @@ from sharpend.commit.destination import (
     require_same_root,
 )
 from sharpend.commit.disposal import let_go
+from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import Entry
-from sharpend.commit.standing import Standing, choose
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at
@@ -126,8 +126,8 @@ class Committer:
         if destination.existing is not ExistingPolicy.SKIP:
             return None
         with self._output_folder(destination, next(output_names(destination, job.relative))) as fd:
-            output, standing = choose(self._ledger, destination, job, fd)
-            if standing is not Standing.LEFT_ALONE:
+            output, status = choose(self._ledger, destination, job, fd)
+            if status is not NameStatus.LEFT_ALONE:
                 return None
             product = _as_unchanged(Product(output, job.fingerprint), fd)
             self._ledger.stage(job, product)
@@ -230,15 +230,15 @@ class Committer:
     def _publish(self, destination: Destination, job: Job, product: Product, fd: int) -> Product:
         """Give the staged file the best name there is; returns what stands there now."""
         while True:
-            output, standing = choose(self._ledger, destination, job, fd)
+            output, status = choose(self._ledger, destination, job, fd)
             chosen = replace(product, output=output)
-            if standing is Standing.LEFT_ALONE:
+            if status is NameStatus.LEFT_ALONE:
                 chosen = _as_unchanged(chosen, fd)
             self._at("chosen")
             self._record(job, chosen)
             self._at("staged")
             with suppress(FileExistsError):  # a foreign file came first: choose again
-                _place(chosen, standing, fd)
+                _place(chosen, status, fd)
                 self._at("renamed")
                 fsync_directory(fd)
                 self._at("synced")
@@ -310,12 +310,12 @@ def _as_unchanged(product: Product, fd: int) -> Product:
     return replace(product, fingerprint=existing, unchanged=True)
 
 
-def _place(product: Product, standing: Standing, fd: int) -> None:
+def _place(product: Product, status: NameStatus, fd: int) -> None:
     """Bring the staged file under its final name, or remove it where a foreign file stays."""
     name = os.path.basename(product.output)
-    if standing is Standing.LEFT_ALONE:
+    if status is NameStatus.LEFT_ALONE:
         Entry(fd, product.temp).unlink()
-    elif standing is Standing.FREE:
+    elif status is NameStatus.FREE:
         rename_without_clobbering(fd, product.temp, fd, name)
     else:
         os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)

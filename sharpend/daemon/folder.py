@@ -18,9 +18,9 @@ from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedErr
 from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import Fingerprint, display
-from sharpend.intake.apart import ApartIntake
 from sharpend.intake.filesystem import mount_of
 from sharpend.intake.folder import FolderIntake, FolderOptions
+from sharpend.intake.threaded import ThreadedIntake
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Folder:
         self._took_back = False
         self._ledger = ledger
         self._log = log
-        kind = ApartIntake if plan.intake.apart else FolderIntake
+        kind = ThreadedIntake if plan.intake.apart else FolderIntake
         self.intake = kind(plan.intake, fresh=self._fresh, wake=wake, chance=chance)
         self._last: Step | None = None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from sharpend.job import Job, State
 from sharpend.ledger import sql
+from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.records import (
     Claim,
     Ended,
@@ -28,7 +29,6 @@ from sharpend.ledger.records import (
     quarantined_of,
 )
 from sharpend.ledger.store import Store, open_to_read
-from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _NAMES_SEARCHED = 1000
 
 
-class Standing(Enum):
+class NameStatus(Enum):
     """What a final name is to us."""
 
     FREE = auto()
@@ -46,15 +46,15 @@ class Standing(Enum):
 
 
 _FOREIGN = {
-    ExistingPolicy.SUFFIX: Standing.TAKEN,
-    ExistingPolicy.SKIP: Standing.LEFT_ALONE,
-    ExistingPolicy.REPLACE: Standing.REPLACEABLE,
+    ExistingPolicy.SUFFIX: NameStatus.TAKEN,
+    ExistingPolicy.SKIP: NameStatus.LEFT_ALONE,
+    ExistingPolicy.REPLACE: NameStatus.REPLACEABLE,
 }
 
 
 def choose(
     ledger: LedgerReader, destination: Destination, job: Job, fd: int
-) -> tuple[bytes, Standing]:
+) -> tuple[bytes, NameStatus]:
     """The output's final name below the output root, and what it is to us.
 
     An earlier output of the same input keeps its name, so that none is left behind; otherwise
@@ -75,17 +75,17 @@ def choose(
     if (
         previous is not None
         and _could_be_named(destination, job, previous)
-        and _standing(ledger, destination, job, (fd, previous))[0] is Standing.OURS
+        and _status_of(ledger, destination, job, (fd, previous))[0] is NameStatus.OURS
     ):
-        return previous, Standing.OURS
+        return previous, NameStatus.OURS
     names = output_names(destination, job.relative)
     while True:
         output = next(names)
-        standing, owner = _standing(ledger, destination, job, (fd, output))
+        status, owner = _status_of(ledger, destination, job, (fd, output))
         if owner is not None and destination.collision is CollisionPolicy.REFUSE:
             raise _name_taken(output, owner)
-        if standing is not Standing.TAKEN:
-            return output, standing
+        if status is not NameStatus.TAKEN:
+            return output, status
 
 
 def _could_be_named(destination: Destination, job: Job, output: bytes) -> bool:
@@ -95,9 +95,9 @@ def _could_be_named(destination: Destination, job: Job, output: bytes) -> bool:
     return False
 
 
-def _standing(
+def _status_of(
     ledger: LedgerReader, destination: Destination, job: Job, at: tuple[int, bytes]
-) -> tuple[Standing, Owner | None]:
+) -> tuple[NameStatus, Owner | None]:
     """What a name is to us, and which other input has it, if that is why it is taken."""
     fd, output = at
     me = Owner(job.folder, job.relative)
@@ -107,10 +107,10 @@ def _standing(
         existing, free = None, True
     owner = _owner(ledger, destination, me, (output, existing))
     if owner is not None:
-        return (Standing.OURS, None) if owner == me else (Standing.TAKEN, owner)
+        return (NameStatus.OURS, None) if owner == me else (NameStatus.TAKEN, owner)
     if existing is not None:
         return _FOREIGN[destination.existing], None
-    return Standing.FREE if free else Standing.TAKEN, None
+    return NameStatus.FREE if free else NameStatus.TAKEN, None
 
 
 def _owner(

@@ -24,7 +24,7 @@ ALONE_AFTER_ORPHANS = 3
 """From this many deaths of the daemon on, a job runs with nothing beside it."""
 
 
-class Turns:
+class Scheduler:
     """The order of one ledger's jobs; remembers who was served last."""
 
     def __init__(self, store: Store) -> None:

@@ -18,9 +18,9 @@ from sharpend.commit.destination import Destination
 from sharpend.daemon import folder
 from sharpend.daemon.folder import FolderPlan, prepare_roots
 from sharpend.intake import scan
-from sharpend.intake.apart import PATIENCE_S, ApartIntake
 from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderOptions, Step
+from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake
 from sharpend.job import Options
 from sharpend.ledger.ledger import Ledger
 from tests.conftest import drop
@@ -45,7 +45,7 @@ class Loop:
         self.asked_in: set[str] = set()
         self.fails = False
         self._woken = threading.Semaphore(0)
-        self.intake = ApartIntake(
+        self.intake = ThreadedIntake(
             FolderOptions(os.fsencode(root), settle_s=0.0, polling=True, poll_s=0.1),
             fresh=self._fresh,
             wake=self._woken.release,

@@ -39,7 +39,7 @@ class _Order:
     unsettled: list[bytes]
 
 
-class ApartIntake:
+class ThreadedIntake:
     """A FolderIntake that never holds its caller up; see there for the arguments.
 
     All methods are called from one thread. A step that was begun is handed on by a later one,
