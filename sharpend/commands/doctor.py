@@ -72,11 +72,11 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     yield from unit.installed(units, used)
     asked, problems = _runner(used)
     yield from problems
-    patient = Patient(settings, config, used, asked)
-    yield from patient.sandbox()
-    yield from patient.files()
-    yield patient.daemon()
-    yield from patient.engine()
+    machine = Machine(settings, config, used, asked)
+    yield from machine.sandbox()
+    yield from machine.files()
+    yield machine.daemon()
+    yield from machine.engine()
 
 
 def _settings(options: argparse.Namespace, used: Unit | None) -> Settings:
@@ -104,7 +104,7 @@ def _runner(used: Unit | None) -> tuple[Runner, list[Finding]]:
 
 
 @dataclass(frozen=True)
-class Patient:
+class Machine:
     """The settings on this machine, and whose eyes look at it."""
 
     settings: Settings

@@ -51,13 +51,13 @@ def main(options: argparse.Namespace) -> int:
     bar = sys.stderr.isatty() and settings.log.format == "auto"
     level = "error" if bar and settings.log.level == "info" else settings.log.level
     log = plans.log(settings, level=level)
-    tally = Tally(settings, as_json=options.json, bar=bar)
-    daemon = Daemon(settings, log, Hooks(once=True, tell=tally.tell))
+    printer = ResultPrinter(settings, as_json=options.json, bar=bar)
+    daemon = Daemon(settings, log, Hooks(once=True, tell=printer.tell))
     status = daemon.run()
-    tally.close(daemon.agreement)
+    printer.close(daemon.agreement)
     if daemon.was_stopped:
         return SIGNALLED + daemon.was_stopped
-    return ExitCode.SOME_QUARANTINED if tally.counts["quarantined"] else status
+    return ExitCode.SOME_QUARANTINED if printer.counts["quarantined"] else status
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Ending:
     """How sharp it came in, `Cues.sharpness`; None where this run did not measure it."""
 
 
-class Tally:
+class ResultPrinter:
     """Prints how each input fared and counts."""
 
     def __init__(self, settings: Settings, *, as_json: bool, bar: bool) -> None:

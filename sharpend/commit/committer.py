@@ -24,7 +24,7 @@ from sharpend.commit.destination import (
 )
 from sharpend.commit.disposal import let_go
 from sharpend.commit.ownership import NameStatus, choose
-from sharpend.commit.relocate import Entry
+from sharpend.commit.relocate import DirectoryEntry
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at
@@ -57,7 +57,7 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Unfinished:
     """A job that `recover` could not finish."""
 
     job: Job
@@ -164,7 +164,7 @@ class Committer:
                 self._ledger.release(job)
             raise
 
-    def recover(self, destination: Destination, now_s: float) -> Iterator[Committed | Left]:
+    def recover(self, destination: Destination, now_s: float) -> Iterator[Committed | Unfinished]:
         """Finish, or set back to pending, what a crash or a fault left staged or done.
 
         Called at start, when a paused folder resumes, and with each scan.
@@ -180,7 +180,7 @@ class Committer:
                 try:
                     done = self._recover_one(destination, job, product, now_s)
                 except (FolderFaultError, TransientError, ImageRefusedError) as error:
-                    yield Left(job, error)
+                    yield Unfinished(job, error)
                     if isinstance(error, FolderFaultError):
                         return
                 else:
@@ -215,8 +215,9 @@ class Committer:
         if job.state is State.DONE:
             return self._dispose(destination, job, product)
         with self._output_folder(destination, product.output) as fd:
-            temp = Entry(fd, product.temp)
-            if Entry(fd, os.path.basename(product.output)).fingerprint() == product.fingerprint:
+            temp = DirectoryEntry(fd, product.temp)
+            output = DirectoryEntry(fd, os.path.basename(product.output))
+            if output.fingerprint() == product.fingerprint:
                 if product.temp:
                     temp.unlink()
             elif product.temp and temp.fingerprint() == product.fingerprint:
@@ -257,7 +258,7 @@ class Committer:
     def _discard(self, destination: Destination, product: Product) -> None:
         parent = os.path.dirname(product.output)
         with suppress(OSError, ImageRefusedError), directory(destination.output_root, parent) as fd:
-            Entry(fd, product.temp).unlink()
+            DirectoryEntry(fd, product.temp).unlink()
 
     def _finish(
         self, destination: Destination, job: Job, product: Product, now_s: float
@@ -314,7 +315,7 @@ def _place(product: Product, status: NameStatus, fd: int) -> None:
     """Bring the staged file under its final name, or remove it where a foreign file stays."""
     name = os.path.basename(product.output)
     if status is NameStatus.LEFT_ALONE:
-        Entry(fd, product.temp).unlink()
+        DirectoryEntry(fd, product.temp).unlink()
     elif status is NameStatus.FREE:
         rename_without_clobbering(fd, product.temp, fd, name)
     else:

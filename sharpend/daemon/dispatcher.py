@@ -22,7 +22,7 @@ from sharpend.daemon.outcomes import Handed, Outcomes, Result, RetryOptions, dis
 from sharpend.daemon.throughput import Throughput
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.job import Died, Job, Staged, State, Task
-from sharpend.ledger.records import Refusal
+from sharpend.ledger.records import QuarantineReason
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Dispatcher:
     def _give_up(self, job: Job) -> None:
         handed = Handed(job, self.folders[job.folder], time.monotonic())
         message = f"the daemon died {job.orphans} times while it was in work"
-        self._outcomes.refuse(handed, Refusal(Reason.DAEMON_DIED, message))
+        self._outcomes.refuse(handed, QuarantineReason(Reason.DAEMON_DIED, message))
 
     def take_in(self, now_s: float) -> float:
         """One step of every folder, and of maintenance; returns when to come again (monotonic)."""
@@ -214,7 +214,7 @@ class Dispatcher:
             folder.pause(str(error), now_s)
             return
         except ImageRefusedError as error:
-            refusal = Refusal(error.reason, str(error), error.setting)
+            refusal = QuarantineReason(error.reason, str(error), error.setting)
             self._outcomes.refuse(handed, refusal)
             return
         except TransientError as error:

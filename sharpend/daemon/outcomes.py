@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Attempt, Committed, Committer, Left
+from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
 from sharpend.errors import (
     FolderFaultError,
     ImageRefusedError,
@@ -21,7 +21,7 @@ from sharpend.errors import (
 )
 from sharpend.files.beneath import directory
 from sharpend.job import Died, Failed, Failure, Job, Staged, Task
-from sharpend.ledger.records import Refusal
+from sharpend.ledger.records import QuarantineReason
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Outcomes:
         except FolderFaultError as error:
             handed.folder.pause(str(error), now_s)
         except ImageRefusedError as error:
-            self.refuse(handed, Refusal(error.reason, str(error), error.setting))
+            self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
         except TransientError as error:
             self.again(handed, error.reason, str(error), stage="commit")
         else:
@@ -174,7 +174,7 @@ class Outcomes:
         reason = failed.reason or Reason.INTERNAL
         again = failed.setting is not None and self._happened_before(handed.job, reason)
         if again or failed.failure is Failure.REFUSED:
-            self.refuse(handed, Refusal(reason, failed.message, failed.setting))
+            self.refuse(handed, QuarantineReason(reason, failed.message, failed.setting))
         elif failed.failure is Failure.TRANSIENT:
             self.again(handed, reason, failed.message, stage=failed.stage)
         elif failed.failure is Failure.FOLDER:
@@ -206,7 +206,7 @@ class Outcomes:
         )
         message = f"the worker that sharpened it ended: {died.cause}"
         if self._happened_before(handed.job, Reason.WORKER_DIED):
-            self.refuse(handed, Refusal(Reason.WORKER_DIED, message, died.setting))
+            self.refuse(handed, QuarantineReason(Reason.WORKER_DIED, message, died.setting))
         else:
             self.again(handed, Reason.WORKER_DIED, message, stage="infer")
 
@@ -218,7 +218,7 @@ class Outcomes:
     def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
         """Another attempt later, or quarantine after the last one."""
         if handed.job.attempts >= self._retry.attempts:
-            self.refuse(handed, Refusal(reason, message, "retry.attempts"))
+            self.refuse(handed, QuarantineReason(reason, message, "retry.attempts"))
             return
         wait_s = self._retry.wait_s(handed.job.attempts)
         self._ledger.defer(handed.job, time.time() + wait_s, reason, message)
@@ -233,7 +233,7 @@ class Outcomes:
             wait_s=round(wait_s, 3),
         )
 
-    def refuse(self, handed: Handed, refusal: Refusal) -> None:
+    def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
         """Quarantine an input with its reason."""
         entry = self._quarantine.record(handed.job, refusal, time.time())
         try:
@@ -241,7 +241,7 @@ class Outcomes:
         finally:  # where that fails, only its reason file is owed
             self._refused(handed, refusal)
 
-    def _refused(self, handed: Handed, refusal: Refusal) -> None:
+    def _refused(self, handed: Handed, refusal: QuarantineReason) -> None:
         """Tell of an input that was quarantined."""
         seconds = time.monotonic() - handed.since_s
         self._log.warning(
@@ -269,7 +269,7 @@ class Outcomes:
         """Finish what a crash, a pause or a busy source left staged or done."""
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
-            if isinstance(ended, Left):
+            if isinstance(ended, Unfinished):
                 works = works and not self._left(Handed(ended.job, folder, now_s), ended, now_s)
                 continue
             works = works or not ended.warning
@@ -278,11 +278,11 @@ class Outcomes:
         if works:
             folder.resume()
 
-    def _left(self, handed: Handed, left: Left, now_s: float) -> bool:
+    def _left(self, handed: Handed, left: Unfinished, now_s: float) -> bool:
         """What could not be finished now: the input is refused, or True: the folder waits."""
         error = left.error
         if isinstance(error, ImageRefusedError):
-            self.refuse(handed, Refusal(error.reason, str(error), error.setting))
+            self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
             return False
         # A transient fault, too: done again, what may stand there already would be there twice.
         handed.folder.pause(str(error), now_s)

@@ -23,7 +23,6 @@ class Throughput:
 
     def __init__(self, now_s: float) -> None:
         self.total_images = self.total_failures = self.total_unchanged = 0
-        self.total_pixels = 0
         self._begin(now_s)
 
     def finished(self, staged: Staged, *, commit_s: float, wait_s: float) -> None:
@@ -37,7 +36,6 @@ class Throughput:
         self._images += 1
         self._pixels += staged.pixels
         self.total_images += 1
-        self.total_pixels += staged.pixels
         self._unchanged += not staged.pixels
         self.total_unchanged += not staged.pixels
         if staged.sharpness is not None:

@@ -85,11 +85,6 @@ class Settler:
         """Drop a file that is gone, or is no input any more."""
         self._candidates.pop(relative, None)
 
-    def clear(self) -> None:
-        """Drop all candidates."""
-        self._candidates.clear()
-        self._agenda.clear()
-
     def _await(self, relative: bytes, candidate: _Candidate) -> None:
         self._candidates[relative] = candidate
         heapq.heappush(self._agenda, (candidate.due_s, relative))

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sharpend.errors import Reason
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.records import Product, Refusal
+    from sharpend.ledger.records import Product, QuarantineReason
     from sharpend.ledger.store import Connection, Store
 
 GIVE_UP_AFTER_ORPHANS = 12
@@ -243,7 +243,7 @@ class Ledger(LedgerReader):
         """Try again at `next_at` (wall clock), at most `scheduling.LONGEST_BACKOFF_S` from now."""
         self._move(job, State.DEFERRED, sql.DEFER, next_at=next_at, reason=reason, message=message)
 
-    def quarantine(self, job: Job, refusal: Refusal, now_s: float) -> None:
+    def quarantine(self, job: Job, refusal: QuarantineReason, now_s: float) -> None:
         """Give the job up with a reason; the reason file is written next, then `noted`."""
         self._move(
             job,

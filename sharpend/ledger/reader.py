@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.records import Row
+    from sharpend.ledger.records import LedgerRow
 
 _PAGE = 200
 
@@ -160,7 +160,7 @@ class LedgerReader:
         row = self._store.row(sql.ROOTS, folder)
         return (None, 0.0) if row is None else (row["roots"], row["roots_since"])
 
-    def _pages(self, state: State) -> Iterator[Row]:
+    def _pages(self, state: State) -> Iterator[LedgerRow]:
         """All rows in a state, a page at a time by id: no cursor stays open between pages."""
         last = 0
         while page := self._store.rows(sql.IN_STATE, state, last, _PAGE):
@@ -168,5 +168,5 @@ class LedgerReader:
             yield from page
 
 
-def _owner_of(row: Row) -> Owner:
+def _owner_of(row: LedgerRow) -> Owner:
     return Owner(row["folder_name"], row["relative"], bool(row["let_go"]))

@@ -15,7 +15,7 @@ from sharpend.ledger import sql
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from sharpend.ledger.records import Row
+    from sharpend.ledger.records import LedgerRow
     from sharpend.ledger.store import Store
 
 LONGEST_BACKOFF_S = 600.0
@@ -33,7 +33,9 @@ class Scheduler:
         self._retried: set[str] = set()
         """Folders whose last job was a retry."""
 
-    def next(self, now_s: float, folders: Collection[str], newest: Collection[str]) -> Row | None:
+    def next(
+        self, now_s: float, folders: Collection[str], newest: Collection[str]
+    ) -> LedgerRow | None:
         """The job to hand out now, a row of the view `known`; arguments as `Ledger.claim`."""
         running = self._store.row(sql.RUNNING)
         if running is not None and running["orphans"] >= ALONE_AFTER_ORPHANS:
@@ -44,7 +46,7 @@ class Scheduler:
             row = self._first(now_s, turns, newest, alone=True)
         return row
 
-    def served(self, row: Row) -> None:
+    def served(self, row: LedgerRow) -> None:
         """The job was handed out: next are another folder, and another kind in this one."""
         self._last_folder = row["folder_name"]
         if row["state"] == State.DEFERRED:
@@ -54,7 +56,7 @@ class Scheduler:
 
     def _first(
         self, now_s: float, turns: list[str], newest: Collection[str], *, alone: bool
-    ) -> Row | None:
+    ) -> LedgerRow | None:
         """The due job of the first folder that has one."""
         for folder in turns:
             which = (folder, ALONE_AFTER_ORPHANS, alone)
