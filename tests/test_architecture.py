@@ -69,6 +69,12 @@ DOORS = {
 }
 """Who imports what others must not: a replacement touches one file."""
 
+MOST_ROOMS = 15
+LOOSE = {"__main__", "cli", "errors", "job"}
+"""Modules of sharpend that stand in no room: all floors use them, or they open the door."""
+LONGEST_CHAIN = 16
+"""Modules in a row, each importing the next, for types too."""
+
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"}
 LONGEST_FUNCTION = 50
 LONGEST_MODULE = 330
@@ -136,6 +142,13 @@ def everything_behind(module: str) -> set[str]:
     return seen
 
 
+@cache
+def longest_chain(module: str) -> list[str]:
+    """A module and the longest row of imports below it."""
+    below = (longest_chain(name) for name in ours(module))
+    return [module, *max(below, key=len, default=[])]
+
+
 def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """All functions and methods of a module."""
     for node in ast.walk(tree(module)):
@@ -158,6 +171,15 @@ def test_imports_go_down_only(module: str) -> None:
     """A module sees only what stands before it, so no cycle can be."""
     below = IN_ORDER[: IN_ORDER.index(module)]
     assert ours(module) - set(below) == set()
+
+
+def test_the_house_can_be_taken_in_at_a_glance() -> None:
+    """Few rooms at the top, nothing lying between them, and no long way down."""
+    at_the_top = {name.split(".")[1] for name in SHARPEND if "." in name}
+    assert at_the_top - set(ROOMS) == LOOSE
+    assert len(ROOMS) <= MOST_ROOMS
+    chain = max((longest_chain(module) for module in SHARPEND), key=len)
+    assert len(chain) <= LONGEST_CHAIN, " > ".join(chain)
 
 
 def test_the_daemon_does_not_know_the_trainer() -> None:
