@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import psutil  # type: ignore[import-untyped]
 
-from sharpend.process import PROGRAM
+from sharpend.workers.process import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sharpend.cli import main
-from sharpend.health import read_status
+from sharpend.daemon.status import read_status
 from sharpend.imaging.sheet import load_rgb, save_png
 from sharpend.ledger.reader import LedgerReader
 from tests.conftest import drop, photograph

@@ -16,7 +16,7 @@ from sharpend.model.balance import balance
 from sharpend.model.cues import measure
 from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement
-from sharpend.sharpener import CRISP_REACH_PX, Sharpener
+from sharpend.model.sharpener import CRISP_REACH_PX, Sharpener
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

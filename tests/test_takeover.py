@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import process, sandbox
 from sharpend.errors import Reason
-from sharpend.job import Died, Failed, Fingerprint, Options, Staged, State, Task
-from sharpend.pool import Pool
-from sharpend.worker import WorkerOptions
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Died, Failed, Options, Staged, State, Task
+from sharpend.workers import process, sandbox
+from sharpend.workers.pool import Pool
+from sharpend.workers.worker import WorkerOptions
 from tests.daemons import until
 from tests.fakes import Shop
 from tests.takeover import MARKER

@@ -17,8 +17,8 @@ from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.runtime import Placement
+from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card
-from sharpend.sharpener import Sharpener
 from trainer.dataset import read_picture, write_picture
 from trainer.degradation import get_transform, shrunk, softened
 from trainer.labels import LABELS_CARD, label

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from sharpend.alarm import AgreementAlarm, is_measurable, pooled_ratio
+from sharpend.agreement.alarm import AgreementAlarm, is_measurable, pooled_ratio
 from trainer.lines import MIXED
 from trainer.samples import HEALTHY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sharpend.alarm import AlarmOptions
+    from sharpend.agreement.alarm import AlarmOptions
     from sharpend.job import AgreementSample
     from trainer.samples import Measured
 

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from sharpend.atomic import replacing
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
+from sharpend.files.atomic import replacing
 from sharpend.imaging.codec import encode
 from sharpend.imaging.formats import format_of
 from sharpend.imaging.picture import Picture

@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sharpend.alarm import in_words
+from sharpend.agreement.alarm import in_words
 from sharpend.commands.live import await_event, running_daemon
 from sharpend.errors import InputMissingError, UnavailableError
 from sharpend.imaging.formats import format_of
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     import argparse

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.agreement import SecondOpinion
+from sharpend.agreement.opinion import SecondOpinion
 from sharpend.model import weights
 from trainer.dataset import read_picture, read_split
 from trainer.export import WINDOW, kinds_for, with_lines

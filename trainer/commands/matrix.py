@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
+from sharpend.files.atomic import replacing
 from sharpend.model.runtime import choose_device, choose_precision
 from trainer import cellmasks
 from trainer.dataset import pictures_below, write_picture
