@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from sharpend.cli import parser
 from sharpend.errors import ExitCode
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 from sharpend.settings.schema import FolderSettings, Settings
 from tests.outside_tools import PROVIDES, packages
 from trainer.cli import COMMANDS
