@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sharpend.imaging.depth import Depth
 
-SHIPPED = ("lite-x4", "base-x4", "teacher-x4")
+SHIPPED = ("lite-x4", "base-x4", "teacher-x4", "lite-photo", "base-photo", "teacher-photo")
 DEPTHS = (np.uint8, np.uint16)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from skimage import data
 
-from sharpend.imaging.filters import degrade
+from sharpend.imaging.filters import blur, degrade
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
@@ -19,16 +20,22 @@ from sharpend.settings.load import AUTO_MODEL, AUTO_MODEL_ON_GPU
 from trainer.recard import retold
 from trainer.teacher import count_parameters
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 SIZES = {
     "lite-x4": (60_000, 70_000),
     "base-x4": (200_000, 300_000),
     "teacher-x4": (1_000_000, 2_500_000),
+    "lite-photo": (60_000, 75_000),
+    "base-photo": (200_000, 300_000),
+    "teacher-photo": (1_000_000, 2_500_000),
 }
 CPU = Placement("cpu", "float32", threads=1)
 
 
 def test_these_networks_ship() -> None:
-    """Three, among them those that `auto` stands for, each with a card for people."""
+    """Two families of three, `auto` among them, each with a card for people."""
     assert set(shipped_names()) == set(SIZES) >= {AUTO_MODEL, AUTO_MODEL_ON_GPU}
     for name in SIZES:
         assert (SHIPPED / f"{name}.md").read_text().count(weights.load(name).digest) == 1
@@ -46,11 +53,12 @@ def test_their_cards_say_what_they_are(name: str) -> None:
     assert {"network", "data", "loss", "schedule", "seed", "reached", "trained_on"} <= set(
         card.recipe
     )
-    assert {"validation", "evaluation"} <= set(card.scores)
+    family = name.partition("-")[2]
+    assert {"validation", "matrix" if family == "photo" else "evaluation"} <= set(card.scores)
     assert card.license
     if card.kind == "student":
-        assert card.teacher == "teacher-x4"
-        assert card.teacher_digest == weights.load("teacher-x4").digest
+        assert card.teacher == f"teacher-{family}"
+        assert card.teacher_digest == weights.load(f"teacher-{family}").digest
         assert card.alarm_below is not None
         assert card.residual_above is not None
         assert card.measurable_from is not None
@@ -84,3 +92,41 @@ def test_they_bring_a_softened_photograph_nearer_to_the_original(name: str) -> N
     target, before, after = (to_tensor(one) for one in (original, softened, sharpened))
     assert psnr(after, target) > psnr(before, target) + 1.0
     assert compute_ssim(after, target) > compute_ssim(before, target) + 0.02
+
+
+PHOTO = [name for name in SIZES if name.endswith("-photo")]
+
+
+def photograph() -> NDArray[np.uint8]:
+    """A sharp photograph that nobody trained on, 256 x 256."""
+    return np.ascontiguousarray(data.astronaut()[:256, 128:384])  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("name", PHOTO)
+def test_a_sharp_photograph_stays(name: str) -> None:
+    """The photo family leaves it at 50 dB and more; the x4 family does not."""
+    sharp = photograph()
+    kept = Sharpener(weights.load(name), CPU).sharpen(sharp)
+    assert psnr(to_tensor(kept), to_tensor(sharp)) > 50
+    specialist = Sharpener(weights.load("lite-x4"), CPU).sharpen(sharp)
+    assert psnr(to_tensor(specialist), to_tensor(sharp)) < 40
+
+
+@pytest.mark.parametrize("name", PHOTO)
+@pytest.mark.parametrize("sigma", [0.8, 1.2, 2.0])
+def test_a_soft_photograph_gains(name: str, sigma: float) -> None:
+    """Whatever the blur, the photo family brings it nearer to the original."""
+    sharp = photograph()
+    soft = blur(sharp, sigma=sigma)
+    gained = Sharpener(weights.load(name), CPU).sharpen(soft)
+    assert psnr(to_tensor(gained), to_tensor(sharp)) > psnr(to_tensor(soft), to_tensor(sharp)) + 0.8
+
+
+@pytest.mark.parametrize("name", PHOTO)
+def test_an_enlarged_photograph_is_the_specialist_s(name: str) -> None:
+    """The family's own x4 network of the same size does the work, to the bit."""
+    enlarged = degrade(photograph())
+    specialist = Sharpener(weights.load(name.replace("photo", "x4")), CPU)
+    assert np.array_equal(
+        Sharpener(weights.load(name), CPU).sharpen(enlarged), specialist.sharpen(enlarged)
+    )

@@ -49,7 +49,7 @@ __all__ = [
 NOT_RELOADABLE = ("state",)
 """Keys that a reload cannot change: the daemon has to be started again."""
 
-AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-x4", "base-x4"
+AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-photo", "base-photo"
 """The networks that `auto` stands for; the larger one where a GPU is asked for by name."""
 
 _ABSENT = object()
