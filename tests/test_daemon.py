@@ -209,7 +209,7 @@ def test_the_second_sigterm_ends_at_once(
     daemon.send(signal.SIGTERM)
     worker.resume()
     assert daemon.wait() == 0
-    assert time.monotonic() - began_s < 3
+    assert time.monotonic() - began_s < 15  # the deadline of a drain is 25 s
     with LedgerReader.read_only(service.base / "state") as ledger:
         assert ledger.waiting(["first"]) == 1
     status = service.status(capsys)

@@ -46,7 +46,7 @@ MOVING = tuple(
     f"{top}/{room}/"
     for top, rooms in {
         "sharpend": "agreement daemon files logs workers imaging/containers imaging/metadata",
-        "trainer": "training evaluation",
+        "trainer": "training evaluation publishing",
     }.items()
     for room in rooms.split()
 )

@@ -121,7 +121,7 @@ def test_a_folder_that_hangs_is_paused(loop: Loop, monkeypatch: pytest.MonkeyPat
     hung = loop.turn(PATIENCE_S / 2)
     assert (hung.paused, hung.settled) == ("its file system does not answer", [])
     assert hung.settling
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < WITHIN_S / 2
     answers.set()
     loop.until(b"a.png")
     assert loop.turn().paused is None

@@ -38,6 +38,19 @@ INCOMING, SHARP = "/srv/sharpend/incoming", "/srv/sharpend/sharp"
 
 
 @pytest.fixture(scope="module")
+def failed_before(request: pytest.FixtureRequest) -> int:
+    """How many tests had failed before those of this module."""
+    return request.session.testsfailed
+
+
+@pytest.fixture(autouse=True)
+def in_order(failed_before: int, request: pytest.FixtureRequest) -> None:
+    """Each test begins where the last one ended: after a failure the others would wait in vain."""
+    if request.session.testsfailed > failed_before:
+        pytest.skip("an earlier test on the same machine failed")
+
+
+@pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine with the service as `make install` leaves it, not started yet."""
     image = tmp_path_factory.mktemp("image")

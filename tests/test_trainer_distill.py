@@ -143,7 +143,7 @@ def test_a_budget_of_minutes_counts_all_parts(tmp_path: Path) -> None:
     train(recipe, EXAMPLES, [example(9)], tmp_path, ALONE)
     both = read_checkpoint(last, CPU)
     assert both.step > first.step
-    assert 60 <= both.seconds < 70
+    assert 60 <= both.seconds < 119
 
 
 def test_a_kill_between_two_files_loses_no_best(
