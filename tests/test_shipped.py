@@ -16,8 +16,8 @@ from sharpend.model.shipped import SHIPPED, find, shipped_names
 from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.settings.load import AUTO_MODEL, AUTO_MODEL_ON_GPU
 from sharpend.sharpener import Sharpener
-from trainer.recard import retold
-from trainer.teacher import count_parameters
+from trainer.publishing.rewriting import retold
+from trainer.training.teacher import count_parameters
 
 SIZES = {
     "lite-x4": (60_000, 70_000),

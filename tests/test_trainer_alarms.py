@@ -21,12 +21,21 @@ from tests.conftest import photograph
 from tests.samples import sample
 from tests.students import agreeing
 from trainer import cli
-from trainer.alarms import Streams, as_markdown, judge, raised_in, until
-from trainer.dataset import write_picture
-from trainer.lines import MIXED
-from trainer.recard import rewrite
-from trainer.samples import DEAD, HALVED, HEALTHY, damaged, measure, pieces, running, with_noise
-from trainer.softness import SOFTENINGS, softenings
+from trainer.evaluation.agreement.lines import MIXED
+from trainer.evaluation.agreement.samples import (
+    DEAD,
+    HALVED,
+    HEALTHY,
+    damaged,
+    measure,
+    pieces,
+    running,
+    with_noise,
+)
+from trainer.evaluation.agreement.softness import SOFTENINGS, softenings
+from trainer.evaluation.agreement.streams import Streams, as_markdown, judge, raised_in, until
+from trainer.publishing.rewriting import rewrite
+from trainer.training.dataset import write_picture
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ import torch
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import Card, save_network
-from trainer.architectures import Branches, begin_with, build, folded
-from trainer.checkpoint import start_tensors
-from trainer.recipe import Network, read_recipe
+from trainer.training.architectures import Branches, begin_with, build, folded
+from trainer.training.checkpoint import start_tensors
+from trainer.training.recipe import Network, read_recipe
 
 
 @pytest.mark.parametrize(

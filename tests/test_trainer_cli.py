@@ -20,8 +20,9 @@ from sharpend.model import weights
 from sharpend.model.runtime import Placement
 from sharpend.sharpener import Sharpener
 from trainer import cli
-from trainer.dataset import read_split, write_picture
-from trainer.labels import LABELS_CARD
+from trainer.training.dataset import write_picture
+from trainer.training.labels import LABELS_CARD
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,24 +10,18 @@ import pytest
 import torch
 
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
-from trainer.dataset import (
+from trainer.degradations.report import get_transform
+from trainer.training.batches import centre_batch, pixels_of, random_batch
+from trainer.training.dataset import (
     Example,
     ImageDataset,
-    Split,
-    centre_batch,
     label_path,
-    pictures_below,
-    pixels_of,
-    random_batch,
     read_examples,
     read_picture,
-    read_split,
-    split_pictures,
     write_picture,
-    write_split,
 )
-from trainer.degradation import get_transform
-from trainer.prepare import prepare
+from trainer.training.screening import prepare
+from trainer.training.split import Split, pictures_below, read_split, split_pictures, write_split
 
 
 def noise(

@@ -16,14 +16,15 @@ import torch
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.model.weights import digest
-from trainer.checkpoint import Checkpoint, best_network, read_checkpoint
-from trainer.dataset import Example, centre_batch
-from trainer.degradation import get_transform
-from trainer.distill import learning_rate, train, validate
-from trainer.losses import LossWeights, training_loss
-from trainer.recipe import Data, Network, Recipe, Schedule
-from trainer.stopping import TrainingStoppedError
-from trainer.team import Team
+from trainer.degradations.report import get_transform
+from trainer.training.batches import centre_batch
+from trainer.training.checkpoint import Checkpoint, best_network, read_checkpoint
+from trainer.training.dataset import Example
+from trainer.training.distributed import Team
+from trainer.training.loop import learning_rate, train, validate
+from trainer.training.losses import LossWeights, training_loss
+from trainer.training.recipe import Data, Network, Recipe, Schedule
+from trainer.training.signals import TrainingStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,19 +13,20 @@ from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.filters import degrade, unsharp_mask
 from tests.conftest import Networks, photograph
 from trainer.commands import evaluate as evaluation
-from trainer.dataset import Split, read_picture, write_picture, write_split
-from trainer.degradation import softened
-from trainer.measured import CROP_PX, ORIGINAL, WHOLE, Kept, measure
-from trainer.scores import score
-from trainer.sets import Softened
-from trainer.speed import Cost
-from trainer.table import DEGRADED, UNSHARP
+from trainer.degradations.report import softened
+from trainer.evaluation.measurements import CROP_PX, ORIGINAL, WHOLE, Kept, measure
+from trainer.evaluation.scores import score
+from trainer.evaluation.sets import Softened
+from trainer.evaluation.speed import Cost
+from trainer.evaluation.tables import DEGRADED, UNSHARP
+from trainer.training.dataset import read_picture, write_picture
+from trainer.training.split import Split, write_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 CPU = ["--device", "cpu", "--precision", "float32", "--threads", "1"]
 

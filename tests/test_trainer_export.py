@@ -19,11 +19,11 @@ from sharpend.model import weights
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card, Weights, save_network
-from trainer.dataset import write_picture
-from trainer.export import with_evaluation, with_teacher
-from trainer.modelcard import model_card
-from trainer.record import Record
-from trainer.samples import HEALTHY, measure, running
+from trainer.evaluation.agreement.samples import HEALTHY, measure, running
+from trainer.publishing.model_card import model_card
+from trainer.publishing.weights_card import with_evaluation, with_teacher
+from trainer.training.dataset import write_picture
+from trainer.training.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,7 +111,7 @@ def test_a_teacher_of_another_softening_is_refused(tmp_path: Path) -> None:
     teacher, student = pair(tmp_path)
     other = as_weights(student)
     card = replace(other.card, softened_by=2)
-    with pytest.raises(UnavailableError, match="softening by 4"):
+    with pytest.raises(UnavailableError, match="another softening: bicubic, factor 4"):
         with_teacher(replace(other, card=card), str(teacher), [], CPU, crop_px=64)
 
 

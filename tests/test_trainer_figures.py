@@ -15,13 +15,13 @@ from sharpend.errors import InputMissingError, UnavailableError, UsageError
 from sharpend.imaging.sheet import load_rgb, save_png
 from tests.conftest import drop, photograph
 from trainer.commands.figure import add_arguments, figure
-from trainer.degradation import get_transform
+from trainer.degradations.report import get_transform
 from trainer.figures.canvas import blank
 from trainer.figures.curves import draw_curves
+from trainer.figures.diagram import Lesson, draw_pipeline
 from trainer.figures.pair import pair_sheet
-from trainer.figures.pipeline import Lesson, draw_pipeline
 from trainer.figures.scene import outlined, read_scene
-from trainer.record import Record, append_line, read_record
+from trainer.training.record import Record, append_line, read_record
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import photograph
-from trainer import harm
 from trainer.degradations import camera
-from trainer.pixelerror import HIGHEST_DB, decibels, squared_error
-from trainer.real import RealFigures, boxed, real_figures
+from trainer.evaluation.matrix import harm
+from trainer.evaluation.matrix.real_harm import RealFigures, boxed, real_figures
+from trainer.evaluation.pixel_error import HIGHEST_DB, decibels, squared_error
 
 if TYPE_CHECKING:
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 
 def unchanged(pixels: Pixels) -> Pixels:

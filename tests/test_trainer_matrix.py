@@ -16,22 +16,23 @@ from sharpend.model import weights
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.weights import Card, Weights, save_network
 from tests.conftest import photograph
-from trainer import matrix, methods
-from trainer.cells import CELLS, SHARP, SOFT
 from trainer.commands import evaluate as evaluation
 from trainer.commands import matrix as by_kind
-from trainer.dataset import read_picture, write_picture
-from trainer.export import with_evaluation, with_matrix
-from trainer.matrix import BASELINES, BEST_MASK, NOOP, MatrixImage
-from trainer.matrixcard import MATRIX
-from trainer.matrixsheets import most_changed
-from trainer.modelcard import KINDS, model_card
-from trainer.record import Record
+from trainer.evaluation.matrix import comparison
+from trainer.evaluation.matrix.cells import CELLS, SHARP, SOFT
+from trainer.evaluation.matrix.comparison import BASELINES, BEST_MASK, NOOP, MatrixImage
+from trainer.evaluation.matrix.sheets import most_changed
+from trainer.publishing.matrix_section import MATRIX
+from trainer.publishing.model_card import KINDS, model_card
+from trainer.publishing.weights_card import with_evaluation, with_matrix
+from trainer.training import models
+from trainer.training.dataset import read_picture, write_picture
+from trainer.training.record import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 CPU = ["--device", "cpu", "--precision", "float32", "--threads", "1"]
 pytestmark = pytest.mark.timeout(180)
@@ -188,7 +189,7 @@ def test_an_interrupted_evaluation_goes_on(tmp_path: Path, monkeypatch: pytest.M
         asked.append(image.name)
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return matrix.measure_image(image, *given, **more)
+        return comparison.measure_image(image, *given, **more)
 
     monkeypatch.setattr(by_kind, "measure_image", measured)
     command = ["--matrix", "--set", tmp_path / "own", "--to", tmp_path / "to", *CPU]
@@ -254,11 +255,11 @@ def test_crispness_reaches_the_sharpener() -> None:
     """Where it has the option; elsewhere it is refused, unless it is zero."""
     pixels = np.zeros((2, 2, 3), np.uint8)
     plain, crisp = Plain(), Crisp()
-    assert methods.with_taste(crisp.sharpen, crispness=0.5)(pixels).max() == 50
-    assert methods.with_taste(crisp.sharpen, crispness=0.0)(pixels).max() == 0
-    assert methods.with_taste(plain.sharpen, crispness=0.0)(pixels).max() == 0
+    assert models.with_taste(crisp.sharpen, crispness=0.5)(pixels).max() == 50
+    assert models.with_taste(crisp.sharpen, crispness=0.0)(pixels).max() == 0
+    assert models.with_taste(plain.sharpen, crispness=0.0)(pixels).max() == 0
     with pytest.raises(UsageError, match="--crispness"):
-        methods.with_taste(plain.sharpen, crispness=0.5)
+        models.with_taste(plain.sharpen, crispness=0.5)
 
 
 def test_where_an_image_changed_most() -> None:

@@ -15,14 +15,14 @@ from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card, save_network
 from sharpend.sharpener import Sharpener
 from tests.conftest import Networks, photograph
-from trainer.checkpoint import Checkpoint, best_network
-from trainer.dataset import write_picture
-from trainer.degradation import get_transform, softened
-from trainer.losses import LossWeights
-from trainer.methods import open_model
-from trainer.recipe import Network, Recipe, Schedule
-from trainer.scores import score
-from trainer.unsharp import CROP_PX, PICTURES, Unsharp, middle_crops, search
+from trainer.degradations.report import get_transform, softened
+from trainer.evaluation.scores import score
+from trainer.evaluation.unsharp import CROP_PX, PICTURES, Unsharp, middle_crops, search
+from trainer.training.checkpoint import Checkpoint, best_network
+from trainer.training.dataset import write_picture
+from trainer.training.losses import LossWeights
+from trainer.training.models import open_model
+from trainer.training.recipe import Network, Recipe, Schedule
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.model import weights
-from trainer.dataset import Split
-from trainer.origin import commit, note_origin, read_origin
+from trainer.training.origin import commit, note_origin, read_origin
+from trainer.training.split import Split
 
 if TYPE_CHECKING:
     from tests.conftest import Networks

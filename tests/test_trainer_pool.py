@@ -13,10 +13,10 @@ from skimage import data
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.cues import measure
 from sharpend.model.networks import StudentNet
-from trainer.checkpoint import best_network
 from trainer.cli import main
-from trainer.dataset import write_picture
-from trainer.pool import CARD, PoolCard, label_pool, make_pool, read_card, read_pool
+from trainer.training.checkpoint import best_network
+from trainer.training.dataset import write_picture
+from trainer.training.pool import CARD, PoolCard, label_pool, make_pool, read_card, read_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from trainer.progress import watched
+from trainer.training.progress import watched
 
 if TYPE_CHECKING:
     import pytest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.errors import InputMissingError, UsageError
-from trainer.recipe import SHIPPED, parsed, read_recipe
+from trainer.training.recipe import SHIPPED, parsed, read_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path

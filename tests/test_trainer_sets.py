@@ -10,9 +10,10 @@ import pytest
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.imaging.filters import resize
 from tests.conftest import photograph
-from trainer.dataset import Split, write_picture, write_split
-from trainer.degradation import get_transform
-from trainer.sets import Member, named, open_set, pair_outputs, read_member
+from trainer.degradations.report import get_transform
+from trainer.evaluation.sets import Member, named, open_set, pair_outputs, read_member
+from trainer.training.dataset import write_picture
+from trainer.training.split import Split, write_split
 
 if TYPE_CHECKING:
     from pathlib import Path

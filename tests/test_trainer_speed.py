@@ -12,15 +12,15 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.model.runtime import Placement
-from trainer import bench, speed
-from trainer.bench import COUNT, SHARPEN, main, serve
-from trainer.memory import MIB, Memory
-from trainer.methods import PRETRAINED, Model
-from trainer.speed import Cost, measure_costs, times
+from trainer.evaluation import bench, speed
+from trainer.evaluation.bench import COUNT, SHARPEN, main, serve
+from trainer.evaluation.memory import MIB, Memory
+from trainer.evaluation.speed import Cost, measure_costs, times
+from trainer.training.models import PRETRAINED, Model
 
 if TYPE_CHECKING:
     from tests.conftest import Networks
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 ON_CPU = Placement("cpu", "float32", threads=1)
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import photograph
-from trainer.contact import contact_sheet, telling
-from trainer.measured import ORIGINAL, WHOLE, Measured
-from trainer.scores import Score
-from trainer.speed import Cost
-from trainer.table import (
+from trainer.evaluation.contact_sheet import contact_sheet, telling
+from trainer.evaluation.measurements import ORIGINAL, WHOLE, Measured
+from trainer.evaluation.scores import Score
+from trainer.evaluation.speed import Cost
+from trainer.evaluation.tables import (
     DEGRADED,
     UNSHARP,
     Evaluation,

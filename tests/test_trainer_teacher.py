@@ -19,11 +19,11 @@ from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card
 from sharpend.sharpener import Sharpener
-from trainer.dataset import read_picture, write_picture
-from trainer.degradation import get_transform, shrunk, softened
-from trainer.labels import LABELS_CARD, label
-from trainer.methods import Model, open_teacher
-from trainer.teacher import load_teacher_model, upscaled
+from trainer.degradations.report import get_transform, shrunk, softened
+from trainer.training.dataset import read_picture, write_picture
+from trainer.training.labels import LABELS_CARD, label
+from trainer.training.models import Model, open_teacher
+from trainer.training.teacher import load_teacher_model, upscaled
 
 if TYPE_CHECKING:
     from pathlib import Path

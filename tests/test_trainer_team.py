@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from sharpend.errors import UsageError
-from trainer.checkpoint import read_checkpoint
-from trainer.dataset import Split, write_picture, write_split
-from trainer.team import Team
+from trainer.training.checkpoint import read_checkpoint
+from trainer.training.dataset import write_picture
+from trainer.training.distributed import Team
+from trainer.training.split import Split, write_split
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpend.errors import ExitCode, SharpendError
-from trainer.stopping import TrainingStoppedError
+from trainer.training.signals import TrainingStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

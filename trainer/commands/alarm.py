@@ -13,20 +13,20 @@ from sharpend.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.atomic import replacing
 from sharpend.errors import UsageError
 from sharpend.model import weights
-from trainer.alarms import Streams, as_json, as_markdown, judge
-from trainer.dataset import read_picture
-from trainer.options import add_placement, count, placement
-from trainer.progress import watched
-from trainer.samples import damaged, measure, pieces, running
-from trainer.sets import open_set
-from trainer.softness import SOFTENINGS, softenings
+from trainer.commands.options import add_placement, count, placement
+from trainer.evaluation.agreement.samples import damaged, measure, pieces, running
+from trainer.evaluation.agreement.softness import SOFTENINGS, softenings
+from trainer.evaluation.agreement.streams import Streams, as_json, as_markdown, judge
+from trainer.evaluation.sets import open_set
+from trainer.training.dataset import read_picture
+from trainer.training.progress import watched
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from sharpend.model.weights import Card
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.errors import InputMissingError
-from trainer.dataset import pictures_below, read_picture, write_picture
-from trainer.degradation import SOFTENED_BY, get_transform
-from trainer.options import count
+from trainer.commands.options import count
+from trainer.degradations.report import SOFTENED_BY, get_transform
+from trainer.training.dataset import read_picture, write_picture
+from trainer.training.split import pictures_below
 
 if TYPE_CHECKING:
     import argparse

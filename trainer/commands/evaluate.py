@@ -20,25 +20,26 @@ from sharpend.atomic import replacing
 from sharpend.errors import UsageError
 from sharpend.model.runtime import choose_device, choose_precision
 from trainer.commands import matrix as by_kind
-from trainer.contact import contact_sheet
-from trainer.dataset import read_picture, read_split, write_picture
-from trainer.lineup import Asked, open_lineup
-from trainer.measured import ORIGINAL, WHOLE, Kept, Measured, forget, measure
-from trainer.options import add_placement, placement
-from trainer.progress import watched
-from trainer.scores import SMALLEST_PX, score
-from trainer.sets import open_set, pair_outputs, read_member
-from trainer.speed import measure_costs
-from trainer.table import DEGRADED, UNSHARP, Evaluation, SetScores, as_json, as_markdown
-from trainer.unsharp import Unsharp, search
+from trainer.commands.options import add_placement, placement
+from trainer.evaluation.contact_sheet import contact_sheet
+from trainer.evaluation.lineup import Asked, open_lineup
+from trainer.evaluation.measurements import ORIGINAL, WHOLE, Kept, Measured, forget, measure
+from trainer.evaluation.scores import SMALLEST_PX, score
+from trainer.evaluation.sets import open_set, pair_outputs, read_member
+from trainer.evaluation.speed import measure_costs
+from trainer.evaluation.tables import DEGRADED, UNSHARP, Evaluation, SetScores, as_json, as_markdown
+from trainer.evaluation.unsharp import Unsharp, search
+from trainer.training.dataset import read_picture, write_picture
+from trainer.training.progress import watched
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trainer.lineup import Lineup
-    from trainer.sets import EvaluationSet
-    from trainer.speed import Cost
-    from trainer.teacher import Method
+    from trainer.evaluation.lineup import Lineup
+    from trainer.evaluation.sets import EvaluationSet
+    from trainer.evaluation.speed import Cost
+    from trainer.training.teacher import Method
 
 SPEED_THREADS = (1, 2)
 OUTPUTS = "outputs"

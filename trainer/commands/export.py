@@ -12,18 +12,18 @@ import torch
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model import weights
 from sharpend.model.networks import SharpeningNetwork
-from trainer import export as exporting
-from trainer.architectures import folded
-from trainer.checkpoint import BEST, read_checkpoint
-from trainer.dataset import read_split
-from trainer.options import add_placement, count, file_name, placement
-from trainer.origin import read_origin
-from trainer.record import read_record
+from trainer.commands.options import add_placement, count, file_name, placement
+from trainer.publishing import weights_card
+from trainer.training.architectures import folded
+from trainer.training.checkpoint import BEST, read_checkpoint
+from trainer.training.origin import read_origin
+from trainer.training.record import read_record
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     import argparse
 
-    from trainer.dataset import Split
+    from trainer.training.split import Split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,30 +65,30 @@ def export(options: argparse.Namespace) -> None:
     if (network.kind == "student") != bool(options.teacher):
         raise UsageError("a student needs --teacher, and only a student has one")
     split = read_split(options.data)
-    about = exporting.Provenance(
+    about = weights_card.Provenance(
         options.name or state.recipe.name,
         options.license,
         _text(options.data_note),
         tuple(options.dataset),
     )
-    card = exporting.card_of(state, network, about, _trained_on(options.run, split))
+    card = weights_card.card_of(state, network, about, _trained_on(options.run, split))
     specialist = weights.load(options.specialist) if options.specialist else None
     if specialist is not None:
         card = replace(card, specialist=specialist.card.name, specialist_digest=specialist.digest)
     digest = weights.digest(network.state_dict())
     if options.scores:
-        card = exporting.with_evaluation(card, digest, _json(options.scores))
+        card = weights_card.with_evaluation(card, digest, _json(options.scores))
     if options.matrix:
-        card = exporting.with_matrix(card, digest, _json(options.matrix))
+        card = weights_card.with_matrix(card, digest, _json(options.matrix))
     if options.teacher:
-        card = exporting.with_teacher(
+        card = weights_card.with_teacher(
             weights.Weights(network, card, digest, specialist.network if specialist else None),
             options.teacher,
             split.validation,
             placement(options),
             crop_px=options.crop_px,
         )
-    exporting.write(options.to, network, card, about, read_record(options.run))
+    weights_card.write(options.to, network, card, about, read_record(options.run))
     print(f"{options.to / card.name}.safetensors {digest}")
 
 

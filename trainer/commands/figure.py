@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.model.runtime import Placement
-from trainer.dataset import write_picture
+from trainer.commands.options import count
 from trainer.figures.canvas import write_png
 from trainer.figures.curves import draw_curves
+from trainer.figures.diagram import Lesson, draw_pipeline
 from trainer.figures.pair import pair_sheet
-from trainer.figures.pipeline import Lesson, draw_pipeline
 from trainer.figures.scene import read_scene
-from trainer.methods import PRETRAINED, open_model
-from trainer.options import count
-from trainer.record import read_record
+from trainer.training.dataset import write_picture
+from trainer.training.models import PRETRAINED, open_model
+from trainer.training.record import read_record
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from trainer.methods import Model
+    from trainer.training.models import Model
 
     Adding = Callable[..., argparse.ArgumentParser]
 

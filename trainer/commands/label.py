@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.errors import UsageError
-from trainer import labels as labelling
-from trainer.dataset import read_split
-from trainer.methods import PRETRAINED, open_teacher
-from trainer.options import add_placement, placement
-from trainer.pool import label_pool
-from trainer.progress import watched
+from trainer.commands.options import add_placement, placement
+from trainer.training import labels as labelling
+from trainer.training.models import PRETRAINED, open_teacher
+from trainer.training.pool import label_pool
+from trainer.training.progress import watched
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     import argparse

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from sharpend.agreement import SecondOpinion
 from sharpend.model import weights
-from trainer.dataset import read_picture, read_split
-from trainer.export import WINDOW, kinds_for, with_lines
-from trainer.options import add_placement, count, placement
-from trainer.progress import watched
-from trainer.recard import rewrite
-from trainer.samples import measure, running
+from trainer.commands.options import add_placement, count, placement
+from trainer.evaluation.agreement.samples import measure, running
+from trainer.publishing.rewriting import rewrite
+from trainer.publishing.weights_card import WINDOW, kinds_for, with_lines
+from trainer.training.dataset import read_picture
+from trainer.training.progress import watched
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     import argparse

@@ -17,10 +17,10 @@ import torch
 from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.runtime import choose_device, choose_precision
-from trainer import cellmasks
-from trainer.dataset import pictures_below, write_picture
-from trainer.lineup import Asked, open_lineup
-from trainer.matrix import (
+from trainer.commands.options import count, count_or_none, fraction, placement
+from trainer.evaluation.lineup import Asked, open_lineup
+from trainer.evaluation.matrix import cell_masks
+from trainer.evaluation.matrix.comparison import (
     BASELINES,
     BEST_MASK,
     NOOP,
@@ -30,23 +30,24 @@ from trainer.matrix import (
     measure_image,
     methods_of,
 )
-from trainer.matrixresult import Measurements, measure_harm, put_together
-from trainer.matrixsheets import cell_sheet, real_sheets, worst_sheet
-from trainer.matrixtable import as_markdown
-from trainer.measured import forget
-from trainer.options import count, count_or_none, fraction, placement
-from trainer.progress import watched
-from trainer.realphotos import measure_real
-from trainer.sets import open_set
-from trainer.targets import COLUMNS
+from trainer.evaluation.matrix.real_photos import measure_real
+from trainer.evaluation.matrix.result import Measurements, measure_harm, put_together
+from trainer.evaluation.matrix.sheets import cell_sheet, real_sheets, worst_sheet
+from trainer.evaluation.matrix.tables import as_markdown
+from trainer.evaluation.matrix.targets import COLUMNS
+from trainer.evaluation.measurements import forget
+from trainer.evaluation.sets import open_set
+from trainer.training.dataset import write_picture
+from trainer.training.progress import watched
+from trainer.training.split import pictures_below
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from trainer.lineup import Lineup
-    from trainer.matrix import ImageFigures, Method
-    from trainer.realphotos import RealImage
+    from trainer.evaluation.lineup import Lineup
+    from trainer.evaluation.matrix.comparison import ImageFigures, Method
+    from trainer.evaluation.matrix.real_photos import RealImage
 
 CROP_PX = 1024
 _UNFINISHED = "unfinished-matrix"
@@ -98,7 +99,7 @@ def matrix(options: argparse.Namespace) -> None:
     images = _images(options)
     photographs = _photographs(options.real)
     lineup = _lineup(options)
-    masks = cellmasks.search(
+    masks = cell_masks.search(
         (image.name, image.read())
         for image in watched(images, what="images for the masks", total=len(images))
     )
@@ -191,7 +192,7 @@ def _machine(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def _kept(options: argparse.Namespace, lineup: Lineup, masks: cellmasks.CellMasks) -> KeptImages:
+def _kept(options: argparse.Namespace, lineup: Lineup, masks: cell_masks.CellMasks) -> KeptImages:
     identity = {
         "rows": {row: model.digest for row, model in lineup.models.items()},
         "teacher": lineup.teacher,

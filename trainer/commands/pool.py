@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.dataset import read_split
-from trainer.degradations.mixture import MIXTURES
-from trainer.methods import open_model
-from trainer.options import add_placement, count, placement
-from trainer.pool import PoolCard, make_pool
+from trainer.commands.options import add_placement, count, placement
+from trainer.degradations.registry import DEGRADATIONS
+from trainer.training.models import open_model
+from trainer.training.pool import PoolCard, make_pool
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
-    add("mixture", metavar="MIXTURE", choices=sorted(MIXTURES), help="of degradations, by name")
+    add("mixture", metavar="MIXTURE", choices=sorted(DEGRADATIONS), help="of degradations, by name")
     add(
         "--data",
         type=Path,

@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.dataset import write_split
-from trainer.options import count, share
-from trainer.prepare import prepare as look_at
+from trainer.commands.options import count, share
+from trainer.training.screening import prepare as look_at
+from trainer.training.split import write_split
 
 if TYPE_CHECKING:
     import argparse

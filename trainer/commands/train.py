@@ -11,20 +11,22 @@ import torch
 
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.runtime import choose_device
-from trainer.dataset import read_examples, read_split
-from trainer.distill import train
-from trainer.labels import labels_card
-from trainer.options import add_machine
-from trainer.origin import note_origin
-from trainer.pool import SIDES, read_card, read_pool
-from trainer.recipe import read_recipe
-from trainer.team import gathered
+from trainer.commands.options import add_machine
+from trainer.training.dataset import read_examples
+from trainer.training.distributed import gathered
+from trainer.training.labels import labels_card
+from trainer.training.loop import train
+from trainer.training.origin import note_origin
+from trainer.training.pool import SIDES, read_card, read_pool
+from trainer.training.recipe import read_recipe
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     import argparse
 
-    from trainer.dataset import Example, Split
-    from trainer.recipe import Recipe
+    from trainer.training.dataset import Example
+    from trainer.training.recipe import Recipe
+    from trainer.training.split import Split
 
     _Read = tuple[list[Example], list[Example], dict[str, str] | None]
     """Examples, held-out examples, and whose labels they carry."""

@@ -17,7 +17,8 @@ from sharpend.imaging.filters import resize
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Pixels = NDArray[np.uint8]
+    from trainer.degradations.mixture import Pixels
+
     Kernel = NDArray[np.float32]
 
 _PLAIN = {"bicubic": "bicubic", "bilinear": "bilinear", "lanczos": "bicubic", "box": "nearest"}

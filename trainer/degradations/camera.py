@@ -15,7 +15,8 @@ from trainer.degradations.blur import gaussian
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Pixels = NDArray[np.uint8]
+    from trainer.degradations.mixture import Pixels
+
 
 _MIDDLE_GRAY = 128
 

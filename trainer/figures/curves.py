@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from trainer.figures import canvas
-from trainer.record import SPANS
+from trainer.training.record import SPANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from trainer.record import Record
+    from trainer.training.record import Record
 
 MEASURES = {
     "psnr": ("PSNR to the original, dB", "{:.2f} dB"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 THUMB = (2.6, 1.75)
 """Largest (width, height) of a picture."""

@@ -11,7 +11,7 @@ from trainer.figures.scene import outlined
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
     from trainer.figures.scene import Scene
 
 LARGEST_PX = (600, 900)

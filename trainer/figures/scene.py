@@ -13,13 +13,13 @@ from sharpend.imaging.filters import resize
 from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.ssim import WINDOW_PX, compute_ssim, psnr
-from trainer.dataset import read_picture
-from trainer.degradation import shrunk
+from trainer.degradations.report import shrunk
+from trainer.training.dataset import read_picture
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 
 @dataclass(frozen=True, slots=True)

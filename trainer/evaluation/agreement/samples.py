@@ -1,0 +1,128 @@
+"""Agreement samples of a student, measured as the daemon measures them.
+
+Owns how a student is damaged, and the run of healthy and damaged ones over pictures of each kind of
+softness. The teacher sharpens each crop once, whatever it is compared with.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sharpend.job import OVERSHOOT
+from sharpend.model.networks import NETWORKS
+from sharpend.model.weights import Weights
+from sharpend.sharpener import Sharpener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sharpend.agreement import SecondOpinion
+    from sharpend.job import AgreementSample
+    from sharpend.model.runtime import Placement
+    from trainer.degradations.mixture import Pixels
+    from trainer.evaluation.agreement.softness import Softening
+
+    Student = Callable[[Pixels], Pixels]
+    """From a soft picture to what the daemon would write, at the strength that is measured."""
+    Measured = dict[str, dict[str, list[AgreementSample]]]
+    """By student, then by kind, in the order of the pictures."""
+
+HEALTHY, HALVED, DEAD = "healthy", "halved output", "dead output"
+NOISES = (0.1, 0.3)
+
+
+def pieces(picture: Pixels, side_px: int) -> Iterator[Pixels]:
+    """The picture cut into equal pieces with sides as near to `side_px` as can be."""
+    parts = (max(1, round(size / side_px)) for size in picture.shape[:2])
+    down, across = parts
+    for band in np.array_split(picture, down, axis=0):
+        yield from np.array_split(band, across, axis=1)
+
+
+def with_noise(student: Weights, share: float, *, seed: int = 0) -> Weights:
+    """The student with Gaussian noise on its weights.
+
+    Args:
+        student: stays as it is.
+        share: of each tensor's own standard deviation.
+        seed: of the noise.
+    """
+    card, chance = student.card, torch.Generator().manual_seed(seed)
+    network = NETWORKS[card.kind](card.channels, card.blocks, bias_free=card.bias_free)
+    network.load_state_dict(student.network.state_dict())
+    for tensor in network.state_dict().values():
+        noise = torch.randn(tensor.shape, generator=chance)
+        tensor.add_(noise * tensor.std(correction=0) * share)
+    network.eval().requires_grad_(requires_grad=False)
+    return Weights(network, card, student.digest)
+
+
+def halved(pixels: Pixels, sharpened: Pixels) -> Pixels:
+    """Half of what was added, rounded to even levels."""
+    between = (pixels.astype(np.float64) + sharpened.astype(np.float64)) / 2
+    return np.rint(between).astype(pixels.dtype)
+
+
+def damaged(
+    student: Weights, placement: Placement, *, wrong: Iterable[Weights] = (), strength: float = 1.0
+) -> dict[str, Student]:
+    """Networks that the daemon should not take for the healthy one, but for the simplest.
+
+    Args:
+        student: the healthy one.
+        placement: where they run.
+        wrong: other networks that may lie in its place.
+        strength: 0..1.
+    """
+    broken = {f"weights + {share:.0%} noise": with_noise(student, share) for share in NOISES}
+    broken |= {f"wrong model: {other.card.name}": other for other in wrong}
+    return {name: running(network, placement, strength) for name, network in broken.items()}
+
+
+def running(student: Weights, placement: Placement, strength: float = 1.0) -> Student:
+    """The network as the daemon runs it, at one strength."""
+    sharpener = Sharpener(student, placement)
+    return lambda pixels: sharpener.sharpen(pixels, strength=strength)
+
+
+def measure(  # noqa: PLR0913 - each is a choice of the command line
+    student: Student,
+    opinion: SecondOpinion,
+    originals: Iterable[Pixels],
+    kinds: Mapping[str, Softening],
+    *,
+    crop_px: int,
+    others: Mapping[str, Student] | None = None,
+    strength: float = 1.0,
+) -> Measured:
+    """What the daemon would measure on these pictures, softened in each way.
+
+    Args:
+        student: the healthy one.
+        opinion: its teacher; the crop is chosen by the very code that the daemon runs.
+        originals: sharp pictures that were not trained on, H x W x 3 uint8.
+        kinds: how they are softened.
+        crop_px: side of the crop, `agreement.crop_px` in the daemon's settings.
+        others: damaged ones, by name.
+        strength: 0..1, that `student` and `others` run with, for the teacher.
+
+    Returns:
+        Samples of the healthy student, of `others`, of half the healthy one's output and of none.
+        Pictures with a side below SSIM's window are left out.
+    """
+    runs = {HEALTHY: student, **(others or {})}
+    found: Measured = {name: {kind: [] for kind in kinds} for name in (*runs, HALVED, DEAD)}
+    for original in originals:
+        for kind, soften in kinds.items():
+            soft = np.ascontiguousarray(soften(original))
+            taught = opinion.taught(soft, crop_px=crop_px, strength=strength, overshoot=OVERSHOOT)
+            if taught is None:
+                continue
+            made = {name: run(soft) for name, run in runs.items()}
+            made |= {HALVED: halved(soft, made[HEALTHY]), DEAD: soft}
+            for name, sharpened in made.items():
+                found[name][kind].append(taught.compared(soft, sharpened))
+    return found

@@ -1,0 +1,122 @@
+"""Batches: square crops of several examples, cut from memory and stacked as tensors.
+
+Degradation works on the whole image; crops are then cut from every layer at one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from sharpend.model.networks import GRID_PX
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from trainer.degradations.mixture import Pixels
+    from trainer.training.dataset import Example
+
+
+def cut(example: Example, *, top: int, left: int, size: int, turn: int) -> list[Pixels]:
+    """One square crop at the same place of every layer, in one of the eight orientations."""
+
+    def oriented(pixels: Pixels) -> Pixels:
+        turned = np.rot90(pixels[top : top + size, left : left + size], turn % 4)
+        return turned[:, ::-1] if turn >= 4 else turned  # noqa: PLR2004 - 4 rotations, 2 flips
+
+    return [oriented(layer) for layer in example.layers()]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Crops of several pictures, each layer B x 3 x size x size float32 in [0, 1]."""
+
+    degraded: Tensor
+    target: Tensor
+    taught: Tensor | None
+    measured: Tensor | None
+    """B x MEASURED energies of the pictures that the crops are of, where all have them."""
+
+    @classmethod
+    def of(cls, crops: Sequence[list[Pixels]], examples: Sequence[Example]) -> Batch:
+        """Stack the layers of equal crops, one of each example."""
+        degraded, target, *taught = (stack(layer) for layer in zip(*crops, strict=True))
+        told = [one.measured for one in examples if one.measured is not None]
+        measured = torch.from_numpy(np.stack(told)) if len(told) == len(crops) else None
+        return cls(degraded, target, taught[0] if taught else None, measured)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+
+        def moved(layer: Tensor | None) -> Tensor | None:
+            return None if layer is None else layer.to(device)
+
+        degraded, target = self.degraded.to(device), self.target.to(device)
+        return Batch(degraded, target, moved(self.taught), moved(self.measured))
+
+
+def pixels_of(examples: Sequence[Example]) -> NDArray[np.float64]:
+    """How many pixels each picture has."""
+    sizes = (example.target.shape for example in examples)
+    return np.array([height * width for height, width, _ in sizes], np.float64)
+
+
+def random_batch(
+    examples: Sequence[Example],
+    areas: NDArray[np.float64],
+    *,
+    size: int,
+    count: int,
+    generator: np.random.Generator,
+    part: slice = slice(None),
+) -> Batch:
+    """Crops at random places and orientations; pictures are drawn by their number of pixels.
+
+    Args:
+        examples: pictures, all with labels or none.
+        areas: their numbers of pixels, by `pixels_of`.
+        size: side of the crops in pixels.
+        count: crops of the whole batch.
+        generator: of every choice.
+        part: which of these crops to cut; the choices are the whole batch's always.
+    """
+    places = []
+    for index in generator.choice(len(examples), count, p=areas / areas.sum()):
+        height, width = examples[index].target.shape[:2]
+        top, left = _on_grid(generator, height - size), _on_grid(generator, width - size)
+        places.append((examples[index], top, left, int(generator.integers(0, 8))))
+    crops = [
+        cut(example, top=top, left=left, size=size, turn=turn)
+        for example, top, left, turn in places[part]
+    ]
+    return Batch.of(crops, [place[0] for place in places[part]])
+
+
+def _on_grid(generator: np.random.Generator, last: int) -> int:
+    """A random start of a crop, at most `last`, where a block of the degradation begins.
+
+    Networks that see the blocks in one place learn half as much again (measured: 0.54 dB over
+    doing nothing in place of 0.29), and lose 0.02 dB where the blocks lie otherwise.
+    """
+    return int(generator.integers(0, last + 1)) // GRID_PX * GRID_PX
+
+
+def centre_batch(examples: Sequence[Example], *, size: int) -> Batch:
+    """The middle of every picture, on the four-pixel grid: the fixed crops that validate."""
+    crops = []
+    for example in examples:
+        height, width = example.target.shape[:2]
+        top, left = (height - size) // 8 * 4, (width - size) // 8 * 4
+        crops.append(cut(example, top=top, left=left, size=size, turn=0))
+    return Batch.of(crops, examples)
+
+
+def stack(crops: Sequence[Pixels]) -> Tensor:
+    """Equal crops as one B x 3 x H x W float32 tensor in [0, 1]."""
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2).float().div_(255)
