@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -90,6 +91,7 @@ LONGEST_MODULE = 330
 LONGEST_FUNCTION_OF_TRAINER = 45
 LONGEST_MODULE_OF_TRAINER = 300
 MOST_ENTRIES_OF_TRAINER = 8
+QUESTION = re.compile(r"(What|Whatever|Who|Whose|Which|How|Whether|Where|When|Why)\b")
 
 
 def order() -> list[str]:
@@ -171,6 +173,13 @@ def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
+def docstrings(module: str) -> Iterator[str]:
+    """The docstrings of a module, of its functions and classes, and below its values."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield str(node.value.value).strip()
+
+
 IN_ORDER = order()
 EVERYTHING = sorted(files())
 TRAINER_IN_ORDER = order_of_trainer()
@@ -227,12 +236,14 @@ def test_the_trainer_is_found_at_a_glance() -> None:
 
 
 @pytest.mark.parametrize("module", TRAINER)
-def test_the_trainer_stays_small(module: str) -> None:
-    """Modules and functions of the trainer are shorter still."""
+def test_the_trainer_stays_small_and_plain(module: str) -> None:
+    """Short modules and functions, whose docstrings begin with a verb or a noun."""
     assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE_OF_TRAINER
     for function in functions(module):
         lines = (function.end_lineno or function.lineno) - function.lineno + 1
         assert lines <= LONGEST_FUNCTION_OF_TRAINER, f"{function.name} has {lines} lines"
+    for told in docstrings(module):
+        assert not QUESTION.match(told), told
 
 
 @pytest.mark.parametrize("dependency", sorted(DOORS))

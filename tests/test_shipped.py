@@ -16,7 +16,7 @@ from sharpend.model.shipped import SHIPPED, find, shipped_names
 from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.settings.load import AUTO_MODEL, AUTO_MODEL_ON_GPU
 from sharpend.sharpener import Sharpener
-from trainer.publishing.rewriting import retold
+from trainer.publishing.rewriting import renewed_card
 from trainer.training.teacher import count_parameters
 
 SIZES = {
@@ -63,7 +63,7 @@ def test_their_cards_for_people_are_those_of_their_files(name: str) -> None:
     sha256 = hashlib.sha256(find(name).read_bytes()).hexdigest()
     text = (SHIPPED / f"{name}.md").read_text()
     assert sha256 in text
-    assert retold(text, weights.load(name), sha256) == text
+    assert renewed_card(text, weights.load(name), sha256) == text
 
 
 @pytest.mark.parametrize("name", SIZES)

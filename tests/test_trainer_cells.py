@@ -63,7 +63,7 @@ def test_errors_are_sharp_processed_and_soft_skipped() -> None:
 
 def test_the_best_mask_of_a_cell() -> None:
     """What is sharp asks for the weakest mask, a mask beats doing nothing where it can."""
-    found = cell_masks.search(
+    found = cell_masks.search_cell_masks(
         [("a.png", photograph(64, 72)), ("b.png", photograph(64, 72, seed=1))]
     )
     weakest = Unsharp(0.7, 30)

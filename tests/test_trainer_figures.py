@@ -73,7 +73,7 @@ def test_a_run_without_measurements_is_named(tmp_path: Path) -> None:
     """No record, or an empty one, is an error that says which."""
     with pytest.raises(InputMissingError, match=r"record\.jsonl: no such file"):
         read_record(tmp_path)
-    with pytest.raises(InputMissingError, match="holds no measurement"):
+    with pytest.raises(InputMissingError, match="contains no validation"):
         read_record(written(tmp_path / "run"))
 
 
@@ -236,7 +236,7 @@ def test_a_detail_cannot_be_enlarged_by_nothing(capsys: pytest.CaptureFixture[st
     """A senseless zoom is refused with the command line."""
     with pytest.raises(SystemExit):
         parsed("pair", "a.png", "--to", "b.png", "--zoom", 0)
-    assert "0 is not 1 or more" in capsys.readouterr().err
+    assert "0 must be 1 or more" in capsys.readouterr().err
 
 
 def test_a_flat_picture_has_a_detail(tmp_path: Path) -> None:

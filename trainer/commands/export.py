@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of a run")
-    add("--name", type=file_name, help="of the network and its files (default the recipe's)")
+    add("--name", type=file_name, help="of the model and its files (default the recipe's)")
     add("--to", required=True, type=Path, metavar="DIR", help="folder for NAME.safetensors, .md")
     add(
         "--data",
@@ -39,8 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="split that the run trained on (default split.json)",
     )
-    add("--data-note", required=True, type=Path, metavar="FILE", help="Markdown: sources, licences")
-    add("--license", required=True, help="of the weights, for example CC-BY-SA-4.0")
+    add(
+        "--data-note",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="Markdown on sources and licences of the data",
+    )
+    add("--license", required=True, help="licence of the weights, for example CC-BY-SA-4.0")
     add("--dataset", action="append", default=[], metavar="NAME", help="for the card; repeatable")
     add("--teacher", metavar="MODEL", help="a student's teacher: shipped name or weights file")
     add(
@@ -50,22 +56,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side of the crops for the alarm line, pixels: the daemon's agreement.crop_px "
         "(default 256)",
     )
-    add("--specialist", metavar="MODEL", help="network for images that are enlarged by four")
+    add("--specialist", metavar="MODEL", help="model for images that were enlarged by exactly four")
     add("--scores", type=Path, metavar="FILE", help="evaluation.json of `trainer evaluate`")
     add("--matrix", type=Path, metavar="FILE", help="matrix.json of `trainer evaluate --matrix`")
     add_placement(parser)
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write a run's best network with its cards."""
+    """Write the best model of a run with its cards."""
     state = read_checkpoint(options.run / BEST, torch.device("cpu"))
     network = folded(state.averaged, state.recipe.network)
     if not isinstance(network, SharpeningNetwork):
-        raise UsageError(f"{options.run}: the daemon does not run a {state.recipe.network.kind}")
+        raise UsageError(f"{options.run}: the daemon cannot run a {state.recipe.network.kind}")
     if (network.kind == "student") != bool(options.teacher):
         raise UsageError("a student needs --teacher, and only a student has one")
     split = read_split(options.data)
-    about = weights_card.Provenance(
+    about = weights_card.RunInfo(
         options.name or state.recipe.name,
         options.license,
         _text(options.data_note),
@@ -88,19 +94,19 @@ def export(options: argparse.Namespace) -> None:
             placement(options),
             crop_px=options.crop_px,
         )
-    weights_card.write(options.to, network, card, about, read_record(options.run))
+    weights_card.write_weights(options.to, network, card, about, read_record(options.run))
     print(f"{options.to / card.name}.safetensors {digest}")
 
 
 def _trained_on(run: Path, split: Split) -> dict[str, object]:
-    """What a run trained on, for its card; the split given must be the run's."""
+    """The origin of a run, for its card; the split given must be that of the run."""
     origin = read_origin(run)
     if origin is None or origin["split"] != split.fingerprint:
-        raise UsageError(f"--data: {run} trained on another split")
+        raise UsageError(f"--data: {run} was trained on another split")
     return origin
 
 
-def _json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+def _json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     try:
         return json.loads(_text(path))
     except ValueError as error:

@@ -11,7 +11,7 @@ def count(text: str) -> int:
     """A whole number of 1 or more."""
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"{text} must be 1 or more")
     return value
 
 
@@ -19,7 +19,7 @@ def count_or_none(text: str) -> int:
     """A whole number of 0 or more."""
     value = int(text)
     if value < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
+        raise argparse.ArgumentTypeError(f"{text} must be 0 or more")
     return value
 
 
@@ -27,7 +27,7 @@ def fraction(text: str) -> float:
     """A number from 0 to 1, both included."""
     value = float(text)
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} must be from 0 to 1")
     return value
 
 
@@ -35,34 +35,36 @@ def share(text: str) -> float:
     """A number between 0 and 1."""
     value = float(text)
     if not 0 < value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+        raise argparse.ArgumentTypeError(f"{text} must be between 0 and 1")
     return value
 
 
 def file_name(text: str) -> str:
-    """A name that stays in its folder and is not hidden."""
+    """A file name without a folder, and not hidden."""
     if not text or "/" in text or text.startswith((".", "-")):
         raise argparse.ArgumentTypeError(f"{text!r} cannot name a file")
     return text
 
 
 def add_machine(parser: argparse.ArgumentParser) -> None:
-    """Where torch runs."""
+    """Add the options for device and threads."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
-    parser.add_argument("--threads", type=count, help="of torch on a CPU (default its own choice)")
+    parser.add_argument(
+        "--threads", type=count, help="threads of torch on a CPU (default chosen by torch)"
+    )
 
 
 def add_placement(parser: argparse.ArgumentParser) -> None:
-    """Where finished networks run, and how precisely."""
+    """Add the options for device, threads and precision of inference."""
     add_machine(parser)
     parser.add_argument(
         "--precision",
         choices=["auto", "float32", "bfloat16"],
         default="auto",
-        help="of our networks (default auto: the faster one)",
+        help="precision of sharpend's models (default auto: the faster one)",
     )
 
 
 def placement(options: argparse.Namespace) -> Placement:
-    """What `add_placement` took."""
+    """The placement that the options of `add_placement` describe."""
     return Placement(device=options.device, precision=options.precision, threads=options.threads)

@@ -1,4 +1,4 @@
-"""The photo mixture: photographs as people drop them into a folder, softened in one of seven ways.
+"""The photo mixture: photographs of any softness, as users have them, in seven kinds.
 
 Owns the kinds of softness, their shares and the ranges that are drawn from.
 """
@@ -26,30 +26,29 @@ _SHARES = (0.20, 0.05, 0.25, 0.22, 0.11, 0.07, 0.10)
 _BY_NETWORK = 0.8
 """Share of the sharpened images that a network sharpened, where one is given."""
 _SHARPENED_KINDS = (0.1, 0.3, 0.4, 0.2)
-"""How images that somebody sharpened had been softened: not at all, resized, blurred, defocused."""
+"""Softening before sharpening, shares: none, resize, gaussian, defocus."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 
 
 def photo(
     pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
 ) -> Degraded:
-    """What photographs go through before somebody drops them into a folder.
+    """Degrade an original as photographs are degraded before a user gets them.
 
-    In a camera's order: softened by lens, motion or resizing; noise; noise reduction; sharpening;
-    JPEG. A fifth is not softened at all, and some are sharpened already: their target is the
-    input.
+    Order of steps: blur by lens, motion or resizing; noise; noise reduction; sharpening; JPEG. A
+    fifth of the images is not softened, and some are sharpened already: their target is the input.
 
     Args:
         pixels: the original, H x W x 3 uint8.
         generator: of every choice.
-        sharpen: a network whose own outputs are to be among the sharpened images.
+        sharpen: a model whose outputs are to be among the sharpened images.
     """
     kind = KINDS[generator.choice(len(KINDS), p=_SHARES)]
     if kind == "sharpened":
         given = _already_sharpened(pixels, generator, sharpen)
         return Degraded(kind, given, given)
     soft = softened(pixels, kind, generator)
-    if kind == "x4" and chance(generator, 0.8):  # as the report has it: nothing after it
+    if kind == "x4" and chance(generator, 0.8):  # the report's degradation has no further step
         return Degraded(kind, soft, pixels)
     given, clean = _developed(soft, generator)
     reference = clean if kind == "none" else pixels
@@ -57,7 +56,7 @@ def photo(
 
 
 def softened(pixels: Pixels, kind: str, generator: np.random.Generator) -> Pixels:
-    """An image softened once in this way, a quarter of the optical ones twice."""
+    """Soften an image by this kind; a quarter of the optical kinds a second time."""
     soft = _SOFTENERS[kind](pixels, generator)
     if kind in ("gaussian", "defocus", "motion") and chance(generator, 0.25):
         if chance(generator, 0.3):
@@ -108,7 +107,7 @@ _SOFTENERS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
 def _already_sharpened(
     pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None
 ) -> Pixels:
-    """An image, soft or sharp, after somebody's unsharp mask or after a network."""
+    """An image, soft or sharp, after an unsharp mask or a network."""
     kind = str(generator.choice(["none", "resize", "gaussian", "defocus"], p=_SHARPENED_KINDS))
     soft = _developed(softened(pixels, kind, generator), generator)[0]
     if sharpen is not None and chance(generator, _BY_NETWORK):
@@ -118,10 +117,10 @@ def _already_sharpened(
 
 
 def _developed(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels]:
-    """An image after sensor, processing and file, and the same without noise and compression.
+    """Apply sensor noise, processing and compression; return the image, and the same without noise.
 
-    The second is what the target is measured from: what the camera's sharpening restored is not
-    asked for again.
+    The second is the reference of the target, so that detail restored by the camera's own
+    sharpening is not added twice.
     """
     given = clean = soft
     if chance(generator, 0.4):

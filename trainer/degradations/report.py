@@ -1,6 +1,6 @@
-"""The report's degradation: what makes a soft picture out of a sharp one, in training and tests.
+"""The report's degradation: bicubic reduction and enlargement, in training and in tests.
 
-Owns the pair (degraded, original) and the size of the picture in between. The resizer itself is
+Owns the pair (degraded, original) and the size of the reduced image. The resizer itself is
 `sharpend.imaging.filters`; only the report's literal pair goes through torchvision, which resizes
 PIL images with the same Pillow kernel.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Transform = Callable[[Pixels], tuple[Pixels, Pixels]]
 
 SOFTENED_BY = 4
-"""How much smaller the picture is in between."""
+"""Factor of the reduction."""
 LITERAL_SMALL = (270, 480)
 LITERAL_LARGE = (1080, 1920)
 """(height, width) in pixels of the report's literal pair."""
@@ -34,8 +34,8 @@ def get_transform(*, factor: int = SOFTENED_BY, literal: bool = False) -> Transf
     """The report's transform, from original pixels to (degraded, original) pixels.
 
     Args:
-        factor: of the bicubic reduction at the picture's own size, aspect kept, 8 bits in between.
-        literal: do what the report says word for word: down to 270 x 480, up to 1080 x 1920, and
+        factor: of the bicubic reduction at the image's own size, aspect kept, 8 bits in between.
+        literal: follow the report to the letter: down to 270 x 480, up to 1080 x 1920, and
             the original resized to 1080 x 1920 as well, whatever its shape; `factor` is not used.
 
     Returns:
@@ -62,11 +62,11 @@ def _literal_pair(pixels: Pixels) -> tuple[Pixels, Pixels]:
 
 
 def shrunk(pixels: Pixels, *, factor: int = SOFTENED_BY) -> Pixels:
-    """The picture in between: what a pretrained upscaler takes where ours take the degraded one.
+    """Reduce an image to the input of a pretrained upscaler.
 
     Args:
         pixels: H x W x 3 uint8.
-        factor: how much smaller.
+        factor: of the reduction.
 
     Returns:
         Each side divided by `factor` and rounded, at least one pixel; uint8.
@@ -76,7 +76,7 @@ def shrunk(pixels: Pixels, *, factor: int = SOFTENED_BY) -> Pixels:
 
 
 def softened(original: Pixels) -> tuple[Pixels, Pixels]:
-    """What a method is given of a sharp picture: the small one, and the same enlarged again.
+    """Make both inputs of a method from a sharp image: reduced, and enlarged again.
 
     Args:
         original: H x W x 3 uint8.

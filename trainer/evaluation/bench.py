@@ -1,8 +1,8 @@
-"""A process that holds one network and sharpens one 1920 x 1080 picture each time it is told to.
+"""Benchmark process: holds one model and sharpens one 1920 x 1080 image on each request.
 
-Owns both of its ends: `Bench` where it is measured, `serve` where it works. Alone in a process a
-network's memory is its own; and because each waits for its turn, several can be compared while the
-machine is busy with other things. Words go in, one a line, and JSON comes out, one line each.
+`Bench` is the client that measures, `serve` the server. A process of its own isolates the memory of
+a model, and several processes that work in turn can be compared on a busy machine. Requests are one
+word a line, replies one line of JSON.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ if TYPE_CHECKING:
     Reply = dict[str, float | str]
 
 SHARPEN, COUNT = "sharpen", "count"
-"""What the process can be told."""
+"""Requests."""
 _PROCESSOR = Path("/proc/cpuinfo")
 _FIRST_PX = (32, 32)
-"""(height, width) of a picture that has libraries loaded before memory is watched."""
+"""(height, width) of a first image, which loads libraries before memory is measured."""
 _SHARE = 5
-"""By which each side is divided for counting, where the count is in proportion to the area."""
+"""Divisor of each side for counting, where the count is in proportion to the area."""
 
 
 class Bench:
-    """The end that measures: starts the process, tells it what to do, ends it.
+    """Client: starts the process, sends requests, ends it.
 
     Attributes:
-        parameters: of the network; 0 where that is not known.
+        parameters: of the model; 0 if unknown.
         device: the processor's name and the precision.
         idle_mib: memory of the process before it sharpened.
         peak_mib: the highest so far beyond that.
@@ -73,10 +73,10 @@ class Bench:
         )
 
     def __enter__(self) -> Self:
-        """Wait until the network is open.
+        """Wait until the model is open.
 
         Raises:
-            UnavailableError: it cannot be opened; the text is what the process said.
+            UnavailableError: it cannot be opened; the text is the last line of its stderr.
         """
         try:
             opened = self._reply()
@@ -95,7 +95,7 @@ class Bench:
             pass
 
     def sharpen(self) -> float:
-        """Seconds for one picture, from pixels to pixels.
+        """Seconds for one image, from pixels to pixels.
 
         Raises:
             UnavailableError: the process ended instead.
@@ -105,7 +105,7 @@ class Bench:
         return float(reply["seconds"])
 
     def count(self) -> float:
-        """GMAC of one picture in one piece; what comes after is larger, for counting needs memory.
+        """GMAC of one image in one piece; counting raises `peak_mib`, so do it last.
 
         Raises:
             UnavailableError: the process ended instead.
@@ -114,7 +114,7 @@ class Bench:
 
     def _ask(self, order: str) -> Reply:
         assert self._process.stdin is not None  # noqa: S101 - tells the type checker
-        with suppress(BrokenPipeError):  # it has ended: `_reply` says why
+        with suppress(BrokenPipeError):  # the process has ended: `_reply` raises
             self._process.stdin.write(f"{order}\n")
             self._process.stdin.flush()
         return self._reply()
@@ -132,24 +132,24 @@ class Bench:
 
 
 def serve(model: str, placement: Placement, orders: Iterable[str]) -> Iterator[Reply]:
-    """The end that works: open the network, then do as told.
+    """Server: open the model, then answer requests.
 
     Args:
         model: a shipped name, a weights file, a run's folder, or a pretrained x4 file.
-        placement: where it runs; its threads are those of foreign networks too.
+        placement: where it runs; its threads apply to foreign models too.
         orders: SHARPEN or COUNT, one each.
 
     Yields:
-        First who it is, then one answer an order.
+        A description of the model, then one reply for each request.
 
     Raises:
-        UnavailableError, InputMissingError, UsageError: the network cannot be opened.
+        UnavailableError, InputMissingError, UsageError: the model cannot be opened.
     """
     if placement.threads:
         torch.set_num_threads(placement.threads)
     opened = open_model(model, placement)
     opened.sharpen(*_pair(*_FIRST_PX))
-    picture = _pair(*LITERAL_SMALL)
+    image = _pair(*LITERAL_SMALL)
     memory = Memory(choose_device(placement.device))
     yield {
         "parameters": opened.parameters or 0,
@@ -161,22 +161,23 @@ def serve(model: str, placement: Placement, orders: Iterable[str]) -> Iterator[R
             yield {"gmac": _counted(opened, model, placement)}
         else:
             started = time.perf_counter()
-            opened.sharpen(*picture)
+            opened.sharpen(*image)
             seconds = time.perf_counter() - started
             yield {"seconds": seconds, "peak_mib": memory.added_bytes / MIB}
 
 
 def _pair(height: int, width: int) -> tuple[Pixels, Pixels]:
-    """Noise, and the same enlarged; how long a network takes does not depend on the picture."""
+    """Noise, and the same enlarged: the content does not affect the time."""
     small = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     return small, resize(small, height=height * SOFTENED_BY, width=width * SOFTENED_BY)
 
 
 def _counted(opened: Model, model: str, placement: Placement) -> float:
-    """Billions of multiplications with addition: half of what torch counts, which is both.
+    """Billions of multiply-adds: half of the operations that torch counts.
 
-    Ours would count the halos of tiles twice, so they get one tile; and, as convolutions cost the
-    same everywhere, a smaller picture. Attention does not: foreign networks get the true size.
+    Our models get one tile, because halos would count twice, and a smaller image, because the cost
+    of convolutions is in proportion to the area. Attention is not: foreign models get the true
+    size.
     """
     share = 1
     if opened.kind in NETWORKS:
@@ -191,26 +192,26 @@ def _described(opened: Model, placement: Placement) -> str:
     """Processor and precision, for example `Intel Xeon Platinum 8370C, float32`."""
     device = choose_device(placement.device)
     precision = torch.float32
-    if opened.kind in NETWORKS:  # only ours are placed in another precision
+    if opened.kind in NETWORKS:  # only our models use another precision
         precision = choose_precision(placement.precision, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     return f"{name}, {str(precision).removeprefix('torch.')}"
 
 
 def _processor() -> str:
-    """The CPU's name where Linux tells it, else its architecture."""
+    """The name of the CPU on Linux, else its architecture."""
     lines = _PROCESSOR.read_text().splitlines() if _PROCESSOR.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0].replace("(R)", "").replace("(TM)", "") if names else platform.machine()
 
 
 def main(arguments: Sequence[str], orders: Iterable[str]) -> int:
-    """The process: one argument, JSON of `model` and of Placement's fields; orders line by line."""
+    """Run the server: one argument, JSON of `model` and the fields of Placement."""
     given = json.loads(arguments[0])
     model = given.pop("model")
     answers = sys.stdout
     try:
-        with redirect_stdout(sys.stderr):  # libraries may print; only answers go back
+        with redirect_stdout(sys.stderr):  # libraries may print; stdout carries replies only
             for reply in serve(model, Placement(**given), (line.strip() for line in orders)):
                 print(json.dumps(reply), file=answers, flush=True)
     except SharpendError as error:

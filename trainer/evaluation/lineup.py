@@ -1,6 +1,6 @@
-"""The networks of an evaluation by row, opened in the order of the rows.
+"""Models of an evaluation by row, opened in the order of the rows.
 
-Owns the names of rows: a network's own name unless ROW=MODEL gives another, none of them twice.
+Owns the names of rows: the name of the model, or ROW of ROW=MODEL; all are different.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import UsageError
-from trainer.evaluation.sets import named
+from trainer.evaluation.sets import split_name
 from trainer.training.models import open_model
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lineup:
-    """The networks of an evaluation by row, and what they were opened from."""
+    """The models of an evaluation by row, and the arguments they were opened by."""
 
     models: Mapping[str, Model]
     places: Mapping[str, str]
@@ -30,13 +30,13 @@ class Lineup:
 
     @property
     def identities(self) -> dict[str, dict[str, object]]:
-        """What tells each network from others, by row."""
+        """Name, digest, kind and size of each model, by row."""
         return {row: _identity(model) for row, model in self.models.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """The networks that a command line names, each `[ROW=]MODEL`."""
+class RequestedModels:
+    """The models of a command line, each `[ROW=]MODEL`."""
 
     models: Sequence[str]
     teacher: str | None = None
@@ -46,15 +46,15 @@ class Asked:
 
 
 def open_lineup(
-    asked: Asked, where: Placement, *, reserved: Collection[str], crispness: float = 0.0
+    asked: RequestedModels, where: Placement, *, reserved: Collection[str], crispness: float = 0.0
 ) -> Lineup:
-    """Open every network, in the order of the rows.
+    """Open every model, in the order of the rows.
 
     Args:
-        asked: the networks.
-        where: they run.
+        asked: the models.
+        where: device and precision.
         reserved: names that no row may have.
-        crispness: of our own networks' sharpening, 0..1.
+        crispness: of our own models' sharpening, 0..1.
 
     Raises:
         UsageError: two rows of one name, or `student` is no row.
@@ -64,11 +64,11 @@ def open_lineup(
     places: dict[str, str] = {}
 
     def opened(given: str) -> str:
-        row, place = named(given)
+        row, place = split_name(given)
         model = open_model(place, where, crispness=crispness)
         row = row or model.name
         if row in models or row in reserved:
-            raise UsageError(f"{given}: another row is called {row}; give ROW=MODEL")
+            raise UsageError(f"{given}: another row is named {row}; give ROW=MODEL")
         models[row], places[row] = model, place
         return row
 
@@ -78,7 +78,7 @@ def open_lineup(
         opened(asked.pretrained)
     student = asked.student or next(iter(students), None)
     if student and student not in models:
-        raise UsageError(f"--student: no row is called {student}; there are {', '.join(models)}")
+        raise UsageError(f"--student: no row is named {student}; rows are {', '.join(models)}")
     return Lineup(models, places, student, teacher)
 
 

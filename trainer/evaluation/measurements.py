@@ -1,7 +1,7 @@
-"""One picture by every method: its scores, the crops that people look at, and both kept on disk.
+"""Scores and crops of one image by every method, and their storage on disk.
 
-Owns the folder of what is already measured, so that an interrupted evaluation goes on where it
-was. Each method works on each picture once; only crops outlive the picture in memory.
+Stores what is measured, so that an interrupted evaluation resumes. Each method runs once on each
+image; only crops stay in memory.
 """
 
 from __future__ import annotations
@@ -27,56 +27,56 @@ if TYPE_CHECKING:
     from trainer.evaluation.sets import Softened
     from trainer.training.teacher import Method
 
-ORIGINAL, WHOLE = "original", "whole picture"
+ORIGINAL, WHOLE = "original", "whole image"
 CROP_PX = 160
 """Side of the crops, cut where the original has most detail."""
 OVERVIEW_PX = 2 * CROP_PX
-"""Longer side of the reduced whole picture."""
+"""Longer side of the reduced whole image."""
 _FRAME = (255, 210, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One picture.
+class MeasuredImage:
+    """Scores and crops of one image.
 
     Attributes:
-        picture: the original's file name.
+        image: the original's file name.
         height: in pixels.
         width: in pixels.
         scores: by method, in the order of the rows.
         crops: ORIGINAL and each method at one place, WHOLE with that place framed; uint8.
     """
 
-    picture: str
+    image: str
     height: int
     width: int
     scores: Mapping[str, Score]
     crops: Mapping[str, Pixels]
 
 
-def measure(
-    name: str, picture: Softened, methods: Mapping[str, Method], *, teacher: str | None
-) -> Measured:
-    """Let every method at a picture, once, and compare.
+def score_methods(
+    name: str, image: Softened, methods: Mapping[str, Method], *, teacher: str | None
+) -> MeasuredImage:
+    """Run every method once on an image, and score the outputs.
 
     Args:
-        name: of the picture.
-        picture: softened, with its original.
+        name: of the image.
+        image: softened, with its original.
         methods: by the name of their row.
         teacher: the row that is the reference of all agreements.
     """
-    outputs = {row: method(picture.small, picture.degraded) for row, method in methods.items()}
+    outputs = {row: method(image.small, image.degraded) for row, method in methods.items()}
     taught = outputs[teacher] if teacher else None
     scores = {
-        row: score(output, picture.original, taught=taught, degraded=picture.degraded)
+        row: score(output, image.original, taught=taught, degraded=image.degraded)
         for row, output in outputs.items()
     }
-    height, width = picture.original.shape[:2]
-    return Measured(name, height, width, scores, _crops(picture.original, outputs))
+    height, width = image.original.shape[:2]
+    return MeasuredImage(name, height, width, scores, _crops(image.original, outputs))
 
 
 def _crops(original: Pixels, outputs: Mapping[str, Pixels]) -> dict[str, Pixels]:
-    """Copies, so that the pictures they come from can go."""
+    """Copy crops, so that the whole images can be freed."""
     height, width = original.shape[:2]
     window = most_detailed(original, height=min(CROP_PX, height), width=min(CROP_PX, width))
     crops = {name: out[window].copy() for name, out in {ORIGINAL: original, **outputs}.items()}
@@ -84,7 +84,7 @@ def _crops(original: Pixels, outputs: Mapping[str, Pixels]) -> dict[str, Pixels]
 
 
 def _overview(original: Pixels, window: tuple[slice, slice]) -> Pixels:
-    """The whole picture, reduced, with a frame around a window."""
+    """The whole image, reduced, with a frame around a window."""
     factor = min(1.0, OVERVIEW_PX / max(original.shape[:2]))
     height, width = (max(1, round(side * factor)) for side in original.shape[:2])
     small = resize(original, height=height, width=width)
@@ -104,44 +104,44 @@ def _overview(original: Pixels, window: tuple[slice, slice]) -> Pixels:
     return small
 
 
-class Kept:
-    """What a folder holds of an evaluation that has not ended."""
+class PartialEvaluation:
+    """Images of an unfinished evaluation, stored in a folder."""
 
     def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
-        """`identity`: all that decides a score besides the picture, as plain values."""
+        """`identity`: everything besides the image that a score depends on, as plain values."""
         self._folder = folder
         columns = [one.name for one in fields(Score)]
-        self._identity = json.dumps([identity, columns], sort_keys=True).encode()
+        self._identity = json.dumps([identity, columns, WHOLE], sort_keys=True).encode()
 
-    def load(self, name: str, picture: Softened) -> Measured | None:
-        """What was measured of this very picture in this very evaluation, if anything."""
-        path = self._path(picture)
+    def load(self, name: str, image: Softened) -> MeasuredImage | None:
+        """Load this image of this evaluation; None if it is not there."""
+        path = self._path(image)
         if not path.is_file():
             return None
         with np.load(path, allow_pickle=False) as arrays:
             told = json.loads(str(arrays["arr_0"]))
             scores = {row: Score(**values) for row, values in told["scores"].items()}
             crops = {crop: arrays[f"arr_{at}"] for at, crop in enumerate(told["crops"], start=1)}
-        height, width = picture.original.shape[:2]
-        return Measured(name, height, width, scores, crops)
+        height, width = image.original.shape[:2]
+        return MeasuredImage(name, height, width, scores, crops)
 
-    def save(self, picture: Softened, measured: Measured) -> None:
-        """Keep a picture's scores and crops, whole or not at all."""
+    def save(self, image: Softened, measured: MeasuredImage) -> None:
+        """Store scores and crops of an image, atomically."""
         self._folder.mkdir(parents=True, exist_ok=True)
         told = {
             "scores": {row: asdict(one) for row, one in measured.scores.items()},
             "crops": list(measured.crops),
         }
-        with replacing(self._path(picture)) as file:
+        with replacing(self._path(image)) as file:
             np.savez(file, np.array(json.dumps(told)), *measured.crops.values())
 
-    def _path(self, picture: Softened) -> Path:
+    def _path(self, image: Softened) -> Path:
         digest = hashlib.sha256(self._identity)
-        for pixels in (picture.original, picture.small):
+        for pixels in (image.original, image.small):
             digest.update(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
         return self._folder / f"{digest.hexdigest()}.npz"
 
 
 def forget(folder: Path) -> None:
-    """Remove what was kept: the evaluation has ended."""
+    """Remove the folder of a finished evaluation."""
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""How much memory a piece of work takes beyond what its process held before.
+"""Peak memory of a piece of work, beyond what its process held before.
 
-On CUDA what torch allocates on the device; elsewhere resident memory, from /proc, because the peak
-that `getrusage` tells is inherited from the process that started this one.
+On CUDA the allocations of torch on the device; elsewhere resident memory, from /proc, because the
+peak of `getrusage` is inherited from the process that started this one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _STATUS, _FORGET_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class Memory:
-    """Begins to watch when it is made.
+    """Gauge that starts when it is made.
 
     Attributes:
         idle_bytes: held at that moment.
@@ -34,9 +34,9 @@ class Memory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            with suppress(AttributeError):  # glibc keeps freed memory, which would be used again
+            with suppress(AttributeError):  # glibc keeps freed memory, which would hide a later use
                 ctypes.CDLL(None).malloc_trim(0)
-            with suppress(OSError):  # without it an earlier peak may count: more, never less
+            with suppress(OSError):  # otherwise an earlier peak counts: more, never less
                 _FORGET_PEAK.write_text("5")
         self.idle_bytes = now()
 
@@ -47,7 +47,7 @@ class Memory:
 
 
 def _gauges(device: torch.device) -> tuple[Callable[[], int], Callable[[], int]]:
-    """What is held now, and the highest, in bytes."""
+    """Functions for the current and the highest number of bytes."""
     if device.type == "cuda":
         return (
             lambda: torch.cuda.memory_allocated(device),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from trainer.degradations.mixture import Pixels
 
 HIGHEST_DB = 100.0
-"""What equal images count in means, in place of infinity."""
+"""PSNR of equal images in means, in place of infinity."""
 
 
 def squared_error(one: Pixels, other: Pixels) -> float:

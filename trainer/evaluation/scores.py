@@ -1,7 +1,7 @@
-"""How close one picture is to another, and how sure a mean over few pictures is. Pure functions.
+"""Scores of an image against another, and confidence intervals of means. Pure functions.
 
-Owns the conventions: R, G and B together at data range 1, and Y as the x4 literature measures it.
-Refuses pictures of different sizes, or smaller than what is compared in them.
+Owns the conventions: R, G and B together at data range 1, and Y as in the x4 literature. Refuses
+images of different sizes, or smaller than a window.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BORDER_PX = 4
 """Left out of Y on every side: the factor of the reduction (as in EDSR, arXiv:1707.02921, 4.1)."""
 SMALLEST_PX = WINDOW_PX + 2 * BORDER_PX
-"""Least side of a picture that can be scored."""
+"""Least side of an image that can be scored."""
 _LUMA = (65.481, 128.553, 24.966)
 """Weights of R, G, B in [0, 1] for Y in 16..235 (ITU-R BT.601-7, 2.5), as MATLAB's rgb2ycbcr."""
 
@@ -43,17 +43,17 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One picture against its original.
+    """Scores of one image against its original.
 
     Attributes:
         ssim: mean of R, G and B.
-        psnr: of R, G and B together, dB; infinite for equal pictures.
+        psnr: of R, G and B together, dB; infinite for equal images.
         ms_ssim: on five scales; None where a side is too small for that.
         psnr_y: of Y without a border of four pixels, dB.
         ssim_y: likewise.
-        agreement: SSIM to the teacher's picture; None without a teacher.
-        shift: by how much the mean of a channel left that of the input, the most of R, G and B, in
-            levels of 8 bit; None where the input is not known.
+        agreement: SSIM to the teacher's image; None without a teacher.
+        shift: largest change of the mean of R, G or B against the input, in levels of 8 bit; None
+            without the input.
     """
 
     ssim: float
@@ -72,19 +72,19 @@ def score(
     taught: Pixels | None = None,
     degraded: Pixels | None = None,
 ) -> Score:
-    """Score a picture.
+    """Score an image.
 
     Args:
         output: H x W x 3 uint8, H and W at least SMALLEST_PX.
         original: the same shape.
-        taught: what the teacher makes of it, the same shape.
-        degraded: what the picture was made from, the same shape.
+        taught: output of the teacher, the same shape.
+        degraded: the input, the same shape.
 
     Raises:
         ValueError: shapes differ, or a side is too small.
     """
     if min(original.shape[:2]) < SMALLEST_PX:
-        raise ValueError(f"a picture of {original.shape[:2]} is smaller than {SMALLEST_PX} pixels")
+        raise ValueError(f"an image of {original.shape[:2]} is smaller than {SMALLEST_PX} pixels")
     given, target = to_tensor(output), to_tensor(original)
     large = min(original.shape[:2]) >= MS_SMALLEST_PX
     return Score(
@@ -104,28 +104,28 @@ def colour_shift(output: Pixels, given: Pixels) -> float:
     return float(abs(after - before).max())
 
 
-def luma(picture: Tensor) -> Tensor:
-    """The Y that the x4 literature compares.
+def luma(image: Tensor) -> Tensor:
+    """Luma as the x4 literature compares it.
 
     Args:
-        picture: B x 3 x H x W in [0, 1], sRGB-encoded, H and W above twice BORDER_PX.
+        image: B x 3 x H x W in [0, 1], sRGB-encoded, H and W above twice BORDER_PX.
 
     Returns:
         B x 1 x (H - 8) x (W - 8): BT.601 Y, 16/255 for black to 235/255 for white, not rounded,
         without the border.
     """
-    weights = picture.new_tensor(_LUMA).view(1, 3, 1, 1)
-    light = ((picture * weights).sum(dim=1, keepdim=True) + 16) / 255
+    weights = image.new_tensor(_LUMA).view(1, 3, 1, 1)
+    light = ((image * weights).sum(dim=1, keepdim=True) + 16) / 255
     return light[..., BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure over a set's pictures, with the interval that other such pictures would give.
+    """A figure over a set's images, with its confidence interval over images.
 
     Attributes:
-        mean: over the pictures.
-        low: lower end of the 95 % interval; not a number where there is only one picture.
+        mean: over the images.
+        low: lower end of the 95 % interval; not a number where there is only one image.
         high: upper end.
     """
 
@@ -135,7 +135,7 @@ class Estimate:
 
 
 def estimate_mean(values: NDArray[np.float64]) -> Estimate:
-    """The mean of one value a picture, with its bootstrap interval."""
+    """The mean of one value an image, with its bootstrap interval."""
     return estimate(values[:, None], lambda means: means[:, 0])
 
 
@@ -153,18 +153,18 @@ def estimate(
     values: NDArray[np.float64],
     figure: Callable[[NDArray[np.float64]], NDArray[np.float64]],
 ) -> Estimate:
-    """Bootstrap a function of means over pictures (percentile method, Efron 1979).
+    """Bootstrap a function of means over images (percentile method, Efron 1979).
 
     Args:
-        values: N x K float64, one row a picture. Which rows are drawn depends on N alone, so
+        values: N x K float64, one row an image. Which rows are drawn depends on N alone, so
             figures of one set are comparable.
         figure: R x K means to R values.
 
     Returns:
-        The figure of all pictures, and the interval of it over RESAMPLES draws of N rows.
+        The figure of all images, and the interval of it over RESAMPLES draws of N rows.
     """
     whole = float(figure(values.mean(axis=0, keepdims=True))[0])
-    if len(values) < 2:  # noqa: PLR2004 - one picture says nothing of others
+    if len(values) < 2:  # noqa: PLR2004 - one image has no interval
         return Estimate(whole, float("nan"), float("nan"))
     chance = np.random.default_rng(_SEED)
     means = [
@@ -172,6 +172,6 @@ def estimate(
         for _ in range(RESAMPLES // _AT_ONCE)
     ]
     ends = [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
-    # An observation, not a value between two: infinities have none between them.
+    # Take an observation, without interpolation: values may be infinite.
     low, high = np.percentile(figure(np.concatenate(means)), ends, method="closest_observation")
     return Estimate(whole, float(low), float(high))

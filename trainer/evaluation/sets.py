@@ -1,7 +1,7 @@
-"""What networks are measured on: sets of sharp originals, and what each is softened to.
+"""Sets of sharp originals for evaluation, and their softening.
 
-Owns the three things that a set can be, and the pairing of files. Where a set brings its own small
-pictures, as the x4 benchmarks do, those are used, so that the numbers stand beside print.
+A set is a folder of originals, a folder of pairs, or a split. The small images of a pair are used
+where they exist, as in the x4 benchmarks, so that scores are comparable with the literature.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from sharpend.errors import InputMissingError, UsageError
 from sharpend.imaging.filters import resize
 from trainer.degradations.report import SOFTENED_BY, softened
 from trainer.evaluation.scores import SMALLEST_PX
-from trainer.training.dataset import read_picture
-from trainer.training.split import pictures_below, read_split
+from trainer.training.dataset import read_image
+from trainer.training.split import find_images, read_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,10 +27,10 @@ LARGE, SMALL = "_HR", "_LR"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One picture of a set.
+    """One image of a set.
 
     Attributes:
-        original: the sharp picture's file.
+        original: the sharp image's file.
         small: the file of the same at a quarter of each side; None makes it from the original.
     """
 
@@ -40,12 +40,12 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """Pictures under one name.
+    """A named set of images.
 
     Attributes:
-        name: heads its table, and names its contact sheet.
+        name: title of its table, part of the name of its contact sheet.
         members: at least one.
-        paired: whether small pictures were given.
+        paired: whether small images were given.
     """
 
     name: str
@@ -55,7 +55,7 @@ class EvaluationSet:
 
 @dataclass(frozen=True, slots=True)
 class Softened:
-    """One picture in memory, all H x W x 3 uint8.
+    """One softened image in memory, all H x W x 3 uint8.
 
     Attributes:
         small: at a quarter of each side.
@@ -68,64 +68,64 @@ class Softened:
     original: Pixels
 
 
-def named(text: str) -> tuple[str, str]:
+def split_name(text: str) -> tuple[str, str]:
     """NAME=VALUE as (name, value); without a name, or where the whole is a path, ("", text)."""
     name, equals, value = text.partition("=")
     return (name, value) if equals and name and "/" not in name else ("", text)
 
 
 def open_set(text: str) -> EvaluationSet:
-    """Find a set's pictures, without reading them.
+    """Find the images of a set, without reading them.
 
     Args:
         text: NAME=PLACE or PLACE alone, which is then the name. A place is a folder of sharp
-            originals, a folder of `*_HR` and `*_LR` pairs, or a split by `trainer prepare`, whose
-            validation side is meant.
+            originals, a folder of `*_HR` and `*_LR` pairs, or a split by `trainer prepare`, of
+            which the validation side is used.
 
     Raises:
-        InputMissingError: the place, or one picture of a pair, is missing, or it is empty.
-        UsageError: it is a file and no split, or pictures lie between pairs.
+        InputMissingError: the place, or one image of a pair, is missing, or it is empty.
+        UsageError: it is a file and no split, or images lie between pairs.
     """
-    name, place = named(text)
+    name, place = split_name(text)
     path = Path(place)
     members = _members(path)
     if not members:
-        raise InputMissingError(f"{place}: holds no pictures")
+        raise InputMissingError(f"{place}: contains no images")
     own_name = path.stem if path.is_file() else path.resolve().name
     return EvaluationSet(name or own_name, tuple(members), members[0].small is not None)
 
 
 def _members(place: Path) -> list[Member]:
     if place.is_file():
-        return [Member(picture) for picture in read_split(place).validation]
-    pictures = pictures_below([place])
-    pairs = {path.stem.removesuffix(SMALL): path for path in pictures if path.stem.endswith(SMALL)}
+        return [Member(image) for image in read_split(place).validation]
+    images = find_images([place])
+    pairs = {path.stem.removesuffix(SMALL): path for path in images if path.stem.endswith(SMALL)}
     if not pairs:
-        return [Member(path) for path in pictures]
-    large = [path for path in pictures if not path.stem.endswith(SMALL)]
+        return [Member(path) for path in images]
+    large = [path for path in images if not path.stem.endswith(SMALL)]
     members = [Member(path, pairs.pop(path.stem.removesuffix(LARGE), None)) for path in large]
     alone = [member.original for member in members if member.small is None] + [*pairs.values()]
     if alone:
-        raise InputMissingError(f"{alone[0]}: has no partner among the pairs beside it")
+        raise InputMissingError(f"{alone[0]}: the other image of the pair is missing")
     return members
 
 
 def read_member(member: Member) -> Softened:
-    """Read a picture and soften it, or take its small one.
+    """Read an image and soften it, or take its small one.
 
     An original that is up to three pixels larger than four times its small one loses those at the
     right and at the bottom, as the x4 benchmarks cut them.
 
     Raises:
-        InputMissingError, ImageRefusedError: a picture cannot be read.
+        InputMissingError, ImageRefusedError: an image cannot be read.
         UsageError: it is too small to be scored, or the two of a pair do not fit.
     """
-    original = read_picture(member.original)
+    original = read_image(member.original)
     if min(original.shape[:2]) < SMALLEST_PX:
         raise UsageError(f"{member.original}: a side is shorter than {SMALLEST_PX} pixels")
     if member.small is None:
         return Softened(*softened(original), original)
-    small = read_picture(member.small)
+    small = read_image(member.small)
     height, width = (SOFTENED_BY * side for side in small.shape[:2])
     cut = original[:height, :width]
     over = (original.shape[0] - height, original.shape[1] - width)
@@ -142,16 +142,16 @@ def pair_outputs(outputs: Path, originals: Path) -> list[tuple[Path, Path]]:
         UsageError: several originals fit and none has the very name.
     """
     candidates: dict[Path, list[Path]] = {}
-    for path in pictures_below([originals]):
+    for path in find_images([originals]):
         relative = path.relative_to(originals.resolve()).with_suffix("")
         candidates.setdefault(relative, []).append(path)
     pairs = []
-    for output in pictures_below([outputs]):
+    for output in find_images([outputs]):
         relative = output.relative_to(outputs.resolve())
         fitting = candidates.get(relative.with_suffix(""), [])
         pairs.append((output, _the_one(relative, fitting, originals)))
     if not pairs:
-        raise InputMissingError(f"{outputs}: holds no pictures")
+        raise InputMissingError(f"{outputs}: contains no images")
     return pairs
 
 

@@ -1,7 +1,7 @@
-"""What an evaluation found, as numbers for programs (JSON) and as tables for people (Markdown).
+"""Results of an evaluation, as JSON for programs and as Markdown tables for people.
 
-Owns the columns, their order and their words. Every figure over pictures carries its 95 % interval;
-gains are paired, picture by picture, so their intervals are much narrower than those of scores.
+Owns the columns, their order and titles. Every figure over images carries its 95 % interval;
+gains are paired, image by image, so their intervals are much narrower than those of scores.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from trainer.evaluation.measurements import Measured
+    from trainer.evaluation.measurements import MeasuredImage
     from trainer.evaluation.speed import Cost
 
-    Figures = Mapping[str, Estimate]
-    Cell = Callable[["Evaluation", str, Figures], str]
+    Estimates = Mapping[str, Estimate]
+    Cell = Callable[["Evaluation", str, Estimates], str]
 
 DEGRADED, UNSHARP = "degraded", "unsharp mask"
 _SCORES = ("ssim", "psnr", "ms_ssim", "psnr_y", "ssim_y", "agreement", "shift")
@@ -35,30 +35,30 @@ _NOTHING = ""
 
 @dataclass(frozen=True, slots=True)
 class SetScores:
-    """One set's pictures, each by every row.
+    """Scores of the images of one set by every row.
 
     Attributes:
         name: of the set.
-        paired: whether the small pictures were given.
+        paired: whether the small images were given.
         measured: at least one, all with the same rows.
         as_they_come: whether the originals themselves were sharpened.
     """
 
     name: str
     paired: bool
-    measured: Sequence[Measured]
+    measured: Sequence[MeasuredImage]
     as_they_come: bool = False
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that was measured, and on what.
+    """All results of an evaluation, and the machine.
 
     Attributes:
         machine: device, precision, threads and torch, as plain values.
         sets: in the order given.
-        models: each network's name, digest, kind and parameters, by its row.
-        unsharp: radius, percent, and how they were found.
+        models: each model's name, digest, kind and parameters, by its row.
+        unsharp: radius, percent, and the reason for them.
         student: the row that contact sheets show.
         teacher: the row that agreements refer to.
         costs: by row, where speed was measured.
@@ -73,23 +73,23 @@ class Evaluation:
     costs: Mapping[str, Cost] = field(default_factory=dict)
 
     @cached_property
-    def figures(self) -> Mapping[str, Mapping[str, Figures]]:
-        """By set and row; resampled once, for numbers and tables alike."""
+    def figures(self) -> Mapping[str, Mapping[str, Estimates]]:
+        """Estimates by set and row, resampled once for JSON and Markdown."""
         return {one.name: summarise(one.measured, teacher=self.teacher) for one in self.sets}
 
 
 def summarise(
-    measured: Sequence[Measured], *, teacher: str | None = None
+    measured: Sequence[MeasuredImage], *, teacher: str | None = None
 ) -> dict[str, dict[str, Estimate]]:
     """Every row's figures over a set: scores, gains over DEGRADED, share of the teacher's gain.
 
     Args:
-        measured: pictures with the same rows.
+        measured: images with the same rows.
         teacher: the row whose gain is the whole of `ssim_gain_share`.
 
     Returns:
-        Row to column to estimate. A score that one picture lacks is left out; without DEGRADED
-        there are no gains. `shift_largest` is of the one picture whose colours moved most.
+        Row to column to estimate. A score that one image lacks is left out; without DEGRADED
+        there are no gains. `shift_largest` is of the one image whose colours moved most.
     """
     values = {row: _values(measured, row) for row in measured[0].scores}
     figures = {
@@ -109,8 +109,8 @@ def summarise(
     return figures
 
 
-def _values(measured: Sequence[Measured], row: str) -> dict[str, NDArray[np.float64]]:
-    """Each score that every picture has, one value a picture."""
+def _values(measured: Sequence[MeasuredImage], row: str) -> dict[str, NDArray[np.float64]]:
+    """Each score that every image has, one value an image."""
     columns = {column: [getattr(one.scores[row], column) for one in measured] for column in _SCORES}
     return {
         column: np.array(values, np.float64)
@@ -122,16 +122,16 @@ def _values(measured: Sequence[Measured], row: str) -> dict[str, NDArray[np.floa
 def _gains(
     own: Mapping[str, NDArray[np.float64]], values: Mapping[str, Mapping[str, NDArray[np.float64]]]
 ) -> dict[str, NDArray[np.float64]]:
-    """What a row adds to the degraded picture, one value a picture."""
+    """Gains of a row over the degraded image, one value an image."""
     nothing = values.get(DEGRADED)
     if nothing is None:
         return {}
-    with np.errstate(invalid="ignore"):  # a flat picture's PSNR is infinite in both
+    with np.errstate(invalid="ignore"):  # a flat image's PSNR is infinite in both
         return {column: own[column] - nothing[column] for column in _GAINS}
 
 
 def as_json(evaluation: Evaluation) -> bytes:
-    """All numbers, each picture's too under "each"; null stands for what is not finite."""
+    """Serialise all results, single images under "each"; values that are not finite become null."""
     told = {
         "machine": evaluation.machine,
         "models": evaluation.models,
@@ -145,7 +145,7 @@ def as_json(evaluation: Evaluation) -> bytes:
     return json.dumps(_finite(told), indent=1).encode()
 
 
-def _told(one: SetScores, rows: Mapping[str, Figures]) -> dict[str, object]:
+def _told(one: SetScores, rows: Mapping[str, Estimates]) -> dict[str, object]:
     return {
         "pictures": len(one.measured),
         "paired": one.paired,
@@ -156,18 +156,18 @@ def _told(one: SetScores, rows: Mapping[str, Figures]) -> dict[str, object]:
         },
         "each": [
             {
-                "picture": picture.picture,
-                "height": picture.height,
-                "width": picture.width,
-                "scores": {row: asdict(score) for row, score in picture.scores.items()},
+                "picture": image.image,
+                "height": image.height,
+                "width": image.width,
+                "scores": {row: asdict(score) for row, score in image.scores.items()},
             }
-            for picture in one.measured
+            for image in one.measured
         ],
     }
 
 
 def _finite(value: object) -> object:
-    """The same with null for what JSON lacks, such as the PSNR of equal pictures."""
+    """Replace values that JSON lacks, such as the PSNR of equal images, by null."""
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -184,12 +184,12 @@ def as_markdown(evaluation: Evaluation) -> str:
 def _preamble(evaluation: Evaluation) -> str:
     machine = ", ".join(f"{key} {value}" for key, value in evaluation.machine.items())
     lines = [
-        f"Measured with {machine}. Figures are means over the pictures of a set, in brackets the "
-        f"{LEVEL:.0%} interval over pictures (percentile bootstrap, {RESAMPLES:,} resamples). "
+        f"Measured with {machine}. Figures are means over the images of a set, in brackets the "
+        f"{LEVEL:.0%} interval over images (percentile bootstrap, {RESAMPLES:,} resamples). "
         "SSIM and PSNR are of R, G and B against the sharp original; gains are over the degraded "
-        "picture, paired picture by picture; Y is BT.601 without a border of four pixels. Colour "
+        "image, paired image by image; Y is BT.601 without a border of four pixels. Colour "
         "shift is how far the mean of a channel left that of the input, in levels of 8 bit, on the "
-        "mean and in the picture that it is largest in."
+        "mean and in the image that it is largest in."
     ]
     if evaluation.unsharp:
         told = evaluation.unsharp
@@ -204,7 +204,7 @@ def _preamble(evaluation: Evaluation) -> str:
 
 
 def _section(one: SetScores, evaluation: Evaluation) -> str:
-    how = "the small pictures given" if one.paired else "softened here, bicubically by 4"
+    how = "the small images given" if one.paired else "softened here, bicubically by 4"
     if one.as_they_come:
         how = "the originals themselves sharpened"
     rows = evaluation.figures[one.name]
@@ -216,11 +216,11 @@ def _section(one: SetScores, evaluation: Evaluation) -> str:
     lines = [f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for number, row in enumerate(rows):
         lines.append(f"| {row} | {' | '.join(column[number] for column in columns.values())} |")
-    return "\n".join([f"## {one.name}", "", f"{len(one.measured)} pictures, {how}.", "", *lines])
+    return "\n".join([f"## {one.name}", "", f"{len(one.measured)} images, {how}.", "", *lines])
 
 
 def _columns(evaluation: Evaluation, *, paired: bool) -> list[tuple[str, Cell]]:
-    """Titles, and what stands under them; a column without any entry is not shown."""
+    """Titles and cells of the columns; a column without any entry is not shown."""
     in_print = [("Y-PSNR dB", _figure("psnr_y", ".2f")), ("Y-SSIM", _figure("ssim_y", ".4f"))]
     threads = sorted({number for cost in evaluation.costs.values() for number in cost.fps})
     return [
@@ -251,7 +251,7 @@ def _columns(evaluation: Evaluation, *, paired: bool) -> list[tuple[str, Cell]]:
 
 
 def _figure(column: str, digits: str) -> Cell:
-    def cell(_: Evaluation, __: str, figures: Figures) -> str:
+    def cell(_: Evaluation, __: str, figures: Estimates) -> str:
         one = figures.get(column)
         if one is None:
             return _NOTHING
@@ -262,7 +262,7 @@ def _figure(column: str, digits: str) -> Cell:
     return cell
 
 
-def _parameters(evaluation: Evaluation, row: str, _: Figures) -> str:
+def _parameters(evaluation: Evaluation, row: str, _: Estimates) -> str:
     parameters = evaluation.models.get(row, {}).get("parameters")
     return _NOTHING if parameters is None else f"{parameters:,}"
 
@@ -276,7 +276,7 @@ def _times(threads: int) -> Callable[[Cost], float | None]:
 
 
 def _cost(part: Callable[[Cost], float | None], digits: str) -> Cell:
-    def cell(evaluation: Evaluation, row: str, _: Figures) -> str:
+    def cell(evaluation: Evaluation, row: str, _: Estimates) -> str:
         value = part(evaluation.costs[row]) if row in evaluation.costs else None
         return _NOTHING if value is None else f"{value:{digits}}"
 

@@ -1,7 +1,7 @@
-"""The unsharp mask at its best, so that networks are not compared with a baseline chosen badly.
+"""Search for the best unsharp mask, a fair baseline for models.
 
-Owns the grid that is searched, and what "best" is: the highest mean SSIM to the originals, over the
-middle crops of training pictures.
+Owns the grid and the criterion: the highest mean SSIM to the originals, over middle crops of
+training images.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sharpend.imaging.filters import unsharp_mask
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
 from trainer.degradations.report import get_transform
-from trainer.training.dataset import read_picture
+from trainer.training.dataset import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 RADII = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0)
 PERCENTS = (10, 20, 30, 45, 60, 80, 100, 125, 150, 200)
-PICTURES = 24
+IMAGES = 24
 CROP_PX = 256
 
 
@@ -38,60 +38,60 @@ class Unsharp:
     percent: int = 150
 
     def __call__(self, _: Pixels, degraded: Pixels) -> Pixels:
-        """Sharpen the degraded picture: a method as networks are."""
+        """Sharpen the degraded image; has the signature of a method."""
         return unsharp_mask(degraded, radius=self.radius, percent=self.percent)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a search found, for the record.
+class SearchResult:
+    """Result of a search.
 
     Attributes:
         best: the mask.
         ssim: of it, the mean over the crops.
         degraded_ssim: of doing nothing, on the same crops.
-        pictures: how many crops.
+        images: how many crops.
     """
 
     best: Unsharp
     ssim: float
     degraded_ssim: float
-    pictures: int
+    images: int
 
 
-def search(
-    pictures: Sequence[Path],
+def search_mask(
+    images: Sequence[Path],
     *,
     radii: Sequence[float] = RADII,
     percents: Sequence[int] = PERCENTS,
-) -> Found:
-    """Try the whole grid on middle crops of at most PICTURES pictures, evenly spread.
+) -> SearchResult:
+    """Try the whole grid on middle crops of at most IMAGES images, evenly spread.
 
     Args:
-        pictures: to learn from: the training side of a split, never what is evaluated.
+        images: the training side of a split, never the evaluated images.
         radii: of the grid, pixels.
         percents: of the grid.
 
     Raises:
-        InputMissingError, ImageRefusedError: a picture cannot be read.
+        InputMissingError, ImageRefusedError: an image cannot be read.
         UsageError: all of them are smaller than SSIM's window.
     """
-    step = max(1, len(pictures) // PICTURES)
-    crops = list(middle_crops(pictures[::step][:PICTURES]))
+    step = max(1, len(images) // IMAGES)
+    crops = list(middle_crops(images[::step][:IMAGES]))
     if not crops:
-        raise UsageError("no training picture is large enough to choose an unsharp mask by")
+        raise UsageError("no training image is large enough to choose an unsharp mask")
     masks = [Unsharp(radius, percent) for radius in radii for percent in percents]
     scores = [_mean_ssim(crops, mask) for mask in masks]
     best = int(np.argmax(scores))
     nothing = _mean_ssim(crops, Unsharp(percent=0))
-    return Found(masks[best], scores[best], nothing, len(crops))
+    return SearchResult(masks[best], scores[best], nothing, len(crops))
 
 
-def middle_crops(pictures: Iterable[Path]) -> Iterable[tuple[Pixels, Pixels]]:
-    """(degraded, original) crops, each degraded as a whole picture; too small ones are left out."""
+def middle_crops(images: Iterable[Path]) -> Iterable[tuple[Pixels, Pixels]]:
+    """(degraded, original) crops, each degraded as a whole image; too small ones are left out."""
     transform = get_transform()
-    for path in pictures:
-        degraded, original = transform(read_picture(path))
+    for path in images:
+        degraded, original = transform(read_image(path))
         window = tuple(
             slice(max(0, side - CROP_PX) // 2, max(0, side - CROP_PX) // 2 + CROP_PX)
             for side in original.shape[:2]

@@ -1,7 +1,6 @@
-"""The report's figure 1: how a picture becomes a student's lesson, drawn with a real one.
+"""The report's figure 1: a training step of a student, drawn with a real image.
 
-Owns the places of stations, networks and losses. Every picture and every number in it was computed
-for it.
+Owns the positions of images, networks and losses. Images and numbers are computed for the figure.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ _ORIGINAL, _SMALL, _DEGRADED = At(1.65, _MIDDLE), At(4.35, _MIDDLE), At(7.05, _M
 _TEACHER, _STUDENT = At(9.95, _TOP), At(9.95, _BOTTOM)
 _TARGET, _OUTPUT = At(13.2, _TOP), At(13.2, _BOTTOM)
 _CLEAR = THUMB[1] / 2 + 0.4
-"""From a picture's middle to beyond the text above or below it."""
+"""Distance from the middle of an image to beyond the text above or below it."""
 _AIR = 0.07
-"""Between an arrow and what it touches."""
+"""Gap at the ends of an arrow."""
 _HALF_TITLE = 0.42
-"""Half the width of the small picture's title, which is wider than the picture."""
+"""Half the width of the small image's title, which is wider than the image."""
 _DETAIL_SHARE = 7
-"""A picture's width over that of its enlarged detail."""
+"""An image's width over that of its enlarged detail."""
 _TIMES, _MINUS = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
 _LOSS = canvas.ORANGE
 _LEGEND = (
     "How a student learns from a teacher",
-    "SSIM and PSNR under a picture are to the original;",
+    "SSIM and PSNR under an image are to the original;",
     "SSIM beside the loss is to the teacher's target.",
     "Dashed: what training compares.",
 )
@@ -45,22 +44,22 @@ _LEGEND = (
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One picture, what teacher and student make of it, and who they are."""
+    """One image with the outputs and descriptions of teacher and student."""
 
     scene: Scene
     target: Pixels
-    """The teacher's picture, H x W x 3 uint8."""
+    """The teacher's image, H x W x 3 uint8."""
     output: Pixels
     """The student's, likewise."""
     teacher: tuple[str, ...]
     """Lines about it, for example its name and its size."""
     student: tuple[str, ...]
     teacher_upscales: bool = False
-    """The teacher takes the small picture, as pretrained networks do, not the degraded one."""
+    """The teacher takes the small image, as pretrained networks do, not the degraded one."""
 
 
 def draw_pipeline(lesson: Lesson) -> Figure:
-    """Draw one lesson from the original to the losses.
+    """Draw one training step from the original to the losses.
 
     Raises:
         UnavailableError: matplotlib is not installed.
@@ -75,17 +74,17 @@ def draw_pipeline(lesson: Lesson) -> Figure:
 
 
 def _stations(drawing: Drawing, lesson: Lesson) -> None:
-    """The five pictures, and the two resizes between the first three."""
+    """The five images, and the two resizes between the first three."""
     scene = lesson.scene
     detail = scene.detail(scene.original.shape[1] // _DETAIL_SHARE)
-    drawing.picture(_ORIGINAL, scene.original, ("original", _size(scene.original)), detail=detail)
-    drawing.picture(_SMALL, scene.small, ("reduced", _size(scene.small)), scale=0.25)
+    drawing.image(_ORIGINAL, scene.original, ("original", _size(scene.original)), detail=detail)
+    drawing.image(_SMALL, scene.small, ("reduced", _size(scene.small)), scale=0.25)
     for at, pixels, title in (
         (_DEGRADED, scene.degraded, "degraded"),
         (_TARGET, lesson.target, "target"),
         (_OUTPUT, lesson.output, "output"),
     ):
-        drawing.picture(at, pixels, (title, scene.fidelity(pixels)), detail=detail)
+        drawing.image(at, pixels, (title, scene.fidelity(pixels)), detail=detail)
     beside = _beside(scene.original)
     beside_small = max(fitted(scene.small)[1] / 8, _HALF_TITLE) + _AIR
     for start, end, text in (
@@ -120,7 +119,7 @@ def _networks(drawing: Drawing, lesson: Lesson) -> None:
 
 
 def _skip(drawing: Drawing, end: At) -> None:
-    """What the student adds is added to its input."""
+    """The skip: the output of the student is added to its input."""
     before, sum_x = _STUDENT.x - BOX[0] / 2 - 0.45, _STUDENT.x + BOX[0] / 2 + 0.33
     below = _BOTTOM - BOX[1] / 2 - 0.25
     drawing.arrow(At(_STUDENT.x + BOX[0] / 2 + 0.02, _BOTTOM), At(sum_x - PLUS, _BOTTOM))
@@ -133,7 +132,7 @@ def _skip(drawing: Drawing, end: At) -> None:
 
 
 def _losses(drawing: Drawing, lesson: Lesson) -> None:
-    """What is compared: output and target, output and original."""
+    """The losses: output against target, output against original."""
     agreement = (_ssim(one, lesson.target) for one in (lesson.output, lesson.scene.degraded))
     between = (_TOP + _BOTTOM) / 2
     drawing.text(
@@ -156,7 +155,7 @@ def _losses(drawing: Drawing, lesson: Lesson) -> None:
 
 
 def _beside(pixels: Pixels) -> float:
-    """From a picture's middle to where an arrow at its side begins or ends."""
+    """From an image's middle to where an arrow at its side begins or ends."""
     return fitted(pixels)[1] / 2 + _AIR
 
 
@@ -165,5 +164,5 @@ def _ssim(pixels: Pixels, target: Pixels) -> float:
 
 
 def _size(pixels: Pixels) -> str:
-    """Width x height, as people say it."""
+    """Width x height as text."""
     return f"{pixels.shape[1]} {_TIMES} {pixels.shape[0]}"

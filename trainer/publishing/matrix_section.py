@@ -1,7 +1,7 @@
-"""The matrix in a network's card: which part of it travels with weights, and how it is shown.
+"""The matrix in the cards of a model: the part in the weights file, and the Markdown section.
 
-Owns the keys of `scores["matrix"]`. Only the network's own row is kept, with the no-op's scores and
-the gains of the best mask of each cell beside it.
+Owns the keys of `scores["matrix"]`. Only the row of the model is kept, with the scores of the no-op
+and the gains of the best mask of each cell.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ MATRIX = "matrix"
 
 
 def matrix_of(matrix: Table, digest: str) -> dict[str, Any]:
-    """The part of a matrix that belongs into one network's card.
+    """Extract the part of a matrix for the card of one model.
 
     Args:
         matrix: the parsed matrix.json.
         digest: of the network's tensors.
 
     Raises:
-        UsageError: it is no such file, or does not measure this network.
+        UsageError: it is no such file, or does not contain this model.
     """
     try:
         rows = [row for row, model in matrix["models"].items() if model["digest"] == digest]
         if not rows:
-            raise UsageError("--matrix: measures other networks than this one")
+            raise UsageError("--matrix: does not contain this model")
         own, others = matrix["rows"][rows[0]], matrix["rows"]
         sharp = {key: own["sharp"][key] for key in ("images", "mean", "worst", "cue_above")}
         return {
@@ -58,7 +58,7 @@ def matrix_of(matrix: Table, digest: str) -> dict[str, Any]:
             **{key: own[key] for key in ("real", "targets") if key in own},
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError("--matrix: not what `trainer evaluate --matrix` writes") from error
+        raise UsageError("--matrix: not a matrix.json of `trainer evaluate --matrix`") from error
 
 
 def matrix_section(matrix: Table) -> str:

@@ -1,6 +1,6 @@
 """The model card for people: Markdown with the front matter that model hubs read.
 
-Owns its text. Tells only what the weights file's own card holds, and the file's digest.
+Owns its text. Contains only the card of the weights file, the digest of the file and the curve.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from trainer.training.record import Record
 
 CURVE_ROWS = 10
-KINDS = "Kinds of softness"
-"""Title of the section that a network has whose matrix was measured."""
+KINDS_TITLE = "Kinds of softness"
+"""Title of the section of models with a measured matrix."""
 _WHAT = """\
 A {kind} network of `sharpend` with {parameters:,} parameters ({channels} channels, {blocks}
 residual blocks): `pixel_unshuffle(4)`, 3x3 convolutions with ReLU and skips, `pixel_shuffle(4)`,
@@ -108,7 +108,7 @@ def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: R
     sections = {
         "Intended use": (_USE_PHOTO if photo else _USE).format(**described),
         "Limits": _LIMITS_PHOTO if photo else _LIMITS,
-        **({KINDS: matrix_section(matrix)} if isinstance(matrix, dict) else {}),
+        **({KINDS_TITLE: matrix_section(matrix)} if isinstance(matrix, dict) else {}),
         "Training data": f"{card.data.strip()}\n\nLicence of these weights: {card.license}",
         "Recipe": _recipe(card),
         "Reproduce": _reproduce(card),
@@ -139,7 +139,7 @@ def _reproduce(card: Card) -> str:
 
 
 def _front_matter(card: Card, datasets: Sequence[str]) -> str:
-    # JSON strings are YAML strings, whatever a name contains.
+    # JSON strings are YAML strings, for any name.
     lines = [
         "---",
         f"license: {json.dumps(card.license)}",
@@ -180,7 +180,7 @@ def _curve(record: Record) -> str:
 
 
 def _flat(values: Mapping[str, object], at: str = "") -> list[tuple[str, str]]:
-    """(dotted name, value) of nested tables, what is None left out."""
+    """Flatten nested tables to (dotted name, value) without None."""
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, dict) and value.keys() >= {"mean", "low", "high"}:
@@ -210,7 +210,7 @@ def _identity(weights: Weights, sha256: str) -> str:
 
 
 def _alarm(card: Card) -> list[str]:
-    """When the daemon alarms; the line of SSIM serves only where there is no other."""
+    """The threshold of the alarm; that of SSIM only where there is no other."""
     if card.residual_above is not None:
         return [
             f"- the daemon alarms above a residual ratio of {card.residual_above} to the teacher, "

@@ -1,7 +1,6 @@
-"""A new card for weights that stand already: tensors stay, the file and the card for people follow.
+"""Rewrite the cards of existing weights: the tensors stay the same.
 
-Owns the reading of a card for people: what stands in it and not in the weights file, which are the
-names of the data sets and the curve of the run.
+Reads from the model card what the weights file lacks: names of data sets and the curve of the run.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ _CURVE = "## Curve"
 
 
 def rewrite(path: Path, card: Card) -> Weights:
-    """Write another card into a weights file, and the file's `.md` beside it anew.
+    """Write another card into a weights file, and update the `.md` file beside it.
 
     Args:
         path: NAME.safetensors; NAME.md lies beside it.
         card: describes the same tensors.
 
     Raises:
-        InputMissingError: there is no card for people beside it.
-        UnavailableError: it is no weights file, or reads back differently.
+        InputMissingError: there is no model card beside it.
+        UnavailableError: it is no weights file, or verification failed: the written tensors differ.
     """
     told = path.with_suffix(".md")
     if not told.is_file():
@@ -43,19 +42,19 @@ def rewrite(path: Path, card: Card) -> Weights:
     weights.save_network(path, loaded.network, card)
     written = weights.load(str(path))
     if written.digest != loaded.digest:
-        raise UnavailableError(f"{path}: reads back differently")
-    text = retold(told.read_text(), written, hashlib.sha256(path.read_bytes()).hexdigest())
+        raise UnavailableError(f"{path}: verification failed: the written tensors differ")
+    text = renewed_card(told.read_text(), written, hashlib.sha256(path.read_bytes()).hexdigest())
     with replacing(told) as file:
         file.write(text.encode())
     return written
 
 
-def retold(text: str, written: Weights, sha256: str) -> str:
-    """The card for people as it would be written now, with the data sets and curve of `text`.
+def renewed_card(text: str, written: Weights, sha256: str) -> str:
+    """Write the model card again, with the data sets and the curve of `text`.
 
     Args:
-        text: the card for people as it stands.
-        written: what it shall describe.
+        text: the existing model card.
+        written: the weights.
         sha256: of the weights file, hexadecimal.
     """
     front = text.split("\n---\n", 1)[0]
@@ -64,7 +63,7 @@ def retold(text: str, written: Weights, sha256: str) -> str:
 
 
 def _record(text: str, name: str) -> Record:
-    """The curve's table as a record of as many rows."""
+    """Parse the table of the curve into a record."""
     section = text.split(_CURVE, 1)[1].split("\n## ", 1)[0]
     header, _, *rows = [line for line in section.splitlines() if line.startswith("|")]
     keys = _cells(header)

@@ -1,7 +1,7 @@
-"""From a finished run to what ships: a weights file with its card, and the card for people.
+"""Export of a run: the weights file with its card, and the model card.
 
-Owns what a card says; the lines of a student's alarm are drawn in `lines`. Every number in a card
-was measured: by the run's own validation, by `trainer evaluate`, or here.
+Owns the content of the card; `lines` computes the alarm lines of a student. Every number in a card
+was measured: by the validation of the run, by `trainer evaluate`, or here.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sharpend.model import weights
 from sharpend.model.weights import Card
 from trainer.degradations.registry import PHOTO
 from trainer.evaluation.agreement.lines import alarm_line, residual_line
-from trainer.evaluation.agreement.samples import HALVED, HEALTHY, measure, running
+from trainer.evaluation.agreement.samples import HALVED, HEALTHY, measure_samples, student_of
 from trainer.evaluation.agreement.softness import CELLED, softenings
 from trainer.evaluation.tables import DEGRADED, UNSHARP
 from trainer.publishing.matrix_section import MATRIX, matrix_of
 from trainer.publishing.model_card import model_card
-from trainer.training.dataset import read_picture
+from trainer.training.dataset import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
     from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Weights
-    from trainer.evaluation.agreement.samples import Measured
+    from trainer.evaluation.agreement.samples import StudentSamples
     from trainer.evaluation.agreement.softness import Softening
     from trainer.training.checkpoint import Checkpoint
     from trainer.training.record import Record
 
 MIDDLE_CELL = "g1"
 WINDOW = AlarmOptions().window
-"""The daemon's `agreement.window` where nobody sets it."""
+"""Default of the daemon's `agreement.window`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
-    """What a run cannot know of itself.
+class RunInfo:
+    """Information on a run that its folder does not contain.
 
     Attributes:
-        name: of the network, and of its files.
+        name: of the model, and of its files.
         license: of the weights, an SPDX identifier or a name.
-        data: the pictures it was trained on, their sources and licences, as Markdown.
+        data: the images it was trained on, their sources and licences, as Markdown.
         datasets: short names of the data sets, for the front matter.
     """
 
@@ -65,16 +65,16 @@ class Provenance:
 def card_of(
     state: Checkpoint,
     network: SharpeningNetwork,
-    about: Provenance,
+    about: RunInfo,
     trained_on: Mapping[str, object],
 ) -> Card:
-    """The card of a run's best checkpoint, without what only students have.
+    """The card of a run's best checkpoint, without the keys that only students have.
 
     Args:
         state: the checkpoint.
-        network: what ships: its moving average, branches folded.
+        network: its moving average, branches folded.
         about: the run.
-        trained_on: the run's origin: pictures, labels, weights to begin with and commit.
+        trained_on: the run's origin: images, labels, weights to begin with and commit.
     """
     return Card(
         name=about.name,
@@ -95,7 +95,7 @@ def card_of(
 
 
 def _recipe(state: Checkpoint, trained_on: Mapping[str, object]) -> dict[str, object]:
-    """The recipe as it ran; where pictures and labels lay is nobody's business."""
+    """The recipe as it ran; without the paths of images and labels."""
     recipe = state.recipe.described()
     for place in ("split", "labels", "pool"):
         del recipe["data"][place]
@@ -104,7 +104,7 @@ def _recipe(state: Checkpoint, trained_on: Mapping[str, object]) -> dict[str, ob
 
 
 def with_evaluation(card: Card, digest: str, evaluation: Mapping[str, Any]) -> Card:
-    """The card with this network's rows of what `trainer evaluate` wrote, and the no-op's beside.
+    """Add the rows of this model, the no-op and the mask from evaluation.json to the card.
 
     Args:
         card: so far.
@@ -112,12 +112,12 @@ def with_evaluation(card: Card, digest: str, evaluation: Mapping[str, Any]) -> C
         evaluation: the parsed evaluation.json.
 
     Raises:
-        UsageError: it is no such file, or does not measure this network.
+        UsageError: it is no such file, or does not contain this model.
     """
     try:
         rows = [row for row, model in evaluation["models"].items() if model["digest"] == digest]
         if not rows:
-            raise UsageError(f"--scores: measures other networks than {card.name}")
+            raise UsageError(f"--scores: does not contain {card.name}")
         sets = {
             name: {row: one["rows"][row] for row in (DEGRADED, UNSHARP, rows[0])}
             for name, one in evaluation["sets"].items()
@@ -126,12 +126,12 @@ def with_evaluation(card: Card, digest: str, evaluation: Mapping[str, Any]) -> C
         if rows[0] in evaluation["costs"]:
             told["cost"] = evaluation["costs"][rows[0]]
     except (KeyError, TypeError, AttributeError) as error:
-        raise UsageError("--scores: not what `trainer evaluate` writes") from error
+        raise UsageError("--scores: not an evaluation.json of `trainer evaluate`") from error
     return replace(card, scores={**card.scores, "evaluation": told})
 
 
 def with_matrix(card: Card, digest: str, matrix: Mapping[str, Any]) -> Card:
-    """The card with this network's part of what `trainer evaluate --matrix` wrote.
+    """Add the part of this model from matrix.json to the card.
 
     Args:
         card: so far.
@@ -139,7 +139,7 @@ def with_matrix(card: Card, digest: str, matrix: Mapping[str, Any]) -> Card:
         matrix: the parsed matrix.json.
 
     Raises:
-        UsageError: it is no such file, or does not measure this network.
+        UsageError: it is no such file, or does not contain this model.
     """
     return replace(card, scores={**card.scores, MATRIX: matrix_of(matrix, digest)})
 
@@ -147,30 +147,30 @@ def with_matrix(card: Card, digest: str, matrix: Mapping[str, Any]) -> Card:
 def with_teacher(
     student: Weights, teacher: str, originals: Sequence[Path], placement: Placement, *, crop_px: int
 ) -> Card:
-    """The student's card with its teacher, the alarm's lines and what they rest on.
+    """Add the teacher, the alarm lines and their figures to the card of a student.
 
     Args:
         student: the network with the card so far.
         teacher: a shipped teacher's name or the path of its weights file.
-        originals: validation pictures.
+        originals: validation images.
         placement: where to measure.
         crop_px: as the daemon's `agreement.crop_px`.
 
     Raises:
-        UnavailableError: the teacher cannot be loaded, or undoes another softening.
-        UsageError: too few validation pictures.
+        UnavailableError: the teacher cannot be loaded, or was trained for another softening.
+        UsageError: too few validation images.
     """
     found = weights.load(teacher)
     ours, theirs = ((one.degradation, one.softened_by) for one in (student.card, found.card))
     if ours != theirs:
         raise UnavailableError(
-            f"{teacher}: undoes another softening: {theirs[0]}, factor {theirs[1]}"
+            f"{teacher}: was trained for another softening: {theirs[0]}, factor {theirs[1]}"
         )
     asked = replace(student.card, teacher=teacher, teacher_digest=found.digest)
-    measured = measure(
-        running(student, placement),
+    measured = measure_samples(
+        student_of(student, placement),
         SecondOpinion(asked, placement),
-        (read_picture(path) for path in originals),
+        (read_image(path) for path in originals),
         kinds_for(asked),
         crop_px=crop_px,
     )
@@ -178,9 +178,10 @@ def with_teacher(
 
 
 def kinds_for(card: Card) -> dict[str, Softening]:
-    """The kinds of softness that lines rest on: first the one that the network is for.
+    """The kinds of softness that lines rest on, that of the mixture first.
 
-    For a photo network the cells of the matrix, of which the line of SSIM is of sigma 1.
+    For a photo model these are the cells of the matrix; the line of SSIM is of a Gaussian of sigma
+    1.
     """
     if card.degradation == PHOTO:
         return {MIDDLE_CELL: CELLED[MIDDLE_CELL], **CELLED}
@@ -188,8 +189,8 @@ def kinds_for(card: Card) -> dict[str, Softening]:
     return {f"x{card.softened_by}": own} | softenings()
 
 
-def with_lines(card: Card, measured: Measured, *, crop_px: int, window: int = WINDOW) -> Card:
-    """The card with the lines that these samples draw.
+def with_lines(card: Card, measured: StudentSamples, *, crop_px: int, window: int = WINDOW) -> Card:
+    """Add the alarm lines of these samples to the card.
 
     Args:
         card: a student's.
@@ -221,20 +222,20 @@ def with_lines(card: Card, measured: Measured, *, crop_px: int, window: int = WI
     )
 
 
-def write(
-    folder: Path, network: SharpeningNetwork, card: Card, about: Provenance, record: Record
+def write_weights(
+    folder: Path, network: SharpeningNetwork, card: Card, about: RunInfo, record: Record
 ) -> Weights:
     """Write `<name>.safetensors` and `<name>.md`, and read the weights back.
 
     Raises:
-        UnavailableError: what was written is not what was trained.
+        UnavailableError: the file does not contain the trained tensors.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{card.name}.safetensors"
     weights.save_network(path, network, card)
     written = weights.load(str(path))
     if written.digest != weights.digest(network.state_dict()):
-        raise UnavailableError(f"{path}: reads back differently")
+        raise UnavailableError(f"{path}: verification failed: the written tensors differ")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = model_card(written, about.datasets, sha256, record)
     with replacing(folder / f"{card.name}.md") as file:

@@ -1,7 +1,7 @@
-"""From a recipe's network table to a module: ours, and the report's own two beside them.
+"""Networks of a recipe: the project's own, and the two of the report.
 
-Owns what exists for training alone: the report's small networks, weights to begin with, and extra
-branches that are folded into plain 3x3 convolutions before anything is validated or exported.
+Owns parts that exist in training only: the report's small networks, weights to begin with, and
+extra branches that are folded into plain 3x3 convolutions before validation and export.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sharpend.model.networks import NETWORKS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trainer.training.recipe import Network
+    from trainer.training.recipe import NetworkConfig
 
 
 class ReportStudentNet(nn.Module):
@@ -33,9 +33,9 @@ class ReportStudentNet(nn.Module):
             nn.Conv2d(channels, 3, 3, padding=1),
         )
 
-    def forward(self, picture: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Sharpen: B x 3 x H x W in [0, 1] to the same shape, not clamped."""
-        sharpened: Tensor = picture + self.body(picture)
+        sharpened: Tensor = image + self.body(image)
         return sharpened
 
 
@@ -55,7 +55,7 @@ class Branches(nn.Module):
     """Extra linear paths beside a 3x3 convolution, folded in its kernel as it trains.
 
     A 1x1 path, and a 1x1 followed by a 3x3 (ECBSR, Zhang et al. 2021; folding every step as OREPA
-    does, arXiv:2204.00826): more parameters for Adam to move, the same function to compute.
+    does, arXiv:2204.00826): more parameters for Adam, the same function.
     """
 
     def __init__(self, kernel: Tensor, hidden: int) -> None:
@@ -66,13 +66,13 @@ class Branches(nn.Module):
         self.squeeze = nn.Parameter(torch.zeros(channels_out, hidden, 3, 3))
 
     def forward(self, kernel: Tensor) -> Tensor:
-        """The one kernel, out x in x 3 x 3, that does what all paths do together."""
+        """The kernel, out x in x 3 x 3, equivalent to all paths together."""
         deep = torch.einsum("ohyx,hi->oiyx", self.squeeze, self.expand)
         centred = nn.functional.pad(self.pointwise[..., None, None], (1, 1, 1, 1))
         return kernel + deep + centred
 
 
-def build(network: Network) -> nn.Module:
+def build(network: NetworkConfig) -> nn.Module:
     """A module as its recipe describes it, with random weights."""
     if network.kind in REPORTED:
         return REPORTED[network.kind](network.channels)
@@ -88,7 +88,7 @@ def build(network: Network) -> nn.Module:
 
 @torch.no_grad()
 def begin_with(network: nn.Module, given: Mapping[str, Tensor], *, tail: float = 1.0) -> None:
-    """Copy every tensor of another network that this one has in the same shape.
+    """Copy those tensors of another network that exist here in the same shape.
 
     Args:
         network: as `build` made it, not training yet.
@@ -104,13 +104,13 @@ def begin_with(network: nn.Module, given: Mapping[str, Tensor], *, tail: float =
     }
     fitting = {n: v for n, v in given.items() if n in own and own[n].shape == v.shape}
     if not fitting:
-        raise UsageError("network.start: no tensor of it fits this network")
+        raise UsageError("network.start: none of its tensors fits this network")
     for name, value in fitting.items():
         own[name].copy_(value * tail if name.startswith("tail.") else value)
 
 
 @torch.no_grad()
-def folded(trained: nn.Module, network: Network) -> nn.Module:
+def folded(trained: nn.Module, network: NetworkConfig) -> nn.Module:
     """A copy in inference mode with every branch folded into its convolution.
 
     Args:

@@ -35,13 +35,13 @@ def cut(example: Example, *, top: int, left: int, size: int, turn: int) -> list[
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Crops of several pictures, each layer B x 3 x size x size float32 in [0, 1]."""
+    """Crops of several images, each layer B x 3 x size x size float32 in [0, 1]."""
 
     degraded: Tensor
     target: Tensor
     taught: Tensor | None
     measured: Tensor | None
-    """B x MEASURED energies of the pictures that the crops are of, where all have them."""
+    """B x MEASURED energies of the images that the crops are of, where all have them."""
 
     @classmethod
     def of(cls, crops: Sequence[list[Pixels]], examples: Sequence[Example]) -> Batch:
@@ -62,7 +62,7 @@ class Batch:
 
 
 def pixels_of(examples: Sequence[Example]) -> NDArray[np.float64]:
-    """How many pixels each picture has."""
+    """Number of pixels of each image."""
     sizes = (example.target.shape for example in examples)
     return np.array([height * width for height, width, _ in sizes], np.float64)
 
@@ -76,10 +76,10 @@ def random_batch(
     generator: np.random.Generator,
     part: slice = slice(None),
 ) -> Batch:
-    """Crops at random places and orientations; pictures are drawn by their number of pixels.
+    """Crops at random places and orientations; images are drawn by their number of pixels.
 
     Args:
-        examples: pictures, all with labels or none.
+        examples: images, all with labels or none.
         areas: their numbers of pixels, by `pixels_of`.
         size: side of the crops in pixels.
         count: crops of the whole batch.
@@ -101,14 +101,14 @@ def random_batch(
 def _on_grid(generator: np.random.Generator, last: int) -> int:
     """A random start of a crop, at most `last`, where a block of the degradation begins.
 
-    Networks that see the blocks in one place learn half as much again (measured: 0.54 dB over
-    doing nothing in place of 0.29), and lose 0.02 dB where the blocks lie otherwise.
+    A fixed place of the blocks improves the gain from 0.29 to 0.54 dB (measured), and costs 0.02 dB
+    where the blocks of an image lie elsewhere.
     """
     return int(generator.integers(0, last + 1)) // GRID_PX * GRID_PX
 
 
 def centre_batch(examples: Sequence[Example], *, size: int) -> Batch:
-    """The middle of every picture, on the four-pixel grid: the fixed crops that validate."""
+    """The middle of every image, on the four-pixel grid: the fixed crops that validate."""
     crops = []
     for example in examples:
         height, width = example.target.shape[:2]

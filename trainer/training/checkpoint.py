@@ -1,4 +1,4 @@
-"""Checkpoints: the whole state of a training as one safetensors file, replaced whole.
+"""Checkpoints: the whole state of a training as one safetensors file, replaced atomically.
 
 No pickle: Adam's moments are tensors beside the networks', the rest is JSON in the metadata.
 """
@@ -65,7 +65,7 @@ class Checkpoint:
         return cls(recipe, network, averaged, torch.optim.Adam(network.parameters()))
 
     def keep(self, folder: Path) -> None:
-        """Write the state, to go on from."""
+        """Write the state to resume from."""
         write_checkpoint(self, folder / LAST)
 
     def judge(self, folder: Path, scores: dict[str, float]) -> None:
@@ -73,7 +73,7 @@ class Checkpoint:
         self.scores = scores
         better = scores["validation_loss"] < self.best_loss
         self.best_loss = min(self.best_loss, scores["validation_loss"])
-        if better:  # first: the other one says that this was the best so far
+        if better:  # before LAST, whose best_loss refers to it
             write_checkpoint(self, folder / BEST)
         self.keep(folder)
 
@@ -106,7 +106,7 @@ def read_checkpoint(
     Args:
         path: the checkpoint.
         device: where its tensors go.
-        recipe: of the run that wants to continue; its budget and places may differ.
+        recipe: of the resumed run; budget and paths may differ.
 
     Raises:
         InputMissingError: there is no such file.
@@ -154,18 +154,18 @@ def start_tensors(start: str) -> dict[str, Tensor]:
 
 
 def _check_same(recorded: Recipe, wanted: Recipe, path: Path) -> None:
-    """Refuse to go on with another recipe; name the first key that differs."""
+    """Refuse to resume with another recipe; name the first key that differs."""
     for key, old in _flat(recorded.described()).items():
         new = _flat(wanted.described())[key]
         if old != new and key not in _FREE:
             raise UsageError(
-                f"{path} is of a run with {key} = {old!r}, and the recipe says {new!r}; "
-                "give --run a fresh folder"
+                f"{path} was written with {key} = {old!r}, and the recipe says {new!r}; "
+                "give --run a new folder"
             )
 
 
 _FREE = {"name", "schedule.steps", "schedule.minutes", "data.split", "data.labels", "data.pool"}
-"""What may change between the parts of a run; the pictures themselves are pinned elsewhere."""
+"""Keys that may change when a run is resumed; `origin` pins the images themselves."""
 
 
 def _flat(values: dict[str, Any], at: str = "") -> dict[str, object]:

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from trainer.degradations.report import Transform
 
 
-def read_picture(path: Path) -> Pixels:
-    """Read a picture as H x W x 3 uint8.
+def read_image(path: Path) -> Pixels:
+    """Read an image as H x W x 3 uint8.
 
     Raises:
         InputMissingError: there is no such file.
-        ImageRefusedError: it is not a picture; the text names the file.
+        ImageRefusedError: it is not an image; the text names the file.
     """
     try:
         return load_rgb(path)
@@ -42,8 +42,8 @@ def read_picture(path: Path) -> Pixels:
         raise ImageRefusedError(error.reason, f"{path}: {error}") from error
 
 
-def write_picture(pixels: Pixels, path: Path) -> None:
-    """Write H x W x 3 uint8 as PNG, whole or not at all."""
+def write_image(pixels: Pixels, path: Path) -> None:
+    """Write H x W x 3 uint8 as PNG, atomically."""
     with replacing(path) as file:
         encode(Picture.still(pixels), file)
 
@@ -52,34 +52,34 @@ class ImageDataset(Dataset["tuple[Tensor, Tensor]"]):
     """The report's dataset: item i is (degraded, original), each 3 x H x W float32 in [0, 1].
 
     Args:
-        pictures: files to read.
+        images: files to read.
         transform: original pixels (H x W x 3 uint8) to (degraded, original) pixels; the default
-            degrades by four at the picture's own size. See `degradation.get_transform`.
+            degrades by four at the image's own size. See `degradations.report.get_transform`.
     """
 
-    def __init__(self, pictures: Sequence[Path], transform: Transform | None = None) -> None:
-        self.pictures = list(pictures)
+    def __init__(self, images: Sequence[Path], transform: Transform | None = None) -> None:
+        self.images = list(images)
         self.transform = transform or get_transform()
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        degraded, original = self.transform(read_picture(self.pictures[index]))
+        degraded, original = self.transform(read_image(self.images[index]))
         return to_tensor(degraded)[0], to_tensor(original)[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One picture, three times H x W x 3 uint8; `taught` is None before labelling."""
+    """One image, three times H x W x 3 uint8; `taught` is None before labelling."""
 
     degraded: Pixels
     target: Pixels
     taught: Pixels | None
     measured: NDArray[np.float32] | None = None
-    """Energies of the whole degraded picture (`sharpend.model.cues`), for networks with cues."""
+    """Energies of the whole degraded image (`sharpend.model.cues`), for networks with cues."""
     kind: str = ""
-    """Of the degradation, where a mixture drew it."""
+    """Kind of softness, where a mixture drew it."""
 
     def layers(self) -> list[Pixels]:
         """Degraded, target and, if labelled, taught."""
@@ -87,25 +87,27 @@ class Example:
 
 
 def read_examples(
-    pictures: Sequence[Path], labels: Path | None, *, factor: int = SOFTENED_BY
+    images: Sequence[Path], labels: Path | None, *, factor: int = SOFTENED_BY
 ) -> list[Example]:
-    """Read and degrade every picture once; labels are `<labels>/<picture name>.png`.
+    """Read and degrade every image once; labels are `<labels>/<image name>.png`.
 
     Raises:
-        InputMissingError: a picture or its label is missing.
-        UsageError: a label is not of its picture's size.
+        InputMissingError: an image or its label is missing.
+        UsageError: a label is not of its image's size.
     """
     degraded_pair = get_transform(factor=factor)
     examples = []
-    for path in pictures:
-        degraded, target = degraded_pair(read_picture(path))
-        taught = None if labels is None else read_picture(label_path(labels, path))
+    for path in images:
+        degraded, target = degraded_pair(read_image(path))
+        taught = None if labels is None else read_image(label_path(labels, path))
         if taught is not None and taught.shape != target.shape:
-            raise UsageError(f"{path}: its label in {labels} has another size: label it again")
+            raise UsageError(
+                f"{path}: its label in {labels} has another size; delete and label again"
+            )
         examples.append(Example(degraded, target, taught))
     return examples
 
 
-def label_path(labels: Path, picture: Path) -> Path:
-    """Where a picture's label lies."""
-    return labels / f"{picture.name}.png"
+def label_path(labels: Path, image: Path) -> Path:
+    """Path of the label of an image."""
+    return labels / f"{image.name}.png"

@@ -1,4 +1,4 @@
-"""One process, or several that torchrun started, training one network together.
+"""Data-parallel training by one process, or by several of torchrun.
 
 Owns torch.distributed. Every process draws the same batch and works on its own share of it, so that
 the mean of their gradients is the gradient of one process with the whole batch.
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Team:
-    """Who trains along."""
+class ProcessGroup:
+    """The processes that train one network, and the place of this one."""
 
     device: torch.device
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process validates, writes and speaks."""
+    def is_leader(self) -> bool:
+        """True for the process that validates, writes and prints."""
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
@@ -43,15 +43,15 @@ class Team:
             raise UsageError(f"data.batch: {batch} crops cannot be shared by {self.size} processes")
         return slice(self.rank, None, self.size)
 
-    def joined(self, network: nn.Module) -> nn.Module:
-        """The network with its gradients averaged over the team."""
+    def wrapped(self, network: nn.Module) -> nn.Module:
+        """Wrap a network to average its gradients over the group."""
         if self.size == 1:
             return network
         devices = [self.device] if self.device.type == "cuda" else None
         return nn.parallel.DistributedDataParallel(network, device_ids=devices)
 
-    def agreed(self, value: float) -> float:
-        """The leader's value, so that nobody's clock or signal parts the team."""
+    def broadcast(self, value: float) -> float:
+        """Share the value of the leader, so that clocks and signals affect all processes alike."""
         if self.size == 1:
             return value
         shared = torch.tensor([value], dtype=torch.float64, device=self.device)
@@ -60,20 +60,20 @@ class Team:
 
 
 @contextmanager
-def gathered(device: torch.device) -> Iterator[Team]:
-    """The team that torchrun's environment describes, or this process alone.
+def process_group(device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the group that the environment of torchrun describes, or run alone.
 
     Args:
         device: as chosen; `cuda` becomes this process's own.
     """
     if "WORLD_SIZE" not in os.environ:
-        yield Team(device)
+        yield ProcessGroup(device)
         return
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Team(device, distributed.get_rank(), distributed.get_world_size())
+        yield ProcessGroup(device, distributed.get_rank(), distributed.get_world_size())
     finally:
         distributed.destroy_process_group()

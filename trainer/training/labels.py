@@ -1,6 +1,6 @@
-"""Labels: a teacher's picture of every original, made once and kept on disk.
+"""Labels: the outputs of a teacher for every original, stored on disk.
 
-Owns the label folder: one 8-bit PNG for each picture, all by one teacher, whose name lies beside.
+Owns the label folder: one 8-bit PNG for each image, all by one teacher, named in labels.json.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sharpend.atomic import replacing
 from sharpend.errors import UsageError
 from trainer.degradations.report import softened
-from trainer.training.dataset import label_path, read_picture, write_picture
+from trainer.training.dataset import label_path, read_image, write_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,37 +22,37 @@ if TYPE_CHECKING:
 LABELS_CARD = "labels.json"
 
 
-def label(pictures: Iterable[Path], teacher: Model, labels: Path) -> Iterator[Path]:
-    """Write the teacher's picture of each original as `<labels>/<picture name>.png`.
+def label(images: Iterable[Path], teacher: Model, labels: Path) -> Iterator[Path]:
+    """Write the output of the teacher for each original as `<labels>/<image name>.png`.
 
-    Labels that exist are kept, so an interrupted labelling continues; each appears whole.
+    Labels that exist are kept, so an interrupted labelling resumes; files are written atomically.
 
     Args:
-        pictures: the originals.
-        teacher: who labels.
+        images: the originals.
+        teacher: the model.
         labels: the folder; made if missing.
 
     Yields:
-        Each label as it is written; nothing for those that were there.
+        Each label as it is written; nothing for existing ones.
 
     Raises:
         UsageError: the folder holds another teacher's labels.
-        InputMissingError: a picture is missing.
-        ImageRefusedError: a picture cannot be read.
+        InputMissingError: an image is missing.
+        ImageRefusedError: an image cannot be read.
     """
     labels.mkdir(parents=True, exist_ok=True)
     _claim(labels, teacher)
-    for picture in pictures:
-        target = label_path(labels, picture)
+    for image in images:
+        target = label_path(labels, image)
         if target.exists():
             continue
-        original = read_picture(picture)
-        write_picture(teacher.sharpen(*softened(original)), target)
+        original = read_image(image)
+        write_image(teacher.sharpen(*softened(original)), target)
         yield target
 
 
 def _claim(labels: Path, teacher: Model) -> None:
-    """Note in the folder whose labels these are."""
+    """Write the teacher into the folder, or check it."""
     card = labels_card(labels)
     if card is None:
         described = {"teacher": teacher.name, "digest": teacher.digest}
@@ -60,13 +60,13 @@ def _claim(labels: Path, teacher: Model) -> None:
             file.write(json.dumps(described).encode())
     elif card["digest"] != teacher.digest:
         raise UsageError(
-            f"{labels} holds labels by {card['teacher']} ({card['digest'][:12]}), not by "
-            f"{teacher.name} ({teacher.digest[:12]}); use a fresh --labels folder"
+            f"{labels} contains labels by {card['teacher']} ({card['digest'][:12]}), not by "
+            f"{teacher.name} ({teacher.digest[:12]}); use a new --labels folder"
         )
 
 
 def labels_card(labels: Path) -> dict[str, str] | None:
-    """Which teacher made the labels of a folder: {"teacher", "digest"}, or None if not noted."""
+    """Read the teacher of a folder: {"teacher", "digest"}, or None if not recorded."""
     path = labels / LABELS_CARD
     if not path.is_file():
         return None

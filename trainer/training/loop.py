@@ -1,8 +1,8 @@
-"""The training loop, for students and for teachers alike; it reads top to bottom.
+"""The training loop, for students and teachers.
 
 A teacher without labels is the same run without teacher terms in the loss. Every random choice of
-step n derives from (seed, n), so a run resumed from a checkpoint goes on as if it had never
-stopped: on a CPU, with a budget in steps, to the last bit.
+step n derives from (seed, n), so a run resumed from a checkpoint is equal to one that was not
+interrupted: on a CPU, with a budget in steps, to the last bit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainer.training.batches import Batch, centre_batch, pixels_of, random_batc
 from trainer.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint
 from trainer.training.losses import training_loss
 from trainer.training.progress import Progress
-from trainer.training.signals import TrainingStoppedError, listening
+from trainer.training.signals import TrainingStoppedError, catch_stop_signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from trainer.training.dataset import Example
-    from trainer.training.distributed import Team
+    from trainer.training.distributed import ProcessGroup
     from trainer.training.losses import LossWeights
     from trainer.training.recipe import Recipe, Schedule
     from trainer.training.signals import StopRequest
 
 
 MOST_DB = 100.0
-"""Where a picture is equal to its target; infinity has no mean."""
+"""PSNR of an image equal to its target: infinity has no mean."""
 
 
 def train(
@@ -47,33 +47,33 @@ def train(
     examples: Sequence[Example],
     held_out: Sequence[Example],
     folder: Path,
-    team: Team,
+    group: ProcessGroup,
 ) -> Checkpoint:
     """Train until the budget is spent and return the best checkpoint by validation loss.
 
     Args:
         recipe: what to train; a checkpoint of it already in `folder` is resumed.
-        examples: pictures to cut crops from.
-        held_out: pictures whose middle crops validate.
+        examples: images to cut crops from.
+        held_out: images whose middle crops validate.
         folder: receives last.safetensors, best.safetensors, record.jsonl and curves.
-        team: the processes that train along, each with these very arguments.
+        group: the processes that train together, each with the same arguments.
 
     Raises:
-        UsageError: a picture is smaller than its crops, or `folder` holds another run.
+        UsageError: an image is smaller than its crops, or `folder` holds another run.
         TrainingStoppedError: SIGTERM or SIGINT came; last.safetensors holds the state.
     """
-    plan, device, mine = recipe.schedule, team.device, team.share(recipe.data.batch)
+    plan, device, mine = recipe.schedule, group.device, group.share(recipe.data.batch)
     _check_sizes(recipe, examples, held_out)
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(recipe, folder, device)
-    network = team.joined(state.network)
+    network = group.wrapped(state.network)
     bfloat16 = choose_precision(plan.precision, device) == torch.bfloat16
     crops = centre_batch(held_out, size=recipe.data.validation_px).to(device)
     areas = pixels_of(examples)
-    shown = Progress(folder, recipe.name, since=state.step, speaks=team.leads)
-    with listening() as stop, shown as progress:
+    shown = Progress(folder, recipe.name, since=state.step, is_leader=group.is_leader)
+    with catch_stop_signals() as stop, shown as progress:
         started = time.monotonic() - state.seconds
-        while (spent := team.agreed(budget_spent(plan, state.step, state.seconds))) < 1:
+        while (spent := group.broadcast(budget_spent(plan, state.step, state.seconds))) < 1:
             batch = _batch(recipe, examples, areas, state.step, mine).to(device)
             _set_rate(state.adam, learning_rate(plan, state.step, spent))
             loss = _learn(recipe, network, state.adam, batch, bfloat16)
@@ -82,22 +82,22 @@ def train(
             state.seconds = time.monotonic() - started
             done = budget_spent(plan, state.step, state.seconds)
             progress.stepped(min(1.0, done))
-            if team.leads and (state.step % plan.validate_every == 0 or done >= 1):
+            if group.is_leader and (state.step % plan.validate_every == 0 or done >= 1):
                 _judge(state, loss.item(), crops, folder, progress)
-            _stop_if_asked(stop, team, state, folder)
+            _stop_if_asked(stop, group, state, folder)
     return read_checkpoint(folder / BEST, device)
 
 
-def _stop_if_asked(stop: StopRequest, team: Team, state: Checkpoint, folder: Path) -> None:
-    """End every process of the team after the same step, its state written."""
-    if signal_number := int(team.agreed(stop.signal_number)):
-        if team.leads:
+def _stop_if_asked(stop: StopRequest, group: ProcessGroup, state: Checkpoint, folder: Path) -> None:
+    """End every process of the group after the same step; the leader writes the state."""
+    if signal_number := int(group.broadcast(stop.signal_number)):
+        if group.is_leader:
             state.keep(folder)
         raise TrainingStoppedError(signal_number, state.step)
 
 
 def _judge(state: Checkpoint, loss: float, crops: Batch, folder: Path, progress: Progress) -> None:
-    """Validate, tell and write a step."""
+    """Validate a step, record its scores and write a checkpoint."""
     recipe = state.recipe
     network = folded(state.averaged, recipe.network)
     scores = validate(network, crops, recipe.loss, cued=recipe.network.cued)
@@ -124,7 +124,7 @@ def _learn(
     network: nn.Module,
     adam: torch.optim.Adam,
     batch: Batch,
-    bfloat16: bool,  # noqa: FBT001 - decided once, not in every step
+    bfloat16: bool,  # noqa: FBT001 - decided once, before the loop
 ) -> Tensor:
     """One step of Adam; returns its loss, a scalar."""
     given = inputs(recipe.network.cued, batch)
@@ -140,10 +140,10 @@ def _learn(
 
 
 def inputs(cued: bool, batch: Batch) -> tuple[Tensor, ...]:  # noqa: FBT001 - a recipe's value
-    """What a network takes of a batch: the degraded crops, and the energies if it has cues.
+    """Inputs of a network: the degraded crops, and the energies if it has cues.
 
     Raises:
-        UsageError: it has, and the examples were not measured.
+        UsageError: it has cues, but the examples have no energies.
     """
     if not cued:
         return (batch.degraded,)
@@ -153,7 +153,7 @@ def inputs(cued: bool, batch: Batch) -> tuple[Tensor, ...]:  # noqa: FBT001 - a 
 
 
 def budget_spent(plan: Schedule, step: int, seconds: float) -> float:
-    """The share of the budget that is used up, 0..1 and beyond."""
+    """The used share of the budget, 0..1 and beyond."""
     return step / plan.steps if plan.steps else seconds / (60 * plan.minutes)
 
 
@@ -175,9 +175,9 @@ def validate(
 
     Args:
         network: with its branches folded.
-        crops: of the held-out pictures.
+        crops: of the held-out images.
         weights: of the loss.
-        cued: whether the network takes the energies, too.
+        cued: the network takes the energies as well.
     """
     parts = zip(*(torch.split(one, 4) for one in inputs(cued, crops)), strict=True)
     outputs = torch.cat([network(*part).clamp(0, 1) for part in parts])
@@ -196,18 +196,18 @@ def _check_finite(scores: dict[str, float], step: int) -> None:
     if not math.isfinite(scores["validation_loss"]):
         raise UsageError(
             f"the loss is {scores['validation_loss']} at step {step}: "
-            "lower schedule.learning_rate, or begin again with another seed"
+            "lower schedule.learning_rate, or start again with another seed"
         )
 
 
 def _check_sizes(recipe: Recipe, examples: Sequence[Example], held_out: Sequence[Example]) -> None:
-    for key, pictures, side in (
+    for key, images, side in (
         ("data.crop_px", examples, recipe.data.crop_px),
         ("data.validation_px", held_out, recipe.data.validation_px),
     ):
-        smallest = min(min(example.target.shape[:2]) for example in pictures)
+        smallest = min(min(example.target.shape[:2]) for example in images)
         if smallest < side:
-            raise UsageError(f"{key} is {side}, but a picture has a side of {smallest} pixels")
+            raise UsageError(f"{key} is {side}, but an image has a side of {smallest} pixels")
 
 
 def _start(recipe: Recipe, folder: Path, device: torch.device) -> Checkpoint:

@@ -1,6 +1,6 @@
-"""What training minimises: the report's MSE + SSIM against the teacher, and terms beside them.
+"""Losses of training: the report's MSE + SSIM against the teacher, and further terms.
 
-All terms are computed in float32 with autocast off, on pictures in [0, 1]. Natural values of one
+All terms are computed in float32 with autocast off, on images in [0, 1]. Natural values of one
 term are about 1e-3 for MSE, 2e-2 for L1 and FFT, 5e-2 to 2e-1 for 1 - SSIM.
 """
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 KNEE = 0.02
-"""Where Charbonnier's loss turns from quadratic to linear: about five levels of 255."""
+"""Transition of Charbonnier's loss from quadratic to linear: about five levels of 255."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossWeights:
-    """How much each term counts; a weight of zero is not computed."""
+    """Weights of the terms; a term of weight zero is not computed."""
 
     target_l1: float = 0.0
     """Mean absolute difference to the original (EDSR, arXiv:1707.02921, section 3.3)."""
@@ -36,17 +36,17 @@ class LossWeights:
     target_charbonnier: float = 0.0
     """Smooth L1 to the original (Charbonnier 1994; LapSRN, arXiv:1704.03915, eq. 4)."""
     teacher_l1: float = 0.0
-    """Mean absolute difference to the teacher's picture."""
+    """Mean absolute difference to the teacher's image."""
     teacher_charbonnier: float = 0.0
-    """Smooth L1 to the teacher's picture."""
+    """Smooth L1 to the teacher's image."""
     teacher_mse: float = 0.0
-    """Mean squared difference to the teacher's picture: the report's first term."""
+    """Mean squared difference to the teacher's image: the report's first term."""
     teacher_ssim: float = 0.0
-    """1 - SSIM to the teacher's picture: the report's second term."""
+    """1 - SSIM to the teacher's image: the report's second term."""
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether a term compares with the teacher."""
+        """True if a term compares with the teacher."""
         terms = (self.teacher_l1, self.teacher_charbonnier, self.teacher_mse, self.teacher_ssim)
         return max(terms) > 0
 
@@ -57,16 +57,16 @@ def training_loss(
     """The weighted sum of the terms, a scalar.
 
     Args:
-        output: the network's pictures, B x 3 x H x W, in [0, 1] up to overshoot.
+        output: the network's images, B x 3 x H x W, in [0, 1] up to overshoot.
         target: the originals, same shape.
-        taught: the teacher's pictures, same shape; needed by the teacher terms.
+        taught: the teacher's images, same shape; needed by the teacher terms.
         weights: of the terms.
 
     Raises:
         ValueError: a teacher term is weighted but there are no labels.
     """
     if weights.needs_teacher and taught is None:
-        raise ValueError("the loss weights a teacher, but the examples carry no labels")
+        raise ValueError("a teacher term has a weight, but the examples have no labels")
     output = output.float()
     terms = [
         (weights.target_l1, absolute, target),
@@ -92,7 +92,7 @@ def absolute(output: Tensor, reference: Tensor) -> Tensor:
 
 
 def charbonnier(output: Tensor, reference: Tensor) -> Tensor:
-    """Smooth L1, quadratic below KNEE: small differences do not vote for doing nothing."""
+    """Smooth L1, quadratic below KNEE: small differences do not favour doing nothing."""
     return (((output - reference).square() + KNEE**2).sqrt() - KNEE).mean()
 
 

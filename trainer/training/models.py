@@ -1,7 +1,7 @@
-"""Whatever can sharpen a picture, opened by one name and called in one way.
+"""Models: anything that can sharpen an image, opened by one name, with one interface.
 
-Owns the four things that a MODEL can be: a shipped network, a weights file of ours, the folder of
-a run, and a pretrained x4 upscaler that spandrel loads.
+A MODEL is a shipped name, a weights file of sharpend, the folder of a run, or a pretrained x4
+upscaler that spandrel loads.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ PRETRAINED = "pretrained"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A network at work on whole pictures.
+    """A network that sharpens whole images.
 
     Attributes:
         name: from its card, its recipe, or its file.
         digest: of its tensors as exported, or SHA-256 of a foreign file.
         kind: of the network, or PRETRAINED.
-        parameters: how many it has.
-        sharpen: (small, degraded) to the sharpened picture.
+        parameters: their number.
+        sharpen: (small, degraded) to the sharpened image.
         card: of our own networks.
     """
 
@@ -59,7 +59,7 @@ class Model:
     sharpen: Method
     card: Card | None = None
 
-    def alone(self, degraded: Pixels) -> Pixels:
+    def sharpen_degraded(self, degraded: Pixels) -> Pixels:
         """Sharpen an image that is no enlargement of a small one; for our own networks."""
         return self.sharpen(degraded, degraded)
 
@@ -70,7 +70,7 @@ def open_model(model: str, placement: Placement, *, crispness: float = 0.0) -> M
     Args:
         model: a shipped name, a weights file of ours, a run's folder, or a pretrained x4 file.
         placement: where it runs. The report's own networks and pretrained ones run in float32,
-            each picture whole; ours in tiles.
+            each image whole; ours in tiles.
         crispness: of our own networks' sharpening, 0..1.
 
     Raises:
@@ -88,7 +88,7 @@ def open_teacher(model: str, placement: Placement) -> Model:
     """Open a MODEL to learn from.
 
     Raises:
-        UnavailableError: as `open_model`, or it is a student: learning from one would go unnoticed.
+        UnavailableError: as `open_model`, or it is a student, which should not be a teacher.
     """
     opened = open_model(model, placement)
     if opened.kind not in (TeacherNet.kind, PRETRAINED):
@@ -97,7 +97,7 @@ def open_teacher(model: str, placement: Placement) -> Model:
 
 
 def _ours(loaded: Weights, placement: Placement, crispness: float) -> Model:
-    sharpen = with_taste(Sharpener(loaded, placement).sharpen, crispness=crispness)
+    sharpen = with_options(Sharpener(loaded, placement).sharpen, crispness=crispness)
     return Model(
         loaded.card.name,
         loaded.digest,
@@ -108,8 +108,8 @@ def _ours(loaded: Weights, placement: Placement, crispness: float) -> Model:
     )
 
 
-def with_taste(sharpen: Callable[..., Pixels], *, crispness: float) -> Callable[[Pixels], Pixels]:
-    """The daemon's sharpening with what users may set besides.
+def with_options(sharpen: Callable[..., Pixels], *, crispness: float) -> Callable[[Pixels], Pixels]:
+    """The sharpening of the daemon with the user's options.
 
     Raises:
         UsageError: the sharpener does not have the option.
@@ -117,12 +117,12 @@ def with_taste(sharpen: Callable[..., Pixels], *, crispness: float) -> Callable[
     taste = {"crispness": crispness} if crispness else {}
     unknown = taste.keys() - inspect.signature(sharpen).parameters.keys()
     if unknown:
-        raise UsageError(f"--{unknown.pop()}: the sharpener has no such option")
+        raise UsageError(f"--{unknown.pop()}: not supported by this sharpener")
     return partial(sharpen, **taste)
 
 
 def _of_run(folder: Path, placement: Placement, crispness: float) -> Model:
-    """The best network of a run; ours works as its export would."""
+    """The best network of a run; sharpend's own work as their export would."""
     device = choose_device(placement.device)
     network, recipe = best_network(folder, device)
     digest = weights.digest(network.state_dict())
@@ -144,7 +144,7 @@ def _of_run(folder: Path, placement: Placement, crispness: float) -> Model:
         digest,
         recipe.network.kind,
         count_parameters(network),
-        lambda _, degraded: whole(network, degraded, device),
+        lambda _, degraded: sharpen_whole(network, degraded, device),
     )
 
 
@@ -163,8 +163,8 @@ def _pretrained(file: Path, placement: Placement) -> Model:
 
 
 @torch.inference_mode()
-def whole(network: nn.Module, pixels: Pixels, device: torch.device) -> Pixels:
-    """Sharpen a picture in one pass, in float32.
+def sharpen_whole(network: nn.Module, pixels: Pixels, device: torch.device) -> Pixels:
+    """Sharpen an image in one pass, in float32.
 
     Args:
         network: 1 x 3 x H x W in [0, 1], sides multiples of four, to the same shape.

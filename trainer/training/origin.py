@@ -1,6 +1,6 @@
-"""What a run began with: pictures, labels, weights and code, noted in its folder once.
+"""Origin of a run: images, labels, initial weights and commit, recorded once in its folder.
 
-Keeps a resumed run on the pictures it began with, and tells the weights' card what made them.
+A resumed run must use the same images and labels. The origin becomes part of the card.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _MUST_STAY = ("split", "pictures", "labels")
 
 
 def note_origin(folder: Path, split: Split, labels: Mapping[str, str] | None, start: str) -> None:
-    """Note what a run begins with, or check that it still trains on the same.
+    """Record the origin of a run, or check that a resumed run has the same.
 
     Args:
         folder: of the run; made if missing.
-        split: the pictures.
-        labels: which teacher made the labels, or None without labels.
-        start: the weights that it begins with, or nothing.
+        split: the images.
+        labels: teacher of the labels, or None without labels.
+        start: the initial weights, or empty.
 
     Raises:
-        UsageError: the run began with other pictures or labels.
-        UnavailableError: the weights to begin with cannot be loaded.
+        UsageError: the run was started with other images or labels.
+        UnavailableError: the initial weights cannot be loaded.
     """
     described: dict[str, Any] = {
         "split": split.fingerprint,
@@ -51,11 +51,13 @@ def note_origin(folder: Path, split: Split, labels: Mapping[str, str] | None, st
         with replacing(folder / ORIGIN) as file:
             file.write(json.dumps({**described, "start": began, "commit": commit()}).encode())
     elif any(noted[key] != described[key] for key in _MUST_STAY):
-        raise UsageError(f"{folder} began with other pictures or labels; use a fresh --run folder")
+        raise UsageError(
+            f"{folder} was started with other images or labels; use a new --run folder"
+        )
 
 
 def read_origin(folder: Path) -> dict[str, Any] | None:
-    """What `note_origin` noted, or None where it never did."""
+    """Read the origin of a run; None if there is none."""
     path = folder / ORIGIN
     if not path.is_file():
         return None

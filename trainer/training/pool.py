@@ -1,8 +1,8 @@
-"""Pools: windows of originals after a mixture's degradations, made once and kept on disk.
+"""Pools: windows of originals after the degradations of a mixture, stored on disk.
 
-Degrading whole images in every step would cost more than the step. A pool holds what a network
-sees, what it shall make of it, and the softness cues measured of the whole window; crops are cut
-from windows at training time. It is one folder, whole or absent.
+Degrading whole images in every step would cost more than the step. A pool holds inputs,
+targets and the energies of each whole window, from which cues are computed; crops are cut from
+windows at training time. Its folder is renamed into place when it is complete.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.cues import MEASURED, measure
 from trainer.degradations.mixture import chance
 from trainer.degradations.registry import DEGRADATIONS
-from trainer.training.dataset import Example, read_picture
-from trainer.training.progress import watched
+from trainer.training.dataset import Example, read_image
+from trainer.training.progress import with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,35 +30,35 @@ if TYPE_CHECKING:
 
     from trainer.degradations.mixture import Pixels, Sharpen
 
-CARD = "pool.json"
+POOL_CARD = "pool.json"
 SIDES = ("train", "validation")
 LAYERS = ("input", "target")
 TAUGHT = "taught"
 _GRID_PX = 8
 """Windows begin on this grid, where JPEG's blocks and the factors of resizing begin."""
 _MARGIN_PX = 16
-"""Cut off all around after degrading: mirrored edges are not what images look like."""
+"""Margin cut off after degrading, because filters mirror the edges."""
 _OFF_GRID = 0.25
-"""Share of the windows that lie off the grid, as parts cut out of images do."""
+"""Share of the windows off the grid, as in cropped images."""
 _CANDIDATES = 3
 _CONTENT = 0.5
-"""Chance that a window is taken without a look at another one."""
+"""Probability to take a window without comparing it with another one."""
 
 
 @dataclass(frozen=True, slots=True)
 class PoolCard:
-    """What a pool says of itself, in pool.json."""
+    """Description of a pool, in pool.json."""
 
     degradation: str
     """The mixture: a key of DEGRADATIONS."""
     seed: int
     window_px: int
     windows: dict[str, int]
-    """How many of each side."""
+    """Number of windows of each side."""
     split: str
     """Fingerprint of the images."""
     sharpened_by: dict[str, str] | None = None
-    """The network whose own outputs are among the sharpened ones: name and digest."""
+    """Model whose outputs are among the sharpened images: name and digest."""
     taught_by: dict[str, str] | None = None
     """The teacher of the labels: name and digest."""
 
@@ -70,11 +70,11 @@ def make_pool(
     *,
     sharpen: Sharpen | None = None,
 ) -> None:
-    """Make a pool; nothing is left of one that was interrupted.
+    """Make a pool; an interrupted one is removed by the next call.
 
     Args:
         folder: to be made; replaced if it is there.
-        card: what to make.
+        card: its description.
         images: originals of each side.
         sharpen: the network that `card.sharpened_by` names.
 
@@ -85,10 +85,10 @@ def make_pool(
     shutil.rmtree(making, ignore_errors=True)
     for number, side in enumerate(SIDES):
         (making / side).mkdir(parents=True)
-        originals = [read_picture(path) for path in images[side]]
+        originals = [read_image(path) for path in images[side]]
         _check_sizes(images[side], originals, card.window_px)
         _fill(making / side, card, side, [card.seed, number], originals, sharpen)
-    write_card(making, card)
+    write_pool_card(making, card)
     shutil.rmtree(folder, ignore_errors=True)
     making.rename(folder)
 
@@ -97,7 +97,7 @@ def _check_sizes(paths: Sequence[Path], originals: Sequence[Pixels], window_px: 
     needed = window_px + 2 * _MARGIN_PX
     for path, pixels in zip(paths, originals, strict=True):
         if min(pixels.shape[:2]) < needed:
-            raise UsageError(f"{path}: smaller than the {needed} pixels that a window needs")
+            raise UsageError(f"{path}: a side is shorter than the {needed} pixels of a window")
 
 
 def _fill(
@@ -115,7 +115,7 @@ def _fill(
     kinds = []
     areas = np.array([one.shape[0] * one.shape[1] for one in originals]) ** 0.75
     degrade = DEGRADATIONS[card.degradation]
-    for index in watched(range(count), what=f"{side} windows", total=count):
+    for index in with_progress(range(count), what=f"{side} windows", total=count):
         generator = np.random.default_rng([*seed, index])
         window = _window(originals, areas / areas.sum(), size + 2 * _MARGIN_PX, generator)
         example = degrade(window, generator, sharpen)
@@ -162,13 +162,13 @@ def _window(
     return np.ascontiguousarray(turned[:, ::-1] if chance(generator, 0.5) else turned)
 
 
-def write_card(folder: Path, card: PoolCard) -> None:
-    """Write pool.json, whole or not at all."""
-    with replacing(folder / CARD) as file:
+def write_pool_card(folder: Path, card: PoolCard) -> None:
+    """Write pool.json, atomically."""
+    with replacing(folder / POOL_CARD) as file:
         file.write(json.dumps(asdict(card), indent=1).encode())
 
 
-def read_card(folder: Path) -> PoolCard:
+def read_pool_card(folder: Path) -> PoolCard:
     """Read a pool's card.
 
     Raises:
@@ -176,15 +176,15 @@ def read_card(folder: Path) -> PoolCard:
         UsageError: its card is damaged.
     """
     try:
-        return PoolCard(**json.loads((folder / CARD).read_text()))
+        return PoolCard(**json.loads((folder / POOL_CARD).read_text()))
     except FileNotFoundError as error:
-        raise InputMissingError(f"{folder}: no such pool; `trainer pool` makes it") from error
+        raise InputMissingError(f"{folder}: no such pool: run `trainer pool`") from error
     except (ValueError, TypeError) as error:
-        raise UsageError(f"{folder / CARD}: not a pool's card ({error})") from error
+        raise UsageError(f"{folder / POOL_CARD}: not a pool's card ({error})") from error
 
 
 def read_pool(folder: Path, side: str, *, taught: bool) -> list[Example]:
-    """The windows of one side as examples; their pixels stay on disk until they are cut.
+    """The windows of one side as examples; memory-mapped, so pixels are read when crops are cut.
 
     Args:
         folder: of the pool.
@@ -194,9 +194,9 @@ def read_pool(folder: Path, side: str, *, taught: bool) -> list[Example]:
     Raises:
         InputMissingError: there is no pool, or it has no labels.
     """
-    card = read_card(folder)
+    card = read_pool_card(folder)
     if taught and card.taught_by is None:
-        raise InputMissingError(f"{folder}: holds no labels; `trainer label --pool` makes them")
+        raise InputMissingError(f"{folder}: contains no labels: run `trainer label --pool`")
     size = (card.windows[side], card.window_px, card.window_px, 3)
     inputs, targets = (_array(folder / side, layer, size, "r") for layer in LAYERS)
     labels = _array(folder / side, TAUGHT, size, "r") if taught else [None] * len(inputs)
@@ -211,23 +211,23 @@ def read_pool(folder: Path, side: str, *, taught: bool) -> list[Example]:
 
 
 def label_pool(folder: Path, teacher: dict[str, str], sharpen: Callable[[Pixels], Pixels]) -> None:
-    """Write the teacher's image of every window beside it, and note whose they are.
+    """Write the output of a teacher for every window, and record the teacher.
 
     Args:
         folder: of the pool.
         teacher: its name and digest.
         sharpen: the teacher, from window to window.
     """
-    card = read_card(folder)
+    card = read_pool_card(folder)
     for side in SIDES:
         size = (card.windows[side], card.window_px, card.window_px, 3)
         inputs = _array(folder / side, "input", size, "r")
         making = _array(folder / side, f"{TAUGHT}.part", size, "w+")
-        for index in watched(range(len(inputs)), what=f"{side} labels", total=len(inputs)):
+        for index in with_progress(range(len(inputs)), what=f"{side} labels", total=len(inputs)):
             making[index] = sharpen(np.asarray(inputs[index]))
         making.flush()
         (folder / side / f"{TAUGHT}.part.bin").replace(folder / side / f"{TAUGHT}.bin")
-    write_card(folder, PoolCard(**{**asdict(card), "taught_by": teacher}))
+    write_pool_card(folder, PoolCard(**{**asdict(card), "taught_by": teacher}))
 
 
 def _array(folder: Path, layer: str, shape: tuple[int, ...], mode: Any) -> Any:  # noqa: ANN401 - a memmap

@@ -1,7 +1,7 @@
-"""What long work tells while it runs: a bar or JSON lines, a record on disk, curves.
+"""Progress of long work: a bar or JSON lines, a record on disk, curves.
 
-Owns the choice between them: a progress bar on a terminal, else JSON lines, which for a training
-are those of its record; TensorBoard's curves where TensorBoard is installed.
+Shows a progress bar on a terminal, else JSON lines, which for a training are those of its record;
+writes curves where TensorBoard is installed.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ T = TypeVar("T")
 
 CURVES = "curves"
 _BAR_STEPS = 1000
-"""The bar's length; a budget in minutes has no number of steps."""
+"""Length of the bar: a budget in minutes has no number of steps."""
 
 
-def watched(items: Iterable[T], *, what: str, total: int) -> Iterator[T]:
-    """The items, with a bar on a terminal, else with a JSON line on stderr for each tenth.
+def with_progress(items: Iterable[T], *, what: str, total: int) -> Iterator[T]:
+    """Iterate with a bar on a terminal, else with a JSON line on stderr for each tenth.
 
     Args:
         items: at most `total`.
-        what: they are, in the plural.
-        total: how many.
+        what: noun for the items, plural; key of the JSON line.
+        total: their number.
     """
     bar = _bar(what, total) if sys.stderr.isatty() else None
     for number, item in enumerate(items, start=1):
@@ -43,13 +43,13 @@ def watched(items: Iterable[T], *, what: str, total: int) -> Iterator[T]:
 
 
 class Progress:
-    """A context manager around one part of a training."""
+    """Progress of a training: a context manager."""
 
-    def __init__(self, folder: Path, name: str, *, since: int, speaks: bool) -> None:
-        """`since`: the step that it goes on from; `speaks`: one of a team tells, others do not."""
+    def __init__(self, folder: Path, name: str, *, since: int, is_leader: bool) -> None:
+        """`since`: step to resume from; `is_leader`: shows progress, the others are silent."""
         self._record = folder / RECORD
-        self._curves = _summary_writer(folder / CURVES, since) if speaks else None
-        self._bar = _bar(name, _BAR_STEPS) if speaks and sys.stderr.isatty() else None
+        self._curves = _summary_writer(folder / CURVES, since) if is_leader else None
+        self._bar = _bar(name, _BAR_STEPS) if is_leader and sys.stderr.isatty() else None
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +79,7 @@ class Progress:
 
 
 def _summary_writer(folder: Path, since: int) -> Any:  # noqa: ANN401 - TensorBoard has no types
-    """TensorBoard's writer, which forgets what came after `since`; None where there is none."""
+    """Writer of TensorBoard, which drops later steps than `since`; None without TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - optional
     except ImportError:

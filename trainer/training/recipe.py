@@ -1,7 +1,7 @@
-"""Recipes: everything that decides a training, in one TOML file that the weights carry with them.
+"""Recipes: all parameters of a training, in one TOML file that becomes part of the weights.
 
-Owns the keys, their defaults and the checks on them. Where pictures, labels and runs lie is no part
-of a recipe's result, so the command line may say it otherwise.
+Owns the keys, their defaults and checks. Paths of images, labels and runs do not affect the result,
+so the command line can replace them.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SHIPPED = Path(__file__).parents[1] / "recipes"
-KINDS = ("student", "teacher", "report-student", "report-teacher")
+NETWORK_KINDS = ("student", "teacher", "report-student", "report-teacher")
 SHAPES = ("cosine", "constant")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
-    """What is trained."""
+class NetworkConfig:
+    """The network that is trained."""
 
     kind: str
-    """One of KINDS; the report's own two have neither blocks nor a choice of biases."""
+    """One of NETWORK_KINDS; the report's own two have neither blocks nor a choice of biases."""
     channels: int
     blocks: int = 0
     """Residual blocks."""
     bias_free: bool = False
-    """No biases, and the local mean taken off the input: flat stays flat."""
+    """No biases, and the local mean subtracted from the input: flat areas stay flat."""
     branches: int = 0
     """Over-parameterise each 3x3 convolution by this many hidden channels, folded at export."""
     cued: bool = False
-    """Tell the network how soft the whole picture is, and set an adaptive mask beside it."""
+    """Condition the network on the softness of the whole image, with an adaptive mask beside it."""
     start: str = ""
-    """Weights to begin with: a shipped name, a file or a run's folder; other shapes begin fresh."""
+    """Initial weights: a shipped name, a file or a run's folder; others stay random."""
     start_tail: float = 1.0
-    """Factor on the last convolution of these weights; below 1 the start changes images less."""
+    """Factor on the last convolution of these weights; below 1 starts closer to the input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """Which pictures, and how crops are cut from them."""
+    """Images, degradation and crops."""
 
     split: str = "split.json"
-    """What `trainer prepare` wrote."""
+    """Split of `trainer prepare`."""
     degradation: str = REDUCTION
-    """A name in `trainer.degradations.registry`: what a network sees of the originals."""
+    """A name in `trainer.degradations.registry`: the degradation of the inputs."""
     pool: str = ""
     """Folder of degraded windows, by `trainer pool`; needed by every mixture but the report's."""
     labels: str = ""
@@ -70,12 +70,12 @@ class Data:
     validation_px: int = 256
     """Side of the middle crops that validate."""
     factor: int = 4
-    """Of the bicubic reduction that the network learns to undo."""
+    """Factor of the bicubic reduction that the network undoes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Adam, its rate over time, and what is kept on the way."""
+    """Budget, learning rate, averaging and validation."""
 
     steps: int = 0
     """The budget in batches, or ..."""
@@ -94,15 +94,15 @@ class Schedule:
     validate_every: int = 250
     """Steps between validations, each of which writes a checkpoint."""
     precision: str = "auto"
-    """Of the forward pass: auto, float32 or bfloat16; losses are float32 always."""
+    """Precision of the forward pass: auto, float32 or bfloat16; losses are float32 always."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One run, whole."""
+    """All parameters of one run."""
 
     name: str
-    network: Network
+    network: NetworkConfig
     data: Data = field(default_factory=Data)
     loss: LossWeights = field(default_factory=LossWeights)
     schedule: Schedule = field(default_factory=Schedule)
@@ -180,19 +180,23 @@ def _value(kind: type[Any], value: object, file: str, at: str) -> object:
 
 
 def _impossible(recipe: Recipe) -> list[tuple[bool, str, str]]:
-    """Every rule between values: (broken, key, what must hold)."""
+    """Every rule between values: (is broken, key, message)."""
     network, data, plan, loss = recipe.network, recipe.data, recipe.schedule, recipe.loss
     weights = {f"loss.{one.name}": getattr(loss, one.name) for one in fields(loss)}
     ours = network.blocks or network.bias_free or network.branches
     return [
         *_out_of_range(recipe, weights),
-        (network.kind not in KINDS, "network.kind", f"must be one of {', '.join(KINDS)}"),
+        (
+            network.kind not in NETWORK_KINDS,
+            "network.kind",
+            f"must be one of {', '.join(NETWORK_KINDS)}",
+        ),
         (
             network.kind.startswith("report") and bool(ours),
             "network",
             "the report's own networks have neither blocks nor branches, and always biases",
         ),
-        (not any(weights.values()), "loss", "weights nothing"),
+        (not any(weights.values()), "loss", "all weights are zero"),
         (data.crop_px % GRID_PX > 0, "data.crop_px", f"must be a multiple of {GRID_PX}"),
         (
             data.validation_px % GRID_PX > 0,
@@ -210,9 +214,9 @@ def _impossible(recipe: Recipe) -> list[tuple[bool, str, str]]:
         (
             loss.needs_teacher and not data.labels and not data.pool,
             "data.labels",
-            "the loss weights a teacher, so its labels are needed: `trainer label` makes them",
+            "a teacher term needs labels: run `trainer label`",
         ),
-        (bool(data.labels) and data.factor != SOFTENED_BY, "data.factor", "labels are made at 4"),
+        (bool(data.labels) and data.factor != SOFTENED_BY, "data.factor", "must be 4 with labels"),
         *_impossible_mixtures(recipe),
     ]
 
@@ -229,13 +233,13 @@ def _impossible_mixtures(recipe: Recipe) -> list[tuple[bool, str, str]]:
         (
             data.degradation != REDUCTION and not data.pool,
             "data.pool",
-            f"the {data.degradation} mixture needs a pool: `trainer pool` makes it",
+            f"the {data.degradation} mixture needs a pool: run `trainer pool`",
         ),
-        (network.cued and not data.pool, "data.pool", "a cued network needs one"),
+        (network.cued and not data.pool, "data.pool", "a cued network needs a pool"),
         (
             network.cued and network.kind.startswith("report"),
             "network.cued",
-            "the report's own networks know no cues",
+            "the report's own networks have no cues",
         ),
     ]
 

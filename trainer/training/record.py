@@ -1,4 +1,4 @@
-"""What a run measured of itself: one JSON line for each validation, read back by step."""
+"""Record of a run: one JSON line with the scores of each validation."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ SPANS = ("step", "minutes")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What one run measured of itself."""
+    """The validations of one run."""
 
     name: str
     rows: tuple[dict[str, float], ...]
     """Ascending in `step` and in `minutes`; each has those two and some of MEASURES."""
 
     def points(self, span: str, measure: str) -> tuple[list[float], list[float]]:
-        """Abscissas and ordinates of one curve; empty where the run did not measure this."""
+        """Abscissas and ordinates of one curve; empty if the run did not measure it."""
         rows = [row for row in self.rows if measure in row]
         return [row[span] for row in rows], [row[measure] for row in rows]
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line, apart from one that a kill cut short."""
+    """Append a line, after a line break if a kill left the last one incomplete."""
     with path.open("a+b") as file:
         file.seek(0, 2)
         if file.tell():
@@ -44,8 +44,8 @@ def append_line(path: Path, line: str) -> None:
 def read_record(run: Path) -> Record:
     """Read `record.jsonl` of a run's folder.
 
-    A line that is not whole, as a kill can leave it, is passed over; of a step that was measured
-    again after a resumption the later line counts.
+    An incomplete line, as a kill can leave it, is skipped; of a step that was validated again after
+    resuming, the later line counts.
 
     Raises:
         InputMissingError: there is no record, or nothing has been measured yet.
@@ -55,7 +55,7 @@ def read_record(run: Path) -> Record:
         raise InputMissingError(f"{path}: no such file; training has not validated yet")
     by_step = {row["step"]: row for row in _whole_lines(path.read_text().splitlines())}
     if not by_step:
-        raise InputMissingError(f"{path}: holds no measurement")
+        raise InputMissingError(f"{path}: contains no validation")
     return Record(run.resolve().name, tuple(by_step[step] for step in sorted(by_step)))
 
 

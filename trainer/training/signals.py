@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C while training: noted, and obeyed between two steps."""
+"""Handling of SIGTERM and SIGINT: training stops after the current step."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 @dataclass(slots=True)
 class StopRequest:
-    """Whether someone asked to stop."""
+    """State of the signal handlers."""
 
     signal_number: int = 0
     """The signal that came, or 0."""
 
 
 class TrainingStoppedError(Exception):
-    """A training was asked to stop, and saved what it had."""
+    """Training was stopped by a signal, after a checkpoint."""
 
     def __init__(self, signal_number: int, step: int) -> None:
-        super().__init__(f"stopped at step {step}; the same command goes on")
+        super().__init__(f"stopped at step {step}; run the same command to resume")
         self.exit_code = 128 + signal_number
 
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
-    """Note signals in place of dying, and restore their handlers afterwards."""
+def catch_stop_signals() -> Iterator[StopRequest]:
+    """Record signals in place of exiting, and restore the handlers afterwards."""
     request = StopRequest()
 
     def note(number: int, _: object) -> None:

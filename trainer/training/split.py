@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Which pictures train and which validate."""
+    """Paths of the images for training and for validation."""
 
     train: tuple[Path, ...]
     validation: tuple[Path, ...]
@@ -30,8 +30,8 @@ class Split:
     """A short digest of the pixels on either side, by `trainer prepare`, for runs and cards."""
 
 
-def pictures_below(folders: Iterable[Path]) -> list[Path]:
-    """Every picture below the folders, hidden files left out, sorted by path.
+def find_images(folders: Iterable[Path]) -> list[Path]:
+    """Every image below the folders, hidden files left out, sorted by path.
 
     Raises:
         InputMissingError: a folder does not exist.
@@ -48,37 +48,37 @@ def pictures_below(folders: Iterable[Path]) -> list[Path]:
     return sorted(set(found))
 
 
-def split_pictures(pictures: Sequence[Path], *, validation: float) -> Split:
-    """Divide by a hash of each name, so that adding pictures moves no other across.
+def split_images(images: Sequence[Path], *, validation: float) -> Split:
+    """Split by a hash of each name, so that adding images does not move others.
 
     Args:
-        pictures: no two of one name, because the name decides the side and names the label.
+        images: no two of one name, because the name decides the side and names the label.
         validation: the share that validates, above 0 and below 1.
 
     Raises:
-        UsageError: two pictures share a name, or a side would be empty.
+        UsageError: two images share a name, or a side would be empty.
     """
     named: dict[str, Path] = {}
-    for path in pictures:
+    for path in images:
         other = named.setdefault(path.name, path)
         if other != path:
-            raise UsageError(f"two pictures have one name, which names labels: {other}, {path}")
+            raise UsageError(f"two images have the same name: {other}, {path}")
 
     def share(path: Path) -> float:
         return int(hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8], 16) / 0xFFFFFFFF
 
-    held_out = tuple(path for path in pictures if share(path) < validation)
-    train = tuple(path for path in pictures if share(path) >= validation)
+    held_out = tuple(path for path in images if share(path) < validation)
+    train = tuple(path for path in images if share(path) >= validation)
     if not train or not held_out:
         raise UsageError(
-            f"{len(pictures)} pictures leave {len(train)} to train and {len(held_out)} to "
-            f"validate at --validation {validation}; give more pictures or another share"
+            f"{len(images)} images give {len(train)} for training and {len(held_out)} for "
+            f"validation at --validation {validation}; give more images or another share"
         )
     return Split(train, held_out)
 
 
 def write_split(split: Split, path: Path) -> None:
-    """Write the split as JSON, whole or not at all."""
+    """Write the split as JSON, atomically."""
     sides = {
         "train": [str(p) for p in split.train],
         "validation": [str(p) for p in split.validation],
@@ -100,6 +100,6 @@ def read_split(path: Path) -> Split:
         train, held_out = (tuple(map(Path, sides[side])) for side in ("train", "validation"))
         return Split(train, held_out, sides["fingerprint"])
     except FileNotFoundError as error:
-        raise InputMissingError(f"{path}: no such file; `trainer prepare` writes it") from error
+        raise InputMissingError(f"{path}: no such file: run `trainer prepare`") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: not a split that `trainer prepare` wrote ({error!r})") from error
+        raise UsageError(f"{path}: not a split of `trainer prepare` ({error!r})") from error

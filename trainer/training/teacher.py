@@ -1,7 +1,7 @@
-"""Teachers as networks: our own, or a pretrained x4 upscaler.
+"""Teachers: a TeacherNet of sharpend, or a pretrained x4 upscaler.
 
-Owns which of the two a file is. A pretrained model is only ever loaded through spandrel, whose
-unpickler is restricted; it teaches, it is never shipped.
+Decides which of the two a file is. Pretrained models are loaded by spandrel only, whose unpickler
+is restricted; they are teachers and never shipped.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from trainer.degradations.mixture import Pixels
 
     Method = Callable[[Pixels, Pixels], Pixels]
-    """(small, degraded) to the sharpened picture, all H x W x 3 uint8.
+    """(small, degraded) to the sharpened image, all H x W x 3 uint8.
 
-    `small` is the picture at a quarter of each side, as a pretrained upscaler takes it; `degraded`
+    `small` is the image at a quarter of each side, as a pretrained upscaler takes it; `degraded`
     is the same enlarged to the size of the result, as our own networks take it.
     """
 
@@ -39,7 +39,7 @@ _RGB = 3
 
 
 class PretrainedUpscaler(nn.Module):
-    """A pretrained super-resolution model behind one forward."""
+    """A pretrained super-resolution model with the interface of a network."""
 
     def __init__(self, model: nn.Module, padded: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -60,8 +60,8 @@ def load_teacher_model(path: str | Path, device: torch.device) -> nn.Module:
         device: where it runs.
 
     Returns:
-        A TeacherNet, from the degraded picture to the sharp one at the same size; or a
-        PretrainedUpscaler, from the picture at a quarter of the size to the whole size. Each
+        A TeacherNet, from the degraded image to the sharp one at the same size; or a
+        PretrainedUpscaler, from the image at a quarter of the size to the whole size. Each
         1 x 3 x H x W float32 in [0, 1], sRGB-encoded.
 
     Raises:
@@ -73,7 +73,7 @@ def load_teacher_model(path: str | Path, device: torch.device) -> nn.Module:
 
 
 def is_ours(file: Path) -> bool:
-    """Whether a file is meant to be one of ours, damaged or not."""
+    """Check if a file is a weights file of sharpend, damaged or not."""
     if file.suffix != ".safetensors":
         return False
     try:
@@ -98,10 +98,10 @@ def _load_pretrained(file: Path, device: torch.device) -> PretrainedUpscaler:
             f"{file}: pretrained models need spandrel: pip install 'sharpend[zoo]'"
         ) from error
     try:
-        with warnings.catch_warnings():  # its try of TorchScript is deprecated: not the user's
+        with warnings.catch_warnings():  # deprecated use of TorchScript inside spandrel
             warnings.simplefilter("ignore", FutureWarning)
             descriptor = spandrel.ModelLoader(device=device).load_from_file(file)
-    except Exception as error:  # loaders of foreign files raise any class
+    except Exception as error:  # loaders of foreign files raise any exception
         raise UnavailableError(f"{file}: not a model that spandrel can load ({error})") from error
     if not isinstance(descriptor, spandrel.ImageModelDescriptor):
         raise UnavailableError(f"{file}: {descriptor.architecture.name} is not an upscaler")
@@ -115,7 +115,7 @@ def _load_pretrained(file: Path, device: torch.device) -> PretrainedUpscaler:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """How many numbers a network has learnt."""
+    """Number of learnt values of a network."""
     return sum(values.numel() for values in network.parameters())
 
 
@@ -123,10 +123,10 @@ def count_parameters(network: nn.Module) -> int:
 def upscaled(
     upscaler: nn.Module, small: Pixels, device: torch.device, *, size: tuple[int, ...]
 ) -> Pixels:
-    """What a x4 model makes of a small picture, at the size of the picture that it came from.
+    """Enlarge a small image by a x4 model, to the size of its original.
 
     A side that is no multiple of four comes out up to two pixels off; it is resized, not cut, so
-    that the label lies on the degraded picture, which was enlarged from the same small one.
+    that the label lies on the degraded image, which was enlarged from the same small one.
 
     Args:
         upscaler: 1 x 3 x H x W in [0, 1] to 1 x 3 x 4H x 4W.

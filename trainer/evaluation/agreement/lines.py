@@ -1,7 +1,7 @@
-"""The alarm lines of a student, from samples that were measured on validation pictures.
+"""The alarm lines of a student, from samples that were measured on validation images.
 
-Pure arithmetic with a fixed seed: nothing here runs a network. The line of SSIM serves where no
-residual ratio is to be had; the line of the residual ratio is the one that the daemon goes by.
+Pure arithmetic with a fixed seed; runs no network. The daemon uses the line of the residual ratio,
+and the line of SSIM where a card has no other.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
 STANDARD_ERRORS = 4
 WINDOWS = 100_000
-"""Drawn for each kind: the quantile below stands on the ten largest of them."""
+"""Windows drawn for each kind: the quantile below rests on the ten largest."""
 HEALTHY = 0.9999
 """The quantile of healthy windows on which a line rests."""
 MARGIN = 1.2
-"""By which the line lies above it: users' pictures differ more from validation pictures than those
-do from each other."""
+"""Factor from that quantile to the line: users' images differ more from validation images than the
+latter do from each other."""
 LEAST_LINE = 0.1
-"""No line is lower: rounding to 8 bits alone can make two networks differ by so much."""
+"""Lowest line: rounding to 8 bits alone can cause such a difference."""
 MIXED = "mixed"
 _LEAST = tuple(round(0.25 * step, 2) for step in range(25))
-"""What `measurable_from` may be: 0 to 6."""
+"""Candidates for `measurable_from`: 0 to 6."""
 _AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class ResidualLine:
-    """Where the daemon alarms, and what that rests on.
+    """Threshold of the alarm, with the figures that it rests on.
 
     Attributes:
         above: the line, rounded up to three digits.
         measurable_from: see `sharpend.alarm.is_measurable`.
         healthy: by kind and mixed, the median and the HEALTHY quantile of healthy windows' ratios.
         halved: by kind and mixed, the median ratio if the network gave half of what it adds.
-        measurable: by kind, the share of samples that are measurable.
+        measurable: by kind, the share of measurable samples.
     """
 
     above: float
@@ -72,14 +72,14 @@ class ResidualLine:
 
     @property
     def tells_halved(self) -> float:
-        """The smallest median of halved windows in lines: above 1 each kind tells them."""
+        """The smallest median of halved windows over the line: above 1 every kind detects them."""
         return min(self.halved.values()) / self.above
 
 
 def residual_line(
     healthy: Samples, halved: Samples, *, window: int, seed: int = 0
 ) -> ResidualLine | None:
-    """The pooled residual ratio above which the daemon's window means damage.
+    """The pooled residual ratio of a window above which the student is damaged.
 
     Windows of FEWEST_SAMPLES to `window` samples are drawn with replacement from each kind of
     softness alone, as in a folder that holds nothing else, and from all kinds mixed. The line is
@@ -90,8 +90,8 @@ def residual_line(
     FEWEST_SAMPLES measurable ones. Where no choice achieves that, the one that comes nearest.
 
     Args:
-        healthy: samples of the student by kind, each kind from the same pictures.
-        halved: the same pictures with half of what the student adds.
+        healthy: samples of the student by kind, each kind from the same images.
+        halved: the same images with half of what the student adds.
         window: as the daemon's `agreement.window`.
         seed: of the draw.
 
@@ -193,29 +193,28 @@ def window_ratios(
 
 
 def alarm_line(samples: Sequence[AgreementSample]) -> float:
-    """The SSIM below which the daemon's mean of measurable samples means damage.
+    """The mean SSIM of measurable samples below which the student is damaged.
 
     It serves where a card holds no line of the residual ratio. It is the smallest of
 
     - mean - 4 * deviation / sqrt(5): four standard errors of the shortest window, which chance
       alone crosses about once in 30,000 starts, and longer windows hardly ever;
-    - the mean of the five lowest samples: no window of healthy validation pictures is lower, even
+    - the mean of the five lowest samples: no window of healthy validation images is lower, even
       where a folder holds nothing but the hardest kind and samples are not independent;
-    - (mean + no-op mean) / 2: users' pictures differ more from validation pictures than those do
+    - (mean + no-op mean) / 2: users' images differ more from validation images than those do
       from each other, so however small the spread, half the lead over doing nothing is left.
 
     Rounded down to four digits.
 
     Args:
-        samples: of a healthy student on validation pictures, at least five.
+        samples: of a healthy student on validation images, at least five.
 
     Raises:
         UsageError: there are fewer.
     """
     if len(samples) < FEWEST_SAMPLES:
         raise UsageError(
-            f"the alarm line needs at least {FEWEST_SAMPLES} validation pictures, "
-            f"not {len(samples)}"
+            f"the alarm line needs at least {FEWEST_SAMPLES} validation images, not {len(samples)}"
         )
     values = sorted(sample.student for sample in samples)
     mean = statistics.fmean(values)

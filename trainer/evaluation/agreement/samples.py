@@ -1,7 +1,7 @@
 """Agreement samples of a student, measured as the daemon measures them.
 
-Owns how a student is damaged, and the run of healthy and damaged ones over pictures of each kind of
-softness. The teacher sharpens each crop once, whatever it is compared with.
+Owns the ways in which a student is damaged, and the measurement of healthy and damaged students on
+images of each kind of softness. The teacher sharpens each crop once.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from trainer.evaluation.agreement.softness import Softening
 
     Student = Callable[[Pixels], Pixels]
-    """From a soft picture to what the daemon would write, at the strength that is measured."""
-    Measured = dict[str, dict[str, list[AgreementSample]]]
-    """By student, then by kind, in the order of the pictures."""
+    """Sharpens an image as the daemon would, at the strength that is measured."""
+    StudentSamples = dict[str, dict[str, list[AgreementSample]]]
+    """By student, then by kind, in the order of the images."""
 
 HEALTHY, HALVED, DEAD = "healthy", "halved output", "dead output"
 NOISES = (0.1, 0.3)
 
 
-def pieces(picture: Pixels, side_px: int) -> Iterator[Pixels]:
-    """The picture cut into equal pieces with sides as near to `side_px` as can be."""
-    parts = (max(1, round(size / side_px)) for size in picture.shape[:2])
+def pieces(image: Pixels, side_px: int) -> Iterator[Pixels]:
+    """Cut an image into equal pieces with sides as close to `side_px` as possible."""
+    parts = (max(1, round(size / side_px)) for size in image.shape[:2])
     down, across = parts
-    for band in np.array_split(picture, down, axis=0):
+    for band in np.array_split(image, down, axis=0):
         yield from np.array_split(band, across, axis=1)
 
 
@@ -61,7 +61,7 @@ def with_noise(student: Weights, share: float, *, seed: int = 0) -> Weights:
 
 
 def halved(pixels: Pixels, sharpened: Pixels) -> Pixels:
-    """Half of what was added, rounded to even levels."""
+    """The mean of input and output: half of the added detail."""
     between = (pixels.astype(np.float64) + sharpened.astype(np.float64)) / 2
     return np.rint(between).astype(pixels.dtype)
 
@@ -69,26 +69,26 @@ def halved(pixels: Pixels, sharpened: Pixels) -> Pixels:
 def damaged(
     student: Weights, placement: Placement, *, wrong: Iterable[Weights] = (), strength: float = 1.0
 ) -> dict[str, Student]:
-    """Networks that the daemon should not take for the healthy one, but for the simplest.
+    """Damaged students that run a network: noise on the weights, or the wrong model.
 
     Args:
         student: the healthy one.
         placement: where they run.
-        wrong: other networks that may lie in its place.
+        wrong: other models that may take its place.
         strength: 0..1.
     """
     broken = {f"weights + {share:.0%} noise": with_noise(student, share) for share in NOISES}
     broken |= {f"wrong model: {other.card.name}": other for other in wrong}
-    return {name: running(network, placement, strength) for name, network in broken.items()}
+    return {name: student_of(network, placement, strength) for name, network in broken.items()}
 
 
-def running(student: Weights, placement: Placement, strength: float = 1.0) -> Student:
-    """The network as the daemon runs it, at one strength."""
+def student_of(student: Weights, placement: Placement, strength: float = 1.0) -> Student:
+    """The student as the daemon runs it, at one strength."""
     sharpener = Sharpener(student, placement)
     return lambda pixels: sharpener.sharpen(pixels, strength=strength)
 
 
-def measure(  # noqa: PLR0913 - each is a choice of the command line
+def measure_samples(  # noqa: PLR0913 - each is a choice of the command line
     student: Student,
     opinion: SecondOpinion,
     originals: Iterable[Pixels],
@@ -97,24 +97,24 @@ def measure(  # noqa: PLR0913 - each is a choice of the command line
     crop_px: int,
     others: Mapping[str, Student] | None = None,
     strength: float = 1.0,
-) -> Measured:
-    """What the daemon would measure on these pictures, softened in each way.
+) -> StudentSamples:
+    """Measure the samples that the daemon would get on these images, softened in each way.
 
     Args:
         student: the healthy one.
-        opinion: its teacher; the crop is chosen by the very code that the daemon runs.
-        originals: sharp pictures that were not trained on, H x W x 3 uint8.
-        kinds: how they are softened.
+        opinion: its teacher; the crop is chosen by the code of the daemon.
+        originals: sharp images that were not trained on, H x W x 3 uint8.
+        kinds: functions that soften them.
         crop_px: side of the crop, `agreement.crop_px` in the daemon's settings.
         others: damaged ones, by name.
         strength: 0..1, that `student` and `others` run with, for the teacher.
 
     Returns:
         Samples of the healthy student, of `others`, of half the healthy one's output and of none.
-        Pictures with a side below SSIM's window are left out.
+        Images with a side below SSIM's window are left out.
     """
     runs = {HEALTHY: student, **(others or {})}
-    found: Measured = {name: {kind: [] for kind in kinds} for name in (*runs, HALVED, DEAD)}
+    found: StudentSamples = {name: {kind: [] for kind in kinds} for name in (*runs, HALVED, DEAD)}
     for original in originals:
         for kind, soften in kinds.items():
             soft = np.ascontiguousarray(soften(original))

@@ -1,7 +1,7 @@
-"""The kinds of softness that an agreement is measured over, by name.
+"""Kinds of softness over which agreement is measured, by name.
 
-Owns the registry alone. A kind is a pure function from a sharp picture to what a user might drop
-in; a new one needs nothing but a line here.
+A kind is a pure function from a sharp image to one as a user may have it. A new kind is a line in
+the registry.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def sharp(pixels: Pixels) -> Pixels:
-    """Leave the picture as it is."""
+    """Leave the image as it is."""
     return pixels
 
 
@@ -34,11 +34,11 @@ SOFTENINGS: Mapping[str, Softening] = {
     "gaussian-2": partial(blur.gaussian, sigma=2.0),
     "sharp": sharp,
 }
-"""By the name that reports and cards use: what networks of the x4 family may meet."""
+"""Kinds for models of the x4 family, by the name that reports and cards use."""
 
 
 def of_cell(cell: str) -> Softening:
-    """A cell of the matrix as a kind; its noise is the same for every picture."""
+    """A cell of the matrix as a kind; its noise is the same for every image."""
     return partial(_in_cell, cell=cell)
 
 
@@ -47,18 +47,18 @@ def _in_cell(pixels: Pixels, *, cell: str) -> Pixels:
 
 
 CELLED: Mapping[str, Softening] = {cell: of_cell(cell) for cell in (*SOFT, SHARP)}
-"""The kinds that a photo network is for, and sharp pictures."""
+"""Kinds for photo models: the soft cells of the matrix, and sharp images."""
 
 
 def softenings(names: Iterable[str] = ()) -> dict[str, Softening]:
     """The kinds of these names, in this order; those of the x4 family where none is named.
 
     Raises:
-        UsageError: there is no kind of a name.
+        UsageError: a name is unknown.
     """
     known = {**SOFTENINGS, **CELLED}
     wanted = list(names) or list(SOFTENINGS)
     for name in wanted:
         if name not in known:
-            raise UsageError(f"no kind is called {name}; there are {', '.join(known)}")
+            raise UsageError(f"unknown kind of softness {name}; known are {', '.join(known)}")
     return {name: known[name] for name in wanted}

@@ -1,9 +1,8 @@
-"""How often the daemon's alarm is wrong, and how soon it is right: streams drawn from samples.
+"""False alarms and detection delay of the daemon's alarm, on streams drawn from samples.
 
-Runs no network: samples that were measured once are drawn again and again, with replacement, and
-fed to the very alarm that the daemon uses. A stream begins with an empty window, as a daemon that
-has just loaded its weights. Every picture of it is sampled; at `agreement.sample = 0.05` twenty
-times as many pictures pass by.
+Runs no network: measured samples are drawn with replacement and fed to the alarm of the daemon. A
+stream begins with an empty window, as after loading weights. Every image of a stream is sampled; at
+`agreement.sample = 0.05` the daemon processes twenty times as many.
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ if TYPE_CHECKING:
 
     from sharpend.alarm import AlarmOptions
     from sharpend.job import AgreementSample
-    from trainer.evaluation.agreement.samples import Measured
+    from trainer.evaluation.agreement.samples import StudentSamples
 
 PER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Streams:
-    """How much is drawn.
+    """Lengths and numbers of the streams.
 
     Attributes:
         healthy: samples of each healthy stream.
@@ -45,8 +44,8 @@ class Streams:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
-    """One student on one kind of pictures.
+class AlarmFigures:
+    """Figures of one student on one kind of softness.
 
     Attributes:
         crops: measured.
@@ -69,15 +68,15 @@ class Figures:
     never: float | None = None
 
 
-def judge(
-    measured: Measured, options: AlarmOptions, streams: Streams
-) -> dict[str, dict[str, Figures]]:
+def alarm_figures(
+    measured: StudentSamples, options: AlarmOptions, streams: Streams
+) -> dict[str, dict[str, AlarmFigures]]:
     """The figures of every student, by kind and over all kinds mixed.
 
     Args:
         measured: by student, HEALTHY among them, then by kind.
-        options: the alarm's, as the daemon would have them.
-        streams: how much to draw.
+        options: of the alarm, as in the daemon.
+        streams: lengths and numbers.
     """
     return {
         name: {
@@ -97,38 +96,41 @@ def with_mixed(
 
 def _figures(
     name: str, samples: Sequence[AgreementSample], options: AlarmOptions, streams: Streams
-) -> Figures:
+) -> AlarmFigures:
     measurable = [one for one in samples if is_measurable(one, options.measurable_from)]
-    told = Figures(
+    told = AlarmFigures(
         crops=len(samples),
         measurable=len(measurable),
         ssim=sum(one.student for one in samples) / len(samples),
         ratio=pooled_ratio(measurable) if measurable else None,
     )
-    chance = random.Random(streams.seed)  # noqa: S311 - draws samples, guards nothing
+    chance = random.Random(streams.seed)  # noqa: S311 - draws samples, not secrets
     if name == HEALTHY:
-        raised = raised_in(samples, options, streams.healthy, chance)
+        raised = count_alarms(samples, options, streams.healthy, chance)
         return _with(told, alarms=raised * PER / streams.healthy)
-    counts = [until(samples, options, streams.longest, chance) for _ in range(streams.damaged)]
+    counts = [
+        samples_until_alarm(samples, options, streams.longest, chance)
+        for _ in range(streams.damaged)
+    ]
     return _with(told, **_told(counts))
 
 
-def _with(told: Figures, **figures: float | None) -> Figures:
-    return Figures(**{**asdict(told), **figures})
+def _with(told: AlarmFigures, **figures: float | None) -> AlarmFigures:
+    return AlarmFigures(**{**asdict(told), **figures})
 
 
-def raised_in(
+def count_alarms(
     samples: Sequence[AgreementSample], options: AlarmOptions, length: int, chance: random.Random
 ) -> int:
-    """How often the alarm is raised in one stream of `length` samples."""
+    """Count the alarms in one stream of `length` samples."""
     alarm = AgreementAlarm(options)
     return sum(alarm.add(chance.choice(samples)) and alarm.low for _ in range(length))
 
 
-def until(
+def samples_until_alarm(
     samples: Sequence[AgreementSample], options: AlarmOptions, longest: int, chance: random.Random
 ) -> int | None:
-    """How many samples a new alarm takes until it is raised; None if it is not within `longest`."""
+    """Count the samples until a new alarm is raised; None if not within `longest`."""
     alarm = AgreementAlarm(options)
     for count in range(1, longest + 1):
         alarm.add(chance.choice(samples))
@@ -150,7 +152,7 @@ def _told(counts: Sequence[int | None]) -> dict[str, float | None]:
     }
 
 
-def as_json(judged: Mapping[str, Mapping[str, Figures]]) -> dict[str, object]:
+def as_json(judged: Mapping[str, Mapping[str, AlarmFigures]]) -> dict[str, object]:
     """The figures as plain values, by student and kind."""
     return {
         name: {kind: asdict(figures) for kind, figures in kinds.items()}
@@ -158,10 +160,10 @@ def as_json(judged: Mapping[str, Mapping[str, Figures]]) -> dict[str, object]:
     }
 
 
-def as_markdown(judged: Mapping[str, Mapping[str, Figures]]) -> str:
+def as_markdown(judged: Mapping[str, Mapping[str, AlarmFigures]]) -> str:
     """One table: a row for each student and kind."""
     titles = [
-        *("student", "pictures", "crops", "measurable", "SSIM", "residual ratio"),
+        *("student", "images", "crops", "measurable", "SSIM", "residual ratio"),
         *(f"false alarms / {PER:,} samples", "samples until alarm: median", "p95", "never"),
     ]
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
@@ -170,7 +172,7 @@ def as_markdown(judged: Mapping[str, Mapping[str, Figures]]) -> str:
     return "\n".join(lines)
 
 
-def _cells(one: Figures) -> list[str]:
+def _cells(one: AlarmFigures) -> list[str]:
     ratio = "not measurable" if one.ratio is None else f"{one.ratio:.3f}"
     first = [str(one.crops), str(one.measurable), f"{one.ssim:.4f}", ratio]
     if one.never is None:

@@ -1,7 +1,7 @@
-"""The best unsharp mask of each cell of the matrix: a baseline that knows how soft an image is.
+"""The best unsharp mask of each cell of the matrix: a baseline that knows the cell.
 
-Owns the twenty masks that are tried. The best has the highest mean PSNR over middle crops of the
-measured images themselves, so it is an upper bound of what a mask can do in its cell.
+Tries twenty masks. The best has the highest mean PSNR over middle crops of the measured images
+themselves, so it is an upper bound for masks in its cell.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CROP_PX = 256
 
 @dataclass(frozen=True, slots=True)
 class CellMasks:
-    """What a search over MASKS found.
+    """Result of a search over MASKS.
 
     Attributes:
         by_cell: the best mask of each cell.
@@ -45,7 +45,7 @@ class CellMasks:
         return self.by_cell[cell](pixels, pixels)
 
 
-def search(originals: Iterable[tuple[str, Pixels]]) -> CellMasks:
+def search_cell_masks(originals: Iterable[tuple[str, Pixels]]) -> CellMasks:
     """Try every mask on every cell of middle crops.
 
     Args:
@@ -65,7 +65,7 @@ def search(originals: Iterable[tuple[str, Pixels]]) -> CellMasks:
 def middle(pixels: Pixels, side: int) -> Pixels:
     """The middle of an image, at most `side` pixels each way, on a multiple of eight pixels.
 
-    The grid of a JPEG file's blocks then lies as in the whole.
+    The grid of JPEG blocks then lies as in the whole image.
     """
     top, left = (max(0, size - side) // 2 // 8 * 8 for size in pixels.shape[:2])
     return pixels[top : top + side, left : left + side]

@@ -1,4 +1,4 @@
-"""Kinds of softness that networks are measured on: one seeded degradation per cell of the matrix.
+"""Kinds of softness on which models are measured: one seeded degradation per cell of the matrix.
 
 Owns the names of the cells and which of them count as soft. Blurs work on encoded values; JPEG is
 4:2:0; noise is white. Evaluation and the calibration of the agreement's alarm use the same cells.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOTION_PX = 5
 SHARP, SHARP_JPEG, SHARP_NOISY, NOISY = "sharp", "sharp+q75", "sharp+n5", "g1+n5"
 X4 = "bic4"
-"""The degradation that the x4 networks were made for."""
+"""The degradation that the x4 models undo."""
 
 
 def _resized(pixels: Pixels, _: np.random.Generator, *, factor: float) -> Pixels:
@@ -78,7 +78,7 @@ NOT_SOFT = (SHARP, SHARP_JPEG, SHARP_NOISY)
 
 
 def degraded(cell: str, pixels: Pixels, *, name: str) -> Pixels:
-    """Degrade an original to a cell, the same way whatever else is measured.
+    """Degrade an original to a cell; depends on cell, pixels and name alone.
 
     Args:
         cell: a key of CELLS.

@@ -1,7 +1,7 @@
-"""The matrix: what every method makes of every cell of an image, compared with the original.
+"""Comparison of the output of every method in every cell of an image with the original.
 
-Owns the rows that stand beside the networks and what is measured of one image; an image at a time
-is in memory, in one cell at a time. `trainer.evaluation.matrix.means` makes means of it.
+Owns the baseline rows and the figures of one image. One image in one cell at a time is in memory;
+`means` reduces the figures of all images.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sharpend.model.cues import measure
 from sharpend.model.ssim import compute_ssim
 from trainer.evaluation.matrix.cell_masks import middle
 from trainer.evaluation.matrix.cells import CELLS, SHARP, SHARP_JPEG, degraded
-from trainer.evaluation.matrix.harm import block_excess, pass_on
+from trainer.evaluation.matrix.harm import block_excess, repeat_passes
 from trainer.evaluation.pixel_error import decibels, squared_error
 from trainer.evaluation.unsharp import Unsharp
-from trainer.training.dataset import read_picture
+from trainer.training.dataset import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from trainer.evaluation.matrix.cell_masks import CellMasks
     from trainer.training.models import Model
 
-    Method = Callable[[Pixels, str], Pixels]
+    CellMethod = Callable[[Pixels, str], Pixels]
     """(image, its cell) to the sharpened image, both H x W x 3 uint8."""
 
 NOOP, BEST_MASK = "no-op", "best mask of each cell"
@@ -41,20 +41,20 @@ SINGLE_MASKS = {"mask 1/100": Unsharp(1.0, 100), "mask 2/150": Unsharp(2.0, 150)
 """The best single mask of the study that chose the cells, and Pillow's own, by radius/per cent."""
 BASELINES = (NOOP, *SINGLE_MASKS, BEST_MASK)
 PASSED = ("g1", SHARP)
-"""Cells in which images are sharpened again and again."""
+"""Cells in which images are sharpened several times."""
 PASSES = 3
 SMALLEST_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One output.
+    """Figures of one output.
 
     Attributes:
         psnr: to the original, dB.
         ssim: likewise.
         distance: PSNR to the input, dB.
-        agreement: SSIM to the teacher's output; None where it is not asked for.
+        agreement: SSIM to the teacher's output; None without a teacher.
         residual: sum of squared differences to the teacher's output; likewise.
     """
 
@@ -67,7 +67,7 @@ class Compared:
 
 @dataclass(slots=True)
 class RowFigures:
-    """What one method made of one image.
+    """Figures of one method on one image.
 
     Attributes:
         cells: by cell.
@@ -82,7 +82,7 @@ class RowFigures:
 
 @dataclass(frozen=True, slots=True)
 class ImageFigures:
-    """Everything measured of one image: its cues by cell, and its rows."""
+    """All figures of one image: its cues by cell, and its rows."""
 
     set_name: str
     name: str
@@ -106,7 +106,7 @@ class MatrixImage:
 
     @property
     def name(self) -> str:
-        """Of its file: seeds noise and angles."""
+        """Name of the file: seeds noise and angles."""
         return self.path.name
 
     def read(self) -> Pixels:
@@ -116,21 +116,21 @@ class MatrixImage:
             InputMissingError, ImageRefusedError: it cannot be read.
             UsageError: a side is too short.
         """
-        pixels = read_picture(self.path)
+        pixels = read_image(self.path)
         crop = middle(pixels, self.crop_px or max(pixels.shape))
         if min(crop.shape[:2]) < SMALLEST_PX:
             raise UsageError(f"{self.path}: a side is shorter than {SMALLEST_PX} pixels")
         return np.ascontiguousarray(crop)
 
 
-def methods_of(models: Mapping[str, Model], masks: CellMasks) -> dict[str, Method]:
-    """Every row in order: the no-op, unsharp masks, networks."""
+def methods_of(models: Mapping[str, Model], masks: CellMasks) -> dict[str, CellMethod]:
+    """Every row in order: the no-op, unsharp masks, models."""
 
-    def of_mask(mask: Unsharp) -> Method:
+    def of_mask(mask: Unsharp) -> CellMethod:
         return lambda pixels, _: mask(pixels, pixels)
 
-    def of_model(model: Model) -> Method:
-        return lambda pixels, _: model.alone(pixels)
+    def of_model(model: Model) -> CellMethod:
+        return lambda pixels, _: model.sharpen_degraded(pixels)
 
     return {
         NOOP: lambda pixels, _: pixels,
@@ -141,12 +141,12 @@ def methods_of(models: Mapping[str, Model], masks: CellMasks) -> dict[str, Metho
 
 
 def measure_image(
-    image: MatrixImage, original: Pixels, methods: Mapping[str, Method], *, teacher: str | None
+    image: MatrixImage, original: Pixels, methods: Mapping[str, CellMethod], *, teacher: str | None
 ) -> ImageFigures:
-    """Let every method at every cell of an image, once, and compare.
+    """Run every method once on every cell of an image, and compare the outputs.
 
     Args:
-        image: which one.
+        image: set and name.
         original: its pixels.
         methods: by row, NOOP first.
         teacher: the row that agreements refer to.
@@ -171,7 +171,7 @@ def measure_image(
 
 
 def _agrees(row: str, teacher: str) -> bool:
-    """Whether a row is held against the teacher: the no-op and the other networks."""
+    """Check if a row is compared with the teacher: the no-op and the other models are."""
     return row != teacher and (row == NOOP or row not in BASELINES)
 
 
@@ -189,22 +189,22 @@ def _ssim(one: Pixels, other: Pixels) -> float:
     return compute_ssim(to_tensor(one), to_tensor(other)).item()
 
 
-def _passed(method: Method, cell: str, first: Pixels, original: Pixels) -> list[float]:
+def _passed(method: CellMethod, cell: str, first: Pixels, original: Pixels) -> list[float]:
     """PSNR after each pass, the first of which is done."""
-    more = pass_on(lambda pixels: method(pixels, cell), first, times=PASSES - 1)
+    more = repeat_passes(lambda pixels: method(pixels, cell), first, times=PASSES - 1)
     return [decibels(output, original) for output in (first, *more)]
 
 
-class KeptImages:
-    """Figures of images that a folder holds of an evaluation that has not ended."""
+class PartialMatrix:
+    """Figures of the images of an unfinished evaluation, stored in a folder."""
 
     def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
-        """`identity`: all that decides a figure besides the image, as plain values."""
+        """`identity`: everything besides the image that a figure depends on, as plain values."""
         self._folder = folder
         self._identity = json.dumps([identity, list(CELLS)], sort_keys=True).encode()
 
     def load(self, image: MatrixImage, original: Pixels) -> ImageFigures | None:
-        """What was measured of this very image in this very evaluation, if anything."""
+        """Load the figures of this image in this evaluation; None if there are none."""
         path = self._path(image, original)
         if not path.is_file():
             return None
@@ -220,7 +220,7 @@ class KeptImages:
         return ImageFigures(image.set_name, image.name, told["cues"], rows)
 
     def save(self, image: MatrixImage, original: Pixels, figures: ImageFigures) -> None:
-        """Keep an image's figures, whole or not at all."""
+        """Store the figures of an image, atomically."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._path(image, original)) as file:
             file.write(json.dumps(asdict(figures)).encode())

@@ -1,7 +1,7 @@
-"""What a sharpening method amplifies besides detail: noise, JPEG blocks, steps at edges.
+"""Harm of a sharpening method: amplified noise, JPEG blocks, overshoot at edges.
 
-Owns the test patterns and the definitions; measures any function from pixels to pixels. All
-figures are ratios or shares, so that the no-op scores 1 (noise, blocks) or 0 (overshoot).
+Defines test patterns and figures for any function from pixels to pixels. All figures are ratios or
+shares, so that the no-op scores 1 (noise, blocks) or 0 (overshoot).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _deviation(pixels: Pixels) -> float:
 
 
 def block_excess(pixels: Pixels) -> float:
-    """How much larger the steps of luma at the edges of 8 x 8 blocks are than the others, levels.
+    """Excess of the steps of luma at the edges of 8 x 8 blocks over all others, in levels.
 
     Args:
         pixels: H x W x 3 uint8, above 8 pixels a side, its upper left corner that of a block.
@@ -75,8 +75,8 @@ def _excess_along(gray: NDArray[np.float32]) -> float:
 def overshoots(sharpen: Sharpen) -> dict[str, float]:
     """Overshoot at the edge of a step of gray, in per cent of the step.
 
-    Steps of STEP_LEVELS about middle gray, blurred by a Gaussian. Counts how far the output leaves
-    the levels on either side, the most of all heights and of the four places on the grid.
+    Steps of STEP_LEVELS about middle gray, blurred by a Gaussian. The figure is how far the
+    output leaves the levels on either side, the largest over heights and four places on the grid.
 
     Returns:
         Sigma of the blur in pixels to per cent.
@@ -91,7 +91,7 @@ def overshoots(sharpen: Sharpen) -> dict[str, float]:
 
 
 def _overshoot(sharpen: Sharpen, height: int, sigma: float, place: int) -> float:
-    """In levels."""
+    """Overshoot in levels."""
     dark, bright = 128 - height // 2, 128 - height // 2 + height
     step = np.full((STEP_PX, STEP_PX, 3), dark, np.uint8)
     step[:, STEP_PX // 2 + place :] = bright
@@ -99,8 +99,8 @@ def _overshoot(sharpen: Sharpen, height: int, sigma: float, place: int) -> float
     return float(max(output.max() - bright, dark - output.min(), 0))
 
 
-def pass_on(sharpen: Sharpen, pixels: Pixels, *, times: int) -> list[Pixels]:
-    """What becomes of an image that is sharpened again and again: the result of each pass."""
+def repeat_passes(sharpen: Sharpen, pixels: Pixels, *, times: int) -> list[Pixels]:
+    """Sharpen an image several times and return the result of each pass."""
     results: list[Pixels] = []
     for _ in range(times):
         pixels = sharpen(pixels)

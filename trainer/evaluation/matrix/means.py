@@ -1,7 +1,7 @@
 """Means and extremes of the matrix, as plain values for JSON, tables and cards.
 
-Owns what each figure is called. PSNR of equal images counts as 100 dB; what an original cannot gain
-because it is the reference itself is left out.
+Owns the names of the figures. PSNR of equal images counts as 100 dB; gains of the sharp cell are
+left out, because it is the reference itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Table = dict[str, Any]
 
 WORST = 5
-"""Sharp originals that are named, and drawn, of each method."""
+"""Number of sharp originals that are named and drawn for each method."""
 
 
 def cell_figures(images: Sequence[ImageFigures], row: str) -> Table:
@@ -77,7 +77,7 @@ def soft_figures(cells: Mapping[str, Mapping[str, Any]]) -> Table:
 
 
 def sharp_figures(images: Sequence[ImageFigures], row: str) -> Table:
-    """How far sharp originals move, those apart whose cue says that they are sharp."""
+    """Distance of outputs to sharp originals: all of them, and those with a sharp cue."""
     distances = _values(images, row, SHARP, "distance")
     cues = np.array([image.cues[SHARP] for image in images])
     really = distances[cues > THRESHOLD]

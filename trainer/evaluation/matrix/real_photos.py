@@ -1,4 +1,4 @@
-"""Real photographs by every method: figures without a reference, and crops to look at."""
+"""Real photographs by every method: figures without a reference, and crops."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from sharpend.imaging.sheet import most_detailed
 from sharpend.model.cues import measure
 from trainer.evaluation.matrix.real_harm import SMALLEST_PX, real_figures
 from trainer.evaluation.pixel_error import decibels
-from trainer.training.dataset import read_picture
+from trainer.training.dataset import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from trainer.degradations.mixture import Pixels
-    from trainer.evaluation.matrix.comparison import Method
+    from trainer.evaluation.matrix.comparison import CellMethod
 
 INPUT, CELL = "input", "real"
 CROP_PX = 256
@@ -27,7 +27,7 @@ CROP_PX = 256
 
 @dataclass(frozen=True, slots=True)
 class RealImage:
-    """One photograph.
+    """Figures and crops of one photograph.
 
     Attributes:
         name: of its file.
@@ -42,14 +42,14 @@ class RealImage:
     crops: Mapping[str, Pixels]
 
 
-def measure_real(path: Path, methods: Mapping[str, Method]) -> RealImage:
-    """Let every method at a whole photograph as it is.
+def measure_real(path: Path, methods: Mapping[str, CellMethod]) -> RealImage:
+    """Run every method on a whole photograph.
 
     Raises:
         InputMissingError, ImageRefusedError: it cannot be read.
         UsageError: a side is too short.
     """
-    given = read_picture(path)
+    given = read_image(path)
     if min(given.shape[:2]) < SMALLEST_PX:
         raise UsageError(f"{path}: a side is shorter than {SMALLEST_PX} pixels")
     window = most_detailed(given, height=CROP_PX, width=CROP_PX)

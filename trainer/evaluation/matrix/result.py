@@ -1,6 +1,6 @@
-"""Everything that the matrix found, put together as one table of plain values for JSON.
+"""Result of the matrix: one table of plain values for JSON.
 
-Owns its keys; the Markdown and the model card are made of it. Figures of all sets together are
+Owns its keys; Markdown and model card are made from it. Figures of all sets together are
 means over images, so a set counts by its number of images.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trainer.degradations.mixture import Pixels
     from trainer.evaluation.lineup import Lineup
     from trainer.evaluation.matrix.cell_masks import CellMasks
-    from trainer.evaluation.matrix.comparison import ImageFigures, Method
+    from trainer.evaluation.matrix.comparison import CellMethod, ImageFigures
     from trainer.evaluation.matrix.real_photos import RealImage
     from trainer.evaluation.unsharp import Unsharp
 
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Measurements:
-    """What was measured, before any mean.
+class MatrixMeasurements:
+    """Measurements before any mean.
 
     Attributes:
         machine: device, precision, threads and torch.
         options: crop_px, limit and crispness.
-        lineup: the networks.
+        lineup: the models.
         masks: of the cells.
         images: at least one, all with the same rows.
         harm: by row, from `measure_harm`.
@@ -54,22 +54,22 @@ class Measurements:
     real: Sequence[RealImage] = ()
 
 
-def measure_harm(method: Method) -> Table:
+def measure_harm(method: CellMethod) -> Table:
     """Noise and overshoot of one method on test patterns."""
 
     def sharpen(pixels: Pixels) -> Pixels:
-        return method(pixels, "g1")  # the mask of this cell, where the method is one of each
+        return method(pixels, "g1")  # a row of one mask a cell takes that of g1
 
     noise = noise_ratios(sharpen)
     return {"noise": noise, "noise_worst": max(noise.values()), "overshoot": overshoots(sharpen)}
 
 
-def put_together(measured: Measurements, *, column: str | None = None) -> Table:
+def build_result(measured: MatrixMeasurements, *, column: str | None = None) -> Table:
     """All means.
 
     Args:
         measured: the measurements.
-        column: of the targets, for every student; None judges photo networks by their size.
+        column: of the targets, for every student; None judges photo models by size.
     """
     images = measured.images
     cues = {cell: [image.cues[cell] for image in images] for cell in CELLS}
@@ -94,7 +94,7 @@ def put_together(measured: Measurements, *, column: str | None = None) -> Table:
     }
 
 
-def _row(measured: Measurements, row: str) -> Table:
+def _row(measured: MatrixMeasurements, row: str) -> Table:
     images = measured.images
     cells = means.cell_figures(images, row)
     found: Table = {
@@ -118,7 +118,7 @@ def _by_set(images: Sequence[ImageFigures]) -> dict[str, list[ImageFigures]]:
 
 
 def _models(lineup: Lineup) -> Table:
-    """What tells each network from others, with its family and size."""
+    """Identity of each model, with its family and size."""
     models: Table = {}
     for row, identity in lineup.identities.items():
         card = lineup.models[row].card
@@ -136,7 +136,7 @@ def _masks(masks: CellMasks) -> Table:
 
 
 def _targets(lineup: Lineup, rows: Mapping[str, Table], column: str | None) -> Table:
-    """By row the column and its targets; of students of the photo family, or of all if asked."""
+    """Column and targets by row: of photo students, or of all students if `column` is given."""
     found: Table = {}
     for row, model in lineup.models.items():
         card = model.card
@@ -165,7 +165,7 @@ def _specialists(lineup: Lineup, row: str) -> list[str]:
 
 
 def _order(lineup: Lineup, rows: Mapping[str, Table]) -> list[Table]:
-    """Photo networks from the best to the least by the mean of the soft cells."""
+    """Photo models, best first, by the mean of the soft cells."""
     photo = [
         row
         for row, model in lineup.models.items()

@@ -1,7 +1,6 @@
-"""How well the softness cue tells sharp images from soft ones: what `skip_sharp` can rely on.
+"""ROC figures of the softness cue as a classifier of sharp and soft images, for `skip_sharp`.
 
-Owns the figures of a threshold: an image whose cue lies above it is left alone. Pure functions of
-lists of cues, one a kind.
+An image with a cue above the threshold is skipped. Pure functions of lists of cues, one a kind.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def area_under_curve(sharp: Sequence[float], soft: Sequence[float]) -> float:
 
 
 def share_above(cues: Sequence[float], threshold: float) -> float:
-    """The share of the images that a threshold leaves alone."""
+    """The share of images above a threshold, which are skipped."""
     return float(np.mean(np.asarray(cues) > threshold))
 
 
@@ -40,7 +39,7 @@ def cue_figures(cues: Mapping[str, Sequence[float]]) -> dict[str, object]:
     Returns:
         threshold; by kind the range of cues, AUC of sharp originals against it, and the error rate
         at the threshold (sharp ones processed, soft ones skipped); by threshold the share of each
-        kind that is left alone.
+        kind that is skipped.
     """
     return {
         "threshold": THRESHOLD,

@@ -1,7 +1,7 @@
-"""Contact sheets of the matrix: real photographs, kinds of softness, sharp originals that moved.
+"""Contact sheets of the matrix: real photographs, kinds of softness, sharp originals that changed.
 
-Owns which crops and columns are shown. Crops are at 100 %; methods work again on the few images
-that are drawn, so that no output is kept while others are measured.
+Selects crops and columns. Crops are at 100 %; methods run again on the few images that are drawn,
+so that no output is kept in memory during the measurement.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from trainer.degradations.mixture import Pixels
-    from trainer.evaluation.matrix.comparison import Method
+    from trainer.evaluation.matrix.comparison import CellMethod
     from trainer.evaluation.matrix.real_photos import RealImage
 
 ORIGINAL = "original"
@@ -31,7 +31,7 @@ GAIN = 8
 
 
 def real_sheets(images: Sequence[RealImage]) -> Iterator[Pixels]:
-    """Photographs as they came beside what each method makes of them, a few a sheet."""
+    """Draw photographs beside the outputs of each method, a few a sheet."""
     columns = list(images[0].crops)
     for start in range(0, len(images), IMAGES_A_SHEET):
         part = images[start : start + IMAGES_A_SHEET]
@@ -49,8 +49,8 @@ def _real_label(image: RealImage, row: str) -> str:
     )
 
 
-def cell_sheet(name: str, original: Pixels, methods: Mapping[str, Method]) -> Pixels:
-    """One image in every cell by every method, at the place with most detail.
+def cell_sheet(name: str, original: Pixels, methods: Mapping[str, CellMethod]) -> Pixels:
+    """Draw one image in every cell by every method, at its most detailed place.
 
     Args:
         name: of the image.
@@ -72,8 +72,8 @@ def cell_sheet(name: str, original: Pixels, methods: Mapping[str, Method]) -> Pi
     return labelled_sheet([*methods, ORIGINAL], lines, heading=heading)
 
 
-def worst_sheet(row: str, originals: Sequence[tuple[str, Pixels]], method: Method) -> Pixels:
-    """Sharp originals that a method moved most, each where it moved most.
+def worst_sheet(row: str, originals: Sequence[tuple[str, Pixels]], method: CellMethod) -> Pixels:
+    """Draw the sharp originals that a method changed most, each where it changed most.
 
     Args:
         row: the method's.

@@ -1,6 +1,6 @@
-"""The matrix as Markdown: tables for people, made of the JSON's own values.
+"""The matrix as Markdown tables, made from the values of the JSON.
 
-Owns titles, order and digits. Cells are columns and methods rows, as in the study that chose them.
+Owns titles, order and digits. Cells are columns, methods are rows.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def as_markdown(matrix: Table) -> str:
         ("By set", _sets(matrix)),
         ("Agreement with the teacher", _agreement(matrix)),
         ("Harm elsewhere", _harm(matrix)),
-        ("Again and again", _passes(matrix)),
+        ("Repeated passes", _passes(matrix)),
         ("The cue, for `skip_sharp`", cue_tables(matrix["cue"])),
         ("Real photographs", _real(matrix)),
         ("Targets", _targets(matrix)),
@@ -179,7 +179,7 @@ def _passes(matrix: Table) -> str:
 
 
 def cue_tables(cue: Table) -> str:
-    """How well the cue tells sharp originals from each cell, and what a threshold leaves alone."""
+    """Two tables: the cue as a classifier of sharp originals, and shares skipped by threshold."""
     titles = ["cell", "least", "median", "largest", "AUC", f"error at {cue['threshold']:g}"]
     digits = {"least": "+.2f", "median": "+.2f", "largest": "+.2f", "auc": ".3f", "error": ".2f"}
     kinds = [
@@ -210,7 +210,7 @@ def _real(matrix: Table) -> str:
         for image in matrix["real"]
     ]
     told = (
-        "Against the input, as it is: slope at its strongest 1 % of edges, noise in its calmest "
+        "Against the input, as it is: slope at its strongest 1 % of edges, noise in its flattest "
         "tenth of tiles (both ratios), overshoot at those edges (levels, 95th percentile), and dB "
         "to the input.\n\n"
     )

@@ -1,7 +1,7 @@
-"""Targets of photo networks, and whether a network meets them.
+"""Targets of photo models, and the check of a model against them.
 
-Owns the two columns, for networks of the size of `lite` and of `base`. They are set for the mean
-over images of the matrix; a target whose figure was not measured is neither met nor missed.
+Two columns, for models of the size of `lite` and of `base`. They apply to means over the images of
+the matrix; a target without a measured figure is neither met nor missed.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from sharpend.model.weights import Card
 
-    Row = Mapping[str, Any]
+    MatrixRow = Mapping[str, Any]
 
 LITE_CHANNELS = 32
-"""Networks with more are judged by the column `base`."""
+"""Models with more channels are judged by the column `base`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What is asked of a size; gains in dB over the no-op, cells in the order of SOFT."""
+    """Limits for one size; gains in dB over the no-op, cells in the order of SOFT."""
 
     mean_psnr: float
     mean_ssim: float
@@ -57,12 +57,12 @@ REAL_NOISE, REAL_OVERSHOOT = 1.06, 5.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target.
+    """One target, checked.
 
     Attributes:
-        what: is asked for.
+        what: name of the figure.
         asked: the limit.
-        sense: whether the figure is to be above or below it.
+        sense: `above` if the limit is a minimum, `below` if a maximum.
         found: the figure; None where it was not measured.
     """
 
@@ -73,30 +73,30 @@ class Target:
 
     @property
     def met(self) -> bool | None:
-        """Whether the figure is on the right side of the limit, the limit itself included."""
+        """True if the figure keeps the limit (included); None if it was not measured."""
         if self.found is None:
             return None
         return self.found >= self.asked if self.sense == "above" else self.found <= self.asked
 
 
 def column_of(card: Card) -> str:
-    """The column by which a network is judged."""
+    """The column by which a model is judged."""
     return "lite" if card.channels <= LITE_CHANNELS else "base"
 
 
-def check(row: Row, column: str, *, specialist: Row | None = None) -> list[Target]:
-    """Hold a row of the matrix against its targets.
+def check(row: MatrixRow, column: str, *, specialist: MatrixRow | None = None) -> list[Target]:
+    """Check a row of the matrix against its targets.
 
     Args:
-        row: its figures, as `trainer.evaluation.matrix.result` puts them together.
+        row: its figures, as `trainer.evaluation.matrix.result` builds them.
         column: a key of COLUMNS.
-        specialist: the row of the x4 network of the same size, where it was measured.
+        specialist: the row of the x4 model of the same size, where it was measured.
     """
     asked = COLUMNS[column]
     return [*_of_soft(row, asked), *_of_x4(row, asked, specialist), *_of_harm(row, asked)]
 
 
-def _of_soft(row: Row, asked: Column) -> Iterator[Target]:
+def _of_soft(row: MatrixRow, asked: Column) -> Iterator[Target]:
     soft, cells = row["soft"], row["cells"]
     yield Target("mean of soft cells, dB", asked.mean_psnr, "above", soft["psnr_gain"])
     yield Target("mean of soft cells, SSIM", asked.mean_ssim, "above", soft["ssim_gain"])
@@ -107,7 +107,7 @@ def _of_soft(row: Row, asked: Column) -> Iterator[Target]:
         yield Target(f"{cell}, dB", loss, "above", cells[cell]["psnr_gain"])
 
 
-def _of_x4(row: Row, asked: Column, specialist: Row | None) -> Iterator[Target]:
+def _of_x4(row: MatrixRow, asked: Column, specialist: MatrixRow | None) -> Iterator[Target]:
     gain = "psnr_gain"
     below = None
     if specialist is not None:
@@ -116,7 +116,7 @@ def _of_x4(row: Row, asked: Column, specialist: Row | None) -> Iterator[Target]:
     yield Target(what, asked.below_specialist, "below", below)
 
 
-def _of_harm(row: Row, asked: Column) -> Iterator[Target]:
+def _of_harm(row: MatrixRow, asked: Column) -> Iterator[Target]:
     sharp, second_and_third = row["sharp"], row["passes"]["g1"][2:4]
     really = sharp["cue_above"]
     yield Target("sharp originals to the input, mean, dB", SHARP_MEAN, "above", sharp["mean"])
