@@ -301,5 +301,5 @@ def test_a_matrix_of_other_networks_is_refused(told: Any) -> None:  # noqa: ANN4
     for content in contents:
         with pytest.raises(UsageError, match="not a matrix"):
             with_matrix(card, "d", content)
-    with pytest.raises(UsageError, match="not a matrix"):
+    with pytest.raises(UsageError, match="not an evaluation"):
         with_evaluation(card, told["models"]["small"]["digest"], told)
