@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sharpend import __version__
 from sharpend.commands import check, demo, doctor, formats, inspect, once, retry, run, status
 from sharpend.errors import SIGNALLED, ExitCode, SharpendError
-from sharpend.logs import printable
+from sharpend.logs.logs import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

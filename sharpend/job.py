@@ -1,25 +1,25 @@
 """The frozen Job, its legal moves, and the messages between the daemon and its workers.
 
-Plain values only: everything here is sent between processes (see `sharpend.messages`, which lists
-the fields with their bounds) or written to the ledger. Paths
-are bytes, because a file's name on Linux is bytes; `relative` paths are below a folder's root.
+Plain values only: everything here is sent between processes (see `sharpend.workers.messages`, which
+lists the fields with their bounds) or written to the ledger. Paths are bytes, because a file's name
+on Linux is bytes; `relative` paths are below a folder's root.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sharpend.access import Access
+from sharpend.files.access import Access
 from sharpend.imaging.policies import Policies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharpend.errors import Reason
+    from sharpend.files.fingerprint import Fingerprint
 
 OVERSHOOT = 48
 """Where nothing else is said: the smallest bound that was found to cost no fidelity."""
@@ -51,20 +51,6 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.VANISHED: frozenset({State.PENDING}),
 }
 """The legal moves. Back to PENDING: recovery, a drain, `retry`, or the same file come again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """Which file this is: equal fingerprints on one path mean the same, unchanged content."""
-
-    size: int
-    mtime_ns: int
-    inode: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> Fingerprint:
-        """The fingerprint of a stat-ed file."""
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +202,3 @@ class Died:
 
 Outcome = Staged | Failed | Died
 """How an attempt ends."""
-
-
-def display(path: bytes) -> str:
-    """A path for people, logs and JSON: non-UTF-8 bytes become lone surrogates."""
-    return os.fsdecode(path)

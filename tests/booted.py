@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
 
-from sharpend.process import PROGRAM
+from sharpend.workers.process import PROGRAM
 from tests.daemons import WITHIN_S, Heard, until
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def _come_up(process: subprocess.Popen[bytes], log: Path) -> Machine:
         return machine if state.strip() == "active" else None
 
     try:
-        machine = until(up, 20)
+        machine = until(up)
     except AssertionError as error:
         raise AssertionError(f"systemd did not come up: {log.read_text()}") from error
     assert machine is not None
@@ -227,7 +227,7 @@ def _come_up(process: subprocess.Popen[bytes], log: Path) -> Machine:
 def _remove_cgroup(name: str) -> None:
     for root in _CGROUPS:
         if (root / name).is_dir():
-            until(lambda root=root: _emptied(root / name), 10)  # type: ignore[misc]
+            until(lambda root=root: _emptied(root / name))  # type: ignore[misc]
 
 
 def _emptied(group: Path) -> bool:
@@ -239,4 +239,4 @@ def _emptied(group: Path) -> bool:
 
 
 def _ran(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=WITHIN_S)

@@ -13,6 +13,7 @@ import torch
 from sharpend.imaging.sheet import save_png
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.weights import Card, digest, save_network
+from tests.outside_tools import advice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,28 @@ torch.set_num_threads(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests run last, so that a fault that a fast one finds is seen at once."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests were skipped and why, and the command that installs what they need."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    terminalreporter.section(f"{len(skipped)} skipped")
+    by_reason: dict[str, set[str]] = {}
+    for report in skipped:
+        by_reason.setdefault(_reason(report), set()).add(report.nodeid.split("::")[0])
+    for reason, files in sorted(by_reason.items()):
+        terminalreporter.line(f"{reason}: {', '.join(sorted(files))}")
+    if command := advice():
+        terminalreporter.line("")
+        terminalreporter.line(f"Tests need tools that are not installed here: {command}")
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """Why a test was skipped."""
+    text = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    return text.removeprefix("Skipped: ")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,17 +21,18 @@ from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from sharpend import cli, dispatch
+from sharpend import cli
 from sharpend.commands import retry
 from sharpend.commit.committer import Committer
 from sharpend.commit.quarantine import Quarantine
+from sharpend.daemon import dispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from sharpend.job import Failed, Staged, Task
-    from sharpend.pipeline import Pipeline
+    from sharpend.workers.pipeline import Pipeline
 
 WORKER_STEPS = ("taken", "opened", "decoded", "sharpened", "written", "fsynced", "returned")
 COMMIT_STEPS = ("chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed")
@@ -101,8 +102,8 @@ def around(before: str, function: Callable[..., Any], after: str = "") -> Callab
 
 def hook_worker() -> None:
     """Put steps around the way of an image."""
-    from sharpend import pipeline, staging  # noqa: PLC0415 - torch, in workers alone
     from sharpend.imaging import codec, finishing  # noqa: PLC0415
+    from sharpend.workers import pipeline, staging  # noqa: PLC0415 - torch, in workers alone
 
     run = pipeline.Pipeline.run
 
@@ -134,8 +135,8 @@ def main() -> int:
     threading.Thread(target=die_when_a_worker_says, daemon=True).start()
     hooked = partial(Quarantine, at=at_reason)
     with (
-        patch.object(dispatch, "Committer", partial(Committer, at=at)),
-        patch.object(dispatch, "Quarantine", hooked),
+        patch.object(dispatcher, "Committer", partial(Committer, at=at)),
+        patch.object(dispatcher, "Quarantine", hooked),
         patch.object(retry, "Quarantine", hooked),
     ):
         return cli.main()

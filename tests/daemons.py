@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import psutil  # type: ignore[import-untyped]
 
-from sharpend.process import PROGRAM
+from sharpend.workers.process import PROGRAM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Test: TypeAlias = "Callable[[dict[str, Any]], bool]"
-WITHIN_S = 40.0
-"""Far more than anything takes here, so that only a hang is a failure."""
+WITHIN_S = 300.0
+"""Far more than anything takes on a slow machine beside other load: only a hang is a failure."""
 
 
 class Heard(Generic[T]):
@@ -132,7 +132,7 @@ class Daemon:
         workers = self.workers()
         self.process.kill()
         assert self.wait() == -signal.SIGKILL
-        _, alive = psutil.wait_procs(workers, timeout=10)
+        _, alive = psutil.wait_procs(workers, timeout=WITHIN_S)
         assert alive == []
 
     def stop(self, within_s: float = WITHIN_S) -> int:

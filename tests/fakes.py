@@ -11,22 +11,23 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpend.commit.destination import Destination
-from sharpend.dispatch import Dispatcher, Workshop
-from sharpend.folder import FolderPlan, prepare_roots
+from sharpend.daemon.dispatcher import Dispatcher, Workshop
+from sharpend.daemon.folder import FolderPlan, prepare_roots
+from sharpend.daemon.maintenance import KEEP_ALL, Retention
+from sharpend.daemon.outcomes import Result, RetryOptions
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderOptions
-from sharpend.job import Died, Failed, Failure, Fingerprint, Options, Staged, State, Task
+from sharpend.job import Died, Failed, Failure, Options, Staged, State, Task
 from sharpend.ledger.ledger import Ledger
-from sharpend.outcomes import Result, RetryOptions
-from sharpend.upkeep import NOTHING_GOES, Retention
-from sharpend.worker import Engine
+from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from sharpend.alarm import AlarmOptions
+    from sharpend.agreement.alarm import AlarmOptions
     from sharpend.errors import Reason
-    from sharpend.logs import Event
+    from sharpend.logs.events import Event
 
 Ended = TypeVar("Ended", Staged, Failed, Died)
 AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
@@ -172,7 +173,7 @@ class Shop:
         workers: int = 1,
         retry: RetryOptions = AT_ONCE,
         alarms: Mapping[str, AlarmOptions] | None = None,
-        retention: Retention = NOTHING_GOES,
+        retention: Retention = KEEP_ALL,
         **destination: object,
     ) -> None:
         self.home = home

@@ -9,9 +9,10 @@ import os
 import signal
 import time
 
-from sharpend import serve, worker
-from sharpend.job import Fingerprint, Staged, Task
-from sharpend.worker import Engine, WorkerOptions
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Staged, Task
+from sharpend.workers import serve, worker
+from sharpend.workers.worker import Engine, WorkerOptions
 
 _kept: list[bytes] = []
 """What is never let go."""

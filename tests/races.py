@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend import beneath
 from sharpend.errors import ImageRefusedError
+from sharpend.files import beneath
 from sharpend.intake import scan
 
 if TYPE_CHECKING:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sharpend.commit.committer import Attempt, Committed, Committer, Left
+from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.job import Fingerprint, Job, Staged, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, Staged, State
 from sharpend.ledger.ledger import Ledger
 
 NOW = 1_000_000.0
@@ -17,7 +18,7 @@ class CrashError(Exception):
     """The daemon died here."""
 
 
-class Shop:
+class CommitShop:
     """A daemon's folders, ledger and committer on a real disk, with a worker that copies."""
 
     def __init__(self, home: Path) -> None:
@@ -44,7 +45,7 @@ class Shop:
         if step == self.crash_at:
             raise CrashError(step)
 
-    def restart(self) -> list[Committed | Left]:
+    def restart(self) -> list[Committed | Unfinished]:
         """Start again after a crash: recover, then remove stale temporary files."""
         self.ledger.close()
         self.start()

@@ -12,13 +12,14 @@ import signal
 import time
 from typing import IO, TYPE_CHECKING, Any
 
-from sharpend import messages, sandbox, serve, worker
-from sharpend.job import Fingerprint, Staged, Task
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Staged, Task
+from sharpend.workers import messages, sandbox, serve, worker
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from sharpend.worker import WorkerOptions
+    from sharpend.workers.worker import WorkerOptions
 
 MARKER = b"ran-in-the-daemon"
 """The folder that the pickle makes where it is read."""

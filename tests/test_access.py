@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.access import Access, name_of, number_of, require_membership
 from sharpend.errors import FolderFaultError
+from sharpend.files.access import Access, name_of, number_of, require_membership
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,7 +130,7 @@ def test_a_file_system_that_knows_neither_is_a_fault(
 def test_a_daemon_outside_the_group_is_told_at_its_start() -> None:
     """Who is not in the group hears it before any picture is touched; who is in it may start."""
     code = (
-        "import os; from sharpend.access import require_membership; "
+        "import os; from sharpend.files.access import require_membership; "
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY}); "
         "require_membership({}, folder='in')"
     )

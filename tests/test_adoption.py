@@ -10,7 +10,8 @@ import pytest
 from sharpend.commit.adoption import adopt
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
-from sharpend.job import Fingerprint, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import State
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.records import Owner
 

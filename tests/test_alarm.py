@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.alarm import (
+from sharpend.agreement.alarm import (
     FEWEST_SAMPLES,
     AgreementAlarm,
     AlarmOptions,

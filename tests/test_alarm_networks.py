@@ -10,23 +10,24 @@ import pytest
 import torch
 from skimage import data
 
-from sharpend import plans
-from sharpend.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
+from sharpend.agreement.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
+from sharpend.daemon import plans
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.filters import degrade
 from sharpend.imaging.sheet import save_png
-from sharpend.job import Fingerprint, Options, Staged, Task
+from sharpend.job import Options, Staged, Task
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
 from sharpend.model.shipped import find
-from sharpend.pipeline import Pipeline
 from sharpend.settings.load import Settings
-from sharpend.worker import Engine
+from sharpend.workers.pipeline import Pipeline
+from sharpend.workers.worker import Engine
 from trainer.evaluation.agreement.samples import with_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sharpend.alarm import AlarmOptions
+    from sharpend.agreement.alarm import AlarmOptions
     from sharpend.job import AgreementSample
     from sharpend.model.weights import Card
     from trainer.degradations.mixture import Pixels

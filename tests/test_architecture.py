@@ -18,32 +18,36 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 FLOORS = """
-F0  errors  logs  repeats
-F1  imaging/  access  job  softness  atomic  beneath  settings/  model/  ledger/
-F2  intake/  commit/
-F3  memory  quota  sandbox  sharpener  agreement  skipping  staging  pipeline  worker
-F3  jsoncodec  messages  serve  process  protocol  answers  pool
-F4  alarm  report  health  pulse
-F5  folder  outcomes  upkeep  plans  crew  control  dispatch  bulletin  outage
-F6  daemon
-F7  checks/  commands/  cli  __main__
+F0  errors  logs/
+F1  files/  imaging/  job  model/  settings/  ledger/
+F2  intake/  commit/  agreement/
+F3  workers/
+F4  daemon/
+F5  checks/  commands/  cli  __main__
 """
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
+    "logs": "events logs repeats",
+    "files": "fingerprint access atomic beneath",
+    "agreement": "alarm opinion",
+    "workers": "memory limits sandbox skipping staging pipeline worker jsoncodec messages serve"
+    " process protocol answers pool",
     "settings": "values schema sources problems overlaps load",
     "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
     " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"
     " items jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet"
     " contents thumbnail finishing tensors libraries enlarged",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
-    " shipped weights runtime ssim",
-    "ledger": "sql twins schema faults copies store records turns reader ledger",
-    "intake": "filesystem scan settle watch rounds listen folder apart",
-    "commit": "names destination standing relocate disposal adoption committer quarantine"
+    " shipped weights runtime ssim softness sharpener",
+    "ledger": "sql caseless schema faults copies store records scheduling reader ledger",
+    "intake": "filesystem scan settle watch rounds listen folder threaded",
+    "commit": "names destination ownership relocate disposal adoption committer quarantine"
     " ages retention",
+    "daemon": "throughput systemd signals folder outcomes maintenance plans assembly dispatcher"
+    " status state_outage daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "given check doctor status retry inspect formats run preview once live demo",
+    "commands": "arguments check doctor status retry inspect formats run preview once live demo",
 }
 """Inside a sub-package, the same."""
 
@@ -63,7 +67,7 @@ DOORS = {
     },
     "spandrel": {"trainer.training.teacher"},
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.faults", "sharpend.ledger.store"},
-    "structlog": {"sharpend.logs"},
+    "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.report"},
     "tqdm": {"sharpend.commands.once", "trainer.training.progress"},
     "watchdog": {"sharpend.intake.watch"},
@@ -84,6 +88,12 @@ figures  canvas curves scene drawing diagram pair
 commands  options matrix evaluate alarm degrade export figure label line pool prepare train
 """
 """The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
+
+MOST_ROOMS = 15
+LOOSE = {"__main__", "cli", "errors", "job"}
+"""Modules of sharpend that stand in no room: all floors use them, or they open the door."""
+LONGEST_CHAIN = 16
+"""Modules in a row, each importing the next, for types too."""
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"}
 LONGEST_FUNCTION = 50
@@ -166,6 +176,13 @@ def everything_behind(module: str) -> set[str]:
     return seen
 
 
+@cache
+def longest_chain(module: str) -> list[str]:
+    """A module and the longest row of imports below it."""
+    below = (longest_chain(name) for name in ours(module))
+    return [module, *max(below, key=len, default=[])]
+
+
 def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """All functions and methods of a module."""
     for node in ast.walk(tree(module)):
@@ -199,6 +216,15 @@ def test_imports_go_down_only(module: str) -> None:
     assert ours(module) - set(below) == set()
 
 
+def test_the_house_can_be_taken_in_at_a_glance() -> None:
+    """Few rooms at the top, nothing lying between them, and no long way down."""
+    at_the_top = {name.split(".")[1] for name in SHARPEND if "." in name}
+    assert at_the_top - set(ROOMS) == LOOSE
+    assert len(ROOMS) <= MOST_ROOMS
+    chain = max((longest_chain(module) for module in SHARPEND), key=len)
+    assert len(chain) <= LONGEST_CHAIN, " > ".join(chain)
+
+
 def test_the_daemon_does_not_know_the_trainer() -> None:
     """The trainer imports sharpend, never the reverse."""
     for module in SHARPEND:
@@ -207,7 +233,7 @@ def test_the_daemon_does_not_know_the_trainer() -> None:
 
 def test_the_trainer_uses_the_lower_floors_only() -> None:
     """Nothing of the daemon's files, queue or settings reaches into training."""
-    allowed = [*IN_ORDER[: IN_ORDER.index("sharpend.agreement") + 1], "sharpend.alarm"]
+    allowed = IN_ORDER[: IN_ORDER.index("sharpend.agreement.opinion") + 1]
     barred = {"sharpend.settings", "sharpend.ledger", "sharpend.intake", "sharpend.commit"}
     for module in TRAINER:
         used = {name for name in ours(module) if name.split(".")[0] == "sharpend"}
@@ -288,7 +314,7 @@ def test_formats_need_no_decoder() -> None:
 def test_the_parent_process_loads_neither_torch_nor_pillow() -> None:
     """Starting the command line and the daemon's modules leaves the heavy ones to the workers."""
     code = (
-        "import sys, sharpend, sharpend.cli, sharpend.daemon; "
+        "import sys, sharpend, sharpend.cli, sharpend.daemon.daemon; "
         "print(sorted({'torch', 'PIL', 'numpy', 'safetensors'} & set(sys.modules)))"
     )
     ran = subprocess.run(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import atomic
+from sharpend.files import atomic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sharpend import beneath
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.job import Fingerprint
+from sharpend.files import beneath
+from sharpend.files.fingerprint import Fingerprint
 
 
 @pytest.fixture

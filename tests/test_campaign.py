@@ -7,7 +7,7 @@ import pytest
 from tests.campaign.rig import Scenario, tried
 from tests.campaign.scenarios import SCENARIOS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 IN_CI = [scenario for scenario in SCENARIOS if scenario.in_ci]

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.access import Access, name_of
 from sharpend.checks import device, folders, mounts, runner, sight, state
 from sharpend.checks.finding import Finding, Level, exit_code, fault, note, ok
 from sharpend.checks.runner import Runner
-from sharpend.checks.sight import Content, Sight
+from sharpend.checks.sight import Content, PathAccess
 from sharpend.commit.destination import Destination, SourcePolicy
+from sharpend.daemon.folder import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
-from sharpend.folder import FolderPlan
+from sharpend.files.access import Access, name_of
 from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
@@ -32,9 +32,9 @@ LOCAL, SHARE = Mount(b"/", "ext4"), Mount(b"/srv", "nfs4")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may ask as somebody else")
 
 
-def sighted(path: str, **changes: Any) -> Sight:  # noqa: ANN401 - the fields of Sight
+def sighted(path: str, **changes: Any) -> PathAccess:  # noqa: ANN401 - the fields of PathAccess
     """A folder that is as it should be."""
-    sound = Sight(
+    sound = PathAccess(
         path,
         exists=True,
         is_folder=True,
@@ -59,7 +59,7 @@ def examined(
     made: FolderPlan | None = None,
     *,
     content: Content | None = None,
-    sights: Mapping[str, Sight] | None = None,
+    sights: Mapping[str, PathAccess] | None = None,
 ) -> dict[str, Finding]:
     """What is found of a folder, by its subject."""
     seen = {f"/srv/{name}": sighted(f"/srv/{name}") for name in ("in", "out", "archive")}
@@ -297,7 +297,7 @@ def test_a_ledger_on_a_share_is_a_fault() -> None:
 )
 def test_inotify_limits_name_their_sysctl(watched: list[int], change: list[str]) -> None:
     """Where the directories are more than may be watched, the line says which limit and how far."""
-    found = list(mounts.inotify(mounts.Limits(watches=100, instances=10), watched))
+    found = list(mounts.inotify(mounts.InotifyLimits(watches=100, instances=10), watched))
     assert [one.level is Level.NOTE for one in found] == [bool(wanted) for wanted in change]
     assert all(wanted in one.change for one, wanted in zip(found, change, strict=True))
     (none,) = mounts.inotify(None, watched)

@@ -134,7 +134,6 @@ def test_a_wrong_setting_is_said_first(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
 def test_this_machine(networks: Networks, tmp_path: Path) -> None:
     """The real worker, torch and kernel are asked, one line each; the disk stays as it was."""
     config = configured(tmp_path, networks.student, mode="0640")

@@ -12,11 +12,12 @@ import pytest
 from sharpend.cli import main
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames
 from sharpend.commit.quarantine import Quarantine
+from sharpend.daemon.status import write_status
 from sharpend.errors import ExitCode, Reason
-from sharpend.health import write_status
-from sharpend.job import Fingerprint, Job, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, State
 from sharpend.ledger.ledger import Ledger
-from sharpend.ledger.records import Product, Refusal
+from sharpend.ledger.records import Product, QuarantineReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,8 +65,8 @@ class Records:
         """An input in quarantine; returns its reason file."""
         job = self.claimed(name)
         quarantine = Quarantine(self.ledger, self.state, TempNames(self.state))
-        refusal = Refusal(Reason.TRUNCATED, "cut short")
-        quarantine.put(self.destination(source), job, refusal, NOW_S)
+        refusal = QuarantineReason(Reason.TRUNCATED, "cut short")
+        quarantine.settle(self.destination(source), quarantine.record(job, refusal, NOW_S))
         return self.state / "quarantine" / "inbox" / f"{name}.reason.json"
 
     def retry(self, *arguments: str | Path) -> int:

@@ -10,7 +10,7 @@ import pytest
 
 from sharpend.cli import main
 from sharpend.commands.preview import Pace, estimate, pace
-from sharpend.job import Fingerprint
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.records import Finished, Product
 from tests.conftest import drop

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import atomic
-from sharpend.commit.committer import Committed, Left
+from sharpend.commit.committer import Committed, Unfinished
 from sharpend.commit.destination import (
     ExistingPolicy,
     SourcePolicy,
@@ -24,9 +23,11 @@ from sharpend.errors import (
     Reason,
     TransientError,
 )
-from sharpend.job import Fingerprint, Job, State
-from sharpend.ledger.records import Product, Refusal
-from tests.shop import NOW, CrashError, Shop
+from sharpend.files import atomic
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, State
+from sharpend.ledger.records import Product, QuarantineReason
+from tests.shop import NOW, CommitShop, CrashError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,9 +37,9 @@ STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_gone", "di
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path) -> Iterator[CommitShop]:
     """A shop with one photo waiting."""
-    made = Shop(tmp_path)
+    made = CommitShop(tmp_path)
     made.drop("a/x.png")
     yield made
     made.ledger.close()
@@ -53,7 +54,7 @@ def failing(number: int) -> Callable[..., None]:
     return fail
 
 
-def test_output_mirrors_the_input(shop: Shop) -> None:
+def test_output_mirrors_the_input(shop: CommitShop) -> None:
     """The output has the input's relative path, the source is kept, no litter is left."""
     done = shop.run()
     assert (done.output, done.unchanged, done.warning) == (b"a/x.png", False, "")
@@ -62,14 +63,14 @@ def test_output_mirrors_the_input(shop: Shop) -> None:
     assert shop.state() is State.DISPOSED
 
 
-def test_deleted_source(shop: Shop) -> None:
+def test_deleted_source(shop: CommitShop) -> None:
     """With `source = "delete"` the input goes once its output stands."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     shop.run()
     assert (shop.files("in"), shop.files("out")) == ({}, {"a/x.png": b"sharp photo"})
 
 
-def test_archived_source(shop: Shop) -> None:
+def test_archived_source(shop: CommitShop) -> None:
     """With `source = "archive"` the input moves to the same path there, over nothing."""
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
     (shop.home / "archive/a").mkdir()
@@ -94,7 +95,7 @@ def across_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("existing", ExistingPolicy)
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
 def test_the_next_picture_of_that_name_is_another_one(
-    shop: Shop, source: SourcePolicy, existing: ExistingPolicy
+    shop: CommitShop, source: SourcePolicy, existing: ExistingPolicy
 ) -> None:
     """Where sources are let go, the only trace of a picture is never replaced by the next."""
     shop.to = replace(shop.to, source=source, existing=existing)
@@ -108,7 +109,7 @@ def test_the_next_picture_of_that_name_is_another_one(
 
 
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
-def test_a_crash_does_not_forget_what_was_let_go(shop: Shop, source: SourcePolicy) -> None:
+def test_a_crash_does_not_forget_what_was_let_go(shop: CommitShop, source: SourcePolicy) -> None:
     """Killed just after the source went, and the next of that name came before the restart."""
     shop.to = replace(shop.to, source=source)
     shop.crash_at = "source_gone"
@@ -123,7 +124,7 @@ def test_a_crash_does_not_forget_what_was_let_go(shop: Shop, source: SourcePolic
 
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
 def test_a_source_that_was_replaced_in_time_was_not_let_go(
-    shop: Shop, source: SourcePolicy
+    shop: CommitShop, source: SourcePolicy
 ) -> None:
     """Its owner put another in its place before it could go: the output follows."""
     shop.to = replace(shop.to, source=source)
@@ -135,7 +136,7 @@ def test_a_source_that_was_replaced_in_time_was_not_let_go(
     assert shop.files("out") == {"a/x.png": b"sharp another"}
 
 
-def test_a_picture_put_back_from_the_archive_is_done_again(shop: Shop) -> None:
+def test_a_picture_put_back_from_the_archive_is_done_again(shop: CommitShop) -> None:
     """The very same file replaces its own output."""
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
     shop.run()
@@ -148,7 +149,7 @@ def test_a_picture_put_back_from_the_archive_is_done_again(shop: Shop) -> None:
     assert shop.files("archive") == {"a/x.png": b"photo"}
 
 
-def test_what_was_let_go_is_not_asked_for_again(shop: Shop) -> None:
+def test_what_was_let_go_is_not_asked_for_again(shop: CommitShop) -> None:
     """`retry --all` finds nothing to do where there is no source any more."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     shop.run()
@@ -156,7 +157,7 @@ def test_what_was_let_go_is_not_asked_for_again(shop: Shop) -> None:
     assert shop.ledger.retry_outdated("in", model="another", options="") == 0
 
 
-def test_archive_on_another_disk(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_on_another_disk(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between disks the source is copied with its times and mode, and then removed."""
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
     source = shop.home / "in/a/x.png"
@@ -170,7 +171,7 @@ def test_archive_on_another_disk(shop: Shop, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_archive_cut_off_between_copy_and_unlink(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A copy that a crash left in the archive is recognised, not made twice."""
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
@@ -200,7 +201,7 @@ def test_archive_cut_off_between_copy_and_unlink(
 @pytest.mark.parametrize("step", STEPS)
 def test_crash_at_each_step(tmp_path: Path, step: str, source: SourcePolicy, existing: str) -> None:
     """Killed between any two steps, and again during recovery, it ends with one output."""
-    shop = Shop(tmp_path)
+    shop = CommitShop(tmp_path)
     expected = {"x.png": b"sharp photo"}
     if existing == "foreign":
         (tmp_path / "out/x.png").write_bytes(b"foreign")
@@ -235,7 +236,7 @@ def test_crash_at_each_step(tmp_path: Path, step: str, source: SourcePolicy, exi
     shop.ledger.close()
 
 
-def test_crash_between_link_and_unlink(shop: Shop) -> None:
+def test_crash_between_link_and_unlink(shop: CommitShop) -> None:
     """Where a rename is a link and an unlink, both names on one file are one output."""
     shop.crash_at = "staged"
     with pytest.raises(CrashError):
@@ -248,7 +249,7 @@ def test_crash_between_link_and_unlink(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("whole_folder", [True, False])
-def test_lost_staged_file_is_made_again(shop: Shop, *, whole_folder: bool) -> None:
+def test_lost_staged_file_is_made_again(shop: CommitShop, *, whole_folder: bool) -> None:
     """A staged file that has gone sets its job back to pending, with its attempt."""
     shop.crash_at = "staged"
     with pytest.raises(CrashError):
@@ -264,7 +265,7 @@ def test_lost_staged_file_is_made_again(shop: Shop, *, whole_folder: bool) -> No
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling", "folder", "fifo"])
 @pytest.mark.parametrize("policy", ExistingPolicy)
-def test_planted_output_names(shop: Shop, kind: str, policy: ExistingPolicy) -> None:
+def test_planted_output_names(shop: CommitShop, kind: str, policy: ExistingPolicy) -> None:
     """A link, folder or FIFO at the output's name is never followed nor overwritten."""
     shop.to = replace(shop.to, existing=policy)
     secret = shop.home / "secret"
@@ -294,7 +295,7 @@ def test_planted_output_names(shop: Shop, kind: str, policy: ExistingPolicy) -> 
     assert done.output == expected
 
 
-def test_linked_output_folder_is_refused(shop: Shop) -> None:
+def test_linked_output_folder_is_refused(shop: CommitShop) -> None:
     """A link in place of an output folder leads nowhere."""
     (shop.home / "elsewhere").mkdir()
     (shop.home / "out/a").symlink_to(shop.home / "elsewhere")
@@ -303,7 +304,7 @@ def test_linked_output_folder_is_refused(shop: Shop) -> None:
     assert shop.files("elsewhere") == {}
 
 
-def test_suffixes_count_up(shop: Shop) -> None:
+def test_suffixes_count_up(shop: CommitShop) -> None:
     """Foreign files keep their names; the output takes the first free number."""
     (shop.home / "out/a").mkdir()
     for name in ("x.png", "x-2.png", "x-3.png"):
@@ -311,7 +312,7 @@ def test_suffixes_count_up(shop: Shop) -> None:
     assert shop.run().output == b"a/x-4.png"
 
 
-def test_name_taken_at_the_last_moment(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_name_taken_at_the_last_moment(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A foreign file that appears between the look and the rename keeps its name."""
     real = shop.ledger.stage
 
@@ -324,7 +325,7 @@ def test_name_taken_at_the_last_moment(shop: Shop, monkeypatch: pytest.MonkeyPat
     assert shop.files("out") == {"a/x.png": b"foreign", "a/x-2.png": b"sharp photo"}
 
 
-def test_new_content_replaces_its_own_output(shop: Shop) -> None:
+def test_new_content_replaces_its_own_output(shop: CommitShop) -> None:
     """A replaced input's output takes the place of the old one, suffix and all."""
     (shop.home / "out/a").mkdir()
     foreign = shop.home / "out/a/x.png"
@@ -336,7 +337,7 @@ def test_new_content_replaces_its_own_output(shop: Shop) -> None:
     assert shop.files("out") == {"a/x-2.png": b"sharp better"}
 
 
-def test_edited_output_is_foreign(shop: Shop) -> None:
+def test_edited_output_is_foreign(shop: CommitShop) -> None:
     """An output that somebody changed is theirs now."""
     shop.run()
     (shop.home / "out/a/x.png").write_bytes(b"retouched")
@@ -346,7 +347,7 @@ def test_edited_output_is_foreign(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("policy", ExistingPolicy)
-def test_two_inputs_with_one_output_name(shop: Shop, policy: ExistingPolicy) -> None:
+def test_two_inputs_with_one_output_name(shop: CommitShop, policy: ExistingPolicy) -> None:
     """Two inputs never share an output, not even where foreign files may be replaced."""
     shop.to = replace(shop.to, naming=Naming("{stem}.webp"), existing=policy)
     shop.drop("a/x.jpg", b"second")
@@ -354,7 +355,7 @@ def test_two_inputs_with_one_output_name(shop: Shop, policy: ExistingPolicy) -> 
     assert shop.files("out") == {"a/x.webp": b"sharp photo", "a/x-2.webp": b"sharp second"}
 
 
-def test_skipped_before_the_work(shop: Shop) -> None:
+def test_skipped_before_the_work(shop: CommitShop) -> None:
     """With `existing = "skip"` nothing is computed, and the source is never let go."""
     shop.to = replace(shop.to, existing=ExistingPolicy.SKIP, source=SourcePolicy.DELETE)
     (shop.home / "out/a").mkdir()
@@ -367,7 +368,7 @@ def test_skipped_before_the_work(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("policy", ExistingPolicy)
-def test_nothing_to_skip(shop: Shop, policy: ExistingPolicy) -> None:
+def test_nothing_to_skip(shop: CommitShop, policy: ExistingPolicy) -> None:
     """Where no foreign file stands there is work to do."""
     shop.to = replace(shop.to, existing=policy)
     assert shop.committer.leave_existing(shop.to, shop.claim(), NOW) is None
@@ -375,7 +376,7 @@ def test_nothing_to_skip(shop: Shop, policy: ExistingPolicy) -> None:
 
 
 @pytest.mark.parametrize("source", SourcePolicy)
-def test_changed_source_stays(shop: Shop, source: SourcePolicy) -> None:
+def test_changed_source_stays(shop: CommitShop, source: SourcePolicy) -> None:
     """A source that is no longer the file that was processed is not touched."""
     shop.to = replace(shop.to, source=source)
     job = shop.claim()
@@ -387,7 +388,7 @@ def test_changed_source_stays(shop: Shop, source: SourcePolicy) -> None:
 
 
 @pytest.mark.parametrize("source", SourcePolicy)
-def test_vanished_source_is_no_fault(shop: Shop, source: SourcePolicy) -> None:
+def test_vanished_source_is_no_fault(shop: CommitShop, source: SourcePolicy) -> None:
     """A source that is gone when its turn comes needs no disposal."""
     shop.to = replace(shop.to, source=source)
     job = shop.claim()
@@ -400,7 +401,7 @@ def test_vanished_source_is_no_fault(shop: Shop, source: SourcePolicy) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT])
 def test_full_disk_before_the_rename(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, number: int
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """A full disk pauses the folder, spends no attempt, and leaves a job to finish later."""
     job = shop.claim()
@@ -410,7 +411,7 @@ def test_full_disk_before_the_rename(
         with pytest.raises(FolderFaultError, match=r"folder in: .*`output`"):
             shop.committer.commit(shop.to, job, attempt, NOW)
         (left,) = shop.committer.recover(shop.to, NOW)
-        assert isinstance(left, Left)
+        assert isinstance(left, Unfinished)
         assert isinstance(left.error, FolderFaultError)
     assert shop.state() is State.STAGED
     assert shop.committer.remove_stale_temps(shop.to.output_root) == 0
@@ -419,7 +420,7 @@ def test_full_disk_before_the_rename(
     assert shop.files("out") == {"a/x.png": b"sharp photo"}
 
 
-def test_failing_fsync_after_the_rename(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failing_fsync_after_the_rename(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error after the rename leaves the job staged: the output is recognised, not doubled."""
     with monkeypatch.context() as patched:
         patched.setattr("sharpend.commit.committer.fsync_directory", failing(errno.EIO))
@@ -430,12 +431,12 @@ def test_failing_fsync_after_the_rename(shop: Shop, monkeypatch: pytest.MonkeyPa
     assert shop.files("out") == {"a/x.png": b"sharp photo"}
 
 
-def test_full_disk_before_staging(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault before anything is recorded gives the attempt back and leaves no litter."""
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.standing.fingerprint_at", failing(errno.ENOSPC))
+        patched.setattr("sharpend.commit.ownership.fingerprint_at", failing(errno.ENOSPC))
         with pytest.raises(FolderFaultError):
             shop.committer.commit(shop.to, job, attempt, NOW)
     assert shop.state() is State.PENDING
@@ -448,7 +449,7 @@ def test_full_disk_before_staging(shop: Shop, monkeypatch: pytest.MonkeyPatch) -
     [(errno.EACCES, Reason.PERMISSION_DENIED), (errno.EBUSY, Reason.IO_ERROR)],
 )
 def test_fault_of_one_subfolder(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, number: int, reason: Reason
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch, number: int, reason: Reason
 ) -> None:
     """Where the root itself can be written, only this file is put off."""
     monkeypatch.setattr(os, "mkdir", failing(number))
@@ -457,7 +458,7 @@ def test_fault_of_one_subfolder(
     assert raised.value.reason is reason
 
 
-def test_denied_root_pauses_the_folder(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_denied_root_pauses_the_folder(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root that may not be written is the folder's fault, with the setting named."""
     monkeypatch.setattr(os, "mkdir", failing(errno.EACCES))
     monkeypatch.setattr(os, "access", lambda *_: False)
@@ -466,7 +467,7 @@ def test_denied_root_pauses_the_folder(shop: Shop, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("replaced", [True, False])
-def test_unmounted_output_root(shop: Shop, *, replaced: bool) -> None:
+def test_unmounted_output_root(shop: CommitShop, *, replaced: bool) -> None:
     """A root that is gone or is another folder is neither written nor made."""
     root = shop.home / "out"
     shop.to = replace(shop.to, identities={shop.to.output_root: identity_of(shop.to.output_root)})
@@ -485,7 +486,7 @@ def test_unmounted_output_root(shop: Shop, *, replaced: bool) -> None:
 
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
 def test_archive_fault_is_made_good_later(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, source: SourcePolicy
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch, source: SourcePolicy
 ) -> None:
     """The output stands; a disposal that fails is repeated when the folder resumes."""
     shop.to = replace(shop.to, source=source)
@@ -501,7 +502,7 @@ def test_archive_fault_is_made_good_later(
     assert shop.state() is State.DISPOSED
 
 
-def test_a_source_that_waited_for_its_archive_was_not_let_go(shop: Shop) -> None:
+def test_a_source_that_waited_for_its_archive_was_not_let_go(shop: CommitShop) -> None:
     """Replaced while the archive's disk was away: the output follows, as it does where it stays."""
     archive = os.fsencode(shop.home / "archive")
     known = {archive: identity_of(archive)}
@@ -517,7 +518,7 @@ def test_a_source_that_waited_for_its_archive_was_not_let_go(shop: Shop) -> None
     assert shop.files("archive") == {"a/x.png": b"another"}
 
 
-def test_busy_source_is_let_go_later(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_source_is_let_go_later(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A passing fault of the disposal is a warning; the job is finished all the same."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     with monkeypatch.context() as patched:
@@ -528,7 +529,7 @@ def test_busy_source_is_let_go_later(shop: Shop, monkeypatch: pytest.MonkeyPatch
     assert shop.files("in") == {}
 
 
-def test_archive_that_can_never_take_the_source(shop: Shop) -> None:
+def test_archive_that_can_never_take_the_source(shop: CommitShop) -> None:
     """A link in the archive's way keeps the source in its place, with a warning, for good."""
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
     (shop.home / "archive/a").symlink_to(shop.home)
@@ -538,7 +539,7 @@ def test_archive_that_can_never_take_the_source(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("name", ["-n.png", " .png", "new\nline.png", "{ext}.png", "\udcff.png"])
-def test_awkward_names(shop: Shop, name: str) -> None:
+def test_awkward_names(shop: CommitShop, name: str) -> None:
     """Names are bytes: spaces, newlines, braces and broken UTF-8 pass through."""
     shop.run()
     shop.drop(name)
@@ -546,7 +547,7 @@ def test_awkward_names(shop: Shop, name: str) -> None:
     assert shop.files("out")[name] == b"sharp photo"
 
 
-def test_a_name_that_cannot_be_shortened_is_refused_before_the_work(shop: Shop) -> None:
+def test_a_name_that_cannot_be_shortened_is_refused_before_the_work(shop: CommitShop) -> None:
     """An output name that cannot exist is refused when the job is prepared."""
     shop.to = replace(shop.to, naming=Naming("n" * 256 + "{stem}{ext}"))
     with pytest.raises(ImageRefusedError) as refused:
@@ -555,14 +556,14 @@ def test_a_name_that_cannot_be_shortened_is_refused_before_the_work(shop: Shop) 
     assert refused.value.setting == "folder.output_name"
 
 
-def test_template_cannot_leave_the_root(shop: Shop) -> None:
+def test_template_cannot_leave_the_root(shop: CommitShop) -> None:
     """A template that climbs out of the root is refused for every file."""
     shop.to = replace(shop.to, naming=Naming("../../{stem}{ext}"))
     with pytest.raises(ImageRefusedError):
         shop.committer.prepare(shop.to, shop.claim())
 
 
-def test_only_our_stale_temps_are_removed(shop: Shop, tmp_path: Path) -> None:
+def test_only_our_stale_temps_are_removed(shop: CommitShop, tmp_path: Path) -> None:
     """Another's staged file, and what merely looks alike, stays; a signal can end the look."""
     ours = TempNames(tmp_path / "state").new(7)
     theirs = TempNames(tmp_path / "other").new(7)
@@ -576,12 +577,12 @@ def test_only_our_stale_temps_are_removed(shop: Shop, tmp_path: Path) -> None:
     assert {os.fsencode(path.name) for path in folder.iterdir()} == {theirs, odd}
 
 
-def test_reason_of_a_bad_generation_goes(shop: Shop) -> None:
+def test_reason_of_a_bad_generation_goes(shop: CommitShop) -> None:
     """When a good file has taken a refused one's place, its reason file goes too."""
     bad = shop.claim()
     note = shop.home / "x.reason.json"
     note.touch()
-    shop.ledger.quarantine(bad, Refusal(Reason.DAMAGED, "damaged"), NOW)
+    shop.ledger.quarantine(bad, QuarantineReason(Reason.DAMAGED, "damaged"), NOW)
     shop.ledger.noted(bad, os.fsencode(note), None)
     shop.drop("a/x.png", b"good")
     shop.run()

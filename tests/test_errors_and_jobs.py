@@ -8,14 +8,9 @@ import pytest
 
 from sharpend import errors
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, SharpendError, TransientError
-from sharpend.job import (
-    MOVES,
-    Failure,
-    Fingerprint,
-    State,
-    display,
-)
-from sharpend.logs import Event
+from sharpend.files.fingerprint import Fingerprint, display
+from sharpend.job import MOVES, Failure, State
+from sharpend.logs.events import Event
 
 PRINT = Fingerprint(1, 2, 3)
 TREE = [

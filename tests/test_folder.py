@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import folder as folder_module
-from sharpend.access import Access
 from sharpend.commit.destination import Destination
+from sharpend.daemon import folder as folder_module
+from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
-from sharpend.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
+from sharpend.files.access import Access
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Failure, Options, State
 from sharpend.ledger.ledger import Ledger
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 from tests.fakes import ListLog, Shop
 
 if TYPE_CHECKING:

@@ -75,7 +75,6 @@ def tell(**figures: float) -> None:
     print({name: round(figure, 2) for name, figure in figures.items()})  # noqa: T201 - shown by -s
 
 
-@pytest.mark.timeout(120)
 def test_a_full_output(networks: Networks, tmp_path: Path) -> None:
     """A full output pauses its folder, spends no attempt, and is worked on when it has room."""
     folders: list[dict[str, object]] = [
@@ -146,7 +145,6 @@ def wait_for_the_end(daemon: Daemon, base: Path, state: Path, freed_s: float) ->
     assert temps(base) == []
 
 
-@pytest.mark.timeout(120)
 def test_a_full_state(networks: Networks, tmp_path: Path) -> None:
     """A ledger that cannot be written stops all work, and neither a source nor the daemon ends."""
     config = configured(tmp_path, networks.student)
@@ -170,7 +168,6 @@ def test_a_full_state(networks: Networks, tmp_path: Path) -> None:
         manager.close()
 
 
-@pytest.mark.timeout(120)
 def test_a_start_on_a_full_state(networks: Networks, tmp_path: Path) -> None:
     """`once` ends with 73 and a message; the daemon waits until its ledger can be written."""
     config = configured(tmp_path, networks.student)
@@ -188,7 +185,6 @@ def test_a_start_on_a_full_state(networks: Networks, tmp_path: Path) -> None:
         daemon.wait_for("image.finished", path="a.png")
 
 
-@pytest.mark.timeout(120)
 def test_a_full_quarantine(
     networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

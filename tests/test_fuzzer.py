@@ -14,7 +14,7 @@ from tests.mutants import cuts, mutants
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 GROWN_AT_MOST_MB = 50.0
 
 

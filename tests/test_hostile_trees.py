@@ -113,7 +113,6 @@ def came_to_an_end(base: Path, raced: bytes) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
 def test_a_daemon_in_a_hostile_tree(
     networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +161,6 @@ def test_a_daemon_in_a_hostile_tree(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(60)
 def test_names_cannot_steer_a_terminal(
     networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

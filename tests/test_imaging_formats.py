@@ -89,9 +89,9 @@ def test_avif_is_told_from_heic_by_its_brands() -> None:
     assert identify(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf") is Format.AVIF
 
 
-def test_readme_shows_the_table() -> None:
+def test_the_documents_show_the_table() -> None:
     """What people read is what the code holds."""
-    readme = Path(__file__).parent.parent / "README.md"
+    readme = Path(__file__).parent.parent / "config/README.md"
     assert markdown() in readme.read_text(encoding="utf-8")
 
 

@@ -407,7 +407,6 @@ def test_mutated_files_only_raise_our_errors(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", FILES)
 def test_many_mutated_files_only_raise_our_errors(name: str) -> None:
     """The same, a thousand times."""

@@ -35,7 +35,6 @@ def limit(process: int, most: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(90)
 def test_watches_that_run_out_and_come_back(networks: Networks, tmp_path: Path) -> None:
     """Without watches at the start the daemon says which sysctl, polls, and tries again; later too.
 

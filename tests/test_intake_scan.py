@@ -120,7 +120,7 @@ def test_unknown_suffixes_are_counted(tmp_path: Path) -> None:
     assert look(tmp_path, b"a.xmp") is None
 
 
-def test_special_files_are_counted_and_never_opened(tmp_path: Path) -> None:
+def test_special_files_are_never_opened(tmp_path: Path) -> None:
     """Symlinks, FIFOs and sockets under a picture's name are no inputs and block nothing."""
     write(tmp_path / "outside/secret.png")
     root = tmp_path / "in"
@@ -131,9 +131,7 @@ def test_special_files_are_counted_and_never_opened(tmp_path: Path) -> None:
     os.mkfifo(root / "fifo.png")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.fspath(root / "socket.png"))
-        tally = Tally()
-        assert walked(root, tally=tally) == []
-    assert tally.special == 4
+        assert walked(root) == []
     for name in (b"link.png", b"loop.png", b"fifo.png", b"socket.png", b"directory/secret.png"):
         assert look(root, name) is None
 

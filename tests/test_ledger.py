@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sharpend.errors import ExitCode, LedgerError, Reason, StateFaultError, StateLockedError
-from sharpend.job import MOVES, Fingerprint, Job, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import MOVES, Job, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS, Ledger
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.records import Claim, Owner, Product, Refusal
+from sharpend.ledger.records import Claim, Owner, Product, QuarantineReason
+from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 from sharpend.ledger.schema import SCHEMA_VERSION
 from sharpend.ledger.store import is_locked
-from sharpend.ledger.turns import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ NOW = 1_000_000.0
 ONE = Fingerprint(10, 20, 30)
 TWO = Fingerprint(11, 21, 31)
 MADE = Fingerprint(99, 98, 97)
-REFUSAL = Refusal(Reason.TRUNCATED, "the file ends early", None)
+REFUSAL = QuarantineReason(Reason.TRUNCATED, "the file ends early", None)
 
 
 @pytest.fixture
@@ -460,7 +461,7 @@ def test_job_that_kills_the_daemon_is_given_up(ledger: Ledger) -> None:
     claimed(ledger)
     (job,) = ledger.recover()
     assert job.orphans == GIVE_UP_AFTER_ORPHANS + 1
-    ledger.quarantine(job, Refusal(Reason.DAEMON_DIED, "killed the daemon"), NOW)
+    ledger.quarantine(job, QuarantineReason(Reason.DAEMON_DIED, "killed the daemon"), NOW)
 
 
 def test_staged_and_done_jobs_come_back(tmp_path: Path, ledger: Ledger) -> None:
@@ -502,7 +503,7 @@ def test_unfinished_pages(ledger: Ledger) -> None:
 def test_quarantine_record(ledger: Ledger) -> None:
     """A quarantined job keeps its reason, and where its note and source lie."""
     job = claimed(ledger)
-    refusal = Refusal(Reason.TOO_MANY_PIXELS, "too large", "max_pixels")
+    refusal = QuarantineReason(Reason.TOO_MANY_PIXELS, "too large", "max_pixels")
     ledger.quarantine(job, refusal, NOW)
     (entry,) = ledger.quarantined()
     assert (entry.refusal, entry.at_s, entry.note, entry.moved) == (refusal, NOW, None, None)

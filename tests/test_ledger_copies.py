@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.errors import StateFaultError
-from sharpend.job import Fingerprint, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import State
 from sharpend.ledger import copies
 from sharpend.ledger.faults import DamagedError
 from sharpend.ledger.ledger import Ledger

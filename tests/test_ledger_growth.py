@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.job import Fingerprint, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import State
 from sharpend.ledger.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.logs import Event, configure, plain, printable
+from sharpend.logs.events import Event
+from sharpend.logs.logs import configure, plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -164,7 +165,8 @@ def test_a_process_without_stderr_logs_nothing_and_lives() -> None:
     """`2>&-` leaves Python without sys.stderr."""
     code = (
         "import sys; sys.stderr = None\n"
-        "from sharpend.logs import Event, configure\n"
+        "from sharpend.logs.events import Event\n"
+        "from sharpend.logs.logs import configure\n"
         "configure(level='info', format='auto').info(Event.DAEMON_READY)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharpend import messages
-from sharpend.access import Access
 from sharpend.errors import Reason
+from sharpend.files.access import Access
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.policies import Metadata, Policies
-from sharpend.job import AgreementSample, Failed, Failure, Fingerprint, Options, Staged, Task
-from sharpend.jsoncodec import MessageError, record, whole
-from sharpend.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
-from sharpend.worker import Engine, WorkerOptions
+from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
+from sharpend.workers import messages
+from sharpend.workers.jsoncodec import MessageError, record, whole
+from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
+from sharpend.workers.worker import Engine, WorkerOptions
 
 STAGED = Staged(
     job_id=7,

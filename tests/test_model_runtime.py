@@ -12,13 +12,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sharpend import sharpener as sharpener_module
 from sharpend.errors import TransientError, UnavailableError
+from sharpend.model import sharpener as sharpener_module
 from sharpend.model.networks import NETWORKS
 from sharpend.model.runtime import Placement, Runtime, choose_device, choose_precision
+from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
 from sharpend.model.weights import Card, Weights
-from sharpend.sharpener import Sharpener, keep_transparent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +131,6 @@ def test_tiles_cannot_be_seen_with_crispness(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["student", "teacher", "cued"])
 def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:

@@ -19,8 +19,8 @@ from sharpend.commit import names
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.commit.names import Naming, numbered, shortened
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.ledger.twins import twin_key
-from tests.shop import Shop
+from sharpend.ledger.caseless import twin_key
+from tests.shop import CommitShop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,9 +32,9 @@ FULL = Naming("{folder}_{stem}{suffix}-{model}{ext}", "-sharp", "inbox", "lite-x
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path) -> Iterator[CommitShop]:
     """A shop with nothing to do."""
-    made = Shop(tmp_path)
+    made = CommitShop(tmp_path)
     yield made
     made.ledger.close()
 
@@ -220,7 +220,7 @@ def test_inputs_never_share_an_output(
     portable: bool,
 ) -> None:
     """Distinct inputs have distinct outputs, portable ones even folded, and keep them."""
-    shop = Shop(tmp_path_factory.mktemp("shop"))
+    shop = CommitShop(tmp_path_factory.mktemp("shop"))
     shop.to = replace(shop.to, naming=naming, portable_names=portable)
     for turn in (b"1", b"2"):
         for name in inputs:
@@ -236,7 +236,7 @@ def test_inputs_never_share_an_output(
 # Collisions and twins
 
 
-def test_a_collision_is_numbered_and_the_names_last(shop: Shop) -> None:
+def test_a_collision_is_numbered_and_the_names_last(shop: CommitShop) -> None:
     """Of two inputs with one name the first has it, and each keeps its own when done again."""
     shop.to = replace(shop.to, naming=Naming("{stem}.out"))
     shop.drop("x.png", b"png")
@@ -251,7 +251,7 @@ def test_a_collision_is_numbered_and_the_names_last(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("policy", ExistingPolicy)
-def test_a_collision_is_refused_before_the_work(shop: Shop, policy: ExistingPolicy) -> None:
+def test_a_collision_is_refused_before_the_work(shop: CommitShop, policy: ExistingPolicy) -> None:
     """The later input is told which one was first, whatever becomes of foreign files."""
     shop.to = replace(
         shop.to,
@@ -271,7 +271,7 @@ def test_a_collision_is_refused_before_the_work(shop: Shop, policy: ExistingPoli
     assert shop.files("in") == {"x.jpg": b"jpg"}
 
 
-def test_a_collision_at_the_last_moment_is_refused(shop: Shop) -> None:
+def test_a_collision_at_the_last_moment_is_refused(shop: CommitShop) -> None:
     """Two inputs may be in work at once; the later one leaves nothing behind."""
     shop.to = replace(shop.to, naming=Naming("{stem}.out"), collision=CollisionPolicy.REFUSE)
     for name in ("x.png", "x.jpg"):
@@ -285,7 +285,7 @@ def test_a_collision_at_the_last_moment_is_refused(shop: Shop) -> None:
     assert shop.files("out") == {"x.out": b"sharp x.png"}
 
 
-def test_a_refusing_folder_does_its_own_again(shop: Shop) -> None:
+def test_a_refusing_folder_does_its_own_again(shop: CommitShop) -> None:
     """An input's own output is no collision; nor is a foreign file, which `existing` rules."""
     shop.to = replace(shop.to, collision=CollisionPolicy.REFUSE)
     (shop.home / "out/x.png").write_bytes(b"foreign")
@@ -295,7 +295,7 @@ def test_a_refusing_folder_does_its_own_again(shop: Shop) -> None:
     assert shop.files("out") == {"x.png": b"foreign", "x-2.png": b"sharp new"}
 
 
-def test_an_edited_output_of_another_input_is_not_replaced(shop: Shop) -> None:
+def test_an_edited_output_of_another_input_is_not_replaced(shop: CommitShop) -> None:
     """`existing = "replace"` is about foreign files; a retouched output of ours is none."""
     shop.to = replace(shop.to, naming=Naming("{stem}.out"), existing=ExistingPolicy.REPLACE)
     shop.drop("x.png", b"png")
@@ -319,7 +319,7 @@ TWINS = [
 @pytest.mark.parametrize("portable", [True, False])
 @pytest.mark.parametrize(("inputs", "outputs"), TWINS)
 def test_twins_are_told_apart_or_not(
-    shop: Shop, inputs: list[str], outputs: list[str], *, portable: bool
+    shop: CommitShop, inputs: list[str], outputs: list[str], *, portable: bool
 ) -> None:
     """Twins are mirrored as they are; portable names number the later one, the same each time."""
     shop.to = replace(shop.to, portable_names=portable)
@@ -334,7 +334,7 @@ def test_twins_are_told_apart_or_not(
         }
 
 
-def test_twins_are_refused_where_collisions_are(shop: Shop) -> None:
+def test_twins_are_refused_where_collisions_are(shop: CommitShop) -> None:
     """`collision` rules twins too."""
     shop.to = replace(shop.to, portable_names=True, collision=CollisionPolicy.REFUSE)
     shop.drop("Photo.jpg")
@@ -345,7 +345,7 @@ def test_twins_are_refused_where_collisions_are(shop: Shop) -> None:
     assert refused.value.reason is Reason.NAME_TAKEN
 
 
-def test_a_twin_that_is_gone_has_no_claim(shop: Shop) -> None:
+def test_a_twin_that_is_gone_has_no_claim(shop: CommitShop) -> None:
     """A name is free again when the output that had it was taken away."""
     shop.to = replace(shop.to, portable_names=True)
     shop.drop("Photo.jpg")
@@ -355,7 +355,7 @@ def test_a_twin_that_is_gone_has_no_claim(shop: Shop) -> None:
     assert shop.run().output == b"photo.jpg"
 
 
-def test_a_staged_twin_has_a_claim(shop: Shop) -> None:
+def test_a_staged_twin_has_a_claim(shop: CommitShop) -> None:
     """What a crash left between rename and record counts as well."""
     shop.to = replace(shop.to, portable_names=True)
     shop.crash_at = "renamed"
@@ -370,7 +370,7 @@ def test_a_staged_twin_has_a_claim(shop: Shop) -> None:
 # Long names, all the way
 
 
-def test_long_names_reach_the_disk_and_the_archive(shop: Shop) -> None:
+def test_long_names_reach_the_disk_and_the_archive(shop: CommitShop) -> None:
     """An input of 255 bytes has its output, and its place in an archive where one lies already."""
     shop.to = replace(shop.to, naming=Naming(suffix="-sharp"), source=SourcePolicy.ARCHIVE)
     name = "\U0001f4f7" * 62 + "abc.png"
@@ -384,7 +384,7 @@ def test_long_names_reach_the_disk_and_the_archive(shop: Shop) -> None:
     assert shop.files("in") == {}
 
 
-def test_a_long_name_is_kept_when_it_is_done_again(shop: Shop) -> None:
+def test_a_long_name_is_kept_when_it_is_done_again(shop: CommitShop) -> None:
     """The output of a long name is replaced by the next, not joined by it."""
     shop.to = replace(shop.to, naming=Naming(suffix="-sharp"))
     for content in (b"old", b"new"):
@@ -440,7 +440,7 @@ def disk(image: Path, at: Path) -> Iterator[Callable[[], bool]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ExistingPolicy)
-def test_twins_on_a_disk_that_takes_them_for_one(shop: Shop, policy: ExistingPolicy) -> None:
+def test_twins_on_a_disk_that_takes_them_for_one(shop: CommitShop, policy: ExistingPolicy) -> None:
     """There the later twin meets the other's output by name, and nothing is ever overwritten."""
     shop.to = replace(shop.to, existing=policy)
     made = {"Photo.jpg": b"sharp Photo.jpg", "photo-2.jpg": b"sharp photo.jpg"}

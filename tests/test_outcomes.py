@@ -10,10 +10,10 @@ import pytest
 
 from sharpend.commit import committer
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
+from sharpend.daemon.outcomes import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
 from sharpend.job import Failure, State
-from sharpend.logs import Event
-from sharpend.outcomes import RetryOptions
+from sharpend.logs.events import Event
 from tests.fakes import PICTURE, Shop
 
 if TYPE_CHECKING:

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from sharpend import beneath, staging
-from sharpend.access import Access
 from sharpend.errors import Reason, TransientError
+from sharpend.files import beneath
+from sharpend.files.access import Access
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging import codec
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Picture
 from sharpend.imaging.sheet import save_png
-from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, Task
+from sharpend.job import Failed, Failure, Options, Staged, Task
 from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement
-from sharpend.pipeline import Pipeline
+from sharpend.workers import staging
+from sharpend.workers.pipeline import Pipeline
 from tests.conftest import drop, photograph
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.job import Staged
-    from sharpend.pipeline import Pipeline
+    from sharpend.workers.pipeline import Pipeline
     from tests.conftest import Networks
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
@@ -36,7 +36,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give fi
 def worker() -> Pipeline:
     """A worker's pipeline; its networks stay loaded."""
     from sharpend.model.runtime import Placement  # noqa: PLC0415 - torch only where it is used
-    from sharpend.pipeline import Pipeline  # noqa: PLC0415 - likewise
+    from sharpend.workers.pipeline import Pipeline  # noqa: PLC0415 - likewise
 
     return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)
 

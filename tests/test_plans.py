@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend import plans
-from sharpend.access import Access
-from sharpend.alarm import MEASURABLE_FROM
+from sharpend.agreement.alarm import MEASURABLE_FROM
 from sharpend.commit.ages import Limits
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.commit.names import Naming
+from sharpend.daemon import plans
+from sharpend.daemon.maintenance import Retention
+from sharpend.files.access import Access
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
-from sharpend.upkeep import Retention
-from sharpend.worker import Engine
+from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
     from pathlib import Path

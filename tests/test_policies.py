@@ -41,7 +41,6 @@ def policies(base: Path, *, strength: float) -> list[dict[str, object]]:
     return folders
 
 
-@pytest.mark.timeout(120)
 def test_policies(networks: Networks, tmp_path: Path) -> None:
     """Each `source` and `existing` policy does what it says; `reprocess` follows a new strength."""
     for name, policy in POLICIES.items():
@@ -70,7 +69,6 @@ def test_policies(networks: Networks, tmp_path: Path) -> None:
         assert len(list((tmp_path / "again-out").iterdir())) == 1
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("source", ["keep", "archive", "delete"])
 def test_a_second_chance(networks: Networks, tmp_path: Path, source: str) -> None:
     """`retry` beside a running daemon brings back a repaired picture; `--all` finished ones too."""

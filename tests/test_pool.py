@@ -17,12 +17,13 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from sharpend import answers, process, sandbox, worker
 from sharpend.errors import Reason, TransientError, UnavailableError
-from sharpend.job import Died, Failed, Failure, Fingerprint, Options, Staged, Task
-from sharpend.pool import Pool
-from sharpend.quota import OPEN_FILES
-from sharpend.worker import WorkerOptions
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Died, Failed, Failure, Options, Staged, Task
+from sharpend.workers import answers, process, sandbox, worker
+from sharpend.workers.limits import OPEN_FILES
+from sharpend.workers.pool import Pool
+from sharpend.workers.worker import WorkerOptions
 from tests.conftest import drop
 from tests.daemons import until
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Networks
 
-PATIENCE_S = 50.0
+PATIENCE_S = 300.0
 LATER_S = 1e9
 CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, crop_px=64)
 
@@ -341,7 +342,7 @@ def test_stop_twice(crew: Crew) -> None:
 
 PARENT = """
 import sys, threading
-from sharpend import pool, process, worker
+from sharpend.workers import pool, process, worker
 process.PROGRAM = "tests.lightwork"
 options = worker.WorkerOptions("cpu", "float32", None, 1, 64)
 crew = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)

@@ -32,13 +32,14 @@ from hypothesis.stateful import (
 
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.commit.names import AS_THE_INPUT, Naming
+from sharpend.daemon.maintenance import EVERY_S, REST_S, Maintenance, Paths, Retention
+from sharpend.daemon.outcomes import RetryOptions
 from sharpend.errors import Reason, StateFaultError
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderIntake
 from sharpend.intake.watch import Dirty
-from sharpend.job import Failure, Fingerprint, State, Task
+from sharpend.job import Failure, State, Task
 from sharpend.ledger.reader import LedgerReader
-from sharpend.outcomes import RetryOptions
-from sharpend.upkeep import EVERY_S, REST_S, Estate, Retention, Upkeep
 from tests.fakes import Shop
 from tests.shop import CrashError
 
@@ -316,15 +317,15 @@ class Promise(RuleBasedStateMachine):
 
     @rule()
     def years_pass(self) -> None:
-        """Upkeep forgets what it may; meanwhile nothing of the user's has a limit."""
+        """Maintenance forgets what it may; meanwhile nothing of the user's has a limit."""
         destinations = {"in": self.shop.dispatcher.folders["in"].plan.destination}
-        estate = Estate(self.home / "state", os.fsencode(self.home / "quarantine"), destinations)
-        upkeep = Upkeep(Retention(ledger_days=1), estate, self.shop.ledger, self.shop.log)
+        paths = Paths(self.home / "state", os.fsencode(self.home / "quarantine"), destinations)
+        maintenance = Maintenance(Retention(ledger_days=1), paths, self.shop.ledger, self.shop.log)
         wall_s = time.time() + 10 * 365 * 86_400
-        upkeep.step(0.0, wall_s)
+        maintenance.step(0.0, wall_s)
         for number in range(9):
             now_s = EVERY_S + number * REST_S
-            upkeep.step(now_s, wall_s + now_s)
+            maintenance.step(now_s, wall_s + now_s)
 
     def leave_half(self, task: Task) -> None:
         """The beginning of an output, under its temporary name."""

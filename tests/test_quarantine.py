@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend import atomic
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import Reason, SourceVanishedError, StateFaultError
-from sharpend.job import Fingerprint, Job, State
+from sharpend.files import atomic
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, State
 from sharpend.ledger.ledger import Ledger
-from sharpend.ledger.records import Quarantined, Refusal
+from sharpend.ledger.records import Quarantined, QuarantineReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOW = 1_700_000_000.0
-REFUSAL = Refusal(Reason.TOO_MANY_PIXELS, "300 megapixels are over the limit", "max_pixels")
+REFUSAL = QuarantineReason(
+    Reason.TOO_MANY_PIXELS, "300 megapixels are over the limit", "max_pixels"
+)
 MOVING = [SourcePolicy.ARCHIVE, SourcePolicy.DELETE]
 
 
@@ -65,7 +68,8 @@ class Ward:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         self.ledger.add("in", [(relative, Fingerprint.of(path.stat()))], NOW)
-        return Path(os.fsdecode(self.quarantine.put(self.to, self.claim(), REFUSAL, NOW)))
+        entry = self.quarantine.record(self.claim(), REFUSAL, NOW)
+        return Path(os.fsdecode(self.quarantine.settle(self.to, entry)))
 
     def claim(self) -> Job:
         """The next job."""
@@ -258,7 +262,7 @@ def test_folder_name_cannot_lead_out(ward: Ward) -> None:
     ward.ledger.add("../../up", [(b"x.png", seen)], NOW)
     job = ward.ledger.claim(NOW, {"../../up"})
     assert job is not None
-    note = ward.quarantine.put(ward.to, job, REFUSAL, NOW)
+    note = ward.quarantine.settle(ward.to, ward.quarantine.record(job, REFUSAL, NOW))
     assert note.endswith(b"/state/quarantine/.._.._up/x.png.reason.json")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sharpend.errors import Reason
-from sharpend.logs import Event
-from sharpend.repeats import WINDOW_S, SparingLog
+from sharpend.logs.events import Event
+from sharpend.logs.repeats import WINDOW_S, SparingLog
 from tests.fakes import ListLog
 
 

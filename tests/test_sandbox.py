@@ -12,11 +12,11 @@ import tempfile
 
 import pytest
 
-from sharpend import sandbox
+from sharpend.workers import sandbox
 
 TRIED = """
 import ctypes, fcntl, json, os, resource, socket, subprocess, sys, threading
-from sharpend import sandbox
+from sharpend.workers import sandbox
 
 begun, goes = threading.Event(), {}
 
@@ -137,7 +137,7 @@ def test_every_call_of_the_list_is_refused() -> None:
 
 LOOKED_INTO = """
 import ctypes, os, sys
-from sharpend import sandbox
+from sharpend.workers import sandbox
 
 if os.geteuid() == 0:  # which sees through everything
     os.setgid(65534)

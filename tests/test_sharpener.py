@@ -16,7 +16,7 @@ from sharpend.model.balance import balance
 from sharpend.model.cues import measure
 from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement
-from sharpend.sharpener import CRISP_REACH_PX, Sharpener
+from sharpend.model.sharpener import CRISP_REACH_PX, Sharpener
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -205,7 +205,6 @@ def test_crispness_asks_for_the_noise_of_the_whole() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_level_stays_flat(name: str, precision: str) -> None:

@@ -12,10 +12,10 @@ from sharpend.imaging.filters import degrade
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
+from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import SHIPPED, find, shipped_names
 from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.settings.load import AUTO_MODEL, AUTO_MODEL_ON_GPU
-from sharpend.sharpener import Sharpener
 from trainer.publishing.rewriting import renewed_card
 from trainer.training.teacher import count_parameters
 

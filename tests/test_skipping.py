@@ -14,8 +14,8 @@ from sharpend.imaging.picture import Picture
 from sharpend.imaging.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
 from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement, Runtime
-from sharpend.pipeline import Pipeline
-from sharpend.skipping import skipped
+from sharpend.workers.pipeline import Pipeline
+from sharpend.workers.skipping import skipped
 from tests.conftest import photograph
 from tests.test_pipeline import Bench, staged
 

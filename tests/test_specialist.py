@@ -16,8 +16,8 @@ from sharpend.model import weights
 from sharpend.model.cues import measure
 from sharpend.model.networks import StudentNet
 from sharpend.model.runtime import Placement
+from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card, digest, save_network
-from sharpend.sharpener import Sharpener
 
 if TYPE_CHECKING:
     from pathlib import Path

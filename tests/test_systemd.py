@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sharpend.daemon import DRAIN_S
+from sharpend.daemon.daemon import DRAIN_S
 from sharpend.errors import ExitCode
 
 SYSTEMD = Path(__file__).parent.parent / "systemd"

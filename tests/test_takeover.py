@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend import process, sandbox
 from sharpend.errors import Reason
-from sharpend.job import Died, Failed, Fingerprint, Options, Staged, State, Task
-from sharpend.pool import Pool
-from sharpend.worker import WorkerOptions
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Died, Failed, Options, Staged, State, Task
+from sharpend.workers import process, sandbox
+from sharpend.workers.pool import Pool
+from sharpend.workers.worker import WorkerOptions
 from tests.daemons import until
 from tests.fakes import Shop
 from tests.takeover import MARKER
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE_S = 50.0
+PATIENCE_S = 300.0
 CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, crop_px=64)
 INVALID = "it sent a message that is not valid: "
 NOT_ITS_OWN = "it sent a message that is not of its task"

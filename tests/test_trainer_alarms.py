@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from sharpend.agreement import SecondOpinion
-from sharpend.alarm import FEWEST_SAMPLES, AlarmOptions
+from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
+from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import ExitCode, UsageError
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights

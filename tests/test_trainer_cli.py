@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from sharpend.agreement import SecondOpinion
+from sharpend.agreement.opinion import SecondOpinion
 from sharpend.imaging.filters import degrade
 from sharpend.job import OVERSHOOT
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
-from sharpend.sharpener import Sharpener
+from sharpend.model.sharpener import Sharpener
 from trainer import cli
 from trainer.training.dataset import write_image
 from trainer.training.labels import LABELS_CARD

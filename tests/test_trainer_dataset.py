@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
 from trainer.degradations.report import get_transform
-from trainer.training.batches import centre_batch, pixels_of, random_batch
+from trainer.training.batches import centre_batch, random_batch, shares_of
 from trainer.training.dataset import (
     Example,
     ImageDataset,
@@ -160,7 +161,7 @@ def test_crops_of_all_layers_are_of_one_place_and_orientation() -> None:
     """Whatever is drawn, degraded, target and taught show the same pixels."""
     examples = [example(20, 1), example(31, 2)]
     chance = np.random.default_rng(0)
-    batch = random_batch(examples, pixels_of(examples), size=12, count=40, generator=chance)
+    batch = random_batch(examples, shares_of(examples), size=12, count=40, generator=chance)
     degraded, target, taught = batch.degraded, batch.target, batch.taught
     assert taught is not None
     assert degraded.shape == (40, 3, 12, 12)
@@ -170,13 +171,25 @@ def test_crops_of_all_layers_are_of_one_place_and_orientation() -> None:
     assert len({crop.numpy().tobytes() for crop in target}) > 30
 
 
+def test_the_share_of_untouched_pictures_can_be_set() -> None:
+    """However many there are of either kind and size, crops come from them in this share."""
+    examples = [replace(example(20, 1), kind="none"), example(31, 2), example(40, 3)]
+    shares = shares_of(examples, untouched=0.4)
+    assert shares[0] == pytest.approx(0.4)
+    assert shares[1] / shares[2] == pytest.approx(31**2 / 40**2, rel=0.3)
+    plain = shares_of(examples)
+    assert plain.sum() == pytest.approx(1)
+    with pytest.raises(UsageError, match=r"data\.untouched"):
+        shares_of(examples[1:], untouched=0.4)
+
+
 def test_the_draw_follows_from_the_generator() -> None:
     """The same generator gives the same batch: step n of a resumed run is step n."""
     examples = [example(20, 1), example(31, 2)]
     first, again, other = (
         random_batch(
             examples,
-            pixels_of(examples),
+            shares_of(examples),
             size=8,
             count=4,
             generator=np.random.default_rng([7, step]),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpend.alarm import AgreementAlarm, AlarmOptions
+from sharpend.agreement.alarm import AgreementAlarm, AlarmOptions
 from sharpend.errors import UsageError
 from tests.samples import sample
 from trainer.evaluation.agreement.lines import (

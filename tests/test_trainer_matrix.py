@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from trainer.degradations.mixture import Pixels
 
 CPU = ["--device", "cpu", "--precision", "float32", "--threads", "1"]
-pytestmark = pytest.mark.timeout(180)
 ROWS = [*BASELINES, "small", "x4", "large"]
 
 

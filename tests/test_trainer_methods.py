@@ -12,8 +12,8 @@ from sharpend.errors import InputMissingError, UnavailableError, UsageError
 from sharpend.imaging.filters import unsharp_mask
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
+from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card, save_network
-from sharpend.sharpener import Sharpener
 from tests.conftest import Networks, photograph
 from trainer.degradations.report import get_transform, softened
 from trainer.evaluation.scores import score

@@ -127,7 +127,6 @@ def test_the_process_says_why_it_cannot(capfd: pytest.CaptureFixture[str]) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
 def test_real_processes_take_turns(networks: Networks) -> None:
     """Each network has a process of its own, and what it says reaches the caller."""
     models = {"student": str(networks.student), "teacher": str(networks.teacher)}

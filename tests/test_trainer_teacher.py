@@ -17,8 +17,8 @@ from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.runtime import Placement
+from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card
-from sharpend.sharpener import Sharpener
 from trainer.degradations.report import get_transform, shrunk, softened
 from trainer.training.dataset import read_image, write_image
 from trainer.training.labels import LABELS_CARD, label

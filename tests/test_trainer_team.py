@@ -71,7 +71,7 @@ def ran(work: Path, *arguments: str, **environment: str) -> subprocess.Completed
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=500,
         check=False,
     )
 
@@ -87,6 +87,7 @@ def test_training_needs_six_libraries_only(work: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_two_processes_train_as_one(work: Path) -> None:
     """Torchrun's processes share each batch; the weights are those of one process."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.daemon import LONG_STEP_S, Daemon, Hooks
-from sharpend.dispatch import LONGEST_OVERDUE_S
+from sharpend.daemon.daemon import LONG_STEP_S, Daemon, Hooks
+from sharpend.daemon.dispatcher import LONGEST_OVERDUE_S
 from sharpend.errors import StateFaultError
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 from sharpend.settings.load import load
 from tests.daemons import ServiceManager
 from tests.fakes import Shop
@@ -33,7 +33,7 @@ class Watched:
         """Whether the watchdog hears of the daemon after one more turn."""
         before = len(self.manager.messages())
         self.shop.turn()
-        self.daemon._pulse.next_s = 0.0
+        self.daemon._watchdog.next_s = 0.0
         self.daemon._control.wake()
         self.daemon._wait(0.0)
         self.daemon._notifier.status("marker")

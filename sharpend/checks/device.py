@@ -16,7 +16,7 @@ from sharpend.errors import ExitCode, UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sharpend.worker import WorkerOptions
+    from sharpend.workers.worker import WorkerOptions
 
 _ENGINE = "sharpend.checks.engine"
 _ALWAYS = ("pillow", "imagecodecs", "tifffile", "libjpeg_turbo", "zlib", "webp", "avif")

@@ -11,9 +11,9 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from sharpend import worker
 from sharpend.checks.runner import answer
 from sharpend.errors import UnavailableError
+from sharpend.workers import worker
 
 
 def _respond(question: dict[str, Any]) -> dict[str, Any]:

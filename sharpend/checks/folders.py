@@ -10,18 +10,18 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.access import name_of
 from sharpend.checks.finding import Finding, fault, note, ok
 from sharpend.commit.destination import SourcePolicy
 from sharpend.errors import ExitCode
-from sharpend.job import display
+from sharpend.files.access import name_of
+from sharpend.files.fingerprint import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sharpend.checks.runner import Runner
-    from sharpend.checks.sight import Content, Sight
-    from sharpend.folder import FolderPlan
+    from sharpend.checks.sight import Content, PathAccess
+    from sharpend.daemon.folder import FolderPlan
 
 LITTLE_BYTES = 100_000_000
 """Less than this and a folder pauses with its next pictures."""
@@ -33,7 +33,7 @@ class Seen:
 
     plan: FolderPlan
     runner: Runner
-    sights: Mapping[str, Sight]
+    sights: Mapping[str, PathAccess]
     content: Content | None
     """None where the input could not be walked through."""
     umask: int
@@ -137,7 +137,7 @@ def _by_default(seen: Seen) -> Finding:
     return note(subject, what, "folder.group and folder.mode, for those who need the outputs")
 
 
-def _closed_to(root: Sight, group: int) -> str | None:
+def _closed_to(root: PathAccess, group: int) -> str | None:
     """The first folder down to the output root that a group may not enter, by its mode bits."""
     way = [*root.ancestors, (root.path, root.mode, root.gid)] if root.exists else root.ancestors
     for path, mode, gid in way:

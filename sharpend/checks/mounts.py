@@ -25,17 +25,17 @@ _HEADROOM = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class InotifyLimits:
     """What the kernel allows a user."""
 
     watches: int
     instances: int
 
 
-def limits() -> Limits | None:
+def limits() -> InotifyLimits | None:
     """The limits of this machine; None where there is no inotify."""
     try:
-        return Limits(_limit("max_user_watches"), _limit("max_user_instances"))
+        return InotifyLimits(_limit("max_user_watches"), _limit("max_user_instances"))
     except OSError:
         return None
 
@@ -73,7 +73,7 @@ def state_mount(state: str, mount: Mount) -> Finding:
     return ok("state: file system", f"{state}: {mount.kind}, local")
 
 
-def inotify(found: Limits | None, watched: Sequence[int]) -> Iterator[Finding]:
+def inotify(found: InotifyLimits | None, watched: Sequence[int]) -> Iterator[Finding]:
     """Whether everything can be watched.
 
     Args:

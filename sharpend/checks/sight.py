@@ -19,7 +19,7 @@ _REMEMBERED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class PathAccess:
     """One path as a user sees it; of a missing one, what stands for its nearest folder above."""
 
     path: str
@@ -57,7 +57,7 @@ class Content:
 
 def seen(
     runner: Runner, paths: list[str], inputs: list[tuple[str, bool]]
-) -> tuple[dict[str, Sight], list[Content]]:
+) -> tuple[dict[str, PathAccess], list[Content]]:
     """Look at paths, and walk through inputs, with a user's rights.
 
     Args:
@@ -71,10 +71,10 @@ def seen(
     sights, contents = ask(runner, __name__, [paths, inputs])
     for one in sights:  # JSON has no tuples
         one["ancestors"] = [tuple(above) for above in one["ancestors"]]
-    return {one["path"]: Sight(**one) for one in sights}, [Content(**one) for one in contents]
+    return {one["path"]: PathAccess(**one) for one in sights}, [Content(**one) for one in contents]
 
 
-def look(path: str) -> Sight:
+def look(path: str) -> PathAccess:
     """One path with this process's rights."""
     there = path
     while not os.path.lexists(there):
@@ -83,7 +83,7 @@ def look(path: str) -> Sight:
     room = os.statvfs(there) if os.path.exists(there) else None
     is_folder = stat.S_ISDIR(status.st_mode)
     through = os.X_OK if is_folder else 0
-    return Sight(
+    return PathAccess(
         path=path,
         exists=there == path,
         is_folder=is_folder,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from sharpend.checks.runner import Runner
-    from sharpend.checks.sight import Sight
+    from sharpend.checks.sight import PathAccess
 
 LITTLE_BYTES = 50_000_000
 _OTHERS = 0o007
@@ -23,7 +23,7 @@ _SILENT_REPORTS = 3
 """A daemon that missed this many reports in a row does not get to them."""
 
 
-def configuration(sight: Sight | None, runner: Runner) -> Finding:
+def configuration(sight: PathAccess | None, runner: Runner) -> Finding:
     """Who may read and write the file of the settings."""
     subject = "configuration"
     if sight is None:
@@ -38,7 +38,7 @@ def configuration(sight: Sight | None, runner: Runner) -> Finding:
     return ok(subject, f"{sight.path}: valid, no two folders overlap")
 
 
-def directory(sight: Sight, runner: Runner, *, made_by_unit: bool) -> Iterator[Finding]:
+def directory(sight: PathAccess, runner: Runner, *, made_by_unit: bool) -> Iterator[Finding]:
     """Whether the state directory can be worked with, and who sees into it."""
     subject, path, who = "state", sight.path, runner.name
     if not sight.is_folder:

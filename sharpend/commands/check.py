@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import plans
-from sharpend.commands.given import workable_settings_of
-from sharpend.job import display
-from sharpend.logs import printable
+from sharpend.commands.arguments import workable_settings_of
+from sharpend.daemon import plans
+from sharpend.files.fingerprint import display
+from sharpend.logs.logs import printable
 
 if TYPE_CHECKING:
     import argparse

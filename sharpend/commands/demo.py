@@ -16,11 +16,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sharpend.alarm import in_words
+from sharpend.agreement.alarm import in_words
 from sharpend.commands.live import await_event, running_daemon
 from sharpend.errors import InputMissingError, UnavailableError
 from sharpend.imaging.formats import format_of
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     import argparse
@@ -211,7 +211,10 @@ def _table(compared: list[Compared]) -> str:
 
 
 def _write_sheet(compared: list[Compared], path: Path) -> None:
-    """A row for each kind, of a photograph each in turn: its most detailed part in all versions."""
+    """A row for each kind: the most detailed part of a photograph in all versions.
+
+    The photographs take turns; the last two kinds are of one, so that they can be compared.
+    """
     from sharpend.imaging.sheet import (  # noqa: PLC0415 - as above
         Panel,
         labelled_sheet,
@@ -222,7 +225,7 @@ def _write_sheet(compared: list[Compared], path: Path) -> None:
     names = list(dict.fromkeys(one.name for one in compared))
     rows = []
     for number, kind in enumerate(KINDS):
-        shown = names[min(number, len(names) - 1)]
+        shown = names[min(number, KINDS.index(SHARP), len(names) - 1)]
         (one,) = (one for one in compared if (one.kind, one.name) == (kind, shown))
         height, width = (min(CROP_PX, size) for size in one.original.shape[:2])
         crop = most_detailed(one.original, height=height, width=width)

@@ -13,19 +13,19 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sharpend import plans
 from sharpend.checks import device, finding, folders, mounts, runner, sight, state, unit
 from sharpend.checks.finding import Finding, fault, note
-from sharpend.commands.given import overrides_of
+from sharpend.commands.arguments import overrides_of
 from sharpend.commit.destination import SourcePolicy
+from sharpend.daemon import plans
+from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
-from sharpend.health import read_status
+from sharpend.files.fingerprint import display
 from sharpend.intake.filesystem import mount_of
-from sharpend.job import display
 from sharpend.ledger.store import is_locked
-from sharpend.logs import printable
-from sharpend.quota import cores
+from sharpend.logs.logs import printable
 from sharpend.settings.load import config_of, load
+from sharpend.workers.limits import cores
 
 if TYPE_CHECKING:
     import argparse
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sharpend.checks.runner import Runner
     from sharpend.checks.sight import Content
     from sharpend.checks.unit import Unit
-    from sharpend.folder import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.settings.load import Settings
 
 
@@ -72,11 +72,11 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     yield from unit.installed(units, used)
     asked, problems = _runner(used)
     yield from problems
-    patient = Patient(settings, config, used, asked)
-    yield from patient.sandbox()
-    yield from patient.files()
-    yield patient.daemon()
-    yield from patient.engine()
+    machine = Machine(settings, config, used, asked)
+    yield from machine.sandbox()
+    yield from machine.files()
+    yield machine.daemon()
+    yield from machine.engine()
 
 
 def _settings(options: argparse.Namespace, used: Unit | None) -> Settings:
@@ -104,7 +104,7 @@ def _runner(used: Unit | None) -> tuple[Runner, list[Finding]]:
 
 
 @dataclass(frozen=True)
-class Patient:
+class Machine:
     """The settings on this machine, and whose eyes look at it."""
 
     settings: Settings

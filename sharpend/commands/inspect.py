@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sharpend import plans
-from sharpend.commands.given import settings_of
+from sharpend.commands.arguments import settings_of
+from sharpend.daemon import plans
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, TransientError
-from sharpend.logs import plain, printable
-from sharpend.softness import word_for
+from sharpend.logs.logs import plain, printable
+from sharpend.model.softness import word_for
 
 if TYPE_CHECKING:
     import argparse
@@ -75,8 +75,8 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
 
 def _of_softness(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
     """How sharp the first frame is, and whether the file would pass as it is."""
-    from sharpend import skipping  # noqa: PLC0415 - as above
     from sharpend.model.cues import measure  # noqa: PLC0415 - torch only where it is used
+    from sharpend.workers import skipping  # noqa: PLC0415 - as above
 
     if not picture.frames:
         return {"sharpness": None, "passed_on": True}

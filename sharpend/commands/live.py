@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sharpend.errors import SharpendError, UnavailableError
-from sharpend.logs import Event
+from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,20 +16,22 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from sharpend import logs, plans
-from sharpend.alarm import in_words
-from sharpend.commands.given import workable_settings_of
+from sharpend.agreement.alarm import in_words
+from sharpend.commands.arguments import workable_settings_of
 from sharpend.commands.preview import dry_run, known
-from sharpend.daemon import Daemon, Hooks
+from sharpend.daemon import plans
+from sharpend.daemon.daemon import Daemon, Hooks
 from sharpend.errors import SIGNALLED, ExitCode, UsageError
-from sharpend.job import State, display
+from sharpend.files.fingerprint import display
+from sharpend.job import State
 from sharpend.ledger.reader import LedgerReader
+from sharpend.logs import logs
 
 if TYPE_CHECKING:
     import argparse
 
     from sharpend.commit.destination import Destination
-    from sharpend.outcomes import Result
+    from sharpend.daemon.outcomes import Result
     from sharpend.settings.load import Settings
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
@@ -49,13 +51,13 @@ def main(options: argparse.Namespace) -> int:
     bar = sys.stderr.isatty() and settings.log.format == "auto"
     level = "error" if bar and settings.log.level == "info" else settings.log.level
     log = plans.log(settings, level=level)
-    tally = Tally(settings, as_json=options.json, bar=bar)
-    daemon = Daemon(settings, log, Hooks(once=True, tell=tally.tell))
+    printer = ResultPrinter(settings, as_json=options.json, bar=bar)
+    daemon = Daemon(settings, log, Hooks(once=True, tell=printer.tell))
     status = daemon.run()
-    tally.close(daemon.agreement)
+    printer.close(daemon.agreement)
     if daemon.was_stopped:
         return SIGNALLED + daemon.was_stopped
-    return ExitCode.SOME_QUARANTINED if tally.counts["quarantined"] else status
+    return ExitCode.SOME_QUARANTINED if printer.counts["quarantined"] else status
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Ending:
     """How sharp it came in, `Cues.sharpness`; None where this run did not measure it."""
 
 
-class Tally:
+class ResultPrinter:
     """Prints how each input fared and counts."""
 
     def __init__(self, settings: Settings, *, as_json: bool, bar: bool) -> None:

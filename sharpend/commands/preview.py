@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sharpend import beneath, logs, plans
+from sharpend.daemon import plans
 from sharpend.errors import (
     ExitCode,
     ImageRefusedError,
@@ -20,15 +20,18 @@ from sharpend.errors import (
     StateFaultError,
     TransientError,
 )
+from sharpend.files import beneath
+from sharpend.files.fingerprint import display
 from sharpend.intake import scan
-from sharpend.job import State, display
+from sharpend.job import State
 from sharpend.ledger.reader import LedgerReader
+from sharpend.logs import logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sharpend.commit.destination import Destination
-    from sharpend.folder import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.ledger.records import Finished, Outcome
     from sharpend.settings.load import Settings
 

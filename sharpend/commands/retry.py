@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend.commands.given import used_state_of
+from sharpend.commands.arguments import used_state_of
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import ExitCode, InputMissingError, SharpendError
-from sharpend.job import display
+from sharpend.files.fingerprint import display
 from sharpend.ledger.ledger import Ledger
-from sharpend.logs import printable
+from sharpend.logs.logs import printable
 from sharpend.settings.sources import located
 
 if TYPE_CHECKING:

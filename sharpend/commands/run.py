@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend import plans
-from sharpend.commands.given import workable_settings_of
-from sharpend.daemon import Daemon, Hooks
+from sharpend.commands.arguments import workable_settings_of
+from sharpend.daemon import plans
+from sharpend.daemon.daemon import Daemon, Hooks
 
 if TYPE_CHECKING:
     import argparse

@@ -6,13 +6,13 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from sharpend import logs
-from sharpend.alarm import in_words
-from sharpend.commands.given import used_state_of
-from sharpend.health import read_status
+from sharpend.agreement.alarm import in_words
+from sharpend.commands.arguments import used_state_of
+from sharpend.daemon.status import read_status
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.store import is_locked
-from sharpend.softness import word_for
+from sharpend.logs import logs
+from sharpend.model.softness import word_for
 
 if TYPE_CHECKING:
     import argparse

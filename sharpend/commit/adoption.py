@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.destination import Destination, output_names
 from sharpend.errors import ImageRefusedError
+from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.ledger.records import Product
 
 if TYPE_CHECKING:
-    from sharpend.job import Fingerprint
+    from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.ledger import Ledger
 
 

@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import fsync_directory, rename_without_clobbering
-from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.destination import (
     CollisionPolicy,
     Destination,
@@ -25,9 +23,11 @@ from sharpend.commit.destination import (
     require_same_root,
 )
 from sharpend.commit.disposal import let_go
-from sharpend.commit.relocate import Entry
-from sharpend.commit.standing import Standing, choose
+from sharpend.commit.ownership import NameStatus, choose
+from sharpend.commit.relocate import DirectoryEntry
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
+from sharpend.files.atomic import fsync_directory, rename_without_clobbering
+from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.job import Job, State
 from sharpend.ledger.records import Product
 
@@ -57,7 +57,7 @@ class Committed:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Unfinished:
     """A job that `recover` could not finish."""
 
     job: Job
@@ -126,8 +126,8 @@ class Committer:
         if destination.existing is not ExistingPolicy.SKIP:
             return None
         with self._output_folder(destination, next(output_names(destination, job.relative))) as fd:
-            output, standing = choose(self._ledger, destination, job, fd)
-            if standing is not Standing.LEFT_ALONE:
+            output, status = choose(self._ledger, destination, job, fd)
+            if status is not NameStatus.LEFT_ALONE:
                 return None
             product = _as_unchanged(Product(output, job.fingerprint), fd)
             self._ledger.stage(job, product)
@@ -164,7 +164,7 @@ class Committer:
                 self._ledger.release(job)
             raise
 
-    def recover(self, destination: Destination, now_s: float) -> Iterator[Committed | Left]:
+    def recover(self, destination: Destination, now_s: float) -> Iterator[Committed | Unfinished]:
         """Finish, or set back to pending, what a crash or a fault left staged or done.
 
         Called at start, when a paused folder resumes, and with each scan.
@@ -180,7 +180,7 @@ class Committer:
                 try:
                     done = self._recover_one(destination, job, product, now_s)
                 except (FolderFaultError, TransientError, ImageRefusedError) as error:
-                    yield Left(job, error)
+                    yield Unfinished(job, error)
                     if isinstance(error, FolderFaultError):
                         return
                 else:
@@ -215,8 +215,9 @@ class Committer:
         if job.state is State.DONE:
             return self._dispose(destination, job, product)
         with self._output_folder(destination, product.output) as fd:
-            temp = Entry(fd, product.temp)
-            if Entry(fd, os.path.basename(product.output)).fingerprint() == product.fingerprint:
+            temp = DirectoryEntry(fd, product.temp)
+            output = DirectoryEntry(fd, os.path.basename(product.output))
+            if output.fingerprint() == product.fingerprint:
                 if product.temp:
                     temp.unlink()
             elif product.temp and temp.fingerprint() == product.fingerprint:
@@ -230,15 +231,15 @@ class Committer:
     def _publish(self, destination: Destination, job: Job, product: Product, fd: int) -> Product:
         """Give the staged file the best name there is; returns what stands there now."""
         while True:
-            output, standing = choose(self._ledger, destination, job, fd)
+            output, status = choose(self._ledger, destination, job, fd)
             chosen = replace(product, output=output)
-            if standing is Standing.LEFT_ALONE:
+            if status is NameStatus.LEFT_ALONE:
                 chosen = _as_unchanged(chosen, fd)
             self._at("chosen")
             self._record(job, chosen)
             self._at("staged")
             with suppress(FileExistsError):  # a foreign file came first: choose again
-                _place(chosen, standing, fd)
+                _place(chosen, status, fd)
                 self._at("renamed")
                 fsync_directory(fd)
                 self._at("synced")
@@ -257,7 +258,7 @@ class Committer:
     def _discard(self, destination: Destination, product: Product) -> None:
         parent = os.path.dirname(product.output)
         with suppress(OSError, ImageRefusedError), directory(destination.output_root, parent) as fd:
-            Entry(fd, product.temp).unlink()
+            DirectoryEntry(fd, product.temp).unlink()
 
     def _finish(
         self, destination: Destination, job: Job, product: Product, now_s: float
@@ -310,12 +311,12 @@ def _as_unchanged(product: Product, fd: int) -> Product:
     return replace(product, fingerprint=existing, unchanged=True)
 
 
-def _place(product: Product, standing: Standing, fd: int) -> None:
+def _place(product: Product, status: NameStatus, fd: int) -> None:
     """Bring the staged file under its final name, or remove it where a foreign file stays."""
     name = os.path.basename(product.output)
-    if standing is Standing.LEFT_ALONE:
-        Entry(fd, product.temp).unlink()
-    elif standing is Standing.FREE:
+    if status is NameStatus.LEFT_ALONE:
+        DirectoryEntry(fd, product.temp).unlink()
+    elif status is NameStatus.FREE:
         rename_without_clobbering(fd, product.temp, fd, name)
     else:
         os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)

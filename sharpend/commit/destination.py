@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sharpend.access import Access
-from sharpend.beneath import is_of_root, reason_of
 from sharpend.commit.names import AS_THE_INPUT, Naming, name_too_long, numbered
 from sharpend.errors import FolderFaultError, SharpendError, TransientError
-from sharpend.job import display
+from sharpend.files.access import Access
+from sharpend.files.beneath import is_of_root, reason_of
+from sharpend.files.fingerprint import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

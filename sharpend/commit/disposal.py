@@ -10,7 +10,6 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.beneath import directory
 from sharpend.commit.destination import (
     Destination,
     SourcePolicy,
@@ -18,7 +17,8 @@ from sharpend.commit.destination import (
     require_same_root,
 )
 from sharpend.commit.names import numbered
-from sharpend.commit.relocate import Entry, Move, relocate
+from sharpend.commit.relocate import DirectoryEntry, Move, relocate
+from sharpend.files.beneath import directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,13 +65,13 @@ def let_go(destination: Destination, job: Job, temp_name: bytes, begin: Callable
 def _is_there(input_root: bytes, job: Job) -> bool:
     parent, name = os.path.split(job.relative)
     with suppress(FileNotFoundError), directory(input_root, parent) as fd:
-        return Entry(fd, name).fingerprint() == job.fingerprint
+        return DirectoryEntry(fd, name).fingerprint() == job.fingerprint
     return False
 
 
 def _delete(input_root: bytes, job: Job) -> None:
     parent, name = os.path.split(job.relative)
     with suppress(FileNotFoundError), directory(input_root, parent) as fd:
-        source = Entry(fd, name)
+        source = DirectoryEntry(fd, name)
         if source.fingerprint() == job.fingerprint:
             source.unlink()

@@ -17,7 +17,7 @@ from itertools import accumulate, count
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.job import display
+from sharpend.files.fingerprint import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

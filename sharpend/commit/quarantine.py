@@ -16,13 +16,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import replacing_at, try_to_write
-from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.destination import Destination, SourcePolicy, TempNames, faults
 from sharpend.commit.names import numbered, shortened
 from sharpend.commit.relocate import Move, relocate
 from sharpend.errors import ImageRefusedError, SourceVanishedError
-from sharpend.job import display
+from sharpend.files.atomic import replacing_at, try_to_write
+from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.fingerprint import display
 from sharpend.ledger.faults import translated
 from sharpend.ledger.records import Quarantined
 
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from sharpend.job import Fingerprint, Job
+    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.job import Job
     from sharpend.ledger.ledger import Ledger
-    from sharpend.ledger.records import Refusal
+    from sharpend.ledger.records import QuarantineReason
 
 _NOTE_SUFFIX = b".reason.json"
 _LONGEST_NAME_BYTES = 200  # leaves room for `-2`, the reason's suffix and a temporary sibling
@@ -75,15 +76,7 @@ class Quarantine:
             os.makedirs(self.root, mode=0o700, exist_ok=True)
             try_to_write(self.root)
 
-    def put(self, destination: Destination, job: Job, refusal: Refusal, now_s: float) -> bytes:
-        """Give a job up: ledger, move of the source if the folder moves sources, reason file.
-
-        Returns:
-            The absolute path of the reason file.
-        """
-        return self.settle(destination, self.record(job, refusal, now_s))
-
-    def record(self, job: Job, refusal: Refusal, now_s: float) -> Quarantined:
+    def record(self, job: Job, refusal: QuarantineReason, now_s: float) -> Quarantined:
         """Give a job up in the ledger: from here on it is quarantined, and its reason is owed."""
         self._ledger.quarantine(job, refusal, now_s)
         self._at("recorded")

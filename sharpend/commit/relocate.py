@@ -15,20 +15,20 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
-from sharpend.beneath import directory, fingerprint_at
+from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
+from sharpend.files.beneath import directory, fingerprint_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.job import Fingerprint
+    from sharpend.files.fingerprint import Fingerprint
 
 _CHUNK_BYTES = 1 << 20
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DirectoryEntry:
     """A name in an open folder."""
 
     directory_fd: int
@@ -93,7 +93,7 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
             source = _source(move, stack)
             parent, name = os.path.split(candidate)
             target_fd = stack.enter_context(directory(target_root, parent, create=True))
-            target = Entry(target_fd, name)
+            target = DirectoryEntry(target_fd, name)
             if _was_moved_before(source, target, move.meant):
                 _drop(source, move.meant)
                 return candidate
@@ -107,15 +107,17 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
     return None
 
 
-def _source(move: Move, stack: ExitStack) -> Entry | None:
+def _source(move: Move, stack: ExitStack) -> DirectoryEntry | None:
     parent, name = os.path.split(move.relative)
     try:
-        return Entry(stack.enter_context(directory(move.root, parent)), name)
+        return DirectoryEntry(stack.enter_context(directory(move.root, parent)), name)
     except FileNotFoundError:
         return None
 
 
-def _was_moved_before(source: Entry | None, target: Entry, meant: Fingerprint) -> bool:
+def _was_moved_before(
+    source: DirectoryEntry | None, target: DirectoryEntry, meant: Fingerprint
+) -> bool:
     """An earlier call brought the file here, and may have died before the source was removed."""
     there = target.fingerprint()
     if there is None or (there.size, there.mtime_ns) != (meant.size, meant.mtime_ns):
@@ -125,12 +127,12 @@ def _was_moved_before(source: Entry | None, target: Entry, meant: Fingerprint) -
     return _same_content(source, target)
 
 
-def _drop(source: Entry | None, meant: Fingerprint) -> None:
+def _drop(source: DirectoryEntry | None, meant: Fingerprint) -> None:
     if source is not None and source.fingerprint() == meant:
         source.unlink()
 
 
-def _carry(source: Entry, target: Entry, move: Move) -> None:
+def _carry(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
     try:
         rename_without_clobbering(
             source.directory_fd, source.name, target.directory_fd, target.name
@@ -146,9 +148,9 @@ def _carry(source: Entry, target: Entry, move: Move) -> None:
         fsync_directory(source.directory_fd)
 
 
-def _copy(source: Entry, target: Entry, temp_name: bytes) -> None:
+def _copy(source: DirectoryEntry, target: DirectoryEntry, temp_name: bytes) -> None:
     """Copy content, mode and times under a temporary name, then rename without clobbering."""
-    temp = Entry(target.directory_fd, temp_name)
+    temp = DirectoryEntry(target.directory_fd, temp_name)
     try:
         with os.fdopen(source.open(), "rb") as original:
             status = os.fstat(original.fileno())
@@ -166,7 +168,7 @@ def _copy(source: Entry, target: Entry, temp_name: bytes) -> None:
         raise
 
 
-def _same_content(one: Entry, other: Entry) -> bool:
+def _same_content(one: DirectoryEntry, other: DirectoryEntry) -> bool:
     with os.fdopen(one.open(), "rb") as left, os.fdopen(other.open(), "rb") as right:
         while chunk := left.read(_CHUNK_BYTES):
             if right.read(_CHUNK_BYTES) != chunk:

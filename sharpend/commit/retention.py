@@ -14,12 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from sharpend.beneath import directory, fingerprint_at
 from sharpend.commit.ages import Ages, Limits
 from sharpend.commit.destination import Destination, require_same_root, roots_of
 from sharpend.errors import ImageRefusedError
+from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import scan
-from sharpend.job import Fingerprint, State
+from sharpend.job import State
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import filesystem, scan
 from sharpend.intake.listen import Listener
 from sharpend.intake.rounds import Rounds
 from sharpend.intake.scan import Found
 from sharpend.intake.settle import Settler
-from sharpend.job import Fingerprint
 
 if TYPE_CHECKING:
     import random

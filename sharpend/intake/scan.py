@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.formats import format_of
-from sharpend.job import Fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,8 +75,6 @@ class Tally:
     """Files whose suffix is not in the format table."""
     ignored: int = 0
     """Temporary and junk names; a directory counts as one and is not entered."""
-    special: int = 0
-    """Known suffixes on symlinks, FIFOs, sockets and devices."""
     unreadable: int = 0
     unreadable_paths: list[bytes] = field(default_factory=list)
     """The first few of what could not be read, below the root."""
@@ -199,9 +197,7 @@ def _judge(
         pending.append(relative)
     elif format_of(name) is None:
         tally.unknown += 1
-    elif not entry.is_file(follow_symlinks=False):
-        tally.special += 1
-    else:
+    elif entry.is_file(follow_symlinks=False):
         return _take(entry, relative, tally)
     return None
 

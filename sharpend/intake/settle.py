@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from sharpend.job import Fingerprint
+    from sharpend.files.fingerprint import Fingerprint
 
 
 class _Candidate(NamedTuple):
@@ -84,11 +84,6 @@ class Settler:
     def forget(self, relative: bytes) -> None:
         """Drop a file that is gone, or is no input any more."""
         self._candidates.pop(relative, None)
-
-    def clear(self) -> None:
-        """Drop all candidates."""
-        self._candidates.clear()
-        self._agenda.clear()
 
     def _await(self, relative: bytes, candidate: _Candidate) -> None:
         self._candidates[relative] = candidate

@@ -2,7 +2,7 @@
 
 Owns `ledger.db.backup-1` (the newest), `-2`, …, and `ledger.db.schema-N`, the ledger as it was
 before a newer version changed it. Each is whole and sound, or absent. A copy carries a mark: put
-in the ledger's place, it is known for what it is (`Store.is_in_doubt`). Refuses to replace a
+in the ledger's place, it is known for what it is (`Store.needs_reconciling`). Refuses to replace a
 sound copy by a damaged one, and to hold up the ledger's writer.
 
 None is put in place by itself. A damaged ledger hints at a failing disk, which a person should
@@ -16,9 +16,9 @@ import sqlite3
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import fsync_directory
-from sharpend.beneath import directory
 from sharpend.errors import StateFaultError
+from sharpend.files.atomic import fsync_directory
+from sharpend.files.beneath import directory
 from sharpend.ledger.faults import require_sound, translated
 
 if TYPE_CHECKING:

@@ -11,20 +11,21 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
-from sharpend.job import MOVES, Fingerprint, Job, State
+from sharpend.job import MOVES, Job, State
 from sharpend.ledger import copies, sql
+from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import job_of, mark_of
+from sharpend.ledger.scheduling import Scheduler
 from sharpend.ledger.store import lock, open_or_rebuild, open_to_write
-from sharpend.ledger.turns import Turns
-from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from pathlib import Path
 
     from sharpend.errors import Reason
-    from sharpend.ledger.records import Product, Refusal
+    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.ledger.records import Product, QuarantineReason
     from sharpend.ledger.store import Connection, Store
 
 GIVE_UP_AFTER_ORPHANS = 12
@@ -47,7 +48,7 @@ class Ledger(LedgerReader):
     def __init__(self, store: Store, lock_fd: int | None) -> None:
         super().__init__(store)
         self._lock_fd = lock_fd
-        self._turns = Turns(store)
+        self._scheduler = Scheduler(store)
         self.rebuilt = self._in_doubt = False
         self.left_of_it: dict[str, Path | None] = {}
 
@@ -64,7 +65,7 @@ class Ledger(LedgerReader):
         lock_fd = lock(state_dir)
         try:
             store, aside = open_or_rebuild(state_dir, lost=lost)
-            rebuilt = store.is_in_doubt()
+            rebuilt = store.needs_reconciling()
         except BaseException:
             os.close(lock_fd)
             raise
@@ -160,7 +161,7 @@ class Ledger(LedgerReader):
     def claim(
         self, now_s: float, folders: Collection[str], newest: Collection[str] = ()
     ) -> Job | None:
-        """Hand out a due job, as `turns` has it; its attempt is counted.
+        """Hand out a due job, as `scheduling` has it; its attempt is counted.
 
         A job that saw the daemon die three times runs alone: it waits until nothing runs and
         nothing else is due, and while it runs nothing else is claimed. A deferred job is due at
@@ -172,10 +173,10 @@ class Ledger(LedgerReader):
             newest: those of them that begin with what came in last; the others with the oldest.
         """
         with self._store.transaction() as cursor:
-            row = self._turns.next(now_s, folders, newest)
+            row = self._scheduler.next(now_s, folders, newest)
             if row is None:
                 return None
-            self._turns.served(row)
+            self._scheduler.served(row)
             _refuse_illegal(cursor, row["id"], State.RUNNING)
             cursor.execute(sql.CLAIM, {"id": row["id"]})
             return job_of(cursor.execute(sql.BY_ID, (row["id"],)).fetchone())
@@ -239,10 +240,10 @@ class Ledger(LedgerReader):
         self._move(job, State.DISPOSED, sql.DISPOSE, stays=stays)
 
     def defer(self, job: Job, next_at: float, reason: Reason, message: str = "") -> None:
-        """Try again at `next_at` (wall clock), at most `turns.LONGEST_BACKOFF_S` from now."""
+        """Try again at `next_at` (wall clock), at most `scheduling.LONGEST_BACKOFF_S` from now."""
         self._move(job, State.DEFERRED, sql.DEFER, next_at=next_at, reason=reason, message=message)
 
-    def quarantine(self, job: Job, refusal: Refusal, now_s: float) -> None:
+    def quarantine(self, job: Job, refusal: QuarantineReason, now_s: float) -> None:
         """Give the job up with a reason; the reason file is written next, then `noted`."""
         self._move(
             job,

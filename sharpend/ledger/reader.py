@@ -9,8 +9,9 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend.job import Fingerprint, Job, State
+from sharpend.job import Job, State
 from sharpend.ledger import sql
+from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.records import (
     Claim,
     Ended,
@@ -28,13 +29,13 @@ from sharpend.ledger.records import (
     quarantined_of,
 )
 from sharpend.ledger.store import Store, open_to_read
-from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from sharpend.ledger.records import Row
+    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.ledger.records import LedgerRow
 
 _PAGE = 200
 
@@ -159,7 +160,7 @@ class LedgerReader:
         row = self._store.row(sql.ROOTS, folder)
         return (None, 0.0) if row is None else (row["roots"], row["roots_since"])
 
-    def _pages(self, state: State) -> Iterator[Row]:
+    def _pages(self, state: State) -> Iterator[LedgerRow]:
         """All rows in a state, a page at a time by id: no cursor stays open between pages."""
         last = 0
         while page := self._store.rows(sql.IN_STATE, state, last, _PAGE):
@@ -167,5 +168,5 @@ class LedgerReader:
             yield from page
 
 
-def _owner_of(row: Row) -> Owner:
+def _owner_of(row: LedgerRow) -> Owner:
     return Owner(row["folder_name"], row["relative"], bool(row["let_go"]))

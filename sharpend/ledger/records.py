@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sharpend.errors import Reason
-from sharpend.job import Fingerprint, Job, State
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.job import Job, State
 
 
-class Row(Protocol):
+class LedgerRow(Protocol):
     """A row of the view `known`, addressable by column name."""
 
     def __getitem__(self, column: str, /) -> Any:  # noqa: ANN401 - as SQLite gives it
@@ -38,7 +39,7 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class QuarantineReason:
     """Why an input goes into quarantine."""
 
     reason: Reason
@@ -52,7 +53,7 @@ class Quarantined:
     """A quarantined job with its reason and what was done about it on disk."""
 
     job: Job
-    refusal: Refusal
+    refusal: QuarantineReason
     at_s: float
     note: bytes | None
     """Absolute path of the reason file; None until it is written."""
@@ -126,7 +127,7 @@ def fingerprint_of(mark: str) -> Fingerprint:
     return Fingerprint(int(size), int(mtime_ns), int(inode))
 
 
-def job_of(row: Row) -> Job:
+def job_of(row: LedgerRow) -> Job:
     """The job in a row of the view `known`."""
     return Job(
         id=row["id"],
@@ -139,7 +140,7 @@ def job_of(row: Row) -> Job:
     )
 
 
-def product_of(row: Row) -> Product:
+def product_of(row: LedgerRow) -> Product:
     """What a staged or finished row has made: the staged columns while they are filled."""
     staged = row["staged_output"] is not None
     return Product(
@@ -153,13 +154,13 @@ def product_of(row: Row) -> Product:
     )
 
 
-def quarantined_of(row: Row) -> Quarantined:
+def quarantined_of(row: LedgerRow) -> Quarantined:
     """The quarantine record in a row of the view `known`."""
-    refusal = Refusal(Reason(row["reason"]), row["message"], row["setting"])
+    refusal = QuarantineReason(Reason(row["reason"]), row["message"], row["setting"])
     return Quarantined(job_of(row), refusal, row["finished_at"], row["note"], row["moved"])
 
 
-def outcome_of(row: Row) -> Outcome:
+def outcome_of(row: LedgerRow) -> Outcome:
     """The report line in a row of the view `known`."""
     return Outcome(
         relative=row["relative"],
@@ -172,7 +173,7 @@ def outcome_of(row: Row) -> Outcome:
     )
 
 
-def ended_of(row: Row) -> Ended:
+def ended_of(row: LedgerRow) -> Ended:
     """The job at its end in a row of the view `known`."""
     return Ended(
         job=job_of(row),

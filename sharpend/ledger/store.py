@@ -18,13 +18,13 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sharpend.atomic import try_to_write
 from sharpend.errors import LedgerError, StateFaultError, StateLockedError
+from sharpend.files.atomic import try_to_write
+from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.copies import COPY_MARK, keep_before_upgrade
 from sharpend.ledger.faults import DamagedError, require_sound, translated
 from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
 from sharpend.ledger.sql import FORGET_WAITING
-from sharpend.ledger.twins import twin_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def is_in_doubt(self) -> bool:
+    def needs_reconciling(self) -> bool:
         """Whether the folders know more than this ledger does, until somebody calls `trust`.
 
         So it is with one that was begun because the old one was lost, and with a copy that was put

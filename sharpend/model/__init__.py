@@ -1,1 +1,7 @@
-"""Pixels in networks: architectures, weights, tiles, runtimes and the SSIM wrapper."""
+"""Networks applied to pixels: architectures, weights, tiles, runtimes and the SSIM wrapper.
+
+A card is the metadata of a weights file. A student is a small network, a teacher the large one
+that it was distilled from. Cues measure how soft an image is, and a cued network takes them as
+input. An image is processed in tiles, each with a halo as wide as the receptive field. A runtime
+runs a network on one device; the sharpener applies it to an image of any size.
+"""

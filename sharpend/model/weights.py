@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from sharpend.atomic import replacing
 from sharpend.errors import UnavailableError
+from sharpend.files.atomic import replacing
 from sharpend.model.networks import NETWORKS, SharpeningNetwork
 from sharpend.model.shipped import find
 

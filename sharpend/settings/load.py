@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from sharpend.errors import ConfigError, InputMissingError
-from sharpend.logs import printable
+from sharpend.logs.logs import printable
 from sharpend.settings.overlaps import Place, overlaps
 from sharpend.settings.problems import problem, problems
 from sharpend.settings.schema import FolderSettings, Settings

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sharpend.job import OVERSHOOT
+from sharpend.model.softness import SHARP_ABOVE
 from sharpend.settings.values import (
     Auto,
     Cmyk,
@@ -37,7 +38,6 @@ from sharpend.settings.values import (
     Whole,
     name_of_input,
 )
-from sharpend.softness import SHARP_ABOVE
 
 
 class _Section(BaseModel):

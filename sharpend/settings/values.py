@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from sharpend.access import number_of
+from sharpend.files.access import number_of
 
 
 def _directory(path: Path) -> Path:

@@ -51,10 +51,17 @@ class Stubborn:
         command = [sys.executable, "-m", "tests.campaign.stubborn"]
         command += [str(self.under), str(self.mount), str(self._mood)]
         self._process = subprocess.Popen(command, stderr=subprocess.PIPE)
+        try:
+            self._wait_for_mount()
+        except BaseException:  # no block is entered, so __exit__ is not called
+            self._end()
+            raise
+        return self
+
+    def _wait_for_mount(self) -> None:
         until(lambda: os.path.ismount(self.mount) or self._process.poll() is not None)
         if self._process.poll() is not None:
-            raise NotRunError("needs libfuse and mfusepy, and leave to mount")
-        return self
+            raise NotRunError("needs libfuse and mfusepy, and permission to mount")
 
     def __exit__(
         self,
@@ -64,8 +71,16 @@ class Stubborn:
     ) -> None:
         self.feel("")
         unmount(self.mount)
+        self._end()
+
+    def _end(self) -> None:
+        """End the process and close its pipe."""
         self._process.terminate()
-        self._process.communicate(timeout=30)
+        try:
+            self._process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:  # a process that hangs in its own mount takes SIGKILL
+            self._process.kill()
+            self._process.communicate()
 
     def feel(self, mood: str) -> None:
         """From now on: fail, hang, or work again."""

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.agreement import SecondOpinion
-from sharpend.alarm import MEASURABLE_FROM, AlarmOptions
-from sharpend.atomic import replacing
+from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
+from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UsageError
+from sharpend.files.atomic import replacing
 from sharpend.model import weights
 from trainer.commands.options import add_placement, count, placement
 from trainer.evaluation.agreement.samples import damaged, measure_samples, pieces, student_of

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sharpend.atomic import replacing
 from sharpend.errors import UsageError
+from sharpend.files.atomic import replacing
 from sharpend.model.runtime import choose_device, choose_precision
 from trainer.commands import matrix as by_kind
 from trainer.commands.options import add_placement, placement

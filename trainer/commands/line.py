@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.agreement import SecondOpinion
+from sharpend.agreement.opinion import SecondOpinion
 from sharpend.model import weights
 from trainer.commands.options import add_placement, count, placement
 from trainer.evaluation.agreement.samples import measure_samples, student_of

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
+from sharpend.files.atomic import replacing
 from sharpend.model.runtime import choose_device, choose_precision
 from trainer.commands.options import count, count_or_none, fraction, placement
 from trainer.evaluation.lineup import RequestedModels, open_lineup

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     Mixture = Callable[[Pixels, np.random.Generator, Sharpen | None], "Degraded"]
 
 
+UNTOUCHED = "none"
+"""Kind of an example that was not softened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Degraded:
     """One example of a mixture, H x W x 3 uint8 each."""

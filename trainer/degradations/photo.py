@@ -11,7 +11,7 @@ import numpy as np
 
 from sharpend.imaging.filters import KERNELS
 from trainer.degradations import blur, camera
-from trainer.degradations.mixture import Degraded, chance, residual_target
+from trainer.degradations.mixture import UNTOUCHED, Degraded, chance, residual_target
 from trainer.degradations.report import get_transform
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from trainer.degradations.mixture import Pixels, Sharpen
 
-KINDS = ("none", "x4", "resize", "gaussian", "defocus", "motion", "sharpened")
-SHARP = ("none", "sharpened")
+KINDS = (UNTOUCHED, "x4", "resize", "gaussian", "defocus", "motion", "sharpened")
+SHARP = (UNTOUCHED, "sharpened")
 """Kinds whose target is the input itself."""
 _SHARES = (0.20, 0.05, 0.25, 0.22, 0.11, 0.07, 0.10)
 _BY_NETWORK = 0.8
@@ -51,7 +51,7 @@ def photo(
     if kind == "x4" and chance(generator, 0.8):  # the report's degradation has no further step
         return Degraded(kind, soft, pixels)
     given, clean = _developed(soft, generator)
-    reference = clean if kind == "none" else pixels
+    reference = clean if kind == UNTOUCHED else pixels
     return Degraded(kind, given, residual_target(given, reference, clean))
 
 
@@ -95,7 +95,7 @@ def _x4(pixels: Pixels, _: np.random.Generator) -> Pixels:
 
 
 _SOFTENERS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
-    "none": lambda pixels, _: pixels,
+    UNTOUCHED: lambda pixels, _: pixels,
     "x4": _x4,
     "resize": _resized,
     "gaussian": _gaussian,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sharpend.atomic import replacing
+from sharpend.files.atomic import replacing
 from sharpend.imaging.filters import resize
 from sharpend.imaging.sheet import most_detailed
 from trainer.evaluation.scores import Score, score

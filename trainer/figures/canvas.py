@@ -8,8 +8,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import replacing
 from sharpend.errors import UnavailableError
+from sharpend.files.atomic import replacing
 
 if TYPE_CHECKING:
     from pathlib import Path

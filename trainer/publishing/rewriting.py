@@ -10,8 +10,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UnavailableError
+from sharpend.files.atomic import replacing
 from sharpend.model import weights
 from trainer.publishing.model_card import model_card
 from trainer.training.record import Record

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sharpend.agreement import SecondOpinion
-from sharpend.alarm import AlarmOptions
-from sharpend.atomic import replacing
+from sharpend.agreement.alarm import AlarmOptions
+from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UnavailableError, UsageError
+from sharpend.files.atomic import replacing
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.weights import Card

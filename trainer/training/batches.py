@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from sharpend.errors import UsageError
 from sharpend.model.networks import GRID_PX
+from trainer.degradations.mixture import UNTOUCHED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,33 +63,53 @@ class Batch:
         return Batch(degraded, target, moved(self.taught), moved(self.measured))
 
 
-def pixels_of(examples: Sequence[Example]) -> NDArray[np.float64]:
-    """Number of pixels of each image."""
+def shares_of(examples: Sequence[Example], *, untouched: float = 0.0) -> NDArray[np.float64]:
+    """Shares of the crops that are cut from each image: by its number of pixels.
+
+    Args:
+        examples: the images.
+        untouched: share of the crops from images that were not softened, a weight of the harm to
+            sharp images; 0 does not change the shares.
+
+    Returns:
+        One share for each example, together 1.
+
+    Raises:
+        UsageError: a share is given, and all images or none were left untouched.
+    """
     sizes = (example.target.shape for example in examples)
-    return np.array([height * width for height, width, _ in sizes], np.float64)
+    areas = np.array([height * width for height, width, _ in sizes], np.float64)
+    if untouched:
+        is_untouched = np.array([example.kind == UNTOUCHED for example in examples])
+        if is_untouched.all() or not is_untouched.any():
+            raise UsageError("data.untouched: the pool needs softened windows as well as others")
+        for side, share in ((is_untouched, untouched), (~is_untouched, 1 - untouched)):
+            areas[side] *= share / areas[side].sum()
+    shares: NDArray[np.float64] = areas / areas.sum()
+    return shares
 
 
 def random_batch(
     examples: Sequence[Example],
-    areas: NDArray[np.float64],
+    shares: NDArray[np.float64],
     *,
     size: int,
     count: int,
     generator: np.random.Generator,
     part: slice = slice(None),
 ) -> Batch:
-    """Crops at random places and orientations; images are drawn by their number of pixels.
+    """Crops at random places and orientations; images are drawn by their shares.
 
     Args:
         examples: images, all with labels or none.
-        areas: their numbers of pixels, by `pixels_of`.
+        shares: of the crops from each, by `shares_of`.
         size: side of the crops in pixels.
         count: crops of the whole batch.
         generator: of every choice.
         part: which of these crops to cut; the choices are the whole batch's always.
     """
     places = []
-    for index in generator.choice(len(examples), count, p=areas / areas.sum()):
+    for index in generator.choice(len(examples), count, p=shares):
         height, width = examples[index].target.shape[:2]
         top, left = _on_grid(generator, height - size), _on_grid(generator, width - size)
         places.append((examples[index], top, left, int(generator.integers(0, 8))))

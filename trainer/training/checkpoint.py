@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
+from sharpend.files.atomic import replacing
 from sharpend.model import weights
 from trainer.training.architectures import begin_with, build, folded
 from trainer.training.recipe import Recipe, parsed

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from torch.utils.data import Dataset
 
-from sharpend.atomic import replacing
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
+from sharpend.files.atomic import replacing
 from sharpend.imaging.codec import encode
 from sharpend.imaging.picture import Picture
 from sharpend.imaging.sheet import load_rgb

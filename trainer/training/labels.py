@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import replacing
 from sharpend.errors import UsageError
+from sharpend.files.atomic import replacing
 from trainer.degradations.report import softened
 from trainer.training.dataset import label_path, read_image, write_image
 

@@ -18,7 +18,7 @@ from sharpend.errors import UsageError
 from sharpend.model.runtime import choose_precision
 from sharpend.model.ssim import compute_ssim, psnr
 from trainer.training.architectures import folded
-from trainer.training.batches import Batch, centre_batch, pixels_of, random_batch
+from trainer.training.batches import Batch, centre_batch, random_batch, shares_of
 from trainer.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint
 from trainer.training.losses import training_loss
 from trainer.training.progress import Progress
@@ -69,12 +69,12 @@ def train(
     network = group.wrapped(state.network)
     bfloat16 = choose_precision(plan.precision, device) == torch.bfloat16
     crops = centre_batch(held_out, size=recipe.data.validation_px).to(device)
-    areas = pixels_of(examples)
+    shares = shares_of(examples, untouched=recipe.data.untouched)
     shown = Progress(folder, recipe.name, since=state.step, is_leader=group.is_leader)
     with catch_stop_signals() as stop, shown as progress:
         started = time.monotonic() - state.seconds
         while (spent := group.broadcast(budget_spent(plan, state.step, state.seconds))) < 1:
-            batch = _batch(recipe, examples, areas, state.step, mine).to(device)
+            batch = _batch(recipe, examples, shares, state.step, mine).to(device)
             _set_rate(state.adam, learning_rate(plan, state.step, spent))
             loss = _learn(recipe, network, state.adam, batch, bfloat16)
             _average(state)
@@ -109,14 +109,14 @@ def _judge(state: Checkpoint, loss: float, crops: Batch, folder: Path, progress:
 def _batch(
     recipe: Recipe,
     examples: Sequence[Example],
-    areas: NDArray[np.float64],
+    shares: NDArray[np.float64],
     step: int,
     mine: slice,
 ) -> Batch:
     """The crops of a step: the same in every process and after every resumption."""
     generator = np.random.default_rng([recipe.seed, step])
     size, count = recipe.data.crop_px, recipe.data.batch
-    return random_batch(examples, areas, size=size, count=count, generator=generator, part=mine)
+    return random_batch(examples, shares, size=size, count=count, generator=generator, part=mine)
 
 
 def _learn(

@@ -20,10 +20,10 @@ from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
 from sharpend.model.networks import SharpeningNetwork, TeacherNet
 from sharpend.model.runtime import choose_device
+from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import find, shipped_names
 from sharpend.model.tiling import pad_to_grid
 from sharpend.model.weights import Card, Weights
-from sharpend.sharpener import Sharpener
 from trainer.training.checkpoint import best_network
 from trainer.training.teacher import count_parameters, is_ours, load_teacher_model, upscaled
 

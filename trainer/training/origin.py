@@ -11,8 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharpend.atomic import replacing
 from sharpend.errors import UsageError
+from sharpend.files.atomic import replacing
 from sharpend.model import weights
 from trainer.training.checkpoint import start_tensors
 

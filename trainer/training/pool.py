@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
+from sharpend.files.atomic import replacing
 from sharpend.model.cues import MEASURED, measure
 from trainer.degradations.mixture import chance
 from trainer.degradations.registry import DEGRADATIONS

@@ -61,6 +61,8 @@ class Data:
     """A name in `trainer.degradations.registry`: the degradation of the inputs."""
     pool: str = ""
     """Folder of degraded windows, by `trainer pool`; needed by every mixture but the report's."""
+    untouched: float = 0.0
+    """Share of crops from windows that were not softened, 0..1; 0: as the pool has them."""
     labels: str = ""
     """Folder of a teacher's labels, by `trainer label`; empty trains without a teacher."""
     crop_px: int = 128
@@ -236,6 +238,7 @@ def _impossible_mixtures(recipe: Recipe) -> list[tuple[bool, str, str]]:
             f"the {data.degradation} mixture needs a pool: run `trainer pool`",
         ),
         (network.cued and not data.pool, "data.pool", "a cued network needs a pool"),
+        (data.untouched >= 1, "data.untouched", "must be less than 1"),
         (
             network.cued and network.kind.startswith("report"),
             "network.cued",
@@ -252,6 +255,7 @@ def _out_of_range(recipe: Recipe, weights: Mapping[str, float]) -> Iterator[tupl
         "network.blocks": (network.blocks, 0),
         "network.branches": (network.branches, 0),
         "network.start_tail": (network.start_tail, 0),
+        "data.untouched": (data.untouched, 0),
         "data.crop_px": (data.crop_px, WINDOW_PX),
         "data.batch": (data.batch, 1),
         "data.validation_px": (data.validation_px, WINDOW_PX),

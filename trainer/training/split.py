@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.atomic import replacing
 from sharpend.errors import InputMissingError, UsageError
+from sharpend.files.atomic import replacing
 from sharpend.imaging.formats import format_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sharpend.alarm import FEWEST_SAMPLES, NO_BETTER, is_measurable
+from sharpend.agreement.alarm import FEWEST_SAMPLES, NO_BETTER, is_measurable
 from sharpend.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class ResidualLine:
 
     Attributes:
         above: the line, rounded up to three digits.
-        measurable_from: see `sharpend.alarm.is_measurable`.
+        measurable_from: see `sharpend.agreement.alarm.is_measurable`.
         healthy: by kind and mixed, the median and the HEALTHY quantile of healthy windows' ratios.
         halved: by kind and mixed, the median ratio if the network gave half of what it adds.
         measurable: by kind, the share of measurable samples.

@@ -13,13 +13,13 @@ import torch
 
 from sharpend.job import OVERSHOOT
 from sharpend.model.networks import NETWORKS
+from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Weights
-from sharpend.sharpener import Sharpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from sharpend.agreement import SecondOpinion
+    from sharpend.agreement.opinion import SecondOpinion
     from sharpend.job import AgreementSample
     from sharpend.model.runtime import Placement
     from trainer.degradations.mixture import Pixels

@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from sharpend.alarm import AgreementAlarm, is_measurable, pooled_ratio
+from sharpend.agreement.alarm import AgreementAlarm, is_measurable, pooled_ratio
 from trainer.evaluation.agreement.lines import MIXED
 from trainer.evaluation.agreement.samples import HEALTHY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sharpend.alarm import AlarmOptions
+    from sharpend.agreement.alarm import AlarmOptions
     from sharpend.job import AgreementSample
     from trainer.evaluation.agreement.samples import StudentSamples
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sharpend.atomic import replacing
 from sharpend.errors import UsageError
+from sharpend.files.atomic import replacing
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.cues import measure
 from sharpend.model.ssim import compute_ssim

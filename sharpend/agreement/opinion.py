@@ -1,0 +1,213 @@
+"""The teacher's second opinion: how near the student comes to it on one crop of a real picture.
+
+Runs inside a worker. Owns the choice of the crop and the comparison; how often it is asked for,
+and what follows from the numbers, is the daemon's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from torch.nn import functional
+
+from sharpend.errors import UnavailableError
+from sharpend.imaging.sheet import most_detailed
+from sharpend.imaging.tensors import to_tensor
+from sharpend.job import AgreementSample
+from sharpend.model import weights
+from sharpend.model.cues import measure
+from sharpend.model.networks import GRID_PX
+from sharpend.model.sharpener import Sharpener, keep_transparent
+from sharpend.model.ssim import WINDOW_PX, compute_ssim
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sharpend.imaging.depth import Depth
+    from sharpend.model.cues import Cues
+    from sharpend.model.runtime import Placement
+    from sharpend.model.weights import Card
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How both networks sharpen the crop; see `SecondOpinion.compare`."""
+
+    strength: float
+    overshoot: int
+    alpha: NDArray[Any] | None
+    cues: Cues | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """One crop as the teacher sharpens it.
+
+    Attributes:
+        rows: of the crop, in the whole picture.
+        columns: likewise.
+        picture: the teacher's, of the crop alone, 1 x 3 x H x W in [0, 1].
+        strength: that it was run with.
+    """
+
+    rows: slice
+    columns: slice
+    picture: Tensor
+    strength: float
+
+    def compared(self, pixels: NDArray[Depth], sharpened: NDArray[Depth]) -> AgreementSample:
+        """Hold a student's result against the teacher's.
+
+        Args:
+            pixels: the whole input.
+            sharpened: the student's result, the same shape and dtype.
+        """
+        crop = self.rows, self.columns
+        return self.crops_compared(pixels[crop], sharpened[crop])
+
+    def crops_compared(self, given: NDArray[Depth], made: NDArray[Depth]) -> AgreementSample:
+        """The same for the crop alone, of the input and of the student's result."""
+        return self._compared(to_tensor(given), to_tensor(made))
+
+    def _compared(self, given: Tensor, made: Tensor) -> AgreementSample:
+        taught = self.picture
+        return AgreementSample(
+            student=_ssim(made, taught),
+            noop=_ssim(given, taught),
+            student_residual=_energy(made, taught),
+            noop_residual=_energy(given, taught),
+            detail=_energy(given, _smoothed(given)) * self.strength**2,
+            values=taught.numel(),
+        )
+
+
+class SecondOpinion:
+    """The teacher that a student's card names, placed beside it.
+
+    Args:
+        student: the card.
+        placement: where the teacher runs.
+        beside: the folder of the student's file, where its teacher is looked for first.
+
+    Raises:
+        UnavailableError: the card names no teacher, it is missing, or it is another one.
+    """
+
+    def __init__(self, student: Card, placement: Placement, *, beside: Path | None = None) -> None:
+        if student.teacher is None:
+            raise UnavailableError(f"model.name: {student.name}: its card names no teacher")
+        teacher = weights.load(student.teacher, beside=beside)
+        if teacher.digest != student.teacher_digest:
+            raise UnavailableError(
+                f"model.name: {student.name} was distilled from another {student.teacher} "
+                f"({(student.teacher_digest or '')[:12]}) than the one here "
+                f"({teacher.digest[:12]}): install both from one training"
+            )
+        self._teacher = Sharpener(teacher, placement)
+
+    def compare(  # noqa: PLR0913 - all that the student was given
+        self,
+        pixels: NDArray[Depth],
+        sharpened: NDArray[Depth] | Sharpener,
+        *,
+        crop_px: int,
+        strength: float,
+        overshoot: int,
+        alpha: NDArray[Depth] | None = None,
+        cues: Cues | None = None,
+    ) -> AgreementSample | None:
+        """Sharpen the most detailed crop again with the teacher, and compare.
+
+        Networks are compared: a mask that both would bear makes them alike, and doing nothing
+        unlike.
+
+        Args:
+            pixels: the input, H x W x C uint8 or uint16.
+            sharpened: the student's result, same shape and dtype; or the student, where its
+                result bears crispness: it sharpens the crop again without.
+            crop_px: side of the crop; a smaller picture is compared whole.
+            strength: 0..2, what the student was run with.
+            overshoot: 0..255, likewise.
+            alpha: H x W; where it is 0 the student's pixels are the input's, and the teacher's too.
+            cues: of the whole image; None measures its pixels if the teacher has use for that.
+
+        Returns:
+            The sample, or None for a side below SSIM's window.
+        """
+        how = _How(strength, overshoot, alpha, cues)
+        taught = self._taught(pixels, crop_px, how)
+        if taught is None:
+            return None
+        if isinstance(sharpened, Sharpener):
+            crop = taught.rows, taught.columns
+            return taught.crops_compared(pixels[crop], _crop_by(sharpened, pixels, crop, how))
+        return taught.compared(pixels, sharpened)
+
+    def taught(
+        self,
+        pixels: NDArray[Depth],
+        *,
+        crop_px: int,
+        strength: float,
+        overshoot: int,
+        alpha: NDArray[Depth] | None = None,
+        cues: Cues | None = None,
+    ) -> Taught | None:
+        """Sharpen the most detailed crop with the teacher; takes what `compare` takes.
+
+        Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
+        with its full halo; only the crop itself is compared.
+        """
+        return self._taught(pixels, crop_px, _How(strength, overshoot, alpha, cues))
+
+    def _taught(self, pixels: NDArray[Depth], crop_px: int, how: _How) -> Taught | None:
+        height, width = (min(size, crop_px) for size in pixels.shape[:2])
+        if min(height, width) < WINDOW_PX:
+            return None
+        crop = most_detailed(pixels, height=height, width=width)
+        if how.cues is None and self._teacher.runtime.cued:
+            how = replace(how, cues=measure(pixels, how.alpha))
+        taught = _crop_by(self._teacher, pixels, crop, how)
+        return Taught(*crop, to_tensor(taught), how.strength)
+
+
+def _crop_by(
+    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _How
+) -> NDArray[Depth]:
+    """A crop of a picture as a network sharpens it within the whole."""
+    around, inside = zip(
+        *(
+            _with_halo(span, sharpener.halo_px, size)
+            for span, size in zip(crop, pixels.shape[:2], strict=True)
+        ),
+        strict=True,
+    )
+    made = sharpener.sharpen(
+        pixels[around], strength=how.strength, overshoot=how.overshoot, cues=how.cues
+    )[inside]
+    return keep_transparent(made, pixels[crop], None if how.alpha is None else how.alpha[crop])
+
+
+def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:
+    """The span widened by the halo to whole cells of the folded grid, and the span inside of it."""
+    start = max(span.start - halo_px, 0) // GRID_PX * GRID_PX
+    stop = min(-(-(span.stop + halo_px) // GRID_PX) * GRID_PX, size)
+    return slice(start, stop), slice(span.start - start, span.stop - start)
+
+
+def _ssim(output: Tensor, target: Tensor) -> float:
+    return float(compute_ssim(output, target).item())
+
+
+def _energy(one: Tensor, other: Tensor) -> float:
+    """The sum of the squared difference."""
+    return float((one.double() - other.double()).square().sum().item())
+
+
+def _smoothed(picture: Tensor) -> Tensor:
+    """The mean over 3 x 3 pixels, at the border over those that there are."""
+    return functional.avg_pool2d(picture.double(), 3, 1, padding=1, count_include_pad=False)

@@ -1,0 +1,92 @@
+"""The settings that a command line stands for: file, environment, and its own options on top."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.daemon import plans
+from sharpend.errors import ConfigError, InputMissingError, UnavailableError, UsageError
+from sharpend.model.shipped import find
+from sharpend.settings.load import Settings, check_folders, load
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+
+_MODEL_KEYS = {"model": "name"} | {
+    key: key for key in ("device", "strength", "crispness", "skip_sharp", "skip_sharp_above")
+}
+"""Options and the keys of `[model]` that they set."""
+
+
+def settings_of(options: argparse.Namespace) -> Settings:
+    """Load the settings for a command.
+
+    Raises:
+        UsageError: --input without --output, or the other way round.
+        ConfigError: a setting is wrong, wherever it came from.
+    """
+    return load(options.config, overrides_of(options))
+
+
+def overrides_of(options: argparse.Namespace) -> dict[str, object]:
+    """What the command line sets, nested like the file; only what was given."""
+    given = {key: value for key, value in vars(options).items() if value is not None}
+    overrides: dict[str, object] = {}
+    if "state" in given:
+        overrides["state"] = given["state"]
+    if ("input" in given) != ("output" in given):
+        raise UsageError("--input and --output belong together: give both or neither")
+    if "input" in given:
+        overrides["folder"] = [{"input": given["input"], "output": given["output"]}]
+    model = {key: given[option] for option, key in _MODEL_KEYS.items() if option in given}
+    if model:
+        overrides["model"] = model
+    if "workers" in given:
+        overrides["workers"] = {"count": given["workers"]}
+    return overrides
+
+
+def workable_settings_of(options: argparse.Namespace) -> Settings:
+    """The settings of a command that works on folders, checked as far as no worker is needed.
+
+    Raises:
+        UsageError: there is no folder to work on.
+        ConfigError: a setting is wrong.
+        InputMissingError: an input folder is not there.
+    """
+    settings = settings_of(options)
+    if not settings.folder:
+        raise UsageError("no folder to work on: give --input and --output, or a --config file")
+    check_folders(settings)
+    _check_networks(
+        settings, "command line" if options.model else str(options.config or "settings")
+    )
+    return settings
+
+
+def _check_networks(settings: Settings, where: str) -> None:
+    """Make sure that every network is there, before a worker is started for it."""
+    for number, (folder, plan) in enumerate(
+        zip(settings.folder, plans.folder_plans(settings), strict=True), start=1
+    ):
+        key = "model.name" if folder.model is None else f"folder.{number}.model"
+        try:
+            find(plan.options.model)
+        except UnavailableError as error:
+            raise ConfigError(f"{where}: {key}: {error}") from error
+
+
+def used_state_of(options: argparse.Namespace) -> Path:
+    """The state directory of a command that asks about earlier work.
+
+    Raises:
+        InputMissingError: nothing has ever worked with it.
+    """
+    state_dir = settings_of(options).state
+    if not (state_dir / "ledger.db").exists():
+        raise InputMissingError(
+            f"{state_dir}: no daemon has worked with this state directory; give --state or --config"
+        )
+    return state_dir

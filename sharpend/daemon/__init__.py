@@ -1,0 +1,9 @@
+"""The daemon: the main loop and the parts that it owns.
+
+The plans translate the settings into plain values, and the assembly starts the pool. The
+dispatcher claims jobs from the ledger for each folder, hands them to the workers as tasks, and the
+outcomes of these are committed, retried or quarantined. Throughput and agreement enter the periodic
+report and the status file. Maintenance is backups and retention. A state outage is the time in
+which ledger or quarantine cannot be written. Signals and the service manager (`systemd`) steer and
+watch the loop.
+"""

@@ -1,0 +1,203 @@
+"""What the daemon does now and then so that it can run for years: backups, and what has to go.
+
+Owns when each piece of maintenance is due, and tells what was done. Works in small pieces between
+two turns of the loop; a backup is made beside it, in a thread that only reads. Refuses to judge
+ages by a clock that was just set: everything would look old.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from sharpend.commit.ages import Limits
+from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarantine
+from sharpend.errors import FolderFaultError, LedgerError
+from sharpend.ledger import copies
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from sharpend.commit.destination import Destination
+    from sharpend.commit.retention import Removed, Round
+    from sharpend.ledger.ledger import Ledger
+    from sharpend.logs.logs import Log
+
+EVERY_S = 3600.0
+"""How often each piece is due; the first time so long after the start."""
+BACKUP_EVERY_S = 86_400.0
+REST_S = 0.02
+"""Between two pieces of work: the loop has other duties, and the disk other users."""
+CLOCK_SET_S = 60.0
+"""The wall clock moved so much more, or less, than time passed: somebody set it."""
+
+Chore: TypeAlias = Callable[[float], Iterator[None]]
+"""Begins a round at a time (wall clock); each step is one piece of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is kept."""
+
+    quarantine: Limits = field(default_factory=Limits)
+    archive: Limits = field(default_factory=Limits)
+    """Of each folder."""
+    ledger_days: float | None = None
+    """For inputs of which neither source nor output is left."""
+    backups: int = 0
+    """Of the ledger, one a day."""
+
+
+KEEP_ALL = Retention()
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """What is looked after."""
+
+    state_dir: Path
+    quarantine_root: bytes
+    destinations: Mapping[str, Destination]
+    """By folder."""
+
+
+class Maintenance:
+    """The maintenance of one daemon; all methods are called from one thread.
+
+    Args:
+        retention: what is kept.
+        paths: where it lies.
+        ledger: knows it.
+        log: told of what was done.
+    """
+
+    def __init__(self, retention: Retention, paths: Paths, ledger: Ledger, log: Log) -> None:
+        self._retention = retention
+        self._paths = paths
+        self._ledger = ledger
+        self._log = log
+        self._chores = list(self._wanted())
+        self._due_s: list[float] = []
+        self._work: Iterator[None] | None = None
+        self._offset_s: float | None = None
+        self._backup: Backup | None = None
+
+    def step(self, now_s: float, wall_s: float) -> float:
+        """Do a small piece of what is due; returns when to come again (monotonic seconds)."""
+        offset_s, self._offset_s = self._offset_s, wall_s - now_s
+        if offset_s is None or abs(self._offset_s - offset_s) > CLOCK_SET_S:
+            self._work = None
+            self._due_s = [now_s + EVERY_S] * len(self._chores)
+        if self._work is None:
+            due = [number for number, due_s in enumerate(self._due_s) if due_s <= now_s]
+            if not due:
+                return min(self._due_s, default=now_s + EVERY_S)
+            self._due_s[due[0]] = now_s + EVERY_S
+            self._work = self._chores[due[0]](wall_s)
+        self._go_on()
+        return now_s + REST_S
+
+    def close(self) -> None:
+        """Let go of what is under way; a later round does it."""
+        self._work = None
+        if self._backup is not None:
+            self._backup.stop()
+
+    def _go_on(self) -> None:
+        try:
+            if self._work is not None:
+                next(self._work)
+        except StopIteration:
+            self._work = None
+        except (FolderFaultError, LedgerError, OSError) as error:
+            self._work = None
+            self._log.warning(Event.UPKEEP_FAILED, reason=str(error))
+
+    def _wanted(self) -> Iterator[Chore]:
+        """What there is to do, by the settings."""
+        retention = self._retention
+        if retention.backups:
+            yield self._back_up
+        if not retention.quarantine.keep_everything:
+            yield self._prune_quarantine
+        if not retention.archive.keep_everything:
+            for destination in self._paths.destinations.values():
+                if destination.archive_root is not None:
+                    yield partial(self._prune_archive, destination)
+        if retention.ledger_days is not None:
+            yield partial(self._prune_ledger, retention.ledger_days)
+
+    def _prune_quarantine(self, wall_s: float) -> Iterator[None]:
+        paths, limits = self._paths, self._retention.quarantine
+        work = prune_quarantine(
+            self._ledger, paths.quarantine_root, paths.destinations, limits, wall_s
+        )
+        yield from self._told(Event.QUARANTINE_PRUNED, work)
+
+    def _prune_archive(self, destination: Destination, wall_s: float) -> Iterator[None]:
+        work = prune_archive(destination, self._retention.archive, wall_s)
+        yield from self._told(Event.ARCHIVE_PRUNED, work, folder=destination.folder)
+
+    def _prune_ledger(self, days: float, wall_s: float) -> Iterator[None]:
+        removed = yield from prune_ledger(self._ledger, self._paths.destinations, days, wall_s)
+        if removed.files:
+            self._log.info(Event.LEDGER_PRUNED, inputs=removed.files)
+
+    def _told(self, event: Event, work: Round, **values: object) -> Iterator[None]:
+        """A round, and one line of what it removed."""
+        removed: Removed = yield from work
+        if removed.files or removed.left:
+            tell = self._log.warning if removed.left else self._log.info
+            megabytes = round(removed.size / 1e6, 3)
+            tell(event, **values, files=removed.files, megabytes=megabytes, left=removed.left)
+
+    def _back_up(self, wall_s: float) -> Iterator[None]:
+        """Once a day, by the backup's own age: restarts neither hurry nor delay it."""
+        kept_at = copies.kept_at(self._paths.state_dir)
+        if kept_at is not None and 0 <= wall_s - kept_at < BACKUP_EVERY_S:
+            return
+        self._backup = Backup(self._paths.state_dir, self._retention.backups)
+        self._backup.start()
+        while self._backup.is_alive():
+            yield
+        if self._backup.fault is not None:
+            self._log.warning(Event.UPKEEP_FAILED, reason=self._backup.fault)
+        elif self._backup.path is not None:
+            self._log.info(Event.BACKUP_MADE, path=self._backup.path)
+        self._backup = None
+
+
+class Backup(threading.Thread):
+    """One backup of the ledger on its way.
+
+    Attributes:
+        path: the backup, once it is made.
+        fault: why it could not be made.
+    """
+
+    def __init__(self, state_dir: Path, count: int) -> None:
+        super().__init__(name="backup", daemon=True)
+        self._state_dir = state_dir
+        self._count = count
+        self._wanted = True
+        self.path: Path | None = None
+        self.fault: str | None = None
+
+    def run(self) -> None:
+        """Make it."""
+        try:
+            self.path = copies.keep(self._state_dir, self._count, lambda: self._wanted)
+        except copies.AbandonedError:
+            return
+        except LedgerError as error:
+            self.fault = str(error)
+
+    def stop(self) -> None:
+        """Abandon it, and wait until nothing of it is left."""
+        self._wanted = False
+        self.join()

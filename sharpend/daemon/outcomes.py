@@ -1,0 +1,319 @@
+"""What follows from the end of an attempt: commit, quarantine, another try, or a paused folder.
+
+Owns the rules for each kind of outcome and the events that tell of it. Every path ends with the
+job in one state of the ledger; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
+from sharpend.errors import (
+    FolderFaultError,
+    ImageRefusedError,
+    Reason,
+    TransientError,
+)
+from sharpend.files.beneath import directory
+from sharpend.job import Died, Failed, Failure, Job, Staged, Task
+from sharpend.ledger.records import QuarantineReason
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpend.commit.quarantine import Quarantine
+    from sharpend.daemon.folder import Folder
+    from sharpend.job import Outcome
+    from sharpend.ledger.ledger import Ledger
+    from sharpend.logs.logs import Log
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOptions:
+    """How transient failures are repeated."""
+
+    attempts: int = 8
+    first_s: float = 5.0
+    longest_s: float = 600.0
+
+    def wait_s(self, attempts: int) -> float:
+        """Seconds to wait after this many attempts: doubling, up to the longest."""
+        return min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 32))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The end of one input, for `once` and for the report."""
+
+    folder: Folder
+    job: Job
+    outcome: str
+    """sharpened, unchanged or quarantined."""
+    output: bytes | None = None
+    reason: Reason | None = None
+    message: str = ""
+    """Why it was quarantined, in words."""
+    staged: Staged | None = None
+    commit_s: float = 0.0
+    seconds: float = 0.0
+    """From handing out to the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A job in a worker's hands."""
+
+    job: Job
+    folder: Folder
+    since_s: float
+    """Monotonic seconds."""
+    task: Task | None = None
+    """None where the job ended before a worker got it."""
+
+
+class Outcomes:
+    """Draws the consequences, one outcome at a time, from one thread.
+
+    Args:
+        ledger: is told first.
+        committer: publishes.
+        quarantine: keeps what is refused.
+        retry: how often and when.
+        log: is told last.
+        tell: gets the result of each input that came to an end.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        committer: Committer,
+        quarantine: Quarantine,
+        retry: RetryOptions,
+        log: Log,
+        tell: Callable[[Result], None],
+    ) -> None:
+        self._ledger = ledger
+        self._committer = committer
+        self._quarantine = quarantine
+        self._retry = retry
+        self._log = log
+        self._tell = tell
+        self._told: set[int] = set()
+        """Finished jobs, already told of, whose source cannot be let go yet."""
+
+    def conclude(self, handed: Handed, outcome: Outcome, now_s: float) -> None:
+        """Draw the consequence of one attempt's end."""
+        if isinstance(outcome, Staged):
+            self._staged(handed, outcome, now_s)
+        elif isinstance(outcome, Died):
+            self._died(handed, outcome)
+        else:
+            self._failed(handed, outcome, now_s)
+
+    def _staged(self, handed: Handed, staged: Staged, now_s: float) -> None:
+        started_s = time.monotonic()
+        attempt = Attempt(staged, handed.folder.plan.options.digest)
+        try:
+            committed = self._committer.commit(
+                handed.folder.plan.destination, handed.job, attempt, time.time()
+            )
+        except FolderFaultError as error:
+            handed.folder.pause(str(error), now_s)
+        except ImageRefusedError as error:
+            self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
+        except TransientError as error:
+            self.again(handed, error.reason, str(error), stage="commit")
+        else:
+            ended_s = time.monotonic()
+            self.finished(handed, committed, staged, commit_s=ended_s - started_s, ended_s=ended_s)
+            if handed.folder.resume():
+                self.recover(handed.folder, now_s)
+
+    def finished(
+        self,
+        handed: Handed,
+        committed: Committed,
+        staged: Staged | None,
+        *,
+        commit_s: float,
+        ended_s: float,
+    ) -> None:
+        """Tell of an output that stands; without a staged file it stood there before."""
+        self._is_news(committed)
+        seconds = ended_s - handed.since_s
+        values: dict[str, object] = {"seconds": round(seconds, 4), "attempts": handed.job.attempts}
+        if staged is not None:
+            values |= {"height": staged.height, "width": staged.width, "frames": staged.frames}
+            values |= {f"{stage}_s": round(s, 4) for stage, s in staged.stages_s.items()}
+            values |= {"sharpness": _rounded(staged.sharpness)}
+            values |= {"notes": list(staged.notes)} if staged.notes else {}
+        if committed.warning:
+            values["warning"] = committed.warning
+        result = _result(handed.folder, committed)
+        self._stands(replace(result, staged=staged, commit_s=commit_s, seconds=seconds), **values)
+
+    def _stands(self, result: Result, **values: object) -> None:
+        """Tell of an output that stands now, or was left as it stood."""
+        self._log.info(
+            Event.IMAGE_FINISHED,
+            folder=result.folder.name,
+            path=result.job.relative,
+            output=result.output,
+            outcome=result.outcome,
+            **values,
+        )
+        self._tell(result)
+
+    def _failed(self, handed: Handed, failed: Failed, now_s: float) -> None:
+        reason = failed.reason or Reason.INTERNAL
+        again = failed.setting is not None and self._happened_before(handed.job, reason)
+        if again or failed.failure is Failure.REFUSED:
+            self.refuse(handed, QuarantineReason(reason, failed.message, failed.setting))
+        elif failed.failure is Failure.TRANSIENT:
+            self.again(handed, reason, failed.message, stage=failed.stage)
+        elif failed.failure is Failure.FOLDER:
+            self._ledger.release(handed.job)
+            handed.folder.pause(failed.message, now_s)
+        else:
+            self._gone(handed, failed)
+
+    def _gone(self, handed: Handed, failed: Failed) -> None:
+        """The input vanished, or became another file, which will settle on its own."""
+        self._ledger.vanish(handed.job)
+        if failed.failure is Failure.CHANGED:
+            handed.folder.take_back(handed.job.relative)
+        self._log.info(
+            Event.IMAGE_VANISHED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            message=failed.message,
+        )
+
+    def _died(self, handed: Handed, died: Died) -> None:
+        discard(handed)
+        self._log.error(
+            Event.WORKER_DIED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            cause=died.cause,
+            attempts=handed.job.attempts,
+        )
+        message = f"the worker that sharpened it ended: {died.cause}"
+        if self._happened_before(handed.job, Reason.WORKER_DIED):
+            self.refuse(handed, QuarantineReason(Reason.WORKER_DIED, message, died.setting))
+        else:
+            self.again(handed, Reason.WORKER_DIED, message, stage="infer")
+
+    def _happened_before(self, job: Job, reason: Reason) -> bool:
+        """The last attempt at this picture ended for the same reason."""
+        known = self._ledger.outcomes(job.folder, [job.relative])
+        return job.attempts > 1 and any(one.reason is reason for one in known)
+
+    def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
+        """Another attempt later, or quarantine after the last one."""
+        if handed.job.attempts >= self._retry.attempts:
+            self.refuse(handed, QuarantineReason(reason, message, "retry.attempts"))
+            return
+        wait_s = self._retry.wait_s(handed.job.attempts)
+        self._ledger.defer(handed.job, time.time() + wait_s, reason, message)
+        self._log.warning(
+            Event.IMAGE_RETRIED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            error_code=reason,
+            message=message,
+            stage=stage,
+            attempts=handed.job.attempts,
+            wait_s=round(wait_s, 3),
+        )
+
+    def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
+        """Quarantine an input with its reason."""
+        entry = self._quarantine.record(handed.job, refusal, time.time())
+        try:
+            self._quarantine.settle(handed.folder.plan.destination, entry)
+        finally:  # where that fails, only its reason file is owed
+            self._refused(handed, refusal)
+
+    def _refused(self, handed: Handed, refusal: QuarantineReason) -> None:
+        """Tell of an input that was quarantined."""
+        seconds = time.monotonic() - handed.since_s
+        self._log.warning(
+            Event.IMAGE_QUARANTINED,
+            folder=handed.folder.name,
+            path=handed.job.relative,
+            error_code=refusal.reason,
+            message=refusal.message,
+            setting=refusal.setting,
+            seconds=round(seconds, 4),
+            attempts=handed.job.attempts,
+        )
+        self._tell(
+            Result(
+                handed.folder,
+                handed.job,
+                "quarantined",
+                reason=refusal.reason,
+                message=refusal.message,
+                seconds=seconds,
+            )
+        )
+
+    def recover(self, folder: Folder, now_s: float) -> None:
+        """Finish what a crash, a pause or a busy source left staged or done."""
+        works = False
+        for ended in self._committer.recover(folder.plan.destination, time.time()):
+            if isinstance(ended, Unfinished):
+                works = works and not self._left(Handed(ended.job, folder, now_s), ended, now_s)
+                continue
+            works = works or not ended.warning
+            if self._is_news(ended):
+                self._stands(_result(folder, ended), recovered=True)
+        if works:
+            folder.resume()
+
+    def _left(self, handed: Handed, left: Unfinished, now_s: float) -> bool:
+        """What could not be finished now: the input is refused, or True: the folder waits."""
+        error = left.error
+        if isinstance(error, ImageRefusedError):
+            self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
+            return False
+        # A transient fault, too: done again, what may stand there already would be there twice.
+        handed.folder.pause(str(error), now_s)
+        return True
+
+    def _is_news(self, ended: Committed) -> bool:
+        """False for an output that was told of, though letting its source go is tried again."""
+        was_told = ended.job.id in self._told
+        if ended.owed:
+            self._told.add(ended.job.id)
+        else:
+            self._told.discard(ended.job.id)
+        return not was_told
+
+
+def _rounded(sharpness: float | None) -> float | None:
+    return None if sharpness is None else round(sharpness, 3)
+
+
+def _result(folder: Folder, committed: Committed) -> Result:
+    outcome = "unchanged" if committed.unchanged or committed.passed_on else "sharpened"
+    return Result(folder, committed.job, outcome, committed.output)
+
+
+def discard(handed: Handed) -> None:
+    """Remove the file that a worker which was cut short may have left half-written."""
+    task = handed.task
+    if task is None:
+        return
+    with (
+        suppress(OSError, ImageRefusedError),
+        directory(task.output_root, task.output_parent) as parent,
+    ):
+        os.unlink(task.temp_name, dir_fd=parent)

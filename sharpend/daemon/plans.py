@@ -1,0 +1,242 @@
+"""From settings to plain values: the last room that knows how settings are spelled.
+
+Everything below the daemon takes what is made here and never sees a Settings object.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
+from sharpend.commit.ages import Limits
+from sharpend.commit.destination import (
+    CollisionPolicy,
+    Destination,
+    ExistingPolicy,
+    SourcePolicy,
+)
+from sharpend.commit.names import Naming
+from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.maintenance import Retention
+from sharpend.daemon.outcomes import RetryOptions
+from sharpend.files.access import Access, number_of
+from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit, Policies, Thumbnail
+from sharpend.intake.folder import FolderOptions
+from sharpend.job import Options
+from sharpend.logs import logs
+from sharpend.logs.repeats import SparingLog
+from sharpend.settings.load import resolve_model
+from sharpend.settings.schema import PictureSettings
+from sharpend.workers.limits import BYTES_PER_PIXEL, cores
+from sharpend.workers.memory import available_bytes
+from sharpend.workers.worker import WorkerOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sharpend.logs.logs import Log
+    from sharpend.settings.load import FolderSettings, Settings
+    from sharpend.workers.worker import Engine
+
+T = TypeVar("T")
+
+_MEGA = 1_000_000
+MOST_AUTOMATIC_WORKERS = 4
+"""One process decodes and encodes while another computes; more only cost memory."""
+CORES_PER_WORKER = 2
+LEAST_BYTES = 1 << 30
+"""Room for a network at work, and for what does not grow with the picture."""
+SHARE_OF_MEMORY = 0.8
+"""Of the machine or the control group, for all workers together."""
+
+
+def log(settings: Settings, *, level: str | None = None) -> Log:
+    """Where events go, as `[log]` says, at another level if one is given."""
+    chosen = settings.log
+    told = logs.configure(level=level or chosen.level, format=chosen.format)
+    return SparingLog(told, most=chosen.repeats)
+
+
+def folder_plans(settings: Settings) -> list[FolderPlan]:
+    """One plan for each folder, in the order of the settings."""
+    return [_folder_plan(folder, settings) for folder in settings.folder]
+
+
+def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
+    model = resolve_model(folder.model or settings.model.name, device=settings.model.device)
+    return FolderPlan(
+        destination=Destination(
+            folder=folder.name,
+            input_root=os.fsencode(folder.input),
+            output_root=os.fsencode(folder.output),
+            source=SourcePolicy(folder.source),
+            archive_root=None if folder.archive is None else os.fsencode(folder.archive),
+            existing=ExistingPolicy(folder.existing),
+            naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
+            collision=CollisionPolicy(folder.collision),
+            portable_names=folder.portable_names,
+            access=Access(
+                group=None if folder.group is None else number_of(folder.group),
+                mode=None if folder.mode is None else int(folder.mode, 8),
+            ),
+        ),
+        intake=FolderOptions(
+            root=os.fsencode(folder.input),
+            recursive=folder.recursive,
+            settle_s=_unless_auto(folder.settle_s),
+            polling=_unless_auto(folder.polling),
+            apart=_unless_auto(folder.polling),
+            poll_s=folder.poll_s,
+            rescan_s=settings.intake.rescan_s,
+        ),
+        options=replace(
+            _options(_taste(folder, settings), settings),
+            model=model,
+            policies=_policies(folder, settings),
+        ),
+        reprocess=folder.reprocess,
+        newest_first=folder.order == "newest",
+    )
+
+
+def _taste(folder: FolderSettings, settings: Settings) -> dict[str, Any]:
+    """How much is done to pictures: what `[model]` says, with the folder's own in its place."""
+    keys = {"strength", "crispness", "overshoot", "skip_sharp", "skip_sharp_above"}
+    own = folder.model_dump(include=keys, exclude_none=True)
+    return settings.model.model_dump(include=keys) | own
+
+
+def _options(taste: Mapping[str, Any], settings: Settings) -> Options:
+    """The options of `[model]`, `[pictures]` and `[limits]`, with this taste."""
+    return Options(
+        model=resolve_model(settings.model.name, device=settings.model.device),
+        strength=taste["strength"],
+        crispness=taste["crispness"],
+        skip_sharp_above=taste["skip_sharp_above"] if taste["skip_sharp"] else None,
+        policies=_chosen(settings.pictures.model_dump()),
+        overshoot=taste["overshoot"],
+        max_pixels=round(settings.limits.max_megapixels * _MEGA),
+        max_bytes=round(settings.limits.max_megabytes * _MEGA),
+    )
+
+
+def _policies(folder: FolderSettings, settings: Settings) -> Policies:
+    """The section's choices, with the folder's own in their place."""
+    own = folder.model_dump(include=set(PictureSettings.model_fields), exclude_none=True)
+    return _chosen(settings.pictures.model_dump() | own)
+
+
+def _chosen(chosen: Mapping[str, Any]) -> Policies:
+    return Policies(
+        metadata=Metadata(chosen["metadata"]),
+        thumbnail=Thumbnail(chosen["thumbnail"]),
+        frames=Frames(chosen["frames"]),
+        cmyk=Cmyk(chosen["cmyk"]),
+        one_bit=OneBit(chosen["one_bit"]),
+        provenance=chosen["provenance"],
+    )
+
+
+def without_a_folder(settings: Settings) -> Options:
+    """What would be done with a picture that lies in no folder of ours."""
+    return _options(settings.model.model_dump(), settings)
+
+
+def _name_of(model: str) -> str:
+    """A network's name; of one that is given as a path, its file's without the suffix."""
+    return os.path.basename(model).removesuffix(".safetensors")
+
+
+def models(settings: Settings) -> list[str]:
+    """The networks in use, the main one first."""
+    wanted = [plan.options.model for plan in folder_plans(settings)]
+    return list(dict.fromkeys(wanted)) or [
+        resolve_model(settings.model.name, device=settings.model.device)
+    ]
+
+
+def worker_count(settings: Settings) -> int:
+    """How many worker processes to start."""
+    count = _unless_auto(settings.workers.count)
+    return count or max(1, min(cores() // CORES_PER_WORKER, MOST_AUTOMATIC_WORKERS))
+
+
+def worker_options(settings: Settings) -> WorkerOptions:
+    """What every worker is started with."""
+    threads = _unless_auto(settings.workers.threads)
+    return WorkerOptions(
+        device=settings.model.device,
+        precision=settings.model.precision,
+        tile_px=_unless_auto(settings.model.tile_px),
+        threads=threads or max(1, cores() // worker_count(settings)),
+        crop_px=settings.agreement.crop_px,
+        job_timeout_s=settings.workers.job_timeout_s,
+        memory_bytes=_memory_bytes(settings),
+    )
+
+
+def _memory_bytes(settings: Settings) -> int:
+    """What one picture may take; automatic: what the largest needs, if all workers together fit."""
+    chosen = _unless_auto(settings.workers.memory_mb)
+    if chosen is not None:
+        return round(chosen * _MEGA)
+    largest = settings.limits.max_megapixels * _MEGA * BYTES_PER_PIXEL
+    share = available_bytes() * SHARE_OF_MEMORY / worker_count(settings)
+    return round(max(min(LEAST_BYTES + largest, share), LEAST_BYTES))
+
+
+def workers_of(settings: Settings) -> tuple[object, ...]:
+    """What the running workers were started with; a change needs new ones."""
+    return (
+        worker_options(settings),
+        worker_count(settings),
+        settings.workers.job_timeout_s,
+        models(settings),
+        bool(settings.agreement.sample),
+    )
+
+
+def retry_options(settings: Settings) -> RetryOptions:
+    """How transient failures are repeated."""
+    retry = settings.retry
+    return RetryOptions(retry.attempts, retry.first_s, retry.longest_s)
+
+
+def retention(settings: Settings) -> Retention:
+    """What is kept, and how long."""
+    kept = settings.retention
+    return Retention(
+        quarantine=_limits(kept.quarantine_days, kept.quarantine_megabytes),
+        archive=_limits(kept.archive_days, kept.archive_megabytes),
+        ledger_days=None if kept.ledger_days == "never" else kept.ledger_days,
+        backups=kept.backups,
+    )
+
+
+def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimited"]) -> Limits:
+    return Limits(
+        None if days == "never" else days, None if megabytes == "unlimited" else megabytes
+    )
+
+
+def alarm_options(settings: Settings, engine: Engine) -> AlarmOptions:
+    """How agreement is watched; automatic lines are those on the student's card."""
+    agreement = settings.agreement
+    below = _unless_auto(agreement.alarm_below)
+    residual = _unless_auto(agreement.alarm_residual)
+    least = engine.measurable_from
+    return AlarmOptions(
+        sample=agreement.sample,
+        budget=agreement.budget,
+        window=agreement.window,
+        below=engine.alarm_below if below is None else below,
+        is_below_own=below is not None,
+        residual_above=engine.residual_above if residual is None else residual,
+        measurable_from=MEASURABLE_FROM if least is None else least,
+    )
+
+
+def _unless_auto(value: T | Literal["auto"]) -> T | None:
+    return None if value == "auto" else value

@@ -1,0 +1,178 @@
+"""Open what lies beneath a root folder, and nothing else.
+
+Owns the walk from a root to a folder or file, one component at a time on open descriptors, so
+that a link planted or swapped in on the way is never followed. The root itself is the user's
+choice and may be a link. Owns as well what an error there is about: the root as a whole, or one
+file. Refuses absolute paths, `..`, empty components, and files that are not regular; a missing
+component stays the caller's FileNotFoundError.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from sharpend.errors import ImageRefusedError, Reason
+from sharpend.files.atomic import fsync_directory
+from sharpend.files.fingerprint import Fingerprint, display
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LINK_OR_NO_DIRECTORY = {errno.ELOOP, errno.ENOTDIR}
+_LINK_OR_SOCKET_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_DENIED = {errno.EACCES, errno.EPERM}
+_IMPOSSIBLE = {b"", b".", b".."}
+
+
+def _as_it_is(_descriptor: int) -> None:
+    """A folder that was made needs nothing more."""
+
+
+def components(relative: bytes) -> list[bytes]:
+    """The names along a relative path; none for b"", the root itself.
+
+    Raises:
+        ImageRefusedError: the path is absolute or has a `..`, `.`, empty or NUL component.
+    """
+    names = relative.split(b"/") if relative else []
+    if _IMPOSSIBLE.intersection(names) or b"\0" in relative:
+        raise _refused(relative, "is not a path below its folder")
+    return names
+
+
+def open_directory(
+    root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
+) -> int:
+    """Open the folder `relative` below `root`; the caller closes the descriptor.
+
+    Args:
+        root: an existing folder; it is opened as it is named, through links if need be.
+        relative: below the root, b"" for the root itself.
+        create: make missing folders below the root (0777 less the umask), durably.
+        made: called with the descriptor of each folder that was made.
+
+    Raises:
+        ImageRefusedError: a component is a link or no folder, or the path is not legal.
+        FileNotFoundError: the root, or without `create` a component, does not exist.
+        OSError: anything else that the file system says.
+    """
+    names = components(relative)
+    directory = os.open(root, _DIRECTORY)
+    try:
+        for name in names:
+            below = _enter(directory, name, relative, made if create else None)
+            os.close(directory)
+            directory = below
+    except BaseException:
+        os.close(directory)
+        raise
+    return directory
+
+
+@contextmanager
+def directory(
+    root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
+) -> Iterator[int]:
+    """`open_directory` for the length of a block."""
+    descriptor = open_directory(root, relative, create=create, made=made)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_file(root: bytes, relative: bytes) -> int:
+    """Open a regular file below `root` for reading; the caller closes the descriptor.
+
+    Never blocks on a FIFO. The descriptor is the file that was judged: read from it alone.
+
+    Raises:
+        ImageRefusedError: a link, FIFO, socket, device or folder, or a link on the way.
+        FileNotFoundError: the root, the file or a folder on the way does not exist.
+        OSError: anything else that the file system says.
+    """
+    parent, name = os.path.split(relative)
+    components(relative)
+    with directory(root, parent) as parent_fd:
+        try:
+            descriptor = os.open(name, _FILE, dir_fd=parent_fd)
+        except OSError as error:
+            if error.errno in _LINK_OR_SOCKET_OR_DEVICE:
+                raise _refused(relative, "is not a regular file") from error
+            raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _refused(relative, "is not a regular file")
+    return descriptor
+
+
+def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
+    """The fingerprint of a regular file in an open folder; None for a link or anything else.
+
+    Raises:
+        FileNotFoundError: nothing has this name.
+    """
+    status = os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
+    return Fingerprint.of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def is_of_root(error: OSError, root: bytes) -> bool:
+    """What failed for one file will fail for all below `root`: it is full, read-only or closed.
+
+    A folder further down that is closed to us is none of this: it must not hold up all others.
+    """
+    return error.errno in _FULL or not os.access(root, os.W_OK | os.X_OK)
+
+
+def reason_of(error: OSError) -> Reason:
+    """Why one file alone could not be worked on."""
+    return Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
+
+
+def _enter(parent: int, name: bytes, relative: bytes, made: Callable[[int], None] | None) -> int:
+    """Open the folder `name` in the open folder `parent`, making it first unless `made` is None."""
+    try:
+        return _open_component(parent, name, relative)
+    except FileNotFoundError:
+        if made is None:
+            raise
+    return _make(parent, name, relative, made)
+
+
+def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:
+    """Make a folder; one that somebody else made meanwhile is theirs, and taken as it is."""
+    try:
+        os.mkdir(name, 0o777, dir_fd=parent)
+    except FileExistsError:
+        fsync_directory(parent)
+        return _open_component(parent, name, relative)
+    descriptor = _open_component(parent, name, relative)
+    try:
+        made(descriptor)
+        fsync_directory(parent)
+    except BaseException:
+        os.close(descriptor)
+        with suppress(OSError):  # made again, and tried again, with the next picture
+            os.rmdir(name, dir_fd=parent)
+        raise
+    return descriptor
+
+
+def _open_component(parent: int, name: bytes, relative: bytes) -> int:
+    try:
+        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    except OSError as error:
+        if error.errno in _LINK_OR_NO_DIRECTORY:
+            raise _refused(relative, "leads through something that is no folder") from error
+        raise
+
+
+def _refused(relative: bytes, what: str) -> ImageRefusedError:
+    return ImageRefusedError(Reason.NOT_A_REGULAR_FILE, f"{display(relative)!r} {what}")

@@ -1,0 +1,25 @@
+"""Which file this is, and how its path is shown."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Which file this is: equal fingerprints on one path mean the same, unchanged content."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Fingerprint:
+        """The fingerprint of a stat-ed file."""
+        return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+def display(path: bytes) -> str:
+    """A path for people, logs and JSON: non-UTF-8 bytes become lone surrogates."""
+    return os.fsdecode(path)

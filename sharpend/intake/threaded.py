@@ -1,0 +1,152 @@
+"""A folder on a file system that may hang, taken in by a thread of its own.
+
+Owns that thread and the hand-over: the intake works there, while its questions to the ledger are
+answered, and its steps are handed on, in the caller's thread. Refuses to wait: a file system that
+does not answer stalls this folder alone, and is called what it is, a pause.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sharpend.intake.folder import FolderIntake, FolderOptions, Step
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Sequence
+
+    from sharpend.intake.scan import Found
+
+PATIENCE_S = 10.0
+"""A step that takes longer than this hangs."""
+_LOOK_S = 2.0
+
+
+class _ClosedError(Exception):
+    """Ends a step whose folder is not wanted any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What the thread has to do."""
+
+    now_s: float
+    restart: bool
+    unsettled: list[bytes]
+
+
+class ThreadedIntake:
+    """A FolderIntake that never holds its caller up; see there for the arguments.
+
+    All methods are called from one thread. A step that was begun is handed on by a later one,
+    which `wake` asks for.
+    """
+
+    def __init__(
+        self,
+        options: FolderOptions,
+        *,
+        fresh: Callable[[Sequence[Found]], Sequence[Found]],
+        wake: Callable[[], None],
+        chance: random.Random,
+    ) -> None:
+        self._fresh = fresh
+        self._wake = wake
+        self._inner = FolderIntake(options, fresh=self._ask, wake=wake, chance=chance)
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._ends: queue.SimpleQueue[Step | BaseException] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Sequence[Found] | None] = queue.SimpleQueue()
+        self._question: Sequence[Found] | None = None
+        self._began_s: float | None = None
+        self._restart = False
+        self._unsettled: list[bytes] = []
+        self._last = Step(0.0)
+        # A daemon thread: one that hangs in the kernel must not keep the process from its end.
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def step(self, now_s: float) -> Step:
+        """Hand on the step that ended, or begin the next one when it is due; returns at once."""
+        if self._began_s is None:
+            # Each end wakes the caller: begun early, two such folders would keep each other going.
+            if now_s < self._last.next_s:
+                return replace(self._last, settled=[])
+            self._order(now_s)
+        elif (question := self._question) is not None:
+            answer = self._fresh(question)  # where that raises, it is answered the next time
+            self._question = None
+            self._answers.put(answer)
+        else:
+            try:
+                end = self._ends.get_nowait()
+            except queue.Empty:
+                return self._waiting(now_s)
+            self._began_s = None
+            if isinstance(end, BaseException):
+                raise end
+            self._last = end
+            if self._restart or self._unsettled:  # asked for after this step was begun
+                self._last = replace(end, next_s=now_s, settling=max(1, end.settling))
+            return self._last
+        return self._waiting(now_s)
+
+    def unsettle(self, relative: bytes) -> None:
+        """Take a file back that changed after it was handed on."""
+        self._unsettled.append(relative)
+        self._last = replace(self._last, next_s=-math.inf)
+
+    def restart(self) -> None:
+        """Forget all that was seen: the next step begins with a whole scan."""
+        self._restart = True
+        self._last = replace(self._last, next_s=-math.inf)
+
+    def close(self) -> None:
+        """Let the thread end, as soon as the file system lets it."""
+        self._answers.put(None)
+        self._orders.put(None)
+
+    def _order(self, now_s: float) -> None:
+        self._orders.put(_Order(now_s, self._restart, self._unsettled))
+        self._began_s, self._restart, self._unsettled = now_s, False, []
+
+    def _waiting(self, now_s: float) -> Step:
+        """How the folder stands while a step is under way: as before, unless that hangs."""
+        began_s = now_s if self._began_s is None else self._began_s
+        waiting = replace(
+            self._last, next_s=now_s + _LOOK_S, settled=[], settling=max(1, self._last.settling)
+        )
+        if now_s - began_s < PATIENCE_S:
+            return waiting
+        return replace(waiting, paused="its file system does not answer")
+
+    # In the thread
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            try:
+                self._ends.put(self._do(order))
+            except _ClosedError:
+                break
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+                self._ends.put(error)
+            self._wake()
+        self._inner.close()
+
+    def _do(self, order: _Order) -> Step:
+        if order.restart:
+            self._inner.restart()
+        for relative in order.unsettled:
+            self._inner.unsettle(relative)
+        return self._inner.step(order.now_s)
+
+    def _ask(self, found: Sequence[Found]) -> Sequence[Found]:
+        """Have a question to the ledger answered where that may be asked."""
+        self._question = found
+        self._wake()
+        answer = self._answers.get()
+        if answer is None:
+            raise _ClosedError
+        return answer

@@ -1,0 +1,72 @@
+"""Whose turn it is: which of the waiting jobs is handed out next.
+
+Owns the fairness of the queue. Folders take turns, and in each folder so do retries and new jobs:
+a flood of one leaves the other half of the work. What killed the daemon again and again runs alone.
+Every question is answered from an index, so a queue of a million costs what one of ten does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.job import State
+from sharpend.ledger import sql
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from sharpend.ledger.records import LedgerRow
+    from sharpend.ledger.store import Store
+
+LONGEST_BACKOFF_S = 600.0
+"""No retry is put off for longer; a later `next_at` means that the clock jumped, so it is due."""
+ALONE_AFTER_ORPHANS = 3
+"""From this many deaths of the daemon on, a job runs with nothing beside it."""
+
+
+class Scheduler:
+    """The order of one ledger's jobs; remembers who was served last."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._last_folder = ""
+        self._retried: set[str] = set()
+        """Folders whose last job was a retry."""
+
+    def next(
+        self, now_s: float, folders: Collection[str], newest: Collection[str]
+    ) -> LedgerRow | None:
+        """The job to hand out now, a row of the view `known`; arguments as `Ledger.claim`."""
+        running = self._store.row(sql.RUNNING)
+        if running is not None and running["orphans"] >= ALONE_AFTER_ORPHANS:
+            return None
+        turns = sorted(folders, key=lambda name: (name <= self._last_folder, name))
+        row = self._first(now_s, turns, newest, alone=False)
+        if row is None and running is not None and not running["jobs"]:
+            row = self._first(now_s, turns, newest, alone=True)
+        return row
+
+    def served(self, row: LedgerRow) -> None:
+        """The job was handed out: next are another folder, and another kind in this one."""
+        self._last_folder = row["folder_name"]
+        if row["state"] == State.DEFERRED:
+            self._retried.add(self._last_folder)
+        else:
+            self._retried.discard(self._last_folder)
+
+    def _first(
+        self, now_s: float, turns: list[str], newest: Collection[str], *, alone: bool
+    ) -> LedgerRow | None:
+        """The due job of the first folder that has one."""
+        for folder in turns:
+            which = (folder, ALONE_AFTER_ORPHANS, alone)
+            new = [(sql.NEXT_NEWEST if folder in newest else sql.NEXT_OLDEST, which)]
+            retries = [
+                (sql.NEXT_RETRY, (*which, now_s)),
+                (sql.NEXT_BEYOND, (*which, now_s + LONGEST_BACKOFF_S)),
+            ]
+            for statement, values in new + retries if folder in self._retried else retries + new:
+                row = self._store.row(statement, *values)
+                if row is not None:
+                    return row
+        return None

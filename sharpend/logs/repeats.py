@@ -1,0 +1,108 @@
+"""A log that a thousand equal failures cannot flood.
+
+Owns the rule: what fails alike (the same event, folder and reason) is told line by line so many
+times a minute; what follows is counted, and told in one line when the minute is over or the
+daemon stops. Nothing is lost by it: ledger, reason files and the output of `once` have each file.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sharpend.logs.logs import Log
+
+WINDOW_S = 60.0
+_OF_ONE_FILE = {
+    Event.IMAGE_QUARANTINED,
+    Event.IMAGE_RETRIED,
+    Event.IMAGE_VANISHED,
+    Event.WORKER_DIED,
+}
+"""What thousands of files can cause at once; everything else is rare, or is told once."""
+
+
+@dataclass(slots=True)
+class _Window:
+    """A minute of failures alike."""
+
+    level: str
+    event: Event
+    folder: object
+    reason: object
+    ends_s: float
+    seen: int = 0
+    last_path: object = None
+
+
+class SparingLog:
+    """A Log before another one. Not thread-safe: events of the daemon come from one thread.
+
+    A minute's end is noticed with the next event of any kind; the periodic report is one.
+
+    Args:
+        log: gets what is told.
+        most: lines in a minute for failures alike; 0 sets no limit.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, log: Log, *, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._most = most
+        self._clock = clock
+        self._windows: dict[tuple[str, ...], _Window] = {}
+
+    def debug(self, event: Event, **values: object) -> None:
+        """As the Log before which it stands."""
+        self._tell("debug", event, values)
+
+    def info(self, event: Event, **values: object) -> None:
+        """As the Log before which it stands."""
+        self._tell("info", event, values)
+
+    def warning(self, event: Event, **values: object) -> None:
+        """As the Log before which it stands."""
+        self._tell("warning", event, values)
+
+    def error(self, event: Event, **values: object) -> None:
+        """As the Log before which it stands."""
+        self._tell("error", event, values)
+
+    def _tell(self, level: str, event: Event, values: Mapping[str, object]) -> None:
+        now_s = self._clock()
+        is_last = event is Event.DAEMON_STOPPED
+        for key, window in list(self._windows.items()):
+            if is_last or now_s >= window.ends_s:
+                del self._windows[key]
+                self._sum_up(window)
+        if not (self._most and event in _OF_ONE_FILE and self._is_too_much(level, event, values)):
+            getattr(self._log, level)(event, **values)
+
+    def _is_too_much(self, level: str, event: Event, values: Mapping[str, object]) -> bool:
+        """Count a failure; True where enough like it were told."""
+        folder, reason = values.get("folder"), values.get("error_code", values.get("cause"))
+        key = (event, str(folder), str(reason))
+        if key not in self._windows:
+            ends_s = self._clock() + WINDOW_S
+            self._windows[key] = _Window(level, event, folder, reason, ends_s)
+        window = self._windows[key]
+        window.seen += 1
+        window.last_path = values.get("path")
+        return window.seen > self._most
+
+    def _sum_up(self, window: _Window) -> None:
+        if window.seen > self._most:
+            getattr(self._log, window.level)(
+                Event.EVENT_REPEATED,
+                repeated=window.event,
+                folder=window.folder,
+                reason=window.reason,
+                suppressed=window.seen - self._most,
+                last_path=window.last_path,
+            )

@@ -1,0 +1,75 @@
+"""Judge what a worker process sent, and how it ended.
+
+A worker may have been taken over by the file that it decodes, so its answer is compared with what
+the daemon knows by itself: the task that it handed out, and the staged file as it lies there.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sharpend.errors import ImageRefusedError
+from sharpend.files import beneath
+from sharpend.job import Failed, Failure, Staged
+from sharpend.workers.jsoncodec import MessageError
+from sharpend.workers.messages import Raised
+
+if TYPE_CHECKING:
+    from sharpend.job import Task
+    from sharpend.workers.messages import Answer
+    from sharpend.workers.process import WorkerProcess
+
+TIME_SETTING = "workers.job_timeout_s"
+NOT_STARTED = "no worker process could be started"
+
+
+def not_started(task: Task, cause: str) -> Failed:
+    """No process took the task: the image is not to blame."""
+    return Failed(task.job_id, Failure.FOLDER, None, f"{NOT_STARTED}: {cause}")
+
+
+def fitting(task: Task, told: Staged | Failed) -> Staged | Failed | None:
+    """A result of this task, with the staged file as it lies there; None where it does not fit."""
+    if told.job_id != task.job_id or isinstance(told, Failed):
+        return told if told.job_id == task.job_id else None
+    if told.temp_name != task.temp_name:
+        return None
+    try:
+        with beneath.directory(task.output_root, task.output_parent) as parent:
+            found = beneath.fingerprint_at(parent, task.temp_name)
+    except (OSError, ImageRefusedError):
+        return told  # gone or out of reach: the commit finds the same, and says so
+    if found is None or (found.size, found.inode) != (
+        told.fingerprint.size,
+        told.fingerprint.inode,
+    ):
+        return None
+    return replace(told, fingerprint=found)
+
+
+def end_of(
+    process: WorkerProcess, heard: Answer | MessageError | EOFError
+) -> tuple[str, str | None]:
+    """Why a process is of no more use, and the setting whose limit it met."""
+    if isinstance(heard, Raised):
+        return heard.error, None
+    if isinstance(heard, MessageError):
+        return f"it sent a message that is not valid: {heard}", None
+    if not isinstance(heard, EOFError):
+        return "it sent a message that is not of its task", None
+    code = process.exit_code()
+    if code is None:
+        return "it closed its pipe", None
+    return cause_of(code), TIME_SETTING if code == -signal.SIGXCPU else None
+
+
+def cause_of(exit_code: int) -> str:
+    """A process's end in words; negative codes are signals."""
+    if exit_code >= 0:
+        return f"exit status {exit_code}"
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {-exit_code}"

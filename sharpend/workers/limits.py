@@ -1,0 +1,79 @@
+"""What one worker may use of the machine: processor time, memory, open files, and no core dumps.
+
+The kernel enforces it, whatever the parent does: a decoder that spins is killed, one that wants
+too much memory is refused it. Part of the parent's own watch (a deadline, the resident memory) is
+the same by another clock.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import sys
+
+from sharpend.workers import memory
+
+BYTES_PER_PIXEL = 96
+"""What a picture takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
+with alpha in an uncompressed TIFF, 14 for a JPEG."""
+OPEN_FILES = 1024
+"""A worker holds about 30 at a time, with the driver of several GPUs a few hundred."""
+RESERVED_PER_THREAD = 136 << 20
+"""A thread's stack, and the heap that glibc reserves for it; addresses only, hardly ever used."""
+
+
+class ResourceLimits:
+    """The limits of this process; made once, when everything is imported.
+
+    Args:
+        job_s: the longest time for one picture.
+        memory_bytes: how much memory one picture may take; None: as much as there is.
+    """
+
+    def __init__(self, job_s: float, memory_bytes: int | None) -> None:
+        self._job_s = job_s
+        self._memory_bytes = memory_bytes
+        self.limits_memory = False
+        """Whether an allocation beyond the limit fails in this process."""
+        _lower(resource.RLIMIT_CORE, 0)
+        _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
+
+    def renew(self) -> None:
+        """Before a task: time for one more picture, and memory as at the first call."""
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        # All cores for all of the time is what nothing exceeds that ends within it.
+        allowed_s = used.ru_utime + used.ru_stime + self._job_s * cores() + 1
+        _set_soft(resource.RLIMIT_CPU, math.ceil(allowed_s))
+        if self._memory_bytes is not None and not self.limits_memory:
+            self._limit_memory(self._memory_bytes)
+
+    def _limit_memory(self, allowance: int) -> None:
+        now = memory.address_bytes(os.getpid())
+        if now is None or sys.platform != "linux":
+            return
+        _lower(resource.RLIMIT_AS, now + allowance + RESERVED_PER_THREAD * cores())
+        self.limits_memory = True
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _set_soft(kind: int, wanted: int) -> None:
+    """Set the limit that counts, as far as the one above it allows."""
+    _, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (_smaller(wanted, hard), hard))
+
+
+def _lower(kind: int, wanted: int) -> None:
+    """Set a limit for good; one that is lower already stays."""
+    soft, hard = resource.getrlimit(kind)
+    resource.setrlimit(kind, (_smaller(wanted, soft), _smaller(wanted, hard)))
+
+
+def _smaller(wanted: int, limit: int) -> int:
+    return wanted if limit == resource.RLIM_INFINITY else min(wanted, limit)

@@ -1,0 +1,282 @@
+"""Messages between the daemon and its workers: frames of JSON, with a bound on everything.
+
+Owns the list of all fields that cross the pipe. A worker decodes strangers' files and may have been
+taken over, so the daemon reads its answers strictly: see `sharpend.workers.jsoncodec`. Whether an
+answer fits the task that was handed out is judged by `sharpend.workers.pool`.
+
+A field that is added to a class below needs its kind here; without one the import fails.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from typing import IO, Any
+
+from sharpend.errors import Reason
+from sharpend.files.access import Access
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.imaging import policies
+from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
+from sharpend.workers.jsoncodec import (
+    Kind,
+    MessageError,
+    choice,
+    dumps,
+    flag,
+    items,
+    loads,
+    octets,
+    optional,
+    real,
+    record,
+    table,
+    text,
+    whole,
+)
+from sharpend.workers.worker import Engine, WorkerOptions
+
+ANSWER_BYTES = 512 * 1024
+"""Longest frame from a worker: twice what the longest notes take."""
+REQUEST_BYTES = 16 * 1024 * 1024
+"""Longest frame from the daemon; paths may be long where folders are deep."""
+MESSAGE_CHARACTERS = 2000
+"""Longest error message."""
+NOTE_CHARACTERS = 500
+NOTES = 64
+"""Most notes of one image."""
+NAME_CHARACTERS = 200
+"""Longest name of a network, a device, a digest or a setting."""
+TEMP_NAME_BYTES = 255
+"""Longest file name of Linux file systems."""
+PIXELS = 1 << 40
+STAGES = ("open", "decode", "measure", "infer", "agree", "encode")
+"""The stages of a task: keys of `Staged.stages_s`, values of `Failed.stage`."""
+SECONDS = 1e7
+"""Longest time of a stage: four months."""
+_WHOLE_64 = (1 << 63) - 1
+_SETTING = whole(0, 10**320)
+"""A number of the settings, which are trusted: whatever a person may have written."""
+_SETTING_S = real(0.0, sys.float_info.max)
+_HEADER_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Describe:
+    """A request: load a network, try it, and answer with an Engine."""
+
+    model: str
+    teacher: bool
+    """Load its teacher, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """An answer: the worker took its task; from here on an end of the worker is the task's."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An answer: an error that nobody foresaw ended the request."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """An answer to Describe: the device or the network cannot be had."""
+
+    message: str
+
+
+Request = Describe | Task
+Answer = Began | Staged | Failed | Raised | Engine | Unavailable
+
+_JOB_ID = whole(0, _WHOLE_64)
+_SIZE = whole(0, _WHOLE_64)
+_NAME = text(NAME_CHARACTERS)
+_PATH = octets(REQUEST_BYTES)
+_PATH_TEXT: Kind[str] = Kind(
+    lambda value: _PATH.write(os.fsencode(value)), lambda value: os.fsdecode(_PATH.read(value))
+)
+_FINGERPRINT = record(
+    Fingerprint,
+    size=_SIZE,
+    mtime_ns=whole(-_WHOLE_64, _WHOLE_64),
+    inode=whole(0, (1 << 64) - 1),
+)
+_SSIM = real(-2.0, 2.0)
+_SHARPNESS = real(-100.0, 100.0)
+_RESIDUAL = real(0.0, float(PIXELS))
+_AGREEMENT = record(
+    AgreementSample,
+    student=_SSIM,
+    noop=_SSIM,
+    student_residual=_RESIDUAL,
+    noop_residual=_RESIDUAL,
+    detail=_RESIDUAL,
+    values=whole(1, PIXELS),
+)
+
+_STAGED = record(
+    Staged,
+    job_id=_JOB_ID,
+    temp_name=octets(TEMP_NAME_BYTES),
+    fingerprint=_FINGERPRINT,
+    height=whole(0, PIXELS),
+    width=whole(0, PIXELS),
+    pixels=whole(0, PIXELS),
+    frames=whole(0, PIXELS),
+    stages_s=table(STAGES, real(0.0, SECONDS)),
+    agreement=optional(_AGREEMENT),
+    model_digest=_NAME,
+    tile_px=whole(0, PIXELS),
+    notes=items(text(NOTE_CHARACTERS), NOTES),
+    sharpness=optional(_SHARPNESS),
+)
+_FAILED = record(
+    Failed,
+    job_id=_JOB_ID,
+    failure=choice(Failure),
+    reason=optional(choice(Reason)),
+    message=text(MESSAGE_CHARACTERS),
+    setting=optional(_NAME),
+    stage=_NAME,
+)
+_ENGINE = record(
+    Engine,
+    model=_NAME,
+    digest=_NAME,
+    device=_NAME,
+    tile_px=whole(0, PIXELS),
+    softened_by=optional(whole(0, PIXELS)),
+    alarm_below=optional(_SSIM),
+    teacher=optional(text(MESSAGE_CHARACTERS)),
+    resident_bytes=optional(_SIZE),
+    confined_by=items(_NAME, NOTES),
+    residual_above=optional(real(0.0, 1e6)),
+    measurable_from=optional(real(0.0, 1e6)),
+)
+_OPTIONS = record(
+    Options,
+    model=_PATH_TEXT,
+    strength=real(0.0, 2.0),
+    crispness=real(0.0, 1.0),
+    skip_sharp_above=optional(_SHARPNESS),
+    policies=record(
+        policies.Policies,
+        metadata=choice(policies.Metadata),
+        thumbnail=choice(policies.Thumbnail),
+        frames=choice(policies.Frames),
+        cmyk=choice(policies.Cmyk),
+        one_bit=choice(policies.OneBit),
+        provenance=flag(),
+    ),
+    overshoot=whole(0, 255),
+    max_pixels=_SETTING,
+    max_bytes=_SETTING,
+)
+_TASK = record(
+    Task,
+    job_id=_JOB_ID,
+    input_root=_PATH,
+    output_root=_PATH,
+    relative=_PATH,
+    output_parent=_PATH,
+    temp_name=octets(TEMP_NAME_BYTES),
+    fingerprint=_FINGERPRINT,
+    options=_OPTIONS,
+    measure_agreement=flag(),
+    access=record(Access, group=optional(whole(0, (1 << 32) - 1)), mode=optional(whole(0, 0o7777))),
+)
+WORKER_OPTIONS = record(
+    WorkerOptions,
+    device=_NAME,
+    precision=_NAME,
+    tile_px=optional(_SETTING),
+    threads=optional(_SETTING),
+    crop_px=_SETTING,
+    job_timeout_s=_SETTING_S,
+    memory_bytes=optional(_SETTING),
+)
+"""What a worker gets on its command line."""
+
+_REQUESTS: dict[str, tuple[type, Kind[Any]]] = {
+    "describe": (Describe, record(Describe, model=_PATH_TEXT, teacher=flag())),
+    "task": (Task, _TASK),
+}
+_ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
+    "began": (Began, record(Began, job_id=_JOB_ID)),
+    "staged": (Staged, _STAGED),
+    "failed": (Failed, _FAILED),
+    "raised": (Raised, record(Raised, error=text(MESSAGE_CHARACTERS))),
+    "engine": (Engine, _ENGINE),
+    "unavailable": (Unavailable, record(Unavailable, message=text(MESSAGE_CHARACTERS))),
+}
+
+
+def encode(message: Request | Answer) -> bytes:
+    """The body of a message's frame."""
+    for name, (kind_of, kind) in {**_REQUESTS, **_ANSWERS}.items():
+        if isinstance(message, kind_of):
+            return dumps({name: kind.write(message)})
+    raise TypeError(f"{type(message).__name__} is no message")
+
+
+def request(body: bytes) -> Request:
+    """Read what the daemon sent.
+
+    Raises:
+        MessageError: it is not valid.
+    """
+    told: Request = _decoded(body, _REQUESTS)
+    return told
+
+
+def answer(body: bytes) -> Answer:
+    """Read what a worker sent.
+
+    Raises:
+        MessageError: it is not valid.
+    """
+    told: Answer = _decoded(body, _ANSWERS)
+    return told
+
+
+def _decoded(body: bytes, known: dict[str, tuple[type, Kind[Any]]]) -> Any:  # noqa: ANN401 - see callers
+    told = loads(body)
+    if not isinstance(told, dict) or len(told) != 1 or not set(told) <= set(known):
+        raise MessageError("it is no message that is known")
+    ((name, value),) = told.items()
+    return known[name][1].read(value)
+
+
+def send(pipe: IO[bytes], body: bytes) -> None:
+    """Write one frame: its length in four bytes, then the body."""
+    pipe.write(len(body).to_bytes(_HEADER_BYTES, "big") + body)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes], longest: int) -> bytes | None:
+    """Read one frame; None at the end of the pipe.
+
+    Args:
+        pipe: buffered, so that a read waits for all it asks for.
+        longest: bytes of the longest body; more is refused before it is read.
+
+    Raises:
+        MessageError: the frame is too long, or the pipe ended within it.
+    """
+    header = pipe.read(_HEADER_BYTES)
+    if not header:
+        return None
+    size = int.from_bytes(header, "big")
+    if len(header) == _HEADER_BYTES and size > longest:
+        raise MessageError(f"it is longer than {longest} bytes")
+    body = pipe.read(size) if len(header) == _HEADER_BYTES else b""
+    if not body or len(body) < size:
+        raise MessageError("the pipe ended within it")
+    return body

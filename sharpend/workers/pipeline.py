@@ -1,0 +1,288 @@
+"""One job inside a worker: from opening the input to a durable staged file beside its final name.
+
+Owns the order of the steps, the look whether the input is still the one that settled, and the
+translation of every error into one of the consequences that the daemon knows.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import time
+import traceback
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from sharpend import __version__
+from sharpend.agreement.opinion import SecondOpinion
+from sharpend.errors import (
+    FolderFaultError,
+    ImageRefusedError,
+    Reason,
+    SourceChangedError,
+    SourceVanishedError,
+    TransientError,
+    UnavailableError,
+)
+from sharpend.files import beneath
+from sharpend.files.fingerprint import Fingerprint, display
+from sharpend.imaging import codec
+from sharpend.imaging.finishing import finished
+from sharpend.imaging.provenance import Provenance
+from sharpend.job import Failed, Failure, Staged, Task
+from sharpend.model import weights
+from sharpend.model.cues import measure
+from sharpend.model.runtime import is_out_of_memory
+from sharpend.model.sharpener import Sharpener, keep_transparent
+from sharpend.model.shipped import find
+from sharpend.workers import skipping, staging
+from sharpend.workers.limits import BYTES_PER_PIXEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from io import BufferedReader
+
+    from sharpend.imaging.picture import Frame, Picture
+    from sharpend.job import AgreementSample, Options
+    from sharpend.model.cues import Cues
+    from sharpend.model.runtime import Placement
+
+_CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
+    (ImageRefusedError, Failure.REFUSED),
+    (TransientError, Failure.TRANSIENT),
+    (FolderFaultError, Failure.FOLDER),
+    (UnavailableError, Failure.FOLDER),
+    (SourceChangedError, Failure.CHANGED),
+    (SourceVanishedError, Failure.VANISHED),
+)
+
+
+@dataclass(slots=True)
+class Stages:
+    """Seconds spent by stage, and the stage that is running now."""
+
+    current: str = "open"
+    seconds: dict[str, float] = field(default_factory=dict)
+    is_large: bool = False
+    """The picture may need more memory than it is allowed; some libraries call it a damaged file
+    where an allocation fails, so they are not believed then."""
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block; where it raises, its name stays as the current stage."""
+        self.current = name
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
+
+
+class Pipeline:
+    """A worker's networks, each loaded once, and the way of an image through them."""
+
+    def __init__(
+        self, placement: Placement, *, crop_px: int, memory_bytes: int | None = None
+    ) -> None:
+        self._placement = placement
+        self._memory_bytes = memory_bytes
+        self._crop_px = crop_px
+        self._sharpeners: dict[str, Sharpener] = {}
+        self._opinions: dict[str, SecondOpinion] = {}
+
+    def sharpener(self, model: str) -> Sharpener:
+        """The network of this name or path, loaded at its first use.
+
+        Raises:
+            UnavailableError: it cannot be loaded, or the device is not there.
+        """
+        if model not in self._sharpeners:
+            self._sharpeners[model] = Sharpener(weights.load(model), self._placement)
+        return self._sharpeners[model]
+
+    def opinion(self, model: str) -> SecondOpinion:
+        """The teacher of a student, loaded at its first use.
+
+        Raises:
+            UnavailableError: there is none, or not the right one.
+        """
+        if model not in self._opinions:
+            # An out-of-memory student has shrunk its tile for its own network only.
+            card, folder = self.sharpener(model).card, find(model).parent
+            self._opinions[model] = SecondOpinion(card, self._placement, beside=folder)
+        return self._opinions[model]
+
+    def run(self, task: Task) -> Staged | Failed:
+        """Do one task; every failure comes back as a value with its consequence."""
+        stages = Stages()
+        try:
+            return self._run(task, stages)
+        except Exception as error:  # noqa: BLE001 - the worker's one catch-all: a bug costs one job
+            return _failed(task, error, stages)
+
+    def _run(self, task: Task, stages: Stages) -> Staged:
+        sharpener = self.sharpener(task.options.model)
+        options = task.options
+        with stages.stage("decode"), _opened(task) as descriptor:
+            with os.fdopen(os.dup(descriptor), "rb") as file:
+                stages.is_large = self._is_large(file)
+                picture = codec.decode(
+                    file,
+                    max_pixels=options.max_pixels,
+                    max_bytes=options.max_bytes,
+                    policies=options.policies,
+                )
+                record = _record(file, sharpener, options)
+            status = os.fstat(descriptor)
+        with stages.stage("measure"):
+            cues = [measure(frame.pixels, frame.alpha) for frame in picture.frames]
+            picture = _unless_sharp(task, picture, cues)
+        with stages.stage("infer"):
+            pairs = zip(picture.frames, cues, strict=False)  # none of what passes as it is
+            frames = [_sharpened(frame, one, sharpener, options) for frame, one in pairs]
+        agreement, note = None, ""
+        if task.measure_agreement and frames:
+            with stages.stage("agree"):
+                agreement, note = self._measured(picture.frames[0], frames[0], cues[0], options)
+        # Last, so that nothing can fail while a staged file lies there.
+        with stages.stage("encode"):
+            picture = finished(picture.with_frames(frames), options.policies, record)
+            staged = staging.write(task, picture, status)
+        return Staged(
+            job_id=task.job_id,
+            temp_name=task.temp_name,
+            fingerprint=staged,
+            height=picture.size[0],
+            width=picture.size[1],
+            frames=len(frames),
+            pixels=sum(frame.pixels.shape[0] * frame.pixels.shape[1] for frame in frames),
+            stages_s=stages.seconds,
+            agreement=agreement,
+            model_digest=sharpener.digest,
+            tile_px=sharpener.runtime.tile_px,
+            notes=(*picture.notes, note) if note else picture.notes,
+            sharpness=cues[0].judged if cues else None,
+        )
+
+    def _is_large(self, file: BufferedReader) -> bool:
+        """Whether a picture of this size may need more memory than there is for one."""
+        if self._memory_bytes is None:
+            return False
+        try:
+            header = codec.probe(file)
+        except ImageRefusedError:
+            return False
+        return header.height * header.width * BYTES_PER_PIXEL > self._memory_bytes
+
+    def _measured(
+        self, frame: Frame, sharpened: Frame, cues: Cues, options: Options
+    ) -> tuple[AgreementSample | None, str]:
+        """What the teacher says, or a note why it could not: that costs no picture."""
+        try:
+            opinion = self.opinion(options.model)
+            return opinion.compare(
+                frame.pixels,
+                self.sharpener(options.model) if options.crispness else sharpened.pixels,
+                crop_px=self._crop_px,
+                strength=options.strength,
+                overshoot=options.overshoot,
+                alpha=frame.alpha,
+                cues=cues,
+            ), ""
+        except Exception as error:  # noqa: BLE001 - a second opinion is never worth a picture
+            return None, f"agreement was not measured: {error or type(error).__name__}"
+
+
+def _record(file: BufferedReader, sharpener: Sharpener, options: Options) -> Provenance | None:
+    """How the output comes about, where it shall tell that."""
+    if not options.policies.provenance:
+        return None
+    file.seek(0)
+    return Provenance(
+        model=sharpener.card.name,
+        model_digest=sharpener.digest,
+        options_digest=options.digest,
+        input_digest=hashlib.file_digest(file, "sha256").hexdigest(),
+        version=__version__,
+    )
+
+
+def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture:
+    """The picture, or its file as it is where it is to pass untouched."""
+    if not skipping.may_skip(cues, task.options):
+        return picture
+    with _opened(task) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
+        return skipping.skipped(file, picture, cues, task.options)
+
+
+def _sharpened(frame: Frame, cues: Cues, sharpener: Sharpener, options: Options) -> Frame:
+    sharpened = sharpener.sharpen(
+        frame.pixels,
+        strength=options.strength,
+        overshoot=options.overshoot,
+        crispness=options.crispness,
+        cues=cues,
+    )
+    return frame.with_pixels(keep_transparent(sharpened, frame.pixels, frame.alpha))
+
+
+def _failed(task: Task, error: Exception, stages: Stages) -> Failed:
+    """What follows from an error, by its class; one that nobody foresaw is retried as a bug."""
+    stage = stages.current
+    if is_out_of_memory(error) or (stages.is_large and _may_be_for_memory(error)):
+        message = "there was not enough memory for this picture"
+        return Failed(task.job_id, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, message, stage=stage)
+    for kind, failure in _CONSEQUENCES:
+        if isinstance(error, kind):
+            reason = getattr(error, "reason", None)
+            setting = getattr(error, "setting", None)
+            return Failed(task.job_id, failure, reason, str(error), setting, stage)
+    message = "".join(traceback.format_exception_only(error)).strip()
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    message += f" ({os.path.basename(where.filename)}:{where.lineno})"
+    return Failed(task.job_id, Failure.TRANSIENT, Reason.INTERNAL, message, stage=stage)
+
+
+def _may_be_for_memory(error: Exception) -> bool:
+    if isinstance(error, ImageRefusedError):
+        return error.reason in {Reason.DAMAGED, Reason.INTERNAL}
+    return isinstance(error, RuntimeError)
+
+
+@contextmanager
+def _opened(task: Task) -> Iterator[int]:
+    """The input's descriptor, if it is the file that was settled, before the block and after."""
+    try:
+        descriptor = beneath.open_file(task.input_root, task.relative)
+    except OSError as error:
+        _raise_for_input(task, error)
+    try:
+        if Fingerprint.of(os.fstat(descriptor)) != task.fingerprint:
+            raise SourceChangedError("it changed after it had settled")
+        try:
+            yield descriptor
+        finally:  # what decoders say of a file that is being written counts for nothing
+            _require_unchanged(task)
+    except OSError as error:
+        _raise_for_input(task, error)
+    finally:
+        os.close(descriptor)
+
+
+def _raise_for_input(task: Task, error: OSError) -> NoReturn:
+    if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+        if not os.path.isdir(task.input_root):
+            message = f"folder.input: {display(task.input_root)}: {error.strerror}"
+            raise FolderFaultError(message) from error
+        raise SourceVanishedError(f"{display(task.relative)} is gone") from error
+    reason, told = beneath.reason_of(error), f"reading failed: {error.strerror}"
+    if reason is Reason.PERMISSION_DENIED:
+        told = f"may not be read ({error.strerror}); let the user that runs sharpend read it"
+    raise TransientError(reason, told) from error
+
+
+def _require_unchanged(task: Task) -> None:
+    parent, name = os.path.split(task.relative)
+    with beneath.directory(task.input_root, parent) as parent_fd:
+        if beneath.fingerprint_at(parent_fd, name) != task.fingerprint:
+            raise SourceChangedError("it changed while it was read")

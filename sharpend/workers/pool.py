@@ -1,0 +1,265 @@
+"""Worker processes: each sharpens one image at a time, may die, and is replaced.
+
+One slot is one process and one pipe, so a death belongs to exactly one task, and no worker shares
+anything with another. What a worker says is not trusted: an answer that is malformed, too long or
+out of turn, or that does not fit the task, ends the worker and costs its task this attempt, as a
+death does. Deadlines use the monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.errors import Reason, UnavailableError
+from sharpend.job import Died, Failed, Staged
+from sharpend.workers import worker
+from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
+from sharpend.workers.messages import Began, Describe, Unavailable
+from sharpend.workers.process import WorkerProcess
+from sharpend.workers.worker import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sharpend.job import Outcome, Task
+    from sharpend.workers.jsoncodec import MessageError
+    from sharpend.workers.messages import Answer
+    from sharpend.workers.worker import WorkerOptions
+
+_LOOK_EVERY_S = 1.0
+_LOOK_AT_MEMORY_S = 0.5
+_STOP_GRACE_S = 5.0
+_WEARING = frozenset({Reason.INTERNAL, Reason.OUT_OF_MEMORY})
+"""After an error that nobody foresaw a device may be lost for that process; after one of memory,
+libraries may be half-way through something."""
+_KEPT_AT_MOST = 0.5
+"""Share of the memory for an image that may stay in use after it; more is a leak."""
+
+
+@dataclass(slots=True)
+class _Slot:
+    """One worker process and what it is doing."""
+
+    process: WorkerProcess | None = None
+    task: Task | None = None
+    deadline_s: float = 0.0
+    submissions: int = 0
+    """How often the task was handed to a process; more than once where one died before it began."""
+    began: bool = False
+    """The process said that it took the task."""
+    refused: Failed | None = None
+    """Why the task could not be handed to any process."""
+
+
+class Pool:
+    """A fixed number of worker processes; all methods are called from one thread.
+
+    Implements `sharpend.workers.protocol.Workers`.
+
+    Args:
+        options: for every worker.
+        count: how many.
+        job_timeout_s: longest time for one image.
+        wake: called from any thread when a result waits.
+    """
+
+    def __init__(
+        self,
+        options: WorkerOptions,
+        *,
+        count: int,
+        job_timeout_s: float,
+        wake: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._job_timeout_s = job_timeout_s
+        self._wake = wake
+        self._idle_bytes = 0
+        self._looked_s = -math.inf
+        self._slots = [_Slot() for _ in range(count)]
+        self._killed: list[WorkerProcess] = []
+        """Processes whose exit status was not read yet."""
+
+    @property
+    def running(self) -> list[Task]:
+        """The tasks in work."""
+        return [slot.task for slot in self._slots if slot.task is not None]
+
+    @property
+    def free(self) -> int:
+        """How many workers have no task."""
+        return sum(slot.task is None for slot in self._slots)
+
+    @property
+    def count(self) -> int:
+        """How many workers there are."""
+        return len(self._slots)
+
+    def engine(
+        self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
+    ) -> Engine:
+        """Load a network in the first worker, see `Workers.engine`."""
+        slot = self._slots[0]
+        try:
+            process = self._ready(slot)
+            process.send(Describe(model, teacher))
+            engine = self._described(process, model, go_on)
+        except (OSError, RuntimeError) as error:
+            raise UnavailableError(f"{NOT_STARTED}: {error!r}") from error
+        except UnavailableError:
+            self._retire(slot)
+            raise
+        self._idle_bytes = max(self._idle_bytes, engine.resident_bytes or 0)
+        return engine
+
+    def _described(self, process: WorkerProcess, model: str, go_on: Callable[[], bool]) -> Engine:
+        """Wait for the answer to a Describe."""
+        give_up_s = time.monotonic() + self._job_timeout_s
+        while (heard := process.take(_LOOK_EVERY_S)) is None:
+            if not go_on() or time.monotonic() > give_up_s:
+                raise UnavailableError(f"model.device: loading {model} did not end")
+        if isinstance(heard, Engine):
+            return heard
+        if isinstance(heard, Unavailable):
+            raise UnavailableError(heard.message)
+        cause, _ = end_of(process, heard)
+        raise UnavailableError(f"{NOT_STARTED}: {cause}")
+
+    def submit(self, task: Task, now_s: float) -> None:
+        """Hand a task to a free worker, see `Workers.submit`."""
+        slot = next(slot for slot in self._slots if slot.task is None)
+        slot.task = task
+        slot.deadline_s = now_s + self._job_timeout_s
+        slot.submissions, slot.refused = 0, None
+        self._begin(slot, task)
+
+    def finished(self, now_s: float) -> Iterator[Outcome]:
+        """Results since the last call, each task once; stops what exceeds a limit."""
+        self._looked_s = now_s
+        self._killed = [process for process in self._killed if not process.has_ended]
+        for slot in self._slots:
+            outcome = self._heard(slot) or self._beyond_limits(slot, now_s)
+            if outcome is not None:
+                slot.task = slot.refused = None
+                if self._is_worn(slot, outcome):
+                    self._retire(slot)
+                yield outcome
+
+    def next_deadline_s(self) -> float:
+        """When `finished` has to be called even if nothing wakes."""
+        deadlines = [slot.deadline_s for slot in self._slots if slot.task is not None]
+        if deadlines and self._options.memory_bytes is not None:
+            deadlines.append(self._looked_s + _LOOK_AT_MEMORY_S)
+        return min(deadlines, default=float("inf"))
+
+    def overdue_s(self, now_s: float) -> float:
+        """How long the most overdue worker has had its task past the deadline; 0 where none has."""
+        return max([0.0, *(now_s - slot.deadline_s for slot in self._slots if slot.task)])
+
+    def stop(self) -> list[Task]:
+        """End all workers now and return the tasks that were cut short."""
+        unfinished = self.running
+        for slot in self._slots:
+            slot.task = slot.refused = None
+            self._retire(slot)
+        for process in self._killed:
+            process.wait(_STOP_GRACE_S)
+        self._killed = [process for process in self._killed if not process.has_ended]
+        return unfinished
+
+    def _begin(self, slot: _Slot, task: Task) -> None:
+        slot.submissions += 1
+        slot.began = False
+        try:
+            self._ready(slot).send(task)
+        except (OSError, RuntimeError) as error:  # no memory for a process, or too many of them
+            self._retire(slot)
+            slot.refused = not_started(task, repr(error))
+            self._wake()
+
+    def _ready(self, slot: _Slot) -> WorkerProcess:
+        """The slot's process, started anew where the last one died or spoke while idle."""
+        if slot.process is not None and not slot.process.is_idle:
+            self._retire(slot)
+        if slot.process is None:
+            slot.process = WorkerProcess(self._options, self._wake)
+        return slot.process
+
+    def _heard(self, slot: _Slot) -> Outcome | None:
+        """How the slot's task ended, by what its process said; None where it goes on."""
+        while slot.refused is None and slot.process is not None:
+            heard = slot.process.take()
+            if heard is None:
+                return None
+            outcome = self._judged(slot, slot.process, heard)
+            if outcome is not None:
+                return outcome
+        return slot.refused
+
+    def _judged(
+        self, slot: _Slot, process: WorkerProcess, heard: Answer | MessageError | EOFError
+    ) -> Outcome | None:
+        """What follows from one answer."""
+        task = slot.task
+        if task is not None and isinstance(heard, Began):
+            if heard.job_id == task.job_id and not slot.began:
+                slot.began = True
+                return None
+        elif task is not None and slot.began and isinstance(heard, Staged | Failed):
+            outcome = fitting(task, heard)
+            if outcome is not None:
+                return outcome
+        return self._ended(slot, process, heard)
+
+    def _ended(
+        self, slot: _Slot, process: WorkerProcess, heard: Answer | MessageError | EOFError
+    ) -> Outcome | None:
+        """The process ended, or is ended for what it said; a task that never began goes on."""
+        cause, setting = end_of(process, heard)
+        self._retire(slot)
+        task = slot.task
+        if task is None:
+            return None
+        if slot.began:
+            return Died(task.job_id, cause, setting)
+        if slot.submissions == 1:
+            self._begin(slot, task)
+            return slot.refused
+        if isinstance(heard, EOFError):
+            return not_started(task, cause)
+        return Died(task.job_id, cause)
+
+    def _beyond_limits(self, slot: _Slot, now_s: float) -> Died | None:
+        """Stop a task that takes too long, or whose worker has grown too large."""
+        if slot.task is None:
+            return None
+        cause, setting = f"timed out after {self._job_timeout_s:g} s", TIME_SETTING
+        if now_s <= slot.deadline_s:
+            grown, limit = self._grown_bytes(slot), self._options.memory_bytes
+            if limit is None or grown <= limit:
+                return None
+            cause = f"grew by {grown / 1e6:.0f} MB where {limit / 1e6:.0f} are allowed"
+            setting = worker.MEMORY_SETTING
+        self._retire(slot)
+        return Died(slot.task.job_id, cause, setting)
+
+    def _is_worn(self, slot: _Slot, outcome: Outcome) -> bool:
+        """The process is not to be trusted with the next image, or has no room for it."""
+        if isinstance(outcome, Failed) and outcome.reason in _WEARING:
+            return True
+        limit = self._options.memory_bytes
+        return limit is not None and self._grown_bytes(slot) > limit * _KEPT_AT_MOST
+
+    def _grown_bytes(self, slot: _Slot) -> int:
+        """What a process holds beyond an idle one."""
+        return (slot.process.held_bytes() if slot.process is not None else 0) - self._idle_bytes
+
+    def _retire(self, slot: _Slot) -> None:
+        """End a slot's process without waiting for it."""
+        process, slot.process = slot.process, None
+        if process is not None:
+            process.kill()
+            self._killed.append(process)

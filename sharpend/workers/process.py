@@ -1,0 +1,174 @@
+"""One worker process as the daemon holds it: its start, its two pipes, its end.
+
+Requests go to the worker's standard input, answers come from its standard output, one JSON frame
+each (see `sharpend.workers.messages`). Nothing else is shared: no other descriptor, no memory, no
+lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+from sharpend.workers import memory, messages
+from sharpend.workers.jsoncodec import MessageError, dumps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpend.workers.messages import Answer, Request
+    from sharpend.workers.worker import WorkerOptions
+
+PROGRAM = "sharpend.workers.serve"
+"""The module whose `main` a worker process runs."""
+_LAUNCH = (
+    "import sys; module, sys.path[:] = sys.argv[1], sys.argv[4:]; "
+    "import importlib; importlib.import_module(module).main(sys.argv[2], sys.argv[3])"
+)
+_ENDS_WITHIN_S = 1.0
+"""A process that ended closes its pipe some milliseconds before its status can be read."""
+
+
+class WorkerProcess:
+    """A running worker process.
+
+    Args:
+        options: what the worker is started with.
+        wake: called from another thread when an answer waits.
+
+    Raises:
+        OSError: the system has no room for a process.
+        RuntimeError: or for a thread.
+    """
+
+    def __init__(self, options: WorkerOptions, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._heard: queue.SimpleQueue[Answer | MessageError | EOFError] = queue.SimpleQueue()
+        self._taken = threading.Semaphore(0)
+        self._is_dropped = False
+        # A session of its own: no terminal to write to, and a signal to the daemon's whole group
+        # (`timeout`, Ctrl-C) is for the daemon alone, which then drains.
+        self._process = subprocess.Popen(
+            _command(options),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        try:
+            self._listener = _in_thread(self._listen)
+        except RuntimeError:
+            with self._process:
+                self._process.kill()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    @property
+    def is_idle(self) -> bool:
+        """It lives, and has said nothing that was not taken."""
+        return self._heard.empty() and self._process.poll() is None
+
+    @property
+    def has_ended(self) -> bool:
+        """It ended, and its exit status was read."""
+        return self._process.poll() is not None
+
+    def held_bytes(self) -> int:
+        """What it holds in memory; 0 where it ended, or the system does not tell."""
+        return memory.resident_bytes(self.pid) or 0
+
+    def send(self, request: Request) -> None:
+        """Send a request without waiting: a worker that does not read fills its pipe.
+
+        Raises:
+            RuntimeError: the system has no room for a thread.
+        """
+        body = messages.encode(request)
+        _in_thread(lambda: self._write(body))
+
+    def take(self, timeout_s: float = 0.0) -> Answer | MessageError | EOFError | None:
+        """The next answer, why it is not valid, or that the pipe ended; None where none came."""
+        try:
+            heard = self._heard.get(timeout=timeout_s) if timeout_s else self._heard.get_nowait()
+        except queue.Empty:
+            return None
+        self._taken.release()
+        return heard
+
+    def exit_code(self) -> int | None:
+        """How it ended, after its pipe did; None where it closed the pipe and lives."""
+        try:
+            return self._process.wait(_ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self) -> None:
+        """End it now, even if it is stopped; its status is read later."""
+        self._is_dropped = True
+        self._process.kill()
+        self._taken.release()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait for the end of a process that was killed, and of its thread."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+            self._listener.join(timeout_s)
+
+    def _write(self, body: bytes) -> None:
+        with suppress(OSError, ValueError):  # it ended: the other pipe tells
+            messages.send(_opened(self._process.stdin), body)
+
+    def _listen(self) -> None:
+        """Read answers until the pipe ends or one is not valid."""
+        pipe = _opened(self._process.stdout)
+        with pipe:
+            while not self._is_dropped:
+                heard = _received(pipe)
+                self._heard.put(heard)
+                self._wake()
+                if isinstance(heard, Exception):
+                    break
+                self._taken.acquire()
+        with suppress(OSError):  # what was not written is lost with its reader
+            _opened(self._process.stdin).close()
+
+
+def _in_thread(target: Callable[[], None]) -> threading.Thread:
+    thread = threading.Thread(target=target, name="worker pipe", daemon=True)
+    thread.start()
+    return thread
+
+
+def _received(pipe: IO[bytes]) -> Answer | MessageError | EOFError:
+    try:
+        body = messages.receive(pipe, messages.ANSWER_BYTES)
+        return EOFError() if body is None else messages.answer(body)
+    except MessageError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - whatever a stranger found, the daemon goes on
+        return MessageError(f"reading it failed: {type(error).__name__}")
+
+
+def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
+    """A pipe that was asked for when the process was started."""
+    assert pipe is not None  # noqa: S101 - for the type checker
+    return pipe
+
+
+def _command(options: WorkerOptions) -> list[str]:
+    """A command that imports from where this process does, and from nowhere else.
+
+    Python alone would look into the working directory first. That may be an input folder, and a
+    stranger's file in it may have the name of a module.
+    """
+    told = dumps(messages.WORKER_OPTIONS.write(options)).decode("ascii")
+    paths = [os.path.abspath(path) for path in sys.path if path]
+    return [sys.executable, "-P", "-c", _LAUNCH, PROGRAM, told, str(os.getpid()), *paths]

@@ -1,0 +1,61 @@
+"""The main loop of a worker process: read a request, answer it, until the pipe ends.
+
+Standard input and output are the pipes to the daemon. Before the first request they and standard
+error become /dev/null for everything else in the process: what a library prints is no message, and
+no line in the daemon's log or on its terminal.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sharpend.errors import SharpendError
+from sharpend.job import Task
+from sharpend.workers import messages, worker
+from sharpend.workers.jsoncodec import loads
+from sharpend.workers.messages import Began, Describe, Raised, Unavailable
+
+if TYPE_CHECKING:
+    from sharpend.workers.messages import Answer, Request
+
+
+def main(options: str, daemon_pid: str) -> None:
+    """Run a worker until the daemon closes the pipe.
+
+    Args:
+        options: WorkerOptions as JSON.
+        daemon_pid: the daemon's process number.
+    """
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    _silence(0, 1)
+    worker.start(messages.WORKER_OPTIONS.read(loads(options.encode())), int(daemon_pid))
+    _silence(2)  # what prevents the start is still told there
+    while (body := messages.receive(requests, messages.REQUEST_BYTES)) is not None:
+        request = messages.request(body)
+        if isinstance(request, Task):
+            messages.send(answers, messages.encode(Began(request.job_id)))
+        messages.send(answers, _answer(request))
+
+
+def _answer(request: Request) -> bytes:
+    try:
+        told = worker.work(request) if isinstance(request, Task) else _described(request)
+        return messages.encode(told)
+    except Exception as error:  # noqa: BLE001 - the daemon decides what follows from it
+        return messages.encode(Raised(repr(error)))
+
+
+def _described(request: Describe) -> Answer:
+    try:
+        return worker.describe(request.model, request.teacher)
+    except SharpendError as error:
+        return Unavailable(str(error))
+
+
+def _silence(*descriptors: int) -> None:
+    """Let descriptors be /dev/null."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor)
+    os.close(nothing)

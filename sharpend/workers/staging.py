@@ -1,0 +1,81 @@
+"""The staged file: a finished picture, durable, beside its final name and under a temporary one.
+
+Owns how it is written and after whom it takes in owner, mode and times. Refuses a temporary name
+that is taken, and to leave half a file. Never touches a final name: that is the commit's.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+from sharpend.errors import FolderFaultError, TransientError
+from sharpend.files import beneath
+from sharpend.files.fingerprint import Fingerprint, display
+from sharpend.imaging import codec
+
+if TYPE_CHECKING:
+    from sharpend.files.access import Access
+    from sharpend.imaging.picture import Picture
+    from sharpend.job import Task
+
+
+def write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
+    """Write the staged file durably, for those who may read it, or not at all.
+
+    Args:
+        task: says where to, and who may read it.
+        picture: sharpened and finished.
+        source: the input's status, after which the staged file takes.
+
+    Returns:
+        What the commit will know the file by.
+
+    Raises:
+        FolderFaultError: the output folder as a whole cannot be written.
+        TransientError: this file may do better later.
+    """
+    try:
+        with beneath.directory(task.output_root, task.output_parent) as parent:
+            return _write_in(parent, task, picture, source)
+    except OSError as error:
+        _raise_for_output(task, error)
+
+
+def _raise_for_output(task: Task, error: OSError) -> NoReturn:
+    if beneath.is_of_root(error, task.output_root):
+        raise FolderFaultError(
+            f"folder.output: {display(task.output_root)}: {error.strerror}; "
+            "free space or let the user that runs sharpend write there"
+        ) from error
+    told = f"writing failed: {error.strerror}"
+    raise TransientError(beneath.reason_of(error), told) from error
+
+
+def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(task.temp_name, flags, 0o600, dir_fd=parent)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            codec.encode(picture, file)
+        task.access.give_file(descriptor)
+        _take_after(descriptor, source, task.access)
+        os.fsync(descriptor)
+        return Fingerprint.of(os.fstat(descriptor))
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(task.temp_name, dir_fd=parent)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _take_after(descriptor: int, source: os.stat_result, access: Access) -> None:
+    """Give the staged file the source's owner, mode and times, but for what the folder sets."""
+    with suppress(PermissionError):  # FAT and some network mounts know neither for a file
+        if os.geteuid() == 0:  # only root may give files away
+            os.fchown(descriptor, source.st_uid, source.st_gid if access.group is None else -1)
+        if access.mode is None:
+            os.fchmod(descriptor, source.st_mode & 0o777)
+        os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))

@@ -1,0 +1,138 @@
+"""What runs inside a worker process, and what it is told and tells.
+
+Strangers' files are decoded here and nowhere else, so this process is confined before its first
+task: see `sharpend.workers.sandbox` and `sharpend.workers.limits`. The pool's process imports this
+module and stays free of torch: the way of an image is imported only by `start`, inside the worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.job import Failed
+from sharpend.workers import memory, sandbox
+from sharpend.workers.limits import ResourceLimits
+
+if TYPE_CHECKING:
+    from sharpend.job import Staged, Task
+
+_PR_SET_PDEATHSIG = 1
+MEMORY_SETTING = "workers.memory_mb"
+"""What lets a picture have more memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What every worker is started with: plain values from the settings."""
+
+    device: str
+    precision: str
+    tile_px: int | None
+    threads: int | None
+    crop_px: int
+    job_timeout_s: float = 600.0
+    memory_bytes: int | None = None
+    """What one picture may take; None: as much as there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a worker says of a network after it loaded and ran it once."""
+
+    model: str
+    """The name on its card."""
+    digest: str
+    device: str
+    """Device and precision, for example `cpu float32`."""
+    tile_px: int
+    softened_by: int | None
+    """The factor of reduction that these weights undo; None where they undo any softness."""
+    alarm_below: float | None
+    teacher: str | None
+    """The teacher that was loaded beside it; None where the card names none or none was wanted."""
+    resident_bytes: int | None = None
+    """What the worker holds with this network and no picture; None where that is not told."""
+    confined_by: tuple[str, ...] = ()
+    """What the worker gave up: see `sharpend.workers.sandbox.enter`."""
+    residual_above: float | None = None
+    measurable_from: float | None = None
+    """As the card has them, like `alarm_below`."""
+
+
+_pipeline: Any = None
+"""The Pipeline. One process has one."""
+_limits: Any = None
+"""The ResourceLimits, likewise."""
+_confined_by: tuple[str, ...] = ()
+
+
+def start(options: WorkerOptions, daemon_pid: int) -> None:
+    """Die with the daemon, load the way of an image, then give up what that does not need."""
+    global _pipeline, _limits, _confined_by  # noqa: PLW0603 - see above
+    _die_with_parent(daemon_pid)
+    pipeline = importlib.import_module("sharpend.workers.pipeline")
+    runtime = importlib.import_module("sharpend.model.runtime")
+    placement = runtime.Placement(
+        options.device, options.precision, options.tile_px, options.threads
+    )
+    # Asking for a GPU loads its driver, which may start a program of its own: before the sandbox.
+    # Drivers reserve far more addresses than they use, and some talk through local sockets.
+    on_cpu = runtime.runs_on_cpu(options.device)
+    memory_bytes = options.memory_bytes if on_cpu else None
+    _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px, memory_bytes=memory_bytes)
+    _limits = ResourceLimits(options.job_timeout_s, memory_bytes)
+    _confined_by = sandbox.enter(local_sockets=not on_cpu)
+
+
+def _die_with_parent(daemon_pid: int) -> None:
+    """Ask the kernel to kill this process when its parent dies (Linux; elsewhere the pipe ends)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != daemon_pid:
+            os._exit(1)
+
+
+def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
+    """Load and try a network, and its teacher if one is wanted."""
+    sharpener = _pipeline.sharpener(model)
+    try:
+        sharpener.warm_up()
+    except TransientError as error:
+        raise UnavailableError(str(error)) from error
+    card = sharpener.card
+    if teacher and card.teacher is not None:
+        _pipeline.opinion(model)
+    return Engine(
+        model=card.name,
+        digest=sharpener.digest,
+        device=sharpener.runtime.described,
+        tile_px=sharpener.runtime.tile_px,
+        softened_by=card.undoes_factor,
+        alarm_below=card.alarm_below,
+        teacher=card.teacher if teacher else None,
+        resident_bytes=memory.resident_bytes(os.getpid()),
+        confined_by=_confined_by,
+        residual_above=card.residual_above,
+        measurable_from=card.measurable_from,
+    )
+
+
+def work(task: Task) -> Staged | Failed:
+    """Do one task within the limits; where memory was the one that failed it, that is told."""
+    _limits.renew()
+    outcome: Staged | Failed = _pipeline.run(task)
+    if (
+        isinstance(outcome, Failed)
+        and outcome.reason is Reason.OUT_OF_MEMORY
+        and _limits.limits_memory
+    ):
+        message = f"it needs more memory than a worker may take; raise {MEMORY_SETTING}"
+        return replace(outcome, message=message, setting=MEMORY_SETTING)
+    return outcome
