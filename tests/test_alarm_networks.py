@@ -22,7 +22,7 @@ from sharpend.model.shipped import find
 from sharpend.settings.load import Settings
 from sharpend.workers.pipeline import Pipeline
 from sharpend.workers.worker import Engine
-from trainer.samples import with_noise
+from trainer.evaluation.agreement.samples import with_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.job import AgreementSample
     from sharpend.model.weights import Card
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 CPU = Placement("cpu", "float32", threads=1)
 STUDENTS = ("lite-x4", "base-x4")

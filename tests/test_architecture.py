@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
@@ -59,15 +60,34 @@ DOORS = {
     "pydantic_core": {"sharpend.settings"},
     "pydantic_settings": {"sharpend.settings"},
     "pytorch_msssim": {"sharpend.model.ssim"},
-    "safetensors": {"sharpend.model.weights", "trainer.checkpoint", "trainer.teacher"},
-    "spandrel": {"trainer.teacher"},
+    "safetensors": {
+        "sharpend.model.weights",
+        "trainer.training.checkpoint",
+        "trainer.training.teacher",
+    },
+    "spandrel": {"trainer.training.teacher"},
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.faults", "sharpend.ledger.store"},
     "structlog": {"sharpend.logs.logs"},
-    "torchvision": {"trainer.degradation"},
-    "tqdm": {"sharpend.commands.once", "trainer.progress"},
+    "torchvision": {"trainer.degradations.report"},
+    "tqdm": {"sharpend.commands.once", "trainer.training.progress"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""
+
+WINGS = """
+degradations  mixture blur camera report photo registry
+training  losses recipe record progress signals distributed split dataset batches
+training  screening architectures checkpoint origin teacher models labels pool loop
+evaluation  pixel_error memory bench speed scores sets unsharp lineup measurements tables
+evaluation  contact_sheet
+evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
+evaluation.matrix  targets result
+evaluation.agreement  softness samples lines streams
+publishing  matrix_section model_card rewriting weights_card
+figures  canvas curves scene drawing diagram pair
+commands  options matrix evaluate alarm degrade export figure label line pool prepare train
+"""
+"""The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
 
 MOST_ROOMS = 15
 LOOSE = {"__main__", "cli", "errors", "job"}
@@ -78,6 +98,10 @@ LONGEST_CHAIN = 16
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"}
 LONGEST_FUNCTION = 50
 LONGEST_MODULE = 330
+LONGEST_FUNCTION_OF_TRAINER = 45
+LONGEST_MODULE_OF_TRAINER = 300
+MOST_ENTRIES_OF_TRAINER = 8
+QUESTION = re.compile(r"(What|Whatever|Who|Whose|Which|How|Whether|Where|When|Why)\b")
 
 
 def order() -> list[str]:
@@ -90,6 +114,16 @@ def order() -> list[str]:
             if room.endswith("/"):
                 modules += [f"{name}.{module}" for module in ROOMS[room.rstrip("/")].split()]
     return modules
+
+
+def order_of_trainer() -> list[str]:
+    """All modules of the trainer from the ground up."""
+    modules = ["trainer"]
+    for line in WINGS.strip().splitlines():
+        wing, *names = line.split()
+        room = f"trainer.{wing}"
+        modules += [room] * (room not in modules) + [f"{room}.{name}" for name in names]
+    return [*modules, "trainer.cli", "trainer.__main__"]
 
 
 @cache
@@ -156,8 +190,17 @@ def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
+def docstrings(module: str) -> Iterator[str]:
+    """The docstrings of a module, of its functions and classes, and below its values."""
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            yield str(node.value.value).strip()
+
+
 IN_ORDER = order()
 EVERYTHING = sorted(files())
+TRAINER_IN_ORDER = order_of_trainer()
+TRAINER = [name for name in EVERYTHING if name.split(".")[0] == "trainer"]
 SHARPEND = [name for name in EVERYTHING if name.split(".")[0] == "sharpend"]
 
 
@@ -192,10 +235,41 @@ def test_the_trainer_uses_the_lower_floors_only() -> None:
     """Nothing of the daemon's files, queue or settings reaches into training."""
     allowed = IN_ORDER[: IN_ORDER.index("sharpend.agreement.opinion") + 1]
     barred = {"sharpend.settings", "sharpend.ledger", "sharpend.intake", "sharpend.commit"}
-    for module in set(EVERYTHING) - set(SHARPEND):
+    for module in TRAINER:
         used = {name for name in ours(module) if name.split(".")[0] == "sharpend"}
         assert used <= set(allowed), module
         assert not {name for name in used if ".".join(name.split(".")[:2]) in barred}, module
+
+
+def test_every_module_of_the_trainer_has_a_place() -> None:
+    """The table names each module of the trainer once, and nothing that is gone."""
+    assert sorted(TRAINER_IN_ORDER) == sorted(TRAINER)
+
+
+@pytest.mark.parametrize("module", TRAINER)
+def test_imports_of_the_trainer_go_one_way(module: str) -> None:
+    """Training knows no evaluation, and neither of them what is published, drawn or typed."""
+    below = TRAINER_IN_ORDER[: TRAINER_IN_ORDER.index(module)]
+    used = {name for name in ours(module) if name.split(".")[0] == "trainer"}
+    assert used - set(below) == set()
+
+
+def test_the_trainer_is_found_at_a_glance() -> None:
+    """A few rooms at the top, beside the package's own two files and its README."""
+    entries = {path.name for path in (ROOT / "trainer").iterdir()}
+    entries -= {"__init__.py", "__main__.py", "__pycache__", "py.typed", "README.md"}
+    assert len(entries) <= MOST_ENTRIES_OF_TRAINER, entries
+
+
+@pytest.mark.parametrize("module", TRAINER)
+def test_the_trainer_stays_small_and_plain(module: str) -> None:
+    """Short modules and functions, whose docstrings begin with a verb or a noun."""
+    assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE_OF_TRAINER
+    for function in functions(module):
+        lines = (function.end_lineno or function.lineno) - function.lineno + 1
+        assert lines <= LONGEST_FUNCTION_OF_TRAINER, f"{function.name} has {lines} lines"
+    for told in docstrings(module):
+        assert not QUESTION.match(told), told
 
 
 @pytest.mark.parametrize("dependency", sorted(DOORS))

@@ -17,8 +17,8 @@ from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import SHIPPED, find, shipped_names
 from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.settings.load import AUTO_MODEL, AUTO_MODEL_ON_GPU
-from trainer.recard import retold
-from trainer.teacher import count_parameters
+from trainer.publishing.rewriting import renewed_card
+from trainer.training.teacher import count_parameters
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +71,7 @@ def test_their_cards_for_people_are_those_of_their_files(name: str) -> None:
     sha256 = hashlib.sha256(find(name).read_bytes()).hexdigest()
     text = (SHIPPED / f"{name}.md").read_text()
     assert sha256 in text
-    assert retold(text, weights.load(name), sha256) == text
+    assert renewed_card(text, weights.load(name), sha256) == text
 
 
 @pytest.mark.parametrize("name", SIZES)

@@ -21,12 +21,27 @@ from tests.conftest import photograph
 from tests.samples import sample
 from tests.students import agreeing
 from trainer import cli
-from trainer.alarms import Streams, as_markdown, judge, raised_in, until
-from trainer.dataset import write_picture
-from trainer.lines import MIXED
-from trainer.recard import rewrite
-from trainer.samples import DEAD, HALVED, HEALTHY, damaged, measure, pieces, running, with_noise
-from trainer.softness import SOFTENINGS, softenings
+from trainer.evaluation.agreement.lines import MIXED
+from trainer.evaluation.agreement.samples import (
+    DEAD,
+    HALVED,
+    HEALTHY,
+    damaged,
+    measure_samples,
+    pieces,
+    student_of,
+    with_noise,
+)
+from trainer.evaluation.agreement.softness import SOFTENINGS, softenings
+from trainer.evaluation.agreement.streams import (
+    Streams,
+    alarm_figures,
+    as_markdown,
+    count_alarms,
+    samples_until_alarm,
+)
+from trainer.publishing.rewriting import rewrite
+from trainer.training.dataset import write_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,18 +54,18 @@ LINED = AlarmOptions(residual_above=0.35)
 def test_a_stream_s_alarms_are_counted() -> None:
     """Each time that it is raised anew, in a stream of samples drawn with replacement."""
     chance = random.Random(0)
-    assert raised_in([sample(ratio=0.2)], LINED, 500, chance) == 0
-    assert raised_in([sample(ratio=0.5)], LINED, 500, chance) == 1
+    assert count_alarms([sample(ratio=0.2)], LINED, 500, chance) == 0
+    assert count_alarms([sample(ratio=0.5)], LINED, 500, chance) == 1
     to_and_fro = [sample(ratio=0.3), sample(ratio=0.41)]
-    assert raised_in(to_and_fro, replace(LINED, window=5), 500, chance) > 1
+    assert count_alarms(to_and_fro, replace(LINED, window=5), 500, chance) > 1
 
 
 def test_samples_until_the_alarm() -> None:
     """Five at the least; never where the samples are good, or not measurable."""
     chance = random.Random(0)
-    assert until([sample(ratio=1.0)], LINED, 60, chance) == FEWEST_SAMPLES
-    assert until([sample(ratio=0.2)], LINED, 60, chance) is None
-    assert until([sample(ratio=1.0, softness=0.5)], LINED, 60, chance) is None
+    assert samples_until_alarm([sample(ratio=1.0)], LINED, 60, chance) == FEWEST_SAMPLES
+    assert samples_until_alarm([sample(ratio=0.2)], LINED, 60, chance) is None
+    assert samples_until_alarm([sample(ratio=1.0, softness=0.5)], LINED, 60, chance) is None
 
 
 def test_figures_by_kind_and_mixed() -> None:
@@ -61,7 +76,7 @@ def test_figures_by_kind_and_mixed() -> None:
         HEALTHY: {"x4": [soft], "sharp": [sharp]},
         DEAD: {"x4": [dead[0]], "sharp": [dead[1]]},
     }
-    judged = judge(measured, LINED, FEW)
+    judged = alarm_figures(measured, LINED, FEW)
     assert {kind: one.alarms for kind, one in judged[HEALTHY].items()} == {
         "x4": 0,
         "sharp": 0,
@@ -85,8 +100,8 @@ def test_damaged_students_are_measured_with_one_teacher(tmp_path: Path) -> None:
     other = weights.load(str(agreeing(tmp_path, noise=0.05)))
     others = damaged(student, CPU, wrong=[other])
     opinion = SecondOpinion(student.card, CPU)
-    found = measure(
-        running(student, CPU),
+    found = measure_samples(
+        student_of(student, CPU),
         opinion,
         [photograph(70, 80), photograph(8, 80)],
         softenings(["x4", "sharp"]),
@@ -97,7 +112,7 @@ def test_damaged_students_are_measured_with_one_teacher(tmp_path: Path) -> None:
     (whole,), (half,), (none,) = (found[name]["x4"] for name in (HEALTHY, HALVED, DEAD))
     soft = degrade(photograph(70, 80))
     expected = opinion.compare(
-        soft, running(student, CPU)(soft), crop_px=64, strength=1.0, overshoot=48
+        soft, student_of(student, CPU)(soft), crop_px=64, strength=1.0, overshoot=48
     )
     assert whole == expected
     assert whole.student_residual == 0
@@ -149,7 +164,9 @@ def test_kinds_are_pure(kind: str) -> None:
 
 def test_unknown_kinds_are_named() -> None:
     """With those that there are."""
-    with pytest.raises(UsageError, match=r"no kind is called x5; there are x4, x2, gaussian-1"):
+    with pytest.raises(
+        UsageError, match=r"unknown kind of softness x5; known are x4, x2, gaussian-1"
+    ):
         softenings(["x5"])
 
 
@@ -162,7 +179,7 @@ def test_the_alarm_command_writes_what_it_prints(
     """JSON and Markdown, with the lines, the seeds and every damage."""
     student = agreeing(tmp_path)
     (tmp_path / "set").mkdir()
-    write_picture(photograph(80, 90), tmp_path / "set" / "a.png")
+    write_image(photograph(80, 90), tmp_path / "set" / "a.png")
     arguments = ["alarm", student, "--set", tmp_path / "set", "--kind", "x4", "--to", tmp_path]
     arguments += ["--wrong", student, "--residual-above", 0.2, "--device", "cpu", "--crop-px", 64]
     arguments += ["--samples", 200, "--streams", 5]
@@ -186,7 +203,7 @@ def test_lines_are_written_into_both_cards(tmp_path: Path) -> None:
     pictures = tmp_path / "pictures"
     pictures.mkdir()
     for seed in range(12):
-        write_picture(photograph(70, 80, seed=seed), pictures / f"{seed}.png")
+        write_image(photograph(70, 80, seed=seed), pictures / f"{seed}.png")
     split = tmp_path / "split.json"
     prepare = ["prepare", pictures, "--data", split, "--validation", 0.5, "--smallest-px", 32]
     assert cli.main([str(one) for one in prepare]) == 0

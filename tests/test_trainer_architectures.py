@@ -10,9 +10,9 @@ import torch
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import Card, save_network
-from trainer.architectures import Branches, begin_with, build, folded
-from trainer.checkpoint import start_tensors
-from trainer.recipe import Network, read_recipe
+from trainer.training.architectures import Branches, begin_with, build, folded
+from trainer.training.checkpoint import start_tensors
+from trainer.training.recipe import NetworkConfig, read_recipe
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_sizes_are_those_that_were_promised(recipe: str, least: int, most: int) 
 def test_folding_changes_nothing_but_the_cost() -> None:
     """A network with trained branches and its folded copy give the same picture."""
     torch.manual_seed(0)
-    table = Network("student", channels=8, blocks=1, bias_free=True, branches=5)
+    table = NetworkConfig("student", channels=8, blocks=1, bias_free=True, branches=5)
     network = build(table)
     for layer in network.modules():
         if isinstance(layer, Branches):
@@ -47,13 +47,13 @@ def test_folding_changes_nothing_but_the_cost() -> None:
     picture = torch.rand(1, 3, 24, 28)
     assert torch.allclose(plain(picture), network(picture), atol=1e-6)
     assert not any(isinstance(layer, Branches) for layer in plain.modules())
-    small = build(Network("student", channels=8, blocks=1, bias_free=True))
+    small = build(NetworkConfig("student", channels=8, blocks=1, bias_free=True))
     assert plain.state_dict().keys() == small.state_dict().keys()
 
 
 def test_branches_begin_as_the_plain_network_and_learn() -> None:
     """They add nothing at first, and each path has a gradient once the first step is done."""
-    table = Network("student", channels=8, blocks=1, branches=5)
+    table = NetworkConfig("student", channels=8, blocks=1, branches=5)
     torch.manual_seed(0)
     network = build(table)
     layer = network.get_submodule("head.parametrizations.weight.0")
@@ -77,7 +77,10 @@ def test_a_run_can_begin_with_other_weights(tmp_path: Path) -> None:
     path = str(tmp_path / "given.safetensors")
     save_network(Path(path), given, Card("given", "student", 8, 1, given.halo_px))
     tensors = start_tensors(path)
-    for table in (Network("student", 8, 2), Network("student", 8, 2, bias_free=True, branches=2)):
+    for table in (
+        NetworkConfig("student", 8, 2),
+        NetworkConfig("student", 8, 2, bias_free=True, branches=2),
+    ):
         network = build(table)
         begin_with(network, tensors)
         taken, wanted = (one.get_submodule("body.0.first").weight for one in (network, given))
@@ -88,7 +91,7 @@ def test_a_run_can_begin_with_other_weights(tmp_path: Path) -> None:
         for name, value in network.named_parameters():
             if name.startswith("tail.") and name.endswith(("weight", "original")):
                 assert torch.equal(value, given.tail.weight * 0.5)
-    with pytest.raises(UsageError, match=r"network\.start: no tensor of .* fits"):
-        begin_with(build(Network("report-student", 4)), tensors)
+    with pytest.raises(UsageError, match=r"network\.start: none of its tensors fits"):
+        begin_with(build(NetworkConfig("report-student", 4)), tensors)
     with pytest.raises(UnavailableError):
         start_tensors(str(tmp_path / "none.safetensors"))

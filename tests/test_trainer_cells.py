@@ -9,11 +9,11 @@ import pytest
 
 from sharpend.model.weights import Card
 from tests.conftest import photograph
-from trainer import cellmasks
-from trainer.cells import CELLS, NOT_SOFT, SHARP, SOFT, degraded
-from trainer.roc import area_under_curve, cue_figures, share_above
-from trainer.targets import COLUMNS, Target, check, column_of
-from trainer.unsharp import Unsharp
+from trainer.evaluation.matrix import cell_masks
+from trainer.evaluation.matrix.cells import CELLS, NOT_SOFT, SHARP, SOFT, degraded
+from trainer.evaluation.matrix.roc import area_under_curve, cue_figures, share_above
+from trainer.evaluation.matrix.targets import COLUMNS, Target, check, column_of
+from trainer.evaluation.unsharp import Unsharp
 
 
 def test_fourteen_are_soft() -> None:
@@ -63,12 +63,14 @@ def test_errors_are_sharp_processed_and_soft_skipped() -> None:
 
 def test_the_best_mask_of_a_cell() -> None:
     """What is sharp asks for the weakest mask, a mask beats doing nothing where it can."""
-    found = cellmasks.search([("a.png", photograph(64, 72)), ("b.png", photograph(64, 72, seed=1))])
+    found = cell_masks.search_cell_masks(
+        [("a.png", photograph(64, 72)), ("b.png", photograph(64, 72, seed=1))]
+    )
     weakest = Unsharp(0.7, 30)
     assert found.by_cell[SHARP] == weakest
     assert found.by_cell["g1"].percent > 30
-    assert len(cellmasks.MASKS) == 20
-    assert found.single in cellmasks.MASKS
+    assert len(cell_masks.MASKS) == 20
+    assert found.single in cell_masks.MASKS
     soft = degraded("g1", photograph(64, 72), name="a.png")
     assert np.array_equal(found(soft, "g1"), found.by_cell["g1"](soft, soft))
 
@@ -76,9 +78,9 @@ def test_the_best_mask_of_a_cell() -> None:
 def test_crops_lie_on_the_grid_of_blocks() -> None:
     """The middle, moved to a multiple of eight pixels; smaller images are whole."""
     pixels = photograph(100, 70)
-    crop = cellmasks.middle(pixels, 50)
+    crop = cell_masks.middle(pixels, 50)
     assert np.array_equal(crop, pixels[24:74, 8:58])
-    assert np.array_equal(cellmasks.middle(pixels, 200), pixels)
+    assert np.array_equal(cell_masks.middle(pixels, 200), pixels)
 
 
 def row(*, gain: float, distance: float, worst: float = 45.0) -> dict[str, Any]:

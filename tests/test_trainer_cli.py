@@ -20,8 +20,9 @@ from sharpend.model import weights
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from trainer import cli
-from trainer.dataset import read_split, write_picture
-from trainer.labels import LABELS_CARD
+from trainer.training.dataset import write_image
+from trainer.training.labels import LABELS_CARD
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures, data, labels = folder / "pictures", folder / "split.json", folder / "labels"
     pictures.mkdir()
     for number in range(16):
-        write_picture(blobs(number), pictures / f"{number}.png")
+        write_image(blobs(number), pictures / f"{number}.png")
     (folder / "note.md").write_text("Own pictures, CC0 1.0.\n")
     recipes = {kind: folder / f"tiny-{kind}.toml" for kind in ("teacher", "student")}
     recipes["teacher"].write_text(RECIPE.format(kind="teacher", labels="", loss=""))
@@ -168,7 +169,7 @@ def test_labels_are_whole_and_kept(made: Path, capsys: pytest.CaptureFixture[str
     teacher = made / "tiny-teacher.safetensors"
     assert run("label", "--data", made / "split.json", "--teacher", teacher,
                "--labels", labels, *CPU) == 0  # fmt: skip
-    assert "1 labels made by tiny-teacher, 15 were there" in capsys.readouterr().out
+    assert "1 labels made by tiny-teacher, 15 existed" in capsys.readouterr().out
     assert missing.read_bytes() == before
 
 

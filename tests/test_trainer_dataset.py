@@ -11,24 +11,18 @@ import pytest
 import torch
 
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
-from trainer.dataset import (
+from trainer.degradations.report import get_transform
+from trainer.training.batches import centre_batch, random_batch, shares_of
+from trainer.training.dataset import (
     Example,
     ImageDataset,
-    Split,
-    centre_batch,
     label_path,
-    pictures_below,
-    random_batch,
     read_examples,
-    read_picture,
-    read_split,
-    shares_of,
-    split_pictures,
-    write_picture,
-    write_split,
+    read_image,
+    write_image,
 )
-from trainer.degradation import get_transform
-from trainer.prepare import prepare
+from trainer.training.screening import screen
+from trainer.training.split import Split, find_images, read_split, split_images, write_split
 
 
 def noise(
@@ -49,33 +43,33 @@ def test_pictures_are_found_below_all_folders_once(tmp_path: Path) -> None:
     for name in ("b/x.JPG", "a/deep/y.png", "a/.hidden.png", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    found = pictures_below([tmp_path, tmp_path / "a"])
+    found = find_images([tmp_path, tmp_path / "a"])
     assert [path.name for path in found] == ["y.png", "x.JPG"]
     with pytest.raises(InputMissingError, match="no such folder"):
-        pictures_below([tmp_path / "none"])
+        find_images([tmp_path / "none"])
 
 
 def test_the_split_moves_no_picture_when_others_are_added() -> None:
     """A picture's side follows from its name alone, whatever folder it lies in."""
     names = [Path(f"/p/{number}.png") for number in range(60)]
-    few, many = (split_pictures(names[:n], validation=0.3) for n in (30, 60))
+    few, many = (split_images(names[:n], validation=0.3) for n in (30, 60))
     assert set(few.validation) <= set(many.validation)
     assert set(few.train) <= set(many.train)
     assert not set(many.train) & set(many.validation)
-    moved = split_pictures([Path("/q") / path.name for path in names], validation=0.3)
+    moved = split_images([Path("/q") / path.name for path in names], validation=0.3)
     assert [path.name for path in moved.train] == [path.name for path in many.train]
 
 
 def test_a_split_with_an_empty_side_is_refused() -> None:
     """One picture cannot do both."""
-    with pytest.raises(UsageError, match=r"leave 0 to train|0 to validate"):
-        split_pictures([Path("one.png")], validation=0.5)
+    with pytest.raises(UsageError, match=r"give 0 for training|0 for validation"):
+        split_images([Path("one.png")], validation=0.5)
 
 
 def test_two_pictures_of_one_name_are_refused() -> None:
     """A name decides the side and names the label, so it must be one picture's."""
-    with pytest.raises(UsageError, match="two pictures have one name"):
-        split_pictures([Path("a/x.png"), Path("b/x.png")], validation=0.5)
+    with pytest.raises(UsageError, match="two images have the same name"):
+        split_images([Path("a/x.png"), Path("b/x.png")], validation=0.5)
 
 
 def test_a_split_comes_back_with_any_name(tmp_path: Path) -> None:
@@ -84,7 +78,7 @@ def test_a_split_comes_back_with_any_name(tmp_path: Path) -> None:
     split = Split((odd,), (Path("/p/b.png"),), "f" * 16)
     write_split(split, tmp_path / "split.json")
     assert read_split(tmp_path / "split.json") == split
-    split_pictures([odd, *(Path(f"{n}.png") for n in range(30))], validation=0.5)
+    split_images([odd, *(Path(f"{n}.png") for n in range(30))], validation=0.5)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"train": []}', '{"train": 3, "validation": []}'])
@@ -101,17 +95,17 @@ def test_a_file_that_is_no_split_is_refused(tmp_path: Path, content: str) -> Non
 def test_prepare_leaves_out_what_cannot_train(tmp_path: Path) -> None:
     """Small, damaged and doubled pictures are named with the reason; the rest is divided."""
     for number in range(12):
-        write_picture(noise(20, 24, number), tmp_path / f"{number}.png")
-    write_picture(noise(19, 24), tmp_path / "small.png")
-    write_picture(noise(20, 24, 3), tmp_path / "twin.png")
+        write_image(noise(20, 24, number), tmp_path / f"{number}.png")
+    write_image(noise(19, 24), tmp_path / "small.png")
+    write_image(noise(20, 24, 3), tmp_path / "twin.png")
     (tmp_path / "bad.png").write_bytes(b"no picture at all")
-    split, left_out = prepare([tmp_path], validation=0.4, smallest_px=20)
+    split, left_out = screen([tmp_path], validation=0.4, smallest_px=20)
     assert len(split.train) + len(split.validation) == 12
     (tmp_path / "small.png").unlink()
-    again, _ = prepare([tmp_path], validation=0.4, smallest_px=20)
+    again, _ = screen([tmp_path], validation=0.4, smallest_px=20)
     assert again.fingerprint == split.fingerprint
-    write_picture(noise(20, 24, 77), tmp_path / "0.png")
-    other, _ = prepare([tmp_path], validation=0.4, smallest_px=20)
+    write_image(noise(20, 24, 77), tmp_path / "0.png")
+    other, _ = screen([tmp_path], validation=0.4, smallest_px=20)
     assert other.fingerprint != split.fingerprint
     assert {one.path.name: one.reason for one in left_out} == {
         "bad.png": "not_an_image",
@@ -125,15 +119,15 @@ def test_a_bad_picture_is_named(tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"x" * 100)
     with pytest.raises(ImageRefusedError, match=r"bad\.png: "):
-        read_picture(bad)
+        read_image(bad)
     with pytest.raises(InputMissingError, match=r"none\.png"):
-        read_picture(tmp_path / "none.png")
+        read_image(tmp_path / "none.png")
 
 
 def test_the_dataset_gives_degraded_and_original_tensors(tmp_path: Path) -> None:
     """Item i is (degraded, original), 3 x H x W float32 in [0, 1], by the given transform."""
-    write_picture(noise(18, 30), tmp_path / "x.png")
-    dataset = ImageDataset(pictures_below([tmp_path]), get_transform(factor=2))
+    write_image(noise(18, 30), tmp_path / "x.png")
+    dataset = ImageDataset(find_images([tmp_path]), get_transform(factor=2))
     degraded, original = dataset[0]
     assert len(dataset) == 1
     assert degraded.shape == original.shape == (3, 18, 30)
@@ -146,11 +140,11 @@ def test_the_dataset_gives_degraded_and_original_tensors(tmp_path: Path) -> None
 def test_examples_carry_their_labels(tmp_path: Path) -> None:
     """A label is found by the picture's name; a missing or resized one is refused."""
     picture, labels = tmp_path / "x.jpg.png", tmp_path / "labels"
-    write_picture(noise(16, 20), picture)
+    write_image(noise(16, 20), picture)
     labels.mkdir()
     with pytest.raises(InputMissingError, match=r"labels/x\.jpg\.png\.png"):
         read_examples([picture], labels)
-    write_picture(noise(16, 20, 5), label_path(labels, picture))
+    write_image(noise(16, 20, 5), label_path(labels, picture))
     (read,) = read_examples([picture], labels)
     assert [layer.sum() for layer in read.layers()] == [
         get_transform()(noise(16, 20))[0].sum(),
@@ -158,7 +152,7 @@ def test_examples_carry_their_labels(tmp_path: Path) -> None:
         noise(16, 20, 5).sum(),
     ]
     assert len(read_examples([picture], None)[0].layers()) == 2
-    write_picture(noise(16, 21), label_path(labels, picture))
+    write_image(noise(16, 21), label_path(labels, picture))
     with pytest.raises(UsageError, match="another size"):
         read_examples([picture], labels)
 

@@ -13,7 +13,8 @@ from skimage import data
 
 from sharpend.imaging.filters import degrade
 from sharpend.model.cues import measure
-from trainer.degradations import blur, camera, mixture
+from trainer.degradations import blur, camera, photo, report
+from trainer.degradations.mixture import residual_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,7 @@ def test_noise_reduction_takes_noise_and_leaves_edges() -> None:
 
 def test_the_report_mixture_is_the_report_degradation() -> None:
     """What `data.degradation = "bicubic"` makes is what every x4 network was trained with."""
-    example = mixture.bicubic(photograph(), chance())
+    example = report.bicubic(photograph(), chance())
     assert np.array_equal(example.input, degrade(photograph()))
     assert np.array_equal(example.target, photograph())
 
@@ -128,22 +129,22 @@ def test_the_photo_mixture_keeps_its_promises() -> None:
     """Every kind comes up; sharp ones are their own target, others only ask for lost detail."""
     seen = Counter[str]()
     for seed in range(150):
-        example = mixture.photo(photograph(), chance(seed))
-        again = mixture.photo(photograph(), chance(seed))
+        example = photo.photo(photograph(), chance(seed))
+        again = photo.photo(photograph(), chance(seed))
         assert np.array_equal(example.input, again.input)
         seen[example.kind] += 1
-        if example.kind in mixture.SHARP:
+        if example.kind in photo.SHARP:
             assert np.array_equal(example.input, example.target)
         else:
             assert not np.array_equal(example.input, example.target)
-    assert set(seen) == set(mixture.KINDS)
+    assert set(seen) == set(photo.KINDS)
 
 
 def test_the_target_asks_for_lost_detail_only() -> None:
     """Noise of the input is in the target, too: target - input is original - softened."""
     soft = blur.gaussian(photograph(), 1.0)
     given = camera.noisy(soft, 3.0, chance())
-    target = mixture.residual_target(given, photograph(), soft).astype(int)
+    target = residual_target(given, photograph(), soft).astype(int)
     inside = (target > 0) & (target < 255)
     lost = photograph().astype(int) - soft
     assert np.array_equal((target - given)[inside], lost[inside])
@@ -152,7 +153,7 @@ def test_the_target_asks_for_lost_detail_only() -> None:
 def test_a_network_joins_the_sharpened_ones() -> None:
     """Its own outputs come up among what is sharpened already, as their own target."""
     marked = np.full((192, 208, 3), 7, np.uint8)
-    made = [mixture.photo(photograph(), chance(seed), lambda _: marked) for seed in range(150)]
+    made = [photo.photo(photograph(), chance(seed), lambda _: marked) for seed in range(150)]
     by_network = [one for one in made if np.array_equal(one.input, marked)]
     assert by_network
     assert all(one.kind == "sharpened" for one in by_network)
@@ -163,5 +164,5 @@ def test_a_network_joins_the_sharpened_ones() -> None:
 def test_every_softener_softens(kind: str) -> None:
     """On the mean of several draws the finest band loses against the next one."""
     sharp = measure(photograph()).sharpness
-    cues = [measure(mixture.softened(photograph(), kind, chance(n))).sharpness for n in range(8)]
+    cues = [measure(photo.softened(photograph(), kind, chance(n))).sharpness for n in range(8)]
     assert np.mean(cues) < sharp - 0.1

@@ -16,25 +16,26 @@ import torch
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.model.weights import digest
-from trainer.checkpoint import Checkpoint, best_network, read_checkpoint
-from trainer.dataset import Example, centre_batch
-from trainer.degradation import get_transform
-from trainer.distill import learning_rate, train, validate
-from trainer.losses import LossWeights, training_loss
-from trainer.recipe import Data, Network, Recipe, Schedule
-from trainer.stopping import TrainingStoppedError
-from trainer.team import Team
+from trainer.degradations.report import get_transform
+from trainer.training.batches import centre_batch
+from trainer.training.checkpoint import Checkpoint, best_network, read_checkpoint
+from trainer.training.dataset import Example
+from trainer.training.distributed import ProcessGroup
+from trainer.training.loop import learning_rate, train, validate
+from trainer.training.losses import LossWeights, training_loss
+from trainer.training.recipe import Data, NetworkConfig, Recipe, Schedule
+from trainer.training.signals import TrainingStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-ALONE = Team(torch.device("cpu"))
+ALONE = ProcessGroup(torch.device("cpu"))
 CPU = ALONE.device
 LOSS = LossWeights(target_l1=1.0, teacher_mse=10.0, teacher_ssim=0.05)
 TINY = Recipe(
     name="tiny",
-    network=Network("student", channels=4, blocks=1),
+    network=NetworkConfig("student", channels=4, blocks=1),
     data=Data(labels="labels", crop_px=16, batch=2, validation_px=24),
     loss=LOSS,
     schedule=Schedule(steps=6, warm_up=2, validate_every=2),
@@ -94,8 +95,8 @@ def trained(folder: Path, recipe: Recipe = TINY, examples: Sequence[Example] = E
         planned(precision="float32"),
         planned(precision="bfloat16"),
         planned(ema=0.0, clip=0.0, shape="constant", warm_up=0),
-        replace(TINY, network=Network("student", 4, 1, bias_free=True, branches=3)),
-        replace(TINY, network=Network("report-student", 4)),
+        replace(TINY, network=NetworkConfig("student", 4, 1, bias_free=True, branches=3)),
+        replace(TINY, network=NetworkConfig("report-student", 4)),
     ],
     ids=["float32", "bfloat16", "plain", "branches", "report"],
 )
@@ -103,7 +104,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path, recipe: Recipe) 
     """SIGTERM in any step saves that step; started again, a run ends as one never stopped."""
     stopped = Terminated(EXAMPLES)
     stopped.looks = 5 * 2 * recipe.data.batch  # a crop looks twice: the signal comes in step five
-    with pytest.raises(TrainingStoppedError, match="step 5; the same command") as stop:
+    with pytest.raises(TrainingStoppedError, match="step 5; run the same command") as stop:
         train(recipe, stopped, [example(9)], tmp_path / "stopped", ALONE)
     assert stop.value.exit_code == 128 + signal.SIGTERM
     assert read_checkpoint(tmp_path / "stopped" / "last.safetensors", CPU).step == 5
@@ -222,7 +223,7 @@ def test_training_learns(tmp_path: Path, *, bias_free: bool) -> None:
     """A few seconds on one picture: the loss falls, and the agreement with the teacher rises."""
     recipe = replace(
         planned(steps=120, validate_every=30, ema=0.9),
-        network=Network("student", channels=16, blocks=1, bias_free=bias_free),
+        network=NetworkConfig("student", channels=16, blocks=1, bias_free=bias_free),
         data=replace(TINY.data, crop_px=48),
         loss=LossWeights(teacher_mse=10.0, teacher_ssim=0.1),
     )
@@ -245,7 +246,7 @@ def test_training_learns(tmp_path: Path, *, bias_free: bool) -> None:
 def test_another_recipe_does_not_go_on_in_a_folder(tmp_path: Path) -> None:
     """The error names the first key that differs; the budget alone may change."""
     trained(tmp_path)
-    with pytest.raises(UsageError, match="run with seed = 0, and the recipe says 1"):
+    with pytest.raises(UsageError, match="written with seed = 0, and the recipe says 1"):
         trained(tmp_path, replace(TINY, seed=1))
     trained(tmp_path, planned(steps=8))
 
@@ -326,5 +327,5 @@ def test_losses_are_float32_under_autocast() -> None:
 
 def test_teacher_terms_without_labels_are_refused() -> None:
     """A loss that weights a teacher needs its pictures."""
-    with pytest.raises(ValueError, match="carry no labels"):
+    with pytest.raises(ValueError, match="have no labels"):
         training_loss(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), None, LOSS)

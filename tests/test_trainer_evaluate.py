@@ -13,19 +13,26 @@ from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.filters import degrade, unsharp_mask
 from tests.conftest import Networks, photograph
 from trainer.commands import evaluate as evaluation
-from trainer.dataset import Split, read_picture, write_picture, write_split
-from trainer.degradation import softened
-from trainer.measured import CROP_PX, ORIGINAL, WHOLE, Kept, measure
-from trainer.scores import score
-from trainer.sets import Softened
-from trainer.speed import Cost
-from trainer.table import DEGRADED, UNSHARP
+from trainer.degradations.report import softened
+from trainer.evaluation.measurements import (
+    CROP_PX,
+    ORIGINAL,
+    WHOLE,
+    PartialEvaluation,
+    score_methods,
+)
+from trainer.evaluation.scores import score
+from trainer.evaluation.sets import Softened
+from trainer.evaluation.speed import Cost
+from trainer.evaluation.tables import DEGRADED, UNSHARP
+from trainer.training.dataset import read_image, write_image
+from trainer.training.split import Split, write_split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 CPU = ["--device", "cpu", "--precision", "float32", "--threads", "1"]
 
@@ -43,7 +50,7 @@ def pictures(tmp_path: Path) -> Path:
     folder = tmp_path / "own"
     folder.mkdir()
     for seed in range(3):
-        write_picture(photograph(40, 52, seed=seed), folder / f"{seed}.png")
+        write_image(photograph(40, 52, seed=seed), folder / f"{seed}.png")
     return folder
 
 
@@ -70,7 +77,7 @@ def test_everything_is_written_and_printed(
     assert told["unsharp"] == {"radius": 1.5, "percent": 80, "chosen": "as given"}
     assert told["sets"]["hd"]["rows"]["strong"]["agreement"]["mean"] == 1
     assert (to / "evaluation.md").read_text() == capsys.readouterr().out
-    assert read_picture(to / "contact-hd.png").shape[1] > 6 * 2 * 40
+    assert read_image(to / "contact-hd.png").shape[1] > 6 * 2 * 40
     assert sorted(path.name for path in to.iterdir()) == [
         "contact-hd.png",
         "evaluation.json",
@@ -106,7 +113,7 @@ def test_pictures_as_they_come(tmp_path: Path, pictures: Path, networks: Network
     evaluate(*given, "--to", tmp_path)
     told = json.loads((tmp_path / "evaluation.json").read_text())["sets"]["own"]
     assert told["rows"][DEGRADED]["ssim"]["mean"] < 1
-    with pytest.raises(UsageError, match="enlarges small pictures only"):
+    with pytest.raises(UsageError, match="takes reduced images only"):
         evaluate(*given, "--as-they-come", "--pretrained", networks.teacher, "--to", tmp_path)
 
 
@@ -118,7 +125,7 @@ def test_a_split_finds_the_mask(tmp_path: Path, pictures: Path) -> None:
     evaluate("--set", f"held={split}", "--unsharp-split", split, "--to", tmp_path, *CPU)
     told = json.loads((tmp_path / "evaluation.json").read_text())
     assert told["sets"]["held"]["pictures"] == 1
-    assert told["unsharp"]["chosen"].startswith("the best SSIM on 2 training pictures")
+    assert told["unsharp"]["chosen"].startswith("the best SSIM on 2 training images")
     assert not list(tmp_path.glob("contact-*"))
 
 
@@ -130,7 +137,7 @@ def test_every_method_works_on_every_picture_once() -> None:
         asked.append(degraded)
         return picture.original
 
-    measured = measure(
+    measured = score_methods(
         "x.png", picture, {DEGRADED: lambda _, soft: soft, "t": teacher}, teacher="t"
     )
     assert len(asked) == 1
@@ -143,7 +150,7 @@ def test_crops_lie_on_the_most_detailed_place() -> None:
     original = np.full((300, 400, 3), 128, np.uint8)
     original[200:280, 300:390] = photograph(80, 90)
     picture = Softened(*softened(original), original)
-    measured = measure("x.png", picture, {"copy": lambda *_: original}, teacher=None)
+    measured = score_methods("x.png", picture, {"copy": lambda *_: original}, teacher=None)
     assert measured.crops["copy"].shape == (CROP_PX, CROP_PX, 3)
     assert np.array_equal(measured.crops["copy"], measured.crops[ORIGINAL])
     assert (measured.crops[ORIGINAL] != 128).any()
@@ -155,8 +162,8 @@ def test_crops_lie_on_the_most_detailed_place() -> None:
 def test_what_is_kept_is_the_same(tmp_path: Path) -> None:
     """Scores and crops come back as they were; another picture or evaluation finds nothing."""
     picture = softened_picture()
-    measured = measure("x.png", picture, {DEGRADED: lambda _, soft: soft}, teacher=DEGRADED)
-    kept = Kept(tmp_path / "kept", {"rows": {"a": "1"}})
+    measured = score_methods("x.png", picture, {DEGRADED: lambda _, soft: soft}, teacher=DEGRADED)
+    kept = PartialEvaluation(tmp_path / "kept", {"rows": {"a": "1"}})
     assert kept.load("x.png", picture) is None
     kept.save(picture, measured)
     found = kept.load("x.png", picture)
@@ -165,7 +172,7 @@ def test_what_is_kept_is_the_same(tmp_path: Path) -> None:
     assert list(found.crops) == list(measured.crops)
     for name, crop in measured.crops.items():
         assert np.array_equal(found.crops[name], crop)
-    assert Kept(tmp_path / "kept", {"rows": {"a": "2"}}).load("x.png", picture) is None
+    assert PartialEvaluation(tmp_path / "kept", {"rows": {"a": "2"}}).load("x.png", picture) is None
     assert kept.load("x.png", softened_picture(44)) is None
 
 
@@ -180,15 +187,15 @@ def test_an_interrupted_evaluation_goes_on(
             if len(asked) == fails_at:
                 raise KeyboardInterrupt
             asked.append(name)
-            return measure(name, *given, **more)  # type: ignore[arg-type]
+            return score_methods(name, *given, **more)  # type: ignore[arg-type]
 
         return measured
 
     command = ["--set", pictures, "--model", networks.student, "--to", tmp_path / "to", *CPU]
-    monkeypatch.setattr(evaluation, "measure", counting(2))
+    monkeypatch.setattr(evaluation, "score_methods", counting(2))
     with pytest.raises(KeyboardInterrupt):
         evaluate(*command)
-    monkeypatch.setattr(evaluation, "measure", counting(99))
+    monkeypatch.setattr(evaluation, "score_methods", counting(99))
     evaluate(*command)
     assert asked == ["0.png", "1.png", "2.png"]
     assert (tmp_path / "to" / "evaluation.json").is_file()
@@ -220,14 +227,14 @@ def test_ready_pictures_are_scored_alone(
     outputs = tmp_path / "sharp"
     outputs.mkdir()
     for seed in range(3):
-        write_picture(degrade(photograph(40, 52, seed=seed)), outputs / f"{seed}.png")
+        write_image(degrade(photograph(40, 52, seed=seed)), outputs / f"{seed}.png")
     evaluate("--outputs", outputs, "--originals", pictures)
     assert "## sharp" in capsys.readouterr().out
     evaluate("--outputs", outputs, "--originals", pictures, "--to", tmp_path / "to")
     told = json.loads((tmp_path / "to" / "evaluation.json").read_text())
     assert list(told["sets"]["sharp"]["rows"]) == ["outputs"]
     assert told["models"] == {}
-    write_picture(photograph(40, 51), outputs / "0.png")
+    write_image(photograph(40, 51), outputs / "0.png")
     with pytest.raises(UsageError, match=r"0\.png: cannot compare 51 x 40 with 52 x 40"):
         evaluate("--outputs", outputs, "--originals", pictures)
 
@@ -238,16 +245,19 @@ def test_ready_pictures_are_scored_alone(
         (["--set", "{own}"], "give --set and --to"),
         (["--to", "{own}"], "give --set and --to"),
         (["--outputs", "{own}"], "--outputs with --originals"),
-        (["--outputs", "{own}", "--originals", "{own}", "--set", "{own}"], "are ready"),
-        (["--set", "{own}", "--set", "own={own}", "--to", "{own}"], "two sets are called own"),
+        (
+            ["--outputs", "{own}", "--originals", "{own}", "--set", "{own}"],
+            "cannot be combined with --set",
+        ),
+        (["--set", "{own}", "--set", "own={own}", "--to", "{own}"], "two sets are named own"),
         (
             ["--set", "{own}", "--to", "{own}", "--model", "{net}", "--teacher", "student={net}"],
-            "another row is called student",
+            "another row is named student",
         ),
-        (["--set", "{own}", "--to", "{own}", "--model", "degraded={net}"], "another row is called"),
+        (["--set", "{own}", "--to", "{own}", "--model", "degraded={net}"], "another row is named"),
         (
             ["--set", "{own}", "--to", "{own}", "--model", "{net}", "--student", "other"],
-            "no row is called other; there are student",
+            "no row is named other; rows are student",
         ),
     ],
 )

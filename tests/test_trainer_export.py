@@ -19,11 +19,11 @@ from sharpend.model import weights
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card, Weights, save_network
-from trainer.dataset import write_picture
-from trainer.export import with_evaluation, with_teacher
-from trainer.modelcard import model_card
-from trainer.record import Record
-from trainer.samples import HEALTHY, measure, running
+from trainer.evaluation.agreement.samples import HEALTHY, measure_samples, student_of
+from trainer.publishing.model_card import model_card
+from trainer.publishing.weights_card import with_evaluation, with_teacher
+from trainer.training.dataset import write_image
+from trainer.training.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ def test_a_healthy_student_is_quiet_and_a_damaged_one_alarms(tmp_path: Path) -> 
     originals = []
     for seed in range(8):
         originals.append(tmp_path / f"{seed}.png")
-        write_picture(scene(seed), originals[-1])
+        write_image(scene(seed), originals[-1])
     card = with_teacher(as_weights(student), str(teacher), originals, CPU, crop_px=64)
     assert card.teacher == "large"
     assert card.alarm_below is not None
@@ -92,8 +92,8 @@ def test_a_healthy_student_is_quiet_and_a_damaged_one_alarms(tmp_path: Path) -> 
 
     def samples() -> list[AgreementSample]:
         kinds = {"x4": partial(degrade, factor=4)}
-        run = running(as_weights(student), CPU)
-        return measure(run, opinion, unseen, kinds, crop_px=64)[HEALTHY]["x4"]
+        run = student_of(as_weights(student), CPU)
+        return measure_samples(run, opinion, unseen, kinds, crop_px=64)[HEALTHY]["x4"]
 
     assert not alarmed(samples(), options)
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_a_teacher_of_another_softening_is_refused(tmp_path: Path) -> None:
     teacher, student = pair(tmp_path)
     other = as_weights(student)
     card = replace(other.card, softened_by=2)
-    with pytest.raises(UnavailableError, match="another softening: bicubic by 4"):
+    with pytest.raises(UnavailableError, match="another softening: bicubic, factor 4"):
         with_teacher(replace(other, card=card), str(teacher), [], CPU, crop_px=64)
 
 
@@ -120,7 +120,7 @@ def test_a_teacher_of_another_softening_is_refused(tmp_path: Path) -> None:
 )
 def test_scores_that_evaluate_did_not_write_are_refused(content: object) -> None:
     """Numbers go into a card only from the evaluation's own file."""
-    with pytest.raises(UsageError, match="not what `trainer evaluate` writes"):
+    with pytest.raises(UsageError, match=r"not an evaluation\.json of `trainer evaluate`"):
         with_evaluation(Card("n", "student", 4, 1, 16), "d", content)  # type: ignore[arg-type]
 
 

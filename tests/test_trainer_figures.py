@@ -15,13 +15,13 @@ from sharpend.errors import InputMissingError, UnavailableError, UsageError
 from sharpend.imaging.sheet import load_rgb, save_png
 from tests.conftest import drop, photograph
 from trainer.commands.figure import add_arguments, figure
-from trainer.degradation import get_transform
+from trainer.degradations.report import get_transform
 from trainer.figures.canvas import blank
 from trainer.figures.curves import draw_curves
+from trainer.figures.diagram import Lesson, draw_pipeline
 from trainer.figures.pair import pair_sheet
-from trainer.figures.pipeline import Lesson, draw_pipeline
 from trainer.figures.scene import outlined, read_scene
-from trainer.record import Record, append_line, read_record
+from trainer.training.record import Record, append_line, read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +73,7 @@ def test_a_run_without_measurements_is_named(tmp_path: Path) -> None:
     """No record, or an empty one, is an error that says which."""
     with pytest.raises(InputMissingError, match=r"record\.jsonl: no such file"):
         read_record(tmp_path)
-    with pytest.raises(InputMissingError, match="holds no measurement"):
+    with pytest.raises(InputMissingError, match="contains no validation"):
         read_record(written(tmp_path / "run"))
 
 
@@ -236,7 +236,7 @@ def test_a_detail_cannot_be_enlarged_by_nothing(capsys: pytest.CaptureFixture[st
     """A senseless zoom is refused with the command line."""
     with pytest.raises(SystemExit):
         parsed("pair", "a.png", "--to", "b.png", "--zoom", 0)
-    assert "0 is not 1 or more" in capsys.readouterr().err
+    assert "0 must be 1 or more" in capsys.readouterr().err
 
 
 def test_a_flat_picture_has_a_detail(tmp_path: Path) -> None:

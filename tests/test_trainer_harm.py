@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import photograph
-from trainer import harm
 from trainer.degradations import camera
-from trainer.pixelerror import HIGHEST_DB, decibels, squared_error
-from trainer.real import RealFigures, boxed, real_figures
+from trainer.evaluation.matrix import harm
+from trainer.evaluation.matrix.real_harm import RealFigures, box_mean, real_figures
+from trainer.evaluation.pixel_error import HIGHEST_DB, decibels, squared_error
 
 if TYPE_CHECKING:
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 
 def unchanged(pixels: Pixels) -> Pixels:
@@ -82,7 +82,7 @@ def test_compression_leaves_blocks() -> None:
 
 def test_passes_follow_each_other() -> None:
     """Each pass works on the result of the one before."""
-    results = harm.pass_on(lambda pixels: pixels + 1, np.zeros((2, 2, 3), np.uint8), times=3)
+    results = harm.repeat_passes(lambda pixels: pixels + 1, np.zeros((2, 2, 3), np.uint8), times=3)
     assert [int(one.max()) for one in results] == [1, 2, 3]
 
 
@@ -121,8 +121,8 @@ def test_a_box_is_the_mean_around() -> None:
     """One bright pixel spreads evenly."""
     plane = np.zeros((7, 7))
     plane[3, 3] = 9
-    assert boxed(plane, 1)[2:5, 2:5] == pytest.approx(1)
-    assert boxed(plane, 1).sum() == pytest.approx(9)
+    assert box_mean(plane, 1)[2:5, 2:5] == pytest.approx(1)
+    assert box_mean(plane, 1).sum() == pytest.approx(9)
 
 
 def test_decibels_of_one_level() -> None:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from sharpend.agreement.alarm import AgreementAlarm, AlarmOptions
 from sharpend.errors import UsageError
 from tests.samples import sample
-from trainer.lines import MARGIN, MIXED, alarm_line, residual_line, window_ratios
+from trainer.evaluation.agreement.lines import (
+    MARGIN,
+    MIXED,
+    alarm_line,
+    residual_line,
+    window_ratios,
+)
 
 if TYPE_CHECKING:
     from random import Random

@@ -16,22 +16,23 @@ from sharpend.model import weights
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.weights import Card, Weights, save_network
 from tests.conftest import photograph
-from trainer import matrix, methods
-from trainer.cells import CELLS, SHARP, SOFT
 from trainer.commands import evaluate as evaluation
 from trainer.commands import matrix as by_kind
-from trainer.dataset import read_picture, write_picture
-from trainer.export import with_evaluation, with_matrix
-from trainer.matrix import BASELINES, BEST_MASK, NOOP, MatrixImage
-from trainer.matrixcard import MATRIX
-from trainer.matrixsheets import most_changed
-from trainer.modelcard import KINDS, model_card
-from trainer.record import Record
+from trainer.evaluation.matrix import comparison
+from trainer.evaluation.matrix.cells import CELLS, SHARP, SOFT
+from trainer.evaluation.matrix.comparison import BASELINES, BEST_MASK, NOOP, MatrixImage
+from trainer.evaluation.matrix.sheets import most_changed
+from trainer.publishing.matrix_section import MATRIX
+from trainer.publishing.model_card import KINDS_TITLE, model_card
+from trainer.publishing.weights_card import with_evaluation, with_matrix
+from trainer.training import models
+from trainer.training.dataset import read_image, write_image
+from trainer.training.record import Record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 CPU = ["--device", "cpu", "--precision", "float32", "--threads", "1"]
 ROWS = [*BASELINES, "small", "x4", "large"]
@@ -63,7 +64,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place, name in (("one", "coffee"), ("one", "chelsea"), ("two", "astronaut")):
         pixels = getattr(data, name)()[100:180, 120:208]
         (folder / place).mkdir(exist_ok=True)
-        write_picture(pixels, folder / place / f"{name}.png")
+        write_image(pixels, folder / place / f"{name}.png")
     small, large = network(folder, "small", seed=0), network(folder, "large", seed=1)
     x4 = network(folder, "x4", seed=2, degradation="bicubic")
     sets = ["--set", folder / "one", "--set", folder / "two", "--real", folder / "one"]
@@ -87,7 +88,7 @@ def test_files_and_rows(found: Path, told: Any) -> None:  # noqa: ANN401 - parse
         *("contact-sharp-large.png", "contact-sharp-small.png", "contact-sharp-x4.png"),
         *("matrix.json", "matrix.md"),
     ]
-    assert read_picture(found / "to" / "contact-sharp-small.png").shape[2] == 3
+    assert read_image(found / "to" / "contact-sharp-small.png").shape[2] == 3
 
 
 def test_the_no_op_gains_nothing(told: Any) -> None:  # noqa: ANN401 - parsed JSON
@@ -167,7 +168,7 @@ def test_the_markdown_holds_every_section(found: Path) -> None:
     assert titles == [
         *("Gain over the input, PSNR in dB", "Gain in the worst image, PSNR in dB"),
         *("Gain over the input, SSIM", "PSNR of the output to the input, dB", "Sharp originals"),
-        *("By set", "Agreement with the teacher", "Harm elsewhere", "Again and again"),
+        *("By set", "Agreement with the teacher", "Harm elsewhere", "Repeated passes"),
         *("The cue, for `skip_sharp`", "Real photographs", "Targets"),
     ]
     for part in text.split("\n\n"):
@@ -180,14 +181,14 @@ def test_an_interrupted_evaluation_goes_on(tmp_path: Path, monkeypatch: pytest.M
     """What was measured before is not measured again, and nothing is left behind."""
     (tmp_path / "own").mkdir()
     for seed in range(2):
-        write_picture(photograph(40, 48, seed=seed), tmp_path / "own" / f"{seed}.png")
+        write_image(photograph(40, 48, seed=seed), tmp_path / "own" / f"{seed}.png")
     asked: list[str] = []
 
     def measured(image: MatrixImage, *given: Any, **more: Any) -> Any:  # noqa: ANN401 - passed on
         asked.append(image.name)
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return matrix.measure_image(image, *given, **more)
+        return comparison.measure_image(image, *given, **more)
 
     monkeypatch.setattr(by_kind, "measure_image", measured)
     command = ["--matrix", "--set", tmp_path / "own", "--to", tmp_path / "to", *CPU]
@@ -202,10 +203,13 @@ def test_an_interrupted_evaluation_goes_on(tmp_path: Path, monkeypatch: pytest.M
     ("options", "message"),
     [
         (["--matrix"], "give --set and --to"),
-        (["--matrix", "--set", "x", "--to", "y", "--as-they-come"], "--as-they-come does not go"),
-        (["--matrix", "--set", "x", "--to", "y", "--unsharp-split", "z"], "--unsharp-split does"),
-        (["--set", "x", "--to", "y", "--real", "z"], "--real goes with --matrix"),
-        (["--set", "x", "--to", "y", "--crop", "0"], "--crop goes with --matrix"),
+        (
+            ["--matrix", "--set", "x", "--to", "y", "--as-they-come"],
+            "--as-they-come cannot be combined",
+        ),
+        (["--matrix", "--set", "x", "--to", "y", "--unsharp-split", "z"], "--unsharp-split cannot"),
+        (["--set", "x", "--to", "y", "--real", "z"], "--real needs --matrix"),
+        (["--set", "x", "--to", "y", "--crop", "0"], "--crop needs --matrix"),
     ],
 )
 def test_options_that_do_not_go_together(options: list[str], message: str) -> None:
@@ -218,16 +222,16 @@ def test_sets_and_folders_are_checked_first(tmp_path: Path) -> None:
     """Two sets of one name, an empty folder of photographs, an image that is too small."""
     for folder in ("own", "none"):
         (tmp_path / folder).mkdir()
-    write_picture(photograph(20, 48), tmp_path / "own" / "a.png")
+    write_image(photograph(20, 48), tmp_path / "own" / "a.png")
     own = ["--matrix", "--set", tmp_path / "own", "--to", tmp_path / "to", *CPU]
-    with pytest.raises(UsageError, match="two sets are called own"):
+    with pytest.raises(UsageError, match="two sets are named own"):
         evaluate(*own, "--set", tmp_path / "own")
     (tmp_path / "twice" / "below").mkdir(parents=True)
     for folder in ("twice", "twice/below"):
-        write_picture(photograph(40, 48), tmp_path / folder / "a.png")
-    with pytest.raises(UsageError, match="two images called a"):
+        write_image(photograph(40, 48), tmp_path / folder / "a.png")
+    with pytest.raises(UsageError, match="two images named a"):
         evaluate("--matrix", "--set", tmp_path / "twice", "--to", tmp_path / "to", *CPU)
-    with pytest.raises(InputMissingError, match="holds no pictures"):
+    with pytest.raises(InputMissingError, match="contains no images"):
         evaluate(*own, "--real", tmp_path / "none")
     with pytest.raises(UsageError, match="shorter than 32 pixels"):
         evaluate(*own)
@@ -253,11 +257,11 @@ def test_crispness_reaches_the_sharpener() -> None:
     """Where it has the option; elsewhere it is refused, unless it is zero."""
     pixels = np.zeros((2, 2, 3), np.uint8)
     plain, crisp = Plain(), Crisp()
-    assert methods.with_taste(crisp.sharpen, crispness=0.5)(pixels).max() == 50
-    assert methods.with_taste(crisp.sharpen, crispness=0.0)(pixels).max() == 0
-    assert methods.with_taste(plain.sharpen, crispness=0.0)(pixels).max() == 0
+    assert models.with_options(crisp.sharpen, crispness=0.5)(pixels).max() == 50
+    assert models.with_options(crisp.sharpen, crispness=0.0)(pixels).max() == 0
+    assert models.with_options(plain.sharpen, crispness=0.0)(pixels).max() == 0
     with pytest.raises(UsageError, match="--crispness"):
-        methods.with_taste(plain.sharpen, crispness=0.5)
+        models.with_options(plain.sharpen, crispness=0.5)
 
 
 def test_where_an_image_changed_most() -> None:
@@ -280,7 +284,7 @@ def test_a_card_carries_its_matrix(found: Path, told: Any) -> None:  # noqa: ANN
     assert kept["cue"]["kinds"]["g1"]["auc"] == told["cue"]["kinds"]["g1"]["auc"]
     record = Record("run", ({"step": 2, "minutes": 0.1, "psnr": 20.0, "ssim": 0.5},))
     text = model_card(Weights(loaded.network, card, loaded.digest), [], "e" * 64, record)
-    section = text.split(f"## {KINDS}")[1].split("## Training data")[0]
+    section = text.split(f"## {KINDS_TITLE}")[1].split("## Training data")[0]
     assert section.count("| g1+n3+q88 |") == 3
     assert "noise on flat gray" in section
     assert "reduced bicubically to" not in text
@@ -290,11 +294,11 @@ def test_a_card_carries_its_matrix(found: Path, told: Any) -> None:  # noqa: ANN
 def test_a_matrix_of_other_networks_is_refused(told: Any) -> None:  # noqa: ANN401 - parsed JSON
     """So is another file."""
     card = Card("a", "student", 8, 1, 52)
-    with pytest.raises(UsageError, match="measures other networks"):
+    with pytest.raises(UsageError, match="does not contain this model"):
         with_matrix(card, "0" * 64, told)
     contents: list[Any] = [{}, [], {"models": {"a": {"digest": "d"}}}]
     for content in contents:
-        with pytest.raises(UsageError, match="not what"):
+        with pytest.raises(UsageError, match="not a matrix"):
             with_matrix(card, "d", content)
-    with pytest.raises(UsageError, match="not what"):
+    with pytest.raises(UsageError, match="not an evaluation"):
         with_evaluation(card, told["models"]["small"]["digest"], told)

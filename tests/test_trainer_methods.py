@@ -15,14 +15,14 @@ from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card, save_network
 from tests.conftest import Networks, photograph
-from trainer.checkpoint import Checkpoint, best_network
-from trainer.dataset import write_picture
-from trainer.degradation import get_transform, softened
-from trainer.losses import LossWeights
-from trainer.methods import open_model
-from trainer.recipe import Network, Recipe, Schedule
-from trainer.scores import score
-from trainer.unsharp import CROP_PX, PICTURES, Unsharp, middle_crops, search
+from trainer.degradations.report import get_transform, softened
+from trainer.evaluation.scores import score
+from trainer.evaluation.unsharp import CROP_PX, IMAGES, Unsharp, middle_crops, search_mask
+from trainer.training.checkpoint import Checkpoint, best_network
+from trainer.training.dataset import write_image
+from trainer.training.losses import LossWeights
+from trainer.training.models import open_model
+from trainer.training.recipe import NetworkConfig, Recipe, Schedule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CPU = Placement("cpu", "float32", threads=1)
 
 
-def run_folder(folder: Path, network: Network) -> Path:
+def run_folder(folder: Path, network: NetworkConfig) -> Path:
     """A run that has validated once."""
     folder.mkdir()
     recipe = Recipe("tiny", network, loss=LossWeights(target_l1=1), schedule=Schedule(steps=1))
@@ -55,7 +55,7 @@ def test_a_weights_file_sharpens_as_the_daemon_does(networks: Networks) -> None:
 
 def test_a_run_is_measured_as_its_export_would_be(tmp_path: Path) -> None:
     """The best checkpoint, branches folded, has the digest and the pixels of the file to come."""
-    folder = run_folder(tmp_path / "run", Network("student", 8, blocks=1, branches=4))
+    folder = run_folder(tmp_path / "run", NetworkConfig("student", 8, blocks=1, branches=4))
     network, _ = best_network(folder, torch.device("cpu"))
     path = tmp_path / "exported.safetensors"
     save_network(path, network, Card("x", "student", 8, 1, network.halo_px))  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def test_the_reports_own_networks_run(
     tmp_path: Path, kind: str, channels: int, parameters: int
 ) -> None:
     """They have no weights file, only a run; any size of picture goes through them whole."""
-    folder = run_folder(tmp_path / "run", Network(kind, channels))
+    folder = run_folder(tmp_path / "run", NetworkConfig(kind, channels))
     model = open_model(str(folder), CPU)
     assert (model.kind, model.parameters) == (kind, parameters)
     small, degraded = softened(photograph(30, 41))
@@ -119,9 +119,9 @@ def test_the_best_mask_of_the_grid_is_found(tmp_path: Path) -> None:
     originals = [photograph(40, 52, seed=seed) for seed in range(3)]
     paths = [tmp_path / f"{seed}.png" for seed in range(3)]
     for path, original in zip(paths, originals, strict=True):
-        write_picture(original, path)
+        write_image(original, path)
     radii, percents = (1.0, 2.0), (40, 150, 500)
-    found = search(paths, radii=radii, percents=percents)
+    found = search_mask(paths, radii=radii, percents=percents)
 
     def mean_ssim(mask: Unsharp) -> float:
         return float(np.mean([score(mask(*softened(one)), one).ssim for one in originals]))
@@ -130,17 +130,17 @@ def test_the_best_mask_of_the_grid_is_found(tmp_path: Path) -> None:
     assert found.best == max(masks, key=mean_ssim)
     assert found.ssim == pytest.approx(mean_ssim(found.best))
     assert found.degraded_ssim == pytest.approx(mean_ssim(Unsharp(percent=0)))
-    assert found.pictures == 3
+    assert found.images == 3
 
 
 def test_masks_are_judged_on_the_middle_of_whole_degraded_pictures(tmp_path: Path) -> None:
     """Degradation comes before the crop, as in training; pictures below SSIM's window are not."""
     large, tiny = tmp_path / "large.png", tmp_path / "tiny.png"
-    write_picture(photograph(300, 270), large)
-    write_picture(photograph(8, 30), tiny)
+    write_image(photograph(300, 270), large)
+    write_image(photograph(8, 30), tiny)
     [(degraded, original)] = middle_crops([large, tiny])
     expected = get_transform()(photograph(300, 270))
     assert np.array_equal(degraded, expected[0][22 : 22 + CROP_PX, 7 : 7 + CROP_PX])
     assert np.array_equal(original, expected[1][22 : 22 + CROP_PX, 7 : 7 + CROP_PX])
-    with pytest.raises(UsageError, match="no training picture is large enough"):
-        search([tiny] * (PICTURES + 1))
+    with pytest.raises(UsageError, match="no training image is large enough"):
+        search_mask([tiny] * (IMAGES + 1))

@@ -10,8 +10,8 @@ import pytest
 
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.model import weights
-from trainer.dataset import Split
-from trainer.origin import commit, note_origin, read_origin
+from trainer.training.origin import commit, note_origin, read_origin
+from trainer.training.split import Split
 
 if TYPE_CHECKING:
     from tests.conftest import Networks
@@ -30,7 +30,7 @@ def test_a_run_stays_on_the_data_that_it_began_with(tmp_path: Path) -> None:
     assert noted is not None
     assert (noted["labels"], noted["split"], noted["start"]) == (LABELS, "f" * 16, None)
     for split, labels in ((SPLIT, None), (Split(SPLIT.train, SPLIT.validation, "0" * 16), LABELS)):
-        with pytest.raises(UsageError, match="began with other pictures or labels"):
+        with pytest.raises(UsageError, match="was started with other images or labels"):
             note_origin(run, split, labels, "")
 
 

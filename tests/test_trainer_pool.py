@@ -13,10 +13,17 @@ from skimage import data
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.cues import measure
 from sharpend.model.networks import StudentNet
-from trainer.checkpoint import best_network
 from trainer.cli import main
-from trainer.dataset import write_picture
-from trainer.pool import CARD, PoolCard, label_pool, make_pool, read_card, read_pool
+from trainer.training.checkpoint import best_network
+from trainer.training.dataset import write_image
+from trainer.training.pool import (
+    POOL_CARD,
+    PoolCard,
+    label_pool,
+    make_pool,
+    read_pool,
+    read_pool_card,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +44,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
         "c": data.chelsea,
     }
     for name, make in makers.items():
-        write_picture(make()[:300, :400], folder / f"{name}.png")
+        write_image(make()[:300, :400], folder / f"{name}.png")
     paths = sorted(folder.iterdir())
     return {"train": paths[:2], "validation": paths[2:]}
 
@@ -82,30 +89,30 @@ def test_windows_carry_the_cues_of_the_whole_window(pool: Path) -> None:
 def test_an_interrupted_pool_leaves_the_old_one(pool: Path, images: dict[str, list[Path]]) -> None:
     """What is being made lies beside; until it is whole, the old pool is the pool."""
     too_large = replace(CARD_OF, window_px=290)
-    with pytest.raises(UsageError, match=r"smaller than the 322 pixels that a window needs"):
+    with pytest.raises(UsageError, match=r"shorter than the 322 pixels of a window"):
         make_pool(pool, too_large, images)
-    assert read_card(pool) == CARD_OF
+    assert read_pool_card(pool) == CARD_OF
     assert len(read_pool(pool, "validation", taught=False)) == 4
 
 
 def test_labels_lie_beside_the_windows(pool: Path) -> None:
     """The teacher's image of each window; its name and digest in the card."""
-    with pytest.raises(InputMissingError, match="holds no labels"):
+    with pytest.raises(InputMissingError, match="contains no labels"):
         read_pool(pool, "train", taught=True)
     label_pool(pool, {"name": "large", "digest": "1"}, lambda pixels: 255 - pixels)
     for example in read_pool(pool, "train", taught=True):
         assert example.taught is not None
         assert np.array_equal(example.taught, 255 - example.degraded)
-    assert read_card(pool).taught_by == {"name": "large", "digest": "1"}
+    assert read_pool_card(pool).taught_by == {"name": "large", "digest": "1"}
 
 
 def test_no_pool_and_a_damaged_card_are_told(tmp_path: Path) -> None:
     """Both name the folder."""
     with pytest.raises(InputMissingError, match="no such pool"):
-        read_card(tmp_path / "none")
-    (tmp_path / CARD).write_text("{")
+        read_pool_card(tmp_path / "none")
+    (tmp_path / POOL_CARD).write_text("{")
     with pytest.raises(UsageError, match="not a pool's card"):
-        read_card(tmp_path)
+        read_pool_card(tmp_path)
 
 
 RECIPE = """
@@ -146,7 +153,7 @@ def test_a_cued_student_trains_on_a_labelled_pool(
     assert recipe.data.degradation == "photo"
     assert isinstance(network, StudentNet)
     assert network.cued
-    card = read_card(tmp_path / "pool")
+    card = read_pool_card(tmp_path / "pool")
     assert card.sharpened_by is not None
     assert card.sharpened_by["name"] == "lite-x4"
 
@@ -157,8 +164,8 @@ def test_a_pool_of_other_images_is_refused(
     """A pool belongs to its split and its mixture."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(RECIPE)
-    write_picture(np.zeros((300, 300, 3), np.uint8), tmp_path / "x.png")
-    write_picture(np.ones((300, 300, 3), np.uint8), tmp_path / "y.png")
+    write_image(np.zeros((300, 300, 3), np.uint8), tmp_path / "x.png")
+    write_image(np.ones((300, 300, 3), np.uint8), tmp_path / "y.png")
     assert main(["prepare", str(tmp_path), "--validation", "0.5"]) == 0
     assert main(["distill", "tiny.toml", "--pool", str(pool)]) == 64
-    assert "is of the photo mixture and split f" in capsys.readouterr().err
+    assert "was made by the photo mixture from split f" in capsys.readouterr().err

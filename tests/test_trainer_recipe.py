@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.errors import InputMissingError, UsageError
-from trainer.recipe import SHIPPED, parsed, read_recipe
+from trainer.training.recipe import SHIPPED, parsed, read_recipe
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,8 +75,8 @@ NET = {"kind": "student", "channels": 4}
         ({"schedule": {"minutes": math.inf}}, "schedule.minutes: must be 0 or more"),
         ({"loss": {"target_l1": -1.0}}, "loss.target_l1: must be 0 or more"),
         ({"loss": {"target_l1": math.inf}}, "loss.target_l1: must be 0 or more"),
-        ({"loss": {}}, "loss: weights nothing"),
-        ({"loss": {"teacher_l1": 1.0}}, "data.labels: the loss weights a teacher"),
+        ({"loss": {}}, "loss: all weights are zero"),
+        ({"loss": {"teacher_l1": 1.0}}, "data.labels: a teacher term needs labels"),
         ({"schedule": {}}, "schedule: needs either steps or minutes"),
         ({"schedule": {"steps": 1, "minutes": 1.0}}, "schedule: needs either steps or minutes"),
         ({"schedule": {"steps": 1, "ema": 1.0}}, "schedule.ema: must be 0 or more and less than 1"),

@@ -14,7 +14,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from sharpend.imaging.filters import degrade
 from sharpend.imaging.tensors import to_tensor
 from tests.conftest import photograph
-from trainer.scores import SMALLEST_PX, estimate_mean, estimate_ratio, luma, score
+from trainer.evaluation.scores import SMALLEST_PX, estimate_mean, estimate_ratio, luma, score
 
 
 def test_scores_are_those_of_scikit_image() -> None:

@@ -10,9 +10,10 @@ import pytest
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.imaging.filters import resize
 from tests.conftest import photograph
-from trainer.dataset import Split, write_picture, write_split
-from trainer.degradation import get_transform
-from trainer.sets import Member, named, open_set, pair_outputs, read_member
+from trainer.degradations.report import get_transform
+from trainer.evaluation.sets import Member, open_set, pair_outputs, read_member, split_name
+from trainer.training.dataset import write_image
+from trainer.training.split import Split, write_split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ def write(folder: Path, name: str, height: int = 24, width: int = 32) -> Path:
     """A picture below a folder."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(photograph(height, width), path)
+    write_image(photograph(height, width), path)
     return path.resolve()
 
 
@@ -38,7 +39,7 @@ def write(folder: Path, name: str, height: int = 24, width: int = 32) -> Path:
 )
 def test_a_name_stands_before_the_first_equals_sign(text: str, expected: tuple[str, str]) -> None:
     """A slash before it makes the whole a path."""
-    assert named(text) == expected
+    assert split_name(text) == expected
 
 
 def test_a_folder_of_originals(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_given_small_pictures_are_used(tmp_path: Path) -> None:
     """The benchmarks' own reduction, not ours; an original's surplus pixels are cut."""
     write(tmp_path, "a_HR.png", 26, 33)
     small = photograph(6, 8, seed=5)
-    write_picture(small, tmp_path / "a_LR.png")
+    write_image(small, tmp_path / "a_LR.png")
     found = open_set(f"set14={tmp_path}")
     assert found.paired
     picture = read_member(found.members[0])
@@ -81,7 +82,9 @@ def test_a_picture_without_partner_is_named(tmp_path: Path, lonely: str) -> None
     """A benchmark with a picture missing would give another number without saying so."""
     for name in ("a_HR.png", "a_LR.png", lonely):
         write(tmp_path, name)
-    with pytest.raises(InputMissingError, match=rf"{lonely}: has no partner"):
+    with pytest.raises(
+        InputMissingError, match=rf"{lonely}: the other image of the pair is missing"
+    ):
         open_set(str(tmp_path))
 
 
@@ -104,7 +107,7 @@ def test_what_cannot_be_scored_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"tiny\.png: a side is shorter than 19"):
         read_member(Member(write(tmp_path, "tiny.png", 18, 40)))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputMissingError, match="holds no pictures"):
+    with pytest.raises(InputMissingError, match="contains no images"):
         open_set(str(tmp_path / "empty"))
     with pytest.raises(InputMissingError, match="no such folder"):
         open_set(str(tmp_path / "nowhere"))
@@ -135,5 +138,5 @@ def test_outputs_are_paired_by_relative_name(tmp_path: Path) -> None:
     with pytest.raises(InputMissingError, match="has no original of"):
         pair_outputs(outputs, originals)
     (tmp_path / "none").mkdir()
-    with pytest.raises(InputMissingError, match="holds no pictures"):
+    with pytest.raises(InputMissingError, match="contains no images"):
         pair_outputs(tmp_path / "none", originals)

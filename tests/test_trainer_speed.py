@@ -12,15 +12,15 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.model.runtime import Placement
-from trainer import bench, speed
-from trainer.bench import COUNT, SHARPEN, main, serve
-from trainer.memory import MIB, Memory
-from trainer.methods import PRETRAINED, Model
-from trainer.speed import Cost, measure_costs, times
+from trainer.evaluation import bench, speed
+from trainer.evaluation.bench import COUNT, SHARPEN, main, serve
+from trainer.evaluation.memory import MIB, Memory
+from trainer.evaluation.speed import Cost, measure_costs, times
+from trainer.training.models import PRETRAINED, Model
 
 if TYPE_CHECKING:
     from tests.conftest import Networks
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 ON_CPU = Placement("cpu", "float32", threads=1)
 
@@ -76,8 +76,8 @@ def test_each_number_of_threads_has_its_speed_and_the_highest_memory_counts(
 def test_a_slow_network_sits_out_but_for_two_pictures() -> None:
     """Time is budgeted, but a median of less than two would be chance."""
     benches = {row: FakeBench(row, ON_CPU) for row in ("slow", "fast")}
-    rounds = speed.take_turns(benches, 5)  # type: ignore[arg-type]
-    assert [len(speed.spent(rounds, row)) for row in ("slow", "fast")] == [2, 5]
+    rounds = speed.measure_rounds(benches, 5)  # type: ignore[arg-type]
+    assert [len(speed.seconds_spent(rounds, row)) for row in ("slow", "fast")] == [2, 5]
     assert [bench.pictures for bench in benches.values()] == [3, 6]  # the first warms up
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import photograph
-from trainer.contact import contact_sheet, telling
-from trainer.measured import ORIGINAL, WHOLE, Measured
-from trainer.scores import Score
-from trainer.speed import Cost
-from trainer.table import (
+from trainer.evaluation.contact_sheet import best_median_worst, contact_sheet
+from trainer.evaluation.measurements import ORIGINAL, WHOLE, MeasuredImage
+from trainer.evaluation.scores import Score
+from trainer.evaluation.speed import Cost
+from trainer.evaluation.tables import (
     DEGRADED,
     UNSHARP,
     Evaluation,
@@ -26,14 +26,14 @@ ROWS = (DEGRADED, UNSHARP, "lite", "teacher")
 GAINS = {DEGRADED: 0.0, UNSHARP: 0.01, "lite": 0.02, "teacher": 0.04}
 
 
-def scored(name: str, start: float, times: float = 1.0) -> Measured:
+def scored(name: str, start: float, times: float = 1.0) -> MeasuredImage:
     """A picture whose rows gain what GAINS says, times a factor."""
     scores = {
         row: Score(start + times * GAINS[row], 30.0, None, 31.0, 0.8, 0.9, shift=times * GAINS[row])
         for row in ROWS
     }
     crops = {row: photograph(20, 24) for row in (ORIGINAL, *ROWS)}
-    return Measured(name, 40, 60, scores, {WHOLE: photograph(30, 40), **crops})
+    return MeasuredImage(name, 40, 60, scores, {WHOLE: photograph(30, 40), **crops})
 
 
 PICTURES = [scored("a.png", 0.5), scored("b.png", 0.9, 3.0), scored("c.png", 0.6, 2.0)]
@@ -81,7 +81,7 @@ def test_gains_are_paired_and_shares_are_of_the_teachers() -> None:
 def test_without_a_teacher_or_the_degraded_picture_there_is_less() -> None:
     """Ready outputs have scores alone."""
     assert "ssim_gain_share" not in summarise(PICTURES)["lite"]
-    alone = [Measured(p.picture, 40, 60, {"outputs": p.scores["lite"]}, {}) for p in PICTURES]
+    alone = [MeasuredImage(p.image, 40, 60, {"outputs": p.scores["lite"]}, {}) for p in PICTURES]
     columns = summarise(alone)["outputs"]
     assert set(columns) == {
         *("ssim", "psnr", "psnr_y", "ssim_y", "agreement"),
@@ -91,15 +91,15 @@ def test_without_a_teacher_or_the_degraded_picture_there_is_less() -> None:
 
 def test_a_score_that_one_picture_lacks_is_left_out() -> None:
     """A mean over some of the pictures would stand beside means over all."""
-    large = Measured("d.png", 200, 200, {"x": Score(0.5, 30, 0.9, 31, 0.6)}, {})
-    small = Measured("e.png", 40, 40, {"x": Score(0.5, 30, None, 31, 0.6)}, {})
+    large = MeasuredImage("d.png", 200, 200, {"x": Score(0.5, 30, 0.9, 31, 0.6)}, {})
+    small = MeasuredImage("e.png", 40, 40, {"x": Score(0.5, 30, None, 31, 0.6)}, {})
     assert "ms_ssim" in summarise([large])["x"]
     assert "ms_ssim" not in summarise([large, small])["x"]
 
 
 def test_the_json_has_everything() -> None:
     """Estimates by set, row and column; each picture's scores; costs by row; no bare infinity."""
-    flawless = Measured("f.png", 40, 60, {DEGRADED: Score(1, np.inf, None, np.inf, 1)}, {})
+    flawless = MeasuredImage("f.png", 40, 60, {DEGRADED: Score(1, np.inf, None, np.inf, 1)}, {})
     costs = {"lite": Cost(64720, 8.4, {1: 4.0, 2: 7.5}, 300.0, "cpu")}
     whole = evaluation(costs=costs)
     told = json.loads(as_json(whole))
@@ -125,14 +125,14 @@ def test_the_markdown_shows_intervals_and_words() -> None:
     assert cells(text, DEGRADED)["SSIM gain"] == ""
     assert not {"MS-SSIM", "GMAC", "peak MiB", "Y-PSNR dB"} & set(lite)
     assert "Unsharp mask: radius 2.5 px, 60 per cent, as given." in text
-    assert "3 pictures, softened here" in text
+    assert "3 images, softened here" in text
 
 
 def test_nothing_gained_has_no_sign_of_loss() -> None:
     """A loss that rounds to nothing is told as nothing."""
     scores = {DEGRADED: Score(0.5, 30, None, 31, 0.8), "x": Score(0.49999, 30, None, 31, 0.8)}
     scores["t"] = Score(0.6, 30, None, 31, 0.8)
-    one = SetScores("s", paired=False, measured=[Measured("a.png", 40, 60, scores, {})])
+    one = SetScores("s", paired=False, measured=[MeasuredImage("a.png", 40, 60, scores, {})])
     found = cells(as_markdown(Evaluation({}, [one], teacher="t")), "x")
     assert (found["SSIM gain"], found["of the teacher's gain"]) == ("+0.0000", "0%")
 
@@ -169,16 +169,16 @@ def test_one_picture_has_no_interval() -> None:
 
 def test_the_telling_pictures_are_best_median_and_worst() -> None:
     """By the gain of the row that judges; of fewer pictures none is shown twice."""
-    chosen = [(what, one.picture) for what, one in telling(PICTURES, "lite")]
+    chosen = [(what, one.image) for what, one in best_median_worst(PICTURES, "lite")]
     assert chosen == [("best", "b.png"), ("median", "c.png"), ("worst", "a.png")]
-    assert [what for what, _ in telling(PICTURES[:1], "lite")] == ["best"]
-    assert [what for what, _ in telling(PICTURES[:2], "lite")] == ["best", "worst"]
+    assert [what for what, _ in best_median_worst(PICTURES[:1], "lite")] == ["best"]
+    assert [what for what, _ in best_median_worst(PICTURES[:2], "lite")] == ["best", "worst"]
 
 
 def test_a_sheet_shows_every_column_enlarged() -> None:
     """The whole picture, the original and each row, twice as large; as wide as they need."""
-    sheet = contact_sheet("hd", PICTURES, [DEGRADED, UNSHARP, "lite", "teacher"], judge="lite")
-    less = contact_sheet("hd", PICTURES, [DEGRADED, "lite"], judge="lite")
+    sheet = contact_sheet("hd", PICTURES, [DEGRADED, UNSHARP, "lite", "teacher"], by="lite")
+    less = contact_sheet("hd", PICTURES, [DEGRADED, "lite"], by="lite")
     assert sheet.dtype == np.uint8
     assert sheet.shape[1] >= less.shape[1] + 2 * 24 * 2
     crop = photograph(20, 24).repeat(2, axis=0).repeat(2, axis=1)

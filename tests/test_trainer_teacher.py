@@ -19,11 +19,11 @@ from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card
-from trainer.dataset import read_picture, write_picture
-from trainer.degradation import get_transform, shrunk, softened
-from trainer.labels import LABELS_CARD, label
-from trainer.methods import Model, open_teacher
-from trainer.teacher import load_teacher_model, upscaled
+from trainer.degradations.report import get_transform, shrunk, softened
+from trainer.training.dataset import read_image, write_image
+from trainer.training.labels import LABELS_CARD, label
+from trainer.training.models import Model, open_teacher
+from trainer.training.teacher import load_teacher_model, upscaled
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -167,18 +167,18 @@ def test_labels_are_written_once_and_resumed(tmp_path: Path) -> None:
     """Each picture's label lies under its name; what exists is not made again."""
     pictures = [tmp_path / "a.png", tmp_path / "b.jpg.png"]
     for seed, path in enumerate(pictures):
-        write_picture(blobs(20, 24, seed), path)
+        write_image(blobs(20, 24, seed), path)
     labels = tmp_path / "new" / "labels"
     teacher = Model("halver", "1" * 64, "teacher", None, halved)
     made = list(label(pictures[:1], teacher, labels))
     assert made == [labels / "a.png.png"]
     assert list(label(pictures, teacher, labels)) == [labels / "b.jpg.png.png"]
-    assert np.array_equal(read_picture(made[0]), degrade(blobs(20, 24, 0)) // 2)
+    assert np.array_equal(read_image(made[0]), degrade(blobs(20, 24, 0)) // 2)
     assert json.loads((labels / LABELS_CARD).read_text())["teacher"] == "halver"
 
 
 def test_labels_of_two_teachers_are_not_mixed(tmp_path: Path) -> None:
     """A folder holds one teacher's labels; another teacher's are refused before any is made."""
     list(label([], Model("one", "1" * 64, "teacher", None, halved), tmp_path))
-    with pytest.raises(UsageError, match="holds labels by one"):
+    with pytest.raises(UsageError, match="contains labels by one"):
         list(label([], Model("two", "2" * 64, "teacher", None, halved), tmp_path))

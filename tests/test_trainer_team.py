@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from sharpend.errors import UsageError
-from trainer.checkpoint import read_checkpoint
-from trainer.dataset import Split, write_picture, write_split
-from trainer.team import Team
+from trainer.training.checkpoint import read_checkpoint
+from trainer.training.dataset import write_image
+from trainer.training.distributed import ProcessGroup
+from trainer.training.split import Split, write_split
 
 ROOT = Path(__file__).parent.parent
 RECIPE = """
@@ -55,7 +56,7 @@ def work(tmp_path: Path) -> Path:
     for number in range(4):
         coarse = np.random.default_rng(number).integers(0, 256, (8, 8, 3))
         pixels = coarse.repeat(4, axis=0).repeat(4, axis=1).astype(np.uint8)
-        write_picture(pixels, tmp_path / f"{number}.png")
+        write_image(pixels, tmp_path / f"{number}.png")
     paths = [tmp_path / f"{number}.png" for number in range(4)]
     write_split(Split(tuple(paths[:3]), tuple(paths[3:])), tmp_path / "split.json")
     (tmp_path / "tiny.toml").write_text(RECIPE)
@@ -108,7 +109,7 @@ def test_two_processes_train_as_one(work: Path) -> None:
 
 def test_a_batch_is_shared_equally() -> None:
     """Every crop belongs to one process; a batch that does not divide is refused."""
-    teams = [Team(torch.device("cpu"), rank, 3) for rank in range(3)]
+    teams = [ProcessGroup(torch.device("cpu"), rank, 3) for rank in range(3)]
     shares = [list(range(9))[team.share(9)] for team in teams]
     assert sorted(crop for share in shares for crop in share) == list(range(9))
     with pytest.raises(UsageError, match=r"data\.batch: 8 crops cannot be shared by 3"):

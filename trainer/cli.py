@@ -1,7 +1,7 @@
 """The command line of the trainer: commands, help and exit codes.
 
-Owns which command lives in which module; a command's own module is imported only when that command
-is asked for, because most bring torch, and some what a bare training machine lacks.
+Maps commands to modules. A command's module is imported only when it is called: most import torch,
+and some need packages that a training machine may lack.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpend.errors import ExitCode, SharpendError
-from trainer.stopping import TrainingStoppedError
+from trainer.training.signals import TrainingStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INTERRUPTED = 130
 COMMANDS = {
-    "prepare": ("prepare", "Check pictures and divide them into training and validation."),
-    "degrade": ("degrade", "Soften sharp pictures as the report does, to try sharpend on them."),
-    "pool": ("pool", "Degrade windows of the originals by a mixture, once."),
-    "label": ("label", "Let a teacher sharpen every picture of a split, once."),
-    "teacher": ("train", "Train a teacher by its recipe, or go on with it."),
-    "distill": ("train", "Train a student by its recipe, or go on with it."),
-    "evaluate": ("evaluate", "Measure networks on sets of pictures, as tables and sheets."),
+    "prepare": ("prepare", "Check images and split them into training and validation."),
+    "degrade": ("degrade", "Soften sharp images as the report does, to try sharpend on them."),
+    "pool": ("pool", "Write degraded windows of the originals to a pool."),
+    "label": ("label", "Write a teacher's output for every image of a split."),
+    "teacher": ("train", "Train a teacher by a recipe, or resume its training."),
+    "distill": ("train", "Train a student by a recipe, or resume its training."),
+    "evaluate": ("evaluate", "Measure models on sets of images; write tables and contact sheets."),
     "export": ("export", "Make a weights file and its model card from a run."),
-    "line": ("line", "Measure a student's alarm lines anew, and write them into its cards."),
-    "alarm": ("alarm", "Measure how the daemon's agreement alarm fares with a student."),
-    "figure": ("figure", "Draw the pipeline, a pair of pictures, or curves of runs."),
+    "line": ("line", "Measure the alarm lines of a student again and update its cards."),
+    "alarm": ("alarm", "Measure false alarms and detection delay of the daemon's agreement alarm."),
+    "figure": ("figure", "Draw the training diagram, a before/after pair, or curves of runs."),
 }
-"""Each command's module in `trainer.commands`, which has a function of the command's name."""
+"""Each command's module in `trainer.commands`, which has a function named like the command."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Leaves with sysexits' code for a bad command line."""
+    """Exit with the code of sysexits for a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         return _ran(given)
-    except SystemExit as leaving:  # argparse has written what there is to say
+    except SystemExit as leaving:  # argparse has printed the message
         return int(leaving.code or 0)
 
 
@@ -72,21 +72,21 @@ def _ran(given: Sequence[str]) -> int:
     except OSError as error:
         return _told(str(error), ExitCode.OUTPUT_FAILED)
     except KeyboardInterrupt:
-        return _told("interrupted; the same command goes on", INTERRUPTED)
-    except Exception:  # noqa: BLE001 - the last door: a bug is ours, and told as one
+        return _told("interrupted; run the same command to resume", INTERRUPTED)
+    except Exception:  # noqa: BLE001 - anything else is a bug, reported with its traceback
         traceback.print_exc()
         return ExitCode.BUG
     return ExitCode.OK
 
 
 def _explain(given: Sequence[str]) -> NoReturn:
-    """Help, or what is wrong with a line that names no command."""
+    """Print the help, or the error of a command line that names no command."""
     parser = _Parser(prog="trainer", description="Make the weights that sharpend ships.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, (_, text) in COMMANDS.items():
         commands.add_parser(name, help=text)
     parser.parse_args(given)
-    raise AssertionError("argparse takes nothing but a command")
+    raise AssertionError("argparse accepts a command only")
 
 
 def _told(message: str, code: int) -> int:

@@ -1,4 +1,4 @@
-"""`trainer alarm`: how the daemon's agreement alarm fares with a student, healthy and damaged."""
+"""`trainer alarm`: false alarms and detection delay of the daemon's agreement alarm."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UsageError
 from sharpend.files.atomic import replacing
 from sharpend.model import weights
-from trainer.alarms import Streams, as_json, as_markdown, judge
-from trainer.dataset import read_picture
-from trainer.options import add_placement, count, placement
-from trainer.progress import watched
-from trainer.samples import damaged, measure, pieces, running
-from trainer.sets import open_set
-from trainer.softness import SOFTENINGS, softenings
+from trainer.commands.options import add_placement, count, placement
+from trainer.evaluation.agreement.samples import damaged, measure_samples, pieces, student_of
+from trainer.evaluation.agreement.softness import SOFTENINGS, softenings
+from trainer.evaluation.agreement.streams import Streams, alarm_figures, as_json, as_markdown
+from trainer.evaluation.sets import open_set
+from trainer.training.dataset import read_image
+from trainer.training.progress import with_progress
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
     from sharpend.model.weights import Card
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,35 +41,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KIND",
-        help=f"of softness: {', '.join(SOFTENINGS)} (default all); repeatable",
+        help=f"kind of softness: {', '.join(SOFTENINGS)} (default all); repeatable",
     )
-    add("--wrong", action="append", default=[], metavar="MODEL", help="another one; repeatable")
-    add("--to", type=Path, metavar="DIR", help="for alarm.json and alarm.md")
-    add("--residual-above", type=float, metavar="R", help="line to try (default the card's)")
-    add("--measurable-from", type=float, metavar="M", help="likewise")
-    add("--strength", type=float, default=1.0, help="of all networks, 0..1 (default 1)")
+    add(
+        "--wrong",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="another model that may take its place; repeatable",
+    )
+    add("--to", type=Path, metavar="DIR", help="folder for alarm.json and alarm.md")
+    _add_alarm(parser)
+    _add_streams(parser)
+    add_placement(parser)
+
+
+def _add_alarm(parser: argparse.ArgumentParser) -> None:
+    """Write the options of the alarm and of its samples."""
+    add = parser.add_argument
+    add(
+        "--residual-above",
+        type=float,
+        metavar="R",
+        help="residual ratio that raises the alarm (default the card's)",
+    )
+    add(
+        "--measurable-from",
+        type=float,
+        metavar="M",
+        help="detail that the teacher adds to a measurable crop, at least (default the card's)",
+    )
+    add(
+        "--strength",
+        type=float,
+        default=1.0,
+        help="strength of all models, above 0 to 1 (default 1)",
+    )
     add("--crop-px", type=count, default=256, help="agreement.crop_px (default 256)")
     add("--window", type=count, default=50, help="agreement.window (default 50)")
     add(
         "--piece-px",
         type=count,
         default=512,
-        help="pictures are cut into pieces with sides of about this (default 512)",
+        help="images are cut into pieces with about this side (default 512)",
     )
+
+
+def _add_streams(parser: argparse.ArgumentParser) -> None:
+    """Write the options of the streams."""
+    add = parser.add_argument
     drawn = Streams()
     add(
         "--samples",
         type=count,
         default=drawn.healthy,
-        help="in the stream of each healthy kind (default %(default)s)",
+        help="samples of each healthy stream (default %(default)s)",
     )
     add(
         "--streams",
         type=count,
         default=drawn.damaged,
-        help="of each damage and kind (default %(default)s)",
+        help="streams of each damage and kind (default %(default)s)",
     )
-    add_placement(parser)
 
 
 def alarm(options: argparse.Namespace) -> None:
@@ -83,8 +116,8 @@ def alarm(options: argparse.Namespace) -> None:
         raise UsageError("--strength: must be above 0 and at most 1")
     student, where = weights.load(options.student), placement(options)
     wrong = [weights.load(model) for model in options.wrong]
-    measured = measure(
-        running(student, where, options.strength),
+    measured = measure_samples(
+        student_of(student, where, options.strength),
         SecondOpinion(student.card, where),
         _originals(options),
         softenings(options.kind),
@@ -94,7 +127,7 @@ def alarm(options: argparse.Namespace) -> None:
     )
     lines = _lines(student.card, options)
     streams = Streams(healthy=options.samples, damaged=options.streams)
-    judged = judge(measured, lines, streams)
+    judged = alarm_figures(measured, lines, streams)
     told = {
         "student": student.card.name,
         "digest": student.digest,
@@ -110,12 +143,12 @@ def alarm(options: argparse.Namespace) -> None:
 
 def _originals(options: argparse.Namespace) -> Iterator[Pixels]:
     paths = [member.original for place in options.set for member in open_set(place).members]
-    for path in watched(paths, what="pictures", total=len(paths)):
-        yield from pieces(read_picture(path), options.piece_px)
+    for path in with_progress(paths, what="pictures", total=len(paths)):
+        yield from pieces(read_image(path), options.piece_px)
 
 
 def _lines(card: Card, options: argparse.Namespace) -> AlarmOptions:
-    """The alarm as the daemon would set it up, but for the lines that are to be tried."""
+    """The options of the alarm as in the daemon, except for the lines given."""
     above, least = options.residual_above, options.measurable_from
     least = card.measurable_from if least is None else least
     return AlarmOptions(

@@ -1,8 +1,8 @@
-"""`trainer evaluate`: every method on every picture of every set, as a table and as a sheet.
+"""`trainer evaluate`: every method on every image of every set, as a table and as a sheet.
 
-Owns the command: its options and the order of its steps. The softened picture itself and the
-unsharp mask always stand beside the networks, because on photographs doing nothing already scores
-high. An evaluation that is interrupted goes on when the same command is given again.
+Owns the options of the command and the order of its steps. The softened image and the unsharp mask
+are always measured beside the models, because on photographs doing nothing already scores high. An
+interrupted evaluation resumes when the same command is run again.
 """
 
 from __future__ import annotations
@@ -20,25 +20,33 @@ from sharpend.errors import UsageError
 from sharpend.files.atomic import replacing
 from sharpend.model.runtime import choose_device, choose_precision
 from trainer.commands import matrix as by_kind
-from trainer.contact import contact_sheet
-from trainer.dataset import read_picture, read_split, write_picture
-from trainer.lineup import Asked, open_lineup
-from trainer.measured import ORIGINAL, WHOLE, Kept, Measured, forget, measure
-from trainer.options import add_placement, placement
-from trainer.progress import watched
-from trainer.scores import SMALLEST_PX, score
-from trainer.sets import open_set, pair_outputs, read_member
-from trainer.speed import measure_costs
-from trainer.table import DEGRADED, UNSHARP, Evaluation, SetScores, as_json, as_markdown
-from trainer.unsharp import Unsharp, search
+from trainer.commands.options import add_placement, placement
+from trainer.evaluation.contact_sheet import contact_sheet
+from trainer.evaluation.lineup import RequestedModels, open_lineup
+from trainer.evaluation.measurements import (
+    ORIGINAL,
+    WHOLE,
+    MeasuredImage,
+    PartialEvaluation,
+    forget,
+    score_methods,
+)
+from trainer.evaluation.scores import SMALLEST_PX, score
+from trainer.evaluation.sets import open_set, pair_outputs, read_member
+from trainer.evaluation.speed import measure_costs
+from trainer.evaluation.tables import DEGRADED, UNSHARP, Evaluation, SetScores, as_json, as_markdown
+from trainer.evaluation.unsharp import Unsharp, search_mask
+from trainer.training.dataset import read_image, write_image
+from trainer.training.progress import with_progress
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trainer.lineup import Lineup
-    from trainer.sets import EvaluationSet
-    from trainer.speed import Cost
-    from trainer.teacher import Method
+    from trainer.evaluation.lineup import Lineup
+    from trainer.evaluation.sets import EvaluationSet
+    from trainer.evaluation.speed import Cost
+    from trainer.training.teacher import Method
 
 SPEED_THREADS = (1, 2)
 OUTPUTS = "outputs"
@@ -54,28 +62,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar=place, help=f"{a_set}; repeatable")
     a_model = "shipped name, weights file, run folder or pretrained x4 file"
     add("--model", action="append", default=[], metavar="[ROW=]MODEL", help=f"{a_model}; rep.")
-    add("--teacher", metavar="[ROW=]MODEL", help="likewise; what agreements refer to")
-    add("--pretrained", metavar="[ROW=]MODEL", help="likewise; one more row, the last")
+    add("--teacher", metavar="[ROW=]MODEL", help="reference of agreements; also a row")
+    add("--pretrained", metavar="[ROW=]MODEL", help="pretrained x4 file; the last row")
     add("--student", metavar="ROW", help="row that contact sheets show (default the first --model)")
-    add("--to", type=Path, metavar="DIR", help="for evaluation.json, evaluation.md, contact-*.png")
+    add(
+        "--to",
+        type=Path,
+        metavar="DIR",
+        help="folder for evaluation.json, evaluation.md, contact-*.png",
+    )
     mask = parser.add_mutually_exclusive_group()
     mask.add_argument(
         "--unsharp",
         type=_mask,
         metavar="RADIUS:PERCENT",
-        help="of the unsharp mask (default 2:150, Pillow's own)",
+        help="parameters of the unsharp mask (default 2:150, Pillow's own)",
     )
     mask.add_argument(
         "--unsharp-split",
         type=Path,
         metavar="FILE",
-        help="find the best mask on the training pictures of this split",
+        help="find the best mask on the training images of this split",
     )
-    as_they_come = "sharpen the originals themselves: what becomes of pictures that are sharp"
+    as_they_come = "sharpen the originals themselves, to measure the effect on sharp images"
     add("--as-they-come", action="store_true", help=as_they_come)
-    add("--speed", action="store_true", help="measure GMAC, pictures per second and memory too")
-    add("--outputs", type=Path, metavar="DIR", help="measure these ready pictures instead ...")
-    add("--originals", type=Path, metavar="DIR", help="... against those of the same names")
+    add("--speed", action="store_true", help="measure GMAC, images per second and memory as well")
+    add("--outputs", type=Path, metavar="DIR", help="score these outputs instead ...")
+    add("--originals", type=Path, metavar="DIR", help="... against the originals of the same names")
     by_kind.add_arguments(parser)
     add_placement(parser)
 
@@ -84,7 +97,7 @@ def _mask(text: str) -> Unsharp:
     radius, _, percent = text.partition(":")
     with suppress(ValueError):
         mask = Unsharp(float(radius), int(percent))
-        if 0 <= mask.radius <= 100 and mask.percent >= 0:  # noqa: PLR2004 - beyond is a typo
+        if 0 <= mask.radius <= 100 and mask.percent >= 0:  # noqa: PLR2004 - a larger radius is a typing error
             return mask
     raise argparse.ArgumentTypeError(f"{text} is not RADIUS:PERCENT, such as 2:150")
 
@@ -118,26 +131,26 @@ def _write(folder: Path, name: str, content: bytes) -> None:
 
 
 def _write_sheets(folder: Path, evaluation: Evaluation) -> None:
-    """For each set, if there is a network to show."""
+    """Write a contact sheet for each set, if there is a model to show."""
     networks = dict.fromkeys(row for row in (evaluation.student, evaluation.teacher) if row)
     if networks:
         rows = [DEGRADED, UNSHARP, *networks]
         for one in evaluation.sets:
-            sheet = contact_sheet(one.name, one.measured, rows, judge=next(iter(networks)))
-            write_picture(sheet, folder / f"contact-{one.name}.png")
+            sheet = contact_sheet(one.name, one.measured, rows, by=next(iter(networks)))
+            write_image(sheet, folder / f"contact-{one.name}.png")
 
 
 def _of_models(options: argparse.Namespace) -> Evaluation:
     if not (options.set and options.to):
         raise UsageError("give --set and --to, or --outputs with --originals")
     if options.as_they_come and options.pretrained:
-        raise UsageError("--as-they-come: a pretrained network enlarges small pictures only")
+        raise UsageError("--as-they-come: a pretrained upscaler takes reduced images only")
     sets = _sets(options.set)
     lineup = _lineup(options)
     mask, found = _unsharp(options)
     device = choose_device(options.device)
     precision = str(choose_precision(options.precision, device)).removeprefix("torch.")
-    kept = Kept(
+    kept = PartialEvaluation(
         options.to / _UNFINISHED,
         {
             "rows": {row: model.digest for row, model in lineup.models.items()},
@@ -170,44 +183,49 @@ def _sets(places: Sequence[str]) -> list[EvaluationSet]:
     names = [one.name for one in sets]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"--set: two sets are called {name}; give NAME=PLACE")
+            raise UsageError(f"--set: two sets are named {name}; give NAME=PLACE")
     return sets
 
 
 def _lineup(options: argparse.Namespace) -> Lineup:
-    asked = Asked(options.model, options.teacher, options.pretrained, options.student)
+    asked = RequestedModels(options.model, options.teacher, options.pretrained, options.student)
     return open_lineup(asked, placement(options), reserved=_RESERVED)
 
 
 def _unsharp(options: argparse.Namespace) -> tuple[Unsharp, dict[str, object]]:
-    """The mask, and how it was chosen, for the record."""
+    """The mask, with the reason for it as plain values."""
     if not options.unsharp_split:
         mask = options.unsharp or Unsharp()
         chosen = "as given" if options.unsharp else "Pillow's own"
         return mask, {**asdict(mask), "chosen": chosen}
-    found = search(read_split(options.unsharp_split).train)
+    found = search_mask(read_split(options.unsharp_split).train)
     chosen = (
-        f"the best SSIM on {found.pictures} training pictures "
+        f"the best SSIM on {found.images} training images "
         f"({found.ssim:.4f}; degraded {found.degraded_ssim:.4f})"
     )
     return found.best, {**asdict(found.best), "chosen": chosen}
 
 
 def _measured(
-    one: EvaluationSet, lineup: Lineup, mask: Unsharp, kept: Kept, *, as_they_come: bool
+    one: EvaluationSet,
+    lineup: Lineup,
+    mask: Unsharp,
+    kept: PartialEvaluation,
+    *,
+    as_they_come: bool,
 ) -> SetScores:
-    """Every picture of a set by every row; what is kept is not made again."""
+    """Scores of every image of a set by every row; stored ones are loaded."""
     methods: dict[str, Method] = {DEGRADED: lambda _, degraded: degraded, UNSHARP: mask}
     methods |= {row: model.sharpen for row, model in lineup.models.items()}
     measured = []
-    for member in watched(one.members, what=f"{one.name} pictures", total=len(one.members)):
-        picture, name = read_member(member), member.original.name
+    for member in with_progress(one.members, what=f"{one.name} pictures", total=len(one.members)):
+        image, name = read_member(member), member.original.name
         if as_they_come:
-            picture = replace(picture, degraded=picture.original)
-        found = kept.load(name, picture)
+            image = replace(image, degraded=image.original)
+        found = kept.load(name, image)
         if found is None:
-            found = measure(name, picture, methods, teacher=lineup.teacher)
-            kept.save(picture, found)
+            found = score_methods(name, image, methods, teacher=lineup.teacher)
+            kept.save(image, found)
         measured.append(found)
     return SetScores(one.name, one.paired, measured, as_they_come)
 
@@ -223,23 +241,25 @@ def _costs(lineup: Lineup, options: argparse.Namespace) -> dict[str, Cost]:
 
 
 def _of_outputs(options: argparse.Namespace) -> Evaluation:
-    """Score pictures that were made elsewhere, by `sharpend once` for example."""
+    """Score outputs that exist already, for example by `sharpend once`."""
     if not (options.outputs and options.originals):
         raise UsageError("give --set and --to, or --outputs with --originals")
     if options.set or options.model or options.teacher or options.pretrained or options.speed:
-        raise UsageError("--outputs are ready: no --set, --model, --teacher, --pretrained, --speed")
+        raise UsageError(
+            "--outputs cannot be combined with --set, --model, --teacher, --pretrained, --speed"
+        )
     pairs = pair_outputs(options.outputs, options.originals)
     measured = [_ready(output, original) for output, original in pairs]
     scores = SetScores(options.outputs.resolve().name, paired=False, measured=measured)
     return Evaluation({"torch": torch.__version__}, [scores])
 
 
-def _ready(output: Path, original: Path) -> Measured:
-    made, target = read_picture(output), read_picture(original)
+def _ready(output: Path, original: Path) -> MeasuredImage:
+    made, target = read_image(output), read_image(original)
     height, width = target.shape[:2]
     if made.shape != target.shape or min(height, width) < SMALLEST_PX:
         raise UsageError(
             f"{output}: cannot compare {made.shape[1]} x {made.shape[0]} with {width} x {height} "
             f"pixels (at least {SMALLEST_PX} a side)"
         )
-    return Measured(original.name, height, width, {OUTPUTS: score(made, target)}, {})
+    return MeasuredImage(original.name, height, width, {OUTPUTS: score(made, target)}, {})

@@ -12,25 +12,25 @@ import torch
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model import weights
 from sharpend.model.networks import SharpeningNetwork
-from trainer import export as exporting
-from trainer.architectures import folded
-from trainer.checkpoint import BEST, read_checkpoint
-from trainer.dataset import read_split
-from trainer.options import add_placement, count, file_name, placement
-from trainer.origin import read_origin
-from trainer.record import read_record
+from trainer.commands.options import add_placement, count, file_name, placement
+from trainer.publishing import weights_card
+from trainer.training.architectures import folded
+from trainer.training.checkpoint import BEST, read_checkpoint
+from trainer.training.origin import read_origin
+from trainer.training.record import read_record
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     import argparse
 
-    from trainer.dataset import Split
+    from trainer.training.split import Split
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="folder of a run")
-    add("--name", type=file_name, help="of the network and its files (default the recipe's)")
+    add("--name", type=file_name, help="of the model and its files (default the recipe's)")
     add("--to", required=True, type=Path, metavar="DIR", help="folder for NAME.safetensors, .md")
     add(
         "--data",
@@ -39,8 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="split that the run trained on (default split.json)",
     )
-    add("--data-note", required=True, type=Path, metavar="FILE", help="Markdown: sources, licences")
-    add("--license", required=True, help="of the weights, for example CC-BY-SA-4.0")
+    add(
+        "--data-note",
+        required=True,
+        type=Path,
+        metavar="FILE",
+        help="Markdown on sources and licences of the data",
+    )
+    add("--license", required=True, help="licence of the weights, for example CC-BY-SA-4.0")
     add("--dataset", action="append", default=[], metavar="NAME", help="for the card; repeatable")
     add("--teacher", metavar="MODEL", help="a student's teacher: shipped name or weights file")
     add(
@@ -50,57 +56,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="side of the crops for the alarm line, pixels: the daemon's agreement.crop_px "
         "(default 256)",
     )
-    add("--specialist", metavar="MODEL", help="network for images that are enlarged by four")
+    add("--specialist", metavar="MODEL", help="model for images that were enlarged by exactly four")
     add("--scores", type=Path, metavar="FILE", help="evaluation.json of `trainer evaluate`")
     add("--matrix", type=Path, metavar="FILE", help="matrix.json of `trainer evaluate --matrix`")
     add_placement(parser)
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write a run's best network with its cards."""
+    """Write the best model of a run with its cards."""
     state = read_checkpoint(options.run / BEST, torch.device("cpu"))
     network = folded(state.averaged, state.recipe.network)
     if not isinstance(network, SharpeningNetwork):
-        raise UsageError(f"{options.run}: the daemon does not run a {state.recipe.network.kind}")
+        raise UsageError(f"{options.run}: the daemon cannot run a {state.recipe.network.kind}")
     if (network.kind == "student") != bool(options.teacher):
         raise UsageError("a student needs --teacher, and only a student has one")
     split = read_split(options.data)
-    about = exporting.Provenance(
+    about = weights_card.RunInfo(
         options.name or state.recipe.name,
         options.license,
         _text(options.data_note),
         tuple(options.dataset),
     )
-    card = exporting.card_of(state, network, about, _trained_on(options.run, split))
+    card = weights_card.card_of(state, network, about, _trained_on(options.run, split))
     specialist = weights.load(options.specialist) if options.specialist else None
     if specialist is not None:
         card = replace(card, specialist=specialist.card.name, specialist_digest=specialist.digest)
     digest = weights.digest(network.state_dict())
     if options.scores:
-        card = exporting.with_evaluation(card, digest, _json(options.scores))
+        card = weights_card.with_evaluation(card, digest, _json(options.scores))
     if options.matrix:
-        card = exporting.with_matrix(card, digest, _json(options.matrix))
+        card = weights_card.with_matrix(card, digest, _json(options.matrix))
     if options.teacher:
-        card = exporting.with_teacher(
+        card = weights_card.with_teacher(
             weights.Weights(network, card, digest, specialist.network if specialist else None),
             options.teacher,
             split.validation,
             placement(options),
             crop_px=options.crop_px,
         )
-    exporting.write(options.to, network, card, about, read_record(options.run))
+    weights_card.write_weights(options.to, network, card, about, read_record(options.run))
     print(f"{options.to / card.name}.safetensors {digest}")
 
 
 def _trained_on(run: Path, split: Split) -> dict[str, object]:
-    """What a run trained on, for its card; the split given must be the run's."""
+    """The origin of a run, for its card; the split given must be that of the run."""
     origin = read_origin(run)
     if origin is None or origin["split"] != split.fingerprint:
-        raise UsageError(f"--data: {run} trained on another split")
+        raise UsageError(f"--data: {run} was trained on another split")
     return origin
 
 
-def _json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+def _json(path: Path) -> Any:  # noqa: ANN401 - any JSON value
     try:
         return json.loads(_text(path))
     except ValueError as error:

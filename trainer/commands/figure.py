@@ -1,4 +1,4 @@
-"""`trainer figure`: from options to a PNG file."""
+"""`trainer figure`: draw a figure into a PNG file."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.model.runtime import Placement
-from trainer.dataset import write_picture
+from trainer.commands.options import count
 from trainer.figures.canvas import write_png
 from trainer.figures.curves import draw_curves
+from trainer.figures.diagram import Lesson, draw_pipeline
 from trainer.figures.pair import pair_sheet
-from trainer.figures.pipeline import Lesson, draw_pipeline
 from trainer.figures.scene import read_scene
-from trainer.methods import PRETRAINED, open_model
-from trainer.options import count
-from trainer.record import read_record
+from trainer.training.dataset import write_image
+from trainer.training.models import PRETRAINED, open_model
+from trainer.training.record import read_record
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from trainer.methods import Model
+    from trainer.training.models import Model
 
     Adding = Callable[..., argparse.ArgumentParser]
 
@@ -29,18 +29,16 @@ _A_MODEL = "shipped name, weights file, run's folder or pretrained x4 file (defa
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give a parser the three kinds of figure."""
+    """Add a subcommand for each kind of figure."""
     kinds = parser.add_subparsers(dest="figure", required=True, metavar="FIGURE")
     add = kinds.add_parser
-    pipeline = _kind(add, "pipeline", "From an original to the losses, with a real picture.")
-    pair = _kind(add, "pair", "Degraded beside sharpened, whole and a detail, with scores.")
-    curves = _kind(add, "curves", "What runs measured of themselves, over steps and minutes.")
-    pipeline.add_argument("picture", type=Path, metavar="PICTURE", help="a sharp original")
+    pipeline = _kind(add, "pipeline", "Diagram of a training step, computed on a real image.")
+    pair = _kind(add, "pair", "Degraded beside sharpened image, whole and detail, with scores.")
+    curves = _kind(add, "curves", "Validation scores of runs, over steps and minutes.")
+    pipeline.add_argument("image", type=Path, metavar="IMAGE", help="a sharp original")
     pipeline.add_argument("--teacher", default="teacher-x4", metavar="MODEL", help=_A_MODEL)
-    pair.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE", help="sharp originals")
-    pair.add_argument(
-        "--zoom", type=count, default=4, help="times that the detail is enlarged (default 4)"
-    )
+    pair.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="sharp originals")
+    pair.add_argument("--zoom", type=count, default=4, help="enlargement of the detail (default 4)")
     for one in (pipeline, pair):
         one.add_argument("--student", default="lite-x4", metavar="MODEL", help=_A_MODEL)
         one.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
@@ -56,18 +54,18 @@ def _kind(add: Adding, name: str, text: str) -> argparse.ArgumentParser:
 
 
 def figure(options: argparse.Namespace) -> None:
-    """Draw one of the three.
+    """Draw the figure that was chosen.
 
     Raises:
-        UnavailableError: a network cannot be opened, or matplotlib is not installed.
-        InputMissingError, ImageRefusedError, UsageError: a picture or a run cannot be read.
+        UnavailableError: a model cannot be opened, or matplotlib is not installed.
+        InputMissingError, ImageRefusedError, UsageError: an image or a run cannot be read.
         OSError: the figure cannot be written.
     """
     {"pipeline": _pipeline, "pair": _pair, "curves": _curves}[options.figure](options)
 
 
 def _pipeline(options: argparse.Namespace) -> None:
-    scene = read_scene(options.picture)
+    scene = read_scene(options.image)
     teacher, student = (_opened(name, options) for name in (options.teacher, options.student))
     lesson = Lesson(
         scene,
@@ -82,9 +80,9 @@ def _pipeline(options: argparse.Namespace) -> None:
 
 def _pair(options: argparse.Namespace) -> None:
     student = _opened(options.student, options)
-    scenes = [read_scene(picture) for picture in options.pictures]
+    scenes = [read_scene(image) for image in options.images]
     pairs = [(scene, student.sharpen(scene.small, scene.degraded)) for scene in scenes]
-    write_picture(pair_sheet(student.name, pairs, zoom=options.zoom), options.to)
+    write_image(pair_sheet(student.name, pairs, zoom=options.zoom), options.to)
 
 
 def _curves(options: argparse.Namespace) -> None:

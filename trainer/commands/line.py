@@ -1,4 +1,4 @@
-"""`trainer line`: measure a student's alarm lines anew, and write them into its cards."""
+"""`trainer line`: measure the alarm lines of a student again and update its cards."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from sharpend.agreement.opinion import SecondOpinion
 from sharpend.model import weights
-from trainer.dataset import read_picture, read_split
-from trainer.export import WINDOW, kinds_for, with_lines
-from trainer.options import add_placement, count, placement
-from trainer.progress import watched
-from trainer.recard import rewrite
-from trainer.samples import measure, running
+from trainer.commands.options import add_placement, count, placement
+from trainer.evaluation.agreement.samples import measure_samples, student_of
+from trainer.publishing.rewriting import rewrite
+from trainer.publishing.weights_card import WINDOW, kinds_for, with_lines
+from trainer.training.dataset import read_image
+from trainer.training.progress import with_progress
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     import argparse
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
-    add("weights", type=Path, metavar="FILE", help="a student's weights; FILE's .md lies beside it")
+    add(
+        "weights",
+        type=Path,
+        metavar="FILE",
+        help="weights of a student, with its .md file beside it",
+    )
     add(
         "--data",
         type=Path,
         default=Path("split.json"),
         metavar="FILE",
-        help="split whose validation pictures are measured (default split.json)",
+        help="split whose validation images are measured (default split.json)",
     )
     add("--crop-px", type=count, default=256, help="agreement.crop_px (default 256)")
     add("--window", type=count, default=WINDOW, help=f"agreement.window (default {WINDOW})")
@@ -35,13 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def line(options: argparse.Namespace) -> None:
-    """Measure on the validation pictures, and rewrite both cards; the tensors stay."""
+    """Measure on the validation images and rewrite both cards; the tensors stay the same."""
     student, where = weights.load(str(options.weights)), placement(options)
     paths = read_split(options.data).validation
-    measured = measure(
-        running(student, where),
+    measured = measure_samples(
+        student_of(student, where),
         SecondOpinion(student.card, where, beside=options.weights.parent),
-        (read_picture(path) for path in watched(paths, what="pictures", total=len(paths))),
+        (read_image(path) for path in with_progress(paths, what="pictures", total=len(paths))),
         kinds_for(student.card),
         crop_px=options.crop_px,
     )

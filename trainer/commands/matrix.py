@@ -1,7 +1,7 @@
-"""`trainer evaluate --matrix`: every method on every kind of softness, and where it does harm.
+"""`trainer evaluate --matrix`: every method on every kind of softness, gains and harm.
 
-Owns these options and the order of the steps. An evaluation that is interrupted goes on when the
-same command is given again.
+Owns its options and the order of its steps. An interrupted evaluation resumes when the same command
+is run again.
 """
 
 from __future__ import annotations
@@ -17,36 +17,37 @@ import torch
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.files.atomic import replacing
 from sharpend.model.runtime import choose_device, choose_precision
-from trainer import cellmasks
-from trainer.dataset import pictures_below, write_picture
-from trainer.lineup import Asked, open_lineup
-from trainer.matrix import (
+from trainer.commands.options import count, count_or_none, fraction, placement
+from trainer.evaluation.lineup import RequestedModels, open_lineup
+from trainer.evaluation.matrix import cell_masks
+from trainer.evaluation.matrix.comparison import (
     BASELINES,
     BEST_MASK,
     NOOP,
     SINGLE_MASKS,
-    KeptImages,
     MatrixImage,
+    PartialMatrix,
     measure_image,
     methods_of,
 )
-from trainer.matrixresult import Measurements, measure_harm, put_together
-from trainer.matrixsheets import cell_sheet, real_sheets, worst_sheet
-from trainer.matrixtable import as_markdown
-from trainer.measured import forget
-from trainer.options import count, count_or_none, fraction, placement
-from trainer.progress import watched
-from trainer.realphotos import measure_real
-from trainer.sets import open_set
-from trainer.targets import COLUMNS
+from trainer.evaluation.matrix.real_photos import measure_real
+from trainer.evaluation.matrix.result import MatrixMeasurements, build_result, measure_harm
+from trainer.evaluation.matrix.sheets import cell_sheet, real_sheets, worst_sheet
+from trainer.evaluation.matrix.tables import as_markdown
+from trainer.evaluation.matrix.targets import COLUMNS
+from trainer.evaluation.measurements import forget
+from trainer.evaluation.sets import open_set
+from trainer.training.dataset import write_image
+from trainer.training.progress import with_progress
+from trainer.training.split import find_images
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from trainer.lineup import Lineup
-    from trainer.matrix import ImageFigures, Method
-    from trainer.realphotos import RealImage
+    from trainer.evaluation.lineup import Lineup
+    from trainer.evaluation.matrix.comparison import CellMethod, ImageFigures
+    from trainer.evaluation.matrix.real_photos import RealImage
 
 CROP_PX = 1024
 _UNFINISHED = "unfinished-matrix"
@@ -54,7 +55,7 @@ _ALONE = (
     *("pretrained", "student", "unsharp", "unsharp_split", "as_they_come", "speed"),
     *("outputs", "originals"),
 )
-"""Options of `trainer evaluate` that the matrix has no use for."""
+"""Options of `trainer evaluate` that cannot be combined with `--matrix`."""
 _OWN = ("real", "crispness", "crop", "limit", "targets")
 
 
@@ -62,17 +63,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the matrix's options into the parser of `trainer evaluate`."""
     group = parser.add_argument_group(
         "by kind of softness",
-        "with --set, --model, --teacher and --to, which gets matrix.json, matrix.md, contact-*.png",
+        "needs --set and --to; writes matrix.json, matrix.md and contact-*.png",
     )
     add = group.add_argument
-    add("--matrix", action="store_true", help="measure the matrix of kinds of softness instead")
-    add("--real", type=Path, metavar="DIR", help="real photographs, measured as they are")
-    crisp = "0..1, passed to the sharpener for every network (default 0)"
+    add("--matrix", action="store_true", help="measure by kind of softness instead")
+    add(
+        "--real",
+        type=Path,
+        metavar="DIR",
+        help="folder of photographs, measured without degradation",
+    )
+    crisp = "0..1, crispness of every model (default 0)"
     add("--crispness", type=fraction, metavar="X", help=crisp)
-    crop = f"largest side of the middle crops that are measured; 0: whole (default {CROP_PX})"
+    crop = f"side of the middle crops that are measured; 0: whole images (default {CROP_PX})"
     add("--crop", type=count_or_none, metavar="PX", help=crop)
     add("--limit", type=count, metavar="N", help="measure N images of each set, evenly spread")
-    judged = "column of the targets for every student (default by size, photo networks only)"
+    judged = "targets for every student (default by size, photo models only)"
     add("--targets", choices=list(COLUMNS), help=judged)
 
 
@@ -84,7 +90,7 @@ def refuse_alone(options: argparse.Namespace) -> None:
     """
     given = [name for name in _OWN if getattr(options, name) is not None]
     if given:
-        raise UsageError(f"--{given[0]} goes with --matrix")
+        raise UsageError(f"--{given[0]} needs --matrix")
 
 
 def matrix(options: argparse.Namespace) -> None:
@@ -98,13 +104,13 @@ def matrix(options: argparse.Namespace) -> None:
     images = _images(options)
     photographs = _photographs(options.real)
     lineup = _lineup(options)
-    masks = cellmasks.search(
+    masks = cell_masks.search_cell_masks(
         (image.name, image.read())
-        for image in watched(images, what="images for the masks", total=len(images))
+        for image in with_progress(images, what="images for the masks", total=len(images))
     )
     methods = methods_of(lineup.models, masks)
     kept = _kept(options, lineup, masks)
-    measured = Measurements(
+    measured = MatrixMeasurements(
         _machine(options),
         {
             "crop_px": _crop_px(options),
@@ -117,7 +123,7 @@ def matrix(options: argparse.Namespace) -> None:
         {row: measure_harm(method) for row, method in methods.items()},
         _measure_real(photographs, methods),
     )
-    result = put_together(measured, column=options.targets)
+    result = build_result(measured, column=options.targets)
     _write_all(options.to, result, images, methods, measured.real)
     forget(options.to / _UNFINISHED)
 
@@ -127,19 +133,19 @@ def _check(options: argparse.Namespace) -> None:
         raise UsageError("--matrix: give --set and --to")
     unused = [name for name in _ALONE if getattr(options, name)]
     if unused:
-        raise UsageError(f"--{unused[0].replace('_', '-')} does not go with --matrix")
+        raise UsageError(f"--{unused[0].replace('_', '-')} cannot be combined with --matrix")
 
 
 def _lineup(options: argparse.Namespace) -> Lineup:
-    asked = Asked(options.model, options.teacher)
+    asked = RequestedModels(options.model, options.teacher)
     crispness = options.crispness or 0.0
     where = placement(options)
     lineup = open_lineup(asked, where, reserved=BASELINES, crispness=crispness)
     for row, model in lineup.models.items():
         if model.card is None:
-            raise UsageError(f"{row}: --matrix measures networks that the daemon runs")
+            raise UsageError(f"{row}: --matrix measures only models that the daemon can run")
         if "/" in row:
-            raise UsageError(f"{row}: names a file; give ROW=MODEL")
+            raise UsageError(f"{row}: a row names a file and cannot contain /; give ROW=MODEL")
     return lineup
 
 
@@ -149,7 +155,7 @@ def _images(options: argparse.Namespace) -> list[MatrixImage]:
     for place in options.set:
         one = open_set(place)
         if one.name in {image.set_name for image in found}:
-            raise UsageError(f"--set: two sets are called {one.name}; give NAME=PLACE")
+            raise UsageError(f"--set: two sets are named {one.name}; give NAME=PLACE")
         members = one.members
         if options.limit:
             step = max(1, len(members) // options.limit)
@@ -161,11 +167,11 @@ def _images(options: argparse.Namespace) -> list[MatrixImage]:
 
 
 def _check_names(images: Sequence[MatrixImage]) -> None:
-    """Names seed noise and say which image was worst: none is there twice in a set."""
+    """Refuse two images of one name in a set: names seed noise and identify the worst image."""
     seen = set()
     for image in images:
         if (image.set_name, image.name) in seen:
-            raise UsageError(f"--set: {image.set_name} has two images called {image.name}")
+            raise UsageError(f"--set: {image.set_name} has two images named {image.name}")
         seen.add((image.set_name, image.name))
 
 
@@ -174,9 +180,9 @@ def _crop_px(options: argparse.Namespace) -> int:
 
 
 def _photographs(folder: Path | None) -> list[Path]:
-    paths = [] if folder is None else pictures_below([folder])
+    paths = [] if folder is None else find_images([folder])
     if folder is not None and not paths:
-        raise InputMissingError(f"{folder}: holds no pictures")
+        raise InputMissingError(f"{folder}: contains no images")
     return paths
 
 
@@ -191,7 +197,9 @@ def _machine(options: argparse.Namespace) -> dict[str, object]:
     }
 
 
-def _kept(options: argparse.Namespace, lineup: Lineup, masks: cellmasks.CellMasks) -> KeptImages:
+def _kept(
+    options: argparse.Namespace, lineup: Lineup, masks: cell_masks.CellMasks
+) -> PartialMatrix:
     identity = {
         "rows": {row: model.digest for row, model in lineup.models.items()},
         "teacher": lineup.teacher,
@@ -199,18 +207,18 @@ def _kept(options: argparse.Namespace, lineup: Lineup, masks: cellmasks.CellMask
         "crispness": options.crispness,
         "machine": _machine(options),
     }
-    return KeptImages(options.to / _UNFINISHED, identity)
+    return PartialMatrix(options.to / _UNFINISHED, identity)
 
 
 def _measure(
     images: Sequence[MatrixImage],
-    methods: Mapping[str, Method],
-    kept: KeptImages,
+    methods: Mapping[str, CellMethod],
+    kept: PartialMatrix,
     teacher: str | None,
 ) -> list[ImageFigures]:
-    """Every image by every row; what is kept is not measured again."""
+    """Figures of every image by every row; stored ones are loaded."""
     measured = []
-    for image in watched(images, what="images", total=len(images)):
+    for image in with_progress(images, what="images", total=len(images)):
         original = image.read()
         found = kept.load(image, original)
         if found is None:
@@ -220,9 +228,9 @@ def _measure(
     return measured
 
 
-def _measure_real(paths: Sequence[Path], methods: Mapping[str, Method]) -> list[RealImage]:
+def _measure_real(paths: Sequence[Path], methods: Mapping[str, CellMethod]) -> list[RealImage]:
     shown = {row: method for row, method in methods.items() if row not in (NOOP, BEST_MASK)}
-    seen = watched(paths, what="real photographs", total=len(paths))
+    seen = with_progress(paths, what="real photographs", total=len(paths))
     return [measure_real(path, shown) for path in seen]
 
 
@@ -230,7 +238,7 @@ def _write_all(
     folder: Path,
     result: Mapping[str, Any],
     images: Sequence[MatrixImage],
-    methods: Mapping[str, Method],
+    methods: Mapping[str, CellMethod],
     real: Sequence[RealImage],
 ) -> None:
     text = as_markdown(result)
@@ -239,7 +247,7 @@ def _write_all(
     _write(folder / "matrix.md", text.encode("utf-8", "backslashreplace"))
     if real:
         for number, sheet in enumerate(real_sheets(real), start=1):
-            write_picture(sheet, folder / f"contact-real-{number}.png")
+            write_image(sheet, folder / f"contact-real-{number}.png")
     _write_sheets(folder, result, images, methods)
     sys.stdout.write(text)
 
@@ -248,15 +256,15 @@ def _write_sheets(
     folder: Path,
     result: Mapping[str, Any],
     images: Sequence[MatrixImage],
-    methods: Mapping[str, Method],
+    methods: Mapping[str, CellMethod],
 ) -> None:
-    """The middle image of each set in every cell, and each network's five worst sharp originals."""
+    """The middle image of each set in every cell, and each model's five worst sharp originals."""
     for set_name in result["sets"]:
         own = [image for image in images if image.set_name == set_name]
         image = own[len(own) // 2]
         shown = {row: method for row, method in methods.items() if row != BEST_MASK}
         sheet = cell_sheet(image.name, image.read(), shown)
-        write_picture(sheet, folder / f"contact-cells-{set_name}.png")
+        write_image(sheet, folder / f"contact-cells-{set_name}.png")
     by_name = {(image.set_name, image.name): image for image in images}
     for row in methods.keys() - {NOOP, BEST_MASK, *SINGLE_MASKS}:
         worst = [
@@ -267,7 +275,7 @@ def _write_sheets(
             for one in result["rows"][row]["sharp"]["worst_images"]
             for key in [(one["set"], one["image"])]
         ]
-        write_picture(worst_sheet(row, worst, methods[row]), folder / f"contact-sharp-{row}.png")
+        write_image(worst_sheet(row, worst, methods[row]), folder / f"contact-sharp-{row}.png")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,15 +1,15 @@
-"""`trainer pool`: degrade windows of the originals by a mixture, once."""
+"""`trainer pool`: write degraded windows of the originals to a pool."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.dataset import read_split
-from trainer.degradations.mixture import MIXTURES
-from trainer.methods import open_model
-from trainer.options import add_placement, count, placement
-from trainer.pool import PoolCard, make_pool
+from trainer.commands.options import add_placement, count, placement
+from trainer.degradations.registry import DEGRADATIONS
+from trainer.training.models import open_model
+from trainer.training.pool import PoolCard, make_pool
+from trainer.training.split import read_split
 
 if TYPE_CHECKING:
     import argparse
@@ -18,20 +18,41 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
-    add("mixture", metavar="MIXTURE", choices=sorted(MIXTURES), help="of degradations, by name")
+    add(
+        "mixture",
+        metavar="MIXTURE",
+        choices=sorted(DEGRADATIONS),
+        help="name of a mixture of degradations",
+    )
     add(
         "--data",
         type=Path,
         default=Path("split.json"),
         metavar="FILE",
-        help="by `trainer prepare` (default %(default)s)",
+        help="split of `trainer prepare` (default %(default)s)",
     )
-    add("--to", required=True, type=Path, metavar="DIR", help="folder of the pool; replaced")
-    add("--windows", type=count, default=20_000, help="to train on (default %(default)s)")
-    add("--validation", type=count, default=256, help="windows that validate (default %(default)s)")
-    add("--size", type=count, default=288, metavar="PX", help="side (default %(default)s)")
-    add("--seed", type=int, default=7, help="of every choice (default %(default)s)")
-    add("--sharpened-by", metavar="MODEL", help="its own outputs are among the sharpened ones")
+    add(
+        "--to",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder of the pool; an existing one is replaced",
+    )
+    add("--windows", type=count, default=20_000, help="windows for training (default %(default)s)")
+    add(
+        "--validation", type=count, default=256, help="windows for validation (default %(default)s)"
+    )
+    add(
+        "--size",
+        type=count,
+        default=288,
+        metavar="PX",
+        help="side of a window, pixels (default %(default)s)",
+    )
+    add("--seed", type=int, default=7, help="seed of every random choice (default %(default)s)")
+    add(
+        "--sharpened-by", metavar="MODEL", help="model whose outputs are among the sharpened images"
+    )
     add_placement(parser)
 
 
@@ -50,5 +71,5 @@ def pool(options: argparse.Namespace) -> None:
         sharpened_by={"name": model.name, "digest": model.digest} if model else None,
     )
     images = {"train": split.train, "validation": split.validation}
-    make_pool(options.to, card, images, sharpen=model.alone if model else None)
+    make_pool(options.to, card, images, sharpen=model.sharpen_degraded if model else None)
     print(f"{options.windows} windows to train on and {options.validation} to validate")

@@ -1,4 +1,4 @@
-"""`trainer prepare`: check pictures and divide them into training and validation."""
+"""`trainer prepare`: check images and split them into training and validation."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.dataset import write_split
-from trainer.options import count, share
-from trainer.prepare import prepare as look_at
+from trainer.commands.options import count, share
+from trainer.training.screening import screen
+from trainer.training.split import write_split
 
 if TYPE_CHECKING:
     import argparse
@@ -17,27 +17,32 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Write the command's options into its parser."""
     add = parser.add_argument
-    add("pictures", nargs="+", type=Path, metavar="DIR", help="folders of sharp pictures")
+    add("images", nargs="+", type=Path, metavar="DIR", help="folders of sharp images")
     add(
         "--data",
         type=Path,
         default=Path("split.json"),
         metavar="FILE",
-        help="JSON to write (default split.json, where recipes look for it)",
+        help="split to write, JSON (default split.json, as in recipes)",
     )
-    add("--validation", type=share, default=0.1, help="share that validates, 0..1 (default 0.1)")
+    add(
+        "--validation",
+        type=share,
+        default=0.1,
+        help="share of images for validation, 0..1 (default 0.1)",
+    )
     add(
         "--smallest-px",
         type=count,
         default=256,
-        help="leave out pictures with a shorter side, pixels (default 256)",
+        help="leave out images with a shorter side, pixels (default 256)",
     )
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Write the split, and name what was left out."""
-    split, left_out = look_at(
-        options.pictures, validation=options.validation, smallest_px=options.smallest_px
+    """Write the split and print the images left out, with reasons."""
+    split, left_out = screen(
+        options.images, validation=options.validation, smallest_px=options.smallest_px
     )
     write_split(split, options.data)
     for one in left_out:

@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812 - the field's own name
+from torch.nn import functional as F  # noqa: N812 - its usual name
 
 from sharpend.imaging.filters import resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Pixels = NDArray[np.uint8]
+    from trainer.degradations.mixture import Pixels
+
     Kernel = NDArray[np.float32]
 
 _PLAIN = {"bicubic": "bicubic", "bilinear": "bilinear", "lanczos": "bicubic", "box": "nearest"}
-"""The nearest of torch's kernels, which do not antialias unless asked."""
+"""The closest kernels of torch, which do not antialias by default."""
 _OVERSAMPLED = 8
 _TOE, _LIGHT_OF_TOE = 0.04045, 0.0031308
 """Below these sRGB's curve is a line (IEC 61966-2-1)."""
@@ -35,14 +36,14 @@ def resized(
     up: str = "bicubic",
     antialias: bool = True,
 ) -> Pixels:
-    """Reduce by a factor and enlarge to the old size: what a web page or a messenger does.
+    """Reduce by a factor and enlarge to the old size, as web pages and messengers do.
 
     Args:
         pixels: the image.
         factor: of the reduction, 1 or more; the small image has whole pixels and 8 bits.
         down: kernel of the reduction, a key of `KERNELS`.
         up: kernel of the enlargement, likewise.
-        antialias: widen the kernel by the factor, as careful software does.
+        antialias: widen the kernel by the factor, as most software does.
 
     Source: the degradations of BSRGAN (Zhang et al. 2021, arXiv:2103.14006, section 3.2).
     """
@@ -56,7 +57,7 @@ def resized(
 
 
 def _subsampled(pixels: Pixels, size: tuple[int, int], kernel: str) -> Pixels:
-    """A reduction without antialiasing: fine detail turns into false coarse detail."""
+    """A reduction without antialiasing: fine detail aliases to coarse detail."""
     small = F.interpolate(_planes(pixels), size=size, mode=kernel)
     return _rounded(small)
 
@@ -76,12 +77,12 @@ def defocus(pixels: Pixels, radius: float, *, linear: bool = False) -> Pixels:
 
 
 def motion(pixels: Pixels, length: float, angle: float, *, linear: bool = False) -> Pixels:
-    """Blur along a line of `length` pixels at `angle` radians: a camera that moved evenly."""
+    """Blur along a line of `length` pixels at `angle` radians: uniform camera motion."""
     return _filtered(pixels, [line(length, angle)], linear=linear)
 
 
 def disk(radius: float) -> Kernel:
-    """A disk's kernel, each pixel by the share of it that the disk covers."""
+    """Kernel of a disk, each pixel weighted by its covered area."""
     reach = math.ceil(radius + 0.5)
     side = (2 * reach + 1) * _OVERSAMPLED
     places = (np.arange(side) - (side - 1) / 2) / _OVERSAMPLED
@@ -93,7 +94,7 @@ def disk(radius: float) -> Kernel:
 
 
 def line(length: float, angle: float) -> Kernel:
-    """A line's kernel, its points spread over the pixels around them by bilinear weights."""
+    """Kernel of a line, its points distributed by bilinear weights."""
     reach = math.ceil(length / 2 + 0.5)
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     half = (length - 1) / 2
@@ -133,7 +134,7 @@ def _filtered(pixels: Pixels, kernels: list[Kernel], *, linear: bool) -> Pixels:
 
 
 def _planes(pixels: Pixels) -> torch.Tensor:
-    """3 x 1 x H x W float32 in [0, 1]: each channel an image of its own."""
+    """Convert to 3 x 1 x H x W float32 in [0, 1], one channel an image."""
     return torch.from_numpy(np.array(pixels)).permute(2, 0, 1).unsqueeze(1).float().div_(255)
 
 

@@ -1,4 +1,4 @@
-"""What a camera does after the lens: noise, noise reduction, sharpening, JPEG.
+"""Steps of a camera after the lens: noise, noise reduction, sharpening, JPEG.
 
 Every function takes H x W x 3 uint8, sRGB-encoded, and returns the same shape.
 """
@@ -15,7 +15,8 @@ from trainer.degradations.blur import gaussian
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Pixels = NDArray[np.uint8]
+    from trainer.degradations.mixture import Pixels
+
 
 _MIDDLE_GRAY = 128
 
@@ -37,7 +38,7 @@ def noisy(
         shot: share of the variance that grows with the signal, 0..1; the rest is read noise
             (Poissonian-Gaussian: Foi et al. 2008).
         grain_px: sigma of the Gaussian that correlates neighbours, 0 for white noise: grain of
-            film, and what demosaicing makes of a sensor's noise.
+            film, or sensor noise after demosaicing.
     """
     noise = generator.standard_normal(pixels.shape, dtype=np.float32)
     if grain_px:
@@ -47,7 +48,7 @@ def noisy(
 
 
 def _correlated(noise: NDArray[np.float32], sigma_px: float) -> NDArray[np.float32]:
-    """Noise blurred to grain, its deviation kept."""
+    """Blur noise to grain and keep its deviation."""
     reach = int(np.ceil(3 * sigma_px))
     places = np.arange(-reach, reach + 1)
     weights = np.exp(-(places**2) / (2 * sigma_px**2)).astype(np.float32)
@@ -62,7 +63,7 @@ def _correlated(noise: NDArray[np.float32], sigma_px: float) -> NDArray[np.float
 
 
 def denoised(pixels: Pixels, sigma: float) -> Pixels:
-    """Reduce noise by coring: small differences to a blur are taken away, large ones stay.
+    """Reduce noise by coring: small differences to a blurred copy are removed, large ones stay.
 
     Args:
         pixels: the image.

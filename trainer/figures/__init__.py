@@ -1,1 +1,5 @@
-"""What the trainer draws: the pipeline, pairs of pictures and a run's curves."""
+"""Figures: the training diagram, pairs of images and the curves of runs, as PNG files.
+
+A scene is one image before and after its degradation. `canvas` is the only module that imports
+matplotlib.
+"""

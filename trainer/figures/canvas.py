@@ -1,6 +1,6 @@
-"""Matplotlib's door: an empty figure in the project's colours, and its way to a PNG file.
+"""Matplotlib figures in the colours of the project, and their PNG files.
 
-Owns paper, inks and type sizes. Draws without pyplot, so that no global state or window is touched.
+Owns colours and resolution. Does not use pyplot, which has global state and may open windows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUIET_INK = "#606064"
 RULE = "#d8d8d4"
 BLUE, ORANGE = "#2b6cb0", "#b7561b"
 LINES = (BLUE, ORANGE, "#2f7d5b", "#7a4f9a", "#a3373b", "#6b6b70")
-"""Of equal weight on paper, and apart for most colour-blind eyes (after Okabe and Ito, 2008)."""
+"""Line colours, distinguishable with most colour deficiencies (after Okabe and Ito, 2008)."""
 DOTS_PER_INCH = 150
 
 
@@ -44,7 +44,7 @@ def blank(width: float, height: float) -> Figure:
 
 
 def write_png(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG file, whole or not at all."""
+    """Write a figure as a PNG file, atomically."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH)
     with replacing(path) as file:

@@ -1,4 +1,4 @@
-"""A training's curves: what validation measured, over steps and over minutes."""
+"""Curves of runs: validation scores over steps and over minutes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from trainer.figures import canvas
-from trainer.record import SPANS
+from trainer.training.record import SPANS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from trainer.record import Record
+    from trainer.training.record import Record
 
 MEASURES = {
     "psnr": ("PSNR to the original, dB", "{:.2f} dB"),
@@ -24,14 +24,14 @@ MEASURES = {
 }
 """Key of the record: title of its row, and how one value is written."""
 _FEW_DECADES = 1000
-"""Up to this ratio of last to first, an axis has three ticks a decade, beyond it one."""
+"""Largest ratio of last to first value for three ticks a decade; beyond it there is one."""
 
 
 def draw_curves(records: Sequence[Record]) -> Figure:
     """Draw each measure that any run has as a row: over steps at the left, minutes at the right.
 
-    Both axes of time are logarithmic, so that what twice the training would bring can be read off.
-    A dot marks each run's best, whose value stands in the legend.
+    Both axes of time are logarithmic, so that the effect of twice the training can be read off. A
+    dot marks the best value of each run, which the legend gives.
 
     Raises:
         UnavailableError: matplotlib is not installed.

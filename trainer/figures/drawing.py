@@ -1,6 +1,6 @@
-"""Stations, boxes and arrows on one sheet: what a diagram is made of.
+"""Elements of a diagram: images, boxes, texts and arrows.
 
-Lengths are inches from the lower left corner; (x, y) is the middle of a thing.
+Lengths are inches from the lower left corner; (x, y) is the middle of an element.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 THUMB = (2.6, 1.75)
-"""Largest (width, height) of a picture."""
+"""Largest (width, height) of an image."""
 BOX = (2.3, 1.35)
 """(width, height) of a box."""
 PLUS = 0.15
@@ -28,19 +28,19 @@ LINE = 0.27
 _RULE = 0.014
 """Width of the frame around a detail."""
 _POINTS = 72
-"""In an inch."""
+"""Points in an inch."""
 _TITLE_PT, _TEXT_PT = 13, 11
 
 
 class At(NamedTuple):
-    """A place."""
+    """A position in inches."""
 
     x: float
     y: float
 
 
 class Drawing:
-    """A figure that is drawn on in inches."""
+    """A figure with coordinates in inches."""
 
     def __init__(self, width: float, height: float) -> None:
         self.figure: Figure = canvas.blank(width, height)
@@ -49,7 +49,7 @@ class Drawing:
         self._axes.set_autoscale_on(b=False)
         self._axes.set(xlim=(0, width), ylim=(0, height))
 
-    def picture(
+    def image(
         self,
         at: At,
         pixels: Pixels,
@@ -58,14 +58,14 @@ class Drawing:
         detail: tuple[slice, slice] | None = None,
         scale: float = 1.0,
     ) -> None:
-        """A picture as large as a thumb allows, its title above and a line below.
+        """Draw an image as large as a thumb allows, its title above and a line below.
 
         Args:
             at: its middle.
             pixels: H x W x 3 uint8.
             texts: above and below; these keep their place whatever `scale` is.
             detail: rows and columns to frame, and to show enlarged in the quarter across from it.
-            scale: of its sides, to show that one picture is smaller than another.
+            scale: of its sides, to show that one image is smaller than another.
         """
         height, width = (side * scale for side in fitted(pixels))
         shown = pixels
@@ -94,7 +94,7 @@ class Drawing:
         self._axes.fill(xs, ys, facecolor="none", edgecolor="white", linewidth=1.6, zorder=4)
 
     def box(self, at: At, title: str, lines: Sequence[str], colour: str) -> None:
-        """A box with a title and lines of text."""
+        """Draw a box with a title and lines of text."""
         across, up = BOX[0] / 2, BOX[1] / 2
         self._axes.fill(
             (at.x - across, at.x + across, at.x + across, at.x - across),
@@ -111,7 +111,7 @@ class Drawing:
             self.text(At(at.x, top - number * LINE), line)
 
     def plus(self, at: At) -> None:
-        """A sum: a plus in a circle whose radius is PLUS."""
+        """Draw a sum: a plus in a circle whose radius is PLUS."""
         self._axes.plot(
             *at,
             "o",
@@ -133,7 +133,7 @@ class Drawing:
     def text(
         self, at: At, text: str, *, title: bool = False, colour: str = "", left: bool = False
     ) -> None:
-        """Text with its middle at a place, or with its left end there."""
+        """Draw text with its middle at a place, or with its left end there."""
         self._axes.text(
             *at,
             text,
@@ -146,7 +146,7 @@ class Drawing:
         )
 
     def arrow(self, *points: At, colour: str = canvas.INK, dashed: bool = False) -> None:
-        """A line along points, with a head at the last."""
+        """Draw a line along points, with a head at the last."""
         style = "--" if dashed else "-"
         *way, last, head = points
         if way:
@@ -163,14 +163,14 @@ class Drawing:
 
 
 def _away_from(detail: tuple[slice, slice], pixels: Pixels) -> tuple[bool, bool]:
-    """Whether the quarter across from a detail is the right one, and whether it is the top one."""
+    """Quarter of the image opposite a detail: (is right, is top)."""
     rows, columns = detail
     height, width = pixels.shape[:2]
     return columns.start + columns.stop < width, rows.start + rows.stop > height
 
 
 def fitted(pixels: Pixels) -> tuple[float, float]:
-    """(height, width) in inches of a picture that fills a thumb, aspect kept."""
+    """(height, width) in inches of an image that fills a thumb, aspect kept."""
     height, width = pixels.shape[:2]
     scale = min(THUMB[0] / width, THUMB[1] / height)
     return height * scale, width * scale

@@ -1,4 +1,4 @@
-"""Degraded beside sharpened, as the report's figures 2 and 3: the whole picture and a detail."""
+"""The report's figures 2 and 3: degraded beside sharpened, the whole image and a detail."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from trainer.figures.scene import outlined
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
     from trainer.figures.scene import Scene
 
 LARGEST_PX = (600, 900)
-"""(height, width) that a picture has at most on the sheet; larger ones are reduced."""
+"""(height, width) that an image has at most on the sheet; larger ones are reduced."""
 
 
 def pair_sheet(name: str, pairs: Sequence[tuple[Scene, Pixels]], *, zoom: int) -> Pixels:
-    """Two rows for each picture: the whole with its scores, and the part with the strongest edges.
+    """Draw two rows for each image: the whole with scores, and the part with the strongest edges.
 
     Args:
         name: of the network, the title of the right column.
-        pairs: each scene with what the network made of its degraded picture.
+        pairs: each scene with what the network made of its degraded image.
         zoom: how many times each pixel of the detail is repeated; at that size it is as wide as
-            the whole picture above it.
+            the whole image above it.
 
     Returns:
         H x W x 3 uint8.
@@ -51,6 +51,6 @@ def _shown(pixels: Pixels) -> tuple[int, int]:
 
 
 def _whole(pixels: Pixels, part: tuple[slice, slice], height: int, width: int) -> Pixels:
-    """The picture at a size, with a frame around the part that stands below it."""
+    """The image at a size, with a frame around the part that is shown below it."""
     framed = outlined(pixels, part, line_px=max(2, round(2 * pixels.shape[1] / width)))
     return resize(framed, height=height, width=width)

@@ -1,6 +1,6 @@
-"""One picture on the report's way, from the original to what the networks see and are told.
+"""One image before and after the report's degradation, as figures need it.
 
-Owns which part of it a figure enlarges, and how its scores are written.
+Selects the part that a figure enlarges, and formats scores.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from sharpend.imaging.filters import resize
 from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.ssim import WINDOW_PX, compute_ssim, psnr
-from trainer.dataset import read_picture
-from trainer.degradation import shrunk
+from trainer.degradations.report import shrunk
+from trainer.training.dataset import read_image
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from trainer.degradation import Pixels
+    from trainer.degradations.mixture import Pixels
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture before and after it was softened; all H x W x 3 uint8."""
+    """An image before and after it was softened; all H x W x 3 uint8."""
 
     name: str
     original: Pixels
@@ -37,7 +37,7 @@ class Scene:
         """Rows and columns of the part with the strongest edges that softening has left.
 
         Args:
-            width_px: of that part, which has the picture's own shape; the picture's own width where
+            width_px: of that part, which has the image's own shape; the image's own width where
                 that is smaller.
         """
         height, width = self.original.shape[:2]
@@ -45,28 +45,28 @@ class Scene:
         return most_detailed(self.degraded, height=max(1, wide * height // width), width=wide)
 
     def fidelity(self, pixels: Pixels) -> str:
-        """SSIM and PSNR of a picture to the original, for example `SSIM 0.8430, 27.31 dB`."""
+        """SSIM and PSNR of an image to the original, for example `SSIM 0.8430, 27.31 dB`."""
         given, target = to_tensor(pixels), to_tensor(self.original)
         return f"SSIM {compute_ssim(given, target).item():.4f}, {psnr(given, target).item():.2f} dB"
 
 
-def read_scene(picture: Path) -> Scene:
-    """Read a sharp picture and soften it as the report does.
+def read_scene(image: Path) -> Scene:
+    """Read a sharp image and apply the report's degradation.
 
     Raises:
-        InputMissingError, ImageRefusedError: the picture cannot be read.
+        InputMissingError, ImageRefusedError: the image cannot be read.
         UsageError: a side is smaller than SSIM's window.
     """
-    original = read_picture(picture)
+    original = read_image(image)
     height, width = original.shape[:2]
     if min(height, width) < WINDOW_PX:
-        raise UsageError(f"{picture}: a side has fewer than {WINDOW_PX} pixels")
+        raise UsageError(f"{image}: a side has fewer than {WINDOW_PX} pixels")
     small = shrunk(original)
-    return Scene(picture.stem, original, small, resize(small, height=height, width=width))
+    return Scene(image.stem, original, small, resize(small, height=height, width=width))
 
 
 def outlined(pixels: Pixels, part: tuple[slice, slice], *, line_px: int) -> Pixels:
-    """A copy with a white frame around a part of it, edged in black so that it shows on any ground.
+    """Copy an image with a white frame around a part, edged in black to be visible anywhere.
 
     Args:
         pixels: H x W x 3 uint8.

@@ -1,0 +1,70 @@
+"""Values and options that several commands take, with the checks on them."""
+
+from __future__ import annotations
+
+import argparse
+
+from sharpend.model.runtime import Placement
+
+
+def count(text: str) -> int:
+    """A whole number of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be 1 or more")
+    return value
+
+
+def count_or_none(text: str) -> int:
+    """A whole number of 0 or more."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} must be 0 or more")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1, both included."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} must be from 0 to 1")
+    return value
+
+
+def share(text: str) -> float:
+    """A number between 0 and 1."""
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be between 0 and 1")
+    return value
+
+
+def file_name(text: str) -> str:
+    """A file name without a folder, and not hidden."""
+    if not text or "/" in text or text.startswith((".", "-")):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot name a file")
+    return text
+
+
+def add_machine(parser: argparse.ArgumentParser) -> None:
+    """Add the options for device and threads."""
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N, mps")
+    parser.add_argument(
+        "--threads", type=count, help="threads of torch on a CPU (default chosen by torch)"
+    )
+
+
+def add_placement(parser: argparse.ArgumentParser) -> None:
+    """Add the options for device, threads and precision of inference."""
+    add_machine(parser)
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "float32", "bfloat16"],
+        default="auto",
+        help="precision of sharpend's models (default auto: the faster one)",
+    )
+
+
+def placement(options: argparse.Namespace) -> Placement:
+    """The placement that the options of `add_placement` describe."""
+    return Placement(device=options.device, precision=options.precision, threads=options.threads)

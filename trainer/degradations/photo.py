@@ -1,0 +1,139 @@
+"""The photo mixture: photographs of any softness, as users have them, in seven kinds.
+
+Owns the kinds of softness, their shares and the ranges that are drawn from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sharpend.imaging.filters import KERNELS
+from trainer.degradations import blur, camera
+from trainer.degradations.mixture import UNTOUCHED, Degraded, chance, residual_target
+from trainer.degradations.report import get_transform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from trainer.degradations.mixture import Pixels, Sharpen
+
+KINDS = (UNTOUCHED, "x4", "resize", "gaussian", "defocus", "motion", "sharpened")
+SHARP = (UNTOUCHED, "sharpened")
+"""Kinds whose target is the input itself."""
+_SHARES = (0.20, 0.05, 0.25, 0.22, 0.11, 0.07, 0.10)
+_BY_NETWORK = 0.8
+"""Share of the sharpened images that a network sharpened, where one is given."""
+_SHARPENED_KINDS = (0.1, 0.3, 0.4, 0.2)
+"""Softening before sharpening, shares: none, resize, gaussian, defocus."""
+_EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
+
+
+def photo(
+    pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
+) -> Degraded:
+    """Degrade an original as photographs are degraded before a user gets them.
+
+    Order of steps: blur by lens, motion or resizing; noise; noise reduction; sharpening; JPEG. A
+    fifth of the images is not softened, and some are sharpened already: their target is the input.
+
+    Args:
+        pixels: the original, H x W x 3 uint8.
+        generator: of every choice.
+        sharpen: a model whose outputs are to be among the sharpened images.
+    """
+    kind = KINDS[generator.choice(len(KINDS), p=_SHARES)]
+    if kind == "sharpened":
+        given = _already_sharpened(pixels, generator, sharpen)
+        return Degraded(kind, given, given)
+    soft = softened(pixels, kind, generator)
+    if kind == "x4" and chance(generator, 0.8):  # the report's degradation has no further step
+        return Degraded(kind, soft, pixels)
+    given, clean = _developed(soft, generator)
+    reference = clean if kind == UNTOUCHED else pixels
+    return Degraded(kind, given, residual_target(given, reference, clean))
+
+
+def softened(pixels: Pixels, kind: str, generator: np.random.Generator) -> Pixels:
+    """Soften an image by this kind; a quarter of the optical kinds a second time."""
+    soft = _SOFTENERS[kind](pixels, generator)
+    if kind in ("gaussian", "defocus", "motion") and chance(generator, 0.25):
+        if chance(generator, 0.3):
+            return _resized(soft, generator)
+        return blur.gaussian(soft, generator.uniform(0.3, 0.8))
+    return soft
+
+
+def _resized(pixels: Pixels, generator: np.random.Generator) -> Pixels:
+    factor = float(np.exp(generator.uniform(np.log(1.15), np.log(4))))
+    if chance(generator, 0.5):
+        factor = float(generator.choice(_EXACT_FACTORS))
+    kernels = list(KERNELS)
+    down = "bicubic" if chance(generator, 0.6) else str(generator.choice(kernels))
+    up = "bicubic" if chance(generator, 0.7) else str(generator.choice(kernels[:3]))
+    antialias = chance(generator, 0.85)
+    return blur.resized(pixels, factor, down=down, up=up, antialias=antialias)
+
+
+def _gaussian(pixels: Pixels, generator: np.random.Generator) -> Pixels:
+    low, high = (0.3, 3.2) if chance(generator, 0.5) else (0.4, 1.6)
+    return blur.gaussian(pixels, generator.uniform(low, high), linear=chance(generator, 0.15))
+
+
+def _defocus(pixels: Pixels, generator: np.random.Generator) -> Pixels:
+    return blur.defocus(pixels, generator.uniform(0.7, 3.3), linear=chance(generator, 0.3))
+
+
+def _motion(pixels: Pixels, generator: np.random.Generator) -> Pixels:
+    angle = generator.uniform(0, np.pi)
+    return blur.motion(pixels, generator.uniform(2, 8), angle, linear=chance(generator, 0.3))
+
+
+def _x4(pixels: Pixels, _: np.random.Generator) -> Pixels:
+    return get_transform()(pixels)[0]
+
+
+_SOFTENERS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
+    UNTOUCHED: lambda pixels, _: pixels,
+    "x4": _x4,
+    "resize": _resized,
+    "gaussian": _gaussian,
+    "defocus": _defocus,
+    "motion": _motion,
+}
+
+
+def _already_sharpened(
+    pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None
+) -> Pixels:
+    """An image, soft or sharp, after an unsharp mask or a network."""
+    kind = str(generator.choice(["none", "resize", "gaussian", "defocus"], p=_SHARPENED_KINDS))
+    soft = _developed(softened(pixels, kind, generator), generator)[0]
+    if sharpen is not None and chance(generator, _BY_NETWORK):
+        return sharpen(soft)
+    radius, percent = generator.uniform(0.5, 3.0), int(generator.integers(60, 260))
+    return camera.sharpened(soft, radius, percent, int(generator.integers(0, 3)))
+
+
+def _developed(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels]:
+    """Apply sensor noise, processing and compression; return the image, and the same without noise.
+
+    The second is the reference of the target, so that detail restored by the camera's own
+    sharpening is not added twice.
+    """
+    given = clean = soft
+    if chance(generator, 0.4):
+        sigma = float(np.exp(generator.uniform(np.log(0.7), np.log(8))))
+        grain_px = float(generator.choice([0, 0, 0.6, 1.0]))
+        given = camera.noisy(given, sigma, generator, shot=generator.random(), grain_px=grain_px)
+        if chance(generator, 0.35):
+            strength = sigma * generator.uniform(0.4, 1.0)
+            given, clean = (camera.denoised(one, strength) for one in (given, clean))
+    if chance(generator, 0.15):
+        radius, percent = generator.uniform(0.5, 1.5), int(generator.integers(20, 90))
+        given, clean = (camera.sharpened(one, radius, percent) for one in (given, clean))
+    if chance(generator, 0.4):
+        quality, subsampling = int(generator.integers(60, 99)), int(generator.choice([0, 2, 2]))
+        given = camera.jpeg(given, quality, subsampling=subsampling)
+    return given, clean

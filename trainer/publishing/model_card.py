@@ -1,0 +1,222 @@
+"""The model card for people: Markdown with the front matter that model hubs read.
+
+Owns its text. Contains only the card of the weights file, the digest of the file and the curve.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from trainer.degradations.registry import PHOTO
+from trainer.publishing.matrix_section import MATRIX, matrix_section
+from trainer.training.teacher import count_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sharpend.model.weights import Card, Weights
+    from trainer.training.record import Record
+
+CURVE_ROWS = 10
+KINDS_TITLE = "Kinds of softness"
+"""Title of the section of models with a measured matrix."""
+_WHAT = """\
+A {kind} network of `sharpend` with {parameters:,} parameters ({channels} channels, {blocks}
+residual blocks): `pixel_unshuffle(4)`, 3x3 convolutions with ReLU and skips, `pixel_shuffle(4)`,
+plus the input. It takes an sRGB picture in [0, 1] of any size and gives back the same picture,
+sharper. Its receptive field reaches {halo_px} pixels; tiles with that halo equal one pass."""
+
+_BIAS_FREE = """ It has no
+biases and sees each colour less its mean over the surrounding 12 x 12 pixels, so what is flat stays
+flat, and a brighter picture gets the same detail."""
+
+_CUED = """ It is
+told how soft the whole image is by six cues, logarithms of the energies of luma bands, which scale
+its features (FiLM, arXiv:1709.07871) and set the gains of an adaptive unsharp mask beside it."""
+
+_SPECIALIST = """ Images that
+are exactly a bicubic enlargement by four go to `{specialist}` (`{digest}`)."""
+
+_USE = """\
+Photographs that were softened by about a factor of {softened_by}: enlarged from a smaller file,
+slightly out of focus, or scaled by a sloppy tool. It was trained on pictures reduced bicubically to
+1/{softened_by} of each side, with 8 bits in between, and enlarged again by the same kernel."""
+
+_USE_PHOTO = """\
+Photographs that are softer than they could be: enlarged from a smaller file, scaled by a sloppy
+tool, slightly out of focus or moved, with noise and JPEG compression as cameras leave them. How
+soft an image is, is measured over the whole of it (`sharpend.model.cues`) and told to the network,
+so that sharp images stay nearly as they are. Trained on the mixture `{degradation}` of the
+trainer's degradations."""
+
+_LIMITS_PHOTO = """\
+- It restores lost sharpness only; noise and compression stay as they are.
+- Heavy defocus and long motion are out of its reach: such images are changed little.
+- Noise looks like sharpness: of a soft image with strong noise less is restored.
+- An original that is soft on purpose may come out a little crisper; `strength` below 1 softens the
+  effect.
+- Detail that is lost is guessed. Do not use the output as evidence or for measurements."""
+
+_LIMITS = """\
+- It restores what such a reduction takes away, and nothing else: not noise, not blocks of strong
+  JPEG compression, not motion blur, not scratches.
+- A picture that is sharp already gains nothing and may get edges that are too hard; `strength`
+  below 1 softens the effect.
+- Detail that is lost is guessed. Do not use the output as evidence or for measurements.
+- Trained on photographs: text, drawings and screenshots are outside of it."""
+
+
+_REPRODUCE = """\
+Write the recipe above as a TOML file (the shipped ones are in `trainer/recipes`), and with the
+pictures of the training data:
+
+    trainer prepare PICTURES
+    trainer label --teacher MODEL --labels labels/MODEL     # the one named under trained_on.labels
+    trainer {command} RECIPE
+
+{repeats}"""
+
+_STEPS = "The same seed and threads give the same weights on the same CPU, bit for bit."
+_MINUTES = """\
+The budget is in minutes, and the rate follows the clock: the same recipe gives other weights of
+about the same quality, better ones on a faster machine."""
+
+
+def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: Record) -> str:
+    """Write the card.
+
+    Args:
+        weights: as read back from the file.
+        datasets: short names for the front matter.
+        sha256: of the weights file, hexadecimal.
+        record: of the run.
+    """
+    card = weights.card
+    described = {
+        "kind": card.kind,
+        "parameters": count_parameters(weights.network),
+        "channels": card.channels,
+        "blocks": card.blocks,
+        "halo_px": card.halo_px,
+        "softened_by": card.softened_by,
+        "degradation": card.degradation,
+    }
+    photo = card.degradation == PHOTO
+    scores = dict(card.scores)
+    matrix = scores.pop(MATRIX, None)
+    sections = {
+        "Intended use": (_USE_PHOTO if photo else _USE).format(**described),
+        "Limits": _LIMITS_PHOTO if photo else _LIMITS,
+        **({KINDS_TITLE: matrix_section(matrix)} if isinstance(matrix, dict) else {}),
+        "Training data": f"{card.data.strip()}\n\nLicence of these weights: {card.license}",
+        "Recipe": _recipe(card),
+        "Reproduce": _reproduce(card),
+        "Scores": _scores(scores),
+        "Curve": _curve(record),
+        "Identity": _identity(weights, sha256),
+    }
+    parts = [_front_matter(card, datasets), f"# {card.name}", _what(card, described)]
+    parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _what(card: Card, described: Mapping[str, object]) -> str:
+    parts = [_WHAT.format(**described), _BIAS_FREE if card.bias_free else ""]
+    if card.cued:
+        parts.append(_CUED)
+    if card.specialist:
+        parts.append(_SPECIALIST.format(specialist=card.specialist, digest=card.specialist_digest))
+    return "".join(parts)
+
+
+def _reproduce(card: Card) -> str:
+    schedule = card.recipe.get("schedule")
+    in_steps = isinstance(schedule, dict) and schedule.get("steps")
+    return _REPRODUCE.format(
+        command="distill" if card.teacher else "teacher", repeats=_STEPS if in_steps else _MINUTES
+    )
+
+
+def _front_matter(card: Card, datasets: Sequence[str]) -> str:
+    # JSON strings are YAML strings, for any name.
+    lines = [
+        "---",
+        f"license: {json.dumps(card.license)}",
+        "library_name: sharpend",
+        "pipeline_tag: image-to-image",
+        *(["datasets:", *(f"- {json.dumps(name)}" for name in datasets)] if datasets else []),
+        "metrics:\n- ssim\n- psnr",
+        "---",
+    ]
+    return "\n".join(lines)
+
+
+def _recipe(card: Card) -> str:
+    rows = [f"| {key} | {value} |" for key, value in _flat(card.recipe)]
+    taught = f"Teacher: {card.teacher} (`{card.teacher_digest}`)\n\n" if card.teacher else ""
+    return taught + "\n".join(["| setting | value |", "|---|---|", *rows])
+
+
+def _scores(scores: Mapping[str, object]) -> str:
+    rows = [f"| {what} | {value} |" for what, value in _flat(scores)]
+    told = (
+        "PSNR in dB and SSIM (11 x 11 Gaussian window, sigma 1.5, valid positions, mean of R, G, B,"
+        " data range 1) against the sharp original, those with `_y` on BT.601 luma without a border"
+        " of four pixels. `agreement` is SSIM to the teacher's picture. In brackets the 95 %"
+        " bootstrap interval over the pictures of a set."
+    )
+    return "\n".join([told, "", "| what | value |", "|---|---|", *rows])
+
+
+def _curve(record: Record) -> str:
+    """About ten validations of the run, the last among them."""
+    stride = max(1, len(record.rows) // CURVE_ROWS)
+    rows = record.rows[::-1][::stride][::-1]
+    keys = [key for key in ("step", "minutes", "psnr", "ssim", "agreement") if key in rows[-1]]
+    lines = [f"| {' | '.join(_number(row[key]) for key in keys)} |" for row in rows]
+    told = "What validation measured as the run went on, so what more steps would bring."
+    return "\n".join([told, "", f"| {' | '.join(keys)} |", "|---" * len(keys) + "|", *lines])
+
+
+def _flat(values: Mapping[str, object], at: str = "") -> list[tuple[str, str]]:
+    """Flatten nested tables to (dotted name, value) without None."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, dict) and value.keys() >= {"mean", "low", "high"}:
+            rows.append((at + key, _interval(value)))
+        elif isinstance(value, dict):
+            rows += _flat(value, f"{at}{key}.")
+        elif value is not None and value != "":
+            rows.append((at + key, _number(value)))
+    return rows
+
+
+def _interval(value: Mapping[str, object]) -> str:
+    return f"{_number(value['mean'])} ({_number(value['low'])} to {_number(value['high'])})"
+
+
+def _number(value: object) -> str:
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _identity(weights: Weights, sha256: str) -> str:
+    lines = [
+        f"- SHA-256 of the file: `{sha256}`",
+        f"- SHA-256 of the tensors, by which students name their teacher: `{weights.digest}`",
+        f"- commit of the trainer: `{weights.card.commit}`",
+    ]
+    return "\n".join([*lines, *_alarm(weights.card)])
+
+
+def _alarm(card: Card) -> list[str]:
+    """The threshold of the alarm; that of SSIM only where there is no other."""
+    if card.residual_above is not None:
+        return [
+            f"- the daemon alarms above a residual ratio of {card.residual_above} to the teacher, "
+            f"over crops to which the teacher adds at least {card.measurable_from:g} times the "
+            "finest detail that is there"
+        ]
+    if card.alarm_below is not None:
+        return [f"- the daemon alarms below an agreement of {card.alarm_below}"]
+    return []
