@@ -28,7 +28,7 @@ from sharpend.errors import (
 )
 from sharpend.imaging import codec
 from sharpend.imaging.finishing import finished
-from sharpend.imaging.provenance import Provenance
+from sharpend.imaging.metadata.provenance import Provenance
 from sharpend.job import Failed, Failure, Fingerprint, Staged, Task, display
 from sharpend.model import weights
 from sharpend.model.cues import measure

@@ -12,8 +12,8 @@ from skimage import data
 
 from sharpend import plans
 from sharpend.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
+from sharpend.imaging.files import save_png
 from sharpend.imaging.filters import degrade
-from sharpend.imaging.sheet import save_png
 from sharpend.job import Fingerprint, Options, Staged, Task
 from sharpend.model import weights
 from sharpend.model.runtime import Placement

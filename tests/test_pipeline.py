@@ -15,9 +15,9 @@ from sharpend import beneath, staging
 from sharpend.access import Access
 from sharpend.errors import Reason, TransientError
 from sharpend.imaging import codec
+from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Picture
-from sharpend.imaging.sheet import save_png
 from sharpend.job import Failed, Failure, Fingerprint, Options, Staged, Task
 from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement

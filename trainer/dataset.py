@@ -21,9 +21,9 @@ from torch.utils.data import Dataset
 from sharpend.atomic import replacing
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
 from sharpend.imaging.codec import encode
+from sharpend.imaging.files import load_rgb
 from sharpend.imaging.formats import format_of
 from sharpend.imaging.picture import Picture
-from sharpend.imaging.sheet import load_rgb
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.networks import GRID_PX
 from trainer.degradation import SOFTENED_BY, get_transform

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sharpend.imaging.sheet import Panel, labelled_sheet, most_detailed
+from sharpend.imaging.crops import most_detailed
+from sharpend.imaging.sheet import Panel, labelled_sheet
 from trainer.cells import CELLS, SHARP, degraded
 from trainer.pixelerror import decibels
 from trainer.realphotos import INPUT

@@ -1,4 +1,4 @@
-"""BMP's header, whether the file is whole, and the one kind that Pillow cannot write: with alpha.
+"""BMP: its header, whether the file is whole, and the kind that Pillow cannot write: with alpha.
 
 Source: the BITMAPCOREHEADER, BITMAPINFOHEADER and BITMAPV4HEADER structures of the Windows GDI
 documentation.
@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
 from sharpend.imaging.header import Header
+from sharpend.imaging.metadata.blocks import Carried
 from sharpend.imaging.reading import Reader, damaged, truncated
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
+    from sharpend.imaging.containers.pillow import Options, Told
     from sharpend.imaging.depth import Sample
+    from sharpend.imaging.picture import Picture
+    from sharpend.imaging.source import Source
 
 _CORE_BYTES = 12
 _BYTE_BITS = 8
@@ -68,7 +75,7 @@ def check_whole(data: bytes) -> None:
         raise truncated()
 
 
-def with_alpha(
+def _with_alpha(
     pixels: NDArray[Sample], alpha: NDArray[Sample], dpi: tuple[float, float] | None
 ) -> bytes:
     """A BMP of 32 bits per pixel whose header says where alpha is.
@@ -87,3 +94,21 @@ def with_alpha(
     head += struct.pack("<IiiHHIIii", _V4_BYTES, width, height, 1, 32, 3, len(rows), *per_m)
     head += struct.pack("<II4I4s", 0, 0, *_MASKS, b"BGRs")
     return head.ljust(start, b"\0") + rows
+
+
+def _carried(_source: Source, _image: Image.Image) -> Told:
+    return Carried(), []
+
+
+def _options(_source: Source, image: Image.Image, _count: int) -> Options:
+    return {"dpi": image.info.get("dpi", (0, 0))}  # Pillow would make 96 up
+
+
+def _write(picture: Picture) -> bytes:
+    frame = picture.frames[0]
+    if frame.alpha is None:
+        return pillow.write(picture)
+    return _with_alpha(frame.pixels, frame.alpha, frame.encoding.get("dpi"))
+
+
+CONTAINER = Container(probe, check_whole, pillow.Reading(_carried, _options), _write)

@@ -1,4 +1,4 @@
-"""APNG's frames: their timing, and frames put together to a file.
+"""APNG, which is PNG's: the timing of its frames, and frames put together to a file.
 
 Owns the animation chunks. Pillow reads the frames as they are shown and writes each as a PNG of
 its own; here they become one, each frame covering the whole canvas and replacing it.
@@ -9,16 +9,16 @@ Source: PNG specification, third edition (W3C, 2025), section 11.3.6.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.png import HEADER_END, chunk, chunks
+from sharpend.imaging.containers.pngchunks import HEADER_END, chunk, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sharpend.imaging.picture import Frame
+    from sharpend.imaging.picture import Frame, Picture
 
 _CONTROL = struct.Struct(">IIIIIHHBB")
 _MS_PER_S = 1000
@@ -53,6 +53,20 @@ def animation(data: bytes) -> Animation | None:
         elif kind == b"IDAT" and default_first:
             default_first, has_default = False, not timings
     return None if plays is None else Animation(plays, tuple(timings), has_default)
+
+
+def timed(picture: Picture, data: bytes) -> Picture:
+    """A picture that Pillow read, with the times that its whole file tells."""
+    told = animation(data) if len(picture.frames) > 1 else None
+    if told is None:
+        return picture
+    timings = [(0.0, 0)] * told.has_default + list(told.timings)
+    frames = [
+        replace(frame, duration_ms=duration_ms, disposal=disposal)
+        for frame, (duration_ms, disposal) in zip(picture.frames, timings, strict=True)
+    ]
+    frames[0] = replace(frames[0], is_shown=not told.has_default)
+    return replace(picture, frames=tuple(frames), loop=told.plays)
 
 
 def assembled(stills: Sequence[bytes], frames: Sequence[Frame], *, plays: int) -> bytes:

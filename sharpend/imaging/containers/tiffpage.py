@@ -13,7 +13,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import jpeg
+from sharpend.imaging.containers import jpeg
 from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.reading import Reader, damaged, truncated
 from sharpend.imaging.source import bit_depth, color_mode

@@ -1,4 +1,4 @@
-"""WebP's RIFF chunks: its header, whether it is whole, and the quality it was written at.
+"""WebP: its RIFF chunks, header, animations, and the quality it was written at.
 
 Owns the container's layout. Pixels and metadata are Pillow's; its frames, written as a WebP each,
 become one file here, each covering the whole canvas, because its own writer of animations forgets
@@ -12,21 +12,31 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.vp8 import ENOUGH_BYTES, quality_of
 from sharpend.imaging.formats import Format
 from sharpend.imaging.header import Header
+from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.reading import damaged, truncated
-from sharpend.imaging.vp8 import ENOUGH_BYTES, quality_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sharpend.imaging.picture import Frame
+    from PIL import Image
+
+    from sharpend.imaging.containers.pillow import Options
+    from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
+    from sharpend.imaging.source import Source
 
 _MAX_CHUNKS = 10_000
 _FIRST_CHUNK = 12
 _EXTENDED_END = 30
 _ANIMATED, _ALPHA = 2, 16
+_LOSSLESS: Options = {"lossless": True, "exact": True, "quality": 20, "method": 2}
+"""Half the time of Pillow's default, 1 % more bytes; `exact` keeps colours under alpha 0."""
+_RIFF: Mapping[Kind, bytes] = {Kind.ICC: b"ICCP", Kind.EXIF: b"EXIF", Kind.XMP: b"XMP "}
 _FLAGS = {b"ICCP": 32, b"EXIF": 8, b"XMP ": 4}
 _NO_BLENDING = 2
 _CLEARED = 2
@@ -85,7 +95,7 @@ def check_whole(data: bytes) -> None:
         raise truncated()
 
 
-def assembled(stills: Sequence[bytes], frames: Sequence[Frame], loop: int) -> bytes:
+def _assembled(stills: Sequence[bytes], frames: Sequence[Frame], loop: int) -> bytes:
     """One file of frames that Pillow wrote as a WebP each, without metadata.
 
     Args:
@@ -97,24 +107,24 @@ def assembled(stills: Sequence[bytes], frames: Sequence[Frame], loop: int) -> by
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     red, green, blue, alpha = frames[0].encoding.get("background", (0, 0, 0, 0))
     background = bytes((blue, green, red, alpha))
-    body = b"WEBP" + chunk(b"ANIM", background + loop.to_bytes(2, "little"))
+    body = b"WEBP" + _chunk(b"ANIM", background + loop.to_bytes(2, "little"))
     has_alpha = False
     for still, frame in zip(stills, frames, strict=True):
         kinds = dict(_chunks(still))
         has_alpha |= frame.alpha is not None
         pixels = b"".join(
-            chunk(kind, kinds[kind]) for kind in (b"ALPH", b"VP8 ", b"VP8L") if kind in kinds
+            _chunk(kind, kinds[kind]) for kind in (b"ALPH", b"VP8 ", b"VP8L") if kind in kinds
         )
         duration = min(round(frame.duration_ms), _LONGEST_MS).to_bytes(3, "little")
         flags = _NO_BLENDING | (frame.disposal == _CLEARED)
-        body += chunk(b"ANMF", bytes(6) + size + duration + bytes((flags,)) + pixels)
+        body += _chunk(b"ANMF", bytes(6) + size + duration + bytes((flags,)) + pixels)
     flags = _ANIMATED | _ALPHA * has_alpha
-    extended = chunk(b"VP8X", bytes((flags, 0, 0, 0)) + size)
+    extended = _chunk(b"VP8X", bytes((flags, 0, 0, 0)) + size)
     body = body[:4] + extended + body[4:]
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
-def with_metadata(data: bytes, carried: Iterable[tuple[bytes, bytes]]) -> bytes:
+def _with_metadata(data: bytes, carried: Iterable[tuple[bytes, bytes]]) -> bytes:
     """An animation with chunks of metadata: ICCP, EXIF, "XMP "."""
     chunks = dict(_chunks(data))
     flags = chunks[b"VP8X"][0]
@@ -122,16 +132,16 @@ def with_metadata(data: bytes, carried: Iterable[tuple[bytes, bytes]]) -> bytes:
     for kind, body in carried:
         flags |= _FLAGS[kind]
         if kind == b"ICCP":
-            before += chunk(kind, body)
+            before += _chunk(kind, body)
         else:
-            after += chunk(kind, body)
-    extended = chunk(b"VP8X", bytes((flags,)) + chunks[b"VP8X"][1:])
+            after += _chunk(kind, body)
+    extended = _chunk(b"VP8X", bytes((flags,)) + chunks[b"VP8X"][1:])
     rest = data[_EXTENDED_END:]
     body = b"WEBP" + extended + before + rest + after
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
+def _chunk(kind: bytes, body: bytes) -> bytes:
     """One chunk with its length, padded to an even one."""
     return kind + len(body).to_bytes(4, "little") + body + bytes(len(body) & 1)
 
@@ -142,3 +152,24 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         kind, length = struct.unpack_from("<4sI", data, at)
         yield kind, data[at + 8 : at + 8 + length]
         at += 8 + length + (length & 1)
+
+
+def _options(source: Source, image: Image.Image, count: int) -> Options:
+    quality = source.header.quality
+    options = _LOSSLESS if quality is None else {"exact": True, "quality": quality}
+    if count > 1 and "background" in image.info:
+        return {**options, "background": image.info["background"]}
+    return options
+
+
+def _write(picture: Picture) -> bytes:
+    frames = picture.frames
+    if len(frames) == 1:
+        return pillow.write(picture)
+    carried = [(_RIFF[block.kind], block.data) for block in picture.carried.blocks]
+    assembled = _assembled(pillow.stills(picture), frames, picture.loop or 0)
+    return _with_metadata(assembled, carried)
+
+
+_READING = pillow.Reading(options=_options)
+CONTAINER = Container(probe, check_whole, _READING, _write, xmp_at=b"")

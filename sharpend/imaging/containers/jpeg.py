@@ -1,4 +1,4 @@
-"""JPEG's markers: its header, whether it is whole, and its metadata segments.
+"""JPEG: its markers, metadata segments, and the quality it is written with again.
 
 Owns the byte layout between SOI and the first scan. Segments are carried as they are, in their
 order, which no encoder's options can do; pixels are Pillow's.
@@ -13,13 +13,27 @@ from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from PIL import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile, get_sampling
+
+from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging import color
+from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
 from sharpend.imaging.header import Header
-from sharpend.imaging.metadata import Block, Carried, Kind
+from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
+from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import Reader, damaged, truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from PIL import Image
+
+    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.source import Source
 
 _MAX_SEGMENTS = 10_000
 _MARKER = 0xFF
@@ -29,7 +43,7 @@ _ARITHMETIC = _FRAMES & frozenset(range(0xC9, 0xD0))
 _FRAME_BYTES = 8
 _BARE = frozenset({0x00, 0x01, *range(0xD0, 0xD9)})
 """Markers without a payload."""
-_TABLES, _END, _SCAN = 0xDB, 0xD9, 0xDA
+_END, _SCAN = 0xD9, 0xDA
 _END_OF_PICTURE = b"\xff\xd9"
 _APP0, _APP14, _COMMENT = 0xE0, 0xEE, 0xFE
 _SEGMENT_MAX = 65_533
@@ -52,12 +66,14 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     (COMMENT, Kind.TEXT),
 )
 """Marker and signature of the segments that are understood; all other APPn are Kind.OTHER."""
-CREDENTIALS = "its content credentials (JUMBF) were not kept: they vouch for other pixels"
 _LEFT_OUT: tuple[tuple[bytes, str], ...] = (
     (b"\xe2MPF\0", "the further pictures in this phone's JPEG were not kept"),
     (b"\xeb", CREDENTIALS),
 )
 """What speaks of the coded data, which is new, and what to say when it goes."""
+_CMYK_QUALITY = 95
+_BYTES_PER_PIXEL = 6
+"""Room for libjpeg: noise needs more than Pillow's guess of 2 (4.2 measured at quality 100)."""
 
 
 def probe(reader: Reader) -> Header:
@@ -66,7 +82,7 @@ def probe(reader: Reader) -> Header:
     Raises:
         ImageRefusedError: `truncated` or `damaged`.
     """
-    for marker, offset, length in _segments(reader):
+    for marker, offset, length in segments(reader):
         if marker in _FRAMES:
             if length < _FRAME_BYTES:
                 raise damaged("its JPEG frame header is too short")
@@ -89,30 +105,11 @@ def check_whole(data: bytes) -> None:
 def _end(data: bytes) -> int:
     """Where the first picture ends, its end mark included."""
     # The search starts at the scan: the thumbnail before it has an end mark of its own.
-    scan = next(at for marker, at, _ in _segments(Reader(BytesIO(data))) if marker == _SCAN)
+    scan = next(at for marker, at, _ in segments(Reader(BytesIO(data))) if marker == _SCAN)
     end = data.find(_END_OF_PICTURE, scan)
     if end < 0:
         raise truncated()
     return end + len(_END_OF_PICTURE)
-
-
-def quantisation(data: bytes) -> tuple[int, ...]:
-    """The first quantisation table, in the file's order.
-
-    Args:
-        data: a JPEG, or an abbreviated one that holds tables only.
-
-    Raises:
-        ImageRefusedError: `damaged` or `truncated`, where there is none.
-    """
-    for marker, offset, _ in _segments(Reader(BytesIO(data))):
-        if marker == _TABLES:
-            wide = data[offset] >> 4
-            numbers = data[offset + 1 : offset + 1 + 64 * (1 + wide)]
-            return struct.unpack(">64H", numbers) if wide else tuple(numbers)
-        if marker in {_END, _SCAN}:
-            break
-    raise damaged("a JPEG without quantisation tables")
 
 
 def blocks(data: bytes) -> tuple[tuple[Block, ...], tuple[str, ...]]:
@@ -123,7 +120,7 @@ def blocks(data: bytes) -> tuple[tuple[Block, ...], tuple[str, ...]]:
     """
     found: list[Block] = []
     notes = []
-    for marker, offset, length in _segments(Reader(BytesIO(data))):
+    for marker, offset, length in segments(Reader(BytesIO(data))):
         if marker == _SCAN:
             break
         if marker in _ARITHMETIC:
@@ -145,33 +142,6 @@ def _block(segment: bytes) -> Block:
             end = len(start) + (kind is Kind.EXIF)
             return Block(kind, segment[end:], segment[:end])
     return Block(Kind.OTHER, segment[1:], segment[:1])
-
-
-def fitting(block: Block) -> list[Block]:
-    """A block as its format can hold it: JPEG's in segments, others as they are, empty ones not.
-
-    Raises:
-        ValueError: it is larger than one segment of JPEG and may not be divided.
-    """
-    is_segment = _APP0 <= (block.where or b"\0")[0] < _APP0 + 16
-    room = _SEGMENT_MAX - len(block.where) + 1
-    if not block.data or not is_segment or len(block.data) <= room:
-        return [block] if block.data else []
-    if block.kind is not Kind.PHOTOSHOP:
-        raise ValueError(f"{len(block.data)} bytes are more than a JPEG segment holds")
-    starts = range(0, len(block.data), room)
-    return [replace(block, data=block.data[at : at + room]) for at in starts]
-
-
-def with_joined_resources(carried: Carried) -> Carried:
-    """Photoshop's resources, which one JPEG may have in several segments, as one block."""
-    parts = [block for block in carried.blocks if block.kind is Kind.PHOTOSHOP]
-    if len(parts) < 2:  # noqa: PLR2004 - nothing to join
-        return carried
-    whole = replace(parts[0], data=b"".join(part.data for part in parts))
-    rest = [block for block in carried.blocks if block not in parts[1:]]
-    blocks = [whole if block is parts[0] else block for block in rest]
-    return replace(carried, blocks=tuple(blocks))
 
 
 def spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
@@ -196,26 +166,22 @@ def spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
     return encoded[:2] + segments + encoded[start:]
 
 
-def joined_icc(carried: Iterable[Block]) -> bytes:
-    """The ICC profile, from its numbered pieces.
+def _fitting(block: Block) -> list[Block]:
+    """A block in segments; none where nothing is left in it.
 
-    Source: ICC.1:2010, B.4.
+    Raises:
+        ValueError: it is larger than one segment of JPEG and may not be divided.
     """
-    pieces = sorted(block.data for block in carried if block.kind is Kind.ICC)
-    return b"".join(piece[2:] for piece in pieces)
+    room = _SEGMENT_MAX - len(block.where) + 1
+    if len(block.data) <= room:
+        return [block] if block.data else []
+    if block.kind is not Kind.PHOTOSHOP:
+        raise ValueError(f"{len(block.data)} bytes are more than a JPEG segment holds")
+    starts = range(0, len(block.data), room)
+    return [replace(block, data=block.data[at : at + room]) for at in starts]
 
 
-def icc_blocks(profile: bytes) -> tuple[Block, ...]:
-    """A profile cut into pieces that fit."""
-    size = _SEGMENT_MAX - len(b"ICC_PROFILE\0") - 2
-    pieces = [profile[at : at + size] for at in range(0, len(profile), size)]
-    return tuple(
-        Block(Kind.ICC, bytes((number, len(pieces))) + piece, b"\xe2ICC_PROFILE\0")
-        for number, piece in enumerate(pieces, start=1)
-    )
-
-
-def _segments(reader: Reader) -> Iterator[tuple[int, int, int]]:
+def segments(reader: Reader) -> Iterator[tuple[int, int, int]]:
     """Each segment before the first scan's data: marker, offset of its payload, length field."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
@@ -230,3 +196,68 @@ def _segments(reader: Reader) -> Iterator[tuple[int, int, int]]:
         yield marker, at + 4, length
         at += 2 + length
     raise damaged("too many JPEG segments")
+
+
+def _carried(source: Source, image: Image.Image) -> Told:
+    found, notes = blocks(source.data)
+    if image.mode not in {"L", "CMYK"} and not _keeps_sampling(image):
+        notes = (*notes, "its chroma subsampling was replaced by full colour")
+    return Carried(found), list(notes)
+
+
+def _options(_source: Source, image: Image.Image, _count: int) -> Options:
+    """The source's own tables and subsampling."""
+    if not isinstance(image, JpegImageFile):
+        raise TypeError(type(image))
+    tables = [image.quantization[component[3]] for component in image.layer]
+    options: Options = {"progressive": "progressive" in image.info}
+    if image.mode == "CMYK":
+        return options | {"quality": _CMYK_QUALITY, "subsampling": 0}
+    options["qtables"] = tables[:2] if tables[1:2] == tables[2:] else tables
+    if len(tables) > 1:
+        # Of the samplings Pillow cannot write, full colour is the lossless choice.
+        options["subsampling"] = get_sampling(image) if _keeps_sampling(image) else 0
+        options["keep_rgb"] = _is_rgb(image)
+    return options
+
+
+def _keeps_sampling(image: Image.Image) -> bool:
+    """Whether a JPEG's sampling can be written again: not 4:4:0, 4:1:1 and subsampled RGB."""
+    return get_sampling(image) in ({0} if _is_rgb(image) else {0, 1, 2})
+
+
+def _is_rgb(image: Image.Image) -> bool:
+    """Whether a JPEG codes red, green and blue; with JFIF's marker it never does."""
+    return image.info.get("adobe_transform") == 0 and "jfif" not in image.info
+
+
+def _converted(source: Source, image: Image.Image, told: Told) -> Picture:
+    """A CMYK JPEG as sRGB."""
+    source.check_cmyk()
+    if "adobe" not in image.info:
+        raise ImageRefusedError(
+            Reason.COLOR_MODE,
+            "its colours are CMYK without Adobe's marker, so whether 0 is no ink is unknown",
+        )
+    carried, notes = told
+    pixels, profile = color.to_srgb(image, icc.profile_of(carried))
+    found = (*carried.without(Kind.ICC, Kind.COLOR).blocks, *icc.in_pieces(profile))
+    frame = Frame(pixels, None, Carried(found), _options(source, image, 1))
+    return Picture((frame,), Format.JPEG, (*notes, "its CMYK colours were converted to sRGB"))
+
+
+def _write(picture: Picture) -> bytes:
+    height, width = picture.size
+    before = ImageFile.MAXBLOCK
+    # Progressive files are written in one piece.
+    ImageFile.MAXBLOCK = max(before, _BYTES_PER_PIXEL * height * width)
+    try:
+        (encoded,) = pillow.stills(picture)
+    finally:
+        ImageFile.MAXBLOCK = before
+    return spliced(encoded, picture.carried.blocks)
+
+
+# A second view or a gain map makes Pillow open an MPO: its first picture is a still.
+_READING = pillow.Reading(_carried, _options, count=pillow.one_frame, converted=_converted)
+CONTAINER = Container(probe, check_whole, _READING, _write, XMP, _fitting)

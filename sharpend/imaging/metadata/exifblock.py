@@ -16,28 +16,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.metadata.ifd import EXIF, INTEROPERABILITY, LONG, TYPES
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     Span = tuple[int, int]
 
 PREFIX = b"Exif\0\0"
 """What JPEG puts before the block; others do without."""
-GPS = 0x8825
-_POINTERS = frozenset({0x014A, 0x8769, 0xA005})
-"""SubIFDs, the EXIF directory, interoperability."""
+_SUB_IFDS = 0x014A
+_POINTERS = frozenset({_SUB_IFDS, EXIF, INTEROPERABILITY})
 
 HEADER_BYTES = 8
 _ENTRY_BYTES, _INLINE_BYTES = 12, 4
 _MAGIC = 42
-_WIDTHS: Mapping[int, int] = {
-    **dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1)),
-    129: 1,
-}
+_WIDTHS = {kind: struct.calcsize("<" + letters) for kind, letters in TYPES.items()} | {129: 1}
 """Bytes of one value, by type."""
-_INTEGERS: Mapping[int, str] = {1: "B", 3: "H", 4: "I", 13: "I"}
-"""BYTE, SHORT, LONG and IFD, as `struct` reads them."""
-_LONG = 4
 _MOST_DIRECTORIES = 32
 """Cameras write five or so; a block may not make us walk for ever."""
 
@@ -79,7 +74,7 @@ class Directory:
         return next((entry for entry in self.entries if entry.tag == tag), None)
 
 
-class Block:
+class ExifBlock:
     """An EXIF block that is read, and patched, in place."""
 
     def __init__(self, exif: bytes) -> None:
@@ -182,8 +177,8 @@ class Block:
         Raises:
             ValueError: they do not lie within the block.
         """
-        letter = _INTEGERS.get(entry.kind)
-        if letter is None:
+        letter = TYPES.get(entry.kind)
+        if letter not in {"B", "H", "I"}:
             return ()
         return struct.unpack(f"{self.order}{entry.count}{letter}", self.value(entry))
 
@@ -240,7 +235,7 @@ class Block:
 
     def put_integer(self, entry: Entry, value: int) -> None:
         """Make an entry hold one 32-bit integer."""
-        struct.pack_into(self.order + "HII", self.data, entry.at + 2, _LONG, 1, value)
+        struct.pack_into(self.order + "HII", self.data, entry.at + 2, LONG, 1, value)
 
     def put_next(self, directory: Directory, place: int) -> None:
         """Say which directory follows."""

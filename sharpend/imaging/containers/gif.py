@@ -1,4 +1,4 @@
-"""GIF's blocks: its header, its frames' timing, its extensions; and frames put together to a file.
+"""GIF: its header, its frames' timing, its extensions; and frames put together to a file.
 
 Owns the block layout. Pillow reads the frames as they are shown and writes each as a GIF of its
 own; here they become one, with a palette each, so that count, boxes, times and disposal stay exact.
@@ -12,16 +12,26 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.palette import paletted
 from sharpend.imaging.formats import Format
 from sharpend.imaging.header import Header
-from sharpend.imaging.metadata import Block, Kind
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.reading import truncated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from sharpend.imaging.containers.pillow import Told
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
+    from sharpend.imaging.source import Source
 
 _SCREEN_BYTES = 13
 _TABLE = 0x80
@@ -33,8 +43,10 @@ _XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
 """Behind a packet that is stored without sub-blocks: wherever a reader lands, it leads out."""
 _DESCRIPTOR_BYTES = 10
 _MS_PER_TICK = 10
-CLEARED, RESTORED = 2, 3
+_CLEARED, _RESTORED = 2, 3
 """Disposals after which a frame does not stay."""
+_OPAQUE = 128
+"""It knows no half-transparent colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +168,7 @@ def _blocks_end(data: bytes, at: int) -> int:
     return at + 1
 
 
-def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
+def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
     """One file of frames that Pillow wrote as a GIF each.
 
     Args:
@@ -197,3 +209,49 @@ def _frame(still: bytes, frame: Frame) -> bytes:
     if not any(control):  # nothing to say
         return painted
     return b"!\xf9\x04" + control + transparent[1:] + b"\0" + painted
+
+
+def _carried(source: Source, _image: Image.Image) -> Told:
+    note = "its colours were put into a palette of 256 again"
+    return Carried(layout(source.data).blocks), [note]
+
+
+def _timed(picture: Picture, data: bytes) -> Picture:
+    told = layout(data)
+    frames = [
+        replace(frame, duration_ms=how.duration_ms, disposal=how.disposal, box=how.box)
+        for frame, how in zip(picture.frames, told.frames, strict=False)
+    ]
+    return replace(picture, frames=tuple(frames), loop=told.loop)
+
+
+def _write(picture: Picture) -> bytes:
+    """Each frame paints its box; what it would leave as it is, is transparent."""
+    height, width = picture.size
+    canvas = np.zeros((height, width, 4), np.uint8)
+    stills = []
+    for frame in picture.frames:
+        before = canvas.copy()
+        left, top, right, bottom = frame.box or (0, 0, width, height)
+        box = np.s_[top:bottom, left:right]
+        wanted = _visible_only(frame)[box]
+        painted = (wanted != canvas[box]).any(axis=2)
+        image, transparent = paletted(wanted[..., :3], painted)
+        options = {} if transparent is None else {"transparency": transparent}
+        options |= {"optimize": False, "interlace": False}
+        stills.append(pillow.saved(image, Format.GIF, options))
+        canvas[box] = 0 if frame.disposal == _CLEARED else wanted
+        canvas = before if frame.disposal == _RESTORED else canvas
+    return _assembled(stills, picture)
+
+
+def _visible_only(frame: Frame) -> NDArray[np.uint8]:
+    """H x W x 4, opaque or nothing."""
+    colors = np.broadcast_to(frame.pixels, (*frame.pixels.shape[:2], 3))
+    alpha = np.full(colors.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
+    seen = np.where(alpha >= _OPAQUE, 255, 0)
+    return np.where(seen[..., np.newaxis], np.dstack([colors, seen]), 0).astype(np.uint8)
+
+
+_READING = pillow.Reading(_carried, timed=_timed, keeps_palette=True)
+CONTAINER = Container(probe, check_whole, _READING, _write, xmp_at=bytes((_APPLICATION,)))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging.containers.container import Container, seen_while_read
 from sharpend.imaging.formats import Format
 from sharpend.imaging.header import Header
 from sharpend.imaging.picture import Frame, Picture
@@ -130,3 +131,6 @@ def write(picture: Picture) -> bytes:
         b" ".join(words[at : at + _VALUES_A_LINE]) for at in range(0, len(words), _VALUES_A_LINE)
     )
     return head + b"\n".join(lines) + b"\n"
+
+
+CONTAINER = Container(probe, seen_while_read, read, write)

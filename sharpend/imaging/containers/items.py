@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.exifblock import PREFIX
-from sharpend.imaging.isobmff import boxes, meta
+from sharpend.imaging.containers.isobmff import boxes, meta
+from sharpend.imaging.metadata.exifblock import PREFIX
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:

@@ -1,9 +1,8 @@
-"""The boxes of AVIF and HEIC: their header, and whether the file is whole.
+"""ISO base media files: the boxes of AVIF and HEIC, their properties, and whether all is there.
 
-Owns the ISO base media layout; pixels and metadata are the readers'.
+Owns the layout; what a codec's own box says is its format's.
 
-Source: ISO/IEC 14496-12 (boxes; nclx in 12.1.5), 23008-12 (ispe), AV1-ISOBMFF 2.3.3 (av1C),
-14496-15 8.3.3.1 (hvcC).
+Source: ISO/IEC 14496-12 (boxes; nclx in 12.1.5), 23008-12 (ispe).
 """
 
 from __future__ import annotations
@@ -11,9 +10,6 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.reading import damaged, truncated
 
 if TYPE_CHECKING:
@@ -26,72 +22,24 @@ _HEAD_BYTES = 8
 _VERSION_BYTES = 4
 """A full box's version and flags."""
 _NCLX_BYTES = 8
-_AV1_SUBSAMPLING = {0: "4:4:4", 2: "4:2:2", 3: "4:2:0", 1: "4:4:4"}
-"""By av1C's bits for horizontal and vertical subsampling."""
-_HEVC_SUBSAMPLING = {0: "4:2:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
-"""By hvcC's chroma format."""
 
 
-def probe_avif(reader: Reader) -> Header:
-    """The largest size and the deepest samples that any item of an AVIF declares.
+def properties_of(reader: Reader) -> list[tuple[bytes, bytes]]:
+    """The properties that any item of a file has: kind and content.
 
     Raises:
         ImageRefusedError: `truncated` or `damaged`.
     """
-    properties = _properties(reader)
-    codecs = [body[2] for kind, body in properties if kind == b"av1C" and len(body) >= 4]  # noqa: PLR2004 - the box's fixed part
-    if not codecs:
-        raise damaged("its AVIF declares no picture")
-    if any(
-        kind == b"clap" or (kind == b"pasp" and body[:4] != body[4:8]) for kind, body in properties
-    ):
-        raise ImageRefusedError(
-            Reason.FORMAT_NOT_ALLOWED,
-            "its AVIF is cropped or stretched by a property that would be lost",
-        )
-    height, width = _size(properties)
-    return Header(
-        Format.AVIF,
-        height,
-        width,
-        bits=max(12 if flags & 0x20 else 10 if flags & 0x40 else 8 for flags in codecs),
-        gray=all(flags & 0x10 for flags in codecs),
-        subsampling=_AV1_SUBSAMPLING[min(codecs) >> 2 & 3],
-        primaries=_told(properties, 4),
-        transfer=_told(properties, 6),
-        lossless=_told(properties, 8) == 0,  # only RGB as it is has no matrix
-    )
-
-
-def probe_heic(reader: Reader) -> Header:
-    """The largest size and the deepest samples that any item of a HEIC declares.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
-    properties = _properties(reader)
-    codecs = [body[16:18] for kind, body in properties if kind == b"hvcC" and len(body) >= 23]  # noqa: PLR2004 - the box's fixed part
-    if not codecs:
-        raise damaged("its HEIF declares no HEVC picture")
-    height, width = _size(properties)
-    return Header(
-        Format.HEIC,
-        height,
-        width,
-        bits=max(8 + (depth & 7) for _, depth in codecs),
-        gray=all(chroma & 3 == 0 for chroma, _ in codecs),
-        subsampling=_HEVC_SUBSAMPLING[max(chroma & 3 for chroma, _ in codecs)],
-        primaries=_told(properties, 4),
-        transfer=_told(properties, 6),
-    )
-
-
-def _properties(reader: Reader) -> list[tuple[bytes, bytes]]:
     properties = dict(boxes(meta(reader))).get(b"iprp", b"")
     return list(boxes(dict(boxes(properties)).get(b"ipco", b"")))
 
 
-def _size(properties: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+def size_of(properties: list[tuple[bytes, bytes]]) -> tuple[int, int]:
+    """Height and width of the largest item.
+
+    Raises:
+        ImageRefusedError: `damaged` where none tells.
+    """
     sizes = [
         struct.unpack(">II", body[4:12])
         for kind, body in properties
@@ -103,8 +51,8 @@ def _size(properties: list[tuple[bytes, bytes]]) -> tuple[int, int]:
     return height, width
 
 
-def _told(properties: list[tuple[bytes, bytes]], at: int) -> int | None:
-    """A code point of the nclx colour box: 4 primaries, 6 transfer."""
+def color_of(properties: list[tuple[bytes, bytes]], at: int) -> int | None:
+    """A code point (H.273) of the nclx colour box: at 4 primaries, 6 transfer, 8 matrix."""
     for kind, body in properties:
         if kind == b"colr" and body[:4] == b"nclx" and len(body) >= _NCLX_BYTES:
             return int.from_bytes(body[at : at + 2])

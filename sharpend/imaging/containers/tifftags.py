@@ -15,12 +15,22 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.metadata.ifd import (
+    BIG_TYPES,
+    EXIF,
+    GPS,
+    INTEROPERABILITY,
+    LONG,
+    LONG8,
+    TYPES,
+    Ifd,
+    IfdEntry,
+)
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
 _LAYOUT = frozenset(
     {255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284}
     | {288, 289, 290, 291, 292, 293, 317, 320, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333}
@@ -29,8 +39,8 @@ _LAYOUT = frozenset(
 )
 """Tags that say how the pixels lie in the file, which is written anew, or hold smaller copies and
 layers of them (SubIFDs, Photoshop's ImageSourceData). All others are carried."""
-_IFD, _IFD8 = 13, 18
-"""Types that point to directories: valid in the old file only."""
+_POINTER_TYPES = frozenset({13, 18})
+"""Valid in the old file only."""
 _WRITERS_OWN = frozenset({254, 282, 283, 296, 305})
 """What a writer makes up where the source has none: NewSubfileType, resolution, Software."""
 _POINTERS: Mapping[int, Collection[int]] = {
@@ -41,44 +51,11 @@ _POINTERS: Mapping[int, Collection[int]] = {
 }
 """Which tags of which directory point to a directory (0: the file's first)."""
 
-_LETTERS = " BsHIIbshiifdI  QqQ"
-"""Position is the TIFF type, letter the type in `struct`; rationals are pairs."""
-_PAIRS = (5, 10)
-_LONG, _LONG8 = 4, 16
+_TYPES = {**TYPES, **BIG_TYPES}
 _BIG = 43
 """BigTIFF's magic number; the classic one is 42."""
 _INLINE_BYTES = 4
 _MOST_PAGES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One tag, as bytes."""
-
-    kind: int
-    data: bytes
-    """The values in little-endian order, whatever the file's was."""
-
-    @property
-    def values(self) -> tuple[int, ...]:
-        """The values of an integer tag; none of any other."""
-        letter = _LETTERS[self.kind]
-        if letter not in "BHIQ":
-            return ()
-        return struct.unpack(f"<{len(self.data) // _width(self.kind)}{letter}", self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class Directory:
-    """The entries of one directory, the directories behind its pointers, the next page's place."""
-
-    entries: Mapping[int, Entry]
-    children: Mapping[int, Directory]
-    next_page: int = 0
-
-    def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The values of an integer tag; `default` where it is absent or no integer."""
-        return (self.entries[tag].values if tag in self.entries else ()) or default
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +84,10 @@ class _Layout:
     @property
     def pointer_kind(self) -> int:
         """The type of a pointer to a directory: LONG, or LONG8 in a BigTIFF."""
-        return _LONG if self.places.size == _INLINE_BYTES else _LONG8
+        return LONG if self.places.size == _INLINE_BYTES else LONG8
 
 
-def read_layout(reader: Reader, tags: Collection[int]) -> Directory:
+def read_layout(reader: Reader, tags: Collection[int]) -> Ifd:
     """Only these `tags` of a file's first directory.
 
     Raises:
@@ -120,14 +97,14 @@ def read_layout(reader: Reader, tags: Collection[int]) -> Directory:
     return _directory(reader, layout, place, tags.__contains__)
 
 
-def read_pages(reader: Reader) -> list[Directory]:
+def read_pages(reader: Reader) -> list[Ifd]:
     """The tags of each page that an output carries on, with EXIF and GPS.
 
     Raises:
         ImageRefusedError: `truncated` or `damaged`.
     """
     layout, place = _Layout.of(reader)
-    pages: list[Directory] = []
+    pages: list[Ifd] = []
     while place:
         if len(pages) == _MOST_PAGES:
             raise damaged("it has too many pages, or they go round in a circle")
@@ -141,7 +118,7 @@ def _is_carried(tag: int) -> bool:
     return tag not in _LAYOUT
 
 
-def _with_children(reader: Reader, layout: _Layout, parent: Directory, name: int) -> Directory:
+def _with_children(reader: Reader, layout: _Layout, parent: Ifd, name: int) -> Ifd:
     children = {}
     for pointer in _POINTERS[name]:
         for place in parent.values(pointer)[:1]:
@@ -150,55 +127,50 @@ def _with_children(reader: Reader, layout: _Layout, parent: Directory, name: int
     entries = {
         tag: entry
         for tag, entry in parent.entries.items()
-        if tag not in _POINTERS[name] and entry.kind not in {_IFD, _IFD8}
+        if tag not in _POINTERS[name] and entry.kind not in _POINTER_TYPES
     }
-    return Directory(entries, children)
+    return Ifd(entries, children)
 
 
 def _any(_tag: int) -> bool:
     return True
 
 
-def _directory(
-    reader: Reader, layout: _Layout, place: int, wanted: Callable[[int], bool]
-) -> Directory:
+def _directory(reader: Reader, layout: _Layout, place: int, wanted: Callable[[int], bool]) -> Ifd:
     count = _integer(reader, layout.counts, place)
     at = place + layout.counts.size
     size = count * layout.entries.size
     found = {
-        tag: Entry(kind, _data(reader, layout, kind, (length, inline)))
+        tag: _entry(reader, layout, kind, (length, inline))
         for tag, kind, length, inline in layout.entries.iter_unpack(reader.at(at, size))
-        if wanted(tag) and _width(kind) and length
+        if wanted(tag) and length and kind in _TYPES
     }
-    return Directory(found, {}, _integer(reader, layout.places, at + size))
+    return Ifd(found, {}, _integer(reader, layout.places, at + size))
 
 
-def _data(reader: Reader, layout: _Layout, kind: int, value: tuple[int, bytes]) -> bytes:
+def _entry(reader: Reader, layout: _Layout, kind: int, value: tuple[int, bytes]) -> IfdEntry:
     length, inline = value
-    size = length * _width(kind) * (2 if kind in _PAIRS else 1)
+    size = length * struct.calcsize("<" + _TYPES[kind])
     data = inline[:size]
     if size > len(inline):
         data = reader.at(layout.places.unpack(inline)[0], size)
-    return data if layout.order == "<" else _swapped(data, _width(kind))
+    entry = IfdEntry(kind, data)
+    return entry if layout.order == "<" else IfdEntry(kind, _swapped(entry))
 
 
-def _swapped(data: bytes, width: int) -> bytes:
+def _swapped(entry: IfdEntry) -> bytes:
+    """The data in the other order."""
+    data, width = entry.data, struct.calcsize("<" + entry.number)
     if width == 1:
         return data
     return b"".join(data[at : at + width][::-1] for at in range(0, len(data), width))
-
-
-def _width(kind: int) -> int:
-    """Bytes of one number of a TIFF type, 0 for a type that does not exist."""
-    letter = _LETTERS[kind] if kind < len(_LETTERS) else " "
-    return 0 if letter == " " else struct.calcsize("<" + letter)
 
 
 def _integer(reader: Reader, layout: struct.Struct, at: int) -> int:
     return int(layout.unpack(reader.at(at, layout.size))[0])
 
 
-def graft(written: bytearray, pages: Sequence[Directory]) -> None:
+def graft(written: bytearray, pages: Sequence[Ifd]) -> None:
     """Add to each page of a TIFF, of either order and size, the tags that it carries, in place."""
     layout, _ = _Layout.of(Reader(BytesIO(written)))
     link = layout.first_link
@@ -221,7 +193,7 @@ def graft(written: bytearray, pages: Sequence[Directory]) -> None:
 def _append(
     written: bytearray,
     layout: _Layout,
-    directory: Directory,
+    directory: Ifd,
     records: dict[int, bytes],
     following: int = 0,
 ) -> int:
@@ -236,12 +208,12 @@ def _append(
     return _place(written, count + body + end)
 
 
-def _record(written: bytearray, layout: _Layout, tag: int, entry: Entry) -> bytes:
-    data = entry.data if layout.order == "<" else _swapped(entry.data, _width(entry.kind))
+def _record(written: bytearray, layout: _Layout, tag: int, entry: IfdEntry) -> bytes:
+    data = entry.data if layout.order == "<" else _swapped(entry)
     value = data.ljust(layout.places.size, b"\0")
     if len(value) > layout.places.size:
         value = layout.places.pack(_place(written, data))
-    count = len(data) // (_width(entry.kind) * (2 if entry.kind in _PAIRS else 1))
+    count = len(data) // struct.calcsize("<" + _TYPES[entry.kind])
     return layout.entries.pack(tag, entry.kind, count, value)
 
 

@@ -1,4 +1,4 @@
-"""JPEG XL's header, of the naked codestream and of the container.
+"""JPEG XL: its header, of the naked codestream and of the container.
 
 Owns the first bits of the codestream: size, depth, animation, and whether the numbers are exact.
 Pixels are the plugin's, which decodes while it opens; so all limits are checked here.
@@ -12,14 +12,22 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import isobmff
+from sharpend.imaging import color
+from sharpend.imaging.containers import isobmff, pillow
+from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
 from sharpend.imaging.header import Header
-from sharpend.imaging.metadata import Block, Kind
+from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from PIL import Image
+
+    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.source import Source
 
 _NAKED = b"\xff\x0a"
 _ENOUGH_BYTES = 256
@@ -27,6 +35,7 @@ _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 """Width to height, by the header's ratio field less one."""
 _SIZE_BITS = (9, 13, 18, 30)
 _MAX_BOXES = 1000
+_QUALITY = 95
 
 
 class _Bits:
@@ -173,11 +182,33 @@ def check_whole(data: bytes) -> None:
         isobmff.check_whole(data)
 
 
-def blocks(data: bytes) -> tuple[Block, ...]:
-    """The uncompressed XMP of a container; EXIF and ICC the plugin tells."""
-    reader = Reader(BytesIO(data))
-    return tuple(
-        Block(Kind.XMP, data[at : at + length])
-        for kind, at, length in _boxes(reader)
+def _carried(source: Source, image: Image.Image) -> Told:
+    """EXIF and ICC profile as the plugin tells them, and the uncompressed XMP of a container."""
+    carried, notes = pillow.told(source, image)
+    xmp = [
+        Block(Kind.XMP, source.data[at : at + length])
+        for kind, at, length in _boxes(Reader(BytesIO(source.data)))
         if kind == b"xml "
-    )
+    ]
+    return Carried((*carried.blocks, *xmp)), notes
+
+
+def _options(source: Source, _image: Image.Image, _count: int) -> Options:
+    return {"lossless": True} if source.header.lossless else {"quality": _QUALITY}
+
+
+def _count(image: Image.Image, header: Header) -> int:
+    if header.animated:
+        raise ImageRefusedError(
+            Reason.ANIMATED, "an animated JPEG XL; only stills of this format are sharpened"
+        )
+    return pillow.frame_count(image, header)
+
+
+def _check_range(source: Source, carried: Carried) -> None:
+    pillow.check_range(source, carried)
+    color.check_srgb(icc.profile_of(carried))
+
+
+_READING = pillow.Reading(_carried, _options, count=_count, check=_check_range)
+CONTAINER = Container(probe, check_whole, _READING, pillow.write, xmp_at=b"")

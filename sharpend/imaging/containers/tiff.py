@@ -18,14 +18,10 @@ import tifffile
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import color, encodings, jpeg
-from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
-from sharpend.imaging.metadata import Block, Carried, Kind
-from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.reading import Reader, damaged
-from sharpend.imaging.source import color_mode
-from sharpend.imaging.tiffpage import (
+from sharpend.imaging import color
+from sharpend.imaging.containers import jpegtables
+from sharpend.imaging.containers.container import Container, seen_while_read
+from sharpend.imaging.containers.tiffpage import (
     ASSOCIATED,
     BLACK_IS_ZERO,
     JPEG,
@@ -38,7 +34,15 @@ from sharpend.imaging.tiffpage import (
     check,
     is_bilevel,
 )
-from sharpend.imaging.tifftags import GPS, Directory, Entry, graft, read_layout, read_pages
+from sharpend.imaging.containers.tifftags import graft, read_layout, read_pages
+from sharpend.imaging.formats import Format
+from sharpend.imaging.header import Header
+from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
+from sharpend.imaging.metadata.ifd import Ifd, IfdEntry
+from sharpend.imaging.picture import Frame, Picture
+from sharpend.imaging.reading import Reader, damaged
+from sharpend.imaging.source import color_mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,20 +59,17 @@ _TABLES = frozenset({273, 279, 324, 325, 347})
 """Where strips and tiles lie, and JPEG's tables: a file that is cut often ends within them."""
 _RAW = frozenset({33421, 50706})
 """CFARepeatPatternDim and DNGVersion: sensor data."""
+_ICC = 34675
 _BLOCKS: Mapping[int, Kind] = {
-    34675: Kind.ICC,
+    _ICC: Kind.ICC,
     700: Kind.XMP,
     33723: Kind.IPTC,
     34377: Kind.PHOTOSHOP,
 }
-XMP = (700).to_bytes(2) + b"\1"
+_XMP_AT = (700).to_bytes(2) + b"\1"
 """Where a page keeps its packet: tag and type, as a block remembers them."""
 _LAYERS = (37724, 50784)
 """Photoshop's ImageSourceData, and Alias's layers."""
-_NEEDED = frozenset({274, 282, 283, 296})
-"""Orientation and resolution."""
-_OF_MAPS = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112})
-"""GeoTIFF's scale, tie points, transformation and keys; GDAL's metadata."""
 _SUBSAMPLED = (2, 2)
 """Where a page does not say."""
 _OURS: Mapping[str, Any] = {"metadata": None, "software": False, "contiguous": False}
@@ -130,10 +131,10 @@ def _pages(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     return [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
 
 
-def _frame(source: Source, page: tifffile.TiffPage, tags: Directory, notes: list[str]) -> Frame:
+def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str]) -> Frame:
     check(page, source)
     carried = _carried(tags)
-    color.check_not_hdr(None, color.profile_of(carried))
+    color.check_not_hdr(None, icc.profile_of(carried))
     encoding = _encoding(page, notes)
     values = np.asarray(page.asarray(maxworkers=1))
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and values.ndim > 2:  # noqa: PLR2004
@@ -156,7 +157,7 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Directory, notes: list
     return Frame(np.ascontiguousarray(colors), np.ascontiguousarray(alpha), carried, encoding)
 
 
-def _carried(tags: Directory) -> Carried:
+def _carried(tags: Ifd) -> Carried:
     """A page's metadata; a block remembers its tag and type in `where`."""
     blocks = tuple(
         Block(kind, tags.entries[tag].data, _where(tag, tags.entries[tag]))
@@ -164,26 +165,10 @@ def _carried(tags: Directory) -> Carried:
         if tag in tags.entries
     )
     others = {tag: entry for tag, entry in tags.entries.items() if tag not in _BLOCKS}
-    return Carried(blocks, Directory(others, tags.children))
+    return Carried(blocks, Ifd(others, tags.children))
 
 
-def needed(tags: Directory | None) -> Directory | None:
-    """Only the tags that a picture needs to be shown and printed as it was."""
-    if tags is None:
-        return None
-    return Directory({tag: entry for tag, entry in tags.entries.items() if tag in _NEEDED}, {})
-
-
-def without_gps(tags: Directory | None) -> Directory | None:
-    """The tags without the directory of positions and those of maps."""
-    if tags is None:
-        return None
-    entries = {tag: entry for tag, entry in tags.entries.items() if tag not in _OF_MAPS}
-    children = {tag: child for tag, child in tags.children.items() if tag != GPS}
-    return Directory(entries, children)
-
-
-def _where(tag: int, entry: Entry) -> bytes:
+def _where(tag: int, entry: IfdEntry) -> bytes:
     return tag.to_bytes(2) + bytes((entry.kind,))
 
 
@@ -219,7 +204,7 @@ def _jpeg(page: tifffile.TiffPage) -> dict[str, Any]:
     """Tifffile's options for JPEG inside; a page of RGB components stays one."""
     first = page.dataoffsets[0], page.databytecounts[0]
     data = page.jpegtables or page.parent.filehandle.read_array(np.uint8, first[1], first[0])
-    args: dict[str, Any] = {"level": encodings.jpeg_quality(jpeg.quantisation(bytes(data)))}
+    args: dict[str, Any] = {"level": jpegtables.quality_of(jpegtables.quantisation(bytes(data)))}
     if page.photometric == RGB:
         return {"compressionargs": {**args, "colorspace": "RGB", "outcolorspace": "RGB"}}
     return {"compressionargs": args, "subsampling": page.subsampling or _SUBSAMPLED}
@@ -230,8 +215,8 @@ def _converted(
 ) -> Frame:
     notes.append("its CMYK colours were converted to sRGB")
     cmyk = Image.fromarray(np.ascontiguousarray(values), "CMYK")
-    pixels, profile = color.to_srgb(cmyk, color.profile_of(carried))
-    where = _where(34675, Entry(7, b""))
+    pixels, profile = color.to_srgb(cmyk, icc.profile_of(carried))
+    where = _where(_ICC, IfdEntry(7, b""))
     blocks = (*carried.without(Kind.ICC).blocks, Block(Kind.ICC, profile, where))
     return Frame(pixels, None, Carried(blocks, carried.tags), encoding)
 
@@ -290,11 +275,14 @@ def _values(frame: Frame) -> NDArray[Sample]:
     return np.ascontiguousarray(values)
 
 
-def _tags(carried: Carried) -> Directory:
+def _tags(carried: Carried) -> Ifd:
     """What `graft` puts in: the tags and the blocks."""
-    tags = carried.tags or Directory({}, {})
+    tags = carried.tags or Ifd({}, {})
     blocks = {
-        int.from_bytes(block.where[:2]): Entry(block.where[2], block.data)
+        int.from_bytes(block.where[:2]): IfdEntry(block.where[2], block.data)
         for block in carried.blocks
     }
-    return Directory({**tags.entries, **blocks}, tags.children)
+    return Ifd({**tags.entries, **blocks}, tags.children)
+
+
+CONTAINER = Container(probe, seen_while_read, read, write, _XMP_AT)
