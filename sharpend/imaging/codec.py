@@ -24,8 +24,8 @@ from sharpend.imaging.source import Source, check_pixels
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sharpend.imaging.header import Header
     from sharpend.imaging.picture import Picture
+    from sharpend.imaging.source import Header
 
 _MEGA = 1_000_000
 _DEFAULT = Policies()

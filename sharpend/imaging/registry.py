@@ -24,23 +24,20 @@ if TYPE_CHECKING:
 HEAD_BYTES = 512
 """How much of a file `identify` wants to see."""
 
-_FOREIGN: tuple[tuple[bytes, str], ...] = (
-    (b"%!PS", "PostScript"),
-    (b"\xc5\xd0\xd3\xc6", "EPS"),
-    (b"%PDF", "PDF"),
-    (b"8BPS", "Photoshop"),
-    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "JPEG 2000"),
-    (b"\0\0\1\0", "ICO"),
-    (b"v/1\x01", "OpenEXR"),
-    (b"#?RADIANCE", "Radiance HDR"),
-    (b"FUJIFILMCCD-RAW", "camera raw"),
-    (b"P7\n", "PAM"),
-    (b"PF\n", "PFM"),
-    (b"Pf\n", "PFM"),
-    (b"IIRO", "camera raw"),
-    (b"IIU\0", "camera raw"),
-)
+_FOREIGN = {
+    "PostScript": rb"%!PS",
+    "EPS": rb"\xc5\xd0\xd3\xc6",
+    "PDF": rb"%PDF",
+    "Photoshop": rb"8BPS",
+    "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
+    "ICO": rb"\0\0\x01\0",
+    "OpenEXR": rb"v/1\x01",
+    "Radiance HDR": rb"#\?RADIANCE",
+    "camera raw": rb"FUJIFILMCCD-RAW|IIRO|IIU\0",
+    "PAM": rb"P7\n",
+    "PFM": rb"P[Ff]\n",
+    "SVG": rb"[\xef\xbb\xbf \t\r\n]*(?=<).*(?i:<svg)",
+}
 _OTHER_BRANDS = frozenset({b"mif1", b"msf1", b"crx "})
 
 
@@ -79,18 +76,15 @@ def _brands(head: bytes) -> frozenset[bytes]:
 
 
 def _refusal(head: bytes, brands: frozenset[bytes]) -> ImageRefusedError:
-    kind = next((kind for start, kind in _FOREIGN if head.startswith(start)), None)
-    if kind is None and brands & _OTHER_BRANDS:
-        kind = "HEIF of another kind"
-    begins_as_xml = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
-    if kind is None and begins_as_xml and b"<svg" in head.lower():
-        kind = "SVG"
-    if kind is None:
+    kinds = [kind for kind, start in _FOREIGN.items() if re.match(start, head, re.DOTALL)]
+    if brands & _OTHER_BRANDS:
+        kinds.append("HEIF of another kind")
+    if kinds:
         return ImageRefusedError(
-            Reason.NOT_AN_IMAGE,
-            f"this is not a picture of any known format; {STILL_WRITTEN}",
-            setting=SETTLE,
+            Reason.FORMAT_NOT_ALLOWED, f"its content is {kinds[0]}, which is not sharpened"
         )
     return ImageRefusedError(
-        Reason.FORMAT_NOT_ALLOWED, f"its content is {kind}, which is not sharpened"
+        Reason.NOT_AN_IMAGE,
+        f"this is not a picture of any known format; {STILL_WRITTEN}",
+        setting=SETTLE,
     )

@@ -69,20 +69,15 @@ def timed(picture: Picture, data: bytes) -> Picture:
     return replace(picture, frames=tuple(frames), loop=told.plays)
 
 
-def assembled(stills: Sequence[bytes], frames: Sequence[Frame], *, plays: int) -> bytes:
-    """One file of frames that Pillow wrote as a PNG each.
-
-    Args:
-        stills: PNGs of one size and mode.
-        frames: their timing, and whether the first is shown.
-        plays: how often it is shown, 0 for ever.
-    """
+def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
+    """One file of frames that Pillow wrote as a PNG each, of one size and mode."""
+    frames = picture.frames
     first = stills[0]
     has_default = not frames[0].is_shown
     size = struct.unpack(">II", first[16:24])
     made = [
         first[:HEADER_END],
-        chunk(b"acTL", struct.pack(">II", len(stills) - has_default, plays)),
+        chunk(b"acTL", struct.pack(">II", len(stills) - has_default, picture.loop or 0)),
     ]
     sequence = 0
     for index, (still, frame) in enumerate(zip(stills, frames, strict=True)):

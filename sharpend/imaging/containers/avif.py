@@ -13,20 +13,13 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.containers import items, pillow
+from sharpend.imaging.containers import isobmff, items, pillow
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.isobmff import (
-    check_whole,
-    color_of,
-    properties_of,
-    size_of,
-    with_colour,
-)
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.metadata.ifd import ORIENTATION
 from sharpend.imaging.reading import damaged
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from sharpend.imaging.containers.pillow import Options, Told
@@ -44,13 +37,9 @@ _EXACT_ALPHA: Options = {"codec": "aom", "advanced": {"alpha:lossless": "1"}}
 _SOFTWARE = 0x0131
 
 
-def probe(reader: Reader) -> Header:
-    """The largest size and the deepest samples that any item of an AVIF declares.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
-    properties = properties_of(reader)
+def _probe(reader: Reader) -> Header:
+    """The largest size and the deepest samples that any item of an AVIF declares."""
+    properties = isobmff.properties_of(reader)
     codecs = [body[2] for kind, body in properties if kind == b"av1C" and len(body) >= 4]  # noqa: PLR2004 - the box's fixed part
     if not codecs:
         raise damaged("its AVIF declares no picture")
@@ -61,7 +50,7 @@ def probe(reader: Reader) -> Header:
             Reason.FORMAT_NOT_ALLOWED,
             "its AVIF is cropped or stretched by a property that would be lost",
         )
-    height, width = size_of(properties)
+    height, width = isobmff.size_of(properties)
     return Header(
         Format.AVIF,
         height,
@@ -69,9 +58,9 @@ def probe(reader: Reader) -> Header:
         bits=max(12 if flags & 0x20 else 10 if flags & 0x40 else 8 for flags in codecs),
         gray=all(flags & 0x10 for flags in codecs),
         subsampling=_SUBSAMPLING[min(codecs) >> 2 & 3],
-        primaries=color_of(properties, 4),
-        transfer=color_of(properties, 6),
-        lossless=color_of(properties, 8) == 0,  # only RGB as it is has no matrix
+        primaries=isobmff.color_of(properties, 4),
+        transfer=isobmff.color_of(properties, 6),
+        lossless=isobmff.color_of(properties, 8) == 0,  # only RGB as it is has no matrix
     )
 
 
@@ -118,7 +107,7 @@ def _write(picture: Picture) -> bytes:
         encoded = items.with_exif(encoded, exif) if exif else encoded
         if len(encoded) >= least_bytes:
             break
-    return with_colour(encoded, *colour) if colour else encoded
+    return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
 def _turning(orientation: int, *, has_more: bool) -> bytes:
@@ -131,4 +120,4 @@ def _turning(orientation: int, *, has_more: bool) -> bytes:
 
 
 _READING = pillow.Reading(_carried, _options)
-CONTAINER = Container(probe, check_whole, _READING, _write, xmp_at=b"")
+CONTAINER = Container(_probe, _READING, _write, isobmff.check_whole, xmp_at=b"")

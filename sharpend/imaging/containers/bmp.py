@@ -15,9 +15,9 @@ import numpy as np
 from sharpend.imaging.containers import pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.metadata.blocks import Carried
 from sharpend.imaging.reading import Reader, damaged, truncated
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,12 +39,8 @@ _INCHES_PER_M = 39.3701
 _DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
 
 
-def probe(reader: Reader) -> Header:
-    """Size and bits; packed colours count as 8 bits.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """Size and bits; packed colours count as 8 bits."""
     height, width, bits, _ = _sizes(reader)
     return Header(Format.BMP, height, width, min(bits, _BYTE_BITS))
 
@@ -62,12 +58,8 @@ def _sizes(reader: Reader) -> tuple[int, int, int, bool]:
     return abs(height), width, bits, compression in _UNCOMPRESSED
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a file that has not all rows.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
+def _check_whole(data: bytes) -> None:
+    """Refuse a file that has not all rows."""
     height, width, bits, fixed = _sizes(Reader(BytesIO(data)))
     row_bytes = (width * bits + 31) // 32 * 4
     start = int.from_bytes(data[10:14], "little")
@@ -78,13 +70,7 @@ def check_whole(data: bytes) -> None:
 def _with_alpha(
     pixels: NDArray[Sample], alpha: NDArray[Sample], dpi: tuple[float, float] | None
 ) -> bytes:
-    """A BMP of 32 bits per pixel whose header says where alpha is.
-
-    Args:
-        pixels: H x W x 3 or H x W x 1 uint8.
-        alpha: H x W uint8.
-        dpi: pixels per inch across and down, where they are known.
-    """
+    """A BMP of 32 bits per pixel whose header says where alpha is."""
     height, width, _ = pixels.shape
     colors = np.broadcast_to(pixels, (height, width, 3))
     rows = np.dstack([colors[..., ::-1], alpha])[::-1].tobytes()
@@ -111,4 +97,4 @@ def _write(picture: Picture) -> bytes:
     return _with_alpha(frame.pixels, frame.alpha, frame.encoding.get("dpi"))
 
 
-CONTAINER = Container(probe, check_whole, pillow.Reading(_carried, _options), _write)
+CONTAINER = Container(_probe, pillow.Reading(_carried, _options), _write, _check_whole)

@@ -10,18 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers import isobmff, pillow
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.isobmff import (
-    check_whole,
-    color_of,
-    properties_of,
-    size_of,
-    with_colour,
-)
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.reading import damaged
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,17 +29,13 @@ _SUBSAMPLING = {0: "4:2:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
 _QUALITY = 90
 
 
-def probe(reader: Reader) -> Header:
-    """The largest size and the deepest samples that any item of a HEIC declares.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
-    properties = properties_of(reader)
+def _probe(reader: Reader) -> Header:
+    """The largest size and the deepest samples that any item of a HEIC declares."""
+    properties = isobmff.properties_of(reader)
     codecs = [body[16:18] for kind, body in properties if kind == b"hvcC" and len(body) >= 23]  # noqa: PLR2004 - the box's fixed part
     if not codecs:
         raise damaged("its HEIF declares no HEVC picture")
-    height, width = size_of(properties)
+    height, width = isobmff.size_of(properties)
     return Header(
         Format.HEIC,
         height,
@@ -54,8 +43,8 @@ def probe(reader: Reader) -> Header:
         bits=max(8 + (depth & 7) for _, depth in codecs),
         gray=all(chroma & 3 == 0 for chroma, _ in codecs),
         subsampling=_SUBSAMPLING[max(chroma & 3 for chroma, _ in codecs)],
-        primaries=color_of(properties, 4),
-        transfer=color_of(properties, 6),
+        primaries=isobmff.color_of(properties, 4),
+        transfer=isobmff.color_of(properties, 6),
     )
 
 
@@ -85,9 +74,9 @@ def _write(picture: Picture) -> bytes:
     told = dict(frame.encoding)
     colour = told.pop("colour", None)
     encoded = pillow.write(picture.with_frames([replace(frame, encoding=told)]))
-    return with_colour(encoded, *colour) if colour else encoded
+    return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
 # Its further pictures are shots or depth, no frames.
 _READING = pillow.Reading(_carried, _options, count=pillow.one_frame)
-CONTAINER = Container(probe, check_whole, _READING, _write, xmp_at=b"")
+CONTAINER = Container(_probe, _READING, _write, isobmff.check_whole, xmp_at=b"")

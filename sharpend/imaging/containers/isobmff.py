@@ -8,14 +8,14 @@ Source: ISO/IEC 14496-12 (boxes; nclx in 12.1.5), 23008-12 (ispe).
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from io import BytesIO
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
 
-from sharpend.imaging.reading import damaged, truncated
+from sharpend.imaging.reading import Reader, damaged, truncated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from sharpend.imaging.reading import Reader
 
 _MAX_BOXES = 10_000
 _HEAD_BYTES = 8
@@ -25,21 +25,13 @@ _NCLX_BYTES = 8
 
 
 def properties_of(reader: Reader) -> list[tuple[bytes, bytes]]:
-    """The properties that any item of a file has: kind and content.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
-    properties = dict(boxes(meta(reader))).get(b"iprp", b"")
-    return list(boxes(dict(boxes(properties)).get(b"ipco", b"")))
+    """The properties that any item of a file has: kind and content."""
+    properties = dict(inside(meta_of(reader).get(b"iprp", b"")))
+    return list(inside(properties.get(b"ipco", b"")))
 
 
 def size_of(properties: list[tuple[bytes, bytes]]) -> tuple[int, int]:
-    """Height and width of the largest item.
-
-    Raises:
-        ImageRefusedError: `damaged` where none tells.
-    """
+    """Height and width of the largest item."""
     sizes = [
         struct.unpack(">II", body[4:12])
         for kind, body in properties
@@ -76,52 +68,54 @@ def with_colour(data: bytes, primaries: int, transfer: int) -> bytes:
     return data[:at] + struct.pack(">HH", primaries, transfer) + data[at + 4 :]
 
 
-def meta(reader: Reader) -> bytes:
-    """The boxes that describe the items of a file.
+class Box(NamedTuple):
+    """A box by its place."""
 
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
+    kind: bytes
+    start: int
+    """Of its content."""
+    end: int
+    is_last: bool
+    """It names no length that could be: it reaches to the end."""
+
+
+def boxes(reader: Reader) -> Iterator[Box]:
+    """The boxes that follow one another, until less than a head is left.
+
+    The last may reach beyond the end: then the file is cut.
     """
     at = 0
-    for _ in range(_MAX_BOXES):
-        length, kind = struct.unpack(">I4s", reader.at(at, 8))
-        if kind == b"meta":
-            return reader.at(at + 8, max(0, length - _HEAD_BYTES))[_VERSION_BYTES:]
-        # 0: to the end of the file; 1: a 64-bit length, only media data has those
-        if length < _HEAD_BYTES:
-            break
+    while len(head := reader.up_to(at, 2 * _HEAD_BYTES)) >= _HEAD_BYTES:
+        length, head_bytes = int.from_bytes(head[:4]), _HEAD_BYTES
+        if length == 1:
+            length, head_bytes = int.from_bytes(head[8:]), 2 * _HEAD_BYTES
+        is_last = length < head_bytes
+        yield Box(head[4:8], at + head_bytes, reader.size if is_last else at + length, is_last)
+        if is_last:
+            return
         at += length
+
+
+def inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes within a box: kind and content."""
+    for box in boxes(Reader(BytesIO(content))):
+        yield box.kind, content[box.start : box.end]
+
+
+def meta_of(reader: Reader) -> dict[bytes, bytes]:
+    """The boxes that describe the items of a file: kind to content."""
+    box = None
+    for box in islice(boxes(reader), _MAX_BOXES):
+        if box.kind == b"meta":
+            content = reader.at(box.start, max(0, box.end - box.start))
+            return dict(inside(content[_VERSION_BYTES:]))
+    if box is None or not box.is_last:
+        raise truncated()
     raise damaged("it has no description of a picture")
 
 
-def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes of a container: kind and content."""
-    at = 0
-    while at + _HEAD_BYTES <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        if length == 0:  # to the end
-            length = len(data) - at
-        if length < _HEAD_BYTES:
-            return
-        yield kind, data[at + 8 : at + length]
-        at += length
-
-
 def check_whole(data: bytes) -> None:
-    """Refuse a file that ends inside a box.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
-    at = 0
-    while at < len(data):
-        if at + _HEAD_BYTES > len(data):  # cut within a box's head
-            raise truncated()
-        length = int.from_bytes(data[at : at + 4])
-        if length == 1:
-            length = int.from_bytes(data[at + 8 : at + 16])
-        if length < _HEAD_BYTES:  # 0: this box is the last and reaches to the end
-            return
-        at += length
-    if at > len(data):
+    """Refuse a file that ends inside a box."""
+    *_, last = boxes(Reader(BytesIO(data)))
+    if last.end != len(data):
         raise truncated()

@@ -21,11 +21,11 @@ from sharpend.imaging import color
 from sharpend.imaging.containers import pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import Reader, damaged, truncated
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,12 +93,8 @@ def probe(reader: Reader) -> Header:
     raise damaged("a JPEG without a frame header")
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a file without an end mark; libjpeg would fill what is missing with gray.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
+def _check_whole(data: bytes) -> None:
+    """Refuse a file without an end mark; libjpeg would fill what is missing with gray."""
     _end(data)
 
 
@@ -144,18 +140,14 @@ def _block(segment: bytes) -> Block:
     return Block(Kind.OTHER, segment[1:], segment[:1])
 
 
-def spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
-    """An encoder's JPEG with these blocks in place of its own APP0 (JFIF) and APP14 (Adobe).
-
-    Args:
-        encoded: as Pillow writes it: of metadata, one of those two at most.
-        carried: blocks, each of which fits into a segment. Without Adobe's the encoder's stays.
-    """
+def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
+    """An encoder's JPEG with these blocks in place of its own APP0 (JFIF) and APP14 (Adobe)."""
+    # Without one of Adobe's the encoder's stays.
     own = {_APP0, _APP14 if any(block.where == ADOBE for block in carried) else _APP0}
     start = 2
     if encoded[3] in own:
         start += 2 + int.from_bytes(encoded[4:6])
-    segments = b"".join(
+    made = b"".join(
         b"\xff"
         + block.where[:1]
         + (len(block.where) + 1 + len(block.data)).to_bytes(2)
@@ -163,7 +155,7 @@ def spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
         + block.data
         for block in carried
     )
-    return encoded[:2] + segments + encoded[start:]
+    return encoded[:2] + made + encoded[start:]
 
 
 def _fitting(block: Block) -> list[Block]:
@@ -255,9 +247,9 @@ def _write(picture: Picture) -> bytes:
         (encoded,) = pillow.stills(picture)
     finally:
         ImageFile.MAXBLOCK = before
-    return spliced(encoded, picture.carried.blocks)
+    return _spliced(encoded, picture.carried.blocks)
 
 
 # A second view or a gain map makes Pillow open an MPO: its first picture is a still.
 _READING = pillow.Reading(_carried, _options, count=pillow.one_frame, converted=_converted)
-CONTAINER = Container(probe, check_whole, _READING, _write, XMP, _fitting)
+CONTAINER = Container(probe, _READING, _write, _check_whole, XMP, _fitting)

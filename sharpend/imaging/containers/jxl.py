@@ -9,23 +9,26 @@ Source: ISO/IEC 18181-1, annex D (image header); 18181-2 (container).
 from __future__ import annotations
 
 from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import isobmff, pillow
+from sharpend.imaging.containers import pillow
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.isobmff import boxes, check_whole
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.reading import Reader, damaged
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from PIL import Image
 
+    from sharpend.imaging.containers.isobmff import Box
     from sharpend.imaging.containers.pillow import Options, Told
     from sharpend.imaging.source import Source
 
@@ -59,16 +62,12 @@ class _Bits:
         return base + self.number(bits)
 
 
-def probe(reader: Reader) -> Header:
-    """Size, depth, animation and exactness.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """Size, depth, animation and exactness."""
     bits = _Bits(_codestream(reader)[2:])
     height, width = _size(bits)
     depth, animated, exact = _metadata(bits)
-    has_jpeg = any(kind == b"jbrd" for kind, _, _ in _boxes(reader))
+    has_jpeg = any(box.kind == b"jbrd" for box in _boxes(reader))
     return Header(
         Format.JXL, height, width, depth, lossless=exact and not has_jpeg, animated=animated
     )
@@ -77,28 +76,15 @@ def probe(reader: Reader) -> Header:
 def _codestream(reader: Reader) -> bytes:
     if reader.at(0, 2) == _NAKED:
         return reader.up_to(0, _ENOUGH_BYTES)
-    for kind, at, _ in _boxes(reader):
-        if kind in {b"jxlc", b"jxlp"}:
-            return reader.up_to(at + 4 * (kind == b"jxlp"), _ENOUGH_BYTES)
+    for box in _boxes(reader):
+        if box.kind in {b"jxlc", b"jxlp"}:
+            return reader.up_to(box.start + 4 * (box.kind == b"jxlp"), _ENOUGH_BYTES)
     raise damaged("its JPEG XL container has no picture")
 
 
-def _boxes(reader: Reader) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, place and length of each box's content; none for a naked codestream."""
-    if reader.at(0, 2) == _NAKED:
-        return
-    at = 0
-    for _ in range(_MAX_BOXES):
-        head = reader.up_to(at, 16)
-        if len(head) < 8:  # noqa: PLR2004 - a box's head
-            return
-        length, start = int.from_bytes(head[:4]), 8
-        if length == 1:
-            length, start = int.from_bytes(head[8:16]), 16
-        yield head[4:8], at + start, length - start
-        if length < start:  # 0: to the end of the file
-            return
-        at += length
+def _boxes(reader: Reader) -> Iterator[Box]:
+    """The boxes of a container; none for a naked codestream."""
+    return islice(boxes(reader), 0 if reader.at(0, 2) == _NAKED else _MAX_BOXES)
 
 
 def _size(bits: _Bits) -> tuple[int, int]:
@@ -172,23 +158,19 @@ def _extra_channel_depth(bits: _Bits) -> int:
     return depth
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a container that ends inside a box; a naked codestream does not tell its length.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
+def _check_whole(data: bytes) -> None:
+    """Refuse a container that ends inside a box; a naked codestream does not tell its length."""
     if not data.startswith(_NAKED):
-        isobmff.check_whole(data)
+        check_whole(data)
 
 
 def _carried(source: Source, image: Image.Image) -> Told:
     """EXIF and ICC profile as the plugin tells them, and the uncompressed XMP of a container."""
     carried, notes = pillow.told(source, image)
     xmp = [
-        Block(Kind.XMP, source.data[at : at + length])
-        for kind, at, length in _boxes(Reader(BytesIO(source.data)))
-        if kind == b"xml "
+        Block(Kind.XMP, source.data[box.start : box.end])
+        for box in _boxes(Reader(BytesIO(source.data)))
+        if box.kind == b"xml "
     ]
     return Carried((*carried.blocks, *xmp)), notes
 
@@ -211,4 +193,4 @@ def _check_range(source: Source, carried: Carried) -> None:
 
 
 _READING = pillow.Reading(_carried, _options, count=_count, check=_check_range)
-CONTAINER = Container(probe, check_whole, _READING, pillow.write, xmp_at=b"")
+CONTAINER = Container(_probe, _READING, pillow.write, _check_whole, xmp_at=b"")

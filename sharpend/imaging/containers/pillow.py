@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.imaging.header import Header
-    from sharpend.imaging.source import Source
+    from sharpend.imaging.source import Header, Source
 
     Told = tuple[Carried, list[str]]
     """What a file carries, and notes on what of it cannot be kept."""

@@ -20,12 +20,11 @@ from sharpend.imaging.containers import apng, pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.pngchunks import HEADER_END, IHDR_BYTES, chunk, chunks
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.metadata import icc, pngtext
 from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import Reader, damaged
-from sharpend.imaging.source import bit_depth
+from sharpend.imaging.source import Header, bit_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,22 +40,12 @@ _INTERLACED_AT = 28
 _PALETTE = 3
 _LEVEL = 3
 """Of deflate. A 1080p photograph takes 265 ms at level 3 and 707 ms at 6, for a few per cent."""
-_KINDS: dict[bytes, Kind] = {
+_KINDS = {
     b"eXIf": Kind.EXIF,
     b"iCCP": Kind.ICC,
-    b"cHRM": Kind.COLOR,
-    b"cICP": Kind.COLOR,
-    b"cLLI": Kind.COLOR,
-    b"mDCV": Kind.COLOR,
-    b"gAMA": Kind.COLOR,
-    b"sBIT": Kind.COLOR,
-    b"sRGB": Kind.COLOR,
-    b"pHYs": Kind.DENSITY,
-    b"sCAL": Kind.DENSITY,
-    b"iTXt": Kind.TEXT,
-    b"tEXt": Kind.TEXT,
-    b"zTXt": Kind.TEXT,
-    b"tIME": Kind.TEXT,
+    **dict.fromkeys((b"cHRM", b"cICP", b"cLLI", b"mDCV", b"gAMA", b"sBIT", b"sRGB"), Kind.COLOR),
+    **dict.fromkeys((b"pHYs", b"sCAL"), Kind.DENSITY),
+    **dict.fromkeys((b"iTXt", b"tEXt", b"zTXt", b"tIME"), Kind.TEXT),
 }
 """Chunks that are carried. Of the others, those that are not safe to copy speak of the pixels as
 they were stored; the rest are Kind.OTHER."""
@@ -68,24 +57,16 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Samples that sBIT speaks of, by colour type."""
 
 
-def probe(reader: Reader) -> Header:
-    """The IHDR chunk.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """The IHDR chunk."""
     length, kind, width, height, bits = struct.unpack(">I4sIIB", reader.at(8, 17))
     if kind != b"IHDR" or length != IHDR_BYTES:
         raise damaged("a PNG must begin with its header")
     return Header(Format.PNG, height, width, bits)
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a file that ends early or whose checksums are wrong; decoders skip those.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
+def _check_whole(data: bytes) -> None:
+    """Refuse a file that ends early or whose checksums are wrong; decoders skip those."""
     for _ in chunks(data):
         pass
 
@@ -171,12 +152,7 @@ def _write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes
 
 
 def _spliced(encoded: bytes, carried: Iterable[Block]) -> bytes:
-    """An encoder's PNG with these chunks behind its header.
-
-    Args:
-        encoded: as Pillow or imagecodecs write it, without metadata.
-        carried: blocks with their chunk types.
-    """
+    """An encoder's PNG, which has no metadata, with these chunks behind its header."""
     channels = _CHANNELS[encoded[25]]
     made = [
         chunk(block.where, block.data)
@@ -203,9 +179,9 @@ def _write(picture: Picture) -> bytes:
     else:
         encoded, *further = pillow.stills(picture)
         if further:
-            encoded = apng.assembled([encoded, *further], picture.frames, plays=picture.loop or 0)
+            encoded = apng.assembled([encoded, *further], picture)
     return _spliced(encoded, picture.carried.blocks)
 
 
 _READING = pillow.Reading(_carried, _options, check=_check_range, timed=apng.timed)
-CONTAINER = Container(probe, check_whole, _read, _write, xmp_at=b"iTXt")
+CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=b"iTXt")

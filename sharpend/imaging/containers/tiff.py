@@ -19,30 +19,16 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import jpegtables
-from sharpend.imaging.containers.container import Container, seen_while_read
-from sharpend.imaging.containers.tiffpage import (
-    ASSOCIATED,
-    BLACK_IS_ZERO,
-    JPEG,
-    PALETTE,
-    RGB,
-    SEPARATED,
-    UNASSOCIATED,
-    WHITE_IS_ZERO,
-    YCBCR,
-    check,
-    is_bilevel,
-)
+from sharpend.imaging.containers import tiffpage
+from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.tifftags import graft, read_layout, read_pages
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.metadata.ifd import Ifd, IfdEntry
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import Reader, damaged
-from sharpend.imaging.source import color_mode
+from sharpend.imaging.source import Header, color_mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,22 +56,15 @@ _XMP_AT = (700).to_bytes(2) + b"\1"
 """Where a page keeps its packet: tag and type, as a block remembers them."""
 _LAYERS = (37724, 50784)
 """Photoshop's ImageSourceData, and Alias's layers."""
-_SUBSAMPLED = (2, 2)
-"""Where a page does not say."""
 _OURS: Mapping[str, Any] = {"metadata": None, "software": False, "contiguous": False}
 """What tifffile would write of its own is left out."""
-_UNCOMPRESSED, _DEFLATE = 1, 8
 _BYTE_BITS = 8
 
 logging.getLogger("tifffile").disabled = True  # what it complains of is refused or harmless
 
 
-def probe(reader: Reader) -> Header:
-    """Size and depth of the first page.
-
-    Raises:
-        ImageRefusedError: `format_not_allowed` for camera raw, `truncated` or `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """Size and depth of the first page."""
     page = read_layout(reader, {_SUBFILE, _WIDTH, _HEIGHT, _BITS, *_RAW, *_TABLES})
     if _RAW & page.entries.keys() or page.values(_SUBFILE, (0,))[0] & _REDUCED:
         raise ImageRefusedError(
@@ -97,12 +76,8 @@ def probe(reader: Reader) -> Header:
     return Header(Format.TIFF, height[0], width[0], max(page.values(_BITS, (1,))))
 
 
-def read(source: Source) -> Picture:
-    """All pages that are wanted.
-
-    Raises:
-        ImageRefusedError: `pages`, `bit_depth`, `color_mode`, `hdr`, `truncated`, `damaged`, ...
-    """
+def _read(source: Source) -> Picture:
+    """All pages that are wanted."""
     directories = read_pages(Reader(BytesIO(source.data), most=len(source.data)))
     with tifffile.TiffFile(BytesIO(source.data)) as file:
         pages = [
@@ -116,8 +91,8 @@ def read(source: Source) -> Picture:
         if any(tag in page.tags for page, _ in pages for tag in _LAYERS):
             notes.append("its layers were not kept")
         pages = pages[: source.wanted(len(pages), Reason.PAGES)]
-        if any(is_bilevel(page) for page, _ in pages):
-            if not all(is_bilevel(page) for page, _ in pages):
+        if any(tiffpage.is_bilevel(page) for page, _ in pages):
+            if not all(tiffpage.is_bilevel(page) for page, _ in pages):
                 raise color_mode("pure black and white on some pages")
             return source.bilevel()
         source.check_pixels(1, sum(page.imagelength * page.imagewidth for page, _ in pages))
@@ -132,24 +107,24 @@ def _pages(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
 
 
 def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str]) -> Frame:
-    check(page, source)
+    tiffpage.check(page, source)
     carried = _carried(tags)
     color.check_not_hdr(None, icc.profile_of(carried))
-    encoding = _encoding(page, notes)
+    encoding = tiffpage.encoding_of(page, notes)
     values = np.asarray(page.asarray(maxworkers=1))
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and values.ndim > 2:  # noqa: PLR2004
         values = np.moveaxis(values, 0, -1)
     values = values.reshape(page.imagelength, page.imagewidth, -1)
-    if page.photometric == SEPARATED:
+    if page.photometric == tiffpage.SEPARATED:
         source.check_cmyk()
         return _converted(values, carried, encoding, notes)
-    if page.photometric == PALETTE:
-        notes.append("its palette was written as RGB")
+    if page.photometric == tiffpage.PALETTE:
+        notes.append("its palette was written as tiffpage.RGB")
         values = _shown(values, page)
     elif page.bitspersample < _BYTE_BITS:
         notes.append(f"its gray of {page.bitspersample} bits was written with 8")
         values = values * np.uint8(255 // (2**page.bitspersample - 1))
-    if page.photometric == WHITE_IS_ZERO:
+    if page.photometric == tiffpage.WHITE_IS_ZERO:
         values = _inverted(values, bool(page.extrasamples))
     if not page.extrasamples:
         return Frame(np.ascontiguousarray(values), None, carried, encoding)
@@ -170,44 +145,6 @@ def _carried(tags: Ifd) -> Carried:
 
 def _where(tag: int, entry: IfdEntry) -> bytes:
     return tag.to_bytes(2) + bytes((entry.kind,))
-
-
-def _encoding(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
-    """The options of tifffile that write a page as this one is."""
-    encoding: dict[str, Any] = {
-        "photometric": page.photometric,
-        "extrasamples": page.extrasamples or None,
-        "planarconfig": page.planarconfig,
-        "rowsperstrip": page.rowsperstrip or None,
-        "tile": (page.tilelength, page.tilewidth) if page.is_tiled else None,
-        **_compression(page, notes),
-    }
-    if page.photometric in {PALETTE, SEPARATED, YCBCR}:
-        encoding["photometric"] = RGB
-    if encoding["tile"]:
-        del encoding["rowsperstrip"]
-    return encoding
-
-
-def _compression(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
-    if page.compression == JPEG and page.bitspersample == _BYTE_BITS and not page.extrasamples:
-        return {"compression": JPEG, **_jpeg(page)}
-    if page.compression == JPEG:  # with alpha, or of 12 bits
-        notes.append("its TIFF compression JPEG was replaced by lossless deflate")
-        return {"compression": _DEFLATE}
-    plain = page.compression == _UNCOMPRESSED
-    predictor = page.predictor == tifffile.PREDICTOR.HORIZONTAL and not plain
-    return {"compression": page.compression, "predictor": predictor}
-
-
-def _jpeg(page: tifffile.TiffPage) -> dict[str, Any]:
-    """Tifffile's options for JPEG inside; a page of RGB components stays one."""
-    first = page.dataoffsets[0], page.databytecounts[0]
-    data = page.jpegtables or page.parent.filehandle.read_array(np.uint8, first[1], first[0])
-    args: dict[str, Any] = {"level": jpegtables.quality_of(jpegtables.quantisation(bytes(data)))}
-    if page.photometric == RGB:
-        return {"compressionargs": {**args, "colorspace": "RGB", "outcolorspace": "RGB"}}
-    return {"compressionargs": args, "subsampling": page.subsampling or _SUBSAMPLED}
 
 
 def _converted(
@@ -237,7 +174,7 @@ def _inverted(values: NDArray[Sample], has_alpha: bool) -> NDArray[Sample]:  # n
     return np.dstack([gray, values[..., 1:]]) if has_alpha else gray
 
 
-def write(picture: Picture) -> bytes:
+def _write(picture: Picture) -> bytes:
     """The file, each page with its tags, in the byte order and of the kind that it had."""
     buffer = BytesIO()
     container = picture.frames[0].encoding.get("container", {"byteorder": "<"})
@@ -251,8 +188,8 @@ def write(picture: Picture) -> bytes:
 
 def _options(frame: Frame) -> dict[str, Any]:
     defaults = {
-        "photometric": RGB if frame.pixels.shape[2] > 1 else BLACK_IS_ZERO,
-        "extrasamples": None if frame.alpha is None else (UNASSOCIATED,),
+        "photometric": tiffpage.RGB if frame.pixels.shape[2] > 1 else tiffpage.BLACK_IS_ZERO,
+        "extrasamples": None if frame.alpha is None else (tiffpage.UNASSOCIATED,),
     }
     own = {key: value for key, value in frame.encoding.items() if key != "container"}
     return {**defaults, **own}
@@ -263,10 +200,10 @@ def _values(frame: Frame) -> NDArray[Sample]:
     encoding = frame.encoding
     if frame.alpha is not None:
         alpha = frame.alpha[..., np.newaxis]
-        if encoding.get("extrasamples") == (ASSOCIATED,):
+        if encoding.get("extrasamples") == (tiffpage.ASSOCIATED,):
             values = np.minimum(values, alpha)  # premultiplied colours are at most alpha
         values = np.concatenate([values, alpha], axis=2)
-    if encoding.get("photometric") == WHITE_IS_ZERO:
+    if encoding.get("photometric") == tiffpage.WHITE_IS_ZERO:
         values = _inverted(values, frame.alpha is not None)
     if values.shape[2] == 1:
         return np.ascontiguousarray(values[..., 0])
@@ -285,4 +222,4 @@ def _tags(carried: Carried) -> Ifd:
     return Ifd({**tags.entries, **blocks}, tags.children)
 
 
-CONTAINER = Container(probe, seen_while_read, read, write, _XMP_AT)
+CONTAINER = Container(_probe, _read, _write, xmp_at=_XMP_AT)

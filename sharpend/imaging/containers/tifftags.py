@@ -5,27 +5,16 @@ the types of others, so the entries are copied as bytes: for each page a new dir
 writer's entries and the kept ones is appended to the finished file. Says nothing about how pixels
 lie in the file; that is `tiff`'s.
 
-Source: TIFF 6.0 section 2; the 64-bit layout is BigTIFF's.
+Source: TIFF 6.0 section 2.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.metadata.ifd import (
-    BIG_TYPES,
-    EXIF,
-    GPS,
-    INTEROPERABILITY,
-    LONG,
-    LONG8,
-    TYPES,
-    Ifd,
-    IfdEntry,
-)
+from sharpend.imaging.metadata import ifd
+from sharpend.imaging.metadata.ifd import TYPES, Ifd, IfdEntry, IfdLayout
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
@@ -44,85 +33,42 @@ _POINTER_TYPES = frozenset({13, 18})
 _WRITERS_OWN = frozenset({254, 282, 283, 296, 305})
 """What a writer makes up where the source has none: NewSubfileType, resolution, Software."""
 _POINTERS: Mapping[int, Collection[int]] = {
-    0: (EXIF, GPS),
-    EXIF: (INTEROPERABILITY,),
-    GPS: (),
-    INTEROPERABILITY: (),
+    0: (ifd.EXIF, ifd.GPS),
+    ifd.EXIF: (ifd.INTEROPERABILITY,),
+    ifd.GPS: (),
+    ifd.INTEROPERABILITY: (),
 }
 """Which tags of which directory point to a directory (0: the file's first)."""
 
-_TYPES = {**TYPES, **BIG_TYPES}
-_BIG = 43
-"""BigTIFF's magic number; the classic one is 42."""
-_INLINE_BYTES = 4
 _MOST_PAGES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """How a file writes its directories: byte order, number of entries, an entry, a place."""
-
-    order: str
-    counts: struct.Struct
-    entries: struct.Struct
-    places: struct.Struct
-
-    @classmethod
-    def of(cls, reader: Reader) -> tuple[_Layout, int]:
-        """The layout, and the place of the first directory."""
-        start = reader.at(0, 4)
-        order = "<" if start[:2] == b"II" else ">"
-        letters = ("Q", "HHQ8s", "Q") if _BIG in start[2:4] else ("H", "HHI4s", "I")
-        layout = cls(order, *(struct.Struct(order + each) for each in letters))
-        return layout, _integer(reader, layout.places, layout.first_link)
-
-    @property
-    def first_link(self) -> int:
-        """Where a file tells the place of its first directory: right behind its head."""
-        return self.places.size
-
-    @property
-    def pointer_kind(self) -> int:
-        """The type of a pointer to a directory: LONG, or LONG8 in a BigTIFF."""
-        return LONG if self.places.size == _INLINE_BYTES else LONG8
-
-
 def read_layout(reader: Reader, tags: Collection[int]) -> Ifd:
-    """Only these `tags` of a file's first directory.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
-    layout, place = _Layout.of(reader)
+    """Only these `tags` of a file's first directory."""
+    layout = IfdLayout.of(reader.at(0, 4))
+    place = _integer(reader, layout.places, layout.first_link)
     return _directory(reader, layout, place, tags.__contains__)
 
 
 def read_pages(reader: Reader) -> list[Ifd]:
-    """The tags of each page that an output carries on, with EXIF and GPS.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
-    layout, place = _Layout.of(reader)
+    """The tags of each page that an output carries on, with EXIF and GPS."""
+    layout = IfdLayout.of(reader.at(0, 4))
+    place = _integer(reader, layout.places, layout.first_link)
     pages: list[Ifd] = []
     while place:
         if len(pages) == _MOST_PAGES:
             raise damaged("it has too many pages, or they go round in a circle")
-        page = _directory(reader, layout, place, _is_carried)
+        page = _directory(reader, layout, place, lambda tag: tag not in _LAYOUT)
         place = page.next_page
         pages.append(_with_children(reader, layout, page, 0))
     return pages
 
 
-def _is_carried(tag: int) -> bool:
-    return tag not in _LAYOUT
-
-
-def _with_children(reader: Reader, layout: _Layout, parent: Ifd, name: int) -> Ifd:
+def _with_children(reader: Reader, layout: IfdLayout, parent: Ifd, name: int) -> Ifd:
     children = {}
     for pointer in _POINTERS[name]:
         for place in parent.values(pointer)[:1]:
-            child = _directory(reader, layout, place, _any)
+            child = _directory(reader, layout, place, lambda _: True)
             children[pointer] = _with_children(reader, layout, child, pointer)
     entries = {
         tag: entry
@@ -132,25 +78,21 @@ def _with_children(reader: Reader, layout: _Layout, parent: Ifd, name: int) -> I
     return Ifd(entries, children)
 
 
-def _any(_tag: int) -> bool:
-    return True
-
-
-def _directory(reader: Reader, layout: _Layout, place: int, wanted: Callable[[int], bool]) -> Ifd:
+def _directory(reader: Reader, layout: IfdLayout, place: int, wanted: Callable[[int], bool]) -> Ifd:
     count = _integer(reader, layout.counts, place)
     at = place + layout.counts.size
     size = count * layout.entries.size
     found = {
         tag: _entry(reader, layout, kind, (length, inline))
         for tag, kind, length, inline in layout.entries.iter_unpack(reader.at(at, size))
-        if wanted(tag) and length and kind in _TYPES
+        if wanted(tag) and length and kind in TYPES
     }
     return Ifd(found, {}, _integer(reader, layout.places, at + size))
 
 
-def _entry(reader: Reader, layout: _Layout, kind: int, value: tuple[int, bytes]) -> IfdEntry:
+def _entry(reader: Reader, layout: IfdLayout, kind: int, value: tuple[int, bytes]) -> IfdEntry:
     length, inline = value
-    size = length * struct.calcsize("<" + _TYPES[kind])
+    size = length * struct.calcsize("<" + TYPES[kind])
     data = inline[:size]
     if size > len(inline):
         data = reader.at(layout.places.unpack(inline)[0], size)
@@ -172,7 +114,7 @@ def _integer(reader: Reader, layout: struct.Struct, at: int) -> int:
 
 def graft(written: bytearray, pages: Sequence[Ifd]) -> None:
     """Add to each page of a TIFF, of either order and size, the tags that it carries, in place."""
-    layout, _ = _Layout.of(Reader(BytesIO(written)))
+    layout = IfdLayout.of(written)
     link = layout.first_link
     for kept in pages:
         (place,) = layout.places.unpack_from(written, link)
@@ -192,7 +134,7 @@ def graft(written: bytearray, pages: Sequence[Ifd]) -> None:
 
 def _append(
     written: bytearray,
-    layout: _Layout,
+    layout: IfdLayout,
     directory: Ifd,
     records: dict[int, bytes],
     following: int = 0,
@@ -208,12 +150,12 @@ def _append(
     return _place(written, count + body + end)
 
 
-def _record(written: bytearray, layout: _Layout, tag: int, entry: IfdEntry) -> bytes:
+def _record(written: bytearray, layout: IfdLayout, tag: int, entry: IfdEntry) -> bytes:
     data = entry.data if layout.order == "<" else _swapped(entry)
     value = data.ljust(layout.places.size, b"\0")
     if len(value) > layout.places.size:
         value = layout.places.pack(_place(written, data))
-    count = len(data) // struct.calcsize("<" + _TYPES[entry.kind])
+    count = len(data) // struct.calcsize("<" + TYPES[entry.kind])
     return layout.entries.pack(tag, entry.kind, count, value)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sharpend.imaging.metadata.ifd import EXIF, INTEROPERABILITY, LONG, TYPES
+from sharpend.imaging.metadata.ifd import CLASSIC_TYPES, EXIF, INTEROPERABILITY, LONG, IfdLayout
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -30,8 +30,10 @@ _POINTERS = frozenset({_SUB_IFDS, EXIF, INTEROPERABILITY})
 
 HEADER_BYTES = 8
 _ENTRY_BYTES, _INLINE_BYTES = 12, 4
-_MAGIC = 42
-_WIDTHS = {kind: struct.calcsize("<" + letters) for kind, letters in TYPES.items()} | {129: 1}
+_HEADS = (b"II*\0", b"MM\0*")
+_WIDTHS = {kind: struct.calcsize("<" + letters) for kind, letters in CLASSIC_TYPES.items()} | {
+    129: 1
+}
 """Bytes of one value, by type."""
 _MOST_DIRECTORIES = 32
 """Cameras write five or so; a block may not make us walk for ever."""
@@ -88,12 +90,11 @@ class ExifBlock:
         """
         self.prefix = PREFIX if exif.startswith(PREFIX) else b""
         self.data = bytearray(exif[len(self.prefix) :])
-        self.order = {b"II": "<", b"MM": ">"}.get(bytes(self.data[:2]), "")
-        if not self.order or len(self.data) < HEADER_BYTES:
+        if self.data[:4] not in _HEADS or len(self.data) < HEADER_BYTES:
             raise ValueError("the EXIF has no header")
-        magic, self.first = struct.unpack_from(self.order + "HI", self.data, 2)
-        if magic != _MAGIC:
-            raise ValueError("the EXIF has no header")
+        self._layout = IfdLayout.of(self.data)
+        self.order = self._layout.order
+        (self.first,) = self._layout.places.unpack_from(self.data, self._layout.first_link)
 
     def __bytes__(self) -> bytes:
         return self.prefix + self.data
@@ -105,19 +106,20 @@ class ExifBlock:
             ValueError: it does not lie within the block.
         """
         body = at + 2
-        (count,) = struct.unpack(self.order + "H", self._slice((at, body)))
+        (count,) = self._layout.counts.unpack(self._slice((at, body)))
         end = body + count * _ENTRY_BYTES
         if end > len(self.data):
             raise ValueError("a directory of the EXIF reaches beyond its end")
         entries = tuple(self._entry(place) for place in range(body, end, _ENTRY_BYTES))
         after = bytes(self.data[end : end + 4]).ljust(4, b"\0")
-        return Directory(at, entries, struct.unpack(self.order + "I", after)[0])
+        return Directory(at, entries, self._layout.places.unpack(after)[0])
 
     def _entry(self, at: int) -> Entry:
-        layout = self.order + "HHII"
-        tag, kind, count, place = struct.unpack_from(layout, self.data, at)
+        tag, kind, count, field = self._layout.entries.unpack_from(self.data, at)
         size = _WIDTHS.get(kind, 0) * count
-        start = at + _ENTRY_BYTES - _INLINE_BYTES if size <= _INLINE_BYTES else place
+        start = at + _ENTRY_BYTES - _INLINE_BYTES
+        if size > _INLINE_BYTES:
+            (start,) = self._layout.places.unpack(field)
         return Entry(tag, kind, count, at, (start, start + size))
 
     def chain(self) -> Iterator[Directory]:
@@ -177,7 +179,7 @@ class ExifBlock:
         Raises:
             ValueError: they do not lie within the block.
         """
-        letter = TYPES.get(entry.kind)
+        letter = CLASSIC_TYPES.get(entry.kind)
         if letter not in {"B", "H", "I"}:
             return ()
         return struct.unpack(f"{self.order}{entry.count}{letter}", self.value(entry))

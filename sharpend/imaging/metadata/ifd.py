@@ -1,9 +1,9 @@
 """Image file directories, in which TIFF and EXIF keep their tags: types, and entries as they are.
 
-Owns the types of values, and which tags are needed or tell a position. Where entries lie in a file
-is `tifftags`'s, where in an EXIF block `exifblock`'s.
+Owns how a directory is laid out, the types of values, and which tags are needed or tell a position.
+`tifftags` reads and writes those of a file, `exifblock` patches those of an EXIF block in place.
 
-Source: TIFF 6.0 section 2; GeoTIFF 1.1.
+Source: TIFF 6.0 section 2; the 64-bit layout is BigTIFF's; GeoTIFF 1.1.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ NEEDED = frozenset({ORIENTATION, *RESOLUTION, RESOLUTION_UNIT})
 _OF_MAPS = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112})
 """GeoTIFF's scale, tie points, transformation and keys; GDAL's metadata."""
 
-TYPES = dict(
+CLASSIC_TYPES = dict(
     enumerate(("B", "s", "H", "I", "2I", "b", "s", "h", "i", "2i", "f", "d", "I"), start=1)
 )
-"""TIFF's types as `struct` reads a value; rationals are pairs. 13 points to a directory."""
-BIG_TYPES = {16: "Q", 17: "q", 18: "Q"}
-"""BigTIFF's, 18 the pointer."""
+"""Types of values as `struct` reads them; rationals are pairs. 13 points to a directory."""
+TYPES = CLASSIC_TYPES | {16: "Q", 17: "q", 18: "Q"}
+"""With BigTIFF's, 18 the pointer."""
 LONG, LONG8 = 4, 16
+_BIG = 43
+"""BigTIFF's magic number; the classic one is 42."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class IfdEntry:
     @property
     def number(self) -> str:
         """One number of its type; a rational is two."""
-        return (TYPES.get(self.kind) or BIG_TYPES[self.kind])[-1]
+        return TYPES[self.kind][-1]
 
     @property
     def values(self) -> tuple[int, ...]:
@@ -74,3 +76,31 @@ class Ifd:
         """The tags without the directory of positions and those of maps."""
         entries = {tag: entry for tag, entry in self.entries.items() if tag not in _OF_MAPS}
         return Ifd(entries, {tag: child for tag, child in self.children.items() if tag != GPS})
+
+
+@dataclass(frozen=True, slots=True)
+class IfdLayout:
+    """How directories are written: byte order, number of entries, an entry, a place."""
+
+    order: str
+    counts: struct.Struct
+    entries: struct.Struct
+    """Tag, type, number of values, and the values or where they lie."""
+    places: struct.Struct
+
+    @classmethod
+    def of(cls, head: bytes | bytearray) -> IfdLayout:
+        """The layout that the first four bytes tell."""
+        order = "<" if head[:2] == b"II" else ">"
+        letters = ("Q", "HHQ8s", "Q") if _BIG in head[2:4] else ("H", "HHI4s", "I")
+        return cls(order, *(struct.Struct(order + each) for each in letters))
+
+    @property
+    def first_link(self) -> int:
+        """Where the place of the first directory is told: right behind the head."""
+        return self.places.size
+
+    @property
+    def pointer_kind(self) -> int:
+        """The type of a pointer to a directory."""
+        return LONG8 if self.places.size > struct.calcsize("I") else LONG
