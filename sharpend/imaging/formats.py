@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """A format that is read and written; the value is Pillow's name for it."""
+    """A format by Pillow's name for it; its own, in lower case, is its container's module."""
 
     JPEG = "JPEG"
     PNG = "PNG"

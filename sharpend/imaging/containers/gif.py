@@ -83,11 +83,7 @@ def _check_whole(data: bytes) -> None:
 
 
 def layout(data: bytes) -> Layout:
-    """Walk through all blocks.
-
-    Args:
-        data: a whole GIF.
-    """
+    """Walk through all blocks of a whole GIF."""
     frames: list[Shown] = []
     loop: int | None = None
     blocks: list[Block] = []

@@ -75,43 +75,45 @@ class Box(NamedTuple):
     start: int
     """Of its content."""
     end: int
-    is_last: bool
-    """It names no length that could be: it reaches to the end."""
+    told: int
+    """Its length as told in 32 bits: 0 to the end of all, 1 told in 64 bits, 2 to 7 nonsense."""
 
 
 def boxes(reader: Reader) -> Iterator[Box]:
-    """The boxes that follow one another, until less than a head is left.
+    """The boxes that follow one another, until one has no length or less than a head is left.
 
     The last may reach beyond the end: then the file is cut.
     """
     at = 0
     while len(head := reader.up_to(at, 2 * _HEAD_BYTES)) >= _HEAD_BYTES:
-        length, head_bytes = int.from_bytes(head[:4]), _HEAD_BYTES
-        if length == 1:
-            length, head_bytes = int.from_bytes(head[8:]), 2 * _HEAD_BYTES
-        is_last = length < head_bytes
-        yield Box(head[4:8], at + head_bytes, reader.size if is_last else at + length, is_last)
-        if is_last:
+        told = length = int.from_bytes(head[:4])
+        start = at + _HEAD_BYTES
+        if told == 1:
+            length, start = int.from_bytes(head[8:]), at + 2 * _HEAD_BYTES
+        end = at + length
+        yield Box(head[4:8], start, end if start <= end else reader.size, told)
+        if end < start:
             return
-        at += length
+        at = end
 
 
 def inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The boxes within a box: kind and content."""
     for box in boxes(Reader(BytesIO(content))):
+        if 0 < box.told < _HEAD_BYTES:
+            return
         yield box.kind, content[box.start : box.end]
 
 
 def meta_of(reader: Reader) -> dict[bytes, bytes]:
     """The boxes that describe the items of a file: kind to content."""
-    box = None
     for box in islice(boxes(reader), _MAX_BOXES):
         if box.kind == b"meta":
-            content = reader.at(box.start, max(0, box.end - box.start))
+            content = reader.at(box.start, max(0, box.told - _HEAD_BYTES))
             return dict(inside(content[_VERSION_BYTES:]))
-    if box is None or not box.is_last:
-        raise truncated()
-    raise damaged("it has no description of a picture")
+        if box.told < _HEAD_BYTES:  # only media data is so large, and comes behind
+            raise damaged("it has no description of a picture")
+    raise truncated()
 
 
 def check_whole(data: bytes) -> None:

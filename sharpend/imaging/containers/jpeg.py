@@ -109,11 +109,7 @@ def _end(data: bytes) -> int:
 
 
 def blocks(data: bytes) -> tuple[tuple[Block, ...], tuple[str, ...]]:
-    """The metadata before the first scan, and notes on what cannot be kept.
-
-    Args:
-        data: a whole JPEG.
-    """
+    """The metadata of a whole JPEG before its first scan, and notes on what cannot be kept."""
     found: list[Block] = []
     notes = []
     for marker, offset, length in segments(Reader(BytesIO(data))):

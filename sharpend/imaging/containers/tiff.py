@@ -119,7 +119,7 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str])
         source.check_cmyk()
         return _converted(values, carried, encoding, notes)
     if page.photometric == tiffpage.PALETTE:
-        notes.append("its palette was written as tiffpage.RGB")
+        notes.append("its palette was written as RGB")
         values = _shown(values, page)
     elif page.bitspersample < _BYTE_BITS:
         notes.append(f"its gray of {page.bitspersample} bits was written with 8")
