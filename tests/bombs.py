@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from sharpend.imaging import extras
+from sharpend.imaging.containers.pngchunks import chunk
 from sharpend.imaging.formats import Format
-from sharpend.imaging.png import chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from io import BytesIO
 
 from PIL import Image
 
-from sharpend.imaging.exifblock import PREFIX
+from sharpend.imaging.metadata.exifblock import PREFIX
 
 EXIF, GPS, MAKER_NOTE, XMP, PHOTOSHOP = 0x8769, 0x8825, 0x927C, 0x02BC, 0x8649
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 2, 3, 4, 5, 7

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sharpend.imaging.sheet import save_png
+from sharpend.imaging.files import save_png
 from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.weights import Card, digest, save_network
 from tests.outside_tools import advice

@@ -13,8 +13,8 @@ from skimage import data
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
 from sharpend.daemon import plans
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.imaging.files import save_png
 from sharpend.imaging.filters import degrade
-from sharpend.imaging.sheet import save_png
 from sharpend.job import Options, Staged, Task
 from sharpend.model import weights
 from sharpend.model.runtime import Placement

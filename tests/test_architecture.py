@@ -34,10 +34,16 @@ ROOMS = {
     "workers": "memory limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
     "settings": "values schema sources problems overlaps load",
-    "imaging": "policies formats depth reading signatures header xmp exifblock exif photoshop"
-    " provenance pngtext tifftags metadata picture source jpeg color png apng vp8 webp isobmff"
-    " items jxl gif bmp pnm encodings tiffpage tiff extras pillow saving codec filters sheet"
-    " contents thumbnail finishing tensors libraries enlarged",
+    "imaging": "policies formats depth reading filters enlarged tensors libraries extras crops"
+    " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
+    " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
+    " color picture source"
+    " containers containers.container containers.pillow containers.jpeg"
+    " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
+    " containers.isobmff containers.items containers.avif containers.heic containers.jxl"
+    " containers.gif containers.bmp containers.pnm"
+    " containers.tiffpage containers.tifftags containers.tiff"
+    " registry codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema faults copies store records scheduling reader ledger",
@@ -53,8 +59,8 @@ ROOMS = {
 
 DOORS = {
     "PIL": {"sharpend.imaging"},
-    "imagecodecs": {"sharpend.imaging.png"},
-    "tifffile": {"sharpend.imaging.tiff", "sharpend.imaging.tiffpage"},
+    "imagecodecs": {"sharpend.imaging.containers.png"},
+    "tifffile": {"sharpend.imaging.containers.tiff", "sharpend.imaging.containers.tiffpage"},
     "matplotlib": {"trainer.figures"},
     "pydantic": {"sharpend.settings"},
     "pydantic_core": {"sharpend.settings"},

@@ -9,7 +9,7 @@ import pytest
 
 from sharpend.cli import main
 from sharpend.errors import ExitCode
-from sharpend.imaging.sheet import load_rgb
+from sharpend.imaging.files import load_rgb
 from tests.conftest import drop
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from skimage import data
 
 from sharpend.cli import main
 from sharpend.errors import ExitCode
-from sharpend.imaging import xmp
-from sharpend.imaging.provenance import Provenance
+from sharpend.imaging.metadata import xmp
+from sharpend.imaging.metadata.provenance import Provenance
 from tests.cameras import THUMBNAIL, Camera
 
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

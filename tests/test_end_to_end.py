@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.imaging.sheet import load_rgb
+from sharpend.imaging.files import load_rgb
 from sharpend.ledger.reader import LedgerReader
 from tests.conftest import drop
 from tests.daemons import Daemon, running, temps, toml, until

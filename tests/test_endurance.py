@@ -12,7 +12,7 @@ import pytest
 
 from sharpend.cli import main
 from sharpend.daemon.status import read_status
-from sharpend.imaging.sheet import load_rgb, save_png
+from sharpend.imaging.files import load_rgb, save_png
 from sharpend.ledger.reader import LedgerReader
 from tests.conftest import drop, photograph
 from tests.daemons import Daemon, configured, once, running, temps, until

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.cli import main
-from sharpend.imaging.sheet import load_rgb
+from sharpend.imaging.files import load_rgb
 from sharpend.ledger.ledger import Ledger
 from tests.conftest import drop
 from tests.daemons import Daemon, ServiceManager, configured, is_idle, once, running, temps

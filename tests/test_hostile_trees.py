@@ -12,7 +12,7 @@ import pytest
 
 from sharpend.cli import main
 from sharpend.errors import Reason
-from sharpend.imaging.sheet import load_rgb, save_png
+from sharpend.imaging.files import load_rgb, save_png
 from tests.conftest import drop
 from tests.daemons import configured, once, running, until
 from tests.races import INPUTS, PAIRS, attacked, plant, swap_race

@@ -11,8 +11,9 @@ import tifffile
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import apng, codec, gif, png
-from sharpend.imaging.metadata import Kind
+from sharpend.imaging import codec
+from sharpend.imaging.containers import apng, gif, pngchunks
+from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.policies import Frames, Policies
 
 if TYPE_CHECKING:
@@ -122,9 +123,9 @@ def test_apng_of_no_denominator_means_hundredths() -> None:
     """A delay of n over 0 is n hundredths of a second."""
     data = animated("PNG")
     made = b""
-    for kind, body in png.chunks(data):
+    for kind, body in pngchunks.chunks(data):
         changed = body[:20] + (5).to_bytes(2) + bytes(2) + body[24:] if kind == b"fcTL" else body
-        made += png.chunk(kind, changed)
+        made += pngchunks.chunk(kind, changed)
     assert [frame.duration_ms for frame in decoded(data[:8] + made).frames] == [50] * 4
 
 

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageFile
 
 from sharpend.errors import ImageRefusedError, Reason, TransientError
-from sharpend.imaging import codec, extras, jpeg
+from sharpend.imaging import codec, extras
+from sharpend.imaging.containers import jpeg
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
 from tests.conftest import psnr

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sharpend.imaging import exif
-from sharpend.imaging.exifblock import PREFIX
+from sharpend.imaging.metadata import exif
+from sharpend.imaging.metadata.exifblock import PREFIX
 from tests.cameras import (
     ASCII,
     EXIF,

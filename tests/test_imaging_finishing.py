@@ -11,13 +11,14 @@ from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from sharpend.imaging import codec, exif, extras, xmp
+from sharpend.imaging import codec, extras
 from sharpend.imaging.contents import Contents, contents_of
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata import Kind
+from sharpend.imaging.metadata import exif, xmp
+from sharpend.imaging.metadata.blocks import Kind
+from sharpend.imaging.metadata.provenance import Provenance
 from sharpend.imaging.policies import Metadata, Policies, Thumbnail
-from sharpend.imaging.provenance import Provenance
 from tests.cameras import THUMBNAIL, Camera
 from tests.conftest import photograph
 

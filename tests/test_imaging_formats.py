@@ -18,7 +18,7 @@ from sharpend.imaging.formats import (
     format_of,
     markdown,
 )
-from sharpend.imaging.signatures import identify
+from sharpend.imaging.registry import identify
 from sharpend.settings.schema import FolderSettings, Settings
 
 

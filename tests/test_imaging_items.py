@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import items
-from sharpend.imaging.exifblock import PREFIX
+from sharpend.imaging.containers import items
+from sharpend.imaging.metadata.exifblock import PREFIX
 
 BLOCK = b"MM\0*" + bytes(range(200))
 SPLIT = 70

@@ -15,11 +15,12 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from sharpend.imaging import extras, jpeg
+from sharpend.imaging import extras
 from sharpend.imaging.codec import decode, encode
-from sharpend.imaging.exifblock import PREFIX
+from sharpend.imaging.containers import jpeg
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata import Block, Kind
+from sharpend.imaging.metadata.blocks import Block, Kind
+from sharpend.imaging.metadata.exifblock import PREFIX
 from sharpend.imaging.policies import Frames, Policies
 from tests.cameras import Camera
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sharpend.imaging import photoshop, pngtext
-from sharpend.imaging.exifblock import PREFIX as EXIF_PREFIX
+from sharpend.imaging.metadata import photoshop, pngtext
+from sharpend.imaging.metadata.exifblock import PREFIX as EXIF_PREFIX
 
 IPTC = b"\x1c\x02\x50\0\2me"
 SILENT_XMP = b'<a xmlns:e="e" e:b="1"/>'

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from sharpend.imaging import exif, photoshop, xmp
-from sharpend.imaging.exifblock import PREFIX
-from sharpend.imaging.provenance import Provenance
+from sharpend.imaging.metadata import exif, photoshop, xmp
+from sharpend.imaging.metadata.exifblock import PREFIX
+from sharpend.imaging.metadata.provenance import Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable

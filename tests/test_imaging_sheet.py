@@ -9,7 +9,9 @@ import pytest
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError
-from sharpend.imaging.sheet import Panel, labelled_sheet, load_rgb, most_detailed, save_png
+from sharpend.imaging.crops import most_detailed
+from sharpend.imaging.files import load_rgb, save_png
+from sharpend.imaging.sheet import Panel, labelled_sheet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharpend.imaging import xmp
-from sharpend.imaging.provenance import Provenance
+from sharpend.imaging.metadata import xmp
+from sharpend.imaging.metadata.provenance import Provenance
 
 PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="a > b">

@@ -11,7 +11,7 @@ import torch
 
 from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UnavailableError
-from sharpend.imaging.sheet import most_detailed
+from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.job import OVERSHOOT
 from sharpend.model import weights

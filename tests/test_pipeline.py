@@ -16,9 +16,9 @@ from sharpend.files import beneath
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging import codec
+from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Picture
-from sharpend.imaging.sheet import save_png
 from sharpend.job import Failed, Failure, Options, Staged, Task
 from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement

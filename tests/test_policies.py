@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.cli import main
-from sharpend.imaging.sheet import load_rgb
+from sharpend.imaging.files import load_rgb
 from tests.conftest import drop
 from tests.daemons import configured, is_idle, running, until
 

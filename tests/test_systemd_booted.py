@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.imaging.sheet import load_rgb
+from sharpend.imaging.files import load_rgb
 from tests import booted
 from tests.conftest import drop
 from tests.daemons import temps, until

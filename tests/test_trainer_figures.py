@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sharpend.errors import InputMissingError, UnavailableError, UsageError
-from sharpend.imaging.sheet import load_rgb, save_png
+from sharpend.imaging.files import load_rgb, save_png
 from tests.conftest import drop, photograph
 from trainer.commands.figure import add_arguments, figure
 from trainer.degradations.report import get_transform

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch.nn import functional
 
 from sharpend.errors import UnavailableError
-from sharpend.imaging.sheet import most_detailed
+from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.job import AgreementSample
 from sharpend.model import weights

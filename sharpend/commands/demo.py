@@ -113,7 +113,7 @@ def _sample_pictures() -> dict[str, Pixels]:
 
 
 def _own_pictures(folder: Path) -> dict[str, Pixels]:
-    from sharpend.imaging.sheet import load_rgb  # noqa: PLC0415 - keeps --help fast
+    from sharpend.imaging.files import load_rgb  # noqa: PLC0415 - as above
 
     paths = sorted(p for p in folder.glob("*") if format_of(os.fsencode(p.name)) is not None)
     if not paths:
@@ -138,8 +138,8 @@ def _sharpen(
     originals: Mapping[str, Pixels], scratch: Path, output: Path, arguments: list[str]
 ) -> tuple[list[Compared], dict[str, Any]]:
     """Drop images into a running daemon's folders and compare what comes out."""
+    from sharpend.imaging.files import load_rgb, save_png  # noqa: PLC0415 - as above
     from sharpend.imaging.filters import unsharp_mask  # noqa: PLC0415 - as above
-    from sharpend.imaging.sheet import load_rgb, save_png  # noqa: PLC0415 - as above
 
     for folder in ("plain", "crisp"):
         (scratch / folder).mkdir()
@@ -215,12 +215,9 @@ def _write_sheet(compared: list[Compared], path: Path) -> None:
 
     The photographs take turns; the last two kinds are of one, so that they can be compared.
     """
-    from sharpend.imaging.sheet import (  # noqa: PLC0415 - as above
-        Panel,
-        labelled_sheet,
-        most_detailed,
-        save_png,
-    )
+    from sharpend.imaging.crops import most_detailed  # noqa: PLC0415 - as above
+    from sharpend.imaging.files import save_png  # noqa: PLC0415 - as above
+    from sharpend.imaging.sheet import Panel, labelled_sheet  # noqa: PLC0415 - as above
 
     names = list(dict.fromkeys(one.name for one in compared))
     rows = []

@@ -10,74 +10,26 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
 from sharpend.errors import ImageRefusedError, Reason, SharpendError, TransientError
-from sharpend.imaging import (
-    bmp,
-    gif,
-    isobmff,
-    jpeg,
-    jxl,
-    pillow,
-    png,
-    pnm,
-    saving,
-    tiff,
-    webp,
-)
-from sharpend.imaging.formats import Format
 from sharpend.imaging.policies import Policies
 from sharpend.imaging.reading import LARGEST, SETTLE, STILL_WRITTEN, Reader, damaged, truncated
-from sharpend.imaging.signatures import HEAD_BYTES, identify
+from sharpend.imaging.registry import CONTAINERS, HEAD_BYTES, identify
 from sharpend.imaging.source import Source, check_pixels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
-    from sharpend.imaging.header import Header
     from sharpend.imaging.picture import Picture
+    from sharpend.imaging.source import Header
 
 _MEGA = 1_000_000
-_DEEP_BITS = 16
 _DEFAULT = Policies()
 _STDERR = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """Who knows a format."""
-
-    probe: Callable[[Reader], Header]
-    check_whole: Callable[[bytes], None]
-    read: Callable[[Source], Picture] = pillow.read
-    write: Callable[[Picture], bytes] = saving.write
-
-
-def _nothing(_data: bytes) -> None:
-    """These are seen to be whole while they are read."""
-
-
-def _read_png(source: Source) -> Picture:
-    return png.read_deep(source) if source.header.bits == _DEEP_BITS else pillow.read(source)
-
-
-CONTAINERS: Mapping[Format, Container] = {
-    Format.JPEG: Container(jpeg.probe, jpeg.check_whole),
-    Format.PNG: Container(png.probe, png.check_whole, _read_png),
-    Format.WEBP: Container(webp.probe, webp.check_whole),
-    Format.TIFF: Container(tiff.probe, _nothing, tiff.read, tiff.write),
-    Format.AVIF: Container(isobmff.probe_avif, isobmff.check_whole),
-    Format.GIF: Container(gif.probe, gif.check_whole),
-    Format.BMP: Container(bmp.probe, bmp.check_whole),
-    Format.PNM: Container(pnm.probe, _nothing, pnm.read, pnm.write),
-    Format.HEIC: Container(isobmff.probe_heic, isobmff.check_whole),
-    Format.JXL: Container(jxl.probe, jxl.check_whole),
-}
 
 
 def probe(file: BinaryIO) -> Header:

@@ -3,14 +3,12 @@
 Owns the one conversion of colours, CMYK to sRGB through the file's own profile, and telling PQ and
 HLG, whose numbers are no sRGB-like ones. Everything else is left as its numbers are.
 
-Source: ITU-T H.273 table 3; ICC.1:2022 (cicp tag, 9.2.17).
+Source: ITU-T H.273 table 3.
 """
 
 from __future__ import annotations
 
 import re
-import struct
-import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -18,24 +16,16 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import jpeg
-from sharpend.imaging.metadata import Kind
-from sharpend.imaging.reading import LARGEST
+from sharpend.imaging.metadata import icc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
-
-    from sharpend.imaging.metadata import Carried
 
 _PQ, _HLG = 16, 18
 _NAMES = {_PQ: "PQ", _HLG: "HLG"}
-_MOST_TAGS = 100
 _SRGB = re.compile(rb"sRGB|RGB_D65_SRG_\w+_SRG|Gra_D65_\w+_SRG")
 """How sRGB calls itself, and how libjxl calls it."""
 _LONGEST_NAME = 4096
-_TAG = struct.Struct(">4sII")
 _SPOKEN = re.compile(rb"(?<![A-Za-z])(PQ|PeQ|HLG|ST ?2084)(?![A-Za-z])")
 
 
@@ -58,7 +48,7 @@ def check_not_hdr(transfer: int | None, profile: bytes) -> None:
 
 def _curve_of(profile: bytes) -> str | None:
     """PQ or HLG, where a profile says so by its cicp tag or in its description."""
-    for name, body in _icc_tags(profile):
+    for name, body in icc.tags(profile):
         if name == b"cicp" and len(body) > 9:  # noqa: PLR2004 - type, reserved, primaries, transfer
             return _NAMES.get(body[9])
         if name == b"desc":
@@ -67,36 +57,18 @@ def _curve_of(profile: bytes) -> str | None:
     return None
 
 
-def _icc_tags(profile: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The tags of a profile, name and content."""
-    count = min(int.from_bytes(profile[128:132]), _MOST_TAGS, (len(profile) - 132) // _TAG.size)
-    for name, offset, size in _TAG.iter_unpack(profile[132 : 132 + max(count, 0) * _TAG.size]):
-        yield name, profile[offset : offset + size]
-
-
 def check_srgb(profile: bytes) -> None:
     """Refuse any other profile than sRGB's (or its gray): the writer of JPEG XL knows no other.
 
     Raises:
         ImageRefusedError: `color_mode`.
     """
-    spoken = next((body for name, body in _icc_tags(profile) if name == b"desc"), b"")
+    spoken = next((body for name, body in icc.tags(profile) if name == b"desc"), b"")
     if profile and not _SRGB.search(spoken.replace(b"\0", b"")):
         raise ImageRefusedError(
             Reason.COLOR_MODE,
             "its colour profile is not sRGB, and JPEG XL cannot be written with it",
         )
-
-
-def profile_of(carried: Carried) -> bytes:
-    """The ICC profile that a picture carries, however its format packs it; b"" for none."""
-    block = carried.block(Kind.ICC)
-    if block is None:
-        return b""
-    if block.where == b"iCCP":  # a name, its end, the method, the profile
-        packed = block.data.partition(b"\0")[2][1:]
-        return zlib.decompressobj().decompress(packed, LARGEST)
-    return jpeg.joined_icc(carried.blocks) if block.where.startswith(b"\xe2") else block.data
 
 
 def to_srgb(cmyk: Image.Image, profile: bytes) -> tuple[NDArray[np.uint8], bytes]:

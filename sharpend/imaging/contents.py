@@ -15,20 +15,19 @@ from typing import TYPE_CHECKING
 
 from PIL import ImageCms
 
-from sharpend.imaging import color, exif, jpeg, photoshop, pngtext, xmp
-from sharpend.imaging.metadata import Kind
-from sharpend.imaging.provenance import Provenance
-from sharpend.imaging.tifftags import EXIF, GPS
+from sharpend.imaging.containers import jpeg
+from sharpend.imaging.metadata import exif, icc, photoshop, pngtext, xmp
+from sharpend.imaging.metadata.blocks import Kind
+from sharpend.imaging.metadata.ifd import EXIF, GPS, ORIENTATION, RESOLUTION, RESOLUTION_UNIT
+from sharpend.imaging.metadata.provenance import Provenance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.imaging.metadata import Block, Carried
+    from sharpend.imaging.metadata.blocks import Block, Carried
+    from sharpend.imaging.metadata.ifd import Ifd
     from sharpend.imaging.picture import Picture
-    from sharpend.imaging.tifftags import Directory
 
-_ORIENTATION = 274
-_RESOLUTION, _RESOLUTION_UNIT = (282, 283), 296
 _PER_INCH = {2: 1.0, 3: 2.54}
 """TIFF's units of resolution, inch and centimetre, times this in an inch."""
 _M_PER_INCH = 0.0254
@@ -63,7 +62,7 @@ def contents_of(picture: Picture) -> Contents:
     """The facts about what a picture carries."""
     carried = picture.carried
     block, packet = carried.data(Kind.EXIF), xmp_of(carried)
-    profile = color.profile_of(carried)
+    profile = icc.profile_of(carried)
     return Contents(
         exif_bytes=len(block) or _exif_bytes(carried.tags),
         xmp_bytes=len(packet),
@@ -95,7 +94,7 @@ def _texts(carried: Carried) -> list[Block]:
     return [block for block in carried.blocks if block.kind is Kind.TEXT]
 
 
-def _exif_bytes(tags: Directory | None) -> int:
+def _exif_bytes(tags: Ifd | None) -> int:
     """How much a TIFF's EXIF directory holds; it has no block of its own."""
     child = tags.children.get(EXIF) if tags else None
     return sum(len(entry.data) for entry in child.entries.values()) if child else 0
@@ -126,7 +125,7 @@ def _orientation(picture: Picture) -> int:
     if own:
         return int(own)
     if carried.tags:
-        return carried.tags.values(_ORIENTATION, (1,))[0]
+        return carried.tags.values(ORIENTATION, (1,))[0]
     return exif.orientation_of(carried.data(Kind.EXIF))
 
 
@@ -148,9 +147,9 @@ def _dpi(carried: Carried) -> tuple[float, float] | None:
     return _tiff_dpi(carried.tags)
 
 
-def _tiff_dpi(tags: Directory | None) -> tuple[float, float] | None:
-    values = [tags.entries[tag].data for tag in _RESOLUTION if tag in tags.entries] if tags else []
-    unit = tags.values(_RESOLUTION_UNIT, (2,))[0] if tags else 0
+def _tiff_dpi(tags: Ifd | None) -> tuple[float, float] | None:
+    values = [tags.entries[tag].data for tag in RESOLUTION if tag in tags.entries] if tags else []
+    unit = tags.values(RESOLUTION_UNIT, (2,))[0] if tags else 0
     if unit not in _PER_INCH or [len(value) for value in values] != [8, 8]:
         return None
     (x, x_parts), (y, y_parts) = (struct.unpack("<II", value) for value in values)
@@ -159,11 +158,11 @@ def _tiff_dpi(tags: Directory | None) -> tuple[float, float] | None:
     return x / x_parts * _PER_INCH[unit], y / y_parts * _PER_INCH[unit]
 
 
-def _profile_name(icc: bytes) -> str:
-    if not icc:
+def _profile_name(data: bytes) -> str:
+    if not data:
         return ""
     try:
-        return ImageCms.getProfileDescription(BytesIO(icc)).strip()
+        return ImageCms.getProfileDescription(BytesIO(data)).strip()
     except (ImageCms.PyCMSError, OSError):
         return "unreadable"
 

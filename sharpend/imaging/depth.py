@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Sample = np.uint8 | np.uint16
 """The dtypes of samples: full range, 0 to 255 or 0 to 65535."""
@@ -21,3 +24,15 @@ def white(dtype: np.dtype[Any]) -> int:
     if dtype not in (np.uint8, np.uint16):
         raise TypeError(f"pixels are uint8 or uint16, not {dtype}")
     return int(np.iinfo(dtype).max)
+
+
+def eight_bits(pixels: NDArray[Sample]) -> NDArray[np.uint8]:
+    """The same pixels in 8 bits, rounded."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8)
+    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def three_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """H x W x 3 of H x W x 3 or H x W x 1: gray repeated."""
+    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -1,4 +1,4 @@
-"""The formats that need a package of their own: Pillow's plugins for HEIC and JPEG XL.
+"""The formats that need a package of their own: Pillow's plugins, as the format table names them.
 
 The only door to those packages; without them their formats are refused with the extra's name.
 """
@@ -9,21 +9,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.formats import TABLE, Format
+from sharpend.imaging.formats import TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-
-def _heic() -> None:
-    importlib.import_module("pillow_heif").register_heif_opener()
-
-
-def _jxl() -> None:
-    importlib.import_module("pillow_jxl")
-
-
-_PLUGINS: Mapping[Format, Callable[[], None]] = {Format.HEIC: _heic, Format.JXL: _jxl}
+    from sharpend.imaging.formats import Format
 
 
 def load(found: Format) -> None:
@@ -32,12 +21,13 @@ def load(found: Format) -> None:
     Raises:
         ImageRefusedError: `format_not_allowed` where its extra is not installed.
     """
-    if found not in _PLUGINS:
-        return
+    row = TABLE[found]
+    module, _, register = row.plugin.partition(":")
     try:
-        _PLUGINS[found]()
+        loaded = importlib.import_module(module) if module else None
+        if register:
+            getattr(loaded, register)()
     except ImportError as error:
-        row = TABLE[found]
         raise ImageRefusedError(
             Reason.FORMAT_NOT_ALLOWED,
             f"{row.title} needs another package: pip install 'sharpend[{row.extra}]'",

@@ -9,30 +9,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.imaging import exif, jpeg, photoshop, pngtext, tiff, xmp
-from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata import NEEDED, Block, Carried, Kind
+from sharpend.imaging.metadata import exif, photoshop, pngtext, xmp
+from sharpend.imaging.metadata.blocks import NEEDED, Block, Carried, Kind
+from sharpend.imaging.metadata.thumbnail import thumbnail
 from sharpend.imaging.policies import Metadata, Thumbnail
-from sharpend.imaging.thumbnail import thumbnail
+from sharpend.imaging.registry import CONTAINERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sharpend.imaging.containers.container import Container
+    from sharpend.imaging.metadata.provenance import Provenance
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.policies import Policies
-    from sharpend.imaging.provenance import Provenance
-
-_XMP_AT: Mapping[Format, bytes] = {
-    Format.JPEG: jpeg.XMP,
-    Format.PNG: b"iTXt",
-    Format.TIFF: tiff.XMP,
-    Format.GIF: b"\xff",
-    Format.WEBP: b"",
-    Format.AVIF: b"",
-    Format.HEIC: b"",
-    Format.JXL: b"",
-}
-"""Where a packet of ours goes; a format that is not here cannot hold one."""
 
 
 def finished(picture: Picture, policies: Policies, record: Provenance | None) -> Picture:
@@ -45,25 +34,27 @@ def finished(picture: Picture, policies: Policies, record: Provenance | None) ->
     """
     if not picture.frames:  # passed on as it is
         return picture
-    notes = list(picture.notes)
-    frames = [_finished(frame, policies, notes) for frame in picture.frames]
-    if record is not None:
-        told = _with_record(frames[0].carried, picture.format, record, notes)
+    notes, container = list(picture.notes), CONTAINERS[picture.format]
+    frames = [_finished(frame, container, policies, notes) for frame in picture.frames]
+    if record is not None and container.xmp_at is None:
+        notes.append(f"{picture.format} cannot hold a provenance record")
+    elif record is not None:
+        told = _with_record(frames[0].carried, container, record, notes)
         frames[0] = replace(frames[0], carried=told)
     return replace(picture, frames=tuple(frames), notes=tuple(dict.fromkeys(notes)))
 
 
-def _finished(frame: Frame, policies: Policies, notes: list[str]) -> Frame:
+def _finished(frame: Frame, container: Container, policies: Policies, notes: list[str]) -> Frame:
     carried = frame.carried
     if policies.metadata is Metadata.STRIP:
         encoding = {key: value for key, value in frame.encoding.items() if key != "header"}
         return replace(frame, carried=_stripped(carried), encoding=encoding)
     if policies.metadata is Metadata.STRIP_GPS:
-        carried = _without_gps(carried, notes)
+        carried = _without_gps(carried, container, notes)
     if policies.thumbnail is Thumbnail.DROP:
-        carried = _mapped(carried, {Kind.EXIF: exif.without_thumbnail}, notes)
+        carried = _mapped(carried, container, {Kind.EXIF: exif.without_thumbnail}, notes)
     elif policies.thumbnail is Thumbnail.REFRESH:
-        carried = _with_new_thumbnail(frame, carried, notes)
+        carried = _with_new_thumbnail(frame, carried, container, notes)
     return replace(frame, carried=carried)
 
 
@@ -74,10 +65,10 @@ def _stripped(carried: Carried) -> Carried:
     needed = exif.only_needed(carried.data(Kind.EXIF))
     if block is not None and needed:
         blocks.append(replace(block, data=needed))
-    return Carried(tuple(blocks), tiff.needed(carried.tags))
+    return Carried(tuple(blocks), carried.tags and carried.tags.needed())
 
 
-def _without_gps(carried: Carried, notes: list[str]) -> Carried:
+def _without_gps(carried: Carried, container: Container, notes: list[str]) -> Carried:
     extended = [block.data for block in carried.blocks if block.kind is Kind.EXTENDED_XMP]
     if xmp.extension_holds_gps(xmp.EXTENSION + data for data in extended):
         notes.append("its extended XMP told where it was taken and was not kept")
@@ -91,16 +82,18 @@ def _without_gps(carried: Carried, notes: list[str]) -> Carried:
         notes.append("its text told where it was taken and was not kept")
         rest = tuple(block for block in carried.blocks if block not in telling)
         carried = replace(carried, blocks=rest)
-    carried = replace(carried, tags=tiff.without_gps(carried.tags))
+    carried = replace(carried, tags=carried.tags and carried.tags.without_gps())
     ways = {
         Kind.EXIF: exif.without_gps,
         Kind.XMP: xmp.without_gps,
         Kind.PHOTOSHOP: photoshop.without_gps,
     }
-    return _mapped(jpeg.with_joined_resources(carried), ways, notes)
+    return _mapped(photoshop.joined(carried), container, ways, notes)
 
 
-def _with_new_thumbnail(frame: Frame, carried: Carried, notes: list[str]) -> Carried:
+def _with_new_thumbnail(
+    frame: Frame, carried: Carried, container: Container, notes: list[str]
+) -> Carried:
     old = exif.thumbnail_of(carried.data(Kind.EXIF))
     if not old:
         return carried
@@ -108,11 +101,14 @@ def _with_new_thumbnail(frame: Frame, carried: Carried, notes: list[str]) -> Car
     def renewed(block: bytes) -> bytes:
         return exif.with_thumbnail(block, thumbnail(frame.pixels, old))
 
-    return _mapped(carried, {Kind.EXIF: renewed}, notes)
+    return _mapped(carried, container, {Kind.EXIF: renewed}, notes)
 
 
 def _mapped(
-    carried: Carried, ways: Mapping[Kind, Callable[[bytes], bytes]], notes: list[str]
+    carried: Carried,
+    container: Container,
+    ways: Mapping[Kind, Callable[[bytes], bytes]],
+    notes: list[str],
 ) -> Carried:
     """The blocks of these kinds changed; those that are not understood or too large left out."""
     blocks = []
@@ -121,7 +117,7 @@ def _mapped(
             blocks.append(block)
             continue
         try:
-            blocks += jpeg.fitting(_changed(block, ways[block.kind]))
+            blocks += container.fitting(_changed(block, ways[block.kind]))
         except ValueError as error:
             notes.append(f"its {block.kind.name} data was not kept: {error}")
     return replace(carried, blocks=tuple(blocks))
@@ -135,22 +131,18 @@ def _changed(block: Block, way: Callable[[bytes], bytes]) -> Block:
     return replace(block, data=pngtext.with_xmp(block.data, way(packet)))
 
 
-def _with_record(carried: Carried, found: Format, record: Provenance, notes: list[str]) -> Carried:
+def _with_record(
+    carried: Carried, container: Container, record: Provenance, notes: list[str]
+) -> Carried:
     """The XMP with our record in it, or a packet of its own where there is none."""
-    if found not in _XMP_AT:
-        notes.append(f"{found} cannot hold a provenance record")
-        return carried
 
     def told(packet: bytes) -> bytes:
         return xmp.with_record(packet, record.fields())
 
     old = carried.block(Kind.XMP)
     try:
-        if old is not None:
-            new = _changed(old, told)
-        else:
-            new = _changed(Block(Kind.XMP, b"", _XMP_AT[found]), told)
-        jpeg.fitting(new)
+        new = _changed(old or Block(Kind.XMP, b"", container.xmp_at or b""), told)
+        container.fitting(new)
     except ValueError as error:
         notes.append(f"no provenance record was written: {error}")
         return carried

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """A format that is read and written; the value is Pillow's name for it."""
+    """A format by Pillow's name for it; its own, in lower case, is its container's module."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -36,7 +36,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One format's line of the table."""
+    """One format's line of the table; how it is coded, its module in `containers` knows."""
 
     title: str
     suffixes: tuple[bytes, ...]
@@ -50,8 +50,14 @@ class Row:
     """How it is written again."""
     several: Reason | None = None
     """Why a file with more than one picture is refused, unless `frames` says otherwise."""
+    signature: bytes = rb"(?!)"
+    """A pattern of the bytes that every file of it begins with."""
+    brands: frozenset[bytes] = frozenset()
+    """The brands of an ISO base media file, any of which tells it, where `signature` cannot."""
     extra: str = ""
     """The extra of the package that reads it."""
+    plugin: str = ""
+    """That package, and behind a colon what it wants called: it teaches Pillow the format."""
 
 
 _SMALL = (1, 2, 4, 8)
@@ -68,6 +74,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             " not MPF, content credentials and what follows the picture",
             "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4),"
             " progressive; from CMYK at quality 95",
+            signature=rb"\xff\xd8\xff",
         ),
         Format.PNG: Row(
             "PNG",
@@ -78,6 +85,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "text, EXIF, XMP, ICC, gamma and colour chunks, density, time, what is safe to copy",
             "lossless; interlacing is not kept",
             several=Reason.ANIMATED,
+            signature=rb"\x89PNG\r\n\x1a\n",
         ),
         Format.WEBP: Row(
             "WebP",
@@ -87,6 +95,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "EXIF, XMP, ICC",
             "lossless stays lossless, lossy at its own quality, alpha exact",
             several=Reason.ANIMATED,
+            signature=rb"RIFF....WEBP",
         ),
         Format.TIFF: Row(
             "TIFF, BigTIFF",
@@ -97,6 +106,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             " not smaller copies and layers",
             "same compression, predictor, strips or tiles, planes, byte order and JPEG quality",
             several=Reason.PAGES,
+            signature=rb"II[*+]\0|MM\0[*+]",
         ),
         Format.AVIF: Row(
             "AVIF",
@@ -106,6 +116,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "EXIF, XMP, ICC",
             "same turn and subsampling, quality 85 or as much more as keeps its size, alpha exact",
             several=Reason.ANIMATED,
+            brands=frozenset({b"avif", b"avis"}),
         ),
         Format.GIF: Row(
             "GIF",
@@ -115,6 +126,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "comment, XMP",
             "a new palette of at most 256 colours, without dither; interlacing is not kept",
             several=Reason.ANIMATED,
+            signature=rb"GIF8[79]a",
         ),
         Format.BMP: Row(
             "BMP",
@@ -123,6 +135,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, RGBA; palette becomes RGB",
             "density",
             "uncompressed",
+            signature=rb"BM....\0{4}",
         ),
         Format.PNM: Row(
             "PPM, PGM",
@@ -132,6 +145,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "the header with its comments",
             "plain stays plain, raw stays raw",
             several=Reason.PAGES,
+            signature=rb"P[1-6]\s",
         ),
         Format.HEIC: Row(
             "HEIC",
@@ -140,7 +154,9 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, RGBA",
             "EXIF, XMP, ICC; not depth maps and further pictures",
             "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
+            brands=frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}),
             extra="heic",
+            plugin="pillow_heif:register_heif_opener",
         ),
         Format.JXL: Row(
             "JPEG XL",
@@ -149,7 +165,9 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, each with alpha, in sRGB; not turned by its own property",
             "EXIF, XMP",
             "lossless stays lossless, else quality 95",
+            signature=rb"\0{3}\x0cJXL |\xff\x0a",
             extra="jxl",
+            plugin="pillow_jxl",
         ),
     }
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata import Carried
+from sharpend.imaging.metadata.blocks import Carried
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

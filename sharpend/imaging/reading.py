@@ -28,7 +28,7 @@ class Reader:
 
     def __init__(self, file: BinaryIO, most: int | None = None) -> None:
         self._file = file
-        self._size = file.seek(0, os.SEEK_END)
+        self.size = file.seek(0, os.SEEK_END)
         self._left = most
 
     def at(self, offset: int, count: int) -> bytes:
@@ -51,7 +51,7 @@ class Reader:
     def up_to(self, offset: int, count: int) -> bytes:
         """`count` bytes from `offset`, or what there is of them."""
         # No disk holds some offsets that a file may tell of, and says so as if reading had failed.
-        self._file.seek(min(offset, self._size))
+        self._file.seek(min(offset, self.size))
         return self._file.read(count)
 
 

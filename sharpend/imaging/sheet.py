@@ -1,7 +1,7 @@
 """Sheets that lay pictures side by side, titled and labelled, for people to compare.
 
-Owns the layout of such a sheet, and plain reading and writing of pictures by path for trainer and
-demo. Shows pixels as they are: whole, or enlarged by whole numbers without smoothing.
+Owns the layout of such a sheet. Shows pixels as they are: whole, or enlarged by whole numbers
+without smoothing.
 """
 
 from __future__ import annotations
@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from sharpend.imaging.codec import decode, encode
-from sharpend.imaging.picture import Picture
+from sharpend.imaging.depth import three_channels
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from sharpend.imaging.depth import Depth, Sample
 
 _MARGIN = 28
 _GAP = 18
@@ -31,9 +27,6 @@ _SMALLEST_FONT_PX = 13
 _PAPER = (250, 250, 248)
 _INK = (28, 28, 30)
 _QUIET_INK = (96, 96, 100)
-
-_MAX_PIXELS = 1_000_000_000
-_MAX_BYTES = 4_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +116,7 @@ def _text_width(text: str, font_px: int) -> int:
 
 def _enlarged(pixels: NDArray[np.uint8], zoom: int) -> Image.Image:
     repeated = pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    return Image.fromarray(_three_channels(repeated))
-
-
-def _three_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
+    return Image.fromarray(three_channels(repeated))
 
 
 def _line(font_px: int) -> int:
@@ -147,64 +136,3 @@ def _write(
     while size > _SMALLEST_FONT_PX and _text_width(text, size) > width:
         size -= 1
     draw.text(place, text, fill=ink, font=ImageFont.load_default(size))
-
-
-def most_detailed(pixels: NDArray[Depth], *, height: int, width: int) -> tuple[slice, slice]:
-    """The window of a picture with the strongest edges, for a crop that shows differences.
-
-    Args:
-        pixels: H x W x 3 or H x W x 1 uint8 or uint16.
-        height: of the window, in pixels; the picture's where that is smaller.
-        width: likewise.
-
-    Returns:
-        Slices of rows and columns; windows lie on a grid of half their size.
-    """
-    light = pixels.astype(np.float32).mean(axis=2)
-    edges = np.zeros_like(light)
-    edges[:, 1:] += np.abs(np.diff(light, axis=1))
-    edges[1:] += np.abs(np.diff(light, axis=0))
-    windows = [
-        (slice(top, top + height), slice(left, left + width))
-        for top in _starts(light.shape[0], height)
-        for left in _starts(light.shape[1], width)
-    ]
-    return max(windows, key=lambda window: float(edges[window].sum()))
-
-
-def _starts(length: int, window: int) -> list[int]:
-    last = max(0, length - window)
-    return [*range(0, last, max(1, window // 2)), last]
-
-
-def save_png(pixels: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
-    """Write pixels as a PNG file.
-
-    Args:
-        pixels: H x W x 3 or H x W x 1 uint8.
-        path: the file; replaced where it exists, not atomically.
-    """
-    with open(path, "wb") as file:
-        encode(Picture.still(pixels), file)
-
-
-def load_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read a picture of any of our formats.
-
-    Returns:
-        H x W x 3 uint8, as stored (no orientation applied); gray is repeated, alpha left out, 16
-        bits are rounded to 8.
-
-    Raises:
-        ImageRefusedError: not a picture that `codec.decode` takes.
-    """
-    with open(path, "rb") as file:
-        picture = decode(file, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES)
-    return _three_channels(eight_bits(picture.pixels))
-
-
-def eight_bits(pixels: NDArray[Sample]) -> NDArray[np.uint8]:
-    """The same pixels in 8 bits, rounded."""
-    if pixels.dtype == np.uint8:
-        return pixels.astype(np.uint8)
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -1,4 +1,7 @@
-"""What a reader is given: a file's bytes, what its header said, and the owner's policies."""
+"""What a reader is given: a file's bytes, what its header said, and the owner's policies.
+
+Owns the refusals that follow from both.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,37 @@ from sharpend.imaging.picture import Picture
 from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit
 
 if TYPE_CHECKING:
-    from sharpend.imaging.header import Header
+    from sharpend.imaging.formats import Format
     from sharpend.imaging.policies import Policies
 
 _MEGA = 1_000_000
 MOST_FRAMES = 10_000
 """Frames or pages of one file; each costs time, however small it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Size and depth before any decoder is asked, and what decoders do not tell."""
+
+    format: Format
+    height: int
+    width: int
+    bits: int = 8
+    """The most bits of any sample."""
+    quality: int | None = None
+    """Lossy WebP only: about the quality that it was written at, 0..100."""
+    gray: bool = False
+    """AVIF and HEIC only: there is no colour, though Pillow reads RGB."""
+    subsampling: str = "4:2:0"
+    """AVIF and HEIC only: how much coarser the colours are stored."""
+    primaries: int | None = None
+    """AVIF and HEIC only: the colour primaries (ITU-T H.273), where they are told."""
+    transfer: int | None = None
+    """AVIF and HEIC only: the transfer characteristics, likewise."""
+    lossless: bool = False
+    """AVIF and JPEG XL only: its numbers are exact."""
+    animated: bool = False
+    """JPEG XL only: it moves, though its reader shows the first frame alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from sharpend.files import beneath
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec
 from sharpend.imaging.finishing import finished
-from sharpend.imaging.provenance import Provenance
+from sharpend.imaging.metadata.provenance import Provenance
 from sharpend.job import Failed, Failure, Staged, Task
 from sharpend.model import weights
 from sharpend.model.cues import measure

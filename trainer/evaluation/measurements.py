@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpend.files.atomic import replacing
+from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.filters import resize
-from sharpend.imaging.sheet import most_detailed
 from trainer.evaluation.scores import Score, score
 
 if TYPE_CHECKING:

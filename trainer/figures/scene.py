@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import UsageError
+from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.filters import resize
-from sharpend.imaging.sheet import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.ssim import WINDOW_PX, compute_ssim, psnr
 from trainer.degradations.report import shrunk

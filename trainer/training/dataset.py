@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
 from sharpend.files.atomic import replacing
 from sharpend.imaging.codec import encode
+from sharpend.imaging.files import load_rgb
 from sharpend.imaging.picture import Picture
-from sharpend.imaging.sheet import load_rgb
 from sharpend.imaging.tensors import to_tensor
 from trainer.degradations.report import SOFTENED_BY, get_transform
 

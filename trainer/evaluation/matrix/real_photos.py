@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sharpend.errors import UsageError
-from sharpend.imaging.sheet import most_detailed
+from sharpend.imaging.crops import most_detailed
 from sharpend.model.cues import measure
 from trainer.evaluation.matrix.real_harm import SMALLEST_PX, real_figures
 from trainer.evaluation.pixel_error import decibels

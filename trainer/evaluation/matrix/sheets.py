@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sharpend.imaging.sheet import Panel, labelled_sheet, most_detailed
+from sharpend.imaging.crops import most_detailed
+from sharpend.imaging.sheet import Panel, labelled_sheet
 from trainer.evaluation.matrix.cells import CELLS, SHARP, degraded
 from trainer.evaluation.matrix.real_photos import INPUT
 from trainer.evaluation.pixel_error import decibels

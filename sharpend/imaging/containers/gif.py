@@ -1,4 +1,4 @@
-"""GIF's blocks: its header, its frames' timing, its extensions; and frames put together to a file.
+"""GIF: its header, its frames' timing, its extensions; and frames put together to a file.
 
 Owns the block layout. Pillow reads the frames as they are shown and writes each as a GIF of its
 own; here they become one, with a palette each, so that count, boxes, times and disposal stay exact.
@@ -12,16 +12,25 @@ import struct
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
+from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
-from sharpend.imaging.metadata import Block, Kind
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.reading import truncated
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
+    from sharpend.imaging.containers.pillow import Told
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
+    from sharpend.imaging.source import Source
 
 _SCREEN_BYTES = 13
 _TABLE = 0x80
@@ -33,8 +42,11 @@ _XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
 """Behind a packet that is stored without sub-blocks: wherever a reader lands, it leads out."""
 _DESCRIPTOR_BYTES = 10
 _MS_PER_TICK = 10
-CLEARED, RESTORED = 2, 3
+_CLEARED, _RESTORED = 2, 3
 """Disposals after which a frame does not stay."""
+_MOST_COLORS = 256
+_OPAQUE = 128
+"""It knows no half-transparent colours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +69,21 @@ class Layout:
     blocks: tuple[Block, ...]
 
 
-def probe(reader: Reader) -> Header:
-    """The size of the screen.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
+def _probe(reader: Reader) -> Header:
+    """The size of the screen."""
     screen = reader.at(0, _SCREEN_BYTES)
     return Header(
         Format.GIF, int.from_bytes(screen[8:10], "little"), int.from_bytes(screen[6:8], "little")
     )
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a file that ends before its trailer.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
+def _check_whole(data: bytes) -> None:
+    """Refuse a file that ends before its trailer."""
     layout(data)
 
 
 def layout(data: bytes) -> Layout:
-    """Walk through all blocks.
-
-    Args:
-        data: a whole GIF.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
+    """Walk through all blocks of a whole GIF."""
     frames: list[Shown] = []
     loop: int | None = None
     blocks: list[Block] = []
@@ -156,13 +153,8 @@ def _blocks_end(data: bytes, at: int) -> int:
     return at + 1
 
 
-def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
-    """One file of frames that Pillow wrote as a GIF each.
-
-    Args:
-        stills: GIFs of one frame, each of the size of its box.
-        picture: their boxes, times and blocks, and how often they are shown.
-    """
+def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
+    """One file of frames that Pillow wrote as a GIF each, of the size of its box."""
     height, width, _ = picture.pixels.shape
     # 8 bits of colour, and no table for all frames.
     parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0)]
@@ -197,3 +189,84 @@ def _frame(still: bytes, frame: Frame) -> bytes:
     if not any(control):  # nothing to say
         return painted
     return b"!\xf9\x04" + control + transparent[1:] + b"\0" + painted
+
+
+def _carried(source: Source, _image: Image.Image) -> Told:
+    note = "its colours were put into a palette of 256 again"
+    return Carried(layout(source.data).blocks), [note]
+
+
+def _timed(picture: Picture, data: bytes) -> Picture:
+    told = layout(data)
+    frames = [
+        replace(frame, duration_ms=how.duration_ms, disposal=how.disposal, box=how.box)
+        for frame, how in zip(picture.frames, told.frames, strict=False)
+    ]
+    return replace(picture, frames=tuple(frames), loop=told.loop)
+
+
+def _write(picture: Picture) -> bytes:
+    """Each frame paints its box; what it would leave as it is, is transparent."""
+    height, width = picture.size
+    canvas = np.zeros((height, width, 4), np.uint8)
+    stills = []
+    for frame in picture.frames:
+        before = canvas.copy()
+        left, top, right, bottom = frame.box or (0, 0, width, height)
+        box = np.s_[top:bottom, left:right]
+        wanted = _visible_only(frame)[box]
+        painted = (wanted != canvas[box]).any(axis=2)
+        image, transparent = _paletted(wanted[..., :3], painted)
+        options = {} if transparent is None else {"transparency": transparent}
+        options |= {"optimize": False, "interlace": False}
+        stills.append(pillow.saved(image, Format.GIF, options))
+        canvas[box] = 0 if frame.disposal == _CLEARED else wanted
+        canvas = before if frame.disposal == _RESTORED else canvas
+    return _assembled(stills, picture)
+
+
+def _visible_only(frame: Frame) -> NDArray[np.uint8]:
+    """H x W x 4, opaque or nothing."""
+    colors = np.broadcast_to(frame.pixels, (*frame.pixels.shape[:2], 3))
+    alpha = np.full(colors.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
+    seen = np.where(alpha >= _OPAQUE, 255, 0)
+    return np.where(seen[..., np.newaxis], np.dstack([colors, seen]), 0).astype(np.uint8)
+
+
+def _paletted(
+    colors: NDArray[np.uint8], visible: NDArray[np.bool_]
+) -> tuple[Image.Image, int | None]:
+    """Colours as at most 256, exactly where there are no more, and the transparent index."""
+    most = _MOST_COLORS - (not visible.all())
+    indices, table = _indexed(colors, visible, most)
+    transparent = None
+    if not visible.all():
+        transparent = len(table)
+        indices = np.where(visible, indices, transparent)
+        table = np.vstack([table, np.zeros((1, 3), np.uint8)])
+    height, width = indices.shape
+    image = Image.frombytes("P", (width, height), indices.astype(np.uint8).tobytes())
+    image.putpalette(table.tobytes())
+    return image, transparent
+
+
+def _indexed(
+    colors: NDArray[np.uint8], visible: NDArray[np.bool_], most: int
+) -> tuple[NDArray[np.integer], NDArray[np.uint8]]:
+    """Palette indices and a table of at most `most` colours, chosen by the visible ones."""
+    packed = colors.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    unique = np.unique(packed[visible])
+    if len(unique) == 0:
+        return np.zeros(packed.shape, np.intp), np.empty((0, 3), np.uint8)
+    packed = np.where(visible, packed, unique[0])
+    if len(unique) <= most:
+        table = np.stack([unique >> 16, unique >> 8 & 255, unique & 255], axis=1)
+        return np.searchsorted(unique, packed), table.astype(np.uint8)
+    filled = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=2).astype(np.uint8)
+    reduced = Image.fromarray(filled).quantize(most, dither=Image.Dither.NONE)
+    table = np.array(reduced.getpalette("RGB"), np.uint8).reshape(-1, 3)[:most]
+    return np.asarray(reduced), table
+
+
+_READING = pillow.Reading(_carried, timed=_timed, keeps_palette=True)
+CONTAINER = Container(_probe, _READING, _write, _check_whole, xmp_at=bytes((_APPLICATION,)))

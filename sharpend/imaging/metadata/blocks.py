@@ -1,4 +1,4 @@
-"""What a picture carries beside its pixels, as blocks of bytes with a meaning.
+"""Blocks: what an image carries beside its pixels, as bytes with a meaning.
 
 Owns the kinds of block and what a policy lets through. Bytes are passed on as they are, so that
 maker notes stay valid; the orientation among them, because pixels are never rotated. How a format
@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sharpend.imaging.tifftags import Directory
+    from sharpend.imaging.metadata.ifd import Ifd
 
 
 class Kind(Enum):
@@ -40,6 +40,8 @@ class Kind(Enum):
 
 NEEDED = frozenset({Kind.ICC, Kind.COLOR, Kind.DENSITY})
 """Without these a picture would look different, or be printed at another size."""
+CREDENTIALS = "its content credentials (JUMBF) were not kept: they vouch for other pixels"
+"""What to say of them, whatever container they lay in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Carried:
 
     blocks: tuple[Block, ...] = ()
     """In the order of the file."""
-    tags: Directory | None = None
+    tags: Ifd | None = None
     """TIFF only: the tags that are no block, with their EXIF and GPS directories."""
 
     def block(self, kind: Kind) -> Block | None:

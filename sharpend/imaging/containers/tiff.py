@@ -18,27 +18,17 @@ import tifffile
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import color, encodings, jpeg
+from sharpend.imaging import color
+from sharpend.imaging.containers import tiffpage
+from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.tifftags import graft, read_layout, read_pages
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
-from sharpend.imaging.metadata import Block, Carried, Kind
+from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
+from sharpend.imaging.metadata.ifd import Ifd, IfdEntry
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import Reader, damaged
-from sharpend.imaging.source import color_mode
-from sharpend.imaging.tiffpage import (
-    ASSOCIATED,
-    BLACK_IS_ZERO,
-    JPEG,
-    PALETTE,
-    RGB,
-    SEPARATED,
-    UNASSOCIATED,
-    WHITE_IS_ZERO,
-    YCBCR,
-    check,
-    is_bilevel,
-)
-from sharpend.imaging.tifftags import GPS, Directory, Entry, graft, read_layout, read_pages
+from sharpend.imaging.source import Header, color_mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,36 +45,26 @@ _TABLES = frozenset({273, 279, 324, 325, 347})
 """Where strips and tiles lie, and JPEG's tables: a file that is cut often ends within them."""
 _RAW = frozenset({33421, 50706})
 """CFARepeatPatternDim and DNGVersion: sensor data."""
+_ICC = 34675
 _BLOCKS: Mapping[int, Kind] = {
-    34675: Kind.ICC,
+    _ICC: Kind.ICC,
     700: Kind.XMP,
     33723: Kind.IPTC,
     34377: Kind.PHOTOSHOP,
 }
-XMP = (700).to_bytes(2) + b"\1"
+_XMP_AT = (700).to_bytes(2) + b"\1"
 """Where a page keeps its packet: tag and type, as a block remembers them."""
 _LAYERS = (37724, 50784)
 """Photoshop's ImageSourceData, and Alias's layers."""
-_NEEDED = frozenset({274, 282, 283, 296})
-"""Orientation and resolution."""
-_OF_MAPS = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112})
-"""GeoTIFF's scale, tie points, transformation and keys; GDAL's metadata."""
-_SUBSAMPLED = (2, 2)
-"""Where a page does not say."""
 _OURS: Mapping[str, Any] = {"metadata": None, "software": False, "contiguous": False}
 """What tifffile would write of its own is left out."""
-_UNCOMPRESSED, _DEFLATE = 1, 8
 _BYTE_BITS = 8
 
 logging.getLogger("tifffile").disabled = True  # what it complains of is refused or harmless
 
 
-def probe(reader: Reader) -> Header:
-    """Size and depth of the first page.
-
-    Raises:
-        ImageRefusedError: `format_not_allowed` for camera raw, `truncated` or `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """Size and depth of the first page."""
     page = read_layout(reader, {_SUBFILE, _WIDTH, _HEIGHT, _BITS, *_RAW, *_TABLES})
     if _RAW & page.entries.keys() or page.values(_SUBFILE, (0,))[0] & _REDUCED:
         raise ImageRefusedError(
@@ -96,12 +76,8 @@ def probe(reader: Reader) -> Header:
     return Header(Format.TIFF, height[0], width[0], max(page.values(_BITS, (1,))))
 
 
-def read(source: Source) -> Picture:
-    """All pages that are wanted.
-
-    Raises:
-        ImageRefusedError: `pages`, `bit_depth`, `color_mode`, `hdr`, `truncated`, `damaged`, ...
-    """
+def _read(source: Source) -> Picture:
+    """All pages that are wanted."""
     directories = read_pages(Reader(BytesIO(source.data), most=len(source.data)))
     with tifffile.TiffFile(BytesIO(source.data)) as file:
         pages = [
@@ -115,8 +91,8 @@ def read(source: Source) -> Picture:
         if any(tag in page.tags for page, _ in pages for tag in _LAYERS):
             notes.append("its layers were not kept")
         pages = pages[: source.wanted(len(pages), Reason.PAGES)]
-        if any(is_bilevel(page) for page, _ in pages):
-            if not all(is_bilevel(page) for page, _ in pages):
+        if any(tiffpage.is_bilevel(page) for page, _ in pages):
+            if not all(tiffpage.is_bilevel(page) for page, _ in pages):
                 raise color_mode("pure black and white on some pages")
             return source.bilevel()
         source.check_pixels(1, sum(page.imagelength * page.imagewidth for page, _ in pages))
@@ -130,25 +106,25 @@ def _pages(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     return [page for page in file.pages if isinstance(page, tifffile.TiffPage)]
 
 
-def _frame(source: Source, page: tifffile.TiffPage, tags: Directory, notes: list[str]) -> Frame:
-    check(page, source)
+def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str]) -> Frame:
+    tiffpage.check(page, source)
     carried = _carried(tags)
-    color.check_not_hdr(None, color.profile_of(carried))
-    encoding = _encoding(page, notes)
+    color.check_not_hdr(None, icc.profile_of(carried))
+    encoding = tiffpage.encoding_of(page, notes)
     values = np.asarray(page.asarray(maxworkers=1))
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and values.ndim > 2:  # noqa: PLR2004
         values = np.moveaxis(values, 0, -1)
     values = values.reshape(page.imagelength, page.imagewidth, -1)
-    if page.photometric == SEPARATED:
+    if page.photometric == tiffpage.SEPARATED:
         source.check_cmyk()
         return _converted(values, carried, encoding, notes)
-    if page.photometric == PALETTE:
+    if page.photometric == tiffpage.PALETTE:
         notes.append("its palette was written as RGB")
         values = _shown(values, page)
     elif page.bitspersample < _BYTE_BITS:
         notes.append(f"its gray of {page.bitspersample} bits was written with 8")
         values = values * np.uint8(255 // (2**page.bitspersample - 1))
-    if page.photometric == WHITE_IS_ZERO:
+    if page.photometric == tiffpage.WHITE_IS_ZERO:
         values = _inverted(values, bool(page.extrasamples))
     if not page.extrasamples:
         return Frame(np.ascontiguousarray(values), None, carried, encoding)
@@ -156,7 +132,7 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Directory, notes: list
     return Frame(np.ascontiguousarray(colors), np.ascontiguousarray(alpha), carried, encoding)
 
 
-def _carried(tags: Directory) -> Carried:
+def _carried(tags: Ifd) -> Carried:
     """A page's metadata; a block remembers its tag and type in `where`."""
     blocks = tuple(
         Block(kind, tags.entries[tag].data, _where(tag, tags.entries[tag]))
@@ -164,65 +140,11 @@ def _carried(tags: Directory) -> Carried:
         if tag in tags.entries
     )
     others = {tag: entry for tag, entry in tags.entries.items() if tag not in _BLOCKS}
-    return Carried(blocks, Directory(others, tags.children))
+    return Carried(blocks, Ifd(others, tags.children))
 
 
-def needed(tags: Directory | None) -> Directory | None:
-    """Only the tags that a picture needs to be shown and printed as it was."""
-    if tags is None:
-        return None
-    return Directory({tag: entry for tag, entry in tags.entries.items() if tag in _NEEDED}, {})
-
-
-def without_gps(tags: Directory | None) -> Directory | None:
-    """The tags without the directory of positions and those of maps."""
-    if tags is None:
-        return None
-    entries = {tag: entry for tag, entry in tags.entries.items() if tag not in _OF_MAPS}
-    children = {tag: child for tag, child in tags.children.items() if tag != GPS}
-    return Directory(entries, children)
-
-
-def _where(tag: int, entry: Entry) -> bytes:
+def _where(tag: int, entry: IfdEntry) -> bytes:
     return tag.to_bytes(2) + bytes((entry.kind,))
-
-
-def _encoding(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
-    """The options of tifffile that write a page as this one is."""
-    encoding: dict[str, Any] = {
-        "photometric": page.photometric,
-        "extrasamples": page.extrasamples or None,
-        "planarconfig": page.planarconfig,
-        "rowsperstrip": page.rowsperstrip or None,
-        "tile": (page.tilelength, page.tilewidth) if page.is_tiled else None,
-        **_compression(page, notes),
-    }
-    if page.photometric in {PALETTE, SEPARATED, YCBCR}:
-        encoding["photometric"] = RGB
-    if encoding["tile"]:
-        del encoding["rowsperstrip"]
-    return encoding
-
-
-def _compression(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
-    if page.compression == JPEG and page.bitspersample == _BYTE_BITS and not page.extrasamples:
-        return {"compression": JPEG, **_jpeg(page)}
-    if page.compression == JPEG:  # with alpha, or of 12 bits
-        notes.append("its TIFF compression JPEG was replaced by lossless deflate")
-        return {"compression": _DEFLATE}
-    plain = page.compression == _UNCOMPRESSED
-    predictor = page.predictor == tifffile.PREDICTOR.HORIZONTAL and not plain
-    return {"compression": page.compression, "predictor": predictor}
-
-
-def _jpeg(page: tifffile.TiffPage) -> dict[str, Any]:
-    """Tifffile's options for JPEG inside; a page of RGB components stays one."""
-    first = page.dataoffsets[0], page.databytecounts[0]
-    data = page.jpegtables or page.parent.filehandle.read_array(np.uint8, first[1], first[0])
-    args: dict[str, Any] = {"level": encodings.jpeg_quality(jpeg.quantisation(bytes(data)))}
-    if page.photometric == RGB:
-        return {"compressionargs": {**args, "colorspace": "RGB", "outcolorspace": "RGB"}}
-    return {"compressionargs": args, "subsampling": page.subsampling or _SUBSAMPLED}
 
 
 def _converted(
@@ -230,8 +152,8 @@ def _converted(
 ) -> Frame:
     notes.append("its CMYK colours were converted to sRGB")
     cmyk = Image.fromarray(np.ascontiguousarray(values), "CMYK")
-    pixels, profile = color.to_srgb(cmyk, color.profile_of(carried))
-    where = _where(34675, Entry(7, b""))
+    pixels, profile = color.to_srgb(cmyk, icc.profile_of(carried))
+    where = _where(_ICC, IfdEntry(7, b""))
     blocks = (*carried.without(Kind.ICC).blocks, Block(Kind.ICC, profile, where))
     return Frame(pixels, None, Carried(blocks, carried.tags), encoding)
 
@@ -252,7 +174,7 @@ def _inverted(values: NDArray[Sample], has_alpha: bool) -> NDArray[Sample]:  # n
     return np.dstack([gray, values[..., 1:]]) if has_alpha else gray
 
 
-def write(picture: Picture) -> bytes:
+def _write(picture: Picture) -> bytes:
     """The file, each page with its tags, in the byte order and of the kind that it had."""
     buffer = BytesIO()
     container = picture.frames[0].encoding.get("container", {"byteorder": "<"})
@@ -266,8 +188,8 @@ def write(picture: Picture) -> bytes:
 
 def _options(frame: Frame) -> dict[str, Any]:
     defaults = {
-        "photometric": RGB if frame.pixels.shape[2] > 1 else BLACK_IS_ZERO,
-        "extrasamples": None if frame.alpha is None else (UNASSOCIATED,),
+        "photometric": tiffpage.RGB if frame.pixels.shape[2] > 1 else tiffpage.BLACK_IS_ZERO,
+        "extrasamples": None if frame.alpha is None else (tiffpage.UNASSOCIATED,),
     }
     own = {key: value for key, value in frame.encoding.items() if key != "container"}
     return {**defaults, **own}
@@ -278,10 +200,10 @@ def _values(frame: Frame) -> NDArray[Sample]:
     encoding = frame.encoding
     if frame.alpha is not None:
         alpha = frame.alpha[..., np.newaxis]
-        if encoding.get("extrasamples") == (ASSOCIATED,):
+        if encoding.get("extrasamples") == (tiffpage.ASSOCIATED,):
             values = np.minimum(values, alpha)  # premultiplied colours are at most alpha
         values = np.concatenate([values, alpha], axis=2)
-    if encoding.get("photometric") == WHITE_IS_ZERO:
+    if encoding.get("photometric") == tiffpage.WHITE_IS_ZERO:
         values = _inverted(values, frame.alpha is not None)
     if values.shape[2] == 1:
         return np.ascontiguousarray(values[..., 0])
@@ -290,11 +212,14 @@ def _values(frame: Frame) -> NDArray[Sample]:
     return np.ascontiguousarray(values)
 
 
-def _tags(carried: Carried) -> Directory:
+def _tags(carried: Carried) -> Ifd:
     """What `graft` puts in: the tags and the blocks."""
-    tags = carried.tags or Directory({}, {})
+    tags = carried.tags or Ifd({}, {})
     blocks = {
-        int.from_bytes(block.where[:2]): Entry(block.where[2], block.data)
+        int.from_bytes(block.where[:2]): IfdEntry(block.where[2], block.data)
         for block in carried.blocks
     }
-    return Directory({**tags.entries, **blocks}, tags.children)
+    return Ifd({**tags.entries, **blocks}, tags.children)
+
+
+CONTAINER = Container(_probe, _read, _write, xmp_at=_XMP_AT)

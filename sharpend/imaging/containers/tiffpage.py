@@ -1,4 +1,4 @@
-"""What a TIFF page may be: everything that is refused before its pixels are decoded.
+"""A TIFF page: what is refused before its pixels are decoded, and how it is coded again.
 
 Owns the limits. tifffile decodes what a page declares, so a tile or an inner JPEG that is larger
 than its picture would cost any amount of memory, and a missing strip would be read as black.
@@ -9,17 +9,24 @@ Source: TIFF 6.0; tifffile's names for its tags.
 from __future__ import annotations
 
 import math
+import struct
+from functools import cache
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import jpeg
+from sharpend.imaging.containers import jpeg
 from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.reading import Reader, damaged, truncated
 from sharpend.imaging.source import bit_depth, color_mode
 
 if TYPE_CHECKING:
-    import tifffile
+    from collections.abc import Sequence
 
     from sharpend.imaging.source import Source
 
@@ -27,14 +34,18 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
 """Photometric interpretations."""
 UNKNOWN, ASSOCIATED, UNASSOCIATED = 0, 1, 2
 """Extra samples."""
-JPEG = 7
-_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000})
+_TABLES, _END, _SCAN = 0xDB, 0xD9, 0xDA
+"""JPEG's markers."""
+_UNCOMPRESSED, _JPEG, _DEFLATE = 1, 7, 8
+_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 34925, 50000})
 """None, the three of fax, LZW, JPEG, deflate, PackBits, old deflate, LZMA, Zstandard: decoders that
 stop where a strip is full. Fax holds black and white only."""
 _UNSIGNED, _FLOATING = 1, 3
-_DEEP_BITS = 16
+_BYTE_BITS, _DEEP_BITS = 8, 16
 _PLANES = frozenset({1, 2})
 """Samples side by side, or each in a plane of its own."""
+_SUBSAMPLED = (2, 2)
+"""Where a page does not say."""
 _LARGEST_BLOCK_PX = 32
 """By how much an inner JPEG may exceed its strip or tile: whole blocks of subsampled colour."""
 
@@ -64,13 +75,13 @@ def check(page: tifffile.TiffPage, source: Source) -> None:
     if page.is_tiled:
         source.check_pixels(page.tilelength, page.tilewidth)
     _check_whole(page, len(source.data))
-    if page.compression == JPEG:
+    if page.compression == _JPEG:
         _check_inner_jpegs(page, source.data)
 
 
 def _check_colors(page: tifffile.TiffPage) -> None:
     kinds = {WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED}
-    is_jpegs_own = page.photometric == YCBCR and page.compression == JPEG
+    is_jpegs_own = page.photometric == YCBCR and page.compression == _JPEG
     if page.photometric not in kinds and not is_jpegs_own:
         raise color_mode(getattr(page.photometric, "name", str(page.photometric)))
 
@@ -117,3 +128,73 @@ def _check_inner_jpegs(page: tifffile.TiffPage, data: bytes) -> None:
         inner = jpeg.probe(Reader(BytesIO(data[offset : offset + count])))
         if inner.height > high + _LARGEST_BLOCK_PX or inner.width > wide + _LARGEST_BLOCK_PX:
             raise damaged("a JPEG within it is larger than its place")
+
+
+def encoding_of(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
+    """The options of tifffile that write a page as this one is."""
+    encoding: dict[str, Any] = {
+        "photometric": page.photometric,
+        "extrasamples": page.extrasamples or None,
+        "planarconfig": page.planarconfig,
+        "rowsperstrip": page.rowsperstrip or None,
+        "tile": (page.tilelength, page.tilewidth) if page.is_tiled else None,
+        **_compression(page, notes),
+    }
+    if page.photometric in {PALETTE, SEPARATED, YCBCR}:
+        encoding["photometric"] = RGB
+    if encoding["tile"]:
+        del encoding["rowsperstrip"]
+    return encoding
+
+
+def _compression(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
+    if page.compression == _JPEG and page.bitspersample == _BYTE_BITS and not page.extrasamples:
+        return {"compression": _JPEG, **_jpeg_options(page)}
+    if page.compression == _JPEG:  # with alpha, or of 12 bits
+        notes.append("its TIFF compression JPEG was replaced by lossless deflate")
+        return {"compression": _DEFLATE}
+    plain = page.compression == _UNCOMPRESSED
+    predictor = page.predictor == tifffile.PREDICTOR.HORIZONTAL and not plain
+    return {"compression": page.compression, "predictor": predictor}
+
+
+def _jpeg_options(page: tifffile.TiffPage) -> dict[str, Any]:
+    """Tifffile's options for JPEG inside; a page of RGB components stays one."""
+    first = page.dataoffsets[0], page.databytecounts[0]
+    data = page.jpegtables or page.parent.filehandle.read_array(np.uint8, first[1], first[0])
+    args: dict[str, Any] = {"level": _quality_of(_quantisation(bytes(data)))}
+    if page.photometric == RGB:
+        return {"compressionargs": {**args, "colorspace": "RGB", "outcolorspace": "RGB"}}
+    return {"compressionargs": args, "subsampling": page.subsampling or _SUBSAMPLED}
+
+
+def _quantisation(data: bytes) -> tuple[int, ...]:
+    """The first quantisation table, in the file's order; a refusal where there is none."""
+    for marker, offset, _ in jpeg.segments(Reader(BytesIO(data))):
+        if marker == _TABLES:
+            wide = data[offset] >> 4
+            numbers = data[offset + 1 : offset + 1 + 64 * (1 + wide)]
+            return struct.unpack(">64H", numbers) if wide else tuple(numbers)
+        if marker in {_END, _SCAN}:
+            break
+    raise damaged("a JPEG without quantisation tables")
+
+
+@cache
+def _first_tables() -> tuple[tuple[int, ...], ...]:
+    """The first quantisation table of libjpeg's qualities 1 to 100."""
+    tables = []
+    for quality in range(1, 101):
+        buffer = BytesIO()
+        Image.new("L", (8, 8)).save(buffer, "JPEG", quality=quality)
+        with Image.open(buffer) as image:
+            assert isinstance(image, JpegImageFile)  # noqa: S101 - tells the type checker
+            tables.append(tuple(image.quantization[0]))
+    return tuple(tables)
+
+
+def _quality_of(table: Sequence[int]) -> int:
+    """The quality of libjpeg's whose first quantisation table is nearest."""
+    total = sum(table)
+    distances = [abs(sum(each) - total) for each in _first_tables()]
+    return 1 + distances.index(min(distances))

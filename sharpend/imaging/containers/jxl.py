@@ -1,4 +1,4 @@
-"""JPEG XL's header, of the naked codestream and of the container.
+"""JPEG XL: its header, of the naked codestream and of the container.
 
 Owns the first bits of the codestream: size, depth, animation, and whether the numbers are exact.
 Pixels are the plugin's, which decodes while it opens; so all limits are checked here.
@@ -9,17 +9,28 @@ Source: ISO/IEC 18181-1, annex D (image header); 18181-2 (container).
 from __future__ import annotations
 
 from io import BytesIO
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import isobmff
+from sharpend.imaging import color
+from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.isobmff import boxes, check_whole
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
-from sharpend.imaging.metadata import Block, Kind
+from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.reading import Reader, damaged
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from PIL import Image
+
+    from sharpend.imaging.containers.isobmff import Box
+    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.source import Source
 
 _NAKED = b"\xff\x0a"
 _ENOUGH_BYTES = 256
@@ -27,6 +38,7 @@ _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 """Width to height, by the header's ratio field less one."""
 _SIZE_BITS = (9, 13, 18, 30)
 _MAX_BOXES = 1000
+_QUALITY = 95
 
 
 class _Bits:
@@ -50,16 +62,12 @@ class _Bits:
         return base + self.number(bits)
 
 
-def probe(reader: Reader) -> Header:
-    """Size, depth, animation and exactness.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """Size, depth, animation and exactness."""
     bits = _Bits(_codestream(reader)[2:])
     height, width = _size(bits)
     depth, animated, exact = _metadata(bits)
-    has_jpeg = any(kind == b"jbrd" for kind, _, _ in _boxes(reader))
+    has_jpeg = any(box.kind == b"jbrd" for box in _boxes(reader))
     return Header(
         Format.JXL, height, width, depth, lossless=exact and not has_jpeg, animated=animated
     )
@@ -68,28 +76,15 @@ def probe(reader: Reader) -> Header:
 def _codestream(reader: Reader) -> bytes:
     if reader.at(0, 2) == _NAKED:
         return reader.up_to(0, _ENOUGH_BYTES)
-    for kind, at, _ in _boxes(reader):
-        if kind in {b"jxlc", b"jxlp"}:
-            return reader.up_to(at + 4 * (kind == b"jxlp"), _ENOUGH_BYTES)
+    for box in _boxes(reader):
+        if box.kind in {b"jxlc", b"jxlp"}:
+            return reader.up_to(box.start + 4 * (box.kind == b"jxlp"), _ENOUGH_BYTES)
     raise damaged("its JPEG XL container has no picture")
 
 
-def _boxes(reader: Reader) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, place and length of each box's content; none for a naked codestream."""
-    if reader.at(0, 2) == _NAKED:
-        return
-    at = 0
-    for _ in range(_MAX_BOXES):
-        head = reader.up_to(at, 16)
-        if len(head) < 8:  # noqa: PLR2004 - a box's head
-            return
-        length, start = int.from_bytes(head[:4]), 8
-        if length == 1:
-            length, start = int.from_bytes(head[8:16]), 16
-        yield head[4:8], at + start, length - start
-        if length < start:  # 0: to the end of the file
-            return
-        at += length
+def _boxes(reader: Reader) -> Iterator[Box]:
+    """The boxes of a container; none for a naked codestream."""
+    return islice(boxes(reader), 0 if reader.at(0, 2) == _NAKED else _MAX_BOXES)
 
 
 def _size(bits: _Bits) -> tuple[int, int]:
@@ -163,21 +158,39 @@ def _extra_channel_depth(bits: _Bits) -> int:
     return depth
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a container that ends inside a box; a naked codestream does not tell its length.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
+def _check_whole(data: bytes) -> None:
+    """Refuse a container that ends inside a box; a naked codestream does not tell its length."""
     if not data.startswith(_NAKED):
-        isobmff.check_whole(data)
+        check_whole(data)
 
 
-def blocks(data: bytes) -> tuple[Block, ...]:
-    """The uncompressed XMP of a container; EXIF and ICC the plugin tells."""
-    reader = Reader(BytesIO(data))
-    return tuple(
-        Block(Kind.XMP, data[at : at + length])
-        for kind, at, length in _boxes(reader)
-        if kind == b"xml "
-    )
+def _carried(source: Source, image: Image.Image) -> Told:
+    """EXIF and ICC profile as the plugin tells them, and the uncompressed XMP of a container."""
+    carried, notes = pillow.told(source, image)
+    xmp = [
+        Block(Kind.XMP, source.data[box.start : box.end])
+        for box in _boxes(Reader(BytesIO(source.data)))
+        if box.kind == b"xml "
+    ]
+    return Carried((*carried.blocks, *xmp)), notes
+
+
+def _options(source: Source, _image: Image.Image, _count: int) -> Options:
+    return {"lossless": True} if source.header.lossless else {"quality": _QUALITY}
+
+
+def _count(image: Image.Image, header: Header) -> int:
+    if header.animated:
+        raise ImageRefusedError(
+            Reason.ANIMATED, "an animated JPEG XL; only stills of this format are sharpened"
+        )
+    return pillow.frame_count(image, header)
+
+
+def _check_range(source: Source, carried: Carried) -> None:
+    pillow.check_range(source, carried)
+    color.check_srgb(icc.profile_of(carried))
+
+
+_READING = pillow.Reading(_carried, _options, count=_count, check=_check_range)
+CONTAINER = Container(_probe, _READING, pillow.write, _check_whole, xmp_at=b"")

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import damaged, truncated
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,12 +41,8 @@ _VALUES_A_LINE = 12
 """Plain files should have no line over 70 characters."""
 
 
-def probe(reader: Reader) -> Header:
-    """The header.
-
-    Raises:
-        ImageRefusedError: `bit_depth` for another largest value than 255 or 65535, `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """The header."""
     start = _start(reader)
     bilevel = _BILEVEL.match(start)
     if bilevel:
@@ -70,13 +67,8 @@ def _start(reader: Reader) -> bytes:
     return start
 
 
-def read(source: Source) -> Picture:
-    """The picture, its header among the save options.
-
-    Raises:
-        ImageRefusedError: `truncated`; `damaged`; `color_mode` for PBM; `pages` where a second
-            picture follows.
-    """
+def _read(source: Source) -> Picture:
+    """The picture, its header among the save options."""
     if source.header.bits == 1:
         return source.bilevel()
     data = source.data
@@ -115,7 +107,7 @@ def _numbers(text: bytes, largest: int) -> NDArray[Sample]:
     return values.astype(depth)
 
 
-def write(picture: Picture) -> bytes:
+def _write(picture: Picture) -> bytes:
     """The file, with the source's header where there is one."""
     frame = picture.frames[0]
     pixels = frame.pixels
@@ -130,3 +122,6 @@ def write(picture: Picture) -> bytes:
         b" ".join(words[at : at + _VALUES_A_LINE]) for at in range(0, len(words), _VALUES_A_LINE)
     )
     return head + b"\n".join(lines) + b"\n"
+
+
+CONTAINER = Container(_probe, _read, _write)

@@ -16,28 +16,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.metadata.ifd import CLASSIC_TYPES, EXIF, INTEROPERABILITY, LONG, IfdLayout
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator
 
     Span = tuple[int, int]
 
 PREFIX = b"Exif\0\0"
 """What JPEG puts before the block; others do without."""
-GPS = 0x8825
-_POINTERS = frozenset({0x014A, 0x8769, 0xA005})
-"""SubIFDs, the EXIF directory, interoperability."""
+_SUB_IFDS = 0x014A
+_POINTERS = frozenset({_SUB_IFDS, EXIF, INTEROPERABILITY})
 
 HEADER_BYTES = 8
 _ENTRY_BYTES, _INLINE_BYTES = 12, 4
-_MAGIC = 42
-_WIDTHS: Mapping[int, int] = {
-    **dict(enumerate((1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4), start=1)),
-    129: 1,
+_HEADS = (b"II*\0", b"MM\0*")
+_WIDTHS = {kind: struct.calcsize("<" + letters) for kind, letters in CLASSIC_TYPES.items()} | {
+    129: 1
 }
 """Bytes of one value, by type."""
-_INTEGERS: Mapping[int, str] = {1: "B", 3: "H", 4: "I", 13: "I"}
-"""BYTE, SHORT, LONG and IFD, as `struct` reads them."""
-_LONG = 4
 _MOST_DIRECTORIES = 32
 """Cameras write five or so; a block may not make us walk for ever."""
 
@@ -79,7 +76,7 @@ class Directory:
         return next((entry for entry in self.entries if entry.tag == tag), None)
 
 
-class Block:
+class ExifBlock:
     """An EXIF block that is read, and patched, in place."""
 
     def __init__(self, exif: bytes) -> None:
@@ -93,12 +90,11 @@ class Block:
         """
         self.prefix = PREFIX if exif.startswith(PREFIX) else b""
         self.data = bytearray(exif[len(self.prefix) :])
-        self.order = {b"II": "<", b"MM": ">"}.get(bytes(self.data[:2]), "")
-        if not self.order or len(self.data) < HEADER_BYTES:
+        if self.data[:4] not in _HEADS or len(self.data) < HEADER_BYTES:
             raise ValueError("the EXIF has no header")
-        magic, self.first = struct.unpack_from(self.order + "HI", self.data, 2)
-        if magic != _MAGIC:
-            raise ValueError("the EXIF has no header")
+        self._layout = IfdLayout.of(self.data)
+        self.order = self._layout.order
+        (self.first,) = self._layout.places.unpack_from(self.data, self._layout.first_link)
 
     def __bytes__(self) -> bytes:
         return self.prefix + self.data
@@ -110,19 +106,20 @@ class Block:
             ValueError: it does not lie within the block.
         """
         body = at + 2
-        (count,) = struct.unpack(self.order + "H", self._slice((at, body)))
+        (count,) = self._layout.counts.unpack(self._slice((at, body)))
         end = body + count * _ENTRY_BYTES
         if end > len(self.data):
             raise ValueError("a directory of the EXIF reaches beyond its end")
         entries = tuple(self._entry(place) for place in range(body, end, _ENTRY_BYTES))
         after = bytes(self.data[end : end + 4]).ljust(4, b"\0")
-        return Directory(at, entries, struct.unpack(self.order + "I", after)[0])
+        return Directory(at, entries, self._layout.places.unpack(after)[0])
 
     def _entry(self, at: int) -> Entry:
-        layout = self.order + "HHII"
-        tag, kind, count, place = struct.unpack_from(layout, self.data, at)
+        tag, kind, count, field = self._layout.entries.unpack_from(self.data, at)
         size = _WIDTHS.get(kind, 0) * count
-        start = at + _ENTRY_BYTES - _INLINE_BYTES if size <= _INLINE_BYTES else place
+        start = at + _ENTRY_BYTES - _INLINE_BYTES
+        if size > _INLINE_BYTES:
+            (start,) = self._layout.places.unpack(field)
         return Entry(tag, kind, count, at, (start, start + size))
 
     def chain(self) -> Iterator[Directory]:
@@ -182,8 +179,8 @@ class Block:
         Raises:
             ValueError: they do not lie within the block.
         """
-        letter = _INTEGERS.get(entry.kind)
-        if letter is None:
+        letter = CLASSIC_TYPES.get(entry.kind)
+        if letter not in {"B", "H", "I"}:
             return ()
         return struct.unpack(f"{self.order}{entry.count}{letter}", self.value(entry))
 
@@ -240,7 +237,7 @@ class Block:
 
     def put_integer(self, entry: Entry, value: int) -> None:
         """Make an entry hold one 32-bit integer."""
-        struct.pack_into(self.order + "HII", self.data, entry.at + 2, _LONG, 1, value)
+        struct.pack_into(self.order + "HII", self.data, entry.at + 2, LONG, 1, value)
 
     def put_next(self, directory: Directory, place: int) -> None:
         """Say which directory follows."""

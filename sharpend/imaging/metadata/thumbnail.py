@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from sharpend.imaging.depth import eight_bits
 from sharpend.imaging.filters import resize
-from sharpend.imaging.sheet import eight_bits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

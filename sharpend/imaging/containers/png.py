@@ -1,7 +1,7 @@
-"""PNG's chunks: its header, its checksums, its metadata, and pixels of 16 bits.
+"""PNG: its header, metadata chunks, and pixels of 16 bits.
 
-Owns the chunk layout. Metadata chunks are carried as they are. Pillow reads and writes pixels of
-up to 8 bits; it would halve 16, so those go through imagecodecs.
+Owns which chunks are carried, as they are. Pillow reads and writes pixels of up to 8 bits; it would
+halve 16, so those go through imagecodecs.
 
 Source: PNG specification, third edition (W3C, 2025), sections 5 and 11.
 """
@@ -9,113 +9,75 @@ Source: PNG specification, third edition (W3C, 2025), sections 5 and 11.
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
 
 from sharpend.errors import Reason
-from sharpend.imaging import color, jpeg, pngtext
+from sharpend.imaging import color
+from sharpend.imaging.containers import apng, pillow
+from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.pngchunks import HEADER_END, IHDR_BYTES, chunk, chunks
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
-from sharpend.imaging.metadata import Block, Carried, Kind
+from sharpend.imaging.metadata import icc, pngtext
+from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.reading import Reader, damaged, truncated
-from sharpend.imaging.source import bit_depth
+from sharpend.imaging.reading import Reader, damaged
+from sharpend.imaging.source import Header, bit_depth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
+    from PIL import Image
 
+    from sharpend.imaging.containers.pillow import Options, Told
     from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Source
 
-_SIGNATURE_BYTES = 8
-_IHDR_BYTES = 13
 _INTERLACED_AT = 28
-HEADER_END = _SIGNATURE_BYTES + 12 + _IHDR_BYTES
-"""Where the chunks behind the header begin."""
 _PALETTE = 3
-LEVEL = 3
+_LEVEL = 3
 """Of deflate. A 1080p photograph takes 265 ms at level 3 and 707 ms at 6, for a few per cent."""
-_KINDS: dict[bytes, Kind] = {
+_KINDS = {
     b"eXIf": Kind.EXIF,
     b"iCCP": Kind.ICC,
-    b"cHRM": Kind.COLOR,
-    b"cICP": Kind.COLOR,
-    b"cLLI": Kind.COLOR,
-    b"mDCV": Kind.COLOR,
-    b"gAMA": Kind.COLOR,
-    b"sBIT": Kind.COLOR,
-    b"sRGB": Kind.COLOR,
-    b"pHYs": Kind.DENSITY,
-    b"sCAL": Kind.DENSITY,
-    b"iTXt": Kind.TEXT,
-    b"tEXt": Kind.TEXT,
-    b"zTXt": Kind.TEXT,
-    b"tIME": Kind.TEXT,
+    **dict.fromkeys((b"cHRM", b"cICP", b"cLLI", b"mDCV", b"gAMA", b"sBIT", b"sRGB"), Kind.COLOR),
+    **dict.fromkeys((b"pHYs", b"sCAL"), Kind.DENSITY),
+    **dict.fromkeys((b"iTXt", b"tEXt", b"zTXt", b"tIME"), Kind.TEXT),
 }
 """Chunks that are carried. Of the others, those that are not safe to copy speak of the pixels as
 they were stored; the rest are Kind.OTHER."""
 _LOWER_CASE = 0x20
 """The bit that says ancillary in a chunk type's first letter, safe to copy in its last."""
+_BYTE_BITS, _DEEP_BITS = 8, 16
 _WITH_ALPHA = {2, 4}
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 """Samples that sBIT speaks of, by colour type."""
 
 
-def probe(reader: Reader) -> Header:
-    """The IHDR chunk.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """The IHDR chunk."""
     length, kind, width, height, bits = struct.unpack(">I4sIIB", reader.at(8, 17))
-    if kind != b"IHDR" or length != _IHDR_BYTES:
+    if kind != b"IHDR" or length != IHDR_BYTES:
         raise damaged("a PNG must begin with its header")
     return Header(Format.PNG, height, width, bits)
 
 
-def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks up to the end, kind and content, checksums verified.
-
-    Raises:
-        ImageRefusedError: `truncated` without an end chunk, `damaged` on a wrong checksum.
-    """
-    at, kind = _SIGNATURE_BYTES, b""
-    while kind != b"IEND":
-        if at + 12 > len(data):
-            raise truncated()
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
-        if end + 4 > len(data):
-            raise truncated()
-        body = data[at + 8 : end]
-        if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(data[end : end + 4]):
-            raise damaged(f"the checksum of its {kind.decode('latin-1')!r} chunk is wrong")
-        yield kind, body
-        at = end + 4
-
-
-def check_whole(data: bytes) -> None:
-    """Refuse a file that ends early or whose checksums are wrong; decoders skip those.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
+def _check_whole(data: bytes) -> None:
+    """Refuse a file that ends early or whose checksums are wrong; decoders skip those."""
     for _ in chunks(data):
         pass
 
 
-def transfer(data: bytes) -> int | None:
+def _transfer(data: bytes) -> int | None:
     """The transfer characteristics of a cICP chunk (ITU-T H.273), where there is one."""
     body = dict(chunks(data)).get(b"cICP", b"")
     return body[1] if len(body) > 1 else None
 
 
-def blocks(data: bytes) -> tuple[Block, ...]:
+def _blocks(data: bytes) -> tuple[Block, ...]:
     """The metadata chunks of a whole PNG."""
     bits, color_type = data[24], data[25]
     found = [
@@ -127,13 +89,13 @@ def blocks(data: bytes) -> tuple[Block, ...]:
     return (*found, *(Block(Kind.OTHER, b, k) for k, b in chunks(data) if k == b"bKGD"))
 
 
-def left_out(data: bytes) -> list[str]:
+def _left_out(data: bytes) -> list[str]:
     """Notes on what of a whole PNG is not kept."""
     notes = []
     if data[_INTERLACED_AT]:
         notes.append("its interlacing was not kept")
     if any(kind == b"caBX" for kind, _ in chunks(data)):
-        notes.append(jpeg.CREDENTIALS)
+        notes.append(CREDENTIALS)
     return notes
 
 
@@ -148,28 +110,15 @@ def _is_carried(kind: bytes) -> bool:
     return is_ancillary and bool(kind[3] & _LOWER_CASE) and kind not in {b"fdAT", b"sPLT"}
 
 
-def spliced(encoded: bytes, carried: Iterable[Block]) -> bytes:
-    """An encoder's PNG with these chunks behind its header.
-
-    Args:
-        encoded: as Pillow or imagecodecs write it, without metadata.
-        carried: blocks with their chunk types.
-    """
-    channels = _CHANNELS[encoded[25]]
-    made = [
-        chunk(block.where, block.data)
-        for block in carried
-        if block.where != b"sBIT" or len(block.data) == channels
-    ]
-    return encoded[:HEADER_END] + b"".join(made) + encoded[HEADER_END:]
+def _read(source: Source) -> Picture:
+    return _read_deep(source) if source.header.bits == _DEEP_BITS else _READING(source)
 
 
-def chunk(kind: bytes, body: bytes) -> bytes:
-    """One chunk with its length and checksum."""
-    return len(body).to_bytes(4) + kind + body + zlib.crc32(body, zlib.crc32(kind)).to_bytes(4)
+def _check_range(source: Source, carried: Carried) -> None:
+    color.check_not_hdr(_transfer(source.data), icc.profile_of(carried))
 
 
-def read_deep(source: Source) -> Picture:
+def _read_deep(source: Source) -> Picture:
     """A PNG with 16 bits per sample.
 
     Raises:
@@ -178,11 +127,11 @@ def read_deep(source: Source) -> Picture:
     kinds = {kind for kind, _ in chunks(source.data)}
     if b"acTL" in kinds and source.wanted(2, Reason.ANIMATED) > 1:
         raise bit_depth("of 16 bits in an animation")
-    carried = Carried(blocks(source.data))
-    color.check_not_hdr(transfer(source.data), color.profile_of(carried))
+    carried = Carried(_blocks(source.data))
+    _check_range(source, carried)
     values = np.asarray(imagecodecs.png_decode(source.data))
     values = values.reshape(*values.shape[:2], -1)
-    notes = left_out(source.data)
+    notes = _left_out(source.data)
     if b"tRNS" in kinds:
         notes.append("its transparent colour was written as an alpha channel")
     pixels, alpha = values, None
@@ -194,9 +143,45 @@ def read_deep(source: Source) -> Picture:
     return Picture((Frame(pixels, alpha, carried),), Format.PNG, tuple(notes))
 
 
-def write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes:
+def _write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes:
     """A PNG with 16 bits per sample, without metadata."""
     values = pixels if alpha is None else np.dstack([pixels, alpha])
     if values.shape[2] == 1:
         values = values[..., 0]
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(values), level=LEVEL))
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(values), level=_LEVEL))
+
+
+def _spliced(encoded: bytes, carried: Iterable[Block]) -> bytes:
+    """An encoder's PNG, which has no metadata, with these chunks behind its header."""
+    channels = _CHANNELS[encoded[25]]
+    made = [
+        chunk(block.where, block.data)
+        for block in carried
+        if block.where != b"sBIT" or len(block.data) == channels
+    ]
+    return encoded[:HEADER_END] + b"".join(made) + encoded[HEADER_END:]
+
+
+def _carried(source: Source, image: Image.Image) -> Told:
+    notes = _left_out(source.data)
+    if image.mode == "L" and source.header.bits < _BYTE_BITS:
+        notes.append(f"its gray of {source.header.bits} bits was written with 8")
+    return Carried(_blocks(source.data)), notes
+
+
+def _options(_source: Source, _image: Image.Image, _count: int) -> Options:
+    return {"compress_level": _LEVEL}
+
+
+def _write(picture: Picture) -> bytes:
+    if picture.pixels.dtype == np.uint16:
+        encoded = _write_deep(picture.pixels, picture.alpha)
+    else:
+        encoded, *further = pillow.stills(picture)
+        if further:
+            encoded = apng.assembled([encoded, *further], picture)
+    return _spliced(encoded, picture.carried.blocks)
+
+
+_READING = pillow.Reading(_carried, _options, check=_check_range, timed=apng.timed)
+CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=b"iTXt")

@@ -6,12 +6,13 @@ Owns the names of the record's properties. Where the record lies in a file is `x
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NAMES = ("Model", "ModelDigest", "OptionsDigest", "InputDigest", "Version")
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -32,19 +33,12 @@ class Provenance:
 
     def fields(self) -> dict[str, str]:
         """The record as properties: names without prefix, and values."""
-        return {
-            "Model": self.model,
-            "ModelDigest": self.model_digest,
-            "OptionsDigest": self.options_digest,
-            "InputDigest": self.input_digest,
-            "Version": self.version,
-        }
+        return dict(zip(_NAMES, astuple(self), strict=True))
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Provenance | None:
         """The record that properties hold; None where one is missing or a digest is none."""
-        names = ("Model", "ModelDigest", "OptionsDigest", "InputDigest", "Version")
-        values = [fields.get(name, "") for name in names]
+        values = [fields.get(name, "") for name in _NAMES]
         if not all(values) or not all(map(_DIGEST.fullmatch, values[1:4])):
             return None
         return cls(*values)

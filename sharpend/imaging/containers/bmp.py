@@ -1,4 +1,4 @@
-"""BMP's header, whether the file is whole, and the one kind that Pillow cannot write: with alpha.
+"""BMP: its header, whether the file is whole, and the kind that Pillow cannot write: with alpha.
 
 Source: the BITMAPCOREHEADER, BITMAPINFOHEADER and BITMAPV4HEADER structures of the Windows GDI
 documentation.
@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
-from sharpend.imaging.header import Header
+from sharpend.imaging.metadata.blocks import Carried
 from sharpend.imaging.reading import Reader, damaged, truncated
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL import Image
 
+    from sharpend.imaging.containers.pillow import Options, Told
     from sharpend.imaging.depth import Sample
+    from sharpend.imaging.picture import Picture
+    from sharpend.imaging.source import Source
 
 _CORE_BYTES = 12
 _BYTE_BITS = 8
@@ -32,12 +39,8 @@ _INCHES_PER_M = 39.3701
 _DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
 
 
-def probe(reader: Reader) -> Header:
-    """Size and bits; packed colours count as 8 bits.
-
-    Raises:
-        ImageRefusedError: `truncated` or `damaged`.
-    """
+def _probe(reader: Reader) -> Header:
+    """Size and bits; packed colours count as 8 bits."""
     height, width, bits, _ = _sizes(reader)
     return Header(Format.BMP, height, width, min(bits, _BYTE_BITS))
 
@@ -55,12 +58,8 @@ def _sizes(reader: Reader) -> tuple[int, int, int, bool]:
     return abs(height), width, bits, compression in _UNCOMPRESSED
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a file that has not all rows.
-
-    Raises:
-        ImageRefusedError: `truncated`.
-    """
+def _check_whole(data: bytes) -> None:
+    """Refuse a file that has not all rows."""
     height, width, bits, fixed = _sizes(Reader(BytesIO(data)))
     row_bytes = (width * bits + 31) // 32 * 4
     start = int.from_bytes(data[10:14], "little")
@@ -68,16 +67,10 @@ def check_whole(data: bytes) -> None:
         raise truncated()
 
 
-def with_alpha(
+def _with_alpha(
     pixels: NDArray[Sample], alpha: NDArray[Sample], dpi: tuple[float, float] | None
 ) -> bytes:
-    """A BMP of 32 bits per pixel whose header says where alpha is.
-
-    Args:
-        pixels: H x W x 3 or H x W x 1 uint8.
-        alpha: H x W uint8.
-        dpi: pixels per inch across and down, where they are known.
-    """
+    """A BMP of 32 bits per pixel whose header says where alpha is."""
     height, width, _ = pixels.shape
     colors = np.broadcast_to(pixels, (height, width, 3))
     rows = np.dstack([colors[..., ::-1], alpha])[::-1].tobytes()
@@ -87,3 +80,21 @@ def with_alpha(
     head += struct.pack("<IiiHHIIii", _V4_BYTES, width, height, 1, 32, 3, len(rows), *per_m)
     head += struct.pack("<II4I4s", 0, 0, *_MASKS, b"BGRs")
     return head.ljust(start, b"\0") + rows
+
+
+def _carried(_source: Source, _image: Image.Image) -> Told:
+    return Carried(), []
+
+
+def _options(_source: Source, image: Image.Image, _count: int) -> Options:
+    return {"dpi": image.info.get("dpi", (0, 0))}  # Pillow would make 96 up
+
+
+def _write(picture: Picture) -> bytes:
+    frame = picture.frames[0]
+    if frame.alpha is None:
+        return pillow.write(picture)
+    return _with_alpha(frame.pixels, frame.alpha, frame.encoding.get("dpi"))
+
+
+CONTAINER = Container(_probe, pillow.Reading(_carried, _options), _write, _check_whole)

@@ -13,7 +13,7 @@ import re
 import zlib
 from typing import TYPE_CHECKING
 
-from sharpend.imaging import exif, photoshop, xmp
+from sharpend.imaging.metadata import exif, photoshop, xmp
 from sharpend.imaging.reading import LARGEST
 
 if TYPE_CHECKING:

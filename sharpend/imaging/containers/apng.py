@@ -1,4 +1,4 @@
-"""APNG's frames: their timing, and frames put together to a file.
+"""APNG, which is PNG's: the timing of its frames, and frames put together to a file.
 
 Owns the animation chunks. Pillow reads the frames as they are shown and writes each as a PNG of
 its own; here they become one, each frame covering the whole canvas and replacing it.
@@ -9,16 +9,16 @@ Source: PNG specification, third edition (W3C, 2025), section 11.3.6.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.png import HEADER_END, chunk, chunks
+from sharpend.imaging.containers.pngchunks import HEADER_END, chunk, chunks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sharpend.imaging.picture import Frame
+    from sharpend.imaging.picture import Frame, Picture
 
 _CONTROL = struct.Struct(">IIIIIHHBB")
 _MS_PER_S = 1000
@@ -55,20 +55,29 @@ def animation(data: bytes) -> Animation | None:
     return None if plays is None else Animation(plays, tuple(timings), has_default)
 
 
-def assembled(stills: Sequence[bytes], frames: Sequence[Frame], *, plays: int) -> bytes:
-    """One file of frames that Pillow wrote as a PNG each.
+def timed(picture: Picture, data: bytes) -> Picture:
+    """A picture that Pillow read, with the times that its whole file tells."""
+    told = animation(data) if len(picture.frames) > 1 else None
+    if told is None:
+        return picture
+    timings = [(0.0, 0)] * told.has_default + list(told.timings)
+    frames = [
+        replace(frame, duration_ms=duration_ms, disposal=disposal)
+        for frame, (duration_ms, disposal) in zip(picture.frames, timings, strict=True)
+    ]
+    frames[0] = replace(frames[0], is_shown=not told.has_default)
+    return replace(picture, frames=tuple(frames), loop=told.plays)
 
-    Args:
-        stills: PNGs of one size and mode.
-        frames: their timing, and whether the first is shown.
-        plays: how often it is shown, 0 for ever.
-    """
+
+def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
+    """One file of frames that Pillow wrote as a PNG each, of one size and mode."""
+    frames = picture.frames
     first = stills[0]
     has_default = not frames[0].is_shown
     size = struct.unpack(">II", first[16:24])
     made = [
         first[:HEADER_END],
-        chunk(b"acTL", struct.pack(">II", len(stills) - has_default, plays)),
+        chunk(b"acTL", struct.pack(">II", len(stills) - has_default, picture.loop or 0)),
     ]
     sequence = 0
     for index, (still, frame) in enumerate(zip(stills, frames, strict=True)):

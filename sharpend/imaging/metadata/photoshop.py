@@ -11,10 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.imaging import exif, xmp
+from sharpend.imaging.metadata import exif, xmp
+from sharpend.imaging.metadata.blocks import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from sharpend.imaging.metadata.blocks import Carried
 
 PREFIX = b"Photoshop 3.0\0"
 """What JPEG's APP13 segment puts before the block; TIFF's tag 34377 does without."""
@@ -52,6 +55,16 @@ def has(payload: bytes, number: int) -> bool:
         return any(each.number == number for each in _resources(payload.removeprefix(PREFIX)))
     except ValueError:
         return False
+
+
+def joined(carried: Carried) -> Carried:
+    """The resources, which one JPEG may have in several segments, as one block."""
+    if carried.block(Kind.PHOTOSHOP) is None:
+        return carried
+    first, *further = (block for block in carried.blocks if block.kind is Kind.PHOTOSHOP)
+    whole = replace(first, data=b"".join(part.data for part in (first, *further)))
+    rest = [block for block in carried.blocks if block not in further]
+    return replace(carried, blocks=tuple(whole if block is first else block for block in rest))
 
 
 @dataclass(frozen=True, slots=True)

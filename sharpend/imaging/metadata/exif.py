@@ -13,17 +13,16 @@ import struct
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from sharpend.imaging import xmp
-from sharpend.imaging.exifblock import GPS, HEADER_BYTES, PREFIX, Block
+from sharpend.imaging.metadata import xmp
+from sharpend.imaging.metadata.exifblock import HEADER_BYTES, PREFIX, ExifBlock
+from sharpend.imaging.metadata.ifd import GPS, NEEDED, ORIENTATION
 
 if TYPE_CHECKING:
-    from sharpend.imaging.exifblock import Directory, Entry, Span
+    from sharpend.imaging.metadata.exifblock import Directory, Entry, Span
 
-_ORIENTATION, _XMP, _PHOTOSHOP = 0x0112, 0x02BC, 0x8649
+_XMP, _PHOTOSHOP = 0x02BC, 0x8649
 _MOST_INNER = 4
 """Blocks within a block: each is read through."""
-_NEEDED = frozenset({_ORIENTATION, 0x011A, 0x011B, 0x0128})
-"""Orientation; horizontal and vertical resolution and their unit."""
 _ENTRY = struct.Struct("<HHI4s")
 _INLINE_BYTES = 4
 _TURNED = range(2, 9)
@@ -51,7 +50,7 @@ def without_gps(exif: bytes) -> bytes:
     """
     if not exif:
         return exif
-    block = Block(exif)
+    block = ExifBlock(exif)
     directories, told = _positions(block)
     wiped = list(chain.from_iterable(_behind(block, entry) for entry in told))
     tables = [(0, HEADER_BYTES), *(directory.span for directory in directories)]
@@ -62,12 +61,12 @@ def without_gps(exif: bytes) -> bytes:
         for directory in directories:
             block.take_out(directory, told)
     rest = _without_telling_thumbnail(bytes(block))
-    if _positions(Block(rest))[1]:
+    if _positions(ExifBlock(rest))[1]:
         raise ValueError("the EXIF's directories overlap")
-    return b"" if _is_empty(Block(rest)) else rest
+    return b"" if _is_empty(ExifBlock(rest)) else rest
 
 
-def _positions(block: Block) -> tuple[list[Directory], set[Entry]]:
+def _positions(block: ExifBlock) -> tuple[list[Directory], set[Entry]]:
     """All directories but GPS, and the entries in them that tell or may tell a position."""
     directories = block.directories()
     entries = list(chain.from_iterable(directory.entries for directory in directories))
@@ -76,7 +75,7 @@ def _positions(block: Block) -> tuple[list[Directory], set[Entry]]:
     return directories, {entry for entry in entries if _tells_position(block, entry)}
 
 
-def _tells_position(block: Block, entry: Entry) -> bool:
+def _tells_position(block: ExifBlock, entry: Entry) -> bool:
     try:
         if entry.tag == _XMP:
             packet = block.value(entry)
@@ -88,7 +87,7 @@ def _tells_position(block: Block, entry: Entry) -> bool:
     return entry.tag == GPS
 
 
-def _behind(block: Block, entry: Entry) -> list[Span]:
+def _behind(block: ExifBlock, entry: Entry) -> list[Span]:
     """Where that lies which an entry alone leads to."""
     if entry.tag != GPS:
         return [] if entry.is_inline else [entry.span]
@@ -108,7 +107,7 @@ def _without_telling_thumbnail(exif: bytes) -> bytes:
     return without_thumbnail(exif) if tells else exif
 
 
-def _is_empty(block: Block) -> bool:
+def _is_empty(block: ExifBlock) -> bool:
     main = block.directory(block.first)
     return not main.entries and not main.next
 
@@ -116,8 +115,8 @@ def _is_empty(block: Block) -> bool:
 def orientation_of(exif: bytes) -> int:
     """How the stored pixels are turned, 1 (upright) to 8; 1 too where nothing readable says so."""
     try:
-        block = Block(exif)
-        entry = block.directory(block.first).find(_ORIENTATION)
+        block = ExifBlock(exif)
+        entry = block.directory(block.first).find(ORIENTATION)
         values = block.integers(entry) if entry else ()
     except ValueError:
         return 1
@@ -131,8 +130,8 @@ def only_needed(exif: bytes) -> bytes:
         Empty where neither is told, as far as can be read.
     """
     try:
-        block = Block(exif)
-        entries = [e for e in block.directory(block.first).entries if e.tag in _NEEDED]
+        block = ExifBlock(exif)
+        entries = [e for e in block.directory(block.first).entries if e.tag in NEEDED]
         values = [block.value(entry) for entry in entries]
     except ValueError:
         return b""
@@ -154,7 +153,7 @@ def only_needed(exif: bytes) -> bytes:
 def thumbnail_of(exif: bytes) -> bytes:
     """The JPEG that is embedded; empty where there is none, or it cannot be found."""
     try:
-        block = Block(exif)
+        block = ExifBlock(exif)
         rooms = _rooms(block)
     except ValueError:
         return b""
@@ -172,7 +171,7 @@ def with_thumbnail(exif: bytes, jpeg: bytes) -> bytes:
     """
     if not thumbnail_of(exif):
         return exif
-    block = Block(exif)
+    block = ExifBlock(exif)
     for (place, length), (start, end) in _rooms(block):
         kept = block.spans(block.directories([GPS]))
         tail = block.wipe([(start, end)], kept)
@@ -196,7 +195,7 @@ def without_thumbnail(exif: bytes) -> bytes:
     """
     if not exif:
         return exif
-    block = Block(exif)
+    block = ExifBlock(exif)
     main, *further = block.chain()
     if not further:
         return exif
@@ -211,7 +210,7 @@ def without_thumbnail(exif: bytes) -> bytes:
     return bytes(block)
 
 
-def _rooms(block: Block) -> list[tuple[tuple[Entry, Entry], Span]]:
+def _rooms(block: ExifBlock) -> list[tuple[tuple[Entry, Entry], Span]]:
     """The one thumbnail that is a JPEG, if any: its entries, place and length, and its bytes."""
     for directory in islice(block.chain(), 1, 2):
         place, length = (directory.find(tag) for tag in _STRIPS[0])
@@ -224,7 +223,7 @@ def _rooms(block: Block) -> list[tuple[tuple[Entry, Entry], Span]]:
     return []
 
 
-def _strips(block: Block, directory: Directory, tags: tuple[int, int]) -> list[Span]:
+def _strips(block: ExifBlock, directory: Directory, tags: tuple[int, int]) -> list[Span]:
     """Where a thumbnail's bytes lie."""
     places, lengths = (directory.find(tag) for tag in tags)
     if not places or not lengths:
@@ -233,7 +232,7 @@ def _strips(block: Block, directory: Directory, tags: tuple[int, int]) -> list[S
     return [(place, place + length) for place, length in pairs]
 
 
-def _check_values(block: Block, directory: Directory) -> None:
+def _check_values(block: ExifBlock, directory: Directory) -> None:
     """Only values that lie within the block can be zeroed."""
     for entry in directory.entries:
         block.value(entry)

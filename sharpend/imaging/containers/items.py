@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.exifblock import PREFIX
-from sharpend.imaging.isobmff import boxes, meta
+from sharpend.imaging.containers.isobmff import inside, meta_of
+from sharpend.imaging.metadata.exifblock import PREFIX
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _OFFSET_BYTES = 4
 """An EXIF item begins with where, behind this number, its TIFF header lies."""
@@ -42,19 +42,14 @@ class _Place:
 
 
 def exif_of(data: bytes) -> bytes:
-    """The EXIF block of a whole AVIF or HEIF, with its prefix where it has one; b"" for none.
-
-    Raises:
-        ImageRefusedError: `damaged` or `truncated`, where the file tells nonsense of its items.
-    """
-    inside = dict(boxes(meta(Reader(BytesIO(data)))))
-    wanted = next((item for item, kind in _kinds(inside.get(b"iinf", b"")) if kind == b"Exif"), -1)
-    place = next((each for each in _places(inside.get(b"iloc", b"")) if each.item == wanted), None)
+    """The EXIF block of a whole AVIF or HEIF, with its prefix where it has one; b"" for none."""
+    told = meta_of(Reader(BytesIO(data)))
+    place = _place_of_exif(told)
     if place is None:
         return b""
     if place.method not in {_IN_FILE, _IN_META}:
         raise damaged("its EXIF lies where none may")
-    source = inside.get(b"idat", b"") if place.method == _IN_META else data
+    source = told.get(b"idat", b"") if place.method == _IN_META else data
     item = b"".join(source[offset : offset + length] for offset, length in place.extents)
     block = item[_OFFSET_BYTES:]
     return block if block.startswith(PREFIX) else block[int.from_bytes(item[:_OFFSET_BYTES]) :]
@@ -62,8 +57,8 @@ def exif_of(data: bytes) -> bytes:
 
 def is_premultiplied(data: bytes) -> bool:
     """Whether a whole AVIF stores its colours multiplied by alpha."""
-    references = dict(boxes(meta(Reader(BytesIO(data))))).get(b"iref", b"")
-    return any(kind == b"prem" for kind, _ in boxes(references[4:]))
+    references = meta_of(Reader(BytesIO(data))).get(b"iref", b"")
+    return any(kind == b"prem" for kind, _ in inside(references[4:]))
 
 
 def with_exif(encoded: bytes, block: bytes) -> bytes:
@@ -73,9 +68,8 @@ def with_exif(encoded: bytes, block: bytes) -> bytes:
         encoded: as libavif writes it, with any EXIF; its own block stays behind as dead bytes.
         block: with or without its prefix.
     """
-    inside = dict(boxes(meta(Reader(BytesIO(encoded)))))
-    wanted = next(item for item, kind in _kinds(inside[b"iinf"]) if kind == b"Exif")
-    place = next(each for each in _places(inside[b"iloc"]) if each.item == wanted)
+    place = _place_of_exif(meta_of(Reader(BytesIO(encoded))))
+    assert place is not None  # noqa: S101 - the encoder was given one
     before = len(PREFIX) if block.startswith(PREFIX) else 0
     item = before.to_bytes(_OFFSET_BYTES) + block
     start, end = place.extents[0][0], encoded.index(b"mdat")
@@ -87,11 +81,16 @@ def with_exif(encoded: bytes, block: bytes) -> bytes:
     return told + encoded[end:] + (8 + len(item)).to_bytes(4) + b"mdat" + item
 
 
+def _place_of_exif(meta: Mapping[bytes, bytes]) -> _Place | None:
+    wanted = [item for item, kind in _kinds(meta.get(b"iinf", b"")) if kind == b"Exif"][:1]
+    return next((each for each in _places(meta.get(b"iloc", b"")) if [each.item] == wanted), None)
+
+
 def _kinds(iinf: bytes) -> Iterator[tuple[int, bytes]]:
     """The number and type of each item."""
     if not iinf:
         return
-    for _, body in boxes(iinf[8 if iinf[0] else 6 :]):
+    for _, body in inside(iinf[8 if iinf[0] else 6 :]):
         wide = body[0] >= _WIDE_IDS
         end = 8 if wide else 6
         yield int.from_bytes(body[4:end]), body[end + 2 : end + 6]

@@ -1,0 +1,213 @@
+"""Pixels through Pillow, for every format but TIFF, Netpbm and PNG of 16 bits.
+
+Owns the way from Pillow's modes to pixels and alpha and back, frames of animations among them.
+Refuses modes that could not be given back as they were. What differs between formats, each tells
+in its `Reading`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from sharpend.errors import Reason
+from sharpend.imaging import color, extras
+from sharpend.imaging.formats import TABLE
+from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
+from sharpend.imaging.picture import Frame, Picture
+from sharpend.imaging.source import bit_depth, color_mode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from sharpend.imaging.source import Header, Source
+
+    Told = tuple[Carried, list[str]]
+    """What a file carries, and notes on what of it cannot be kept."""
+    Options = dict[str, Any]
+    """Pillow's save options, and what else a format's writer has to know of the source."""
+
+NAMES: Mapping[Kind, str] = {Kind.EXIF: "exif", Kind.ICC: "icc_profile", Kind.XMP: "xmp"}
+"""Pillow's names of metadata, in its info and as save options."""
+_MODES = frozenset({"L", "LA", "RGB", "RGBA", "P", "PA"})
+_BLACK_WHITE = [0, 0, 0, 255, 255, 255]
+_ALPHA = frozenset({"LA", "RGBA"})
+
+
+def told(_source: Source, image: Image.Image) -> Told:
+    """EXIF, ICC profile and XMP as Pillow gives them."""
+    found = {kind: image.info.get(name) or b"" for kind, name in NAMES.items()}
+    return Carried(tuple(Block(kind, data) for kind, data in found.items() if data)), []
+
+
+def _no_options(_source: Source, _image: Image.Image, _count: int) -> Options:
+    return {}
+
+
+def frame_count(image: Image.Image, _header: Header) -> int:
+    """How many frames a file has."""
+    return int(getattr(image, "n_frames", 1))
+
+
+def one_frame(_image: Image.Image, _header: Header) -> int:
+    """For formats whose further pictures are no frames: second views, gain maps, depth."""
+    return 1
+
+
+def check_range(source: Source, carried: Carried) -> None:
+    """Refuse high dynamic range.
+
+    Raises:
+        ImageRefusedError: `hdr`.
+    """
+    color.check_not_hdr(source.header.transfer, icc.profile_of(carried))
+
+
+def _as_read(picture: Picture, _data: bytes) -> Picture:
+    return picture
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a format's files say that Pillow does not tell, or tells otherwise."""
+
+    carried: Callable[[Source, Image.Image], Told] = told
+    options: Callable[[Source, Image.Image, int], Options] = _no_options
+    """The save options for so many frames of a picture that is open but not loaded."""
+    count: Callable[[Image.Image, Header], int] = frame_count
+    check: Callable[[Source, Carried], None] = check_range
+    """Refuses colours whose numbers are not what the networks have learned."""
+    converted: Callable[[Source, Image.Image, Told], Picture] | None = None
+    """A picture in CMYK as sRGB, where a format has such."""
+    timed: Callable[[Picture, bytes], Picture] = _as_read
+    """The times as the file tells them, where Pillow rounds them or leaves some out."""
+    keeps_palette: bool = False
+
+    def __call__(self, source: Source) -> Picture:
+        """The frames that are wanted, with the first one's metadata.
+
+        Raises:
+            ImageRefusedError: `bit_depth`, `animated`, `color_mode`, `hdr`, ...
+        """
+        header = source.header
+        if header.bits > max(TABLE[header.format].bits):
+            raise bit_depth(f"of {header.bits} bits")
+        extras.load(header.format)
+        with Image.open(BytesIO(source.data), formats=[header.format]) as image:
+            source.check_pixels(image.height, image.width)
+            if _is_bilevel(image):
+                return source.bilevel()
+            count = source.wanted(self.count(image, header), Reason.ANIMATED)
+            source.check_pixels(image.height, image.width, frames=count)
+            carried, notes = self.carried(source, image)
+            self.check(source, carried)
+            if image.mode == "CMYK" and self.converted:
+                return self.converted(source, image, (carried, notes))
+            options = self.options(source, image, count)
+            frames = []
+            for shown in _frames(image, count):
+                pixels, alpha = self._pixels(shown, header, notes)
+                # Loading has told how long this frame is shown.
+                duration_ms = image.info.get("duration", 0) if count > 1 else 0
+                frames.append(Frame(pixels, alpha, Carried(), options, duration_ms))
+            loop = int(image.info.get("loop", 0)) if count > 1 else None
+        frames[0] = replace(frames[0], carried=carried)
+        picture = Picture(tuple(frames), header.format, tuple(dict.fromkeys(notes)), loop)
+        return self.timed(picture, source.data)
+
+    def _pixels(
+        self, image: Image.Image, header: Header, notes: list[str]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+        """Pixels and alpha; a palette becomes colours, a transparent colour an alpha channel."""
+        if image.mode not in _MODES:
+            raise color_mode(image.mode)
+        image.load()
+        mode = self._target_mode(image, header, notes)
+        if image.mode == "L" and mode == "LA" and header.bits < 8:  # noqa: PLR2004 - bits
+            # Pillow widens 2 and 4 bit gray to 8, but not the gray value that is transparent.
+            image.info["transparency"] *= 255 // (2**header.bits - 1)
+        plain: Image.Image = image if mode == image.mode else image.convert(mode)
+        values = np.asarray(plain).reshape(plain.height, plain.width, -1)
+        if mode not in _ALPHA:
+            return np.array(values), None
+        return np.array(values[..., :-1]), np.array(values[..., -1])
+
+    def _target_mode(self, image: Image.Image, header: Header, notes: list[str]) -> str:
+        if header.gray:
+            return "LA" if image.mode == "RGBA" else "L"
+        if image.mode in {"P", "PA"}:
+            mode = "RGBA" if image.has_transparency_data else "RGB"
+            if not self.keeps_palette:
+                notes.append(f"its palette was written as {mode}")
+            return mode
+        if image.mode in {"L", "RGB"} and image.has_transparency_data:
+            notes.append("its transparent colour was written as an alpha channel")
+            return {"L": "LA", "RGB": "RGBA"}[image.mode]
+        return image.mode
+
+
+def _is_bilevel(image: Image.Image) -> bool:
+    """Whether there is only black and white, as a mode or as a palette of two."""
+    if image.mode == "P" and not image.has_transparency_data:
+        return image.getpalette("RGB") in (_BLACK_WHITE, _BLACK_WHITE[::-1])
+    return image.mode == "1"
+
+
+def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
+    if count == 1:
+        yield image
+        return
+    # One mode for all, so that they fit together again.
+    plain = image.mode in {"RGB", "RGBA"} and "transparency" not in image.info
+    mode = image.mode if plain else "RGBA"
+    for index in range(count):
+        image.seek(index)
+        yield image.convert(mode)
+
+
+def write(picture: Picture) -> bytes:
+    """The whole file, its metadata by save options.
+
+    Raises:
+        Exception: whatever Pillow's encoders raise.
+    """
+    extras.load(picture.format)
+    first = picture.frames[0]
+    options: Options = {NAMES[block.kind]: block.data for block in first.carried.blocks}
+    images = [image_of(frame) for frame in picture.frames]
+    if len(images) > 1:
+        options |= {
+            "save_all": True,
+            "append_images": images[1:],
+            "duration": [frame.duration_ms for frame in picture.frames],
+        }
+    return saved(images[0], picture.format, {**first.encoding, **options})
+
+
+def saved(image: Image.Image, target: str, options: Mapping[str, Any]) -> bytes:
+    """One image as a file."""
+    buffer = BytesIO()
+    image.save(buffer, target, **options)
+    return buffer.getvalue()
+
+
+def stills(picture: Picture) -> list[bytes]:
+    """Each frame as a file of its own, without metadata."""
+    return [saved(image_of(each), picture.format, each.encoding) for each in picture.frames]
+
+
+def image_of(frame: Frame) -> Image.Image:
+    """A frame's pixels and alpha as Pillow takes them."""
+    pixels = frame.pixels
+    if frame.alpha is not None:
+        pixels = np.dstack([pixels, frame.alpha])
+    elif pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    return Image.fromarray(np.ascontiguousarray(pixels))

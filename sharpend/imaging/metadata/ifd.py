@@ -1,0 +1,106 @@
+"""Image file directories, in which TIFF and EXIF keep their tags: types, and entries as they are.
+
+Owns how a directory is laid out, the types of values, and which tags are needed or tell a position.
+`tifftags` reads and writes those of a file, `exifblock` patches those of an EXIF block in place.
+
+Source: TIFF 6.0 section 2; the 64-bit layout is BigTIFF's; GeoTIFF 1.1.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ORIENTATION, RESOLUTION, RESOLUTION_UNIT = 274, (282, 283), 296
+EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
+"""Tags that point to directories."""
+NEEDED = frozenset({ORIENTATION, *RESOLUTION, RESOLUTION_UNIT})
+"""Without these an image would look different, or be printed at another size."""
+_OF_MAPS = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112})
+"""GeoTIFF's scale, tie points, transformation and keys; GDAL's metadata."""
+
+CLASSIC_TYPES = dict(
+    enumerate(("B", "s", "H", "I", "2I", "b", "s", "h", "i", "2i", "f", "d", "I"), start=1)
+)
+"""Types of values as `struct` reads them; rationals are pairs. 13 points to a directory."""
+TYPES = CLASSIC_TYPES | {16: "Q", 17: "q", 18: "Q"}
+"""With BigTIFF's, 18 the pointer."""
+LONG, LONG8 = 4, 16
+_BIG = 43
+"""BigTIFF's magic number; the classic one is 42."""
+
+
+@dataclass(frozen=True, slots=True)
+class IfdEntry:
+    """One tag, as bytes."""
+
+    kind: int
+    """Its type, one of those above."""
+    data: bytes
+    """The values in little-endian order, whatever the file's was."""
+
+    @property
+    def number(self) -> str:
+        """One number of its type; a rational is two."""
+        return TYPES[self.kind][-1]
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The values of an integer tag; none of any other."""
+        if self.number not in "BHIQ":
+            return ()
+        return tuple(each for (each,) in struct.iter_unpack("<" + self.number, self.data))
+
+
+@dataclass(frozen=True, slots=True)
+class Ifd:
+    """The entries of one directory, the directories behind its pointers, the next page's place."""
+
+    entries: Mapping[int, IfdEntry]
+    children: Mapping[int, Ifd]
+    next_page: int = 0
+
+    def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """The values of an integer tag; `default` where it is absent or no integer."""
+        return (self.entries[tag].values if tag in self.entries else ()) or default
+
+    def needed(self) -> Ifd:
+        """Only the tags that an image needs to be shown and printed as it was."""
+        return Ifd({tag: entry for tag, entry in self.entries.items() if tag in NEEDED}, {})
+
+    def without_gps(self) -> Ifd:
+        """The tags without the directory of positions and those of maps."""
+        entries = {tag: entry for tag, entry in self.entries.items() if tag not in _OF_MAPS}
+        return Ifd(entries, {tag: child for tag, child in self.children.items() if tag != GPS})
+
+
+@dataclass(frozen=True, slots=True)
+class IfdLayout:
+    """How directories are written: byte order, number of entries, an entry, a place."""
+
+    order: str
+    counts: struct.Struct
+    entries: struct.Struct
+    """Tag, type, number of values, and the values or where they lie."""
+    places: struct.Struct
+
+    @classmethod
+    def of(cls, head: bytes | bytearray) -> IfdLayout:
+        """The layout that the first four bytes tell."""
+        order = "<" if head[:2] == b"II" else ">"
+        letters = ("Q", "HHQ8s", "Q") if _BIG in head[2:4] else ("H", "HHI4s", "I")
+        return cls(order, *(struct.Struct(order + each) for each in letters))
+
+    @property
+    def first_link(self) -> int:
+        """Where the place of the first directory is told: right behind the head."""
+        return self.places.size
+
+    @property
+    def pointer_kind(self) -> int:
+        """The type of a pointer to a directory."""
+        return LONG8 if self.places.size > struct.calcsize("I") else LONG
