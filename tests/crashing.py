@@ -26,6 +26,7 @@ from sharpend.commands import retry
 from sharpend.commit.committer import Committer
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import dispatcher
+from sharpend.workers import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,11 +139,10 @@ def main() -> int:
         patch.object(dispatcher, "Committer", partial(Committer, at=at)),
         patch.object(dispatcher, "Quarantine", hooked),
         patch.object(retry, "Quarantine", hooked),
+        patch.object(process, "PROGRAM", "tests.crashing_worker"),
     ):
         return cli.main()
 
 
-if __name__ == "__mp_main__":
-    hook_worker()
 if __name__ == "__main__":
     sys.exit(main())
