@@ -104,6 +104,8 @@ LONGEST_CHAIN = 15
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"}
 LONGEST_FUNCTION = 50
 LONGEST_MODULE = 330
+LONGEST_FUNCTION_OF_DAEMON = 45
+LONGEST_MODULE_OF_DAEMON = 300
 LONGEST_FUNCTION_OF_TRAINER = 45
 LONGEST_MODULE_OF_TRAINER = 300
 MOST_ENTRIES_OF_TRAINER = 8
@@ -338,6 +340,15 @@ def test_modules_say_what_they_are(module: str) -> None:
     for function in functions(module):
         lines = (function.end_lineno or function.lineno) - function.lineno + 1
         assert lines <= LONGEST_FUNCTION, f"{function.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("module", [name for name in SHARPEND if "sharpend.daemon" in name])
+def test_the_daemon_stays_small(module: str) -> None:
+    """The room where all others meet is split by subject before it grows."""
+    assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE_OF_DAEMON
+    for function in functions(module):
+        lines = (function.end_lineno or function.lineno) - function.lineno + 1
+        assert lines <= LONGEST_FUNCTION_OF_DAEMON, f"{function.name} has {lines} lines"
 
 
 def test_packages_are_empty() -> None:

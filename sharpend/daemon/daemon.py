@@ -54,8 +54,8 @@ class Daemon:
         Raises:
             SharpendError: the start failed, or with `once` a whole folder did.
         """
-        with self._around.control.signals():
-            state_dir, around = self._settings.state, self._around
+        around, state_dir = self._around, self._settings.state
+        with around.control.signals():
             if self._hooks.once:
                 ledger = Ledger.open(state_dir)
             elif waited := around.outage.wait_for_ledger(state_dir, around.patience.wait_until):
@@ -63,9 +63,14 @@ class Daemon:
             else:
                 return ExitCode.OK  # a signal came before it could be had
             try:
-                self._work(ledger)
+                if ledger.rebuilt:
+                    self._log.warning(Event.LEDGER_REBUILT, **ledger.left_of_it)
+                calls = Calls(around.control.wake, around.patience.go_on, self._hooks.tell)
+                parts = assemble(self._settings, self._log, ledger, calls)
+                Loop(parts, calls, self._hooks, around).run()
+                self.agreement = next(iter(parts.measurements.agreement.values()), None)
             except UnavailableError:
-                if not self._around.control.stops:  # else a signal ended the start
+                if not around.control.stops:  # else a signal ended the start
                     raise
             finally:
                 ledger.close()  # after everything that may yet record something
@@ -75,15 +80,6 @@ class Daemon:
     def was_stopped(self) -> int:
         """The number of the signal that ended the work, 0 where it ended by itself."""
         return self._around.control.signal
-
-    def _work(self, ledger: Ledger) -> None:
-        if ledger.rebuilt:
-            self._log.warning(Event.LEDGER_REBUILT, **ledger.left_of_it)
-        around = self._around
-        calls = Calls(around.control.wake, around.patience.go_on, self._hooks.tell)
-        parts = assemble(self._settings, self._log, ledger, calls)
-        Loop(parts, calls, self._hooks, around).run()
-        self.agreement = next(iter(parts.measurements.agreement.values()), None)
 
 
 class Loop:
@@ -151,7 +147,8 @@ class Loop:
 
     def _stalled_by(self, now_s: float) -> str | None:
         """What stands still; while all waits for the state directory, results wait with it."""
-        return None if self._outage.reason else self._parts.dispatcher.stalled_by(now_s)
+        dispatcher = self._parts.dispatcher
+        return dispatcher.stalled_by(now_s) if self._outage.reason is None else None
 
     def _turn(self, now_s: float) -> float:
         """Work, or look at a state directory that fails; returns when to come again."""
@@ -223,11 +220,7 @@ class Loop:
     # Stop
 
     def _stop(self, *, drains: bool) -> None:
-        """Stop all parts, in this order.
-
-        Args:
-            drains: finish what runs first, within the deadline and until a second signal.
-        """
+        """Stop all parts, in this order; what runs is finished first where nothing failed."""
         parts, dispatcher = self._parts, self._parts.dispatcher
         try:
             if drains:
@@ -236,8 +229,8 @@ class Loop:
                 deadline_s = time.monotonic() + DRAIN_S
                 if self._control.stops:
                     parts.log.info(Event.DAEMON_DRAINING, running=len(parts.pool.running))
-                # What runs is nearly done, and would be done again from the start. Nothing new is
-                # handed out. A state directory that fails records no end: then it is not waited.
+                # What runs would be done again from the start, so it may end: until the deadline,
+                # a second signal, or a state directory that cannot record it. Nothing new begins.
                 while dispatcher.is_working and self._outage.reason is None:
                     now_s = time.monotonic()
                     if now_s > deadline_s or self._control.stops > 1:
