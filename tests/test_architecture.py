@@ -351,6 +351,31 @@ def test_the_daemon_stays_small(module: str) -> None:
         assert lines <= LONGEST_FUNCTION_OF_DAEMON, f"{function.name} has {lines} lines"
 
 
+@pytest.mark.parametrize("module", [name for name in SHARPEND if "sharpend.daemon" in name])
+def test_no_attribute_of_the_daemon_is_born_later(module: str) -> None:
+    """What a part has, it has from the start: nobody has to ask whether it is there yet."""
+    for one in (node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)):
+        methods = [node for node in one.body if isinstance(node, ast.FunctionDef)]
+        of_class = {
+            ast.unparse(node.target) for node in one.body if isinstance(node, ast.AnnAssign)
+        }
+        begins = [node for node in methods if node.name == "__init__"]
+        given = of_class | {name for node in begins for name in set_on_self(node)}
+        for method in methods:
+            assert set_on_self(method) <= given, f"{one.name}.{method.name}"
+            assert "getattr(self" not in ast.unparse(method), f"{one.name}.{method.name}"
+
+
+def set_on_self(method: ast.FunctionDef) -> set[str]:
+    """The attributes of itself that a method sets."""
+    return {
+        node.attr
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
+
+
 def test_packages_are_empty() -> None:
     """A package's `__init__` holds a docstring alone; only sharpend's own has the version too."""
     packages = {name for name, path in files().items() if path.name == "__init__.py"}
