@@ -10,11 +10,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.commit.destination import Destination
-from sharpend.daemon.dispatcher import Dispatcher, Workshop
+from sharpend.daemon.attempts import RetryOptions
+from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.folder import FolderPlan, prepare_roots
 from sharpend.daemon.maintenance import KEEP_ALL, Retention
-from sharpend.daemon.outcomes import Result, RetryOptions
+from sharpend.daemon.measurements import Measurements
+from sharpend.daemon.throughput import Throughput
+from sharpend.daemon.workshop import Workshop
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Died, Failed, Failure, Options, Staged, State, Task
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.agreement.alarm import AlarmOptions
+    from sharpend.daemon.outcomes import Result
     from sharpend.errors import Reason
     from sharpend.logs.events import Event
 
@@ -201,8 +206,10 @@ class Shop:
 
     def _built(self) -> Dispatcher:
         plans = [prepare_roots(self._plan(name), self.ledger) for name in self.names]
+        alarms = {model: AgreementAlarm(options) for model, options in self._alarms.items()}
+        self.measurements = Measurements(Throughput(time.monotonic()), alarms)
         return Dispatcher(
-            Workshop(self.home / "state", plans, self._alarms, self._retry, self._retention),
+            Workshop(self.home / "state", plans, self._retry, self.measurements, self._retention),
             self.ledger,
             self.pool,
             self.log,
@@ -229,6 +236,12 @@ class Shop:
             intake=FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1),
             options=Options("lite"),
         )
+
+    def stop(self) -> None:
+        """End as the daemon's stop does, but for the ledger."""
+        self.dispatcher.close()
+        self.pool.stop()
+        self.dispatcher.give_back()
 
     def close(self) -> None:
         """Give the state directory back."""

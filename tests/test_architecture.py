@@ -50,8 +50,8 @@ ROOMS = {
     "intake": "filesystem scan settle watch rounds listen folder threaded",
     "commit": "names destination ownership relocate disposal adoption committer quarantine"
     " ages retention",
-    "daemon": "throughput systemd signals folder outcomes maintenance plans assembly dispatcher"
-    " status state_outage daemon",
+    "daemon": "throughput signals systemd snapshot state_outage surroundings attempts measurements"
+    " folder outcomes maintenance workshop dispatcher status plans assembly hooks daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "arguments check doctor status retry inspect formats run preview once live demo",
 }
@@ -98,12 +98,14 @@ commands  options matrix evaluate alarm degrade export figure label line pool pr
 MOST_ROOMS = 15
 LOOSE = {"__main__", "cli", "errors", "job"}
 """Modules of sharpend that stand in no room: all floors use them, or they open the door."""
-LONGEST_CHAIN = 16
+LONGEST_CHAIN = 15
 """Modules in a row, each importing the next, for types too."""
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"}
 LONGEST_FUNCTION = 50
 LONGEST_MODULE = 330
+LONGEST_FUNCTION_OF_DAEMON = 45
+LONGEST_MODULE_OF_DAEMON = 300
 LONGEST_FUNCTION_OF_TRAINER = 45
 LONGEST_MODULE_OF_TRAINER = 300
 MOST_ENTRIES_OF_TRAINER = 8
@@ -338,6 +340,40 @@ def test_modules_say_what_they_are(module: str) -> None:
     for function in functions(module):
         lines = (function.end_lineno or function.lineno) - function.lineno + 1
         assert lines <= LONGEST_FUNCTION, f"{function.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("module", [name for name in SHARPEND if "sharpend.daemon" in name])
+def test_the_daemon_stays_small(module: str) -> None:
+    """The room where all others meet is split by subject before it grows."""
+    assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE_OF_DAEMON
+    for function in functions(module):
+        lines = (function.end_lineno or function.lineno) - function.lineno + 1
+        assert lines <= LONGEST_FUNCTION_OF_DAEMON, f"{function.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("module", [name for name in SHARPEND if "sharpend.daemon" in name])
+def test_no_attribute_of_the_daemon_is_born_later(module: str) -> None:
+    """What a part has, it has from the start: nobody has to ask whether it is there yet."""
+    for one in (node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)):
+        methods = [node for node in one.body if isinstance(node, ast.FunctionDef)]
+        of_class = {
+            ast.unparse(node.target) for node in one.body if isinstance(node, ast.AnnAssign)
+        }
+        begins = [node for node in methods if node.name == "__init__"]
+        given = of_class | {name for node in begins for name in set_on_self(node)}
+        for method in methods:
+            assert set_on_self(method) <= given, f"{one.name}.{method.name}"
+            assert "getattr(self" not in ast.unparse(method), f"{one.name}.{method.name}"
+
+
+def set_on_self(method: ast.FunctionDef) -> set[str]:
+    """The attributes of itself that a method sets."""
+    return {
+        node.attr
+        for node in ast.walk(method)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if isinstance(node.value, ast.Name) and node.value.id == "self"
+    }
 
 
 def test_packages_are_empty() -> None:

@@ -13,8 +13,8 @@ from sharpend.commit.committer import Committer
 from sharpend.commit.destination import CollisionPolicy, ExistingPolicy
 from sharpend.commit.names import Naming
 from sharpend.daemon import dispatcher
+from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.maintenance import Retention
-from sharpend.daemon.outcomes import RetryOptions
 from sharpend.errors import Reason, TransientError
 from sharpend.job import Failure, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
@@ -270,11 +270,11 @@ def test_the_alarm_is_raised_and_cleared_once(tmp_path: Path) -> None:
     shop = sampled(tmp_path, sample=1.0, budget=1.0, window=FEWEST_SAMPLES, residual_above=0.3)
     for number in range(8):
         finish(shop, number, BAD)
-    assert shop.dispatcher.alarms["lite"].low
+    assert shop.measurements.alarms["lite"].low
     assert len(shop.log.of(Event.AGREEMENT_LOW)) == 1
     for number in range(8, 16):
         finish(shop, number, GOOD)
-    assert not shop.dispatcher.alarms["lite"].low
+    assert not shop.measurements.alarms["lite"].low
     (low,), (recovered,) = (
         shop.log.of(Event.AGREEMENT_LOW),
         shop.log.of(Event.AGREEMENT_RECOVERED),
@@ -306,7 +306,7 @@ def test_a_stop_gives_attempts_back(shop: Shop) -> None:
     shop.take()
     (task,) = shop.pool.tasks
     (shop.home / "in-out" / os.fsdecode(task.temp_name)).write_bytes(b"half")
-    shop.dispatcher.stop()
+    shop.stop()
     assert shop.made() == []
     assert shop.pool.running == []
     assert not shop.dispatcher.is_working
@@ -319,7 +319,7 @@ def test_news_that_nobody_heard_is_worked_again(shop: Shop) -> None:
     """A result that came in during a hard stop counts for nothing; the next start does it again."""
     shop.take()
     shop.pool.stage()
-    shop.dispatcher.stop()
+    shop.stop()
     assert shop.made() == []
     assert shop.count(State.PENDING) == 1
 

@@ -10,7 +10,7 @@ import pytest
 
 from sharpend.commit import committer
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
-from sharpend.daemon.outcomes import RetryOptions
+from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
 from sharpend.job import Failure, State
 from sharpend.logs.events import Event
@@ -68,7 +68,7 @@ def test_a_picture_that_was_passed_on_is_unchanged(shop: Shop) -> None:
     assert shop.results[0].outcome == "unchanged"
     assert shop.made() == ["a.png"]
     assert shop.count(State.DISPOSED) == 1
-    assert shop.dispatcher.throughput.total_unchanged == 1
+    assert shop.measurements.throughput.total_unchanged == 1
 
 
 @pytest.mark.parametrize("policy", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])
@@ -117,7 +117,7 @@ def test_an_existing_foreign_file_is_left_alone(tmp_path: Path) -> None:
     assert result.outcome == "unchanged"
     assert shop.log.of(Event.IMAGE_FINISHED)[0]["outcome"] == "unchanged"
     assert (tmp_path / "in-out/a.png").read_bytes() == b"somebody's"
-    assert shop.dispatcher.throughput.total_images == 0
+    assert shop.measurements.throughput.total_images == 0
     shop.close()
 
 
@@ -136,7 +136,7 @@ def test_a_refused_picture_is_quarantined(shop: Shop) -> None:
     assert (shop.results[0].outcome, shop.results[0].reason) == ("quarantined", Reason.TRUNCATED)
     note = json.loads((shop.home / "state/quarantine/in/a.png.reason.json").read_bytes())
     assert note["code"] == "truncated"
-    assert shop.dispatcher.throughput.total_failures == 1
+    assert shop.measurements.throughput.total_failures == 1
 
 
 def test_a_vanished_picture_is_forgotten(shop: Shop) -> None:

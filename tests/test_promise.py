@@ -32,8 +32,8 @@ from hypothesis.stateful import (
 
 from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.commit.names import AS_THE_INPUT, Naming
+from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.maintenance import EVERY_S, REST_S, Maintenance, Paths, Retention
-from sharpend.daemon.outcomes import RetryOptions
 from sharpend.errors import Reason, StateFaultError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderIntake
@@ -310,7 +310,7 @@ class Promise(RuleBasedStateMachine):
     @rule()
     def stop_and_start(self) -> None:
         """The daemon is stopped as a service is."""
-        self.shop.dispatcher.stop()
+        self.shop.stop()
         self.shop.ledger.close()
         self.shop.start()
         self.hook()

@@ -13,7 +13,8 @@ import pytest
 
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import assembly, plans, state_outage
-from sharpend.daemon.daemon import Daemon, Hooks
+from sharpend.daemon.daemon import Daemon
+from sharpend.daemon.hooks import Hooks
 from sharpend.daemon.state_outage import CALM_S, FIRST_LOOK_S, LONGEST_LOOK_S, StateOutage
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, Reason, StateFaultError
@@ -223,7 +224,7 @@ class Stopping(ListLog):
         """Remember, and stop it after that."""
         super().info(event, **values)
         if event is Event.STATE_RESUMED:
-            self.daemon._control.stop()
+            self.daemon._around.control.stop()
 
 
 @pytest.fixture
@@ -271,7 +272,7 @@ def test_a_reload_waits_for_the_state_directory(
 ) -> None:
     """Settings that meet a full disk are not rejected: they are taken when there is room."""
     fails_once(monkeypatch, Ledger, "folder", call=call)  # after the start: the check, the change
-    begun._control.reload = True
+    begun._around.control.reload = True
     assert begun.run() == ExitCode.OK
     log = begun._log
     assert isinstance(log, ListLog)

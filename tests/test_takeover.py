@@ -175,7 +175,7 @@ def test_its_job_is_charged_and_the_daemon_goes_on(tmp_path: Path) -> None:
     """Two attempts quarantine the file as one that kills its worker; another file is sharpened."""
     shop = Shop(tmp_path)
     pool = Pool(CPU, count=1, job_timeout_s=600, wake=lambda: None)
-    shop.dispatcher.pool = pool
+    shop.dispatcher._pool = pool
     shop.drop("pickle.png")
     shop.settle()
 

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.daemon.daemon import LONG_STEP_S, Daemon, Hooks
+from sharpend.daemon.assembly import Calls, Parts
+from sharpend.daemon.daemon import Loop
 from sharpend.daemon.dispatcher import LONGEST_OVERDUE_S
+from sharpend.daemon.hooks import Hooks
+from sharpend.daemon.status import StatusReporter
+from sharpend.daemon.surroundings import surroundings
+from sharpend.daemon.systemd import LONG_STEP_S
 from sharpend.errors import StateFaultError
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
@@ -20,23 +25,40 @@ if TYPE_CHECKING:
 
 
 class Watched:
-    """A daemon over a shop floor of fakes, and the service manager that listens to it."""
+    """A loop over a shop floor of fakes, and the service manager that listens to it."""
 
     def __init__(self, home: Path) -> None:
         self.manager = ServiceManager(home / "notify")
         self.shop = Shop(home)
-        self.daemon = Daemon(load(None, {"state": home / "state"}), self.shop.log, Hooks())
-        self.daemon._dispatcher = self.shop.dispatcher
-        self.daemon._is_ready = True
+        self.around = surroundings(self.shop.log)
+        self.loop = Loop(self._parts(home / "state"), self._calls(), Hooks(), self.around)
+        self.loop._is_ready = True
+
+    def _parts(self, state_dir: Path) -> Parts:
+        """The shop's, as the daemon has them."""
+        shop, engine = self.shop, self.shop.pool.engine("lite", teacher=False)
+        return Parts(
+            settings=load(None, {"state": state_dir}),
+            log=shop.log,
+            ledger=shop.ledger,
+            pool=shop.pool,
+            engines={"lite": engine},
+            measurements=shop.measurements,
+            dispatcher=shop.dispatcher,
+            status=StatusReporter(state_dir, engine, shop.log),
+        )
+
+    def _calls(self) -> Calls:
+        return Calls(self.around.control.wake, self.around.patience.go_on, lambda _: None)
 
     def fed(self) -> bool:
         """Whether the watchdog hears of the daemon after one more turn."""
         before = len(self.manager.messages())
         self.shop.turn()
-        self.daemon._watchdog.next_s = 0.0
-        self.daemon._control.wake()
-        self.daemon._wait(0.0)
-        self.daemon._notifier.status("marker")
+        self.around.watchdog.next_s = 0.0
+        self.around.control.wake()
+        self.loop._wait(0.0)
+        self.around.notifier.status("marker")
         self.manager.wait_for("STATUS=marker")
         return ["WATCHDOG=1"] in self.manager.messages()[before:]
 
@@ -81,7 +103,7 @@ def test_a_state_directory_that_is_waited_for_starves_nobody(watched: Watched) -
     """Results wait with it, however long: that is no standstill."""
     watched.shop.take()
     watched.shop.pool.late_s = LONGEST_OVERDUE_S + 1
-    watched.daemon._outage.failed(StateFaultError("full"), 0.0)
+    watched.around.outage.failed(StateFaultError("full"), 0.0)
     assert watched.fed()
 
 
@@ -90,12 +112,12 @@ def test_a_first_scan_that_takes_long_is_given_the_time(watched: Watched) -> Non
     asked = [f"EXTEND_TIMEOUT_USEC={LONG_STEP_S * 1e6:.0f}"]
 
     def asks() -> bool:
-        watched.daemon._tell_at_s = 0.0
+        watched.around.patience.next_s = 0.0
         before = len(watched.manager.messages())
         watched.fed()
         return asked in watched.manager.messages()[before:]
 
     assert not asks()
-    watched.daemon._is_ready = False
+    watched.loop._is_ready = False
     assert asks()
     assert asks()

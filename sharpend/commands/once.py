@@ -20,7 +20,8 @@ from sharpend.agreement.alarm import in_words
 from sharpend.commands.arguments import workable_settings_of
 from sharpend.commands.preview import dry_run, known
 from sharpend.daemon import plans
-from sharpend.daemon.daemon import Daemon, Hooks
+from sharpend.daemon.daemon import Daemon
+from sharpend.daemon.hooks import Hooks
 from sharpend.errors import SIGNALLED, ExitCode, UsageError
 from sharpend.files.fingerprint import display
 from sharpend.job import State

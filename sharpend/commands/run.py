@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from sharpend.commands.arguments import workable_settings_of
 from sharpend.daemon import plans
-from sharpend.daemon.daemon import Daemon, Hooks
+from sharpend.daemon.daemon import Daemon
+from sharpend.daemon.hooks import Hooks
 
 if TYPE_CHECKING:
     import argparse

@@ -1,7 +1,7 @@
 """The shop floor: hands due jobs to free workers and brings their outcomes to conclusion.
 
-Owns the pool, the folders and everything measured while they work. Holds no more jobs in memory
-than there are workers: the ledger is the queue.
+Owns the folders, and which job is in whose hands. Holds no more jobs in memory than there are
+workers: the ledger is the queue.
 """
 
 from __future__ import annotations
@@ -9,27 +9,26 @@ from __future__ import annotations
 import math
 import random
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.agreement.alarm import AgreementAlarm, AlarmOptions
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import TempNames
 from sharpend.commit.quarantine import Quarantine
-from sharpend.daemon.folder import Folder, FolderPlan
-from sharpend.daemon.maintenance import KEEP_ALL, Maintenance, Paths, Retention
-from sharpend.daemon.outcomes import Handed, Outcomes, Result, RetryOptions, discard
-from sharpend.daemon.throughput import Throughput
+from sharpend.daemon.attempts import discard
+from sharpend.daemon.folder import Folder
+from sharpend.daemon.maintenance import Maintenance, Paths
+from sharpend.daemon.outcomes import Handed, Outcomes
+from sharpend.daemon.snapshot import Snapshot
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
-from sharpend.job import Died, Job, Staged, State, Task
+from sharpend.job import Died, Job, State
 from sharpend.ledger.records import QuarantineReason
-from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable
 
     from sharpend.commit.destination import Destination
+    from sharpend.daemon.outcomes import Result
+    from sharpend.daemon.workshop import Workshop
     from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
@@ -43,24 +42,11 @@ HANDED_AT_ONCE = 100
 """Jobs claimed in one turn: those that need no worker must not hold up signals and watchdog."""
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What a Dispatcher works with."""
-
-    state_dir: Path
-    plans: list[FolderPlan]
-    """With their roots prepared."""
-    alarms: Mapping[str, AlarmOptions]
-    """By model, for those that have a teacher."""
-    retry: RetryOptions
-    retention: Retention = KEEP_ALL
-
-
 class Dispatcher:
     """Folders, queue and workers; all methods are called from one thread.
 
     Args:
-        workshop: plain values.
+        workshop: folders, rules, and where measurements go.
         ledger: the queue.
         pool: the workers.
         log: told of everything.
@@ -92,9 +78,8 @@ class Dispatcher:
         self._stopped: list[Handed] = []
         self._unrecorded: list[tuple[Handed, Outcome]] = []
         self._finish_at_s = -math.inf
-        self.pool = pool
-        self.alarms = {model: AgreementAlarm(alarm) for model, alarm in workshop.alarms.items()}
-        self.throughput = Throughput(time.monotonic())
+        self._pool = pool
+        self._measurements = workshop.measurements
         chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
         self.folders = {
             plan.destination.folder: Folder(plan, ledger, log, wake=wake, chance=chance)
@@ -167,7 +152,7 @@ class Dispatcher:
         if now_s >= self._finish_at_s:
             self._finish_at_s = now_s + FINISH_EVERY_S
             while self._stopped:
-                discard(self._stopped.pop())
+                discard(self._stopped.pop().task)
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
         next_s = self._maintenance.step(now_s, time.time())
@@ -180,7 +165,7 @@ class Dispatcher:
     def hand_out(self, now_s: float) -> None:
         """Give due jobs to free workers."""
         for _ in range(HANDED_AT_ONCE):
-            if not self.pool.free:
+            if not self._pool.free:
                 return
             busy = {handed.folder.name for handed in self._handed.values()}
             open_folders = [
@@ -220,29 +205,14 @@ class Dispatcher:
         except TransientError as error:
             self._outcomes.again(handed, error.reason, str(error), stage="open")
             return
-        task = self._task(handed, parent, temp_name)
+        measured = self._measurements.wants(folder.plan.options.model)
+        task = folder.plan.task(job, parent, temp_name, measured=measured)
         self._handed[job.id] = Handed(job, folder, now_s, task)
-        self.pool.submit(task, now_s)
-
-    def _task(self, handed: Handed, parent: bytes, temp_name: bytes) -> Task:
-        plan, job = handed.folder.plan, handed.job
-        alarm = self.alarms.get(plan.options.model)
-        return Task(
-            job_id=job.id,
-            input_root=plan.destination.input_root,
-            output_root=plan.destination.output_root,
-            relative=job.relative,
-            output_parent=parent,
-            temp_name=temp_name,
-            fingerprint=job.fingerprint,
-            options=plan.options,
-            measure_agreement=alarm is not None and alarm.wants(),
-            access=plan.destination.access,
-        )
+        self._pool.submit(task, now_s)
 
     def conclude(self, now_s: float) -> None:
         """Draw the consequences of everything that ended."""
-        for outcome in self.pool.finished(now_s):
+        for outcome in self._pool.finished(now_s):
             self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
             self._record(now_s)
 
@@ -254,32 +224,34 @@ class Dispatcher:
             self._unrecorded.pop(0)
             if isinstance(outcome, Died):  # it may yet write on its last way
                 self._stopped.append(handed)
-            alarm = self.alarms.get(handed.folder.plan.options.model)
-            if alarm is not None:
-                self._weigh(handed, outcome, alarm)
-
-    def _weigh(self, handed: Handed, outcome: Outcome, alarm: AgreementAlarm) -> None:
-        """Enter what the teacher said of a picture, and tell where that changes the alarm."""
-        sample = None
-        if isinstance(outcome, Staged):
-            sample, stages_s = outcome.agreement, outcome.stages_s
-            alarm.spent(busy_s=sum(stages_s.values()), agree_s=stages_s.get("agree", 0.0))
-        if sample is None:
-            if handed.task is not None and handed.task.measure_agreement:
-                alarm.missed()
-        elif alarm.add(sample):
-            values = {"model": handed.folder.plan.options.model, **alarm.summary()}
-            if alarm.low:
-                self._log.warning(Event.AGREEMENT_LOW, **values)
-            else:
-                self._log.info(Event.AGREEMENT_RECOVERED, **values)
+            model = handed.folder.plan.options.model
+            self._measurements.weigh(model, handed.task, outcome, self._log)
 
     def _ended(self, result: Result) -> None:
+        counted = self._measurements.throughput
         if result.outcome == "quarantined":
-            self.throughput.failed()
+            counted.failed()
         elif result.staged is not None:
-            self.throughput.finished(result.staged, commit_s=result.commit_s, wait_s=result.seconds)
+            counted.finished(result.staged, commit_s=result.commit_s, wait_s=result.seconds)
         self._tell(result)
+
+    def snapshot(self) -> Snapshot:
+        """How everything stands now."""
+        oldest_at = self._ledger.oldest_pending_at(self.folders)
+        totals, folders = self._measurements.throughput, self.folders.items()
+        return Snapshot(
+            workers=self._pool.count,
+            queue_depth=self._ledger.waiting(self.folders),
+            oldest_pending_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
+            sharpened=totals.total_images - totals.total_unchanged,
+            quarantined=totals.total_failures,
+            agreement=self._measurements.agreement,
+            low=self._measurements.low,
+            folders=tuple(self.folders),
+            paused={name: one.paused for name, one in folders if one.paused},
+            unreadable={name: one.unreadable for name, one in folders if one.unreadable},
+            left_alone={name: one.left_alone for name, one in folders},
+        )
 
     @property
     def is_working(self) -> bool:
@@ -300,14 +272,14 @@ class Dispatcher:
 
         Retries and paused folders are looked at whenever the folders are, every few seconds.
         """
-        return self.pool.next_deadline_s()
+        return self._pool.next_deadline_s()
 
     def stalled_by(self, now_s: float) -> str | None:
         """What has come to a stand that only a new start can move, or None.
 
         Asked after a turn, in which every folder was stepped and the ledger asked.
         """
-        overdue_s = self.pool.overdue_s(now_s)
+        overdue_s = self._pool.overdue_s(now_s)
         if overdue_s > LONGEST_OVERDUE_S:
             return f"a worker that is {overdue_s:.0f} s overdue was not replaced"
         return None
@@ -318,12 +290,10 @@ class Dispatcher:
         for folder in self.folders.values():
             folder.close()
 
-    def stop(self) -> None:
-        """Stop watching, end the workers, and give back what they had."""
-        self.close()
-        self.pool.stop()
+    def give_back(self) -> None:
+        """At a stop, after the workers ended: what they had is pending again, without a strike."""
         for handed in self._handed.values():
-            discard(handed)
+            discard(handed.task)
         for handed in self._handed.values():
             self._ledger.release(handed.job)
         self._handed.clear()

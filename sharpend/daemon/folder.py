@@ -21,6 +21,7 @@ from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.intake.filesystem import mount_of
 from sharpend.intake.folder import FolderIntake, FolderOptions
 from sharpend.intake.threaded import ThreadedIntake
+from sharpend.job import Task
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from sharpend.intake.folder import Step
     from sharpend.intake.scan import Found
-    from sharpend.job import Options
+    from sharpend.job import Job, Options
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 
@@ -49,6 +50,28 @@ class FolderPlan:
     """Do finished pictures again when the network or an option has changed."""
     newest_first: bool = False
     """Begin with the picture that came in last, not with the one that has waited longest."""
+
+    def task(self, job: Job, parent: bytes, temp_name: bytes, *, measured: bool) -> Task:
+        """All that a worker needs for one job of this folder.
+
+        Args:
+            job: one that was claimed.
+            parent: the output's own folder.
+            temp_name: what the worker writes there.
+            measured: compare with the teacher.
+        """
+        return Task(
+            job_id=job.id,
+            input_root=self.destination.input_root,
+            output_root=self.destination.output_root,
+            relative=job.relative,
+            output_parent=parent,
+            temp_name=temp_name,
+            fingerprint=job.fingerprint,
+            options=self.options,
+            measure_agreement=measured,
+            access=self.destination.access,
+        )
 
 
 def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:

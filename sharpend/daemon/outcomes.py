@@ -6,20 +6,13 @@ job in one state of the ledger; nothing here waits.
 
 from __future__ import annotations
 
-import os
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
-from sharpend.errors import (
-    FolderFaultError,
-    ImageRefusedError,
-    Reason,
-    TransientError,
-)
-from sharpend.files.beneath import directory
+from sharpend.daemon.attempts import discard
+from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.job import Died, Failed, Failure, Job, Staged, Task
 from sharpend.ledger.records import QuarantineReason
 from sharpend.logs.events import Event
@@ -28,23 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.commit.quarantine import Quarantine
+    from sharpend.daemon.attempts import RetryOptions
     from sharpend.daemon.folder import Folder
     from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-
-
-@dataclass(frozen=True, slots=True)
-class RetryOptions:
-    """How transient failures are repeated."""
-
-    attempts: int = 8
-    first_s: float = 5.0
-    longest_s: float = 600.0
-
-    def wait_s(self, attempts: int) -> float:
-        """Seconds to wait after this many attempts: doubling, up to the longest."""
-        return min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +177,7 @@ class Outcomes:
         )
 
     def _died(self, handed: Handed, died: Died) -> None:
-        discard(handed)
+        discard(handed.task)
         self._log.error(
             Event.WORKER_DIED,
             folder=handed.folder.name,
@@ -305,15 +286,3 @@ def _rounded(sharpness: float | None) -> float | None:
 def _result(folder: Folder, committed: Committed) -> Result:
     outcome = "unchanged" if committed.unchanged or committed.passed_on else "sharpened"
     return Result(folder, committed.job, outcome, committed.output)
-
-
-def discard(handed: Handed) -> None:
-    """Remove the file that a worker which was cut short may have left half-written."""
-    task = handed.task
-    if task is None:
-        return
-    with (
-        suppress(OSError, ImageRefusedError),
-        directory(task.output_root, task.output_parent) as parent,
-    ):
-        os.unlink(task.temp_name, dir_fd=parent)

@@ -18,9 +18,9 @@ from sharpend.commit.destination import (
     SourcePolicy,
 )
 from sharpend.commit.names import Naming
+from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.maintenance import Retention
-from sharpend.daemon.outcomes import RetryOptions
 from sharpend.files.access import Access, number_of
 from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit, Policies, Thumbnail
 from sharpend.intake.folder import FolderOptions

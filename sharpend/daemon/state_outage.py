@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.status import paused_line
+from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import StateFaultError
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs.events import Event
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sharpend.daemon.status import StatusReporter
     from sharpend.daemon.systemd import Notifier
     from sharpend.logs.logs import Log
 
@@ -44,42 +42,35 @@ class StateOutage:
     Attributes:
         reason: why the state directory cannot be used, or None while it can.
         next_s: when to look again.
-        reporter: tells the same in reports and in the status file, once there is one.
+        log: as given; a reload may change it.
     """
 
     def __init__(self, notifier: Notifier, log: Log) -> None:
         self.reason: str | None = None
         self.next_s = -math.inf
-        self.reporter: StatusReporter | None = None
         self.log = log
         self._notifier = notifier
         self._after_s = FIRST_LOOK_S
         self._ended_s = -math.inf
 
-    def failed(self, error: StateFaultError, now_s: float) -> None:
-        """It fails; told where that is news."""
+    def failed(self, error: StateFaultError, now_s: float) -> bool:
+        """It fails; told, and True, where that is news."""
         is_news, self.reason = self.reason is None, str(error)
         calm = is_news and now_s - self._ended_s > CALM_S
         self._after_s = FIRST_LOOK_S if calm else min(2 * self._after_s, LONGEST_LOOK_S)
         self.next_s = now_s + self._after_s
-        if not is_news:
-            return
-        self.log.error(Event.STATE_PAUSED, reason=self.reason)
-        self._notifier.status(paused_line(self.reason))
-        if self.reporter is not None:
-            self.reporter.fault = self.reason
-            with suppress(StateFaultError):
-                self.reporter.say_paused()
+        if is_news:
+            self.log.error(Event.STATE_PAUSED, reason=self.reason)
+            self._notifier.status(paused_line(self.reason))
+        return is_news
 
-    def ended(self, now_s: float) -> None:
-        """It works; told where it did not before."""
+    def ended(self, now_s: float) -> bool:
+        """It works; told, and True, where it did not before."""
         if self.reason is None:
-            return
+            return False
         self.reason, self._ended_s = None, now_s
         self.log.info(Event.STATE_RESUMED)
-        if self.reporter is not None:
-            self.reporter.fault = None
-            self._notifier.status(self.reporter.summary())
+        return True
 
     def wait_for_ledger(self, state_dir: Path, wait: Callable[[float], bool]) -> Ledger | None:
         """Open the ledger as soon as its directory can be written.

@@ -1,7 +1,7 @@
 """What the daemon says of itself: that it is ready, its reports, its status file, its one line.
 
-Owns the values of `daemon.ready` and `report.published` and what stands in the status file. Asks
-the parts and changes none of them, except that a report begins a new window of throughput.
+Owns the values of `daemon.ready` and `report.published` and what stands in the status file. Reads
+a snapshot and knows none of the parts.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sharpend import __version__
+from sharpend.daemon.snapshot import paused_line
 from sharpend.files.atomic import replacing
 from sharpend.logs.events import Event
 from sharpend.logs.logs import plain
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sharpend.daemon.dispatcher import Dispatcher
-    from sharpend.ledger.ledger import Ledger
+    from sharpend.daemon.snapshot import Snapshot
     from sharpend.logs.logs import Log
     from sharpend.workers.worker import Engine
 
@@ -33,12 +33,7 @@ STATUS_FILE = "status.json"
 """In the state directory."""
 
 
-def paused_line(fault: str) -> str:
-    """The line for `systemctl status` while the state directory cannot be written."""
-    return f"paused, health fail: {fault}"
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class StatusReporter:
     """The voice of one set of parts; a reload makes new parts and a new voice.
 
@@ -46,18 +41,14 @@ class StatusReporter:
     """
 
     state_dir: Path
-    ledger: Ledger
-    dispatcher: Dispatcher
     engine: Engine
     """The main network's."""
     log: Log
-    fault: str | None = None
-    """Why the state directory cannot be written, or None."""
 
-    def say_ready(self) -> None:
+    def say_ready(self, now: Snapshot) -> None:
         """Tell that the first look at every folder is through."""
         engine = self.engine
-        self._write_status("running", self._standing())
+        self._write_status("running", now, self._standing(now))
         missing = sandbox.PARTS - set(engine.confined_by)
         if missing:
             self.log.warning(Event.WORKER_UNCONFINED, missing=sorted(missing))
@@ -69,69 +60,62 @@ class StatusReporter:
             model_digest=engine.digest[:12],
             device=engine.device,
             teacher=engine.teacher,
-            workers=self.dispatcher.pool.count,
-            folders=list(self.dispatcher.folders),
-            queue_depth=self._queue_depth(),
+            workers=now.workers,
+            folders=list(now.folders),
+            queue_depth=now.queue_depth,
             softened_by=engine.softened_by,
             meant_for=_meant_for(engine.softened_by),
         )
 
-    def say_paused(self) -> None:
+    def say_paused(self, now: Snapshot) -> None:
         """Leave in the status file, where that can still be written, that nothing is done."""
-        self._write_status("paused", self._standing())
+        self._write_status("paused", now, self._standing(now))
 
-    def publish(self, now_s: float, *, state: str = "running") -> None:
-        """The periodic report: to the log and the status file."""
-        report = self.dispatcher.throughput.publish(now_s) | self._standing()
-        self._write_status(state, report)
+    def publish(
+        self, now: Snapshot, window: Mapping[str, object], *, state: str = "running"
+    ) -> None:
+        """The periodic report: to the log and the status file.
+
+        Args:
+            now: how everything stands.
+            window: what was finished since the last report, `Throughput.publish`.
+            state: of the daemon.
+        """
+        report = {**window, **self._standing(now)}
+        self._write_status(state, now, report)
         self.log.info(Event.REPORT_PUBLISHED, **report)
 
-    def summary(self) -> str:
+    def summary(self, now: Snapshot) -> str:
         """One line for `systemctl status`."""
-        if self.fault is not None:
-            return paused_line(self.fault)
-        totals = self.dispatcher.throughput
+        if now.state_fault is not None:
+            return paused_line(now.state_fault)
         return (
-            f"{self._queue_depth()} waiting, "
-            f"{totals.total_images - totals.total_unchanged} sharpened, "
-            f"{totals.total_failures} quarantined, health {self._health()}"
+            f"{now.queue_depth} waiting, {now.sharpened} sharpened, "
+            f"{now.quarantined} quarantined, health {now.health}"
         )
 
-    def _standing(self) -> dict[str, object]:
-        """The queue, the folders and the agreement as they are now."""
-        oldest_at = self.ledger.oldest_pending_at(self.dispatcher.folders)
-        summaries = {model: alarm.summary() for model, alarm in self.dispatcher.alarms.items()}
-        folders = self.dispatcher.folders
+    def _standing(self, now: Snapshot) -> dict[str, object]:
+        """The queue, the folders and the agreement, as reports spell them."""
         return {
-            "queue_depth": self._queue_depth(),
-            "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
+            "queue_depth": now.queue_depth,
+            "oldest_pending_s": now.oldest_pending_s,
             "model": self.engine.model,
             "device": self.engine.device,
-            "agreement": next(iter(summaries.values()), None),
-            "agreement_by_model": summaries if len(summaries) > 1 else None,
-            "paused": {name: one.paused for name, one in folders.items() if one.paused},
-            "unreadable": {name: one.unreadable for name, one in folders.items() if one.unreadable},
-            "left_alone": {name: one.left_alone for name, one in folders.items()},
-            "state_fault": self.fault,
-            "health": self._health(),
+            "agreement": next(iter(now.agreement.values()), None),
+            "agreement_by_model": now.agreement if len(now.agreement) > 1 else None,
+            "paused": now.paused,
+            "unreadable": now.unreadable,
+            "left_alone": now.left_alone,
+            "state_fault": now.state_fault,
+            "health": now.health,
         }
 
-    def _health(self) -> str:
-        if self.fault is not None:
-            return "fail"
-        paused = any(folder.paused for folder in self.dispatcher.folders.values())
-        low = any(alarm.low for alarm in self.dispatcher.alarms.values())
-        return "degraded" if paused or low else "ok"
-
-    def _queue_depth(self) -> int:
-        return self.ledger.waiting(self.dispatcher.folders)
-
-    def _write_status(self, state: str, report: dict[str, object]) -> None:
+    def _write_status(self, state: str, now: Snapshot, report: dict[str, object]) -> None:
         front = {"state": state, "pid": os.getpid(), "version": __version__, "at": time.time()}
         try:
             write_status(self.state_dir, front | report)
         except OSError as error:
-            if self.fault is None:  # else it was told already
+            if now.state_fault is None:  # else it was told already
                 self.log.warning(Event.STATUS_FAILED, reason=str(error))
 
 

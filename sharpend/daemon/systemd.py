@@ -1,4 +1,4 @@
-"""The service manager: the sd_notify protocol and the pings of its watchdog.
+"""The service manager: the sd_notify protocol, the time a start asks for, and watchdog pings.
 
 Owns the sd_notify protocol in plain Python, and when the watchdog is fed. Refuses to fail because
 of systemd: without a socket, or with a broken one, it says nothing. The watchdog hears nothing
@@ -21,8 +21,12 @@ from sharpend.logs.logs import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sharpend.daemon.signals import Control
     from sharpend.logs.logs import Log
 
+LONG_STEP_S = 60.0
+"""What one step of a start may take, told to the service manager again and again."""
+TELL_EVERY_S = 1.0
 _SEND_TIMEOUT_S = 1.0
 """A notification is lost rather than let a hung service manager stop the daemon."""
 
@@ -72,6 +76,37 @@ class Notifier:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.settimeout(_SEND_TIMEOUT_S)
             sender.sendto(message, self._address)
+
+
+class Patience:
+    """What keeps a long step going: the service manager hears of it, and a signal ends it.
+
+    Args:
+        notifier: asks for more time.
+        control: knows of signals.
+
+    Attributes:
+        next_s: when to ask again (monotonic seconds).
+    """
+
+    def __init__(self, notifier: Notifier, control: Control) -> None:
+        self._notifier = notifier
+        self._control = control
+        self.next_s = -math.inf
+
+    def go_on(self) -> bool:
+        """Ask for time where that is due; False where the step is to end."""
+        now_s = time.monotonic()
+        if now_s >= self.next_s:
+            self.next_s = now_s + TELL_EVERY_S
+            self._notifier.extend_timeout(LONG_STEP_S)
+            self._notifier.watchdog()
+        return not self._control.stops
+
+    def wait_until(self, then_s: float) -> bool:
+        """Wait, at most until then, and `go_on`."""
+        self._control.wait(then_s - time.monotonic())
+        return self.go_on()
 
 
 class Watchdog:

@@ -7,6 +7,7 @@ ledger's and the agreement's are the alarm's. Memory is bounded: latencies are a
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,12 +19,25 @@ LATENCIES_KEPT = 1000
 """Most recent pictures whose latencies and sharpness enter the percentiles."""
 
 
+@dataclass(slots=True)
+class _Window:
+    """What was finished since the last report."""
+
+    since_s: float
+    images: int = 0
+    unchanged: int = 0
+    failures: int = 0
+    pixels: int = 0
+    sharpness: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
+    latencies: deque[dict[str, float]] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
+
+
 class Throughput:
-    """What was finished in the window since `begin`, and in all."""
+    """What was finished in the window since the last report, and in all."""
 
     def __init__(self, now_s: float) -> None:
         self.total_images = self.total_failures = self.total_unchanged = 0
-        self._begin(now_s)
+        self._window = _Window(now_s)
 
     def finished(self, staged: Staged, *, commit_s: float, wait_s: float) -> None:
         """Count a picture that was sharpened, or passed on as it is.
@@ -33,43 +47,37 @@ class Throughput:
             commit_s: seconds that the commit took.
             wait_s: seconds from handing out to commit's end, all stages included.
         """
-        self._images += 1
-        self._pixels += staged.pixels
+        window = self._window
+        window.images += 1
+        window.pixels += staged.pixels
         self.total_images += 1
-        self._unchanged += not staged.pixels
+        window.unchanged += not staged.pixels
         self.total_unchanged += not staged.pixels
         if staged.sharpness is not None:
-            self._sharpness.append(staged.sharpness)
-        self._latencies.append({**staged.stages_s, "commit": commit_s, "total": wait_s})
+            window.sharpness.append(staged.sharpness)
+        window.latencies.append({**staged.stages_s, "commit": commit_s, "total": wait_s})
 
     def failed(self) -> None:
         """Count a picture that went into quarantine."""
-        self._failures += 1
+        self._window.failures += 1
         self.total_failures += 1
 
     def publish(self, now_s: float) -> dict[str, object]:
         """The window's numbers; a new window begins."""
-        elapsed_s = max(now_s - self._since_s, 1e-9)
-        report: dict[str, object] = {
-            "images": self._images,
-            "unchanged": self._unchanged,
-            "failures": self._failures,
+        window, self._window = self._window, _Window(now_s)
+        elapsed_s = max(now_s - window.since_s, 1e-9)
+        return {
+            "images": window.images,
+            "unchanged": window.unchanged,
+            "failures": window.failures,
             "images_total": self.total_images,
             "failures_total": self.total_failures,
             "window_s": round(elapsed_s, 3),
-            "images_per_s": round(self._images / elapsed_s, 4),
-            "megapixels_per_s": round(self._pixels / 1e6 / elapsed_s, 4),
-            "latency_ms": latencies_ms(self._latencies),
-            "sharpness": spread(self._sharpness),
+            "images_per_s": round(window.images / elapsed_s, 4),
+            "megapixels_per_s": round(window.pixels / 1e6 / elapsed_s, 4),
+            "latency_ms": latencies_ms(window.latencies),
+            "sharpness": spread(window.sharpness),
         }
-        self._begin(now_s)
-        return report
-
-    def _begin(self, now_s: float) -> None:
-        self._since_s = now_s
-        self._images = self._unchanged = self._failures = self._pixels = 0
-        self._sharpness: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self._latencies: deque[dict[str, float]] = deque(maxlen=LATENCIES_KEPT)
 
 
 def latencies_ms(latencies: Iterable[dict[str, float]]) -> dict[str, dict[str, float]]:

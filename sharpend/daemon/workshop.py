@@ -1,0 +1,27 @@
+"""What a dispatcher works with: folders, rules, and where its measurements go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.daemon.maintenance import KEEP_ALL, Retention
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sharpend.daemon.attempts import RetryOptions
+    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.measurements import Measurements
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What a Dispatcher works with."""
+
+    state_dir: Path
+    plans: list[FolderPlan]
+    """With their roots prepared."""
+    retry: RetryOptions
+    measurements: Measurements
+    retention: Retention = KEEP_ALL
