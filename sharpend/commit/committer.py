@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import (
-    CollisionPolicy,
     Destination,
-    ExistingPolicy,
     TempNames,
     faults,
     output_names,
@@ -30,6 +28,7 @@ from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.job import Job, State
 from sharpend.ledger.records import Product
+from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -1,8 +1,8 @@
-"""Where a folder's results belong: roots, policies, and the names that outputs may take.
+"""Where a folder's results belong: roots, and the names that outputs may take.
 
-Owns the policies, the temporary names, and the look at a root before anything is written into
-it. Refuses a root that is no longer the one that was there at start: an unmounted disk leaves an
-empty folder behind that nobody wants filled.
+Owns the temporary names, and the look at a root before anything is written into it. Refuses a
+root that is no longer the one that was there at start: an unmounted disk leaves an empty folder
+behind that nobody wants filled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sharpend.commit.names import AS_THE_INPUT, Naming, name_too_long, numbered
@@ -22,33 +21,11 @@ from sharpend.errors import FolderFaultError, SharpendError, TransientError
 from sharpend.files.access import Access
 from sharpend.files.beneath import is_of_root, reason_of
 from sharpend.files.fingerprint import display
+from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-
-class SourcePolicy(StrEnum):
-    """What becomes of an input whose output stands."""
-
-    KEEP = "keep"
-    ARCHIVE = "archive"
-    DELETE = "delete"
-
-
-class ExistingPolicy(StrEnum):
-    """What to do about a foreign file that has the output's name."""
-
-    SUFFIX = "suffix"
-    SKIP = "skip"
-    REPLACE = "replace"
-
-
-class CollisionPolicy(StrEnum):
-    """What to do about an output's name that the output of another input has."""
-
-    NUMBER = "number"
-    REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,16 +13,12 @@ from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import (
-    CollisionPolicy,
-    Destination,
-    ExistingPolicy,
-    output_names,
-)
+from sharpend.commit.destination import Destination, output_names
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import display
 from sharpend.ledger.records import Owner
+from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
