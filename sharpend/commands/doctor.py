@@ -23,9 +23,9 @@ from sharpend.files.fingerprint import display
 from sharpend.intake.filesystem import mount_of
 from sharpend.ledger.store import is_locked
 from sharpend.logs.logs import printable
+from sharpend.machine import cores
 from sharpend.policies import SourcePolicy
 from sharpend.settings.load import config_of, load
-from sharpend.workers.limits import cores
 
 if TYPE_CHECKING:
     import argparse

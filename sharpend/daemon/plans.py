@@ -21,11 +21,11 @@ from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.logs import logs
 from sharpend.logs.repeats import SparingLog
+from sharpend.machine import available_bytes, cores
 from sharpend.policies import Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
-from sharpend.workers.limits import BYTES_PER_PIXEL, cores
-from sharpend.workers.memory import available_bytes
+from sharpend.workers.limits import BYTES_PER_PIXEL
 from sharpend.workers.worker import WorkerOptions
 
 if TYPE_CHECKING:
