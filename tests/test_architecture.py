@@ -29,7 +29,7 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events logs repeats",
-    "files": "fingerprint access atomic beneath",
+    "files": "fingerprint faults access atomic beneath",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",

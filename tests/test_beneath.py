@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from pathlib import Path
@@ -144,23 +143,6 @@ def test_fingerprint_in_an_open_folder(root: bytes, tmp_path: Path) -> None:
         assert beneath.fingerprint_at(fd, b"link") is None
 
 
-@pytest.mark.parametrize(
-    ("number", "of_root", "reason"),
-    [
-        (errno.ENOSPC, True, Reason.IO_ERROR),
-        (errno.EROFS, True, Reason.IO_ERROR),
-        (errno.EACCES, False, Reason.PERMISSION_DENIED),
-        (errno.EIO, False, Reason.IO_ERROR),
-    ],
-)
-def test_what_an_error_is_about(root: bytes, number: int, reason: Reason, *, of_root: bool) -> None:
-    """A full disk fails every file alike, a closed folder or a bad sector only those in it."""
-    error = OSError(number, os.strerror(number))
-    assert beneath.is_of_root(error, root) is of_root
-    assert beneath.is_of_root(error, root + b"/gone")
-    assert beneath.reason_of(error) is reason
-
-
 def test_descriptors_are_closed(root: bytes) -> None:
     """Neither a refusal nor a success leaks descriptors."""
     before = len(os.listdir("/proc/self/fd"))
@@ -170,3 +152,15 @@ def test_descriptors_are_closed(root: bytes) -> None:
     with beneath.directory(root, b"a/b"):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_is_reached_from_an_open_root(root: bytes, tmp_path: Path) -> None:
+    """An open root serves for a name, is left open, and links below it are as little followed."""
+    (tmp_path / "in/link").symlink_to("a")
+    with beneath.directory(root, b"") as top:
+        for passing in (False, True):
+            with beneath.directory(top, b"a/b", passing=passing) as fd:
+                assert os.stat(b"x.png", dir_fd=fd).st_size == 1
+            with pytest.raises(ImageRefusedError):
+                beneath.open_directory(top, b"link/b", passing=passing)
+        assert os.listdir(top)

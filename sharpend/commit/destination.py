@@ -7,7 +7,6 @@ behind that nobody wants filled.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
@@ -16,10 +15,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from sharpend.commit.names import AS_THE_INPUT, Naming, name_too_long, numbered
-from sharpend.errors import FolderFaultError, SharpendError, TransientError
+from sharpend.commit.names import AS_THE_INPUT, Naming, numbered
+from sharpend.errors import FolderFaultError
 from sharpend.files.access import Access
-from sharpend.files.beneath import is_of_root, reason_of
+from sharpend.files.faults import decision
 from sharpend.files.fingerprint import display
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 
@@ -127,13 +126,6 @@ def faults(destination: Destination, root: bytes, setting: str) -> Iterator[None
     try:
         yield
     except OSError as error:
-        raise _decision(error, destination, root, setting) from error
-
-
-def _decision(error: OSError, destination: Destination, root: bytes, setting: str) -> SharpendError:
-    told = f"folder {destination.folder}: {display(root)}: {error.strerror}"
-    if is_of_root(error, root):
-        return FolderFaultError(f"{told} (setting `{setting}`)")
-    if error.errno == errno.ENAMETOOLONG:
-        return name_too_long(os.fsencode(error.filename or b""))
-    return TransientError(reason_of(error), told)
+        told = f"folder {destination.folder}: {display(root)}: {error.strerror}"
+        of_root = f"{told} (setting `{setting}`)"
+        raise decision(error, root, of_root=of_root, of_file=told) from error

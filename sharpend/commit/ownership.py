@@ -127,20 +127,15 @@ def _owner(
         return None
     claims = ledger.claims(me.folder, output)
     mine = [claim for claim in claims if claim.owner == me and claim.output == output]
-    if any(_alike(claim.fingerprint, existing) for claim in mine):
+    if any(claim.fingerprint.same_content(existing) for claim in mine):
         return me
     if existing is not None and (maker := ledger.output_owner(me.folder, existing)) is not None:
         return maker
     for claim in claims:
         there = _file(destination.output_root, claim.output) if claim.owner != me else None
-        if there is not None and (destination.portable_names or _alike(there, existing)):
+        if there is not None and (destination.portable_names or there.same_content(existing)):
             return claim.owner
     return None
-
-
-def _alike(one: Fingerprint, other: Fingerprint | None) -> bool:
-    """One file, as far as a disk can tell whose inode numbers do not last, such as FAT's."""
-    return other is not None and (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
 
 
 def _file(root: bytes, relative: bytes) -> Fingerprint | None:
