@@ -109,3 +109,13 @@ def test_a_group_limits_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert machine.available_bytes() == 123_456_789
     (proc / "self/cgroup").unlink()
     assert machine.available_bytes() > 123_456_789
+
+
+def test_a_machine_may_not_tell_of_its_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no /proc nothing is known, and nothing fails."""
+    monkeypatch.setattr(machine, "_PROC", tmp_path)
+    assert machine.processor() == ""
+    (tmp_path / "cpuinfo").write_text("flags : avx2 amx_bf16")
+    assert "amx_bf16" in machine.processor()

@@ -71,10 +71,6 @@ class Attempt:
     options_digest: str = ""
 
 
-def _nothing(_: str) -> None:
-    """The daemon's own `at`."""
-
-
 class Committer:
     """Publishes staged files; one instance serves all folders, from one thread.
 
@@ -88,7 +84,7 @@ class Committer:
     """
 
     def __init__(
-        self, ledger: Ledger, names: TempNames, at: Callable[[str], None] = _nothing
+        self, ledger: Ledger, names: TempNames, at: Callable[[str], None] = lambda _: None
     ) -> None:
         self._ledger = ledger
         self._names = names

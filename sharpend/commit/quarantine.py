@@ -45,10 +45,6 @@ _IMMOVABLE = {
 """A source that cannot be moved now stays where it is; its reason is written all the same."""
 
 
-def _nothing(_step: str) -> None:
-    """The daemon's own `at`."""
-
-
 class Quarantine:
     """The quarantine of one state directory.
 
@@ -63,7 +59,7 @@ class Quarantine:
         ledger: Ledger,
         state_dir: Path,
         names: TempNames,
-        at: Callable[[str], None] = _nothing,
+        at: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._state_dir = state_dir

@@ -29,10 +29,6 @@ _LINK_OR_SOCKET_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
 _IMPOSSIBLE = {b"", b".", b".."}
 
 
-def _as_it_is(_descriptor: int) -> None:
-    """A folder that was made needs nothing more."""
-
-
 def components(relative: bytes) -> list[bytes]:
     """The names along a relative path; none for b"", the root itself.
 
@@ -50,7 +46,7 @@ def open_directory(
     relative: bytes,
     *,
     create: bool = False,
-    made: Callable[[int], None] = _as_it_is,
+    made: Callable[[int], None] = lambda _: None,
     passing: bool = False,
 ) -> int:
     """Open the folder `relative` below `root`; the caller closes the descriptor.
@@ -93,7 +89,7 @@ def directory(
     relative: bytes,
     *,
     create: bool = False,
-    made: Callable[[int], None] = _as_it_is,
+    made: Callable[[int], None] = lambda _: None,
     passing: bool = False,
 ) -> Iterator[int]:
     """`open_directory` for the length of a block."""
