@@ -41,15 +41,16 @@ def components(relative: bytes) -> list[bytes]:
     return names
 
 
-def open_directory(
+@contextmanager
+def directory(
     root: bytes | int,
     relative: bytes,
     *,
     create: bool = False,
     made: Callable[[int], None] = lambda _: None,
     passing: bool = False,
-) -> int:
-    """Open the folder `relative` below `root`; the caller closes the descriptor.
+) -> Iterator[int]:
+    """Open the folder `relative` below `root` for the length of a block.
 
     Args:
         root: an existing folder, opened as it is named, through links if need be; or open already.
@@ -66,35 +67,17 @@ def open_directory(
     """
     names = components(relative)
     flags = _PASSING if passing else _DIRECTORY
-    directory = os.dup(root) if isinstance(root, int) else os.open(root, _DIRECTORY)
+    descriptor = os.dup(root) if isinstance(root, int) else os.open(root, _DIRECTORY)
     try:
         for name in names:
             try:
-                below = _open_component(directory, name, relative, flags)
+                below = _open_component(descriptor, name, relative, flags)
             except FileNotFoundError:
                 if not create:
                     raise
-                below = _make(directory, name, relative, made)
-            os.close(directory)
-            directory = below
-    except BaseException:
-        os.close(directory)
-        raise
-    return directory
-
-
-@contextmanager
-def directory(
-    root: bytes | int,
-    relative: bytes,
-    *,
-    create: bool = False,
-    made: Callable[[int], None] = lambda _: None,
-    passing: bool = False,
-) -> Iterator[int]:
-    """`open_directory` for the length of a block."""
-    descriptor = open_directory(root, relative, create=create, made=made, passing=passing)
-    try:
+                below = _make(descriptor, name, relative, made)
+            os.close(descriptor)
+            descriptor = below
         yield descriptor
     finally:
         os.close(descriptor)
