@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import psutil  # type: ignore[import-untyped]
 
 from sharpend.workers.process import PROGRAM
+from tests.described import undescribed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,6 +70,8 @@ class Daemon:
         """Lines on stderr that were no events."""
         self.unprintable: list[bytes] = []
         """Lines with characters that could steer a terminal or forge a line."""
+        self.undescribed: list[str] = []
+        """What lines hold that the reference of the log does not have."""
         self._heard: Heard[dict[str, Any]] = Heard()
         self._listener = threading.Thread(target=self._listen)
         self._listener.start()
@@ -80,9 +83,12 @@ class Daemon:
                 if not line.decode(errors="replace").removesuffix("\n").isprintable():
                     self.unprintable.append(line)
                 try:
-                    self._heard.add(json.loads(line))
+                    heard = json.loads(line)
                 except ValueError:
                     self.text.append(line.decode(errors="replace"))
+                else:
+                    self.undescribed += undescribed(heard)
+                    self._heard.add(heard)
 
     def wait_for(
         self, event: str, *, within_s: float = WITHIN_S, where: Test = bool, **values: object
@@ -181,6 +187,7 @@ def running(
         daemon.wait()
     said = "".join(daemon.text)
     assert said == ""
+    assert daemon.undescribed == []
 
 
 def once(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

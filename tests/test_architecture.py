@@ -28,7 +28,7 @@ F5  checks/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "logs": "events logs repeats",
+    "logs": "events described logs repeats",
     "files": "fingerprint faults access atomic beneath",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"

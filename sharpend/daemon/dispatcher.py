@@ -268,9 +268,11 @@ class Dispatcher:
             if handed.task is not None and handed.task.measure_agreement:
                 alarm.missed()
         elif alarm.add(sample):
-            event = Event.AGREEMENT_LOW if alarm.low else Event.AGREEMENT_RECOVERED
-            tell = self._log.warning if alarm.low else self._log.info
-            tell(event, model=handed.folder.plan.options.model, **alarm.summary())
+            values = {"model": handed.folder.plan.options.model, **alarm.summary()}
+            if alarm.low:
+                self._log.warning(Event.AGREEMENT_LOW, **values)
+            else:
+                self._log.info(Event.AGREEMENT_RECOVERED, **values)
 
     def _ended(self, result: Result) -> None:
         if result.outcome == "quarantined":

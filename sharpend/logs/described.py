@@ -1,0 +1,282 @@
+"""The reference of the log: each event with its levels, its meaning and its keys.
+
+Owns what a reader of the log may rely on; the tables of config/README.md are made from it. A key
+is described as `type, unit: meaning`. Every line has `event`, `level` and `timestamp` besides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """An event as the log holds it."""
+
+    levels: tuple[str, ...]
+    """The levels that it may have."""
+    says: str
+    """When it is logged, as a phrase."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Type, unit and meaning of each key; a line need not have all of them."""
+
+
+DEBUG, INFO, WARNING, ERROR = ("debug",), ("info",), ("warning",), ("error",)
+
+_FOLDER = {"folder": "text: name of the folder"}
+_IMAGE = {**_FOLDER, "path": "text: the input, below the input folder"}
+_ATTEMPTS = {"attempts": "integer: attempts at this image so far"}
+_SECONDS = {"seconds": "number, seconds: from handing out to the end"}
+_ERROR = {
+    "error_code": "text: class of the failure, a stable word",
+    "message": "text: what went wrong, in words",
+}
+_MODEL = {"model": "text: name on the model's card; in a report, of the main model"}
+_DEVICE = {"device": "text: device and precision of the main model"}
+_QUEUE = {"queue_depth": "integer: images that wait"}
+_FAULT = {"reason": "text: the cause, in words"}
+_SHARPNESS = "number or null, natural logarithm: sharpness of the input"
+_PRUNED = {
+    "files": "integer: files removed",
+    "megabytes": "number, 10^6 bytes: their size",
+    "left": "integer: files that could not be removed",
+}
+_STAGES = {
+    "decode_s": "number, seconds: reading and decoding",
+    "measure_s": "number, seconds: measuring the sharpness",
+    "infer_s": "number, seconds: the model",
+    "agree_s": "number, seconds: comparison with the teacher, where the image was sampled",
+    "encode_s": "number, seconds: encoding and writing",
+}
+_AGREEMENT = {
+    "n": "integer: samples since the start",
+    "mean": "number or null, SSIM: student to teacher, over all samples",
+    "min": "number or null, SSIM: student to teacher, the lowest sample",
+    "rolling": "number or null, SSIM: student to teacher, over the window",
+    "noop_mean": "number or null, SSIM: input to teacher, over all samples",
+    "alarm_below": "number or null, SSIM: the alarm's line",
+    "residual_ratio": "number or null, ratio: over the measurable samples of the window;"
+    " null where they are fewer than five",
+    "residual_above": "number, ratio: the alarm's line",
+    "measurable": "integer: measurable samples in the window",
+    "verdict": "text: `good`, `low` or `not measurable`",
+}
+
+DESCRIBED: Mapping[Event, Described] = {
+    Event.DAEMON_READY: Described(
+        INFO,
+        "the first scan of every folder is complete",
+        {
+            "version": "text: version of sharpend",
+            "pid": "integer: process of the daemon",
+            **_MODEL,
+            "model_digest": "text: first 12 hexadecimal digits of the digest of the weights",
+            **_DEVICE,
+            "teacher": "text or null: model that agreement is measured with",
+            "workers": "integer: worker processes",
+            "folders": "list of text: names of the folders",
+            **_QUEUE,
+            "softened_by": "integer or null, factor: reduction that the model undoes;"
+            " null where it undoes any softness",
+            "meant_for": "text: what the model is for, in words",
+        },
+    ),
+    Event.DAEMON_DRAINING: Described(
+        INFO,
+        "the daemon stops and waits for the images in work",
+        {"running": "integer: images in work"},
+    ),
+    Event.DAEMON_STOPPED: Described(INFO, "the daemon has stopped; the last event"),
+    Event.DAEMON_STALLED: Described(
+        ERROR,
+        "a part makes no progress; the watchdog is not fed until the service manager restarts",
+        _FAULT,
+    ),
+    Event.CONFIG_RELOADED: Described(
+        INFO,
+        "changed settings are in force",
+        {
+            "changed": "list of text: settings that changed",
+            "ignored": "list of text: changed settings that need a restart",
+        },
+    ),
+    Event.CONFIG_REJECTED: Described(
+        ERROR,
+        "changed settings are invalid; the old ones stay in force",
+        {"message": _ERROR["message"]},
+    ),
+    Event.FILE_SETTLED: Described(DEBUG, "a file stopped changing and was queued", _IMAGE),
+    Event.IMAGE_FINISHED: Described(
+        INFO,
+        "an output is in place",
+        {
+            **_IMAGE,
+            "output": "text: the output, below the output folder",
+            "outcome": "text: `sharpened`; `unchanged` where the input was passed on as it is, or"
+            " an existing output was kept",
+            **_SECONDS,
+            **_ATTEMPTS,
+            "height": "integer, pixels: height of the image",
+            "width": "integer, pixels: width of the image",
+            "frames": "integer: frames or pages",
+            **_STAGES,
+            "sharpness": _SHARPNESS,
+            "notes": "list of text: what had to change on the way, in words",
+            "warning": "text: why the input could not be archived or removed, in words",
+            "recovered": "boolean: true where the end of an interrupted attempt was completed",
+        },
+    ),
+    Event.IMAGE_RETRIED: Described(
+        WARNING,
+        "an attempt failed; another one follows",
+        {
+            **_IMAGE,
+            **_ERROR,
+            "stage": "text: where it failed: `open`, `decode`, `measure`, `infer`, `agree`,"
+            " `encode` or `commit`",
+            **_ATTEMPTS,
+            "wait_s": "number, seconds: until the next attempt",
+        },
+    ),
+    Event.IMAGE_QUARANTINED: Described(
+        WARNING,
+        "an input was refused",
+        {
+            **_IMAGE,
+            **_ERROR,
+            "setting": "text or null: setting that decides it",
+            **_SECONDS,
+            **_ATTEMPTS,
+        },
+    ),
+    Event.IMAGE_VANISHED: Described(
+        INFO,
+        "an input disappeared or changed before its end",
+        {**_IMAGE, "message": _ERROR["message"]},
+    ),
+    Event.WORKER_DIED: Described(
+        ERROR,
+        "a worker process ended, or was ended, during an image",
+        {**_IMAGE, "cause": "text: signal, exit status or limit, in words", **_ATTEMPTS},
+    ),
+    Event.WORKER_UNCONFINED: Described(
+        WARNING,
+        "this system does not offer all of the workers' confinement",
+        {"missing": "list of text: parts of the confinement that are missing"},
+    ),
+    Event.FOLDER_PAUSED: Described(
+        WARNING + ERROR,
+        "no images of a folder are taken; error where the output side fails",
+        {**_FOLDER, **_FAULT},
+    ),
+    Event.FOLDER_RESUMED: Described(INFO, "a paused folder works again", _FOLDER),
+    Event.FOLDER_POLLED: Described(
+        INFO,
+        "a folder cannot be watched and is polled; the reason names the sysctl",
+        {**_FOLDER, **_FAULT},
+    ),
+    Event.FOLDER_WATCHED: Described(INFO, "a polled folder can be watched again", _FOLDER),
+    Event.FOLDER_SKIPPED: Described(
+        WARNING,
+        "entries of a folder could not be read; they are tried again",
+        {
+            **_FOLDER,
+            "unreadable": "integer: entries that could not be read",
+            "paths": "list of text: the first of them, below the input folder",
+        },
+    ),
+    Event.STATE_PAUSED: Described(
+        ERROR, "ledger or quarantine cannot be written; no work is taken", _FAULT
+    ),
+    Event.STATE_RESUMED: Described(INFO, "ledger and quarantine can be written again"),
+    Event.STATUS_FAILED: Described(WARNING, "the status file could not be written", _FAULT),
+    Event.LEDGER_REBUILT: Described(
+        WARNING,
+        "the ledger was damaged or gone; existing outputs are adopted, not made again",
+        {
+            "moved_aside": "text or null: the damaged ledger",
+            "newest_backup": "text or null: the newest backup",
+        },
+    ),
+    Event.REPORT_PUBLISHED: Described(
+        INFO,
+        "every `report.every_s` seconds",
+        {
+            "images": "integer: images finished since the last report",
+            "unchanged": "integer: those of them that were passed on as they are",
+            "failures": "integer: images quarantined since the last report",
+            "images_total": "integer: images finished since the start",
+            "failures_total": "integer: images quarantined since the start",
+            "window_s": "number, seconds: since the last report",
+            "images_per_s": "number, 1/second: throughput in these seconds",
+            "megapixels_per_s": "number, 10^6 pixels/second: throughput in these seconds",
+            "latency_ms": "table, milliseconds: `p50` and `p95` (median, 95th percentile) by"
+            " stage: `decode`, `measure`, `infer`, `agree`, `encode`, `commit`, `total`",
+            "sharpness": "table or null, natural logarithm: `p10`, `p50`, `p90` of the inputs",
+            **_QUEUE,
+            "oldest_pending_s": "number or null, seconds: how long the oldest image waits",
+            **_MODEL,
+            **_DEVICE,
+            "agreement": "table or null: the keys of `agreement.low` but `model`",
+            "agreement_by_model": "table or null: the same by model, where there are several",
+            "paused": "table of text: by folder, why it is paused",
+            "unreadable": "table of integers: by folder, entries that could not be read",
+            "left_alone": "table of integers: by folder, files of other formats",
+            "state_fault": "text or null: why the state directory cannot be written",
+            "health": "text: `ok`; `degraded` (a folder is paused or agreement is low); `fail`"
+            " (the state directory fails)",
+        },
+    ),
+    Event.AGREEMENT_LOW: Described(
+        WARNING, "a rule of the alarm holds (see Agreement)", {**_MODEL, **_AGREEMENT}
+    ),
+    Event.AGREEMENT_RECOVERED: Described(
+        INFO, "no rule of the alarm holds any more", {**_MODEL, **_AGREEMENT}
+    ),
+    Event.BACKUP_MADE: Described(
+        INFO, "the ledger was backed up", {"path": "text: file of the backup"}
+    ),
+    Event.QUARANTINE_PRUNED: Described(
+        INFO + WARNING,
+        "what `[retention]` does not keep was removed; warning where files are left",
+        _PRUNED,
+    ),
+    Event.ARCHIVE_PRUNED: Described(
+        INFO + WARNING,
+        "the same of a folder's archive",
+        {**_FOLDER, **_PRUNED},
+    ),
+    Event.LEDGER_PRUNED: Described(
+        INFO, "the same of the ledger", {"inputs": "integer: inputs that were forgotten"}
+    ),
+    Event.UPKEEP_FAILED: Described(
+        WARNING, "a backup or a deletion failed; it is tried again in an hour", _FAULT
+    ),
+    Event.EVENT_REPEATED: Described(
+        WARNING + ERROR + INFO,
+        "stands for equal events beyond `log.repeats` in a minute, at their level",
+        {
+            "repeated": "text: the event that it stands for",
+            "folder": "text or null: folder of these events",
+            "reason": "text or null: their `error_code` or `cause`",
+            "suppressed": "integer: how many it stands for",
+            "last_path": "text or null: path of the last one",
+        },
+    ),
+    Event.LOGGED_BY_LIBRARY: Described(
+        WARNING + ERROR + ("critical",),
+        "a library logged or warned",
+        {
+            "logger": "text: name of the library's logger",
+            "message": "text: the library's own words",
+            "exception": "text: traceback of an exception that was logged",
+            "stack_info": "text: call stack that was logged",
+        },
+    ),
+}
