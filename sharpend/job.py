@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sharpend.files.access import Access
-from sharpend.imaging.policies import Policies
+from sharpend.policies import Policies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

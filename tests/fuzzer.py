@@ -23,8 +23,8 @@ import psutil  # type: ignore[import-untyped]
 
 from sharpend.errors import SharpendError
 from sharpend.imaging import codec
-from sharpend.imaging.policies import Frames, Policies
 from sharpend.ledger.reader import LedgerReader
+from sharpend.policies import Frames, Policies
 from tests.daemons import Daemon, configured, running, temps, until
 from tests.mutants import mutants
 from tests.students import agreeing

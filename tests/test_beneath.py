@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from pathlib import Path
@@ -55,8 +54,8 @@ def test_paths_that_leave_the_root_are_refused(root: bytes, relative: bytes) -> 
     """Absolute paths, `..`, empty and NUL components are no paths below a folder."""
     with pytest.raises(ImageRefusedError):
         beneath.open_file(root, relative)
-    with pytest.raises(ImageRefusedError):
-        beneath.open_directory(root, relative, create=True)
+    with pytest.raises(ImageRefusedError), beneath.directory(root, relative, create=True):
+        pass
 
 
 @pytest.mark.parametrize("kind", ["link", "fifo", "socket", "folder", "loop", "device"])
@@ -87,8 +86,8 @@ def test_linked_folder_is_not_entered(root: bytes, tmp_path: Path) -> None:
     (tmp_path / "in/door").symlink_to(tmp_path / "outside")
     with pytest.raises(ImageRefusedError):
         beneath.open_file(root, b"door/secret.png")
-    with pytest.raises(ImageRefusedError):
-        beneath.open_directory(root, b"door/new", create=True)
+    with pytest.raises(ImageRefusedError), beneath.directory(root, b"door/new", create=True):
+        pass
     assert os.listdir(tmp_path / "outside") == ["secret.png"]
 
 
@@ -97,8 +96,8 @@ def test_missing_is_the_callers_matter(root: bytes) -> None:
     for relative in (b"gone.png", b"gone/x.png"):
         with pytest.raises(FileNotFoundError):
             beneath.open_file(root, relative)
-    with pytest.raises(FileNotFoundError):
-        beneath.open_directory(root + b"-gone", b"", create=True)
+    with pytest.raises(FileNotFoundError), beneath.directory(root + b"-gone", b"", create=True):
+        pass
 
 
 def test_folders_are_made(root: bytes, tmp_path: Path) -> None:
@@ -128,8 +127,11 @@ def test_a_folder_that_cannot_be_made_right_is_not_left(root: bytes, tmp_path: P
 
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(2):
-        with pytest.raises(PermissionError):
-            beneath.open_directory(root, b"a/c", create=True, made=made)
+        with (
+            pytest.raises(PermissionError),
+            beneath.directory(root, b"a/c", create=True, made=made),
+        ):
+            pass
     assert not (tmp_path / "in/a/c").exists()
     assert len(os.listdir("/proc/self/fd")) == before
 
@@ -144,23 +146,6 @@ def test_fingerprint_in_an_open_folder(root: bytes, tmp_path: Path) -> None:
         assert beneath.fingerprint_at(fd, b"link") is None
 
 
-@pytest.mark.parametrize(
-    ("number", "of_root", "reason"),
-    [
-        (errno.ENOSPC, True, Reason.IO_ERROR),
-        (errno.EROFS, True, Reason.IO_ERROR),
-        (errno.EACCES, False, Reason.PERMISSION_DENIED),
-        (errno.EIO, False, Reason.IO_ERROR),
-    ],
-)
-def test_what_an_error_is_about(root: bytes, number: int, reason: Reason, *, of_root: bool) -> None:
-    """A full disk fails every file alike, a closed folder or a bad sector only those in it."""
-    error = OSError(number, os.strerror(number))
-    assert beneath.is_of_root(error, root) is of_root
-    assert beneath.is_of_root(error, root + b"/gone")
-    assert beneath.reason_of(error) is reason
-
-
 def test_descriptors_are_closed(root: bytes) -> None:
     """Neither a refusal nor a success leaks descriptors."""
     before = len(os.listdir("/proc/self/fd"))
@@ -170,3 +155,18 @@ def test_descriptors_are_closed(root: bytes) -> None:
     with beneath.directory(root, b"a/b"):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_is_reached_from_an_open_root(root: bytes, tmp_path: Path) -> None:
+    """An open root serves for a name, is left open, and links below it are as little followed."""
+    (tmp_path / "in/link").symlink_to("a")
+    with beneath.directory(root, b"") as top:
+        for passing in (False, True):
+            with beneath.directory(top, b"a/b", passing=passing) as fd:
+                assert os.stat(b"x.png", dir_fd=fd).st_size == 1
+            with (
+                pytest.raises(ImageRefusedError),
+                beneath.directory(top, b"link/b", passing=passing),
+            ):
+                pass
+        assert os.listdir(top)

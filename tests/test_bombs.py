@@ -10,7 +10,7 @@ import pytest
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec, extras
 from sharpend.imaging.formats import Format
-from sharpend.imaging.policies import Frames, Policies
+from sharpend.policies import Frames, Policies
 from tests.bombs import BOMBS, GIGABYTE, png_with, zeros
 
 PIXELS, FRAMES = "limits.max_megapixels", "pictures.frames"

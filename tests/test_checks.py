@@ -13,13 +13,14 @@ from sharpend.checks import device, folders, mounts, runner, sight, state
 from sharpend.checks.finding import Finding, Level, exit_code, fault, note, ok
 from sharpend.checks.runner import Runner
 from sharpend.checks.sight import Content, PathAccess
-from sharpend.commit.destination import Destination, SourcePolicy
+from sharpend.commit.destination import Destination
 from sharpend.daemon.folder import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
 from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
+from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

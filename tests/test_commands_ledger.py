@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.cli import main
-from sharpend.commit.destination import Destination, SourcePolicy, TempNames
+from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon.status import write_status
 from sharpend.errors import ExitCode, Reason
@@ -18,6 +18,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.job import Job, State
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.records import Product, QuarantineReason
+from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.commit.committer import Committed, Unfinished
-from sharpend.commit.destination import (
-    ExistingPolicy,
-    SourcePolicy,
-    TempNames,
-    identity_of,
-)
+from sharpend.commit.destination import TempNames, identity_of
 from sharpend.commit.names import Naming
 from sharpend.errors import (
     FolderFaultError,
@@ -27,6 +22,7 @@ from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.job import Job, State
 from sharpend.ledger.records import Product, QuarantineReason
+from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.shop import NOW, CommitShop, CrashError
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ import pytest
 
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
 from sharpend.commit.committer import Committer
-from sharpend.commit.destination import CollisionPolicy, ExistingPolicy
 from sharpend.commit.names import Naming
 from sharpend.daemon import dispatcher
 from sharpend.daemon.attempts import RetryOptions
@@ -20,6 +19,7 @@ from sharpend.job import Failure, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS
 from sharpend.logs.events import Event
+from sharpend.policies import CollisionPolicy, ExistingPolicy
 from tests.fakes import Shop
 from tests.samples import sample
 

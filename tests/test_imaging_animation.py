@@ -14,7 +14,7 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec
 from sharpend.imaging.containers import apng, gif, pngchunks
 from sharpend.imaging.metadata.blocks import Kind
-from sharpend.imaging.policies import Frames, Policies
+from sharpend.policies import Frames, Policies
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

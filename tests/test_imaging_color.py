@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec, color
-from sharpend.imaging.policies import Cmyk, Policies
+from sharpend.policies import Cmyk, Policies
 from tests.conftest import photograph
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import exif, xmp
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.metadata.provenance import Provenance
-from sharpend.imaging.policies import Metadata, Policies, Thumbnail
+from sharpend.policies import Metadata, Policies, Thumbnail
 from tests.cameras import THUMBNAIL, Camera
 from tests.conftest import photograph
 

@@ -21,7 +21,7 @@ from sharpend.imaging.containers import jpeg
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Kind
 from sharpend.imaging.metadata.exifblock import PREFIX
-from sharpend.imaging.policies import Frames, Policies
+from sharpend.policies import Frames, Policies
 from tests.cameras import Camera
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from PIL import Image, ImageFile
 from sharpend.errors import ImageRefusedError, Reason, SharpendError
 from sharpend.imaging import codec, extras
 from sharpend.imaging.formats import Format
-from sharpend.imaging.policies import Frames, Metadata, OneBit, Policies
+from sharpend.policies import Frames, Metadata, OneBit, Policies
 
 if TYPE_CHECKING:
     from pathlib import Path

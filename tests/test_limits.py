@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.workers import memory
+from sharpend import machine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 BEGIN = """
 import resource
-from sharpend.workers.limits import ResourceLimits, cores
+from sharpend.machine import cores
+from sharpend.workers.limits import ResourceLimits
 limits = ResourceLimits({job_s}, {memory})
 limits.renew()
 """
@@ -82,20 +83,20 @@ def test_no_core_dumps_and_an_end_of_files() -> None:
 @LINUX
 def test_a_process_is_measured() -> None:
     """Resident memory grows with what is touched; a process that is gone has none."""
-    before = memory.resident_bytes(os.getpid())
+    before = machine.resident_bytes(os.getpid())
     assert before is not None
     touched = bytearray(50_000_000)
     touched[::4096] = b"x" * len(touched[::4096])
-    after = memory.resident_bytes(os.getpid())
+    after = machine.resident_bytes(os.getpid())
     assert after is not None
     assert after - before > 40_000_000
-    assert (memory.address_bytes(os.getpid()) or 0) > after
-    assert memory.resident_bytes(2**22 + 1) is None
+    assert (machine.address_bytes(os.getpid()) or 0) > after
+    assert machine.resident_bytes(2**22 + 1) is None
 
 
 def test_a_group_limits_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inside a service with MemoryMax that is what there is, also where a group above sets it."""
-    whole = memory.available_bytes()
+    whole = machine.available_bytes()
     assert 0 < whole <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     groups, proc = tmp_path / "cgroup", tmp_path / "proc"
     (groups / "system.slice/sharpend.service").mkdir(parents=True)
@@ -103,8 +104,18 @@ def test_a_group_limits_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (groups / "system.slice/sharpend.service/memory.max").write_text("max\n")
     (proc / "self").mkdir(parents=True)
     (proc / "self/cgroup").write_text("0::/system.slice/sharpend.service\n")
-    monkeypatch.setattr(memory, "_GROUPS", groups)
-    monkeypatch.setattr(memory, "_PROC", proc)
-    assert memory.available_bytes() == 123_456_789
+    monkeypatch.setattr(machine, "_GROUPS", groups)
+    monkeypatch.setattr(machine, "_PROC", proc)
+    assert machine.available_bytes() == 123_456_789
     (proc / "self/cgroup").unlink()
-    assert memory.available_bytes() > 123_456_789
+    assert machine.available_bytes() > 123_456_789
+
+
+def test_a_machine_may_not_tell_of_its_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no /proc nothing is known, and nothing fails."""
+    monkeypatch.setattr(machine, "_PROC", tmp_path)
+    assert machine.processor() == ""
+    (tmp_path / "cpuinfo").write_text("flags : avx2 amx_bf16")
+    assert "amx_bf16" in machine.processor()

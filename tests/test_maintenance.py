@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.commit.ages import Limits
-from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.daemon.maintenance import (
     BACKUP_EVERY_S,
     EVERY_S,
@@ -25,6 +24,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.job import Failure, State
 from sharpend.ledger import copies
 from sharpend.logs.events import Event
+from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.fakes import Shop
 
 if TYPE_CHECKING:

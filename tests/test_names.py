@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharpend.commit import names
-from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.commit.names import Naming, numbered, shortened
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.ledger.caseless import twin_key
+from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from tests.shop import CommitShop
 
 if TYPE_CHECKING:

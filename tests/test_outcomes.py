@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.commit import committer
-from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
 from sharpend.job import Failure, State
 from sharpend.logs.events import Event
+from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.fakes import PICTURE, Shop
 
 if TYPE_CHECKING:

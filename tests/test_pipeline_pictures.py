@@ -18,7 +18,7 @@ from sharpend.imaging.contents import contents_of
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.provenance import Provenance
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.policies import Frames, OneBit, Policies
+from sharpend.policies import Frames, OneBit, Policies
 from tests.conftest import photograph
 from tests.test_pipeline import Bench, staged, write
 

@@ -10,11 +10,11 @@ import pytest
 
 from sharpend.agreement.alarm import MEASURABLE_FROM
 from sharpend.commit.ages import Limits
-from sharpend.commit.destination import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.commit.names import Naming
 from sharpend.daemon import plans
 from sharpend.daemon.maintenance import Retention
 from sharpend.files.access import Access
+from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
 from sharpend.workers.worker import Engine
 

@@ -30,7 +30,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from sharpend.commit.destination import ExistingPolicy, SourcePolicy
 from sharpend.commit.names import AS_THE_INPUT, Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.maintenance import EVERY_S, REST_S, Maintenance, Paths, Retention
@@ -40,6 +39,7 @@ from sharpend.intake.folder import FolderIntake
 from sharpend.intake.watch import Dirty
 from sharpend.job import Failure, State, Task
 from sharpend.ledger.reader import LedgerReader
+from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.fakes import Shop
 from tests.shop import CrashError
 

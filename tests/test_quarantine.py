@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.commit.destination import Destination, SourcePolicy, TempNames
+from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import Reason, SourceVanishedError, StateFaultError
 from sharpend.files import atomic
@@ -19,6 +19,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.job import Job, State
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.records import Quarantined, QuarantineReason
+from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -284,6 +284,8 @@ FOLDER_FAULTS = [
         FOLDER[11:] + 'archive = "old"',
         'archive: needs source = "archive"; set that or remove this',
     ),
+    (FOLDER[11:] + "source = 'move'", "source: must be 'keep', 'archive' or 'delete', not 'move'"),
+    (FOLDER[11:] + "cmyk = 3", "cmyk: must be 'refuse' or 'convert', not 3"),
     (
         FOLDER[11:] + 'name = "../x"',
         "name: must be letters, digits, '.', '_' and '-', and not begin with '.', not '../x'",

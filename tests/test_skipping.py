@@ -11,9 +11,9 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from sharpend.imaging.picture import Picture
-from sharpend.imaging.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
 from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement, Runtime
+from sharpend.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
 from sharpend.workers.pipeline import Pipeline
 from sharpend.workers.skipping import skipped
 from tests.conftest import photograph

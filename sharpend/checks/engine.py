@@ -13,6 +13,7 @@ from typing import Any
 
 from sharpend.checks.runner import answer
 from sharpend.errors import UnavailableError
+from sharpend.machine import processor
 from sharpend.workers import worker
 
 
@@ -38,19 +39,10 @@ def _torch() -> dict[str, Any]:
         if cuda
         else [],
         "capability": torch.backends.cpu.get_cpu_capability(),
-        "amx": "amx_bf16" in _processor(),
+        "amx": "amx_bf16" in processor(),
         "threads": torch.get_num_threads(),
         "mkldnn": torch.backends.mkldnn.is_available(),
     }
-
-
-def _processor() -> str:
-    """What the kernel says of the processor; empty where it says nothing."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 if __name__ == "__main__":

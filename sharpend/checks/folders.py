@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.checks.finding import Finding, fault, note, ok
-from sharpend.commit.destination import SourcePolicy
 from sharpend.errors import ExitCode
 from sharpend.files.access import name_of
 from sharpend.files.fingerprint import display
+from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

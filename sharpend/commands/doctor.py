@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from sharpend.checks import device, finding, folders, mounts, runner, sight, state, unit
 from sharpend.checks.finding import Finding, fault, note
 from sharpend.commands.arguments import overrides_of
-from sharpend.commit.destination import SourcePolicy
 from sharpend.daemon import plans
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
@@ -24,8 +23,9 @@ from sharpend.files.fingerprint import display
 from sharpend.intake.filesystem import mount_of
 from sharpend.ledger.store import is_locked
 from sharpend.logs.logs import printable
+from sharpend.machine import cores
+from sharpend.policies import SourcePolicy
 from sharpend.settings.load import config_of, load
-from sharpend.workers.limits import cores
 
 if TYPE_CHECKING:
     import argparse

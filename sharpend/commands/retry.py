@@ -6,12 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.commands.arguments import used_state_of
-from sharpend.commit.destination import Destination, SourcePolicy, TempNames
+from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import ExitCode, InputMissingError, SharpendError
 from sharpend.files.fingerprint import display
 from sharpend.ledger.ledger import Ledger
 from sharpend.logs.logs import printable
+from sharpend.policies import SourcePolicy
 from sharpend.settings.sources import located
 
 if TYPE_CHECKING:

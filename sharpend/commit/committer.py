@@ -14,9 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import (
-    CollisionPolicy,
     Destination,
-    ExistingPolicy,
     TempNames,
     faults,
     output_names,
@@ -30,6 +28,7 @@ from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.job import Job, State
 from sharpend.ledger.records import Product
+from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -72,10 +71,6 @@ class Attempt:
     options_digest: str = ""
 
 
-def _nothing(_: str) -> None:
-    """The daemon's own `at`."""
-
-
 class Committer:
     """Publishes staged files; one instance serves all folders, from one thread.
 
@@ -89,7 +84,7 @@ class Committer:
     """
 
     def __init__(
-        self, ledger: Ledger, names: TempNames, at: Callable[[str], None] = _nothing
+        self, ledger: Ledger, names: TempNames, at: Callable[[str], None] = lambda _: None
     ) -> None:
         self._ledger = ledger
         self._names = names

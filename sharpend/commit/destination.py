@@ -1,54 +1,30 @@
-"""Where a folder's results belong: roots, policies, and the names that outputs may take.
+"""Where a folder's results belong: roots, and the names that outputs may take.
 
-Owns the policies, the temporary names, and the look at a root before anything is written into
-it. Refuses a root that is no longer the one that was there at start: an unmounted disk leaves an
-empty folder behind that nobody wants filled.
+Owns the temporary names, and the look at a root before anything is written into it. Refuses a
+root that is no longer the one that was there at start: an unmounted disk leaves an empty folder
+behind that nobody wants filled.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
 import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sharpend.commit.names import AS_THE_INPUT, Naming, name_too_long, numbered
-from sharpend.errors import FolderFaultError, SharpendError, TransientError
+from sharpend.commit.names import AS_THE_INPUT, Naming, numbered
+from sharpend.errors import FolderFaultError
 from sharpend.files.access import Access
-from sharpend.files.beneath import is_of_root, reason_of
+from sharpend.files.faults import decision
 from sharpend.files.fingerprint import display
+from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
-
-
-class SourcePolicy(StrEnum):
-    """What becomes of an input whose output stands."""
-
-    KEEP = "keep"
-    ARCHIVE = "archive"
-    DELETE = "delete"
-
-
-class ExistingPolicy(StrEnum):
-    """What to do about a foreign file that has the output's name."""
-
-    SUFFIX = "suffix"
-    SKIP = "skip"
-    REPLACE = "replace"
-
-
-class CollisionPolicy(StrEnum):
-    """What to do about an output's name that the output of another input has."""
-
-    NUMBER = "number"
-    REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +126,6 @@ def faults(destination: Destination, root: bytes, setting: str) -> Iterator[None
     try:
         yield
     except OSError as error:
-        raise _decision(error, destination, root, setting) from error
-
-
-def _decision(error: OSError, destination: Destination, root: bytes, setting: str) -> SharpendError:
-    told = f"folder {destination.folder}: {display(root)}: {error.strerror}"
-    if is_of_root(error, root):
-        return FolderFaultError(f"{told} (setting `{setting}`)")
-    if error.errno == errno.ENAMETOOLONG:
-        return name_too_long(os.fsencode(error.filename or b""))
-    return TransientError(reason_of(error), told)
+        told = f"folder {destination.folder}: {display(root)}: {error.strerror}"
+        of_root = f"{told} (setting `{setting}`)"
+        raise decision(error, root, of_root=of_root, of_file=told) from error

@@ -10,15 +10,11 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import (
-    Destination,
-    SourcePolicy,
-    faults,
-    require_same_root,
-)
+from sharpend.commit.destination import Destination, faults, require_same_root
 from sharpend.commit.names import numbered
 from sharpend.commit.relocate import DirectoryEntry, Move, relocate
 from sharpend.files.beneath import directory
+from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from itertools import accumulate, count
 from typing import TYPE_CHECKING
 
-from sharpend.errors import ImageRefusedError, Reason
-from sharpend.files.fingerprint import display
+from sharpend.files.faults import name_too_long
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,15 +92,6 @@ def shortened(name: bytes, limit: int, naming: Naming = AS_THE_INPUT, mark: byte
     if room < 0:
         raise name_too_long(naming.filled(stem + mark, ext))
     return naming.filled(_cut(stem, room) + end, ext)
-
-
-def name_too_long(name: bytes) -> ImageRefusedError:
-    """The refusal of a name that the file system does not take."""
-    return ImageRefusedError(
-        Reason.NAME_TOO_LONG,
-        f"the name {display(name)!r} is too long for the file system and cannot be shortened",
-        setting="folder.output_name",
-    )
 
 
 def _fitting(root: bytes, name: bytes, naming: Naming, mark: bytes) -> bytes:

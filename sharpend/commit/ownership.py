@@ -13,16 +13,12 @@ from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import (
-    CollisionPolicy,
-    Destination,
-    ExistingPolicy,
-    output_names,
-)
+from sharpend.commit.destination import Destination, output_names
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import display
 from sharpend.ledger.records import Owner
+from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
@@ -131,20 +127,15 @@ def _owner(
         return None
     claims = ledger.claims(me.folder, output)
     mine = [claim for claim in claims if claim.owner == me and claim.output == output]
-    if any(_alike(claim.fingerprint, existing) for claim in mine):
+    if any(claim.fingerprint.same_content(existing) for claim in mine):
         return me
     if existing is not None and (maker := ledger.output_owner(me.folder, existing)) is not None:
         return maker
     for claim in claims:
         there = _file(destination.output_root, claim.output) if claim.owner != me else None
-        if there is not None and (destination.portable_names or _alike(there, existing)):
+        if there is not None and (destination.portable_names or there.same_content(existing)):
             return claim.owner
     return None
-
-
-def _alike(one: Fingerprint, other: Fingerprint | None) -> bool:
-    """One file, as far as a disk can tell whose inode numbers do not last, such as FAT's."""
-    return other is not None and (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
 
 
 def _file(root: bytes, relative: bytes) -> Fingerprint | None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, SourcePolicy, TempNames, faults
+from sharpend.commit.destination import Destination, TempNames, faults
 from sharpend.commit.names import numbered, shortened
 from sharpend.commit.relocate import Move, relocate
 from sharpend.errors import ImageRefusedError, SourceVanishedError
@@ -25,6 +25,7 @@ from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import display
 from sharpend.ledger.faults import translated
 from sharpend.ledger.records import Quarantined
+from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,10 +45,6 @@ _IMMOVABLE = {
 """A source that cannot be moved now stays where it is; its reason is written all the same."""
 
 
-def _nothing(_step: str) -> None:
-    """The daemon's own `at`."""
-
-
 class Quarantine:
     """The quarantine of one state directory.
 
@@ -62,7 +59,7 @@ class Quarantine:
         ledger: Ledger,
         state_dir: Path,
         names: TempNames,
-        at: Callable[[str], None] = _nothing,
+        at: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._state_dir = state_dir

@@ -120,11 +120,11 @@ def _was_moved_before(
 ) -> bool:
     """An earlier call brought the file here, and may have died before the source was removed."""
     there = target.fingerprint()
-    if there is None or (there.size, there.mtime_ns) != (meant.size, meant.mtime_ns):
+    if not meant.same_content(there):
         return False
     if source is None or source.fingerprint() != meant or there == meant:
         return True
-    return _same_content(source, target)
+    return _same_bytes(source, target)
 
 
 def _drop(source: DirectoryEntry | None, meant: Fingerprint) -> None:
@@ -168,7 +168,7 @@ def _copy(source: DirectoryEntry, target: DirectoryEntry, temp_name: bytes) -> N
         raise
 
 
-def _same_content(one: DirectoryEntry, other: DirectoryEntry) -> bool:
+def _same_bytes(one: DirectoryEntry, other: DirectoryEntry) -> bool:
     with os.fdopen(one.open(), "rb") as left, os.fdopen(other.open(), "rb") as right:
         while chunk := left.read(_CHUNK_BYTES):
             if right.read(_CHUNK_BYTES) != chunk:

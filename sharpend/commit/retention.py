@@ -185,7 +185,7 @@ def _remove(root: bytes, relative: bytes, meant: Fingerprint | None, removed: Re
     try:
         with directory(root, parent) as fd:
             there = fingerprint_at(fd, name)
-            if there is None or not _alike(there, meant or there):
+            if there is None or not there.same_content(meant or there):
                 removed.left += 1
                 return False
             os.unlink(name, dir_fd=fd)
@@ -199,11 +199,6 @@ def _remove(root: bytes, relative: bytes, meant: Fingerprint | None, removed: Re
         removed.size += there.size if meant is not None else 0
     _remove_emptied(root, parent)
     return True
-
-
-def _alike(one: Fingerprint, other: Fingerprint) -> bool:
-    """One content, though a move to another disk gave it another inode."""
-    return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
 
 
 def _remove_emptied(root: bytes, relative: bytes) -> None:

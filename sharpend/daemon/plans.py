@@ -11,26 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits
-from sharpend.commit.destination import (
-    CollisionPolicy,
-    Destination,
-    ExistingPolicy,
-    SourcePolicy,
-)
+from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.maintenance import Retention
 from sharpend.files.access import Access, number_of
-from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit, Policies, Thumbnail
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.logs import logs
 from sharpend.logs.repeats import SparingLog
+from sharpend.machine import available_bytes, cores
+from sharpend.policies import Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
-from sharpend.workers.limits import BYTES_PER_PIXEL, cores
-from sharpend.workers.memory import available_bytes
+from sharpend.workers.limits import BYTES_PER_PIXEL
 from sharpend.workers.worker import WorkerOptions
 
 if TYPE_CHECKING:
@@ -71,11 +66,11 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             folder=folder.name,
             input_root=os.fsencode(folder.input),
             output_root=os.fsencode(folder.output),
-            source=SourcePolicy(folder.source),
+            source=folder.source,
             archive_root=None if folder.archive is None else os.fsencode(folder.archive),
-            existing=ExistingPolicy(folder.existing),
+            existing=folder.existing,
             naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
-            collision=CollisionPolicy(folder.collision),
+            collision=folder.collision,
             portable_names=folder.portable_names,
             access=Access(
                 group=None if folder.group is None else number_of(folder.group),
@@ -115,7 +110,7 @@ def _options(taste: Mapping[str, Any], settings: Settings) -> Options:
         strength=taste["strength"],
         crispness=taste["crispness"],
         skip_sharp_above=taste["skip_sharp_above"] if taste["skip_sharp"] else None,
-        policies=_chosen(settings.pictures.model_dump()),
+        policies=Policies(**settings.pictures.model_dump()),
         overshoot=taste["overshoot"],
         max_pixels=round(settings.limits.max_megapixels * _MEGA),
         max_bytes=round(settings.limits.max_megabytes * _MEGA),
@@ -125,18 +120,7 @@ def _options(taste: Mapping[str, Any], settings: Settings) -> Options:
 def _policies(folder: FolderSettings, settings: Settings) -> Policies:
     """The section's choices, with the folder's own in their place."""
     own = folder.model_dump(include=set(PictureSettings.model_fields), exclude_none=True)
-    return _chosen(settings.pictures.model_dump() | own)
-
-
-def _chosen(chosen: Mapping[str, Any]) -> Policies:
-    return Policies(
-        metadata=Metadata(chosen["metadata"]),
-        thumbnail=Thumbnail(chosen["thumbnail"]),
-        frames=Frames(chosen["frames"]),
-        cmyk=Cmyk(chosen["cmyk"]),
-        one_bit=OneBit(chosen["one_bit"]),
-        provenance=chosen["provenance"],
-    )
+    return Policies(**settings.pictures.model_dump() | own)
 
 
 def without_a_folder(settings: Settings) -> Options:

@@ -40,12 +40,18 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     Raises:
         OSError: the folder is missing, full or not writable.
     """
-    directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with replacing_at(directory, os.fsencode(target.name)) as file:
-            yield file
-    finally:
-        os.close(directory)
+    with (
+        _opened(target.parent) as directory,
+        replacing_at(directory, os.fsencode(target.name)) as file,
+    ):
+        yield file
+
+
+def put_in_place(finished: Path, target: Path) -> None:
+    """Rename a file that is whole and on disk to `target`, durably; an older one is replaced."""
+    os.replace(finished, target)
+    with _opened(target.parent) as directory:
+        fsync_directory(directory)
 
 
 @contextmanager
@@ -80,6 +86,15 @@ def try_to_write(folder: bytes | Path) -> None:
         file.write(bytes(_TRIAL_BYTES))
         file.flush()
         os.fsync(file.fileno())
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def fsync_directory(directory_fd: int) -> None:

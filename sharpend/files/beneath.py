@@ -2,9 +2,8 @@
 
 Owns the walk from a root to a folder or file, one component at a time on open descriptors, so
 that a link planted or swapped in on the way is never followed. The root itself is the user's
-choice and may be a link. Owns as well what an error there is about: the root as a whole, or one
-file. Refuses absolute paths, `..`, empty components, and files that are not regular; a missing
-component stays the caller's FileNotFoundError.
+choice and may be a link. Refuses absolute paths, `..`, empty components, and files that are not
+regular; a missing component stays the caller's FileNotFoundError.
 """
 
 from __future__ import annotations
@@ -23,16 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PASSING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LINK_OR_NO_DIRECTORY = {errno.ELOOP, errno.ENOTDIR}
 _LINK_OR_SOCKET_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
-_DENIED = {errno.EACCES, errno.EPERM}
 _IMPOSSIBLE = {b"", b".", b".."}
-
-
-def _as_it_is(_descriptor: int) -> None:
-    """A folder that was made needs nothing more."""
 
 
 def components(relative: bytes) -> list[bytes]:
@@ -47,16 +41,24 @@ def components(relative: bytes) -> list[bytes]:
     return names
 
 
-def open_directory(
-    root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
-) -> int:
-    """Open the folder `relative` below `root`; the caller closes the descriptor.
+@contextmanager
+def directory(
+    root: bytes | int,
+    relative: bytes,
+    *,
+    create: bool = False,
+    made: Callable[[int], None] = lambda _: None,
+    passing: bool = False,
+) -> Iterator[int]:
+    """Open the folder `relative` below `root` for the length of a block.
 
     Args:
-        root: an existing folder; it is opened as it is named, through links if need be.
+        root: an existing folder, opened as it is named, through links if need be; or open already.
         relative: below the root, b"" for the root itself.
         create: make missing folders below the root (0777 less the umask), durably.
         made: called with the descriptor of each folder that was made.
+        passing: ask all below the root for search permission alone; what lies in the folder can be
+            looked at then, but not listed, and nothing can be made on the way.
 
     Raises:
         ImageRefusedError: a component is a link or no folder, or the path is not legal.
@@ -64,25 +66,18 @@ def open_directory(
         OSError: anything else that the file system says.
     """
     names = components(relative)
-    directory = os.open(root, _DIRECTORY)
+    flags = _PASSING if passing else _DIRECTORY
+    descriptor = os.dup(root) if isinstance(root, int) else os.open(root, _DIRECTORY)
     try:
         for name in names:
-            below = _enter(directory, name, relative, made if create else None)
-            os.close(directory)
-            directory = below
-    except BaseException:
-        os.close(directory)
-        raise
-    return directory
-
-
-@contextmanager
-def directory(
-    root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
-) -> Iterator[int]:
-    """`open_directory` for the length of a block."""
-    descriptor = open_directory(root, relative, create=create, made=made)
-    try:
+            try:
+                below = _open_component(descriptor, name, relative, flags)
+            except FileNotFoundError:
+                if not create:
+                    raise
+                below = _make(descriptor, name, relative, made)
+            os.close(descriptor)
+            descriptor = below
         yield descriptor
     finally:
         os.close(descriptor)
@@ -123,29 +118,6 @@ def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
     return Fingerprint.of(status) if stat.S_ISREG(status.st_mode) else None
 
 
-def is_of_root(error: OSError, root: bytes) -> bool:
-    """What failed for one file will fail for all below `root`: it is full, read-only or closed.
-
-    A folder further down that is closed to us is none of this: it must not hold up all others.
-    """
-    return error.errno in _FULL or not os.access(root, os.W_OK | os.X_OK)
-
-
-def reason_of(error: OSError) -> Reason:
-    """Why one file alone could not be worked on."""
-    return Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
-
-
-def _enter(parent: int, name: bytes, relative: bytes, made: Callable[[int], None] | None) -> int:
-    """Open the folder `name` in the open folder `parent`, making it first unless `made` is None."""
-    try:
-        return _open_component(parent, name, relative)
-    except FileNotFoundError:
-        if made is None:
-            raise
-    return _make(parent, name, relative, made)
-
-
 def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:
     """Make a folder; one that somebody else made meanwhile is theirs, and taken as it is."""
     try:
@@ -165,9 +137,9 @@ def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]
     return descriptor
 
 
-def _open_component(parent: int, name: bytes, relative: bytes) -> int:
+def _open_component(parent: int, name: bytes, relative: bytes, flags: int = _DIRECTORY) -> int:
     try:
-        return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
         if error.errno in _LINK_OR_NO_DIRECTORY:
             raise _refused(relative, "leads through something that is no folder") from error

@@ -19,6 +19,13 @@ class Fingerprint:
         """The fingerprint of a stat-ed file."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
+    def same_content(self, other: Fingerprint | None) -> bool:
+        """One content, as far as size and time tell.
+
+        A move to another disk gives another inode, and on some, such as FAT, inodes do not last.
+        """
+        return other is not None and (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
 
 def display(path: bytes) -> str:
     """A path for people, logs and JSON: non-UTF-8 bytes become lone surrogates."""

@@ -4,5 +4,5 @@ A *container* is a file format: `containers` has a module for each, `formats` a 
 the one door to them. A *picture* is what a file holds: *frames* of pixels and alpha, *save options*
 that give its own quality again, and what it *carries*, metadata as *blocks* of bytes (`metadata`).
 `finishing` applies the owner's *policies* to it, `tensors` feeds a network. The only package of
-sharpend that imports Pillow; `formats` and `policies` import nothing heavy.
+sharpend that imports Pillow; `formats` imports nothing heavy.
 """

@@ -16,10 +16,10 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
 from sharpend.errors import ImageRefusedError, Reason, SharpendError, TransientError
-from sharpend.imaging.policies import Policies
 from sharpend.imaging.reading import LARGEST, SETTLE, STILL_WRITTEN, Reader, damaged, truncated
 from sharpend.imaging.registry import CONTAINERS, HEAD_BYTES, identify
 from sharpend.imaging.source import Source, check_pixels
+from sharpend.policies import Policies
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from sharpend.imaging.metadata import exif, photoshop, pngtext, xmp
 from sharpend.imaging.metadata.blocks import NEEDED, Block, Carried, Kind
 from sharpend.imaging.metadata.thumbnail import thumbnail
-from sharpend.imaging.policies import Metadata, Thumbnail
 from sharpend.imaging.registry import CONTAINERS
+from sharpend.policies import Metadata, Thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.containers.container import Container
     from sharpend.imaging.metadata.provenance import Provenance
     from sharpend.imaging.picture import Frame, Picture
-    from sharpend.imaging.policies import Policies
+    from sharpend.policies import Policies
 
 
 def finished(picture: Picture, policies: Policies, record: Provenance | None) -> Picture:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.picture import Picture
-from sharpend.imaging.policies import Cmyk, Frames, Metadata, OneBit
+from sharpend.policies import Cmyk, Frames, Metadata, OneBit
 
 if TYPE_CHECKING:
     from sharpend.imaging.formats import Format
-    from sharpend.imaging.policies import Policies
+    from sharpend.policies import Policies
 
 _MEGA = 1_000_000
 MOST_FRAMES = 10_000

@@ -18,15 +18,12 @@ from sharpend.intake import filesystem, scan
 from sharpend.intake.listen import Listener
 from sharpend.intake.rounds import Rounds
 from sharpend.intake.scan import Found
-from sharpend.intake.settle import Settler
+from sharpend.intake.settle import FINISHED_WAIT_S, NETWORK_WAIT_S, WAIT_S, Settler
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
-_FINISHED_WAIT_S = 1.0
-_WAIT_S = 2.0
-_NETWORK_WAIT_S = 5.0
 _CHECK_S = 2.0  # how soon a folder that was deleted or replaced is noticed
 _BATCH = 1000
 _POLL_SHARE = 100.0  # looking takes a hundredth of the time
@@ -260,8 +257,8 @@ class FolderIntake:
         if self._options.settle_s is not None:
             return self._options.settle_s
         if self._networked is not None:
-            return _NETWORK_WAIT_S
-        return _FINISHED_WAIT_S if finished else _WAIT_S
+            return NETWORK_WAIT_S
+        return FINISHED_WAIT_S if finished else WAIT_S
 
     def _next_s(self, now_s: float) -> float:
         if self._dirty:

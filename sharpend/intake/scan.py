@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.errors import ImageRefusedError
+from sharpend.files import beneath
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.formats import format_of
 
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_THROUGH = (
-    getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
-)  # search permission is enough on the way
-
 _CHUNK = 1000
 _REMEMBERED = 16
 
@@ -129,12 +127,9 @@ def look(root_descriptor: int, relative: bytes) -> os.stat_result | None:
     if any(ignored(part) for part in relative.split(b"/")):
         return None
     try:
-        directory = _open_below(root_descriptor, parent, _THROUGH)
-        try:
+        with beneath.directory(root_descriptor, parent, passing=True) as directory:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-        finally:
-            os.close(directory)
-    except OSError:
+    except (OSError, ImageRefusedError):
         return None
     if stat.S_ISDIR(status.st_mode) or (
         stat.S_ISREG(status.st_mode) and format_of(name) is not None
@@ -167,7 +162,7 @@ def walk(
                 if entries % _CHUNK == 0:
                     yield chunk
                     chunk = []
-        except OSError:
+        except (OSError, ImageRefusedError):
             tally.cannot_read(directory)
         if not recursive:
             break
@@ -176,8 +171,9 @@ def walk(
 
 def _listing(root: bytes, directory: bytes) -> Iterator[os.DirEntry[str]]:
     """Yield the entries of one directory, which stays open for looks at them."""
-    with opened(root) as root_descriptor:
-        descriptor = _open_below(root_descriptor, directory, _DIRECTORY)
+    parent, name = os.path.split(directory)
+    with opened(root) as top, beneath.directory(top, parent, passing=True) as way:
+        descriptor = os.open(name or b".", _DIRECTORY, dir_fd=way)
     try:
         with os.scandir(descriptor) as entries:
             yield from entries
@@ -213,23 +209,3 @@ def _take(entry: os.DirEntry[str], relative: bytes, tally: Tally) -> Found | Non
         return None
     tally.found += 1
     return Found(relative, Fingerprint.of(status))
-
-
-def _open_below(root_descriptor: int, relative: bytes, flags: int) -> int:
-    """Open a directory below an open root, refusing a symbolic link in any component.
-
-    Source: what openat2's RESOLVE_NO_SYMLINKS does, without needing that system call.
-    """
-    *through, last = relative.split(b"/") if relative else [b"."]
-    at = os.dup(root_descriptor)
-    for part in through:
-        at = _step_into(at, part, _THROUGH)
-    return _step_into(at, last, flags)
-
-
-def _step_into(at: int, part: bytes, flags: int) -> int:
-    """Open one component and close the descriptor it was opened from."""
-    try:
-        return os.open(part, flags, dir_fd=at)
-    finally:
-        os.close(at)

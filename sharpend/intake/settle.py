@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
 
+WAIT_S = 2.0
+"""How long a file must stay as it is, where the owner does not say."""
+FINISHED_WAIT_S = 1.0
+"""The same after an event that tells of a finished file."""
+NETWORK_WAIT_S = 5.0
+"""The same on a network file system, which may tell late of what is written elsewhere."""
+
 
 class _Candidate(NamedTuple):
     fingerprint: Fingerprint

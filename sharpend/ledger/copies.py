@@ -17,8 +17,7 @@ from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from sharpend.errors import StateFaultError
-from sharpend.files.atomic import fsync_directory
-from sharpend.files.beneath import directory
+from sharpend.files.atomic import put_in_place
 from sharpend.ledger.faults import require_sound, translated
 
 if TYPE_CHECKING:
@@ -131,7 +130,5 @@ def _remove(temporary: Path) -> None:
 
 
 def _placed(temporary: Path, target: Path) -> Path:
-    os.replace(temporary, target)
-    with directory(os.fsencode(target.parent), b"") as descriptor:
-        fsync_directory(descriptor)
+    put_in_place(temporary, target)
     return target

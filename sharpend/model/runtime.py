@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.machine import processor
 from sharpend.model.networks import GRID_PX
 from sharpend.model.tiling import SMALLEST_TILE_PX
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sharpend.model.cues import Cues
-    from sharpend.model.networks import SharpeningNetwork
+from sharpend.model.networks import SharpeningNetwork
 
 LARGEST_TILE_PX = 4096
 CPU_TILE_BUDGET_BYTES = 96 * 2**20
@@ -92,9 +92,8 @@ def _favours_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
-        processor = Path("/proc/cpuinfo")
         # avx512_bf16 alone was measured slower than float32; only AMX tiles make it faster.
-        return processor.exists() and "amx_bf16" in processor.read_text()
+        return "amx_bf16" in processor()
     return False
 
 

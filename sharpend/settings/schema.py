@@ -13,28 +13,33 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sharpend.job import OVERSHOOT
 from sharpend.model.softness import SHARP_ABOVE
+from sharpend.policies import (
+    Cmyk,
+    CollisionPolicy,
+    ExistingPolicy,
+    Frames,
+    Metadata,
+    OneBit,
+    SourcePolicy,
+    Thumbnail,
+)
 from sharpend.settings.values import (
     Auto,
-    Cmyk,
     Cue,
     Days,
     Device,
     Directory,
     FolderName,
-    Frames,
     Group,
     Levels,
     Megabytes,
-    Metadata,
     Mode,
     Number,
-    OneBit,
     Positive,
     Share,
     Strength,
     Suffix,
     Template,
-    Thumbnail,
     Whole,
     name_of_input,
 )
@@ -57,13 +62,13 @@ class FolderSettings(_Section):
     """What ledger, logs and quarantine call the folder; default: the base name of `input`."""
     recursive: bool = True
     """Whether folders inside the input are sharpened too, into the same places of the output."""
-    source: Literal["keep", "archive", "delete"] = "keep"
+    source: SourcePolicy = SourcePolicy.KEEP
     """What happens to an input once its output is durable."""
     archive: Directory | None = Field(default=None, validate_default=True)
     """Where inputs are moved with `source = "archive"`, which needs it; nothing else takes it."""
-    existing: Literal["suffix", "skip", "replace"] = "suffix"
+    existing: ExistingPolicy = ExistingPolicy.SUFFIX
     """What happens where a file that is not ours has the output's name."""
-    collision: Literal["number", "refuse"] = "number"
+    collision: CollisionPolicy = CollisionPolicy.NUMBER
     """What happens where the output of another input has the output's name."""
     portable_names: bool = False
     """Whether names that differ only in case or in Unicode's normal form count as one."""
@@ -115,7 +120,7 @@ class FolderSettings(_Section):
     @field_validator("archive")
     @classmethod
     def _archive_goes_with_source(cls, archive: Path | None, info: ValidationInfo) -> Path | None:
-        archives = info.data.get("source") == "archive"
+        archives = info.data.get("source") is SourcePolicy.ARCHIVE
         if archives and archive is None:
             raise ValueError('is required by source = "archive"')
         if archive is not None and "source" in info.data and not archives:
@@ -157,15 +162,15 @@ class ModelSettings(_Section):
 class PictureSettings(_Section):
     """`[pictures]`: what is done with what pictures hold besides sharpness."""
 
-    metadata: Metadata = "keep"
+    metadata: Metadata = Metadata.KEEP
     """keep, strip (ICC profile, orientation and resolution stay) or strip-gps."""
-    thumbnail: Thumbnail = "keep"
+    thumbnail: Thumbnail = Thumbnail.KEEP
     """The small picture inside EXIF: keep, refresh or drop."""
-    frames: Frames = "refuse"
+    frames: Frames = Frames.REFUSE
     """Animations and files of many pages: refuse, first or all."""
-    cmyk: Cmyk = "refuse"
+    cmyk: Cmyk = Cmyk.REFUSE
     """Printing colours: refuse, or convert to sRGB through the file's own ICC profile."""
-    one_bit: OneBit = "refuse"
+    one_bit: OneBit = OneBit.REFUSE
     """Pure black and white: refuse, or pass the file on as it is."""
     provenance: bool = False
     """Whether outputs tell in their XMP which network made them, and of which file."""

@@ -89,11 +89,6 @@ Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Strength = Annotated[Number, Field(ge=0, le=2)]
 Cue = Annotated[Number, Field(ge=-10, le=10)]
-Metadata = Literal["keep", "strip", "strip-gps"]
-Thumbnail = Literal["keep", "refresh", "drop"]
-Frames = Literal["refuse", "first", "all"]
-Cmyk = Literal["refuse", "convert"]
-OneBit = Literal["refuse", "pass"]
 Days = Literal["never"] | Positive
 Megabytes = Literal["unlimited"] | Positive
 Levels = Annotated[Whole, Field(ge=0, le=255)]

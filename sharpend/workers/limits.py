@@ -12,7 +12,7 @@ import os
 import resource
 import sys
 
-from sharpend.workers import memory
+from sharpend.machine import address_bytes, cores
 
 BYTES_PER_PIXEL = 96
 """What a picture takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
@@ -49,18 +49,11 @@ class ResourceLimits:
             self._limit_memory(self._memory_bytes)
 
     def _limit_memory(self, allowance: int) -> None:
-        now = memory.address_bytes(os.getpid())
+        now = address_bytes(os.getpid())
         if now is None or sys.platform != "linux":
             return
         _lower(resource.RLIMIT_AS, now + allowance + RESERVED_PER_THREAD * cores())
         self.limits_memory = True
-
-
-def cores() -> int:
-    """The cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _set_soft(kind: int, wanted: int) -> None:

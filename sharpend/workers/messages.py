@@ -14,10 +14,10 @@ import sys
 from dataclasses import dataclass
 from typing import IO, Any
 
+from sharpend import policies
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.imaging import policies
 from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.workers.jsoncodec import (
     Kind,

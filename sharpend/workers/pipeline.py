@@ -27,6 +27,7 @@ from sharpend.errors import (
     UnavailableError,
 )
 from sharpend.files import beneath
+from sharpend.files.faults import reason_of
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec
 from sharpend.imaging.finishing import finished
@@ -275,7 +276,7 @@ def _raise_for_input(task: Task, error: OSError) -> NoReturn:
             message = f"folder.input: {display(task.input_root)}: {error.strerror}"
             raise FolderFaultError(message) from error
         raise SourceVanishedError(f"{display(task.relative)} is gone") from error
-    reason, told = beneath.reason_of(error), f"reading failed: {error.strerror}"
+    reason, told = reason_of(error), f"reading failed: {error.strerror}"
     if reason is Reason.PERMISSION_DENIED:
         told = f"may not be read ({error.strerror}); let the user that runs sharpend read it"
     raise TransientError(reason, told) from error

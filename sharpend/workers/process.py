@@ -15,7 +15,8 @@ import threading
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from sharpend.workers import memory, messages
+from sharpend import machine
+from sharpend.workers import messages
 from sharpend.workers.jsoncodec import MessageError, dumps
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class WorkerProcess:
 
     def held_bytes(self) -> int:
         """What it holds in memory; 0 where it ended, or the system does not tell."""
-        return memory.resident_bytes(self.pid) or 0
+        return machine.resident_bytes(self.pid) or 0
 
     def send(self, request: Request) -> None:
         """Send a request without waiting: a worker that does not read fills its pipe.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sharpend.errors import ImageRefusedError
 from sharpend.imaging import codec
 from sharpend.imaging.picture import Picture
-from sharpend.imaging.policies import Cmyk, Frames, Metadata, Thumbnail
+from sharpend.policies import Cmyk, Frames, Metadata, Thumbnail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

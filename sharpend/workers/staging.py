@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from sharpend.errors import FolderFaultError, TransientError
-from sharpend.files import beneath
+from sharpend.files.beneath import directory
+from sharpend.files.faults import decision
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec
 
@@ -37,20 +37,15 @@ def write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
         TransientError: this file may do better later.
     """
     try:
-        with beneath.directory(task.output_root, task.output_parent) as parent:
+        with directory(task.output_root, task.output_parent) as parent:
             return _write_in(parent, task, picture, source)
     except OSError as error:
-        _raise_for_output(task, error)
-
-
-def _raise_for_output(task: Task, error: OSError) -> NoReturn:
-    if beneath.is_of_root(error, task.output_root):
-        raise FolderFaultError(
+        of_root = (
             f"folder.output: {display(task.output_root)}: {error.strerror}; "
             "free space or let the user that runs sharpend write there"
-        ) from error
-    told = f"writing failed: {error.strerror}"
-    raise TransientError(beneath.reason_of(error), told) from error
+        )
+        of_file = f"writing failed: {error.strerror}"
+        raise decision(error, task.output_root, of_root=of_root, of_file=of_file) from error
 
 
 def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:

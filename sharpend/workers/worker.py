@@ -15,9 +15,10 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sharpend import machine
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.job import Failed
-from sharpend.workers import memory, sandbox
+from sharpend.workers import sandbox
 from sharpend.workers.limits import ResourceLimits
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
         softened_by=card.undoes_factor,
         alarm_below=card.alarm_below,
         teacher=card.teacher if teacher else None,
-        resident_bytes=memory.resident_bytes(os.getpid()),
+        resident_bytes=machine.resident_bytes(os.getpid()),
         confined_by=_confined_by,
         residual_above=card.residual_above,
         measurable_from=card.measurable_from,

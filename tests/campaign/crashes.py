@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import SourcePolicy
+from sharpend.policies import SourcePolicy
 from tests.campaign.rig import (
     LOOK_EVERY_S,
     PATIENCE_S,

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import SourcePolicy
+from sharpend.policies import SourcePolicy
 from tests.campaign.rig import Finding, Rig, Scenario, inodes
 from tests.daemons import running, surroundings
 

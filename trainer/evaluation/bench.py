@@ -16,7 +16,6 @@ import tempfile
 import time
 from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sharpend.errors import SharpendError, UnavailableError
 from sharpend.imaging.filters import resize
+from sharpend.machine import processor
 from sharpend.model.networks import NETWORKS
 from sharpend.model.runtime import Placement, choose_device, choose_precision
 from trainer.degradations.report import LITERAL_LARGE, LITERAL_SMALL, SOFTENED_BY
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 SHARPEN, COUNT = "sharpen", "count"
 """Requests."""
-_PROCESSOR = Path("/proc/cpuinfo")
 _FIRST_PX = (32, 32)
 """(height, width) of a first image, which loads libraries before memory is measured."""
 _SHARE = 5
@@ -200,7 +199,7 @@ def _described(opened: Model, placement: Placement) -> str:
 
 def _processor() -> str:
     """The name of the CPU on Linux, else its architecture."""
-    lines = _PROCESSOR.read_text().splitlines() if _PROCESSOR.exists() else []
+    lines = processor().splitlines()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0].replace("(R)", "").replace("(TM)", "") if names else platform.machine()
 

@@ -67,7 +67,7 @@ def without_gps(xmp: bytes) -> bytes:
     """
     found = _find(xmp, lambda _, name: bool(_POSITION.fullmatch(name)))
     rest = _without(xmp, found)
-    _find(rest, _nothing)  # a packet that was one position and nothing else is none any more
+    _find(rest, lambda *_: False)  # what was one position and nothing else is no packet any more
     return rest
 
 
@@ -117,10 +117,6 @@ def record_of(xmp: bytes) -> dict[str, str]:
 
 def _is_ours(namespace: str, _name: str) -> bool:
     return namespace == NAMESPACE
-
-
-def _nothing(_namespace: str, _name: str) -> bool:
-    return False
 
 
 def _description(prefix: str, fields: Mapping[str, str]) -> bytes:

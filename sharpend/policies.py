@@ -1,4 +1,7 @@
-"""What a folder's owner decides about pictures: the choices, and a value that holds one of each."""
+"""The choices of a folder's owner: about pictures, their sources, and the names of outputs.
+
+Owns each choice's spelling: the settings take these values as they stand here.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +53,32 @@ class OneBit(StrEnum):
     """The output is the input, byte for byte."""
 
 
+class SourcePolicy(StrEnum):
+    """What becomes of an input whose output stands."""
+
+    KEEP = "keep"
+    ARCHIVE = "archive"
+    DELETE = "delete"
+
+
+class ExistingPolicy(StrEnum):
+    """What to do about a foreign file that has the output's name."""
+
+    SUFFIX = "suffix"
+    SKIP = "skip"
+    REPLACE = "replace"
+
+
+class CollisionPolicy(StrEnum):
+    """What to do about an output's name that the output of another input has."""
+
+    NUMBER = "number"
+    REFUSE = "refuse"
+
+
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """One choice of each."""
+    """One choice of each that is about pictures."""
 
     metadata: Metadata = Metadata.KEEP
     thumbnail: Thumbnail = Thumbnail.KEEP

@@ -1,6 +1,6 @@
-"""How much memory there is, and how much a process holds: read from /proc, changed by nobody here.
+"""Processor and memory of this machine, and what a process holds: read, and changed by nobody here.
 
-Sizes are bytes. What a system does not tell (macOS has no /proc) is None, and is then not watched.
+Sizes are bytes. What a system does not tell (macOS has no /proc) is None or empty.
 """
 
 from __future__ import annotations
@@ -10,6 +10,18 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
+
+
+def cores() -> int:
+    """The cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def processor() -> str:
+    """What the kernel says of the processors; empty where it says nothing."""
+    return _read(_PROC / "cpuinfo")
 
 
 def resident_bytes(pid: int) -> int | None:
@@ -38,11 +50,10 @@ def available_bytes() -> int:
 
 def _group_limits() -> list[int]:
     """The limits of this process's control group and all above it (version 2)."""
-    try:
-        named = (_PROC / "self/cgroup").read_text()
-    except OSError:
+    named = _read(_PROC / "self/cgroup")
+    if not named:
         return []
-    group = _GROUPS / named.strip().rpartition("::/")[2]
+    group = _GROUPS / named.rpartition("::/")[2]
     return [
         int(limit)
         for directory in (group, *group.parents)

@@ -1,0 +1,64 @@
+"""Decide what an error of the file system is about: a root as a whole, a name, or one file.
+
+Owns the one table of errno for work below a folder's root, and what follows from each. The words
+around the system's own are the caller's.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from sharpend.errors import (
+    FolderFaultError,
+    ImageRefusedError,
+    Reason,
+    SharpendError,
+    TransientError,
+)
+from sharpend.files.fingerprint import display
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+_DENIED = {errno.EACCES, errno.EPERM}
+
+
+def decision(error: OSError, root: bytes, *, of_root: str, of_file: str) -> SharpendError:
+    """Translate an error of work below `root` into a decision, to be raised.
+
+    Args:
+        error: what the file system said.
+        root: of the folder that was worked in.
+        of_root: the message where everything below the root would fail alike.
+        of_file: the message where this one file may do better later.
+
+    Returns:
+        FolderFaultError, where the root is full, read-only, not permitted at all, or gone;
+        ImageRefusedError, where the name is too long for this file system; else TransientError.
+    """
+    if is_of_root(error, root):
+        return FolderFaultError(of_root)
+    if error.errno == errno.ENAMETOOLONG:
+        return name_too_long(os.fsencode(error.filename or b""))
+    return TransientError(reason_of(error), of_file)
+
+
+def is_of_root(error: OSError, root: bytes) -> bool:
+    """What failed for one file will fail for all below `root`: it is full, read-only or closed.
+
+    A folder further down that is closed to us is none of this: it must not hold up all others.
+    """
+    return error.errno in _FULL or not os.access(root, os.W_OK | os.X_OK)
+
+
+def reason_of(error: OSError) -> Reason:
+    """Why one file alone could not be worked on."""
+    return Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
+
+
+def name_too_long(name: bytes) -> ImageRefusedError:
+    """The refusal of a name that the file system does not take."""
+    return ImageRefusedError(
+        Reason.NAME_TOO_LONG,
+        f"the name {display(name)!r} is too long for the file system and cannot be shortened",
+        setting="folder.output_name",
+    )
