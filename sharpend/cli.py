@@ -1,6 +1,6 @@
 """The command line: parses, calls one command, and turns errors into exit codes.
 
-Owns the options' names. Imports no torch: only workers do. A bad picture or a bad configuration
+Owns the options' names. Imports no torch: only workers do. A bad image or a bad configuration
 ends in one readable line, never in a traceback; a traceback is a bug of ours (exit 70).
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "exit status: 0 all went well; 64 usage; 65 some inputs quarantined; 66 input missing; "
-    "69 device, network or teacher unavailable; 70 a bug; 73 output cannot be written; "
+    "69 device, model or teacher unavailable; 70 a bug; 73 output cannot be written; "
     "75 state in use by another process; 78 configuration; 128 + N ended early by signal N"
 )
 
@@ -100,16 +100,16 @@ def _add_work(add: _Add) -> None:
     command = add("run", run.main, "the daemon, in the foreground; SIGTERM drains it")
     _add_settings(command, folders=True)
 
-    command = add("retry", retry.main, "try quarantined pictures again")
+    command = add("retry", retry.main, "try quarantined images again")
     _add_settings(command, folders=False)
     command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="only these inputs")
-    command.add_argument("--all", action="store_true", help="do finished pictures again, too")
+    command.add_argument("--all", action="store_true", help="do finished images again, too")
 
-    command = add("demo", demo.main, "sharpen sample pictures with a real daemon")
+    command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")
     told = f"folder for the results, {where} unless given"
     command.add_argument("--output", type=Path, default=where, metavar="DIR", help=told)
-    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp pictures")
+    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
     _add_model(command)
 
 
@@ -126,12 +126,12 @@ def _add_questions(add: _Add) -> None:
     _add_settings(command, folders=False)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
-    command = add("inspect", inspect.main, "what pictures are, carry, and would become")
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture")
+    command = add("inspect", inspect.main, "what images are, carry, and would become")
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an image")
     command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
     command.add_argument("--json", action="store_true", help="one JSON object per file on stdout")
 
-    add("formats", formats.main, "which pictures are taken, and how")
+    add("formats", formats.main, "which images are taken, and how")
 
 
 def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
@@ -139,7 +139,7 @@ def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
     command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
     command.add_argument("--state", type=Path, metavar="DIR", help="ledger and quarantine")
     if folders:
-        command.add_argument("--input", type=Path, metavar="DIR", help="folder with pictures")
+        command.add_argument("--input", type=Path, metavar="DIR", help="folder with images")
         command.add_argument("--output", type=Path, metavar="DIR", help="folder for the results")
         command.add_argument("--workers", type=int, metavar="N", help="worker processes")
         _add_model(command)
@@ -147,7 +147,7 @@ def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="NAME", help="a shipped network, or a weights file")
+    command.add_argument("--model", metavar="NAME", help="a shipped model, or a weights file")
     command.add_argument("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
     command.add_argument("--strength", type=float, metavar="S", help="0 to 2: how much is added")
     told = "0 to 1: a mask on top, for more bite"

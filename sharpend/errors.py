@@ -79,7 +79,7 @@ class InputMissingError(SharpendError):
 
 
 class UnavailableError(SharpendError):
-    """The device, a network's weights or its teacher cannot be used."""
+    """The device, a model's weights or its teacher cannot be used."""
 
     exit_code = ExitCode.UNAVAILABLE
 

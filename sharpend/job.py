@@ -70,12 +70,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How one folder's pictures are sharpened and written: what a worker needs to know."""
+    """How one folder's images are sharpened and written: what a worker needs to know."""
 
     model: str
-    """A shipped network's name or the path of a weights file."""
+    """A shipped model's name or the path of a weights file."""
     strength: float = 1.0
-    """0..2, scales what the network adds to the picture."""
+    """0..2, scales what the model adds to the image."""
     crispness: float = 0.0
     """0..1, how much of a mask is laid over that; see `sharpend.model.crispness`."""
     skip_sharp_above: float | None = None
@@ -88,9 +88,9 @@ class Options:
 
     @property
     def digest(self) -> str:
-        """Stands for everything but the network that decides how an output looks.
+        """Stands for everything but the model that decides how an output looks.
 
-        What is at its default and came later is left out: it makes no finished picture outdated.
+        What is at its default and came later is left out: it makes no finished image outdated.
         """
         text = f"{self.strength:g} {self.overshoot} {self.policies}"
         if self.crispness:
@@ -137,7 +137,7 @@ class AgreementSample:
     """Sum of |input - teacher|²: what the teacher adds."""
     detail: float
     """Sum of |input - its mean over 3 x 3 pixels|², times the square of the strength, as what
-    networks add is: the finest detail that was there already."""
+    models add is: the finest detail that was there already."""
     values: int
     """Numbers in each sum: pixels times three."""
 

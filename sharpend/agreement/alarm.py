@@ -1,8 +1,8 @@
-"""The agreement over time: which pictures are sampled, the rolling window, and when it is low.
+"""The agreement over time: which images are sampled, the rolling window, and when it is low.
 
-Owns the rules of the alarm. The network's own rule looks at the pooled residual ratio of the
+Owns the rules of the alarm. The model's own rule looks at the pooled residual ratio of the
 window: what the student leaves undone or does otherwise, as a share of what the teacher adds. On
-pictures that are sharp already neither that ratio nor SSIM tells a healthy student from a damaged
+images that are sharp already neither that ratio nor SSIM tells a healthy student from a damaged
 one (both prefer one that does nothing), so samples to which the teacher adds too little are left
 out, and a window that holds too few others is not judged at all.
 """
@@ -27,7 +27,7 @@ to 8 bits decides the ratio. Half a level is too little: there it doubles the ra
 lite-x4, nearly up to its line (`trainer alarm --strength 0.07 --measurable-from 0`)."""
 MEASURABLE_FROM = 2.0
 """The least root mean square of teacher - input in multiples of that of the input's own finest
-detail, where the card of a network names none."""
+detail, where the card of a model names none."""
 NO_BETTER = 1.0
 """The residual ratio of doing nothing: the line where neither card nor settings draw one."""
 NOT_MEASURABLE = "not measurable"
@@ -38,7 +38,7 @@ class AlarmOptions:
     """How agreement is sampled and judged."""
 
     sample: float = 0.05
-    """Share of the pictures that is sampled, 0..1."""
+    """Share of the images that is sampled, 0..1."""
     budget: float = 0.03
     """Largest share of the workers' busy time that sampling may take, 0..1."""
     window: int = 50
@@ -60,7 +60,7 @@ def is_measurable(sample: AgreementSample, measurable_from: float) -> bool:
     Args:
         sample: one crop's.
         measurable_from: the least root mean square of teacher - input, in multiples of that of the
-            input's own finest detail. On softened pictures the x4 teacher adds several times what
+            input's own finest detail. On softened images the x4 teacher adds several times what
             is there, on sharp ones a fraction, and there its own students depart from it.
     """
     added = sample.noop_residual
@@ -88,7 +88,7 @@ class AgreementAlarm:
         self.low = self._is_far = False
 
     def wants(self) -> bool:
-        """Whether the picture that is handed out now should be measured; the first always is."""
+        """Whether the image that is handed out now should be measured; the first always is."""
         self._seen += 1
         if not self._options.sample:
             return False
@@ -100,11 +100,11 @@ class AgreementAlarm:
         return True
 
     def missed(self) -> None:
-        """A picture that was to be measured was not: the next one takes its turn."""
+        """An image that was to be measured was not: the next one takes its turn."""
         self._asked -= 1
 
     def spent(self, *, busy_s: float, agree_s: float) -> None:
-        """Account for a finished picture's seconds, all of them and those of the comparison."""
+        """Account for a finished image's seconds, all of them and those of the comparison."""
         self._busy_s += busy_s
         self._spent_s += agree_s
 

@@ -1,4 +1,4 @@
-"""The teacher's second opinion: how near the student comes to it on one crop of a real picture.
+"""The teacher's second opinion: how near the student comes to it on one crop of a real image.
 
 Runs inside a worker. Owns the choice of the crop and the comparison; how often it is asked for,
 and what follows from the numbers, is the daemon's business.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """How both networks sharpen the crop; see `SecondOpinion.compare`."""
+    """How both models sharpen the crop; see `SecondOpinion.compare`."""
 
     strength: float
     overshoot: int
@@ -48,7 +48,7 @@ class Taught:
     """One crop as the teacher sharpens it.
 
     Attributes:
-        rows: of the crop, in the whole picture.
+        rows: of the crop, in the whole image.
         columns: likewise.
         picture: the teacher's, of the crop alone, 1 x 3 x H x W in [0, 1].
         strength: that it was run with.
@@ -122,14 +122,14 @@ class SecondOpinion:
     ) -> AgreementSample | None:
         """Sharpen the most detailed crop again with the teacher, and compare.
 
-        Networks are compared: a mask that both would bear makes them alike, and doing nothing
+        Models are compared: a mask that both would bear makes them alike, and doing nothing
         unlike.
 
         Args:
             pixels: the input, H x W x C uint8 or uint16.
             sharpened: the student's result, same shape and dtype; or the student, where its
                 result bears crispness: it sharpens the crop again without.
-            crop_px: side of the crop; a smaller picture is compared whole.
+            crop_px: side of the crop; a smaller image is compared whole.
             strength: 0..2, what the student was run with.
             overshoot: 0..255, likewise.
             alpha: H x W; where it is 0 the student's pixels are the input's, and the teacher's too.
@@ -178,7 +178,7 @@ class SecondOpinion:
 def _crop_by(
     sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _How
 ) -> NDArray[Depth]:
-    """A crop of a picture as a network sharpens it within the whole."""
+    """A crop of an image as a model sharpens it within the whole."""
     around, inside = zip(
         *(
             _with_halo(span, sharpener.halo_px, size)

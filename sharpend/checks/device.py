@@ -1,4 +1,4 @@
-"""Whether the networks run here, on what, and how well the machine is used.
+"""Whether the models run here, on what, and how well the machine is used.
 
 Owns the question to `engine` and the judgement of its answer.
 """
@@ -41,7 +41,7 @@ def has_driver() -> bool:
 
 
 def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Iterator[Finding]:
-    """The networks, the device, torch and the codecs.
+    """The models, the device, torch and the codecs.
 
     Args:
         told: by `engines`.

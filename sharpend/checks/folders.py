@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.folder import FolderPlan
 
 LITTLE_BYTES = 100_000_000
-"""Less than this and a folder pauses with its next pictures."""
+"""Less than this and a folder pauses with its next images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def _input(seen: Seen) -> Iterator[Finding]:
         yield note(subject, what, f"let {who} read what lies there, or they wait for ever")
     else:
         within = "one folder" if content.directories == 1 else f"{content.directories} folders"
-        counted = f"{content.pictures} pictures in {within}"
+        counted = f"{content.pictures} images in {within}"
         yield ok(subject, f"{root}: {counted}, readable by {who}")
     if content is not None and content.fixed and way.source is not SourcePolicy.KEEP:
         what = f"{who} may take nothing out of {', '.join(content.fixed)}"
@@ -156,7 +156,7 @@ def _room(seen: Seen) -> Iterator[Finding]:
             subject, told, "make room: the folder pauses when it is full", ExitCode.OUTPUT_FAILED
         )
     elif seen.content is not None and seen.content.bytes > free:
-        what = f"{told}, and {seen.content.bytes / 1e9:.1f} GB of pictures lie in the input"
+        what = f"{told}, and {seen.content.bytes / 1e9:.1f} GB of images lie in the input"
         yield note(subject, what, "make room where they are not sharpened yet")
     else:
         yield ok(subject, told)

@@ -50,7 +50,7 @@ class Content:
     pictures: int = 0
     bytes: int = 0
     unreadable: list[str] = field(default_factory=list)
-    """The first few folders and pictures that cannot be read."""
+    """The first few folders and images that cannot be read."""
     fixed: list[str] = field(default_factory=list)
     """The first few folders out of which nothing can be moved or deleted."""
 

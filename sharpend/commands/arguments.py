@@ -67,7 +67,7 @@ def workable_settings_of(options: argparse.Namespace) -> Settings:
 
 
 def _check_networks(settings: Settings, where: str) -> None:
-    """Make sure that every network is there, before a worker is started for it."""
+    """Make sure that every model is there, before a worker is started for it."""
     for number, (folder, plan) in enumerate(
         zip(settings.folder, plans.folder_plans(settings), strict=True), start=1
     ):

@@ -106,7 +106,7 @@ def _sample_pictures() -> dict[str, Pixels]:
         from skimage import data  # noqa: PLC0415 - an extra, for this command alone
     except ImportError as error:
         raise UnavailableError(
-            "the sample pictures come with scikit-image: pip install 'sharpend[demo]', "
+            "the sample images come with scikit-image: pip install 'sharpend[demo]', "
             "or give --pictures DIR"
         ) from error
     return {name: getattr(data, name)()[..., :3] for name in PICTURES}
@@ -117,7 +117,7 @@ def _own_pictures(folder: Path) -> dict[str, Pixels]:
 
     paths = sorted(p for p in folder.glob("*") if format_of(os.fsencode(p.name)) is not None)
     if not paths:
-        raise InputMissingError(f"--pictures: {folder}: no picture in this folder")
+        raise InputMissingError(f"--pictures: {folder}: no image in this folder")
     stems = Counter(path.stem for path in paths)
     return {path.stem if stems[path.stem] == 1 else path.name: load_rgb(path) for path in paths}
 

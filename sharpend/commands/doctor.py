@@ -1,7 +1,7 @@
 """`sharpend doctor`: whether the daemon would work on this machine, and what to change if not.
 
 Asks the machine and judges the answers with `sharpend.checks`, as the user that the installed unit
-names. Changes nothing on disk. The network is tried in a process of its own, as a worker does.
+names. Changes nothing on disk. The model is tried in a process of its own, as a worker does.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ class Machine:
         return state.daemon(last, is_running=running, now_s=time.time(), every_s=every_s)
 
     def engine(self) -> Iterator[Finding]:
-        """Whether the networks run here, and on what."""
+        """Whether the models run here, and on what."""
         count, options = plans.worker_count(self.settings), plans.worker_options(self.settings)
         yield device.workers(count, options.threads or 1, cores())
         watched = bool(self.settings.agreement.sample)

@@ -1,4 +1,4 @@
-"""`sharpend formats`: which pictures are taken, what of them is carried, and what is refused."""
+"""`sharpend formats`: which images are taken, what of them is carried, and what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sharpend inspect`: what a picture is and carries, and whether it would be sharpened."""
+"""`sharpend inspect`: what an image is and carries, and whether it would be sharpened."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _refused(error: ImageRefusedError) -> tuple[dict[str, Any], ExitCode]:
 
 
 def _header(file: BinaryIO) -> dict[str, Any]:
-    """What the header says, which a refused picture may have as well."""
+    """What the header says, which a refused image may have as well."""
     from sharpend.imaging.codec import probe  # noqa: PLC0415 - as above
 
     try:
@@ -159,7 +159,7 @@ def _shape(told: dict[str, Any]) -> str:
 
 
 def _carried(carries: dict[str, Any]) -> list[str]:
-    """One line for each kind of thing that the picture carries."""
+    """One line for each kind of thing that the image carries."""
     lines = []
     if carries["icc_bytes"]:
         lines.append(f"colour profile: {carries['icc']}, {carries['icc_bytes']} bytes")

@@ -61,7 +61,7 @@ def _events(daemon: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 def await_event(events: Iterator[dict[str, Any]], wanted: Event) -> dict[str, Any]:
-    """The next event of a kind; a quarantined picture or the daemon's end is an error."""
+    """The next event of a kind; a quarantined image or the daemon's end is an error."""
     for event in events:
         if event["event"] == wanted:
             return event

@@ -1,7 +1,7 @@
 """`sharpend once`: sharpen what lies there now, say how each input fared, exit.
 
 The same daemon as `run`, told to end when nothing is left to do. Results go to stdout, logs to
-stderr; on a terminal a progress bar stands in place of the log of single pictures.
+stderr; on a terminal a progress bar stands in place of the log of single images.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class ResultPrinter:
     def __init__(self, settings: Settings, *, as_json: bool, bar: bool) -> None:
         self._settings = settings
         self._json = as_json
-        self._bar = tqdm(unit=" pictures", disable=not bar)
+        self._bar = tqdm(unit=" images", disable=not bar)
         self._told: set[tuple[bytes, bytes]] = set()
         self._started_s = time.monotonic()
         self._pixels = 0

@@ -1,6 +1,6 @@
 """What a run would do, and about how long that would take: `sharpend once --dry-run`.
 
-Owns the estimate and what it rests on: how fast earlier pictures went, as the ledger tells. Reads
+Owns the estimate and what it rests on: how fast earlier images went, as the ledger tells. Reads
 headers only, as a worker does before it decodes, and changes nothing, not even the state directory.
 """
 
@@ -46,7 +46,7 @@ PICTURES_REMEMBERED = 200
 FEWEST_PICTURES = 5
 """Fewer say nothing about the next ones."""
 _OUTAGE = 10
-"""A picture that took this many times as long as nine in ten of them waited for something else: a
+"""An image that took this many times as long as nine in ten of them waited for something else: a
 share that was gone, a machine that slept."""
 _MEGA = 1_000_000
 _MINUTE_S, _HOUR_S = 60, 3600
@@ -70,7 +70,7 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast earlier pictures went, all workers together."""
+    """How fast earlier images went, all workers together."""
 
     pictures: int
     pixels_per_s: float
@@ -128,7 +128,7 @@ def _foresee(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) 
 
 
 def _pixels(plan: FolderPlan, relative: bytes) -> int:
-    """How many pixels a picture's header declares, within the folder's limits."""
+    """How many pixels an image's header declares, within the folder's limits."""
     from sharpend.imaging.codec import examine  # noqa: PLC0415 - Pillow only where it is used
 
     descriptor = beneath.open_file(plan.destination.input_root, relative)
@@ -139,9 +139,9 @@ def _pixels(plan: FolderPlan, relative: bytes) -> int:
 
 
 def pace(earlier: Sequence[Finished]) -> Pace | None:
-    """How fast pictures went while there was work; None where too few are known.
+    """How fast images went while there was work; None where too few are known.
 
-    A picture took from the end of the one before it, or from when it was found if that came
+    An image took from the end of the one before it, or from when it was found if that came
     later, to its own end: so time without work does not count, and several workers do.
     """
     ordered = sorted(earlier, key=lambda one: one.at_s)
@@ -163,10 +163,10 @@ def estimate(pixels: int, known_pace: Pace | None) -> str:
     if not pixels:
         return "there is nothing to do"
     if known_pace is None:
-        return "how long that takes is not known yet: too few pictures were sharpened before"
+        return "how long that takes is not known yet: too few images were sharpened before"
     duration = _duration(pixels / known_pace.pixels_per_s)
     speed = f"{known_pace.pixels_per_s / _MEGA:.3g} megapixels/s"
-    return f"about {duration}, at the {speed} of the last {known_pace.pictures} pictures"
+    return f"about {duration}, at the {speed} of the last {known_pace.pictures} images"
 
 
 def _duration(seconds: float) -> str:

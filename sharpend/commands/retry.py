@@ -1,4 +1,4 @@
-"""`sharpend retry`: quarantined pictures get another chance; a running daemon takes them up."""
+"""`sharpend retry`: quarantined images get another chance; a running daemon takes them up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Make quarantined pictures pending again, and with --all finished ones too.
+    """Make quarantined images pending again, and with --all finished ones too.
 
     Raises:
         InputMissingError: a path is no input that the ledger knows, or there is no ledger.

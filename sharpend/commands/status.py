@@ -72,7 +72,7 @@ def _text(status: dict[str, Any]) -> str:
 
 
 def _of_what_came_in(sharpness: dict[str, float]) -> str:
-    """How soft the last report's pictures were, before anything was done."""
+    """How soft the last report's images were, before anything was done."""
     middle = sharpness["p50"]
     return (
         f"what came in: {word_for(middle)}, sharpness {middle:.2f} in the middle, "

@@ -159,7 +159,7 @@ def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]
         fsync_directory(parent)
     except BaseException:
         os.close(descriptor)
-        with suppress(OSError):  # made again, and tried again, with the next picture
+        with suppress(OSError):  # made again, and tried again, with the next image
             os.rmdir(name, dir_fd=parent)
         raise
     return descriptor

@@ -1,8 +1,8 @@
-"""File bytes to a picture and back: the one door to all formats.
+"""File bytes to an image and back: the one door to all formats.
 
 Owns the order of the checks (limits before memory, wholeness before decoding), who reads and writes
 which format, and the translation of everything that decoders raise into refusals. Not for several
-threads at once: Pillow's pixel limit and stderr are global, and set here for each picture.
+threads at once: Pillow's pixel limit and stderr are global, and set here for each image.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def probe(file: BinaryIO) -> Header:
     """Read the header of a seekable file: small reads, no decoder.
 
     Raises:
-        ImageRefusedError: not a picture, not an allowed format, truncated or damaged.
+        ImageRefusedError: not an image, not an allowed format, truncated or damaged.
     """
     file.seek(0)
     found = identify(file.read(HEAD_BYTES))
     header = CONTAINERS[found].probe(Reader(file))
     if not header.height or not header.width:
-        raise damaged("it declares a picture without pixels")
+        raise damaged("it declares an image without pixels")
     return header
 
 
 def examine(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Header:
-    """The header of a picture within the limits: all that is asked before memory is spent.
+    """The header of an image within the limits: all that is asked before memory is spent.
 
     Raises:
-        ImageRefusedError: as `probe`, or the picture is over a limit.
+        ImageRefusedError: as `probe`, or the image is over a limit.
         TransientError: `io_error` where the file could not be read.
     """
     with _reading():
@@ -63,7 +63,7 @@ def examine(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Header:
 def decode(
     file: BinaryIO, *, max_pixels: int, max_bytes: int, policies: Policies = _DEFAULT
 ) -> Picture:
-    """Read one picture; its content decides the format, whatever it is called.
+    """Read one image; its content decides the format, whatever it is called.
 
     Args:
         file: seekable, positioned anywhere; read, not closed.
@@ -99,7 +99,7 @@ def _check_bytes(size: int, limit: int) -> None:
 
 
 def encode(picture: Picture, file: BinaryIO) -> None:
-    """Write a picture in its own format with what it carries.
+    """Write an image in its own format with what it carries.
 
     The whole file is made in memory first, so an error of `file` is the disk's and of nothing else.
 
@@ -151,7 +151,7 @@ def _refusal(error: Exception) -> ImageRefusedError:
         )
     if "MAX_TEXT" in str(error):  # Pillow's limits, of which one is ours: see `_decoding`
         return ImageRefusedError(
-            Reason.DAMAGED, "its text or its profile inflates to more than any picture needs"
+            Reason.DAMAGED, "its text or its profile inflates to more than any image needs"
         )
     if isinstance(error, UnidentifiedImageError):
         return damaged("it is broken, or of a variant that cannot be read")
@@ -192,4 +192,4 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _out_of_memory() -> TransientError:
-    return TransientError(Reason.OUT_OF_MEMORY, "there was not enough memory for this picture")
+    return TransientError(Reason.OUT_OF_MEMORY, "there was not enough memory for this image")

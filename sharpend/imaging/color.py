@@ -30,7 +30,7 @@ _SPOKEN = re.compile(rb"(?<![A-Za-z])(PQ|PeQ|HLG|ST ?2084)(?![A-Za-z])")
 
 
 def check_not_hdr(transfer: int | None, profile: bytes) -> None:
-    """Refuse high dynamic range, which the networks have not learned.
+    """Refuse high dynamic range, which the models have not learned.
 
     Args:
         transfer: the file's transfer characteristics (H.273), where it tells them.

@@ -1,4 +1,4 @@
-"""What a picture carries, in facts that a person asks for, whatever container they lie in.
+"""What an image carries, in facts that a person asks for, whatever container they lie in.
 
 Owns where each container keeps IPTC, orientation and resolution. Reads what the decoder has
 collected and never a file; what cannot be read counts as absent, a position excepted: what may tell
@@ -36,7 +36,7 @@ _JFIF_UNITS = {1: 1.0, 2: 2.54}
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What one picture carries beside its pixels."""
+    """What one image carries beside its pixels."""
 
     exif_bytes: int
     xmp_bytes: int
@@ -53,13 +53,13 @@ class Contents:
     orientation: int
     """1 (upright) to 8, as EXIF counts them."""
     gps: bool
-    """Whether anything tells, or may tell, where the picture was taken."""
+    """Whether anything tells, or may tell, where the image was taken."""
     provenance: Provenance | None
     """Our own record."""
 
 
 def contents_of(picture: Picture) -> Contents:
-    """The facts about what a picture carries."""
+    """The facts about what an image carries."""
     carried = picture.carried
     block, packet = carried.data(Kind.EXIF), xmp_of(carried)
     profile = icc.profile_of(carried)
@@ -120,7 +120,7 @@ def _comment(carried: Carried) -> str:
 
 
 def _orientation(picture: Picture) -> int:
-    """As viewers turn the picture: an AVIF by its own properties, whatever its EXIF says."""
+    """As viewers turn the image: an AVIF by its own properties, whatever its EXIF says."""
     carried, own = picture.carried, picture.frames[0].encoding.get("orientation")
     if own:
         return int(own)

@@ -1,4 +1,4 @@
-"""How many values a channel has: 256 or 65536, and nothing else goes through a network."""
+"""How many values a channel has: 256 or 65536, and nothing else goes through a model."""
 
 from __future__ import annotations
 

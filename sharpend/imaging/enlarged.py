@@ -1,7 +1,7 @@
 """Recognise an image that is a bicubic enlargement by four of a smaller one.
 
 Such an image holds no more than its small original, and undoing exactly this has specialists among
-the networks. Others are as soft but softened otherwise; they are told apart by whether a small
+the models. Others are as soft but softened otherwise; they are told apart by whether a small
 image exists that gives this one when it is enlarged.
 """
 

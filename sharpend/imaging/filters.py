@@ -26,11 +26,11 @@ KERNELS = {
 
 
 def degrade(pixels: NDArray[np.uint8], *, factor: int = 4) -> NDArray[np.uint8]:
-    """Blur a picture as the report does: shrink it bicubically, and enlarge it again.
+    """Blur an image as the report does: shrink it bicubically, and enlarge it again.
 
     Args:
         pixels: H x W x 3, H x W x 1 or H x W uint8.
-        factor: how much smaller the picture is in between, at least one pixel; 8 bits there too.
+        factor: how much smaller the image is in between, at least one pixel; 8 bits there too.
 
     Returns:
         The same shape, uint8.

@@ -1,4 +1,4 @@
-"""What of a picture's metadata reaches its output, by the owner's policies.
+"""What of an image's metadata reaches its output, by the owner's policies.
 
 Owns the order: what is stripped, then the thumbnail, then our own record. What a policy must take
 out and cannot, because the block that may hold it is not understood, goes as a whole with a note.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def finished(picture: Picture, policies: Policies, record: Provenance | None) -> Picture:
-    """The sharpened picture with the metadata that its output shall have.
+    """The sharpened image with the metadata that its output shall have.
 
     Args:
         picture: sharpened; with all that its source carried.
@@ -59,7 +59,7 @@ def _finished(frame: Frame, container: Container, policies: Policies, notes: lis
 
 
 def _stripped(carried: Carried) -> Carried:
-    """Only what the picture needs to be shown as it was."""
+    """Only what the image needs to be shown as it was."""
     blocks = [block for block in carried.blocks if block.kind in NEEDED]
     block = carried.block(Kind.EXIF)
     needed = exif.only_needed(carried.data(Kind.EXIF))

@@ -49,7 +49,7 @@ class Row:
     encoding: str
     """How it is written again."""
     several: Reason | None = None
-    """Why a file with more than one picture is refused, unless `frames` says otherwise."""
+    """Why a file with more than one image is refused, unless `frames` says otherwise."""
     signature: bytes = rb"(?!)"
     """A pattern of the bytes that every file of it begins with."""
     brands: frozenset[bytes] = frozenset()
@@ -66,12 +66,12 @@ _DEEP = (*_SMALL, 16)
 TABLE: Mapping[Format, Row] = MappingProxyType(
     {
         Format.JPEG: Row(
-            "JPEG, first picture of MPO, Ultra HDR without its gain map",
+            "JPEG, first image of MPO, Ultra HDR without its gain map",
             (b".jpg", b".jpeg", b".jpe", b".jfif"),
             (8,),
             "gray, YCbCr, RGB; CMYK and YCCK by `cmyk`",
             "all APPn segments and comments in their order (EXIF, XMP, IPTC, ICC, JFIF density);"
-            " not MPF, content credentials and what follows the picture",
+            " not MPF, content credentials and what follows the image",
             "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4),"
             " progressive; from CMYK at quality 95",
             signature=rb"\xff\xd8\xff",
@@ -152,7 +152,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (b".heic", b".heif"),
             (8,),
             "gray, RGB, RGBA",
-            "EXIF, XMP, ICC; not depth maps and further pictures",
+            "EXIF, XMP, ICC; not depth maps and further images",
             "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
             brands=frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}),
             extra="heic",
@@ -175,7 +175,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What of a picture is refused, whatever its format."""
+    """What of an image is refused, whatever its format."""
 
     what: str
     reason: Reason
@@ -197,7 +197,7 @@ REFUSALS = (
     Refusal("files that end early", Reason.TRUNCATED, "folder.settle_s"),
     Refusal("wrong checksums, contradictions", Reason.DAMAGED, "folder.settle_s"),
     Refusal("empty files", Reason.EMPTY, "folder.settle_s"),
-    Refusal("what is no picture", Reason.NOT_AN_IMAGE, "folder.settle_s"),
+    Refusal("what is no image", Reason.NOT_AN_IMAGE, "folder.settle_s"),
 )
 
 SUFFIXES: Mapping[bytes, Format] = MappingProxyType(

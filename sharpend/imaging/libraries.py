@@ -1,4 +1,4 @@
-"""Which libraries read and write pictures here, in which versions."""
+"""Which libraries read and write images here, in which versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture between decoder and encoder: frames of pixels, and all that the file said besides."""
+"""The image between decoder and encoder: frames of pixels, and all that the file said besides."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A still picture, a frame of an animation, or a page."""
+    """A still image, a frame of an animation, or a page."""
 
     pixels: NDArray[Sample]
     """H x W x C, C 3 (RGB) or 1 (gray), sRGB-encoded or as its ICC profile says: never converted.
@@ -35,7 +35,7 @@ class Frame:
     box: tuple[int, int, int, int] | None = None
     """GIF only: left, top, right, bottom of what it paints; None for all."""
     is_shown: bool = True
-    """False for the picture that an APNG has only for readers without animation."""
+    """False for the image that an APNG has only for readers without animation."""
 
     def with_pixels(self, pixels: NDArray[Sample]) -> Frame:
         """The same frame showing something else of the same shape and dtype."""
@@ -66,7 +66,7 @@ class Picture:
         alpha: NDArray[Sample] | None = None,
         format: Format = Format.PNG,  # noqa: A002 - the field's name
     ) -> Picture:
-        """A picture of ours, which carries nothing."""
+        """An image of ours, which carries nothing."""
         return cls((Frame(pixels, alpha),), format)
 
     @property
@@ -93,5 +93,5 @@ class Picture:
         return self.frames[0].carried
 
     def with_frames(self, frames: Sequence[Frame]) -> Picture:
-        """The same picture with other frames."""
+        """The same image with other frames."""
         return replace(self, frames=tuple(frames))

@@ -1,4 +1,4 @@
-"""What a folder's owner decides about pictures: the choices, and a value that holds one of each."""
+"""What a folder's owner decides about images: the choices, and a value that holds one of each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Metadata(StrEnum):
-    """What of a picture's metadata reaches the output."""
+    """What of an image's metadata reaches the output."""
 
     KEEP = "keep"
     STRIP = "strip"
@@ -17,11 +17,11 @@ class Metadata(StrEnum):
 
 
 class Thumbnail(StrEnum):
-    """What becomes of the small picture inside EXIF."""
+    """What becomes of the small image inside EXIF."""
 
     KEEP = "keep"
     REFRESH = "refresh"
-    """Made anew from the sharpened picture, at the size that it had."""
+    """Made anew from the sharpened image, at the size that it had."""
     DROP = "drop"
 
 
@@ -35,7 +35,7 @@ class Frames(StrEnum):
 
 
 class Cmyk(StrEnum):
-    """What is done with pictures in printing colours."""
+    """What is done with images in printing colours."""
 
     REFUSE = "refuse"
     CONVERT = "convert"
@@ -43,7 +43,7 @@ class Cmyk(StrEnum):
 
 
 class OneBit(StrEnum):
-    """What is done with pictures of pure black and white."""
+    """What is done with images of pure black and white."""
 
     REFUSE = "refuse"
     PASS = "pass"  # noqa: S105 - no password
@@ -60,4 +60,4 @@ class Policies:
     cmyk: Cmyk = Cmyk.REFUSE
     one_bit: OneBit = OneBit.REFUSE
     provenance: bool = False
-    """Whether the output tells, in its XMP, which network made it of which file."""
+    """Whether the output tells, in its XMP, which model made it of which file."""

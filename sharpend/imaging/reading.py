@@ -38,7 +38,7 @@ class Reader:
             ImageRefusedError: `truncated` where the file has fewer, `damaged` for absurd wishes.
         """
         if count > LARGEST:
-            raise damaged("it declares a table larger than any picture needs")
+            raise damaged("it declares a table larger than any image needs")
         if self._left is not None:
             self._left -= count
             if self._left < 0:
@@ -56,10 +56,10 @@ class Reader:
 
 
 def truncated() -> ImageRefusedError:
-    """The refusal of a file that ends before its picture does."""
+    """The refusal of a file that ends before its image does."""
     return ImageRefusedError(
         Reason.TRUNCATED,
-        f"the file ends before its picture does: copy it again; {STILL_WRITTEN}",
+        f"the file ends before its image does: copy it again; {STILL_WRITTEN}",
         setting=SETTLE,
     )
 

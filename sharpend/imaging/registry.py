@@ -85,6 +85,6 @@ def _refusal(head: bytes, brands: frozenset[bytes]) -> ImageRefusedError:
         )
     return ImageRefusedError(
         Reason.NOT_AN_IMAGE,
-        f"this is not a picture of any known format; {STILL_WRITTEN}",
+        f"this is not an image of any known format; {STILL_WRITTEN}",
         setting=SETTLE,
     )

@@ -1,4 +1,4 @@
-"""Sheets that lay pictures side by side, titled and labelled, for people to compare.
+"""Sheets that lay images side by side, titled and labelled, for people to compare.
 
 Owns the layout of such a sheet. Shows pixels as they are: whole, or enlarged by whole numbers
 without smoothing.
@@ -31,7 +31,7 @@ _QUIET_INK = (96, 96, 100)
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture of a sheet."""
+    """One image of a sheet."""
 
     pixels: NDArray[np.uint8]
     """H x W x 3 or H x W x 1 uint8."""
@@ -98,7 +98,7 @@ def labelled_sheet(
 def _column_widths(
     titles: Sequence[str], rows: Sequence[Sequence[Panel]], zoom: int
 ) -> tuple[int, ...]:
-    """Wide enough for each column's pictures, and for its texts in the smallest font."""
+    """Wide enough for each column's images, and for its texts in the smallest font."""
     columns = zip(titles, *rows, strict=True)
     return tuple(
         max(

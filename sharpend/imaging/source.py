@@ -87,7 +87,7 @@ class Source:
         return count if policy is Frames.ALL else 1
 
     def bilevel(self) -> Picture:
-        """What becomes of a picture of pure black and white.
+        """What becomes of an image of pure black and white.
 
         Raises:
             ImageRefusedError: `color_mode`, where policy does not pass it on.
@@ -136,7 +136,7 @@ def check_pixels(height: int, width: int, limit: int, *, frames: int = 1) -> Non
         times = f" x {frames} frames" if frames > 1 else ""
         raise ImageRefusedError(
             Reason.TOO_MANY_PIXELS,
-            f"the picture has {width} x {height}{times} = {pixels / _MEGA:.2f} megapixels and "
+            f"the image has {width} x {height}{times} = {pixels / _MEGA:.2f} megapixels and "
             f"{limit / _MEGA:g} are allowed; "
             f"set limits.max_megapixels to {-(-pixels // _MEGA)} or more to let it through",
             setting="limits.max_megapixels",
@@ -147,7 +147,7 @@ def color_mode(what: str) -> ImageRefusedError:
     """The refusal of colours that are stored in a way that cannot be sharpened."""
     return ImageRefusedError(
         Reason.COLOR_MODE,
-        f"its colours are stored as {what}; gray, RGB and palette pictures are sharpened",
+        f"its colours are stored as {what}; gray, RGB and palette images are sharpened",
     )
 
 

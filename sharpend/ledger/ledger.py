@@ -230,7 +230,7 @@ class Ledger(LedgerReader):
         """The source of a finished job will be archived or deleted now.
 
         What was let go cannot be done again, and its output is never replaced: a file that comes to
-        its path later is another picture.
+        its path later is another image.
         """
         with self._store.transaction() as cursor:
             cursor.execute(sql.LET_GO, {"id": job.id})
@@ -290,7 +290,7 @@ class Ledger(LedgerReader):
             return cursor.execute(sql.RETRY_FINISHED, values).rowcount
 
     def retry_outdated(self, folder: str, *, model: str, options: str) -> int:
-        """Make a folder's jobs pending again that another network or other options made."""
+        """Make a folder's jobs pending again that another model or other options made."""
         values = {"folder": folder, "model": model, "options": options}
         with self._store.transaction() as cursor:
             return cursor.execute(sql.RETRY_OUTDATED, values).rowcount

@@ -115,7 +115,7 @@ class LedgerReader:
                 yield outcome_of(row)
 
     def finished(self, most: int) -> list[Finished]:
-        """The pictures that were found last among those that are sharpened, at most so many."""
+        """The images that were found last among those that are sharpened, at most so many."""
         return [Finished(*row) for row in self._store.rows(sql.FINISHED, most)]
 
     def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:

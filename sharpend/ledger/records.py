@@ -109,7 +109,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """When a picture was found and finished (wall clock), and how large it was."""
+    """When an image was found and finished (wall clock), and how large it was."""
 
     found_at_s: float
     at_s: float

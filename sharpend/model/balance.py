@@ -1,7 +1,7 @@
 """Sharper, but neither brighter nor of another colour: what is added has no mean of its own.
 
-A network is trained to add detail, yet what it adds sums up to a fraction of a level over a
-picture, more on pictures that are sharp already. The sum is taken out where it arises.
+A model is trained to add detail, yet what it adds sums up to a fraction of a level over an
+image, more on images that are sharp already. The sum is taken out where it arises.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ REACH_PX = (_REACH + 1) * GRID_PX
 
 
 def balance(sharpened: Tensor, picture: Tensor) -> None:
-    """Take from a sharpened picture what it gained or lost on the mean around each place.
+    """Take from a sharpened image what it gained or lost on the mean around each place.
 
     The mean is over 9 x 9 cells of the folded grid, 36 x 36 pixels, of each channel; between the
-    centres of cells it is interpolated, for steps would cost fidelity. At the picture's edges the
+    centres of cells it is interpolated, for steps would cost fidelity. At the image's edges the
     cells are mirrored, so that each counts alike in the sum over all places, and the mean of the
-    whole picture becomes that of the input.
+    whole image becomes that of the input.
 
     Args:
         sharpened: B x 3 x H x W float32 in [0, 1], H and W multiples of GRID_PX. Clamped before:

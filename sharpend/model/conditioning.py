@@ -1,4 +1,4 @@
-"""The parts of a network that follow the softness cues: feature scales and an adaptive mask.
+"""The parts of a model that follow the softness cues: feature scales and an adaptive mask.
 
 Neither has a bias where pixels pass, so a flat image stays flat; both are the same for every tile
 of an image, because the cues are the whole image's.

@@ -1,4 +1,4 @@
-"""Crispness: a mask for those who want more bite than a network gives, where it lifts no noise.
+"""Crispness: a mask for those who want more bite than a model gives, where it lifts no noise.
 
 Three bands of luma, each amplified where it stands out of the image's own noise, the sum of them
 bounded by what lies around. It is added to all channels alike, so no hue changes.
@@ -34,7 +34,7 @@ REACH_PX = BANDS_REACH_PX + AROUND_PX
 
 
 def crispen(picture: Tensor, amount: float, noise: Sequence[float]) -> None:
-    """Add the mask to a picture, in place; what is flat stays exactly as it is.
+    """Add the mask to an image, in place; what is flat stays exactly as it is.
 
     Args:
         picture: 1 x 3 x H x W float32 in [0, 1], H and W multiples of FOLD_PX, sRGB-encoded.

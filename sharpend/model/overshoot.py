@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def bound(sharpened: NDArray[Depth], pixels: NDArray[Depth], *, levels: int) -> None:
-    """Bring a sharpened picture into what the input allows, in place and channel by channel.
+    """Bring a sharpened image into what the input allows, in place and channel by channel.
 
     The window of a pixel is its cell of the folded grid, GRID_PX squared pixels, with the eight
-    cells around, 12 x 12 pixels in all, inside the picture only. A pixel stays between the
+    cells around, 12 x 12 pixels in all, inside the image only. A pixel stays between the
     window's minimum less `levels` and its maximum plus `levels`.
 
     Args:

@@ -1,4 +1,4 @@
-"""Running a network with torch on one device: device, precision, tile size and memory.
+"""Running a model with torch on one device: device, precision, tile size and memory.
 
 Owns every choice that depends on the machine. What cannot be used is refused with the setting to
 change; the only thing that is ever chosen again at run time is an automatic tile size.
@@ -32,7 +32,7 @@ ALLOCATION_FAILED = ("can't allocate memory", "out of memory")
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where and how networks run: plain values from the settings."""
+    """Where and how models run: plain values from the settings."""
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
@@ -60,7 +60,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def runs_on_cpu(wanted: str) -> bool:
-    """Whether networks would run on the CPU; also where the device does not exist."""
+    """Whether models would run on the CPU; also where the device does not exist."""
     try:
         return choose_device(wanted).type == "cpu"
     except UnavailableError:
@@ -99,12 +99,12 @@ def _favours_bfloat16(device: torch.device) -> bool:
 
 
 class Runtime:
-    """One network on one device.
+    """One model on one device.
 
     Attributes:
         device: where it runs.
         precision: dtype of the trunk; folding, sum and clamping are float32 always.
-        halo_px: receptive-field radius of the network.
+        halo_px: receptive-field radius of the model.
         tile_px: side of the tiles in use; an automatic one shrinks when memory runs out.
     """
 
@@ -128,7 +128,7 @@ class Runtime:
 
     @property
     def cued(self) -> bool:
-        """Whether the network needs the cues of the whole picture."""
+        """Whether the model needs the cues of the whole image."""
         return self._network.cued
 
     @property
@@ -147,11 +147,11 @@ class Runtime:
 
     @torch.inference_mode()
     def detail(self, picture: Tensor, cues: Cues | None = None) -> Tensor:
-        """What the network adds to one window.
+        """What the model adds to one window.
 
         Args:
             picture: 1 x 3 x H x W float32 on the CPU, in [0, 1], sides multiples of GRID_PX.
-            cues: of the whole picture that the window is of; needed where `cued`.
+            cues: of the whole image that the window is of; needed where `cued`.
 
         Returns:
             The same shape, float32 on the CPU.

@@ -1,4 +1,4 @@
-"""Words for the sharpness that is measured, and the line above which a picture counts as sharp.
+"""Words for the sharpness that is measured, and the line above which an image counts as sharp.
 
 Measured on photographs and their softened copies: above the line lie 92 of 100 sharp ones, 15 of
 those that were enlarged by 1.5 and none of those enlarged by two. Grain raises the number.

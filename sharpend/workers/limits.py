@@ -15,7 +15,7 @@ import sys
 from sharpend.workers import memory
 
 BYTES_PER_PIXEL = 96
-"""What a picture takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
+"""What an image takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
 with alpha in an uncompressed TIFF, 14 for a JPEG."""
 OPEN_FILES = 1024
 """A worker holds about 30 at a time, with the driver of several GPUs a few hundred."""
@@ -27,8 +27,8 @@ class ResourceLimits:
     """The limits of this process; made once, when everything is imported.
 
     Args:
-        job_s: the longest time for one picture.
-        memory_bytes: how much memory one picture may take; None: as much as there is.
+        job_s: the longest time for one image.
+        memory_bytes: how much memory one image may take; None: as much as there is.
     """
 
     def __init__(self, job_s: float, memory_bytes: int | None) -> None:
@@ -40,7 +40,7 @@ class ResourceLimits:
         _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
 
     def renew(self) -> None:
-        """Before a task: time for one more picture, and memory as at the first call."""
+        """Before a task: time for one more image, and memory as at the first call."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         # All cores for all of the time is what nothing exceeds that ends within it.
         allowed_s = used.ru_utime + used.ru_stime + self._job_s * cores() + 1

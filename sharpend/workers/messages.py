@@ -47,7 +47,7 @@ NOTE_CHARACTERS = 500
 NOTES = 64
 """Most notes of one image."""
 NAME_CHARACTERS = 200
-"""Longest name of a network, a device, a digest or a setting."""
+"""Longest name of a model, a device, a digest or a setting."""
 TEMP_NAME_BYTES = 255
 """Longest file name of Linux file systems."""
 PIXELS = 1 << 40
@@ -64,7 +64,7 @@ _HEADER_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """A request: load a network, try it, and answer with an Engine."""
+    """A request: load a model, try it, and answer with an Engine."""
 
     model: str
     teacher: bool
@@ -87,7 +87,7 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """An answer to Describe: the device or the network cannot be had."""
+    """An answer to Describe: the device or the model cannot be had."""
 
     message: str
 

@@ -66,7 +66,7 @@ class Stages:
     current: str = "open"
     seconds: dict[str, float] = field(default_factory=dict)
     is_large: bool = False
-    """The picture may need more memory than it is allowed; some libraries call it a damaged file
+    """The image may need more memory than it is allowed; some libraries call it a damaged file
     where an allocation fails, so they are not believed then."""
 
     @contextmanager
@@ -79,7 +79,7 @@ class Stages:
 
 
 class Pipeline:
-    """A worker's networks, each loaded once, and the way of an image through them."""
+    """A worker's models, each loaded once, and the way of an image through them."""
 
     def __init__(
         self, placement: Placement, *, crop_px: int, memory_bytes: int | None = None
@@ -91,7 +91,7 @@ class Pipeline:
         self._opinions: dict[str, SecondOpinion] = {}
 
     def sharpener(self, model: str) -> Sharpener:
-        """The network of this name or path, loaded at its first use.
+        """The model of this name or path, loaded at its first use.
 
         Raises:
             UnavailableError: it cannot be loaded, or the device is not there.
@@ -107,7 +107,7 @@ class Pipeline:
             UnavailableError: there is none, or not the right one.
         """
         if model not in self._opinions:
-            # An out-of-memory student has shrunk its tile for its own network only.
+            # An out-of-memory student has shrunk its tile for its own model only.
             card, folder = self.sharpener(model).card, find(model).parent
             self._opinions[model] = SecondOpinion(card, self._placement, beside=folder)
         return self._opinions[model]
@@ -165,7 +165,7 @@ class Pipeline:
         )
 
     def _is_large(self, file: BufferedReader) -> bool:
-        """Whether a picture of this size may need more memory than there is for one."""
+        """Whether an image of this size may need more memory than there is for one."""
         if self._memory_bytes is None:
             return False
         try:
@@ -177,7 +177,7 @@ class Pipeline:
     def _measured(
         self, frame: Frame, sharpened: Frame, cues: Cues, options: Options
     ) -> tuple[AgreementSample | None, str]:
-        """What the teacher says, or a note why it could not: that costs no picture."""
+        """What the teacher says, or a note why it could not: that costs no image."""
         try:
             opinion = self.opinion(options.model)
             return opinion.compare(
@@ -189,7 +189,7 @@ class Pipeline:
                 alpha=frame.alpha,
                 cues=cues,
             ), ""
-        except Exception as error:  # noqa: BLE001 - a second opinion is never worth a picture
+        except Exception as error:  # noqa: BLE001 - a second opinion is never worth an image
             return None, f"agreement was not measured: {error or type(error).__name__}"
 
 
@@ -208,7 +208,7 @@ def _record(file: BufferedReader, sharpener: Sharpener, options: Options) -> Pro
 
 
 def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture:
-    """The picture, or its file as it is where it is to pass untouched."""
+    """The image, or its file as it is where it is to pass untouched."""
     if not skipping.may_skip(cues, task.options):
         return picture
     with _opened(task) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
@@ -230,7 +230,7 @@ def _failed(task: Task, error: Exception, stages: Stages) -> Failed:
     """What follows from an error, by its class; one that nobody foresaw is retried as a bug."""
     stage = stages.current
     if is_out_of_memory(error) or (stages.is_large and _may_be_for_memory(error)):
-        message = "there was not enough memory for this picture"
+        message = "there was not enough memory for this image"
         return Failed(task.job_id, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, message, stage=stage)
     for kind, failure in _CONSEQUENCES:
         if isinstance(error, kind):

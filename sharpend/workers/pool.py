@@ -101,7 +101,7 @@ class Pool:
     def engine(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
     ) -> Engine:
-        """Load a network in the first worker, see `Workers.engine`."""
+        """Load a model in the first worker, see `Workers.engine`."""
         slot = self._slots[0]
         try:
             process = self._ready(slot)

@@ -33,15 +33,15 @@ class Workers(Protocol):
     def engine(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
     ) -> Engine:
-        """Load a network, and its teacher, and try it once; waits for it.
+        """Load a model, and its teacher, and try it once; waits for it.
 
         Args:
-            model: the network's name or path.
+            model: the model's name or path.
             teacher: load its teacher, too.
             go_on: asked every second whether to go on waiting.
 
         Raises:
-            UnavailableError: the device, the network or a worker cannot be had, not within the
+            UnavailableError: the device, the model or a worker cannot be had, not within the
                 time for one task, or `go_on` said no.
         """
 

@@ -1,7 +1,7 @@
-"""Pictures that are sharp already and pass untouched, where their folder wants that.
+"""Images that are sharp already and pass untouched, where their folder wants that.
 
 Owns the rule: every frame is above the line, and no other wish of the folder's would change the
-file's bytes. Runs where the picture was decoded and measured; the network does not.
+file's bytes. Runs where the image was decoded and measured; the model does not.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def may_skip(cues: Sequence[Cues], options: Options) -> bool:
-    """Whether each of a picture's frames is above the folder's line."""
+    """Whether each of an image's frames is above the folder's line."""
     above = options.skip_sharp_above
     return above is not None and bool(cues) and _softest(cues) > above
 
 
 def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Options) -> Picture:
-    """What becomes of a picture that `may_skip`.
+    """What becomes of an image that `may_skip`.
 
     Args:
         file: its file, seekable; read, not closed.
@@ -38,7 +38,7 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
         options: the folder's.
 
     Returns:
-        The file as it is, without frames; or the picture with a note of what stands against that.
+        The file as it is, without frames; or the image with a note of what stands against that.
     """
     told = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
     against = _against(file, options)

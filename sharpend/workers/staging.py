@@ -1,4 +1,4 @@
-"""The staged file: a finished picture, durable, beside its final name and under a temporary one.
+"""The staged file: a finished image, durable, beside its final name and under a temporary one.
 
 Owns how it is written and after whom it takes in owner, mode and times. Refuses a temporary name
 that is taken, and to leave half a file. Never touches a final name: that is the commit's.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 MEMORY_SETTING = "workers.memory_mb"
-"""What lets a picture have more memory."""
+"""What lets an image have more memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class WorkerOptions:
     crop_px: int
     job_timeout_s: float = 600.0
     memory_bytes: int | None = None
-    """What one picture may take; None: as much as there is."""
+    """What one image may take; None: as much as there is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a worker says of a network after it loaded and ran it once."""
+    """What a worker says of a model after it loaded and ran it once."""
 
     model: str
     """The name on its card."""
@@ -58,7 +58,7 @@ class Engine:
     teacher: str | None
     """The teacher that was loaded beside it; None where the card names none or none was wanted."""
     resident_bytes: int | None = None
-    """What the worker holds with this network and no picture; None where that is not told."""
+    """What the worker holds with this model and no image; None where that is not told."""
     confined_by: tuple[str, ...] = ()
     """What the worker gave up: see `sharpend.workers.sandbox.enter`."""
     residual_above: float | None = None
@@ -100,7 +100,7 @@ def _die_with_parent(daemon_pid: int) -> None:
 
 
 def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
-    """Load and try a network, and its teacher if one is wanted."""
+    """Load and try a model, and its teacher if one is wanted."""
     sharpener = _pipeline.sharpener(model)
     try:
         sharpener.warm_up()

@@ -36,7 +36,7 @@ class Animation:
     timings: tuple[tuple[float, int], ...]
     """Milliseconds and disposal of each frame."""
     has_default: bool
-    """The picture that old readers show is no frame."""
+    """The image that old readers show is no frame."""
 
 
 def animation(data: bytes) -> Animation | None:
@@ -56,7 +56,7 @@ def animation(data: bytes) -> Animation | None:
 
 
 def timed(picture: Picture, data: bytes) -> Picture:
-    """A picture that Pillow read, with the times that its whole file tells."""
+    """An image that Pillow read, with the times that its whole file tells."""
     told = animation(data) if len(picture.frames) > 1 else None
     if told is None:
         return picture

@@ -42,7 +42,7 @@ def _probe(reader: Reader) -> Header:
     properties = isobmff.properties_of(reader)
     codecs = [body[2] for kind, body in properties if kind == b"av1C" and len(body) >= 4]  # noqa: PLR2004 - the box's fixed part
     if not codecs:
-        raise damaged("its AVIF declares no picture")
+        raise damaged("its AVIF declares no image")
     if any(
         kind == b"clap" or (kind == b"pasp" and body[:4] != body[4:8]) for kind, body in properties
     ):

@@ -38,7 +38,7 @@ def size_of(properties: list[tuple[bytes, bytes]]) -> tuple[int, int]:
         if kind == b"ispe" and len(body) >= 12  # noqa: PLR2004 - the box's fixed part
     ]
     if not sizes:
-        raise damaged("it declares no picture")
+        raise damaged("it declares no image")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     return height, width
 
@@ -112,7 +112,7 @@ def meta_of(reader: Reader) -> dict[bytes, bytes]:
             content = reader.at(box.start, max(0, box.told - _HEAD_BYTES))
             return dict(inside(content[_VERSION_BYTES:]))
         if box.told < _HEAD_BYTES:  # only media data is so large, and comes behind
-            raise damaged("it has no description of a picture")
+            raise damaged("it has no description of an image")
     raise truncated()
 
 

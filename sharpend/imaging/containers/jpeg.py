@@ -67,7 +67,7 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
 )
 """Marker and signature of the segments that are understood; all other APPn are Kind.OTHER."""
 _LEFT_OUT: tuple[tuple[bytes, str], ...] = (
-    (b"\xe2MPF\0", "the further pictures in this phone's JPEG were not kept"),
+    (b"\xe2MPF\0", "the further images in this phone's JPEG were not kept"),
     (b"\xeb", CREDENTIALS),
 )
 """What speaks of the coded data, which is new, and what to say when it goes."""
@@ -99,7 +99,7 @@ def _check_whole(data: bytes) -> None:
 
 
 def _end(data: bytes) -> int:
-    """Where the first picture ends, its end mark included."""
+    """Where the first image ends, its end mark included."""
     # The search starts at the scan: the thumbnail before it has an end mark of its own.
     scan = next(at for marker, at, _ in segments(Reader(BytesIO(data))) if marker == _SCAN)
     end = data.find(_END_OF_PICTURE, scan)
@@ -123,7 +123,7 @@ def blocks(data: bytes) -> tuple[tuple[Block, ...], tuple[str, ...]]:
         if not left_out and (_APP0 <= marker < _APP0 + 16 or marker == _COMMENT):
             found.append(_block(segment))
     if data[_end(data) :].strip(b"\0"):
-        notes.append("what follows the picture (further pictures, a video) was not kept")
+        notes.append("what follows the image (further images, a video) was not kept")
     return tuple(found), tuple(dict.fromkeys(notes))
 
 
@@ -246,6 +246,6 @@ def _write(picture: Picture) -> bytes:
     return _spliced(encoded, picture.carried.blocks)
 
 
-# A second view or a gain map makes Pillow open an MPO: its first picture is a still.
+# A second view or a gain map makes Pillow open an MPO: its first image is a still.
 _READING = pillow.Reading(_carried, _options, count=pillow.one_frame, converted=_converted)
 CONTAINER = Container(probe, _READING, _write, _check_whole, XMP, _fitting)

@@ -79,7 +79,7 @@ def _codestream(reader: Reader) -> bytes:
     for box in _boxes(reader):
         if box.kind in {b"jxlc", b"jxlp"}:
             return reader.up_to(box.start + 4 * (box.kind == b"jxlp"), _ENOUGH_BYTES)
-    raise damaged("its JPEG XL container has no picture")
+    raise damaged("its JPEG XL container has no image")
 
 
 def _boxes(reader: Reader) -> Iterator[Box]:

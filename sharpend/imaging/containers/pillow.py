@@ -57,7 +57,7 @@ def frame_count(image: Image.Image, _header: Header) -> int:
 
 
 def one_frame(_image: Image.Image, _header: Header) -> int:
-    """For formats whose further pictures are no frames: second views, gain maps, depth."""
+    """For formats whose further images are no frames: second views, gain maps, depth."""
     return 1
 
 
@@ -80,12 +80,12 @@ class Reading:
 
     carried: Callable[[Source, Image.Image], Told] = told
     options: Callable[[Source, Image.Image, int], Options] = _no_options
-    """The save options for so many frames of a picture that is open but not loaded."""
+    """The save options for so many frames of an image that is open but not loaded."""
     count: Callable[[Image.Image, Header], int] = frame_count
     check: Callable[[Source, Carried], None] = check_range
-    """Refuses colours whose numbers are not what the networks have learned."""
+    """Refuses colours whose numbers are not what the models have learned."""
     converted: Callable[[Source, Image.Image, Told], Picture] | None = None
-    """A picture in CMYK as sRGB, where a format has such."""
+    """An image in CMYK as sRGB, where a format has such."""
     timed: Callable[[Picture, bytes], Picture] = _as_read
     """The times as the file tells them, where Pillow rounds them or leaves some out."""
     keeps_palette: bool = False

@@ -68,7 +68,7 @@ def _start(reader: Reader) -> bytes:
 
 
 def _read(source: Source) -> Picture:
-    """The picture, its header among the save options."""
+    """The image, its header among the save options."""
     if source.header.bits == 1:
         return source.bilevel()
     data = source.data
@@ -82,9 +82,9 @@ def _read(source: Source) -> Picture:
     count = height * width * channels
     if len(values) < count:
         raise truncated()
-    # Plain text may say anything behind its picture; raw files begin the next one there.
+    # Plain text may say anything behind its image; raw files begin the next one there.
     if len(values) > count and head[1] not in _PLAIN:
-        raise ImageRefusedError(Reason.PAGES, "another picture follows in the same file")
+        raise ImageRefusedError(Reason.PAGES, "another image follows in the same file")
     pixels = values[:count].reshape(height, width, channels)
     return Picture((Frame(pixels, encoding={"header": head[0]}),), Format.PNM)
 

@@ -68,7 +68,7 @@ def _probe(reader: Reader) -> Header:
     page = read_layout(reader, {_SUBFILE, _WIDTH, _HEIGHT, _BITS, *_RAW, *_TABLES})
     if _RAW & page.entries.keys() or page.values(_SUBFILE, (0,))[0] & _REDUCED:
         raise ImageRefusedError(
-            Reason.FORMAT_NOT_ALLOWED, "a camera raw file, whose TIFF picture is only a preview"
+            Reason.FORMAT_NOT_ALLOWED, "a camera raw file, whose TIFF image is only a preview"
         )
     height, width = page.values(_HEIGHT), page.values(_WIDTH)
     if not height or not width:

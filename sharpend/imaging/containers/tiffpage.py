@@ -1,7 +1,7 @@
 """A TIFF page: what is refused before its pixels are decoded, and how it is coded again.
 
 Owns the limits. tifffile decodes what a page declares, so a tile or an inner JPEG that is larger
-than its picture would cost any amount of memory, and a missing strip would be read as black.
+than its image would cost any amount of memory, and a missing strip would be read as black.
 
 Source: TIFF 6.0; tifffile's names for its tags.
 """
@@ -115,7 +115,7 @@ def _check_channels(page: tifffile.TiffPage) -> None:
 def _check_whole(page: tifffile.TiffPage, size: int) -> None:
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if len(places) < math.prod(page.chunked) or not all(count for _, count in places):
-        raise damaged("parts of its picture are missing")
+        raise damaged("parts of its image are missing")
     if any(offset + count > size for offset, count in places):
         raise truncated()
 

@@ -42,11 +42,11 @@ _NO_BLENDING = 2
 _CLEARED = 2
 _LONGEST_MS = (1 << 24) - 1
 _FRAME_HEAD_BYTES = 16
-"""Of an ANMF chunk, before the chunks of its picture."""
+"""Of an ANMF chunk, before the chunks of its image."""
 
 
 def _probe(reader: Reader) -> Header:
-    """The size, and the quality of the first picture where it is lossy."""
+    """The size, and the quality of the first image where it is lossy."""
     kind = reader.at(_FIRST_CHUNK, 4)
     if kind == b"VP8X":
         return _extended(reader)
@@ -57,7 +57,7 @@ def _probe(reader: Reader) -> Header:
         width, height = struct.unpack("<HH", reader.at(_FIRST_CHUNK + 14, 4))
         quality = _quality(reader, _FIRST_CHUNK)
         return Header(Format.WEBP, height & 0x3FFF, width & 0x3FFF, quality=quality)
-    raise damaged("its WebP has no picture")
+    raise damaged("its WebP has no image")
 
 
 def _extended(reader: Reader) -> Header:

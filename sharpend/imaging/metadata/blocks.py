@@ -39,7 +39,7 @@ class Kind(Enum):
 
 
 NEEDED = frozenset({Kind.ICC, Kind.COLOR, Kind.DENSITY})
-"""Without these a picture would look different, or be printed at another size."""
+"""Without these an image would look different, or be printed at another size."""
 CREDENTIALS = "its content credentials (JUMBF) were not kept: they vouch for other pixels"
 """What to say of them, whatever container they lay in."""
 
@@ -56,7 +56,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What one picture carries; empty where it has nothing."""
+    """What one image carries; empty where it has nothing."""
 
     blocks: tuple[Block, ...] = ()
     """In the order of the file."""

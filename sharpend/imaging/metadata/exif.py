@@ -1,6 +1,6 @@
 """EXIF blocks: take positions or the thumbnail out, or put another thumbnail in.
 
-Owns what in an EXIF block tells where a picture was taken. Bytes are patched where they lie and
+Owns what in an EXIF block tells where an image was taken. Bytes are patched where they lie and
 nothing moves: maker notes hold offsets that only their maker could mend. What a maker note itself
 says is not looked into.
 

@@ -56,7 +56,7 @@ def profile_of(kind: bytes, body: bytes) -> bytes:
 
 
 def holds_gps(kind: bytes, body: bytes) -> bool:
-    """Whether a text chunk says where the picture was taken, XMP's own chunk (iTXt) excepted.
+    """Whether a text chunk says where the image was taken, XMP's own chunk (iTXt) excepted.
 
     Raw profiles are looked into, and one that is not understood counts as one that does. So do
     XMP in a chunk of the wrong type, and single properties whose names begin with GPS.

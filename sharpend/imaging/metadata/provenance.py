@@ -1,4 +1,4 @@
-"""What an output says about its making: which network, which options, which input.
+"""What an output says about its making: which model, which options, which input.
 
 Owns the names of the record's properties. Where the record lies in a file is `xmp`'s.
 """
@@ -21,7 +21,7 @@ class Provenance:
     """The record of one output. Digests are SHA-256 in lower-case hexadecimal."""
 
     model: str
-    """The network's name."""
+    """The model's name."""
     model_digest: str
     """Of its weights."""
     options_digest: str

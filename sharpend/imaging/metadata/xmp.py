@@ -41,7 +41,7 @@ _DEEPEST = 100
 _POSITION = re.compile(
     r"gps.*|.*(latitude|longt?itude|coordinates).*|lat|long|lat_long|point", re.IGNORECASE
 )
-"""Names, without prefix, of properties that say where a picture was taken: exif:GPSLatitude,
+"""Names, without prefix, of properties that say where an image was taken: exif:GPSLatitude,
 drone-dji:GpsLongtitude, drone-skydio:Latitude, geo:lat."""
 
 _VALUE = rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""
@@ -54,7 +54,7 @@ _PART = struct.Struct(">32sII")
 
 
 def without_gps(xmp: bytes) -> bytes:
-    """The packet without any property that says where the picture was taken.
+    """The packet without any property that says where the image was taken.
 
     Attributes and elements with all that is in them, under whatever prefix; the rest stays equal.
 
@@ -72,7 +72,7 @@ def without_gps(xmp: bytes) -> bytes:
 
 
 def extension_holds_gps(segments: Iterable[bytes]) -> bool:
-    """Whether extended XMP says where the picture was taken, or might, because it is unreadable.
+    """Whether extended XMP says where the image was taken, or might, because it is unreadable.
 
     Args:
         segments: payloads of JPEG's APP1 segments that begin with `EXTENSION`, in any order.
