@@ -1,4 +1,4 @@
-"""The command line: parses, calls one command, and turns errors into exit codes.
+"""Command line: parse options, call one command, turn errors into exit codes.
 
 Owns the options' names. Imports no torch: only workers do. A bad image or a bad configuration
 ends in one readable line, never in a traceback; a traceback is a bug of ours (exit 70).
@@ -35,7 +35,7 @@ EPILOG = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with the exit status of sysexits for a wrong command line."""
+    """Argument parser that exits with the status of sysexits.h on a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(ExitCode.USAGE, f"{self.format_usage()}{self.prog}: {message}\n")
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Build the parser of all commands."""
     top = _Parser(
         prog="sharpend",
         description="Sharpen the photographs that are dropped into folders.",
@@ -84,14 +84,14 @@ def _added(
     main: _Main,
     about: str,
 ) -> argparse.ArgumentParser:
-    """A command; what it is about is said in the list and in its own help."""
+    """Add a command, with its summary in the list and in its own help."""
     command = make(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
     command.set_defaults(command=main)
     return command
 
 
 def _add_work(add: _Add) -> None:
-    """The commands that sharpen, or let it be done again."""
+    """Add the commands that sharpen, or queue inputs again."""
     command = add("once", once.main, "sharpen what lies in a folder now, then exit")
     _add_settings(command, folders=True)
     command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
@@ -114,7 +114,7 @@ def _add_work(add: _Add) -> None:
 
 
 def _add_questions(add: _Add) -> None:
-    """The commands that ask how things stand and change nothing."""
+    """Add the commands that read only and change nothing."""
     command = add("check", check.main, "check the configuration and say what it means")
     _add_settings(command, folders=True)
 
@@ -135,7 +135,7 @@ def _add_questions(add: _Add) -> None:
 
 
 def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
-    """The options that stand for settings; they win over environment and file."""
+    """Add the options that override settings of environment and file."""
     command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
     command.add_argument("--state", type=Path, metavar="DIR", help="ledger and quarantine")
     if folders:

@@ -1,4 +1,4 @@
-"""The agreement over time: which images are sampled, the rolling window, and when it is low.
+"""Agreement alarm: sampling of images, rolling window, threshold and hysteresis.
 
 Owns the rules of the alarm. The model's own rule looks at the pooled residual ratio of the
 window: what the student leaves undone or does otherwise, as a share of what the teacher adds. On
@@ -35,7 +35,7 @@ NOT_MEASURABLE = "not measurable"
 
 @dataclass(frozen=True, slots=True)
 class AlarmOptions:
-    """How agreement is sampled and judged."""
+    """Settings of sampling and alarm."""
 
     sample: float = 0.05
     """Share of the images that is sampled, 0..1."""
@@ -46,7 +46,7 @@ class AlarmOptions:
     below: float | None = None
     """The line of SSIM, or None where none is drawn."""
     is_below_own: bool = False
-    """Whether the user drew it: then it holds for the rolling mean of all samples, always. One of
+    """True if the user drew it: then it holds for the rolling mean of all samples, always. One of
     the card holds for the measurable ones, and only without a line of the residual ratio."""
     residual_above: float | None = None
     """The line of the residual ratio, or None where none is drawn."""
@@ -55,7 +55,7 @@ class AlarmOptions:
 
 
 def is_measurable(sample: AgreementSample, measurable_from: float) -> bool:
-    """Whether the teacher adds enough to this crop for the ratio to tell anything.
+    """Return whether the teacher changes this crop enough for a meaningful ratio.
 
     Args:
         sample: one crop's.
@@ -69,13 +69,13 @@ def is_measurable(sample: AgreementSample, measurable_from: float) -> bool:
 
 
 def pooled_ratio(samples: Iterable[AgreementSample]) -> float:
-    """Sum of the students' residuals over the sum of the no-ops', which must not be zero."""
+    """Divide the sum of the students' residuals by that of the no-ops', which must not be zero."""
     pairs = [(sample.student_residual, sample.noop_residual) for sample in samples]
     return sum(student for student, _ in pairs) / sum(noop for _, noop in pairs)
 
 
 class AgreementAlarm:
-    """Counts, means and the state of the alarm; plain arithmetic, no clock."""
+    """Counts, means and state of the alarm; plain arithmetic, no clock."""
 
     def __init__(self, options: AlarmOptions) -> None:
         self._options = options
@@ -88,7 +88,7 @@ class AgreementAlarm:
         self.low = self._is_far = False
 
     def wants(self) -> bool:
-        """Whether the image that is handed out now should be measured; the first always is."""
+        """Return whether the image that is handed out now is a sample; the first always is."""
         self._seen += 1
         if not self._options.sample:
             return False
@@ -100,16 +100,16 @@ class AgreementAlarm:
         return True
 
     def missed(self) -> None:
-        """An image that was to be measured was not: the next one takes its turn."""
+        """Record that an image was not measured as planned: the next one takes its turn."""
         self._asked -= 1
 
     def spent(self, *, busy_s: float, agree_s: float) -> None:
-        """Account for a finished image's seconds, all of them and those of the comparison."""
+        """Add a finished image's seconds, in total and for the comparison."""
         self._busy_s += busy_s
         self._spent_s += agree_s
 
     def add(self, sample: AgreementSample) -> bool:
-        """Take a sample; True where the alarm was raised or cleared by it (see `low`)."""
+        """Add a sample; return True if it raised or cleared the alarm (see `low`)."""
         self._recent.append(sample)
         self.count += 1
         self._sum += sample.student
@@ -121,17 +121,17 @@ class AgreementAlarm:
 
     @property
     def rolling(self) -> float | None:
-        """Mean of the last samples."""
+        """Mean SSIM of the last samples."""
         return fmean(sample.student for sample in self._recent) if self._recent else None
 
     @property
     def residual_ratio(self) -> float | None:
-        """Pooled over the measurable samples of the window; None where they are too few."""
+        """Residual ratio over the measurable samples of the window; None if they are too few."""
         measurable = self._measurable()
         return pooled_ratio(measurable) if len(measurable) >= FEWEST_SAMPLES else None
 
     def summary(self) -> dict[str, object]:
-        """The agreement block of a report."""
+        """Build the agreement block of a report."""
         return {
             "n": self.count,
             "mean": self._sum / self.count if self.count else None,
@@ -160,7 +160,7 @@ class AgreementAlarm:
         return [sample for sample in self._recent if is_measurable(sample, least)]
 
     def _judged(self) -> bool:
-        """Whether the student is too far from its teacher; as before where that is not measurable.
+        """Return whether the student is too far from its teacher; as before if unmeasurable.
 
         A ratio at a drawn line is good still, as doing nothing (1) is not where none is drawn.
         """
@@ -177,7 +177,7 @@ class AgreementAlarm:
         return fmean(sample.student for sample in measurable) < options.below
 
     def _is_below_own(self) -> bool:
-        """Whether the rolling mean of SSIM is below the line that the user drew."""
+        """Return whether the rolling mean of SSIM is below the user's threshold."""
         rolling, below = self.rolling, self._options.below
         if not self._options.is_below_own or below is None or rolling is None:
             return False
@@ -185,7 +185,7 @@ class AgreementAlarm:
 
 
 def in_words(agreement: Mapping[str, Any]) -> str:
-    """The residual ratio of a report's agreement block, for people; "" where it tells of none."""
+    """Describe the residual ratio of a report's agreement block; "" if it has none."""
     if "measurable" not in agreement:  # written by a version that did not measure it
         return ""
     count, ratio = agreement["measurable"], agreement["residual_ratio"]

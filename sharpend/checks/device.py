@@ -1,4 +1,4 @@
-"""Whether the models run here, on what, and how well the machine is used.
+"""Device checks: models, torch, GPU, codecs, and CPU use.
 
 Owns the question to `engine` and the judgement of its answer.
 """
@@ -26,7 +26,7 @@ _DRIVER = "/proc/driver/nvidia/version"
 def engines(
     runner: Runner, options: WorkerOptions, models: Sequence[str], *, teacher: bool
 ) -> dict[str, Any] | UnavailableError:
-    """What a worker says, started as the daemon starts one, with the daemon's user's rights."""
+    """Start a worker as the daemon would, with its user's rights, and return its answer."""
     question = {"options": asdict(options), "models": list(models), "teacher": teacher}
     try:
         told: dict[str, Any] = ask(runner, _ENGINE, question)
@@ -36,12 +36,12 @@ def engines(
 
 
 def has_driver() -> bool:
-    """This machine has NVIDIA's driver."""
+    """Return whether this machine has NVIDIA's driver."""
     return os.path.exists(_DRIVER)
 
 
 def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Iterator[Finding]:
-    """The models, the device, torch and the codecs.
+    """Check models, device, torch and codecs.
 
     Args:
         told: by `engines`.
@@ -64,7 +64,7 @@ def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Itera
 
 
 def _confined(confined_by: Sequence[str]) -> Finding:
-    """What a decoder that is taken over could not do."""
+    """Check the sandbox of the workers."""
     if not confined_by:
         return note("worker", "this machine confines no worker: the unit's sandbox is all there is")
     return ok("worker", f"confined by {', '.join(confined_by).replace('_', ' ')}")
@@ -104,7 +104,7 @@ def _codecs(libraries: Mapping[str, str | None]) -> Finding:
 
 
 def workers(count: int, threads: int, cores: int) -> Finding:
-    """Whether processes and threads fit the processor."""
+    """Check that processes and threads fit the number of cores."""
     told = f"{count} of {threads} threads on {cores} cores"
     if count * threads > cores:
         change = 'workers.count = "auto" and workers.threads = "auto", or fewer'

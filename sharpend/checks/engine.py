@@ -1,4 +1,4 @@
-"""What a worker finds on this machine: run as a process of its own by `runner.ask`.
+"""Worker probe: a process, run by `runner.ask`, that loads the models as a worker does.
 
 Starts just as a worker does, loads the models of the settings and tries them once; then says what
 torch and the image libraries are. This process imports torch, its parent never does.
@@ -45,7 +45,7 @@ def _torch() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """What the kernel says of the processor; empty where it says nothing."""
+    """Read /proc/cpuinfo; empty if it cannot be read."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             return file.read()

@@ -1,4 +1,4 @@
-"""Whether one folder of the settings can be worked on: its input, output and archive.
+"""Folder checks: input, output and archive exist, and are readable or writable.
 
 Owns the judgement of what the daemon's user sees of them, and of who will be able to read the
 outputs. Takes plain values and asks nobody.
@@ -29,7 +29,7 @@ LITTLE_BYTES = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that is known of one folder."""
+    """Facts about one folder: plan, user, paths and content."""
 
     plan: FolderPlan
     runner: Runner
@@ -41,7 +41,7 @@ class Seen:
 
 
 def folder(seen: Seen) -> Iterator[Finding]:
-    """Everything about one folder of the settings."""
+    """Run all checks of one folder of the settings."""
     yield from _input(seen)
     yield from _output(seen)
     yield from _archive(seen)
@@ -100,7 +100,7 @@ def _target(seen: Seen, subject: str, setting: str, root: str) -> Finding:
 
 
 def _readers(seen: Seen) -> Iterator[Finding]:
-    """Who will be able to read the outputs."""
+    """Check who will be able to read the outputs."""
     way, runner = seen.plan.destination, seen.runner
     access, subject = way.access, f"{way.folder}: readers"
     if access.group is None:
@@ -122,7 +122,7 @@ def _readers(seen: Seen) -> Iterator[Finding]:
 
 
 def _by_default(seen: Seen) -> Finding:
-    """Where no group is set: a service's outputs are for the service, unless somebody says so."""
+    """Check without a group set: outputs belong to the service alone, unless told otherwise."""
     access, runner = seen.plan.destination.access, seen.runner
     subject = f"{seen.plan.destination.folder}: readers"
     mode = "the mode of its source" if access.mode is None else f"mode {access.mode:04o}"
@@ -138,7 +138,7 @@ def _by_default(seen: Seen) -> Finding:
 
 
 def _closed_to(root: PathAccess, group: int) -> str | None:
-    """The first folder down to the output root that a group may not enter, by its mode bits."""
+    """Find the first folder down to the output root that a group may not enter, by mode bits."""
     way = [*root.ancestors, (root.path, root.mode, root.gid)] if root.exists else root.ancestors
     for path, mode, gid in way:
         if not mode & (stat.S_IXGRP if gid == group else stat.S_IXOTH):

@@ -1,4 +1,4 @@
-"""How folders tell of changes: file systems, and the kernel's limits for being told.
+"""Mount checks: file system types, and inotify limits.
 
 Owns the judgement of mounts and of inotify's limits against what the settings watch.
 """
@@ -26,14 +26,14 @@ _HEADROOM = 0.9
 
 @dataclass(frozen=True, slots=True)
 class InotifyLimits:
-    """What the kernel allows a user."""
+    """Kernel limits of inotify for one user."""
 
     watches: int
     instances: int
 
 
 def limits() -> InotifyLimits | None:
-    """The limits of this machine; None where there is no inotify."""
+    """Read the limits of this machine; None if it has no inotify."""
     try:
         return InotifyLimits(_limit("max_user_watches"), _limit("max_user_instances"))
     except OSError:
@@ -46,12 +46,12 @@ def _limit(name: str) -> int:
 
 
 def is_polled(options: FolderOptions, mount: Mount) -> bool:
-    """Whether changes are looked for."""
+    """Return whether changes in a folder are found by polling."""
     return mount.is_networked if options.polling is None else options.polling
 
 
 def input_mount(name: str, options: FolderOptions, mount: Mount) -> Finding:
-    """How changes in an input become known."""
+    """Check how changes in an input are detected."""
     subject, kind = f"{name}: changes", mount.kind
     if is_polled(options, mount):
         return ok(subject, f"{kind}: looked for every {options.poll_s:g} s")
@@ -62,7 +62,7 @@ def input_mount(name: str, options: FolderOptions, mount: Mount) -> Finding:
 
 
 def state_mount(state: str, mount: Mount) -> Finding:
-    """Whether the ledger is safe there."""
+    """Check that the ledger's file system is safe for SQLite."""
     if mount.is_networked:
         what = f"{state} lies on {mount.kind}, and a ledger on a network file system can be damaged"
         change = "set state to a folder on a local disk"
@@ -74,7 +74,7 @@ def state_mount(state: str, mount: Mount) -> Finding:
 
 
 def inotify(found: InotifyLimits | None, watched: Sequence[int]) -> Iterator[Finding]:
-    """Whether everything can be watched.
+    """Check that the limits allow all folders to be watched.
 
     Args:
         found: the limits.

@@ -1,4 +1,4 @@
-"""Where the daemon keeps its memory, how it is configured, and whether one runs now.
+"""State checks: configuration file, state directory, running daemon.
 
 Owns the judgement of the state directory, of the configuration file and of what a daemon last said.
 """
@@ -24,7 +24,7 @@ _SILENT_REPORTS = 3
 
 
 def configuration(sight: PathAccess | None, runner: Runner) -> Finding:
-    """Who may read and write the file of the settings."""
+    """Check who may read and write the configuration file."""
     subject = "configuration"
     if sight is None:
         return note(subject, "no file: environment, command line and defaults only")
@@ -39,7 +39,7 @@ def configuration(sight: PathAccess | None, runner: Runner) -> Finding:
 
 
 def directory(sight: PathAccess, runner: Runner, *, made_by_unit: bool) -> Iterator[Finding]:
-    """Whether the state directory can be worked with, and who sees into it."""
+    """Check that the state directory is usable and private."""
     subject, path, who = "state", sight.path, runner.name
     if not sight.is_folder:
         yield fault(subject, f"{path} is no folder", "change state", ExitCode.OUTPUT_FAILED)
@@ -70,7 +70,7 @@ def directory(sight: PathAccess, runner: Runner, *, made_by_unit: bool) -> Itera
 def daemon(
     last: Mapping[str, Any] | None, *, is_running: bool, now_s: float, every_s: float
 ) -> Finding:
-    """Whether a daemon runs with this state directory, and how it is.
+    """Check whether a daemon runs with this state directory, and its last status.
 
     Args:
         last: its status file.

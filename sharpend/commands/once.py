@@ -1,4 +1,4 @@
-"""`sharpend once`: sharpen what lies there now, say how each input fared, exit.
+"""`sharpend once`: sharpen all images in the folders now, print each result, exit.
 
 The same daemon as `run`, told to end when nothing is left to do. Results go to stdout, logs to
 stderr; on a terminal a progress bar stands in place of the log of single images.
@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one input fared."""
+    """Result of one input."""
 
     relative: bytes
     outcome: str
@@ -73,13 +73,13 @@ class Ending:
     attempts: int
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
-    """What had to change on the way, or why nothing did, in words."""
+    """Notes on changes, or on why nothing was changed."""
     sharpness: float | None = None
-    """How sharp it came in, `Cues.sharpness`; None where this run did not measure it."""
+    """Sharpness of the input, `Cues.sharpness`; None if this run did not measure it."""
 
 
 class ResultPrinter:
-    """Prints how each input fared and counts."""
+    """Printer and counter of results."""
 
     def __init__(self, settings: Settings, *, as_json: bool, bar: bool) -> None:
         self._settings = settings
@@ -91,7 +91,7 @@ class ResultPrinter:
         self.counts: Counter[str] = Counter(sharpened=0, unchanged=0, quarantined=0)
 
     def tell(self, result: Result) -> None:
-        """Take one input's end."""
+        """Print one input's result."""
         staged = result.staged
         self._pixels += staged.pixels if staged is not None else 0
         ending = Ending(
@@ -108,7 +108,7 @@ class ResultPrinter:
         self._line(result.folder.plan.destination, ending)
 
     def close(self, agreement: dict[str, object] | None) -> None:
-        """Tell of the inputs that needed nothing, and sum up."""
+        """Print the inputs that needed nothing, and a summary."""
         self._tell_of_the_rest()
         self._bar.close()
         seconds = time.monotonic() - self._started_s
@@ -132,7 +132,7 @@ class ResultPrinter:
             print(in_words(agreement))
 
     def _tell_of_the_rest(self) -> None:
-        """Inputs that an earlier run had finished or refused."""
+        """Print inputs that an earlier run had finished or refused."""
         with LedgerReader.read_only(self._settings.state) as ledger:
             for destination, outcome in known(self._settings, ledger):
                 if (destination.input_root, outcome.relative) in self._told:

@@ -1,4 +1,4 @@
-"""What a run would do, and about how long that would take: `sharpend once --dry-run`.
+"""Dry run of `sharpend once`: print planned actions and an estimated duration.
 
 Owns the estimate and what it rests on: how fast earlier images went, as the ledger tells. Reads
 headers only, as a worker does before it decodes, and changes nothing, not even the state directory.
@@ -40,7 +40,7 @@ WOULD = {
     State.DISPOSED: "is done",
     State.DONE: "is done",
 }
-"""What is said of inputs that need nothing."""
+"""Texts for inputs that need nothing."""
 SHARPENED = "would be sharpened"
 PICTURES_REMEMBERED = 200
 FEWEST_PICTURES = 5
@@ -54,7 +54,7 @@ _MINUTE_S, _HOUR_S = 60, 3600
 
 @dataclass(slots=True)
 class Outlook:
-    """What would become of one folder's inputs."""
+    """Planned actions for one folder's inputs."""
 
     name: str
     counts: Counter[str] = field(default_factory=Counter)
@@ -70,14 +70,14 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast earlier images went, all workers together."""
+    """Measured throughput of earlier images, all workers together."""
 
     pictures: int
     pixels_per_s: float
 
 
 def dry_run(settings: Settings) -> int:
-    """Say of each input what would be done, then what that comes to.
+    """Print the planned action for each input, then a summary.
 
     Raises:
         StateFaultError: there is a ledger, and it cannot be read.
@@ -97,7 +97,7 @@ def dry_run(settings: Settings) -> int:
 def _remembered(
     settings: Settings,
 ) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished]]:
-    """How the inputs stand by root and path, and what was done before; nothing without a ledger."""
+    """Read states by root and path, and finished jobs; empty without a ledger."""
     if not (settings.state / "ledger.db").exists():
         return {}, ()
     try:
@@ -113,7 +113,7 @@ def _remembered(
 
 
 def _foresee(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
-    """Say and count what would become of one input."""
+    """Print and count the planned action for one input."""
     said, why = WOULD.get(state, SHARPENED), ""
     if said == SHARPENED:
         try:
@@ -128,7 +128,7 @@ def _foresee(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) 
 
 
 def _pixels(plan: FolderPlan, relative: bytes) -> int:
-    """How many pixels an image's header declares, within the folder's limits."""
+    """Read an image's pixel count from its header, within the folder's limits."""
     from sharpend.imaging.codec import examine  # noqa: PLC0415 - Pillow only where it is used
 
     descriptor = beneath.open_file(plan.destination.input_root, relative)
@@ -139,7 +139,7 @@ def _pixels(plan: FolderPlan, relative: bytes) -> int:
 
 
 def pace(earlier: Sequence[Finished]) -> Pace | None:
-    """How fast images went while there was work; None where too few are known.
+    """Measure throughput while there was work; None if too few images are known.
 
     An image took from the end of the one before it, or from when it was found if that came
     later, to its own end: so time without work does not count, and several workers do.
@@ -159,7 +159,7 @@ def pace(earlier: Sequence[Finished]) -> Pace | None:
 
 
 def estimate(pixels: int, known_pace: Pace | None) -> str:
-    """About how long, and what that rests on."""
+    """Describe the estimated duration and its basis."""
     if not pixels:
         return "there is nothing to do"
     if known_pace is None:
@@ -178,7 +178,7 @@ def _duration(seconds: float) -> str:
 
 
 def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
-    """Every input in every folder, some at a time, with its folder."""
+    """Iterate over all inputs of all folders, in batches, with their folder."""
     for plan in plans.folder_plans(settings):
         root, tally = plan.destination.input_root, scan.Tally()
         for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
@@ -186,7 +186,7 @@ def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
 
 
 def known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
-    """The inputs that lie there now and that the ledger has an opinion on."""
+    """Iterate over the inputs that exist now and have an outcome in the ledger."""
     for plan, batch in found(settings):
         destination = plan.destination
         name = ledger.folder_name(destination.input_root, destination.output_root)

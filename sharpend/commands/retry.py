@@ -1,4 +1,4 @@
-"""`sharpend retry`: quarantined images get another chance; a running daemon takes them up."""
+"""`sharpend retry`: make quarantined images pending again; a running daemon picks them up."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _destination(name: str, input_root: bytes, output_root: bytes) -> Destination:
-    """Enough of a folder to put a moved source back."""
+    """Make a minimal destination, enough to put a moved source back."""
     return Destination(name, input_root, output_root, source=SourcePolicy.KEEP)
 
 
@@ -68,7 +68,7 @@ def _retried(quarantine: Quarantine, destination: Destination, entry: Quarantine
 def _finished_again(
     ledger: Ledger, destinations: dict[str, Destination], wanted: set[bytes], met: set[bytes]
 ) -> int:
-    """Finished jobs of the wanted paths, or of all folders."""
+    """Make finished jobs of the wanted paths, or of all folders, pending again."""
     if not wanted:
         return ledger.retry_finished()
     again = 0

@@ -1,4 +1,4 @@
-"""`sharpend status`: how the daemon and its queue stand, read from outside."""
+"""`sharpend status`: show daemon and queue status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what the daemon last said, and the ledger's counts as they are now.
+    """Print the daemon's last status, and the ledger's current counts.
 
     Raises:
         InputMissingError: nothing has ever worked with this state directory.
@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _text(status: dict[str, Any]) -> str:
-    """The status for people."""
+    """Format the status for people."""
     last, counts = status["last"] or {}, status["counts"]
     waiting = sum(counts[state] for state in ("pending", "running", "staged", "deferred"))
     lines = [
@@ -72,7 +72,7 @@ def _text(status: dict[str, Any]) -> str:
 
 
 def _of_what_came_in(sharpness: dict[str, float]) -> str:
-    """How soft the last report's images were, before anything was done."""
+    """Describe the sharpness of the last report's images before sharpening."""
     middle = sharpness["p50"]
     return (
         f"what came in: {word_for(middle)}, sharpness {middle:.2f} in the middle, "

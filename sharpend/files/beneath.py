@@ -1,4 +1,4 @@
-"""Open what lies beneath a root folder, and nothing else.
+"""Symlink-safe file access below a root folder.
 
 Owns the walk from a root to a folder or file, one component at a time on open descriptors, so
 that a link planted or swapped in on the way is never followed. The root itself is the user's
@@ -32,11 +32,11 @@ _IMPOSSIBLE = {b"", b".", b".."}
 
 
 def _as_it_is(_descriptor: int) -> None:
-    """A folder that was made needs nothing more."""
+    """Do nothing more to a new folder."""
 
 
 def components(relative: bytes) -> list[bytes]:
-    """The names along a relative path; none for b"", the root itself.
+    """Split a relative path into names; none for b"", the root itself.
 
     Raises:
         ImageRefusedError: the path is absolute or has a `..`, `.`, empty or NUL component.
@@ -80,7 +80,7 @@ def open_directory(
 def directory(
     root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
 ) -> Iterator[int]:
-    """`open_directory` for the length of a block."""
+    """Open a folder as `open_directory` does, for the length of a block."""
     descriptor = open_directory(root, relative, create=create, made=made)
     try:
         yield descriptor
@@ -114,7 +114,7 @@ def open_file(root: bytes, relative: bytes) -> int:
 
 
 def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
-    """The fingerprint of a regular file in an open folder; None for a link or anything else.
+    """Return the fingerprint of a regular file in an open folder; None for anything else.
 
     Raises:
         FileNotFoundError: nothing has this name.
@@ -124,7 +124,7 @@ def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
 
 
 def is_of_root(error: OSError, root: bytes) -> bool:
-    """What failed for one file will fail for all below `root`: it is full, read-only or closed.
+    """Return whether an error affects all files below `root`: full, read-only, no permission.
 
     A folder further down that is closed to us is none of this: it must not hold up all others.
     """
@@ -132,7 +132,7 @@ def is_of_root(error: OSError, root: bytes) -> bool:
 
 
 def reason_of(error: OSError) -> Reason:
-    """Why one file alone could not be worked on."""
+    """Map an error of one file to a quarantine reason."""
     return Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
 
 
@@ -147,7 +147,7 @@ def _enter(parent: int, name: bytes, relative: bytes, made: Callable[[int], None
 
 
 def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:
-    """Make a folder; one that somebody else made meanwhile is theirs, and taken as it is."""
+    """Create a folder; one that another process created meanwhile is used as it is."""
     try:
         os.mkdir(name, 0o777, dir_fd=parent)
     except FileExistsError:

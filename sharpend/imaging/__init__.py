@@ -1,4 +1,4 @@
-"""Images between file and model: read, carried through, and written with nothing else changed.
+"""Image reading and writing: decode a file to pixels, keep its metadata, encode it again.
 
 A *container* is a file format: `containers` has a module for each, `formats` a row, and `codec` is
 the one door to them. A *image* is what a file holds: *frames* of pixels and alpha, *save options*

@@ -1,4 +1,4 @@
-"""File bytes to an image and back: the one door to all formats.
+"""Decode and encode image files: the single entry point to all formats.
 
 Owns the order of the checks (limits before memory, wholeness before decoding), who reads and writes
 which format, and the translation of everything that decoders raise into refusals. Not for several
@@ -47,7 +47,7 @@ def probe(file: BinaryIO) -> Header:
 
 
 def examine(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Header:
-    """The header of an image within the limits: all that is asked before memory is spent.
+    """Read the header of an image and check it against the limits, before memory is allocated.
 
     Raises:
         ImageRefusedError: as `probe`, or the image is over a limit.
@@ -63,7 +63,7 @@ def examine(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Header:
 def decode(
     file: BinaryIO, *, max_pixels: int, max_bytes: int, policies: Policies = _DEFAULT
 ) -> Picture:
-    """Read one image; its content decides the format, whatever it is called.
+    """Read one image; the format is detected from its content, not from its name.
 
     Args:
         file: seekable, positioned anywhere; read, not closed.
@@ -99,7 +99,7 @@ def _check_bytes(size: int, limit: int) -> None:
 
 
 def encode(picture: Picture, file: BinaryIO) -> None:
-    """Write an image in its own format with what it carries.
+    """Write an image in its own format, with its metadata.
 
     The whole file is made in memory first, so an error of `file` is the disk's and of nothing else.
 
@@ -115,7 +115,7 @@ def encode(picture: Picture, file: BinaryIO) -> None:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Tell a file that cannot be read from one that is bad."""
+    """Tell read errors of the file system from damaged files."""
     try:
         yield
     except OSError as error:
@@ -126,7 +126,7 @@ def _reading() -> Iterator[None]:
 
 @contextmanager
 def _decoding(max_pixels: int) -> Iterator[None]:
-    """Put Pillow under our limit and translate whatever is raised on bad data."""
+    """Set Pillow's pixel limit and translate decoder errors."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     PngImagePlugin.MAX_TEXT_CHUNK = LARGEST  # Pillow's own megabyte is less than profiles have
     try:
@@ -162,7 +162,7 @@ def _refusal(error: Exception) -> ImageRefusedError:
 
 @contextmanager
 def _encoding(picture: Picture) -> Iterator[None]:
-    """Translate what encoders raise."""
+    """Translate encoder errors."""
     try:
         with _hushed():
             yield
@@ -176,7 +176,7 @@ def _encoding(picture: Picture) -> Iterator[None]:
 
 @contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep what libpng and libjpeg print of odd files out of the log, which is JSON lines."""
+    """Keep warnings that libpng and libjpeg print out of the log, which is JSON lines."""
     kept, nowhere = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDERR)
     try:

@@ -1,4 +1,4 @@
-"""The format table: what each format may hold, what of it is carried, and what is refused.
+"""Format table: file suffixes, bit depths, preserved metadata and refused features.
 
 Owns the suffixes, the depths and the words of README's table; the codec takes its limits from here.
 A suffix only says that a file is a candidate; what a file is, its content decides. Imports nothing
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """A format by Pillow's name for it; its own, in lower case, is its container's module."""
+    """Formats by Pillow's name; the name in lower case is the module in `containers`."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -36,20 +36,20 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One format's line of the table; how it is coded, its module in `containers` knows."""
+    """One format's line of the table; encoding details are in its module in `containers`."""
 
     title: str
     suffixes: tuple[bytes, ...]
     bits: tuple[int, ...]
     """Bits per sample that are sharpened at full precision; others are refused: `bit_depth`."""
     channels: str
-    """What goes in, and as what it comes out where that differs."""
+    """Accepted content, and the form it is written in if that differs."""
     metadata: str
-    """What of it is carried beside the pixels, byte for byte."""
+    """Metadata that is kept, byte for byte."""
     encoding: str
-    """How it is written again."""
+    """Encoding of the output."""
     several: Reason | None = None
-    """Why a file with more than one image is refused, unless `frames` says otherwise."""
+    """Reason to refuse a file with more than one image, unless `frames` allows it."""
     signature: bytes = rb"(?!)"
     """A pattern of the bytes that every file of it begins with."""
     brands: frozenset[bytes] = frozenset()
@@ -175,7 +175,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What of an image is refused, whatever its format."""
+    """A kind of image that is refused in every format."""
 
     what: str
     reason: Reason
@@ -207,7 +207,7 @@ SUFFIXES: Mapping[bytes, Format] = MappingProxyType(
 
 
 def markdown() -> str:
-    """The table and the refusals, as README shows them."""
+    """Render the table and the refusals as Markdown."""
     head = ("format", "bits", "channels", "carried as it is", "written", "refused")
     rows = [
         (
@@ -233,7 +233,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def format_of(name: bytes) -> Format | None:
-    """The format that a file's name promises, or None where the suffix is not ours.
+    """Look up the format of a file name, or None if the suffix is not supported.
 
     Args:
         name: a file name or path; upper and lower case are the same.

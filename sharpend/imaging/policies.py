@@ -1,4 +1,4 @@
-"""What a folder's owner decides about images: the choices, and a value that holds one of each."""
+"""Image policies of a folder: metadata, thumbnails, animations, CMYK, 1-bit images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Metadata(StrEnum):
-    """What of an image's metadata reaches the output."""
+    """Policy for metadata in the output."""
 
     KEEP = "keep"
     STRIP = "strip"
@@ -17,7 +17,7 @@ class Metadata(StrEnum):
 
 
 class Thumbnail(StrEnum):
-    """What becomes of the small image inside EXIF."""
+    """Policy for the EXIF thumbnail."""
 
     KEEP = "keep"
     REFRESH = "refresh"
@@ -26,7 +26,7 @@ class Thumbnail(StrEnum):
 
 
 class Frames(StrEnum):
-    """What is done with animations and files of many pages."""
+    """Policy for animations and files of many pages."""
 
     REFUSE = "refuse"
     FIRST = "first"
@@ -35,7 +35,7 @@ class Frames(StrEnum):
 
 
 class Cmyk(StrEnum):
-    """What is done with images in printing colours."""
+    """Policy for CMYK images."""
 
     REFUSE = "refuse"
     CONVERT = "convert"
@@ -43,7 +43,7 @@ class Cmyk(StrEnum):
 
 
 class OneBit(StrEnum):
-    """What is done with images of pure black and white."""
+    """Policy for images of pure black and white."""
 
     REFUSE = "refuse"
     PASS = "pass"  # noqa: S105 - no password
@@ -52,7 +52,7 @@ class OneBit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """One choice of each."""
+    """One value of each policy."""
 
     metadata: Metadata = Metadata.KEEP
     thumbnail: Thumbnail = Thumbnail.KEEP
@@ -60,4 +60,4 @@ class Policies:
     cmyk: Cmyk = Cmyk.REFUSE
     one_bit: OneBit = OneBit.REFUSE
     provenance: bool = False
-    """Whether the output tells, in its XMP, which model made it of which file."""
+    """True if the output tells, in its XMP, which model made it of which file."""

@@ -1,4 +1,4 @@
-"""What a reader is given: a file's bytes, what its header said, and the owner's policies.
+"""Input of a container's reader: file bytes, parsed header and policies, with their checks.
 
 Owns the refusals that follow from both.
 """
@@ -23,7 +23,7 @@ MOST_FRAMES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Size and depth before any decoder is asked, and what decoders do not tell."""
+    """Size, depth and other facts from a file's header, known before decoding."""
 
     format: Format
     height: int
@@ -56,7 +56,7 @@ class Source:
     max_pixels: int
 
     def check_pixels(self, height: int, width: int, *, frames: int = 1) -> None:
-        """Refuse what has more pixels than allowed, all frames together.
+        """Refuse images with more pixels than allowed, all frames together.
 
         Raises:
             ImageRefusedError: `too_many_pixels`.
@@ -64,7 +64,7 @@ class Source:
         check_pixels(height, width, self.max_pixels, frames=frames)
 
     def wanted(self, count: int, reason: Reason) -> int:
-        """How many of a file's `count` frames or pages are to be read.
+        """Number of frames or pages to read, of the `count` in the file.
 
         Raises:
             ImageRefusedError: `reason`, where there are several and policy refuses them.
@@ -87,7 +87,7 @@ class Source:
         return count if policy is Frames.ALL else 1
 
     def bilevel(self) -> Picture:
-        """What becomes of an image of pure black and white.
+        """Apply the policy for images of pure black and white.
 
         Raises:
             ImageRefusedError: `color_mode`, where policy does not pass it on.
@@ -111,7 +111,7 @@ class Source:
         )
 
     def check_cmyk(self) -> None:
-        """Refuse printing colours where policy does not convert them.
+        """Refuse CMYK unless the policy converts it.
 
         Raises:
             ImageRefusedError: `color_mode`.
@@ -126,7 +126,7 @@ class Source:
 
 
 def check_pixels(height: int, width: int, limit: int, *, frames: int = 1) -> None:
-    """Refuse what has more pixels than allowed, all frames together.
+    """Refuse images with more pixels than allowed, all frames together.
 
     Raises:
         ImageRefusedError: `too_many_pixels`.
@@ -144,7 +144,7 @@ def check_pixels(height: int, width: int, limit: int, *, frames: int = 1) -> Non
 
 
 def color_mode(what: str) -> ImageRefusedError:
-    """The refusal of colours that are stored in a way that cannot be sharpened."""
+    """Error for colours that are stored in an unsupported way."""
     return ImageRefusedError(
         Reason.COLOR_MODE,
         f"its colours are stored as {what}; gray, RGB and palette images are sharpened",
@@ -152,5 +152,5 @@ def color_mode(what: str) -> ImageRefusedError:
 
 
 def bit_depth(what: str) -> ImageRefusedError:
-    """The refusal of samples that would not come through whole."""
+    """Error for an unsupported bit depth."""
     return ImageRefusedError(Reason.BIT_DEPTH, f"its samples are {what}, which would not be kept")

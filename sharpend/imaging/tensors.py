@@ -1,4 +1,4 @@
-"""Pixels to tensors and back: the only place that knows both layouts."""
+"""Conversion between pixel arrays and tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The events that the daemon logs."""
+"""Event names of the log: a stable interface, with units and levels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Event(StrEnum):
-    """Everything the daemon reports: a stable contract, `noun.past_participle`."""
+    """Names of all events: a stable contract, `noun.past_participle`."""
 
     DAEMON_READY = "daemon.ready"
     DAEMON_STALLED = "daemon.stalled"
@@ -46,7 +46,7 @@ class Event(StrEnum):
     QUARANTINE_PRUNED = "quarantine.pruned"
     ARCHIVE_PRUNED = "archive.pruned"
     LEDGER_PRUNED = "ledger.pruned"
-    """What was older, or more, than `[retention]` keeps was removed; the values say how much."""
+    """Files or rows beyond the limits of `[retention]` were removed; the values say how much."""
     BACKUP_MADE = "backup.made"
     """Of the ledger."""
     UPKEEP_FAILED = "upkeep.failed"

@@ -1,4 +1,4 @@
-"""Models applied to pixels: architectures, weights, tiles, runtimes and the SSIM wrapper.
+"""Neural models: architectures, weights files, tiling, devices, SSIM.
 
 A card is the metadata of a weights file. A student is a small model, a teacher the large one
 that it was distilled from. Cues measure how soft an image is, and a cued model takes them as

@@ -1,4 +1,4 @@
-"""Softness cues: how much of an image lies in three bands of luma, measured over the whole image.
+"""Softness cues: band energies of luma, measured over the whole image.
 
 A model of a few convolutions cannot infer how soft an image is; these numbers say it. They are
 measured once, before the image is cut into tiles, so that every tile is sharpened alike. Beside the
@@ -66,11 +66,11 @@ class Cues:
     noise: tuple[float, ...] = (0.0,) * BANDS
     """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
     enlarged: bool = False
-    """Whether the image is exactly a bicubic enlargement by four of a smaller one."""
+    """True if the image is exactly a bicubic enlargement by four of a smaller one."""
 
     @property
     def sharpness(self) -> float:
-        """The logarithm of the finest band's energy over the next one's.
+        """Logarithm of the finest band's energy over the next one's.
 
         About -1 to +0.4 in sharp photographs, -1.3 after a reduction by two, -1.8 by four; grain
         raises it. It does not depend on brightness or contrast above the faintest.
@@ -80,11 +80,11 @@ class Cues:
 
     @property
     def judged(self) -> float | None:
-        """The sharpness, or None where there is nothing to be judged, as in an even area."""
+        """Sharpness, or None if it cannot be measured, as in an even area."""
         return self.sharpness if max(self.whole[:2]) > FAINT * 1e-3 else None
 
     def tensor(self) -> Tensor:
-        """The measured numbers as a 1 x MEASURED float32 tensor."""
+        """Convert the measured numbers to a 1 x MEASURED float32 tensor."""
         return torch.tensor([[*self.whole, *self.structure, *self.floor]])
 
 

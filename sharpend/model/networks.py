@@ -1,4 +1,4 @@
-"""The student and the teacher: one plain convolutional design in two sizes.
+"""Model architectures: student and teacher, one convolutional design in two sizes.
 
 Both work on the sharp grid folded by four: `pixel_unshuffle(4) -> 3x3 convolutions with ReLU and
 skips -> pixel_shuffle(4) -> + input`. Nothing in them looks further than its receptive field
@@ -51,7 +51,7 @@ class ResidualBlock(nn.Module):
 
 
 class SharpeningNetwork(nn.Module):
-    """What students and teachers share: an image in, the same with its detail added out."""
+    """Base class of students and teachers: maps an image to the same with detail added."""
 
     kind: ClassVar[str]
 
@@ -73,7 +73,7 @@ class SharpeningNetwork(nn.Module):
         self._start_near_identity()
 
     def _start_near_identity(self) -> None:
-        """Begin as almost the identity, but never at exactly zero, where no gradient flows back."""
+        """Initialise close to the identity; at exactly zero no gradient would flow back."""
         with torch.no_grad():
             for block in self.body:
                 assert isinstance(block, ResidualBlock)  # noqa: S101 - tells the type checker
@@ -97,12 +97,12 @@ class SharpeningNetwork(nn.Module):
         return max(cells, MASK_CELLS if self.cued else 0) * GRID_PX
 
     def set_precision(self, precision: torch.dtype) -> None:
-        """Run the convolutions in another dtype; what the cues decide stays float32."""
+        """Set the dtype of the convolutions; the conditioning stays float32."""
         for part in (self.head, self.body, self.tail):
             part.to(dtype=precision)
 
     def detail(self, picture: Tensor, measured: Tensor | None = None) -> Tensor:
-        """What the model adds to the image, before strength and clamping.
+        """Compute the detail that is added to the image, before strength and clamping.
 
         Args:
             picture: B x 3 x H x W, sRGB-encoded, in [0, 1]; H and W multiples of GRID_PX. The
@@ -125,7 +125,7 @@ class SharpeningNetwork(nn.Module):
         return self._trunk(picture, self.scales(cues)).add_(mask)
 
     def _trunk(self, picture: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
-        """The convolutions alone; a scale for the head, one for each block, one for the tail."""
+        """Run the convolutions; a scale for the head, one for each block, one for the tail."""
         folded = F.pixel_unshuffle(picture, GRID_PX)  # (B, 48, H/4, W/4)
         if self.bias_free:
             folded = less_local_mean(folded)
@@ -149,7 +149,7 @@ def _scaled(features: Tensor, scale: Tensor | None) -> Tensor:
 
 
 def less_local_mean(folded: Tensor) -> Tensor:
-    """Take from each colour its mean over 3 x 3 cells (12 x 12 pixels), inside the image only.
+    """Subtract from each colour its mean over 3 x 3 cells (12 x 12 pixels), inside the image.
 
     Args:
         folded: B x 48 x H x W, as `pixel_unshuffle` leaves an image: 16 values of each colour.
@@ -166,7 +166,7 @@ def less_local_mean(folded: Tensor) -> Tensor:
 
 
 class StudentNet(SharpeningNetwork):
-    """The light model that the daemon runs: `lite` is 32 x 2 (65 K), `base` 48 x 4 (207 K)."""
+    """The small model that the daemon runs: `lite` is 32 x 2 (65 K), `base` 48 x 4 (207 K)."""
 
     kind = "student"
 
@@ -182,7 +182,7 @@ class StudentNet(SharpeningNetwork):
 
 
 class TeacherNet(SharpeningNetwork):
-    """The large model that students learn from. 96 channels and 6 blocks are 1.08 M."""
+    """The large model that students are distilled from: 96 channels and 6 blocks are 1.08 M."""
 
     kind = "teacher"
 

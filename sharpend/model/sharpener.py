@@ -1,4 +1,4 @@
-"""Pixels in, sharper pixels out: one model applied to a whole image, tile by tile.
+"""Sharpener: apply a model to a whole image, tile by tile.
 
 Works from pixels to pixels of the same depth, so that an image of any size needs memory for itself
 twice and for one tile. Nothing but the sharpness changes: what a model adds has no mean of its
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 CRISP_REACH_PX = crisp.REACH_PX + REACH_PX
-"""How much further than a model's the halo of crispness is: its mask, and a second balance."""
+"""Growth of the halo by crispness: its mask, and a second balance."""
 
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """What is done with each window of one image; see `Sharpener.sharpen`."""
+    """Parameters for each window of one image; see `Sharpener.sharpen`."""
 
     runtime: Runtime
     strength: float
@@ -57,7 +57,7 @@ class Sharpener:
         )
 
     def warm_up(self) -> None:
-        """Run once, so that the first image does not pay for what is set up lazily."""
+        """Run once, so that the first image does not pay for lazy initialisation."""
         self.sharpen(np.zeros((SMALLEST_TILE_PX, SMALLEST_TILE_PX, 3), np.uint8))
 
     def sharpen(
@@ -102,14 +102,14 @@ class Sharpener:
                 how.runtime.shrink_tile()
 
     def runtime_for(self, cues: Cues | None) -> Runtime:
-        """The model for an image: the specialist for one that was enlarged by four."""
+        """Choose the model for an image: the specialist for one that was enlarged by four."""
         if cues is not None and cues.enlarged and self._specialist is not None:
             return self._specialist
         return self.runtime
 
     @property
     def halo_px(self) -> int:
-        """How far from a cell of the folded grid the input can make a difference to it.
+        """Distance from a cell of the folded grid beyond which input cannot change it.
 
         Without crispness; with it, by CRISP_REACH_PX more.
         """
@@ -128,7 +128,7 @@ class Sharpener:
 
 
 def _window(pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
-    """One window whole; what lies within the halo of its inner edges is not to be used."""
+    """Sharpen one window; pixels within the halo of its inner edges are not to be used."""
     picture = to_tensor(pixels)
     result = picture.clone()
     if how.strength:
@@ -146,7 +146,7 @@ def _window(pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
 def keep_transparent(
     sharpened: NDArray[Depth], pixels: NDArray[Depth], alpha: NDArray[Depth] | None
 ) -> NDArray[Depth]:
-    """Put the original values back where alpha (H x W) is 0: unseen, but tools read them."""
+    """Restore the original values where alpha (H x W) is 0: unseen, but tools read them."""
     if alpha is None:
         return sharpened
     return np.where(alpha[:, :, None] == 0, pixels, sharpened)

@@ -1,4 +1,4 @@
-"""Tiles whose seams cannot be seen, because their pixels equal those of one untiled pass.
+"""Tiling without seams: windows with halos, whose cores equal one untiled pass.
 
 Each tile is computed inside a window that reaches as far around it as its pixels depend on their
 surroundings (the halo): the model's receptive field, and what is done with its output. It is
@@ -38,7 +38,7 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """The rectangle as an index of a H x W x C array."""
+        """Index of the rectangle in a H x W x C array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def within(self, other: Box) -> Box:
@@ -92,7 +92,7 @@ def _side(tile_px: int, *, across: int) -> int:
 
 
 def _spans(size: int, step: int, halo_px: int) -> Iterator[tuple[Span, Span]]:
-    """Cores of at most `step` along one axis, alike but for the last, each with its window."""
+    """Split an axis into cores of at most `step`, alike but for the last, each with its window."""
     cells = -(-size // GRID_PX)
     tiles = -(-size // step)
     step = max(-(-cells // tiles) * GRID_PX, SMALLEST_TILE_PX)

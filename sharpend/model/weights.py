@@ -33,7 +33,7 @@ REDUCTION = "bicubic"
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a weights file says of itself."""
+    """Metadata of a weights file."""
 
     name: str
     kind: str
@@ -43,7 +43,7 @@ class Card:
     halo_px: int
     bias_free: bool = False
     cued: bool = False
-    """Whether the model is told how soft the whole image is; see `sharpend.model.cues`."""
+    """True if the model is told how soft the whole image is; see `sharpend.model.cues`."""
     degradation: str = REDUCTION
     """The mixture of degradations that these weights undo; see `trainer.degradations`."""
     softened_by: int = 4
@@ -58,7 +58,7 @@ class Card:
     residual_above: float | None = None
     """Pooled residual ratio that no window of a healthy student's validation crops gets above."""
     measurable_from: float | None = None
-    """What the teacher must add to a crop for it to enter that ratio, in multiples of the input's
+    """Least that the teacher must add to a crop to enter that ratio, in multiples of the input's
     own finest detail."""
     data: str = ""
     license: str = ""
@@ -124,7 +124,7 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
 
 
 def _specialist(card: Card, folder: Path) -> SharpeningNetwork | None:
-    """The model that the card names for enlarged images, looked for beside it first."""
+    """Find the model that the card names for enlarged images, beside it first."""
     if card.specialist is None:
         return None
     loaded = load(card.specialist, beside=folder)
@@ -139,7 +139,7 @@ def _specialist(card: Card, folder: Path) -> SharpeningNetwork | None:
 def _checked(
     card: Card, network: SharpeningNetwork, tensors: Mapping[str, Tensor], written: str
 ) -> str:
-    """The digest of the tensors, which safetensors itself does not protect."""
+    """Verify the digest of the tensors, which safetensors itself does not protect."""
     found = digest(tensors)
     if found != written:
         raise ValueError("its tensors are damaged")

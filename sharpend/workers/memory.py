@@ -1,4 +1,4 @@
-"""How much memory there is, and how much a process holds: read from /proc, changed by nobody here.
+"""Memory readings from /proc and cgroups: memory of the machine and of a process.
 
 Sizes are bytes. What a system does not tell (macOS has no /proc) is None, and is then not watched.
 """
@@ -13,12 +13,12 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def resident_bytes(pid: int) -> int | None:
-    """What a process holds in memory; None where it has ended, or the system does not tell."""
+    """Resident memory of a process; None if it has ended or the system does not report it."""
     return _pages(pid, 1)
 
 
 def address_bytes(pid: int) -> int | None:
-    """The addresses that a process has reserved, used or not; None as above."""
+    """Address space that a process has reserved, used or not; None as above."""
     return _pages(pid, 0)
 
 
@@ -31,13 +31,13 @@ def _pages(pid: int, column: int) -> int | None:
 
 
 def available_bytes() -> int:
-    """The machine's memory, or what the control group of this process may have of it."""
+    """Memory of the machine, or the part of it that this process's cgroup may use."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([machine, *_group_limits()])
 
 
 def _group_limits() -> list[int]:
-    """The limits of this process's control group and all above it (version 2)."""
+    """Memory limits of this process's cgroup and all of its parents (version 2)."""
     try:
         named = (_PROC / "self/cgroup").read_text()
     except OSError:

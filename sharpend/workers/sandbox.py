@@ -1,4 +1,4 @@
-"""What a worker gives up before it opens a stranger's file: programs, sockets, privileges.
+"""Sandbox of workers: seccomp filter and no_new_privs, set before untrusted input is decoded.
 
 Owns the list of system calls that nothing on the way of an image needs and an intruder would use
 next. A decoder that is taken over can still do what the worker itself can: read and write the files
@@ -96,13 +96,13 @@ _DENY = _ERRNO | errno.EPERM
 
 
 class _Program(ctypes.Structure):
-    """The struct sock_fprog."""
+    """The C struct sock_fprog."""
 
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def enter(*, local_sockets: bool) -> tuple[str, ...]:
-    """Give all this up, for every thread of this process and for good.
+    """Enter the sandbox with every thread of this process, irrevocably.
 
     Args:
         local_sockets: leave sockets of this machine's file system, which drivers may talk through.
@@ -127,7 +127,7 @@ def enter(*, local_sockets: bool) -> tuple[str, ...]:
 
 
 def deny_inspection() -> None:
-    """Deny other processes of this user the memory, descriptors and environment of this one.
+    """Keep other processes of this user from reading this one's memory and descriptors.
 
     A worker has the daemon's user and may open files, so without this it could write into the
     daemon's memory through /proc. Root still can. A program that is started afterwards is not
@@ -138,7 +138,7 @@ def deny_inspection() -> None:
 
 
 def _filter(column: int, architecture: int, *, local_sockets: bool) -> bytes:
-    """The program that the kernel runs before each system call."""
+    """Build the BPF program that the kernel runs before each system call."""
     here = os.getpid()
     steps = [
         _step(_LOAD, _ARCHITECTURE_AT),
@@ -171,7 +171,7 @@ def _filter(column: int, architecture: int, *, local_sockets: bool) -> bytes:
 
 
 def _without_set_id(column: int) -> list[bytes]:
-    """Refuse to make a file run as its owner."""
+    """Build rules that refuse to set the set-user-ID and set-group-ID bits."""
     steps = []
     for numbers, argument in _MODE_AT:
         if (number := numbers[column]) is not None:
@@ -190,17 +190,17 @@ def _without_set_id(column: int) -> list[bytes]:
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One struct sock_filter; jumps are counted in steps to skip."""
+    """Build one struct sock_filter; jumps are counted in steps to skip."""
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
 
 def _unless(test: int, value: int, verdict: int) -> list[bytes]:
-    """End with a verdict where the loaded word passes the test, else go on."""
+    """Build a test that returns a verdict if the loaded word passes, else continues."""
     return [_step(test, value, 0, 1), _step(_RETURN, verdict)]
 
 
 def _where(test: int, value: int, *, otherwise: int) -> list[bytes]:
-    """Go on where the loaded word passes the test, else end with a verdict."""
+    """Build a test that continues if the loaded word passes, else returns a verdict."""
     return [_step(test, value, 1, 0), _step(_RETURN, otherwise)]
 
 
@@ -213,7 +213,7 @@ def _judged(
     held: int = _ALLOW,
     otherwise: int | None = _DENY,
 ) -> list[bytes]:
-    """Judge a call by the low half of one argument; `otherwise` None goes on to the next rule."""
+    """Check a call by the low half of one argument; `otherwise` None goes on to the next rule."""
     inside = [
         _step(_LOAD, _ARGUMENTS_AT + 8 * argument),
         *_unless(test, value, held),

@@ -1,4 +1,4 @@
-"""The main loop of a worker process: read a request, answer it, until the pipe ends.
+"""Main loop of a worker process: read a request, answer it, until the pipe ends.
 
 Standard input and output are the pipes to the daemon. Before the first request they and standard
 error become /dev/null for everything else in the process: what a library prints is no message, and
@@ -54,7 +54,7 @@ def _described(request: Describe) -> Answer:
 
 
 def _silence(*descriptors: int) -> None:
-    """Let descriptors be /dev/null."""
+    """Redirect descriptors to /dev/null."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in descriptors:
         os.dup2(nothing, descriptor)

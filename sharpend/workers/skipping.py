@@ -1,4 +1,4 @@
-"""Images that are sharp already and pass untouched, where their folder wants that.
+"""Skip images that are sharp already: copy them unchanged if the folder allows it.
 
 Owns the rule: every frame is above the line, and no other wish of the folder's would change the
 file's bytes. Runs where the image was decoded and measured; the model does not.
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def may_skip(cues: Sequence[Cues], options: Options) -> bool:
-    """Whether each of an image's frames is above the folder's line."""
+    """Return whether each frame of an image is above the folder's sharpness threshold."""
     above = options.skip_sharp_above
     return above is not None and bool(cues) and _softest(cues) > above
 
 
 def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Options) -> Picture:
-    """What becomes of an image that `may_skip`.
+    """Return the unchanged file, or the image with a note on the setting that forbids that.
 
     Args:
         file: its file, seekable; read, not closed.
@@ -57,7 +57,7 @@ def _softest(cues: Sequence[Cues]) -> float:
 
 
 def _against(file: BinaryIO, options: Options) -> str:
-    """The setting that a copy of the file would not obey, or nothing."""
+    """Setting that an unchanged copy would violate, or ""."""
     policies = options.policies
     if policies.metadata is not Metadata.KEEP:
         return f"pictures.metadata = {policies.metadata}"
@@ -71,7 +71,7 @@ def _against(file: BinaryIO, options: Options) -> str:
 
 
 def _against_decoding(file: BinaryIO, options: Options) -> str:
-    """The setting without which the file would be refused: frames left out, colours converted."""
+    """Setting that an unchanged copy of a file with more frames, or in CMYK, would violate."""
     frames = options.policies.frames
     strict = replace(
         options.policies,

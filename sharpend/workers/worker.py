@@ -1,4 +1,4 @@
-"""What runs inside a worker process, and what it is told and tells.
+"""Worker process: start-up with confinement, description of a model, execution of one task.
 
 Strangers' files are decoded here and nowhere else, so this process is confined before its first
 task: see `sharpend.workers.sandbox` and `sharpend.workers.limits`. The pool's process imports this
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 MEMORY_SETTING = "workers.memory_mb"
-"""What lets an image have more memory."""
+"""Setting that gives an image more memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What every worker is started with: plain values from the settings."""
+    """Start options of every worker: plain values from the settings."""
 
     device: str
     precision: str
@@ -39,12 +39,12 @@ class WorkerOptions:
     crop_px: int
     job_timeout_s: float = 600.0
     memory_bytes: int | None = None
-    """What one image may take; None: as much as there is."""
+    """Memory limit of one image; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a worker says of a model after it loaded and ran it once."""
+    """Facts about a model, after a worker loaded and ran it once."""
 
     model: str
     """The name on its card."""
@@ -58,9 +58,9 @@ class Engine:
     teacher: str | None
     """The teacher that was loaded beside it; None where the card names none or none was wanted."""
     resident_bytes: int | None = None
-    """What the worker holds with this model and no image; None where that is not told."""
+    """Memory of the worker with this model and no image; None if unknown."""
     confined_by: tuple[str, ...] = ()
-    """What the worker gave up: see `sharpend.workers.sandbox.enter`."""
+    """Active parts of the sandbox: see `sharpend.workers.sandbox.enter`."""
     residual_above: float | None = None
     measurable_from: float | None = None
     """As the card has them, like `alarm_below`."""
@@ -74,7 +74,7 @@ _confined_by: tuple[str, ...] = ()
 
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:
-    """Die with the daemon, load the way of an image, then give up what that does not need."""
+    """Tie this process to the daemon's life, import the pipeline, then enter the sandbox."""
     global _pipeline, _limits, _confined_by  # noqa: PLW0603 - see above
     _die_with_parent(daemon_pid)
     pipeline = importlib.import_module("sharpend.workers.pipeline")
@@ -125,7 +125,7 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
 
 
 def work(task: Task) -> Staged | Failed:
-    """Do one task within the limits; where memory was the one that failed it, that is told."""
+    """Run one task within the limits; report it if the memory limit made it fail."""
     _limits.renew()
     outcome: Staged | Failed = _pipeline.run(task)
     if (

@@ -1,4 +1,4 @@
-"""AVIF: its header, and the quality it is written with again.
+"""AVIF: read the header, estimate the quality, write again.
 
 Owns what its header says. Pixels are Pillow's, and metadata but EXIF (`items`).
 
@@ -38,7 +38,7 @@ _SOFTWARE = 0x0131
 
 
 def _probe(reader: Reader) -> Header:
-    """The largest size and the deepest samples that any item of an AVIF declares."""
+    """Read the largest size and bit depth that any item of an AVIF declares."""
     properties = isobmff.properties_of(reader)
     codecs = [body[2] for kind, body in properties if kind == b"av1C" and len(body) >= 4]  # noqa: PLR2004 - the box's fixed part
     if not codecs:
@@ -93,7 +93,7 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
 
 
 def _write(picture: Picture) -> bytes:
-    """At the least quality that comes out no smaller than the file was, which tells no quality."""
+    """Encode at the lowest quality whose file is no smaller than the source: AVIF stores none."""
     first, *others = picture.frames
     told = dict(first.encoding)
     colour, least_bytes = told.pop("colour", None), told.pop("bytes", 0)
@@ -111,7 +111,7 @@ def _write(picture: Picture) -> bytes:
 
 
 def _turning(orientation: int, *, has_more: bool) -> bytes:
-    """EXIF by which Pillow turns an AVIF, and with more, so that there is a place for a block."""
+    """EXIF by which Pillow sets the rotation; `has_more` adds a tag, so that an item is written."""
     told = Image.Exif()
     told[ORIENTATION] = orientation
     if has_more:

@@ -1,4 +1,4 @@
-"""HEIC: its header, and the quality it is written with again.
+"""HEIC: read the header, estimate the quality, write again.
 
 Owns what its header says. Pixels and metadata are Pillow's plugin's.
 
@@ -30,7 +30,7 @@ _QUALITY = 90
 
 
 def _probe(reader: Reader) -> Header:
-    """The largest size and the deepest samples that any item of a HEIC declares."""
+    """Read the largest size and bit depth that any item of a HEIC declares."""
     properties = isobmff.properties_of(reader)
     codecs = [body[16:18] for kind, body in properties if kind == b"hvcC" and len(body) >= 23]  # noqa: PLR2004 - the box's fixed part
     if not codecs:

@@ -1,4 +1,4 @@
-"""Netpbm's PPM and PGM, plain and raw, with 8 or 16 bits, read and written.
+"""Netpbm PPM and PGM, plain and raw, with 8 or 16 bits: read and write.
 
 Owns the whole format: it is a header in text and then numbers. The header is written again as it
 was, comments and all. PBM (P1, P4) is black and white, which is a matter of policy; PFM is float.
@@ -42,7 +42,7 @@ _VALUES_A_LINE = 12
 
 
 def _probe(reader: Reader) -> Header:
-    """The header."""
+    """Read the header."""
     start = _start(reader)
     bilevel = _BILEVEL.match(start)
     if bilevel:
@@ -68,7 +68,7 @@ def _start(reader: Reader) -> bytes:
 
 
 def _read(source: Source) -> Picture:
-    """The image, its header among the save options."""
+    """Read the image, and keep its header among the save options."""
     if source.header.bits == 1:
         return source.bilevel()
     data = source.data
@@ -108,7 +108,7 @@ def _numbers(text: bytes, largest: int) -> NDArray[Sample]:
 
 
 def _write(picture: Picture) -> bytes:
-    """The file, with the source's header where there is one."""
+    """Write the file, with the source's header if there is one."""
     frame = picture.frames[0]
     pixels = frame.pixels
     height, width, channels = pixels.shape
