@@ -1,7 +1,7 @@
 """Error classes: each class determines what happens next.
 
-Foreign exceptions are translated into this tree at the door where they enter; only the worker's
-job loop and the command line catch it whole.
+Exceptions of libraries are translated into these where they are first caught; only the worker's
+job loop and the command line catch all of them.
 """
 
 from __future__ import annotations

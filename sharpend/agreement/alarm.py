@@ -193,4 +193,4 @@ def in_words(agreement: Mapping[str, Any]) -> str:
     if ratio is None:
         return f"residual ratio: {NOT_MEASURABLE}, {crops}, at least {FEWEST_SAMPLES} are needed"
     told = f"residual ratio {ratio:.3f} over {crops}"
-    return f"{told} (doing nothing: 1, alarm above {agreement['residual_above']:.3f})"
+    return f"{told} (input itself: 1, alarm above {agreement['residual_above']:.3f})"

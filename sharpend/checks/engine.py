@@ -1,7 +1,7 @@
 """Worker probe: a process, run by `runner.ask`, that loads the models as a worker does.
 
-Starts just as a worker does, loads the models of the settings and tries them once; then says what
-torch and the image libraries are. This process imports torch, its parent never does.
+Starts as a worker does, loads the models of the settings and runs them once; then reports
+torch and the image libraries. This process imports torch, its parent never does.
 """
 
 from __future__ import annotations

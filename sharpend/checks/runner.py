@@ -1,6 +1,6 @@
 """Service user: find the user that runs the daemon, and run checks with its rights.
 
-Owns the child process that gives up root for the user it asks for: access lists, groups and
+Owns the child process that drops root for the service's user: access lists, groups and
 read-only mounts are then the kernel's answer and no guess from mode bits. Refuses to become
 another user where this process is not root: the answers are then the caller's own.
 """

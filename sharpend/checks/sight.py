@@ -1,7 +1,7 @@
 """Path probe: a process, run by `runner.ask`, that reports which paths a user can access.
 
-Owns the look at a path and the walk through an input. Only asks the kernel (access, stat, statvfs):
-no file is opened, and none is made to see whether that works.
+Looks at paths and walks through inputs. Only asks the kernel (access, stat, statvfs):
+no file is opened, and none is created as a test.
 """
 
 from __future__ import annotations

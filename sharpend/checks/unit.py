@@ -1,7 +1,7 @@
 """systemd unit checks: installation, user, start command and sandbox.
 
-Owns the questions to `systemctl`, which merges drop-ins and expands specifiers, and what a unit's
-sandbox makes of a path. Source: systemd.exec(5). Asks only, also without root.
+Calls `systemctl`, which merges drop-ins and expands specifiers, and evaluates a unit's
+sandbox for a path. Source: systemd.exec(5). Reads only, also without root.
 """
 
 from __future__ import annotations
@@ -188,15 +188,15 @@ def _within(path: str, above: str) -> bool:
 def installed(found: Sequence[Unit] | None, unit: Unit | None) -> Iterator[Finding]:
     """Check that there is a unit for these settings, and that it can start."""
     if found is None:
-        yield note("unit", "no systemd runs here: not looked at")
+        yield note("unit", "systemd is not running: not checked")
         return
     if unit is None:
         there = f"; there are {', '.join(one['Id'] for one in found)}" if found else ""
-        yield note("unit", f"none runs this configuration{there}", "README: Leave it running")
+        yield note("unit", f"no unit runs this configuration{there}", "README: Leave it running")
         return
     name, program = unit["Id"], unit.program
     if not os.access(program, os.X_OK):
-        what = f"{name}: ExecStart {program} is not there, or no program"
+        what = f"{name}: ExecStart {program} does not exist, or is not executable"
         change = f"install sharpend there, or systemctl edit {name}"
         yield fault("unit", what, change, ExitCode.CONFIGURATION)
     else:
@@ -204,9 +204,7 @@ def installed(found: Sequence[Unit] | None, unit: Unit | None) -> Iterator[Findi
         yield ok("unit", f"{name} starts {program} as {user}: {unit['ActiveState']}")
     if unit["UnitFileState"] in {"disabled", "masked"}:
         change = f"systemctl enable --now {name}"
-        yield note(
-            "unit", f"{name} is {unit['UnitFileState']}: it does not start by itself", change
-        )
+        yield note("unit", f"{name} is {unit['UnitFileState']}: not started at boot", change)
 
 
 def sandbox(unit: Unit, *, writes: Sequence[str], reads: Sequence[str]) -> Iterator[Finding]:
@@ -227,10 +225,10 @@ def sandbox(unit: Unit, *, writes: Sequence[str], reads: Sequence[str]) -> Itera
         yield fault(_SANDBOX, what, change, ExitCode.CONFIGURATION)
     gone = [path for path in _required(unit) if not os.path.exists(path)]
     for path in gone:
-        what = f"{unit['Id']}: ReadWritePaths={path} is not there, so the unit does not start"
+        what = f"{unit['Id']}: ReadWritePaths={path} does not exist, so the unit does not start"
         yield fault(_SANDBOX, what, f"create it, or write -{path}", ExitCode.CONFIGURATION)
     if not bad and not gone:
-        yield ok(_SANDBOX, f"all {len(found)} paths can be reached as they must be")
+        yield ok(_SANDBOX, f"all {len(found)} paths are accessible as required")
 
 
 def _required(unit: Unit) -> list[str]:

@@ -85,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
     if agreement and agreement["n"]:
         print(
             f"\nagreement with the teacher: SSIM {agreement['mean']:.4f} "
-            f"on {agreement['n']} crop(s) (doing nothing: {agreement['noop_mean']:.4f}), "
+            f"on {agreement['n']} crop(s) (input itself: {agreement['noop_mean']:.4f}), "
             f"on {report['device']}\n{in_words(agreement)}"
         )
     sheet = output / "comparison.png"

@@ -1,7 +1,7 @@
 """`sharpend doctor`: check whether this machine can run the daemon, and advise changes.
 
-Asks the machine and judges the answers with `sharpend.checks`, as the user that the installed unit
-names. Changes nothing on disk. The model is tried in a process of its own, as a worker does.
+Runs the checks of `sharpend.checks` on this machine, as the user that the installed unit
+names. Changes nothing on disk. The models are run once in a process of their own, as in a worker.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ def _runner(used: Unit | None) -> tuple[Runner, list[Finding]]:
         what = f"{used['Id']}: no such user or group: {error.args[0]}"
         return us, [fault("unit", what, "systemd-sysusers, or groupadd", ExitCode.CONFIGURATION)]
     if not wanted.can_be_asked:
-        what = f"what follows is seen as {us.name}; {used['Id']} runs as {wanted.name}"
-        return us, [note("unit", what, "run it as root to see it as that user")]
+        what = f"the following checks run as {us.name}; {used['Id']} runs as {wanted.name}"
+        return us, [note("unit", what, "run it as root to check as that user")]
     return wanted, []
 
 
@@ -150,7 +150,7 @@ class Machine:
         yield state.configuration(sights[config] if config else None, self.runner)
         if not self.plans:
             change = "add a [[folder]] to the configuration"
-            yield fault("folders", "there is none to work on", change, ExitCode.CONFIGURATION)
+            yield fault("folders", "no folder configured", change, ExitCode.CONFIGURATION)
         for plan in self.plans:
             content = walked.get(display(plan.intake.root))
             seen = folders.Seen(plan, self.runner, sights, content, self._umask)
@@ -189,7 +189,7 @@ class Machine:
         try:
             running = is_locked(directory)
         except OSError as error:
-            what = f"{directory}: {error.strerror}: nobody can tell from here whether one runs"
+            what = f"{directory}: {error.strerror}: cannot tell whether a daemon is running"
             return note("daemon", what, "run it as root, or as the daemon's user")
         every_s = self.settings.report.every_s
         last = read_status(directory)

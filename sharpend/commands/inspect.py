@@ -143,7 +143,7 @@ def _verdict(told: dict[str, Any]) -> str:
     if "error" in told:
         return f"cannot be read: {told['error']}"
     if told["taken"]:
-        return "would be passed on as it is" if told["passed_on"] else "would be sharpened"
+        return "would be copied unchanged" if told["passed_on"] else "would be sharpened"
     return f"would be refused: {told['reason']}: {told['message']}"
 
 

@@ -67,4 +67,4 @@ def await_event(events: Iterator[dict[str, Any]], wanted: Event) -> dict[str, An
             return event
         if event["event"] == Event.IMAGE_QUARANTINED:
             raise SharpendError(f"{event['path']} was quarantined: {event['message']}")
-    raise UnavailableError(f"the daemon ended before {wanted}; its own message stands above")
+    raise UnavailableError(f"the daemon ended before {wanted}; see its own message above")

@@ -42,7 +42,7 @@ def main(options: argparse.Namespace) -> int:
     """Run until nothing is left to do."""
     settings = workable_settings_of(options)
     if options.dry_run and options.json:
-        raise UsageError("--dry-run does nothing that --json could tell of: give one of them")
+        raise UsageError("--dry-run and --json cannot be combined")
     if options.dry_run:
         return dry_run(settings)
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}
@@ -127,7 +127,7 @@ class ResultPrinter:
             mean, noop = agreement["mean"], agreement["noop_mean"]
             print(
                 f"agreement with the teacher: SSIM {mean:.4f} on {agreement['n']} crop(s) "
-                f"(doing nothing: {noop:.4f})"
+                f"(input itself: {noop:.4f})"
             )
             print(in_words(agreement))
 

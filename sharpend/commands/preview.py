@@ -1,6 +1,6 @@
 """Dry run of `sharpend once`: print planned actions and an estimated duration.
 
-Owns the estimate and what it rests on: how fast earlier images went, as the ledger tells. Reads
+Owns the estimate and its basis, the throughput of earlier images in the ledger. Reads
 headers only, as a worker does before it decodes, and changes nothing, not even the state directory.
 """
 
@@ -108,7 +108,7 @@ def _remembered(
             }
             return states, ledger.finished(PICTURES_REMEMBERED)
     except LedgerError as error:
-        advice = "if an older sharpend wrote it, a run brings it up to date"
+        advice = "if an older sharpend wrote it, `sharpend run` upgrades it"
         raise StateFaultError(f"{error}; {advice}") from error
 
 
@@ -163,7 +163,7 @@ def estimate(pixels: int, known_pace: Pace | None) -> str:
     if not pixels:
         return "there is nothing to do"
     if known_pace is None:
-        return "how long that takes is not known yet: too few images were sharpened before"
+        return "duration unknown: too few images were sharpened before"
     duration = _duration(pixels / known_pace.pixels_per_s)
     speed = f"{known_pace.pixels_per_s / _MEGA:.3g} megapixels/s"
     return f"about {duration}, at the {speed} of the last {known_pace.pictures} images"

@@ -46,8 +46,8 @@ def main(options: argparse.Namespace) -> int:
             again += _finished_again(ledger, destinations, wanted, met)
     if wanted - met:
         missing = printable(display(min(wanted - met)))
-        raise InputMissingError(f"{missing}: neither in quarantine nor, with --all, finished")
-    print(f"{again} will be tried again" + (f", {failed} cannot be" if failed else ""))
+        raise InputMissingError(f"{missing}: not in quarantine, nor, with --all, finished")
+    print(f"{again} will be retried" + (f", {failed} cannot be" if failed else ""))
     return ExitCode.SOME_QUARANTINED if failed else ExitCode.OK
 
 

@@ -48,7 +48,7 @@ def _text(status: dict[str, Any]) -> str:
         f"quarantined {counts['quarantined']}, vanished {counts['vanished']}",
     ]
     if status["oldest_pending_s"] is not None:
-        lines.append(f"the oldest has waited for {status['oldest_pending_s']:.0f} s")
+        lines.append(f"oldest waiting for {status['oldest_pending_s']:.0f} s")
     if "images_per_s" in last:
         lines.append(
             f"last report: {last['images_per_s']:.2f} images/s, "
@@ -61,12 +61,12 @@ def _text(status: dict[str, Any]) -> str:
     if agreement and agreement["n"]:
         lines.append(
             f"agreement with the teacher: {agreement['rolling']:.4f} over the last crops, "
-            f"{agreement['min']:.4f} at least, {agreement['noop_mean']:.4f} by doing nothing"
+            f"minimum {agreement['min']:.4f}, {agreement['noop_mean']:.4f} for the input itself"
         )
         told = in_words(agreement)
         lines += [told] if told else []
     if last.get("state_fault"):
-        lines.append(f"paused: everything: {last['state_fault']}")
+        lines.append(f"paused: all folders: {last['state_fault']}")
     lines += [f"paused: {name}: {why}" for name, why in (last.get("paused") or {}).items()]
     return "\n".join(logs.printable(line) for line in lines)
 
@@ -75,6 +75,6 @@ def _of_what_came_in(sharpness: dict[str, float]) -> str:
     """Describe the sharpness of the last report's images before sharpening."""
     middle = sharpness["p50"]
     return (
-        f"what came in: {word_for(middle)}, sharpness {middle:.2f} in the middle, "
-        f"eight in ten from {sharpness['p10']:.2f} to {sharpness['p90']:.2f}"
+        f"inputs: {word_for(middle)}, median sharpness {middle:.2f}, "
+        f"80 % from {sharpness['p10']:.2f} to {sharpness['p90']:.2f}"
     )

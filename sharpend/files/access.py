@@ -1,6 +1,6 @@
 """Permissions of outputs: the group and mode that a folder's settings ask for.
 
-Owns how both are set on an open file or folder, and the look whether they were kept. Refuses to
+Owns how both are set on an open file or folder, and the check that they were stored. Refuses to
 leave an output with another group or mode than was asked for: a file system that knows neither
 (FAT, some network mounts) and a group that the daemon is not in are faults of the whole folder.
 """
@@ -19,7 +19,7 @@ _OWNERS_WORK = 0o700
 """The daemon itself has to work in every folder that it makes."""
 
 _ADVICE = (
-    "let the file system keep both, or give them by the mount's options and remove them here; "
+    "let the file system store both, or set them by mount options and remove them here; "
     "below a setgid folder a mode needs the group beside it"
 )
 
@@ -70,7 +70,7 @@ class Access:
         status = os.fstat(descriptor)
         kept_group = self.group in {None, status.st_gid}
         if not kept_group or mode not in {None, status.st_mode & _PERMISSIONS}:
-            raise FolderFaultError(f"{self._named}: the file system does not keep it; {_ADVICE}")
+            raise FolderFaultError(f"{self._named}: the file system does not store it; {_ADVICE}")
 
     def _change_mode(self, descriptor: int, mode: int) -> None:
         inherited = os.fstat(descriptor).st_mode & stat.S_ISGID

@@ -1,8 +1,8 @@
 """Atomic file writes: replace a file in one step, rename without overwriting.
 
 Owns the temporary sibling (`.name.xxxx.tmp`, hidden from the watcher), fsync of file and folder,
-and the rename that refuses to clobber. Refuses to leave litter behind a failed block, to follow a
-link at the temporary name, and to decide where files belong: that is commit's and quarantine's.
+and the rename that refuses to clobber. Refuses to leave files behind a failed block, to follow a
+link at the temporary name, and to choose target names: `commit` and `quarantine` do.
 """
 
 from __future__ import annotations

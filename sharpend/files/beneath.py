@@ -170,7 +170,7 @@ def _open_component(parent: int, name: bytes, relative: bytes) -> int:
         return os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
         if error.errno in _LINK_OR_NO_DIRECTORY:
-            raise _refused(relative, "leads through something that is no folder") from error
+            raise _refused(relative, "leads through something that is not a folder") from error
         raise
 
 

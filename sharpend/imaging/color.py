@@ -1,7 +1,7 @@
 """Colour handling: conversion of CMYK to sRGB, detection of HDR transfer curves (PQ, HLG).
 
-Owns the one conversion of colours, CMYK to sRGB through the file's own profile, and telling PQ and
-HLG, whose numbers are no sRGB-like ones. Everything else is left as its numbers are.
+CMYK is converted through the file's own profile. PQ and HLG are refused, because their values
+are not close to sRGB's. All other values stay unchanged.
 
 Source: ITU-T H.273 table 3.
 """

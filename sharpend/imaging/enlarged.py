@@ -1,8 +1,8 @@
 """Detect images that are a bicubic enlargement by four of a smaller one.
 
-Such an image holds no more than its small original, and undoing exactly this has specialists among
-the models. Others are as soft but softened otherwise; they are told apart by whether a small
-image exists that gives this one when it is enlarged.
+Such an image holds no more detail than its small original, and specialist models undo exactly this
+degradation. Other images are as soft for other reasons; the test is whether a small
+image exists that gives this one when enlarged.
 """
 
 from __future__ import annotations

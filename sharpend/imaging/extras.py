@@ -1,6 +1,6 @@
 """Optional format plugins: import the package that a format needs, as the format table names it.
 
-The only door to those packages; without them their formats are refused with the extra's name.
+No other module imports those packages; without one its format is refused with the extra's name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Output metadata: apply the folder's policies, renew the thumbnail, add the provenance record.
 
-Owns the order: what is stripped, then the thumbnail, then our own record. What a policy must take
-out and cannot, because the block that may hold it is not understood, goes as a whole with a note.
+Owns the order: strip, then renew the thumbnail, then add our record. A block that may hold what a
+policy removes, but cannot be parsed, is dropped as a whole with a note.
 """
 
 from __future__ import annotations
@@ -71,15 +71,15 @@ def _stripped(carried: Carried) -> Carried:
 def _without_gps(carried: Carried, container: Container, notes: list[str]) -> Carried:
     extended = [block.data for block in carried.blocks if block.kind is Kind.EXTENDED_XMP]
     if xmp.extension_holds_gps(xmp.EXTENSION + data for data in extended):
-        notes.append("its extended XMP told where it was taken and was not kept")
+        notes.append("removed its extended XMP, which contains GPS data")
         carried = carried.without(Kind.EXTENDED_XMP)
     unknown = [block for block in carried.blocks if block.kind is Kind.OTHER]
     if unknown:
-        notes.append("what only its maker understands may tell a place and was not kept")
+        notes.append("removed an unknown metadata block that may contain GPS data")
         carried = carried.without(Kind.OTHER)
     telling = [block for block in carried.blocks if pngtext.holds_gps(block.where, block.data)]
     if telling:
-        notes.append("its text told where it was taken and was not kept")
+        notes.append("removed a text chunk that contains GPS data")
         rest = tuple(block for block in carried.blocks if block not in telling)
         carried = replace(carried, blocks=rest)
     carried = replace(carried, tags=carried.tags and carried.tags.without_gps())

@@ -42,7 +42,7 @@ class Reader:
         if self._left is not None:
             self._left -= count
             if self._left < 0:
-                raise damaged("its tables tell of more bytes than it has")
+                raise damaged("its tables refer to more bytes than it has")
         data = self.up_to(offset, count)
         if len(data) < count:
             raise truncated()

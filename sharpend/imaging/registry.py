@@ -1,6 +1,6 @@
 """Container registry, and detection of a file's format by its first bytes.
 
-Owns which type a file is taken for, before any decoder sees it. Refuses, with the type's name, what
+Decides the type of a file before any decoder sees it. Refuses, with the type's name, what
 is an image but not one of ours (PDF, EPS, camera raw, ...): no decoder, and so no Ghostscript, is
 ever started for those.
 """

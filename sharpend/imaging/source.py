@@ -1,6 +1,6 @@
 """Input of a container's reader: file bytes, parsed header and policies, with their checks.
 
-Owns the refusals that follow from both.
+Owns the refusals that follow from header and policies.
 """
 
 from __future__ import annotations
@@ -95,12 +95,12 @@ class Source:
         if self.policies.one_bit is OneBit.PASS and self.policies.metadata is not Metadata.KEEP:
             raise ImageRefusedError(
                 Reason.COLOR_MODE,
-                "it is pure black and white and would be passed on as it is, with the metadata "
+                "it is pure black and white and would be copied unchanged, with the metadata "
                 "that is to be stripped; set pictures.metadata to keep",
                 setting="pictures.metadata",
             )
         if self.policies.one_bit is OneBit.PASS:
-            note = "it is pure black and white: passed on as it is"
+            note = "it is pure black and white: copied unchanged"
             declared = self.header.height, self.header.width
             return Picture((), self.header.format, (note,), None, self.data, declared)
         raise ImageRefusedError(

@@ -2,11 +2,11 @@
 
 Owns `ledger.db.backup-1` (the newest), `-2`, …, and `ledger.db.schema-N`, the ledger as it was
 before a newer version changed it. Each is whole and sound, or absent. A copy carries a mark: put
-in the ledger's place, it is known for what it is (`Store.needs_reconciling`). Refuses to replace a
+in the ledger's place, it is recognised as one (`Store.needs_reconciling`). Refuses to replace a
 sound copy by a damaged one, and to hold up the ledger's writer.
 
-None is put in place by itself. A damaged ledger hints at a failing disk, which a person should
-see to; until then the folders are the truth: what stands is adopted, not made again.
+No copy is restored automatically. A damaged ledger hints at a failing disk, which a person should
+check; until then the folders are authoritative: existing outputs are adopted, not made again.
 """
 
 from __future__ import annotations
@@ -120,7 +120,9 @@ def _require_room(state_dir: Path) -> None:
     disk = os.statvfs(state_dir)
     free = disk.f_bavail * disk.f_frsize
     if free < needed:
-        message = f"a backup wants {needed / 1e6:.1f} MB of room, and {free / 1e6:.1f} MB are free"
+        message = (
+            f"a backup needs {needed / 1e6:.1f} MB of free space, but {free / 1e6:.1f} MB are free"
+        )
         raise StateFaultError(f"state directory {state_dir}: {message}")
 
 

@@ -318,7 +318,7 @@ def _refuse_illegal(cursor: Connection, job_id: int, to: State) -> None:
     if row is None:
         raise LedgerError(f"job {job_id} is not in the ledger")
     if to not in MOVES[State(row["state"])]:
-        raise LedgerError(f"job {job_id}: {row['state']} to {to} is no legal move")
+        raise LedgerError(f"job {job_id}: {row['state']} to {to} is not a legal transition")
 
 
 def _is_empty(path: Path) -> bool:

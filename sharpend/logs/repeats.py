@@ -1,7 +1,7 @@
 """Rate limit for repeated failures in the log.
 
-Owns the rule: what fails alike (the same event, folder and reason) is told line by line so many
-times a minute; what follows is counted, and told in one line when the minute is over or the
+Owns the rule: equal failures (same event, folder and reason) are logged line by line so many
+times a minute; further ones are counted, and logged in one line when the minute is over or the
 daemon stops. Nothing is lost by it: ledger, reason files and the output of `once` have each file.
 """
 

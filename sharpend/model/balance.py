@@ -1,7 +1,7 @@
 """Brightness and colour preservation: remove the local mean of what the model adds.
 
-A model is trained to add detail, yet what it adds sums up to a fraction of a level over an
-image, more on images that are sharp already. The sum is taken out where it arises.
+A model is trained to add detail, yet its output shifts the mean by a fraction of a level over an
+image, more on images that are sharp already. The shift is removed locally, where it arises.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class SharpeningNetwork(nn.Module):
         if not self.cued:  # what is known of the image anyway may be given to any model
             return self._trunk(picture, [None] * (self.blocks + 2))
         if measured is None:
-            raise ValueError("a cued model needs the energies measured of the whole image")
+            raise ValueError("a cued model needs the measured energies of the whole image")
         cues = cues_of(measured)
         mask: Tensor = self.mask(picture, cues, measured)
         return self._trunk(picture, self.scales(cues)).add_(mask)

@@ -1,6 +1,6 @@
 """Inference runtime: run a model with torch on one device, in a precision and tile size.
 
-Owns every choice that depends on the machine. What cannot be used is refused with the setting to
+Owns every choice that depends on the machine. Unusable settings are refused with the key to
 change; the only thing that is ever chosen again at run time is an automatic tile size.
 """
 

@@ -33,6 +33,6 @@ def find(model: str, *, beside: Path | None = None) -> Path:
     if Path(model).is_file():
         return Path(model)
     raise UnavailableError(
-        f"{model}: no such model; shipped are {', '.join(shipped_names())}, "
+        f"{model}: no such model; shipped models are {', '.join(shipped_names())}, "
         "or give the path of a .safetensors file"
     )

@@ -130,8 +130,8 @@ def _specialist(card: Card, folder: Path) -> SharpeningNetwork | None:
     loaded = load(card.specialist, beside=folder)
     if loaded.digest != card.specialist_digest:
         raise UnavailableError(
-            f"model.name: {card.name}: its specialist {card.specialist} is another one "
-            f"({loaded.digest[:12]}) than it was made with ({(card.specialist_digest or '')[:12]})"
+            f"model.name: {card.name}: its specialist {card.specialist} is a different one "
+            f"({loaded.digest[:12]}) than at training ({(card.specialist_digest or '')[:12]})"
         )
     return loaded.network
 

@@ -56,9 +56,9 @@ def end_of(
     if isinstance(heard, Raised):
         return heard.error, None
     if isinstance(heard, MessageError):
-        return f"it sent a message that is not valid: {heard}", None
+        return f"it sent an invalid message: {heard}", None
     if not isinstance(heard, EOFError):
-        return "it sent a message that is not of its task", None
+        return "it sent a message for another task", None
     code = process.exit_code()
     if code is None:
         return "it closed its pipe", None

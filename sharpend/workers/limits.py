@@ -1,8 +1,8 @@
 """Resource limits of a worker: processor time, memory, open files, no core dumps.
 
 The kernel enforces it, whatever the parent does: a decoder that spins is killed, one that wants
-too much memory is refused it. Part of the parent's own watch (a deadline, the resident memory) is
-the same by another clock.
+too much memory is refused it. The parent watches deadline and resident memory as well, as a
+second line of defence.
 """
 
 from __future__ import annotations

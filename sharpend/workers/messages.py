@@ -1,6 +1,6 @@
 """Messages between the daemon and its workers: length-prefixed JSON with bounds on every value.
 
-Owns the list of all fields that cross the pipe. A worker decodes strangers' files and may have been
+Owns the list of all fields that cross the pipe. A worker decodes untrusted files and may have been
 taken over, so the daemon reads its answers strictly: see `sharpend.workers.jsoncodec`. Whether an
 answer fits the task that was handed out is judged by `sharpend.workers.pool`.
 

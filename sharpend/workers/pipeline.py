@@ -1,6 +1,6 @@
 """Image pipeline of a worker: open the input, decode, sharpen, encode, write the staged file.
 
-Owns the order of the steps, the look whether the input is still the one that settled, and the
+Owns the order of the steps, the check that the input is still the file that settled, and the
 translation of every error into one of the consequences that the daemon knows.
 """
 
@@ -277,7 +277,7 @@ def _raise_for_input(task: Task, error: OSError) -> NoReturn:
         raise SourceVanishedError(f"{display(task.relative)} is gone") from error
     reason, told = beneath.reason_of(error), f"reading failed: {error.strerror}"
     if reason is Reason.PERMISSION_DENIED:
-        told = f"may not be read ({error.strerror}); let the user that runs sharpend read it"
+        told = f"cannot be read ({error.strerror}); let the user that runs sharpend read it"
     raise TransientError(reason, told) from error
 
 

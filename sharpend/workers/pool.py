@@ -120,7 +120,7 @@ class Pool:
         give_up_s = time.monotonic() + self._job_timeout_s
         while (heard := process.take(_LOOK_EVERY_S)) is None:
             if not go_on() or time.monotonic() > give_up_s:
-                raise UnavailableError(f"model.device: loading {model} did not end")
+                raise UnavailableError(f"model.device: timed out loading {model}")
         if isinstance(heard, Engine):
             return heard
         if isinstance(heard, Unavailable):

@@ -1,9 +1,9 @@
 """Sandbox of workers: seccomp filter and no_new_privs, set before untrusted input is decoded.
 
-Owns the list of system calls that nothing on the way of an image needs and an intruder would use
-next. A decoder that is taken over can still do what the worker itself can: read and write the files
-that its user may. Owns as well how the daemon denies such a worker its memory. Linux on x86_64 and
-aarch64; elsewhere nothing is given up, and `enter` says so.
+Owns the list of system calls that image processing does not need and an attacker would use
+next. A compromised decoder can still do what the worker itself can: read and write the files
+that its user may. Also keeps such a worker from reading the daemon's memory. Linux on x86_64 and
+aarch64; elsewhere there is no sandbox, and `enter` reports so.
 
 Source: seccomp(2), linux/filter.h, linux/seccomp.h; the numbers are those of asm/unistd.h.
 """

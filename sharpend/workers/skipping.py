@@ -1,7 +1,7 @@
 """Skip images that are sharp already: copy them unchanged if the folder allows it.
 
-Owns the rule: every frame is above the line, and no other wish of the folder's would change the
-file's bytes. Runs where the image was decoded and measured; the model does not.
+Owns the rule: every frame is above the threshold, and no other setting of the folder changes the
+file's bytes. Runs after decoding and measuring; the model is not run.
 """
 
 from __future__ import annotations
@@ -43,12 +43,10 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
     told = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
     against = _against(file, options)
     if against:
-        note = f"{told}; not passed on as it is, for {against} changes its bytes"
+        note = f"{told}; not copied unchanged, because {against} changes its bytes"
         return replace(picture, notes=(*picture.notes, note))
     file.seek(0)
-    note = (
-        f"{told}, above model.skip_sharp_above = {options.skip_sharp_above:g}: passed on as it is"
-    )
+    note = f"{told}, above model.skip_sharp_above = {options.skip_sharp_above:g}: copied unchanged"
     return Picture((), picture.format, (note,), None, file.read(), picture.size)
 
 

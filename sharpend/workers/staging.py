@@ -1,7 +1,7 @@
 """Staged files: write the finished image durably under a temporary name beside its final one.
 
-Owns how it is written and after whom it takes in owner, mode and times. Refuses a temporary name
-that is taken, and to leave half a file. Never touches a final name: that is the commit's.
+Owns how it is written, and its owner, mode and times. Refuses a temporary name
+that exists, and to leave a partial file. Final names are given by `commit` alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Worker process: start-up with confinement, description of a model, execution of one task.
 
-Strangers' files are decoded here and nowhere else, so this process is confined before its first
+Untrusted files are decoded here and nowhere else, so this process is confined before its first
 task: see `sharpend.workers.sandbox` and `sharpend.workers.limits`. The pool's process imports this
-module and stays free of torch: the way of an image is imported only by `start`, inside the worker.
+module and stays free of torch: the pipeline is imported only by `start`, inside the worker.
 """
 
 from __future__ import annotations
@@ -133,6 +133,6 @@ def work(task: Task) -> Staged | Failed:
         and outcome.reason is Reason.OUT_OF_MEMORY
         and _limits.limits_memory
     ):
-        message = f"it needs more memory than a worker may take; raise {MEMORY_SETTING}"
+        message = f"it needs more memory than a worker may use; raise {MEMORY_SETTING}"
         return replace(outcome, message=message, setting=MEMORY_SETTING)
     return outcome

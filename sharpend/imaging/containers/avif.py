@@ -1,6 +1,6 @@
 """AVIF: read the header, estimate the quality, write again.
 
-Owns what its header says. Pixels are Pillow's, and metadata but EXIF (`items`).
+Parses the header. Pixels are read and written by Pillow, and all metadata but EXIF (`items`).
 
 Source: ISO/IEC 23008-12; AV1-ISOBMFF 2.3.3 (av1C).
 """
@@ -71,7 +71,7 @@ def _carried(source: Source, image: Image.Image) -> Told:
     if source.header.lossless:
         notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
     if items.is_premultiplied(source.data):
-        notes.append("its colours were multiplied by alpha and are written as they are seen")
+        notes.append("its premultiplied colours were written with straight alpha")
     return Carried((*([Block(Kind.EXIF, exif)] if exif else []), *blocks)), notes
 
 

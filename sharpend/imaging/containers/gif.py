@@ -192,7 +192,7 @@ def _frame(still: bytes, frame: Frame) -> bytes:
 
 
 def _carried(source: Source, _image: Image.Image) -> Told:
-    note = "its colours were put into a palette of 256 again"
+    note = "its colours were reduced to a palette of 256"
     return Carried(layout(source.data).blocks), [note]
 
 

@@ -1,6 +1,6 @@
 """HEIC: read the header, estimate the quality, write again.
 
-Owns what its header says. Pixels and metadata are Pillow's plugin's.
+Parses the header. Pixels and metadata are read and written by Pillow's plugin.
 
 Source: ISO/IEC 23008-12; 14496-15 8.3.3.1 (hvcC).
 """
@@ -53,7 +53,7 @@ def _carried(source: Source, image: Image.Image) -> Told:
     if getattr(image, "n_frames", 1) > 1:
         return carried, ["its further images were not kept"]
     if image.info.get("original_orientation") not in {None, 1}:
-        return carried, ["it was turned upright, as HEIC's reader gives it"]
+        return carried, ["it was rotated upright by the HEIC decoder"]
     if image.info.get("depth_images") or image.info.get("aux"):
         return carried, ["its depth map or other auxiliary images were not kept"]
     return carried, []

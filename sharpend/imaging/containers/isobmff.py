@@ -1,6 +1,6 @@
 """ISO base media file format: parse the boxes and item properties of AVIF and HEIC.
 
-Owns the layout; what a codec's own box says is its format's.
+Parses the layout; boxes of a codec are parsed by the module of its format.
 
 Source: ISO/IEC 14496-12 (boxes; nclx in 12.1.5), 23008-12 (ispe).
 """

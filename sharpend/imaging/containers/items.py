@@ -1,8 +1,8 @@
 """Items of AVIF and HEIF: extract and replace EXIF, and read references between items.
 
-Owns where items lie. Pillow makes EXIF anew as soon as it tells an orientation, when it reads as
-when it writes: the thumbnail goes, and maker notes lose what they point to. So Pillow gets nothing
-but the orientation, and the block is read and put in here.
+Pillow rebuilds EXIF that has an orientation, both when it reads and
+when it writes: the thumbnail is lost, and offsets in maker notes break. So Pillow gets nothing
+but the orientation, and the real block is extracted and inserted here.
 
 Source: ISO/IEC 14496-12, 8.11.3 (iloc), 8.11.6 (iinf) and 8.11.12 (iref); 23008-12, A.2.1 (Exif).
 """
@@ -48,7 +48,7 @@ def exif_of(data: bytes) -> bytes:
     if place is None:
         return b""
     if place.method not in {_IN_FILE, _IN_META}:
-        raise damaged("its EXIF lies where none may")
+        raise damaged("its EXIF is at an impossible offset")
     source = told.get(b"idat", b"") if place.method == _IN_META else data
     item = b"".join(source[offset : offset + length] for offset, length in place.extents)
     block = item[_OFFSET_BYTES:]

@@ -112,7 +112,7 @@ def _metadata(bits: _Bits) -> tuple[int, bool, bool]:
         if bits.number(3):
             raise ImageRefusedError(
                 Reason.FORMAT_NOT_ALLOWED,
-                "its JPEG XL is turned by a property that would be lost; turn its pixels upright",
+                "its JPEG XL is rotated by a property that would be lost; rotate its pixels",
             )
         if bits.number(1):  # intrinsic size
             _size(bits)

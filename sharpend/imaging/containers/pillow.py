@@ -1,8 +1,8 @@
 """Pillow reader and writer for every format but TIFF, Netpbm and 16-bit PNG.
 
-Owns the way from Pillow's modes to pixels and alpha and back, frames of animations among them.
-Refuses modes that could not be given back as they were. What differs between formats, each tells
-in its `Reading`.
+Converts Pillow's modes to pixels and alpha and back, frames of animations among them.
+Refuses modes that could not be written as they were read. Differences between formats are declared
+in each one's `Reading`.
 """
 
 from __future__ import annotations

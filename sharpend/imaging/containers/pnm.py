@@ -100,7 +100,7 @@ def _numbers(text: bytes, largest: int) -> NDArray[Sample]:
     try:
         values = np.array(words, dtype=np.int64) if words else np.empty(0, np.int64)
     except (ValueError, OverflowError) as error:
-        raise damaged("there are words where its pixels should be") from error
+        raise damaged("its pixel data contains text") from error
     if words and (values.min() < 0 or values.max() > largest):
         raise damaged(f"a pixel is outside of 0 to {largest}")
     depth: type[Sample] = np.uint8 if _BITS[largest] == 8 else np.uint16  # noqa: PLR2004 - bits

@@ -71,7 +71,7 @@ def check(page: tifffile.TiffPage, source: Source) -> None:
             Reason.FORMAT_NOT_ALLOWED, f"its TIFF compression {name} is not read"
         )
     if page.planarconfig not in _PLANES:
-        raise damaged("its TIFF does not say how its samples lie")
+        raise damaged("its TIFF does not declare its sample layout")
     if page.is_tiled:
         source.check_pixels(page.tilelength, page.tilewidth)
     _check_whole(page, len(source.data))
@@ -127,7 +127,7 @@ def _check_inner_jpegs(page: tifffile.TiffPage, data: bytes) -> None:
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         inner = jpeg.probe(Reader(BytesIO(data[offset : offset + count])))
         if inner.height > high + _LARGEST_BLOCK_PX or inner.width > wide + _LARGEST_BLOCK_PX:
-            raise damaged("a JPEG within it is larger than its place")
+            raise damaged("an embedded JPEG is larger than its tile")
 
 
 def encoding_of(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def read_pages(reader: Reader) -> list[Ifd]:
     pages: list[Ifd] = []
     while place:
         if len(pages) == _MOST_PAGES:
-            raise damaged("it has too many pages, or they go round in a circle")
+            raise damaged("it has too many pages, or they form a cycle")
         page = _directory(reader, layout, place, lambda tag: tag not in _LAYOUT)
         place = page.next_page
         pages.append(_with_children(reader, layout, page, 0))

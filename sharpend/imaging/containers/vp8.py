@@ -1,7 +1,7 @@
 """VP8 frame headers: estimate the quality at which a lossy WebP was written.
 
-Owns that one estimate: neither Pillow nor the container tells the quality, but the quantisers stand
-in the first bits of the frame. Decodes no pixels.
+Neither Pillow nor the container stores the quality, but the quantisers are
+in the first bits of the frame, and determine it. Decodes no pixels.
 
 Source: RFC 6386, sections 7.3 (bool decoder), 9.2 to 9.6 and 19.2 (frame header); libwebp's
 `QualityToCompression` for the way from quality to quantiser.

@@ -40,7 +40,7 @@ class Kind(Enum):
 
 NEEDED = frozenset({Kind.ICC, Kind.COLOR, Kind.DENSITY})
 """Without these an image would look different, or be printed at another size."""
-CREDENTIALS = "its content credentials (JUMBF) were not kept: they vouch for other pixels"
+CREDENTIALS = "its content credentials (JUMBF) were removed: they certify the original pixels"
 """Name for notes, whatever the container."""
 
 

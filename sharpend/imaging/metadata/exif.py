@@ -1,8 +1,8 @@
 """EXIF blocks: remove GPS data, remove or replace the thumbnail.
 
 Owns what in an EXIF block tells where an image was taken. Bytes are patched where they lie and
-nothing moves: maker notes hold offsets that only their maker could mend. What a maker note itself
-says is not looked into.
+nothing moves: maker notes hold offsets that only the camera maker could fix. Their content is not
+searched.
 
 Source: EXIF 2.32 (CIPA DC-008) sections 4.5.4 (thumbnails) and 4.6.
 """
