@@ -116,7 +116,7 @@ class AgreementAlarm:
         self._noop_sum += sample.noop
         self.minimum = min(sample.student, 1.0 if self.minimum is None else self.minimum)
         self._is_far = self._judged()
-        before, self.low = self.low, self._is_far or self._is_below_own()
+        before, self.low = self.low, self._is_far or self._is_below_threshold()
         return self.low != before
 
     @property
@@ -176,7 +176,7 @@ class AgreementAlarm:
             return False
         return fmean(sample.student for sample in measurable) < options.below
 
-    def _is_below_own(self) -> bool:
+    def _is_below_threshold(self) -> bool:
         """Return whether the rolling mean of SSIM is below the user's threshold."""
         rolling, below = self.rolling, self._options.below
         if not self._options.is_below_own or below is None or rolling is None:

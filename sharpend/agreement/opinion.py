@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
+class _Parameters:
     """Parameters with which both models sharpen the crop; see `SecondOpinion.compare`."""
 
     strength: float
@@ -138,7 +138,7 @@ class SecondOpinion:
         Returns:
             The sample, or None for a side below SSIM's window.
         """
-        how = _How(strength, overshoot, alpha, cues)
+        how = _Parameters(strength, overshoot, alpha, cues)
         taught = self._taught(pixels, crop_px, how)
         if taught is None:
             return None
@@ -162,9 +162,9 @@ class SecondOpinion:
         Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
         with its full halo; only the crop itself is compared.
         """
-        return self._taught(pixels, crop_px, _How(strength, overshoot, alpha, cues))
+        return self._taught(pixels, crop_px, _Parameters(strength, overshoot, alpha, cues))
 
-    def _taught(self, pixels: NDArray[Depth], crop_px: int, how: _How) -> Taught | None:
+    def _taught(self, pixels: NDArray[Depth], crop_px: int, how: _Parameters) -> Taught | None:
         height, width = (min(size, crop_px) for size in pixels.shape[:2])
         if min(height, width) < WINDOW_PX:
             return None
@@ -176,7 +176,7 @@ class SecondOpinion:
 
 
 def _crop_by(
-    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _How
+    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _Parameters
 ) -> NDArray[Depth]:
     """Sharpen an image with a model and cut out the crop."""
     around, inside = zip(

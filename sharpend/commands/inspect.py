@@ -69,11 +69,11 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
     except ImageRefusedError as error:
         refused, status = _refused(error)
         return {**found, **refused}, status
-    facts = {**found, **_of_picture(picture), **_of_softness(file, picture, how)}
+    facts = {**found, **_of_picture(picture), **_sharpness_facts(file, picture, how)}
     return {**facts, "taken": True}, ExitCode.OK
 
 
-def _of_softness(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
+def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
     """Measure the sharpness of the first frame, and whether the file would be skipped."""
     from sharpend.model.cues import measure  # noqa: PLC0415 - torch only where it is used
     from sharpend.workers import skipping  # noqa: PLC0415 - as above

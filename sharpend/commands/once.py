@@ -109,7 +109,7 @@ class ResultPrinter:
 
     def close(self, agreement: dict[str, object] | None) -> None:
         """Print the inputs that needed nothing, and a summary."""
-        self._tell_of_the_rest()
+        self._print_earlier()
         self._bar.close()
         seconds = time.monotonic() - self._started_s
         summary = {
@@ -131,7 +131,7 @@ class ResultPrinter:
             )
             print(in_words(agreement))
 
-    def _tell_of_the_rest(self) -> None:
+    def _print_earlier(self) -> None:
         """Print inputs that an earlier run had finished or refused."""
         with LedgerReader.read_only(self._settings.state) as ledger:
             for destination, outcome in known(self._settings, ledger):

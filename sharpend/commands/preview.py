@@ -82,19 +82,19 @@ def dry_run(settings: Settings) -> int:
     Raises:
         StateFaultError: there is a ledger, and it cannot be read.
     """
-    states, earlier = _remembered(settings)
+    states, earlier = _read_ledger(settings)
     outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
     for plan, batch in found(settings):
         for one in batch:
             state = states.get((plan.destination.input_root, one.relative), State.PENDING)
-            _foresee(plan, one.relative, state, outlooks[plan.destination.folder])
+            _plan_input(plan, one.relative, state, outlooks[plan.destination.folder])
     for outlook in outlooks.values():
         print(logs.printable(str(outlook)))
     print(estimate(sum(outlook.pixels for outlook in outlooks.values()), pace(earlier)))
     return ExitCode.OK
 
 
-def _remembered(
+def _read_ledger(
     settings: Settings,
 ) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished]]:
     """Read states by root and path, and finished jobs; empty without a ledger."""
@@ -112,7 +112,7 @@ def _remembered(
         raise StateFaultError(f"{error}; {advice}") from error
 
 
-def _foresee(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
+def _plan_input(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
     """Print and count the planned action for one input."""
     said, why = WOULD.get(state, SHARPENED), ""
     if said == SHARPENED:

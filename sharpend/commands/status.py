@@ -56,7 +56,7 @@ def _text(status: dict[str, Any]) -> str:
             f"{last['device']}, health {last['health']}"
         )
     if last.get("sharpness"):
-        lines.append(_of_what_came_in(last["sharpness"]))
+        lines.append(_describe_sharpness(last["sharpness"]))
     agreement = last.get("agreement")
     if agreement and agreement["n"]:
         lines.append(
@@ -71,7 +71,7 @@ def _text(status: dict[str, Any]) -> str:
     return "\n".join(logs.printable(line) for line in lines)
 
 
-def _of_what_came_in(sharpness: dict[str, float]) -> str:
+def _describe_sharpness(sharpness: dict[str, float]) -> str:
     """Describe the sharpness of the last report's images before sharpening."""
     middle = sharpness["p50"]
     return (

@@ -31,7 +31,7 @@ _DENIED = {errno.EACCES, errno.EPERM}
 _IMPOSSIBLE = {b"", b".", b".."}
 
 
-def _as_it_is(_descriptor: int) -> None:
+def _leave_unchanged(_descriptor: int) -> None:
     """Do nothing more to a new folder."""
 
 
@@ -48,7 +48,11 @@ def components(relative: bytes) -> list[bytes]:
 
 
 def open_directory(
-    root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
+    root: bytes,
+    relative: bytes,
+    *,
+    create: bool = False,
+    made: Callable[[int], None] = _leave_unchanged,
 ) -> int:
     """Open the folder `relative` below `root`; the caller closes the descriptor.
 
@@ -78,7 +82,11 @@ def open_directory(
 
 @contextmanager
 def directory(
-    root: bytes, relative: bytes, *, create: bool = False, made: Callable[[int], None] = _as_it_is
+    root: bytes,
+    relative: bytes,
+    *,
+    create: bool = False,
+    made: Callable[[int], None] = _leave_unchanged,
 ) -> Iterator[int]:
     """Open a folder as `open_directory` does, for the length of a block."""
     descriptor = open_directory(root, relative, create=create, made=made)

@@ -130,7 +130,7 @@ def _decoding(max_pixels: int) -> Iterator[None]:
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     PngImagePlugin.MAX_TEXT_CHUNK = LARGEST  # Pillow's own megabyte is less than profiles have
     try:
-        with warnings.catch_warnings(), _hushed():
+        with warnings.catch_warnings(), _quiet_libraries():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", DecompressionBombWarning)
             yield
@@ -164,7 +164,7 @@ def _refusal(error: Exception) -> ImageRefusedError:
 def _encoding(picture: Picture) -> Iterator[None]:
     """Translate encoder errors."""
     try:
-        with _hushed():
+        with _quiet_libraries():
             yield
     except Exception as error:  # encoders raise any class
         if _is_out_of_memory(error):
@@ -175,7 +175,7 @@ def _encoding(picture: Picture) -> Iterator[None]:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def _quiet_libraries() -> Iterator[None]:
     """Keep warnings that libpng and libjpeg print out of the log, which is JSON lines."""
     kept, nowhere = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDERR)

@@ -81,10 +81,10 @@ class SparingLog:
             if is_last or now_s >= window.ends_s:
                 del self._windows[key]
                 self._sum_up(window)
-        if not (self._most and event in _OF_ONE_FILE and self._is_too_much(level, event, values)):
+        if not (self._most and event in _OF_ONE_FILE and self._is_over_limit(level, event, values)):
             getattr(self._log, level)(event, **values)
 
-    def _is_too_much(self, level: str, event: Event, values: Mapping[str, object]) -> bool:
+    def _is_over_limit(self, level: str, event: Event, values: Mapping[str, object]) -> bool:
         """Count a failure; return True if it is over the limit."""
         folder, reason = values.get("folder"), values.get("error_code", values.get("cause"))
         key = (event, str(folder), str(reason))

@@ -35,7 +35,7 @@ CRISP_REACH_PX = crisp.REACH_PX + REACH_PX
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
+class _Parameters:
     """Parameters for each window of one image; see `Sharpener.sharpen`."""
 
     runtime: Runtime
@@ -94,7 +94,7 @@ class Sharpener:
             return pixels.copy()
         if cues is None and (crispness or self.runtime.cued):
             cues = measure(pixels)
-        how = _How(self.runtime_for(cues), strength, overshoot, crispness, cues)
+        how = _Parameters(self.runtime_for(cues), strength, overshoot, crispness, cues)
         while True:
             try:
                 return self._sharpen(pixels, how)
@@ -116,7 +116,7 @@ class Sharpener:
         runtimes = [one for one in (self.runtime, self._specialist) if one is not None]
         return max(one.halo_px for one in runtimes) + REACH_PX
 
-    def _sharpen(self, pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
+    def _sharpen(self, pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
         height, width = pixels.shape[:2]
         padded = pad_to_grid(pixels)
         sharpened = np.empty_like(padded)
@@ -127,7 +127,7 @@ class Sharpener:
         return sharpened[:height, :width]
 
 
-def _window(pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
+def _window(pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
     """Sharpen one window; pixels within the halo of its inner edges are not to be used."""
     picture = to_tensor(pixels)
     result = picture.clone()

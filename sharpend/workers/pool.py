@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 1.0
 _LOOK_AT_MEMORY_S = 0.5
 _STOP_GRACE_S = 5.0
-_WEARING = frozenset({Reason.INTERNAL, Reason.OUT_OF_MEMORY})
+_REPLACE_AFTER = frozenset({Reason.INTERNAL, Reason.OUT_OF_MEMORY})
 """After an error that nobody foresaw a device may be lost for that process; after one of memory,
 libraries may be half-way through something."""
 _KEPT_AT_MOST = 0.5
@@ -144,7 +144,7 @@ class Pool:
             outcome = self._heard(slot) or self._beyond_limits(slot, now_s)
             if outcome is not None:
                 slot.task = slot.refused = None
-                if self._is_worn(slot, outcome):
+                if self._must_replace(slot, outcome):
                     self._retire(slot)
                 yield outcome
 
@@ -246,9 +246,9 @@ class Pool:
         self._retire(slot)
         return Died(slot.task.job_id, cause, setting)
 
-    def _is_worn(self, slot: _Slot, outcome: Outcome) -> bool:
+    def _must_replace(self, slot: _Slot, outcome: Outcome) -> bool:
         """Return whether a process must be replaced: a bug, out of memory, or it holds too much."""
-        if isinstance(outcome, Failed) and outcome.reason in _WEARING:
+        if isinstance(outcome, Failed) and outcome.reason in _REPLACE_AFTER:
             return True
         limit = self._options.memory_bytes
         return limit is not None and self._grown_bytes(slot) > limit * _KEPT_AT_MOST

@@ -28,9 +28,9 @@ def main(options: str, daemon_pid: str) -> None:
         daemon_pid: the daemon's process number.
     """
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    _silence(0, 1)
+    _redirect_to_null(0, 1)
     worker.start(messages.WORKER_OPTIONS.read(loads(options.encode())), int(daemon_pid))
-    _silence(2)  # what prevents the start is still told there
+    _redirect_to_null(2)  # what prevents the start is still told there
     while (body := messages.receive(requests, messages.REQUEST_BYTES)) is not None:
         request = messages.request(body)
         if isinstance(request, Task):
@@ -53,7 +53,7 @@ def _described(request: Describe) -> Answer:
         return Unavailable(str(error))
 
 
-def _silence(*descriptors: int) -> None:
+def _redirect_to_null(*descriptors: int) -> None:
     """Redirect descriptors to /dev/null."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in descriptors:

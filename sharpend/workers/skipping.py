@@ -41,7 +41,7 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
         The file as it is, without frames; or the image with a note of what stands against that.
     """
     told = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
-    against = _against(file, options)
+    against = _violated_setting(file, options)
     if against:
         note = f"{told}; not copied unchanged, because {against} changes its bytes"
         return replace(picture, notes=(*picture.notes, note))
@@ -54,7 +54,7 @@ def _softest(cues: Sequence[Cues]) -> float:
     return min(one.sharpness for one in cues)
 
 
-def _against(file: BinaryIO, options: Options) -> str:
+def _violated_setting(file: BinaryIO, options: Options) -> str:
     """Setting that an unchanged copy would violate, or ""."""
     policies = options.policies
     if policies.metadata is not Metadata.KEEP:
@@ -64,11 +64,11 @@ def _against(file: BinaryIO, options: Options) -> str:
     if policies.provenance:
         return "pictures.provenance = true"
     if policies.frames is Frames.FIRST or policies.cmyk is Cmyk.CONVERT:
-        return _against_decoding(file, options)
+        return _violated_by_decoding(file, options)
     return ""
 
 
-def _against_decoding(file: BinaryIO, options: Options) -> str:
+def _violated_by_decoding(file: BinaryIO, options: Options) -> str:
     """Setting that an unchanged copy of a file with more frames, or in CMYK, would violate."""
     frames = options.policies.frames
     strict = replace(

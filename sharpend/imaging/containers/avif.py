@@ -98,7 +98,7 @@ def _write(picture: Picture) -> bytes:
     told = dict(first.encoding)
     colour, least_bytes = told.pop("colour", None), told.pop("bytes", 0)
     exif = first.carried.data(Kind.EXIF)
-    turning = Block(Kind.EXIF, _turning(told.pop("orientation", 1), has_more=bool(exif)))
+    turning = Block(Kind.EXIF, _orientation_exif(told.pop("orientation", 1), has_more=bool(exif)))
     carried = Carried((*first.carried.without(Kind.EXIF).blocks, turning))
     encoded = b""
     for quality in (told.get("quality", _QUALITIES[0]), *_QUALITIES[1:]):
@@ -110,7 +110,7 @@ def _write(picture: Picture) -> bytes:
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
-def _turning(orientation: int, *, has_more: bool) -> bytes:
+def _orientation_exif(orientation: int, *, has_more: bool) -> bytes:
     """EXIF by which Pillow sets the rotation; `has_more` adds a tag, so that an item is written."""
     told = Image.Exif()
     told[ORIENTATION] = orientation

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.source import Header, Source
 
 
-def _seen_while_read(_data: bytes) -> None:
+def _no_check(_data: bytes) -> None:
     """Skip the check for formats whose reader detects truncation itself."""
 
 
@@ -36,7 +36,7 @@ class Container:
     """The frames that policy wants, what they carry, and notes."""
     write: Callable[[Picture], bytes]
     """The whole file, with what is carried, at the quality that the save options tell."""
-    check_whole: Callable[[bytes], None] = _seen_while_read
+    check_whole: Callable[[bytes], None] = _no_check
     """Refuses a file that ends early or whose checksums are wrong."""
     xmp_at: bytes | None = None
     """Place of an XMP packet of ours (a block's `where`); None: it cannot hold one."""

@@ -120,7 +120,7 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str])
         return _converted(values, carried, encoding, notes)
     if page.photometric == tiffpage.PALETTE:
         notes.append("its palette was written as RGB")
-        values = _shown(values, page)
+        values = _apply_palette(values, page)
     elif page.bitspersample < _BYTE_BITS:
         notes.append(f"its gray of {page.bitspersample} bits was written with 8")
         values = values * np.uint8(255 // (2**page.bitspersample - 1))
@@ -158,7 +158,7 @@ def _converted(
     return Frame(pixels, None, Carried(blocks, carried.tags), encoding)
 
 
-def _shown(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[np.uint8]:
+def _apply_palette(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[np.uint8]:
     """Convert palette indices to colours; some writers store 8-bit colour tables."""
     table = np.asarray(page.colormap)
     if table.max() > 255:  # noqa: PLR2004 - 8 bits

@@ -52,7 +52,7 @@ def without_gps(exif: bytes) -> bytes:
         return exif
     block = ExifBlock(exif)
     directories, told = _positions(block)
-    wiped = list(chain.from_iterable(_behind(block, entry) for entry in told))
+    wiped = list(chain.from_iterable(_reachable_spans(block, entry) for entry in told))
     tables = [(0, HEADER_BYTES), *(directory.span for directory in directories)]
     if any(_overlap(span, table) for span in wiped for table in tables):
         raise ValueError("the EXIF's GPS directory overlaps another")
@@ -87,7 +87,7 @@ def _tells_position(block: ExifBlock, entry: Entry) -> bool:
     return entry.tag == GPS
 
 
-def _behind(block: ExifBlock, entry: Entry) -> list[Span]:
+def _reachable_spans(block: ExifBlock, entry: Entry) -> list[Span]:
     """Byte ranges that are reachable through one entry only."""
     if entry.tag != GPS:
         return [] if entry.is_inline else [entry.span]
@@ -154,10 +154,10 @@ def thumbnail_of(exif: bytes) -> bytes:
     """Extract the embedded JPEG; empty if there is none or it cannot be found."""
     try:
         block = ExifBlock(exif)
-        rooms = _rooms(block)
+        thumbnails = _find_thumbnail(block)
     except ValueError:
         return b""
-    return b"".join(bytes(block.data[slice(*span)]) for _, span in rooms)
+    return b"".join(bytes(block.data[slice(*span)]) for _, span in thumbnails)
 
 
 def with_thumbnail(exif: bytes, jpeg: bytes) -> bytes:
@@ -172,7 +172,7 @@ def with_thumbnail(exif: bytes, jpeg: bytes) -> bytes:
     if not thumbnail_of(exif):
         return exif
     block = ExifBlock(exif)
-    for (place, length), (start, end) in _rooms(block):
+    for (place, length), (start, end) in _find_thumbnail(block):
         kept = block.spans(block.directories([GPS]))
         tail = block.wipe([(start, end)], kept)
         at = start
@@ -210,7 +210,7 @@ def without_thumbnail(exif: bytes) -> bytes:
     return bytes(block)
 
 
-def _rooms(block: ExifBlock) -> list[tuple[tuple[Entry, Entry], Span]]:
+def _find_thumbnail(block: ExifBlock) -> list[tuple[tuple[Entry, Entry], Span]]:
     """Find the one JPEG thumbnail, if any: its entries, offset and length, and its bytes."""
     for directory in islice(block.chain(), 1, 2):
         place, length = (directory.find(tag) for tag in _STRIPS[0])
