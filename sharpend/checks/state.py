@@ -74,7 +74,7 @@ def daemon(
 
     Args:
         last: its status file.
-        is_running: somebody holds the ledger's lock.
+        is_running: a process holds the ledger's lock.
         now_s: wall clock.
         every_s: seconds between two reports.
     """

@@ -1,7 +1,7 @@
 """Image filters on 8-bit pixels: resize, unsharp mask, Gaussian blur, degradation, JPEG round trip.
 
 Owns every resize in the project: Pillow's bicubic antialiases and other libraries' defaults do
-not, which is worth more than 1 dB, so nobody else resizes. Works on 8-bit pixels only.
+not, which is worth more than 1 dB, so no other module resizes. Works on 8-bit pixels only.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def finished(picture: Picture, policies: Policies, record: Provenance | None) ->
         policies: what is kept, and what becomes of the thumbnail.
         record: how the output was made, where that is to be told.
     """
-    if not picture.frames:  # passed on as it is
+    if not picture.frames:  # copied unchanged
         return picture
     notes, container = list(picture.notes), CONTAINERS[picture.format]
     frames = [_finished(frame, container, policies, notes) for frame in picture.frames]

@@ -76,7 +76,7 @@ class Store:
                 raise
 
     def needs_reconciling(self) -> bool:
-        """Return whether the folders know more than this ledger does, until somebody calls `trust`.
+        """Return whether the folders know more than this ledger does, until `trust` is called.
 
         So it is with one that was begun because the old one was lost, and with a copy that was put
         in the ledger's place. What waited when that was made may be finished by now: it is

@@ -33,7 +33,7 @@ _LOOK_EVERY_S = 1.0
 _LOOK_AT_MEMORY_S = 0.5
 _STOP_GRACE_S = 5.0
 _REPLACE_AFTER = frozenset({Reason.INTERNAL, Reason.OUT_OF_MEMORY})
-"""After an error that nobody foresaw a device may be lost for that process; after one of memory,
+"""After an unexpected error a device may be lost for that process; after one of memory,
 libraries may be half-way through something."""
 _KEPT_AT_MOST = 0.5
 """Share of the memory for an image that may stay in use after it; more is a leak."""

@@ -153,7 +153,7 @@ def _received(pipe: IO[bytes]) -> Answer | MessageError | EOFError:
         return EOFError() if body is None else messages.answer(body)
     except MessageError as error:
         return error
-    except Exception as error:  # noqa: BLE001 - whatever a stranger found, the daemon goes on
+    except Exception as error:  # noqa: BLE001 - no message may stop the daemon
         return MessageError(f"reading it failed: {type(error).__name__}")
 
 
@@ -166,8 +166,8 @@ def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
 def _command(options: WorkerOptions) -> list[str]:
     """Build a command whose imports come from where this process's do, and from nowhere else.
 
-    Python alone would look into the working directory first. That may be an input folder, and a
-    stranger's file in it may have the name of a module.
+    Python alone would look into the working directory first. That may be an input folder, and an
+    untrusted file in it may have the name of a module.
     """
     told = dumps(messages.WORKER_OPTIONS.write(options)).decode("ascii")
     paths = [os.path.abspath(path) for path in sys.path if path]

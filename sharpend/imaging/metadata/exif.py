@@ -46,7 +46,7 @@ def without_gps(exif: bytes) -> bytes:
         exif: with or without its prefix, of either byte order; empty is allowed.
 
     Raises:
-        ValueError: the block contradicts itself, so nobody can say where positions lie in it.
+        ValueError: the block contradicts itself, so positions in it cannot be located.
     """
     if not exif:
         return exif
@@ -94,7 +94,7 @@ def _reachable_spans(block: ExifBlock, entry: Entry) -> list[Span]:
     spans = []
     for place in block.targets(entry):
         if place > len(block.data) - 2:
-            continue  # nobody can read what is not there
+            continue  # outside of the block: unreadable
         directory = block.directory(place)
         _check_values(block, directory)
         spans += [directory.span, *(each.span for each in directory.entries)]

@@ -42,7 +42,7 @@ def without_gps(payload: bytes) -> bytes:
             have been put together again.
 
     Raises:
-        ValueError: it is no block of resources, so nobody can say what it holds.
+        ValueError: it is no block of resources, so its content is unknown.
     """
     block = payload.removeprefix(PREFIX)
     prefix = payload[: len(payload) - len(block)]
