@@ -1,6 +1,6 @@
-"""The command line: parses, calls one command, and turns errors into exit codes.
+"""Command line: parse options, call one command, turn errors into exit codes.
 
-Owns the options' names. Imports no torch: only workers do. A bad picture or a bad configuration
+Owns the options' names. Imports no torch: only workers do. A bad image or a bad configuration
 ends in one readable line, never in a traceback; a traceback is a bug of ours (exit 70).
 """
 
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 EPILOG = (
     "exit status: 0 all went well; 64 usage; 65 some inputs quarantined; 66 input missing; "
-    "69 device, network or teacher unavailable; 70 a bug; 73 output cannot be written; "
+    "69 device, model or teacher unavailable; 70 a bug; 73 output cannot be written; "
     "75 state in use by another process; 78 configuration; 128 + N ended early by signal N"
 )
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with the exit status of sysexits for a wrong command line."""
+    """Argument parser that exits with the status of sysexits.h on a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(ExitCode.USAGE, f"{self.format_usage()}{self.prog}: {message}\n")
@@ -59,12 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return SIGNALLED + signal.SIGINT
     except Exception:  # noqa: BLE001 - the last resort
         traceback.print_exc()
-        print("sharpend: this is a bug of sharpend; nothing was lost", file=sys.stderr)
+        print("sharpend: this is a bug in sharpend; no data was lost", file=sys.stderr)
         return int(ExitCode.BUG)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Build the parser of all commands."""
     top = _Parser(
         prog="sharpend",
         description="Sharpen the photographs that are dropped into folders.",
@@ -84,62 +84,66 @@ def _added(
     main: _Main,
     about: str,
 ) -> argparse.ArgumentParser:
-    """A command; what it is about is said in the list and in its own help."""
+    """Add a command, with its summary in the list and in its own help."""
     command = make(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
     command.set_defaults(command=main)
     return command
 
 
 def _add_work(add: _Add) -> None:
-    """The commands that sharpen, or let it be done again."""
-    command = add("once", once.main, "sharpen what lies in a folder now, then exit")
+    """Add the commands that sharpen, or queue inputs again."""
+    command = add("once", once.main, "sharpen all images in a folder now, then exit")
     _add_settings(command, folders=True)
     command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
-    command.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    command.add_argument("--dry-run", action="store_true", help="only print what would be done")
 
-    command = add("run", run.main, "the daemon, in the foreground; SIGTERM drains it")
+    command = add("run", run.main, "run the daemon in the foreground; SIGTERM drains it")
     _add_settings(command, folders=True)
 
-    command = add("retry", retry.main, "try quarantined pictures again")
+    command = add("retry", retry.main, "retry quarantined images")
     _add_settings(command, folders=False)
-    command.add_argument("paths", nargs="*", type=Path, metavar="PATH", help="only these inputs")
-    command.add_argument("--all", action="store_true", help="do finished pictures again, too")
+    command.add_argument(
+        "paths", nargs="*", type=Path, metavar="PATH", help="inputs to retry; all if none is given"
+    )
+    command.add_argument("--all", action="store_true", help="also redo finished images")
 
-    command = add("demo", demo.main, "sharpen sample pictures with a real daemon")
+    command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")
     told = f"folder for the results, {where} unless given"
     command.add_argument("--output", type=Path, default=where, metavar="DIR", help=told)
-    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp pictures")
+    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
     _add_model(command)
 
 
 def _add_questions(add: _Add) -> None:
-    """The commands that ask how things stand and change nothing."""
-    command = add("check", check.main, "check the configuration and say what it means")
+    """Add the commands that read only and change nothing."""
+    command = add("check", check.main, "validate the configuration and print its meaning")
     _add_settings(command, folders=True)
 
-    command = add("doctor", doctor.main, "what on this machine stands in the way")
+    command = add("doctor", doctor.main, "check whether this machine can run the daemon")
     _add_settings(command, folders=False)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
-    command = add("status", status.main, "how the daemon and its queue stand")
+    command = add("status", status.main, "show daemon and queue status")
     _add_settings(command, folders=False)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
-    command = add("inspect", inspect.main, "what pictures are, carry, and would become")
-    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a picture")
-    command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
+    command = add("inspect", inspect.main, "show format, metadata and verdict of image files")
+    command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an image")
+    command.add_argument("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
     command.add_argument("--json", action="store_true", help="one JSON object per file on stdout")
 
-    add("formats", formats.main, "which pictures are taken, and how")
+    add("formats", formats.main, "list supported formats and what each may hold")
 
 
 def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
-    """The options that stand for settings; they win over environment and file."""
-    command.add_argument("--config", type=Path, metavar="FILE", help="the TOML file")
-    command.add_argument("--state", type=Path, metavar="DIR", help="ledger and quarantine")
+    """Add the options that override settings of environment and file."""
+    command.add_argument("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
+    command.add_argument(
+        "--state", type=Path, metavar="DIR", help="state directory: ledger and quarantine"
+    )
     if folders:
-        command.add_argument("--input", type=Path, metavar="DIR", help="folder with pictures")
+        command.add_argument("--input", type=Path, metavar="DIR", help="folder with images")
         command.add_argument("--output", type=Path, metavar="DIR", help="folder for the results")
         command.add_argument("--workers", type=int, metavar="N", help="worker processes")
         _add_model(command)
@@ -147,10 +151,14 @@ def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="NAME", help="a shipped network, or a weights file")
+    command.add_argument(
+        "--model", metavar="NAME", help="name of a shipped model, or path of a weights file"
+    )
     command.add_argument("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps")
-    command.add_argument("--strength", type=float, metavar="S", help="0 to 2: how much is added")
-    told = "0 to 1: a mask on top, for more bite"
+    command.add_argument(
+        "--strength", type=float, metavar="S", help="strength of the sharpening, 0 to 2"
+    )
+    told = "additional unsharp mask, 0 to 1"
     command.add_argument("--crispness", type=float, metavar="C", help=told)
 
 
@@ -159,7 +167,7 @@ def _add_skipping(command: argparse.ArgumentParser) -> None:
         "--skip-sharp",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="pass on what is sharp already as it is",
+        help="copy images that are already sharp without changes",
     )
-    told = "what counts as sharp, in the numbers of `inspect`"
+    told = "sharpness threshold, as `inspect` measures it"
     command.add_argument("--skip-sharp-above", type=float, metavar="X", help=told)

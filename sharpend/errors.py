@@ -1,7 +1,7 @@
-"""One error tree: the class of an error is the decision about what happens next.
+"""Error classes: each class determines what happens next.
 
-Foreign exceptions are translated into this tree at the door where they enter; only the worker's
-job loop and the command line catch it whole.
+Exceptions of libraries are translated into these where they are first caught; only the worker's
+job loop and the command line catch all of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What the process tells its caller (sysexits.h)."""
+    """Exit status of the process (sysexits.h)."""
 
     OK = 0
     USAGE = 64
@@ -29,7 +29,7 @@ SIGNALLED = 128
 
 
 class Reason(StrEnum):
-    """Why an input is in quarantine: a closed list, written to reason files, logs and ledger."""
+    """Quarantine reasons: a closed list, written to reason files, logs and ledger."""
 
     EMPTY = "empty"
     NOT_AN_IMAGE = "not_an_image"
@@ -55,13 +55,13 @@ class Reason(StrEnum):
 
 
 class SharpendError(Exception):
-    """Every failure that sharpend raises on purpose."""
+    """Base class of every error that sharpend raises on purpose."""
 
     exit_code: ClassVar[ExitCode] = ExitCode.BUG
 
 
 class UsageError(SharpendError):
-    """The command line does not make sense."""
+    """The command line is not valid."""
 
     exit_code = ExitCode.USAGE
 
@@ -79,7 +79,7 @@ class InputMissingError(SharpendError):
 
 
 class UnavailableError(SharpendError):
-    """The device, a network's weights or its teacher cannot be used."""
+    """The device, a model's weights or its teacher cannot be used."""
 
     exit_code = ExitCode.UNAVAILABLE
 

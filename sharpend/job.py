@@ -1,4 +1,4 @@
-"""The frozen Job, its legal moves, and the messages between the daemon and its workers.
+"""Jobs: states, legal transitions, and the results that workers return.
 
 Plain values only: everything here is sent between processes (see `sharpend.workers.messages`, which
 lists the fields with their bounds) or written to the ledger. Paths are bytes, because a file's name
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
 
 OVERSHOOT = 48
-"""Where nothing else is said: the smallest bound that was found to cost no fidelity."""
+"""Default: the smallest bound that was found to cost no fidelity."""
 
 
 class State(StrEnum):
-    """Where a job stands; one row of the ledger is one job."""
+    """State of a job; one row of the ledger is one job."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -55,7 +55,7 @@ MOVES: Mapping[State, frozenset[State]] = {
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One input on its way, as the ledger knows it."""
+    """One input in the queue, as the ledger stores it."""
 
     id: int
     folder: str
@@ -70,12 +70,12 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How one folder's pictures are sharpened and written: what a worker needs to know."""
+    """Options for sharpening and writing one folder's images, as workers need them."""
 
     model: str
-    """A shipped network's name or the path of a weights file."""
+    """A shipped model's name or the path of a weights file."""
     strength: float = 1.0
-    """0..2, scales what the network adds to the picture."""
+    """0..2, scales what the model adds to the image."""
     crispness: float = 0.0
     """0..1, how much of a mask is laid over that; see `sharpend.model.crispness`."""
     skip_sharp_above: float | None = None
@@ -88,9 +88,9 @@ class Options:
 
     @property
     def digest(self) -> str:
-        """Stands for everything but the network that decides how an output looks.
+        """Compute a digest of all options, model excepted, that change an output.
 
-        What is at its default and came later is left out: it makes no finished picture outdated.
+        What is at its default and came later is left out: it makes no finished image outdated.
         """
         text = f"{self.strength:g} {self.overshoot} {self.policies}"
         if self.crispness:
@@ -117,12 +117,12 @@ class Task:
     options: Options
     measure_agreement: bool = False
     access: Access = field(default_factory=Access)
-    """Whose the staged file is to be, and with which mode, before anybody sees it."""
+    """Group and mode of the staged file, set before anybody can open it."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgreementSample:
-    """What the student made of one crop, and the input as it came, against the teacher.
+    """Distances to the teacher on one crop, of the student's result and of the input.
 
     Sums are over R, G and B of finished pixels scaled to [0, 1], in double precision.
     """
@@ -137,14 +137,14 @@ class AgreementSample:
     """Sum of |input - teacher|²: what the teacher adds."""
     detail: float
     """Sum of |input - its mean over 3 x 3 pixels|², times the square of the strength, as what
-    networks add is: the finest detail that was there already."""
+    models add is: the finest detail that was there already."""
     values: int
     """Numbers in each sum: pixels times three."""
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A worker's good news: the output is durable under its temporary name."""
+    """Result of a successful task: the output is durable under its temporary name."""
 
     job_id: int
     temp_name: bytes
@@ -162,13 +162,13 @@ class Staged:
     model_digest: str = ""
     tile_px: int = 0
     notes: tuple[str, ...] = ()
-    """What had to change on the way, in words (for example a palette written as RGB)."""
+    """Notes on changes, for example a palette written as RGB."""
     sharpness: float | None = None
-    """How sharp the first frame came in (`Cues.judged`); None of what has no frames, too."""
+    """Sharpness of the first frame's input (`Cues.judged`); None without frames, too."""
 
 
 class Failure(StrEnum):
-    """What kind of bad news a worker brings; each has one consequence."""
+    """Kinds of failure; each has one consequence."""
 
     REFUSED = "refused"
     TRANSIENT = "transient"
@@ -179,7 +179,7 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A worker's bad news."""
+    """Result of a failed task."""
 
     job_id: int
     failure: Failure
@@ -191,7 +191,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """A worker that ended, was killed, or was stopped while it had a task."""
+    """Result of a task whose worker ended, was killed, or was stopped."""
 
     job_id: int
     cause: str
@@ -201,4 +201,4 @@ class Died:
 
 
 Outcome = Staged | Failed | Died
-"""How an attempt ends."""
+"""Result of an attempt."""

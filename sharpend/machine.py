@@ -1,4 +1,4 @@
-"""Processor and memory of this machine, and what a process holds: read, and changed by nobody here.
+"""Processor and memory readings from /proc and cgroups, of the machine and of a process.
 
 Sizes are bytes. What a system does not tell (macOS has no /proc) is None or empty.
 """
@@ -13,24 +13,24 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def cores() -> int:
-    """The cores this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def processor() -> str:
-    """What the kernel says of the processors; empty where it says nothing."""
+    """Read /proc/cpuinfo; empty if it cannot be read."""
     return _read(_PROC / "cpuinfo")
 
 
 def resident_bytes(pid: int) -> int | None:
-    """What a process holds in memory; None where it has ended, or the system does not tell."""
+    """Resident memory of a process; None if it has ended or the system does not report it."""
     return _pages(pid, 1)
 
 
 def address_bytes(pid: int) -> int | None:
-    """The addresses that a process has reserved, used or not; None as above."""
+    """Address space that a process has reserved, used or not; None as above."""
     return _pages(pid, 0)
 
 
@@ -43,13 +43,13 @@ def _pages(pid: int, column: int) -> int | None:
 
 
 def available_bytes() -> int:
-    """The machine's memory, or what the control group of this process may have of it."""
+    """Memory of the machine, or the part of it that this process's cgroup may use."""
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([machine, *_group_limits()])
 
 
 def _group_limits() -> list[int]:
-    """The limits of this process's control group and all above it (version 2)."""
+    """Memory limits of this process's cgroup and all of its parents (version 2)."""
     named = _read(_PROC / "self/cgroup")
     if not named:
         return []

@@ -1,6 +1,6 @@
-"""The choices of a folder's owner: about pictures, their sources, and the names of outputs.
+"""Policies of a folder: image handling, sources, and names of outputs.
 
-Owns each choice's spelling: the settings take these values as they stand here.
+The settings take these values as they are spelled here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Metadata(StrEnum):
-    """What of a picture's metadata reaches the output."""
+    """Policy for metadata in the output."""
 
     KEEP = "keep"
     STRIP = "strip"
@@ -20,16 +20,16 @@ class Metadata(StrEnum):
 
 
 class Thumbnail(StrEnum):
-    """What becomes of the small picture inside EXIF."""
+    """Policy for the EXIF thumbnail."""
 
     KEEP = "keep"
     REFRESH = "refresh"
-    """Made anew from the sharpened picture, at the size that it had."""
+    """Made anew from the sharpened image, at the size that it had."""
     DROP = "drop"
 
 
 class Frames(StrEnum):
-    """What is done with animations and files of many pages."""
+    """Policy for animations and files of many pages."""
 
     REFUSE = "refuse"
     FIRST = "first"
@@ -38,7 +38,7 @@ class Frames(StrEnum):
 
 
 class Cmyk(StrEnum):
-    """What is done with pictures in printing colours."""
+    """Policy for CMYK images."""
 
     REFUSE = "refuse"
     CONVERT = "convert"
@@ -46,7 +46,7 @@ class Cmyk(StrEnum):
 
 
 class OneBit(StrEnum):
-    """What is done with pictures of pure black and white."""
+    """Policy for images of pure black and white."""
 
     REFUSE = "refuse"
     PASS = "pass"  # noqa: S105 - no password
@@ -78,7 +78,7 @@ class CollisionPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """One choice of each that is about pictures."""
+    """One value of each image policy."""
 
     metadata: Metadata = Metadata.KEEP
     thumbnail: Thumbnail = Thumbnail.KEEP
@@ -86,4 +86,4 @@ class Policies:
     cmyk: Cmyk = Cmyk.REFUSE
     one_bit: OneBit = OneBit.REFUSE
     provenance: bool = False
-    """Whether the output tells, in its XMP, which network made it of which file."""
+    """True if the output tells, in its XMP, which model made it of which file."""

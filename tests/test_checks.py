@@ -99,7 +99,7 @@ def test_a_sound_folder() -> None:
     """Nothing is at fault, and the pictures are counted."""
     found = examined()
     assert (faults(found), notes(found)) == ({}, [])
-    assert found["input"].found == "/srv/in: 3 pictures in 2 folders, readable by sharpend"
+    assert found["input"].found == "/srv/in: 3 images in 2 folders, readable by sharpend"
     assert list(found) == ["input", "output", "readers", "space"]
 
 
@@ -151,7 +151,7 @@ def test_what_is_worth_a_note() -> None:
         (Access(100, 0o640), {"gid": 100, "mode": 0o750}, Level.OK, f"{USERS} and mode 0640"),
         (Access(100, None), {"mode": 0o755}, Level.OK, f"{USERS} and the source's mode"),
         (Access(5, 0o640), {}, Level.FAULT, "not in the group"),
-        (Access(100, 0o600), {}, Level.NOTE, "may not read mode 0600"),
+        (Access(100, 0o600), {}, Level.NOTE, "cannot read mode 0600"),
         (Access(100, 0o640), {"gid": 7, "mode": 0o750}, Level.NOTE, "cannot enter /srv/out"),
         (Access(100, 0o640), {"gid": 100, "mode": 0o640}, Level.NOTE, "cannot enter /srv/out"),
         (
@@ -161,7 +161,7 @@ def test_what_is_worth_a_note() -> None:
             "cannot enter /srv",
         ),
         (Access(None, 0o644), {}, Level.OK, "mode 0644"),
-        (Access(None, 0o640), {}, Level.NOTE, "nobody else may enter the folders"),
+        (Access(None, 0o640), {}, Level.NOTE, "no one else can enter the folders"),
     ],
 )
 def test_who_can_read_the_outputs(
@@ -265,9 +265,9 @@ def test_users_go_by_name_or_number() -> None:
 @pytest.mark.parametrize(
     ("polling", "mount", "level", "said"),
     [
-        (None, LOCAL, Level.OK, "ext4: told by the kernel"),
-        (None, SHARE, Level.OK, "nfs4: looked for every 5 s"),
-        (True, LOCAL, Level.OK, "ext4: looked for every 5 s"),
+        (None, LOCAL, Level.OK, "ext4: inotify"),
+        (None, SHARE, Level.OK, "nfs4: polled every 5 s"),
+        (True, LOCAL, Level.OK, "ext4: polled every 5 s"),
         (False, SHARE, Level.NOTE, "found every 60 s only"),
     ],
 )
@@ -345,7 +345,7 @@ def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
     def told(*, running: bool = True, now_s: float = 1001, **changes: object) -> Finding:
         return state.daemon(last | changes, is_running=running, now_s=now_s, every_s=60)
 
-    assert told(running=False).found == "none runs with this state directory"
+    assert told(running=False).found == "not running with this state directory"
     assert told().found == "process 7 of version 1: health ok, 4 waiting"
     assert told(now_s=1200).status is ExitCode.UNAVAILABLE
     paused = told(health="degraded", paused={"in": "disk full"})
@@ -392,7 +392,7 @@ def test_a_machine_that_is_well_used() -> None:
 @pytest.mark.parametrize(
     ("driver", "built_for", "said"),
     [
-        (False, "13.0", "built for CUDA 13.0, and there is no driver"),
+        (False, "13.0", "built for CUDA 13.0, but no driver is installed"),
         (True, "13.0", "torch finds no device"),
         (True, None, "torch is built without"),
     ],
@@ -408,14 +408,14 @@ def test_what_is_missing_is_said() -> None:
     """A build of torch without oneDNN, and a Pillow without AVIF."""
     assert machine(mkldnn=False)[3].level is Level.NOTE
     codecs = machine(libraries=LIBRARIES | {"avif": None})[-1]
-    assert (codecs.level, codecs.found.split(" not there")[0]) == (Level.NOTE, "avif")
+    assert (codecs.level, codecs.found.split(" not installed")[0]) == (Level.NOTE, "avif")
 
 
 def test_a_machine_that_confines_nothing_is_noted() -> None:
     """Elsewhere than on Linux a worker gives nothing up."""
     told = {"engines": [ENGINE | {"confined_by": []}], "errors": [], "torch": TORCH}
     found = list(device.device(told | {"libraries": LIBRARIES}, driver=False))
-    assert (found[1].level, "confines no worker" in found[1].found) == (Level.NOTE, True)
+    assert (found[1].level, "not sandboxed" in found[1].found) == (Level.NOTE, True)
 
 
 def test_a_device_that_is_not_there_is_a_fault() -> None:

@@ -164,9 +164,9 @@ def test_the_unit_of_these_settings_is_chosen(tmp_path: Path) -> None:
 def test_what_is_installed_is_said() -> None:
     """No systemd and no unit are notes, a program that is not there is a fault."""
     (nowhere,) = unit.installed(None, None)
-    assert (nowhere.level, nowhere.found) == (Level.NOTE, "no systemd runs here: not looked at")
+    assert (nowhere.level, nowhere.found) == (Level.NOTE, "systemd is not running: not checked")
     (other,) = unit.installed([made()], None)
-    assert other.found == "none runs this configuration; there are sharpend.service"
+    assert other.found == "no unit runs this configuration; there are sharpend.service"
     broken = made(ExecStart=exec_start("/no/such/sharpend run"))
     (fault,) = unit.installed([broken], broken)
     assert (fault.level, fault.status) == (Level.FAULT, ExitCode.CONFIGURATION)

@@ -64,10 +64,10 @@ def status_of(*arguments: str) -> int:
         (66, "no daemon has worked with this state", "retry --all --state unused"),
         (
             78,
-            "command line: model.name: away: no such network",
+            "command line: model.name: away: no such model",
             "once --input in --output out --model away",
         ),
-        (78, "no such network", "run --input in --output out --model ./away.safetensors"),
+        (78, "no such model", "run --input in --output out --model ./away.safetensors"),
         (73, "folder.output", "once --input in --output file --model MODEL"),
         (73, "folder.output", "run --input in --output file/below --model MODEL"),
         (75, "in use by process", "once --input in --output out --model MODEL --state locked"),

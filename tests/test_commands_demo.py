@@ -23,7 +23,7 @@ def test_a_folder_without_pictures_is_told(
 ) -> None:
     """Without a picture there is nothing to show: exit 66 and one line."""
     assert main(["demo", "--pictures", str(tmp_path)]) == ExitCode.INPUT_MISSING
-    assert "no picture in this folder" in capsys.readouterr().err
+    assert "no image in this folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def test_faults_have_their_status(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (status, checks["configuration"]["level"]) == (78, "fault")
     config.write_text("")
     status, checks = diagnosed(config, capsys)
-    assert (status, checks["folders"]["found"]) == (78, "there is none to work on")
+    assert (status, checks["folders"]["found"]) == (78, "no folder configured")
 
 
 @pytest.mark.usefixtures("quick")
@@ -115,7 +115,7 @@ def test_the_units_view_is_taken(
     config.write_text("".join(line for line in text.splitlines(True) if "state" not in line[:5]))
     _, checks = diagnosed(config, capsys)
     assert checks["state"]["found"] == (
-        "/var/lib/sharpend-of-a-test: not there yet, the unit makes it"
+        "/var/lib/sharpend-of-a-test: does not exist yet, the unit creates it"
     )
     monkeypatch.setattr(unit, "units", lambda: [unit_for(config, ReadWritePaths="")])
     status, checks = diagnosed(config, capsys)

@@ -184,7 +184,7 @@ def test_what_would_pass_untouched(
     _, (told,) = inspected(capsys, "a.png")
     assert told["passed_on"]
     main(["inspect", "a.png"])
-    assert capsys.readouterr().out.startswith("a.png: would be passed on as it is\n")
+    assert capsys.readouterr().out.startswith("a.png: would be copied unchanged\n")
     monkeypatch.setenv("SHARPEND_PICTURES__METADATA", "strip")
     _, (told,) = inspected(capsys, "a.png")
     assert not told["passed_on"]

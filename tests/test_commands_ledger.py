@@ -92,7 +92,7 @@ def test_retry_takes_all_of_the_quarantine(
     reasons = [records.refuse("a.png"), records.refuse("b.png")]
     records.finish("done.png")
     assert records.retry() == ExitCode.OK
-    assert capsys.readouterr().out == "2 will be tried again\n"
+    assert capsys.readouterr().out == "2 will be retried\n"
     assert records.ledger.counts()[State.PENDING] == 2
     assert records.ledger.counts()[State.DISPOSED] == 1
     assert not any(reason.exists() for reason in reasons)
@@ -127,7 +127,7 @@ def test_retry_never_takes_a_place(records: Records, capsys: pytest.CaptureFixtu
     reason = records.refuse("a.png", SourcePolicy.DELETE)
     (records.base / "in" / "a.png").write_text("new")
     assert records.retry() == ExitCode.SOME_QUARANTINED
-    assert "0 will be tried again, 1 cannot be" in capsys.readouterr().out
+    assert "0 will be retried, 1 cannot be" in capsys.readouterr().out
     assert (records.base / "in" / "a.png").read_text() == "new"
     assert reason.with_name("a.png").read_text() == "a.png"
 
@@ -143,7 +143,7 @@ def test_retry_all_takes_finished_ones(
     assert records.ledger.counts()[State.PENDING] == 1
     assert records.retry("--all") == ExitCode.OK
     assert records.ledger.counts()[State.PENDING] == 3
-    assert capsys.readouterr().out == "1 will be tried again\n2 will be tried again\n"
+    assert capsys.readouterr().out == "1 will be retried\n2 will be retried\n"
 
 
 def test_retry_knows_what_it_does_not_know(
@@ -152,7 +152,7 @@ def test_retry_knows_what_it_does_not_know(
     """A path that is not in quarantine ends with 66 and its name."""
     records.finish("a.png")
     assert records.retry(records.base / "in" / "a.png") == ExitCode.INPUT_MISSING
-    assert "a.png: neither in quarantine nor, with --all, finished" in capsys.readouterr().err
+    assert "a.png: not in quarantine, nor, with --all, finished" in capsys.readouterr().err
 
 
 def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,10 +180,10 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
     assert text.startswith("running\nwaiting 1, done 1, quarantined 1, vanished 0\n")
     assert "1.50 images/s, 3.25 megapixels/s, model lite on cpu float32" in text
     assert "health degraded" in text
-    assert "0.9700 over the last crops, 0.9000 at least, 0.9400 by doing nothing" in text
+    assert "0.9700 over the last crops, minimum 0.9000, 0.9400 for the input itself" in text
     assert "residual" not in text
-    came = "slightly soft, sharpness -1.10 in the middle, eight in ten from -1.70 to 0.25"
-    assert f"what came in: {came}" in text
+    came = "slightly soft, median sharpness -1.10, 80 % from -1.70 to 0.25"
+    assert f"inputs: {came}" in text
     assert "paused: inbox: No space left\\non device" in text
     told = {"measurable": 2, "residual_ratio": None, "residual_above": 0.3, "verdict": "low"}
     write_status(records.state, report | {"agreement": agreement | told})

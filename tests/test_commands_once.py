@@ -122,7 +122,7 @@ def test_what_is_sharp_passes_untouched(networks: Networks, tmp_path: Path) -> N
     sharp, soft = (told[os.path.join(root, name)] for name in (b"sharp.jpg", b"soft.png"))
     assert (sharp["outcome"], soft["outcome"]) == ("unchanged", "sharpened")
     assert sharp["sharpness"] > -0.9 > soft["sharpness"]
-    assert "above model.skip_sharp_above = -0.9: passed on as it is" in sharp["notes"][0]
+    assert "above model.skip_sharp_above = -0.9: copied unchanged" in sharp["notes"][0]
     assert summary["counts"] == {"sharpened": 1, "unchanged": 1, "quarantined": 0}
     for name, same in (("sharp.jpg", True), ("soft.png", False)):
         before, after = (tmp_path / folder / name for folder in ("in", "out"))

@@ -64,7 +64,7 @@ def test_each_input_and_what_it_comes_to(
         "1 would be sharpened",
         "3 would be quarantined",
     }
-    assert how_long.startswith("how long that takes is not known yet")
+    assert how_long.startswith("duration unknown")
 
 
 def test_earlier_work_tells_how_long(
@@ -74,7 +74,7 @@ def test_earlier_work_tells_how_long(
     history(tmp_path, pictures=11)
     drop(tmp_path / "in", "a.png", height=500, width=1000)
     *_, how_long = told(configured(tmp_path, networks.student), capsys)
-    assert how_long == "about 1 s, at the 0.5 megapixels/s of the last 11 pictures"
+    assert how_long == "about 1 s, at the 0.5 megapixels/s of the last 11 images"
 
 
 def test_an_empty_folder_has_nothing_to_do(
@@ -100,7 +100,7 @@ def test_a_ledger_that_cannot_be_read_is_said(
     config = configured(tmp_path, networks.student)
     assert main(["once", "--config", str(config), "--dry-run"]) == 73
     output = capsys.readouterr()
-    assert (output.out, "a run brings it up to date" in output.err) == ("", True)
+    assert (output.out, "`sharpend run` upgrades it" in output.err) == ("", True)
 
 
 def busy(*took_s: float, found_at_s: float = 0.0, after_s: float = 0.0) -> list[Finished]:
@@ -143,4 +143,4 @@ def test_too_little_is_no_estimate(earlier: list[Finished]) -> None:
 def test_durations_are_round(megapixels: float, duration: str) -> None:
     """Nobody needs seconds of an hour."""
     said = estimate(round(megapixels * MEGA), Pace(7, 0.5 * MEGA))
-    assert said == f"about {duration}, at the 0.5 megapixels/s of the last 7 pictures"
+    assert said == f"about {duration}, at the 0.5 megapixels/s of the last 7 images"

@@ -149,7 +149,7 @@ def test_a_bad_file_changes_nothing(service: Service) -> None:
         ("[model", "Expected"),
         (before.replace("count = 1", "count = 0"), "workers.count"),
         (before.replace("first-out", "sharpend.toml"), "folder.output"),
-        (before.replace(str(service.student), "away"), "no such network"),
+        (before.replace(str(service.student), "away"), "no such model"),
         (before.replace('/first"', '/gone"'), "no such folder"),
     ]:
         config.write_text(fault)

@@ -201,7 +201,7 @@ def test_a_full_quarantine(
             assert main(["status", "--config", str(config)]) == 0
             told = capsys.readouterr().out
             assert "health fail" in told
-            assert "paused: everything: state directory" in told
+            assert "paused: all folders: state directory" in told
             assert contents(tmp_path / "in") == before
             freed_s = time.monotonic()
         wait_for_the_end(daemon, tmp_path, state, freed_s)

@@ -271,7 +271,7 @@ def test_phone_jpeg_with_a_second_picture_is_a_still() -> None:
         assert getattr(opened, "n_frames", 1) == 2
     picture = decode(file)
     assert (picture.format, picture.pixels.shape) == (Format.JPEG, (HEIGHT, WIDTH, 3))
-    assert "further pictures" in picture.notes[0]
+    assert "further images" in picture.notes[0]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 70), (53, 1), (7, 9)])

@@ -224,7 +224,7 @@ def test_what_only_its_maker_understands_goes_with_the_place() -> None:
     assert finished(picture, KEEP, None) == picture
     made = finished(picture, STRIP_GPS, None)
     assert made.carried.block(Kind.OTHER) is None
-    assert "maker" in made.notes[0]
+    assert "unknown metadata block" in made.notes[0]
 
 
 def test_a_map_tells_its_place_no_more() -> None:

@@ -720,7 +720,7 @@ class LedgerMoves(RuleBasedStateMachine):
         if to is State.RUNNING:
             return
         if to not in MOVES[row.state]:
-            with pytest.raises(LedgerError, match="no legal move"):
+            with pytest.raises(LedgerError, match="not a legal transition"):
                 self.call(job, to)
             return
         self.call(job, to)

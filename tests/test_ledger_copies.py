@@ -140,7 +140,7 @@ def test_a_backup_does_not_take_the_last_room(
         size = (tmp_path / "ledger.db").stat().st_size
         disk = SimpleNamespace(f_bavail=2 * size - 1, f_frsize=1)
         monkeypatch.setattr(os, "statvfs", lambda _: disk)
-        with pytest.raises(StateFaultError, match=r"backup wants .* MB of room"):
+        with pytest.raises(StateFaultError, match=r"backup needs .* MB of free space"):
             copies.keep(tmp_path, 2, always)
         disk.f_bavail += 1
         copies.keep(tmp_path, 2, always)

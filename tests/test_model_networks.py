@@ -151,7 +151,7 @@ def test_a_cued_network_begins_as_its_trunk() -> None:
 def test_a_cued_network_needs_to_be_told() -> None:
     """Without the energies of the whole picture it refuses, and a plain network takes no notice."""
     picture = torch.rand(1, 3, 16, 16)
-    with pytest.raises(ValueError, match="measured of the whole picture"):
+    with pytest.raises(ValueError, match="measured energies of the whole image"):
         StudentNet(4, 1, cued=True).detail(picture)
     plain = StudentNet(4, 1)
     assert torch.equal(plain.detail(picture), plain.detail(picture, measure_batch(picture)))

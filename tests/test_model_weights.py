@@ -93,7 +93,7 @@ def test_a_flipped_bit_is_refused(file: Path) -> None:
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """Neither shipped nor a file: the error says what would do."""
-    with pytest.raises(UnavailableError, match="no such network; shipped are"):
+    with pytest.raises(UnavailableError, match="no such model; shipped models are"):
         weights.load(str(tmp_path / "none.safetensors"))
 
 

@@ -233,7 +233,7 @@ def test_the_right_teacher_or_none(networks: Networks, tmp_path: Path) -> None:
     card = weights.load(str(networks.student)).card
     with pytest.raises(UnavailableError, match="names no teacher"):
         SecondOpinion(replace(card, teacher=None), CPU)
-    with pytest.raises(UnavailableError, match="no such network"):
+    with pytest.raises(UnavailableError, match="no such model"):
         SecondOpinion(replace(card, teacher=str(tmp_path / "lost.safetensors")), CPU)
     with pytest.raises(UnavailableError, match="install both from one training"):
         SecondOpinion(replace(card, teacher_digest="0" * 64), CPU)

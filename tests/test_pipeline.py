@@ -538,7 +538,7 @@ def test_a_missing_network_pauses_the_folder(bench: Bench) -> None:
     task = bench.task(drop(bench.source, "a.png"), options=Options("/no/such.safetensors"))
     outcome = failed(Pipeline(CPU, crop_px=64).run(task), bench)
     assert outcome.failure is Failure.FOLDER
-    assert "no such network" in outcome.message
+    assert "no such model" in outcome.message
 
 
 @pytest.mark.parametrize(

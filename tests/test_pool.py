@@ -451,7 +451,7 @@ def is_confined(pid: int) -> bool:
     ("options", "model", "message"),
     [
         (WorkerOptions("cuda:99", "float32", None, 1, 64), None, "model.device: cuda:99"),
-        (CPU, "/no/such.safetensors", "no such network"),
+        (CPU, "/no/such.safetensors", "no such model"),
     ],
 )
 def test_what_is_missing_is_said(

@@ -86,7 +86,7 @@ def test_a_sharp_file_passes_byte_for_byte(
     (note,) = outcome.notes
     assert note == (
         f"it is sharp already: its sharpness is {outcome.sharpness:.2f}, "
-        "above model.skip_sharp_above = -0.8: passed on as it is"
+        "above model.skip_sharp_above = -0.8: copied unchanged"
     )
 
 
@@ -157,7 +157,7 @@ def test_a_policy_that_changes_bytes_comes_first(
     outcome = run(worker, bench, source, policies)
     assert not passed(bench, source)
     assert outcome.frames == 1
-    assert outcome.notes[0].endswith(f"; not passed on as it is, for {told} changes its bytes")
+    assert outcome.notes[0].endswith(f"; not copied unchanged, because {told} changes its bytes")
 
 
 def test_frames_that_are_left_out_come_first(worker: Pipeline, bench: Bench) -> None:

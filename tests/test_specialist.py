@@ -87,8 +87,8 @@ def test_another_specialist_is_refused(pair: Path) -> None:
     """A file of that name with other tensors is not what the card was measured with."""
     other = StudentNet(8, 2)
     save_network(pair.with_name("four.safetensors"), other, described("four", other))
-    with pytest.raises(UnavailableError, match="its specialist four is another one"):
+    with pytest.raises(UnavailableError, match="its specialist four is a different one"):
         weights.load(str(pair))
     pair.with_name("four.safetensors").unlink()
-    with pytest.raises(UnavailableError, match="four: no such network"):
+    with pytest.raises(UnavailableError, match="four: no such model"):
         weights.load(str(pair))

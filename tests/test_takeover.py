@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 300.0
 CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, crop_px=64)
-INVALID = "it sent a message that is not valid: "
-NOT_ITS_OWN = "it sent a message that is not of its task"
+INVALID = "it sent an invalid message: "
+NOT_ITS_OWN = "it sent a message for another task"
 CAUSES = {
     "pickle": "it is no JSON",
     "oversized": "it is longer than",
@@ -186,7 +186,7 @@ def test_its_job_is_charged_and_the_daemon_goes_on(tmp_path: Path) -> None:
     until(is_done, PATIENCE_S)
     (refused,) = shop.results
     assert (refused.reason, refused.job.attempts) == (Reason.WORKER_DIED, 2)
-    assert refused.message.endswith("it sent a message that is not valid: it is no JSON")
+    assert refused.message.endswith("it sent an invalid message: it is no JSON")
     shop.drop("well.png")
     shop.settle()
     until(is_done, PATIENCE_S)

@@ -87,7 +87,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
     """A run that has not validated, and a name that nothing has."""
     with pytest.raises(InputMissingError):
         open_model(str(tmp_path), CPU)
-    with pytest.raises(UnavailableError, match="no such network"):
+    with pytest.raises(UnavailableError, match="no such model"):
         open_model(str(tmp_path / "nowhere.safetensors"), CPU)
 
 

@@ -123,7 +123,7 @@ def test_memory_counts_what_was_freed_again() -> None:
 def test_the_process_says_why_it_cannot(capfd: pytest.CaptureFixture[str]) -> None:
     """A network that is not there is one sentence and its exit code."""
     assert main([json.dumps({"model": "nothing"})], []) == ExitCode.UNAVAILABLE
-    assert capfd.readouterr().err.startswith("nothing: no such network")
+    assert capfd.readouterr().err.startswith("nothing: no such model")
 
 
 @pytest.mark.slow

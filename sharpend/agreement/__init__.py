@@ -1,4 +1,4 @@
-"""The agreement between a student network and the teacher that it was distilled from.
+"""Agreement between a student model and the teacher that it was distilled from.
 
 A sample compares the results of both on one crop of a real image: SSIM, and the residual, which is
 the squared difference to the teacher. The second opinion takes a sample inside a worker. The alarm

@@ -1,8 +1,8 @@
-"""The agreement over time: which pictures are sampled, the rolling window, and when it is low.
+"""Agreement alarm: sampling of images, rolling window, threshold and hysteresis.
 
-Owns the rules of the alarm. The network's own rule looks at the pooled residual ratio of the
+Owns the rules of the alarm. The model's own rule looks at the pooled residual ratio of the
 window: what the student leaves undone or does otherwise, as a share of what the teacher adds. On
-pictures that are sharp already neither that ratio nor SSIM tells a healthy student from a damaged
+images that are sharp already neither that ratio nor SSIM tells a healthy student from a damaged
 one (both prefer one that does nothing), so samples to which the teacher adds too little are left
 out, and a window that holds too few others is not judged at all.
 """
@@ -27,7 +27,7 @@ to 8 bits decides the ratio. Half a level is too little: there it doubles the ra
 lite-x4, nearly up to its line (`trainer alarm --strength 0.07 --measurable-from 0`)."""
 MEASURABLE_FROM = 2.0
 """The least root mean square of teacher - input in multiples of that of the input's own finest
-detail, where the card of a network names none."""
+detail, where the card of a model names none."""
 NO_BETTER = 1.0
 """The residual ratio of doing nothing: the line where neither card nor settings draw one."""
 NOT_MEASURABLE = "not measurable"
@@ -35,10 +35,10 @@ NOT_MEASURABLE = "not measurable"
 
 @dataclass(frozen=True, slots=True)
 class AlarmOptions:
-    """How agreement is sampled and judged."""
+    """Settings of sampling and alarm."""
 
     sample: float = 0.05
-    """Share of the pictures that is sampled, 0..1."""
+    """Share of the images that is sampled, 0..1."""
     budget: float = 0.03
     """Largest share of the workers' busy time that sampling may take, 0..1."""
     window: int = 50
@@ -46,7 +46,7 @@ class AlarmOptions:
     below: float | None = None
     """The line of SSIM, or None where none is drawn."""
     is_below_own: bool = False
-    """Whether the user drew it: then it holds for the rolling mean of all samples, always. One of
+    """True if the user drew it: then it holds for the rolling mean of all samples, always. One of
     the card holds for the measurable ones, and only without a line of the residual ratio."""
     residual_above: float | None = None
     """The line of the residual ratio, or None where none is drawn."""
@@ -55,12 +55,12 @@ class AlarmOptions:
 
 
 def is_measurable(sample: AgreementSample, measurable_from: float) -> bool:
-    """Whether the teacher adds enough to this crop for the ratio to tell anything.
+    """Return whether the teacher changes this crop enough for a meaningful ratio.
 
     Args:
         sample: one crop's.
         measurable_from: the least root mean square of teacher - input, in multiples of that of the
-            input's own finest detail. On softened pictures the x4 teacher adds several times what
+            input's own finest detail. On softened images the x4 teacher adds several times what
             is there, on sharp ones a fraction, and there its own students depart from it.
     """
     added = sample.noop_residual
@@ -69,13 +69,13 @@ def is_measurable(sample: AgreementSample, measurable_from: float) -> bool:
 
 
 def pooled_ratio(samples: Iterable[AgreementSample]) -> float:
-    """Sum of the students' residuals over the sum of the no-ops', which must not be zero."""
+    """Divide the sum of the students' residuals by that of the no-ops', which must not be zero."""
     pairs = [(sample.student_residual, sample.noop_residual) for sample in samples]
     return sum(student for student, _ in pairs) / sum(noop for _, noop in pairs)
 
 
 class AgreementAlarm:
-    """Counts, means and the state of the alarm; plain arithmetic, no clock."""
+    """Counts, means and state of the alarm; plain arithmetic, no clock."""
 
     def __init__(self, options: AlarmOptions) -> None:
         self._options = options
@@ -88,7 +88,7 @@ class AgreementAlarm:
         self.low = self._is_far = False
 
     def wants(self) -> bool:
-        """Whether the picture that is handed out now should be measured; the first always is."""
+        """Return whether the image that is handed out now is a sample; the first always is."""
         self._seen += 1
         if not self._options.sample:
             return False
@@ -100,38 +100,38 @@ class AgreementAlarm:
         return True
 
     def missed(self) -> None:
-        """A picture that was to be measured was not: the next one takes its turn."""
+        """Record that an image was not measured as planned: the next one takes its turn."""
         self._asked -= 1
 
     def spent(self, *, busy_s: float, agree_s: float) -> None:
-        """Account for a finished picture's seconds, all of them and those of the comparison."""
+        """Add a finished image's seconds, in total and for the comparison."""
         self._busy_s += busy_s
         self._spent_s += agree_s
 
     def add(self, sample: AgreementSample) -> bool:
-        """Take a sample; True where the alarm was raised or cleared by it (see `low`)."""
+        """Add a sample; return True if it raised or cleared the alarm (see `low`)."""
         self._recent.append(sample)
         self.count += 1
         self._sum += sample.student
         self._noop_sum += sample.noop
         self.minimum = min(sample.student, 1.0 if self.minimum is None else self.minimum)
         self._is_far = self._judged()
-        before, self.low = self.low, self._is_far or self._is_below_own()
+        before, self.low = self.low, self._is_far or self._is_below_threshold()
         return self.low != before
 
     @property
     def rolling(self) -> float | None:
-        """Mean of the last samples."""
+        """Mean SSIM of the last samples."""
         return fmean(sample.student for sample in self._recent) if self._recent else None
 
     @property
     def residual_ratio(self) -> float | None:
-        """Pooled over the measurable samples of the window; None where they are too few."""
+        """Residual ratio over the measurable samples of the window; None if they are too few."""
         measurable = self._measurable()
         return pooled_ratio(measurable) if len(measurable) >= FEWEST_SAMPLES else None
 
     def summary(self) -> dict[str, object]:
-        """The agreement block of a report."""
+        """Build the agreement block of a report."""
         return {
             "n": self.count,
             "mean": self._sum / self.count if self.count else None,
@@ -160,7 +160,7 @@ class AgreementAlarm:
         return [sample for sample in self._recent if is_measurable(sample, least)]
 
     def _judged(self) -> bool:
-        """Whether the student is too far from its teacher; as before where that is not measurable.
+        """Return whether the student is too far from its teacher; as before if unmeasurable.
 
         A ratio at a drawn line is good still, as doing nothing (1) is not where none is drawn.
         """
@@ -176,8 +176,8 @@ class AgreementAlarm:
             return False
         return fmean(sample.student for sample in measurable) < options.below
 
-    def _is_below_own(self) -> bool:
-        """Whether the rolling mean of SSIM is below the line that the user drew."""
+    def _is_below_threshold(self) -> bool:
+        """Return whether the rolling mean of SSIM is below the user's threshold."""
         rolling, below = self.rolling, self._options.below
         if not self._options.is_below_own or below is None or rolling is None:
             return False
@@ -185,7 +185,7 @@ class AgreementAlarm:
 
 
 def in_words(agreement: Mapping[str, Any]) -> str:
-    """The residual ratio of a report's agreement block, for people; "" where it tells of none."""
+    """Describe the residual ratio of a report's agreement block; "" if it has none."""
     if "measurable" not in agreement:  # written by a version that did not measure it
         return ""
     count, ratio = agreement["measurable"], agreement["residual_ratio"]
@@ -193,4 +193,4 @@ def in_words(agreement: Mapping[str, Any]) -> str:
     if ratio is None:
         return f"residual ratio: {NOT_MEASURABLE}, {crops}, at least {FEWEST_SAMPLES} are needed"
     told = f"residual ratio {ratio:.3f} over {crops}"
-    return f"{told} (doing nothing: 1, alarm above {agreement['residual_above']:.3f})"
+    return f"{told} (input itself: 1, alarm above {agreement['residual_above']:.3f})"

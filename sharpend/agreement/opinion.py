@@ -1,4 +1,4 @@
-"""The teacher's second opinion: how near the student comes to it on one crop of a real picture.
+"""Comparison of student and teacher on one crop of a real image.
 
 Runs inside a worker. Owns the choice of the crop and the comparison; how often it is asked for,
 and what follows from the numbers, is the daemon's business.
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
-    """How both networks sharpen the crop; see `SecondOpinion.compare`."""
+class _Parameters:
+    """Parameters with which both models sharpen the crop; see `SecondOpinion.compare`."""
 
     strength: float
     overshoot: int
@@ -45,10 +45,10 @@ class _How:
 
 @dataclass(frozen=True, slots=True)
 class Taught:
-    """One crop as the teacher sharpens it.
+    """One crop, sharpened by the teacher.
 
     Attributes:
-        rows: of the crop, in the whole picture.
+        rows: of the crop, in the whole image.
         columns: likewise.
         picture: the teacher's, of the crop alone, 1 x 3 x H x W in [0, 1].
         strength: that it was run with.
@@ -60,7 +60,7 @@ class Taught:
     strength: float
 
     def compared(self, pixels: NDArray[Depth], sharpened: NDArray[Depth]) -> AgreementSample:
-        """Hold a student's result against the teacher's.
+        """Compare a student's result with the teacher's.
 
         Args:
             pixels: the whole input.
@@ -70,7 +70,7 @@ class Taught:
         return self.crops_compared(pixels[crop], sharpened[crop])
 
     def crops_compared(self, given: NDArray[Depth], made: NDArray[Depth]) -> AgreementSample:
-        """The same for the crop alone, of the input and of the student's result."""
+        """Compare the crop alone, of the input and of the student's result."""
         return self._compared(to_tensor(given), to_tensor(made))
 
     def _compared(self, given: Tensor, made: Tensor) -> AgreementSample:
@@ -86,7 +86,7 @@ class Taught:
 
 
 class SecondOpinion:
-    """The teacher that a student's card names, placed beside it.
+    """Teacher of a student, as its card names it, loaded on the same device.
 
     Args:
         student: the card.
@@ -122,14 +122,14 @@ class SecondOpinion:
     ) -> AgreementSample | None:
         """Sharpen the most detailed crop again with the teacher, and compare.
 
-        Networks are compared: a mask that both would bear makes them alike, and doing nothing
+        Models are compared: a mask that both would bear makes them alike, and doing nothing
         unlike.
 
         Args:
             pixels: the input, H x W x C uint8 or uint16.
             sharpened: the student's result, same shape and dtype; or the student, where its
                 result bears crispness: it sharpens the crop again without.
-            crop_px: side of the crop; a smaller picture is compared whole.
+            crop_px: side of the crop; a smaller image is compared whole.
             strength: 0..2, what the student was run with.
             overshoot: 0..255, likewise.
             alpha: H x W; where it is 0 the student's pixels are the input's, and the teacher's too.
@@ -138,7 +138,7 @@ class SecondOpinion:
         Returns:
             The sample, or None for a side below SSIM's window.
         """
-        how = _How(strength, overshoot, alpha, cues)
+        how = _Parameters(strength, overshoot, alpha, cues)
         taught = self._taught(pixels, crop_px, how)
         if taught is None:
             return None
@@ -162,9 +162,9 @@ class SecondOpinion:
         Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
         with its full halo; only the crop itself is compared.
         """
-        return self._taught(pixels, crop_px, _How(strength, overshoot, alpha, cues))
+        return self._taught(pixels, crop_px, _Parameters(strength, overshoot, alpha, cues))
 
-    def _taught(self, pixels: NDArray[Depth], crop_px: int, how: _How) -> Taught | None:
+    def _taught(self, pixels: NDArray[Depth], crop_px: int, how: _Parameters) -> Taught | None:
         height, width = (min(size, crop_px) for size in pixels.shape[:2])
         if min(height, width) < WINDOW_PX:
             return None
@@ -176,9 +176,9 @@ class SecondOpinion:
 
 
 def _crop_by(
-    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _How
+    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _Parameters
 ) -> NDArray[Depth]:
-    """A crop of a picture as a network sharpens it within the whole."""
+    """Sharpen an image with a model and cut out the crop."""
     around, inside = zip(
         *(
             _with_halo(span, sharpener.halo_px, size)
@@ -193,7 +193,7 @@ def _crop_by(
 
 
 def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:
-    """The span widened by the halo to whole cells of the folded grid, and the span inside of it."""
+    """Widen a span by the halo to whole cells of the folded grid; return it and the inner span."""
     start = max(span.start - halo_px, 0) // GRID_PX * GRID_PX
     stop = min(-(-(span.stop + halo_px) // GRID_PX) * GRID_PX, size)
     return slice(start, stop), slice(span.start - start, span.stop - start)
@@ -204,10 +204,10 @@ def _ssim(output: Tensor, target: Tensor) -> float:
 
 
 def _energy(one: Tensor, other: Tensor) -> float:
-    """The sum of the squared difference."""
+    """Sum of the squared difference."""
     return float((one.double() - other.double()).square().sum().item())
 
 
 def _smoothed(picture: Tensor) -> Tensor:
-    """The mean over 3 x 3 pixels, at the border over those that there are."""
+    """Mean over 3 x 3 pixels, at the border over those that exist."""
     return functional.avg_pool2d(picture.double(), 3, 1, padding=1, count_include_pad=False)

@@ -1,6 +1,6 @@
-"""Whether the networks run here, on what, and how well the machine is used.
+"""Device checks: models, torch, GPU, codecs, and CPU use.
 
-Owns the question to `engine` and the judgement of its answer.
+Runs the probe `engine` and judges its answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DRIVER = "/proc/driver/nvidia/version"
 def engines(
     runner: Runner, options: WorkerOptions, models: Sequence[str], *, teacher: bool
 ) -> dict[str, Any] | UnavailableError:
-    """What a worker says, started as the daemon starts one, with the daemon's user's rights."""
+    """Start a worker as the daemon would, with its user's rights, and return its answer."""
     question = {"options": asdict(options), "models": list(models), "teacher": teacher}
     try:
         told: dict[str, Any] = ask(runner, _ENGINE, question)
@@ -36,20 +36,20 @@ def engines(
 
 
 def has_driver() -> bool:
-    """This machine has NVIDIA's driver."""
+    """Return whether this machine has NVIDIA's driver."""
     return os.path.exists(_DRIVER)
 
 
 def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Iterator[Finding]:
-    """The networks, the device, torch and the codecs.
+    """Check models, device, torch and codecs.
 
     Args:
         told: by `engines`.
         driver: this machine has NVIDIA's driver.
     """
     if isinstance(told, UnavailableError):
-        change = "let the user that runs it read all of the installation, or install it again"
-        yield fault("worker", f"it does not start: {told}", change, ExitCode.UNAVAILABLE)
+        change = "let the user that runs it read the whole installation, or reinstall it"
+        yield fault("worker", f"does not start: {told}", change, ExitCode.UNAVAILABLE)
         return
     for error in told["errors"]:
         what, _, change = error.rpartition("; ")
@@ -64,9 +64,12 @@ def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Itera
 
 
 def _confined(confined_by: Sequence[str]) -> Finding:
-    """What a decoder that is taken over could not do."""
+    """Check the sandbox of the workers."""
     if not confined_by:
-        return note("worker", "this machine confines no worker: the unit's sandbox is all there is")
+        return note(
+            "worker",
+            "workers are not sandboxed on this machine: only the unit's sandbox protects it",
+        )
     return ok("worker", f"confined by {', '.join(confined_by).replace('_', ' ')}")
 
 
@@ -77,13 +80,17 @@ def _torch(torch: Mapping[str, Any], *, driver: bool) -> Iterator[Finding]:
         yield ok("torch", f"{told}, {', '.join(torch['devices'])}")
     elif driver and torch["built_for_cuda"]:
         change = "let the unit and its user reach /dev/nvidia*, or update the driver"
-        yield note("torch", f"{told}; there is a CUDA driver, and torch finds no device", change)
+        yield note(
+            "torch", f"{told}; a CUDA driver is installed, but torch finds no device", change
+        )
     elif driver:
         change = "install torch built for CUDA to use the GPU"
-        yield note("torch", f"{told}; there is a CUDA driver, and torch is built without", change)
+        yield note(
+            "torch", f"{told}; a CUDA driver is installed, but torch is built without CUDA", change
+        )
     elif torch["built_for_cuda"]:
-        built = f"built for CUDA {torch['built_for_cuda']}, and there is no driver"
-        yield note("torch", f"{told}; {built}: torch's CPU build would do")
+        built = f"built for CUDA {torch['built_for_cuda']}, but no driver is installed"
+        yield note("torch", f"{told}; {built}: torch's CPU build would suffice")
     else:
         yield ok("torch", told)
     if not torch["mkldnn"]:
@@ -97,16 +104,16 @@ def _codecs(libraries: Mapping[str, str | None]) -> Finding:
     missing = [name for name in _ALWAYS if not libraries[name]]
     extras = [name for name in libraries if name not in _ALWAYS and not libraries[name]]
     if missing:
-        what = f"{', '.join(missing)} not there: some formats will be refused; {there}"
+        what = f"{', '.join(missing)} not installed: some formats will be refused; {there}"
         return note("codecs", what, "install Pillow as a wheel")
     without = f"; not installed: {', '.join(extras)}" if extras else ""
     return ok("codecs", f"{there}{without}")
 
 
 def workers(count: int, threads: int, cores: int) -> Finding:
-    """Whether processes and threads fit the processor."""
+    """Check that processes and threads fit the number of cores."""
     told = f"{count} of {threads} threads on {cores} cores"
     if count * threads > cores:
         change = 'workers.count = "auto" and workers.threads = "auto", or fewer'
-        return note("workers", f"{told}: they get in each other's way", change)
+        return note("workers", f"{told}: CPU oversubscribed", change)
     return ok("workers", told)

@@ -1,7 +1,7 @@
-"""What a worker finds on this machine: run as a process of its own by `runner.ask`.
+"""Worker probe: a process, run by `runner.ask`, that loads the models as a worker does.
 
-Starts just as a worker does, loads the networks of the settings and tries them once; then says what
-torch and the picture libraries are. This process imports torch, its parent never does.
+Starts as a worker does, loads the models of the settings and runs them once; then reports
+torch and the image libraries. This process imports torch, its parent never does.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What one check found: its weight, its words, and what to change."""
+"""Findings of a check: level, text, and advice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WORST_FIRST = (
 
 
 class Level(StrEnum):
-    """How much a finding weighs."""
+    """Severity of a finding."""
 
     OK = "ok"
     NOTE = "note"
@@ -31,33 +31,33 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the doctor's."""
+    """One line of the doctor's report."""
 
     level: Level
     subject: str
     found: str
     change: str = ""
-    """What to do about it; empty where nothing need be done."""
+    """Advice; empty if nothing need be done."""
     status: ExitCode = ExitCode.OK
-    """How the command ends where this is a fault."""
+    """Exit status of the command if this is a fault."""
 
 
 def ok(subject: str, found: str) -> Finding:
-    """All is well."""
+    """Make a finding without fault."""
     return Finding(Level.OK, subject, found)
 
 
 def note(subject: str, found: str, change: str = "") -> Finding:
-    """Worth knowing."""
+    """Make a finding that is worth knowing."""
     return Finding(Level.NOTE, subject, found, change)
 
 
 def fault(subject: str, found: str, change: str, status: ExitCode) -> Finding:
-    """Must be changed."""
+    """Make a finding that must be fixed."""
     return Finding(Level.FAULT, subject, found, change, status)
 
 
 def exit_code(findings: Iterable[Finding]) -> ExitCode:
-    """How a command ends that found this: settings first, for they are changed first."""
+    """Choose the exit status for these findings: settings first, for they are fixed first."""
     faults = {finding.status for finding in findings if finding.level is Level.FAULT}
     return next((status for status in _WORST_FIRST if status in faults), ExitCode.OK)

@@ -1,7 +1,7 @@
-"""Whether one folder of the settings can be worked on: its input, output and archive.
+"""Folder checks: input, output and archive exist, and are readable or writable.
 
-Owns the judgement of what the daemon's user sees of them, and of who will be able to read the
-outputs. Takes plain values and asks nobody.
+Judges the access of the daemon's user, and who will be able to read the
+outputs. Takes plain values and does no I/O.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from sharpend.daemon.folder import FolderPlan
 
 LITTLE_BYTES = 100_000_000
-"""Less than this and a folder pauses with its next pictures."""
+"""Less than this and a folder pauses with its next images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that is known of one folder."""
+    """Facts about one folder: plan, user, paths and content."""
 
     plan: FolderPlan
     runner: Runner
@@ -41,7 +41,7 @@ class Seen:
 
 
 def folder(seen: Seen) -> Iterator[Finding]:
-    """Everything about one folder of the settings."""
+    """Run all checks of one folder of the settings."""
     yield from _input(seen)
     yield from _output(seen)
     yield from _archive(seen)
@@ -54,7 +54,9 @@ def _input(seen: Seen) -> Iterator[Finding]:
     subject, root = f"{way.folder}: input", display(way.input_root)
     sight, content = seen.sights[root], seen.content
     if not sight.exists or not sight.is_folder or content is None:
-        what = "is no folder" if sight.exists else f"is not there, or not for {who}"
+        what = (
+            "is not a folder" if sight.exists else f"does not exist, or is not accessible to {who}"
+        )
         change = "create it, mount it, or change folder.input"
         yield fault(subject, f"{root} {what}", change, ExitCode.INPUT_MISSING)
     elif not sight.readable:
@@ -62,13 +64,13 @@ def _input(seen: Seen) -> Iterator[Finding]:
         yield fault(subject, f"{root} cannot be read by {who}", change, ExitCode.INPUT_MISSING)
     elif content.unreadable:
         what = f"{root}: {who} cannot read {', '.join(content.unreadable)}"
-        yield note(subject, what, f"let {who} read what lies there, or they wait for ever")
+        yield note(subject, what, f"let {who} read them, or they will never be processed")
     else:
         within = "one folder" if content.directories == 1 else f"{content.directories} folders"
-        counted = f"{content.pictures} pictures in {within}"
+        counted = f"{content.pictures} images in {within}"
         yield ok(subject, f"{root}: {counted}, readable by {who}")
     if content is not None and content.fixed and way.source is not SourcePolicy.KEEP:
-        what = f"{who} may take nothing out of {', '.join(content.fixed)}"
+        what = f"{who} cannot remove files from {', '.join(content.fixed)}"
         change = f'let {who} write there, or set source = "keep"'
         yield fault(f"{way.folder}: source", what, change, ExitCode.CONFIGURATION)
 
@@ -88,19 +90,21 @@ def _archive(seen: Seen) -> Iterator[Finding]:
 def _target(seen: Seen, subject: str, setting: str, root: str) -> Finding:
     sight, who = seen.sights[root], seen.runner.name
     if not sight.is_folder:
-        return fault(subject, f"{root} is no folder", f"change {setting}", ExitCode.OUTPUT_FAILED)
+        return fault(
+            subject, f"{root} is not a folder", f"change {setting}", ExitCode.OUTPUT_FAILED
+        )
     if not sight.writable:
-        what = "cannot be written" if sight.exists else "cannot be made"
+        what = "cannot be written" if sight.exists else "cannot be created"
         change = f"let {who} write there (w and x), or change {setting}"
         return fault(subject, f"{root} {what} by {who}", change, ExitCode.OUTPUT_FAILED)
     if sight.anyone_may_write:
-        return note(subject, f"{root}: everybody may write there", f"chmod o-w {root}")
-    will = "writable" if sight.exists else "not there yet, will be made"
+        return note(subject, f"{root}: writable by everyone", f"chmod o-w {root}")
+    will = "writable" if sight.exists else "does not exist yet, will be created"
     return ok(subject, f"{root}: {will} by {who}")
 
 
 def _readers(seen: Seen) -> Iterator[Finding]:
-    """Who will be able to read the outputs."""
+    """Check who will be able to read the outputs."""
     way, runner = seen.plan.destination, seen.runner
     access, subject = way.access, f"{way.folder}: readers"
     if access.group is None:
@@ -108,11 +112,11 @@ def _readers(seen: Seen) -> Iterator[Finding]:
         return
     group = name_of(access.group)
     if not runner.may_give_to(access.group):
-        what = f"{runner.name} is not in the group {group} and may not give it files"
+        what = f"{runner.name} is not in the group {group} and cannot give it files"
         change = f"SupplementaryGroups={group} in the unit, or usermod -aG {group} {runner.name}"
         yield fault(subject, what, change, ExitCode.CONFIGURATION)
     elif access.mode is not None and not access.mode & stat.S_IRGRP:
-        yield note(subject, f"the group {group} may not read mode {access.mode:04o}", "folder.mode")
+        yield note(subject, f"the group {group} cannot read mode {access.mode:04o}", "folder.mode")
     elif closed := _closed_to(seen.sights[display(way.output_root)], access.group):
         change = f"chgrp {group} and chmod g+x, or chmod o+x"
         yield note(subject, f"the group {group} cannot enter {closed}", change)
@@ -122,7 +126,7 @@ def _readers(seen: Seen) -> Iterator[Finding]:
 
 
 def _by_default(seen: Seen) -> Finding:
-    """Where no group is set: a service's outputs are for the service, unless somebody says so."""
+    """Check without a group set: outputs belong to the service alone, unless told otherwise."""
     access, runner = seen.plan.destination.access, seen.runner
     subject = f"{seen.plan.destination.folder}: readers"
     mode = "the mode of its source" if access.mode is None else f"mode {access.mode:04o}"
@@ -133,12 +137,12 @@ def _by_default(seen: Seen) -> Finding:
     made = access.of_folders or 0o777 & ~seen.umask
     if runner.is_us or made & stat.S_IXOTH:
         return ok(subject, told)
-    what = f"{told}, and nobody else may enter the folders that are made ({made:04o})"
-    return note(subject, what, "folder.group and folder.mode, for those who need the outputs")
+    what = f"{told}, and no one else can enter the folders that are created ({made:04o})"
+    return note(subject, what, "folder.group and folder.mode, for users who need the outputs")
 
 
 def _closed_to(root: PathAccess, group: int) -> str | None:
-    """The first folder down to the output root that a group may not enter, by its mode bits."""
+    """Find the first folder down to the output root that a group may not enter, by mode bits."""
     way = [*root.ancestors, (root.path, root.mode, root.gid)] if root.exists else root.ancestors
     for path, mode, gid in way:
         if not mode & (stat.S_IXGRP if gid == group else stat.S_IXOTH):
@@ -153,10 +157,13 @@ def _room(seen: Seen) -> Iterator[Finding]:
     told = f"{root}: {free / 1e9:.1f} GB free"
     if free < LITTLE_BYTES:
         yield fault(
-            subject, told, "make room: the folder pauses when it is full", ExitCode.OUTPUT_FAILED
+            subject,
+            told,
+            "free space: the folder pauses when the disk is full",
+            ExitCode.OUTPUT_FAILED,
         )
     elif seen.content is not None and seen.content.bytes > free:
-        what = f"{told}, and {seen.content.bytes / 1e9:.1f} GB of pictures lie in the input"
-        yield note(subject, what, "make room where they are not sharpened yet")
+        what = f"{told}, and {seen.content.bytes / 1e9:.1f} GB of images are in the input"
+        yield note(subject, what, "free space for the outputs")
     else:
         yield ok(subject, told)

@@ -1,6 +1,6 @@
-"""How folders tell of changes: file systems, and the kernel's limits for being told.
+"""Mount checks: file system types, and inotify limits.
 
-Owns the judgement of mounts and of inotify's limits against what the settings watch.
+Compares mounts and inotify limits with the folders that the settings watch.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _HEADROOM = 0.9
 
 @dataclass(frozen=True, slots=True)
 class InotifyLimits:
-    """What the kernel allows a user."""
+    """Kernel limits of inotify for one user."""
 
     watches: int
     instances: int
 
 
 def limits() -> InotifyLimits | None:
-    """The limits of this machine; None where there is no inotify."""
+    """Read the limits of this machine; None if it has no inotify."""
     try:
         return InotifyLimits(_limit("max_user_watches"), _limit("max_user_instances"))
     except OSError:
@@ -46,42 +46,42 @@ def _limit(name: str) -> int:
 
 
 def is_polled(options: FolderOptions, mount: Mount) -> bool:
-    """Whether changes are looked for."""
+    """Return whether changes in a folder are found by polling."""
     return mount.is_networked if options.polling is None else options.polling
 
 
 def input_mount(name: str, options: FolderOptions, mount: Mount) -> Finding:
-    """How changes in an input become known."""
+    """Check how changes in an input are detected."""
     subject, kind = f"{name}: changes", mount.kind
     if is_polled(options, mount):
-        return ok(subject, f"{kind}: looked for every {options.poll_s:g} s")
+        return ok(subject, f"{kind}: polled every {options.poll_s:g} s")
     if mount.is_networked:
-        what = f"{kind} is a network file system: others' changes are found every"
+        what = f"{kind} is a network file system: changes by other machines are found every"
         return note(subject, f"{what} {options.rescan_s:g} s only", 'set folder.polling = "auto"')
-    return ok(subject, f"{kind}: told by the kernel")
+    return ok(subject, f"{kind}: inotify")
 
 
 def state_mount(state: str, mount: Mount) -> Finding:
-    """Whether the ledger is safe there."""
+    """Check that the ledger's file system is safe for SQLite."""
     if mount.is_networked:
         what = f"{state} lies on {mount.kind}, and a ledger on a network file system can be damaged"
         change = "set state to a folder on a local disk"
         return fault("state: file system", what, change, ExitCode.CONFIGURATION)
     if mount.kind in _FORGETFUL:
-        what = f"{state} lies on {mount.kind}: what was done is forgotten when the machine stops"
+        what = f"{state} lies on {mount.kind}: the ledger is lost at every reboot"
         return note("state: file system", what, "set state to a folder on a disk")
     return ok("state: file system", f"{state}: {mount.kind}, local")
 
 
 def inotify(found: InotifyLimits | None, watched: Sequence[int]) -> Iterator[Finding]:
-    """Whether everything can be watched.
+    """Check that the limits allow all folders to be watched.
 
     Args:
         found: the limits.
         watched: how many directories each folder has that is not polled.
     """
     if found is None:
-        yield note("inotify", "this system has none: changes are found by looking")
+        yield note("inotify", "not available on this system: folders are polled")
         return
     for name, limit, needed, things in (
         ("max_user_watches", found.watches, sum(watched), "directories"),
@@ -91,6 +91,6 @@ def inotify(found: InotifyLimits | None, watched: Sequence[int]) -> Iterator[Fin
         if needed > _HEADROOM * limit:
             enough = 1 << (2 * needed).bit_length()
             change = f"sysctl fs.inotify.{name}={enough}, and in /etc/sysctl.d/ for good"
-            yield note("inotify", f"{told}: what is over it is polled", change)
+            yield note("inotify", f"{told}: folders beyond the limit are polled", change)
         else:
             yield ok("inotify", told)

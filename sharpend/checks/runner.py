@@ -1,6 +1,6 @@
-"""The user that will run the daemon, and questions asked with that user's rights.
+"""Service user: find the user that runs the daemon, and run checks with its rights.
 
-Owns the child process that gives up root for the user it asks for: access lists, groups and
+Owns the child process that drops root for the service's user: access lists, groups and
 read-only mounts are then the kernel's answer and no guess from mode bits. Refuses to become
 another user where this process is not root: the answers are then the caller's own.
 """
@@ -36,21 +36,21 @@ class Runner:
 
     @property
     def is_us(self) -> bool:
-        """This process has the same rights already."""
+        """True if this process has the same rights already."""
         return self.uid == os.geteuid()
 
     @property
     def can_be_asked(self) -> bool:
-        """A child process can have this user's rights."""
+        """True if a child process can get this user's rights."""
         return self.is_us or os.geteuid() == 0
 
     def may_give_to(self, group: int) -> bool:
-        """Whether files may be given to a group."""
+        """Return whether files may be given to a group."""
         return self.uid == 0 or group in self.groups
 
 
 def ourselves() -> Runner:
-    """Whoever calls."""
+    """Return the user that calls."""
     uid = os.geteuid()
     groups = frozenset({os.getegid(), *os.getgroups()})
     try:
@@ -61,7 +61,7 @@ def ourselves() -> Runner:
 
 
 def user_named(name: str, group: str, supplementary: Iterable[str]) -> Runner:
-    """A unit's user.
+    """Look up the user of a unit.
 
     Args:
         name: User=, a name or a number.
@@ -83,7 +83,7 @@ def _gid(group: str) -> int:
 
 
 def ask(runner: Runner, module: str, question: object) -> Any:  # noqa: ANN401 - JSON
-    """Let a module of ours answer in a process of its own, with the runner's rights.
+    """Run a module of ours as a process with the runner's rights, and return its answer.
 
     Args:
         runner: who is to answer; the caller where it cannot be asked.
@@ -112,7 +112,7 @@ def ask(runner: Runner, module: str, question: object) -> Any:  # noqa: ANN401 -
 
 
 def answer(respond: Callable[[Any], object]) -> None:
-    """In the child: become the user, then answer the one question there is."""
+    """Switch to the user, in the child process, then answer the question."""
     becoming, question = json.load(sys.stdin)
     if becoming is not None:
         uid, gid, groups = becoming

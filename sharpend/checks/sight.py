@@ -1,7 +1,7 @@
-"""What a user sees of the folders: run as a process of its own by `runner.ask`, it changes nothing.
+"""Path probe: a process, run by `runner.ask`, that reports which paths a user can access.
 
-Owns the look at a path and the walk through an input. Only asks the kernel (access, stat, statvfs):
-no file is opened, and none is made to see whether that works.
+Looks at paths and walks through inputs. Only asks the kernel (access, stat, statvfs):
+no file is opened, and none is created as a test.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _REMEMBERED = 3
 
 @dataclass(frozen=True, slots=True)
 class PathAccess:
-    """One path as a user sees it; of a missing one, what stands for its nearest folder above."""
+    """Access of a user to one path; for a missing one, to its nearest existing parent."""
 
     path: str
     exists: bool
@@ -32,25 +32,25 @@ class PathAccess:
     uid: int
     gid: int
     free_bytes: int
-    """What is left to users that are not root."""
+    """Free space for users other than root."""
     ancestors: list[tuple[str, int, int]]
     """Path, mode and group of each folder above, the root first."""
 
     @property
     def anyone_may_write(self) -> bool:
-        """Everybody on this machine may change it; a sticky folder's files are their owners'."""
+        """True if every user may write; in a sticky folder files belong to their owners."""
         return bool(self.mode & stat.S_IWOTH) and not self.mode & stat.S_ISVTX
 
 
 @dataclass(slots=True)
 class Content:
-    """What lies in an input."""
+    """Counts of an input folder."""
 
     directories: int = 0
     pictures: int = 0
     bytes: int = 0
     unreadable: list[str] = field(default_factory=list)
-    """The first few folders and pictures that cannot be read."""
+    """The first few folders and images that cannot be read."""
     fixed: list[str] = field(default_factory=list)
     """The first few folders out of which nothing can be moved or deleted."""
 
@@ -75,7 +75,7 @@ def seen(
 
 
 def look(path: str) -> PathAccess:
-    """One path with this process's rights."""
+    """Look at one path with this process's rights."""
     there = path
     while not os.path.lexists(there):
         there = os.path.dirname(there)
@@ -108,7 +108,7 @@ def _ancestors(path: str) -> list[tuple[str, int, int]]:
 
 
 def walk(root: str, *, recursive: bool) -> Content:
-    """Count an input with this process's rights."""
+    """Count the images of an input with this process's rights."""
     content = Content()
 
     def unreadable(error: OSError) -> None:
@@ -127,7 +127,7 @@ def walk(root: str, *, recursive: bool) -> Content:
 
 
 def _is_fixed(folder: str) -> bool:
-    """Nothing can be taken out of it: closed, or sticky and somebody else's."""
+    """Return whether nothing can be removed: not writable, or sticky and owned by another."""
     with suppress(OSError):  # it was there a moment ago
         status = os.stat(folder)
         sticky = status.st_mode & stat.S_ISVTX and os.geteuid() not in {0, status.st_uid}

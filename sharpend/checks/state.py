@@ -1,6 +1,6 @@
-"""Where the daemon keeps its memory, how it is configured, and whether one runs now.
+"""State checks: configuration file, state directory, running daemon.
 
-Owns the judgement of the state directory, of the configuration file and of what a daemon last said.
+Judges the state directory, the configuration file and the last status of a daemon.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _SILENT_REPORTS = 3
 
 
 def configuration(sight: PathAccess | None, runner: Runner) -> Finding:
-    """Who may read and write the file of the settings."""
+    """Check who may read and write the configuration file."""
     subject = "configuration"
     if sight is None:
         return note(subject, "no file: environment, command line and defaults only")
     if sight.anyone_may_write:
         change = f"chmod o-w {sight.path}"
-        what = f"{sight.path}: everybody may write it, and so decide what is deleted"
+        what = f"{sight.path}: writable by everyone, who can thereby have files deleted"
         return fault(subject, what, change, ExitCode.CONFIGURATION)
     if not sight.readable:
         what = f"{sight.path} cannot be read by {runner.name}"
@@ -39,29 +39,29 @@ def configuration(sight: PathAccess | None, runner: Runner) -> Finding:
 
 
 def directory(sight: PathAccess, runner: Runner, *, made_by_unit: bool) -> Iterator[Finding]:
-    """Whether the state directory can be worked with, and who sees into it."""
+    """Check that the state directory is usable and private."""
     subject, path, who = "state", sight.path, runner.name
     if not sight.is_folder:
-        yield fault(subject, f"{path} is no folder", "change state", ExitCode.OUTPUT_FAILED)
+        yield fault(subject, f"{path} is not a folder", "change state", ExitCode.OUTPUT_FAILED)
         return
     if made_by_unit and not sight.exists:
-        yield ok(subject, f"{path}: not there yet, the unit makes it")
+        yield ok(subject, f"{path}: does not exist yet, the unit creates it")
     elif not sight.writable:
-        what = "cannot be written" if sight.exists else "cannot be made"
+        what = "cannot be written" if sight.exists else "cannot be created"
         change = f"let {who} write there, or change state"
         yield fault(subject, f"{path} {what} by {who}", change, ExitCode.OUTPUT_FAILED)
     elif sight.exists and sight.anyone_may_write:
-        what = f"{path}: everybody may write there, the ledger included"
+        what = f"{path}: writable by everyone, the ledger included"
         yield fault(subject, what, f"chmod 0750 {path}", ExitCode.CONFIGURATION)
     elif sight.exists and sight.mode & _OTHERS:
-        what = f"{path}: everybody may look into it, quarantined names included"
+        what = f"{path}: readable by everyone, names of quarantined files included"
         yield note(subject, what, f"chmod 0750 {path}")
     else:
-        what = f"mode {sight.mode:04o}" if sight.exists else "not there yet, will be made"
+        what = f"mode {sight.mode:04o}" if sight.exists else "does not exist yet, will be created"
         yield ok(subject, f"{path}: {what}, writable by {who}")
     told = f"{path}: {sight.free_bytes / 1e9:.1f} GB free"
     if sight.free_bytes < LITTLE_BYTES:
-        change = "make room: without it all work stops"
+        change = "free space: without it all work stops"
         yield fault("state: space", told, change, ExitCode.OUTPUT_FAILED)
     else:
         yield ok("state: space", told)
@@ -70,30 +70,30 @@ def directory(sight: PathAccess, runner: Runner, *, made_by_unit: bool) -> Itera
 def daemon(
     last: Mapping[str, Any] | None, *, is_running: bool, now_s: float, every_s: float
 ) -> Finding:
-    """Whether a daemon runs with this state directory, and how it is.
+    """Check whether a daemon runs with this state directory, and its last status.
 
     Args:
         last: its status file.
-        is_running: somebody holds the ledger's lock.
+        is_running: a process holds the ledger's lock.
         now_s: wall clock.
         every_s: seconds between two reports.
     """
     subject = "daemon"
     if not is_running:
-        return ok(subject, "none runs with this state directory")
+        return ok(subject, "not running with this state directory")
     if last is None or last.get("state") not in _AT_WORK:
-        return note(subject, "one runs, and has not said yet that it is ready")
+        return note(subject, "running, not ready yet")
     silent_s = now_s - last["at"]
     told = f"process {last['pid']} of version {last['version']}"
     if last.get("state_fault"):
         what = f"{told}: all work is paused: {last['state_fault']}"
-        return fault(subject, what, "make room, or see to the disk", ExitCode.OUTPUT_FAILED)
+        return fault(subject, what, "free space, or check the disk", ExitCode.OUTPUT_FAILED)
     if silent_s > _SILENT_REPORTS * every_s:
-        change = "its log says more; restart it"
+        change = "see its log; restart it"
         what = f"{told} has not reported for {silent_s:.0f} s"
         return fault(subject, what, change, ExitCode.UNAVAILABLE)
     if last["health"] != "ok":
         paused = "; ".join(f"{name}: {why}" for name, why in last["paused"].items())
-        why = paused or "the agreement with the teacher is low"
+        why = paused or "agreement with the teacher is low"
         return note(subject, f"{told}: health {last['health']}", why)
     return ok(subject, f"{told}: health ok, {last['queue_depth']} waiting")

@@ -1,7 +1,7 @@
-"""The installed systemd unit: whether it starts the daemon, as whom, and what it lets it write.
+"""systemd unit checks: installation, user, start command and sandbox.
 
-Owns the questions to `systemctl`, which merges drop-ins and expands specifiers, and what a unit's
-sandbox makes of a path. Source: systemd.exec(5). Asks only, also without root.
+Calls `systemctl`, which merges drop-ins and expands specifiers, and evaluates a unit's
+sandbox for a path. Source: systemd.exec(5). Reads only, also without root.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SANDBOX = "unit: sandbox"
 _STATES = "/var/lib"
 _HOMES = ("/home", "/root", "/run/user")
 _PROGRAMS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Where systemd looks for a program that ExecStart= names without a path (systemd.service(5))."""
+"""Search path of systemd for a program that ExecStart= names without one (systemd.service(5))."""
 _PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - systemd's own list
 _READ_ONLY = {
     "strict": ("/",),
@@ -43,7 +43,7 @@ BindReadOnlyPaths
 
 
 class Reach(StrEnum):
-    """What the daemon can do with a path inside the unit."""
+    """Access to a path inside the unit."""
 
     WRITABLE = "writable"
     READ_ONLY = "read-only"
@@ -52,7 +52,7 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A loaded unit: its properties as `systemctl show` prints them, and whose manager it is."""
+    """A loaded unit: its properties as `systemctl show` prints them, and its manager."""
 
     properties: Mapping[str, str]
     manager: str = "system"
@@ -63,13 +63,13 @@ class Unit:
 
     @property
     def command(self) -> list[str]:
-        """ExecStart's first command: the program and its arguments."""
+        """First command of ExecStart: the program and its arguments."""
         _, _, rest = self["ExecStart"].partition("argv[]=")
         return rest.partition(" ; ")[0].split()
 
     @property
     def program(self) -> str:
-        """The file that is started; the word itself where there is none, empty without ExecStart.
+        """Path of the program; the word itself if it is not found, empty without ExecStart.
 
         `systemctl show` gives the word as the unit has it: systemd looks it up at each start.
         """
@@ -78,7 +78,7 @@ class Unit:
 
     @property
     def config(self) -> str | None:
-        """The file that --config names; None where the daemon looks for one itself."""
+        """File that --config names; None if the daemon looks for one itself."""
         for word, following in pairwise([*self.command, ""]):
             if word.startswith("--config"):
                 return word.partition("=")[2] or following
@@ -86,17 +86,17 @@ class Unit:
 
     @property
     def state(self) -> str | None:
-        """The first StateDirectory= of a system unit, which it makes and hands to the daemon."""
+        """First StateDirectory= of a system unit, which it creates for the daemon."""
         names = self["StateDirectory"].split() if self.manager == "system" else []
         return os.path.join(_STATES, names[0]) if names else None
 
     def paths(self, name: str) -> list[str]:
-        """A property that is a list of paths, without systemd's marks in front of them."""
+        """Read a property that is a list of paths, without systemd's prefixes."""
         return [path.lstrip("+-") for path in shlex.split(self[name])]
 
 
 def units() -> list[Unit] | None:
-    """The units of sharpend that are installed; None where no systemd runs.
+    """List the installed units of sharpend; None if systemd does not run.
 
     Raises:
         UnavailableError: systemd does not answer.
@@ -133,7 +133,7 @@ def _systemctl(manager: str, *arguments: str) -> list[str]:
 
 
 def chosen(found: Sequence[Unit], config: str | None) -> Unit | None:
-    """The unit that runs these settings, if there is one."""
+    """Find the unit that runs these settings, if there is one."""
     fitting = [unit for unit in found if unit["LoadState"] == "loaded"]
     named = [unit for unit in fitting if unit.config is None or _same(unit.config, config)]
     return next(iter(named), None)
@@ -144,7 +144,7 @@ def _same(one: str, other: str | None) -> bool:
 
 
 def reach(unit: Unit, path: str) -> Reach:
-    """What the daemon can do with a path, by the unit's sandbox alone.
+    """Determine the access to a path under the unit's sandbox alone.
 
     The longest rule that fits wins; what is hidden as a whole is opened again by a bind mount only.
     """
@@ -162,7 +162,7 @@ def reach(unit: Unit, path: str) -> Reach:
 
 
 def _rules(unit: Unit) -> dict[str, Reach]:
-    """Where the sandbox says something, the later rule for a path in place of the earlier one."""
+    """Collect the sandbox's rules by path; a later rule replaces an earlier one."""
     rules = dict.fromkeys(_READ_ONLY.get(unit["ProtectSystem"], ()), Reach.READ_ONLY)
     home = {"yes": Reach.HIDDEN, "tmpfs": Reach.HIDDEN, "read-only": Reach.READ_ONLY}
     if unit["ProtectHome"] in home:
@@ -176,7 +176,7 @@ def _rules(unit: Unit) -> dict[str, Reach]:
 
 
 def _targets(unit: Unit, name: str) -> list[str]:
-    """Where bind mounts appear: SOURCE[:TARGET[:OPTIONS]]."""
+    """Parse the targets of bind mounts: SOURCE[:TARGET[:OPTIONS]]."""
     ways = [path.split(":") for path in unit.paths(name)]
     return [way[1] if way[1:] else way[0] for way in ways]
 
@@ -186,17 +186,17 @@ def _within(path: str, above: str) -> bool:
 
 
 def installed(found: Sequence[Unit] | None, unit: Unit | None) -> Iterator[Finding]:
-    """Whether there is a unit for these settings, and whether it can start anything."""
+    """Check that there is a unit for these settings, and that it can start."""
     if found is None:
-        yield note("unit", "no systemd runs here: not looked at")
+        yield note("unit", "systemd is not running: not checked")
         return
     if unit is None:
         there = f"; there are {', '.join(one['Id'] for one in found)}" if found else ""
-        yield note("unit", f"none runs this configuration{there}", "README: Leave it running")
+        yield note("unit", f"no unit runs this configuration{there}", "README: Leave it running")
         return
     name, program = unit["Id"], unit.program
     if not os.access(program, os.X_OK):
-        what = f"{name}: ExecStart {program} is not there, or no program"
+        what = f"{name}: ExecStart {program} does not exist, or is not executable"
         change = f"install sharpend there, or systemctl edit {name}"
         yield fault("unit", what, change, ExitCode.CONFIGURATION)
     else:
@@ -204,13 +204,11 @@ def installed(found: Sequence[Unit] | None, unit: Unit | None) -> Iterator[Findi
         yield ok("unit", f"{name} starts {program} as {user}: {unit['ActiveState']}")
     if unit["UnitFileState"] in {"disabled", "masked"}:
         change = f"systemctl enable --now {name}"
-        yield note(
-            "unit", f"{name} is {unit['UnitFileState']}: it does not start by itself", change
-        )
+        yield note("unit", f"{name} is {unit['UnitFileState']}: not started at boot", change)
 
 
 def sandbox(unit: Unit, *, writes: Sequence[str], reads: Sequence[str]) -> Iterator[Finding]:
-    """Whether the unit lets the daemon at its folders.
+    """Check that the unit lets the daemon access its folders.
 
     Args:
         unit: the one in use.
@@ -227,14 +225,14 @@ def sandbox(unit: Unit, *, writes: Sequence[str], reads: Sequence[str]) -> Itera
         yield fault(_SANDBOX, what, change, ExitCode.CONFIGURATION)
     gone = [path for path in _required(unit) if not os.path.exists(path)]
     for path in gone:
-        what = f"{unit['Id']}: ReadWritePaths={path} is not there, so the unit does not start"
+        what = f"{unit['Id']}: ReadWritePaths={path} does not exist, so the unit does not start"
         yield fault(_SANDBOX, what, f"create it, or write -{path}", ExitCode.CONFIGURATION)
     if not bad and not gone:
-        yield ok(_SANDBOX, f"all {len(found)} paths can be reached as they must be")
+        yield ok(_SANDBOX, f"all {len(found)} paths are accessible as required")
 
 
 def _required(unit: Unit) -> list[str]:
-    """What must be there for a start; a leading `-` forgives."""
+    """List the paths that a start requires; those with a leading `-` are optional."""
     given = shlex.split(unit["ReadWritePaths"])
     return [path.lstrip("+") for path in given if not path.lstrip("+").startswith("-")]
 

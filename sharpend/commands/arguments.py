@@ -1,4 +1,4 @@
-"""The settings that a command line stands for: file, environment, and its own options on top."""
+"""Command line options: merge them with configuration file and environment into settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
 
 
 def overrides_of(options: argparse.Namespace) -> dict[str, object]:
-    """What the command line sets, nested like the file; only what was given."""
+    """Convert the options that were given to settings, nested like the file."""
     given = {key: value for key, value in vars(options).items() if value is not None}
     overrides: dict[str, object] = {}
     if "state" in given:
@@ -49,7 +49,7 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
 
 
 def workable_settings_of(options: argparse.Namespace) -> Settings:
-    """The settings of a command that works on folders, checked as far as no worker is needed.
+    """Load the settings of a command that works on folders, and check those folders.
 
     Raises:
         UsageError: there is no folder to work on.
@@ -67,7 +67,7 @@ def workable_settings_of(options: argparse.Namespace) -> Settings:
 
 
 def _check_networks(settings: Settings, where: str) -> None:
-    """Make sure that every network is there, before a worker is started for it."""
+    """Check that every model exists, before a worker is started for it."""
     for number, (folder, plan) in enumerate(
         zip(settings.folder, plans.folder_plans(settings), strict=True), start=1
     ):
@@ -79,7 +79,7 @@ def _check_networks(settings: Settings, where: str) -> None:
 
 
 def used_state_of(options: argparse.Namespace) -> Path:
-    """The state directory of a command that asks about earlier work.
+    """Return the state directory of a command that reads earlier results.
 
     Raises:
         InputMissingError: nothing has ever worked with it.

@@ -1,4 +1,4 @@
-"""`sharpend check`: the configuration, checked and said back, without starting anything."""
+"""`sharpend check`: validate the configuration and print its meaning, without starting anything."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what would run; every mistake is an error with its key and what to change."""
+    """Print the resulting folders and models; every mistake is an error with its key and advice."""
     settings = workable_settings_of(options)
     for plan in plans.folder_plans(settings):
         way = plan.destination

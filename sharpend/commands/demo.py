@@ -1,4 +1,4 @@
-"""`sharpend demo`: sample images through a real daemon, and a sheet that shows what it does.
+"""`sharpend demo`: sharpen sample images with a real daemon and write a comparison sheet.
 
 Makes four kinds of input from each sharp photograph (softened by four as the report does, out of
 focus, as it is, and as it is with crispness), drops them into the folders of a daemon that runs as
@@ -61,13 +61,13 @@ crispness = {crispness}
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One kind of one photograph: H x W x 3 uint8 each."""
+    """One photograph in one kind of softness: H x W x 3 uint8 each."""
 
     name: str
     kind: str
     original: Pixels
     given: Pixels
-    """What was dropped into the folder."""
+    """Pixels of the input."""
     masked: Pixels
     """The same after Pillow's unsharp mask, for comparison."""
     sharpened: Pixels
@@ -85,7 +85,7 @@ def main(options: argparse.Namespace) -> int:
     if agreement and agreement["n"]:
         print(
             f"\nagreement with the teacher: SSIM {agreement['mean']:.4f} "
-            f"on {agreement['n']} crop(s) (doing nothing: {agreement['noop_mean']:.4f}), "
+            f"on {agreement['n']} crop(s) (input itself: {agreement['noop_mean']:.4f}), "
             f"on {report['device']}\n{in_words(agreement)}"
         )
     sheet = output / "comparison.png"
@@ -95,7 +95,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:
-    """The options that the daemon gets as they are."""
+    """Options that are passed to the daemon unchanged."""
     keys = ("model", "device", "strength", "crispness")
     given = {key: getattr(options, key) for key in keys}
     return [f"--{key}={value}" for key, value in given.items() if value is not None]
@@ -106,7 +106,7 @@ def _sample_pictures() -> dict[str, Pixels]:
         from skimage import data  # noqa: PLC0415 - an extra, for this command alone
     except ImportError as error:
         raise UnavailableError(
-            "the sample pictures come with scikit-image: pip install 'sharpend[demo]', "
+            "the sample images come with scikit-image: pip install 'sharpend[demo]', "
             "or give --pictures DIR"
         ) from error
     return {name: getattr(data, name)()[..., :3] for name in PICTURES}
@@ -117,13 +117,13 @@ def _own_pictures(folder: Path) -> dict[str, Pixels]:
 
     paths = sorted(p for p in folder.glob("*") if format_of(os.fsencode(p.name)) is not None)
     if not paths:
-        raise InputMissingError(f"--pictures: {folder}: no picture in this folder")
+        raise InputMissingError(f"--pictures: {folder}: no image in this folder")
     stems = Counter(path.stem for path in paths)
     return {path.stem if stems[path.stem] == 1 else path.name: load_rgb(path) for path in paths}
 
 
 def _makers() -> dict[str, Callable[[Pixels], Pixels]]:
-    """How each kind of input is made of a sharp photograph."""
+    """Functions that make each kind of input from a sharp photograph."""
     from sharpend.imaging.filters import blur, degrade  # noqa: PLC0415 - as above
 
     return {
@@ -182,12 +182,12 @@ def _sharpen(
 
 
 def _file_name(name: str, kind: str) -> str:
-    """For example `coffee, soft photograph.png`."""
+    """Make a file name, for example `coffee, soft photograph.png`."""
     return f"{name}, {kind}.png"
 
 
 def _psnr(output: Pixels, target: Pixels) -> float:
-    """PSNR in dB, at most 99 for what is equal."""
+    """Compute PSNR in dB, at most 99 for equal images."""
     from sharpend.imaging.tensors import to_tensor  # noqa: PLC0415 - torch only where it is used
     from sharpend.model.ssim import psnr  # noqa: PLC0415 - as above
 
@@ -195,7 +195,7 @@ def _psnr(output: Pixels, target: Pixels) -> float:
 
 
 def _table(compared: list[Compared]) -> str:
-    """PSNR to the original of each version, by kind, and how far the output is from the input."""
+    """Format PSNR of each version to the original, by kind, and of the output to the input."""
     titles = ("as it came", "unsharp mask", "sharpened", "output to input")
     lines = ["PSNR to the original, dB".ljust(28) + "".join(f"{t:>18}" for t in titles)]
     for kind in KINDS:
@@ -211,7 +211,7 @@ def _table(compared: list[Compared]) -> str:
 
 
 def _write_sheet(compared: list[Compared], path: Path) -> None:
-    """A row for each kind: the most detailed part of a photograph in all versions.
+    """Write a row for each kind: the most detailed part of a photograph in all versions.
 
     The photographs take turns; the last two kinds are of one, so that they can be compared.
     """

@@ -1,7 +1,7 @@
-"""`sharpend doctor`: whether the daemon would work on this machine, and what to change if not.
+"""`sharpend doctor`: check whether this machine can run the daemon, and advise changes.
 
-Asks the machine and judges the answers with `sharpend.checks`, as the user that the installed unit
-names. Changes nothing on disk. The network is tried in a process of its own, as a worker does.
+Runs the checks of `sharpend.checks` on this machine, as the user that the installed unit
+names. Changes nothing on disk. The models are run once in a process of their own, as in a worker.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what every check found, one line each.
+    """Print the findings of all checks, one line each.
 
     Returns:
         0 where nothing is at fault, else 78, 66, 69 or 73: the status of what to change first.
@@ -64,7 +64,7 @@ def _line(one: Finding) -> str:
 
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
-    """All checks, the quick ones first; the unit says as whom the rest is asked."""
+    """Run all checks, the quick ones first; the unit tells which user runs the others."""
     config = config_of(options.config)
     units = unit.units()
     used = unit.chosen(units or [], None if config is None else str(config))
@@ -80,7 +80,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _settings(options: argparse.Namespace, used: Unit | None) -> Settings:
-    """The settings as the unit's daemon has them: systemd tells it where its state is."""
+    """Load the settings as the unit's daemon does: systemd tells it where its state is."""
     environment = dict(os.environ)
     if used is not None and used.state is not None:
         environment.setdefault("STATE_DIRECTORY", used.state)
@@ -88,7 +88,7 @@ def _settings(options: argparse.Namespace, used: Unit | None) -> Settings:
 
 
 def _runner(used: Unit | None) -> tuple[Runner, list[Finding]]:
-    """The user that runs the daemon, and what stands in the way of asking as that user."""
+    """Find the user that runs the daemon, and report if checks cannot run as that user."""
     us = runner.ourselves()
     if used is None or used.manager == "user" or not used["User"]:
         return us, []
@@ -98,14 +98,14 @@ def _runner(used: Unit | None) -> tuple[Runner, list[Finding]]:
         what = f"{used['Id']}: no such user or group: {error.args[0]}"
         return us, [fault("unit", what, "systemd-sysusers, or groupadd", ExitCode.CONFIGURATION)]
     if not wanted.can_be_asked:
-        what = f"what follows is seen as {us.name}; {used['Id']} runs as {wanted.name}"
-        return us, [note("unit", what, "run it as root to see it as that user")]
+        what = f"the following checks run as {us.name}; {used['Id']} runs as {wanted.name}"
+        return us, [note("unit", what, "run it as root to check as that user")]
     return wanted, []
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The settings on this machine, and whose eyes look at it."""
+    """Settings on this machine, and the user that checks run as."""
 
     settings: Settings
     config: Path | None
@@ -114,12 +114,12 @@ class Machine:
 
     @cached_property
     def plans(self) -> list[FolderPlan]:
-        """The folders."""
+        """Plans of the folders."""
         return plans.folder_plans(self.settings)
 
     @property
     def writes(self) -> list[str]:
-        """Every folder that the daemon must be able to write."""
+        """Folders that the daemon must be able to write."""
         roots: list[bytes] = []
         for way in (plan.destination for plan in self.plans):
             taken = [] if way.source is SourcePolicy.KEEP else [way.input_root]
@@ -128,16 +128,16 @@ class Machine:
 
     @property
     def reads(self) -> list[str]:
-        """Every folder that it must be able to read."""
+        """Folders that the daemon must be able to read."""
         return [display(plan.destination.input_root) for plan in self.plans]
 
     def sandbox(self) -> Iterator[Finding]:
-        """Whether the unit lets the daemon at its folders."""
+        """Check that the unit lets the daemon access its folders."""
         if self.used is not None:
             yield from unit.sandbox(self.used, writes=self.writes, reads=self.reads)
 
     def files(self) -> Iterator[Finding]:
-        """Configuration, folders and state, as the daemon's user sees them."""
+        """Check configuration, folders and state, with the daemon's user's rights."""
         config, directory = self.config and str(self.config), str(self.settings.state)
         inputs = [
             (display(plan.intake.root), plan.intake.recursive)
@@ -150,7 +150,7 @@ class Machine:
         yield state.configuration(sights[config] if config else None, self.runner)
         if not self.plans:
             change = "add a [[folder]] to the configuration"
-            yield fault("folders", "there is none to work on", change, ExitCode.CONFIGURATION)
+            yield fault("folders", "no folder configured", change, ExitCode.CONFIGURATION)
         for plan in self.plans:
             content = walked.get(display(plan.intake.root))
             seen = folders.Seen(plan, self.runner, sights, content, self._umask)
@@ -161,7 +161,7 @@ class Machine:
         yield mounts.state_mount(directory, mount_of(os.fsencode(directory)))
 
     def _changes(self, walked: dict[str, Content]) -> Iterator[Finding]:
-        """How the daemon will hear of new files."""
+        """Check how the daemon detects new files."""
         watched = []
         for plan in self.plans:
             content = walked.get(display(plan.intake.root))
@@ -176,7 +176,7 @@ class Machine:
 
     @property
     def _umask(self) -> int:
-        """The daemon's: the unit's, or the one that it would inherit from here."""
+        """Umask of the daemon: the unit's, or the one inherited from here."""
         if self.used is not None and self.used["UMask"]:
             return int(self.used["UMask"], 8)
         umask = os.umask(0o077)  # there is no other way to ask for it
@@ -184,19 +184,19 @@ class Machine:
         return umask
 
     def daemon(self) -> Finding:
-        """Whether one runs now."""
+        """Check whether a daemon runs now."""
         directory = self.settings.state
         try:
             running = is_locked(directory)
         except OSError as error:
-            what = f"{directory}: {error.strerror}: nobody can tell from here whether one runs"
+            what = f"{directory}: {error.strerror}: cannot tell whether a daemon is running"
             return note("daemon", what, "run it as root, or as the daemon's user")
         every_s = self.settings.report.every_s
         last = read_status(directory)
         return state.daemon(last, is_running=running, now_s=time.time(), every_s=every_s)
 
     def engine(self) -> Iterator[Finding]:
-        """Whether the networks run here, and on what."""
+        """Check that the models run here."""
         count, options = plans.worker_count(self.settings), plans.worker_options(self.settings)
         yield device.workers(count, options.threads or 1, cores())
         watched = bool(self.settings.agreement.sample)

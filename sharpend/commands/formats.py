@@ -1,4 +1,4 @@
-"""`sharpend formats`: which pictures are taken, what of them is carried, and what is refused."""
+"""`sharpend formats`: print the supported formats and what each may hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sharpend inspect`: what a picture is and carries, and whether it would be sharpened."""
+"""`sharpend inspect`: show format, metadata and verdict of image files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what each file is; reads only, and nothing is remembered.
+    """Print the facts about each file; reads only, and changes nothing.
 
     Returns:
         0 where all would be sharpened, 65 where one would be refused, 66 where one is not there or
@@ -43,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _inspected(path: Path, how: Options) -> tuple[dict[str, Any], ExitCode]:
-    """What there is to say of a file, and what that means for the exit status."""
+    """Collect the facts about a file, and the exit status that follows."""
     try:
         if path.exists() and not path.is_file():
             reason = Reason.NOT_A_REGULAR_FILE
@@ -69,12 +69,12 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
     except ImageRefusedError as error:
         refused, status = _refused(error)
         return {**found, **refused}, status
-    facts = {**found, **_of_picture(picture), **_of_softness(file, picture, how)}
+    facts = {**found, **_of_picture(picture), **_sharpness_facts(file, picture, how)}
     return {**facts, "taken": True}, ExitCode.OK
 
 
-def _of_softness(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
-    """How sharp the first frame is, and whether the file would pass as it is."""
+def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
+    """Measure the sharpness of the first frame, and whether the file would be skipped."""
     from sharpend.model.cues import measure  # noqa: PLC0415 - torch only where it is used
     from sharpend.workers import skipping  # noqa: PLC0415 - as above
 
@@ -95,7 +95,7 @@ def _refused(error: ImageRefusedError) -> tuple[dict[str, Any], ExitCode]:
 
 
 def _header(file: BinaryIO) -> dict[str, Any]:
-    """What the header says, which a refused picture may have as well."""
+    """Facts from the header, which are known for a refused image as well."""
     from sharpend.imaging.codec import probe  # noqa: PLC0415 - as above
 
     try:
@@ -125,7 +125,7 @@ def _of_picture(picture: Picture) -> dict[str, Any]:
 
 
 def _text(told: dict[str, Any]) -> str:
-    """The facts for people: a line on what becomes of the file, and indented ones on what it is."""
+    """Format the facts for people: a line with the verdict, and indented ones with facts."""
     name, first, *rest = told["file"], _verdict(told)
     if told.get("setting"):
         rest.append(f"setting: {told['setting']}")
@@ -143,7 +143,7 @@ def _verdict(told: dict[str, Any]) -> str:
     if "error" in told:
         return f"cannot be read: {told['error']}"
     if told["taken"]:
-        return "would be passed on as it is" if told["passed_on"] else "would be sharpened"
+        return "would be copied unchanged" if told["passed_on"] else "would be sharpened"
     return f"would be refused: {told['reason']}: {told['message']}"
 
 
@@ -159,7 +159,7 @@ def _shape(told: dict[str, Any]) -> str:
 
 
 def _carried(carries: dict[str, Any]) -> list[str]:
-    """One line for each kind of thing that the picture carries."""
+    """Format one line for each kind of metadata."""
     lines = []
     if carries["icc_bytes"]:
         lines.append(f"colour profile: {carries['icc']}, {carries['icc_bytes']} bytes")

@@ -1,4 +1,4 @@
-"""A real daemon as a child process, for commands that show it at work: its events as they come."""
+"""Daemon as a child process, for commands that show it at work: start, events, drain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEADLINE_S = 300.0
 def running_daemon(
     arguments: list[str], environment: Mapping[str, str]
 ) -> Iterator[Iterator[dict[str, Any]]]:
-    """A real `sharpend run` for the length of a block, drained by SIGTERM at its end.
+    """Run a real `sharpend run` for the length of a block, and drain it by SIGTERM.
 
     Yields:
         Its events as they come, and after the block those of its end.
@@ -48,7 +48,7 @@ def running_daemon(
 
 
 def _events(daemon: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """The daemon's log, event by event, until it ends."""
+    """Parse the daemon's log, event by event, until it ends."""
     if daemon.stderr is None:
         raise UnavailableError("the daemon's log cannot be read")
     with daemon.stderr:
@@ -61,10 +61,10 @@ def _events(daemon: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
 
 
 def await_event(events: Iterator[dict[str, Any]], wanted: Event) -> dict[str, Any]:
-    """The next event of a kind; a quarantined picture or the daemon's end is an error."""
+    """Return the next event of a kind; a quarantined image or the daemon's end is an error."""
     for event in events:
         if event["event"] == wanted:
             return event
         if event["event"] == Event.IMAGE_QUARANTINED:
             raise SharpendError(f"{event['path']} was quarantined: {event['message']}")
-    raise UnavailableError(f"the daemon ended before {wanted}; its own message stands above")
+    raise UnavailableError(f"the daemon ended before {wanted}; see its own message above")

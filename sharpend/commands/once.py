@@ -1,7 +1,7 @@
-"""`sharpend once`: sharpen what lies there now, say how each input fared, exit.
+"""`sharpend once`: sharpen all images in the folders now, print each result, exit.
 
 The same daemon as `run`, told to end when nothing is left to do. Results go to stdout, logs to
-stderr; on a terminal a progress bar stands in place of the log of single pictures.
+stderr; on a terminal a progress bar stands in place of the log of single images.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main(options: argparse.Namespace) -> int:
     """Run until nothing is left to do."""
     settings = workable_settings_of(options)
     if options.dry_run and options.json:
-        raise UsageError("--dry-run does nothing that --json could tell of: give one of them")
+        raise UsageError("--dry-run and --json cannot be combined")
     if options.dry_run:
         return dry_run(settings)
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}
@@ -63,7 +63,7 @@ def main(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How one input fared."""
+    """Result of one input."""
 
     relative: bytes
     outcome: str
@@ -74,25 +74,25 @@ class Ending:
     attempts: int
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
-    """What had to change on the way, or why nothing did, in words."""
+    """Notes on changes, or on why nothing was changed."""
     sharpness: float | None = None
-    """How sharp it came in, `Cues.sharpness`; None where this run did not measure it."""
+    """Sharpness of the input, `Cues.sharpness`; None if this run did not measure it."""
 
 
 class ResultPrinter:
-    """Prints how each input fared and counts."""
+    """Printer and counter of results."""
 
     def __init__(self, settings: Settings, *, as_json: bool, bar: bool) -> None:
         self._settings = settings
         self._json = as_json
-        self._bar = tqdm(unit=" pictures", disable=not bar)
+        self._bar = tqdm(unit=" images", disable=not bar)
         self._told: set[tuple[bytes, bytes]] = set()
         self._started_s = time.monotonic()
         self._pixels = 0
         self.counts: Counter[str] = Counter(sharpened=0, unchanged=0, quarantined=0)
 
     def tell(self, result: Result) -> None:
-        """Take one input's end."""
+        """Print one input's result."""
         staged = result.staged
         self._pixels += staged.pixels if staged is not None else 0
         ending = Ending(
@@ -109,8 +109,8 @@ class ResultPrinter:
         self._line(result.folder.plan.destination, ending)
 
     def close(self, agreement: dict[str, object] | None) -> None:
-        """Tell of the inputs that needed nothing, and sum up."""
-        self._tell_of_the_rest()
+        """Print the inputs that needed nothing, and a summary."""
+        self._print_earlier()
         self._bar.close()
         seconds = time.monotonic() - self._started_s
         summary = {
@@ -128,12 +128,12 @@ class ResultPrinter:
             mean, noop = agreement["mean"], agreement["noop_mean"]
             print(
                 f"agreement with the teacher: SSIM {mean:.4f} on {agreement['n']} crop(s) "
-                f"(doing nothing: {noop:.4f})"
+                f"(input itself: {noop:.4f})"
             )
             print(in_words(agreement))
 
-    def _tell_of_the_rest(self) -> None:
-        """Inputs that an earlier run had finished or refused."""
+    def _print_earlier(self) -> None:
+        """Print inputs that an earlier run had finished or refused."""
         with LedgerReader.read_only(self._settings.state) as ledger:
             for destination, outcome in known(self._settings, ledger):
                 if (destination.input_root, outcome.relative) in self._told:

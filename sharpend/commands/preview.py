@@ -1,6 +1,6 @@
-"""What a run would do, and about how long that would take: `sharpend once --dry-run`.
+"""Dry run of `sharpend once`: print planned actions and an estimated duration.
 
-Owns the estimate and what it rests on: how fast earlier pictures went, as the ledger tells. Reads
+Owns the estimate and its basis, the throughput of earlier images in the ledger. Reads
 headers only, as a worker does before it decodes, and changes nothing, not even the state directory.
 """
 
@@ -40,13 +40,13 @@ WOULD = {
     State.DISPOSED: "is done",
     State.DONE: "is done",
 }
-"""What is said of inputs that need nothing."""
+"""Texts for inputs that need nothing."""
 SHARPENED = "would be sharpened"
 PICTURES_REMEMBERED = 200
 FEWEST_PICTURES = 5
 """Fewer say nothing about the next ones."""
 _OUTAGE = 10
-"""A picture that took this many times as long as nine in ten of them waited for something else: a
+"""An image that took this many times as long as nine in ten of them waited for something else: a
 share that was gone, a machine that slept."""
 _MEGA = 1_000_000
 _MINUTE_S, _HOUR_S = 60, 3600
@@ -54,7 +54,7 @@ _MINUTE_S, _HOUR_S = 60, 3600
 
 @dataclass(slots=True)
 class Outlook:
-    """What would become of one folder's inputs."""
+    """Planned actions for one folder's inputs."""
 
     name: str
     counts: Counter[str] = field(default_factory=Counter)
@@ -70,34 +70,34 @@ class Outlook:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast earlier pictures went, all workers together."""
+    """Measured throughput of earlier images, all workers together."""
 
     pictures: int
     pixels_per_s: float
 
 
 def dry_run(settings: Settings) -> int:
-    """Say of each input what would be done, then what that comes to.
+    """Print the planned action for each input, then a summary.
 
     Raises:
         StateFaultError: there is a ledger, and it cannot be read.
     """
-    states, earlier = _remembered(settings)
+    states, earlier = _read_ledger(settings)
     outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
     for plan, batch in found(settings):
         for one in batch:
             state = states.get((plan.destination.input_root, one.relative), State.PENDING)
-            _foresee(plan, one.relative, state, outlooks[plan.destination.folder])
+            _plan_input(plan, one.relative, state, outlooks[plan.destination.folder])
     for outlook in outlooks.values():
         print(logs.printable(str(outlook)))
     print(estimate(sum(outlook.pixels for outlook in outlooks.values()), pace(earlier)))
     return ExitCode.OK
 
 
-def _remembered(
+def _read_ledger(
     settings: Settings,
 ) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished]]:
-    """How the inputs stand by root and path, and what was done before; nothing without a ledger."""
+    """Read states by root and path, and finished jobs; empty without a ledger."""
     if not (settings.state / "ledger.db").exists():
         return {}, ()
     try:
@@ -108,12 +108,12 @@ def _remembered(
             }
             return states, ledger.finished(PICTURES_REMEMBERED)
     except LedgerError as error:
-        advice = "if an older sharpend wrote it, a run brings it up to date"
+        advice = "if an older sharpend wrote it, `sharpend run` upgrades it"
         raise StateFaultError(f"{error}; {advice}") from error
 
 
-def _foresee(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
-    """Say and count what would become of one input."""
+def _plan_input(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
+    """Print and count the planned action for one input."""
     said, why = WOULD.get(state, SHARPENED), ""
     if said == SHARPENED:
         try:
@@ -128,7 +128,7 @@ def _foresee(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) 
 
 
 def _pixels(plan: FolderPlan, relative: bytes) -> int:
-    """How many pixels a picture's header declares, within the folder's limits."""
+    """Read an image's pixel count from its header, within the folder's limits."""
     from sharpend.imaging.codec import examine  # noqa: PLC0415 - Pillow only where it is used
 
     descriptor = beneath.open_file(plan.destination.input_root, relative)
@@ -139,9 +139,9 @@ def _pixels(plan: FolderPlan, relative: bytes) -> int:
 
 
 def pace(earlier: Sequence[Finished]) -> Pace | None:
-    """How fast pictures went while there was work; None where too few are known.
+    """Measure throughput while there was work; None if too few images are known.
 
-    A picture took from the end of the one before it, or from when it was found if that came
+    An image took from the end of the one before it, or from when it was found if that came
     later, to its own end: so time without work does not count, and several workers do.
     """
     ordered = sorted(earlier, key=lambda one: one.at_s)
@@ -159,14 +159,14 @@ def pace(earlier: Sequence[Finished]) -> Pace | None:
 
 
 def estimate(pixels: int, known_pace: Pace | None) -> str:
-    """About how long, and what that rests on."""
+    """Describe the estimated duration and its basis."""
     if not pixels:
         return "there is nothing to do"
     if known_pace is None:
-        return "how long that takes is not known yet: too few pictures were sharpened before"
+        return "duration unknown: too few images were sharpened before"
     duration = _duration(pixels / known_pace.pixels_per_s)
     speed = f"{known_pace.pixels_per_s / _MEGA:.3g} megapixels/s"
-    return f"about {duration}, at the {speed} of the last {known_pace.pictures} pictures"
+    return f"about {duration}, at the {speed} of the last {known_pace.pictures} images"
 
 
 def _duration(seconds: float) -> str:
@@ -178,7 +178,7 @@ def _duration(seconds: float) -> str:
 
 
 def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
-    """Every input in every folder, some at a time, with its folder."""
+    """Iterate over all inputs of all folders, in batches, with their folder."""
     for plan in plans.folder_plans(settings):
         root, tally = plan.destination.input_root, scan.Tally()
         for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
@@ -186,7 +186,7 @@ def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
 
 
 def known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
-    """The inputs that lie there now and that the ledger has an opinion on."""
+    """Iterate over the inputs that exist now and have an outcome in the ledger."""
     for plan, batch in found(settings):
         destination = plan.destination
         name = ledger.folder_name(destination.input_root, destination.output_root)

@@ -1,4 +1,4 @@
-"""`sharpend retry`: quarantined pictures get another chance; a running daemon takes them up."""
+"""`sharpend retry`: make quarantined images pending again; a running daemon picks them up."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Make quarantined pictures pending again, and with --all finished ones too.
+    """Make quarantined images pending again, and with --all finished ones too.
 
     Raises:
         InputMissingError: a path is no input that the ledger knows, or there is no ledger.
@@ -47,13 +47,13 @@ def main(options: argparse.Namespace) -> int:
             again += _finished_again(ledger, destinations, wanted, met)
     if wanted - met:
         missing = printable(display(min(wanted - met)))
-        raise InputMissingError(f"{missing}: neither in quarantine nor, with --all, finished")
-    print(f"{again} will be tried again" + (f", {failed} cannot be" if failed else ""))
+        raise InputMissingError(f"{missing}: not in quarantine, nor, with --all, finished")
+    print(f"{again} will be retried" + (f", {failed} cannot be" if failed else ""))
     return ExitCode.SOME_QUARANTINED if failed else ExitCode.OK
 
 
 def _destination(name: str, input_root: bytes, output_root: bytes) -> Destination:
-    """Enough of a folder to put a moved source back."""
+    """Make a minimal destination, enough to put a moved source back."""
     return Destination(name, input_root, output_root, source=SourcePolicy.KEEP)
 
 
@@ -69,7 +69,7 @@ def _retried(quarantine: Quarantine, destination: Destination, entry: Quarantine
 def _finished_again(
     ledger: Ledger, destinations: dict[str, Destination], wanted: set[bytes], met: set[bytes]
 ) -> int:
-    """Finished jobs of the wanted paths, or of all folders."""
+    """Make finished jobs of the wanted paths, or of all folders, pending again."""
     if not wanted:
         return ledger.retry_finished()
     again = 0

@@ -1,4 +1,4 @@
-"""`sharpend run`: the daemon in the foreground."""
+"""`sharpend run`: run the daemon in the foreground."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Work until SIGTERM."""
+    """Run until SIGTERM."""
 
     def load() -> Settings:
         return workable_settings_of(options)

@@ -1,4 +1,4 @@
-"""`sharpend status`: how the daemon and its queue stand, read from outside."""
+"""`sharpend status`: show daemon and queue status."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print what the daemon last said, and the ledger's counts as they are now.
+    """Print the daemon's last status, and the ledger's current counts.
 
     Raises:
         InputMissingError: nothing has ever worked with this state directory.
@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _text(status: dict[str, Any]) -> str:
-    """The status for people."""
+    """Format the status for people."""
     last, counts = status["last"] or {}, status["counts"]
     waiting = sum(counts[state] for state in ("pending", "running", "staged", "deferred"))
     lines = [
@@ -48,7 +48,7 @@ def _text(status: dict[str, Any]) -> str:
         f"quarantined {counts['quarantined']}, vanished {counts['vanished']}",
     ]
     if status["oldest_pending_s"] is not None:
-        lines.append(f"the oldest has waited for {status['oldest_pending_s']:.0f} s")
+        lines.append(f"oldest waiting for {status['oldest_pending_s']:.0f} s")
     if "images_per_s" in last:
         lines.append(
             f"last report: {last['images_per_s']:.2f} images/s, "
@@ -56,25 +56,25 @@ def _text(status: dict[str, Any]) -> str:
             f"{last['device']}, health {last['health']}"
         )
     if last.get("sharpness"):
-        lines.append(_of_what_came_in(last["sharpness"]))
+        lines.append(_describe_sharpness(last["sharpness"]))
     agreement = last.get("agreement")
     if agreement and agreement["n"]:
         lines.append(
             f"agreement with the teacher: {agreement['rolling']:.4f} over the last crops, "
-            f"{agreement['min']:.4f} at least, {agreement['noop_mean']:.4f} by doing nothing"
+            f"minimum {agreement['min']:.4f}, {agreement['noop_mean']:.4f} for the input itself"
         )
         told = in_words(agreement)
         lines += [told] if told else []
     if last.get("state_fault"):
-        lines.append(f"paused: everything: {last['state_fault']}")
+        lines.append(f"paused: all folders: {last['state_fault']}")
     lines += [f"paused: {name}: {why}" for name, why in (last.get("paused") or {}).items()]
     return "\n".join(logs.printable(line) for line in lines)
 
 
-def _of_what_came_in(sharpness: dict[str, float]) -> str:
-    """How soft the last report's pictures were, before anything was done."""
+def _describe_sharpness(sharpness: dict[str, float]) -> str:
+    """Describe the sharpness of the last report's images before sharpening."""
     middle = sharpness["p50"]
     return (
-        f"what came in: {word_for(middle)}, sharpness {middle:.2f} in the middle, "
-        f"eight in ten from {sharpness['p10']:.2f} to {sharpness['p90']:.2f}"
+        f"inputs: {word_for(middle)}, median sharpness {middle:.2f}, "
+        f"80 % from {sharpness['p10']:.2f} to {sharpness['p90']:.2f}"
     )

@@ -1,4 +1,4 @@
-"""Files on a POSIX file system: what one is, how it is opened, and how it is written whole.
+"""POSIX files: identity, symlink-safe opening, atomic writing, permissions.
 
 A fingerprint (size, modification time, inode) identifies the content of a path. Atomic writing
 goes through a temporary sibling, fsync and rename, so that a reader finds the old file or the new

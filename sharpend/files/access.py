@@ -1,6 +1,6 @@
-"""Who may read what the daemon makes: the group and the mode that a folder's outputs get.
+"""Permissions of outputs: the group and mode that a folder's settings ask for.
 
-Owns how both are set on an open file or folder, and the look whether they were kept. Refuses to
+Owns how both are set on an open file or folder, and the check that they were stored. Refuses to
 leave an output with another group or mode than was asked for: a file system that knows neither
 (FAT, some network mounts) and a group that the daemon is not in are faults of the whole folder.
 """
@@ -19,14 +19,14 @@ _OWNERS_WORK = 0o700
 """The daemon itself has to work in every folder that it makes."""
 
 _ADVICE = (
-    "let the file system keep both, or give them by the mount's options and remove them here; "
+    "let the file system store both, or set them by mount options and remove them here; "
     "below a setgid folder a mode needs the group beside it"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What was asked for; None leaves the matter as it would be without us."""
+    """Group and mode to set; None leaves the default."""
 
     group: int | None = None
     """The group's number; None: the daemon's, or for a daemon that runs as root the source's."""
@@ -35,7 +35,7 @@ class Access:
 
     @property
     def of_folders(self) -> int | None:
-        """The mode of a folder: who may read a file in it may enter it, and the owner may work."""
+        """Mode of new folders: who may read files may enter, and the owner may write."""
         if self.mode is None:
             return None
         return _OWNERS_WORK | self.mode | (self.mode & 0o444) >> 2
@@ -70,7 +70,7 @@ class Access:
         status = os.fstat(descriptor)
         kept_group = self.group in {None, status.st_gid}
         if not kept_group or mode not in {None, status.st_mode & _PERMISSIONS}:
-            raise FolderFaultError(f"{self._named}: the file system does not keep it; {_ADVICE}")
+            raise FolderFaultError(f"{self._named}: the file system does not store it; {_ADVICE}")
 
     def _change_mode(self, descriptor: int, mode: int) -> None:
         inherited = os.fstat(descriptor).st_mode & stat.S_ISGID
@@ -83,14 +83,14 @@ class Access:
 
     @property
     def _named(self) -> str:
-        """The settings that were asked for, with their values."""
+        """Settings that were asked for, with their values."""
         group = None if self.group is None else f"folder.group {name_of(self.group)}"
         mode = None if self.mode is None else f"folder.mode {self.mode:04o}"
         return ", ".join(filter(None, (group, mode)))
 
 
 def require_membership(group: int | None, *, folder: str) -> None:
-    """Make sure, before any work, that this process may give files to a group.
+    """Check before any work that this process may give files to a group.
 
     Raises:
         ConfigError: it neither is in the group nor runs as root.
@@ -104,7 +104,7 @@ def require_membership(group: int | None, *, folder: str) -> None:
 
 
 def number_of(group: str) -> int:
-    """The number of a group, given by its name or as a number.
+    """Convert a group's name or number to its number.
 
     Raises:
         ValueError: this machine has no such group.
@@ -118,7 +118,7 @@ def number_of(group: str) -> int:
 
 
 def name_of(group: int) -> str:
-    """A group's name, or its number where it has none."""
+    """Convert a group's number to its name, or to digits if it has none."""
     try:
         return grp.getgrgid(group).gr_name
     except KeyError:

@@ -1,8 +1,8 @@
-"""A file is whole or absent: replace a file in one step, move one without overwriting another.
+"""Atomic file writes: replace a file in one step, rename without overwriting.
 
 Owns the temporary sibling (`.name.xxxx.tmp`, hidden from the watcher), fsync of file and folder,
-and the rename that refuses to clobber. Refuses to leave litter behind a failed block, to follow a
-link at the temporary name, and to decide where files belong: that is commit's and quarantine's.
+and the rename that refuses to clobber. Refuses to leave files behind a failed block, to follow a
+link at the temporary name, and to choose target names: `commit` and `quarantine` do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CREATE_EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-"""How every temporary file of ours is opened: it must be new, and it is never a link."""
+"""Flags that open every temporary file of ours: it must be new, and never a link."""
 
 _TRIAL_BYTES = 256 * 1024
 _RENAME_NOREPLACE = 1
@@ -56,7 +56,7 @@ def put_in_place(finished: Path, target: Path) -> None:
 
 @contextmanager
 def replacing_at(directory_fd: int, name: bytes) -> Iterator[BinaryIO]:
-    """As `replacing`, for the file `name` in a folder that is already open."""
+    """Replace the file `name` in an open folder, as `replacing` does."""
     kept = os.fsencode(os.fsdecode(name)[:_NAME_CHARACTERS_KEPT])
     temporary = b".%s.%s.tmp" % (kept, secrets.token_hex(4).encode())
     descriptor = os.open(temporary, CREATE_EXCLUSIVELY, 0o666, dir_fd=directory_fd)
@@ -74,7 +74,7 @@ def replacing_at(directory_fd: int, name: bytes) -> Iterator[BinaryIO]:
 
 
 def try_to_write(folder: bytes | Path) -> None:
-    """Write a nameless file there, durably, and let it go again: it leaves no trace.
+    """Write an unnamed temporary file, durably, to test whether the folder is writable.
 
     It is larger than a record or a reason file, so that a disk with room for a few bytes, which
     the next record would fill, does not pass for one that can be worked with.
@@ -115,7 +115,7 @@ def fsync_directory(directory_fd: int) -> None:
 def rename_without_clobbering(
     source_dir_fd: int, source_name: bytes, target_dir_fd: int, target_name: bytes
 ) -> None:
-    """Rename a file unless the target name is taken by anything, a dangling link included.
+    """Rename a file unless the target name exists, even as a dangling link.
 
     Where the file system lacks renameat2's NOREPLACE (NFS, many FUSE mounts) a hard link does
     the same in two steps: a crash between them leaves both names on one inode. Where it lacks

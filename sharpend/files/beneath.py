@@ -1,4 +1,4 @@
-"""Open what lies beneath a root folder, and nothing else.
+"""Symlink-safe file access below a root folder.
 
 Owns the walk from a root to a folder or file, one component at a time on open descriptors, so
 that a link planted or swapped in on the way is never followed. The root itself is the user's
@@ -30,7 +30,7 @@ _IMPOSSIBLE = {b"", b".", b".."}
 
 
 def components(relative: bytes) -> list[bytes]:
-    """The names along a relative path; none for b"", the root itself.
+    """Split a relative path into names; none for b"", the root itself.
 
     Raises:
         ImageRefusedError: the path is absolute or has a `..`, `.`, empty or NUL component.
@@ -109,7 +109,7 @@ def open_file(root: bytes, relative: bytes) -> int:
 
 
 def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
-    """The fingerprint of a regular file in an open folder; None for a link or anything else.
+    """Return the fingerprint of a regular file in an open folder; None for anything else.
 
     Raises:
         FileNotFoundError: nothing has this name.
@@ -119,7 +119,7 @@ def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
 
 
 def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:
-    """Make a folder; one that somebody else made meanwhile is theirs, and taken as it is."""
+    """Create a folder; one that another process created meanwhile is used as it is."""
     try:
         os.mkdir(name, 0o777, dir_fd=parent)
     except FileExistsError:
@@ -131,7 +131,7 @@ def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]
         fsync_directory(parent)
     except BaseException:
         os.close(descriptor)
-        with suppress(OSError):  # made again, and tried again, with the next picture
+        with suppress(OSError):  # made again, and tried again, with the next image
             os.rmdir(name, dir_fd=parent)
         raise
     return descriptor
@@ -142,7 +142,7 @@ def _open_component(parent: int, name: bytes, relative: bytes, flags: int = _DIR
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
         if error.errno in _LINK_OR_NO_DIRECTORY:
-            raise _refused(relative, "leads through something that is no folder") from error
+            raise _refused(relative, "leads through something that is not a folder") from error
         raise
 
 

@@ -1,4 +1,4 @@
-"""Which file this is, and how its path is shown."""
+"""File identity (size, mtime, inode), and display of paths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Which file this is: equal fingerprints on one path mean the same, unchanged content."""
+    """Identity of a file: equal fingerprints on one path mean the same, unchanged content."""
 
     size: int
     mtime_ns: int
@@ -16,7 +16,7 @@ class Fingerprint:
 
     @classmethod
     def of(cls, status: os.stat_result) -> Fingerprint:
-        """The fingerprint of a stat-ed file."""
+        """Make the fingerprint of a stat result."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
 
     def same_content(self, other: Fingerprint | None) -> bool:
@@ -28,5 +28,5 @@ class Fingerprint:
 
 
 def display(path: bytes) -> str:
-    """A path for people, logs and JSON: non-UTF-8 bytes become lone surrogates."""
+    """Decode a path for people, logs and JSON: non-UTF-8 bytes become lone surrogates."""
     return os.fsdecode(path)

@@ -1,7 +1,7 @@
-"""Images between file and network: read, carried through, and written with nothing else changed.
+"""Image reading and writing: decode a file to pixels, keep its metadata, encode it again.
 
 A *container* is a file format: `containers` has a module for each, `formats` a row, and `codec` is
-the one door to them. A *picture* is what a file holds: *frames* of pixels and alpha, *save options*
+the entry point. An *image* is what a file holds: *frames* of pixels and alpha, *save options*
 that give its own quality again, and what it *carries*, metadata as *blocks* of bytes (`metadata`).
 `finishing` applies the owner's *policies* to it, `tensors` feeds a network. The only package of
 sharpend that imports Pillow; `formats` imports nothing heavy.

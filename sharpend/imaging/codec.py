@@ -1,8 +1,8 @@
-"""File bytes to a picture and back: the one door to all formats.
+"""Decode and encode image files: the single entry point to all formats.
 
 Owns the order of the checks (limits before memory, wholeness before decoding), who reads and writes
 which format, and the translation of everything that decoders raise into refusals. Not for several
-threads at once: Pillow's pixel limit and stderr are global, and set here for each picture.
+threads at once: Pillow's pixel limit and stderr are global, and set here for each image.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def probe(file: BinaryIO) -> Header:
     """Read the header of a seekable file: small reads, no decoder.
 
     Raises:
-        ImageRefusedError: not a picture, not an allowed format, truncated or damaged.
+        ImageRefusedError: not an image, not an allowed format, truncated or damaged.
     """
     file.seek(0)
     found = identify(file.read(HEAD_BYTES))
     header = CONTAINERS[found].probe(Reader(file))
     if not header.height or not header.width:
-        raise damaged("it declares a picture without pixels")
+        raise damaged("it declares an image without pixels")
     return header
 
 
 def examine(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Header:
-    """The header of a picture within the limits: all that is asked before memory is spent.
+    """Read the header of an image and check it against the limits, before memory is allocated.
 
     Raises:
-        ImageRefusedError: as `probe`, or the picture is over a limit.
+        ImageRefusedError: as `probe`, or the image is over a limit.
         TransientError: `io_error` where the file could not be read.
     """
     with _reading():
@@ -63,7 +63,7 @@ def examine(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Header:
 def decode(
     file: BinaryIO, *, max_pixels: int, max_bytes: int, policies: Policies = _DEFAULT
 ) -> Picture:
-    """Read one picture; its content decides the format, whatever it is called.
+    """Read one image; the format is detected from its content, not from its name.
 
     Args:
         file: seekable, positioned anywhere; read, not closed.
@@ -99,7 +99,7 @@ def _check_bytes(size: int, limit: int) -> None:
 
 
 def encode(picture: Picture, file: BinaryIO) -> None:
-    """Write a picture in its own format with what it carries.
+    """Write an image in its own format, with its metadata.
 
     The whole file is made in memory first, so an error of `file` is the disk's and of nothing else.
 
@@ -115,7 +115,7 @@ def encode(picture: Picture, file: BinaryIO) -> None:
 
 @contextmanager
 def _reading() -> Iterator[None]:
-    """Tell a file that cannot be read from one that is bad."""
+    """Tell read errors of the file system from damaged files."""
     try:
         yield
     except OSError as error:
@@ -126,11 +126,11 @@ def _reading() -> Iterator[None]:
 
 @contextmanager
 def _decoding(max_pixels: int) -> Iterator[None]:
-    """Put Pillow under our limit and translate whatever is raised on bad data."""
+    """Set Pillow's pixel limit and translate decoder errors."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, max_pixels
     PngImagePlugin.MAX_TEXT_CHUNK = LARGEST  # Pillow's own megabyte is less than profiles have
     try:
-        with warnings.catch_warnings(), _hushed():
+        with warnings.catch_warnings(), _quiet_libraries():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", DecompressionBombWarning)
             yield
@@ -151,7 +151,7 @@ def _refusal(error: Exception) -> ImageRefusedError:
         )
     if "MAX_TEXT" in str(error):  # Pillow's limits, of which one is ours: see `_decoding`
         return ImageRefusedError(
-            Reason.DAMAGED, "its text or its profile inflates to more than any picture needs"
+            Reason.DAMAGED, "its text or its profile inflates to more than any image needs"
         )
     if isinstance(error, UnidentifiedImageError):
         return damaged("it is broken, or of a variant that cannot be read")
@@ -162,9 +162,9 @@ def _refusal(error: Exception) -> ImageRefusedError:
 
 @contextmanager
 def _encoding(picture: Picture) -> Iterator[None]:
-    """Translate what encoders raise."""
+    """Translate encoder errors."""
     try:
-        with _hushed():
+        with _quiet_libraries():
             yield
     except Exception as error:  # encoders raise any class
         if _is_out_of_memory(error):
@@ -175,8 +175,8 @@ def _encoding(picture: Picture) -> Iterator[None]:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep what libpng and libjpeg print of odd files out of the log, which is JSON lines."""
+def _quiet_libraries() -> Iterator[None]:
+    """Keep warnings that libpng and libjpeg print out of the log, which is JSON lines."""
     kept, nowhere = os.dup(_STDERR), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, _STDERR)
     try:
@@ -192,4 +192,4 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _out_of_memory() -> TransientError:
-    return TransientError(Reason.OUT_OF_MEMORY, "there was not enough memory for this picture")
+    return TransientError(Reason.OUT_OF_MEMORY, "there was not enough memory for this image")

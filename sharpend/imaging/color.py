@@ -1,7 +1,7 @@
-"""Colour that needs a decision: printing colours, and the curves of high dynamic range.
+"""Colour handling: conversion of CMYK to sRGB, detection of HDR transfer curves (PQ, HLG).
 
-Owns the one conversion of colours, CMYK to sRGB through the file's own profile, and telling PQ and
-HLG, whose numbers are no sRGB-like ones. Everything else is left as its numbers are.
+CMYK is converted through the file's own profile. PQ and HLG are refused, because their values
+are not close to sRGB's. All other values stay unchanged.
 
 Source: ITU-T H.273 table 3.
 """
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 _PQ, _HLG = 16, 18
 _NAMES = {_PQ: "PQ", _HLG: "HLG"}
 _SRGB = re.compile(rb"sRGB|RGB_D65_SRG_\w+_SRG|Gra_D65_\w+_SRG")
-"""How sRGB calls itself, and how libjxl calls it."""
+"""Descriptions of sRGB: its own, and libjxl's."""
 _LONGEST_NAME = 4096
 _SPOKEN = re.compile(rb"(?<![A-Za-z])(PQ|PeQ|HLG|ST ?2084)(?![A-Za-z])")
 
 
 def check_not_hdr(transfer: int | None, profile: bytes) -> None:
-    """Refuse high dynamic range, which the networks have not learned.
+    """Refuse high dynamic range, which the models have not learned.
 
     Args:
         transfer: the file's transfer characteristics (H.273), where it tells them.
@@ -47,7 +47,7 @@ def check_not_hdr(transfer: int | None, profile: bytes) -> None:
 
 
 def _curve_of(profile: bytes) -> str | None:
-    """PQ or HLG, where a profile says so by its cicp tag or in its description."""
+    """Name of the HDR curve, PQ or HLG, from a profile's cicp tag or its description."""
     for name, body in icc.tags(profile):
         if name == b"cicp" and len(body) > 9:  # noqa: PLR2004 - type, reserved, primaries, transfer
             return _NAMES.get(body[9])
@@ -58,7 +58,7 @@ def _curve_of(profile: bytes) -> str | None:
 
 
 def check_srgb(profile: bytes) -> None:
-    """Refuse any other profile than sRGB's (or its gray): the writer of JPEG XL knows no other.
+    """Refuse profiles other than sRGB or its gray, because the JPEG XL writer supports no others.
 
     Raises:
         ImageRefusedError: `color_mode`.
@@ -72,7 +72,7 @@ def check_srgb(profile: bytes) -> None:
 
 
 def to_srgb(cmyk: Image.Image, profile: bytes) -> tuple[NDArray[np.uint8], bytes]:
-    """CMYK as sRGB, perceptually, and the sRGB profile.
+    """Convert CMYK to sRGB, perceptually, and return it with the sRGB profile.
 
     Args:
         cmyk: mode CMYK, 0 no ink.

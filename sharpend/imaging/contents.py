@@ -1,4 +1,4 @@
-"""What a picture carries, in facts that a person asks for, whatever container they lie in.
+"""Metadata summary of an image, independent of its container: EXIF, XMP, GPS, orientation, ...
 
 Owns where each container keeps IPTC, orientation and resolution. Reads what the decoder has
 collected and never a file; what cannot be read counts as absent, a position excepted: what may tell
@@ -36,13 +36,13 @@ _JFIF_UNITS = {1: 1.0, 2: 2.54}
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What one picture carries beside its pixels."""
+    """Facts about the metadata of one image."""
 
     exif_bytes: int
     xmp_bytes: int
     iptc: bool
     icc: str
-    """What the colour profile calls itself; empty where there is none."""
+    """Description of the colour profile; empty if there is none."""
     icc_bytes: int
     dpi: tuple[float, float] | None
     """Horizontal and vertical pixels per inch."""
@@ -53,13 +53,13 @@ class Contents:
     orientation: int
     """1 (upright) to 8, as EXIF counts them."""
     gps: bool
-    """Whether anything tells, or may tell, where the picture was taken."""
+    """True if anything tells, or may tell, where the image was taken."""
     provenance: Provenance | None
     """Our own record."""
 
 
 def contents_of(picture: Picture) -> Contents:
-    """The facts about what a picture carries."""
+    """Summarise the metadata of an image."""
     carried = picture.carried
     block, packet = carried.data(Kind.EXIF), xmp_of(carried)
     profile = icc.profile_of(carried)
@@ -79,7 +79,7 @@ def contents_of(picture: Picture) -> Contents:
 
 
 def xmp_of(carried: Carried) -> bytes:
-    """The XMP packet, wherever the container keeps it; empty where there is none."""
+    """Return the XMP packet, wherever the container keeps it; empty if there is none."""
     block = carried.block(Kind.XMP)
     with suppress(ValueError):
         if block is not None:
@@ -95,7 +95,7 @@ def _texts(carried: Carried) -> list[Block]:
 
 
 def _exif_bytes(tags: Ifd | None) -> int:
-    """How much a TIFF's EXIF directory holds; it has no block of its own."""
+    """Size of the EXIF directory of a TIFF, which has no block of its own."""
     child = tags.children.get(EXIF) if tags else None
     return sum(len(entry.data) for entry in child.entries.values()) if child else 0
 
@@ -109,18 +109,18 @@ def _has_iptc(carried: Carried) -> bool:
 
 
 def _resources(carried: Carried) -> bytes:
-    """Photoshop's resources, of which a JPEG may have several segments."""
+    """Photoshop resources, of which a JPEG may have several segments."""
     return b"".join(block.data for block in carried.blocks if block.kind is Kind.PHOTOSHOP)
 
 
 def _comment(carried: Carried) -> str:
-    """The first comment of a JPEG; other formats' texts have keywords and are many."""
+    """First comment of a JPEG; other formats' texts have keywords and are many."""
     comments = [text.data for text in _texts(carried) if text.where == jpeg.COMMENT]
     return comments[0].rstrip(b"\0").decode(errors="replace") if comments else ""
 
 
 def _orientation(picture: Picture) -> int:
-    """As viewers turn the picture: an AVIF by its own properties, whatever its EXIF says."""
+    """Orientation as viewers show it: an AVIF by its own properties, whatever its EXIF says."""
     carried, own = picture.carried, picture.frames[0].encoding.get("orientation")
     if own:
         return int(own)
@@ -180,7 +180,7 @@ def _tells_position(carried: Carried) -> bool:
 
 
 def _changes(clean: Callable[[bytes], bytes], data: bytes) -> bool:
-    """Whether there is something to clean; what is not understood may hold anything."""
+    """Return whether a function would change the block; an unreadable one counts as changed."""
     try:
         return clean(data) != data
     except ValueError:

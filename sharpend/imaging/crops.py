@@ -1,4 +1,4 @@
-"""Crops that show differences: the most detailed window of an image."""
+"""Crop selection: find the most detailed window of an image."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def most_detailed(pixels: NDArray[Depth], *, height: int, width: int) -> tuple[slice, slice]:
-    """The window of a picture with the strongest edges, for a crop that shows differences.
+    """Find the window of an image with the strongest edges, for a crop that shows differences.
 
     Args:
         pixels: H x W x 3 or H x W x 1 uint8 or uint16.
-        height: of the window, in pixels; the picture's where that is smaller.
+        height: of the window, in pixels; the image's where that is smaller.
         width: likewise.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How many values a channel has: 256 or 65536, and nothing else goes through a network."""
+"""Bit depth: 8 or 16 bits per channel, and conversion to 8."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Depth = TypeVar("Depth", bound=Sample)
 
 
 def white(dtype: np.dtype[Any]) -> int:
-    """The largest value of a channel: 255 at 8 bit, 65535 at 16.
+    """Return the largest value of a channel: 255 at 8 bit, 65535 at 16.
 
     Raises:
         TypeError: neither uint8 nor uint16.
@@ -27,12 +27,12 @@ def white(dtype: np.dtype[Any]) -> int:
 
 
 def eight_bits(pixels: NDArray[Sample]) -> NDArray[np.uint8]:
-    """The same pixels in 8 bits, rounded."""
+    """Convert pixels to 8 bits, rounded."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def three_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """H x W x 3 of H x W x 3 or H x W x 1: gray repeated."""
+    """Convert H x W x 1 to H x W x 3 by repeating gray; RGB stays."""
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -1,8 +1,8 @@
-"""Recognise an image that is a bicubic enlargement by four of a smaller one.
+"""Detect images that are a bicubic enlargement by four of a smaller one.
 
-Such an image holds no more than its small original, and undoing exactly this has specialists among
-the networks. Others are as soft but softened otherwise; they are told apart by whether a small
-image exists that gives this one when it is enlarged.
+Such an image holds no more detail than its small original, and specialist models undo exactly this
+degradation. Other images are as soft for other reasons; the test is whether a small
+image exists that gives this one when enlarged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FALLS_TO = 0.5
 
 
 def is_enlarged(channel: NDArray[np.float32]) -> bool:
-    """Whether an image is a bicubic enlargement by four, neither compressed nor changed since.
+    """Return whether an image is a bicubic enlargement by four, neither compressed nor changed.
 
     Solves for the small image by iterative back-projection (Irani and Peleg 1991), with early exit
     for images that do not fit, which are nearly all.

@@ -1,6 +1,6 @@
-"""The formats that need a package of their own: Pillow's plugins, as the format table names them.
+"""Optional format plugins: import the package that a format needs, as the format table names it.
 
-The only door to those packages; without them their formats are refused with the extra's name.
+No other module imports those packages; without one its format is refused with the extra's name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load(found: Format) -> None:
-    """Make Pillow able to read and write a format.
+    """Register the Pillow plugin of a format.
 
     Raises:
         ImageRefusedError: `format_not_allowed` where its extra is not installed.

@@ -1,4 +1,4 @@
-"""Plain reading and writing of images by path, for trainer, demo and tests: pixels alone."""
+"""Image files by path: read and write pixels alone, for trainer, demo and tests."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def save_png(pixels: NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
 
 
 def load_rgb(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read a picture of any of our formats.
+    """Read an image of any supported format.
 
     Returns:
         H x W x 3 uint8, as stored (no orientation applied); gray is repeated, alpha left out, 16
         bits are rounded to 8.
 
     Raises:
-        ImageRefusedError: not a picture that `codec.decode` takes.
+        ImageRefusedError: not an image that `codec.decode` takes.
     """
     with open(path, "rb") as file:
         picture = decode(file, max_pixels=_MAX_PIXELS, max_bytes=_MAX_BYTES)

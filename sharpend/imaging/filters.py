@@ -1,7 +1,7 @@
-"""The report's degradation, its baseline, the one resizer, and JPEG in memory.
+"""Image filters on 8-bit pixels: resize, unsharp mask, Gaussian blur, degradation, JPEG round trip.
 
 Owns every resize in the project: Pillow's bicubic antialiases and other libraries' defaults do
-not, which is worth more than 1 dB, so nobody else resizes. Works on 8-bit pixels only.
+not, which is worth more than 1 dB, so no other module resizes. Works on 8-bit pixels only.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ KERNELS = {
 
 
 def degrade(pixels: NDArray[np.uint8], *, factor: int = 4) -> NDArray[np.uint8]:
-    """Blur a picture as the report does: shrink it bicubically, and enlarge it again.
+    """Blur an image as the report does: shrink it bicubically, and enlarge it again.
 
     Args:
         pixels: H x W x 3, H x W x 1 or H x W uint8.
-        factor: how much smaller the picture is in between, at least one pixel; 8 bits there too.
+        factor: how much smaller the image is in between, at least one pixel; 8 bits there too.
 
     Returns:
         The same shape, uint8.
@@ -66,7 +66,7 @@ def resize(
 def unsharp_mask(
     pixels: NDArray[np.uint8], *, radius: float = 2, percent: int = 150, threshold: int = 0
 ) -> NDArray[np.uint8]:
-    """Sharpen the classic way: add the difference to a Gaussian blur. The baseline to beat.
+    """Sharpen with an unsharp mask: add the difference to a Gaussian blur. The baseline to beat.
 
     Args:
         pixels: H x W x 3, H x W x 1 or H x W uint8.
@@ -121,6 +121,6 @@ def _image(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 def _like(pixels: NDArray[np.uint8], image: Image.Image) -> NDArray[np.uint8]:
-    """The image's values with as many dimensions as `pixels` has."""
+    """Convert an image to an array with as many dimensions as `pixels` has."""
     values = np.array(image)
     return values[..., np.newaxis] if values.ndim < pixels.ndim else values

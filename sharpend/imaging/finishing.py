@@ -1,7 +1,7 @@
-"""What of a picture's metadata reaches its output, by the owner's policies.
+"""Output metadata: apply the folder's policies, renew the thumbnail, add the provenance record.
 
-Owns the order: what is stripped, then the thumbnail, then our own record. What a policy must take
-out and cannot, because the block that may hold it is not understood, goes as a whole with a note.
+Owns the order: strip, then renew the thumbnail, then add our record. A block that may hold what a
+policy removes, but cannot be parsed, is dropped as a whole with a note.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 def finished(picture: Picture, policies: Policies, record: Provenance | None) -> Picture:
-    """The sharpened picture with the metadata that its output shall have.
+    """Return the sharpened image with the metadata of its output.
 
     Args:
         picture: sharpened; with all that its source carried.
         policies: what is kept, and what becomes of the thumbnail.
         record: how the output was made, where that is to be told.
     """
-    if not picture.frames:  # passed on as it is
+    if not picture.frames:  # copied unchanged
         return picture
     notes, container = list(picture.notes), CONTAINERS[picture.format]
     frames = [_finished(frame, container, policies, notes) for frame in picture.frames]
@@ -59,7 +59,7 @@ def _finished(frame: Frame, container: Container, policies: Policies, notes: lis
 
 
 def _stripped(carried: Carried) -> Carried:
-    """Only what the picture needs to be shown as it was."""
+    """Keep only the metadata that is needed to show the image as it was."""
     blocks = [block for block in carried.blocks if block.kind in NEEDED]
     block = carried.block(Kind.EXIF)
     needed = exif.only_needed(carried.data(Kind.EXIF))
@@ -71,15 +71,15 @@ def _stripped(carried: Carried) -> Carried:
 def _without_gps(carried: Carried, container: Container, notes: list[str]) -> Carried:
     extended = [block.data for block in carried.blocks if block.kind is Kind.EXTENDED_XMP]
     if xmp.extension_holds_gps(xmp.EXTENSION + data for data in extended):
-        notes.append("its extended XMP told where it was taken and was not kept")
+        notes.append("removed its extended XMP, which contains GPS data")
         carried = carried.without(Kind.EXTENDED_XMP)
     unknown = [block for block in carried.blocks if block.kind is Kind.OTHER]
     if unknown:
-        notes.append("what only its maker understands may tell a place and was not kept")
+        notes.append("removed an unknown metadata block that may contain GPS data")
         carried = carried.without(Kind.OTHER)
     telling = [block for block in carried.blocks if pngtext.holds_gps(block.where, block.data)]
     if telling:
-        notes.append("its text told where it was taken and was not kept")
+        notes.append("removed a text chunk that contains GPS data")
         rest = tuple(block for block in carried.blocks if block not in telling)
         carried = replace(carried, blocks=rest)
     carried = replace(carried, tags=carried.tags and carried.tags.without_gps())
@@ -110,7 +110,7 @@ def _mapped(
     ways: Mapping[Kind, Callable[[bytes], bytes]],
     notes: list[str],
 ) -> Carried:
-    """The blocks of these kinds changed; those that are not understood or too large left out."""
+    """Change the blocks of these kinds; drop those that are unreadable or too large."""
     blocks = []
     for block in carried.blocks:
         if block.kind not in ways:
@@ -124,7 +124,7 @@ def _mapped(
 
 
 def _changed(block: Block, way: Callable[[bytes], bytes]) -> Block:
-    """One block with its content changed, in the packing of its format."""
+    """Change the content of one block, in the packing of its format."""
     if block.where != b"iTXt":
         return replace(block, data=way(block.data))
     packet = pngtext.xmp_of(block.data) if block.data else b""
@@ -134,7 +134,7 @@ def _changed(block: Block, way: Callable[[bytes], bytes]) -> Block:
 def _with_record(
     carried: Carried, container: Container, record: Provenance, notes: list[str]
 ) -> Carried:
-    """The XMP with our record in it, or a packet of its own where there is none."""
+    """Add our record to the XMP packet, or make a new packet if there is none."""
 
     def told(packet: bytes) -> bytes:
         return xmp.with_record(packet, record.fields())

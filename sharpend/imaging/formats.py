@@ -1,4 +1,4 @@
-"""The format table: what each format may hold, what of it is carried, and what is refused.
+"""Format table: file suffixes, bit depths, preserved metadata and refused features.
 
 Owns the suffixes, the depths and the words of README's table; the codec takes its limits from here.
 A suffix only says that a file is a candidate; what a file is, its content decides. Imports nothing
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """A format by Pillow's name for it; its own, in lower case, is its container's module."""
+    """Formats by Pillow's name; the name in lower case is the module in `containers`."""
 
     JPEG = "JPEG"
     PNG = "PNG"
@@ -36,20 +36,20 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One format's line of the table; how it is coded, its module in `containers` knows."""
+    """One format's line of the table; encoding details are in its module in `containers`."""
 
     title: str
     suffixes: tuple[bytes, ...]
     bits: tuple[int, ...]
     """Bits per sample that are sharpened at full precision; others are refused: `bit_depth`."""
     channels: str
-    """What goes in, and as what it comes out where that differs."""
+    """Accepted content, and the form it is written in if that differs."""
     metadata: str
-    """What of it is carried beside the pixels, byte for byte."""
+    """Metadata that is kept, byte for byte."""
     encoding: str
-    """How it is written again."""
+    """Encoding of the output."""
     several: Reason | None = None
-    """Why a file with more than one picture is refused, unless `frames` says otherwise."""
+    """Reason to refuse a file with more than one image, unless `frames` allows it."""
     signature: bytes = rb"(?!)"
     """A pattern of the bytes that every file of it begins with."""
     brands: frozenset[bytes] = frozenset()
@@ -66,12 +66,12 @@ _DEEP = (*_SMALL, 16)
 TABLE: Mapping[Format, Row] = MappingProxyType(
     {
         Format.JPEG: Row(
-            "JPEG, first picture of MPO, Ultra HDR without its gain map",
+            "JPEG, first image of MPO, Ultra HDR without its gain map",
             (b".jpg", b".jpeg", b".jpe", b".jfif"),
             (8,),
             "gray, YCbCr, RGB; CMYK and YCCK by `cmyk`",
             "all APPn segments and comments in their order (EXIF, XMP, IPTC, ICC, JFIF density);"
-            " not MPF, content credentials and what follows the picture",
+            " not MPF, content credentials and what follows the image",
             "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4),"
             " progressive; from CMYK at quality 95",
             signature=rb"\xff\xd8\xff",
@@ -152,7 +152,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (b".heic", b".heif"),
             (8,),
             "gray, RGB, RGBA",
-            "EXIF, XMP, ICC; not depth maps and further pictures",
+            "EXIF, XMP, ICC; not depth maps and further images",
             "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
             brands=frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}),
             extra="heic",
@@ -175,7 +175,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What of a picture is refused, whatever its format."""
+    """A kind of image that is refused in every format."""
 
     what: str
     reason: Reason
@@ -197,7 +197,7 @@ REFUSALS = (
     Refusal("files that end early", Reason.TRUNCATED, "folder.settle_s"),
     Refusal("wrong checksums, contradictions", Reason.DAMAGED, "folder.settle_s"),
     Refusal("empty files", Reason.EMPTY, "folder.settle_s"),
-    Refusal("what is no picture", Reason.NOT_AN_IMAGE, "folder.settle_s"),
+    Refusal("what is no image", Reason.NOT_AN_IMAGE, "folder.settle_s"),
 )
 
 SUFFIXES: Mapping[bytes, Format] = MappingProxyType(
@@ -207,7 +207,7 @@ SUFFIXES: Mapping[bytes, Format] = MappingProxyType(
 
 
 def markdown() -> str:
-    """The table and the refusals, as README shows them."""
+    """Render the table and the refusals as Markdown."""
     head = ("format", "bits", "channels", "carried as it is", "written", "refused")
     rows = [
         (
@@ -233,7 +233,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def format_of(name: bytes) -> Format | None:
-    """The format that a file's name promises, or None where the suffix is not ours.
+    """Look up the format of a file name, or None if the suffix is not supported.
 
     Args:
         name: a file name or path; upper and lower case are the same.

@@ -1,4 +1,4 @@
-"""Which libraries read and write pictures here, in which versions."""
+"""Versions of the image libraries that are installed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from PIL import features
 
 _PACKAGES = ("pillow", "imagecodecs", "tifffile", "pillow-heif", "pillow-jxl-plugin")
 _INSIDE_PILLOW = ("libjpeg_turbo", "zlib", "webp", "avif", "littlecms2")
-"""What Pillow was built with; the wheels have all of it, a distribution's own build may not."""
+"""Libraries inside Pillow; its wheels have all of them, a distribution's build may not."""
 
 
 def versions() -> dict[str, str | None]:
-    """The version of each library by its name; None where it is not there."""
+    """Return the version of each library by its name; None if it is not installed."""
     inside = {name: features.version(name) for name in _INSIDE_PILLOW}
     return {name: _version(name) for name in _PACKAGES} | inside
 

@@ -1,4 +1,4 @@
-"""The picture between decoder and encoder: frames of pixels, and all that the file said besides."""
+"""Decoded image: frames of pixels, metadata, and options for writing it again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A still picture, a frame of an animation, or a page."""
+    """A still image, a frame of an animation, or a page."""
 
     pixels: NDArray[Sample]
     """H x W x C, C 3 (RGB) or 1 (gray), sRGB-encoded or as its ICC profile says: never converted.
@@ -29,30 +29,30 @@ class Frame:
     encoding: Mapping[str, Any] = field(default_factory=dict)
     """Save options that give the source's quality."""
     duration_ms: float = 0
-    """How long a frame of an animation is shown."""
+    """Display time of a frame of an animation."""
     disposal: int = 0
-    """What becomes of it then, in its format's own numbers."""
+    """Disposal method after that time, in its format's own numbers."""
     box: tuple[int, int, int, int] | None = None
     """GIF only: left, top, right, bottom of what it paints; None for all."""
     is_shown: bool = True
-    """False for the picture that an APNG has only for readers without animation."""
+    """False for the image that an APNG has only for readers without animation."""
 
     def with_pixels(self, pixels: NDArray[Sample]) -> Frame:
-        """The same frame showing something else of the same shape and dtype."""
+        """Replace the pixels by others of the same shape and dtype."""
         return replace(self, pixels=pixels)
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What one file holds."""
+    """Content of one image file."""
 
     frames: tuple[Frame, ...]
     """At least one, but for a file that is passed on."""
     format: Format = Format.PNG
     notes: tuple[str, ...] = ()
-    """What had to change on the way, in words."""
+    """Notes on changes, for example a palette written as RGB."""
     loop: int | None = None
-    """How often an animation is shown, 0 for ever; None where its file does not say."""
+    """Loop count of an animation, 0 for ever; None if its file does not say."""
     as_it_is: bytes = b""
     """The whole file, where policy passes it on untouched; there are no frames then."""
     declared: tuple[int, int] = (0, 0)
@@ -66,7 +66,7 @@ class Picture:
         alpha: NDArray[Sample] | None = None,
         format: Format = Format.PNG,  # noqa: A002 - the field's name
     ) -> Picture:
-        """A picture of ours, which carries nothing."""
+        """Make an image without metadata from pixels."""
         return cls((Frame(pixels, alpha),), format)
 
     @property
@@ -79,19 +79,19 @@ class Picture:
 
     @property
     def pixels(self) -> NDArray[Sample]:
-        """Those of the first frame."""
+        """Pixels of the first frame."""
         return self.frames[0].pixels
 
     @property
     def alpha(self) -> NDArray[Sample] | None:
-        """That of the first frame."""
+        """Alpha channel of the first frame."""
         return self.frames[0].alpha
 
     @property
     def carried(self) -> Carried:
-        """What the file carries, apart from further pages."""
+        """Metadata of the file, further pages excepted."""
         return self.frames[0].carried
 
     def with_frames(self, frames: Sequence[Frame]) -> Picture:
-        """The same picture with other frames."""
+        """Replace the frames."""
         return replace(self, frames=tuple(frames))

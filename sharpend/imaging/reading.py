@@ -1,4 +1,4 @@
-"""Exact reads from a file, and the two refusals that a bad read ends in."""
+"""Exact file reads, with errors for truncated and damaged files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST = 16 << 20
 
 SETTLE = "folder.settle_s"
 STILL_WRITTEN = f"if it was still being written, raise {SETTLE}"
-"""What lets a file through that was read before its writer was done."""
+"""Setting that helps with files that were read before their writer was done."""
 
 
 class Reader:
@@ -32,40 +32,40 @@ class Reader:
         self._left = most
 
     def at(self, offset: int, count: int) -> bytes:
-        """`count` bytes from `offset`.
+        """Read `count` bytes from `offset`.
 
         Raises:
             ImageRefusedError: `truncated` where the file has fewer, `damaged` for absurd wishes.
         """
         if count > LARGEST:
-            raise damaged("it declares a table larger than any picture needs")
+            raise damaged("it declares a table larger than any image needs")
         if self._left is not None:
             self._left -= count
             if self._left < 0:
-                raise damaged("its tables tell of more bytes than it has")
+                raise damaged("its tables refer to more bytes than it has")
         data = self.up_to(offset, count)
         if len(data) < count:
             raise truncated()
         return data
 
     def up_to(self, offset: int, count: int) -> bytes:
-        """`count` bytes from `offset`, or what there is of them."""
+        """Read at most `count` bytes from `offset`."""
         # No disk holds some offsets that a file may tell of, and says so as if reading had failed.
         self._file.seek(min(offset, self.size))
         return self._file.read(count)
 
 
 def truncated() -> ImageRefusedError:
-    """The refusal of a file that ends before its picture does."""
+    """Error for a truncated file."""
     return ImageRefusedError(
         Reason.TRUNCATED,
-        f"the file ends before its picture does: copy it again; {STILL_WRITTEN}",
+        f"the file ends before its image does: copy it again; {STILL_WRITTEN}",
         setting=SETTLE,
     )
 
 
 def damaged(what: str) -> ImageRefusedError:
-    """The refusal of a file whose content contradicts its format."""
+    """Error for a file whose content contradicts its format."""
     return ImageRefusedError(
         Reason.DAMAGED, f"the file is damaged: {what}; {STILL_WRITTEN}", setting=SETTLE
     )

@@ -1,6 +1,6 @@
-"""The containers by format, and the format of a file by its first bytes.
+"""Container registry, and detection of a file's format by its first bytes.
 
-Owns which type a file is taken for, before any decoder sees it. Refuses, with the type's name, what
+Decides the type of a file before any decoder sees it. Refuses, with the type's name, what
 is an image but not one of ours (PDF, EPS, camera raw, ...): no decoder, and so no Ghostscript, is
 ever started for those.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.containers.container import Container
 
 HEAD_BYTES = 512
-"""How much of a file `identify` wants to see."""
+"""Bytes of a file that `identify` needs."""
 
 _FOREIGN = {
     "PostScript": rb"%!PS",
@@ -42,7 +42,7 @@ _OTHER_BRANDS = frozenset({b"mif1", b"msf1", b"crx "})
 
 
 def _container_of(found: Format) -> Container:
-    """What a format's module ends in; it has the format's name, in lower case."""
+    """Import the container of a format, whose module has the format's name in lower case."""
     module = importlib.import_module(f"sharpend.imaging.containers.{found.name.lower()}")
     container: Container = module.CONTAINER
     return container
@@ -55,7 +55,7 @@ _SIGNATURES = {found: re.compile(row.signature, re.DOTALL) for found, row in TAB
 
 
 def identify(head: bytes) -> Format:
-    """The format of a file that starts with `head` (the first `HEAD_BYTES`, or all of it).
+    """Detect the format of a file from its head (the first `HEAD_BYTES`, or all of it).
 
     Raises:
         ImageRefusedError: `format_not_allowed` for another known type, else `not_an_image`.
@@ -68,7 +68,7 @@ def identify(head: bytes) -> Format:
 
 
 def _brands(head: bytes) -> frozenset[bytes]:
-    """The major and the compatible brands of an ISO base media file; none of any other."""
+    """Read the major and compatible brands of an ISO base media file; none for any other."""
     if head[4:8] != b"ftyp":
         return frozenset()
     end = min(int.from_bytes(head[:4]), len(head))
@@ -85,6 +85,6 @@ def _refusal(head: bytes, brands: frozenset[bytes]) -> ImageRefusedError:
         )
     return ImageRefusedError(
         Reason.NOT_AN_IMAGE,
-        f"this is not a picture of any known format; {STILL_WRITTEN}",
+        f"this is not an image of any known format; {STILL_WRITTEN}",
         setting=SETTLE,
     )

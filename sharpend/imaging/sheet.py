@@ -1,4 +1,4 @@
-"""Sheets that lay pictures side by side, titled and labelled, for people to compare.
+"""Comparison sheets: lay out images side by side with titles and labels.
 
 Owns the layout of such a sheet. Shows pixels as they are: whole, or enlarged by whole numbers
 without smoothing.
@@ -31,7 +31,7 @@ _QUIET_INK = (96, 96, 100)
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One picture of a sheet."""
+    """One image of a sheet."""
 
     pixels: NDArray[np.uint8]
     """H x W x 3 or H x W x 1 uint8."""
@@ -41,7 +41,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """Where columns and rows begin, and how large they are, in pixels."""
+    """Positions and sizes of columns and rows, in pixels."""
 
     widths: tuple[int, ...]
     heights: tuple[int, ...]
@@ -49,7 +49,7 @@ class _Grid:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Of the whole sheet, as (width, height)."""
+        """Size of the whole sheet, as (width, height)."""
         return self.left(len(self.widths)) - _GAP + _MARGIN, self.row(len(self.heights)) + 4
 
     def left(self, column: int) -> int:
@@ -98,7 +98,7 @@ def labelled_sheet(
 def _column_widths(
     titles: Sequence[str], rows: Sequence[Sequence[Panel]], zoom: int
 ) -> tuple[int, ...]:
-    """Wide enough for each column's pictures, and for its texts in the smallest font."""
+    """Widths that fit each column's images, and its texts in the smallest font."""
     columns = zip(titles, *rows, strict=True)
     return tuple(
         max(
@@ -120,7 +120,7 @@ def _enlarged(pixels: NDArray[np.uint8], zoom: int) -> Image.Image:
 
 
 def _line(font_px: int) -> int:
-    """The height of a line of text."""
+    """Height of a line of text."""
     return font_px * 3 // 2
 
 

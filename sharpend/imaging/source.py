@@ -1,6 +1,6 @@
-"""What a reader is given: a file's bytes, what its header said, and the owner's policies.
+"""Input of a container's reader: file bytes, parsed header and policies, with their checks.
 
-Owns the refusals that follow from both.
+Owns the refusals that follow from header and policies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_FRAMES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Size and depth before any decoder is asked, and what decoders do not tell."""
+    """Size, depth and other facts from a file's header, known before decoding."""
 
     format: Format
     height: int
@@ -56,7 +56,7 @@ class Source:
     max_pixels: int
 
     def check_pixels(self, height: int, width: int, *, frames: int = 1) -> None:
-        """Refuse what has more pixels than allowed, all frames together.
+        """Refuse images with more pixels than allowed, all frames together.
 
         Raises:
             ImageRefusedError: `too_many_pixels`.
@@ -64,7 +64,7 @@ class Source:
         check_pixels(height, width, self.max_pixels, frames=frames)
 
     def wanted(self, count: int, reason: Reason) -> int:
-        """How many of a file's `count` frames or pages are to be read.
+        """Number of frames or pages to read, of the `count` in the file.
 
         Raises:
             ImageRefusedError: `reason`, where there are several and policy refuses them.
@@ -87,7 +87,7 @@ class Source:
         return count if policy is Frames.ALL else 1
 
     def bilevel(self) -> Picture:
-        """What becomes of a picture of pure black and white.
+        """Apply the policy for images of pure black and white.
 
         Raises:
             ImageRefusedError: `color_mode`, where policy does not pass it on.
@@ -95,12 +95,12 @@ class Source:
         if self.policies.one_bit is OneBit.PASS and self.policies.metadata is not Metadata.KEEP:
             raise ImageRefusedError(
                 Reason.COLOR_MODE,
-                "it is pure black and white and would be passed on as it is, with the metadata "
+                "it is pure black and white and would be copied unchanged, with the metadata "
                 "that is to be stripped; set pictures.metadata to keep",
                 setting="pictures.metadata",
             )
         if self.policies.one_bit is OneBit.PASS:
-            note = "it is pure black and white: passed on as it is"
+            note = "it is pure black and white: copied unchanged"
             declared = self.header.height, self.header.width
             return Picture((), self.header.format, (note,), None, self.data, declared)
         raise ImageRefusedError(
@@ -111,7 +111,7 @@ class Source:
         )
 
     def check_cmyk(self) -> None:
-        """Refuse printing colours where policy does not convert them.
+        """Refuse CMYK unless the policy converts it.
 
         Raises:
             ImageRefusedError: `color_mode`.
@@ -126,7 +126,7 @@ class Source:
 
 
 def check_pixels(height: int, width: int, limit: int, *, frames: int = 1) -> None:
-    """Refuse what has more pixels than allowed, all frames together.
+    """Refuse images with more pixels than allowed, all frames together.
 
     Raises:
         ImageRefusedError: `too_many_pixels`.
@@ -136,7 +136,7 @@ def check_pixels(height: int, width: int, limit: int, *, frames: int = 1) -> Non
         times = f" x {frames} frames" if frames > 1 else ""
         raise ImageRefusedError(
             Reason.TOO_MANY_PIXELS,
-            f"the picture has {width} x {height}{times} = {pixels / _MEGA:.2f} megapixels and "
+            f"the image has {width} x {height}{times} = {pixels / _MEGA:.2f} megapixels and "
             f"{limit / _MEGA:g} are allowed; "
             f"set limits.max_megapixels to {-(-pixels // _MEGA)} or more to let it through",
             setting="limits.max_megapixels",
@@ -144,13 +144,13 @@ def check_pixels(height: int, width: int, limit: int, *, frames: int = 1) -> Non
 
 
 def color_mode(what: str) -> ImageRefusedError:
-    """The refusal of colours that are stored in a way that cannot be sharpened."""
+    """Error for colours that are stored in an unsupported way."""
     return ImageRefusedError(
         Reason.COLOR_MODE,
-        f"its colours are stored as {what}; gray, RGB and palette pictures are sharpened",
+        f"its colours are stored as {what}; gray, RGB and palette images are sharpened",
     )
 
 
 def bit_depth(what: str) -> ImageRefusedError:
-    """The refusal of samples that would not come through whole."""
+    """Error for an unsupported bit depth."""
     return ImageRefusedError(Reason.BIT_DEPTH, f"its samples are {what}, which would not be kept")

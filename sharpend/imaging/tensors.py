@@ -1,4 +1,4 @@
-"""Pixels to tensors and back: the only place that knows both layouts."""
+"""Conversion between pixel arrays and tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def to_tensor(pixels: NDArray[Depth]) -> Tensor:
-    """Scale pixels to a network's input.
+    """Scale pixels to a model's input.
 
     Args:
         pixels: H x W x C uint8 or uint16, C 1 or 3, sRGB-encoded, full range.
@@ -33,11 +33,11 @@ def to_tensor(pixels: NDArray[Depth]) -> Tensor:
 
 
 def to_pixels(tensor: Tensor, *, channels: int, dtype: np.dtype[Depth]) -> NDArray[Depth]:
-    """Round a network's output to pixels.
+    """Round a model's output to pixels.
 
     Args:
         tensor: 1 x 3 x H x W floating point; clamped to [0, 1].
-        channels: 3, or 1 for the mean of the three channels (gray pictures).
+        channels: 3, or 1 for the mean of the three channels (gray images).
         dtype: uint8 or uint16.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The ledger: the queue and the record of every input, in SQLite.
+"""Ledger: the job queue and the record of every input, in SQLite.
 
 A job is one input with its state; a row of the ledger is one job. Scheduling decides which waiting
 job is handed out next. An orphan is an attempt that was cut short by the death of the daemon. A

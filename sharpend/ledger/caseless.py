@@ -1,4 +1,4 @@
-"""Which names count as one where a file system does not tell upper from lower case.
+"""Case-insensitive file names: a key that is equal for paths that collide.
 
 Owns the key by which such twins are found. Refuses to know any one file system's table: what
 Unicode calls a caseless canonical match is at least as wide as theirs for letters and accents.
@@ -10,7 +10,7 @@ import unicodedata
 
 
 def twin_key(path: bytes) -> bytes:
-    """What paths have in common that differ only in case or in Unicode's normal form.
+    """Fold case and Unicode normal form, so that colliding paths have equal keys.
 
     The canonical caseless match of the Unicode Standard, section 3.13 (D145), composed at the end.
     Bytes that are not UTF-8 stand for themselves. Folders along the way are folded as well.

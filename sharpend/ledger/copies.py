@@ -1,12 +1,12 @@
-"""Copies of the ledger, for the day when its disk or an upgrade destroys it.
+"""Ledger backups: make, rotate and find copies.
 
 Owns `ledger.db.backup-1` (the newest), `-2`, …, and `ledger.db.schema-N`, the ledger as it was
 before a newer version changed it. Each is whole and sound, or absent. A copy carries a mark: put
-in the ledger's place, it is known for what it is (`Store.needs_reconciling`). Refuses to replace a
+in the ledger's place, it is recognised as one (`Store.needs_reconciling`). Refuses to replace a
 sound copy by a damaged one, and to hold up the ledger's writer.
 
-None is put in place by itself. A damaged ledger hints at a failing disk, which a person should
-see to; until then the folders are the truth: what stands is adopted, not made again.
+No copy is restored automatically. A damaged ledger hints at a failing disk, which a person should
+check; until then the folders are authoritative: existing outputs are adopted, not made again.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ _STEP_PAGES = 256
 
 
 class AbandonedError(Exception):
-    """A copy was no longer wanted; nothing of it is left."""
+    """A backup was cancelled; its files are removed."""
 
 
 def keep(state_dir: Path, count: int, go_on: Callable[[], bool]) -> Path:
-    """Make `backup-1` of the ledger as it is now; the older ones move on, the oldest goes.
+    """Copy the ledger to `backup-1`; rotate older copies and delete the oldest.
 
     May run in a thread of its own while the ledger is written.
 
@@ -66,13 +66,13 @@ def keep_before_upgrade(state_dir: Path, version: int) -> Path:
 
 
 def newest(state_dir: Path) -> Path | None:
-    """The youngest copy that there is."""
+    """Path of the latest backup."""
     found = [*state_dir.glob("ledger.db.backup-*"), *state_dir.glob("ledger.db.schema-*")]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def kept_at(state_dir: Path) -> float | None:
-    """When `backup-1` was made (wall clock), or None."""
+    """Time when `backup-1` was made (wall clock), or None."""
     with suppress(FileNotFoundError):
         return _backup(state_dir, 1).stat().st_mtime
     return None
@@ -83,7 +83,7 @@ def _backup(state_dir: Path, number: int) -> Path:
 
 
 def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
-    """A whole, sound, marked copy under a temporary name."""
+    """Write a whole, checked, marked copy under a temporary name."""
     temporary = state_dir / "ledger.db.copy.tmp"
     _remove(temporary)
 
@@ -110,7 +110,7 @@ def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
 
 
 def _require_room(state_dir: Path) -> None:
-    """Leave the ledger as much again as a copy takes: it must not stop for want of what that took.
+    """Require free space of twice a copy's size: the ledger must not stop for want of it.
 
     Raises:
         StateFaultError: there is not so much.
@@ -119,12 +119,14 @@ def _require_room(state_dir: Path) -> None:
     disk = os.statvfs(state_dir)
     free = disk.f_bavail * disk.f_frsize
     if free < needed:
-        message = f"a backup wants {needed / 1e6:.1f} MB of room, and {free / 1e6:.1f} MB are free"
+        message = (
+            f"a backup needs {needed / 1e6:.1f} MB of free space, but {free / 1e6:.1f} MB are free"
+        )
         raise StateFaultError(f"state directory {state_dir}: {message}")
 
 
 def _remove(temporary: Path) -> None:
-    """Remove an unfinished copy, also one that was cut off by the daemon's death."""
+    """Remove an unfinished copy, also one that was left when the daemon died."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         temporary.with_name(temporary.name + suffix).unlink(missing_ok=True)
 

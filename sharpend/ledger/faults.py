@@ -1,4 +1,4 @@
-"""What SQLite and the state directory's disk say, in the words of our error tree.
+"""Ledger errors: translate errors of SQLite and of the state directory to our own.
 
 Owns the decision which of SQLite's errors mean a damaged file and which a disk that fails now.
 Refuses to let a sqlite3 error out of the ledger.
@@ -27,11 +27,11 @@ _FAULTS = {
 
 
 class DamagedError(LedgerError):
-    """The file is no ledger any more."""
+    """The ledger's file is damaged."""
 
 
 def require_sound(connection: sqlite3.Connection, state_dir: Path) -> None:
-    """Look at a whole ledger, or a copy of it.
+    """Run an integrity check of the ledger, or of a copy of it.
 
     Raises:
         DamagedError: its pages contradict one another.
@@ -42,7 +42,7 @@ def require_sound(connection: sqlite3.Connection, state_dir: Path) -> None:
 
 @contextmanager
 def translated(state_dir: Path) -> Iterator[None]:
-    """Let no sqlite3 error, and no OSError of the state directory, out of the ledger.
+    """Translate every sqlite3 error, and every OSError of the state directory.
 
     Raises:
         DamagedError: the file is no ledger any more.

@@ -1,4 +1,4 @@
-"""The ledger: the queue, the record of every input, and the only writer of both.
+"""Ledger writer: every state transition of a job, each in one transaction.
 
 Owns every change of a job's state. A move that is not in `job.MOVES` is refused, in one place;
 each method is one durable transaction. Refuses to hold jobs in memory, to look at the file
@@ -33,7 +33,7 @@ GIVE_UP_AFTER_ORPHANS = 12
 
 
 class Ledger(LedgerReader):
-    """The ledger in the hands of its one writer.
+    """Write access to the ledger; one process at a time.
 
     Every method raises LedgerError (StateFaultError where the disk is at fault), and leaves the
     ledger as it was when it raises.
@@ -54,7 +54,7 @@ class Ledger(LedgerReader):
 
     @classmethod
     def open(cls, state_dir: Path) -> Ledger:
-        """Lock the state directory and open its ledger, making both if need be.
+        """Lock the state directory and open its ledger, creating both if missing.
 
         Raises:
             StateLockedError: another process works on this state directory.
@@ -85,24 +85,24 @@ class Ledger(LedgerReader):
         return Ledger(open_to_write(state_dir), None)
 
     def close(self) -> None:
-        """Close the ledger and give the state directory back."""
+        """Close the ledger and unlock the state directory."""
         super().close()
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
 
     def probe(self) -> None:
-        """Find out whether the state directory can be written: StateFaultError where it cannot."""
+        """Test whether the state directory can be written: StateFaultError if not."""
         self._store.probe()
 
     def trust(self) -> None:
-        """All folders were looked through, so the next start need not adopt what stands there."""
+        """Record that all folders were scanned: the next start need not adopt existing outputs."""
         if self._in_doubt:
             self._store.trust()
             self._in_doubt = False
 
     def folder(self, name: str, input_root: bytes, output_root: bytes) -> str:
-        """The lasting name of a folder, known by its two roots.
+        """Return the permanent name of a folder, identified by its two roots.
 
         Returns:
             The name it got when first seen: `name`, or `name-2`, … where that was taken.
@@ -119,12 +119,12 @@ class Ledger(LedgerReader):
             return unique
 
     def saw_roots(self, folder: str, roots: str, now_s: float) -> None:
-        """Remember which directories the roots are; since when counts from the last change."""
+        """Store the identity of the root directories; the time counts from the last change."""
         with self._store.transaction() as cursor:
             cursor.execute(sql.SAW_ROOTS, {"folder": folder, "roots": roots, "now_s": now_s})
 
     def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> int:
-        """Make settled files pending; older unfinished generations of their paths vanish.
+        """Add settled files as pending jobs; older unfinished jobs of their paths vanish.
 
         Finished generations stay until the new one is finished, so that its output may take
         the place of theirs. A file that is known already is left as it is.
@@ -144,7 +144,7 @@ class Ledger(LedgerReader):
     def adopt(
         self, folder: str, found: tuple[bytes, Fingerprint], made: Product, at: float
     ) -> None:
-        """Record an output, found after the ledger was lost, as made from this input."""
+        """Record an existing output, found after the ledger was lost, as made from this input."""
         relative, fingerprint = found
         values = {
             "folder": folder,
@@ -161,7 +161,7 @@ class Ledger(LedgerReader):
     def claim(
         self, now_s: float, folders: Collection[str], newest: Collection[str] = ()
     ) -> Job | None:
-        """Hand out a due job, as `scheduling` has it; its attempt is counted.
+        """Start the next due job, as `scheduling` orders them; its attempt is counted.
 
         A job that saw the daemon die three times runs alone: it waits until nothing runs and
         nothing else is due, and while it runs nothing else is claimed. A deferred job is due at
@@ -182,7 +182,7 @@ class Ledger(LedgerReader):
             return job_of(cursor.execute(sql.BY_ID, (row["id"],)).fetchone())
 
     def release(self, job: Job) -> None:
-        """Back to pending with the attempt given back: a drain, a paused folder, a redo."""
+        """Return a job to pending without counting the attempt: drain, paused folder, redo."""
         self._move(job, State.PENDING, sql.RELEASE)
 
     def stage(self, job: Job, product: Product) -> None:
@@ -202,7 +202,7 @@ class Ledger(LedgerReader):
         )
 
     def restage(self, job: Job, product: Product) -> None:
-        """Choose another final name for a staged job, and whether it is a foreign file."""
+        """Change the final name of a staged job, and whether a foreign file is kept there."""
         values = {
             "id": job.id,
             "output": product.output,
@@ -215,7 +215,7 @@ class Ledger(LedgerReader):
                 raise LedgerError(f"job {job.id} is not staged")
 
     def finish(self, job: Job, now_s: float) -> list[bytes]:
-        """The output stands, durably, under its final name; older records of the path go.
+        """Record that the output has its final name, durably; older records of the path go.
 
         Returns:
             The reason files that no longer apply, of older generations now forgotten.
@@ -227,24 +227,24 @@ class Ledger(LedgerReader):
         return [row["note"] for row in forgotten if row["note"] is not None]
 
     def let_go(self, job: Job) -> None:
-        """The source of a finished job will be archived or deleted now.
+        """Record that the source of a finished job will be archived or deleted now.
 
         What was let go cannot be done again, and its output is never replaced: a file that comes to
-        its path later is another picture.
+        its path later is another image.
         """
         with self._store.transaction() as cursor:
             cursor.execute(sql.LET_GO, {"id": job.id})
 
     def dispose(self, job: Job, *, stays: bool = False) -> None:
-        """Nothing is left to do; a source that was to be let go may have to stay for good."""
+        """Mark a job as complete; a source that could not be removed may have to stay for good."""
         self._move(job, State.DISPOSED, sql.DISPOSE, stays=stays)
 
     def defer(self, job: Job, next_at: float, reason: Reason, message: str = "") -> None:
-        """Try again at `next_at` (wall clock), at most `scheduling.LONGEST_BACKOFF_S` from now."""
+        """Retry at `next_at` (wall clock), at most `scheduling.LONGEST_BACKOFF_S` from now."""
         self._move(job, State.DEFERRED, sql.DEFER, next_at=next_at, reason=reason, message=message)
 
     def quarantine(self, job: Job, refusal: QuarantineReason, now_s: float) -> None:
-        """Give the job up with a reason; the reason file is written next, then `noted`."""
+        """Quarantine a job with a reason; the reason file is written next, then `noted`."""
         self._move(
             job,
             State.QUARANTINED,
@@ -256,16 +256,16 @@ class Ledger(LedgerReader):
         )
 
     def noted(self, job: Job, note: bytes, moved: bytes | None) -> None:
-        """The quarantined job's reason file is written, and its source moved if it had to be."""
+        """Record that a job's reason file is written, and its source moved if it had to be."""
         with self._store.transaction() as cursor:
             cursor.execute(sql.NOTED, {"id": job.id, "note": note, "moved": moved})
 
     def vanish(self, job: Job) -> None:
-        """The input is gone, or is no longer the file that was settled."""
+        """Record that the input is gone, or is no longer the file that was settled."""
         self._move(job, State.VANISHED, sql.VANISH)
 
     def recover(self) -> list[Job]:
-        """At start: what ran when the daemon died is pending again, and its attempt no strike.
+        """Reset jobs that ran when the daemon died to pending, at start; no attempt is counted.
 
         Returns:
             The pending jobs that saw the daemon die too often: quarantine them.
@@ -276,7 +276,7 @@ class Ledger(LedgerReader):
         return [job_of(row) for row in given_up]
 
     def retry(self, job: Job, fingerprint: Fingerprint) -> None:
-        """Make a quarantined job pending again, for the file that its path holds now."""
+        """Make a quarantined job pending again, for the file that is at its path now."""
         with self._store.transaction() as cursor:
             _refuse_illegal(cursor, job.id, State.PENDING)
             cursor.execute(sql.RETRY, {"id": job.id, "mark": mark_of(fingerprint)})
@@ -284,41 +284,41 @@ class Ledger(LedgerReader):
             cursor.execute(sql.FORGET_QUARANTINED, {"id": job.id})
 
     def retry_finished(self, folder: str | None = None, relative: bytes | None = None) -> int:
-        """Make finished jobs pending again, of one folder or one path or all; how many."""
+        """Make finished jobs pending again, of one folder, one path or all; return how many."""
         with self._store.transaction() as cursor:
             values = {"folder": folder, "relative": relative}
             return cursor.execute(sql.RETRY_FINISHED, values).rowcount
 
     def retry_outdated(self, folder: str, *, model: str, options: str) -> int:
-        """Make a folder's jobs pending again that another network or other options made."""
+        """Make jobs of a folder pending again if another model or other options made them."""
         values = {"folder": folder, "model": model, "options": options}
         with self._store.transaction() as cursor:
             return cursor.execute(sql.RETRY_OUTDATED, values).rowcount
 
     def forget(self, job_ids: Iterable[int]) -> int:
-        """Drop the rows of jobs at their end; others stay. How many were dropped."""
+        """Delete rows of completed jobs; others stay. Return how many were deleted."""
         with self._store.transaction() as cursor:
             return cursor.executemany(sql.FORGET, [(job_id,) for job_id in job_ids]).rowcount
 
     def hasten(self, folder: str, now_s: float) -> int:
-        """Let a folder's deferred jobs be due now: `once` does not wait for a daemon's backoff."""
+        """Make a folder's deferred jobs due now: `once` does not wait for a daemon's backoff."""
         with self._store.transaction() as cursor:
             return cursor.execute(sql.HASTEN, {"folder": folder, "now_s": now_s}).rowcount
 
     def _move(self, job: Job, to: State, statement: str, **values: object) -> None:
-        """One legal move of one job, durably."""
+        """Move one job to another state, durably, if that is legal."""
         with self._store.transaction() as cursor:
             _refuse_illegal(cursor, job.id, to)
             cursor.execute(statement, {"id": job.id, **values})
 
 
 def _refuse_illegal(cursor: Connection, job_id: int, to: State) -> None:
-    """LedgerError unless the job may move from where it stands to the state `to`."""
+    """Raise LedgerError unless the job may move from its state to the state `to`."""
     row = cursor.execute(sql.STATE_OF, (job_id,)).fetchone()
     if row is None:
         raise LedgerError(f"job {job_id} is not in the ledger")
     if to not in MOVES[State(row["state"])]:
-        raise LedgerError(f"job {job_id}: {row['state']} to {to} is no legal move")
+        raise LedgerError(f"job {job_id}: {row['state']} to {to} is not a legal transition")
 
 
 def _is_empty(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Questions to the ledger: counts, outcomes, what is new, whose output a file is.
+"""Ledger queries: counts, outcomes, unknown inputs, owners of outputs.
 
 Owns every query that changes nothing; `status` opens this half alone, beside a running daemon.
 Refuses to load a whole table: answers are bounded, or come in pages while rows change under them.
@@ -41,7 +41,7 @@ _PAGE = 200
 
 
 class LedgerReader:
-    """The ledger as it can be read by anyone.
+    """Read access to the ledger, for any process.
 
     Every method raises LedgerError where the file cannot be read.
     """
@@ -51,7 +51,7 @@ class LedgerReader:
 
     @classmethod
     def read_only(cls, state_dir: Path) -> LedgerReader:
-        """Open without the lock, beside a daemon that may be running.
+        """Open without a lock, beside a daemon that may be running.
 
         Raises:
             LedgerError: there is no ledger, or a newer version wrote it.
@@ -69,28 +69,28 @@ class LedgerReader:
         self._store.close()
 
     def counts(self) -> dict[State, int]:
-        """How many jobs are in each state; every state has its key."""
+        """Count the jobs in each state; every state has its key."""
         return dict.fromkeys(State, 0) | {
             State(row["state"]): row["jobs"] for row in self._store.rows(sql.COUNTS)
         }
 
     def folders(self) -> list[tuple[str, tuple[bytes, bytes]]]:
-        """Every folder that was ever worked on: its name, and its input and output roots."""
+        """List all folders ever used: name, input root and output root."""
         rows = self._store.rows(sql.FOLDERS)
         return [(row["name"], (row["input"], row["output"])) for row in rows]
 
     def folder_name(self, input_root: bytes, output_root: bytes) -> str | None:
-        """The lasting name of a folder, or None where it was never worked on."""
+        """Return the permanent name of a folder, or None if it was never used."""
         row = self._store.row(sql.FOLDER, input_root, output_root)
         return None if row is None else row["name"]
 
     def waiting(self, folders: Iterable[str]) -> int:
-        """How many jobs of these folders are not at their end: queued, in work, or put off."""
+        """Count the unfinished jobs of these folders: queued, in work, or deferred."""
         rows = (self._store.row(sql.WAITING, folder) for folder in folders)
         return sum(row["jobs"] for row in rows if row is not None)
 
     def oldest_pending_at(self, folders: Iterable[str]) -> float | None:
-        """When the pending job of these folders that has waited longest was added (wall clock)."""
+        """Time when the oldest pending job of these folders was added (wall clock)."""
         rows = (self._store.row(sql.OLDEST_PENDING, folder) for folder in folders)
         times = [row["at"] for row in rows if row is not None and row["at"] is not None]
         return min(times, default=None)
@@ -98,7 +98,7 @@ class LedgerReader:
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        """Those of `found` that have no row, or whose row says that their file had gone."""
+        """Return those of `found` that have no row, or whose row says that the file had gone."""
         remaining = iter(found)
         while batch := list(islice(remaining, sql.KEYS_PER_QUERY)):
             names = [relative for relative, _ in batch]
@@ -108,60 +108,60 @@ class LedgerReader:
             yield from (entry for entry in batch if (entry[0], mark_of(entry[1])) not in known)
 
     def outcomes(self, folder: str, relatives: Iterable[bytes]) -> Iterator[Outcome]:
-        """How each of these inputs fared last; those that the ledger does not know are left out."""
+        """Return the last outcome of each input; inputs unknown to the ledger are left out."""
         for relative in relatives:
             row = self._store.row(sql.OUTCOME, folder, relative)
             if row is not None:
                 yield outcome_of(row)
 
     def finished(self, most: int) -> list[Finished]:
-        """The pictures that were found last among those that are sharpened, at most so many."""
+        """Return the sharpened images that were found last, at most so many."""
         return [Finished(*row) for row in self._store.rows(sql.FINISHED, most)]
 
     def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:
-        """Whose output a file in this folder's output root is; None for a foreign file."""
+        """Return the input whose output a file is; None for a foreign file."""
         row = self._store.row(sql.OWNER, mark_of(fingerprint), folder)
         return None if row is None else _owner_of(row)
 
     def claims(self, folder: str, output: bytes) -> list[Claim]:
-        """Who was given this name in the folder's output root, or its twin in case or form."""
+        """List the inputs that were given this output name, or one that differs in case or form."""
         rows = self._store.rows(sql.TWINS, twin_key(output), folder)
         return [Claim(_owner_of(row), row[3], fingerprint_of(row[4])) for row in rows]
 
     def previous_output(self, folder: str, relative: bytes) -> bytes | None:
-        """Where the last output of the input at this path was put, below the output root."""
+        """Return the last output of the input at this path, below the output root."""
         row = self._store.row(sql.PREVIOUS, folder, relative)
         return None if row is None else row["output"]
 
     def job(self, job_id: int) -> Job | None:
-        """The job as it stands now."""
+        """Return the job in its current state."""
         row = self._store.row(sql.BY_ID, job_id)
         return None if row is None else job_of(row)
 
     def running(self) -> Iterator[Job]:
-        """Jobs whose attempt has not ended; rows may change meanwhile."""
+        """Iterate over running jobs; rows may change meanwhile."""
         yield from map(job_of, self._pages(State.RUNNING))
 
     def unfinished(self, state: State) -> Iterator[tuple[Job, Product]]:
-        """Staged (or done) jobs with their products, for recovery; rows may change meanwhile."""
+        """Iterate over staged (or done) jobs with their products, for recovery."""
         for row in self._pages(state):
             yield job_of(row), product_of(row)
 
     def quarantined(self) -> Iterator[Quarantined]:
-        """All quarantined jobs with their reasons; rows may change meanwhile."""
+        """Iterate over quarantined jobs with their reasons; rows may change meanwhile."""
         yield from map(quarantined_of, self._pages(State.QUARANTINED))
 
     def ended(self, state: State) -> Iterator[Ended]:
-        """Disposed (or vanished) jobs, the first added first; rows may change meanwhile."""
+        """Iterate over disposed (or vanished) jobs, oldest first; rows may change meanwhile."""
         yield from map(ended_of, self._pages(state))
 
     def roots(self, folder: str) -> tuple[str | None, float]:
-        """Which directories a folder's roots were when last seen, and since when (wall clock)."""
+        """Return the identity of a folder's roots when last seen, and since when (wall clock)."""
         row = self._store.row(sql.ROOTS, folder)
         return (None, 0.0) if row is None else (row["roots"], row["roots_since"])
 
     def _pages(self, state: State) -> Iterator[LedgerRow]:
-        """All rows in a state, a page at a time by id: no cursor stays open between pages."""
+        """Iterate over all rows in a state by pages of ids: no cursor stays open in between."""
         last = 0
         while page := self._store.rows(sql.IN_STATE, state, last, _PAGE):
             last = page[-1]["id"]

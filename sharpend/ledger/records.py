@@ -1,4 +1,4 @@
-"""What the ledger hands out besides jobs: plain frozen records, and how a file is marked in a row.
+"""Ledger records: frozen dataclasses for query results, and conversion from rows.
 
 Owns the text form of a fingerprint. Inode numbers and times may exceed SQLite's signed 64 bits
 (network mounts, files dated after 2262), so a fingerprint is stored as text and stays exact.
@@ -23,7 +23,7 @@ class LedgerRow(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """A durable staged file on its way to its final name, or the output it became."""
+    """A durable staged file before its rename, or the output that it became."""
 
     output: bytes
     """The final name, below the output root."""
@@ -40,7 +40,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineReason:
-    """Why an input goes into quarantine."""
+    """Reason of a quarantine, with its text and setting."""
 
     reason: Reason
     message: str
@@ -50,7 +50,7 @@ class QuarantineReason:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """A quarantined job with its reason and what was done about it on disk."""
+    """A quarantined job with its reason, and the steps already done on disk."""
 
     job: Job
     refusal: QuarantineReason
@@ -73,7 +73,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An output's name with the input that it was given to; nothing need stand there any more."""
+    """An output name and the input that it was given to; the file need not exist any more."""
 
     owner: Owner
     output: bytes
@@ -84,7 +84,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one input fared, for reports."""
+    """Result of one input, for reports."""
 
     relative: bytes
     state: State
@@ -97,7 +97,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A job that came to its end, and what it may have left behind."""
+    """A completed job, and the files that it may have left behind."""
 
     job: Job
     at_s: float
@@ -109,7 +109,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """When a picture was found and finished (wall clock), and how large it was."""
+    """Times when an image was found and finished (wall clock), and its size."""
 
     found_at_s: float
     at_s: float
@@ -117,18 +117,18 @@ class Finished:
 
 
 def mark_of(fingerprint: Fingerprint) -> str:
-    """The text that stands for a fingerprint in a row."""
+    """Convert a fingerprint to the text in a row."""
     return f"{fingerprint.size}:{fingerprint.mtime_ns}:{fingerprint.inode}"
 
 
 def fingerprint_of(mark: str) -> Fingerprint:
-    """The fingerprint that a row's text stands for."""
+    """Convert the text in a row to a fingerprint."""
     size, mtime_ns, inode = mark.split(":")
     return Fingerprint(int(size), int(mtime_ns), int(inode))
 
 
 def job_of(row: LedgerRow) -> Job:
-    """The job in a row of the view `known`."""
+    """Convert a row of the view `known` to a job."""
     return Job(
         id=row["id"],
         folder=row["folder_name"],
@@ -141,7 +141,7 @@ def job_of(row: LedgerRow) -> Job:
 
 
 def product_of(row: LedgerRow) -> Product:
-    """What a staged or finished row has made: the staged columns while they are filled."""
+    """Convert a row of a staged or finished job to its product."""
     staged = row["staged_output"] is not None
     return Product(
         output=row["staged_output"] if staged else row["output"],
@@ -155,13 +155,13 @@ def product_of(row: LedgerRow) -> Product:
 
 
 def quarantined_of(row: LedgerRow) -> Quarantined:
-    """The quarantine record in a row of the view `known`."""
+    """Convert a row of the view `known` to a quarantine record."""
     refusal = QuarantineReason(Reason(row["reason"]), row["message"], row["setting"])
     return Quarantined(job_of(row), refusal, row["finished_at"], row["note"], row["moved"])
 
 
 def outcome_of(row: LedgerRow) -> Outcome:
-    """The report line in a row of the view `known`."""
+    """Convert a row of the view `known` to an outcome."""
     return Outcome(
         relative=row["relative"],
         state=State(row["state"]),
@@ -174,7 +174,7 @@ def outcome_of(row: LedgerRow) -> Outcome:
 
 
 def ended_of(row: LedgerRow) -> Ended:
-    """The job at its end in a row of the view `known`."""
+    """Convert a row of the view `known` to a completed job."""
     return Ended(
         job=job_of(row),
         at_s=max(row["added_at"], row["finished_at"] or 0.0),

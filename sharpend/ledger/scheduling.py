@@ -1,7 +1,7 @@
-"""Whose turn it is: which of the waiting jobs is handed out next.
+"""Job scheduling: choose the waiting job that runs next.
 
 Owns the fairness of the queue. Folders take turns, and in each folder so do retries and new jobs:
-a flood of one leaves the other half of the work. What killed the daemon again and again runs alone.
+a flood of one leaves the other half of the work. A job that kills the daemon repeatedly runs alone.
 Every question is answered from an index, so a queue of a million costs what one of ten does.
 """
 
@@ -25,7 +25,7 @@ ALONE_AFTER_ORPHANS = 3
 
 
 class Scheduler:
-    """The order of one ledger's jobs; remembers who was served last."""
+    """Order of one ledger's jobs; remembers which folder was served last."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -36,7 +36,7 @@ class Scheduler:
     def next(
         self, now_s: float, folders: Collection[str], newest: Collection[str]
     ) -> LedgerRow | None:
-        """The job to hand out now, a row of the view `known`; arguments as `Ledger.claim`."""
+        """Choose the job to run now, a row of the view `known`; arguments as `Ledger.claim`."""
         running = self._store.row(sql.RUNNING)
         if running is not None and running["orphans"] >= ALONE_AFTER_ORPHANS:
             return None
@@ -47,7 +47,7 @@ class Scheduler:
         return row
 
     def served(self, row: LedgerRow) -> None:
-        """The job was handed out: next are another folder, and another kind in this one."""
+        """Record that the job was started: another folder is next, and here another kind."""
         self._last_folder = row["folder_name"]
         if row["state"] == State.DEFERRED:
             self._retried.add(self._last_folder)
@@ -57,7 +57,7 @@ class Scheduler:
     def _first(
         self, now_s: float, turns: list[str], newest: Collection[str], *, alone: bool
     ) -> LedgerRow | None:
-        """The due job of the first folder that has one."""
+        """Return the due job of the first folder that has one."""
         for folder in turns:
             which = (folder, ALONE_AFTER_ORPHANS, alone)
             new = [(sql.NEXT_NEWEST if folder in newest else sql.NEXT_OLDEST, which)]

@@ -1,4 +1,4 @@
-"""The ledger's tables and how they came to be, one step a version.
+"""Ledger schema: tables and migrations, one per version.
 
 Owns the wording of every table, index and view. A step that was released is never changed: a
 ledger of any age takes those that it lacks, in their order.

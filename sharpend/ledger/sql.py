@@ -1,4 +1,4 @@
-"""The ledger's statements, one constant each; rows and columns are in `store`.
+"""SQL statements of the ledger, one constant each; rows and columns are in `store`.
 
 Owns the wording of SQL and nothing else. Every value is a parameter; the only text put together
 here is a row of question marks.

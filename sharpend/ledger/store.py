@@ -1,4 +1,4 @@
-"""The ledger's file: opening it, locking it, its schema, and one transaction at a time.
+"""Ledger storage: open, lock and migrate the SQLite file, and run transactions.
 
 Owns `ledger.db` (SQLite, WAL, synchronous=FULL) and `lock` in the state directory. A damaged
 ledger is moved aside and a new one begun; an older one is copied, then upgraded. Refuses a ledger
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Connection = sqlite3.Connection
-"""What a transaction yields: for annotations in the modules that must not import sqlite3."""
+"""Type of a transaction's cursor, for modules that must not import sqlite3."""
 
 _BUSY_TIMEOUT_S = 10.0
 _LOCK_LOOKS = 3
@@ -39,7 +39,7 @@ _LOCK_PAUSE_S = 0.05
 _DOUBT_MARK = 0x646F7562
 """SQLite's application_id of a ledger that is in doubt; it outlives any crash."""
 _LONGEST_WAL_BYTES = 1 << 26
-"""What is left of a write-ahead log that a long look at the ledger had let grow."""
+"""Size to which the write-ahead log is truncated after a long read had let it grow."""
 _CACHE_KIB = 512
 """Enough for every question that is asked often; SQLite's own 2 MB fill slowly, and look like a
 leak until then."""
@@ -54,17 +54,17 @@ class Store:
         self._state_dir = state_dir
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """The rows of one query: one that the caller has bounded."""
+        """Return the rows of one query: one that the caller has bounded."""
         with translated(self._state_dir):
             return self._connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
-        """The first row of one query."""
+        """Return the first row of one query."""
         return next(iter(self.rows(sql, *values)), None)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of the block, durably, or none of it."""
+        """Commit the whole block, durably, or roll it back."""
         with translated(self._state_dir):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -76,7 +76,7 @@ class Store:
                 raise
 
     def needs_reconciling(self) -> bool:
-        """Whether the folders know more than this ledger does, until somebody calls `trust`.
+        """Return whether the folders know more than this ledger does, until `trust` is called.
 
         So it is with one that was begun because the old one was lost, and with a copy that was put
         in the ledger's place. What waited when that was made may be finished by now: it is
@@ -90,12 +90,12 @@ class Store:
             return mark in {COPY_MARK, _DOUBT_MARK}
 
     def trust(self) -> None:
-        """All folders were looked through: from now on this is a ledger like any other."""
+        """Record that all folders were scanned: from now on this is a ledger like any other."""
         with self.transaction() as cursor:
             cursor.execute("PRAGMA application_id = 0")
 
     def probe(self) -> None:
-        """Write to the directory, and to the ledger what it holds already."""
+        """Write to the directory, and rewrite a value in the ledger, as a test."""
         with translated(self._state_dir):
             try_to_write(self._state_dir)
         with self.transaction() as cursor:
@@ -107,7 +107,7 @@ class Store:
 
 
 def lock(state_dir: Path) -> int:
-    """Make the state directory if need be and lock it against a second process.
+    """Lock the state directory against a second process, creating it if missing.
 
     Returns:
         The descriptor that holds the lock; closed on exec, so no worker inherits it.
@@ -138,7 +138,7 @@ def lock(state_dir: Path) -> int:
 
 
 def _lock_soon(descriptor: int) -> None:
-    """Take the lock; `is_locked` may hold it for an instant, so look more than once."""
+    """Take the lock; retry, because `is_locked` may hold it for an instant."""
     for _ in range(_LOCK_LOOKS - 1):
         with suppress(BlockingIOError):
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -147,7 +147,7 @@ def _lock_soon(descriptor: int) -> None:
 
 
 def is_locked(state_dir: Path) -> bool:
-    """Whether some process works on this state directory right now."""
+    """Return whether some process works on this state directory right now."""
     try:
         descriptor = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -162,7 +162,7 @@ def is_locked(state_dir: Path) -> bool:
 
 
 def open_or_rebuild(state_dir: Path, *, lost: bool) -> tuple[Store, Path | None]:
-    """Open the ledger for writing; begin a new one where it is missing or damaged.
+    """Open the ledger for writing; create a new one if it is missing or damaged.
 
     Args:
         state_dir: with its lock held.
@@ -183,7 +183,7 @@ def open_or_rebuild(state_dir: Path, *, lost: bool) -> tuple[Store, Path | None]
 
 
 def open_to_write(state_dir: Path, *, in_doubt: bool = False) -> Store:
-    """Open the ledger without a look at the lock; LedgerError where it is damaged or newer.
+    """Open the ledger without checking the lock; LedgerError if it is damaged or newer.
 
     Args:
         state_dir: may hold no ledger yet.

@@ -1,4 +1,4 @@
-"""The events that the daemon logs."""
+"""Event names of the log: a stable interface, with units and levels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Event(StrEnum):
-    """Everything the daemon reports: a stable contract, `noun.past_participle`.
+    """Names of all events: a stable contract, `noun.past_participle`.
 
     `sharpend.logs.described` has the levels, the meaning and the keys of each.
     """

@@ -1,4 +1,4 @@
-"""Events on stderr: JSON lines for machines, readable lines on a terminal.
+"""Structured log on stderr: JSON lines for machines, readable lines on a terminal.
 
 Owns how values become text, and the redirection of what libraries log
 or warn about. Refuses to raise: a full disk or a closed stderr must not stop an image. Refuses to
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 
 
 class Log(Protocol):
-    """Where events go. `values` carry their units in their names; paths may be bytes."""
+    """Interface of a log. `values` carry their units in their names; paths may be bytes."""
 
     def debug(self, event: Event, **values: object) -> None:
-        """Report what only a developer asks for."""
+        """Log details for developers."""
 
     def info(self, event: Event, **values: object) -> None:
-        """Report what went as it should."""
+        """Log normal operation."""
 
     def warning(self, event: Event, **values: object) -> None:
-        """Report what the daemon coped with."""
+        """Log a problem that the daemon handled."""
 
     def error(self, event: Event, **values: object) -> None:
-        """Report what needs a person."""
+        """Log a problem that needs a person."""
 
 
 def configure(*, level: str, format: str, stream: TextIO | None = None) -> Log:  # noqa: A002 - the setting's name
@@ -67,7 +67,7 @@ def configure(*, level: str, format: str, stream: TextIO | None = None) -> Log: 
 
 
 def _format_for(sink: _Sink) -> str:
-    """The format that suits what reads the stream."""
+    """Choose the format for a stream: terminal, journal or pipe."""
     if sink.is_terminal():
         return "console"
     return "journald" if sink.is_journal() else "json"
@@ -80,7 +80,7 @@ def _renderer(sink: _Sink, format: str) -> Processor:  # noqa: A002 - the settin
 
 
 def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold has no narrower type
-    """The value as JSON can hold it: bytes and paths become text, NaN and infinity None."""
+    """Convert a value for JSON: bytes and paths become text, NaN and infinity None."""
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, str | int):
@@ -97,21 +97,21 @@ def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold has no nar
 
 
 def printable(text: str) -> str:
-    r"""The text on one line, safe for a terminal: `\n`, `\x1b`, `\udcff` are spelled out."""
+    r"""Escape control characters (`\n`, `\x1b`, `\udcff`): one line, safe for a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _text(value: object) -> str:
-    """What the value says of itself, or its class where saying so fails."""
+    """Convert a value by `str`, or return its class name if that fails."""
     with suppress(Exception):
         return str(value)
     return f"<{type(value).__name__}>"
 
 
 class _Sink:
-    """Writes whole lines from any thread and swallows every failure to do so."""
+    """Writer of whole lines from any thread, which ignores every write error."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -123,7 +123,7 @@ class _Sink:
         return False
 
     def is_journal(self) -> bool:
-        """Whether systemd connected the stream to its journal: systemd.exec(5), $JOURNAL_STREAM."""
+        """True if stderr is connected to systemd's journal: systemd.exec(5), $JOURNAL_STREAM."""
         with suppress(OSError, ValueError):
             if self._stream is not None:
                 status = os.fstat(self._stream.fileno())
@@ -144,7 +144,7 @@ class _Sink:
 
 
 class _QuietLog:
-    """The Log that never raises, whatever the values are."""
+    """Log that never raises, whatever the values are."""
 
     def __init__(self, logger: Any) -> None:  # noqa: ANN401 - structlog makes the class at run time
         self._logger = logger
@@ -168,7 +168,7 @@ class _QuietLog:
 
 
 def _plain_values(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Plain values, with the keys that every line has in front."""
+    """Convert values for JSON, after the keys that every line has."""
     front = {key: event.pop(key) for key in ("event", "level", "timestamp")}
     return {key: plain(value) for key, value in (front | dict(event)).items()}
 
@@ -182,7 +182,7 @@ _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
 
 def _journald(logger: object, method: str, event: EventDict) -> str:
-    """JSON behind the priority, which the journal takes off; the time it knows itself."""
+    """Format as JSON after a syslog priority, which the journal strips; it adds the time itself."""
     event.pop("timestamp")
     priority = _PRIORITIES.get(event["level"], _PRIORITIES["warning"])
     return f"<{priority}>{_json(logger, method, event)}"
@@ -203,7 +203,7 @@ def _console(*, colors: bool) -> Processor:
 
 
 def _printable_value(value: object) -> object:
-    """Text made safe; lists and tables as JSON, which escapes by itself."""
+    """Escape text for a terminal; lists and tables become JSON, which escapes by itself."""
     if isinstance(value, str):
         return printable(value)
     return json.dumps(value) if isinstance(value, list | dict) else value
@@ -223,7 +223,7 @@ _FINISHING: Sequence[Processor] = (
 
 
 class _LibraryHandler(logging.Handler):
-    """Hands the records of the standard library's logging to our sink."""
+    """Handler that forwards records of the standard library's logging to our sink."""
 
     def __init__(self, sink: _Sink) -> None:
         # Below warnings, libraries talk to their own developers: watchdog logs each event.

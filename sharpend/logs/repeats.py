@@ -1,7 +1,7 @@
-"""A log that a thousand equal failures cannot flood.
+"""Rate limit for repeated failures in the log.
 
-Owns the rule: what fails alike (the same event, folder and reason) is told line by line so many
-times a minute; what follows is counted, and told in one line when the minute is over or the
+Owns the rule: equal failures (same event, folder and reason) are logged line by line so many
+times a minute; further ones are counted, and logged in one line when the minute is over or the
 daemon stops. Nothing is lost by it: ledger, reason files and the output of `once` have each file.
 """
 
@@ -25,12 +25,12 @@ _OF_ONE_FILE = {
     Event.IMAGE_VANISHED,
     Event.WORKER_DIED,
 }
-"""What thousands of files can cause at once; everything else is rare, or is told once."""
+"""Events that thousands of files can cause at once; all others are rare."""
 
 
 @dataclass(slots=True)
 class _Window:
-    """A minute of failures alike."""
+    """Counts of equal failures within a minute."""
 
     level: str
     event: Event
@@ -42,7 +42,7 @@ class _Window:
 
 
 class SparingLog:
-    """A Log before another one. Not thread-safe: events of the daemon come from one thread.
+    """Rate-limited wrapper of a Log. Not thread-safe: the daemon logs from one thread.
 
     A minute's end is noticed with the next event of any kind; the periodic report is one.
 
@@ -59,19 +59,19 @@ class SparingLog:
         self._windows: dict[tuple[str, ...], _Window] = {}
 
     def debug(self, event: Event, **values: object) -> None:
-        """As the Log before which it stands."""
+        """As the wrapped log."""
         self._tell("debug", event, values)
 
     def info(self, event: Event, **values: object) -> None:
-        """As the Log before which it stands."""
+        """As the wrapped log."""
         self._tell("info", event, values)
 
     def warning(self, event: Event, **values: object) -> None:
-        """As the Log before which it stands."""
+        """As the wrapped log."""
         self._tell("warning", event, values)
 
     def error(self, event: Event, **values: object) -> None:
-        """As the Log before which it stands."""
+        """As the wrapped log."""
         self._tell("error", event, values)
 
     def _tell(self, level: str, event: Event, values: Mapping[str, object]) -> None:
@@ -81,11 +81,11 @@ class SparingLog:
             if is_last or now_s >= window.ends_s:
                 del self._windows[key]
                 self._sum_up(window)
-        if not (self._most and event in _OF_ONE_FILE and self._is_too_much(level, event, values)):
+        if not (self._most and event in _OF_ONE_FILE and self._is_over_limit(level, event, values)):
             getattr(self._log, level)(event, **values)
 
-    def _is_too_much(self, level: str, event: Event, values: Mapping[str, object]) -> bool:
-        """Count a failure; True where enough like it were told."""
+    def _is_over_limit(self, level: str, event: Event, values: Mapping[str, object]) -> bool:
+        """Count a failure; return True if it is over the limit."""
         folder, reason = values.get("folder"), values.get("error_code", values.get("cause"))
         key = (event, str(folder), str(reason))
         if key not in self._windows:

@@ -1,7 +1,7 @@
-"""Sharper, but neither brighter nor of another colour: what is added has no mean of its own.
+"""Brightness and colour preservation: remove the local mean of what the model adds.
 
-A network is trained to add detail, yet what it adds sums up to a fraction of a level over a
-picture, more on pictures that are sharp already. The sum is taken out where it arises.
+A model is trained to add detail, yet its output shifts the mean by a fraction of a level over an
+image, more on images that are sharp already. The shift is removed locally, where it arises.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 _REACH = 4
 """Cells to each side. Fewer would take fine detail for a shift, and cost fidelity."""
 REACH_PX = (_REACH + 1) * GRID_PX
-"""How far around a cell its means look; a tile's halo grows by this."""
+"""Reach of the means around a cell; a tile's halo grows by this."""
 
 
 def balance(sharpened: Tensor, picture: Tensor) -> None:
-    """Take from a sharpened picture what it gained or lost on the mean around each place.
+    """Subtract the local mean of the difference between sharpened image and input.
 
     The mean is over 9 x 9 cells of the folded grid, 36 x 36 pixels, of each channel; between the
-    centres of cells it is interpolated, for steps would cost fidelity. At the picture's edges the
+    centres of cells it is interpolated, for steps would cost fidelity. At the image's edges the
     cells are mirrored, so that each counts alike in the sum over all places, and the mean of the
-    whole picture becomes that of the input.
+    whole image becomes that of the input.
 
     Args:
         sharpened: B x 3 x H x W float32 in [0, 1], H and W multiples of GRID_PX. Clamped before:
@@ -43,13 +43,13 @@ def balance(sharpened: Tensor, picture: Tensor) -> None:
 
 
 def _cell_sums(change: Tensor) -> Tensor:
-    """The sum over each cell, B x 3 x H/4 x W/4, in an order that depends on no size."""
+    """Sum over each cell, B x 3 x H/4 x W/4, in an order that depends on no size."""
     rows = reduce(torch.add, (change[..., row::GRID_PX, :] for row in range(GRID_PX)))
     return reduce(torch.add, (rows[..., column::GRID_PX] for column in range(GRID_PX)))
 
 
 def _local_mean(sums: Tensor) -> Tensor:
-    """The mean over pixels of the cells around each cell, those beyond the edge mirrored."""
+    """Mean over pixels of the cells around each cell, those beyond the edge mirrored."""
     height, width = sums.shape[-2:]
     side = 2 * _REACH + 1
     mirrored = sums.index_select(-2, _mirrored(height)).index_select(-1, _mirrored(width))
@@ -59,5 +59,5 @@ def _local_mean(sums: Tensor) -> Tensor:
 
 
 def _mirrored(size: int) -> Tensor:
-    """Which cell stands at each place from _REACH before the edge to _REACH behind the other."""
+    """Index of the cell at each place from _REACH before the edge to _REACH behind the other."""
     return torch.from_numpy(np.pad(np.arange(size), _REACH, mode="symmetric"))

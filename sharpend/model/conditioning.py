@@ -1,4 +1,4 @@
-"""The parts of a network that follow the softness cues: feature scales and an adaptive mask.
+"""Conditioning layers on softness cues: feature scales (FiLM) and an adaptive unsharp mask.
 
 Neither has a bias where pixels pass, so a flat image stays flat; both are the same for every tile
 of an image, because the cues are the whole image's.
@@ -25,7 +25,7 @@ MASK_CELLS = REACH_PX // FOLD_PX + 2
 FLOOR_TIMES = 4.0
 """Local energy, in multiples of the noise floor's, at which the gate stands half open."""
 START_GAIN = 0.1
-"""Where training begins; at zero the gate would be closed and no gradient flow."""
+"""Initial value of training; at zero the gate would be closed and no gradient flow."""
 RATE = 4.0
 """Scales the outputs of the small layers, and with them their learning rate under Adam."""
 _TINY = 1e-10
@@ -47,7 +47,7 @@ class FeatureScales(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, cues: Tensor) -> Sequence[Tensor]:
-        """From B x CUES to a B x C x 1 x 1 scale for each place, about 1."""
+        """Map B x CUES to a B x C x 1 x 1 scale for each place, about 1."""
         scales: Tensor = 1 + RATE * self.out(F.relu(self.hidden(cues)))
         return scales[:, :, None, None].chunk(self.places, dim=1)
 
@@ -68,7 +68,7 @@ class AdaptiveMask(nn.Module):
         nn.init.constant_(self.gains.bias, START_GAIN / RATE)
 
     def forward(self, picture: Tensor, cues: Tensor, measured: Tensor) -> Tensor:
-        """What the mask adds.
+        """Compute the mask that is added to the image.
 
         Args:
             picture: B x 3 x H x W float32 in [0, 1], sides multiples of the folded grid's.
@@ -88,7 +88,7 @@ class AdaptiveMask(nn.Module):
 
 
 def _filtered(folded: Tensor, gains: Tensor) -> Tensor:
-    """The sum of the bands times their gains: one convolution, its kernel made of all three.
+    """Sum the bands times their gains: one convolution, its kernel made of all three.
 
     Args:
         folded: B x 16 x h x w, as `folded_luma` makes it.
@@ -103,7 +103,7 @@ def _filtered(folded: Tensor, gains: Tensor) -> Tensor:
 
 
 def _gate(mask: Tensor, floor: Tensor) -> Tensor:
-    """How far each cell stands out of the noise, 0..1: B x 1 x H/4 x W/4."""
+    """Signal above noise of each cell, 0..1: B x 1 x H/4 x W/4."""
     energy = sum_of_nine(mask.square().mean(dim=1, keepdim=True))
     energy = energy / sum_of_nine(torch.ones_like(energy[:1]))
     return energy / (energy + floor[:, None, None, None]).clamp_min(1e-30)

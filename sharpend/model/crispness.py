@@ -1,4 +1,4 @@
-"""Crispness: a mask for those who want more bite than a network gives, where it lifts no noise.
+"""Crispness: an additional unsharp mask of three luma bands that does not amplify noise.
 
 Three bands of luma, each amplified where it stands out of the image's own noise, the sum of them
 bounded by what lies around. It is added to all channels alike, so no hue changes.
@@ -28,13 +28,13 @@ NOISE_TIMES = 3
 LEAST_NOISE = FAINT / NOISE_TIMES
 """Energy of a noise floor at the least: what rounding to 8 bits leaves is never amplified."""
 MARGIN = 3 / 255
-"""How far a pixel may leave the range of luma around it."""
+"""Margin by which a pixel may leave the range of luma around it."""
 REACH_PX = BANDS_REACH_PX + AROUND_PX
-"""How far the mask looks, a multiple of FOLD_PX; a tile's halo grows by this."""
+"""Reach of the mask, a multiple of FOLD_PX; a tile's halo grows by this."""
 
 
 def crispen(picture: Tensor, amount: float, noise: Sequence[float]) -> None:
-    """Add the mask to a picture, in place; what is flat stays exactly as it is.
+    """Add the mask to an image, in place; flat areas stay exactly unchanged.
 
     Args:
         picture: 1 x 3 x H x W float32 in [0, 1], H and W multiples of FOLD_PX, sRGB-encoded.
@@ -52,7 +52,7 @@ def crispen(picture: Tensor, amount: float, noise: Sequence[float]) -> None:
 
 
 def _gate(band: Tensor, floor: float) -> Tensor:
-    """How far each place stands out of the noise: 0 up to a few times the floor, towards 1 above.
+    """Signal above noise of each pixel: 0 up to a few times the floor, towards 1 above.
 
     Args:
         band: 1 x 1 x H x W.
@@ -65,13 +65,13 @@ def _gate(band: Tensor, floor: float) -> Tensor:
 
 
 def _bound(wanted: Tensor, gray: Tensor) -> None:
-    """Bring luma into the range around each pixel, widened by the margin, in place."""
+    """Clamp luma to the range around each pixel, widened by the margin, in place."""
     torch.minimum(wanted, _around(torch.maximum, gray).add_(MARGIN), out=wanted)
     torch.maximum(wanted, _around(torch.minimum, gray).sub_(MARGIN), out=wanted)
 
 
 def _around(join: Callable[[Tensor, Tensor], Tensor], values: Tensor) -> Tensor:
-    """The sum, or an extreme, of 9 x 9 pixels around each, the edge repeated.
+    """Sum, or extreme, of 9 x 9 pixels around each, the edge repeated.
 
     Doubles the span three times and adds one, in an order that depends on no size.
     """

@@ -1,6 +1,6 @@
-"""Softness cues: how much of an image lies in three bands of luma, measured over the whole image.
+"""Softness cues: band energies of luma, measured over the whole image.
 
-A network of a few convolutions cannot infer how soft an image is; these numbers say it. They are
+A model of a few convolutions cannot infer how soft an image is; these numbers say it. They are
 measured once, before the image is cut into tiles, so that every tile is sharpened alike. Beside the
 mean over the image stand the structure (the busiest tenth of its tiles) and the noise floor (the
 calmest), because grain would otherwise pass for sharpness.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FOLD_PX = 4
-"""Side of the cells in which bands are computed: the networks' own grid."""
+"""Side of the cells in which bands are computed: the models' own grid."""
 SIGMAS_PX = (0.6, 1.2, 2.4)
 """The Gaussian blurs between which the bands lie; the first band is all below 0.6 pixels."""
 BANDS = len(SIGMAS_PX)
@@ -36,7 +36,7 @@ REACH_PX = 8
 MEASURED = 3 * BANDS
 """Numbers measured of an image: three energies each of the whole, its structure and its floor."""
 CUES = 6
-"""Numbers that a network is given, made of the measured ones by `cues_of`."""
+"""Numbers that a model is given, made of the measured ones by `cues_of`."""
 TILE_CELLS = 4
 """Side of the tiles of which structure and floor are made, in cells: 16 pixels."""
 STRIP_PX = 1024
@@ -66,11 +66,11 @@ class Cues:
     noise: tuple[float, ...] = (0.0,) * BANDS
     """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
     enlarged: bool = False
-    """Whether the image is exactly a bicubic enlargement by four of a smaller one."""
+    """True if the image is exactly a bicubic enlargement by four of a smaller one."""
 
     @property
     def sharpness(self) -> float:
-        """The logarithm of the finest band's energy over the next one's.
+        """Logarithm of the finest band's energy over the next one's.
 
         About -1 to +0.4 in sharp photographs, -1.3 after a reduction by two, -1.8 by four; grain
         raises it. It does not depend on brightness or contrast above the faintest.
@@ -80,11 +80,11 @@ class Cues:
 
     @property
     def judged(self) -> float | None:
-        """The sharpness, or None where there is nothing to be judged, as in an even area."""
+        """Sharpness, or None if it cannot be measured, as in an even area."""
         return self.sharpness if max(self.whole[:2]) > FAINT * 1e-3 else None
 
     def tensor(self) -> Tensor:
-        """The measured numbers as a 1 x MEASURED float32 tensor."""
+        """Convert the measured numbers to a 1 x MEASURED float32 tensor."""
         return torch.tensor([[*self.whole, *self.structure, *self.floor]])
 
 
@@ -121,7 +121,7 @@ def measure_batch(pixels: Tensor) -> Tensor:
 
 
 def cues_of(measured: Tensor) -> Tensor:
-    """Turn energies into a network's cues, each about -1 to 1.
+    """Turn energies into a model's cues, each about -1 to 1.
 
     Args:
         measured: B x MEASURED energies.
@@ -175,7 +175,7 @@ def band_kernels() -> Tensor:
 
     The first 16 are pixels of the result's cell, the second those of the input's. A band is the
     difference of two Gaussian blurs (Burt and Adelson 1983, without the reduction); on the folded
-    grid it costs a few per cent of a network.
+    grid it costs a few per cent of a model.
     """
     impulse = torch.zeros(2 * REACH_PX + 1, 2 * REACH_PX + 1, dtype=torch.float64)
     impulse[REACH_PX, REACH_PX] = 1

@@ -1,4 +1,4 @@
-"""Sums over neighbouring cells of the folded grid, in an order that depends on no size."""
+"""Sums over 3 x 3 cells of the folded grid, in an order that depends on no size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def sum_of_nine(values: Tensor) -> Tensor:
-    """Each value with its eight neighbours, none beyond the edge; half the time of `avg_pool2d`.
+    """Add the eight neighbours to each value, none beyond the edge; twice as fast as `avg_pool2d`.
 
     Args:
         values: ... x H x W.

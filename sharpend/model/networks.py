@@ -1,14 +1,14 @@
-"""The student and the teacher: one plain convolutional design in two sizes.
+"""Model architectures: student and teacher, one convolutional design in two sizes.
 
 Both work on the sharp grid folded by four: `pixel_unshuffle(4) -> 3x3 convolutions with ReLU and
 skips -> pixel_shuffle(4) -> + input`. Nothing in them looks further than its receptive field
-(no global pooling, no normalisation over the picture), which is what lets a tile equal the whole.
+(no global pooling, no normalisation over the image), which is what lets a tile equal the whole.
 
-A bias-free network sees the picture less its local mean, and its convolutions add nothing of their
-own: what is flat stays flat, and a brighter picture gets the same detail (Mohan et al. 2020,
+A bias-free model sees the image less its local mean, and its convolutions add nothing of their
+own: what is flat stays flat, and a brighter image gets the same detail (Mohan et al. 2020,
 arXiv:1906.05478, for denoisers).
 
-A cued network is told how soft the whole picture is (`sharpend.model.cues`): the cues scale its
+A cued model is told how soft the whole image is (`sharpend.model.cues`): the cues scale its
 features and set the gains of an adaptive mask beside it (`sharpend.model.conditioning`).
 """
 
@@ -51,7 +51,7 @@ class ResidualBlock(nn.Module):
 
 
 class SharpeningNetwork(nn.Module):
-    """What students and teachers share: a picture in, the same with its detail added out."""
+    """Base class of students and teachers: maps an image to the same with detail added."""
 
     kind: ClassVar[str]
 
@@ -73,7 +73,7 @@ class SharpeningNetwork(nn.Module):
         self._start_near_identity()
 
     def _start_near_identity(self) -> None:
-        """Begin as almost the identity, but never at exactly zero, where no gradient flows back."""
+        """Initialise close to the identity; at exactly zero no gradient would flow back."""
         with torch.no_grad():
             for block in self.body:
                 assert isinstance(block, ResidualBlock)  # noqa: S101 - tells the type checker
@@ -97,35 +97,35 @@ class SharpeningNetwork(nn.Module):
         return max(cells, MASK_CELLS if self.cued else 0) * GRID_PX
 
     def set_precision(self, precision: torch.dtype) -> None:
-        """Run the convolutions in another dtype; what the cues decide stays float32."""
+        """Set the dtype of the convolutions; the conditioning stays float32."""
         for part in (self.head, self.body, self.tail):
             part.to(dtype=precision)
 
     def detail(self, picture: Tensor, measured: Tensor | None = None) -> Tensor:
-        """What the network adds to the picture, before strength and clamping.
+        """Compute the detail that is added to the image, before strength and clamping.
 
         Args:
             picture: B x 3 x H x W, sRGB-encoded, in [0, 1]; H and W multiples of GRID_PX. The
-                trunk runs in the dtype of the network's own weights.
-            measured: B x MEASURED float32, the energies of the whole picture that these pixels
-                are of (`sharpend.model.cues`); needed by a cued network alone.
+                trunk runs in the dtype of the model's own weights.
+            measured: B x MEASURED float32, the energies of the whole image that these pixels
+                are of (`sharpend.model.cues`); needed by a cued model alone.
 
         Returns:
-            B x 3 x H x W in the picture's dtype, roughly in [-1, 1].
+            B x 3 x H x W in the image's dtype, roughly in [-1, 1].
 
         Raises:
-            ValueError: the network is cued and nothing was measured.
+            ValueError: the model is cued and nothing was measured.
         """
-        if not self.cued:  # what is known of the picture anyway may be given to any network
+        if not self.cued:  # what is known of the image anyway may be given to any model
             return self._trunk(picture, [None] * (self.blocks + 2))
         if measured is None:
-            raise ValueError("a cued network needs the energies measured of the whole picture")
+            raise ValueError("a cued model needs the measured energies of the whole image")
         cues = cues_of(measured)
         mask: Tensor = self.mask(picture, cues, measured)
         return self._trunk(picture, self.scales(cues)).add_(mask)
 
     def _trunk(self, picture: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
-        """The convolutions alone; a scale for the head, one for each block, one for the tail."""
+        """Run the convolutions; a scale for the head, one for each block, one for the tail."""
         folded = F.pixel_unshuffle(picture, GRID_PX)  # (B, 48, H/4, W/4)
         if self.bias_free:
             folded = less_local_mean(folded)
@@ -136,7 +136,7 @@ class SharpeningNetwork(nn.Module):
             features = block(features, None if scale is None else scale.to(features.dtype))
         features = _scaled(shallow + features, tail)
         detail = self.tail(features).to(picture.dtype)
-        # In the picture's own layout: sums of two layouts take longer than the convolutions.
+        # In the image's own layout: sums of two layouts take longer than the convolutions.
         return F.pixel_shuffle(detail, GRID_PX).contiguous()
 
     def forward(self, picture: Tensor, measured: Tensor | None = None) -> Tensor:
@@ -149,10 +149,10 @@ def _scaled(features: Tensor, scale: Tensor | None) -> Tensor:
 
 
 def less_local_mean(folded: Tensor) -> Tensor:
-    """Take from each colour its mean over 3 x 3 cells (12 x 12 pixels), inside the picture only.
+    """Subtract from each colour its mean over 3 x 3 cells (12 x 12 pixels), inside the image.
 
     Args:
-        folded: B x 48 x H x W, as `pixel_unshuffle` leaves a picture: 16 values of each colour.
+        folded: B x 48 x H x W, as `pixel_unshuffle` leaves an image: 16 values of each colour.
 
     Returns:
         The same shape; zero where the surroundings are flat.
@@ -166,7 +166,7 @@ def less_local_mean(folded: Tensor) -> Tensor:
 
 
 class StudentNet(SharpeningNetwork):
-    """The light network that the daemon runs: `lite` is 32 x 2 (65 K), `base` 48 x 4 (207 K)."""
+    """The small model that the daemon runs: `lite` is 32 x 2 (65 K), `base` 48 x 4 (207 K)."""
 
     kind = "student"
 
@@ -182,7 +182,7 @@ class StudentNet(SharpeningNetwork):
 
 
 class TeacherNet(SharpeningNetwork):
-    """The large network that students learn from. 96 channels and 6 blocks are 1.08 M."""
+    """The large model that students are distilled from: 96 channels and 6 blocks are 1.08 M."""
 
     kind = "teacher"
 

@@ -1,4 +1,4 @@
-"""How far a sharpened pixel may leave what the input holds around it, so that edges get no halo.
+"""Overshoot limit: clamp sharpened pixels to the local range of the input, against halos.
 
 Works on whole numbers after rounding, so that a tile equals the whole to the last bit, and on a
 sixteenth of them, so that it costs little.
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def bound(sharpened: NDArray[Depth], pixels: NDArray[Depth], *, levels: int) -> None:
-    """Bring a sharpened picture into what the input allows, in place and channel by channel.
+    """Clamp a sharpened image to the local range of the input, in place, channel by channel.
 
     The window of a pixel is its cell of the folded grid, GRID_PX squared pixels, with the eight
-    cells around, 12 x 12 pixels in all, inside the picture only. A pixel stays between the
+    cells around, 12 x 12 pixels in all, inside the image only. A pixel stays between the
     window's minimum less `levels` and its maximum plus `levels`.
 
     Args:
@@ -43,7 +43,7 @@ def bound(sharpened: NDArray[Depth], pixels: NDArray[Depth], *, levels: int) -> 
 
 
 def _around(extreme: Callable[..., NDArray[Depth]], pixels: NDArray[Depth]) -> NDArray[Depth]:
-    """The extreme of each cell and its neighbours, H/4 x W/4 x C; rows first, which lie in line."""
+    """Extreme of each cell and its neighbours, H/4 x W/4 x C; rows first: they are contiguous."""
     rows = reduce(extreme, (pixels[row::GRID_PX] for row in range(GRID_PX)))
     cells = reduce(extreme, (rows[:, column::GRID_PX] for column in range(GRID_PX)))
     padded = np.pad(cells, ((1, 1), (1, 1), (0, 0)), mode="edge")
@@ -52,5 +52,5 @@ def _around(extreme: Callable[..., NDArray[Depth]], pixels: NDArray[Depth]) -> N
 
 
 def _over_columns(cells: NDArray[Depth]) -> NDArray[Depth]:
-    """Each cell's value for its columns: H/4 x 1 x W C, so that rows are compared in one go."""
+    """Repeat each cell's value for its columns: H/4 x 1 x W C, to compare whole rows at once."""
     return np.repeat(cells, GRID_PX, axis=1).reshape(len(cells), 1, -1)

@@ -1,6 +1,6 @@
-"""Running a network with torch on one device: device, precision, tile size and memory.
+"""Inference runtime: run a model with torch on one device, in a precision and tile size.
 
-Owns every choice that depends on the machine. What cannot be used is refused with the setting to
+Owns every choice that depends on the machine. Unusable settings are refused with the key to
 change; the only thing that is ever chosen again at run time is an automatic tile size.
 """
 
@@ -27,12 +27,12 @@ LARGEST_TILE_PX = 4096
 CPU_TILE_BUDGET_BYTES = 96 * 2**20
 """Activations of one tile on a CPU; larger tiles are no faster there."""
 ALLOCATION_FAILED = ("can't allocate memory", "out of memory")
-"""What torch's allocators for the CPU and for MPS say in a plain RuntimeError."""
+"""Texts by which torch's CPU and MPS allocators report out of memory, as a RuntimeError."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where and how networks run: plain values from the settings."""
+    """Device settings of a model: plain values from the settings."""
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
@@ -60,7 +60,7 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def runs_on_cpu(wanted: str) -> bool:
-    """Whether networks would run on the CPU; also where the device does not exist."""
+    """Return whether models would run on the CPU; also if the device does not exist."""
     try:
         return choose_device(wanted).type == "cpu"
     except UnavailableError:
@@ -68,7 +68,7 @@ def runs_on_cpu(wanted: str) -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error is of memory, in whatever class it comes."""
+    """Return whether an error means out of memory, whatever its class."""
     if isinstance(error, RuntimeError):  # torch's own for CUDA is one
         return any(text in str(error) for text in ALLOCATION_FAILED)
     return isinstance(error, MemoryError)
@@ -82,7 +82,7 @@ def _exists(name: str) -> bool:
 
 
 def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
-    """Resolve the precision setting: bfloat16 where that is the faster one, else float32."""
+    """Resolve the precision setting: bfloat16 if that is faster, else float32."""
     if wanted == "auto":
         wanted = "bfloat16" if _favours_bfloat16(device) else "float32"
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
@@ -98,12 +98,12 @@ def _favours_bfloat16(device: torch.device) -> bool:
 
 
 class Runtime:
-    """One network on one device.
+    """One model on one device.
 
     Attributes:
         device: where it runs.
         precision: dtype of the trunk; folding, sum and clamping are float32 always.
-        halo_px: receptive-field radius of the network.
+        halo_px: receptive-field radius of the model.
         tile_px: side of the tiles in use; an automatic one shrinks when memory runs out.
     """
 
@@ -127,7 +127,7 @@ class Runtime:
 
     @property
     def cued(self) -> bool:
-        """Whether the network needs the cues of the whole picture."""
+        """True if the model needs the cues of the whole image."""
         return self._network.cued
 
     @property
@@ -136,7 +136,7 @@ class Runtime:
         return f"{self.device} {str(self.precision).removeprefix('torch.')}"
 
     def _tile_that_fits(self) -> int:
-        """The largest square tile whose activations stay inside the memory budget."""
+        """Compute the largest square tile whose activations fit the memory budget."""
         budget = CPU_TILE_BUDGET_BYTES
         if self.device.type == "cuda":
             budget = torch.cuda.mem_get_info(self.device)[0] // 2
@@ -146,11 +146,11 @@ class Runtime:
 
     @torch.inference_mode()
     def detail(self, picture: Tensor, cues: Cues | None = None) -> Tensor:
-        """What the network adds to one window.
+        """Compute the detail that is added to one window.
 
         Args:
             picture: 1 x 3 x H x W float32 on the CPU, in [0, 1], sides multiples of GRID_PX.
-            cues: of the whole picture that the window is of; needed where `cued`.
+            cues: of the whole image that the window is of; needed where `cued`.
 
         Returns:
             The same shape, float32 on the CPU.

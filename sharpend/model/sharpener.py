@@ -1,8 +1,8 @@
-"""Pixels in, sharper pixels out: one network applied to a whole picture, tile by tile.
+"""Sharpener: apply a model to a whole image, tile by tile.
 
-Works from pixels to pixels of the same depth, so that a picture of any size needs memory for itself
-twice and for one tile. Nothing but the sharpness changes: what a network adds has no mean of its
-own, stays near what the input holds around it, and is nothing where the picture is flat. What is
+Works from pixels to pixels of the same depth, so that an image of any size needs memory for itself
+twice and for one tile. Nothing but the sharpness changes: what a model adds has no mean of its
+own, stays near what the input holds around it, and is nothing where the image is flat. What is
 transparent stays as it is, bit for bit.
 """
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 CRISP_REACH_PX = crisp.REACH_PX + REACH_PX
-"""How much further than a network's the halo of crispness is: its mask, and a second balance."""
+"""Growth of the halo by crispness: its mask, and a second balance."""
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
-    """What is done with each window of one image; see `Sharpener.sharpen`."""
+class _Parameters:
+    """Parameters for each window of one image; see `Sharpener.sharpen`."""
 
     runtime: Runtime
     strength: float
@@ -46,7 +46,7 @@ class _How:
 
 
 class Sharpener:
-    """A network with its card, placed on a device."""
+    """A model with its card, placed on a device."""
 
     def __init__(self, weights: Weights, placement: Placement) -> None:
         self.card = weights.card
@@ -57,7 +57,7 @@ class Sharpener:
         )
 
     def warm_up(self) -> None:
-        """Run once, so that the first picture does not pay for what is set up lazily."""
+        """Run once, so that the first image does not pay for lazy initialisation."""
         self.sharpen(np.zeros((SMALLEST_TILE_PX, SMALLEST_TILE_PX, 3), np.uint8))
 
     def sharpen(
@@ -69,20 +69,20 @@ class Sharpener:
         crispness: float = 0.0,
         cues: Cues | None = None,
     ) -> NDArray[Depth]:
-        """Sharpen a picture of any size from 1 x 1 up.
+        """Sharpen an image of any size from 1 x 1 up.
 
         Where nothing is added the values return exactly. In float32 the sums on the way move a
         value by less than 0.02 of a level of 16 bits; bfloat16 concerns only what is added.
 
         Args:
             pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded.
-            strength: 0..2, scales what the network adds; at 0 it does not run.
+            strength: 0..2, scales what the model adds; at 0 it does not run.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.overshoot.bound`.
-            crispness: 0..1, how much of a mask is laid over the network's result; see
+            crispness: 0..1, how much of a mask is laid over the model's result; see
                 `sharpend.model.crispness`.
             cues: of the whole image, where these pixels are a part of it or some of them are
-                hidden; None measures these pixels if network or crispness have use for that.
+                hidden; None measures these pixels if model or crispness have use for that.
 
         Returns:
             The same shape and dtype; the same values where strength and crispness are 0.
@@ -94,7 +94,7 @@ class Sharpener:
             return pixels.copy()
         if cues is None and (crispness or self.runtime.cued):
             cues = measure(pixels)
-        how = _How(self.runtime_for(cues), strength, overshoot, crispness, cues)
+        how = _Parameters(self.runtime_for(cues), strength, overshoot, crispness, cues)
         while True:
             try:
                 return self._sharpen(pixels, how)
@@ -102,21 +102,21 @@ class Sharpener:
                 how.runtime.shrink_tile()
 
     def runtime_for(self, cues: Cues | None) -> Runtime:
-        """The network for an image: the specialist for one that was enlarged by four."""
+        """Choose the model for an image: the specialist for one that was enlarged by four."""
         if cues is not None and cues.enlarged and self._specialist is not None:
             return self._specialist
         return self.runtime
 
     @property
     def halo_px(self) -> int:
-        """How far from a cell of the folded grid the input can make a difference to it.
+        """Distance from a cell of the folded grid beyond which input cannot change it.
 
         Without crispness; with it, by CRISP_REACH_PX more.
         """
         runtimes = [one for one in (self.runtime, self._specialist) if one is not None]
         return max(one.halo_px for one in runtimes) + REACH_PX
 
-    def _sharpen(self, pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
+    def _sharpen(self, pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
         height, width = pixels.shape[:2]
         padded = pad_to_grid(pixels)
         sharpened = np.empty_like(padded)
@@ -127,8 +127,8 @@ class Sharpener:
         return sharpened[:height, :width]
 
 
-def _window(pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
-    """One window whole; what lies within the halo of its inner edges is not to be used."""
+def _window(pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
+    """Sharpen one window; pixels within the halo of its inner edges are not to be used."""
     picture = to_tensor(pixels)
     result = picture.clone()
     if how.strength:
@@ -136,7 +136,7 @@ def _window(pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
     if how.crispness and how.cues is not None:
         crisp.crispen(result, how.crispness, how.cues.noise)
     balance(result, picture)
-    if how.crispness:  # clips far more than a network, so that one pass leaves a shift
+    if how.crispness:  # clips far more than a model, so that one pass leaves a shift
         balance(result.clamp_(0, 1), picture)
     sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
     bound(sharpened, pixels, levels=how.overshoot)
@@ -146,7 +146,7 @@ def _window(pixels: NDArray[Depth], how: _How) -> NDArray[Depth]:
 def keep_transparent(
     sharpened: NDArray[Depth], pixels: NDArray[Depth], alpha: NDArray[Depth] | None
 ) -> NDArray[Depth]:
-    """Put the original values back where alpha (H x W) is 0: unseen, but tools read them."""
+    """Restore the original values where alpha (H x W) is 0: unseen, but tools read them."""
     if alpha is None:
         return sharpened
     return np.where(alpha[:, :, None] == 0, pixels, sharpened)

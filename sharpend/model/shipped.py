@@ -1,4 +1,4 @@
-"""Which networks lie in the package, and which file a model setting means; needs no torch."""
+"""Shipped models: list their names, and find the file of a model setting, without torch."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SHIPPED = Path(__file__).parent.parent / "weights"
 
 
 def shipped_names() -> list[str]:
-    """Names of the networks inside the package, sorted."""
+    """List the names of the models inside the package, sorted."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
 def find(model: str, *, beside: Path | None = None) -> Path:
-    """The file of a shipped network's name or of a path.
+    """Find the file of a shipped model's name or of a path.
 
     Args:
         model: the name or the path.
@@ -33,6 +33,6 @@ def find(model: str, *, beside: Path | None = None) -> Path:
     if Path(model).is_file():
         return Path(model)
     raise UnavailableError(
-        f"{model}: no such network; shipped are {', '.join(shipped_names())}, "
+        f"{model}: no such model; shipped models are {', '.join(shipped_names())}, "
         "or give the path of a .safetensors file"
     )

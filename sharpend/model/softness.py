@@ -1,4 +1,4 @@
-"""Words for the sharpness that is measured, and the line above which a picture counts as sharp.
+"""Sharpness classes: words for measured sharpness, and the threshold of a sharp image.
 
 Measured on photographs and their softened copies: above the line lie 92 of 100 sharp ones, 15 of
 those that were enlarged by 1.5 and none of those enlarged by two. Grain raises the number.
@@ -9,11 +9,11 @@ from __future__ import annotations
 SHARP_ABOVE = -0.8
 """The logarithm of the finest band's energy over the next one's, `Cues.sharpness`."""
 SOFT_BELOW = -1.2
-"""What was enlarged by two lies at -1.24 to -1.46, by four at -1.66 to -1.90."""
+"""Images enlarged by two measure -1.24 to -1.46, by four -1.66 to -1.90."""
 
 
 def word_for(sharpness: float) -> str:
-    """What the number says, in a word for people: sharp, slightly soft or soft."""
+    """Describe a sharpness: sharp, slightly soft or soft."""
     if sharpness > SHARP_ABOVE:
         return "sharp"
     return "slightly soft" if sharpness > SOFT_BELOW else "soft"

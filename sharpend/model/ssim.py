@@ -1,4 +1,4 @@
-"""The one door to pytorch-msssim: SSIM in float32, data range 1.0, whatever the caller runs in.
+"""SSIM, MS-SSIM and PSNR through pytorch-msssim, in float32 with data range 1.0.
 
 The library reads 1.17 for a true 0.996 in bfloat16, 1.0 for anything in uint8, and 0.99999 for
 anything with its default data range of 255; none of these can pass through here.
@@ -24,7 +24,7 @@ MS_SMALLEST_PX = (WINDOW_PX - 1) * 2**4 + 1
 
 
 def compute_ssim(output: Tensor, target: Tensor, *, nonnegative: bool = False) -> Tensor:
-    """Structural similarity of each picture, the mean over its channels.
+    """Compute structural similarity of each image, the mean over its channels.
 
     Args:
         output: B x C x H x W floating point in [0, 1], H and W at least WINDOW_PX.
@@ -43,7 +43,7 @@ def compute_ssim(output: Tensor, target: Tensor, *, nonnegative: bool = False) -
 
 
 def compute_ms_ssim(output: Tensor, target: Tensor) -> Tensor:
-    """Multi-scale structural similarity of each picture, the mean over its channels.
+    """Compute multi-scale structural similarity of each image, the mean over its channels.
 
     Args:
         output: B x C x H x W floating point in [0, 1], H and W at least MS_SMALLEST_PX.
@@ -64,7 +64,7 @@ def compute_ms_ssim(output: Tensor, target: Tensor) -> Tensor:
 def _in_float32(
     measure: Callable[..., Tensor], output: Tensor, target: Tensor, *, smallest_px: int
 ) -> Tensor:
-    """One value a picture; what the library would get silently wrong is refused."""
+    """Compute one value per image; refuse sizes that the library would get silently wrong."""
     if not (output.is_floating_point() and target.is_floating_point()):
         raise TypeError(f"SSIM needs floating point in [0, 1], not {output.dtype}, {target.dtype}")
     if output.shape != target.shape or min(output.shape[-2:]) < smallest_px:
@@ -79,6 +79,6 @@ def _in_float32(
 
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in dB of each picture in [0, 1], shape (B,); equal gives inf."""
+    """Compute PSNR in dB of each image in [0, 1], shape (B,); equal images give inf."""
     mse = (output.float() - target.float()).square().mean(dim=(1, 2, 3))
     return -10 * torch.log10(mse)

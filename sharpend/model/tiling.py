@@ -1,8 +1,8 @@
-"""Tiles whose seams cannot be seen, because their pixels equal those of one untiled pass.
+"""Tiling without seams: windows with halos, whose cores equal one untiled pass.
 
 Each tile is computed inside a window that reaches as far around it as its pixels depend on their
-surroundings (the halo): the network's receptive field, and what is done with its output. It is
-clipped at the picture's edge, where the untiled pass meets the same edge. Windows lie on the
+surroundings (the halo): the model's receptive field, and what is done with its output. It is
+clipped at the image's edge, where the untiled pass meets the same edge. Windows lie on the
 folded grid, so every convolution sees what it would have seen.
 """
 
@@ -38,7 +38,7 @@ class Box:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """The rectangle as an index of a H x W x C array."""
+        """Index of the rectangle in a H x W x C array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def within(self, other: Box) -> Box:
@@ -60,15 +60,15 @@ class Tile:
 
 
 def plan_tiles(height: int, width: int, *, tile_px: int, halo_px: int) -> Iterator[Tile]:
-    """Cover a picture with tiles of about `tile_px` squared pixels, row by row.
+    """Cover an image with tiles of about `tile_px` squared pixels, row by row.
 
-    A picture narrower than a tile gets longer tiles, and all are of one size, so that little is
+    An image narrower than a tile gets longer tiles, and all are of one size, so that little is
     computed twice. A window at an edge reaches further inwards, so that none is smaller than a
     tile: convolution kernels of another kind, with another order of summation, are chosen for
     small inputs, and a last bit would differ.
 
     Args:
-        height: of the picture, a multiple of GRID_PX.
+        height: of the image, a multiple of GRID_PX.
         width: likewise.
         tile_px: side of a square core, a multiple of GRID_PX.
         halo_px: how far a cell of the grid depends on its surroundings, a multiple of GRID_PX.
@@ -92,7 +92,7 @@ def _side(tile_px: int, *, across: int) -> int:
 
 
 def _spans(size: int, step: int, halo_px: int) -> Iterator[tuple[Span, Span]]:
-    """Cores of at most `step` along one axis, alike but for the last, each with its window."""
+    """Split an axis into cores of at most `step`, alike but for the last, each with its window."""
     cells = -(-size // GRID_PX)
     tiles = -(-size // step)
     step = max(-(-cells // tiles) * GRID_PX, SMALLEST_TILE_PX)

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 CARD_KEY = "sharpend"
 DIGEST_KEY = "sharpend.digest"
 REDUCTION = "bicubic"
-"""The degradation of networks that undo one factor of reduction."""
+"""The degradation of models that undo one factor of reduction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a weights file says of itself."""
+    """Metadata of a weights file."""
 
     name: str
     kind: str
@@ -43,13 +43,13 @@ class Card:
     halo_px: int
     bias_free: bool = False
     cued: bool = False
-    """Whether the network is told how soft the whole image is; see `sharpend.model.cues`."""
+    """True if the model is told how soft the whole image is; see `sharpend.model.cues`."""
     degradation: str = REDUCTION
     """The mixture of degradations that these weights undo; see `trainer.degradations`."""
     softened_by: int = 4
     """The factor of bicubic reduction that validated these weights, where that is the mixture."""
     specialist: str | None = None
-    """The network that does the work on images that are exactly enlarged by four."""
+    """The model that does the work on images that are exactly enlarged by four."""
     specialist_digest: str | None = None
     teacher: str | None = None
     teacher_digest: str | None = None
@@ -58,7 +58,7 @@ class Card:
     residual_above: float | None = None
     """Pooled residual ratio that no window of a healthy student's validation crops gets above."""
     measurable_from: float | None = None
-    """What the teacher must add to a crop for it to enter that ratio, in multiples of the input's
+    """Least that the teacher must add to a crop to enter that ratio, in multiples of the input's
     own finest detail."""
     data: str = ""
     license: str = ""
@@ -68,19 +68,19 @@ class Card:
 
     @property
     def undoes_factor(self) -> int | None:
-        """The factor of bicubic reduction that the network undoes; None: it undoes any softness."""
+        """The factor of bicubic reduction that the model undoes; None: it undoes any softness."""
         return self.softened_by if self.degradation == REDUCTION else None
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """A network ready for inference with its card and the digest of its tensors."""
+    """A model ready for inference with its card and the digest of its tensors."""
 
     network: SharpeningNetwork
     card: Card
     digest: str
     specialist: SharpeningNetwork | None = None
-    """The network of the card's specialist."""
+    """The model of the card's specialist."""
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -93,11 +93,11 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def load(model: str, *, beside: Path | None = None) -> Weights:
-    """Load a network by name or path, float32 on the CPU, in inference mode.
+    """Load a model by name or path, float32 on the CPU, in inference mode.
 
     Args:
-        model: a shipped network's name, or the path of a weights file.
-        beside: where a network is looked for first, by name.
+        model: a shipped model's name, or the path of a weights file.
+        beside: where a model is looked for first, by name.
 
     Raises:
         UnavailableError: the file or that of its specialist is missing, damaged or not one of ours.
@@ -124,14 +124,14 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
 
 
 def _specialist(card: Card, folder: Path) -> SharpeningNetwork | None:
-    """The network that the card names for enlarged images, looked for beside it first."""
+    """Find the model that the card names for enlarged images, beside it first."""
     if card.specialist is None:
         return None
     loaded = load(card.specialist, beside=folder)
     if loaded.digest != card.specialist_digest:
         raise UnavailableError(
-            f"model.name: {card.name}: its specialist {card.specialist} is another one "
-            f"({loaded.digest[:12]}) than it was made with ({(card.specialist_digest or '')[:12]})"
+            f"model.name: {card.name}: its specialist {card.specialist} is a different one "
+            f"({loaded.digest[:12]}) than at training ({(card.specialist_digest or '')[:12]})"
         )
     return loaded.network
 
@@ -139,7 +139,7 @@ def _specialist(card: Card, folder: Path) -> SharpeningNetwork | None:
 def _checked(
     card: Card, network: SharpeningNetwork, tensors: Mapping[str, Tensor], written: str
 ) -> str:
-    """The digest of the tensors, which safetensors itself does not protect."""
+    """Verify the digest of the tensors, which safetensors itself does not protect."""
     found = digest(tensors)
     if found != written:
         raise ValueError("its tensors are damaged")
@@ -149,7 +149,7 @@ def _checked(
 
 
 def save_network(path: Path, network: SharpeningNetwork, card: Card) -> None:
-    """Write a network and its card as one whole file."""
+    """Write a model and its card as one whole file."""
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     metadata = {
         CARD_KEY: json.dumps(asdict(card), sort_keys=True),

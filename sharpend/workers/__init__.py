@@ -1,4 +1,4 @@
-"""Worker processes: the pool in the daemon, and what runs inside a worker.
+"""Worker processes: the pool in the daemon, and the code that runs inside a worker.
 
 A task is one attempt at one job. A slot of the pool is one process and one pipe, over which
 requests and answers travel as bounded JSON messages; an answer is parsed and never unpickled. A

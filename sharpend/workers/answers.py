@@ -1,4 +1,4 @@
-"""Judge what a worker process sent, and how it ended.
+"""Worker results: validate answers against their task, and explain how a process ended.
 
 A worker may have been taken over by the file that it decodes, so its answer is compared with what
 the daemon knows by itself: the task that it handed out, and the staged file as it lies there.
@@ -26,12 +26,12 @@ NOT_STARTED = "no worker process could be started"
 
 
 def not_started(task: Task, cause: str) -> Failed:
-    """No process took the task: the image is not to blame."""
+    """Result for a task that no process took, so that the image is not blamed."""
     return Failed(task.job_id, Failure.FOLDER, None, f"{NOT_STARTED}: {cause}")
 
 
 def fitting(task: Task, told: Staged | Failed) -> Staged | Failed | None:
-    """A result of this task, with the staged file as it lies there; None where it does not fit."""
+    """Validate a result against its task and the staged file on disk; None if it does not fit."""
     if told.job_id != task.job_id or isinstance(told, Failed):
         return told if told.job_id == task.job_id else None
     if told.temp_name != task.temp_name:
@@ -52,13 +52,13 @@ def fitting(task: Task, told: Staged | Failed) -> Staged | Failed | None:
 def end_of(
     process: WorkerProcess, heard: Answer | MessageError | EOFError
 ) -> tuple[str, str | None]:
-    """Why a process is of no more use, and the setting whose limit it met."""
+    """Explain why a process cannot be used any longer, with the setting whose limit it met."""
     if isinstance(heard, Raised):
         return heard.error, None
     if isinstance(heard, MessageError):
-        return f"it sent a message that is not valid: {heard}", None
+        return f"it sent an invalid message: {heard}", None
     if not isinstance(heard, EOFError):
-        return "it sent a message that is not of its task", None
+        return "it sent a message for another task", None
     code = process.exit_code()
     if code is None:
         return "it closed its pipe", None
@@ -66,7 +66,7 @@ def end_of(
 
 
 def cause_of(exit_code: int) -> str:
-    """A process's end in words; negative codes are signals."""
+    """Describe a process's exit in words; negative codes are signals."""
     if exit_code >= 0:
         return f"exit status {exit_code}"
     try:

@@ -1,4 +1,4 @@
-"""Read and write plain values as JSON: every value has a declared type, range and size.
+"""Typed JSON codec: every value has a declared type, range and size.
 
 Owns the checks. What is read may come from a process that was taken over: it is refused where a
 key is unknown, missing or given twice, a type is another, a number is not finite or out of its
@@ -21,12 +21,12 @@ Choice = TypeVar("Choice", bound="StrEnum")
 
 
 class MessageError(Exception):
-    """A message is not valid: what is wrong with it, in a few words of ours."""
+    """A message is not valid; the text says why, in our own words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """How values of one type are written to JSON and read back from it."""
+    """Encoder and decoder for values of one type."""
 
     write: Callable[[T], object]
     read: Callable[[object], T]
@@ -34,7 +34,7 @@ class Kind(Generic[T]):
 
 
 def dumps(value: object) -> bytes:
-    """JSON in ASCII bytes.
+    """Encode JSON as ASCII bytes.
 
     Raises:
         ValueError: a number is not finite.
@@ -102,7 +102,7 @@ def real(low: float, high: float) -> Kind[float]:
 
 
 def text(longest: int) -> Kind[str]:
-    """A text of Unicode without lone surrogates; a longer one is cut where it is written."""
+    """Unicode text without lone surrogates; a longer one is truncated on writing."""
 
     def write(value: str) -> str:
         # A lone surrogate stands for a byte of a file's name; no database and no UTF-8 takes it.
@@ -120,7 +120,7 @@ def text(longest: int) -> Kind[str]:
 
 
 def octets(longest: int) -> Kind[bytes]:
-    """Bytes, each as the character of its number."""
+    """Bytes, written as text with one character for each byte."""
 
     def read(value: object) -> bytes:
         told = _of_type(value, str)
@@ -152,7 +152,7 @@ def optional(kind: Kind[T]) -> Kind[T | None]:
 
 
 def items(kind: Kind[T], most: int) -> Kind[tuple[T, ...]]:
-    """A list of at most so many values; a longer one is cut where it is written."""
+    """A list with a maximum length; a longer one is truncated on writing."""
 
     def read(value: object) -> tuple[T, ...]:
         listed = _of_type(value, list)
@@ -164,7 +164,7 @@ def items(kind: Kind[T], most: int) -> Kind[tuple[T, ...]]:
 
 
 def table(keys: Collection[str], kind: Kind[T]) -> Kind[Mapping[str, T]]:
-    """A table with some of the named keys."""
+    """A table with any of the named keys."""
 
     def read(value: object) -> Mapping[str, T]:
         told = _of_type(value, dict)
@@ -206,7 +206,7 @@ def _read(name: str, kind: Kind[T], value: object) -> T:
 
 
 def _of_type(value: object, wanted: type[T]) -> T:
-    """The value, if it is of exactly this type: True is no number."""
+    """Check that a value has exactly this type: True is no number."""
     if type(value) is not wanted:
         raise MessageError(f"a value is no {wanted.__name__}")
     return value

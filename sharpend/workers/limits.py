@@ -1,8 +1,8 @@
-"""What one worker may use of the machine: processor time, memory, open files, and no core dumps.
+"""Resource limits of a worker: processor time, memory, open files, no core dumps.
 
 The kernel enforces it, whatever the parent does: a decoder that spins is killed, one that wants
-too much memory is refused it. Part of the parent's own watch (a deadline, the resident memory) is
-the same by another clock.
+too much memory is refused it. The parent watches deadline and resident memory as well, as a
+second line of defence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 from sharpend.machine import address_bytes, cores
 
 BYTES_PER_PIXEL = 96
-"""What a picture takes at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
+"""Memory of an image at most from decoding to encoding: measured 88 for a GIF, 52 for 16 bits
 with alpha in an uncompressed TIFF, 14 for a JPEG."""
 OPEN_FILES = 1024
 """A worker holds about 30 at a time, with the driver of several GPUs a few hundred."""
@@ -24,23 +24,23 @@ RESERVED_PER_THREAD = 136 << 20
 
 
 class ResourceLimits:
-    """The limits of this process; made once, when everything is imported.
+    """Limits of this process; created once, after all imports.
 
     Args:
-        job_s: the longest time for one picture.
-        memory_bytes: how much memory one picture may take; None: as much as there is.
+        job_s: the longest time for one image.
+        memory_bytes: how much memory one image may take; None: as much as there is.
     """
 
     def __init__(self, job_s: float, memory_bytes: int | None) -> None:
         self._job_s = job_s
         self._memory_bytes = memory_bytes
         self.limits_memory = False
-        """Whether an allocation beyond the limit fails in this process."""
+        """True if an allocation beyond the limit fails in this process."""
         _lower(resource.RLIMIT_CORE, 0)
         _lower(resource.RLIMIT_NOFILE, OPEN_FILES)
 
     def renew(self) -> None:
-        """Before a task: time for one more picture, and memory as at the first call."""
+        """Reset the limits before a task: time for one more image, memory as at the first call."""
         used = resource.getrusage(resource.RUSAGE_SELF)
         # All cores for all of the time is what nothing exceeds that ends within it.
         allowed_s = used.ru_utime + used.ru_stime + self._job_s * cores() + 1
@@ -57,13 +57,13 @@ class ResourceLimits:
 
 
 def _set_soft(kind: int, wanted: int) -> None:
-    """Set the limit that counts, as far as the one above it allows."""
+    """Set the soft limit, at most to the hard limit."""
     _, hard = resource.getrlimit(kind)
     resource.setrlimit(kind, (_smaller(wanted, hard), hard))
 
 
 def _lower(kind: int, wanted: int) -> None:
-    """Set a limit for good; one that is lower already stays."""
+    """Lower a hard limit for good; one that is lower already stays."""
     soft, hard = resource.getrlimit(kind)
     resource.setrlimit(kind, (_smaller(wanted, soft), _smaller(wanted, hard)))
 

@@ -1,6 +1,6 @@
-"""Messages between the daemon and its workers: frames of JSON, with a bound on everything.
+"""Messages between the daemon and its workers: length-prefixed JSON with bounds on every value.
 
-Owns the list of all fields that cross the pipe. A worker decodes strangers' files and may have been
+Owns the list of all fields that cross the pipe. A worker decodes untrusted files and may have been
 taken over, so the daemon reads its answers strictly: see `sharpend.workers.jsoncodec`. Whether an
 answer fits the task that was handed out is judged by `sharpend.workers.pool`.
 
@@ -47,7 +47,7 @@ NOTE_CHARACTERS = 500
 NOTES = 64
 """Most notes of one image."""
 NAME_CHARACTERS = 200
-"""Longest name of a network, a device, a digest or a setting."""
+"""Longest name of a model, a device, a digest or a setting."""
 TEMP_NAME_BYTES = 255
 """Longest file name of Linux file systems."""
 PIXELS = 1 << 40
@@ -64,7 +64,7 @@ _HEADER_BYTES = 4
 
 @dataclass(frozen=True, slots=True)
 class Describe:
-    """A request: load a network, try it, and answer with an Engine."""
+    """Request: load a model, try it, and answer with an Engine."""
 
     model: str
     teacher: bool
@@ -73,21 +73,21 @@ class Describe:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """An answer: the worker took its task; from here on an end of the worker is the task's."""
+    """Answer: the worker has started its task; if the worker ends from now on, the task failed."""
 
     job_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An answer: an error that nobody foresaw ended the request."""
+    """Answer: the request ended with an unexpected error."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
-    """An answer to Describe: the device or the network cannot be had."""
+    """Answer to Describe: the device or the model is not available."""
 
     message: str
 
@@ -202,7 +202,7 @@ WORKER_OPTIONS = record(
     job_timeout_s=_SETTING_S,
     memory_bytes=optional(_SETTING),
 )
-"""What a worker gets on its command line."""
+"""Start options on a worker's command line."""
 
 _REQUESTS: dict[str, tuple[type, Kind[Any]]] = {
     "describe": (Describe, record(Describe, model=_PATH_TEXT, teacher=flag())),
@@ -219,7 +219,7 @@ _ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
 
 
 def encode(message: Request | Answer) -> bytes:
-    """The body of a message's frame."""
+    """Encode a message as the body of a frame."""
     for name, (kind_of, kind) in {**_REQUESTS, **_ANSWERS}.items():
         if isinstance(message, kind_of):
             return dumps({name: kind.write(message)})
@@ -227,7 +227,7 @@ def encode(message: Request | Answer) -> bytes:
 
 
 def request(body: bytes) -> Request:
-    """Read what the daemon sent.
+    """Parse a request from the daemon.
 
     Raises:
         MessageError: it is not valid.
@@ -237,7 +237,7 @@ def request(body: bytes) -> Request:
 
 
 def answer(body: bytes) -> Answer:
-    """Read what a worker sent.
+    """Parse an answer from a worker.
 
     Raises:
         MessageError: it is not valid.

@@ -1,6 +1,6 @@
-"""One job inside a worker: from opening the input to a durable staged file beside its final name.
+"""Image pipeline of a worker: open the input, decode, sharpen, encode, write the staged file.
 
-Owns the order of the steps, the look whether the input is still the one that settled, and the
+Owns the order of the steps, the check that the input is still the file that settled, and the
 translation of every error into one of the consequences that the daemon knows.
 """
 
@@ -62,17 +62,17 @@ _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
 
 @dataclass(slots=True)
 class Stages:
-    """Seconds spent by stage, and the stage that is running now."""
+    """Timer for the stages of a task, which knows the stage that is running."""
 
     current: str = "open"
     seconds: dict[str, float] = field(default_factory=dict)
     is_large: bool = False
-    """The picture may need more memory than it is allowed; some libraries call it a damaged file
+    """The image may need more memory than it is allowed; some libraries call it a damaged file
     where an allocation fails, so they are not believed then."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a block; where it raises, its name stays as the current stage."""
+        """Time a block; if it raises, its name stays the current stage."""
         self.current = name
         started = time.monotonic()
         yield
@@ -80,7 +80,7 @@ class Stages:
 
 
 class Pipeline:
-    """A worker's networks, each loaded once, and the way of an image through them."""
+    """Processing of single images, with each model loaded once."""
 
     def __init__(
         self, placement: Placement, *, crop_px: int, memory_bytes: int | None = None
@@ -92,7 +92,7 @@ class Pipeline:
         self._opinions: dict[str, SecondOpinion] = {}
 
     def sharpener(self, model: str) -> Sharpener:
-        """The network of this name or path, loaded at its first use.
+        """Return the model of this name or path, loaded at its first use.
 
         Raises:
             UnavailableError: it cannot be loaded, or the device is not there.
@@ -102,19 +102,19 @@ class Pipeline:
         return self._sharpeners[model]
 
     def opinion(self, model: str) -> SecondOpinion:
-        """The teacher of a student, loaded at its first use.
+        """Return the teacher of a student, loaded at its first use.
 
         Raises:
             UnavailableError: there is none, or not the right one.
         """
         if model not in self._opinions:
-            # An out-of-memory student has shrunk its tile for its own network only.
+            # An out-of-memory student has shrunk its tile for its own model only.
             card, folder = self.sharpener(model).card, find(model).parent
             self._opinions[model] = SecondOpinion(card, self._placement, beside=folder)
         return self._opinions[model]
 
     def run(self, task: Task) -> Staged | Failed:
-        """Do one task; every failure comes back as a value with its consequence."""
+        """Process one task; every failure is returned as a value with its consequence."""
         stages = Stages()
         try:
             return self._run(task, stages)
@@ -166,7 +166,7 @@ class Pipeline:
         )
 
     def _is_large(self, file: BufferedReader) -> bool:
-        """Whether a picture of this size may need more memory than there is for one."""
+        """Return whether an image of this size may need more memory than one image may use."""
         if self._memory_bytes is None:
             return False
         try:
@@ -178,7 +178,7 @@ class Pipeline:
     def _measured(
         self, frame: Frame, sharpened: Frame, cues: Cues, options: Options
     ) -> tuple[AgreementSample | None, str]:
-        """What the teacher says, or a note why it could not: that costs no picture."""
+        """Compare with the teacher, or return a note on why not: the image never fails by it."""
         try:
             opinion = self.opinion(options.model)
             return opinion.compare(
@@ -190,12 +190,12 @@ class Pipeline:
                 alpha=frame.alpha,
                 cues=cues,
             ), ""
-        except Exception as error:  # noqa: BLE001 - a second opinion is never worth a picture
+        except Exception as error:  # noqa: BLE001 - a second opinion is never worth an image
             return None, f"agreement was not measured: {error or type(error).__name__}"
 
 
 def _record(file: BufferedReader, sharpener: Sharpener, options: Options) -> Provenance | None:
-    """How the output comes about, where it shall tell that."""
+    """Provenance record of the output, if the folder asks for one."""
     if not options.policies.provenance:
         return None
     file.seek(0)
@@ -209,7 +209,7 @@ def _record(file: BufferedReader, sharpener: Sharpener, options: Options) -> Pro
 
 
 def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture:
-    """The picture, or its file as it is where it is to pass untouched."""
+    """Return the image, or its unchanged file if it is sharp enough to be skipped."""
     if not skipping.may_skip(cues, task.options):
         return picture
     with _opened(task) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
@@ -228,10 +228,10 @@ def _sharpened(frame: Frame, cues: Cues, sharpener: Sharpener, options: Options)
 
 
 def _failed(task: Task, error: Exception, stages: Stages) -> Failed:
-    """What follows from an error, by its class; one that nobody foresaw is retried as a bug."""
+    """Choose the consequence of an error by its class; unexpected ones are retried as bugs."""
     stage = stages.current
     if is_out_of_memory(error) or (stages.is_large and _may_be_for_memory(error)):
-        message = "there was not enough memory for this picture"
+        message = "there was not enough memory for this image"
         return Failed(task.job_id, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, message, stage=stage)
     for kind, failure in _CONSEQUENCES:
         if isinstance(error, kind):
@@ -252,7 +252,7 @@ def _may_be_for_memory(error: Exception) -> bool:
 
 @contextmanager
 def _opened(task: Task) -> Iterator[int]:
-    """The input's descriptor, if it is the file that was settled, before the block and after."""
+    """Open the input; check before and after the block that it is still the settled file."""
     try:
         descriptor = beneath.open_file(task.input_root, task.relative)
     except OSError as error:
@@ -278,7 +278,7 @@ def _raise_for_input(task: Task, error: OSError) -> NoReturn:
         raise SourceVanishedError(f"{display(task.relative)} is gone") from error
     reason, told = reason_of(error), f"reading failed: {error.strerror}"
     if reason is Reason.PERMISSION_DENIED:
-        told = f"may not be read ({error.strerror}); let the user that runs sharpend read it"
+        told = f"cannot be read ({error.strerror}); let the user that runs sharpend read it"
     raise TransientError(reason, told) from error
 
 

@@ -1,4 +1,4 @@
-"""Worker processes: each sharpens one image at a time, may die, and is replaced.
+"""Worker pool: run tasks in processes, enforce deadlines and memory limits, replace dead workers.
 
 One slot is one process and one pipe, so a death belongs to exactly one task, and no worker shares
 anything with another. What a worker says is not trusted: an answer that is malformed, too long or
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 1.0
 _LOOK_AT_MEMORY_S = 0.5
 _STOP_GRACE_S = 5.0
-_WEARING = frozenset({Reason.INTERNAL, Reason.OUT_OF_MEMORY})
-"""After an error that nobody foresaw a device may be lost for that process; after one of memory,
+_REPLACE_AFTER = frozenset({Reason.INTERNAL, Reason.OUT_OF_MEMORY})
+"""After an unexpected error a device may be lost for that process; after one of memory,
 libraries may be half-way through something."""
 _KEPT_AT_MOST = 0.5
 """Share of the memory for an image that may stay in use after it; more is a leak."""
@@ -41,17 +41,17 @@ _KEPT_AT_MOST = 0.5
 
 @dataclass(slots=True)
 class _Slot:
-    """One worker process and what it is doing."""
+    """A place for one worker process, with its current task."""
 
     process: WorkerProcess | None = None
     task: Task | None = None
     deadline_s: float = 0.0
     submissions: int = 0
-    """How often the task was handed to a process; more than once where one died before it began."""
+    """Times the task was handed to a process; more than once if one died before it began."""
     began: bool = False
     """The process said that it took the task."""
     refused: Failed | None = None
-    """Why the task could not be handed to any process."""
+    """Result of a task that could not be handed to any process."""
 
 
 class Pool:
@@ -85,23 +85,23 @@ class Pool:
 
     @property
     def running(self) -> list[Task]:
-        """The tasks in work."""
+        """Tasks in progress."""
         return [slot.task for slot in self._slots if slot.task is not None]
 
     @property
     def free(self) -> int:
-        """How many workers have no task."""
+        """Number of workers without a task."""
         return sum(slot.task is None for slot in self._slots)
 
     @property
     def count(self) -> int:
-        """How many workers there are."""
+        """Number of workers."""
         return len(self._slots)
 
     def engine(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
     ) -> Engine:
-        """Load a network in the first worker, see `Workers.engine`."""
+        """Load a model in the first worker, see `Workers.engine`."""
         slot = self._slots[0]
         try:
             process = self._ready(slot)
@@ -116,11 +116,11 @@ class Pool:
         return engine
 
     def _described(self, process: WorkerProcess, model: str, go_on: Callable[[], bool]) -> Engine:
-        """Wait for the answer to a Describe."""
+        """Wait for the answer to a Describe request."""
         give_up_s = time.monotonic() + self._job_timeout_s
         while (heard := process.take(_LOOK_EVERY_S)) is None:
             if not go_on() or time.monotonic() > give_up_s:
-                raise UnavailableError(f"model.device: loading {model} did not end")
+                raise UnavailableError(f"model.device: timed out loading {model}")
         if isinstance(heard, Engine):
             return heard
         if isinstance(heard, Unavailable):
@@ -137,30 +137,30 @@ class Pool:
         self._begin(slot, task)
 
     def finished(self, now_s: float) -> Iterator[Outcome]:
-        """Results since the last call, each task once; stops what exceeds a limit."""
+        """Return results since the last call, each task once; stop workers that exceed a limit."""
         self._looked_s = now_s
         self._killed = [process for process in self._killed if not process.has_ended]
         for slot in self._slots:
             outcome = self._heard(slot) or self._beyond_limits(slot, now_s)
             if outcome is not None:
                 slot.task = slot.refused = None
-                if self._is_worn(slot, outcome):
+                if self._must_replace(slot, outcome):
                     self._retire(slot)
                 yield outcome
 
     def next_deadline_s(self) -> float:
-        """When `finished` has to be called even if nothing wakes."""
+        """Time by which `finished` must be called, even if no worker answers."""
         deadlines = [slot.deadline_s for slot in self._slots if slot.task is not None]
         if deadlines and self._options.memory_bytes is not None:
             deadlines.append(self._looked_s + _LOOK_AT_MEMORY_S)
         return min(deadlines, default=float("inf"))
 
     def overdue_s(self, now_s: float) -> float:
-        """How long the most overdue worker has had its task past the deadline; 0 where none has."""
+        """Seconds by which the most overdue worker exceeds its deadline; 0 if none does."""
         return max([0.0, *(now_s - slot.deadline_s for slot in self._slots if slot.task)])
 
     def stop(self) -> list[Task]:
-        """End all workers now and return the tasks that were cut short."""
+        """Kill all workers now and return the tasks that were interrupted."""
         unfinished = self.running
         for slot in self._slots:
             slot.task = slot.refused = None
@@ -181,7 +181,7 @@ class Pool:
             self._wake()
 
     def _ready(self, slot: _Slot) -> WorkerProcess:
-        """The slot's process, started anew where the last one died or spoke while idle."""
+        """Return the slot's process; start a new one if it died, or sent anything while idle."""
         if slot.process is not None and not slot.process.is_idle:
             self._retire(slot)
         if slot.process is None:
@@ -189,7 +189,7 @@ class Pool:
         return slot.process
 
     def _heard(self, slot: _Slot) -> Outcome | None:
-        """How the slot's task ended, by what its process said; None where it goes on."""
+        """Result of the slot's task after the process's last messages; None while it goes on."""
         while slot.refused is None and slot.process is not None:
             heard = slot.process.take()
             if heard is None:
@@ -202,7 +202,7 @@ class Pool:
     def _judged(
         self, slot: _Slot, process: WorkerProcess, heard: Answer | MessageError | EOFError
     ) -> Outcome | None:
-        """What follows from one answer."""
+        """Result of a task after one answer."""
         task = slot.task
         if task is not None and isinstance(heard, Began):
             if heard.job_id == task.job_id and not slot.began:
@@ -217,7 +217,7 @@ class Pool:
     def _ended(
         self, slot: _Slot, process: WorkerProcess, heard: Answer | MessageError | EOFError
     ) -> Outcome | None:
-        """The process ended, or is ended for what it said; a task that never began goes on."""
+        """Handle an ended process, or kill it for what it sent; retry a task that never began."""
         cause, setting = end_of(process, heard)
         self._retire(slot)
         task = slot.task
@@ -233,7 +233,7 @@ class Pool:
         return Died(task.job_id, cause)
 
     def _beyond_limits(self, slot: _Slot, now_s: float) -> Died | None:
-        """Stop a task that takes too long, or whose worker has grown too large."""
+        """Stop a task that exceeds its deadline, or whose worker uses too much memory."""
         if slot.task is None:
             return None
         cause, setting = f"timed out after {self._job_timeout_s:g} s", TIME_SETTING
@@ -246,19 +246,19 @@ class Pool:
         self._retire(slot)
         return Died(slot.task.job_id, cause, setting)
 
-    def _is_worn(self, slot: _Slot, outcome: Outcome) -> bool:
-        """The process is not to be trusted with the next image, or has no room for it."""
-        if isinstance(outcome, Failed) and outcome.reason in _WEARING:
+    def _must_replace(self, slot: _Slot, outcome: Outcome) -> bool:
+        """Return whether a process must be replaced: a bug, out of memory, or it holds too much."""
+        if isinstance(outcome, Failed) and outcome.reason in _REPLACE_AFTER:
             return True
         limit = self._options.memory_bytes
         return limit is not None and self._grown_bytes(slot) > limit * _KEPT_AT_MOST
 
     def _grown_bytes(self, slot: _Slot) -> int:
-        """What a process holds beyond an idle one."""
+        """Memory of a process beyond that of an idle one."""
         return (slot.process.held_bytes() if slot.process is not None else 0) - self._idle_bytes
 
     def _retire(self, slot: _Slot) -> None:
-        """End a slot's process without waiting for it."""
+        """Kill a slot's process without waiting for it."""
         process, slot.process = slot.process, None
         if process is not None:
             process.kill()

@@ -1,4 +1,4 @@
-"""One worker process as the daemon holds it: its start, its two pipes, its end.
+"""Worker process handle: start it, exchange messages over two pipes, kill it, wait for it.
 
 Requests go to the worker's standard input, answers come from its standard output, one JSON frame
 each (see `sharpend.workers.messages`). Nothing else is shared: no other descriptor, no memory, no
@@ -69,25 +69,25 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """Process id."""
         return self._process.pid
 
     @property
     def is_idle(self) -> bool:
-        """It lives, and has said nothing that was not taken."""
+        """True if the process lives and has no unread answer."""
         return self._heard.empty() and self._process.poll() is None
 
     @property
     def has_ended(self) -> bool:
-        """It ended, and its exit status was read."""
+        """True if the process has ended and its exit status was read."""
         return self._process.poll() is not None
 
     def held_bytes(self) -> int:
-        """What it holds in memory; 0 where it ended, or the system does not tell."""
+        """Resident memory; 0 if it has ended, or the system does not report it."""
         return machine.resident_bytes(self.pid) or 0
 
     def send(self, request: Request) -> None:
-        """Send a request without waiting: a worker that does not read fills its pipe.
+        """Send a request without blocking: a worker that does not read fills its pipe.
 
         Raises:
             RuntimeError: the system has no room for a thread.
@@ -96,7 +96,7 @@ class WorkerProcess:
         _in_thread(lambda: self._write(body))
 
     def take(self, timeout_s: float = 0.0) -> Answer | MessageError | EOFError | None:
-        """The next answer, why it is not valid, or that the pipe ended; None where none came."""
+        """Return the next answer, an error, or the end of the pipe; None if nothing has come."""
         try:
             heard = self._heard.get(timeout=timeout_s) if timeout_s else self._heard.get_nowait()
         except queue.Empty:
@@ -105,20 +105,20 @@ class WorkerProcess:
         return heard
 
     def exit_code(self) -> int | None:
-        """How it ended, after its pipe did; None where it closed the pipe and lives."""
+        """Exit code after the pipe ended; None if it closed the pipe and still lives."""
         try:
             return self._process.wait(_ENDS_WITHIN_S)
         except subprocess.TimeoutExpired:
             return None
 
     def kill(self) -> None:
-        """End it now, even if it is stopped; its status is read later."""
+        """Kill the process, even if it is stopped; its status is read later."""
         self._is_dropped = True
         self._process.kill()
         self._taken.release()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait for the end of a process that was killed, and of its thread."""
+        """Wait until the killed process and its thread have ended."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout_s)
             self._listener.join(timeout_s)
@@ -154,21 +154,21 @@ def _received(pipe: IO[bytes]) -> Answer | MessageError | EOFError:
         return EOFError() if body is None else messages.answer(body)
     except MessageError as error:
         return error
-    except Exception as error:  # noqa: BLE001 - whatever a stranger found, the daemon goes on
+    except Exception as error:  # noqa: BLE001 - no message may stop the daemon
         return MessageError(f"reading it failed: {type(error).__name__}")
 
 
 def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
-    """A pipe that was asked for when the process was started."""
+    """Return a pipe that was requested when the process was started."""
     assert pipe is not None  # noqa: S101 - for the type checker
     return pipe
 
 
 def _command(options: WorkerOptions) -> list[str]:
-    """A command that imports from where this process does, and from nowhere else.
+    """Build a command whose imports come from where this process's do, and from nowhere else.
 
-    Python alone would look into the working directory first. That may be an input folder, and a
-    stranger's file in it may have the name of a module.
+    Python alone would look into the working directory first. That may be an input folder, and an
+    untrusted file in it may have the name of a module.
     """
     told = dumps(messages.WORKER_OPTIONS.write(options)).decode("ascii")
     paths = [os.path.abspath(path) for path in sys.path if path]

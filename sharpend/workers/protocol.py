@@ -1,4 +1,4 @@
-"""The `Workers` protocol: what the daemon asks of whatever sharpens its images.
+"""`Workers` protocol: the interface between the daemon and any engine that sharpens its images.
 
 `sharpend.workers.pool.Pool` implements it with local processes. Another implementation may run
 elsewhere; the dispatcher knows these members and nothing else.
@@ -20,33 +20,33 @@ class Workers(Protocol):
 
     @property
     def count(self) -> int:
-        """How many workers there are."""
+        """Number of workers."""
 
     @property
     def free(self) -> int:
-        """How many workers have no task."""
+        """Number of workers without a task."""
 
     @property
     def running(self) -> list[Task]:
-        """The tasks in work."""
+        """Tasks in progress."""
 
     def engine(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
     ) -> Engine:
-        """Load a network, and its teacher, and try it once; waits for it.
+        """Load a model, and its teacher, and try it once; blocks until that is done.
 
         Args:
-            model: the network's name or path.
+            model: the model's name or path.
             teacher: load its teacher, too.
             go_on: asked every second whether to go on waiting.
 
         Raises:
-            UnavailableError: the device, the network or a worker cannot be had, not within the
+            UnavailableError: the device, the model or a worker cannot be had, not within the
                 time for one task, or `go_on` said no.
         """
 
     def submit(self, task: Task, now_s: float) -> None:
-        """Hand a task to a free worker; never waits for it.
+        """Hand a task to a free worker; never blocks.
 
         Args:
             task: what to do.
@@ -57,13 +57,13 @@ class Workers(Protocol):
         """
 
     def finished(self, now_s: float) -> Iterable[Staged | Failed | Died]:
-        """Results since the last call, one for each task; stops workers that exceed a limit."""
+        """Return results since the last call, one per task; stop workers that exceed a limit."""
 
     def next_deadline_s(self) -> float:
-        """When `finished` has to be called even if nothing wakes (monotonic)."""
+        """Time by which `finished` must be called, even if nothing happens (monotonic)."""
 
     def overdue_s(self, now_s: float) -> float:
-        """How long the most overdue worker has had its task past the deadline; 0 where none has."""
+        """Seconds by which the most overdue worker exceeds its deadline; 0 if none does."""
 
     def stop(self) -> list[Task]:
-        """End all workers now and return the tasks that were cut short."""
+        """Kill all workers now and return the tasks that were interrupted."""

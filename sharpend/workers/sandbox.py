@@ -1,9 +1,9 @@
-"""What a worker gives up before it opens a stranger's file: programs, sockets, privileges.
+"""Sandbox of workers: seccomp filter and no_new_privs, set before untrusted input is decoded.
 
-Owns the list of system calls that nothing on the way of an image needs and an intruder would use
-next. A decoder that is taken over can still do what the worker itself can: read and write the files
-that its user may. Owns as well how the daemon denies such a worker its memory. Linux on x86_64 and
-aarch64; elsewhere nothing is given up, and `enter` says so.
+Owns the list of system calls that image processing does not need and an attacker would use
+next. A compromised decoder can still do what the worker itself can: read and write the files
+that its user may. Also keeps such a worker from reading the daemon's memory. Linux on x86_64 and
+aarch64; elsewhere there is no sandbox, and `enter` reports so.
 
 Source: seccomp(2), linux/filter.h, linux/seccomp.h; the numbers are those of asm/unistd.h.
 """
@@ -96,13 +96,13 @@ _DENY = _ERRNO | errno.EPERM
 
 
 class _Program(ctypes.Structure):
-    """The struct sock_fprog."""
+    """The C struct sock_fprog."""
 
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def enter(*, local_sockets: bool) -> tuple[str, ...]:
-    """Give all this up, for every thread of this process and for good.
+    """Enter the sandbox with every thread of this process, irrevocably.
 
     Args:
         local_sockets: leave sockets of this machine's file system, which drivers may talk through.
@@ -127,7 +127,7 @@ def enter(*, local_sockets: bool) -> tuple[str, ...]:
 
 
 def deny_inspection() -> None:
-    """Deny other processes of this user the memory, descriptors and environment of this one.
+    """Keep other processes of this user from reading this one's memory and descriptors.
 
     A worker has the daemon's user and may open files, so without this it could write into the
     daemon's memory through /proc. Root still can. A program that is started afterwards is not
@@ -138,51 +138,53 @@ def deny_inspection() -> None:
 
 
 def _filter(column: int, architecture: int, *, local_sockets: bool) -> bytes:
-    """The program that the kernel runs before each system call."""
+    """Build the BPF program that the kernel runs before each system call."""
     here = os.getpid()
     steps = [
         _step(_LOAD, _ARCHITECTURE_AT),
-        *_where(_EQUAL, architecture, otherwise=_KILL_PROCESS),
+        *_continue_if(_EQUAL, architecture, otherwise=_KILL_PROCESS),
         _step(_LOAD, _NUMBER_AT),
     ]
     if not column:
-        steps += _unless(_AT_LEAST, _X32, _DENY)
+        steps += _return_if(_AT_LEAST, _X32, _DENY)
     for numbers in _REFUSED.values():
         number = numbers[column]
         if number is not None:
-            steps += _unless(_EQUAL, number, _DENY)
+            steps += _return_if(_EQUAL, number, _DENY)
     # What they ask for lies behind a pointer, so a filter cannot judge it; libc takes older calls.
     for number in (_CLONE3[column], _OPENAT2[column]):
-        steps += _unless(_EQUAL, number, _ERRNO | errno.ENOSYS)
-    steps += _judged(_CLONE[column], 0, _HAS_BIT, _CLONE_THREAD)
+        steps += _return_if(_EQUAL, number, _ERRNO | errno.ENOSYS)
+    steps += _check_argument(_CLONE[column], 0, _HAS_BIT, _CLONE_THREAD)
     for number in (_KILL[column], _TGKILL[column]):
-        steps += _judged(number, 0, _EQUAL, here)
-    steps += _judged(_PRLIMIT[column], 0, _EQUAL, 0)
+        steps += _check_argument(number, 0, _EQUAL, here)
+    steps += _check_argument(_PRLIMIT[column], 0, _EQUAL, 0)
     for code in (_TIOCSTI, _TIOCLINUX, _FIOSETOWN, _SIOCSPGRP):
-        steps += _judged(_IOCTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
+        steps += _check_argument(_IOCTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
     for code in (_F_SETOWN, _F_SETSIG, _F_SETOWN_EX):
-        steps += _judged(_FCNTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
-    steps += _without_set_id(column)
+        steps += _check_argument(_FCNTL[column], 1, _EQUAL, code, held=_DENY, otherwise=None)
+    steps += _deny_set_id(column)
     if local_sockets:
-        steps += _judged(_SOCKET[column], 0, _EQUAL, 1)  # AF_UNIX
+        steps += _check_argument(_SOCKET[column], 0, _EQUAL, 1)  # AF_UNIX
     else:
-        steps += _unless(_EQUAL, _SOCKET[column], _DENY)
+        steps += _return_if(_EQUAL, _SOCKET[column], _DENY)
     return b"".join([*steps, _step(_RETURN, _ALLOW)])
 
 
-def _without_set_id(column: int) -> list[bytes]:
-    """Refuse to make a file run as its owner."""
+def _deny_set_id(column: int) -> list[bytes]:
+    """Build rules that refuse to set the set-user-ID and set-group-ID bits."""
     steps = []
     for numbers, argument in _MODE_AT:
         if (number := numbers[column]) is not None:
-            steps += _judged(number, argument, _HAS_BIT, _SET_ID, held=_DENY, otherwise=None)
+            steps += _check_argument(
+                number, argument, _HAS_BIT, _SET_ID, held=_DENY, otherwise=None
+            )
     for numbers, argument in _FLAGS_AT:
         if (number := numbers[column]) is not None:
             inside = [
                 _step(_LOAD, _ARGUMENTS_AT + 8 * argument),
                 _step(_HAS_BIT, _CREATES, 0, 3),
                 _step(_LOAD, _ARGUMENTS_AT + 8 * (argument + 1)),
-                *_unless(_HAS_BIT, _SET_ID, _DENY),
+                *_return_if(_HAS_BIT, _SET_ID, _DENY),
                 _step(_LOAD, _NUMBER_AT),
             ]
             steps += [_step(_EQUAL, number, 0, len(inside)), *inside]
@@ -190,21 +192,21 @@ def _without_set_id(column: int) -> list[bytes]:
 
 
 def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One struct sock_filter; jumps are counted in steps to skip."""
+    """Build one struct sock_filter; jumps are counted in steps to skip."""
     return struct.pack("=HBBI", code, if_true, if_false, value)
 
 
-def _unless(test: int, value: int, verdict: int) -> list[bytes]:
-    """End with a verdict where the loaded word passes the test, else go on."""
+def _return_if(test: int, value: int, verdict: int) -> list[bytes]:
+    """Build a test that returns a verdict if the loaded word passes, else continues."""
     return [_step(test, value, 0, 1), _step(_RETURN, verdict)]
 
 
-def _where(test: int, value: int, *, otherwise: int) -> list[bytes]:
-    """Go on where the loaded word passes the test, else end with a verdict."""
+def _continue_if(test: int, value: int, *, otherwise: int) -> list[bytes]:
+    """Build a test that continues if the loaded word passes, else returns a verdict."""
     return [_step(test, value, 1, 0), _step(_RETURN, otherwise)]
 
 
-def _judged(
+def _check_argument(
     number: int,
     argument: int,
     test: int,
@@ -213,10 +215,10 @@ def _judged(
     held: int = _ALLOW,
     otherwise: int | None = _DENY,
 ) -> list[bytes]:
-    """Judge a call by the low half of one argument; `otherwise` None goes on to the next rule."""
+    """Check a call by the low half of one argument; `otherwise` None goes on to the next rule."""
     inside = [
         _step(_LOAD, _ARGUMENTS_AT + 8 * argument),
-        *_unless(test, value, held),
+        *_return_if(test, value, held),
         _step(_LOAD, _NUMBER_AT) if otherwise is None else _step(_RETURN, otherwise),
     ]
     return [_step(_EQUAL, number, 0, len(inside)), *inside]

@@ -1,4 +1,4 @@
-"""The main loop of a worker process: read a request, answer it, until the pipe ends.
+"""Main loop of a worker process: read a request, answer it, until the pipe ends.
 
 Standard input and output are the pipes to the daemon. Before the first request they and standard
 error become /dev/null for everything else in the process: what a library prints is no message, and
@@ -28,9 +28,9 @@ def main(options: str, daemon_pid: str) -> None:
         daemon_pid: the daemon's process number.
     """
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    _silence(0, 1)
+    _redirect_to_null(0, 1)
     worker.start(messages.WORKER_OPTIONS.read(loads(options.encode())), int(daemon_pid))
-    _silence(2)  # what prevents the start is still told there
+    _redirect_to_null(2)  # what prevents the start is still told there
     while (body := messages.receive(requests, messages.REQUEST_BYTES)) is not None:
         request = messages.request(body)
         if isinstance(request, Task):
@@ -53,8 +53,8 @@ def _described(request: Describe) -> Answer:
         return Unavailable(str(error))
 
 
-def _silence(*descriptors: int) -> None:
-    """Let descriptors be /dev/null."""
+def _redirect_to_null(*descriptors: int) -> None:
+    """Redirect descriptors to /dev/null."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in descriptors:
         os.dup2(nothing, descriptor)

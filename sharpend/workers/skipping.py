@@ -1,7 +1,7 @@
-"""Pictures that are sharp already and pass untouched, where their folder wants that.
+"""Skip images that are sharp already: copy them unchanged if the folder allows it.
 
-Owns the rule: every frame is above the line, and no other wish of the folder's would change the
-file's bytes. Runs where the picture was decoded and measured; the network does not.
+Owns the rule: every frame is above the threshold, and no other setting of the folder changes the
+file's bytes. Runs after decoding and measuring; the model is not run.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def may_skip(cues: Sequence[Cues], options: Options) -> bool:
-    """Whether each of a picture's frames is above the folder's line."""
+    """Return whether each frame of an image is above the folder's sharpness threshold."""
     above = options.skip_sharp_above
     return above is not None and bool(cues) and _softest(cues) > above
 
 
 def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Options) -> Picture:
-    """What becomes of a picture that `may_skip`.
+    """Return the unchanged file, or the image with a note on the setting that forbids that.
 
     Args:
         file: its file, seekable; read, not closed.
@@ -38,17 +38,15 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
         options: the folder's.
 
     Returns:
-        The file as it is, without frames; or the picture with a note of what stands against that.
+        The file as it is, without frames; or the image with a note of what stands against that.
     """
     told = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
-    against = _against(file, options)
+    against = _violated_setting(file, options)
     if against:
-        note = f"{told}; not passed on as it is, for {against} changes its bytes"
+        note = f"{told}; not copied unchanged, because {against} changes its bytes"
         return replace(picture, notes=(*picture.notes, note))
     file.seek(0)
-    note = (
-        f"{told}, above model.skip_sharp_above = {options.skip_sharp_above:g}: passed on as it is"
-    )
+    note = f"{told}, above model.skip_sharp_above = {options.skip_sharp_above:g}: copied unchanged"
     return Picture((), picture.format, (note,), None, file.read(), picture.size)
 
 
@@ -56,8 +54,8 @@ def _softest(cues: Sequence[Cues]) -> float:
     return min(one.sharpness for one in cues)
 
 
-def _against(file: BinaryIO, options: Options) -> str:
-    """The setting that a copy of the file would not obey, or nothing."""
+def _violated_setting(file: BinaryIO, options: Options) -> str:
+    """Setting that an unchanged copy would violate, or ""."""
     policies = options.policies
     if policies.metadata is not Metadata.KEEP:
         return f"pictures.metadata = {policies.metadata}"
@@ -66,12 +64,12 @@ def _against(file: BinaryIO, options: Options) -> str:
     if policies.provenance:
         return "pictures.provenance = true"
     if policies.frames is Frames.FIRST or policies.cmyk is Cmyk.CONVERT:
-        return _against_decoding(file, options)
+        return _violated_by_decoding(file, options)
     return ""
 
 
-def _against_decoding(file: BinaryIO, options: Options) -> str:
-    """The setting without which the file would be refused: frames left out, colours converted."""
+def _violated_by_decoding(file: BinaryIO, options: Options) -> str:
+    """Setting that an unchanged copy of a file with more frames, or in CMYK, would violate."""
     frames = options.policies.frames
     strict = replace(
         options.policies,

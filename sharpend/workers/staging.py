@@ -1,7 +1,7 @@
-"""The staged file: a finished picture, durable, beside its final name and under a temporary one.
+"""Staged files: write the finished image durably under a temporary name beside its final one.
 
-Owns how it is written and after whom it takes in owner, mode and times. Refuses a temporary name
-that is taken, and to leave half a file. Never touches a final name: that is the commit's.
+Owns how it is written, and its owner, mode and times. Refuses a temporary name
+that exists, and to leave a partial file. Final names are given by `commit` alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
-    """Write the staged file durably, for those who may read it, or not at all.
+    """Write the staged file durably with its final permissions, or not at all.
 
     Args:
         task: says where to, and who may read it.
@@ -67,7 +67,7 @@ def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result)
 
 
 def _take_after(descriptor: int, source: os.stat_result, access: Access) -> None:
-    """Give the staged file the source's owner, mode and times, but for what the folder sets."""
+    """Copy owner, mode and times from the source, except what the folder sets."""
     with suppress(PermissionError):  # FAT and some network mounts know neither for a file
         if os.geteuid() == 0:  # only root may give files away
             os.fchown(descriptor, source.st_uid, source.st_gid if access.group is None else -1)

@@ -1,8 +1,8 @@
-"""What runs inside a worker process, and what it is told and tells.
+"""Worker process: start-up with confinement, description of a model, execution of one task.
 
-Strangers' files are decoded here and nowhere else, so this process is confined before its first
+Untrusted files are decoded here and nowhere else, so this process is confined before its first
 task: see `sharpend.workers.sandbox` and `sharpend.workers.limits`. The pool's process imports this
-module and stays free of torch: the way of an image is imported only by `start`, inside the worker.
+module and stays free of torch: the pipeline is imported only by `start`, inside the worker.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 MEMORY_SETTING = "workers.memory_mb"
-"""What lets a picture have more memory."""
+"""Setting that gives an image more memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What every worker is started with: plain values from the settings."""
+    """Start options of every worker: plain values from the settings."""
 
     device: str
     precision: str
@@ -40,12 +40,12 @@ class WorkerOptions:
     crop_px: int
     job_timeout_s: float = 600.0
     memory_bytes: int | None = None
-    """What one picture may take; None: as much as there is."""
+    """Memory limit of one image; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a worker says of a network after it loaded and ran it once."""
+    """Facts about a model, after a worker loaded and ran it once."""
 
     model: str
     """The name on its card."""
@@ -59,9 +59,9 @@ class Engine:
     teacher: str | None
     """The teacher that was loaded beside it; None where the card names none or none was wanted."""
     resident_bytes: int | None = None
-    """What the worker holds with this network and no picture; None where that is not told."""
+    """Memory of the worker with this model and no image; None if unknown."""
     confined_by: tuple[str, ...] = ()
-    """What the worker gave up: see `sharpend.workers.sandbox.enter`."""
+    """Active parts of the sandbox: see `sharpend.workers.sandbox.enter`."""
     residual_above: float | None = None
     measurable_from: float | None = None
     """As the card has them, like `alarm_below`."""
@@ -75,7 +75,7 @@ _confined_by: tuple[str, ...] = ()
 
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:
-    """Die with the daemon, load the way of an image, then give up what that does not need."""
+    """Tie this process to the daemon's life, import the pipeline, then enter the sandbox."""
     global _pipeline, _limits, _confined_by  # noqa: PLW0603 - see above
     _die_with_parent(daemon_pid)
     pipeline = importlib.import_module("sharpend.workers.pipeline")
@@ -101,7 +101,7 @@ def _die_with_parent(daemon_pid: int) -> None:
 
 
 def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
-    """Load and try a network, and its teacher if one is wanted."""
+    """Load and try a model, and its teacher if one is wanted."""
     sharpener = _pipeline.sharpener(model)
     try:
         sharpener.warm_up()
@@ -126,7 +126,7 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
 
 
 def work(task: Task) -> Staged | Failed:
-    """Do one task within the limits; where memory was the one that failed it, that is told."""
+    """Run one task within the limits; report it if the memory limit made it fail."""
     _limits.renew()
     outcome: Staged | Failed = _pipeline.run(task)
     if (
@@ -134,6 +134,6 @@ def work(task: Task) -> Staged | Failed:
         and outcome.reason is Reason.OUT_OF_MEMORY
         and _limits.limits_memory
     ):
-        message = f"it needs more memory than a worker may take; raise {MEMORY_SETTING}"
+        message = f"it needs more memory than a worker may use; raise {MEMORY_SETTING}"
         return replace(outcome, message=message, setting=MEMORY_SETTING)
     return outcome

@@ -1,4 +1,4 @@
-"""The file formats, one module each, which ends in its `CONTAINER`.
+"""File formats, one module each, which ends in its `CONTAINER`.
 
 A *container* says how a format is probed (*header*: size and depth before any decoder), checked for
 wholeness, read and written; `registry` finds it by the name in the format table. *Splicing* puts

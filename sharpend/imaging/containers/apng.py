@@ -1,4 +1,4 @@
-"""APNG, which is PNG's: the timing of its frames, and frames put together to a file.
+"""APNG: read frame timing, and assemble frames into a file.
 
 Owns the animation chunks. Pillow reads the frames as they are shown and writes each as a PNG of
 its own; here they become one, each frame covering the whole canvas and replacing it.
@@ -24,23 +24,23 @@ _CONTROL = struct.Struct(">IIIIIHHBB")
 _MS_PER_S = 1000
 _LARGEST = 0xFFFF
 _DEFAULT_DENOMINATOR = 100
-"""What a denominator of 0 stands for."""
+"""Denominator that 0 stands for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Animation:
-    """What an APNG says of its frames."""
+    """Frame timing and loop count of an APNG."""
 
     plays: int
     """0 for ever."""
     timings: tuple[tuple[float, int], ...]
     """Milliseconds and disposal of each frame."""
     has_default: bool
-    """The picture that old readers show is no frame."""
+    """The image that old readers show is no frame."""
 
 
 def animation(data: bytes) -> Animation | None:
-    """The animation of a whole PNG; None for a still."""
+    """Read the animation data of a whole PNG; None for a still image."""
     plays: int | None = None
     timings = []
     default_first, has_default = True, False
@@ -56,7 +56,7 @@ def animation(data: bytes) -> Animation | None:
 
 
 def timed(picture: Picture, data: bytes) -> Picture:
-    """A picture that Pillow read, with the times that its whole file tells."""
+    """Add the frame times of the whole file to an image that Pillow read."""
     told = animation(data) if len(picture.frames) > 1 else None
     if told is None:
         return picture
@@ -70,7 +70,7 @@ def timed(picture: Picture, data: bytes) -> Picture:
 
 
 def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
-    """One file of frames that Pillow wrote as a PNG each, of one size and mode."""
+    """Join frames that Pillow wrote as single PNGs, of one size and mode, into one APNG."""
     frames = picture.frames
     first = stills[0]
     has_default = not frames[0].is_shown
@@ -95,7 +95,7 @@ def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
 
 
 def _control(sequence: int, size: tuple[int, int], frame: Frame) -> bytes:
-    """A frame control that replaces the whole canvas."""
+    """Frame control chunk that replaces the whole canvas."""
     delay = Fraction(frame.duration_ms / _MS_PER_S).limit_denominator(_LARGEST)
     number = min(delay.numerator, _LARGEST)
     return _CONTROL.pack(sequence, *size, 0, 0, number, delay.denominator, frame.disposal, 0)

@@ -1,6 +1,6 @@
-"""AVIF: its header, and the quality it is written with again.
+"""AVIF: read the header, estimate the quality, write again.
 
-Owns what its header says. Pixels are Pillow's, and metadata but EXIF (`items`).
+Parses the header. Pixels are read and written by Pillow, and all metadata but EXIF (`items`).
 
 Source: ISO/IEC 23008-12; AV1-ISOBMFF 2.3.3 (av1C).
 """
@@ -38,11 +38,11 @@ _SOFTWARE = 0x0131
 
 
 def _probe(reader: Reader) -> Header:
-    """The largest size and the deepest samples that any item of an AVIF declares."""
+    """Read the largest size and bit depth that any item of an AVIF declares."""
     properties = isobmff.properties_of(reader)
     codecs = [body[2] for kind, body in properties if kind == b"av1C" and len(body) >= 4]  # noqa: PLR2004 - the box's fixed part
     if not codecs:
-        raise damaged("its AVIF declares no picture")
+        raise damaged("its AVIF declares no image")
     if any(
         kind == b"clap" or (kind == b"pasp" and body[:4] != body[4:8]) for kind, body in properties
     ):
@@ -71,7 +71,7 @@ def _carried(source: Source, image: Image.Image) -> Told:
     if source.header.lossless:
         notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
     if items.is_premultiplied(source.data):
-        notes.append("its colours were multiplied by alpha and are written as they are seen")
+        notes.append("its premultiplied colours were written with straight alpha")
     return Carried((*([Block(Kind.EXIF, exif)] if exif else []), *blocks)), notes
 
 
@@ -93,12 +93,12 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
 
 
 def _write(picture: Picture) -> bytes:
-    """At the least quality that comes out no smaller than the file was, which tells no quality."""
+    """Encode at the lowest quality whose file is no smaller than the source: AVIF stores none."""
     first, *others = picture.frames
     told = dict(first.encoding)
     colour, least_bytes = told.pop("colour", None), told.pop("bytes", 0)
     exif = first.carried.data(Kind.EXIF)
-    turning = Block(Kind.EXIF, _turning(told.pop("orientation", 1), has_more=bool(exif)))
+    turning = Block(Kind.EXIF, _orientation_exif(told.pop("orientation", 1), has_more=bool(exif)))
     carried = Carried((*first.carried.without(Kind.EXIF).blocks, turning))
     encoded = b""
     for quality in (told.get("quality", _QUALITIES[0]), *_QUALITIES[1:]):
@@ -110,8 +110,8 @@ def _write(picture: Picture) -> bytes:
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
-def _turning(orientation: int, *, has_more: bool) -> bytes:
-    """EXIF by which Pillow turns an AVIF, and with more, so that there is a place for a block."""
+def _orientation_exif(orientation: int, *, has_more: bool) -> bytes:
+    """EXIF by which Pillow sets the rotation; `has_more` adds a tag, so that an item is written."""
     told = Image.Exif()
     told[ORIENTATION] = orientation
     if has_more:

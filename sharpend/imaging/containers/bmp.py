@@ -1,4 +1,4 @@
-"""BMP: its header, whether the file is whole, and the kind that Pillow cannot write: with alpha.
+"""BMP: read the header, check for truncation, and write 32-bit files with alpha.
 
 Source: the BITMAPCOREHEADER, BITMAPINFOHEADER and BITMAPV4HEADER structures of the Windows GDI
 documentation.
@@ -33,14 +33,14 @@ _BYTE_BITS = 8
 _UNCOMPRESSED = (0, 3)
 """BI_RGB and BI_BITFIELDS."""
 _MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
-"""Where red, green, blue and alpha lie in 32 bits."""
+"""Bit masks of red, green, blue and alpha in 32 bits."""
 _FILE_BYTES, _V4_BYTES = 14, 108
 _INCHES_PER_M = 39.3701
 _DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
 
 
 def _probe(reader: Reader) -> Header:
-    """Size and bits; packed colours count as 8 bits."""
+    """Read size and bit depth; packed colours count as 8 bits."""
     height, width, bits, _ = _sizes(reader)
     return Header(Format.BMP, height, width, min(bits, _BYTE_BITS))
 
@@ -59,7 +59,7 @@ def _sizes(reader: Reader) -> tuple[int, int, int, bool]:
 
 
 def _check_whole(data: bytes) -> None:
-    """Refuse a file that has not all rows."""
+    """Refuse a truncated file."""
     height, width, bits, fixed = _sizes(Reader(BytesIO(data)))
     row_bytes = (width * bits + 31) // 32 * 4
     start = int.from_bytes(data[10:14], "little")
@@ -70,7 +70,7 @@ def _check_whole(data: bytes) -> None:
 def _with_alpha(
     pixels: NDArray[Sample], alpha: NDArray[Sample], dpi: tuple[float, float] | None
 ) -> bytes:
-    """A BMP of 32 bits per pixel whose header says where alpha is."""
+    """Encode a BMP of 32 bits per pixel whose header declares an alpha mask."""
     height, width, _ = pixels.shape
     colors = np.broadcast_to(pixels, (height, width, 3))
     rows = np.dstack([colors[..., ::-1], alpha])[::-1].tobytes()

@@ -1,4 +1,4 @@
-"""What each format's module ends in: all that the rest has to know of a container."""
+"""Container interface: the functions that each format's module provides."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from sharpend.imaging.source import Header, Source
 
 
-def _seen_while_read(_data: bytes) -> None:
-    """The check of formats whose reader sees whether they are whole."""
+def _no_check(_data: bytes) -> None:
+    """Skip the check for formats whose reader detects truncation itself."""
 
 
 def _unless_empty(block: Block) -> list[Block]:
-    """A block as it is, in a format that sets no limit; none where nothing is left in it."""
+    """Keep a block unchanged in a format without size limits; drop it if it is empty."""
     return [block] if block.data else []
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """How one format is probed, checked, read and written; each refuses with `ImageRefusedError`.
+    """Functions that probe, check, read and write one format; each raises `ImageRefusedError`.
 
     Whatever else `read` and `write` raise, the codec translates.
     """
@@ -36,9 +36,9 @@ class Container:
     """The frames that policy wants, what they carry, and notes."""
     write: Callable[[Picture], bytes]
     """The whole file, with what is carried, at the quality that the save options tell."""
-    check_whole: Callable[[bytes], None] = _seen_while_read
+    check_whole: Callable[[bytes], None] = _no_check
     """Refuses a file that ends early or whose checksums are wrong."""
     xmp_at: bytes | None = None
-    """Where an XMP packet of ours goes (a block's `where`); None: it cannot hold one."""
+    """Place of an XMP packet of ours (a block's `where`); None: it cannot hold one."""
     fitting: Callable[[Block], list[Block]] = _unless_empty
     """A changed block as the format can hold it; ValueError where it cannot."""

@@ -1,4 +1,4 @@
-"""GIF: its header, its frames' timing, its extensions; and frames put together to a file.
+"""GIF: read header, frame timing and extensions; assemble frames into a file.
 
 Owns the block layout. Pillow reads the frames as they are shown and writes each as a GIF of its
 own; here they become one, with a palette each, so that count, boxes, times and disposal stay exact.
@@ -51,7 +51,7 @@ _OPAQUE = 128
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How one frame is shown."""
+    """Delay, disposal and position of one frame."""
 
     duration_ms: float = 0
     disposal: int = 0
@@ -62,7 +62,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a GIF says besides its pixels."""
+    """Structure of a GIF: screen, loop count, extensions and frames, without pixels."""
 
     frames: tuple[Shown, ...]
     loop: int | None
@@ -70,7 +70,7 @@ class Layout:
 
 
 def _probe(reader: Reader) -> Header:
-    """The size of the screen."""
+    """Read the size of the logical screen."""
     screen = reader.at(0, _SCREEN_BYTES)
     return Header(
         Format.GIF, int.from_bytes(screen[8:10], "little"), int.from_bytes(screen[6:8], "little")
@@ -83,7 +83,7 @@ def _check_whole(data: bytes) -> None:
 
 
 def layout(data: bytes) -> Layout:
-    """Walk through all blocks of a whole GIF."""
+    """Parse all blocks of a whole GIF."""
     frames: list[Shown] = []
     loop: int | None = None
     blocks: list[Block] = []
@@ -147,14 +147,14 @@ def _image_end(data: bytes, at: int) -> int:
 
 
 def _blocks_end(data: bytes, at: int) -> int:
-    """Where a chain of sub-blocks ends."""
+    """Offset of the end of a chain of sub-blocks."""
     while length := _byte(data, at):
         at += 1 + length
     return at + 1
 
 
 def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
-    """One file of frames that Pillow wrote as a GIF each, of the size of its box."""
+    """Join frames that Pillow wrote as single GIFs, each of the size of its box, into one file."""
     height, width, _ = picture.pixels.shape
     # 8 bits of colour, and no table for all frames.
     parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0)]
@@ -172,7 +172,7 @@ def _content(block: Block) -> bytes:
 
 
 def _frame(still: bytes, frame: Frame) -> bytes:
-    """Graphic control, descriptor, table and data of one frame."""
+    """Graphic control, descriptor, colour table and data of one frame."""
     at, transparent = _first_block(still), b"\0\0"
     table = still[_SCREEN_BYTES:at]
     while still[at] == _EXTENSION:
@@ -192,7 +192,7 @@ def _frame(still: bytes, frame: Frame) -> bytes:
 
 
 def _carried(source: Source, _image: Image.Image) -> Told:
-    note = "its colours were put into a palette of 256 again"
+    note = "its colours were reduced to a palette of 256"
     return Carried(layout(source.data).blocks), [note]
 
 
@@ -206,7 +206,7 @@ def _timed(picture: Picture, data: bytes) -> Picture:
 
 
 def _write(picture: Picture) -> bytes:
-    """Each frame paints its box; what it would leave as it is, is transparent."""
+    """Write each frame as its changed rectangle, with unchanged pixels transparent."""
     height, width = picture.size
     canvas = np.zeros((height, width, 4), np.uint8)
     stills = []
@@ -226,7 +226,7 @@ def _write(picture: Picture) -> bytes:
 
 
 def _visible_only(frame: Frame) -> NDArray[np.uint8]:
-    """H x W x 4, opaque or nothing."""
+    """RGBA pixels, H x W x 4, each opaque or fully transparent."""
     colors = np.broadcast_to(frame.pixels, (*frame.pixels.shape[:2], 3))
     alpha = np.full(colors.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
     seen = np.where(alpha >= _OPAQUE, 255, 0)
@@ -236,7 +236,7 @@ def _visible_only(frame: Frame) -> NDArray[np.uint8]:
 def _paletted(
     colors: NDArray[np.uint8], visible: NDArray[np.bool_]
 ) -> tuple[Image.Image, int | None]:
-    """Colours as at most 256, exactly where there are no more, and the transparent index."""
+    """Reduce colours to at most 256, without loss if there are no more, and a transparent index."""
     most = _MOST_COLORS - (not visible.all())
     indices, table = _indexed(colors, visible, most)
     transparent = None

@@ -1,6 +1,6 @@
-"""HEIC: its header, and the quality it is written with again.
+"""HEIC: read the header, estimate the quality, write again.
 
-Owns what its header says. Pixels and metadata are Pillow's plugin's.
+Parses the header. Pixels and metadata are read and written by Pillow's plugin.
 
 Source: ISO/IEC 23008-12; 14496-15 8.3.3.1 (hvcC).
 """
@@ -30,11 +30,11 @@ _QUALITY = 90
 
 
 def _probe(reader: Reader) -> Header:
-    """The largest size and the deepest samples that any item of a HEIC declares."""
+    """Read the largest size and bit depth that any item of a HEIC declares."""
     properties = isobmff.properties_of(reader)
     codecs = [body[16:18] for kind, body in properties if kind == b"hvcC" and len(body) >= 23]  # noqa: PLR2004 - the box's fixed part
     if not codecs:
-        raise damaged("its HEIF declares no HEVC picture")
+        raise damaged("its HEIF declares no HEVC image")
     height, width = isobmff.size_of(properties)
     return Header(
         Format.HEIC,
@@ -51,11 +51,11 @@ def _probe(reader: Reader) -> Header:
 def _carried(source: Source, image: Image.Image) -> Told:
     carried, _ = pillow.told(source, image)
     if getattr(image, "n_frames", 1) > 1:
-        return carried, ["its further pictures were not kept"]
+        return carried, ["its further images were not kept"]
     if image.info.get("original_orientation") not in {None, 1}:
-        return carried, ["it was turned upright, as HEIC's reader gives it"]
+        return carried, ["it was rotated upright by the HEIC decoder"]
     if image.info.get("depth_images") or image.info.get("aux"):
-        return carried, ["its depth map or other auxiliary pictures were not kept"]
+        return carried, ["its depth map or other auxiliary images were not kept"]
     return carried, []
 
 
@@ -77,6 +77,6 @@ def _write(picture: Picture) -> bytes:
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
-# Its further pictures are shots or depth, no frames.
+# Its further images are shots or depth, no frames.
 _READING = pillow.Reading(_carried, _options, count=pillow.one_frame)
 CONTAINER = Container(_probe, _READING, _write, isobmff.check_whole, xmp_at=b"")

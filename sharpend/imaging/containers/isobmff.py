@@ -1,6 +1,6 @@
-"""ISO base media files: the boxes of AVIF and HEIC, their properties, and whether all is there.
+"""ISO base media file format: parse the boxes and item properties of AVIF and HEIC.
 
-Owns the layout; what a codec's own box says is its format's.
+Parses the layout; boxes of a codec are parsed by the module of its format.
 
 Source: ISO/IEC 14496-12 (boxes; nclx in 12.1.5), 23008-12 (ispe).
 """
@@ -25,7 +25,7 @@ _NCLX_BYTES = 8
 
 
 def properties_of(reader: Reader) -> list[tuple[bytes, bytes]]:
-    """The properties that any item of a file has: kind and content."""
+    """List the item properties of a file: type and content."""
     properties = dict(inside(meta_of(reader).get(b"iprp", b"")))
     return list(inside(properties.get(b"ipco", b"")))
 
@@ -38,13 +38,13 @@ def size_of(properties: list[tuple[bytes, bytes]]) -> tuple[int, int]:
         if kind == b"ispe" and len(body) >= 12  # noqa: PLR2004 - the box's fixed part
     ]
     if not sizes:
-        raise damaged("it declares no picture")
+        raise damaged("it declares no image")
     width, height = max(sizes, key=lambda size: size[0] * size[1])
     return height, width
 
 
 def color_of(properties: list[tuple[bytes, bytes]], at: int) -> int | None:
-    """A code point (H.273) of the nclx colour box: at 4 primaries, 6 transfer, 8 matrix."""
+    """Read a code point (H.273) of the nclx colour box: at 4 primaries, 6 transfer, 8 matrix."""
     for kind, body in properties:
         if kind == b"colr" and body[:4] == b"nclx" and len(body) >= _NCLX_BYTES:
             return int.from_bytes(body[at : at + 2])
@@ -52,7 +52,7 @@ def color_of(properties: list[tuple[bytes, bytes]], at: int) -> int | None:
 
 
 def with_colour(data: bytes, primaries: int, transfer: int) -> bytes:
-    """A file that means these primaries and this transfer; its encoder can only say sRGB.
+    """Set primaries and transfer of a file; its encoder can only write sRGB.
 
     The matrix stays: it is how the encoder has turned RGB into luma and colour differences.
 
@@ -69,7 +69,7 @@ def with_colour(data: bytes, primaries: int, transfer: int) -> bytes:
 
 
 class Box(NamedTuple):
-    """A box by its place."""
+    """Type, offset and length of a box."""
 
     kind: bytes
     start: int
@@ -80,7 +80,7 @@ class Box(NamedTuple):
 
 
 def boxes(reader: Reader) -> Iterator[Box]:
-    """The boxes that follow one another, until one has no length or less than a head is left.
+    """Iterate over consecutive boxes, until one has no length or less than a header is left.
 
     The last may reach beyond the end: then the file is cut.
     """
@@ -98,7 +98,7 @@ def boxes(reader: Reader) -> Iterator[Box]:
 
 
 def inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes within a box: kind and content."""
+    """Parse the boxes within a box: type and content."""
     for box in boxes(Reader(BytesIO(content))):
         if 0 < box.told < _HEAD_BYTES:
             return
@@ -106,13 +106,13 @@ def inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def meta_of(reader: Reader) -> dict[bytes, bytes]:
-    """The boxes that describe the items of a file: kind to content."""
+    """Parse the boxes within a file's meta box: type to content."""
     for box in islice(boxes(reader), _MAX_BOXES):
         if box.kind == b"meta":
             content = reader.at(box.start, max(0, box.told - _HEAD_BYTES))
             return dict(inside(content[_VERSION_BYTES:]))
         if box.told < _HEAD_BYTES:  # only media data is so large, and comes behind
-            raise damaged("it has no description of a picture")
+            raise damaged("it has no description of an image")
     raise truncated()
 
 

@@ -1,8 +1,8 @@
-"""The items of an AVIF: its EXIF, byte for byte, and what they say of one another.
+"""Items of AVIF and HEIF: extract and replace EXIF, and read references between items.
 
-Owns where items lie. Pillow makes EXIF anew as soon as it tells an orientation, when it reads as
-when it writes: the thumbnail goes, and maker notes lose what they point to. So Pillow gets nothing
-but the orientation, and the block is read and put in here.
+Pillow rebuilds EXIF that has an orientation, both when it reads and
+when it writes: the thumbnail is lost, and offsets in maker notes break. So Pillow gets nothing
+but the orientation, and the real block is extracted and inserted here.
 
 Source: ISO/IEC 14496-12, 8.11.3 (iloc), 8.11.6 (iinf) and 8.11.12 (iref); 23008-12, A.2.1 (Exif).
 """
@@ -33,7 +33,7 @@ _EXTENT = struct.Struct(">II")
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where one item lies."""
+    """Location of one item in the file."""
 
     item: int
     method: int
@@ -42,13 +42,13 @@ class _Place:
 
 
 def exif_of(data: bytes) -> bytes:
-    """The EXIF block of a whole AVIF or HEIF, with its prefix where it has one; b"" for none."""
+    """Extract the EXIF block of a whole AVIF or HEIF, with its prefix if present; b"" if none."""
     told = meta_of(Reader(BytesIO(data)))
     place = _place_of_exif(told)
     if place is None:
         return b""
     if place.method not in {_IN_FILE, _IN_META}:
-        raise damaged("its EXIF lies where none may")
+        raise damaged("its EXIF is at an impossible offset")
     source = told.get(b"idat", b"") if place.method == _IN_META else data
     item = b"".join(source[offset : offset + length] for offset, length in place.extents)
     block = item[_OFFSET_BYTES:]
@@ -56,13 +56,13 @@ def exif_of(data: bytes) -> bytes:
 
 
 def is_premultiplied(data: bytes) -> bool:
-    """Whether a whole AVIF stores its colours multiplied by alpha."""
+    """Return whether a whole AVIF stores its colours multiplied by alpha."""
     references = meta_of(Reader(BytesIO(data))).get(b"iref", b"")
     return any(kind == b"prem" for kind, _ in inside(references[4:]))
 
 
 def with_exif(encoded: bytes, block: bytes) -> bytes:
-    """A file with this block in place of the EXIF that its encoder was given.
+    """Replace the EXIF that the encoder was given by this block.
 
     Args:
         encoded: as libavif writes it, with any EXIF; its own block stays behind as dead bytes.
@@ -87,7 +87,7 @@ def _place_of_exif(meta: Mapping[bytes, bytes]) -> _Place | None:
 
 
 def _kinds(iinf: bytes) -> Iterator[tuple[int, bytes]]:
-    """The number and type of each item."""
+    """Number and type of each item."""
     if not iinf:
         return
     for _, body in inside(iinf[8 if iinf[0] else 6 :]):
@@ -97,7 +97,7 @@ def _kinds(iinf: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _places(iloc: bytes) -> Iterator[_Place]:
-    """Where each item lies."""
+    """Location of each item."""
     if not iloc:
         return
     version, sizes = iloc[0], iloc[4:6].hex()

@@ -1,4 +1,4 @@
-"""JPEG: its markers, metadata segments, and the quality it is written with again.
+"""JPEG: parse markers and metadata segments, and keep quantisation tables and subsampling.
 
 Owns the byte layout between SOI and the first scan. Segments are carried as they are, in their
 order, which no encoder's options can do; pixels are Pillow's.
@@ -52,7 +52,7 @@ _SEGMENT_MAX = 65_533
 JFIF = b"\xe0JFIF\0"
 COMMENT = b"\xfe"
 ADOBE = b"\xeeAdobe"
-"""How colours are coded: as RGB, YCbCr or YCCK."""
+"""Colour coding: RGB, YCbCr or YCCK."""
 EXIF = b"\xe1Exif\0"
 XMP = b"\xe1http://ns.adobe.com/xap/1.0/\0"
 _KINDS: tuple[tuple[bytes, Kind], ...] = (
@@ -67,17 +67,17 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
 )
 """Marker and signature of the segments that are understood; all other APPn are Kind.OTHER."""
 _LEFT_OUT: tuple[tuple[bytes, str], ...] = (
-    (b"\xe2MPF\0", "the further pictures in this phone's JPEG were not kept"),
+    (b"\xe2MPF\0", "the further images in this phone's JPEG were not kept"),
     (b"\xeb", CREDENTIALS),
 )
-"""What speaks of the coded data, which is new, and what to say when it goes."""
+"""Blocks that describe the old coded data, and the note on their removal."""
 _CMYK_QUALITY = 95
 _BYTES_PER_PIXEL = 6
 """Room for libjpeg: noise needs more than Pillow's guess of 2 (4.2 measured at quality 100)."""
 
 
 def probe(reader: Reader) -> Header:
-    """The frame header.
+    """Read size, depth and components from the frame header.
 
     Raises:
         ImageRefusedError: `truncated` or `damaged`.
@@ -94,12 +94,12 @@ def probe(reader: Reader) -> Header:
 
 
 def _check_whole(data: bytes) -> None:
-    """Refuse a file without an end mark; libjpeg would fill what is missing with gray."""
+    """Refuse a file without an end marker; libjpeg would fill what is missing with gray."""
     _end(data)
 
 
 def _end(data: bytes) -> int:
-    """Where the first picture ends, its end mark included."""
+    """Offset of the end of the first image, its end marker included."""
     # The search starts at the scan: the thumbnail before it has an end mark of its own.
     scan = next(at for marker, at, _ in segments(Reader(BytesIO(data))) if marker == _SCAN)
     end = data.find(_END_OF_PICTURE, scan)
@@ -109,7 +109,7 @@ def _end(data: bytes) -> int:
 
 
 def blocks(data: bytes) -> tuple[tuple[Block, ...], tuple[str, ...]]:
-    """The metadata of a whole JPEG before its first scan, and notes on what cannot be kept."""
+    """Extract the metadata before the first scan of a whole JPEG, and notes on what is dropped."""
     found: list[Block] = []
     notes = []
     for marker, offset, length in segments(Reader(BytesIO(data))):
@@ -123,7 +123,7 @@ def blocks(data: bytes) -> tuple[tuple[Block, ...], tuple[str, ...]]:
         if not left_out and (_APP0 <= marker < _APP0 + 16 or marker == _COMMENT):
             found.append(_block(segment))
     if data[_end(data) :].strip(b"\0"):
-        notes.append("what follows the picture (further pictures, a video) was not kept")
+        notes.append("what follows the image (further images, a video) was not kept")
     return tuple(found), tuple(dict.fromkeys(notes))
 
 
@@ -137,7 +137,7 @@ def _block(segment: bytes) -> Block:
 
 
 def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
-    """An encoder's JPEG with these blocks in place of its own APP0 (JFIF) and APP14 (Adobe)."""
+    """Insert these blocks in place of the encoder's own APP0 (JFIF) and APP14 (Adobe)."""
     # Without one of Adobe's the encoder's stays.
     own = {_APP0, _APP14 if any(block.where == ADOBE for block in carried) else _APP0}
     start = 2
@@ -155,7 +155,7 @@ def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
 
 
 def _fitting(block: Block) -> list[Block]:
-    """A block in segments; none where nothing is left in it.
+    """Split a block into segments; none if it is empty.
 
     Raises:
         ValueError: it is larger than one segment of JPEG and may not be divided.
@@ -170,7 +170,7 @@ def _fitting(block: Block) -> list[Block]:
 
 
 def segments(reader: Reader) -> Iterator[tuple[int, int, int]]:
-    """Each segment before the first scan's data: marker, offset of its payload, length field."""
+    """Iterate over segments before the first scan: marker, payload offset, length field."""
     at = 2
     for _ in range(_MAX_SEGMENTS):
         start, marker = reader.at(at, 2)
@@ -194,7 +194,7 @@ def _carried(source: Source, image: Image.Image) -> Told:
 
 
 def _options(_source: Source, image: Image.Image, _count: int) -> Options:
-    """The source's own tables and subsampling."""
+    """Save options: the source's quantisation tables and subsampling."""
     if not isinstance(image, JpegImageFile):
         raise TypeError(type(image))
     tables = [image.quantization[component[3]] for component in image.layer]
@@ -210,17 +210,17 @@ def _options(_source: Source, image: Image.Image, _count: int) -> Options:
 
 
 def _keeps_sampling(image: Image.Image) -> bool:
-    """Whether a JPEG's sampling can be written again: not 4:4:0, 4:1:1 and subsampled RGB."""
+    """Return whether Pillow can write a JPEG's sampling again: not 4:4:0, 4:1:1, subsampled RGB."""
     return get_sampling(image) in ({0} if _is_rgb(image) else {0, 1, 2})
 
 
 def _is_rgb(image: Image.Image) -> bool:
-    """Whether a JPEG codes red, green and blue; with JFIF's marker it never does."""
+    """Return whether a JPEG stores RGB components; never with a JFIF marker."""
     return image.info.get("adobe_transform") == 0 and "jfif" not in image.info
 
 
 def _converted(source: Source, image: Image.Image, told: Told) -> Picture:
-    """A CMYK JPEG as sRGB."""
+    """Convert a CMYK JPEG to sRGB."""
     source.check_cmyk()
     if "adobe" not in image.info:
         raise ImageRefusedError(
@@ -246,6 +246,6 @@ def _write(picture: Picture) -> bytes:
     return _spliced(encoded, picture.carried.blocks)
 
 
-# A second view or a gain map makes Pillow open an MPO: its first picture is a still.
+# A second view or a gain map makes Pillow open an MPO: its first image is a still.
 _READING = pillow.Reading(_carried, _options, count=pillow.one_frame, converted=_converted)
 CONTAINER = Container(probe, _READING, _write, _check_whole, XMP, _fitting)

@@ -1,4 +1,4 @@
-"""JPEG XL: its header, of the naked codestream and of the container.
+"""JPEG XL: parse the header of bare codestreams and of containers.
 
 Owns the first bits of the codestream: size, depth, animation, and whether the numbers are exact.
 Pixels are the plugin's, which decodes while it opens; so all limits are checked here.
@@ -42,7 +42,7 @@ _QUALITY = 95
 
 
 class _Bits:
-    """Bits of a codestream, least significant first."""
+    """Bit reader for a codestream, least significant bit first."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "little")
@@ -57,13 +57,13 @@ class _Bits:
         return found
 
     def choice(self, *options: tuple[int, int]) -> int:
-        """U32: two bits choose among base + u(bits)."""
+        """Read a U32: two bits choose among base + u(bits)."""
         base, bits = options[self.number(2)]
         return base + self.number(bits)
 
 
 def _probe(reader: Reader) -> Header:
-    """Size, depth, animation and exactness."""
+    """Read size, depth, animation and losslessness."""
     bits = _Bits(_codestream(reader)[2:])
     height, width = _size(bits)
     depth, animated, exact = _metadata(bits)
@@ -79,11 +79,11 @@ def _codestream(reader: Reader) -> bytes:
     for box in _boxes(reader):
         if box.kind in {b"jxlc", b"jxlp"}:
             return reader.up_to(box.start + 4 * (box.kind == b"jxlp"), _ENOUGH_BYTES)
-    raise damaged("its JPEG XL container has no picture")
+    raise damaged("its JPEG XL container has no image")
 
 
 def _boxes(reader: Reader) -> Iterator[Box]:
-    """The boxes of a container; none for a naked codestream."""
+    """Parse the boxes of a container; none for a bare codestream."""
     return islice(boxes(reader), 0 if reader.at(0, 2) == _NAKED else _MAX_BOXES)
 
 
@@ -104,7 +104,7 @@ def _side(bits: _Bits, *, small: bool) -> int:
 
 
 def _metadata(bits: _Bits) -> tuple[int, bool, bool]:
-    """Bits per sample (32 for floats), animated, exact."""
+    """Read bits per sample (32 for floats), and whether animated and lossless."""
     if bits.number(1):  # all default
         return 8, False, False
     animated = False
@@ -112,7 +112,7 @@ def _metadata(bits: _Bits) -> tuple[int, bool, bool]:
         if bits.number(3):
             raise ImageRefusedError(
                 Reason.FORMAT_NOT_ALLOWED,
-                "its JPEG XL is turned by a property that would be lost; turn its pixels upright",
+                "its JPEG XL is rotated by a property that would be lost; rotate its pixels",
             )
         if bits.number(1):  # intrinsic size
             _size(bits)
@@ -144,7 +144,7 @@ def _depth(bits: _Bits) -> int:
 
 
 def _extra_channel_depth(bits: _Bits) -> int:
-    """Of a channel whose fields are read as far as alpha has them."""
+    """Read the bit depth of an alpha channel; refuse any other extra channel."""
     if bits.number(1):  # all default: alpha of 8 bits
         return 8
     kind = bits.choice((0, 0), (1, 0), (2, 4), (18, 6))
@@ -159,13 +159,13 @@ def _extra_channel_depth(bits: _Bits) -> int:
 
 
 def _check_whole(data: bytes) -> None:
-    """Refuse a container that ends inside a box; a naked codestream does not tell its length."""
+    """Refuse a container that ends inside a box; a bare codestream does not store its length."""
     if not data.startswith(_NAKED):
         check_whole(data)
 
 
 def _carried(source: Source, image: Image.Image) -> Told:
-    """EXIF and ICC profile as the plugin tells them, and the uncompressed XMP of a container."""
+    """EXIF and ICC profile from the plugin, and the uncompressed XMP of a container."""
     carried, notes = pillow.told(source, image)
     xmp = [
         Block(Kind.XMP, source.data[box.start : box.end])

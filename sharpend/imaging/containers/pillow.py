@@ -1,8 +1,8 @@
-"""Pixels through Pillow, for every format but TIFF, Netpbm and PNG of 16 bits.
+"""Pillow reader and writer for every format but TIFF, Netpbm and 16-bit PNG.
 
-Owns the way from Pillow's modes to pixels and alpha and back, frames of animations among them.
-Refuses modes that could not be given back as they were. What differs between formats, each tells
-in its `Reading`.
+Converts Pillow's modes to pixels and alpha and back, frames of animations among them.
+Refuses modes that could not be written as they were read. Differences between formats are declared
+in each one's `Reading`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.source import Header, Source
 
     Told = tuple[Carried, list[str]]
-    """What a file carries, and notes on what of it cannot be kept."""
+    """Metadata of a file, and notes on what of it cannot be kept."""
     Options = dict[str, Any]
     """Pillow's save options, and what else a format's writer has to know of the source."""
 
@@ -42,7 +42,7 @@ _ALPHA = frozenset({"LA", "RGBA"})
 
 
 def told(_source: Source, image: Image.Image) -> Told:
-    """EXIF, ICC profile and XMP as Pillow gives them."""
+    """Read EXIF, ICC profile and XMP as Pillow gives them."""
     found = {kind: image.info.get(name) or b"" for kind, name in NAMES.items()}
     return Carried(tuple(Block(kind, data) for kind, data in found.items() if data)), []
 
@@ -52,12 +52,12 @@ def _no_options(_source: Source, _image: Image.Image, _count: int) -> Options:
 
 
 def frame_count(image: Image.Image, _header: Header) -> int:
-    """How many frames a file has."""
+    """Count the frames of a file."""
     return int(getattr(image, "n_frames", 1))
 
 
 def one_frame(_image: Image.Image, _header: Header) -> int:
-    """For formats whose further pictures are no frames: second views, gain maps, depth."""
+    """Return 1, for formats whose other images are no frames: second views, gain maps, depth."""
     return 1
 
 
@@ -76,22 +76,22 @@ def _as_read(picture: Picture, _data: bytes) -> Picture:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a format's files say that Pillow does not tell, or tells otherwise."""
+    """Format-specific hooks for what Pillow does not report, or reports wrongly."""
 
     carried: Callable[[Source, Image.Image], Told] = told
     options: Callable[[Source, Image.Image, int], Options] = _no_options
-    """The save options for so many frames of a picture that is open but not loaded."""
+    """The save options for so many frames of an image that is open but not loaded."""
     count: Callable[[Image.Image, Header], int] = frame_count
     check: Callable[[Source, Carried], None] = check_range
-    """Refuses colours whose numbers are not what the networks have learned."""
+    """Refuses colours whose numbers are not what the models have learned."""
     converted: Callable[[Source, Image.Image, Told], Picture] | None = None
-    """A picture in CMYK as sRGB, where a format has such."""
+    """An image in CMYK as sRGB, where a format has such."""
     timed: Callable[[Picture, bytes], Picture] = _as_read
     """The times as the file tells them, where Pillow rounds them or leaves some out."""
     keeps_palette: bool = False
 
     def __call__(self, source: Source) -> Picture:
-        """The frames that are wanted, with the first one's metadata.
+        """Read the wanted frames, with the first one's metadata.
 
         Raises:
             ImageRefusedError: `bit_depth`, `animated`, `color_mode`, `hdr`, ...
@@ -125,7 +125,7 @@ class Reading:
     def _pixels(
         self, image: Image.Image, header: Header, notes: list[str]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-        """Pixels and alpha; a palette becomes colours, a transparent colour an alpha channel."""
+        """Pixels and alpha; palettes become colours, a transparent colour an alpha channel."""
         if image.mode not in _MODES:
             raise color_mode(image.mode)
         image.load()
@@ -154,7 +154,7 @@ class Reading:
 
 
 def _is_bilevel(image: Image.Image) -> bool:
-    """Whether there is only black and white, as a mode or as a palette of two."""
+    """Return whether the image has only black and white, as a mode or as a palette of two."""
     if image.mode == "P" and not image.has_transparency_data:
         return image.getpalette("RGB") in (_BLACK_WHITE, _BLACK_WHITE[::-1])
     return image.mode == "1"
@@ -173,7 +173,7 @@ def _frames(image: Image.Image, count: int) -> Iterator[Image.Image]:
 
 
 def write(picture: Picture) -> bytes:
-    """The whole file, its metadata by save options.
+    """Write the whole file, metadata through save options.
 
     Raises:
         Exception: whatever Pillow's encoders raise.
@@ -192,19 +192,19 @@ def write(picture: Picture) -> bytes:
 
 
 def saved(image: Image.Image, target: str, options: Mapping[str, Any]) -> bytes:
-    """One image as a file."""
+    """Encode one image as a file in memory."""
     buffer = BytesIO()
     image.save(buffer, target, **options)
     return buffer.getvalue()
 
 
 def stills(picture: Picture) -> list[bytes]:
-    """Each frame as a file of its own, without metadata."""
+    """Encode each frame as a file of its own, without metadata."""
     return [saved(image_of(each), picture.format, each.encoding) for each in picture.frames]
 
 
 def image_of(frame: Frame) -> Image.Image:
-    """A frame's pixels and alpha as Pillow takes them."""
+    """Convert a frame's pixels and alpha to a Pillow image."""
     pixels = frame.pixels
     if frame.alpha is not None:
         pixels = np.dstack([pixels, frame.alpha])

@@ -1,4 +1,4 @@
-"""PNG: its header, metadata chunks, and pixels of 16 bits.
+"""PNG: parse header and metadata chunks, read and write 16-bit pixels.
 
 Owns which chunks are carried, as they are. Pillow reads and writes pixels of up to 8 bits; it would
 halve 16, so those go through imagecodecs.
@@ -58,7 +58,7 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
 def _probe(reader: Reader) -> Header:
-    """The IHDR chunk."""
+    """Read the IHDR chunk."""
     length, kind, width, height, bits = struct.unpack(">I4sIIB", reader.at(8, 17))
     if kind != b"IHDR" or length != IHDR_BYTES:
         raise damaged("a PNG must begin with its header")
@@ -66,19 +66,19 @@ def _probe(reader: Reader) -> Header:
 
 
 def _check_whole(data: bytes) -> None:
-    """Refuse a file that ends early or whose checksums are wrong; decoders skip those."""
+    """Refuse a truncated file and wrong checksums; decoders skip those."""
     for _ in chunks(data):
         pass
 
 
 def _transfer(data: bytes) -> int | None:
-    """The transfer characteristics of a cICP chunk (ITU-T H.273), where there is one."""
+    """Read the transfer characteristics of a cICP chunk (ITU-T H.273), if present."""
     body = dict(chunks(data)).get(b"cICP", b"")
     return body[1] if len(body) > 1 else None
 
 
 def _blocks(data: bytes) -> tuple[Block, ...]:
-    """The metadata chunks of a whole PNG."""
+    """Extract the metadata chunks of a whole PNG."""
     bits, color_type = data[24], data[25]
     found = [
         Block(_kind(kind, body), body, kind) for kind, body in chunks(data) if _is_carried(kind)
@@ -90,7 +90,7 @@ def _blocks(data: bytes) -> tuple[Block, ...]:
 
 
 def _left_out(data: bytes) -> list[str]:
-    """Notes on what of a whole PNG is not kept."""
+    """List notes on the chunks of a whole PNG that are dropped."""
     notes = []
     if data[_INTERLACED_AT]:
         notes.append("its interlacing was not kept")
@@ -119,7 +119,7 @@ def _check_range(source: Source, carried: Carried) -> None:
 
 
 def _read_deep(source: Source) -> Picture:
-    """A PNG with 16 bits per sample.
+    """Read a PNG with 16 bits per sample.
 
     Raises:
         ImageRefusedError: `damaged`, `hdr`; `bit_depth` for an animation or a transparent colour.
@@ -144,7 +144,7 @@ def _read_deep(source: Source) -> Picture:
 
 
 def _write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes:
-    """A PNG with 16 bits per sample, without metadata."""
+    """Write a PNG with 16 bits per sample, without metadata."""
     values = pixels if alpha is None else np.dstack([pixels, alpha])
     if values.shape[2] == 1:
         values = values[..., 0]
@@ -152,7 +152,7 @@ def _write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes
 
 
 def _spliced(encoded: bytes, carried: Iterable[Block]) -> bytes:
-    """An encoder's PNG, which has no metadata, with these chunks behind its header."""
+    """Insert these chunks after the header of an encoder's PNG, which has no metadata."""
     channels = _CHANNELS[encoded[25]]
     made = [
         chunk(block.where, block.data)

@@ -1,4 +1,4 @@
-"""PNG's chunks: read with their checksums verified, and made.
+"""PNG chunks: parse with verified checksums, and build.
 
 Source: PNG specification, third edition (W3C, 2025), section 5.
 """
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 SIGNATURE_BYTES, IHDR_BYTES = 8, 13
 HEADER_END = SIGNATURE_BYTES + 12 + IHDR_BYTES
-"""Where the chunks behind the header begin."""
+"""Offset of the chunks after the header."""
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks up to the end, kind and content, checksums verified.
+    """Iterate over the chunks up to IEND, type and content, checksums verified.
 
     Raises:
         ImageRefusedError: `truncated` without an end chunk, `damaged` on a wrong checksum.
@@ -41,5 +41,5 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """One chunk with its length and checksum."""
+    """Build one chunk with its length and checksum."""
     return len(body).to_bytes(4) + kind + body + zlib.crc32(body, zlib.crc32(kind)).to_bytes(4)

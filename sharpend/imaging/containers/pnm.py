@@ -1,4 +1,4 @@
-"""Netpbm's PPM and PGM, plain and raw, with 8 or 16 bits, read and written.
+"""Netpbm PPM and PGM, plain and raw, with 8 or 16 bits: read and write.
 
 Owns the whole format: it is a header in text and then numbers. The header is written again as it
 was, comments and all. PBM (P1, P4) is black and white, which is a matter of policy; PFM is float.
@@ -42,7 +42,7 @@ _VALUES_A_LINE = 12
 
 
 def _probe(reader: Reader) -> Header:
-    """The header."""
+    """Read the header."""
     start = _start(reader)
     bilevel = _BILEVEL.match(start)
     if bilevel:
@@ -68,7 +68,7 @@ def _start(reader: Reader) -> bytes:
 
 
 def _read(source: Source) -> Picture:
-    """The picture, its header among the save options."""
+    """Read the image, and keep its header among the save options."""
     if source.header.bits == 1:
         return source.bilevel()
     data = source.data
@@ -82,9 +82,9 @@ def _read(source: Source) -> Picture:
     count = height * width * channels
     if len(values) < count:
         raise truncated()
-    # Plain text may say anything behind its picture; raw files begin the next one there.
+    # Plain text may say anything behind its image; raw files begin the next one there.
     if len(values) > count and head[1] not in _PLAIN:
-        raise ImageRefusedError(Reason.PAGES, "another picture follows in the same file")
+        raise ImageRefusedError(Reason.PAGES, "another image follows in the same file")
     pixels = values[:count].reshape(height, width, channels)
     return Picture((Frame(pixels, encoding={"header": head[0]}),), Format.PNM)
 
@@ -100,7 +100,7 @@ def _numbers(text: bytes, largest: int) -> NDArray[Sample]:
     try:
         values = np.array(words, dtype=np.int64) if words else np.empty(0, np.int64)
     except (ValueError, OverflowError) as error:
-        raise damaged("there are words where its pixels should be") from error
+        raise damaged("its pixel data contains text") from error
     if words and (values.min() < 0 or values.max() > largest):
         raise damaged(f"a pixel is outside of 0 to {largest}")
     depth: type[Sample] = np.uint8 if _BITS[largest] == 8 else np.uint16  # noqa: PLR2004 - bits
@@ -108,7 +108,7 @@ def _numbers(text: bytes, largest: int) -> NDArray[Sample]:
 
 
 def _write(picture: Picture) -> bytes:
-    """The file, with the source's header where there is one."""
+    """Write the file, with the source's header if there is one."""
     frame = picture.frames[0]
     pixels = frame.pixels
     height, width, channels = pixels.shape

@@ -1,4 +1,4 @@
-"""TIFF: all of its pages, 8 and 16 bits, read and written through tifffile.
+"""TIFF: read and write all pages at 8 and 16 bits through tifffile.
 
 Owns what a page may hold and how it is written again: same compression, predictor, strips or tiles
 and planes. Tags are carried by `tifftags`. Nothing is turned, inverted for good, or premultiplied.
@@ -42,7 +42,7 @@ _SUBFILE, _WIDTH, _HEIGHT, _BITS = 254, 256, 257, 258
 _REDUCED = 1
 """NewSubfileType: a smaller copy of another page."""
 _TABLES = frozenset({273, 279, 324, 325, 347})
-"""Where strips and tiles lie, and JPEG's tables: a file that is cut often ends within them."""
+"""Tags with offsets of strips, tiles and JPEG tables: truncated files often end within these."""
 _RAW = frozenset({33421, 50706})
 """CFARepeatPatternDim and DNGVersion: sensor data."""
 _ICC = 34675
@@ -53,22 +53,22 @@ _BLOCKS: Mapping[int, Kind] = {
     34377: Kind.PHOTOSHOP,
 }
 _XMP_AT = (700).to_bytes(2) + b"\1"
-"""Where a page keeps its packet: tag and type, as a block remembers them."""
+"""Place of a page's XMP packet: tag and type, as a block remembers them."""
 _LAYERS = (37724, 50784)
 """Photoshop's ImageSourceData, and Alias's layers."""
 _OURS: Mapping[str, Any] = {"metadata": None, "software": False, "contiguous": False}
-"""What tifffile would write of its own is left out."""
+"""Nothing that tifffile would write by itself."""
 _BYTE_BITS = 8
 
 logging.getLogger("tifffile").disabled = True  # what it complains of is refused or harmless
 
 
 def _probe(reader: Reader) -> Header:
-    """Size and depth of the first page."""
+    """Read size and depth of the first page."""
     page = read_layout(reader, {_SUBFILE, _WIDTH, _HEIGHT, _BITS, *_RAW, *_TABLES})
     if _RAW & page.entries.keys() or page.values(_SUBFILE, (0,))[0] & _REDUCED:
         raise ImageRefusedError(
-            Reason.FORMAT_NOT_ALLOWED, "a camera raw file, whose TIFF picture is only a preview"
+            Reason.FORMAT_NOT_ALLOWED, "a camera raw file, whose TIFF image is only a preview"
         )
     height, width = page.values(_HEIGHT), page.values(_WIDTH)
     if not height or not width:
@@ -77,7 +77,7 @@ def _probe(reader: Reader) -> Header:
 
 
 def _read(source: Source) -> Picture:
-    """All pages that are wanted."""
+    """Read all wanted pages."""
     directories = read_pages(Reader(BytesIO(source.data), most=len(source.data)))
     with tifffile.TiffFile(BytesIO(source.data)) as file:
         pages = [
@@ -120,7 +120,7 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str])
         return _converted(values, carried, encoding, notes)
     if page.photometric == tiffpage.PALETTE:
         notes.append("its palette was written as RGB")
-        values = _shown(values, page)
+        values = _apply_palette(values, page)
     elif page.bitspersample < _BYTE_BITS:
         notes.append(f"its gray of {page.bitspersample} bits was written with 8")
         values = values * np.uint8(255 // (2**page.bitspersample - 1))
@@ -133,7 +133,7 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str])
 
 
 def _carried(tags: Ifd) -> Carried:
-    """A page's metadata; a block remembers its tag and type in `where`."""
+    """Metadata of a page; a block remembers its tag and type in `where`."""
     blocks = tuple(
         Block(kind, tags.entries[tag].data, _where(tag, tags.entries[tag]))
         for tag, kind in _BLOCKS.items()
@@ -158,8 +158,8 @@ def _converted(
     return Frame(pixels, None, Carried(blocks, carried.tags), encoding)
 
 
-def _shown(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[np.uint8]:
-    """The colours of a palette; some writers leave theirs in 8 bits."""
+def _apply_palette(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[np.uint8]:
+    """Convert palette indices to colours; some writers store 8-bit colour tables."""
     table = np.asarray(page.colormap)
     if table.max() > 255:  # noqa: PLR2004 - 8 bits
         table = table >> 8
@@ -169,13 +169,13 @@ def _shown(indices: NDArray[Any], page: tifffile.TiffPage) -> NDArray[np.uint8]:
 
 
 def _inverted(values: NDArray[Sample], has_alpha: bool) -> NDArray[Sample]:  # noqa: FBT001
-    """White-is-zero to black-is-zero and back."""
+    """Convert white-is-zero to black-is-zero and back."""
     gray = ~values[..., :1]
     return np.dstack([gray, values[..., 1:]]) if has_alpha else gray
 
 
 def _write(picture: Picture) -> bytes:
-    """The file, each page with its tags, in the byte order and of the kind that it had."""
+    """Write the file: each page with its tags, in the source's byte order and layout."""
     buffer = BytesIO()
     container = picture.frames[0].encoding.get("container", {"byteorder": "<"})
     with tifffile.TiffWriter(buffer, **container) as writer:
@@ -213,7 +213,7 @@ def _values(frame: Frame) -> NDArray[Sample]:
 
 
 def _tags(carried: Carried) -> Ifd:
-    """What `graft` puts in: the tags and the blocks."""
+    """Collect the tags and blocks that `graft` adds."""
     tags = carried.tags or Ifd({}, {})
     blocks = {
         int.from_bytes(block.where[:2]): IfdEntry(block.where[2], block.data)

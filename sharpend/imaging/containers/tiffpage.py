@@ -1,7 +1,7 @@
-"""A TIFF page: what is refused before its pixels are decoded, and how it is coded again.
+"""TIFF pages: checks before decoding, and encoding options that match the source.
 
 Owns the limits. tifffile decodes what a page declares, so a tile or an inner JPEG that is larger
-than its picture would cost any amount of memory, and a missing strip would be read as black.
+than its image would cost any amount of memory, and a missing strip would be read as black.
 
 Source: TIFF 6.0; tifffile's names for its tags.
 """
@@ -45,18 +45,18 @@ _BYTE_BITS, _DEEP_BITS = 8, 16
 _PLANES = frozenset({1, 2})
 """Samples side by side, or each in a plane of its own."""
 _SUBSAMPLED = (2, 2)
-"""Where a page does not say."""
+"""Default of a page without the tag."""
 _LARGEST_BLOCK_PX = 32
 """By how much an inner JPEG may exceed its strip or tile: whole blocks of subsampled colour."""
 
 
 def is_bilevel(page: tifffile.TiffPage) -> bool:
-    """Whether a page is pure black and white."""
+    """Return whether a page is pure black and white."""
     return page.bitspersample == 1 and page.photometric in {WHITE_IS_ZERO, BLACK_IS_ZERO}
 
 
 def check(page: tifffile.TiffPage, source: Source) -> None:
-    """Refuse a page that could not be written again as it was, or that lies about itself.
+    """Refuse a page that could not be written again as it was, or whose tags contradict each other.
 
     Raises:
         ImageRefusedError: `color_mode`, `bit_depth`, `format_not_allowed`, `too_many_pixels`,
@@ -71,7 +71,7 @@ def check(page: tifffile.TiffPage, source: Source) -> None:
             Reason.FORMAT_NOT_ALLOWED, f"its TIFF compression {name} is not read"
         )
     if page.planarconfig not in _PLANES:
-        raise damaged("its TIFF does not say how its samples lie")
+        raise damaged("its TIFF does not declare its sample layout")
     if page.is_tiled:
         source.check_pixels(page.tilelength, page.tilewidth)
     _check_whole(page, len(source.data))
@@ -115,7 +115,7 @@ def _check_channels(page: tifffile.TiffPage) -> None:
 def _check_whole(page: tifffile.TiffPage, size: int) -> None:
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if len(places) < math.prod(page.chunked) or not all(count for _, count in places):
-        raise damaged("parts of its picture are missing")
+        raise damaged("parts of its image are missing")
     if any(offset + count > size for offset, count in places):
         raise truncated()
 
@@ -127,11 +127,11 @@ def _check_inner_jpegs(page: tifffile.TiffPage, data: bytes) -> None:
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         inner = jpeg.probe(Reader(BytesIO(data[offset : offset + count])))
         if inner.height > high + _LARGEST_BLOCK_PX or inner.width > wide + _LARGEST_BLOCK_PX:
-            raise damaged("a JPEG within it is larger than its place")
+            raise damaged("an embedded JPEG is larger than its tile")
 
 
 def encoding_of(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
-    """The options of tifffile that write a page as this one is."""
+    """Choose the tifffile options that encode a page as the source is encoded."""
     encoding: dict[str, Any] = {
         "photometric": page.photometric,
         "extrasamples": page.extrasamples or None,
@@ -159,7 +159,7 @@ def _compression(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
 
 
 def _jpeg_options(page: tifffile.TiffPage) -> dict[str, Any]:
-    """Tifffile's options for JPEG inside; a page of RGB components stays one."""
+    """Choose tifffile's options for JPEG compression; a page of RGB components stays RGB."""
     first = page.dataoffsets[0], page.databytecounts[0]
     data = page.jpegtables or page.parent.filehandle.read_array(np.uint8, first[1], first[0])
     args: dict[str, Any] = {"level": _quality_of(_quantisation(bytes(data)))}
@@ -169,7 +169,7 @@ def _jpeg_options(page: tifffile.TiffPage) -> dict[str, Any]:
 
 
 def _quantisation(data: bytes) -> tuple[int, ...]:
-    """The first quantisation table, in the file's order; a refusal where there is none."""
+    """Read the first quantisation table, in the file's order; refuse if there is none."""
     for marker, offset, _ in jpeg.segments(Reader(BytesIO(data))):
         if marker == _TABLES:
             wide = data[offset] >> 4
@@ -182,7 +182,7 @@ def _quantisation(data: bytes) -> tuple[int, ...]:
 
 @cache
 def _first_tables() -> tuple[tuple[int, ...], ...]:
-    """The first quantisation table of libjpeg's qualities 1 to 100."""
+    """First quantisation tables of libjpeg's qualities 1 to 100."""
     tables = []
     for quality in range(1, 101):
         buffer = BytesIO()
@@ -194,7 +194,7 @@ def _first_tables() -> tuple[tuple[int, ...], ...]:
 
 
 def _quality_of(table: Sequence[int]) -> int:
-    """The quality of libjpeg's whose first quantisation table is nearest."""
+    """Find the libjpeg quality whose first quantisation table is nearest."""
     total = sum(table)
     distances = [abs(sum(each) - total) for each in _first_tables()]
     return 1 + distances.index(min(distances))

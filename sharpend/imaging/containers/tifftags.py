@@ -1,4 +1,4 @@
-"""The tags of a TIFF file: read them raw, and graft kept ones onto a file that tifffile wrote.
+"""TIFF tags: read them raw, and add preserved ones to a file that tifffile wrote.
 
 Owns the list of tags that are not carried. No writer takes EXIF and GPS directories, and all guess
 the types of others, so the entries are copied as bytes: for each page a new directory with the
@@ -31,33 +31,33 @@ layers of them (SubIFDs, Photoshop's ImageSourceData). All others are carried.""
 _POINTER_TYPES = frozenset({13, 18})
 """Valid in the old file only."""
 _WRITERS_OWN = frozenset({254, 282, 283, 296, 305})
-"""What a writer makes up where the source has none: NewSubfileType, resolution, Software."""
+"""Tags that a writer adds by itself: NewSubfileType, resolution, Software."""
 _POINTERS: Mapping[int, Collection[int]] = {
     0: (ifd.EXIF, ifd.GPS),
     ifd.EXIF: (ifd.INTEROPERABILITY,),
     ifd.GPS: (),
     ifd.INTEROPERABILITY: (),
 }
-"""Which tags of which directory point to a directory (0: the file's first)."""
+"""Tags that point to a directory, by the directory they are in (0: the file's first)."""
 
 _MOST_PAGES = 10_000
 
 
 def read_layout(reader: Reader, tags: Collection[int]) -> Ifd:
-    """Only these `tags` of a file's first directory."""
+    """Read only these `tags` of a file's first directory."""
     layout = IfdLayout.of(reader.at(0, 4))
     place = _integer(reader, layout.places, layout.first_link)
     return _directory(reader, layout, place, tags.__contains__)
 
 
 def read_pages(reader: Reader) -> list[Ifd]:
-    """The tags of each page that an output carries on, with EXIF and GPS."""
+    """Read the tags that an output keeps, page by page, with EXIF and GPS."""
     layout = IfdLayout.of(reader.at(0, 4))
     place = _integer(reader, layout.places, layout.first_link)
     pages: list[Ifd] = []
     while place:
         if len(pages) == _MOST_PAGES:
-            raise damaged("it has too many pages, or they go round in a circle")
+            raise damaged("it has too many pages, or they form a cycle")
         page = _directory(reader, layout, place, lambda tag: tag not in _LAYOUT)
         place = page.next_page
         pages.append(_with_children(reader, layout, page, 0))
@@ -101,7 +101,7 @@ def _entry(reader: Reader, layout: IfdLayout, kind: int, value: tuple[int, bytes
 
 
 def _swapped(entry: IfdEntry) -> bytes:
-    """The data in the other order."""
+    """Swap the byte order of the data."""
     data, width = entry.data, struct.calcsize("<" + entry.number)
     if width == 1:
         return data
@@ -113,7 +113,7 @@ def _integer(reader: Reader, layout: struct.Struct, at: int) -> int:
 
 
 def graft(written: bytearray, pages: Sequence[Ifd]) -> None:
-    """Add to each page of a TIFF, of either order and size, the tags that it carries, in place."""
+    """Add to each page of a TIFF, of either byte order and size, the tags to keep, in place."""
     layout = IfdLayout.of(written)
     link = layout.first_link
     for kept in pages:
@@ -139,7 +139,7 @@ def _append(
     records: dict[int, bytes],
     following: int = 0,
 ) -> int:
-    """Append `directory`, together with ready `records`, and tell where it lies."""
+    """Append `directory`, together with ready `records`, and return its offset."""
     for tag, child in directory.children.items():
         pointer = layout.places.pack(_append(written, layout, child, {}))
         records[tag] = layout.entries.pack(tag, layout.pointer_kind, 1, pointer)
@@ -160,7 +160,7 @@ def _record(written: bytearray, layout: IfdLayout, tag: int, entry: IfdEntry) ->
 
 
 def _place(written: bytearray, data: bytes) -> int:
-    """Append `data` at an even offset and tell which."""
+    """Append `data` at an even offset and return that offset."""
     written += bytes(len(written) & 1)
     offset = len(written)
     written += data

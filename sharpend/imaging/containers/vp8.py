@@ -1,7 +1,7 @@
-"""The quality at which a lossy WebP was written, read from its VP8 frame header.
+"""VP8 frame headers: estimate the quality at which a lossy WebP was written.
 
-Owns that one estimate: neither Pillow nor the container tells the quality, but the quantisers stand
-in the first bits of the frame. Decodes no pixels.
+Neither Pillow nor the container stores the quality, but the quantisers are
+in the first bits of the frame, and determine it. Decodes no pixels.
 
 Source: RFC 6386, sections 7.3 (bool decoder), 9.2 to 9.6 and 19.2 (frame header); libwebp's
 `QualityToCompression` for the way from quality to quantiser.
@@ -14,13 +14,13 @@ ENOUGH_BYTES = 64
 _FRAME_HEAD_BYTES = 10
 _MAX_QUANTISER = 127
 _KNEE_LINEAR = 0.5
-"""Where libwebp's quality curve bends: quality 75."""
+"""Bend of libwebp's quality curve: quality 75."""
 _SEGMENTS = 4
 _HALF, _BYTE = 128, 8
 
 
 class _Bits:
-    """The bool decoder, for flags of even probability only: the header has no others."""
+    """Boolean entropy decoder, for flags of even probability only: the header has no others."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -57,7 +57,7 @@ class _Bits:
         return value
 
     def signed(self, bits: int) -> int:
-        """An optional number with its sign behind it; 0 where it is absent."""
+        """Read an optional number followed by its sign; 0 if absent."""
         if not self.flag():
             return 0
         value = self.number(bits)
@@ -81,7 +81,7 @@ def quality_of(frame: bytes) -> int:
 
 
 def _quantisers(bits: _Bits) -> list[int]:
-    """The quantiser of each segment, or the frame's one."""
+    """Quantiser of each segment, or of the whole frame."""
     bits.number(2)  # colour space, clamping
     absolute, segments = _segments(bits) if bits.flag() else (False, [0])
     bits.number(1 + 6 + 3)  # loop filter: type, level, sharpness
@@ -94,7 +94,7 @@ def _quantisers(bits: _Bits) -> list[int]:
 
 
 def _segments(bits: _Bits) -> tuple[bool, list[int]]:
-    """Whether segments have quantisers of their own, and those or their differences."""
+    """Return whether segments have absolute quantisers, and those or their differences."""
     new_map, new_values = bits.flag(), bits.flag()
     absolute, quantisers = False, [0]
     if new_values:

@@ -1,4 +1,4 @@
-"""WebP: its RIFF chunks, header, animations, and the quality it was written at.
+"""WebP: parse RIFF chunks, header and animations, and estimate the quality.
 
 Owns the container's layout. Pixels and metadata are Pillow's; its frames, written as a WebP each,
 become one file here, each covering the whole canvas, because its own writer of animations forgets
@@ -42,11 +42,11 @@ _NO_BLENDING = 2
 _CLEARED = 2
 _LONGEST_MS = (1 << 24) - 1
 _FRAME_HEAD_BYTES = 16
-"""Of an ANMF chunk, before the chunks of its picture."""
+"""Of an ANMF chunk, before the chunks of its image."""
 
 
 def _probe(reader: Reader) -> Header:
-    """The size, and the quality of the first picture where it is lossy."""
+    """Read the size, and the quality of the first image if it is lossy."""
     kind = reader.at(_FIRST_CHUNK, 4)
     if kind == b"VP8X":
         return _extended(reader)
@@ -57,7 +57,7 @@ def _probe(reader: Reader) -> Header:
         width, height = struct.unpack("<HH", reader.at(_FIRST_CHUNK + 14, 4))
         quality = _quality(reader, _FIRST_CHUNK)
         return Header(Format.WEBP, height & 0x3FFF, width & 0x3FFF, quality=quality)
-    raise damaged("its WebP has no picture")
+    raise damaged("its WebP has no image")
 
 
 def _extended(reader: Reader) -> Header:
@@ -82,13 +82,13 @@ def _quality(reader: Reader, at: int) -> int:
 
 
 def _check_whole(data: bytes) -> None:
-    """Refuse a file shorter than it says."""
+    """Refuse a file shorter than its header declares."""
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
         raise truncated()
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    """One chunk with its length, padded to an even one."""
+    """Build one chunk with its length, padded to an even one."""
     return kind + len(body).to_bytes(4, "little") + body + bytes(len(body) & 1)
 
 
@@ -109,7 +109,7 @@ def _options(source: Source, image: Image.Image, count: int) -> Options:
 
 
 def _write(picture: Picture) -> bytes:
-    """An animation is one file of the frames that Pillow wrote as a WebP each."""
+    """Write the file; an animation is joined from frames that Pillow wrote as a WebP each."""
     if len(picture.frames) == 1:
         return pillow.write(picture)
     height, width = picture.size
@@ -134,7 +134,7 @@ def _write(picture: Picture) -> bytes:
 
 
 def _frame(still: bytes, frame: Frame) -> bytes:
-    """Duration, disposal and pixels."""
+    """Duration, disposal and pixels of one frame."""
     duration = min(round(frame.duration_ms), _LONGEST_MS).to_bytes(3, "little")
     flags = _NO_BLENDING | (frame.disposal == _CLEARED)
     kinds = dict(_chunks(still))

@@ -1,4 +1,4 @@
-"""What an image carries beside its pixels: EXIF, XMP, IPTC, ICC profiles, texts.
+"""Image metadata: EXIF, XMP, IPTC, ICC profiles, text chunks.
 
 A *block* is one piece of metadata as bytes, with its *kind* and where its container keeps it; what
 one image carries is its blocks in order, and for TIFF an *IFD* (image file directory) of tags. All

@@ -1,4 +1,4 @@
-"""Blocks: what an image carries beside its pixels, as bytes with a meaning.
+"""Metadata blocks: the raw bytes of one kind of metadata and its place in the container.
 
 Owns the kinds of block and what a policy lets through. Bytes are passed on as they are, so that
 maker notes stay valid; the orientation among them, because pixels are never rotated. How a format
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Kind(Enum):
-    """What a block says."""
+    """Type of a metadata block."""
 
     EXIF = auto()
     """A TIFF structure, without the "Exif\\0\\0" that JPEG puts before it."""
@@ -35,18 +35,18 @@ class Kind(Enum):
     TEXT = auto()
     """Comments, text chunks, times."""
     OTHER = auto()
-    """What only its maker understands."""
+    """Vendor data of unknown layout."""
 
 
 NEEDED = frozenset({Kind.ICC, Kind.COLOR, Kind.DENSITY})
-"""Without these a picture would look different, or be printed at another size."""
-CREDENTIALS = "its content credentials (JUMBF) were not kept: they vouch for other pixels"
-"""What to say of them, whatever container they lay in."""
+"""Without these an image would look different, or be printed at another size."""
+CREDENTIALS = "its content credentials (JUMBF) were removed: they certify the original pixels"
+"""Name for notes, whatever the container."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One piece of metadata and where its format keeps it."""
+    """One piece of metadata and its location in the container."""
 
     kind: Kind
     data: bytes
@@ -56,7 +56,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What one picture carries; empty where it has nothing."""
+    """Metadata of one image, as blocks; empty if it has none."""
 
     blocks: tuple[Block, ...] = ()
     """In the order of the file."""
@@ -64,16 +64,16 @@ class Carried:
     """TIFF only: the tags that are no block, with their EXIF and GPS directories."""
 
     def block(self, kind: Kind) -> Block | None:
-        """The first block of a kind."""
+        """Return the first block of a kind."""
         return next((block for block in self.blocks if block.kind is kind), None)
 
     def data(self, kind: Kind) -> bytes:
-        """The bytes of the first block of a kind, none where there is none."""
+        """Return the bytes of the first block of a kind, b"" if there is none."""
         block = self.block(kind)
         return b"" if block is None else block.data
 
     def without(self, *kinds: Kind) -> Carried:
-        """All but the blocks of these kinds."""
+        """Return all blocks except those of these kinds."""
         return replace(
             self, blocks=tuple(block for block in self.blocks if block.kind not in kinds)
         )

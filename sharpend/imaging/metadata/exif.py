@@ -1,8 +1,8 @@
-"""EXIF blocks: take positions or the thumbnail out, or put another thumbnail in.
+"""EXIF blocks: remove GPS data, remove or replace the thumbnail.
 
-Owns what in an EXIF block tells where a picture was taken. Bytes are patched where they lie and
-nothing moves: maker notes hold offsets that only their maker could mend. What a maker note itself
-says is not looked into.
+Owns what in an EXIF block tells where an image was taken. Bytes are patched where they lie and
+nothing moves: maker notes hold offsets that only the camera maker could fix. Their content is not
+searched.
 
 Source: EXIF 2.32 (CIPA DC-008) sections 4.5.4 (thumbnails) and 4.6.
 """
@@ -27,15 +27,15 @@ _ENTRY = struct.Struct("<HHI4s")
 _INLINE_BYTES = 4
 _TURNED = range(2, 9)
 _STRIPS = ((0x0201, 0x0202), (0x0111, 0x0117))
-"""Where a thumbnail's bytes lie and how many: as a JPEG, or without compression."""
+"""Tags of a thumbnail's offset and length: as a JPEG, or uncompressed."""
 _POSITION_RESOURCES = (b"8BIM\x04\x22", b"8BIM\x04\x23", b"8BIM\x04\x24")
-"""How Photoshop's resources with EXIF and XMP begin."""
+"""Prefixes of Photoshop's resources with EXIF and XMP."""
 _JPEG_START = b"\xff\xd8"
 _WITH_METADATA = (PREFIX, b"http://ns.adobe.com/xap/")
 
 
 def without_gps(exif: bytes) -> bytes:
-    """The block without its GPS directory, and without what could repeat the position.
+    """Remove the GPS directory, and anything else that may repeat the position.
 
     The pointer is taken out of its directory, and what it points to is zeroed. An XMP packet or
     Photoshop resources within the block go if they may hold a position, and so does a thumbnail
@@ -46,13 +46,13 @@ def without_gps(exif: bytes) -> bytes:
         exif: with or without its prefix, of either byte order; empty is allowed.
 
     Raises:
-        ValueError: the block contradicts itself, so nobody can say where positions lie in it.
+        ValueError: the block contradicts itself, so positions in it cannot be located.
     """
     if not exif:
         return exif
     block = ExifBlock(exif)
     directories, told = _positions(block)
-    wiped = list(chain.from_iterable(_behind(block, entry) for entry in told))
+    wiped = list(chain.from_iterable(_reachable_spans(block, entry) for entry in told))
     tables = [(0, HEADER_BYTES), *(directory.span for directory in directories)]
     if any(_overlap(span, table) for span in wiped for table in tables):
         raise ValueError("the EXIF's GPS directory overlaps another")
@@ -67,7 +67,7 @@ def without_gps(exif: bytes) -> bytes:
 
 
 def _positions(block: ExifBlock) -> tuple[list[Directory], set[Entry]]:
-    """All directories but GPS, and the entries in them that tell or may tell a position."""
+    """All directories but GPS, and the entries in them that hold or may hold a position."""
     directories = block.directories()
     entries = list(chain.from_iterable(directory.entries for directory in directories))
     if sum(entry.tag in {_XMP, _PHOTOSHOP} for entry in entries) > _MOST_INNER:
@@ -87,14 +87,14 @@ def _tells_position(block: ExifBlock, entry: Entry) -> bool:
     return entry.tag == GPS
 
 
-def _behind(block: ExifBlock, entry: Entry) -> list[Span]:
-    """Where that lies which an entry alone leads to."""
+def _reachable_spans(block: ExifBlock, entry: Entry) -> list[Span]:
+    """Byte ranges that are reachable through one entry only."""
     if entry.tag != GPS:
         return [] if entry.is_inline else [entry.span]
     spans = []
     for place in block.targets(entry):
         if place > len(block.data) - 2:
-            continue  # nobody can read what is not there
+            continue  # outside of the block: unreadable
         directory = block.directory(place)
         _check_values(block, directory)
         spans += [directory.span, *(each.span for each in directory.entries)]
@@ -113,7 +113,7 @@ def _is_empty(block: ExifBlock) -> bool:
 
 
 def orientation_of(exif: bytes) -> int:
-    """How the stored pixels are turned, 1 (upright) to 8; 1 too where nothing readable says so."""
+    """Read the orientation, 1 (upright) to 8; 1 if it is missing or unreadable."""
     try:
         block = ExifBlock(exif)
         entry = block.directory(block.first).find(ORIENTATION)
@@ -124,7 +124,7 @@ def orientation_of(exif: bytes) -> int:
 
 
 def only_needed(exif: bytes) -> bytes:
-    """A new block, with the same prefix and byte order, of nothing but orientation and resolution.
+    """Build a block, with the same prefix and byte order, of only orientation and resolution.
 
     Returns:
         Empty where neither is told, as far as can be read.
@@ -151,17 +151,17 @@ def only_needed(exif: bytes) -> bytes:
 
 
 def thumbnail_of(exif: bytes) -> bytes:
-    """The JPEG that is embedded; empty where there is none, or it cannot be found."""
+    """Extract the embedded JPEG; empty if there is none or it cannot be found."""
     try:
         block = ExifBlock(exif)
-        rooms = _rooms(block)
+        thumbnails = _find_thumbnail(block)
     except ValueError:
         return b""
-    return b"".join(bytes(block.data[slice(*span)]) for _, span in rooms)
+    return b"".join(bytes(block.data[slice(*span)]) for _, span in thumbnails)
 
 
 def with_thumbnail(exif: bytes, jpeg: bytes) -> bytes:
-    """The block with another JPEG in place of its thumbnail; unchanged where it has none.
+    """Replace the JPEG thumbnail; the block stays unchanged if it has none.
 
     A JPEG that fits takes the old one's place, a larger one comes last. Bytes that do not belong
     to the thumbnail stay equal and where they are.
@@ -172,7 +172,7 @@ def with_thumbnail(exif: bytes, jpeg: bytes) -> bytes:
     if not thumbnail_of(exif):
         return exif
     block = ExifBlock(exif)
-    for (place, length), (start, end) in _rooms(block):
+    for (place, length), (start, end) in _find_thumbnail(block):
         kept = block.spans(block.directories([GPS]))
         tail = block.wipe([(start, end)], kept)
         at = start
@@ -186,7 +186,7 @@ def with_thumbnail(exif: bytes, jpeg: bytes) -> bytes:
 
 
 def without_thumbnail(exif: bytes) -> bytes:
-    """The block without its thumbnail and the directory of it; unchanged where it has none.
+    """Remove the thumbnail and its directory; the block stays unchanged if it has none.
 
     Their bytes are zeroed, and cut off where they were the last.
 
@@ -210,8 +210,8 @@ def without_thumbnail(exif: bytes) -> bytes:
     return bytes(block)
 
 
-def _rooms(block: ExifBlock) -> list[tuple[tuple[Entry, Entry], Span]]:
-    """The one thumbnail that is a JPEG, if any: its entries, place and length, and its bytes."""
+def _find_thumbnail(block: ExifBlock) -> list[tuple[tuple[Entry, Entry], Span]]:
+    """Find the one JPEG thumbnail, if any: its entries, offset and length, and its bytes."""
     for directory in islice(block.chain(), 1, 2):
         place, length = (directory.find(tag) for tag in _STRIPS[0])
         if place and length:
@@ -224,7 +224,7 @@ def _rooms(block: ExifBlock) -> list[tuple[tuple[Entry, Entry], Span]]:
 
 
 def _strips(block: ExifBlock, directory: Directory, tags: tuple[int, int]) -> list[Span]:
-    """Where a thumbnail's bytes lie."""
+    """Byte ranges of a thumbnail's data, as its offset and length tags give them."""
     places, lengths = (directory.find(tag) for tag in tags)
     if not places or not lengths:
         return []
@@ -233,7 +233,7 @@ def _strips(block: ExifBlock, directory: Directory, tags: tuple[int, int]) -> li
 
 
 def _check_values(block: ExifBlock, directory: Directory) -> None:
-    """Only values that lie within the block can be zeroed."""
+    """Refuse values outside of the block, which cannot be zeroed."""
     for entry in directory.entries:
         block.value(entry)
 

@@ -1,4 +1,4 @@
-"""How an EXIF block is laid out: its directories, their entries, and where values lie.
+"""EXIF block layout: parse and patch directories, entries and values in place.
 
 Owns the offsets: found, followed and patched in place, so that whatever is not touched stays valid
 where it is. Knows pointers from values, but not what a tag means to a photographer. A block that
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Span = tuple[int, int]
 
 PREFIX = b"Exif\0\0"
-"""What JPEG puts before the block; others do without."""
+"""Prefix of the block in JPEG; other formats have none."""
 _SUB_IFDS = 0x014A
 _POINTERS = frozenset({_SUB_IFDS, EXIF, INTEROPERABILITY})
 
@@ -48,19 +48,19 @@ class Entry:
     """Its type, which need not exist."""
     count: int
     at: int
-    """Where its twelve bytes begin."""
+    """Offset of its twelve bytes."""
     span: Span
-    """Where its value lies, which may be outside of the block."""
+    """Offset of its value, which may be outside of the block."""
 
     @property
     def is_inline(self) -> bool:
-        """Whether the value lies within the entry."""
+        """True if the value is stored within the entry."""
         return self.span[0] == self.at + _ENTRY_BYTES - _INLINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One directory: its entries, and the place of the next one (0: none)."""
+    """One directory: its entries, and the offset of the next one (0: none)."""
 
     at: int
     entries: tuple[Entry, ...]
@@ -68,19 +68,19 @@ class Directory:
 
     @property
     def span(self) -> Span:
-        """Where its count and its entries lie; the next one's place follows."""
+        """Byte range of its count and entries; the next one's offset follows."""
         return self.at, self.at + 2 + len(self.entries) * _ENTRY_BYTES
 
     def find(self, tag: int) -> Entry | None:
-        """The first entry of a tag."""
+        """Return the first entry of a tag."""
         return next((entry for entry in self.entries if entry.tag == tag), None)
 
 
 class ExifBlock:
-    """An EXIF block that is read, and patched, in place."""
+    """An EXIF block that is parsed and patched in place."""
 
     def __init__(self, exif: bytes) -> None:
-        """Read the header.
+        """Parse the header.
 
         Args:
             exif: with or without its `PREFIX`, of either byte order.
@@ -100,7 +100,7 @@ class ExifBlock:
         return self.prefix + self.data
 
     def directory(self, at: int) -> Directory:
-        """The directory at an offset.
+        """Parse the directory at an offset.
 
         Raises:
             ValueError: it does not lie within the block.
@@ -123,7 +123,7 @@ class ExifBlock:
         return Entry(tag, kind, count, at, (start, start + size))
 
     def chain(self) -> Iterator[Directory]:
-        """The main directory, the thumbnail's, and any further ones.
+        """List the main directory, the thumbnail's, and any further ones.
 
         Raises:
             ValueError: one does not lie within the block.
@@ -137,7 +137,7 @@ class ExifBlock:
             place = directory.next
 
     def directories(self, pointers: Iterable[int] = ()) -> list[Directory]:
-        """The chain, and all that pointers lead to: SubIFDs, EXIF, interoperability.
+        """List the chain and all directories behind pointers: SubIFDs, EXIF, interoperability.
 
         Args:
             pointers: further tags to follow.
@@ -157,13 +157,13 @@ class ExifBlock:
         return found
 
     def _is_new(self, place: int, seen: Collection[int]) -> bool:
-        """Whether a directory is to be read: not yet seen, and not where nobody could read it."""
+        """Return whether a directory is still to be read: not yet seen, and inside the block."""
         if len(seen) > _MOST_DIRECTORIES:
             raise ValueError("the EXIF has absurdly many directories")
         return place not in seen and 0 < place <= len(self.data) - 2
 
     def targets(self, pointer: Entry) -> tuple[int, ...]:
-        """Where a pointer leads.
+        """Offsets of the directories that a pointer refers to.
 
         Raises:
             ValueError: it is no pointer.
@@ -174,7 +174,7 @@ class ExifBlock:
         return places
 
     def integers(self, entry: Entry) -> tuple[int, ...]:
-        """The values of an entry; none where they are no integers.
+        """Read the values of an entry; none if they are no integers.
 
         Raises:
             ValueError: they do not lie within the block.
@@ -185,7 +185,7 @@ class ExifBlock:
         return struct.unpack(f"{self.order}{entry.count}{letter}", self.value(entry))
 
     def value(self, entry: Entry) -> bytes:
-        """The bytes of an entry's value.
+        """Return the bytes of an entry's value.
 
         Raises:
             ValueError: they do not lie within the block, or the type does not exist.
@@ -200,7 +200,7 @@ class ExifBlock:
         return bytes(self.data[slice(*span)])
 
     def spans(self, directories: Iterable[Directory]) -> list[Span]:
-        """What must stay for these directories to be read: header, tables and values."""
+        """Byte ranges that these directories use: header, tables and values."""
         spans = [(0, HEADER_BYTES)]
         for directory in directories:
             start, end = directory.span
@@ -209,7 +209,7 @@ class ExifBlock:
         return spans
 
     def wipe(self, spans: Iterable[Span], kept: Iterable[Span] = ()) -> int:
-        """Zero what lies in `spans`, but for the header and what is `kept`.
+        """Zero all bytes in `spans` except the header and what is `kept`.
 
         Returns:
             Where the last bytes that were not zeroed end.
@@ -223,7 +223,7 @@ class ExifBlock:
         return int(np.flatnonzero(~doomed)[-1]) + 1
 
     def take_out(self, directory: Directory, entries: Collection[Entry]) -> None:
-        """Take entries out of their directory: those behind them move up, nothing else does."""
+        """Remove entries from their directory; later entries move up, nothing else moves."""
         start, end = directory.span
         rest = [
             self.data[entry.at : entry.at + _ENTRY_BYTES]
@@ -236,9 +236,9 @@ class ExifBlock:
         self.data[start : start + room] = table.ljust(room, b"\0")
 
     def put_integer(self, entry: Entry, value: int) -> None:
-        """Make an entry hold one 32-bit integer."""
+        """Set an entry to one 32-bit integer."""
         struct.pack_into(self.order + "HII", self.data, entry.at + 2, LONG, 1, value)
 
     def put_next(self, directory: Directory, place: int) -> None:
-        """Say which directory follows."""
+        """Set the offset of the next directory."""
         struct.pack_into(self.order + "I", self.data, directory.span[1], place)

@@ -1,4 +1,4 @@
-"""ICC profiles: found in what an image carries, however its container packs them, and their tags.
+"""ICC profiles: extract them from any container, and parse their tags.
 
 Source: ICC.1:2022, section 7 (layout), 9.2.17 (cicp); ICC.1:2010, B.4 (pieces in JPEG); PNG
 specification, 11.3.2.3 (iCCP).
@@ -27,7 +27,7 @@ _TAG = struct.Struct(">4sII")
 
 
 def profile_of(carried: Carried) -> bytes:
-    """The profile that an image carries; b"" for none."""
+    """Extract the ICC profile of an image; b"" if there is none."""
     block = carried.block(Kind.ICC)
     if block is None:
         return b""
@@ -41,7 +41,7 @@ def profile_of(carried: Carried) -> bytes:
 
 
 def in_pieces(profile: bytes) -> tuple[Block, ...]:
-    """A profile as JPEG's segments hold it."""
+    """Split a profile into the contents of JPEG segments."""
     pieces = [profile[at : at + _PIECE_BYTES] for at in range(0, len(profile), _PIECE_BYTES)]
     return tuple(
         Block(Kind.ICC, bytes((number, len(pieces))) + piece, _IN_JPEG)
@@ -50,7 +50,7 @@ def in_pieces(profile: bytes) -> tuple[Block, ...]:
 
 
 def tags(profile: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The tags of a profile, name and content."""
+    """Iterate over the tags of a profile: name and content."""
     count = min(int.from_bytes(profile[128:132]), _MOST_TAGS, (len(profile) - 132) // _TAG.size)
     for name, offset, size in _TAG.iter_unpack(profile[132 : 132 + max(count, 0) * _TAG.size]):
         yield name, profile[offset : offset + size]

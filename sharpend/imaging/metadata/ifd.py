@@ -1,4 +1,4 @@
-"""Image file directories, in which TIFF and EXIF keep their tags: types, and entries as they are.
+"""Image file directories (IFD) of TIFF and EXIF: layouts, value types, raw entries.
 
 Owns how a directory is laid out, the types of values, and which tags are needed or tell a position.
 `tifftags` reads and writes those of a file, `exifblock` patches those of an EXIF block in place.
@@ -45,12 +45,12 @@ class IfdEntry:
 
     @property
     def number(self) -> str:
-        """One number of its type; a rational is two."""
+        """Decode one number of its type; a rational is two."""
         return TYPES[self.kind][-1]
 
     @property
     def values(self) -> tuple[int, ...]:
-        """The values of an integer tag; none of any other."""
+        """Decode the values of an integer tag; none for any other type."""
         if self.number not in "BHIQ":
             return ()
         return tuple(each for (each,) in struct.iter_unpack("<" + self.number, self.data))
@@ -58,29 +58,29 @@ class IfdEntry:
 
 @dataclass(frozen=True, slots=True)
 class Ifd:
-    """The entries of one directory, the directories behind its pointers, the next page's place."""
+    """Entries of one directory, the directories behind its pointers, and the next page's offset."""
 
     entries: Mapping[int, IfdEntry]
     children: Mapping[int, Ifd]
     next_page: int = 0
 
     def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
-        """The values of an integer tag; `default` where it is absent or no integer."""
+        """Decode the values of an integer tag; `default` if it is absent or no integer."""
         return (self.entries[tag].values if tag in self.entries else ()) or default
 
     def needed(self) -> Ifd:
-        """Only the tags that an image needs to be shown and printed as it was."""
+        """Keep only the tags that are needed to show and print the image as it was."""
         return Ifd({tag: entry for tag, entry in self.entries.items() if tag in NEEDED}, {})
 
     def without_gps(self) -> Ifd:
-        """The tags without the directory of positions and those of maps."""
+        """Remove the GPS directory and the tags of maps (GeoTIFF)."""
         entries = {tag: entry for tag, entry in self.entries.items() if tag not in _OF_MAPS}
         return Ifd(entries, {tag: child for tag, child in self.children.items() if tag != GPS})
 
 
 @dataclass(frozen=True, slots=True)
 class IfdLayout:
-    """How directories are written: byte order, number of entries, an entry, a place."""
+    """Binary layout of directories: byte order, and formats of count, entry and offset."""
 
     order: str
     counts: struct.Struct
@@ -90,17 +90,17 @@ class IfdLayout:
 
     @classmethod
     def of(cls, head: bytes | bytearray) -> IfdLayout:
-        """The layout that the first four bytes tell."""
+        """Choose the layout by the first four bytes."""
         order = "<" if head[:2] == b"II" else ">"
         letters = ("Q", "HHQ8s", "Q") if _BIG in head[2:4] else ("H", "HHI4s", "I")
         return cls(order, *(struct.Struct(order + each) for each in letters))
 
     @property
     def first_link(self) -> int:
-        """Where the place of the first directory is told: right behind the head."""
+        """Position of the first directory's offset, right after the header."""
         return self.places.size
 
     @property
     def pointer_kind(self) -> int:
-        """The type of a pointer to a directory."""
+        """Type of a pointer to a directory."""
         return LONG8 if self.places.size > struct.calcsize("I") else LONG

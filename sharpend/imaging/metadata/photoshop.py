@@ -1,4 +1,4 @@
-"""Photoshop's image resources, which JPEG and TIFF carry as one block, without positions.
+"""Photoshop image resources (8BIM) of JPEG and TIFF: parse them, and remove GPS data.
 
 Owns the layout of the block. Of its many resources only copies of EXIF and XMP are opened; IPTC,
 which names places but has no coordinates, stays as it is.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.metadata.blocks import Carried
 
 PREFIX = b"Photoshop 3.0\0"
-"""What JPEG's APP13 segment puts before the block; TIFF's tag 34377 does without."""
+"""Prefix of the block in JPEG's APP13 segment; TIFF's tag 34377 has none."""
 IPTC = 0x0404
 
 _SIGNATURES = frozenset({b"8BIM", b"MeSa", b"AgHg", b"PHUT", b"DCSR"})
@@ -33,7 +33,7 @@ _WITH_POSITIONS: Mapping[int | None, Callable[[bytes], bytes]] = {
 
 
 def without_gps(payload: bytes) -> bytes:
-    """The block without positions in its copies of EXIF and XMP; all else stays equal.
+    """Remove GPS data from the block's copies of EXIF and XMP; all else stays equal.
 
     A copy that cannot be understood, or in which nothing is left, goes as a whole.
 
@@ -42,7 +42,7 @@ def without_gps(payload: bytes) -> bytes:
             have been put together again.
 
     Raises:
-        ValueError: it is no block of resources, so nobody can say what it holds.
+        ValueError: it is no block of resources, so its content is unknown.
     """
     block = payload.removeprefix(PREFIX)
     prefix = payload[: len(payload) - len(block)]
@@ -50,7 +50,7 @@ def without_gps(payload: bytes) -> bytes:
 
 
 def has(payload: bytes, number: int) -> bool:
-    """Whether the block holds a resource; False where it is damaged before that."""
+    """Return whether the block holds a resource; False if it is damaged before that."""
     try:
         return any(each.number == number for each in _resources(payload.removeprefix(PREFIX)))
     except ValueError:
@@ -58,7 +58,7 @@ def has(payload: bytes, number: int) -> bool:
 
 
 def joined(carried: Carried) -> Carried:
-    """The resources, which one JPEG may have in several segments, as one block."""
+    """Join the resources of several JPEG segments into one block."""
     if carried.block(Kind.PHOTOSHOP) is None:
         return carried
     first, *further = (block for block in carried.blocks if block.kind is Kind.PHOTOSHOP)
@@ -69,7 +69,7 @@ def joined(carried: Carried) -> Carried:
 
 @dataclass(frozen=True, slots=True)
 class _Resource:
-    """One resource: its number (None: padding after the last), and all of its bytes in parts."""
+    """One resource: its number (None: padding after the last), and its bytes in parts."""
 
     number: int | None
     head: bytes
@@ -98,7 +98,7 @@ def _cleaned(resource: _Resource) -> bytes:
 
 
 def _resources(block: bytes) -> Iterator[_Resource]:
-    """The resources of a block, in order.
+    """Parse the resources of a block, in order.
 
     Raises:
         ValueError: what comes next is no resource.
@@ -120,5 +120,5 @@ def _resources(block: bytes) -> Iterator[_Resource]:
 
 
 def _padded(length: int) -> int:
-    """Names and contents take an even number of bytes."""
+    """Pad names and contents to an even number of bytes."""
     return length + (length & 1)

@@ -1,4 +1,4 @@
-"""PNG's text chunks: those that hold metadata of other kinds, and the XMP packet.
+"""PNG text chunks: raw profiles, XMP packets, and detection of GPS data.
 
 Owns which chunks tell a position and how XMP and other profiles lie in one. Reads the contents
 of chunks, whose checksums were verified.
@@ -33,7 +33,7 @@ _XMP_CHUNK_START = XMP_KEYWORD + bytes(5)
 
 
 def profile_name(kind: bytes, body: bytes) -> str | None:
-    """The name, in lower case, of the raw profile that a chunk holds as text; None: it holds none.
+    """Read the name, in lower case, of the raw profile in a text chunk; None if it holds none.
 
     Args:
         kind: the chunk's type, as b"tEXt".
@@ -44,7 +44,7 @@ def profile_name(kind: bytes, body: bytes) -> str | None:
 
 
 def profile_of(kind: bytes, body: bytes) -> bytes:
-    """The raw profile that a chunk holds.
+    """Decode the raw profile of a chunk.
 
     Raises:
         ValueError: it is damaged, or inflates to more than 16 MiB.
@@ -56,7 +56,7 @@ def profile_of(kind: bytes, body: bytes) -> bytes:
 
 
 def holds_gps(kind: bytes, body: bytes) -> bool:
-    """Whether a text chunk says where the picture was taken, XMP's own chunk (iTXt) excepted.
+    """Return whether a text chunk holds GPS data, XMP's own chunk (iTXt) excepted.
 
     Raw profiles are looked into, and one that is not understood counts as one that does. So do
     XMP in a chunk of the wrong type, and single properties whose names begin with GPS.
@@ -83,12 +83,12 @@ def _clean_app1(profile: bytes) -> bytes:
 
 
 def _clean_iptc(profile: bytes) -> bytes:
-    """Some writers put all of Photoshop's resources under this name, others only IPTC."""
+    """Remove GPS data from an IPTC profile, which some writers fill with Photoshop resources."""
     return profile if profile.startswith(_IPTC_RECORD) else photoshop.without_gps(profile)
 
 
 _XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
-"""What a JPEG's segment with XMP begins with."""
+"""Prefix of a JPEG segment with XMP."""
 _IPTC_RECORD = b"\x1c"
 _CLEANERS: Mapping[str, Callable[[bytes], bytes]] = {
     "exif": exif.without_gps,
@@ -100,12 +100,12 @@ _CLEANERS: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def is_xmp(kind: bytes, body: bytes) -> bool:
-    """Whether a chunk is the one that holds an XMP packet."""
+    """Return whether a chunk holds an XMP packet."""
     return kind == b"iTXt" and _keyword(body) == XMP_KEYWORD
 
 
 def xmp_of(body: bytes) -> bytes:
-    """The XMP packet of its chunk's content, inflated where it is compressed.
+    """Extract the XMP packet of a chunk's content, inflated if it is compressed.
 
     Raises:
         ValueError: the content is damaged, or inflates to more than 16 MiB.
@@ -114,7 +114,7 @@ def xmp_of(body: bytes) -> bytes:
 
 
 def with_xmp(body: bytes, packet: bytes) -> bytes:
-    """The content of XMP's chunk with another packet, compressed if it was; b"" makes a new one.
+    """Replace the XMP packet in a chunk's content, compressed if it was; b"" makes a new one.
 
     Raises:
         ValueError: the content is damaged.

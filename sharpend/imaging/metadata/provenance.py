@@ -1,4 +1,4 @@
-"""What an output says about its making: which network, which options, which input.
+"""Provenance record of an output: model, options and input that produced it.
 
 Owns the names of the record's properties. Where the record lies in a file is `xmp`'s.
 """
@@ -21,7 +21,7 @@ class Provenance:
     """The record of one output. Digests are SHA-256 in lower-case hexadecimal."""
 
     model: str
-    """The network's name."""
+    """The model's name."""
     model_digest: str
     """Of its weights."""
     options_digest: str
@@ -32,12 +32,12 @@ class Provenance:
     """Of sharpend."""
 
     def fields(self) -> dict[str, str]:
-        """The record as properties: names without prefix, and values."""
+        """Convert the record to properties: names without prefix, and values."""
         return dict(zip(_NAMES, astuple(self), strict=True))
 
     @classmethod
     def of(cls, fields: Mapping[str, str]) -> Provenance | None:
-        """The record that properties hold; None where one is missing or a digest is none."""
+        """Parse a record from properties; None if one is missing or a digest is invalid."""
         values = [fields.get(name, "") for name in _NAMES]
         if not all(values) or not all(map(_DIGEST.fullmatch, values[1:4])):
             return None

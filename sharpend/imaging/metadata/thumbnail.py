@@ -1,4 +1,4 @@
-"""The small picture that EXIF holds: made anew from a sharpened one."""
+"""EXIF thumbnails: make a new one from the sharpened image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _QUALITY = 75
 
 
 def thumbnail(pixels: NDArray[Sample], old: bytes) -> bytes:
-    """A JPEG of a picture that fits into the size of an older one.
+    """Make a JPEG thumbnail that fits into the size of an older one.
 
     Args:
         pixels: H x W x C uint8 or uint16, as stored: not turned.

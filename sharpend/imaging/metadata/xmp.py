@@ -1,4 +1,4 @@
-"""XMP packets: take positions out, put our record in, and leave every other byte as it is.
+"""XMP packets: remove GPS data, add our record, and leave every other byte unchanged.
 
 Owns what counts as a position in XMP, and the namespace of our own record. A parser only tells
 where things lie, and the bytes are cut there: a packet that was written anew would lose its order,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 NAMESPACE = "https://sharpend.dev/ns/1.0/"
 """The name of our record's properties. Like every namespace it is a name, not a page to fetch."""
 EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
-"""What a JPEG segment with a part of extended XMP begins with."""
+"""Prefix of a JPEG segment with a part of extended XMP begins with."""
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _PACKET = (
@@ -41,7 +41,7 @@ _DEEPEST = 100
 _POSITION = re.compile(
     r"gps.*|.*(latitude|longt?itude|coordinates).*|lat|long|lat_long|point", re.IGNORECASE
 )
-"""Names, without prefix, of properties that say where a picture was taken: exif:GPSLatitude,
+"""Names, without prefix, of properties that say where an image was taken: exif:GPSLatitude,
 drone-dji:GpsLongtitude, drone-skydio:Latitude, geo:lat."""
 
 _VALUE = rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""
@@ -54,7 +54,7 @@ _PART = struct.Struct(">32sII")
 
 
 def without_gps(xmp: bytes) -> bytes:
-    """The packet without any property that says where the picture was taken.
+    """Remove every property that holds GPS data from the packet.
 
     Attributes and elements with all that is in them, under whatever prefix; the rest stays equal.
 
@@ -72,7 +72,7 @@ def without_gps(xmp: bytes) -> bytes:
 
 
 def extension_holds_gps(segments: Iterable[bytes]) -> bool:
-    """Whether extended XMP says where the picture was taken, or might, because it is unreadable.
+    """Return whether extended XMP holds GPS data, or may, because it is unreadable.
 
     Args:
         segments: payloads of JPEG's APP1 segments that begin with `EXTENSION`, in any order.
@@ -84,7 +84,7 @@ def extension_holds_gps(segments: Iterable[bytes]) -> bool:
 
 
 def with_record(xmp: bytes, fields: Mapping[str, str]) -> bytes:
-    """The packet with our record, in place of an earlier one; the rest stays equal.
+    """Add our record to the packet, replacing an earlier one; the rest stays equal.
 
     Args:
         xmp: a packet in UTF-8; where it is empty, a new one is made.
@@ -108,7 +108,7 @@ def with_record(xmp: bytes, fields: Mapping[str, str]) -> bytes:
 
 
 def record_of(xmp: bytes) -> dict[str, str]:
-    """Our record's properties by name; none where there is none or the packet is not understood."""
+    """Read our record's properties by name; empty if there is none or the packet is unreadable."""
     try:
         return {found.name: found.value for found in _find(xmp, _is_ours)}
     except ValueError:
@@ -127,13 +127,13 @@ def _description(prefix: str, fields: Mapping[str, str]) -> bytes:
 
 
 def _escaped(value: str) -> str:
-    """A value as an attribute holds it; what XML cannot hold becomes a replacement character."""
+    """Escape a value for an attribute; characters that XML forbids are replaced."""
     escaped = html.escape(_NOT_XML.sub("\ufffd", value))
     return re.sub("[\t\n\r]", lambda space: f"&#{ord(space[0])};", escaped)
 
 
 def _assembled(segments: Iterable[bytes]) -> list[bytes]:
-    """The packets that parts of extended XMP make up, by their digests."""
+    """Join the parts of extended XMP to packets, by their digests."""
     wholes: dict[bytes, dict[int, bytes]] = {}
     lengths: dict[bytes, int] = {}
     for segment in segments:
@@ -151,7 +151,7 @@ def _assembled(segments: Iterable[bytes]) -> list[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A property, or another element: its name without prefix, its value, and where it lies."""
+    """A property or another element: its name without prefix, its value, and its byte range."""
 
     name: str
     value: str
@@ -161,7 +161,7 @@ class _Found:
 
 @dataclass(slots=True)
 class _Open:
-    """An element whose end has not come yet."""
+    """An element whose end tag has not come yet."""
 
     start: int
     end: int | None
@@ -171,7 +171,7 @@ class _Open:
 
 
 def _find(packet: bytes, wanted: Callable[[str, str], bool]) -> list[_Found]:
-    """The attributes and elements whose namespace and name are `wanted`, by their ends.
+    """Find the attributes and elements whose namespace and name are `wanted`, sorted by their ends.
 
     Raises:
         ValueError: not XML in UTF-8, with a document type, or absurdly large or deep.
@@ -191,7 +191,7 @@ def _find(packet: bytes, wanted: Callable[[str, str], bool]) -> list[_Found]:
 
 
 def _without(packet: bytes, found: Iterable[_Found]) -> bytes:
-    """The packet without what was found, which may lie in one another."""
+    """Cut out what was found; ranges may be nested."""
     rest, at = [], 0
     for start, end in sorted((each.start, each.end) for each in found):
         rest.append(packet[at:start])
@@ -200,7 +200,7 @@ def _without(packet: bytes, found: Iterable[_Found]) -> bytes:
 
 
 class _Search:
-    """One pass of the parser over a packet, which finds what is wanted and where it lies."""
+    """Event handler of one parser pass, which finds wanted properties and their byte ranges."""
 
     def __init__(self, packet: bytes, wanted: Callable[[str, str], bool]) -> None:
         self.found: list[_Found] = []
