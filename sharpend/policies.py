@@ -54,7 +54,7 @@ class OneBit(StrEnum):
 
 
 class SourcePolicy(StrEnum):
-    """What becomes of an input whose output stands."""
+    """Handling of an input after its output is committed."""
 
     KEEP = "keep"
     ARCHIVE = "archive"
@@ -62,7 +62,7 @@ class SourcePolicy(StrEnum):
 
 
 class ExistingPolicy(StrEnum):
-    """What to do about a foreign file that has the output's name."""
+    """Handling of a foreign file that has the output's name."""
 
     SUFFIX = "suffix"
     SKIP = "skip"
@@ -70,7 +70,7 @@ class ExistingPolicy(StrEnum):
 
 
 class CollisionPolicy(StrEnum):
-    """What to do about an output's name that the output of another input has."""
+    """Handling of an output name that another input's output has."""
 
     NUMBER = "number"
     REFUSE = "refuse"

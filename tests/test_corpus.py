@@ -159,7 +159,11 @@ def ran(
     (base / "in").mkdir()
     for recipe in recipes:
         os.link(corpus.folder / recipe.name, base / "in" / recipe.name)
-    settings = {"SHARPEND_MODEL__STRENGTH": str(strength), "SHARPEND_AGREEMENT__SAMPLE": "0"}
+    settings = {
+        "SHARPEND_MODEL__NAME": "lite-x4",  # the default leaves sharp images alone
+        "SHARPEND_MODEL__STRENGTH": str(strength),
+        "SHARPEND_AGREEMENT__SAMPLE": "0",
+    }
     if policy:
         key, value = policy.split("=")
         settings[f"SHARPEND_PICTURES__{key.upper()}"] = value

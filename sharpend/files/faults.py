@@ -43,7 +43,7 @@ def decision(error: OSError, root: bytes, *, of_root: str, of_file: str) -> Shar
 
 
 def is_of_root(error: OSError, root: bytes) -> bool:
-    """What failed for one file will fail for all below `root`: it is full, read-only or closed.
+    """Return whether an error affects all files below `root`: full, read-only or no permission.
 
     A folder further down that is closed to us is none of this: it must not hold up all others.
     """
@@ -51,7 +51,7 @@ def is_of_root(error: OSError, root: bytes) -> bool:
 
 
 def reason_of(error: OSError) -> Reason:
-    """Why one file alone could not be worked on."""
+    """Map an error of one file to a quarantine reason."""
     return Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
 
 
