@@ -42,15 +42,6 @@ FOREIGN = {"--help", "--version", "--exclude", "--no-install-recommends", "--now
 """Options of other programs, and those that every command has."""
 FILES = {"conf", "db", "json", "md", "pdf", "png", "pt", "py", "service", "toml", "txt"}
 """Endings that tell the name of a file from a key or an event."""
-MOVING = tuple(
-    f"{top}/{room}/"
-    for top, rooms in {
-        "sharpend": "agreement daemon files logs workers imaging/containers imaging/metadata",
-        "trainer": "training evaluation publishing",
-    }.items()
-    for room in rooms.split()
-)
-"""Rooms that the pages may name before their modules have moved there."""
 
 
 # What the pages say
@@ -229,7 +220,7 @@ def is_dotted_name(first: str, second: str) -> bool:
 def wrong_path(span: str) -> str:
     """A file or folder of the repository that is not there."""
     named = re.fullmatch(rf"((?:{'|'.join(TOPS)}|\.ci)/[\w./@-]*)", span)
-    if named is None or span.startswith(MOVING) or (ROOT / span).exists():
+    if named is None or (ROOT / span).exists():
         return ""
     return "no such file"
 
