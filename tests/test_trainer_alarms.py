@@ -127,6 +127,10 @@ def test_noise_is_a_share_of_each_tensor_s_spread(tmp_path: Path) -> None:
     """The student itself stays, and the same seed gives the same noise."""
     student = weights.load(str(agreeing(tmp_path)))
     before = weights.digest(student.network.state_dict())
+    shipped = weights.load("lite-photo")  # with cues: whatever a network is made of gets its noise
+    noised = dict(with_noise(shipped, 0.3).network.named_parameters())
+    assert set(noised) == {name for name, _ in shipped.network.named_parameters()}
+    assert not torch.equal(noised["mask.gains.weight"], shipped.network.mask.gains.weight)
     noisy, again = (with_noise(student, 0.3).network.state_dict() for _ in range(2))
     assert weights.digest(student.network.state_dict()) == before
     for name, tensor in student.network.state_dict().items():

@@ -6,15 +6,15 @@ images of each kind of softness. The teacher sharpens each crop once.
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from sharpend.job import OVERSHOOT
-from sharpend.model.networks import NETWORKS
 from sharpend.model.sharpener import Sharpener
-from sharpend.model.weights import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sharpend.agreement.opinion import SecondOpinion
     from sharpend.job import AgreementSample
     from sharpend.model.runtime import Placement
+    from sharpend.model.weights import Weights
     from trainer.degradations.mixture import Pixels
     from trainer.evaluation.agreement.softness import Softening
 
@@ -50,14 +51,13 @@ def with_noise(student: Weights, share: float, *, seed: int = 0) -> Weights:
         share: of each tensor's own standard deviation.
         seed: of the noise.
     """
-    card, chance = student.card, torch.Generator().manual_seed(seed)
-    network = NETWORKS[card.kind](card.channels, card.blocks, bias_free=card.bias_free)
-    network.load_state_dict(student.network.state_dict())
+    chance = torch.Generator().manual_seed(seed)
+    network = copy.deepcopy(student.network)
     for tensor in network.state_dict().values():
         noise = torch.randn(tensor.shape, generator=chance)
         tensor.add_(noise * tensor.std(correction=0) * share)
     network.eval().requires_grad_(requires_grad=False)
-    return Weights(network, card, student.digest)
+    return replace(student, network=network)
 
 
 def halved(pixels: Pixels, sharpened: Pixels) -> Pixels:
