@@ -1,4 +1,4 @@
-"""What has to go so that nothing gets too old and all of it not too large: the oldest.
+"""Retention limits: choose what to delete by age and total size, the oldest first.
 
 Owns the choice. Pure: times and sizes come in, verdicts come out. What there is is remembered by
 the hour in which it came, so a million files take no more memory than their hours do.

@@ -1,4 +1,4 @@
-"""Where a folder's results belong: roots, and the names that outputs may take.
+"""Output destination of a folder: roots, and the names that outputs may take.
 
 Owns the temporary names, and the look at a root before anything is written into it. Refuses a
 root that is no longer the one that was there at start: an unmounted disk leaves an empty folder

@@ -1,4 +1,4 @@
-"""What becomes of an input whose output stands: kept, archived or deleted.
+"""Disposal of an input after its output is committed: keep, archive or delete it.
 
 Owns the last step of a job. Refuses to touch a file that is not the one that was processed, to
 overwrite anything in the archive, and to look for sources below a root that was swapped.

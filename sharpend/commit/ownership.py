@@ -1,4 +1,4 @@
-"""Which name an output takes, given what already stands in the output folder.
+"""Ownership of output names: decide the name of an output by what exists in its folder.
 
 Owns the judgement of a name: free, our own earlier output of the same input, or somebody's file.
 Refuses to call a link, a folder, or the output of another input replaceable, whatever the policy;

@@ -1,4 +1,4 @@
-"""What a command does with the daemon's results."""
+"""Callbacks through which a command receives the daemon's results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the daemon does now and then so that it can run for years: backups, and what has to go.
+"""Periodic maintenance: ledger backups and retention.
 
 Owns when each piece of maintenance is due, and tells what was done. Works in small pieces between
 two turns of the loop; a backup is made beside it, in a thread that only reads. Refuses to judge

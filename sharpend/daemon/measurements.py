@@ -1,4 +1,4 @@
-"""What is measured while images are sharpened: throughput, and agreement with the teacher.
+"""Measurements of finished work: throughput, and agreement with the teacher.
 
 Outlives the parts that measure: a reload hands it on to the new ones.
 """

@@ -1,4 +1,4 @@
-"""What follows from the end of an attempt: commit, quarantine, another try, or a paused folder.
+"""Outcomes of an attempt: commit it, quarantine the image, retry, or pause the folder.
 
 Owns the rules for each kind of outcome and the events that tell of it. Every path ends with the
 job in one state of the ledger; nothing here waits.

@@ -1,4 +1,4 @@
-"""How the outside steers the daemon: wake-ups from any thread, and signals.
+"""Signals and wake-ups: control of the daemon from other threads and processes.
 
 A signal handler sets a flag and wakes the loop, nothing more. The second signal to stop asks for
 an immediate end.

@@ -1,4 +1,4 @@
-"""How the daemon stands at one moment: what status, metrics and any page read.
+"""Snapshot of the daemon's state, which status, metrics and pages read.
 
 Plain values that nothing changes afterwards. Owns what counts as healthy.
 """

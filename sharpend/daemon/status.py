@@ -1,4 +1,4 @@
-"""What the daemon says of itself: that it is ready, its reports, its status file, its one line.
+"""Status reporting: daemon.ready, report.published, the status file and its one line.
 
 Owns the values of `daemon.ready` and `report.published` and what stands in the status file. Reads
 a snapshot and knows none of the parts.

@@ -1,4 +1,4 @@
-"""What is around the parts from before they are made until after they end; no reload changes it."""
+"""Objects that exist before the parts and after them, unchanged by a reload."""
 
 from __future__ import annotations
 

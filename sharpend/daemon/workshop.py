@@ -1,4 +1,4 @@
-"""What a dispatcher works with: folders, rules, and where its measurements go."""
+"""Dependencies of a dispatcher: folders, rules and measurements."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to walk a folder, whole or in part, and one chunk of that walk at a time.
+"""Schedule of folder scans: decide when to walk a folder, and walk it in chunks.
 
 Owns the walk under way and the time of the next one. Refuses to walk without rest: a burst of
 events asks for many scans, and gets one after the other with pauses that grow with their length.

@@ -1,4 +1,4 @@
-"""Which of the configured directories lie in each other's way.
+"""Overlap check of the configured directories.
 
 Refuses whatever could make the daemon take its own output for an input, take one input twice, or
 mix the files of two directories: any two of the folders' inputs, outputs and archives that are

@@ -1,4 +1,4 @@
-"""What is wrong with the settings, in lines that say where and what to change.
+"""Problems in the settings, as lines that say where and what to change.
 
 Owns the wording: `where: key: what to change`. Refuses to show a traceback, a pydantic type name
 or its help page.

@@ -1,4 +1,4 @@
-"""Where settings come from: the TOML file, the environment, the command line.
+"""Sources of settings: the TOML file, the environment, the command line.
 
 Owns finding and reading the sources, and the base that a relative path is relative to: the TOML
 file's directory, or the working directory for the environment and the command line. Refuses a file
