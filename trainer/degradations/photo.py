@@ -1,4 +1,4 @@
-"""The photo mixture: photographs of any softness, as users have them, in seven kinds.
+"""The photo mixture: photographs of any softness, as users have them, in eight kinds.
 
 Owns the kinds of softness, their shares and the ranges that are drawn from.
 """
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
     from trainer.degradations.mixture import Pixels, Sharpen
 
-KINDS = (UNTOUCHED, "x4", "resize", "gaussian", "defocus", "motion", "sharpened")
-SHARP = (UNTOUCHED, "sharpened")
+SHARPENED, SECOND_PASS = "sharpened", "second-pass"
+KINDS = (UNTOUCHED, "x4", "resize", "gaussian", "defocus", "motion", SHARPENED, SECOND_PASS)
+SHARP = (UNTOUCHED, SHARPENED)
 """Kinds whose target is the input itself."""
-_SHARES = (0.20, 0.05, 0.25, 0.22, 0.11, 0.07, 0.10)
-_BY_NETWORK = 0.8
-"""Share of the sharpened images that a network sharpened, where one is given."""
-_SHARPENED_KINDS = (0.1, 0.3, 0.4, 0.2)
-"""Softening before sharpening, shares: none, resize, gaussian, defocus."""
+_SHARES = (0.16, 0.05, 0.26, 0.24, 0.11, 0.07, 0.03, 0.08)
+_PROCESSED_KINDS = (UNTOUCHED, "resize", "gaussian", "defocus")
+_PROCESSED_SHARES = (0.1, 0.3, 0.4, 0.2)
+"""Softening before an image is sharpened, by a mask or a network."""
+_TWICE = 0.4
+"""Share of the outputs of a network that went through it twice."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 
 
@@ -35,18 +37,22 @@ def photo(
 ) -> Degraded:
     """Degrade an original as photographs are degraded before a user gets them.
 
-    Order of steps: blur by lens, motion or resizing; noise; noise reduction; sharpening; JPEG. A
-    fifth of the images is not softened, and some are sharpened already: their target is the input.
+    Order of steps: blur by lens, motion or resizing; noise; noise reduction; sharpening; JPEG. Some
+    images are not softened, and some are sharpened already: their target is the input. Outputs of a
+    network have the original as target, because what the first pass left soft may be restored by
+    the next one, and what it sharpened too much is to be taken back: a third pass then does little.
 
     Args:
         pixels: the original, H x W x 3 uint8.
         generator: of every choice.
-        sharpen: a model whose outputs are to be among the sharpened images.
+        sharpen: a model that makes the kind "second-pass"; without one, that share is "sharpened".
     """
     kind = KINDS[generator.choice(len(KINDS), p=_SHARES)]
-    if kind == "sharpened":
-        given = _already_sharpened(pixels, generator, sharpen)
-        return Degraded(kind, given, given)
+    if kind == SECOND_PASS and sharpen is not None:
+        return _second_pass(pixels, generator, sharpen)
+    if kind in (SHARPENED, SECOND_PASS):
+        given = _already_sharpened(pixels, generator)
+        return Degraded(SHARPENED, given, given)
     soft = softened(pixels, kind, generator)
     if kind == "x4" and chance(generator, 0.8):  # the report's degradation has no further step
         return Degraded(kind, soft, pixels)
@@ -104,16 +110,24 @@ _SOFTENERS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
 }
 
 
-def _already_sharpened(
-    pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None
-) -> Pixels:
-    """An image, soft or sharp, after an unsharp mask or a network."""
-    kind = str(generator.choice(["none", "resize", "gaussian", "defocus"], p=_SHARPENED_KINDS))
+def _already_sharpened(pixels: Pixels, generator: np.random.Generator) -> Pixels:
+    """An image, soft or sharp, after an unsharp mask of a random radius."""
+    kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
     soft = _developed(softened(pixels, kind, generator), generator)[0]
-    if sharpen is not None and chance(generator, _BY_NETWORK):
-        return sharpen(soft)
     radius, percent = generator.uniform(0.5, 3.0), int(generator.integers(60, 260))
     return camera.sharpened(soft, radius, percent, int(generator.integers(0, 3)))
+
+
+def _second_pass(pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen) -> Degraded:
+    """An image, soft or sharp, after one or two passes of a network."""
+    kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
+    given, clean = _developed(softened(pixels, kind, generator), generator)
+    reference = clean if kind == UNTOUCHED else pixels
+    for _ in range(2 if chance(generator, _TWICE) else 1):
+        noisy = given is not clean
+        clean = sharpen(clean)
+        given = sharpen(given) if noisy else clean
+    return Degraded(SECOND_PASS, given, residual_target(given, reference, clean))
 
 
 def _developed(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels]:
