@@ -50,7 +50,10 @@ class Picture:
     """At least one, but for a file that is passed on."""
     format: Format = Format.PNG
     notes: tuple[str, ...] = ()
-    """Notes on changes, for example a palette written as RGB."""
+    """Notes on changes of layout and form, for example a palette written as RGB."""
+    losses: tuple[str, ...] = ()
+    """Content of the file that the output will not hold, a sentence each: second images, video,
+    layers, unknown data. Its source is not deleted unless the folder's owner accepts that."""
     loop: int | None = None
     """Loop count of an animation, 0 for ever; None if its file does not say."""
     as_it_is: bytes = b""
