@@ -115,6 +115,8 @@ def changed(answer: messages.Answer, /, **values: object) -> bytes:
         changed(FAILED, reason="because"),
         changed(FAILED, reason=1),
         changed(FAILED, stage=None),
+        changed(FAILED, stage="commit"),
+        changed(STAGED, stages_s={"open": 1.0}),
         changed(FAILED, message="x" * 2001),
         changed(STAGED, temp_name="\u0100"),
         changed(STAGED, temp_name="x" * 256),

@@ -16,7 +16,6 @@ from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.job import AgreementSample
 from sharpend.model import weights
-from sharpend.model.cues import measure
 from sharpend.model.networks import GRID_PX
 from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
@@ -169,8 +168,8 @@ class SecondOpinion:
         if min(height, width) < WINDOW_PX:
             return None
         crop = most_detailed(pixels, height=height, width=width)
-        if how.cues is None and self._teacher.runtime.cued:
-            how = replace(how, cues=measure(pixels, how.alpha))
+        if how.cues is not None or self._teacher.runtime.cued:
+            how = replace(how, cues=self._teacher.measured(pixels, how.alpha, how.cues))
         taught = _crop_by(self._teacher, pixels, crop, how)
         return Taught(*crop, to_tensor(taught), how.strength)
 

@@ -65,8 +65,9 @@ class Cues:
     """Over the calmest tiles: what noise and compression leave there."""
     noise: tuple[float, ...] = (0.0,) * BANDS
     """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
-    enlarged: bool = False
-    """True if the image is exactly a bicubic enlargement by four of a smaller one."""
+    enlarged: bool | None = None
+    """True if the image is exactly a bicubic enlargement by four of a smaller one; None if that was
+    not tested, see `tested_for_enlargement`."""
 
     @property
     def sharpness(self) -> float:
@@ -97,12 +98,21 @@ def measure(pixels: NDArray[Depth], alpha: NDArray[Depth] | None = None) -> Cues
             what lies so near that its colours reach there. None where all is visible.
 
     Returns:
-        Energies that are all zero where nothing is visible.
+        Energies that are all zero where nothing is visible; `enlarged` is None.
     """
     energies, weights = zip(*_strips(pixels, alpha), strict=True)
-    cues = _pooled(torch.cat(energies), torch.cat(weights))
+    return _pooled(torch.cat(energies), torch.cat(weights))
+
+
+def tested_for_enlargement(cues: Cues, pixels: NDArray[Depth]) -> Cues:
+    """Return the cues with `enlarged` set; the test costs more than all other cues together.
+
+    Args:
+        cues: of these pixels.
+        pixels: the whole image, as `measure` takes it.
+    """
     if cues.sharpness > MAY_BE_ENLARGED:
-        return cues
+        return replace(cues, enlarged=False)
     green = pixels[:, :, pixels.shape[2] // 2].astype(np.float32)
     return replace(cues, enlarged=is_enlarged(green * np.float32(255 / white(pixels.dtype))))
 

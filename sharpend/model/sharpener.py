@@ -17,7 +17,7 @@ from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.job import OVERSHOOT
 from sharpend.model import crispness as crisp
 from sharpend.model.balance import REACH_PX, balance
-from sharpend.model.cues import measure
+from sharpend.model.cues import measure, tested_for_enlargement
 from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement, Runtime
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
@@ -81,8 +81,8 @@ class Sharpener:
                 pixel; see `sharpend.model.overshoot.bound`.
             crispness: 0..1, how much of a mask is laid over the model's result; see
                 `sharpend.model.crispness`.
-            cues: of the whole image, where these pixels are a part of it or some of them are
-                hidden; None measures these pixels if model or crispness have use for that.
+            cues: of the whole image, by `measured`, where these pixels are a part of it or some of
+                them are hidden; None measures these pixels if model or crispness have use for that.
 
         Returns:
             The same shape and dtype; the same values where strength and crispness are 0.
@@ -93,7 +93,7 @@ class Sharpener:
         if not (strength or crispness):
             return pixels.copy()
         if cues is None and (crispness or self.runtime.cued):
-            cues = measure(pixels)
+            cues = self.measured(pixels)
         how = _Parameters(self.runtime_for(cues), strength, overshoot, crispness, cues)
         while True:
             try:
@@ -101,9 +101,28 @@ class Sharpener:
             except MemoryError:
                 how.runtime.shrink_tile()
 
+    def measured(
+        self,
+        pixels: NDArray[Depth],
+        alpha: NDArray[Depth] | None = None,
+        cues: Cues | None = None,
+    ) -> Cues:
+        """Measure all cues of a whole image that this model can use.
+
+        Args:
+            pixels: as `sharpen` takes them.
+            alpha: H x W; what is fully transparent counts for nothing.
+            cues: of the same image, for another model; they are completed.
+        """
+        if cues is None:
+            cues = measure(pixels, alpha)
+        if self._specialist is None or cues.enlarged is not None:
+            return cues
+        return tested_for_enlargement(cues, pixels)
+
     def runtime_for(self, cues: Cues | None) -> Runtime:
         """Choose the model for an image: the specialist for one that was enlarged by four."""
-        if cues is not None and cues.enlarged and self._specialist is not None:
+        if self._specialist is not None and cues is not None and cues.enlarged:
             return self._specialist
         return self.runtime
 

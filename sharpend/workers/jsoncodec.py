@@ -143,6 +143,18 @@ def choice(enumeration: type[Choice]) -> Kind[Choice]:
     return Kind(lambda value: value.value, read)
 
 
+def one_of(words: Collection[str]) -> Kind[str]:
+    """One of the named words."""
+
+    def read(value: object) -> str:
+        word = _of_type(value, str)
+        if word not in words:
+            raise MessageError("a word is not known")
+        return word
+
+    return Kind(_same, read)
+
+
 def optional(kind: Kind[T]) -> Kind[T | None]:
     """Null or a value."""
     return Kind(

@@ -28,6 +28,7 @@ from sharpend.workers.jsoncodec import (
     items,
     loads,
     octets,
+    one_of,
     optional,
     real,
     record,
@@ -51,8 +52,10 @@ NAME_CHARACTERS = 200
 TEMP_NAME_BYTES = 255
 """Longest file name of Linux file systems."""
 PIXELS = 1 << 40
-STAGES = ("open", "decode", "measure", "infer", "agree", "encode")
-"""The stages of a task: keys of `Staged.stages_s`, values of `Failed.stage`."""
+STAGES = ("decode", "measure", "infer", "agree", "encode")
+"""The timed stages of a task: keys of `Staged.stages_s`, values of `Failed.stage`."""
+UNTIMED_STAGES = ("open",)
+"""Stages that take no time worth a key; a task can fail in them, too."""
 SECONDS = 1e7
 """Longest time of a stage: four months."""
 _WHOLE_64 = (1 << 63) - 1
@@ -144,7 +147,7 @@ _FAILED = record(
     reason=optional(choice(Reason)),
     message=text(MESSAGE_CHARACTERS),
     setting=optional(_NAME),
-    stage=_NAME,
+    stage=one_of(UNTIMED_STAGES + STAGES),
 )
 _ENGINE = record(
     Engine,

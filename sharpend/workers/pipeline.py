@@ -34,7 +34,6 @@ from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
 from sharpend.job import Failed, Failure, Staged, Task
 from sharpend.model import weights
-from sharpend.model.cues import measure
 from sharpend.model.runtime import is_out_of_memory
 from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.shipped import find
@@ -136,7 +135,7 @@ class Pipeline:
                 record = _record(file, sharpener, options)
             status = os.fstat(descriptor)
         with stages.stage("measure"):
-            cues = [measure(frame.pixels, frame.alpha) for frame in picture.frames]
+            cues = [sharpener.measured(frame.pixels, frame.alpha) for frame in picture.frames]
             picture = _unless_sharp(task, picture, cues)
         with stages.stage("infer"):
             pairs = zip(picture.frames, cues, strict=False)  # none of what passes as it is
