@@ -23,6 +23,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Died, Failed, Failure, Options, Staged, State, Task
 from sharpend.ledger.ledger import Ledger
+from sharpend.logs.logs import Log
 from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
@@ -39,27 +40,15 @@ AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
 PICTURE = b"made of a picture"
 
 
-class ListLog:
+class ListLog(Log):
     """A Log that remembers: (level, event, values)."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Event, dict[str, object]]] = []
 
-    def debug(self, event: Event, **values: object) -> None:
+    def write(self, level: str, event: Event, values: Mapping[str, object]) -> None:
         """Remember."""
-        self.told.append(("debug", event, values))
-
-    def info(self, event: Event, **values: object) -> None:
-        """Remember."""
-        self.told.append(("info", event, values))
-
-    def warning(self, event: Event, **values: object) -> None:
-        """Remember."""
-        self.told.append(("warning", event, values))
-
-    def error(self, event: Event, **values: object) -> None:
-        """Remember."""
-        self.told.append(("error", event, values))
+        self.told.append((level, event, dict(values)))
 
     def of(self, event: Event) -> list[dict[str, Any]]:
         """The values of every time that this event was told."""

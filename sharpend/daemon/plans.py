@@ -20,7 +20,7 @@ from sharpend.files.access import Access, number_of
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Options
 from sharpend.logs import logs
-from sharpend.logs.repeats import SparingLog
+from sharpend.logs.repeats import RateLimitedLog
 from sharpend.machine import available_bytes, cores
 from sharpend.policies import Policies
 from sharpend.settings.load import resolve_model
@@ -51,7 +51,7 @@ def log(settings: Settings, *, level: str | None = None) -> Log:
     """Where events go, as `[log]` says, at another level if one is given."""
     chosen = settings.log
     told = logs.configure(level=level or chosen.level, format=chosen.format)
-    return SparingLog(told, most=chosen.repeats)
+    return RateLimitedLog(told, most=chosen.repeats)
 
 
 def folder_plans(settings: Settings) -> list[FolderPlan]:
