@@ -23,7 +23,7 @@ MAKERS = {
     "publish": "daemon.throughput",
     "_standing": "daemon.status",
     "summary": "agreement.alarm",
-    "left_of_it": "ledger.ledger",
+    "recovery_paths": "ledger.ledger",
 }
 """Methods and attributes that give a mapping of keys, and the module that builds it."""
 HANDED_IN = {("daemon.status", "publish", "window"): "publish"}

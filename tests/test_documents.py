@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from sharpend.cli import parser
 from sharpend.errors import ExitCode
 from sharpend.logs.events import Event
-from sharpend.settings.schema import FolderSettings, Settings
+from sharpend.settings.folder import FolderSettings
+from sharpend.settings.schema import Settings
 from tests.outside_tools import PROVIDES, packages
 from trainer.cli import COMMANDS
 

@@ -158,7 +158,7 @@ def test_damaged_ledger_is_moved_aside(tmp_path: Path, damage: str) -> None:
         with Ledger.open(tmp_path) as ledger:
             assert ledger.rebuilt
             aside = tmp_path / f"ledger.db.corrupt-{number}"
-            assert ledger.left_of_it == {"moved_aside": aside, "newest_backup": None}
+            assert ledger.recovery_paths == {"moved_aside": aside, "newest_backup": None}
             assert aside.exists()
             assert sum(ledger.counts().values()) == 0
 
@@ -175,7 +175,7 @@ def test_lost_ledger_is_noticed(tmp_path: Path, *, emptied: bool) -> None:
         (tmp_path / "ledger.db").touch()
     with Ledger.open(tmp_path) as ledger:
         assert ledger.rebuilt
-        assert ledger.left_of_it["moved_aside"] is None
+        assert ledger.recovery_paths["moved_aside"] is None
 
 
 def change(state_dir: Path, statement: str) -> None:

@@ -117,7 +117,7 @@ def test_a_damaged_ledger_is_told_with_its_backup(tmp_path: Path) -> None:
     (tmp_path / "ledger.db").write_bytes(b"no ledger at all" * 100)
     with Ledger.open(tmp_path) as ledger:
         assert ledger.rebuilt
-        assert ledger.left_of_it == {
+        assert ledger.recovery_paths == {
             "moved_aside": tmp_path / "ledger.db.corrupt-1",
             "newest_backup": tmp_path / "ledger.db.backup-1",
         }

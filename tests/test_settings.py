@@ -208,7 +208,7 @@ def test_without_a_home_the_state_has_to_be_set(
 ) -> None:
     """A user without a home directory is told which key to set."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for an unknown user
-    with pytest.raises(ConfigError, match=r"^default: state: must name a directory, not '~"):
+    with pytest.raises(ConfigError, match=r"^default: state: must name a folder, not '~"):
         load(None, environment={})
     assert load(None, {"state": tmp_path}, environment={}).state == tmp_path
 
@@ -276,8 +276,8 @@ def test_a_wrong_value_gives_one_line_that_says_what_to_change(
 
 FOLDER_FAULTS = [
     ('input = "in"', "output: is required"),
-    ('input = "in"\noutput = ""', "output: must name a directory, not ''"),
-    ('input = "a\\u0000"\noutput = "out"', "input: must name a directory, not '{}/a\\x00'"),
+    ('input = "in"\noutput = ""', "output: must name a folder, not ''"),
+    ('input = "a\\u0000"\noutput = "out"', "input: must name a folder, not '{}/a\\x00'"),
     (FOLDER[11:] + 'ouput = "x"', "ouput: unknown key; did you mean output?"),
     (FOLDER[11:] + 'source = "archive"', 'archive: is required by source = "archive"'),
     (
@@ -383,7 +383,7 @@ def test_a_newline_in_a_key_cannot_forge_a_line(tmp_path: Path) -> None:
     assert refusal(tmp_path, '"a\\n\\u001b[31m" = 1')[0].startswith(r"FILE: a\n\x1b[31m: unknown")
 
 
-INSIDE = "choose a directory apart from it"
+INSIDE = "choose a folder outside of it"
 
 
 @pytest.mark.parametrize(
@@ -395,21 +395,21 @@ INSIDE = "choose a directory apart from it"
             ("in", "in"),
             None,
             "s",
-            "folder.1.output: {0}/in is the same directory as folder.1.input",
+            "folder.1.output: {0}/in is the same folder as folder.1.input",
         ),
         (
             ("in", "link"),
             None,
             "s",
-            "folder.1.output: {0}/in is the same directory as folder.1.input",
+            "folder.1.output: {0}/in is the same folder as folder.1.input",
         ),
-        (("in", "link/x/.."), None, "s", "folder.1.output: {0}/in is the same directory as"),
+        (("in", "link/x/.."), None, "s", "folder.1.output: {0}/in is the same folder as"),
         (("in", "o"), ("in/2", "p"), "s", "folder.2.input: {0}/in/2 lies inside folder.1.input"),
-        (("in", "o"), ("o", "p"), "s", "folder.2.input: {0}/o is the same directory as folder.1"),
-        (("in", "o"), ("2", "o"), "s", "folder.2.output: {0}/o is the same directory as folder.1"),
+        (("in", "o"), ("o", "p"), "s", "folder.2.input: {0}/o is the same folder as folder.1"),
+        (("in", "o"), ("2", "o"), "s", "folder.2.output: {0}/o is the same folder as folder.1"),
         (("in", "o"), None, "in/s", "folder.1.input: {0}/in contains state"),
         (("s/quarantine/x", "o"), None, "s", "folder.1.input: {0}/s/quarantine/x lies inside the"),
-        (("in", "s"), None, "s", "folder.1.output: {0}/s is the same directory as state"),
+        (("in", "s"), None, "s", "folder.1.output: {0}/s is the same folder as state"),
     ],
 )
 def test_directories_in_each_others_way_are_refused(
@@ -451,7 +451,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     """Ledger and quarantine go by the name, so the user has to choose another."""
     text = f'{FOLDER}[[folder]]\ninput = "x/in"\noutput = "out2"'
     assert refusal(tmp_path, text) == [
-        "FILE: folder.2.name: set a name of its own: another folder is called in"
+        "FILE: folder.2.name: another folder has the name in; set a different one"
     ]
 
 

@@ -270,7 +270,7 @@ class Committer:
         try:
             if not product.unchanged:
                 temp_name = self._names.new(job.id)
-                let_go(destination, job, temp_name, lambda: self._ledger.let_go(job))
+                let_go(destination, job, temp_name, lambda: self._ledger.begin_disposal(job))
         except ImageRefusedError as error:
             done = replace(done, warning=str(error))
         except TransientError as error:

@@ -64,7 +64,7 @@ class Daemon:
                 return ExitCode.OK  # a signal came before it could be had
             try:
                 if ledger.rebuilt:
-                    self._log.warning(Event.LEDGER_REBUILT, **ledger.left_of_it)
+                    self._log.warning(Event.LEDGER_REBUILT, **ledger.recovery_paths)
                 calls = Calls(around.control.wake, around.patience.go_on, self._hooks.tell)
                 parts = assemble(self._settings, self._log, ledger, calls)
                 Loop(parts, calls, self._hooks, around).run()

@@ -159,7 +159,7 @@ class Dispatcher:
         next_s = min([next_s, *(folder.step(now_s) for folder in self.folders.values())])
         folders = self.folders.values()
         if folders and all(folder.is_quiet and not folder.paused for folder in folders):
-            self._ledger.trust()
+            self._ledger.set_reconciled()
         return next_s
 
     def hand_out(self, now_s: float) -> None:

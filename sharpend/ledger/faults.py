@@ -47,7 +47,7 @@ def translated(state_dir: Path) -> Iterator[None]:
     Raises:
         DamagedError: the file is no ledger any more.
         StateFaultError: the disk is full, read-only or failing.
-        LedgerError: anything else that SQLite says.
+        LedgerError: any other error of SQLite.
     """
     try:
         yield

@@ -98,7 +98,7 @@ class LedgerReader:
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        """Return those of `found` that have no row, or whose row says that the file had gone."""
+        """Return those of `found` that have no row, or whose job has vanished."""
         remaining = iter(found)
         while batch := list(islice(remaining, sql.KEYS_PER_QUERY)):
             names = [relative for relative, _ in batch]
@@ -115,7 +115,7 @@ class LedgerReader:
                 yield outcome_of(row)
 
     def finished(self, most: int) -> list[Finished]:
-        """Return the sharpened images that were found last, at most so many."""
+        """Return the sharpened images that were found last, at most `most`."""
         return [Finished(*row) for row in self._store.rows(sql.FINISHED, most)]
 
     def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:

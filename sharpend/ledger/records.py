@@ -67,8 +67,9 @@ class Owner:
 
     folder: str
     relative: bytes
-    let_go: bool = False
-    """It was archived or deleted by its folder's policy: what has its path now is another input."""
+    is_past: bool = False
+    """True if the source was archived or deleted by its folder's policy: a file that has its path
+    now is another input."""
 
 
 @dataclass(frozen=True, slots=True)

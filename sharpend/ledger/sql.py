@@ -118,7 +118,7 @@ DELETE FROM job WHERE id <> :id AND (folder, relative) = (
 AND NOT let_go
 RETURNING note
 """
-LET_GO = "UPDATE job SET let_go = 1 WHERE id = :id AND state = 'done'"
+BEGIN_DISPOSAL = "UPDATE job SET let_go = 1 WHERE id = :id AND state = 'done'"
 DISPOSE = "UPDATE job SET state = 'disposed', let_go = let_go AND NOT :stays WHERE id = :id"
 DEFER = """
 UPDATE job SET state = 'deferred', next_at = :next_at, reason = :reason, message = :message,

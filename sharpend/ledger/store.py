@@ -36,13 +36,12 @@ Connection = sqlite3.Connection
 _BUSY_TIMEOUT_S = 10.0
 _LOCK_LOOKS = 3
 _LOCK_PAUSE_S = 0.05
-_DOUBT_MARK = 0x646F7562
-"""SQLite's application_id of a ledger that is in doubt; it outlives any crash."""
+_RECONCILING_MARK = 0x646F7562
+"""SQLite's application_id of a ledger that needs reconciling; it is kept through any crash."""
 _LONGEST_WAL_BYTES = 1 << 26
 """Size to which the write-ahead log is truncated after a long read had let it grow."""
 _CACHE_KIB = 512
-"""Enough for every question that is asked often; SQLite's own 2 MB fill slowly, and look like a
-leak until then."""
+"""Enough for all frequent queries; SQLite's default of 2 MB fills slowly, like a leak."""
 
 
 class Store:
@@ -76,21 +75,21 @@ class Store:
                 raise
 
     def needs_reconciling(self) -> bool:
-        """Return whether the folders know more than this ledger does, until `trust` is called.
+        """Return whether outputs may exist that this ledger does not know, until `set_reconciled`.
 
-        So it is with one that was begun because the old one was lost, and with a copy that was put
-        in the ledger's place. What waited when that was made may be finished by now: it is
-        forgotten, found again in its folder, and judged by what stands there.
+        That is true for a ledger that was created because the old one was lost, and for a copy that
+        was put in the ledger's place. Jobs that waited when the copy was made may be finished by
+        now: their rows are deleted, and the next scan compares their inputs with existing outputs.
         """
         with self.transaction() as cursor:
             mark = cursor.execute("PRAGMA application_id").fetchone()[0]
             if mark == COPY_MARK:
                 cursor.execute(FORGET_WAITING)
-                cursor.execute(f"PRAGMA application_id = {_DOUBT_MARK}")
-            return mark in {COPY_MARK, _DOUBT_MARK}
+                cursor.execute(f"PRAGMA application_id = {_RECONCILING_MARK}")
+            return mark in {COPY_MARK, _RECONCILING_MARK}
 
-    def trust(self) -> None:
-        """Record that all folders were scanned: from now on this is a ledger like any other."""
+    def set_reconciled(self) -> None:
+        """Record that all folders were scanned: existing outputs are known from now on."""
         with self.transaction() as cursor:
             cursor.execute("PRAGMA application_id = 0")
 
@@ -131,7 +130,7 @@ def lock(state_dir: Path) -> int:
         with translated(state_dir):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except StateFaultError:  # let go of the lock too, or our own next try would meet it
+    except StateFaultError:  # release the lock, or the next attempt of this process would fail
         os.close(descriptor)
         raise
     return descriptor
@@ -166,35 +165,36 @@ def open_or_rebuild(state_dir: Path, *, lost: bool) -> tuple[Store, Path | None]
 
     Args:
         state_dir: with its lock held.
-        lost: a ledger that is missing was there once.
+        lost: a missing ledger existed before.
 
     Returns:
-        The store, in doubt where it replaces another, and where a damaged one was moved to.
+        The store, and the path that a damaged ledger was moved to. The store needs reconciling if
+        it replaces another.
 
     Raises:
         LedgerError: a newer version of sharpend wrote it.
         StateFaultError: the file cannot be opened now.
     """
     try:
-        return open_to_write(state_dir, in_doubt=lost), None
+        return open_to_write(state_dir, reconcile=lost), None
     except DamagedError:
         aside = _move_aside(state_dir)
-        return open_to_write(state_dir, in_doubt=True), aside
+        return open_to_write(state_dir, reconcile=True), aside
 
 
-def open_to_write(state_dir: Path, *, in_doubt: bool = False) -> Store:
+def open_to_write(state_dir: Path, *, reconcile: bool = False) -> Store:
     """Open the ledger without checking the lock; LedgerError if it is damaged or newer.
 
     Args:
-        state_dir: may hold no ledger yet.
-        in_doubt: one that is begun now is.
+        state_dir: a missing ledger is created in it.
+        reconcile: a ledger that is created now needs reconciling.
     """
     with translated(state_dir):
         connection = sqlite3.connect(
             state_dir / "ledger.db", timeout=_BUSY_TIMEOUT_S, isolation_level=None
         )
         try:
-            _prepare(connection, state_dir, in_doubt=in_doubt)
+            _prepare(connection, state_dir, reconcile=reconcile)
         except BaseException:
             connection.close()
             raise
@@ -223,7 +223,7 @@ def open_to_read(state_dir: Path) -> Store:
     return Store(connection, state_dir)
 
 
-def _prepare(connection: sqlite3.Connection, state_dir: Path, *, in_doubt: bool) -> None:
+def _prepare(connection: sqlite3.Connection, state_dir: Path, *, reconcile: bool) -> None:
     version = _version(connection)
     _refuse_newer(version, state_dir)
     connection.execute("PRAGMA journal_mode = WAL")
@@ -236,8 +236,8 @@ def _prepare(connection: sqlite3.Connection, state_dir: Path, *, in_doubt: bool)
             keep_before_upgrade(state_dir, version)
         connection.create_function("twin_key", 1, twin_key, deterministic=True)
         steps = "".join(STEPS[version:])
-        if in_doubt and not version:
-            steps += f"PRAGMA application_id = {_DOUBT_MARK};"
+        if reconcile and not version:
+            steps += f"PRAGMA application_id = {_RECONCILING_MARK};"
         connection.executescript(
             f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
         )

@@ -1,7 +1,7 @@
-"""The kinds of values that settings have, each with the check of a single value.
+"""Types of the settings' values, each with its check.
 
-Owns what a value must look like and the words that say so. Refuses to look at another setting, or
-at the machine but for whether a group exists.
+Owns the rules for a single value and their error texts. Refuses to read another setting, or the
+machine, except to look up a group.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
@@ -17,7 +17,7 @@ from sharpend.files.access import number_of
 
 def _directory(path: Path) -> Path:
     if not path.is_absolute() or "\0" in str(path):
-        raise ValueError("must name a directory")
+        raise ValueError("must name a folder")
     return path
 
 
@@ -76,7 +76,7 @@ def _is_plain(literal: str) -> bool:
 
 
 def name_of_input(given: Mapping[str, Any]) -> str:
-    """The base name of the input with every odd character replaced; validated like one given."""
+    """Return the input's base name with forbidden characters replaced by `_`."""
     base = given["input"].name if "input" in given else ""
     return re.sub(r"[^A-Za-z0-9._-]", "_", base).lstrip(".") or "folder"
 

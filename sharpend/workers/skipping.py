@@ -47,7 +47,7 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
         return replace(picture, notes=(*picture.notes, note))
     file.seek(0)
     note = f"{told}, above model.skip_sharp_above = {options.skip_sharp_above:g}: copied unchanged"
-    return Picture((), picture.format, (note,), None, file.read(), picture.size)
+    return Picture((), picture.format, (note,), as_it_is=file.read(), declared=picture.size)
 
 
 def _softest(cues: Sequence[Cues]) -> float:
