@@ -54,8 +54,8 @@ def _softest(cues: Sequence[Cues]) -> float:
     return min(one.sharpness for one in cues)
 
 
-def _violated_setting(file: BinaryIO, options: Options) -> str:
-    """Setting that an unchanged copy would violate, or ""."""
+def setting_against(options: Options) -> str:
+    """Setting that an unchanged copy of any file would violate, or ""."""
     policies = options.policies
     if policies.metadata is not Metadata.KEEP:
         return f"pictures.metadata = {policies.metadata}"
@@ -63,6 +63,14 @@ def _violated_setting(file: BinaryIO, options: Options) -> str:
         return f"pictures.thumbnail = {policies.thumbnail}"
     if policies.provenance:
         return "pictures.provenance = true"
+    return ""
+
+
+def _violated_setting(file: BinaryIO, options: Options) -> str:
+    """Setting that an unchanged copy of this file would violate, or ""."""
+    against, policies = setting_against(options), options.policies
+    if against:
+        return against
     if policies.frames is Frames.FIRST or policies.cmyk is Cmyk.CONVERT:
         return _violated_by_decoding(file, options)
     return ""
