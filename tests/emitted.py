@@ -21,7 +21,7 @@ LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 MAKERS = {
     "publish": "daemon.throughput",
-    "_standing": "daemon.status",
+    "_current_state": "daemon.status",
     "summary": "agreement.alarm",
     "recovery_paths": "ledger.ledger",
 }

@@ -14,11 +14,11 @@ from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.commit.destination import Destination
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
+from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import FolderPlan, prepare_roots
 from sharpend.daemon.maintenance import KEEP_ALL, Retention
 from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.throughput import Throughput
-from sharpend.daemon.workshop import Workshop
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderOptions
 from sharpend.job import Died, Failed, Failure, Options, Staged, State, Task
@@ -198,12 +198,14 @@ class Shop:
         alarms = {model: AgreementAlarm(options) for model, options in self._alarms.items()}
         self.measurements = Measurements(Throughput(time.monotonic()), alarms)
         return Dispatcher(
-            Workshop(self.home / "state", plans, self._retry, self.measurements, self._retention),
+            DispatcherConfig(
+                self.home / "state", plans, self._retry, self.measurements, self._retention
+            ),
             self.ledger,
             self.pool,
             self.log,
             wake=self._wake,
-            tell=self.results.append,
+            on_result=self.results.append,
         )
 
     def reload(self, **destination: object) -> None:
@@ -230,7 +232,7 @@ class Shop:
         """End as the daemon's stop does, but for the ledger."""
         self.dispatcher.close()
         self.pool.stop()
-        self.dispatcher.give_back()
+        self.dispatcher.release_unfinished()
 
     def close(self) -> None:
         """Give the state directory back."""
@@ -249,9 +251,9 @@ class Shop:
     def turn(self, after_s: float = 0.5) -> None:
         """One turn of the daemon's loop, some time later."""
         self.now_s += after_s
-        self.dispatcher.take_in(self.now_s)
+        self.dispatcher.step_folders(self.now_s)
         self.dispatcher.conclude(self.now_s)
-        self.dispatcher.hand_out(self.now_s)
+        self.dispatcher.assign_jobs(self.now_s)
 
     def settle(self) -> None:
         """Turns until what lies in the folders is known and handed out."""

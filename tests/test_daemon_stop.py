@@ -55,7 +55,7 @@ def test_a_stop_has_an_order(settings: Settings, monkeypatch: pytest.MonkeyPatch
         (Notifier, "stopping"),
         (Dispatcher, "close"),
         (FakePool, "stop"),
-        (Dispatcher, "give_back"),
+        (Dispatcher, "release_unfinished"),
         (StatusReporter, "publish"),
         (Ledger, "close"),
     ]
@@ -63,7 +63,7 @@ def test_a_stop_has_an_order(settings: Settings, monkeypatch: pytest.MonkeyPatch
         noted(of, name)
     log = ListLog()
     daemon = Daemon(settings, log, Hooks())
-    daemon._around.control.stop()
+    daemon._context.control.stop()
     assert daemon.run() == ExitCode.OK
     assert steps == [f"{of.__name__}.{name}" for of, name in expected]
     ends = [event for _, event, _ in log.told][-2:]
@@ -80,7 +80,7 @@ def test_a_failure_stops_all_parts_without_a_drain(
     def breaking(*_: object) -> NoReturn:
         raise broken
 
-    monkeypatch.setattr(Dispatcher, "take_in", breaking)
+    monkeypatch.setattr(Dispatcher, "step_folders", breaking)
     log = ListLog()
     with pytest.raises(RuntimeError, match="a fault of ours"):
         Daemon(settings, log, Hooks()).run()
@@ -98,7 +98,7 @@ def test_a_signal_during_the_start_is_no_failure(
     daemon = Daemon(settings, log, Hooks(once=once))
 
     def stopped(*_: object, **__: object) -> NoReturn:
-        daemon._around.control.stop()
+        daemon._context.control.stop()
         raise UnavailableError("the start was broken off")
 
     monkeypatch.setattr(assembly, "start", stopped)

@@ -203,7 +203,7 @@ def test_the_next_turn_comes_with_the_folders(tmp_path: Path) -> None:
         shop.pool.fail(Failure.VANISHED) if shop.pool.tasks else None
         now_s = shop.now_s
         assert shop.dispatcher.next_due_s() > now_s
-        assert shop.dispatcher.take_in(now_s) <= now_s + 5
+        assert shop.dispatcher.step_folders(now_s) <= now_s + 5
     shop.close()
 
 

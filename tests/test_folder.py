@@ -178,27 +178,27 @@ def test_polling_is_told_once(shop: Shop) -> None:
 def test_quiet_only_after_a_look(shop: Shop) -> None:
     """A folder that nobody looked at is not quiet, nor is one with a file that settles."""
     folder = shop.dispatcher.folders["in"]
-    assert not folder.has_looked
-    assert not folder.is_quiet
+    assert not folder.is_scanned
+    assert not folder.is_settled
     shop.drop("a.png")
     quiet = []
     while not shop.pool.tasks:
-        quiet.append(folder.is_quiet)
+        quiet.append(folder.is_settled)
         shop.turn()
     shop.turn()
     assert not any(quiet)
-    assert folder.has_looked
-    assert folder.is_quiet
+    assert folder.is_scanned
+    assert folder.is_settled
 
 
 def test_a_file_taken_back_is_not_quiet(shop: Shop) -> None:
     """Between the moment a file is taken back and the next look, nobody may conclude."""
     shop.settle()
     folder = shop.dispatcher.folders["in"]
-    assert folder.is_quiet
+    assert folder.is_settled
     shop.drop("a.png")
-    folder.take_back(b"a.png")
-    assert not folder.is_quiet
+    folder.resettle(b"a.png")
+    assert not folder.is_settled
     shop.settle()
     assert len(shop.pool.tasks) == 1
 

@@ -131,7 +131,7 @@ def test_folders_inherit_crispness_and_what_passes(tmp_path: Path) -> None:
     assert told == [(0.4, -0.8), (0, None), (0.4, -0.5), (1, -0.8)]
     (only_line,) = plans.folder_plans(settings(tmp_path, {}, model={"skip_sharp_above": -0.5}))
     assert only_line.options.skip_sharp_above is None
-    outside = plans.without_a_folder(settings(tmp_path, model=common))
+    outside = plans.default_options(settings(tmp_path, model=common))
     assert (outside.crispness, outside.skip_sharp_above) == (0.4, -0.8)
 
 

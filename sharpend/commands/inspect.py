@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> int:
         ConfigError: a setting is wrong.
     """
     settings = settings_of(options)
-    how = plans.without_a_folder(settings)
+    how = plans.default_options(settings)
     worst = ExitCode.OK
     for path in options.files:
         facts, status = _inspected(path, how)

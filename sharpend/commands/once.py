@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sharpend.settings.load import Settings
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
-"""Nobody waits ten minutes for one file in a command; the daemon does."""
+"""Limits of retries in this command, where a user waits; the daemon retries for longer."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
     level = "error" if bar and settings.log.level == "info" else settings.log.level
     log = plans.log(settings, level=level)
     printer = ResultPrinter(settings, as_json=options.json, bar=bar)
-    daemon = Daemon(settings, log, Hooks(once=True, tell=printer.tell))
+    daemon = Daemon(settings, log, Hooks(once=True, on_result=printer.show))
     status = daemon.run()
     printer.close(daemon.agreement)
     if daemon.was_stopped:
@@ -91,7 +91,7 @@ class ResultPrinter:
         self._pixels = 0
         self.counts: Counter[str] = Counter(sharpened=0, unchanged=0, quarantined=0)
 
-    def tell(self, result: Result) -> None:
+    def show(self, result: Result) -> None:
         """Print one input's result."""
         staged = result.staged
         self._pixels += staged.pixels if staged is not None else 0

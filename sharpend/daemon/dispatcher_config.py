@@ -1,4 +1,4 @@
-"""Dependencies of a dispatcher: folders, rules and measurements."""
+"""Configuration of a dispatcher: folders, retries, retention and measurements."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """What a Dispatcher works with."""
+class DispatcherConfig:
+    """Plain values and measurements for a Dispatcher."""
 
     state_dir: Path
     plans: list[FolderPlan]
