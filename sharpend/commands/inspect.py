@@ -36,8 +36,8 @@ def main(options: argparse.Namespace) -> int:
     worst = ExitCode.OK
     for path in options.files:
         facts, status = _inspected(path, how)
-        told = {"file": str(path), **facts}
-        print(json.dumps(plain(told)) if options.json else _text(told), flush=True)
+        report = {"file": str(path), **facts}
+        print(json.dumps(plain(report)) if options.json else _text(report), flush=True)
         worst = max(worst, status)
     return worst
 
@@ -124,37 +124,37 @@ def _of_picture(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _text(told: dict[str, Any]) -> str:
+def _text(report: dict[str, Any]) -> str:
     """Format the facts for people: a line with the verdict, and indented ones with facts."""
-    name, first, *rest = told["file"], _verdict(told)
-    if told.get("setting"):
-        rest.append(f"setting: {told['setting']}")
-    if "format" in told:
-        rest.append(_shape(told))
-    if told.get("sharpness") is not None:
-        rest.append(f"sharpness: {told['sharpness']:.2f}, {word_for(told['sharpness'])}")
-    if "carries" in told:
-        rest += _carried(told["carries"])
-    rest += [f"note: {note}" for note in told.get("notes", ())]
+    name, first, *rest = report["file"], _verdict(report)
+    if report.get("setting"):
+        rest.append(f"setting: {report['setting']}")
+    if "format" in report:
+        rest.append(_shape(report))
+    if report.get("sharpness") is not None:
+        rest.append(f"sharpness: {report['sharpness']:.2f}, {word_for(report['sharpness'])}")
+    if "carries" in report:
+        rest += _carried(report["carries"])
+    rest += [f"note: {note}" for note in report.get("notes", ())]
     return "\n  ".join(printable(line) for line in [f"{name}: {first}", *rest])
 
 
-def _verdict(told: dict[str, Any]) -> str:
-    if "error" in told:
-        return f"cannot be read: {told['error']}"
-    if told["taken"]:
-        return "would be copied unchanged" if told["passed_on"] else "would be sharpened"
-    return f"would be refused: {told['reason']}: {told['message']}"
+def _verdict(report: dict[str, Any]) -> str:
+    if "error" in report:
+        return f"cannot be read: {report['error']}"
+    if report["taken"]:
+        return "would be copied unchanged" if report["passed_on"] else "would be sharpened"
+    return f"would be refused: {report['reason']}: {report['message']}"
 
 
-def _shape(told: dict[str, Any]) -> str:
-    bits = f"{told['bits']} bit" + "s" * (told["bits"] > 1)
-    words = [f"{told['format']}, {told['width']} x {told['height']}, {bits}"]
-    if told.get("frames", 1) > 1:
-        words.append(f"{told['frames']} frames")
-    if "channels" in told:
-        words.append("gray" if told["channels"] == 1 else "RGB")
-        words.append("with alpha" if told["alpha"] else "no alpha")
+def _shape(report: dict[str, Any]) -> str:
+    bits = f"{report['bits']} bit" + "s" * (report["bits"] > 1)
+    words = [f"{report['format']}, {report['width']} x {report['height']}, {bits}"]
+    if report.get("frames", 1) > 1:
+        words.append(f"{report['frames']} frames")
+    if "channels" in report:
+        words.append("gray" if report["channels"] == 1 else "RGB")
+        words.append("with alpha" if report["alpha"] else "no alpha")
     return ", ".join(words)
 
 

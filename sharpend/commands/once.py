@@ -1,6 +1,6 @@
 """`sharpend once`: sharpen all images in the folders now, print each result, exit.
 
-The same daemon as `run`, told to end when nothing is left to do. Results go to stdout, logs to
+The same daemon as `run`, text to end when nothing is left to do. Results go to stdout, logs to
 stderr; on a terminal a progress bar stands in place of the log of single images.
 """
 
@@ -86,7 +86,7 @@ class ResultPrinter:
         self._settings = settings
         self._json = as_json
         self._bar = tqdm(unit=" images", disable=not bar)
-        self._told: set[tuple[bytes, bytes]] = set()
+        self._printed: set[tuple[bytes, bytes]] = set()
         self._started_s = time.monotonic()
         self._pixels = 0
         self.counts: Counter[str] = Counter(sharpened=0, unchanged=0, quarantined=0)
@@ -136,7 +136,7 @@ class ResultPrinter:
         """Print inputs that an earlier run had finished or refused."""
         with LedgerReader.read_only(self._settings.state) as ledger:
             for destination, outcome in known(self._settings, ledger):
-                if (destination.input_root, outcome.relative) in self._told:
+                if (destination.input_root, outcome.relative) in self._printed:
                     continue
                 ended = "quarantined" if outcome.state is State.QUARANTINED else "unchanged"
                 if outcome.state in {State.QUARANTINED, State.DONE, State.DISPOSED}:
@@ -151,7 +151,7 @@ class ResultPrinter:
                     self._line(destination, ending)
 
     def _line(self, destination: Destination, ending: Ending) -> None:
-        self._told.add((destination.input_root, ending.relative))
+        self._printed.add((destination.input_root, ending.relative))
         self.counts[ending.outcome] += 1
         self._bar.update()
         source = display(os.path.join(destination.input_root, ending.relative))
@@ -170,8 +170,8 @@ class ResultPrinter:
             self._bar.clear()
             print(json.dumps(line), flush=True)
         elif ending.outcome == "quarantined":
-            told = f"{source}: quarantined: {ending.reason}: {ending.message}"
-            self._bar.write(logs.printable(told), file=sys.stdout)
+            text = f"{source}: quarantined: {ending.reason}: {ending.message}"
+            self._bar.write(logs.printable(text), file=sys.stdout)
         elif ending.notes:
-            told = f"{source}: {ending.outcome}: {'; '.join(ending.notes)}"
-            self._bar.write(logs.printable(told), file=sys.stdout)
+            text = f"{source}: {ending.outcome}: {'; '.join(ending.notes)}"
+            self._bar.write(logs.printable(text), file=sys.stdout)

@@ -65,14 +65,14 @@ class Outlook:
 
     name: str
     counts: Counter[str] = field(default_factory=Counter)
-    """Inputs by what is said of them, reasons left out."""
+    """Number of inputs by planned action, without reasons."""
     pixels: int = 0
     """Pixels to sharpen, by the headers; at most so many where sharp images are copied."""
 
     def __str__(self) -> str:
-        counted = ((number, said.removeprefix("is ")) for said, number in self.counts.items())
-        told = ", ".join(f"{number} {said}" for number, said in counted)
-        return f"{self.name}: {told or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
+        counted = ((number, action.removeprefix("is ")) for action, number in self.counts.items())
+        text = ", ".join(f"{number} {action}" for number, action in counted)
+        return f"{self.name}: {text or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +125,18 @@ def _read_ledger(
 
 def _plan_input(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
     """Print and count the planned action for one input."""
-    said, why = WOULD.get(state), ""
-    if said is None:
-        said = _action(plan.options)
+    action, why = WOULD.get(state), ""
+    if action is None:
+        action = _action(plan.options)
         try:
             outlook.pixels += _pixels(plan, relative)
         except ImageRefusedError as error:
-            said, why = "would be quarantined", f": {error.reason}"
+            action, why = "would be quarantined", f": {error.reason}"
         except (OSError, TransientError):
-            said = "cannot be read"
-    outlook.counts[said] += 1
+            action = "cannot be read"
+    outlook.counts[action] += 1
     source = display(os.path.join(plan.destination.input_root, relative))
-    print(logs.printable(f"{source}: {said}{why}"))
+    print(logs.printable(f"{source}: {action}{why}"))
 
 
 def _action(options: Options) -> str:

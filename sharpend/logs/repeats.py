@@ -59,7 +59,7 @@ class RateLimitedLog(Log):
         self._windows: dict[tuple[str, ...], _Window] = {}
 
     def write(self, level: str, event: Event, values: Mapping[str, object]) -> None:
-        """Write an event unless it is over the limit; write what was counted where that is due."""
+        """Write an event unless it is over the limit, after the summaries that are due."""
         now_s = self._clock()
         is_last = event is Event.DAEMON_STOPPED
         for key, window in list(self._windows.items()):

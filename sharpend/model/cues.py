@@ -66,8 +66,7 @@ class Cues:
     noise: tuple[float, ...] = (0.0,) * BANDS
     """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
     enlarged: bool | None = None
-    """True if the image is exactly a bicubic enlargement by four of a smaller one; None if that was
-    not tested, see `tested_for_enlargement`."""
+    """True if the image is exactly a bicubic enlargement by four; None if that was not tested."""
 
     @property
     def sharpness(self) -> float:

@@ -30,34 +30,34 @@ def not_started(task: Task, cause: str) -> Failed:
     return Failed(task.job_id, Failure.FOLDER, None, f"{NOT_STARTED}: {cause}")
 
 
-def fitting(task: Task, told: Staged | Failed) -> Staged | Failed | None:
+def fitting(task: Task, result: Staged | Failed) -> Staged | Failed | None:
     """Validate a result against its task and the staged file on disk; None if it does not fit."""
-    if told.job_id != task.job_id or isinstance(told, Failed):
-        return told if told.job_id == task.job_id else None
-    if told.temp_name != task.temp_name:
+    if result.job_id != task.job_id or isinstance(result, Failed):
+        return result if result.job_id == task.job_id else None
+    if result.temp_name != task.temp_name:
         return None
     try:
         with beneath.directory(task.output_root, task.output_parent) as parent:
             found = beneath.fingerprint_at(parent, task.temp_name)
     except (OSError, ImageRefusedError):
-        return told  # gone or out of reach: the commit finds the same, and says so
+        return result  # missing or unreachable: the commit raises the same error
     if found is None or (found.size, found.inode) != (
-        told.fingerprint.size,
-        told.fingerprint.inode,
+        result.fingerprint.size,
+        result.fingerprint.inode,
     ):
         return None
-    return replace(told, fingerprint=found)
+    return replace(result, fingerprint=found)
 
 
 def end_of(
-    process: WorkerProcess, heard: Answer | MessageError | EOFError
+    process: WorkerProcess, answer: Answer | MessageError | EOFError
 ) -> tuple[str, str | None]:
     """Explain why a process cannot be used any longer, with the setting whose limit it met."""
-    if isinstance(heard, Raised):
-        return heard.error, None
-    if isinstance(heard, MessageError):
-        return f"it sent an invalid message: {heard}", None
-    if not isinstance(heard, EOFError):
+    if isinstance(answer, Raised):
+        return answer.error, None
+    if isinstance(answer, MessageError):
+        return f"it sent an invalid message: {answer}", None
+    if not isinstance(answer, EOFError):
         return "it sent a message for another task", None
     code = process.exit_code()
     if code is None:

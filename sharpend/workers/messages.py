@@ -235,8 +235,8 @@ def request(body: bytes) -> Request:
     Raises:
         MessageError: it is not valid.
     """
-    told: Request = _decoded(body, _REQUESTS)
-    return told
+    parsed: Request = _decoded(body, _REQUESTS)
+    return parsed
 
 
 def answer(body: bytes) -> Answer:
@@ -245,15 +245,15 @@ def answer(body: bytes) -> Answer:
     Raises:
         MessageError: it is not valid.
     """
-    told: Answer = _decoded(body, _ANSWERS)
-    return told
+    parsed: Answer = _decoded(body, _ANSWERS)
+    return parsed
 
 
 def _decoded(body: bytes, known: dict[str, tuple[type, Kind[Any]]]) -> Any:  # noqa: ANN401 - see callers
-    told = loads(body)
-    if not isinstance(told, dict) or len(told) != 1 or not set(told) <= set(known):
+    parsed = loads(body)
+    if not isinstance(parsed, dict) or len(parsed) != 1 or not set(parsed) <= set(known):
         raise MessageError("it is no message that is known")
-    ((name, value),) = told.items()
+    ((name, value),) = parsed.items()
     return known[name][1].read(value)
 
 

@@ -138,7 +138,7 @@ class Pipeline:
             cues = [sharpener.measured(frame.pixels, frame.alpha) for frame in picture.frames]
             picture = _unless_sharp(task, picture, cues)
         with stages.stage("infer"):
-            pairs = zip(picture.frames, cues, strict=False)  # none of what passes as it is
+            pairs = zip(picture.frames, cues, strict=False)  # no frames if copied unchanged
             frames = [_sharpened(frame, one, sharpener, options) for frame, one in pairs]
         agreement, note = None, ""
         if task.measure_agreement and frames:
@@ -261,7 +261,7 @@ def _opened(task: Task) -> Iterator[int]:
             raise SourceChangedError("it changed after it had settled")
         try:
             yield descriptor
-        finally:  # what decoders say of a file that is being written counts for nothing
+        finally:  # errors of decoders are ignored if the file was being written
             _require_unchanged(task)
     except OSError as error:
         _raise_for_input(task, error)
@@ -275,10 +275,10 @@ def _raise_for_input(task: Task, error: OSError) -> NoReturn:
             message = f"folder.input: {display(task.input_root)}: {error.strerror}"
             raise FolderFaultError(message) from error
         raise SourceVanishedError(f"{display(task.relative)} is gone") from error
-    reason, told = reason_of(error), f"reading failed: {error.strerror}"
+    reason, text = reason_of(error), f"reading failed: {error.strerror}"
     if reason is Reason.PERMISSION_DENIED:
-        told = f"cannot be read ({error.strerror}); let the user that runs sharpend read it"
-    raise TransientError(reason, told) from error
+        text = f"cannot be read ({error.strerror}); let the user that runs sharpend read it"
+    raise TransientError(reason, text) from error
 
 
 def _require_unchanged(task: Task) -> None:

@@ -40,13 +40,13 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
     Returns:
         The file as it is, without frames; or the image with a note of what stands against that.
     """
-    told = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
+    text = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
     against = _violated_setting(file, options)
     if against:
-        note = f"{told}; not copied unchanged, because {against} changes its bytes"
+        note = f"{text}; not copied unchanged, because {against} changes its bytes"
         return replace(picture, notes=(*picture.notes, note))
     file.seek(0)
-    note = f"{told}, above model.skip_sharp_above = {options.skip_sharp_above:g}: copied unchanged"
+    note = f"{text}, above model.skip_sharp_above = {options.skip_sharp_above:g}: copied unchanged"
     return Picture((), picture.format, (note,), as_it_is=file.read(), declared=picture.size)
 
 
