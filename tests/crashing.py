@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sharpend.job import Failed, Staged, Task
+    from sharpend.task import Failed, Staged, Task
     from sharpend.workers.pipeline import Pipeline
 
 WORKER_STEPS = ("taken", "opened", "decoded", "sharpened", "written", "fsynced", "returned")

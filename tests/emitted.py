@@ -23,7 +23,7 @@ MAKERS = {
     "publish": "daemon.throughput",
     "_current_state": "daemon.status",
     "summary": "agreement.alarm",
-    "recovery_paths": "ledger.ledger",
+    "recovery_paths": "ledger.opening",
 }
 """Methods and attributes that give a mapping of keys, and the module that builds it."""
 HANDED_IN = {("daemon.status", "publish", "window"): "publish"}

@@ -21,9 +21,9 @@ from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderOptions
-from sharpend.job import Died, Failed, Failure, Options, Staged, State, Task
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
+from sharpend.task import Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.daemon.outcomes import Result
     from sharpend.errors import Reason
+    from sharpend.ledger.records import State
     from sharpend.logs.events import Event
 
 Ended = TypeVar("Ended", Staged, Failed, Died)
@@ -187,7 +188,7 @@ class Shop:
 
     def start(self) -> None:
         """Start the daemon's parts, after a crash too: nothing is closed."""
-        self.ledger = Ledger.open(self.home / "state")
+        self.ledger = open_ledger(self.home / "state")
         self.pool = FakePool(self._workers)
         self.dispatcher = self._built()
         self.dispatcher.recover()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Job, Staged, State
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
+from sharpend.task import Staged
+
+if TYPE_CHECKING:
+    from sharpend.ledger.records import Job, State
 
 NOW = 1_000_000.0
 
@@ -36,7 +40,7 @@ class CommitShop:
 
     def start(self) -> None:
         """Start the daemon."""
-        self.ledger = Ledger.open(self.home / "state")
+        self.ledger = open_ledger(self.home / "state")
         self.ledger.folder("in", self.to.input_root, self.to.output_root)
         self.committer = Committer(self.ledger, TempNames(self.home / "state"), self.at)
 

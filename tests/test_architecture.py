@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = """
 F0  errors  policies  machine  logs/
-F1  files/  imaging/  job  model/  settings/  ledger/
+F1  files/  imaging/  task  model/  settings/  ledger/
 F2  intake/  commit/  agreement/
 F3  workers/
 F4  daemon/
@@ -33,7 +33,7 @@ ROOMS = {
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
-    "settings": "values section folder schema sources problems overlaps load",
+    "settings": "values section folder schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
@@ -46,8 +46,8 @@ ROOMS = {
     " registry codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
-    "ledger": "sql caseless schema faults copies store records scheduling reader registration"
-    " ledger",
+    "ledger": "sql caseless schema records store copies scheduling reader registration"
+    " ledger opening",
     "intake": "filesystem scan settle watch rounds listen folder threaded",
     "commit": "names destination ownership relocate disposal adoption committer quarantine"
     " ages retention",
@@ -73,7 +73,7 @@ DOORS = {
         "trainer.training.teacher",
     },
     "spandrel": {"trainer.training.teacher"},
-    "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.faults", "sharpend.ledger.store"},
+    "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.opening", "sharpend.ledger.store"},
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.report"},
     "tqdm": {"sharpend.commands.once", "trainer.training.progress"},
@@ -97,7 +97,7 @@ commands  options matrix evaluate alarm degrade export figure label line pool pr
 """The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
 
 MOST_ROOMS = 15
-LOOSE = {"__main__", "cli", "errors", "job", "machine", "policies"}
+LOOSE = {"__main__", "cli", "errors", "machine", "policies", "task"}
 """Modules of sharpend that stand in no room: all floors use them, or they open the door."""
 LONGEST_CHAIN = 15
 """Modules in a row, each importing the next, for types too."""

@@ -19,8 +19,8 @@ from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
 from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderOptions
-from sharpend.job import Options
 from sharpend.policies import SourcePolicy
+from sharpend.task import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -18,7 +18,7 @@ from sharpend.commands.preview import (
     pace,
 )
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Finished, Product
 from tests.conftest import drop
 from tests.test_commands_once import configured, png_header
@@ -33,7 +33,7 @@ MEGA = 1_000_000
 
 def history(home: Path, *, pictures: int) -> None:
     """Let the ledger remember pictures of a megapixel each, one every two seconds."""
-    with Ledger.open(home / "state") as ledger:
+    with open_ledger(home / "state") as ledger:
         folder = ledger.folder("in", os.fsencode(home / "in"), os.fsencode(home / "out"))
         for number in range(pictures):
             made = Fingerprint(1, 2, number)

@@ -20,8 +20,7 @@ from sharpend.errors import (
 )
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Job, State
-from sharpend.ledger.records import Product, QuarantineReason
+from sharpend.ledger.records import Job, Product, QuarantineReason, State
 from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.shop import NOW, CommitShop, CrashError
 

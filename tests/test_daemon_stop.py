@@ -14,6 +14,7 @@ from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
 from sharpend.workers.worker import Engine
@@ -22,8 +23,8 @@ from tests.fakes import FakePool, ListLog
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sharpend.job import Task
     from sharpend.settings.load import Settings
+    from sharpend.task import Task
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_failure_stops_all_parts_without_a_drain(
         Daemon(settings, log, Hooks()).run()
     assert log.of(Event.DAEMON_DRAINING) == []
     assert len(log.of(Event.DAEMON_STOPPED)) == 1
-    Ledger.open(settings.state).close()
+    open_ledger(settings.state).close()
 
 
 @pytest.mark.parametrize("once", [False, True])
@@ -105,7 +106,7 @@ def test_a_signal_during_the_start_is_no_failure(
     assert daemon.run() == ExitCode.OK
     assert daemon.agreement is None
     assert log.told == []
-    Ledger.open(settings.state).close()
+    open_ledger(settings.state).close()
 
 
 def test_parts_that_cannot_be_joined_leave_no_worker(

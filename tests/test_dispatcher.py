@@ -15,11 +15,12 @@ from sharpend.daemon import dispatcher
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.maintenance import Retention
 from sharpend.errors import Reason, TransientError
-from sharpend.job import Failure, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
+from sharpend.ledger.records import State
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS
 from sharpend.logs.events import Event
 from sharpend.policies import CollisionPolicy, ExistingPolicy
+from sharpend.task import Failure
 from tests.fakes import Shop
 from tests.samples import sample
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sharpend.job import AgreementSample
+    from sharpend.task import AgreementSample
 
 GOOD = sample(0.99, 0.95, ratio=0.1)
 BAD = sample(0.80, 0.95, ratio=0.5)

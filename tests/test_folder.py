@@ -15,14 +15,17 @@ from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, Folde
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access
 from sharpend.intake.folder import FolderOptions
-from sharpend.job import Failure, Options, State
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
+from sharpend.task import Failure, Options
 from tests.fakes import ListLog, Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sharpend.ledger.ledger import Ledger
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new ledger."""
-    with Ledger.open(tmp_path / "state") as opened:
+    with open_ledger(tmp_path / "state") as opened:
         yield opened
 
 

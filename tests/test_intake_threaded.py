@@ -21,8 +21,8 @@ from sharpend.intake import scan
 from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderOptions, Step
 from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake
-from sharpend.job import Options
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
+from sharpend.task import Options
 from tests.conftest import drop
 from tests.daemons import configured, running
 
@@ -203,7 +203,7 @@ def test_the_file_system_decides(
     """What lies on a network is taken in by a thread of its own, unless the settings say no."""
     monkeypatch.setattr(folder, "mount_of", lambda _: Mount(b"/", kind))
     way_out = Destination("in", os.fsencode(root), os.fsencode(tmp_path / "out"))
-    ledger = Ledger.open(tmp_path / "state")
+    ledger = open_ledger(tmp_path / "state")
     for asked, expected in ((None, apart), (True, True), (False, False)):
         options = FolderOptions(os.fsencode(root), apart=asked)
         plan = prepare_roots(FolderPlan(way_out, options, Options("lite")), ledger)

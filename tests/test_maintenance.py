@@ -21,10 +21,11 @@ from sharpend.daemon.maintenance import (
 )
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Failure, State
 from sharpend.ledger import copies
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, SourcePolicy
+from sharpend.task import Failure
 from tests.fakes import Shop
 
 if TYPE_CHECKING:

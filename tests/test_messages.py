@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.policies import Metadata, Policies
+from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.workers import messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable

@@ -13,7 +13,6 @@ from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UnavailableError
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
-from sharpend.job import OVERSHOOT
 from sharpend.model import weights
 from sharpend.model.cues import measure
 from sharpend.model.networks import TeacherNet
@@ -21,6 +20,7 @@ from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.weights import Card, save_network
+from sharpend.task import OVERSHOOT
 from tests.conftest import photograph
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import pytest
 from sharpend.commit import committer
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
-from sharpend.job import Failure, State
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, SourcePolicy
+from sharpend.task import Failure
 from tests.fakes import PICTURE, Shop
 
 if TYPE_CHECKING:

@@ -19,9 +19,9 @@ from sharpend.imaging import codec
 from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Picture
-from sharpend.job import Failed, Failure, Options, Staged, Task
 from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement
+from sharpend.task import Failed, Failure, Options, Staged, Task
 from sharpend.workers import staging
 from sharpend.workers.pipeline import Pipeline
 from tests.conftest import drop, photograph

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Died, Failed, Failure, Options, Staged, Task
+from sharpend.task import Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers import answers, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
 from sharpend.workers.pool import Pool

@@ -37,9 +37,10 @@ from sharpend.errors import Reason, StateFaultError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderIntake
 from sharpend.intake.watch import Dirty
-from sharpend.job import Failure, State, Task
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
 from sharpend.policies import ExistingPolicy, SourcePolicy
+from sharpend.task import Failure, Task
 from tests.fakes import Shop
 from tests.shop import CrashError
 

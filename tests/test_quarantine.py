@@ -16,9 +16,8 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import Reason, SourceVanishedError, StateFaultError
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Job, State
-from sharpend.ledger.ledger import Ledger
-from sharpend.ledger.records import Quarantined, QuarantineReason
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import Job, Quarantined, QuarantineReason, State
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Ward:
 
     def start(self) -> None:
         """Start the daemon."""
-        self.ledger = Ledger.open(self.home / "state")
+        self.ledger = open_ledger(self.home / "state")
         self.ledger.folder("in", self.to.input_root, self.to.output_root)
         names = TempNames(self.home / "state")
         self.quarantine = Quarantine(self.ledger, self.home / "state", names, self.at)

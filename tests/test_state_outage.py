@@ -18,11 +18,13 @@ from sharpend.daemon.hooks import Hooks
 from sharpend.daemon.state_outage import CALM_S, FIRST_PROBE_S, LONGEST_PROBE_S, StateOutage
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, Reason, StateFaultError
-from sharpend.job import Failure, State
 from sharpend.ledger import store
 from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
+from sharpend.task import Failure
 from sharpend.workers.worker import Engine
 from tests.fakes import FakePool, ListLog, Shop
 
@@ -97,12 +99,12 @@ def test_a_ledger_that_opens_but_cannot_be_written_is_not_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An existing ledger can be read on a full disk: only a write tells; a signal ends the wait."""
-    Ledger.open(tmp_path).close()
+    open_ledger(tmp_path).close()
     monkeypatch.setattr(store, "try_to_write", full)
     state_outage = StateOutage(Notifier({}), ListLog())
     assert state_outage.wait_for_ledger(tmp_path, lambda _: False) is None
     monkeypatch.undo()
-    Ledger.open(tmp_path).close()
+    open_ledger(tmp_path).close()
 
 
 def test_what_waiting_cannot_mend_is_not_waited_for(tmp_path: Path) -> None:

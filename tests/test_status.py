@@ -10,9 +10,10 @@ import pytest
 
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter, read_status
-from sharpend.job import Failure, State
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.logs.logs import plain
+from sharpend.task import Failure
 from sharpend.workers.worker import Engine
 from tests.fakes import ListLog, Shop
 

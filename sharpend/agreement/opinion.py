@@ -14,11 +14,11 @@ from torch.nn import functional
 from sharpend.errors import UnavailableError
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
-from sharpend.job import AgreementSample
 from sharpend.model import weights
 from sharpend.model.networks import GRID_PX
 from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
+from sharpend.task import AgreementSample
 
 if TYPE_CHECKING:
     from pathlib import Path

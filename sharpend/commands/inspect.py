@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from sharpend.imaging.picture import Picture
-    from sharpend.job import Options
+    from sharpend.task import Options
 
 
 def main(options: argparse.Namespace) -> int:

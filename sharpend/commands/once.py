@@ -24,8 +24,8 @@ from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.hooks import Hooks
 from sharpend.errors import SIGNALLED, ExitCode, UsageError
 from sharpend.files.fingerprint import display
-from sharpend.job import State
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
 from sharpend.logs import logs
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from sharpend.errors import (
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
 from sharpend.intake import scan
-from sharpend.job import State
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
 from sharpend.logs import logs
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from sharpend.commit.destination import Destination
     from sharpend.daemon.folder import FolderPlan
-    from sharpend.job import Options
     from sharpend.ledger.records import Finished, Outcome
     from sharpend.settings.load import Settings
+    from sharpend.task import Options
 
 WOULD = {
     State.QUARANTINED: "is in quarantine",

@@ -26,16 +26,15 @@ from sharpend.commit.relocate import DirectoryEntry
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at
-from sharpend.job import Job, State
-from sharpend.ledger.records import Product
+from sharpend.ledger.records import Job, Product, State
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from sharpend.job import Staged
     from sharpend.ledger.ledger import Ledger
+    from sharpend.task import Staged
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from sharpend.policies import SourcePolicy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.job import Job
+    from sharpend.ledger.records import Job
 
 
 def let_go(destination: Destination, job: Job, temp_name: bytes, begin: Callable[[], None]) -> None:

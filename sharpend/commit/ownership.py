@@ -22,8 +22,8 @@ from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.job import Job
     from sharpend.ledger.reader import LedgerReader
+    from sharpend.ledger.records import Job
 
 _NAMES_SEARCHED = 1000
 

@@ -23,8 +23,8 @@ from sharpend.errors import ImageRefusedError, SourceVanishedError
 from sharpend.files.atomic import replacing_at, try_to_write
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import display
-from sharpend.ledger.faults import translated
 from sharpend.ledger.records import Quarantined
+from sharpend.ledger.store import translated
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.job import Job
     from sharpend.ledger.ledger import Ledger
-    from sharpend.ledger.records import QuarantineReason
+    from sharpend.ledger.records import Job, QuarantineReason
 
 _NOTE_SUFFIX = b".reason.json"
 _LONGEST_NAME_BYTES = 200  # leaves room for `-2`, the reason's suffix and a temporary sibling

@@ -20,7 +20,7 @@ from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import scan
-from sharpend.job import State
+from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping

@@ -11,7 +11,7 @@ from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory
 
 if TYPE_CHECKING:
-    from sharpend.job import Task
+    from sharpend.task import Task
 
 
 @dataclass(frozen=True, slots=True)

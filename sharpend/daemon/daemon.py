@@ -15,7 +15,7 @@ from sharpend.daemon.assembly import Callbacks, Parts, assemble, prepare, retire
 from sharpend.daemon.context import ProcessContext, process_context
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 
@@ -57,7 +57,7 @@ class Daemon:
         context, control, state_dir = self._context, self._context.control, self._settings.state
         with control.signals():
             if self._hooks.once:
-                ledger = Ledger.open(state_dir)
+                ledger = open_ledger(state_dir)
             elif waited := context.outage.wait_for_ledger(state_dir, context.keep_alive.wait_until):
                 ledger = waited
             else:

@@ -20,8 +20,8 @@ from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
-from sharpend.job import Died, Job, State
-from sharpend.ledger.records import QuarantineReason
+from sharpend.ledger.records import Job, QuarantineReason, State
+from sharpend.task import Died
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
     from sharpend.daemon.dispatcher_config import DispatcherConfig
     from sharpend.daemon.outcomes import Result
-    from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
+    from sharpend.task import Outcome
     from sharpend.workers.protocol import Workers
 
 FINISH_EVERY_S = 30.0

@@ -21,8 +21,8 @@ from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.intake.filesystem import mount_of
 from sharpend.intake.folder import FolderIntake, FolderOptions
 from sharpend.intake.threaded import ThreadedIntake
-from sharpend.job import Task
 from sharpend.logs.events import Event
+from sharpend.task import Task
 
 if TYPE_CHECKING:
     import random
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
     from sharpend.intake.folder import Step
     from sharpend.intake.scan import Found
-    from sharpend.job import Job, Options
     from sharpend.ledger.ledger import Ledger
+    from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
+    from sharpend.task import Options
 
 FIRST_PROBE_S = 5.0
 LONGEST_PROBE_S = 30.0

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.job import Staged
 from sharpend.logs.events import Event
+from sharpend.task import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharpend.agreement.alarm import AgreementAlarm
     from sharpend.daemon.throughput import Throughput
-    from sharpend.job import Outcome, Task
     from sharpend.logs.logs import Log
+    from sharpend.task import Outcome, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
 from sharpend.daemon.attempts import discard
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
-from sharpend.job import Died, Failed, Failure, Job, Staged, Task
-from sharpend.ledger.records import QuarantineReason
+from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
+from sharpend.task import Died, Failed, Failure, Staged, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from sharpend.commit.quarantine import Quarantine
     from sharpend.daemon.attempts import RetryOptions
     from sharpend.daemon.folder import Folder
-    from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
+    from sharpend.task import Outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,13 @@ from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.maintenance import Retention
 from sharpend.files.access import Access, number_of
 from sharpend.intake.folder import FolderOptions
-from sharpend.job import Options
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
 from sharpend.machine import available_bytes, cores
 from sharpend.policies import Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
+from sharpend.task import Options
 from sharpend.workers.limits import BYTES_PER_PIXEL
 from sharpend.workers.worker import WorkerOptions
 

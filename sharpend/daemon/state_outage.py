@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import StateFaultError
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.daemon.systemd import Notifier
+    from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 
 FIRST_PROBE_S = 1.0
@@ -92,7 +93,7 @@ class StateOutage:
         """
         while True:
             try:
-                ledger = _written(Ledger.open(state_dir))
+                ledger = _written(open_ledger(state_dir))
             except StateFaultError as error:
                 if isinstance(error.__cause__, _NO_FAULT_OF_THE_DISK):
                     raise

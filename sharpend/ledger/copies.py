@@ -18,14 +18,11 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import StateFaultError
 from sharpend.files.atomic import put_in_place
-from sharpend.ledger.faults import require_sound, translated
+from sharpend.ledger.store import COPY_MARK, require_sound, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-COPY_MARK = 0x636F7079
-"""SQLite's application_id of a copy; the ledger's own is 0."""
 
 _STEP_PAGES = 256
 """Pages copied between two calls of `go_on`: a megabyte."""

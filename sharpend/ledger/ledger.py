@@ -1,6 +1,6 @@
 """Ledger writer: every state transition of a job, each in one transaction.
 
-Owns every change of a job's state. A move that is not in `job.MOVES` is refused, in one place;
+Owns every change of a job's state. A move that is not in `records.MOVES` is refused, in one place;
 each method is one durable transaction. Refuses to hold jobs in memory, to look at the file
 system, and to run beside a second writer of the same state directory.
 """
@@ -11,14 +11,12 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
-from sharpend.job import MOVES, Job, State
-from sharpend.ledger import copies, sql
+from sharpend.ledger import sql
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.records import job_of, mark_of
+from sharpend.ledger.records import MOVES, Job, State, job_of, mark_of
 from sharpend.ledger.registration import Registration
 from sharpend.ledger.scheduling import Scheduler
-from sharpend.ledger.store import lock, open_or_rebuild, open_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -45,44 +43,12 @@ class Ledger(Registration, LedgerReader):
         recovery_paths: of the damaged ledger (`moved_aside`) and of the `newest_backup`, or None.
     """
 
-    def __init__(self, store: Store, lock_fd: int | None) -> None:
+    def __init__(self, store: Store, lock_fd: int | None, *, rebuilt: bool = False) -> None:
         super().__init__(store)
         self._lock_fd = lock_fd
         self._scheduler = Scheduler(store)
-        self.rebuilt = self._needs_reconciling = False
+        self.rebuilt = self._needs_reconciling = rebuilt
         self.recovery_paths: dict[str, Path | None] = {}
-
-    @classmethod
-    def open(cls, state_dir: Path) -> Ledger:
-        """Lock the state directory and open its ledger, creating both if missing.
-
-        Raises:
-            StateLockedError: another process works on this state directory.
-            StateFaultError: the directory cannot be written.
-            LedgerError: a newer version wrote the ledger.
-        """
-        lost = (state_dir / "lock").exists() and _is_empty(state_dir / "ledger.db")
-        lock_fd = lock(state_dir)
-        try:
-            store, aside = open_or_rebuild(state_dir, lost=lost)
-            rebuilt = store.needs_reconciling()
-        except BaseException:
-            os.close(lock_fd)
-            raise
-        ledger = Ledger(store, lock_fd)
-        ledger.rebuilt = ledger._needs_reconciling = rebuilt
-        ledger.recovery_paths = {"moved_aside": aside, "newest_backup": copies.newest(state_dir)}
-        return ledger
-
-    @classmethod
-    def beside(cls, state_dir: Path) -> Ledger:
-        """Open without the lock, for `retry` while a daemon runs: it moves settled jobs only.
-
-        Raises:
-            LedgerError: there is no ledger, or it is damaged or a newer version's.
-        """
-        LedgerReader.read_only(state_dir).close()
-        return Ledger(open_to_write(state_dir), None)
 
     def close(self) -> None:
         """Close the ledger and unlock the state directory."""
@@ -262,7 +228,3 @@ def _refuse_illegal(cursor: Connection, job_id: int, to: State) -> None:
         raise LedgerError(f"job {job_id} is not in the ledger")
     if to not in MOVES[State(row["state"])]:
         raise LedgerError(f"job {job_id}: {row['state']} to {to} is not a legal transition")
-
-
-def _is_empty(path: Path) -> bool:
-    return not path.exists() or path.stat().st_size == 0

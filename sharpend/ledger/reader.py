@@ -9,17 +9,18 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend.job import Job, State
 from sharpend.ledger import sql
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.records import (
     Claim,
     Ended,
     Finished,
+    Job,
     Outcome,
     Owner,
     Product,
     Quarantined,
+    State,
     ended_of,
     fingerprint_of,
     job_of,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.job import State
 from sharpend.ledger import sql
+from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
     from collections.abc import Collection

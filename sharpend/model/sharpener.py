@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpend.imaging.tensors import to_pixels, to_tensor
-from sharpend.job import OVERSHOOT
 from sharpend.model import crispness as crisp
 from sharpend.model.balance import REACH_PX, balance
 from sharpend.model.cues import measure, tested_for_enlargement
 from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement, Runtime
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
+from sharpend.task import OVERSHOOT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

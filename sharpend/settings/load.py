@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sharpend.settings.sources import Layer
+    from sharpend.settings.layers import Layer
 
 __all__ = [
     "AUTO_MODEL",

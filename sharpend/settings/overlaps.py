@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.settings.sources import Location, dotted
+from sharpend.settings.layers import Location, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.settings.sources import dotted, suggestion
+from sharpend.settings.layers import dotted, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from sharpend.settings.sources import Layer, Location
+    from sharpend.settings.layers import Layer, Location
 
 _WORDS = {
     "missing": "is required",

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from sharpend.job import OVERSHOOT
 from sharpend.model.softness import SHARP_ABOVE
 from sharpend.policies import Cmyk, Frames, Metadata, OneBit, Thumbnail
 from sharpend.settings.folder import FolderSettings
@@ -30,6 +29,7 @@ from sharpend.settings.values import (
     Strength,
     Whole,
 )
+from sharpend.task import OVERSHOOT
 
 
 class ModelSettings(Section):

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
-from sharpend.job import Failed, Failure, Staged
+from sharpend.task import Failed, Failure, Staged
 from sharpend.workers.jsoncodec import MessageError
 from sharpend.workers.messages import Raised
 
 if TYPE_CHECKING:
-    from sharpend.job import Task
+    from collections.abc import Callable
+
+    from sharpend.task import Task
     from sharpend.workers.messages import Answer
-    from sharpend.workers.process import WorkerProcess
 
 TIME_SETTING = "workers.job_timeout_s"
 NOT_STARTED = "no worker process could be started"
@@ -50,16 +51,21 @@ def fitting(task: Task, result: Staged | Failed) -> Staged | Failed | None:
 
 
 def end_of(
-    process: WorkerProcess, answer: Answer | MessageError | EOFError
+    exit_code: Callable[[], int | None], answer: Answer | MessageError | EOFError
 ) -> tuple[str, str | None]:
-    """Explain why a process cannot be used any longer, with the setting whose limit it met."""
+    """Explain why a process cannot be used any longer, with the setting whose limit it met.
+
+    Args:
+        exit_code: called if the pipe was closed; returns None while the process runs.
+        answer: the last message of the process, or the error of reading it.
+    """
     if isinstance(answer, Raised):
         return answer.error, None
     if isinstance(answer, MessageError):
         return f"it sent an invalid message: {answer}", None
     if not isinstance(answer, EOFError):
         return "it sent a message for another task", None
-    code = process.exit_code()
+    code = exit_code()
     if code is None:
         return "it closed its pipe", None
     return cause_of(code), TIME_SETTING if code == -signal.SIGXCPU else None

@@ -18,7 +18,7 @@ from sharpend import policies
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
+from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.workers.jsoncodec import (
     Kind,
     MessageError,

@@ -32,11 +32,11 @@ from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
-from sharpend.job import Failed, Failure, Staged, Task
 from sharpend.model import weights
 from sharpend.model.runtime import is_out_of_memory
 from sharpend.model.sharpener import Sharpener, keep_transparent
 from sharpend.model.shipped import find
+from sharpend.task import Failed, Failure, Staged, Task
 from sharpend.workers import skipping, staging
 from sharpend.workers.limits import BYTES_PER_PIXEL
 
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     from sharpend.imaging.picture import Frame, Picture
-    from sharpend.job import AgreementSample, Options
     from sharpend.model.cues import Cues
     from sharpend.model.runtime import Placement
+    from sharpend.task import AgreementSample, Options
 
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
     (ImageRefusedError, Failure.REFUSED),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import Reason, UnavailableError
-from sharpend.job import Died, Failed, Staged
+from sharpend.task import Died, Failed, Staged
 from sharpend.workers import worker
 from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
 from sharpend.workers.messages import Began, Describe, Unavailable
@@ -24,7 +24,7 @@ from sharpend.workers.worker import Engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sharpend.job import Outcome, Task
+    from sharpend.task import Outcome, Task
     from sharpend.workers.jsoncodec import MessageError
     from sharpend.workers.messages import Answer
     from sharpend.workers.worker import WorkerOptions
@@ -125,7 +125,7 @@ class Pool:
             return answer
         if isinstance(answer, Unavailable):
             raise UnavailableError(answer.message)
-        cause, _ = end_of(process, answer)
+        cause, _ = end_of(process.exit_code, answer)
         raise UnavailableError(f"{NOT_STARTED}: {cause}")
 
     def submit(self, task: Task, now_s: float) -> None:
@@ -218,7 +218,7 @@ class Pool:
         self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
     ) -> Outcome | None:
         """Handle an ended process, or kill it for what it sent; retry a task that never began."""
-        cause, setting = end_of(process, answer)
+        cause, setting = end_of(process.exit_code, answer)
         self._retire(slot)
         task = slot.task
         if task is None:

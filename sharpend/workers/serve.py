@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.errors import SharpendError
-from sharpend.job import Task
+from sharpend.task import Task
 from sharpend.workers import messages, worker
 from sharpend.workers.jsoncodec import loads
 from sharpend.workers.messages import Began, Describe, Raised, Unavailable

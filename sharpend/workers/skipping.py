@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from sharpend.job import Options
     from sharpend.model.cues import Cues
+    from sharpend.task import Options
 
 
 def may_skip(cues: Sequence[Cues], options: Options) -> bool:
