@@ -142,3 +142,12 @@ class SourceChangedError(SharpendError):
 
 class SourceVanishedError(SharpendError):
     """The input is gone: nothing to do."""
+
+
+def name_too_long(shown: str) -> ImageRefusedError:
+    """Make the refusal of a file name, as people see it, that the file system does not take."""
+    return ImageRefusedError(
+        Reason.NAME_TOO_LONG,
+        f"the name {shown!r} is too long for the file system and cannot be shortened",
+        setting="folder.output_name",
+    )

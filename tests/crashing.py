@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sharpend.workers.pipeline import Pipeline
 
 WORKER_STEPS = ("taken", "opened", "decoded", "sharpened", "written", "fsynced", "returned")
-COMMIT_STEPS = ("chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed")
+COMMIT_STEPS = ("chosen", "staged", "renamed", "synced", "finished", "source_removed", "disposed")
 QUARANTINE_STEPS = ("recorded", "moved", "written.reason", "noted")
 RETRY_STEPS = ("restored", "removed")
 

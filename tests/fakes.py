@@ -11,16 +11,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpend.agreement.alarm import AgreementAlarm
+from sharpend.commit.ages import KEEP_ALL, Retention
 from sharpend.commit.destination import Destination
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import FolderPlan, prepare_roots
-from sharpend.daemon.maintenance import KEEP_ALL, Retention
 from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.intake.folder import FolderOptions
+from sharpend.intake.protocol import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
 from sharpend.task import Died, Failed, Failure, Options, Staged, Task

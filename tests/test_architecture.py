@@ -48,8 +48,8 @@ ROOMS = {
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema records store copies scheduling reader registration"
     " ledger opening",
-    "intake": "filesystem scan settle watch rounds listen folder threaded",
-    "commit": "names destination ownership relocate disposal adoption committer quarantine"
+    "intake": "filesystem scan protocol settle watch rounds listen folder threaded",
+    "commit": "names destination stale ownership relocate disposal adoption committer quarantine"
     " ages retention",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
     " folder outcomes maintenance dispatcher_config dispatcher status plans assembly hooks daemon",
@@ -99,7 +99,7 @@ commands  options matrix evaluate alarm degrade export figure label line pool pr
 MOST_ROOMS = 15
 LOOSE = {"__main__", "cli", "errors", "machine", "policies", "task"}
 """Modules of sharpend that stand in no room: all floors use them, or they open the door."""
-LONGEST_CHAIN = 15
+LONGEST_CHAIN = 12
 """Modules in a row, each importing the next, for types too."""
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"}

@@ -68,7 +68,7 @@ class Records:
         job = self.claimed(name)
         quarantine = Quarantine(self.ledger, self.state, TempNames(self.state))
         refusal = QuarantineReason(Reason.TRUNCATED, "cut short")
-        quarantine.settle(self.destination(source), quarantine.record(job, refusal, NOW_S))
+        quarantine.complete(self.destination(source), quarantine.record(job, refusal, NOW_S))
         return self.state / "quarantine" / "inbox" / f"{name}.reason.json"
 
     def retry(self, *arguments: str | Path) -> int:

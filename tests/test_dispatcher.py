@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
-from sharpend.commit.committer import Committer
+from sharpend.commit.ages import Retention
+from sharpend.commit.committer import Committed, Committer, Prepared
 from sharpend.commit.names import Naming
 from sharpend.daemon import dispatcher
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.maintenance import Retention
 from sharpend.errors import Reason, TransientError
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.records import State
@@ -152,9 +152,9 @@ def test_a_subfolder_that_fails_is_tried_again(shop: Shop, monkeypatch: pytest.M
     """One output folder that cannot be made does not hold up the rest."""
     prepare = Committer.prepare
 
-    def flaky(self: object, destination: object, job: object) -> tuple[bytes, bytes]:
-        made = prepare(self, destination, job)  # type: ignore[arg-type]
-        if made[0] == b"bad":
+    def flaky(*given: object) -> Prepared | Committed:
+        made = prepare(*given)  # type: ignore[arg-type]
+        if isinstance(made, Prepared) and made.parent == b"bad":
             raise TransientError(Reason.IO_ERROR, "Input/output error")
         return made
 

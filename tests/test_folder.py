@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +15,8 @@ from sharpend.daemon import folder as folder_module
 from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access
-from sharpend.intake.folder import FolderOptions
+from sharpend.intake.protocol import FolderOptions
+from sharpend.intake.threaded import open_intake
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
@@ -343,8 +345,8 @@ def test_a_faulty_folder_tries_one_picture_at_a_time(shop: Shop) -> None:
 def bare(shop: Shop) -> Folder:
     """A folder beside the dispatcher's, for its clockwork alone."""
     plan = shop.dispatcher.folders["in"].plan
-    chance = random.Random(0)
-    return Folder(plan, shop.ledger, ListLog(), wake=lambda: None, chance=chance)
+    intake = partial(open_intake, plan.intake, wake=lambda: None, chance=random.Random(0))
+    return Folder(plan, shop.ledger, ListLog(), intake=intake, adopt=lambda *_: False)
 
 
 def test_probes_come_less_often(shop: Shop) -> None:

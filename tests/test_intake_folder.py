@@ -16,7 +16,8 @@ from watchdog.observers import Observer
 
 from sharpend.intake import filesystem, scan
 from sharpend.intake.filesystem import Mount
-from sharpend.intake.folder import FolderIntake, FolderOptions, Step
+from sharpend.intake.folder import FolderIntake
+from sharpend.intake.protocol import FolderOptions, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,7 +19,7 @@ from sharpend.daemon import folder
 from sharpend.daemon.folder import FolderPlan, prepare_roots
 from sharpend.intake import scan
 from sharpend.intake.filesystem import Mount
-from sharpend.intake.folder import FolderOptions, Step
+from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake
 from sharpend.ledger.opening import open_ledger
 from sharpend.task import Options
@@ -205,9 +205,9 @@ def test_the_file_system_decides(
     way_out = Destination("in", os.fsencode(root), os.fsencode(tmp_path / "out"))
     ledger = open_ledger(tmp_path / "state")
     for asked, expected in ((None, apart), (True, True), (False, False)):
-        options = FolderOptions(os.fsencode(root), apart=asked)
+        options = FolderOptions(os.fsencode(root), threaded=asked)
         plan = prepare_roots(FolderPlan(way_out, options, Options("lite")), ledger)
-        assert plan.intake.apart is expected
+        assert plan.intake.threaded is expected
     ledger.close()
 
 

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.commit.ages import Limits
-from sharpend.daemon.maintenance import (
-    BACKUP_EVERY_S,
-    EVERY_S,
-    REST_S,
-    Maintenance,
-    Paths,
-    Retention,
-)
+from sharpend.commit.ages import Limits, Retention
+from sharpend.daemon.maintenance import BACKUP_EVERY_S, EVERY_S, REST_S, Maintenance, Paths
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger import copies

@@ -30,9 +30,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from sharpend.commit.ages import Retention
 from sharpend.commit.names import AS_THE_INPUT, Naming
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.maintenance import EVERY_S, REST_S, Maintenance, Paths, Retention
+from sharpend.daemon.maintenance import EVERY_S, REST_S, Maintenance, Paths
 from sharpend.errors import Reason, StateFaultError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderIntake
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 NAMES = st.sampled_from(["a.png", "b.jpg", "d/a.png", "d/c.png", "e/f/a.png"])
 FOLDERS = st.sampled_from(["d", "e", "e/f"])
 SHARP = b"sharp "
-COMMIT_STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed"]
+COMMIT_STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_removed", "disposed"]
 QUARANTINE_STEPS = ["recorded", "moved", "written", "noted"]
 FULL_AT = st.sampled_from(["chosen", "staged", "renamed", "synced", "moved"])
 """Where a full disk can be met: in the output folder, and, last, in the state directory."""

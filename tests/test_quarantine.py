@@ -69,7 +69,7 @@ class Ward:
         path.write_bytes(content)
         self.ledger.add("in", [(relative, Fingerprint.of(path.stat()))], NOW)
         entry = self.quarantine.record(self.claim(), REFUSAL, NOW)
-        return Path(os.fsdecode(self.quarantine.settle(self.to, entry)))
+        return Path(os.fsdecode(self.quarantine.complete(self.to, entry)))
 
     def claim(self) -> Job:
         """The next job."""
@@ -262,7 +262,7 @@ def test_folder_name_cannot_lead_out(ward: Ward) -> None:
     ward.ledger.add("../../up", [(b"x.png", seen)], NOW)
     job = ward.ledger.claim(NOW, {"../../up"})
     assert job is not None
-    note = ward.quarantine.settle(ward.to, ward.quarantine.record(job, REFUSAL, NOW))
+    note = ward.quarantine.complete(ward.to, ward.quarantine.record(job, REFUSAL, NOW))
     assert note.endswith(b"/state/quarantine/.._.._up/x.png.reason.json")
 
 

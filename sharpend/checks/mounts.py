@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sharpend.intake.filesystem import Mount
-    from sharpend.intake.folder import FolderOptions
+    from sharpend.intake.protocol import FolderOptions
 
 _LIMITS = "/proc/sys/fs/inotify"
 _FORGETFUL = {"tmpfs", "ramfs"}

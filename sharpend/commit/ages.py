@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _DAY_S = 86_400
 _HOUR_S = 3_600
@@ -26,6 +26,23 @@ class Limits:
     def keep_everything(self) -> bool:
         """Nothing ever has to go."""
         return self.days is None and self.megabytes is None
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Retention limits of everything that is kept."""
+
+    quarantine: Limits = field(default_factory=Limits)
+    archive: Limits = field(default_factory=Limits)
+    """Limits of each folder's archive."""
+    ledger_days: float | None = None
+    """Days after which the rows of inputs with neither source nor output are deleted."""
+    backups: int = 0
+    """Number of daily backups of the ledger; 0 makes none."""
+
+
+KEEP_ALL = Retention()
+"""Deletes nothing, and makes no backup."""
 
 
 class Ages:

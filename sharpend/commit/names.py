@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from itertools import accumulate, count
 from typing import TYPE_CHECKING
 
-from sharpend.files.faults import name_too_long
+from sharpend.errors import name_too_long
+from sharpend.files.fingerprint import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,7 @@ def shortened(name: bytes, limit: int, naming: Naming = AS_THE_INPUT, mark: byte
     spare = limit - len(naming.filled(b"", ext))
     room = spare // naming.template.count("{stem}") - len(end)
     if room < 0:
-        raise name_too_long(naming.filled(stem + mark, ext))
+        raise name_too_long(display(naming.filled(stem + mark, ext)))
     return naming.filled(_cut(stem, room) + end, ext)
 
 

@@ -78,7 +78,7 @@ class Quarantine:
         self._at("recorded")
         return Quarantined(job, refusal, now_s, None, None)
 
-    def settle(self, destination: Destination, entry: Quarantined) -> bytes:
+    def complete(self, destination: Destination, entry: Quarantined) -> bytes:
         """Do on disk what the ledger says; every step can be repeated.
 
         Returns:
@@ -102,7 +102,7 @@ class Quarantine:
         for entry in self._ledger.quarantined():
             destination = destinations.get(entry.job.folder)
             if entry.note is None and destination is not None:
-                self.settle(destination, entry)
+                self.complete(destination, entry)
                 repaired += 1
         return repaired
 

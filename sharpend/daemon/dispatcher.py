@@ -9,29 +9,30 @@ from __future__ import annotations
 import math
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Committer
-from sharpend.commit.destination import TempNames
+from sharpend.commit.adoption import adopt
+from sharpend.commit.committer import Committed, Committer
+from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
+from sharpend.commit.stale import remove_stale_temps
 from sharpend.daemon.attempts import discard
-from sharpend.daemon.folder import Folder
+from sharpend.daemon.folder import Folder, FolderPlan
 from sharpend.daemon.maintenance import Maintenance, Paths
-from sharpend.daemon.outcomes import Handed, Outcomes
+from sharpend.daemon.outcomes import Handed, Outcomes, Result
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
+from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
-from sharpend.task import Died
+from sharpend.task import Died, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.commit.destination import Destination
     from sharpend.daemon.dispatcher_config import DispatcherConfig
-    from sharpend.daemon.outcomes import Result
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.task import Outcome
     from sharpend.workers.protocol import Workers
 
 FINISH_EVERY_S = 30.0
@@ -82,11 +83,16 @@ class Dispatcher:
         self._measurements = config.measurements
         chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
         self.folders = {
-            plan.destination.folder: Folder(plan, ledger, log, wake=wake, chance=chance)
-            for plan in config.plans
+            plan.destination.folder: self._opened(plan, chance) for plan in config.plans
         }
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
+
+    def _opened(self, plan: FolderPlan, chance: random.Random) -> Folder:
+        """Open a folder: its intake, and the rule which outputs are adopted."""
+        intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance)
+        adopted = partial(adopt, self._ledger, plan.destination)
+        return Folder(plan, self._ledger, self._log, intake=intake, adopt=adopted)
 
     def recover(self) -> None:
         """Recover interrupted jobs, commits and quarantines at a start and after a reload."""
@@ -103,11 +109,11 @@ class Dispatcher:
 
         Takes as long as a walk through all outputs; `go_on` is called in each folder.
         """
-        ways = [folder.plan.destination for folder in self.folders.values()]
+        ways = self._destinations.values()
         roots = [root for way in ways for root in (way.output_root, way.archive_root)]
         for root in [*roots, self._quarantine.root]:
             if root is not None:
-                self._committer.remove_stale_temps(root, go_on)
+                remove_stale_temps(self._ledger, self._names, root, go_on)
 
     def hasten(self) -> None:
         """Make deferred jobs due now: a command does not wait for the backoff of a daemon."""
@@ -156,8 +162,8 @@ class Dispatcher:
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
         next_s = self._maintenance.step(now_s, time.time())
-        next_s = min([next_s, *(folder.step(now_s) for folder in self.folders.values())])
         folders = self.folders.values()
+        next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
         if folders and all(folder.is_settled and not folder.paused for folder in folders):
             self._ledger.set_reconciled()
         return next_s
@@ -186,14 +192,9 @@ class Dispatcher:
     def _hand(self, job: Job, now_s: float) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""
         folder = self.folders[job.folder]
-        destination = folder.plan.destination
         handed = Handed(job, folder, now_s)
         try:
-            committed = self._committer.leave_existing(destination, job, time.time())
-            if committed is not None:
-                self._outcomes.finished(handed, committed, None, commit_s=0.0, ended_s=now_s)
-                return
-            parent, temp_name = self._committer.prepare(destination, job)
+            prepared = self._committer.prepare(folder.plan.destination, job, time.time())
         except FolderFaultError as error:
             self._ledger.release(job)
             folder.pause(str(error), now_s)
@@ -205,8 +206,11 @@ class Dispatcher:
         except TransientError as error:
             self._outcomes.again(handed, error.reason, str(error), stage="open")
             return
+        if isinstance(prepared, Committed):
+            self._outcomes.finished(handed, prepared, None, commit_s=0.0, ended_s=now_s)
+            return
         measured = self._measurements.wants(folder.plan.options.model)
-        task = folder.plan.task(job, parent, temp_name, measured=measured)
+        task = folder.plan.task(job, prepared.parent, prepared.temp_name, measured=measured)
         self._handed[job.id] = Handed(job, folder, now_s, task)
         self._pool.submit(task, now_s)
 

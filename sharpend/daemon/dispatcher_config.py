@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.maintenance import KEEP_ALL, Retention
+from sharpend.commit.ages import KEEP_ALL, Retention
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,23 +12,19 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.commit.adoption import adopt
 from sharpend.commit.destination import Destination, identity_of, roots_of
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.intake.filesystem import mount_of
-from sharpend.intake.folder import FolderIntake, FolderOptions
-from sharpend.intake.threaded import ThreadedIntake
 from sharpend.logs.events import Event
 from sharpend.task import Task
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable, Sequence
 
-    from sharpend.intake.folder import Step
+    from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
     from sharpend.intake.scan import Found
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Job
@@ -104,8 +100,8 @@ def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:
     if roots is not None:
         ledger.saw_roots(name, roots, time.time())
     intake = plan.intake
-    if intake.apart is None:
-        intake = replace(intake, apart=mount_of(destination.input_root).is_networked)
+    if intake.threaded is None:
+        intake = replace(intake, threaded=mount_of(destination.input_root).is_networked)
     destination = replace(destination, folder=name, identities=identities)
     return replace(plan, destination=destination, intake=intake)
 
@@ -143,8 +139,8 @@ class Folder:
         plan: with its roots prepared.
         ledger: records settled files.
         log: for pauses, resumptions and polling.
-        wake: wakes the main loop, from any thread.
-        chance: random delays, which spread the scans of several folders.
+        intake: starts the intake; its argument selects the files that are new to the ledger.
+        adopt: records a settled input as finished if its output exists, at a wall-clock time.
     """
 
     def __init__(
@@ -153,8 +149,8 @@ class Folder:
         ledger: Ledger,
         log: Log,
         *,
-        wake: Callable[[], None],
-        chance: random.Random,
+        intake: Callable[[Fresh], Intake],
+        adopt: Callable[[tuple[bytes, Fingerprint], float], bool],
     ) -> None:
         self.plan = plan
         self.name = plan.destination.folder
@@ -165,8 +161,8 @@ class Folder:
         self._resettled = False
         self._ledger = ledger
         self._log = log
-        kind = ThreadedIntake if plan.intake.apart else FolderIntake
-        self.intake = kind(plan.intake, fresh=self._fresh, wake=wake, chance=chance)
+        self._adopt = adopt
+        self.intake = intake(self._fresh)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
@@ -187,7 +183,7 @@ class Folder:
     def _adopted(self, entry: tuple[bytes, Fingerprint], now_s: float) -> bool:
         """Record an existing output as done after the ledger was lost, if there is one."""
         try:
-            return adopt(self._ledger, self.plan.destination, entry, time.time())
+            return self._adopt(entry, time.time())
         except OSError as error:  # unknown whether it exists; it must not be made twice
             self.pause(f"the output folder cannot be read: {error.strerror}", now_s)
             self.resettle(entry[0])

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from sharpend.commit.ages import Limits
 from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarantine
 from sharpend.errors import FolderFaultError, LedgerError
 from sharpend.ledger import copies
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sharpend.commit.ages import Retention
     from sharpend.commit.destination import Destination
     from sharpend.commit.retention import Removed, Round
     from sharpend.ledger.ledger import Ledger
@@ -38,22 +38,6 @@ CLOCK_SET_S = 60.0
 
 Chore: TypeAlias = Callable[[float], Iterator[None]]
 """Begins a run at a time (wall clock); each item of the iterator is one small step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """Limits by age and size."""
-
-    quarantine: Limits = field(default_factory=Limits)
-    archive: Limits = field(default_factory=Limits)
-    """Of each folder's archive."""
-    ledger_days: float | None = None
-    """For inputs of which neither source nor output exists."""
-    backups: int = 0
-    """Number of daily backups of the ledger."""
-
-
-KEEP_ALL = Retention()
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ class Outcomes:
         """Quarantine an input with its reason."""
         entry = self._quarantine.record(handed.job, refusal, time.time())
         try:
-            self._quarantine.settle(handed.folder.plan.destination, entry)
+            self._quarantine.complete(handed.folder.plan.destination, entry)
         finally:  # if that fails, only the reason file is missing, and is written later
             self._refused(handed, refusal)
 
@@ -276,7 +276,7 @@ class Outcomes:
     def _is_news(self, ended: Committed) -> bool:
         """Return False if this output was reported before, when its source stayed in place."""
         was_told = ended.job.id in self._reported
-        if ended.owed:
+        if ended.disposal_pending:
             self._reported.add(ended.job.id)
         else:
             self._reported.discard(ended.job.id)

@@ -10,14 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
-from sharpend.commit.ages import Limits
+from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
-from sharpend.daemon.maintenance import Retention
 from sharpend.files.access import Access, number_of
-from sharpend.intake.folder import FolderOptions
+from sharpend.intake.protocol import FolderOptions
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
 from sharpend.machine import available_bytes, cores
@@ -82,7 +81,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             recursive=folder.recursive,
             settle_s=_unless_auto(folder.settle_s),
             polling=_unless_auto(folder.polling),
-            apart=_unless_auto(folder.polling),
+            threaded=_unless_auto(folder.polling),
             poll_s=folder.poll_s,
             rescan_s=settings.intake.rescan_s,
         ),

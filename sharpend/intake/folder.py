@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import filesystem, scan
 from sharpend.intake.listen import Listener
+from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.rounds import Rounds
 from sharpend.intake.scan import Found
 from sharpend.intake.settle import FINISHED_WAIT_S, NETWORK_WAIT_S, WAIT_S, Settler
@@ -24,44 +24,11 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
+    from sharpend.intake.protocol import Fresh
+
 _CHECK_S = 2.0  # how soon a folder that was deleted or replaced is noticed
 _BATCH = 1000
 _POLL_SHARE = 100.0  # looking takes a hundredth of the time
-
-
-@dataclass(frozen=True, slots=True)
-class FolderOptions:
-    """How one folder is taken in."""
-
-    root: bytes
-    recursive: bool = True
-    settle_s: float | None = None
-    """Seconds that a file must stay as it is; None chooses by occasion and file system."""
-    polling: bool | None = None
-    """Whether to scan every `poll_s` in place of a watch; None chooses by file system."""
-    poll_s: float = 5.0
-    rescan_s: float = 60.0
-    apart: bool | None = False
-    """Whether it may hang and is taken in by a thread of its own; None chooses by file system."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one step brought, and how the folder stands after it."""
-
-    next_s: float
-    """Monotonic seconds of the next step, unless `wake` asks for it sooner."""
-    settled: list[Found] = field(default_factory=list)
-    """At most 2,000, each once; the ledger must know them before the next step."""
-    settling: int = 0
-    """How many files are waited for."""
-    tally: scan.Tally | None = None
-    """What the last whole scan left alone, a new object for each; None until the first one since
-    the start, or since the folder came back, is through."""
-    paused: str | None = None
-    """Why nothing is taken in at the moment."""
-    polling: str | None = None
-    """Why the folder is scanned periodically in place of being watched."""
 
 
 class FolderIntake:
@@ -80,7 +47,7 @@ class FolderIntake:
         self,
         options: FolderOptions,
         *,
-        fresh: Callable[[Sequence[Found]], Sequence[Found]],
+        fresh: Fresh,
         wake: Callable[[], None],
         chance: random.Random,
     ) -> None:

@@ -13,17 +13,34 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.intake.folder import FolderIntake, FolderOptions, Step
+from sharpend.intake.folder import FolderIntake
+from sharpend.intake.protocol import Step
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
+    from sharpend.intake.protocol import FolderOptions, Fresh, Intake
     from sharpend.intake.scan import Found
 
 PATIENCE_S = 10.0
 """A step that takes longer than this hangs."""
 _LOOK_S = 2.0
+
+
+def open_intake(
+    options: FolderOptions, fresh: Fresh, *, wake: Callable[[], None], chance: random.Random
+) -> Intake:
+    """Start the intake of a folder, in a thread of its own if `options.threaded`.
+
+    Args:
+        options: of the folder.
+        fresh: selects the files that are new to the ledger.
+        wake: asks for a step soon, from any thread; must return at once.
+        chance: spreads the scans of several folders.
+    """
+    kind = ThreadedIntake if options.threaded else FolderIntake
+    return kind(options, fresh=fresh, wake=wake, chance=chance)
 
 
 class _ClosedError(Exception):
@@ -50,7 +67,7 @@ class ThreadedIntake:
         self,
         options: FolderOptions,
         *,
-        fresh: Callable[[Sequence[Found]], Sequence[Found]],
+        fresh: Fresh,
         wake: Callable[[], None],
         chance: random.Random,
     ) -> None:

@@ -17,7 +17,7 @@ from sharpend.logs.logs import printable
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.overlaps import Place, overlaps
 from sharpend.settings.problems import problem, problems
-from sharpend.settings.schema import Settings
+from sharpend.settings.schema import Settings, SettingsSources
 from sharpend.settings.sources import (
     default_state,
     find_config,
@@ -76,11 +76,11 @@ def load(
     environment = os.environ if environment is None else environment
     layers = [
         read_command_line(overrides or {}, environment),
-        read_environment(environment),
+        read_environment(SettingsSources, environment),
     ]
     path = find_config(config, environment)
     if path is not None:
-        layers.append(read_toml(path, environment))
+        layers.append(read_toml(path, SettingsSources, environment))
     values = {"state": default_state(environment)} | merged(layers)
     found = [line for layer in layers for line in layer.problems]
     try:

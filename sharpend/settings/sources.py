@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource, TomlConfigSettingsSource
 
 from sharpend.errors import ConfigError
 from sharpend.settings.layers import COMMAND_LINE, ENVIRONMENT, PREFIX, Layer
-from sharpend.settings.schema import SettingsSources
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,14 +71,14 @@ def expanded(text: str, environment: Mapping[str, str]) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def read_toml(path: Path, environment: Mapping[str, str]) -> Layer:
+def read_toml(path: Path, keys: type[BaseSettings], environment: Mapping[str, str]) -> Layer:
     """Read one TOML file.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML; the text names the line.
     """
     try:
-        values = TomlConfigSettingsSource(SettingsSources, toml_file=path).toml_data
+        values = TomlConfigSettingsSource(keys, toml_file=path).toml_data
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {_toml_fault(str(error))}") from error
     except UnicodeDecodeError as error:
@@ -91,11 +90,11 @@ def read_toml(path: Path, environment: Mapping[str, str]) -> Layer:
     return Layer(str(path), _anchored(values, path.parent, environment))
 
 
-def read_environment(environment: Mapping[str, str]) -> Layer:
-    """Read the SHARPEND_ variables; unknown ones become problems of the layer."""
-    known = _variables()
+def read_environment(keys: type[BaseSettings], environment: Mapping[str, str]) -> Layer:
+    """Read the SHARPEND_ variables of the settings `keys`; unknown ones become problems of the layer."""
+    known = _variables(keys)
     given = {name for name in environment if name.startswith(PREFIX)} - {CONFIG_VARIABLE}
-    source = EnvSettingsSource(SettingsSources)
+    source = EnvSettingsSource(keys)
     # The names are lower case here because the source compares them so; ours are exact.
     source.env_vars = {name.lower(): environment[name] for name in given & known}
     problems = (f"{ENVIRONMENT}: {_unknown(name, known)}" for name in sorted(given - known))
@@ -132,10 +131,10 @@ def _toml_fault(message: str) -> str:
     return f"{found[2]}: {found[1]}" if found else f"file: {message}"
 
 
-def _variables() -> set[str]:
+def _variables(keys: type[BaseSettings]) -> set[str]:
     """List the names of all variables; keys in lists of tables have none."""
     names = {PREFIX + "STATE"}
-    for section, field in SettingsSources.model_fields.items():
+    for section, field in keys.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             keys = field.annotation.model_fields
             names |= {f"{PREFIX}{section}__{key}".upper() for key in keys}
