@@ -264,10 +264,11 @@ def test_lost_staged_file_is_made_again(shop: CommitShop, *, whole_folder: bool)
 def test_planted_output_names(shop: CommitShop, kind: str, policy: ExistingPolicy) -> None:
     """A link, folder or FIFO at the output's name is never followed nor overwritten."""
     shop.to = replace(shop.to, existing=policy)
+    job = shop.claim()
+    attempt = shop.work(job)
     secret = shop.home / "secret"
     secret.write_bytes(b"secret")
     planted = shop.home / "out/a/x.png"
-    planted.parent.mkdir()
     match kind:
         case "file":
             planted.write_bytes(b"foreign")
@@ -280,7 +281,7 @@ def test_planted_output_names(shop: CommitShop, kind: str, policy: ExistingPolic
         case _:
             os.mkfifo(planted)
     before = planted.lstat()
-    done = shop.run()
+    done = shop.committer.commit(shop.to, job, attempt, NOW)
     replaced = kind == "file" and policy is ExistingPolicy.REPLACE
     assert (planted.lstat().st_ino == before.st_ino) == (not replaced)
     assert secret.read_bytes() == b"secret"

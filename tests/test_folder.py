@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
-from sharpend.daemon import folder as folder_module
 from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access
@@ -306,7 +306,7 @@ def test_an_output_that_nobody_can_look_at_waits(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as closed:
-        closed.setattr(folder_module, "adopt", unreadable)
+        closed.setattr(adoption, "directory", unreadable)
         shop.settle()
         assert shop.dispatcher.folders["in"].paused
         assert shop.count(State.PENDING) == 0

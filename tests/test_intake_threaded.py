@@ -119,7 +119,7 @@ def test_a_folder_that_hangs_is_paused(loop: Loop, monkeypatch: pytest.MonkeyPat
     assert loop.turn().paused is None
     assert loop.turn(PATIENCE_S / 2).paused is None
     hung = loop.turn(PATIENCE_S / 2)
-    assert (hung.paused, hung.settled) == ("its file system does not answer", [])
+    assert (hung.paused, hung.settled) == ("the file system does not respond", [])
     assert hung.settling
     assert time.monotonic() - began_s < WITHIN_S / 2
     answers.set()
@@ -244,7 +244,7 @@ def test_a_hung_mount_stalls_its_folder_alone(networks: Networks, tmp_path: Path
         daemon.wait_for("image.finished", path="before.png")
         with hung(tmp_path / "remote"):
             paused = daemon.wait_for("folder.paused", folder="remote")
-            assert paused["reason"] == "its file system does not answer"
+            assert paused["reason"] == "the file system does not respond"
             for seed in range(3):
                 drop(tmp_path / "local", f"{seed}.png", seed=seed)
                 daemon.wait_for("image.finished", folder="local", path=f"{seed}.png")

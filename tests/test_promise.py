@@ -236,7 +236,7 @@ class Promise(RuleBasedStateMachine):
             self.put(name)
         intake = self.shop.dispatcher.folders["in"].intake
         assert isinstance(intake, FolderIntake)
-        with patch.object(intake._listener, "hear", return_value=Dirty(everything=True)):
+        with patch.object(intake._listener, "take", return_value=Dirty(everything=True)):
             self.turn(0.1)
 
     @rule(step=FULL_AT)

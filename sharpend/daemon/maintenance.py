@@ -135,10 +135,10 @@ class Maintenance:
     def _logged(self, event: Event, work: Round, **values: object) -> Iterator[None]:
         """Run a chore to its end and log the number of removed files."""
         removed: Removed = yield from work
-        if removed.files or removed.left:
-            write = self._log.warning if removed.left else self._log.info
+        if removed.files or removed.failed:
+            write = self._log.warning if removed.failed else self._log.info
             megabytes = round(removed.size / 1e6, 3)
-            write(event, **values, files=removed.files, megabytes=megabytes, left=removed.left)
+            write(event, **values, files=removed.files, megabytes=megabytes, left=removed.failed)
 
     def _back_up(self, wall_s: float) -> Iterator[None]:
         """Back up once a day by the age of the last backup, so that restarts do not matter."""

@@ -71,14 +71,14 @@ def expanded(text: str, environment: Mapping[str, str]) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def read_toml(path: Path, keys: type[BaseSettings], environment: Mapping[str, str]) -> Layer:
+def read_toml(path: Path, settings: type[BaseSettings], environment: Mapping[str, str]) -> Layer:
     """Read one TOML file.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML; the text names the line.
     """
     try:
-        values = TomlConfigSettingsSource(keys, toml_file=path).toml_data
+        values = TomlConfigSettingsSource(settings, toml_file=path).toml_data
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {_toml_fault(str(error))}") from error
     except UnicodeDecodeError as error:
@@ -90,11 +90,11 @@ def read_toml(path: Path, keys: type[BaseSettings], environment: Mapping[str, st
     return Layer(str(path), _anchored(values, path.parent, environment))
 
 
-def read_environment(keys: type[BaseSettings], environment: Mapping[str, str]) -> Layer:
-    """Read the SHARPEND_ variables of the settings `keys`; unknown ones become problems of the layer."""
-    known = _variables(keys)
+def read_environment(settings: type[BaseSettings], environment: Mapping[str, str]) -> Layer:
+    """Read the SHARPEND_ variables of `settings`; report unknown ones as problems."""
+    known = _variables(settings)
     given = {name for name in environment if name.startswith(PREFIX)} - {CONFIG_VARIABLE}
-    source = EnvSettingsSource(keys)
+    source = EnvSettingsSource(settings)
     # The names are lower case here because the source compares them so; ours are exact.
     source.env_vars = {name.lower(): environment[name] for name in given & known}
     problems = (f"{ENVIRONMENT}: {_unknown(name, known)}" for name in sorted(given - known))
@@ -131,10 +131,10 @@ def _toml_fault(message: str) -> str:
     return f"{found[2]}: {found[1]}" if found else f"file: {message}"
 
 
-def _variables(keys: type[BaseSettings]) -> set[str]:
+def _variables(settings: type[BaseSettings]) -> set[str]:
     """List the names of all variables; keys in lists of tables have none."""
     names = {PREFIX + "STATE"}
-    for section, field in keys.model_fields.items():
+    for section, field in settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             keys = field.annotation.model_fields
             names |= {f"{PREFIX}{section}__{key}".upper() for key in keys}
