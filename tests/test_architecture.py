@@ -37,7 +37,7 @@ ROOMS = {
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
-    " color picture source"
+    " color picture transparency source"
     " containers containers.container containers.pillow containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.avif containers.heic containers.jxl"

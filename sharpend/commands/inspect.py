@@ -75,12 +75,14 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
 
 def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
     """Measure the sharpness of the first frame, and whether the file would be skipped."""
-    from sharpend.model.cues import measure  # noqa: PLC0415 - torch only where it is used
+    from sharpend.imaging.transparency import seen  # noqa: PLC0415 - torch only where it is used
+    from sharpend.model.cues import measure  # noqa: PLC0415 - as above
     from sharpend.workers import skipping  # noqa: PLC0415 - as above
 
     if not picture.frames:
         return {"sharpness": None, "passed_on": True}
-    cues = [measure(frame.pixels, frame.alpha) for frame in picture.frames]
+    shown = map(seen, picture.frames)
+    cues = [measure(one.pixels, one.visible) for one in shown]
     judged = cues[0].judged
     facts = {"sharpness": None if judged is None else round(judged, 3), "passed_on": False}
     if not skipping.may_skip(cues, how):

@@ -3,7 +3,7 @@
 Works from pixels to pixels of the same depth, so that an image of any size needs memory for itself
 twice and for one tile. Nothing but the sharpness changes: what a model adds has no mean of its
 own, stays near what the input holds around it, and is nothing where the image is flat. What is
-transparent stays as it is, bit for bit.
+hidden by alpha was replaced before, on the whole image: `sharpend.imaging.transparency`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class Sharpener:
         value by less than 0.02 of a level of 16 bits; bfloat16 concerns only what is added.
 
         Args:
-            pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded.
+            pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded, not multiplied
+                by alpha; all of them steer what lies near.
             strength: 0..2, scales what the model adds; at 0 it does not run.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.overshoot.bound`.
@@ -104,21 +105,21 @@ class Sharpener:
     def measured(
         self,
         pixels: NDArray[Depth],
-        alpha: NDArray[Depth] | None = None,
+        visible: NDArray[np.bool_] | None = None,
         cues: Cues | None = None,
     ) -> Cues:
         """Measure all cues of a whole image that this model can use.
 
         Args:
             pixels: as `sharpen` takes them.
-            alpha: H x W; what is fully transparent counts for nothing.
+            visible: H x W; what is hidden counts for nothing. None where all is visible.
             cues: of the same image, for another model; they are completed.
         """
         if cues is None:
-            cues = measure(pixels, alpha)
+            cues = measure(pixels, visible)
         if self._specialist is None or cues.enlarged is not None:
             return cues
-        return tested_for_enlargement(cues, pixels)
+        return tested_for_enlargement(cues, pixels, visible)
 
     def runtime_for(self, cues: Cues | None) -> Runtime:
         """Choose the model for an image: the specialist for one that was enlarged by four."""
@@ -162,10 +163,10 @@ def _window(pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
     return sharpened
 
 
-def keep_transparent(
-    sharpened: NDArray[Depth], pixels: NDArray[Depth], alpha: NDArray[Depth] | None
+def keep_hidden(
+    sharpened: NDArray[Depth], pixels: NDArray[Depth], visible: NDArray[np.bool_] | None
 ) -> NDArray[Depth]:
-    """Restore the original values where alpha (H x W) is 0: unseen, but tools read them."""
-    if alpha is None:
+    """Restore the values of pixels where they are not visible (H x W); None: all are."""
+    if visible is None:
         return sharpened
-    return np.where(alpha[:, :, None] == 0, pixels, sharpened)
+    return np.where(visible[:, :, None], sharpened, pixels)

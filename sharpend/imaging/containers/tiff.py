@@ -18,7 +18,7 @@ import tifffile
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import color
+from sharpend.imaging import color, transparency
 from sharpend.imaging.containers import tiffpage
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.tifftags import graft, read_layout, read_pages
@@ -128,8 +128,24 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str])
         values = _inverted(values, bool(page.extrasamples))
     if not page.extrasamples:
         return Frame(np.ascontiguousarray(values), None, carried, encoding)
-    colors, alpha = values[..., :-1], values[..., -1]
-    return Frame(np.ascontiguousarray(colors), np.ascontiguousarray(alpha), carried, encoding)
+    pixels, alpha = np.ascontiguousarray(values[..., :-1]), np.ascontiguousarray(values[..., -1])
+    premultiplied = _is_premultiplied(page, pixels, alpha, notes)
+    return Frame(pixels, alpha, carried, encoding, premultiplied=premultiplied)
+
+
+def _is_premultiplied(
+    page: tifffile.TiffPage, pixels: NDArray[Sample], alpha: NDArray[Sample], notes: list[str]
+) -> bool:
+    """Return whether colours are multiplied by alpha, as declared; some programs declare it only.
+
+    White-is-zero gray counts as straight: its ink is multiplied, not its light.
+    """
+    if tiffpage.ASSOCIATED not in page.extrasamples or page.photometric == tiffpage.WHITE_IS_ZERO:
+        return False
+    if not transparency.keeps_bound(pixels, alpha):
+        notes.append("its alpha is declared associated, but colours exceed it: read as straight")
+        return False
+    return True
 
 
 def _carried(tags: Ifd) -> Carried:
@@ -200,8 +216,6 @@ def _values(frame: Frame) -> NDArray[Sample]:
     encoding = frame.encoding
     if frame.alpha is not None:
         alpha = frame.alpha[..., np.newaxis]
-        if encoding.get("extrasamples") == (tiffpage.ASSOCIATED,):
-            values = np.minimum(values, alpha)  # premultiplied colours are at most alpha
         values = np.concatenate([values, alpha], axis=2)
     if encoding.get("photometric") == tiffpage.WHITE_IS_ZERO:
         values = _inverted(values, frame.alpha is not None)
