@@ -53,15 +53,15 @@ class Picture:
     format: Format = Format.PNG
     notes: tuple[str, ...] = ()
     """Notes on changes of layout and form, for example a palette written as RGB."""
+    losses: tuple[str, ...] = ()
+    """Content of the file that the output will not hold, a sentence each: second images, video,
+    layers, unknown data. Its source is not deleted unless the folder's owner accepts that."""
     loop: int | None = None
     """Loop count of an animation, 0 for ever; None if its file does not say."""
     as_it_is: bytes = b""
     """The whole file, where policy passes it on untouched; there are no frames then."""
     declared: tuple[int, int] = (0, 0)
     """Height and width of such a file."""
-    losses: tuple[str, ...] = ()
-    """Content of the file that the output will not hold, a sentence each: second images, video,
-    layers, unknown data. Its source is not deleted unless the folder's owner accepts that."""
 
     @classmethod
     def still(

@@ -102,7 +102,7 @@ class Source:
         if self.policies.one_bit is OneBit.PASS:
             note = "it is pure black and white: copied unchanged"
             declared = self.header.height, self.header.width
-            return Picture((), self.header.format, (note,), None, self.data, declared)
+            return Picture((), self.header.format, (note,), as_it_is=self.data, declared=declared)
         raise ImageRefusedError(
             Reason.COLOR_MODE,
             "it is pure black and white, which cannot be sharper; "

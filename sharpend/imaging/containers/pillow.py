@@ -119,7 +119,7 @@ class Reading:
                 frames.append(Frame(pixels, alpha, Carried(), options, duration_ms))
             loop = int(image.info.get("loop", 0)) if count > 1 else None
         frames[0] = replace(frames[0], carried=carried)
-        picture = Picture(tuple(frames), header.format, tuple(dict.fromkeys(notes)), loop)
+        picture = Picture(tuple(frames), header.format, tuple(dict.fromkeys(notes)), loop=loop)
         return self.timed(picture, source.data)
 
     def _pixels(
