@@ -146,6 +146,7 @@ class Pipeline:
         if task.measure_agreement and frames:
             with stages.stage("agree"):
                 agreement, note = self._measured(seen[0], frames[0], cues[0], options)
+        seen.clear()  # encoding is where an image needs most memory
         # Last, so that nothing can fail while a staged file lies there.
         with stages.stage("encode"):
             picture = finished(picture.with_frames(frames), options.policies, record)
