@@ -93,8 +93,7 @@ def measure(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) ->
 
     Args:
         pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded, any size.
-        visible: H x W; what is hidden counts for nothing, nor does what lies so near that its
-            colours reach there. None where all is visible.
+        visible: H x W, None where all is; hidden pixels and those in their reach do not count.
 
     Returns:
         Energies that are all zero where nothing is visible; `enlarged` is None.
@@ -104,20 +103,16 @@ def measure(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) ->
 
 
 def tested_for_enlargement(
-    cues: Cues, pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None
+    cues: Cues, pixels: NDArray[Depth], visible: NDArray[np.bool_] | None
 ) -> Cues:
-    """Return the cues with `enlarged` set; the test costs more than all other cues together.
+    """Return the cues of an image with `enlarged` set; `pixels` and `visible` as for `measure`.
 
-    Args:
-        cues: of these pixels.
-        pixels: the whole image, as `measure` takes it.
-        visible: likewise.
+    The test costs more than all other cues together.
     """
     if cues.sharpness > MAY_BE_ENLARGED:
         return replace(cues, enlarged=False)
-    green = pixels[:, :, pixels.shape[2] // 2].astype(np.float32)
-    levels = green * np.float32(255 / white(pixels.dtype))
-    return replace(cues, enlarged=is_enlarged(levels, visible))
+    green = pixels[:, :, pixels.shape[2] // 2] * np.float32(255 / white(pixels.dtype))
+    return replace(cues, enlarged=is_enlarged(green, visible))
 
 
 def measure_batch(pixels: Tensor) -> Tensor:
