@@ -19,6 +19,7 @@ from sharpend.errors import ExitCode
 from sharpend.logs.events import Event
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.schema import Settings
+from tests.command_line import all_options, subcommands
 from tests.outside_tools import PROVIDES, packages
 from trainer.cli import COMMANDS
 
@@ -101,20 +102,6 @@ def options_of(program: str, command: str) -> frozenset[str]:
     own = argparse.ArgumentParser()
     import_module(f"trainer.commands.{COMMANDS[command][0]}").add_arguments(own)
     return all_options(own)
-
-
-def all_options(one: argparse.ArgumentParser) -> frozenset[str]:
-    """The options of a parser and of those below it."""
-    own = {option for action in one._actions for option in action.option_strings}
-    return frozenset(own.union(*map(all_options, subcommands(one).values())))
-
-
-def subcommands(one: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The parsers of a parser's commands."""
-    for action in one._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    return {}
 
 
 def commands_of(program: str) -> set[str]:
