@@ -197,6 +197,72 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, "a = [1,")[0].startswith("FILE: end of document: ")
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_file_of_a_windows_editor_is_read(tmp_path: Path, newline: str) -> None:
+    """A byte order mark and CRLF, which Notepad writes, change nothing."""
+    path = write(tmp_path, "")
+    path.write_bytes(b"\xef\xbb\xbf" + newline.join(["[report]", "every_s = 7", ""]).encode())
+    assert load(path, environment={"HOME": str(tmp_path)}).report.every_s == 7
+
+
+@pytest.mark.parametrize(
+    "path", [r"C:\Users\me", r"D:\photos", r"\\nas\photos", r"D:\udd00", "D:\\"]
+)
+def test_a_backslash_in_double_quotes_is_explained(tmp_path: Path, path: str) -> None:
+    """Broken TOML with a backslash between double quotes tells how such a text is written."""
+    (line,) = refusal(tmp_path, f'[[folder]]\ninput = "{path}"\noutput = "out"\n')
+    assert line.startswith("FILE: line 2, column ")
+    assert line.endswith("an escape: use single quotes, or / in a path")
+
+
+@pytest.mark.parametrize(
+    "value", [r"'C:\Users\me'", r"'\\nas\photos'", r'"D:\new"', r'"D:\\bilder"', '"d:/photos"']
+)
+def test_a_windows_path_is_no_path_here(tmp_path: Path, value: str) -> None:
+    """It would otherwise be a relative path, and a folder of that name be made."""
+    (line,) = refusal(tmp_path, f'[[folder]]\ninput = "in"\noutput = {value}\n')
+    assert line.startswith("FILE: folder.1.output: must be a path of this system, such as /mnt/")
+
+
+@pytest.mark.parametrize("value", ['"yes"', '"on"', "1", '""', "[true]"])
+def test_a_switch_is_true_or_false(tmp_path: Path, value: str) -> None:
+    """Other words and numbers are refused; the two words may be in quotes."""
+    for key in ("recursive", "skip_sharp", "provenance"):
+        (line,) = refusal(tmp_path, f"{FOLDER}{key} = {value}\n")
+        assert line.startswith(f"FILE: folder.1.{key}: must be true or false")
+    (folder,) = read(tmp_path, f'{FOLDER}recursive = "false"\n').folder
+    assert folder.recursive is False
+
+
+@pytest.mark.parametrize(("value", "meant"), [("true", True), ("False", False), ("1", None)])
+def test_a_switch_in_the_environment(tmp_path: Path, value: str, meant: bool | None) -> None:
+    """The same two words hold in the environment, where everything is text."""
+    variables = {"SHARPEND_PICTURES__PROVENANCE": value}
+    if meant is None:
+        assert refusal(tmp_path, **variables) == [
+            "environment: SHARPEND_PICTURES__PROVENANCE: must be true or false, not '1'"
+        ]
+    else:
+        assert read(tmp_path, **variables).pictures.provenance is meant
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'{FOLDER}state = "s"', "folder.1.state: is no key of a table; move it to the top of"),
+        ('[model]\nstate = "s"', "model.state: is no key of a table; move it to the top of"),
+        ("settle_s = 3", "settle_s: is in the wrong place; move it below [[folder]]"),
+        ("every_s = 3", "every_s: is in the wrong place; move it below [report]"),
+        (f"{FOLDER}count = 3", "folder.1.count: is in the wrong place; move it below [workers]"),
+        ("tile_px = 3", "tile_px: is in the wrong place; move it below [model]"),
+        ("frames = 3", "frames: is in the wrong place; move it below [pictures] or [[folder]]"),
+    ],
+)
+def test_a_key_in_the_wrong_table_is_told_its_place(tmp_path: Path, text: str, line: str) -> None:
+    """A key that another table has is not unknown: the message names that table."""
+    assert refusal(tmp_path, text)[0].startswith(f"FILE: {line}")
+
+
 @pytest.mark.parametrize("value", ["1" * 5000, "0x" + "f" * 5000, "[" * 5000 + "]" * 5000])
 def test_a_value_beyond_all_reason_is_refused(tmp_path: Path, value: str) -> None:
     """What Python itself cannot read or write is a wrong setting, not a traceback."""

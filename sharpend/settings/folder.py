@@ -25,6 +25,7 @@ from sharpend.settings.values import (
     Auto,
     Cue,
     Directory,
+    Flag,
     FolderName,
     Group,
     Levels,
@@ -48,7 +49,7 @@ class FolderSettings(Section):
     """The folder for the outputs; created if it is missing."""
     name: FolderName = Field(default_factory=name_of_input)
     """Name of the folder in ledger, logs and quarantine; default: the base name of `input`."""
-    recursive: bool = True
+    recursive: Flag = True
     """Sharpen the subfolders of the input, too, into the same subfolders of the output."""
     source: SourcePolicy = SourcePolicy.KEEP
     """Policy for an input once its output is durable."""
@@ -58,7 +59,7 @@ class FolderSettings(Section):
     """Policy for a file that has the output's name and was not written by sharpend."""
     collision: CollisionPolicy = CollisionPolicy.NUMBER
     """Policy for two inputs whose outputs would have the same name."""
-    portable_names: bool = False
+    portable_names: Flag = False
     """Treat names that differ only in case or in Unicode's normal form as equal."""
     output_name: Template = "{stem}{suffix}{ext}"
     """The output's file name; {ext} is the input's suffix with its dot, {suffix} the next key."""
@@ -76,7 +77,7 @@ class FolderSettings(Section):
     """Of this folder; default: the key of that name in `[model]`. So are the next three."""
     crispness: Share | None = None
     """Of this folder."""
-    skip_sharp: bool | None = None
+    skip_sharp: Flag | None = None
     """Of this folder."""
     skip_sharp_above: Cue | None = None
     """Of this folder."""
@@ -90,17 +91,17 @@ class FolderSettings(Section):
     """Of this folder."""
     one_bit: OneBit | None = None
     """Of this folder."""
-    provenance: bool | None = None
+    provenance: Flag | None = None
     """Of this folder."""
     overshoot: Levels | None = None
     """The overshoot of this folder, 0 to 255; default: `[model] overshoot`."""
     settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"
     """Seconds that a file must stay unchanged before it is taken; auto: 1, 2 or 5."""
-    polling: Auto | bool = "auto"
+    polling: Auto | Flag = "auto"
     """Scan for changes instead of using inotify; auto: on network file systems."""
     poll_s: Positive = 5
     """Seconds between two scans when polling; longer if a scan takes over a hundredth of them."""
-    reprocess: bool = False
+    reprocess: Flag = False
     """Sharpen finished files again when the model or an option changes."""
     order: Literal["oldest", "newest"] = "oldest"
     """Order of the waiting images: the one that was found first, or last, is next."""

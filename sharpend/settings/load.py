@@ -80,7 +80,7 @@ def load(
     ]
     path = find_config(config, environment)
     if path is not None:
-        layers.append(read_toml(path, SettingsSources, environment))
+        layers.append(read_toml(path, environment))
     values = {"state": default_state(environment)} | merged(layers)
     found = [line for layer in layers for line in layer.problems]
     try:

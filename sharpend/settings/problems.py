@@ -88,10 +88,21 @@ def _advice(
 ) -> str:
     if found[0]["type"] == "extra_forbidden":
         section = str(location[0]) if len(location) > 1 else ""
-        return f"unknown key; {suggestion(str(location[-1]), known[section])}"
+        return _unknown(str(location[-1]), section, known)
     words = list(dict.fromkeys(_words(detail) for detail in found))
     advice = " or ".join([words[0], *(word.removeprefix("must be ") for word in words[1:])])
     return advice + (_instead_of(found[0]["input"]) if advice.startswith("must") else "")
+
+
+def _unknown(key: str, section: str, known: Mapping[str, Sequence[str]]) -> str:
+    """Advice on a key that its table does not have: the table that has it, or a similar key."""
+    if key in known[""]:
+        return "is no key of a table; move it to the top of the file, above the first [ or [["
+    owners = [f"[{name}]" for name, keys in known.items() if key in keys]
+    if owners:
+        places = " or ".join(owners).replace("[folder]", "[[folder]]")
+        return f"is in the wrong place; move it below {places}"
+    return f"unknown key; {suggestion(key, known[section])}"
 
 
 def _words(detail: ErrorDetails) -> str:

@@ -21,6 +21,7 @@ from sharpend.settings.values import (
     Days,
     Device,
     Directory,
+    Flag,
     Levels,
     Megabytes,
     Number,
@@ -47,7 +48,7 @@ class ModelSettings(Section):
     """Factor on the detail that the model adds, 0 to 2; 1 is as trained."""
     crispness: Share = 0.0
     """Amount of unsharp mask on top of the model's result, 0 to 1."""
-    skip_sharp: bool = False
+    skip_sharp: Flag = False
     """Copy files that are sharp already unchanged, byte for byte."""
     skip_sharp_above: Cue = SHARP_ABOVE
     """The sharpness, as `sharpend inspect` prints it, above which a file is sharp, -10 to 10."""
@@ -69,7 +70,7 @@ class PictureSettings(Section):
     """CMYK: refuse, or convert to sRGB by the file's own ICC profile."""
     one_bit: OneBit = OneBit.REFUSE
     """Images of 1 bit: refuse, or copy the file unchanged."""
-    provenance: bool = False
+    provenance: Flag = False
     """Record in the XMP of outputs which model made them, and from which file."""
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from pydantic_settings import BaseSettings, EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from sharpend.errors import ConfigError
 from sharpend.settings.layers import COMMAND_LINE, ENVIRONMENT, PREFIX, Layer
+from sharpend.settings.values import is_windows_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ CONFIG_VARIABLE = "SHARPEND_CONFIG"
 SYSTEM_CONFIG = Path("/etc/sharpend/sharpend.toml")
 
 _FOLDER_PATHS = ("input", "output", "archive")
+_BACKSLASH = "; a backslash in double quotes begins an escape: use single quotes, or / in a path"
 
 
 def find_config(config: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -71,16 +73,18 @@ def expanded(text: str, environment: Mapping[str, str]) -> Path:
     return Path(os.path.expanduser(text))
 
 
-def read_toml(path: Path, settings: type[BaseSettings], environment: Mapping[str, str]) -> Layer:
+def read_toml(path: Path, environment: Mapping[str, str]) -> Layer:
     """Read one TOML file.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML; the text names the line.
     """
+    text = ""
     try:
-        values = TomlConfigSettingsSource(settings, toml_file=path).toml_data
+        text = path.read_bytes().decode("utf-8-sig")  # without a byte order mark
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {_toml_fault(str(error))}") from error
+        raise ConfigError(f"{path}: {_toml_fault(str(error), text)}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start}: save the file as UTF-8 text") from error
     except (ValueError, RecursionError) as error:  # a number too long, or tables nested too deep
@@ -125,10 +129,19 @@ def _existing(path: Path, source: str) -> Path:
     return path
 
 
-def _toml_fault(message: str) -> str:
-    """Convert the parser's `text (at line 3, column 5)` to `line 3, column 5: text`."""
-    found = re.fullmatch(r"(?s)(.*) \(at (.*)\)", message)
-    return f"{found[2]}: {found[1]}" if found else f"file: {message}"
+def _toml_fault(message: str, text: str) -> str:
+    """Convert the parser's `fault (at line 3, column 5)` to `line 3, column 5: fault`, with advice.
+
+    Args:
+        message: of the parser.
+        text: the file, as it was decoded.
+    """
+    found = re.fullmatch(r"(?s)(.*) \(at (line (\d+), .*|.*)\)", message)
+    if found is None:
+        return f"file: {message}"
+    line = text.split("\n")[int(found[3]) - 1] if found[3] else ""
+    advice = _BACKSLASH if re.search(r'"[^"]*\\', line) else ""
+    return f"{found[2]}: {found[1]}{advice}"
 
 
 def _variables(settings: type[BaseSettings]) -> set[str]:
@@ -170,7 +183,7 @@ def _anchor(table: object, keys: Iterable[str], base: Path, environment: Mapping
         return
     for key in keys:
         value = table.get(key)
-        if isinstance(value, str | Path) and str(value):
+        if isinstance(value, str | Path) and str(value) and not is_windows_path(str(value)):
             table[key] = located(base / expanded(str(value), environment))
 
 

@@ -15,7 +15,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from sharpend.files.access import number_of
 
 
+def is_windows_path(text: str) -> bool:
+    r"""Tell a Windows path by its drive or server, also where TOML read `\n` in it as an escape."""
+    return re.match(r"[A-Za-z]:[\\/\b\t\n\f\r]|\\", text) is not None
+
+
 def _directory(path: Path) -> Path:
+    if is_windows_path(str(path)):
+        raise ValueError("must be a path of this system, such as /mnt/photos")
     if not path.is_absolute() or "\0" in str(path):
         raise ValueError("must name a folder")
     return path
@@ -24,6 +31,12 @@ def _directory(path: Path) -> Path:
 def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _flag(value: object) -> object:
+    if str(value).lower() not in {"true", "false"}:  # texts: the environment has no others
+        raise ValueError("must be true or false")
     return value
 
 
@@ -82,6 +95,7 @@ def name_of_input(given: Mapping[str, Any]) -> str:
 
 
 Auto = Literal["auto"]
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Directory = Annotated[Path, AfterValidator(_directory)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
