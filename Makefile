@@ -40,6 +40,8 @@ soak: $(VENV)/.dev  ## an hour of one picture a second; Ctrl-C ends it with what
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
+# On Linux, pip takes torch for CUDA; `PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make …`
+# takes the build for CPUs, which is 4.5 GB smaller.
 install: install-files  ## as root: the service, its user, folders, settings and virtual environment
 	$(PYTHON) -m venv $(HOME_OF_SERVICE)
 	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'

@@ -41,6 +41,7 @@ OPTION = re.compile(r"--[a-z][a-z-]*")
 BESIDE = {"tests.campaign": "tests/campaign/__main__.py", "tests.soak": "tests/soak.py"}
 """Programs among the tests, and where their options are."""
 FOREIGN = {"--help", "--version", "--exclude", "--no-install-recommends", "--now", "--user"}
+FOREIGN |= {"--build-arg", "--env", "--format", "--memory", "--stop-timeout", "--userns"}
 """Options of other programs, and those that every command has."""
 FILES = {"conf", "db", "json", "md", "pdf", "png", "pt", "py", "service", "toml", "txt"}
 """Endings that tell the name of a file from a key or an event."""
