@@ -72,7 +72,7 @@ complete -c sharpend -n '_shtab_sharpend_using once' -l crispness -x -d 'additio
 complete -c sharpend -n '_shtab_sharpend_using once' -l skip-sharp -l no-skip-sharp -d 'copy images that are already sharp without changes'
 complete -c sharpend -n '_shtab_sharpend_using once' -l skip-sharp-above -x -d 'sharpness threshold, as `inspect` measures it'
 complete -c sharpend -n '_shtab_sharpend_using once' -l json -d 'one JSON line per input on stdout'
-complete -c sharpend -n '_shtab_sharpend_using once' -l dry-run -d 'only print what would be done'
+complete -c sharpend -n '_shtab_sharpend_using once' -l dry-run -d 'print planned actions; reads headers only'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a run -d 'Run the daemon in the foreground; SIGTERM drains it.'
 complete -c sharpend -n '_shtab_sharpend_using run' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
