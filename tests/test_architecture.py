@@ -38,7 +38,8 @@ ROOMS = {
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture transparency source"
-    " containers containers.container containers.pillow containers.jpeg"
+    " containers containers.container containers.pillow containers.trailers"
+    " containers.jpegparts containers.jpegdamage containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.avif containers.heic containers.jxl"
     " containers.gif containers.bmp containers.pnm"
@@ -60,7 +61,10 @@ ROOMS = {
 
 DOORS = {
     "PIL": {"sharpend.imaging"},
-    "imagecodecs": {"sharpend.imaging.containers.png"},
+    "imagecodecs": {
+        "sharpend.imaging.containers.jpegdamage",
+        "sharpend.imaging.containers.png",
+    },
     "tifffile": {"sharpend.imaging.containers.tiff", "sharpend.imaging.containers.tiffpage"},
     "matplotlib": {"trainer.figures"},
     "pydantic": {"sharpend.settings"},

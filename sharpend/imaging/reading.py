@@ -64,8 +64,19 @@ def truncated() -> ImageRefusedError:
     )
 
 
-def damaged(what: str) -> ImageRefusedError:
-    """Error for a file whose content contradicts its format."""
-    return ImageRefusedError(
-        Reason.DAMAGED, f"the file is damaged: {what}; {STILL_WRITTEN}", setting=SETTLE
-    )
+def damaged(what: str, *, may_settle: bool = True) -> ImageRefusedError:
+    """Error for a file whose content contradicts its format.
+
+    Args:
+        what: the contradiction.
+        may_settle: whether bytes that are not written yet would look the same.
+    """
+    told = f"the file is damaged: {what}"
+    if not may_settle:
+        return ImageRefusedError(Reason.DAMAGED, told)
+    return ImageRefusedError(Reason.DAMAGED, f"{told}; {STILL_WRITTEN}", setting=SETTLE)
+
+
+def unsupported(what: str) -> ImageRefusedError:
+    """Error for a valid variant of a format that nothing here reads."""
+    return ImageRefusedError(Reason.FORMAT_NOT_ALLOWED, f"{what}, which is not sharpened")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sharpend.policies import Policies
 
 _MEGA = 1_000_000
+MOST_SCANS = 500
 MOST_FRAMES = 10_000
 """Frames or pages of one file; each costs time, however small it is."""
 
@@ -54,6 +55,8 @@ class Source:
     header: Header
     policies: Policies
     max_pixels: int
+    max_scans: int = MOST_SCANS
+    """Scans of a JPEG, each of which costs the time of a whole image."""
 
     def check_pixels(self, height: int, width: int, *, frames: int = 1) -> None:
         """Refuse images with more pixels than allowed, all frames together.
