@@ -194,6 +194,7 @@ REFUSALS = (
     Refusal("other formats: camera raw, PDF, SVG, PSD", Reason.FORMAT_NOT_ALLOWED),
     Refusal("more pixels, all frames together", Reason.TOO_MANY_PIXELS, "limits.max_megapixels"),
     Refusal("larger files", Reason.TOO_MANY_BYTES, "limits.max_megabytes"),
+    Refusal("JPEGs of more scans", Reason.TOO_MANY_SCANS, "limits.max_scans"),
     Refusal("files that end early", Reason.TRUNCATED, "folder.settle_s"),
     Refusal("wrong checksums, contradictions", Reason.DAMAGED, "folder.settle_s"),
     Refusal("empty files", Reason.EMPTY, "folder.settle_s"),

@@ -9,7 +9,7 @@ Source: GIF89a specification; the NETSCAPE2.0 loop; XMP specification part 3, 1.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from sharpend.imaging.containers import pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
-from sharpend.imaging.reading import truncated
+from sharpend.imaging.reading import damaged, truncated
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.imaging.containers.pillow import Told
+    from sharpend.imaging.containers.pillow import Options, Told
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Source
@@ -41,6 +41,9 @@ _XMP, _ICC = b"XMP DataXMP", b"ICCRGBG1012"
 _XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
 """Behind a packet that is stored without sub-blocks: wherever a reader lands, it leads out."""
 _DESCRIPTOR_BYTES = 10
+_ASPECT_AT = 12
+_INTERLACED, _USER_INPUT = 0x40, 2
+_MOST_BLOCKS = 10_000
 _MS_PER_TICK = 10
 _CLEARED, _RESTORED = 2, 3
 """Disposals after which a frame does not stay."""
@@ -58,6 +61,9 @@ class Shown:
     """0 or 1: it stays, 2: its box is cleared, 3: what was there before returns."""
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Left, top, right, bottom of what it paints."""
+    waits: bool = False
+    """It stays until a key is pressed."""
+    is_interlaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +73,36 @@ class Layout:
     frames: tuple[Shown, ...]
     loop: int | None
     blocks: tuple[Block, ...]
+    texts: int
+    """Plain text extensions, which hardly any viewer shows."""
+    stray_bytes: int
+    """Bytes between blocks that belong to none, zeros excepted."""
+    end: int
+    """Offset behind the trailer."""
+    has_trailer: bool
 
 
 def _probe(reader: Reader) -> Header:
-    """Read the size of the logical screen."""
+    """Read the size of the logical screen, or of the first frame where that is zero."""
     screen = reader.at(0, _SCREEN_BYTES)
-    return Header(
-        Format.GIF, int.from_bytes(screen[8:10], "little"), int.from_bytes(screen[6:8], "little")
-    )
+    width, height = struct.unpack_from("<HH", screen, 6)
+    if not width or not height:
+        width, height = _first_frame(reader, screen[10])
+    return Header(Format.GIF, height, width)
+
+
+def _first_frame(reader: Reader, flags: int) -> tuple[int, int]:
+    """Width and height that the first frame needs."""
+    at = _SCREEN_BYTES + _table_bytes(flags)
+    for _ in range(_MOST_BLOCKS):
+        kind = reader.at(at, 1)[0]
+        if kind == _IMAGE:
+            _, _, right, bottom = _box(reader.at(at, _DESCRIPTOR_BYTES), 0)
+            return right, bottom
+        at += 2 if kind == _EXTENSION else 1
+        while kind == _EXTENSION and (length := reader.at(at, 1)[0]):
+            at += 1 + length
+    raise damaged("no frame follows its header", may_settle=False)
 
 
 def _check_whole(data: bytes) -> None:
@@ -83,34 +111,68 @@ def _check_whole(data: bytes) -> None:
 
 
 def layout(data: bytes) -> Layout:
-    """Parse all blocks of a whole GIF."""
-    frames: list[Shown] = []
-    loop: int | None = None
-    blocks: list[Block] = []
-    control = Shown()
-    at = _first_block(data)
-    while _byte(data, at) != _END:
+    """Parse all blocks of a whole GIF.
+
+    Raises:
+        ImageRefusedError: `truncated` where it ends elsewhere than behind a block or a frame.
+    """
+    found = _Found()
+    at, end = _first_block(data), len(data)
+    while at < end and data[at] != _END:
         if data[at] == _IMAGE:
-            frames.append(replace(control, box=_box(data, at)))
-            control, at = Shown(), _image_end(data, at)
-            continue
-        if data[at] != _EXTENSION:  # decoders skip junk
+            interlaced = bool(_byte(data, at + 9) & _INTERLACED)
+            frame = replace(found.control, box=_box(data, at), is_interlaced=interlaced)
+            found.frames.append(frame)
+            found.control, at = Shown(), _image_end(data, at)
+        elif data[at] == _EXTENSION:
+            content = at + 2
+            at = _blocks_end(data, content)
+            found.add(data[content - 1], data[content:at])
+        else:  # decoders skip junk
+            found.stray_bytes += data[at] != 0
             at += 1
-            continue
-        label, content, end = _byte(data, at + 1), at + 2, _blocks_end(data, at + 2)
+    if at >= end and (not found.frames or found.control != Shown()):
+        raise truncated()
+    return Layout(
+        tuple(found.frames),
+        found.loop,
+        tuple(found.blocks),
+        found.texts,
+        found.stray_bytes,
+        min(at + 1, end),
+        has_trailer=at < end,
+    )
+
+
+@dataclass(slots=True)
+class _Found:
+    """Blocks that have been parsed so far."""
+
+    frames: list[Shown] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    loop: int | None = None
+    control: Shown = field(default_factory=Shown)
+    """For the next frame."""
+    texts: int = 0
+    stray_bytes: int = 0
+
+    def add(self, label: int, content: bytes) -> None:
+        """Add an extension, whose content is a chain of sub-blocks."""
         if label == _CONTROL:
-            control = _control(data[content + 1 : end])
-        elif label == _APPLICATION and data[content + 1 : content + 12] in _LOOP:
-            loop = int.from_bytes(data[content + 14 : content + 16], "little")
-        elif label != _TEXT:
-            blocks.append(_block(label, data[content:end]))
-        at = end
-    return Layout(tuple(frames), loop, tuple(blocks))
+            self.control = _control(content[1:])
+        elif label == _APPLICATION and content[1:12] in _LOOP:
+            self.loop = int.from_bytes(content[14:16], "little")
+        elif label == _TEXT:
+            self.texts += 1
+            self.control = Shown()
+        else:
+            self.blocks.append(_block(label, content))
 
 
 def _control(control: bytes) -> Shown:
     ticks = int.from_bytes(control[1:3], "little")
-    return Shown(ticks * _MS_PER_TICK, control[0] >> 2 & 7)
+    waits = bool(control[0] & _USER_INPUT)
+    return Shown(ticks * _MS_PER_TICK, control[0] >> 2 & 7, waits=waits)
 
 
 def _box(data: bytes, at: int) -> tuple[int, int, int, int]:
@@ -157,7 +219,8 @@ def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
     """Join frames that Pillow wrote as single GIFs, each of the size of its box, into one file."""
     height, width, _ = picture.pixels.shape
     # 8 bits of colour, and no table for all frames.
-    parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0)]
+    aspect = picture.frames[0].encoding.get("aspect", 0)
+    parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, aspect)]
     if picture.loop is not None:
         parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + picture.loop.to_bytes(2, "little") + b"\0")
     parts += [b"!" + block.where + _content(block) for block in picture.carried.blocks]
@@ -192,8 +255,37 @@ def _frame(still: bytes, frame: Frame) -> bytes:
 
 
 def _carried(source: Source, _image: Image.Image) -> Told:
-    note = "its colours were reduced to a palette of 256"
-    return Carried(layout(source.data).blocks), [note]
+    told = layout(source.data)
+    notes = {
+        "its colours were reduced to a palette of 256": True,
+        "its trailer was missing": not told.has_trailer,
+        "its interlacing was not kept": any(frame.is_interlaced for frame in told.frames),
+        "its frames wait for no key any more": any(frame.waits for frame in told.frames),
+        f"{told.stray_bytes} bytes between its blocks belong to none": told.stray_bytes > 0,
+    }
+    return Carried(told.blocks), [note for note, holds in notes.items() if holds]
+
+
+def _options(source: Source, _image: Image.Image, _count: int) -> Options:
+    return {"aspect": source.data[_ASPECT_AT]}
+
+
+def _read(source: Source) -> Picture:
+    """Read the wanted frames.
+
+    Raises:
+        ImageRefusedError: as `pillow.Reading`.
+    """
+    data, told = source.data, layout(source.data)
+    screen = struct.pack("<HH", source.header.width, source.header.height)
+    notes = ["its screen had no size and got that of its first frame"]
+    picture = _READING(replace(source, data=data[:6] + screen + data[10:]))
+    behind = data[told.end :].strip(b"\0")
+    losses = [f"{len(behind)} bytes of unknown data behind its end are not in the output"]
+    texts = ["its texts, which a viewer draws itself, are not in the output"]
+    return picture.told(
+        (notes * (data[6:10] != screen), losses * bool(behind) + texts * bool(told.texts))
+    )
 
 
 def _timed(picture: Picture, data: bytes) -> Picture:
@@ -268,5 +360,5 @@ def _indexed(
     return np.asarray(reduced), table
 
 
-_READING = pillow.Reading(_carried, timed=_timed, keeps_palette=True)
-CONTAINER = Container(_probe, _READING, _write, _check_whole, xmp_at=bytes((_APPLICATION,)))
+_READING = pillow.Reading(_carried, _options, timed=_timed, keeps_palette=True)
+CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=bytes((_APPLICATION,)))

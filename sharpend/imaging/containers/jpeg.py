@@ -34,7 +34,7 @@ from sharpend.imaging.containers.jpegparts import (
     parts,
 )
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata import icc, xmp
+from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import Reader, damaged, unsupported
@@ -137,8 +137,7 @@ def _read(source: Source) -> Picture:
     )
     colour = found.stream(lambda each: each.marker in {APP0, APP14})
     picture = reading(replace(source, data=colour))
-    notes = (*picture.notes, *jpegdamage.check(found))
-    return replace(picture, notes=tuple(dict.fromkeys(notes)), losses=_losses(found))
+    return picture.told((jpegdamage.check(found), _losses(found)))
 
 
 def _carried(found: Parts, source: Source, image: Image.Image) -> Told:
@@ -170,7 +169,8 @@ def blocks(found: Parts) -> Told:
     if behind and not behind.strip(b"\0"):
         notes.append(f"{len(behind)} zeros behind its end were not kept")
     if kept == len(found.data) or behind.strip(b"\0"):
-        carried = _without_announcements(carried, notes)
+        carried, removed = pillow.unannounced(carried)
+        notes += removed
     return carried, list(dict.fromkeys(notes))
 
 
@@ -187,22 +187,7 @@ def _left_out(told: bytes) -> str | None:
     return None
 
 
-def _without_announcements(carried: Carried, notes: list[str]) -> Carried:
-    """Remove from the XMP what announces parts of the file that the output has not."""
-    block = carried.block(Kind.XMP)
-    if block is None:
-        return carried
-    try:
-        packet = xmp.without_announcements(block.data)
-    except ValueError:  # what is not understood by its readers either announces nothing
-        return carried
-    if packet != block.data:
-        notes.append(xmp.ANNOUNCEMENTS_REMOVED)
-    changed = [replace(each, data=packet) if each is block else each for each in carried.blocks]
-    return replace(carried, blocks=tuple(changed))
-
-
-def _losses(found: Parts) -> tuple[str, ...]:
+def _losses(found: Parts) -> list[str]:
     """List the content that the output will not hold."""
     losses = []
     behind = found.data[found.end : trailers.kept_from(found.data, found.end)].strip(b"\0")
@@ -213,7 +198,7 @@ def _losses(found: Parts) -> tuple[str, ...]:
     extensions = (found.body(each) for each in found.segments if each.marker == _APP11)
     if any(_left_out(bytes((_APP11,)) + body) == "" for body in extensions):
         losses.append(_EXTENSION_LOST)
-    return tuple(losses)
+    return losses
 
 
 def _block(segment: bytes) -> Block:

@@ -30,9 +30,10 @@ _LIMITS = {
 }
 """libtiff's own limits, read from the environment; ours have been checked before."""
 _LOG = logging.getLogger("imagecodecs")
-_EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0x(\w\w)")
 _CORRUPT = "Corrupt JPEG data: "
-_PREMATURE = "premature end of data segment"
+_EXTRANEOUS = re.compile(rf"{_CORRUPT}(\d+) extraneous bytes before marker 0x(?!d[0-7])")
+"""Before a restart marker they mean that data was lost."""
+_UNCHECKED = "its compressed data could not be checked for damage: its sampling is too rare"
 _PHOTOMETRIC = {1: 1, 3: 6, 4: 5}
 """TIFF's gray, YCbCr and CMYK, by the number of components."""
 _SAMPLING_AT, _COMPONENT_BYTES, _COMPONENTS_AT = 7, 3, 6
@@ -48,19 +49,37 @@ def check(parts: Parts) -> tuple[str, ...]:
     """Check the compressed data of a JPEG; return notes.
 
     Raises:
-        ImageRefusedError: `damaged`; `truncated` where the last scan ends early without end mark.
+        ImageRefusedError: `damaged`; `truncated` for any warning about a file without end mark.
     """
     warning = _warning(parts)
+    if not parts.has_end_mark and (warning != "" or not _is_complete(parts)):
+        raise truncated()  # nothing else tells that all was written
     if warning is None:
-        return ("its compressed data could not be checked for damage: its sampling is too rare",)
-    if _PREMATURE in warning and not parts.has_end_mark:
-        raise truncated()
+        return (_UNCHECKED,)
     extraneous = _EXTRANEOUS.match(warning)
     if extraneous:
         return (f"{extraneous[1]} bytes of its compressed data belong to no pixel",)
     if warning.startswith(_CORRUPT):
         raise damaged(f"its compressed data is corrupt ({warning.removeprefix(_CORRUPT)})")
     return ()
+
+
+def _is_complete(parts: Parts) -> bool:
+    """Return whether scans hold every coefficient of every component at full precision."""
+    frame, scans = parts.body(parts.frame), [parts.body(scan) for scan in parts.scans]
+    missing = {
+        (component, coefficient)
+        for component in frame[_COMPONENTS_AT::_COMPONENT_BYTES]
+        for coefficient in range(64)
+    }
+    for scan in scans:
+        first, last, approximation = scan[-3:]
+        if parts.frame.marker in _SEQUENTIAL:
+            first, last, approximation = _WHOLE_BLOCK
+        if not approximation & 15:
+            components = scan[1 : 1 + 2 * scan[0] : 2]
+            missing -= {(each, at) for each in components for at in range(first, last + 1)}
+    return not missing
 
 
 def _warning(parts: Parts) -> str | None:

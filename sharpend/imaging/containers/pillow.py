@@ -17,7 +17,7 @@ from PIL import Image
 from sharpend.errors import Reason
 from sharpend.imaging import color, extras
 from sharpend.imaging.formats import TABLE
-from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata import icc, xmp
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.source import bit_depth, color_mode
@@ -47,6 +47,19 @@ def told(_source: Source, image: Image.Image) -> Told:
     return Carried(tuple(Block(kind, data) for kind, data in found.items() if data)), []
 
 
+def unannounced(carried: Carried) -> Told:
+    """Remove from XMP the announcements of parts of the file that no output holds."""
+    block = carried.block(Kind.XMP)
+    try:
+        packet = xmp.without_announcements(block.data) if block else b""
+    except ValueError:  # carried as it is, like all that cannot be understood
+        return carried, []
+    if block is None or packet == block.data:
+        return carried, []
+    blocks = [replace(each, data=packet) if each is block else each for each in carried.blocks]
+    return replace(carried, blocks=tuple(blocks)), [xmp.ANNOUNCEMENTS_REMOVED]
+
+
 def _no_options(_source: Source, _image: Image.Image, _count: int) -> Options:
     return {}
 
@@ -59,6 +72,11 @@ def frame_count(image: Image.Image, _header: Header) -> int:
 def one_frame(_image: Image.Image, _header: Header) -> int:
     """Return 1, for formats whose other images are no frames: second views, gain maps, depth."""
     return 1
+
+
+def dropped(held: int, count: int, what: str = "frames") -> list[str]:
+    """List the loss of the frames or pages behind the first `count` of those that a file holds."""
+    return [f"its further {held - count} {what} are not in the output"] * (held > count)
 
 
 def check_range(source: Source, carried: Carried) -> None:
@@ -104,7 +122,8 @@ class Reading:
             source.check_pixels(image.height, image.width)
             if _is_bilevel(image):
                 return source.bilevel()
-            count = source.wanted(self.count(image, header), Reason.ANIMATED)
+            held = self.count(image, header)
+            count = source.wanted(held, Reason.ANIMATED)
             source.check_pixels(image.height, image.width, frames=count)
             carried, notes = self.carried(source, image)
             self.check(source, carried)
@@ -119,7 +138,7 @@ class Reading:
                 frames.append(Frame(pixels, alpha, Carried(), options, duration_ms))
             loop = int(image.info.get("loop", 0)) if count > 1 else None
         frames[0] = replace(frames[0], carried=carried)
-        picture = Picture(tuple(frames), header.format, tuple(dict.fromkeys(notes)), loop=loop)
+        picture = Picture(tuple(frames), header.format, loop=loop).told((notes, dropped(held, count)))
         return self.timed(picture, source.data)
 
     def _pixels(

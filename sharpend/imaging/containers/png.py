@@ -144,13 +144,13 @@ def _read(source: Source) -> Picture:
     blocks = _blocks(found, data[kept:])
     notes = _left_out(found, blocks, data)
     lost = data[found.end : kept].strip(b"\0")
-    losses = [f"{len(lost)} bytes of unknown data behind its end are not in the output"]
+    losses = [f"{len(lost)} bytes of unknown data behind its end are not in the output"] * bool(lost)
     told = Carried(blocks), notes
     color.check_not_hdr(_transfer(found), icc.profile_of(told[0]))
     pixels = replace(source, data=found.stream())
     deep = source.header.bits == _DEEP_BITS
     picture = _read_deep(pixels, told) if deep else _reading(told)(pixels)
-    return replace(picture, losses=tuple(losses) if lost else ())
+    return picture.told(((), losses))
 
 
 def _read_deep(source: Source, told: Told) -> Picture:
