@@ -39,10 +39,11 @@ ROOMS = {
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture transparency source"
     " containers containers.container containers.pillow containers.trailers"
-    " containers.jpegparts containers.jpegdamage containers.jpeg"
+    " containers.jpegparts containers.jpegdamage"
+    " containers.jpegmetadata containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.avif containers.heic containers.jxl"
-    " containers.gif containers.bmp containers.pnm"
+    " containers.gifblocks containers.gif containers.bmpheader containers.bmp containers.pnm"
     " containers.tiffpage containers.tifftags containers.tiff"
     " registry codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"

@@ -64,6 +64,7 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
             file,
             max_pixels=how.max_pixels,
             max_bytes=how.max_bytes,
+            max_scans=how.max_scans,
             policies=how.policies,
         )
     except ImageRefusedError as error:

@@ -109,17 +109,23 @@ def _options(values: Mapping[str, Any], settings: Settings) -> Options:
         strength=values["strength"],
         crispness=values["crispness"],
         skip_sharp_above=values["skip_sharp_above"] if values["skip_sharp"] else None,
-        policies=Policies(**settings.pictures.model_dump()),
+        policies=_chosen(settings.pictures.model_dump()),
         overshoot=values["overshoot"],
         max_pixels=round(settings.limits.max_megapixels * _MEGA),
         max_bytes=round(settings.limits.max_megabytes * _MEGA),
+        max_scans=settings.limits.max_scans,
     )
 
 
 def _policies(folder: FolderSettings, settings: Settings) -> Policies:
     """Merge the keys of `[pictures]` with those of the folder."""
     own = folder.model_dump(include=set(PictureSettings.model_fields), exclude_none=True)
-    return Policies(**settings.pictures.model_dump() | own)
+    return _chosen(settings.pictures.model_dump() | own)
+
+
+def _chosen(values: Mapping[str, Any]) -> Policies:
+    """Make policies of a section's values."""
+    return Policies(**{**values, "cmyk_profile": str(values["cmyk_profile"] or "")})
 
 
 def default_options(settings: Settings) -> Options:

@@ -123,7 +123,7 @@ class Source:
             raise ImageRefusedError(
                 Reason.COLOR_MODE,
                 "its colours are CMYK; set pictures.cmyk to convert to have them made sRGB through "
-                "the file's ICC profile",
+                "the file's ICC profile, or through pictures.cmyk_profile",
                 setting="pictures.cmyk",
             )
 

@@ -170,6 +170,7 @@ def _anchored(
     """Copy the values with absolute paths; values that are no paths are left to validation."""
     result: dict[str, Any] = copy.deepcopy(dict(values))
     _anchor(result, ("state",), base, environment)
+    _anchor(result.get("pictures"), ("cmyk_profile",), base, environment)
     _anchor_model(result.get("model"), "name", base, environment)
     folders = result.get("folder")
     for folder in folders if isinstance(folders, list) else ():

@@ -131,6 +131,7 @@ class Pipeline:
                     file,
                     max_pixels=options.max_pixels,
                     max_bytes=options.max_bytes,
+                    max_scans=options.max_scans,
                     policies=options.policies,
                 )
                 record = _record(file, sharpener, options)

@@ -86,7 +86,11 @@ def _violated_by_decoding(file: BinaryIO, options: Options) -> str:
     )
     try:
         codec.decode(
-            file, max_pixels=options.max_pixels, max_bytes=options.max_bytes, policies=strict
+            file,
+            max_pixels=options.max_pixels,
+            max_bytes=options.max_bytes,
+            max_scans=options.max_scans,
+            policies=strict,
         )
     except ImageRefusedError as error:
         return error.setting or str(error)

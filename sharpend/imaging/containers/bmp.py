@@ -36,7 +36,7 @@ from sharpend.imaging.source import Header
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from sharpend.imaging.depth import Sample
+    from sharpend.imaging.containers.pillow import Options
     from sharpend.imaging.source import Source
 
 _RUNS = frozenset({bmpheader.RLE8, bmpheader.RLE4})
@@ -74,7 +74,7 @@ def _read(source: Source) -> Picture:
     found = bmpheader.header(Reader(BytesIO(data)))
     carried, notes = _carried(found, data)
     color.check_not_hdr(None, icc.profile_of(carried))
-    options = {"dpi": _density(found, data)}
+    options: Options = {"dpi": _density(found, data)}
     if found.bits <= PALETTE_BITS:
         reading = pillow.Reading(lambda *_: (carried, notes), lambda *_: options)
         return reading(source).told(((), _lost(found, data)))
@@ -189,7 +189,9 @@ def _file(frame: Frame, bits: int, palette: bytes, rows: bytes) -> bytes:
     per_m = [round(value * _INCHES_PER_M) for value in frame.encoding.get("dpi", (0, 0))]
     head = struct.pack("<2sIII", b"BM", start + len(rows) + len(profile), 0, start)
     compression = bmpheader.FIELDS if masked else bmpheader.RGB
-    head += struct.pack("<IiiHHIIii", length, width, height, 1, bits, compression, len(rows), *per_m)
+    head += struct.pack(
+        "<IiiHHIIii", length, width, height, 1, bits, compression, len(rows), *per_m
+    )
     head += struct.pack("<II", len(palette) // 4, 0)
     if space:
         head += struct.pack("<4I", *(_MASKS if masked else (0, 0, 0, 0))) + space[:52]

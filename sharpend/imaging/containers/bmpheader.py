@@ -79,7 +79,7 @@ def header(reader: Reader) -> BmpHeader:
     """Parse the headers.
 
     Raises:
-        ImageRefusedError: `truncated`, `damaged`, `bit_depth`, or `format_not_allowed` for a variant
+        ImageRefusedError: `truncated`, `damaged`, `bit_depth`; `format_not_allowed` for a variant
             that is not read.
     """
     start, length = struct.unpack("<II", reader.at(10, 8))
@@ -94,8 +94,16 @@ def header(reader: Reader) -> BmpHeader:
         if colors > 1 << PALETTE_BITS:
             colors = 0
         found = BmpHeader(
-            length, height, width, bits, compression, start, size=size, colors=colors,
-            masks=_masks(reader, length, bits, compression), **_space(reader, length),
+            length,
+            height,
+            width,
+            bits,
+            compression,
+            start,
+            size=size,
+            colors=colors,
+            masks=_masks(reader, length, bits, compression),
+            **_space(reader, length),
         )
     _check(found)
     return found
@@ -119,7 +127,10 @@ def _space(reader: Reader, length: int) -> dict[str, Any]:
         return {"space": space + bytes(4)}
     intent, offset, size = struct.unpack("<4sII", reader.at(_INTENT_AT, 12))
     has_profile = space[:4] in {EMBEDDED, LINKED}
-    return {"space": space + intent, "profile": (FILE_BYTES + offset, size) if has_profile else (0, 0)}
+    return {
+        "space": space + intent,
+        "profile": (FILE_BYTES + offset, size) if has_profile else (0, 0),
+    }
 
 
 def _check(found: BmpHeader) -> None:

@@ -1,6 +1,6 @@
-"""GIF: read header, frame timing and extensions; assemble frames into a file.
+"""GIF: read frames and what is carried; assemble frames into a file.
 
-Owns the block layout. Pillow reads the frames as they are shown and writes each as a GIF of its
+Owns what is written. Pillow reads the frames as they are shown and writes each as a GIF of its
 own; here they become one, with a palette each, so that count, boxes, times and disposal stay exact.
 
 Source: GIF89a specification; the NETSCAPE2.0 loop; XMP specification part 3, 1.1.2.
@@ -9,17 +9,32 @@ Source: GIF89a specification; the NETSCAPE2.0 loop; XMP specification part 3, 1.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers import pillow, trailers
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.gifblocks import (
+    APPLICATION,
+    CONTROL,
+    DESCRIPTOR_BYTES,
+    EXTENSION,
+    MS_PER_TICK,
+    SCREEN_BYTES,
+    TABLE,
+    XMP,
+    XMP_END,
+    blocks_end,
+    first_block,
+    first_frame,
+    image_end,
+    layout,
+)
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
-from sharpend.imaging.reading import damaged, truncated
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
@@ -32,19 +47,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Source
 
-_SCREEN_BYTES = 13
-_TABLE = 0x80
-_EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
-_CONTROL, _TEXT, _APPLICATION, _COMMENT = 0xF9, 0x01, 0xFF, 0xFE
-_LOOP = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-_XMP, _ICC = b"XMP DataXMP", b"ICCRGBG1012"
-_XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
-"""Behind a packet that is stored without sub-blocks: wherever a reader lands, it leads out."""
-_DESCRIPTOR_BYTES = 10
 _ASPECT_AT = 12
-_INTERLACED, _USER_INPUT = 0x40, 2
-_MOST_BLOCKS = 10_000
-_MS_PER_TICK = 10
 _CLEARED, _RESTORED = 2, 3
 """Disposals after which a frame does not stay."""
 _MOST_COLORS = 256
@@ -52,167 +55,18 @@ _OPAQUE = 128
 """It knows no half-transparent colours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Delay, disposal and position of one frame."""
-
-    duration_ms: float = 0
-    disposal: int = 0
-    """0 or 1: it stays, 2: its box is cleared, 3: what was there before returns."""
-    box: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Left, top, right, bottom of what it paints."""
-    waits: bool = False
-    """It stays until a key is pressed."""
-    is_interlaced: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Structure of a GIF: screen, loop count, extensions and frames, without pixels."""
-
-    frames: tuple[Shown, ...]
-    loop: int | None
-    blocks: tuple[Block, ...]
-    texts: int
-    """Plain text extensions, which hardly any viewer shows."""
-    stray_bytes: int
-    """Bytes between blocks that belong to none, zeros excepted."""
-    end: int
-    """Offset behind the trailer."""
-    has_trailer: bool
-
-
 def _probe(reader: Reader) -> Header:
     """Read the size of the logical screen, or of the first frame where that is zero."""
-    screen = reader.at(0, _SCREEN_BYTES)
+    screen = reader.at(0, SCREEN_BYTES)
     width, height = struct.unpack_from("<HH", screen, 6)
     if not width or not height:
-        width, height = _first_frame(reader, screen[10])
+        width, height = first_frame(reader, screen[10])
     return Header(Format.GIF, height, width)
-
-
-def _first_frame(reader: Reader, flags: int) -> tuple[int, int]:
-    """Width and height that the first frame needs."""
-    at = _SCREEN_BYTES + _table_bytes(flags)
-    for _ in range(_MOST_BLOCKS):
-        kind = reader.at(at, 1)[0]
-        if kind == _IMAGE:
-            _, _, right, bottom = _box(reader.at(at, _DESCRIPTOR_BYTES), 0)
-            return right, bottom
-        at += 2 if kind == _EXTENSION else 1
-        while kind == _EXTENSION and (length := reader.at(at, 1)[0]):
-            at += 1 + length
-    raise damaged("no frame follows its header", may_settle=False)
 
 
 def _check_whole(data: bytes) -> None:
     """Refuse a file that ends before its trailer."""
     layout(data)
-
-
-def layout(data: bytes) -> Layout:
-    """Parse all blocks of a whole GIF.
-
-    Raises:
-        ImageRefusedError: `truncated` where it ends elsewhere than behind a block or a frame.
-    """
-    found = _Found()
-    at, end = _first_block(data), len(data)
-    while at < end and data[at] != _END:
-        if data[at] == _IMAGE:
-            interlaced = bool(_byte(data, at + 9) & _INTERLACED)
-            frame = replace(found.control, box=_box(data, at), is_interlaced=interlaced)
-            found.frames.append(frame)
-            found.control, at = Shown(), _image_end(data, at)
-        elif data[at] == _EXTENSION:
-            content = at + 2
-            at = _blocks_end(data, content)
-            found.add(data[content - 1], data[content:at])
-        else:  # decoders skip junk
-            found.stray_bytes += data[at] != 0
-            at += 1
-    if at >= end and (not found.frames or found.control != Shown()):
-        raise truncated()
-    return Layout(
-        tuple(found.frames),
-        found.loop,
-        tuple(found.blocks),
-        found.texts,
-        found.stray_bytes,
-        min(at + 1, end),
-        has_trailer=at < end,
-    )
-
-
-@dataclass(slots=True)
-class _Found:
-    """Blocks that have been parsed so far."""
-
-    frames: list[Shown] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-    loop: int | None = None
-    control: Shown = field(default_factory=Shown)
-    """For the next frame."""
-    texts: int = 0
-    stray_bytes: int = 0
-
-    def add(self, label: int, content: bytes) -> None:
-        """Add an extension, whose content is a chain of sub-blocks."""
-        if label == _CONTROL:
-            self.control = _control(content[1:])
-        elif label == _APPLICATION and content[1:12] in _LOOP:
-            self.loop = int.from_bytes(content[14:16], "little")
-        elif label == _TEXT:
-            self.texts += 1
-            self.control = Shown()
-        else:
-            self.blocks.append(_block(label, content))
-
-
-def _control(control: bytes) -> Shown:
-    ticks = int.from_bytes(control[1:3], "little")
-    waits = bool(control[0] & _USER_INPUT)
-    return Shown(ticks * _MS_PER_TICK, control[0] >> 2 & 7, waits=waits)
-
-
-def _box(data: bytes, at: int) -> tuple[int, int, int, int]:
-    if at + _DESCRIPTOR_BYTES > len(data):
-        raise truncated()
-    left, top, width, height = struct.unpack_from("<4H", data, at + 1)
-    return left, top, left + width, top + height
-
-
-def _block(label: int, content: bytes) -> Block:
-    if label == _APPLICATION and content[1:12] == _XMP:
-        return Block(Kind.XMP, content[12:].removesuffix(_XMP_END), b"\xff")
-    kind = Kind.ICC if content[1:12] == _ICC else Kind.OTHER
-    return Block(Kind.TEXT if label == _COMMENT else kind, content, bytes((label,)))
-
-
-def _byte(data: bytes, at: int) -> int:
-    if at >= len(data):
-        raise truncated()
-    return data[at]
-
-
-def _first_block(data: bytes) -> int:
-    return _SCREEN_BYTES + _table_bytes(_byte(data, 10))
-
-
-def _table_bytes(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & _TABLE else 0
-
-
-def _image_end(data: bytes, at: int) -> int:
-    data_at = at + _DESCRIPTOR_BYTES + _table_bytes(_byte(data, at + 9))
-    return _blocks_end(data, data_at + 1)
-
-
-def _blocks_end(data: bytes, at: int) -> int:
-    """Offset of the end of a chain of sub-blocks."""
-    while length := _byte(data, at):
-        at += 1 + length
-    return at + 1
 
 
 def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
@@ -230,24 +84,24 @@ def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
 
 def _content(block: Block) -> bytes:
     if block.kind is Kind.XMP:
-        return bytes((len(_XMP),)) + _XMP + block.data + _XMP_END
+        return bytes((len(XMP),)) + XMP + block.data + XMP_END
     return block.data
 
 
 def _frame(still: bytes, frame: Frame) -> bytes:
     """Graphic control, descriptor, colour table and data of one frame."""
-    at, transparent = _first_block(still), b"\0\0"
-    table = still[_SCREEN_BYTES:at]
-    while still[at] == _EXTENSION:
-        if still[at + 1] == _CONTROL:
+    at, transparent = first_block(still), b"\0\0"
+    table = still[SCREEN_BYTES:at]
+    while still[at] == EXTENSION:
+        if still[at + 1] == CONTROL:
             transparent = bytes((still[at + 3] & 1, still[at + 6]))
-        at = _blocks_end(still, at + 2)
-    ticks = min(round(frame.duration_ms / _MS_PER_TICK), 0xFFFF)
+        at = blocks_end(still, at + 2)
+    ticks = min(round(frame.duration_ms / MS_PER_TICK), 0xFFFF)
     control = bytes((frame.disposal << 2 | transparent[0],)) + ticks.to_bytes(2, "little")
-    flags = _TABLE | (still[10] & 7) if table else still[at + 9]
+    flags = TABLE | (still[10] & 7) if table else still[at + 9]
     left, top = (frame.box or (0, 0))[:2]
     descriptor = b"," + struct.pack("<HH", left, top) + still[at + 5 : at + 9] + bytes((flags,))
-    pixels = still[at + _DESCRIPTOR_BYTES : _image_end(still, at)]
+    pixels = still[at + DESCRIPTOR_BYTES : image_end(still, at)]
     painted = descriptor + table + pixels
     if not any(control):  # nothing to say
         return painted
@@ -280,12 +134,9 @@ def _read(source: Source) -> Picture:
     screen = struct.pack("<HH", source.header.width, source.header.height)
     notes = ["its screen had no size and got that of its first frame"]
     picture = _READING(replace(source, data=data[:6] + screen + data[10:]))
-    behind = data[told.end :].strip(b"\0")
-    losses = [f"{len(behind)} bytes of unknown data behind its end are not in the output"]
+    losses = trailers.unknown(data[told.end :])
     texts = ["its texts, which a viewer draws itself, are not in the output"]
-    return picture.told(
-        (notes * (data[6:10] != screen), losses * bool(behind) + texts * bool(told.texts))
-    )
+    return picture.told((notes * (data[6:10] != screen), losses + texts * bool(told.texts)))
 
 
 def _timed(picture: Picture, data: bytes) -> Picture:
@@ -361,4 +212,4 @@ def _indexed(
 
 
 _READING = pillow.Reading(_carried, _options, timed=_timed, keeps_palette=True)
-CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=bytes((_APPLICATION,)))
+CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=bytes((APPLICATION,)))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """SOF0 to SOF15; DHT, JPG and DAC lie in between."""
+ARITHMETIC = frozenset({0xC9, 0xCA})
+"""SOF9 and SOF10, the arithmetic-coded frames that decoders read."""
 START, END, SCAN = 0xD8, 0xD9, 0xDA
 APP0, APP14, COMMENT = 0xE0, 0xEE, 0xFE
 _APPLICATION = frozenset(range(0xE0, 0xF0))
@@ -79,7 +81,7 @@ class Parts:
         return self.data[segment.payload : segment.end]
 
     def stream(self, wanted: Callable[[Segment], bool]) -> bytes:
-        """Join the segments that decode the image and other `wanted` ones to a JPEG of their own."""
+        """Join the segments that decode the image, and `wanted` metadata, to a JPEG."""
         kept = [
             self.data[segment.start : segment.coded_end]
             for segment in self.segments

@@ -138,7 +138,9 @@ class Reading:
                 frames.append(Frame(pixels, alpha, Carried(), options, duration_ms))
             loop = int(image.info.get("loop", 0)) if count > 1 else None
         frames[0] = replace(frames[0], carried=carried)
-        picture = Picture(tuple(frames), header.format, loop=loop).told((notes, dropped(held, count)))
+        picture = Picture(tuple(frames), header.format, loop=loop).told(
+            (notes, dropped(held, count))
+        )
         return self.timed(picture, source.data)
 
     def _pixels(

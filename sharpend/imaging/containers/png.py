@@ -92,7 +92,7 @@ def _blocks(found: Parts, behind: bytes) -> tuple[Block, ...]:
     ]
     if not bits % 8 and color_type != _PALETTE:
         # A background colour holds as long as samples are stored as they were.
-        carried += [Block(Kind.OTHER, body, kind) for kind, body in found.sound() if kind == b"bKGD"]
+        carried += [Block(Kind.OTHER, body, at) for at, body in found.sound() if at == b"bKGD"]
     if behind:
         carried.append(Block(Kind.OTHER, behind, TRAILER))
     return tuple(carried)
@@ -128,9 +128,7 @@ def _kind(kind: bytes, body: bytes) -> Kind:
 
 
 def _is_carried(kind: bytes) -> bool:
-    return kind in _KINDS or (
-        kind not in PIXELS and is_ancillary(kind) and is_safe_to_copy(kind)
-    )
+    return kind in _KINDS or (kind not in PIXELS and is_ancillary(kind) and is_safe_to_copy(kind))
 
 
 def _read(source: Source) -> Picture:
@@ -143,8 +141,8 @@ def _read(source: Source) -> Picture:
     kept = trailers.kept_from(data, found.end)
     blocks = _blocks(found, data[kept:])
     notes = _left_out(found, blocks, data)
-    lost = data[found.end : kept].strip(b"\0")
-    losses = [f"{len(lost)} bytes of unknown data behind its end are not in the output"] * bool(lost)
+    lost = data[found.end : kept]
+    losses = trailers.unknown(lost)
     told = Carried(blocks), notes
     color.check_not_hdr(_transfer(found), icc.profile_of(told[0]))
     pixels = replace(source, data=found.stream())

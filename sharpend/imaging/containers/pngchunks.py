@@ -88,8 +88,8 @@ def parts(data: bytes) -> Parts:
     """Parse the chunks up to IEND.
 
     Raises:
-        ImageRefusedError: `truncated` where a chunk or pixels are missing at the end, `damaged` on a
-            wrong checksum of a chunk that pixels are made of.
+        ImageRefusedError: `truncated` where a chunk or pixels are missing at the end; `damaged` for
+            a wrong checksum of a chunk that pixels are made of.
     """
     found: list[Chunk] = []
     at = SIGNATURE_BYTES

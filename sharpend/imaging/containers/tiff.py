@@ -117,7 +117,8 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str])
     values = values.reshape(page.imagelength, page.imagewidth, -1)
     if page.photometric == tiffpage.SEPARATED:
         source.check_cmyk()
-        return _converted(values, carried, encoding, notes)
+        fallback = source.policies.cmyk_profile
+        return _converted(values, carried, encoding, notes, fallback)
     if page.photometric == tiffpage.PALETTE:
         notes.append("its palette was written as RGB")
         values = _apply_palette(values, page)
@@ -164,11 +165,15 @@ def _where(tag: int, entry: IfdEntry) -> bytes:
 
 
 def _converted(
-    values: NDArray[Any], carried: Carried, encoding: dict[str, Any], notes: list[str]
+    values: NDArray[Any],
+    carried: Carried,
+    encoding: dict[str, Any],
+    notes: list[str],
+    fallback: str,
 ) -> Frame:
-    notes.append("its CMYK colours were converted to sRGB")
     cmyk = Image.fromarray(np.ascontiguousarray(values), "CMYK")
-    pixels, profile = color.to_srgb(cmyk, icc.profile_of(carried))
+    pixels, profile, note = color.to_srgb(cmyk, icc.profile_of(carried), fallback)
+    notes.append(note)
     where = _where(_ICC, IfdEntry(7, b""))
     blocks = (*carried.without(Kind.ICC).blocks, Block(Kind.ICC, profile, where))
     return Frame(pixels, None, Carried(blocks, carried.tags), encoding)

@@ -21,6 +21,12 @@ _ZIP64_END_BYTES = 76
 """Size of ZIP64's end record and locator, which may lie before the end record."""
 
 
+def unknown(lost: bytes) -> list[str]:
+    """List the loss of data that is not carried; padding is none."""
+    count = len(lost.strip(b"\0"))
+    return [f"{count} bytes of unknown data behind its end are not in the output"] * bool(count)
+
+
 def samsung(data: bytes) -> int:
     """Return the offset at which Samsung's trailer begins; the length of `data` without one."""
     if not data.endswith(b"SEFT"):

@@ -13,7 +13,7 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers import pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.vp8 import ENOUGH_BYTES, quality_of
 from sharpend.imaging.formats import Format
@@ -143,9 +143,7 @@ def _read(source: Source) -> Picture:
     picture = _READING(replace(source, data=data))
     if len(picture.frames) == 1 and any(kind == b"ANIM" for kind, _ in _chunks(data)):
         notes.append("its animation was written as a still image")
-    behind = data[end:].strip(b"\0")
-    losses = [f"{len(behind)} bytes of unknown data behind its end are not in the output"]
-    return picture.told((notes, losses * bool(behind)))
+    return picture.told((notes, trailers.unknown(data[end:])))
 
 
 def _options(source: Source, image: Image.Image, count: int) -> Options:
