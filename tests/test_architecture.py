@@ -39,7 +39,7 @@ ROOMS = {
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture transparency source"
     " containers containers.container containers.pillow containers.trailers"
-    " containers.jpegparts containers.jpegdamage"
+    " containers.jpegparts containers.jpegwalk containers.jpegdamage"
     " containers.jpegmetadata containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.avif containers.heic containers.jxl"

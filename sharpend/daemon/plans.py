@@ -125,7 +125,8 @@ def _policies(folder: FolderSettings, settings: Settings) -> Policies:
 
 def _chosen(values: Mapping[str, Any]) -> Policies:
     """Make policies of a section's values."""
-    return Policies(**{**values, "cmyk_profile": str(values["cmyk_profile"] or "")})
+    profile = values["cmyk_profile"]
+    return Policies(**{**values, "cmyk_profile": "" if profile == "none" else str(profile)})
 
 
 def default_options(settings: Settings) -> Options:

@@ -71,7 +71,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (8,),
             "gray, YCbCr, RGB; CMYK and YCCK by `cmyk`",
             "all APPn segments and comments in their order (EXIF, XMP, IPTC, ICC, JFIF density);"
-            " not MPF, content credentials and what follows the image",
+            " a motion photo's video, Samsung's trailer and ZIP archives behind the image; not MPF,"
+            " content credentials and further images",
             "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4),"
             " progressive; from CMYK at quality 95",
             signature=rb"\xff\xd8\xff",
@@ -82,7 +83,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             _DEEP,
             "gray (2 and 4 bits become 8), RGB, each with alpha; palette becomes RGB(A); a"
             " transparent colour, alpha",
-            "text, EXIF, XMP, ICC, gamma and colour chunks, density, time, what is safe to copy",
+            "text, EXIF, XMP, ICC, gamma and colour chunks, density, time, what is safe to copy,"
+            " archives behind its end",
             "lossless; interlacing is not kept",
             several=Reason.ANIMATED,
             signature=rb"\x89PNG\r\n\x1a\n",
@@ -92,7 +94,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (b".webp",),
             (8,),
             "RGB, RGBA",
-            "EXIF, XMP, ICC",
+            "EXIF, XMP, ICC, unknown chunks",
             "lossless stays lossless, lossy at its own quality, alpha exact",
             several=Reason.ANIMATED,
             signature=rb"RIFF....WEBP",
@@ -132,8 +134,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "BMP",
             (b".bmp",),
             _SMALL,
-            "gray, RGB, RGBA; palette becomes RGB",
-            "density",
+            "gray, RGB, RGBA; palette and 16 bits a pixel become RGB",
+            "density, colour space, ICC profile, an unused fourth byte",
             "uncompressed",
             signature=rb"BM....\0{4}",
         ),
@@ -142,8 +144,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (b".ppm", b".pgm", b".pnm", b".pbm"),
             (8, 16),
             "gray, RGB",
-            "the header with its comments",
-            "plain stays plain, raw stays raw",
+            "the header with its comments and largest value",
+            "plain stays plain, raw stays raw, at the same largest value",
             several=Reason.PAGES,
             signature=rb"P[1-6]\s",
         ),

@@ -32,6 +32,7 @@ from sharpend.settings.values import (
     Mode,
     Number,
     Positive,
+    Profile,
     Share,
     Strength,
     Suffix,
@@ -82,12 +83,14 @@ class FolderSettings(Section):
     skip_sharp_above: Cue | None = None
     """Of this folder."""
     metadata: Metadata | None = None
-    """Of this folder; default: the key of that name in `[pictures]`. So are the next five."""
+    """Of this folder; default: the key of that name in `[pictures]`. So are the next six."""
     thumbnail: Thumbnail | None = None
     """Of this folder."""
     frames: Frames | None = None
     """Of this folder."""
     cmyk: Cmyk | None = None
+    """Of this folder."""
+    cmyk_profile: Literal["none"] | Profile | None = None
     """Of this folder."""
     one_bit: OneBit | None = None
     """Of this folder."""

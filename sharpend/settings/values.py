@@ -30,6 +30,8 @@ def _directory(path: Path) -> Path:
 
 def _profile(path: Path) -> Path:
     """Check a profile by its header: ICC.1:2022, section 7.2, colour space and signature."""
+    if not path.is_absolute():
+        raise ValueError("must be 'none' or the path of a file, with a '/' in it")
     try:
         with path.open("rb") as file:
             head = file.read(40)

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 import imagecodecs
 
+from sharpend.imaging.containers import jpegwalk
 from sharpend.imaging.containers.jpegparts import END_MARK, SCAN, Parts, Segment, is_told
+from sharpend.imaging.containers.jpegwalk import CORRUPT
 from sharpend.imaging.reading import damaged, truncated
 
 if TYPE_CHECKING:
@@ -29,11 +31,14 @@ _LIMITS = {
     "LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER": "1000000",
 }
 """libtiff's own limits, read from the environment; ours have been checked before."""
+_MOST_STRAY = 64
+"""Bytes behind a scan that some cameras leave there; a bad copy leaves some hundreds."""
 _LOG = logging.getLogger("imagecodecs")
-_CORRUPT = "Corrupt JPEG data: "
-_EXTRANEOUS = re.compile(rf"{_CORRUPT}(\d+) extraneous bytes before marker 0x(?!d[0-7])")
+_EXTRANEOUS = re.compile(rf"{CORRUPT}(\d+) extraneous bytes before marker 0x(?!d[0-7])(\w\w)")
 """Before a restart marker they mean that data was lost."""
-_UNCHECKED = "its compressed data could not be checked for damage: its sampling is too rare"
+_UNCHECKED = (
+    "its compressed data could not be checked for damage: it is progressive and of a rare sampling"
+)
 _PHOTOMETRIC = {1: 1, 3: 6, 4: 5}
 """TIFF's gray, YCbCr and CMYK, by the number of components."""
 _SAMPLING_AT, _COMPONENT_BYTES, _COMPONENTS_AT = 7, 3, 6
@@ -51,17 +56,31 @@ def check(parts: Parts) -> tuple[str, ...]:
     Raises:
         ImageRefusedError: `damaged`; `truncated` for any warning about a file without end mark.
     """
-    warning = _warning(parts)
+    warning = libjpegs_warning(parts)
+    if warning is None:
+        warning = jpegwalk.warning(parts)
     if not parts.has_end_mark and (warning != "" or not _is_complete(parts)):
         raise truncated()  # nothing else tells that all was written
     if warning is None:
         return (_UNCHECKED,)
     extraneous = _EXTRANEOUS.match(warning)
     if extraneous:
-        return (f"{extraneous[1]} bytes of its compressed data belong to no pixel",)
-    if warning.startswith(_CORRUPT):
-        raise damaged(f"its compressed data is corrupt ({warning.removeprefix(_CORRUPT)})")
+        return _of_extraneous(parts, int(extraneous[1]), int(extraneous[2], 16))
+    if warning.startswith(CORRUPT):
+        raise damaged(f"its compressed data is corrupt ({warning.removeprefix(CORRUPT)})")
     return ()
+
+
+def _of_extraneous(parts: Parts, count: int, marker: int) -> tuple[str, ...]:
+    """Tell padding behind a scan, which does no harm, from data that was not understood."""
+    ends = [
+        parts.data[scan.coded_end - count : scan.coded_end]
+        for scan in parts.scans
+        if scan.coded_end == len(parts.data) or parts.data[scan.coded_end + 1] in {marker, 0xFF}
+    ]
+    if count > _MOST_STRAY and not any(len(set(end)) == 1 for end in ends):
+        raise damaged(f"{count} bytes of its compressed data belong to no pixel")
+    return (f"{count} bytes of its compressed data belong to no pixel: it may be damaged",)
 
 
 def _is_complete(parts: Parts) -> bool:
@@ -82,7 +101,7 @@ def _is_complete(parts: Parts) -> bool:
     return not missing
 
 
-def _warning(parts: Parts) -> str | None:
+def libjpegs_warning(parts: Parts) -> str | None:
     """Return libjpeg's first warning, "" without one; None where libtiff reads no such JPEG."""
     heard: list[str] = []
     with _listening(heard):
@@ -90,7 +109,7 @@ def _warning(parts: Parts) -> str | None:
             imagecodecs.tiff_decode(_as_tiff(parts), verbose=1)
         except (imagecodecs.TiffError, ValueError):
             return None
-    return next((text for text in heard if text.startswith(_CORRUPT)), "")
+    return next((text for text in heard if text.startswith(CORRUPT)), "")
 
 
 @contextmanager

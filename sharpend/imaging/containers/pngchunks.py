@@ -134,6 +134,7 @@ def _judged(found: list[Chunk]) -> Iterator[Chunk]:
         inflated = _inflated_bytes(packed, left) if packed and left else 0
         left -= inflated or 0
         is_valid = packed is not None and inflated is not None
+        is_valid &= each.kind != b"iCCP" or inflated != LARGEST  # no profile is so large
         yield replace(each, is_sound=each.is_sound and is_valid)
 
 
