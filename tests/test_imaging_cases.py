@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec
@@ -23,7 +24,7 @@ from sharpend.imaging.finishing import finished
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.picture import Picture
-from sharpend.policies import Cmyk, Frames, Metadata, Policies
+from sharpend.policies import Cmyk, Frames, Metadata, OneBit, Policies
 from tests import sources
 from tests.inventory import parts_of
 
@@ -98,6 +99,23 @@ def test_what_counts_from_the_end_is_appended_as_it_was(name: str) -> None:
     assert written(picture).endswith(behind)
     stripped = finished(picture, Policies(metadata=Metadata.STRIP), None)
     assert behind not in written(stripped)
+
+
+def test_a_video_that_may_tell_a_position_is_announced_no_more() -> None:
+    """With `strip-gps` the video goes, and with it what XMP says of it."""
+    picture = decoded(bytes_of("jpeg-motion.jpg"))
+    output = written(finished(picture, Policies(metadata=Metadata.STRIP_GPS), None))
+    assert b"ftyp" not in output
+    assert b"MotionPhoto" not in output
+
+
+def test_black_and_white_is_passed_on_with_all_that_its_file_holds() -> None:
+    """The whole file, whatever lies between its pixels and behind them."""
+    file = BytesIO()
+    Image.new("1", (9, 9)).save(file, "PNG")
+    data = file.getvalue() + b"behind"
+    picture = decoded(data, Policies(one_bit=OneBit.PASS))
+    assert (written(picture), picture.losses) == (data, ())
 
 
 @pytest.mark.parametrize("kept", [True, False])

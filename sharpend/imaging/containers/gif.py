@@ -134,6 +134,8 @@ def _read(source: Source) -> Picture:
     screen = struct.pack("<HH", source.header.width, source.header.height)
     notes = ["its screen had no size and got that of its first frame"]
     picture = _READING(replace(source, data=data[:6] + screen + data[10:]))
+    if not picture.frames:  # passed on, as the whole file
+        return source.bilevel()
     losses = trailers.unknown(data[told.end :])
     texts = ["its texts, which a viewer draws itself, are not in the output"]
     return picture.told((notes * (data[6:10] != screen), losses + texts * bool(told.texts)))

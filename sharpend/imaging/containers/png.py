@@ -148,6 +148,8 @@ def _read(source: Source) -> Picture:
     pixels = replace(source, data=found.stream())
     deep = source.header.bits == _DEEP_BITS
     picture = _read_deep(pixels, told) if deep else _reading(told)(pixels)
+    if not picture.frames:  # passed on, as the whole file
+        return source.bilevel()
     return picture.told(((), losses))
 
 
