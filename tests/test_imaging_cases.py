@@ -82,7 +82,7 @@ def test_every_part_is_found_again_or_named(name: str) -> None:
 
 
 NAMED = {
-    "APP2": ("MPF",),
+    "APP2": ("MPF", "ICC profile"),
     "acTL": ("animation of a single frame",),
     "tRNS": ("transparent colour", "palette"),
     "behind": ("behind its end", "further images"),

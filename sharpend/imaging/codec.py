@@ -41,6 +41,8 @@ _DEFAULT = Policies()
 _STDERR = 2
 _UNSUPPORTED = re.compile(r"unsupported|not supported|not implemented|unknown", re.IGNORECASE)
 """In a decoder's error: the file is sound."""
+_SLIPS = LookupError, TypeError, AttributeError, AssertionError
+"""Errors of a decoder that stumbled over the file; their texts help nobody."""
 _UNKNOWN = "its decoder does not recognise it"
 _UNREADABLE = "its decoder cannot make sense of it"
 
@@ -174,7 +176,7 @@ def _refusal(error: Exception) -> ImageRefusedError:
         )
     if isinstance(error, EOFError) or "truncated" in str(error).lower():
         return truncated()
-    told = str(error) if isinstance(error, OSError | ValueError | SyntaxError) else ""
+    told = "" if isinstance(error, _SLIPS) else str(error)
     if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(str(error)):
         return unsupported(f"it is of a variant that its decoder does not know ({error})")
     # Headers have been checked, so what is wrong is inside; bytes still to come look like that too.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers import pillow, trailers
 from sharpend.imaging.containers.jpegparts import APP0, APP14, ARITHMETIC, Parts, is_told
+from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 
 if TYPE_CHECKING:
@@ -67,6 +68,9 @@ def blocks(found: Parts) -> Told:
         notes += [note] if note else []
         if is_told(segment.marker) and note is None:
             made.append(_block(told))
+    if not icc.is_complete(made):
+        made = [block for block in made if block.kind is not Kind.ICC]
+        notes.append("its ICC profile is incomplete and was left out")
     kept = trailers.kept_from(found.data, found.end)
     if kept < len(found.data):
         made.append(Block(Kind.OTHER, found.data[kept:], TRAILER))
