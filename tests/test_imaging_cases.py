@@ -25,8 +25,9 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.picture import Picture
 from sharpend.policies import Cmyk, Frames, Metadata, OneBit, Policies
-from tests import sources
+from tests import outside, sources
 from tests.inventory import parts_of
+from tests.recipe import installed
 
 CASES = Path(__file__).parent / "data/cases"
 RIGHT: dict[str, dict[str, Any]] = json.loads((CASES / "rest.json").read_text())
@@ -88,6 +89,26 @@ NAMED = {
     "behind": ("behind its end", "further images"),
 }
 """Words of a note or loss for parts that are not called by the name of their chunk."""
+
+
+OF_FORM = re.compile(
+    r"SourceFile|(ExifTool|System|Composite):.*|File:ImageLength"
+    r"|GIF:(GIFVersion|HasColorMap|ColorResolutionDepth|BitsPerPixel|BackgroundColor)"
+)
+"""Fields that tell of the file and not of the image."""
+
+
+@pytest.mark.skipif(not installed("exiftool"), reason="exiftool is not installed")
+def test_exiftool_finds_every_field_again(tmp_path: Path) -> None:
+    """But for those that `fields` in the table names, each of which a note or a loss tells of."""
+    outputs = [tmp_path / name for name in TAKEN]
+    for output in outputs:
+        output.write_bytes(written(decoded(bytes_of(output.name))))
+    before, after = outside.fields([CASES / name for name in TAKEN]), outside.fields(outputs)
+    for name in TAKEN:
+        named = re.compile(RIGHT[name].get("fields", "(?!)"))
+        gone = {key for key in before[name] if before[name][key] != after[name].get(key)}
+        assert not {key for key in gone if not named.match(key) and not OF_FORM.match(key)}, name
 
 
 @pytest.mark.parametrize("name", ["jpeg-motion.jpg", "jpeg-samsung.jpg", "png-tail.png"])
