@@ -257,6 +257,14 @@ def test_a_damaged_chunk_is_left_out_by_name(kind: bytes, flaw: str) -> None:
     assert np.array_equal(picture.pixels, decoded(good).pixels)
 
 
+@pytest.mark.parametrize(("kind", "lost"), [(b"mkBF", 1), (b"PrVT", 1), (b"iDOT", 0), (b"vpAg", 0)])
+def test_chunks_of_unknown_content_are_carried_or_lost_by_name(kind: bytes, lost: int) -> None:
+    """As their names say: what is not safe to copy may hold the layers of an editor."""
+    good = bytes_of("png-late-chunks.png")
+    picture = decoded(good[:33] + chunk(kind, b"content") + good[33:])
+    assert [kind.decode() in loss for loss in picture.losses] == [True] * lost
+
+
 @pytest.mark.parametrize("masks", [(0xFF00, 0xFF0000, 0xFF000000), (0xF800, 0x07E0, 0x001F)])
 def test_bmp_bit_fields_in_any_order(masks: tuple[int, int, int]) -> None:
     """Pillow knows some layouts only."""

@@ -86,9 +86,9 @@ def layout(data: bytes) -> Layout:
     while at < end and data[at] != _END:
         if data[at] == _IMAGE:
             interlaced = bool(_byte(data, at + 9) & _INTERLACED)
-            frame = replace(found.control, box=_box(data, at), is_interlaced=interlaced)
+            frame = replace(found.control or Shown(), box=_box(data, at), is_interlaced=interlaced)
             found.frames.append(frame)
-            found.control, at = Shown(), image_end(data, at)
+            found.control, at = None, image_end(data, at)
         elif data[at] == EXTENSION:
             content = at + 2
             at = blocks_end(data, content)
@@ -96,7 +96,7 @@ def layout(data: bytes) -> Layout:
         else:  # decoders skip junk
             found.stray_bytes += data[at] != 0
             at += 1
-    if at >= end and (not found.frames or found.control != Shown()):
+    if at >= end and (not found.frames or found.control is not None):
         raise truncated()
     return Layout(
         tuple(found.frames),
@@ -116,7 +116,7 @@ class _Found:
     frames: list[Shown] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     loop: int | None = None
-    control: Shown = field(default_factory=Shown)
+    control: Shown | None = None
     """For the next frame."""
     texts: int = 0
     stray_bytes: int = 0
@@ -129,7 +129,7 @@ class _Found:
             self.loop = int.from_bytes(content[14:16], "little")
         elif label == _TEXT:
             self.texts += 1
-            self.control = Shown()
+            self.control = None
         else:
             self.blocks.append(_block(label, content))
 

@@ -51,6 +51,9 @@ _GAIN_MAP_NOTE = "what announces further images or a gain map (MPF, ISO 21496-1)
 _IMAGES_LOST = (
     "the further images in its file (a gain map, a depth map, another view) are not in the output"
 )
+_VIDEO_UNANNOUNCED = (
+    "its XMP announced a gain map beside a video and was cleared of both; the video is still there"
+)
 _EXTENSION_LOST = "its JPEG XT extension layers are not in the output"
 
 
@@ -79,7 +82,8 @@ def blocks(found: Parts) -> Told:
         notes.append(f"{len(behind)} zeros behind its end were not kept")
     if kept == len(found.data) or behind.strip(b"\0"):
         carried, removed = pillow.unannounced(carried)
-        notes += removed
+        kept_video = removed and kept < len(found.data)
+        notes += [_VIDEO_UNANNOUNCED] if kept_video else removed
     return carried, list(dict.fromkeys(notes))
 
 

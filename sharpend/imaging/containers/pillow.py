@@ -75,8 +75,8 @@ def one_frame(_image: Image.Image, _header: Header) -> int:
 
 
 def dropped(held: int, count: int, what: str = "frames") -> list[str]:
-    """List the loss of the frames or pages behind the first `count` of those that a file holds."""
-    return [f"its further {held - count} {what} are not in the output"] * (held > count)
+    """List the loss of frames or pages, where only the first of those that a file holds is read."""
+    return [f"of its {held} {what} only the first is in the output"] * (held > count)
 
 
 def check_range(source: Source, carried: Carried) -> None:

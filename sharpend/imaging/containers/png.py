@@ -62,6 +62,8 @@ _KINDS = {
 }
 """Chunks that are carried. Of the others, those that are not safe to copy speak of the pixels as
 they were stored; the rest are Kind.OTHER."""
+_OF_OLD_PIXELS = (b"bKGD", b"hIST", b"iDOT")
+"""Chunks that hold for the pixels as they were stored, and say nothing about others."""
 _BYTE_BITS, _DEEP_BITS = 8, 16
 _WITH_ALPHA = {2, 4}
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -114,13 +116,20 @@ def _left_out(found: Parts, carried: Iterable[Block], data: bytes) -> list[str]:
         notes.append(CREDENTIALS)
     if b"acTL" in kinds and kinds.count(b"fcTL") <= 1:
         notes.append("its animation of a single frame was written as a still image")
-    kept = {block.where for block in carried} | PIXELS | {b"caBX"}
+    kept = {block.where for block in carried}
     notes += [
-        f"its {kind.decode('latin-1')} chunk describes the old pixel data and was left out"
-        for kind in dict.fromkeys(kinds)
-        if kind not in kept
+        f"its {kind.decode()} chunk describes the old pixel data and was left out"
+        for kind in _OF_OLD_PIXELS
+        if kind in kinds and kind not in kept
     ]
     return notes
+
+
+def _losses(found: Parts, carried: Iterable[Block]) -> list[str]:
+    """List the chunks of unknown content that must not be copied to an image that has changed."""
+    kept = {block.where for block in carried} | PIXELS | {b"caBX", *_OF_OLD_PIXELS}
+    kinds = dict.fromkeys(kind for kind, _ in found.sound() if kind not in kept)
+    return [f"its {kind.decode('latin-1')} chunk is not in the output" for kind in kinds]
 
 
 def _kind(kind: bytes, body: bytes) -> Kind:
@@ -142,7 +151,7 @@ def _read(source: Source) -> Picture:
     blocks = _blocks(found, data[kept:])
     notes = _left_out(found, blocks, data)
     lost = data[found.end : kept]
-    losses = trailers.unknown(lost)
+    losses = _losses(found, blocks) + trailers.unknown(lost)
     told = Carried(blocks), notes
     color.check_not_hdr(_transfer(found), icc.profile_of(told[0]))
     pixels = replace(source, data=found.stream())
