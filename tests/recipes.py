@@ -672,9 +672,9 @@ def _pnm() -> Iterator[Recipe]:
         make = f"convert {source} -set comment 'a comment' $out"
         yield Recipe(f"comment-{name}.{name}", make, kind=kind)
         make = f"pamdepth 15 {source} > $out"
-        yield Recipe(f"most15-{name}.{name}", make, "bit_depth")
+        yield Recipe(f"most15-{name}.{name}", make, kind=kind.replace("8", "4"))
         make = f"pamdepth 1023 {source} > $out"
-        yield Recipe(f"most1023-{name}.{name}", make, "bit_depth")
+        yield Recipe(f"most1023-{name}.{name}", make, kind=kind.replace("8", "10"))
         make = f"convert {source} -depth 16 $out"
         yield Recipe(f"deep-{name}.{name}", make, kind=kind.replace("8", "16"))
     yield Recipe("deep16-ppm.ppm", "cp rgb16.ppm $out", kind="rgb16")
