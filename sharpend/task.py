@@ -46,6 +46,15 @@ class Options:
     """Scans of a progressive JPEG."""
 
     @property
+    def limits(self) -> dict[str, int]:
+        """Return the limits of decoding by their names."""
+        return {
+            "max_pixels": self.max_pixels,
+            "max_bytes": self.max_bytes,
+            "max_scans": self.max_scans,
+        }
+
+    @property
     def digest(self) -> str:
         """Compute a digest of all options, model excepted, that change an output.
 

@@ -87,9 +87,7 @@ def _violated_by_decoding(file: BinaryIO, options: Options) -> str:
     try:
         codec.decode(
             file,
-            max_pixels=options.max_pixels,
-            max_bytes=options.max_bytes,
-            max_scans=options.max_scans,
+            **options.limits,
             policies=strict,
         )
     except ImageRefusedError as error:
