@@ -20,6 +20,7 @@ import tifffile
 from PIL import Image
 
 from sharpend.imaging import codec, extras
+from sharpend.imaging.depth import white
 from sharpend.imaging.formats import Format
 from tests.conftest import psnr
 
@@ -107,7 +108,7 @@ def pnm(mode: str, bits: int, *, plain: bool) -> Case:
     """A file written by hand, as the format was meant."""
     values = samples(mode, bits)
     number = {"L": 2, "RGB": 3}[mode] + (0 if plain else 3)
-    head = f"P{number}\n# a comment\n{WIDTH} {HEIGHT}\n{np.iinfo(values.dtype).max}\n"
+    head = f"P{number}\n# a comment\n{WIDTH} {HEIGHT}\n{white(values.dtype)}\n"
     if plain:
         body = "\n".join(map(str, values.ravel().tolist())).encode() + b"\n"
     else:

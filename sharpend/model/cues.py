@@ -244,6 +244,8 @@ def _padded(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _gray(pixels: NDArray[Depth]) -> NDArray[np.float32]:
     """Luma in [0, 1] of H x W x C pixels."""
     scale = np.float32(1 / white(pixels.dtype))
+    if pixels.dtype == np.float32:
+        pixels = pixels.clip(0, 1)
     if pixels.shape[2] == 1:
         return pixels[:, :, 0].astype(np.float32) * scale
     weights = np.asarray(_LUMA, np.float32) * scale

@@ -15,6 +15,7 @@ import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.depth import white
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import damaged, truncated
@@ -112,7 +113,7 @@ def _write(picture: Picture) -> bytes:
     frame = picture.frames[0]
     pixels = frame.pixels
     height, width, channels = pixels.shape
-    largest = np.iinfo(pixels.dtype).max
+    largest = white(pixels.dtype)
     made = b"P%d\n%d %d\n%d\n" % (6 if channels > 1 else 5, width, height, largest)
     head: bytes = frame.encoding.get("header", made)
     if head[1:2] not in _PLAIN:
