@@ -26,6 +26,8 @@ _TABLES = ((273, 279), (324, 325))
 _WRITERS_OWN = frozenset({254, 282, 283, 296, 305})
 """Tags that a writer adds by itself: NewSubfileType, resolution, Software."""
 _OPEN_END = 1 << 63
+_WORTH_SHARING = 1 << 10
+"""Bytes of values that are stored once, however many pages have them."""
 
 
 def assembled(written: bytes, pages: Sequence[Ifd]) -> bytes:
@@ -112,7 +114,7 @@ class _Space:
         self.data = bytearray(head) + bytes(len(head))
         self._pinned: set[int] = set()
         self._shared: dict[bytes, int] = {}
-        """Offsets of values: pages share them."""
+        """Offsets of large values: pages share profiles and the like."""
         self._gaps: list[list[int]] = []
         start = len(self.data)
         for at, value in sorted(pinned.items()):
@@ -124,9 +126,11 @@ class _Space:
         self._gaps.append([start, _OPEN_END])
 
     def share(self, data: bytes, pinned_at: int = 0) -> int:
-        """Place data unless it is there already, and return its offset."""
+        """Place data, unless it is large and there already, and return its offset."""
         if pinned_at in self._pinned:
             return pinned_at
+        if len(data) < _WORTH_SHARING:
+            return self.place(data)
         if data not in self._shared:
             self._shared[data] = self.place(data)
         return self._shared[data]

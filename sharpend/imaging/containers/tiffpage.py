@@ -33,7 +33,8 @@ _COMPRESSIONS = frozenset({UNCOMPRESSED, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 3492
 """None, the three of fax, LZW, JPEG, deflate, PackBits, old deflate, LZMA, Zstandard: decoders that
 stop where a strip is full. Fax holds black and white only."""
 _PREDICTORS = frozenset({1, 2, 3})
-_BITS, _SAMPLE_FORMAT = 258, 339
+_FAX = frozenset({2, 3, 4})
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _UNSIGNED, _SIGNED, _FLOATING, _UNDEFINED = 1, 2, 3, 4
 """Sample formats. TIFF 6.0 (section 19) lets readers take undefined numbers for unsigned ones."""
 _NUMBERS = {
@@ -60,9 +61,18 @@ def opened(file: tifffile.TiffFile, tags: Ifd) -> tifffile.TiffPage:
             raise bit_depth("of different depths or kinds of numbers")
     file.filehandle.seek(tags.at)
     page = tifffile.TiffPage(file, 0)
+    if _PHOTOMETRIC not in tags.entries:
+        page.photometric = tifffile.PHOTOMETRIC(_untold_colors(page))
     if page.compression == UNCOMPRESSED and isinstance(page.bitspersample, int):
         page.databytecounts = _corrected(page)
     return page
+
+
+def _untold_colors(page: tifffile.TiffPage) -> int:
+    """Photometric interpretation of a page without the tag, as libtiff takes it."""
+    if page.samplesperpixel >= 3:  # noqa: PLR2004
+        return RGB
+    return WHITE_IS_ZERO if page.compression in _FAX else BLACK_IS_ZERO
 
 
 def is_bilevel(page: tifffile.TiffPage) -> bool:

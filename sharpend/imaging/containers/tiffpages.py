@@ -82,9 +82,9 @@ def choose(chain: Sequence[Page]) -> Chosen:
             check_tables(page.tags)
         raise damaged("its TIFF declares no size")
     full = [one for one in [*images, *subs] if not _is_set_aside(one)]
-    for page in (page.tags for page in chain if not full):
-        if SUB_IFDS in page.unread:  # the image that these are copies of
-            raise page.unread[SUB_IFDS]
+    for copy in (page.tags for page in chain if not full):
+        if SUB_IFDS in copy.unread:  # the image that it is a copy of
+            raise copy.unread[SUB_IFDS]
     largest = max(full or images, key=_pixels)
     places = {one.at for one in full if not _is_preview(one, largest)}
     pages = [page for page in images if page.at in places]

@@ -41,6 +41,8 @@ _BYTE_BITS = 8
 _SEPARATE = 2
 _WHITES = (1, 256, 65536)
 """Values that stand for white in floating point: powers of two, by which scaling is exact."""
+_BRIGHT = 16
+"""Bright values of a range of 256 exceed this; in high dynamic range few do."""
 _WITHIN = 0.99
 """Share of the values that must lie between black and white."""
 
@@ -101,8 +103,8 @@ def white_of(colors: NDArray[Any], declared: float) -> int:
     """Choose the value that stands for white in floating point colours: 1, 256 or 65536.
 
     It is the least that 99 of 100 values do not exceed, and `declared` neither. Where nothing is
-    declared, more than 1 needs most values above 1: else the image is one of high dynamic range.
-    The few values outside of black and white are kept as they are.
+    declared, more than 1 needs most values above 1 and 1 of 100 above 16: else the image is one of
+    high dynamic range. The few values outside of black and white are kept as they are.
 
     Args:
         colors: floating point numbers.
@@ -120,7 +122,8 @@ def white_of(colors: NDArray[Any], declared: float) -> int:
             break
     else:
         raise bit_depth(f"floating point numbers beyond {_WHITES[-1]}")
-    if white > 1 and not declared and np.mean(colors > 1) < 1 / 2:
+    most, some = np.mean(colors > 1), np.mean(colors > _BRIGHT)
+    if white > 1 and not declared and (most < 1 / 2 or some < 1 - _WITHIN):
         raise ImageRefusedError(
             Reason.HDR,
             "it is of high dynamic range (floating point values above 1); "
