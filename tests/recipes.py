@@ -462,7 +462,7 @@ def _tiff() -> Iterator[Recipe]:
 
 
 def _tiff_depths() -> Iterator[Recipe]:
-    """What a sample can be: taken where it is 8 or 16 whole bits of gray or RGB."""
+    """What a sample can be: taken where it is 8, 16 or 32 (float) bits of gray or RGB."""
     for alpha, bits in product(("associated", "unassociated"), ("", "16")):
         make = f"convert rgba{bits}.pam -define tiff:alpha={alpha} $out"
         kind = f"rgba{bits or 8}"
@@ -500,7 +500,9 @@ def _tiff_depths() -> Iterator[Recipe]:
     for name in casts:
         make = f"vips cast rgb16.ppm $out {name}"
         fate = "color_mode|bit_depth" if name in {"complex", "short", "char"} else "bit_depth"
-        yield Recipe(f"tiff-{name}.tif", make, fate)
+        if name == "float":
+            fate = "taken"
+        yield Recipe(f"tiff-{name}.tif", make, fate, kind="rgb32")
     for space, fate in (
         ("lab", "color_mode|bit_depth"),
         ("labs", "color_mode|bit_depth"),
@@ -514,7 +516,9 @@ def _tiff_depths() -> Iterator[Recipe]:
         make = (
             f"vips cast {source} $tmp.v {kind} && vips tiffsave $tmp.v $out --compression deflate"
         )
-        yield Recipe(f"tiff-{source[:-6]}-{kind}-zip.tif", make, "bit_depth")
+        fate, depth = ("taken", source[:-6] + "32") if kind == "float" else ("bit_depth", "")
+        name = f"tiff-{source[:-6]}-{kind}-zip.tif"
+        yield Recipe(name, make, fate, depth, differs=("IFD0:Predictor",))
     make = "convert rgb16.ppm -depth 12 $out"
     yield Recipe("tiff-rgb12.tif", make, "bit_depth|taken", kind="rgb16")
     make = "convert rgb.ppm coffee.ppm rocket.ppm $out"

@@ -101,10 +101,12 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "TIFF, BigTIFF",
             (b".tif", b".tiff"),
             _DEEP,
-            "gray, white-is-zero, RGB, each with alpha; palette becomes RGB; CMYK by `cmyk`",
+            "gray, white-is-zero, RGB, 16- and 32-bit floating point in standard range, each with"
+            " alpha and any further samples; palette becomes RGB; CMYK by `cmyk`",
             "every tag that does not describe the layout: EXIF, GPS, XMP, IPTC, ICC, Photoshop's;"
-            " not smaller copies and layers",
-            "same compression, predictor, strips or tiles, planes, byte order and JPEG quality",
+            " maker notes at their offset; not smaller copies, masks, layers, content credentials",
+            "same compression, predictor, strips or tiles, planes, byte order and JPEG quality;"
+            " sides of tiles in multiples of 16",
             several=Reason.PAGES,
             signature=rb"II[*+]\0|MM\0[*+]",
         ),
@@ -186,11 +188,11 @@ class Refusal:
 REFUSALS = (
     Refusal("animations", Reason.ANIMATED, "pictures.frames"),
     Refusal("files of many pages", Reason.PAGES, "pictures.frames"),
-    Refusal("other depths than above, signed and floating point samples", Reason.BIT_DEPTH),
+    Refusal("other depths than above, signed samples, other floating point", Reason.BIT_DEPTH),
     Refusal("CMYK and YCCK", Reason.COLOR_MODE, "pictures.cmyk"),
     Refusal("pure black and white", Reason.COLOR_MODE, "pictures.one_bit"),
-    Refusal("Lab and other colours, extra channels", Reason.COLOR_MODE),
-    Refusal("high dynamic range: PQ, HLG", Reason.HDR),
+    Refusal("Lab and other colours", Reason.COLOR_MODE),
+    Refusal("high dynamic range: PQ, HLG, floating point above white", Reason.HDR),
     Refusal("other formats: camera raw, PDF, SVG, PSD", Reason.FORMAT_NOT_ALLOWED),
     Refusal("more pixels, all frames together", Reason.TOO_MANY_PIXELS, "limits.max_megapixels"),
     Refusal("larger files", Reason.TOO_MANY_BYTES, "limits.max_megabytes"),

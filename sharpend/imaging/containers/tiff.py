@@ -197,9 +197,7 @@ def _write(picture: Picture) -> bytes:
     with tifffile.TiffWriter(buffer, **container) as writer:
         for frame in picture.frames:
             writer.write(tiffsamples.stored(frame), **_OURS, **_options(frame))
-    return assembled(
-        buffer.getvalue(), [tiffcarried.tags_of(frame.carried) for frame in picture.frames]
-    )
+    return assembled(buffer, [tiffcarried.tags_of(frame.carried) for frame in picture.frames])
 
 
 def _options(frame: Frame) -> dict[str, Any]:

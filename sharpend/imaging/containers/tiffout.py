@@ -11,7 +11,6 @@ Source: TIFF 6.0 section 2.
 from __future__ import annotations
 
 import struct
-from io import BytesIO
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers.tifftags import read_pages, swapped
@@ -20,6 +19,7 @@ from sharpend.imaging.reading import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from io import BytesIO
 
 _TABLES = ((273, 279), (324, 325))
 """Offsets and sizes of strips, of tiles."""
@@ -30,17 +30,18 @@ _WORTH_SHARING = 1 << 10
 """Bytes of values that are stored once, however many pages have them."""
 
 
-def assembled(written: bytes, pages: Sequence[Ifd]) -> bytes:
+def assembled(file: BytesIO, pages: Sequence[Ifd]) -> bytes:
     """Make a file of what tifffile wrote and of the tags that each page keeps.
 
     Args:
-        written: a TIFF of either byte order and size, whose pages have strips or tiles.
+        file: a TIFF of either byte order and size, whose pages have strips or tiles.
         pages: for each of its pages the tags to keep; they replace tags of the same number.
     """
-    layout = IfdLayout.of(written)
-    reader = Reader(BytesIO(written), largest=len(written))
+    written = file.getbuffer()
+    layout = IfdLayout.of(bytes(written[:4]))
+    reader = Reader(file, largest=len(written))
     originals = [page.tags for page in read_pages(reader)]
-    space = _Space(written[: layout.places.size], _pinned(layout, pages))
+    space = _Space(bytes(written[: layout.places.size]), _pinned(layout, pages))
     link = layout.first_link
     coded = [_coded(written, page, layout, space) for page in originals]
     for own, kept in zip(coded, pages, strict=True):
@@ -52,7 +53,7 @@ def assembled(written: bytes, pages: Sequence[Ifd]) -> bytes:
     return bytes(space.data)
 
 
-def _coded(written: bytes, page: Ifd, layout: IfdLayout, space: _Space) -> dict[int, IfdEntry]:
+def _coded(written: memoryview, page: Ifd, layout: IfdLayout, space: _Space) -> dict[int, IfdEntry]:
     """Place the strips of a page, and return the tags that describe them."""
     offsets, sizes = next(pair for pair in _TABLES if pair[0] in page.entries)
     strips = zip(page.values(offsets), page.values(sizes), strict=True)
@@ -135,7 +136,7 @@ class _Space:
             self._shared[data] = self.place(data)
         return self._shared[data]
 
-    def place(self, data: bytes, *, align: bool = True) -> int:
+    def place(self, data: bytes | memoryview, *, align: bool = True) -> int:
         """Put data into the first gap that holds it, at an even offset if aligned."""
         odd = 1 if align else 0
         gap = next(gap for gap in self._gaps if gap[0] + (gap[0] & odd) + len(data) <= gap[1])
@@ -144,6 +145,6 @@ class _Space:
         gap[0] = place + len(data)
         return place
 
-    def _put(self, at: int, data: bytes) -> None:
-        self.data += bytes(max(0, at + len(data) - len(self.data)))
+    def _put(self, at: int, data: bytes | memoryview) -> None:
+        self.data += bytes(max(0, at - len(self.data)))
         self.data[at : at + len(data)] = data

@@ -149,6 +149,8 @@ def _check_samples(page: tifffile.TiffPage) -> None:
 
 
 def _check_whole(page: tifffile.TiffPage, size: int) -> None:
+    if len(page.dataoffsets) != len(page.databytecounts):
+        raise damaged("its strips and their sizes differ in number")
     places = list(zip(page.dataoffsets, page.databytecounts, strict=True))
     if len(places) < math.prod(page.chunked) or not all(count for _, count in places):
         raise damaged("parts of its image are missing")

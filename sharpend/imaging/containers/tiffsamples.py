@@ -134,7 +134,9 @@ def white_of(colors: NDArray[Any], declared: float) -> int:
 
 def scaled(values: NDArray[Any], white: int) -> NDArray[np.float32]:
     """Scale floating point numbers to 1 for white; exact, but for the very smallest numbers."""
-    return values.astype(np.float32) / np.float32(white)
+    if white == 1:
+        return values.astype(np.float32, copy=False)
+    return np.asarray(np.multiply(values, np.float32(1 / white), dtype=np.float32))
 
 
 def stored(frame: Frame) -> NDArray[Any]:
@@ -148,7 +150,9 @@ def stored(frame: Frame) -> NDArray[Any]:
     parts = [values, *_extra(frame.unsharpened, alpha, alpha_of(types) or 0)]
     values = np.concatenate(parts, axis=2) if len(parts) > 1 else values
     if "float" in encoding:
-        values = (values * np.float32(encoding["white"])).astype(encoding["float"])
+        if encoding["white"] > 1:
+            values = values * np.float32(encoding["white"])
+        values = values.astype(encoding["float"], copy=False)
     if values.shape[2] == 1:
         return np.ascontiguousarray(values[..., 0])
     if encoding.get("planarconfig") == _SEPARATE:

@@ -57,7 +57,9 @@ def told_of(tags: Ifd) -> int:
 
 
 def end_of(page: tifffile.TiffPage, count: int) -> int:
-    """Offset at which the last of `count` images ends."""
+    """Offset at which the last of `count` images ends; 0 without data."""
+    if not page.dataoffsets:
+        return 0
     return int(page.dataoffsets[0]) + count * sum(page.databytecounts)
 
 
