@@ -16,8 +16,8 @@ import pytest
 import tifffile
 
 from sharpend.imaging import codec
-from sharpend.job import Failed, Staged
 from sharpend.model.runtime import Placement
+from sharpend.task import Failed, Staged
 from sharpend.workers.pipeline import Pipeline
 from tests import outside, tiffs
 from tests.recipe import installed
