@@ -33,8 +33,13 @@ def eight_bits(pixels: NDArray[Sample]) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint8)
     if pixels.dtype == np.float32:
-        return np.asarray(np.rint(pixels.clip(0, 1) * 255), np.uint8)
+        return np.asarray(np.rint(within(pixels) * 255), np.uint8)
     return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def within(pixels: NDArray[Depth]) -> NDArray[Depth]:
+    """Clamp floating point pixels to black and white; whole numbers are within them."""
+    return pixels.clip(0, 1) if pixels.dtype == np.float32 else pixels
 
 
 def keep_beyond(changed: NDArray[Depth], pixels: NDArray[Depth]) -> None:

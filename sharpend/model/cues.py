@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.imaging.depth import Depth, white
+from sharpend.imaging.depth import Depth, white, within
 from sharpend.imaging.enlarged import is_enlarged
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _strips(
     for top in range(0, len(pixels), STRIP_PX):
         start, stop = max(top - REACH_PX, 0), min(top + STRIP_PX + REACH_PX, len(pixels))
         rows = slice(start, stop)
-        gray = torch.from_numpy(_padded(_gray(pixels[rows])))[None, None]
+        gray = torch.from_numpy(_padded(_gray(within(pixels[rows]))))[None, None]
         shown = None
         if visible is not None:
             shown = torch.from_numpy(_padded(visible[rows].astype(np.float32)))
@@ -244,8 +244,6 @@ def _padded(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def _gray(pixels: NDArray[Depth]) -> NDArray[np.float32]:
     """Luma in [0, 1] of H x W x C pixels."""
     scale = np.float32(1 / white(pixels.dtype))
-    if pixels.dtype == np.float32:
-        pixels = pixels.clip(0, 1)
     if pixels.shape[2] == 1:
         return pixels[:, :, 0].astype(np.float32) * scale
     weights = np.asarray(_LUMA, np.float32) * scale

@@ -125,7 +125,7 @@ class _Directories:
         at = place + layout.counts.size
         size = count * layout.entries.size
         found: dict[int, IfdEntry] = {}
-        unread: dict[int, ImageRefusedError] = {}
+        unread: dict[int, Exception] = {}
         for tag, kind, length, inline in layout.entries.iter_unpack(self._reader.at(at, size)):
             if tag in found or (self._wanted is not None and tag not in self._wanted):
                 continue  # of a tag that is there twice the first counts, as in libtiff

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from sharpend.errors import ImageRefusedError
-
 ORIENTATION, RESOLUTION, RESOLUTION_UNIT = 274, (282, 283), 296
 EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
 """Tags that point to directories."""
@@ -77,7 +75,7 @@ class Ifd:
     next_page: int = 0
     at: int = 0
     """Offset of the directory in the file it was read from."""
-    unread: Mapping[int, ImageRefusedError] = field(default_factory=dict)
+    unread: Mapping[int, Exception] = field(default_factory=dict)
     """Tags whose values could not be read, and why."""
 
     def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
