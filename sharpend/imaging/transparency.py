@@ -104,7 +104,7 @@ def _divided(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:
 def _multiplied(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:
     """Multiply colours by alpha, whole numbers rounded: none is above alpha."""
     if pixels.dtype == np.float32:
-        return pixels * alpha[:, :, np.newaxis]
+        return np.asarray(pixels * alpha[:, :, np.newaxis], pixels.dtype)
     limit = white(pixels.dtype)
     stored = np.empty_like(pixels)
     for channel in range(pixels.shape[2]):
