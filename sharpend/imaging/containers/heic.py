@@ -8,55 +8,90 @@ Source: ISO/IEC 23008-12; 14496-15 8.3.3.1 (hvcC).
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from typing import TYPE_CHECKING
 
+from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.containers import isobmff, pillow
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
+from sharpend.imaging.containers.itemdata import xmp_of
+from sharpend.imaging.containers.items import color_of, items_of
+from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.formats import Format
-from sharpend.imaging.reading import damaged
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
+from sharpend.imaging.reading import Reader, damaged
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from PIL import Image
 
+    from sharpend.imaging.containers.items import Boxes, Items
     from sharpend.imaging.containers.pillow import Options, Told
     from sharpend.imaging.picture import Picture
-    from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Source
 
 _SUBSAMPLING = {0: "4:2:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
 """By hvcC's chroma format."""
+_HVCC_BYTES = 23
+"""Of its fixed part."""
 _QUALITY = 90
 
 
 def _probe(reader: Reader) -> Header:
-    """Read the largest size and bit depth that any item of a HEIC declares."""
-    properties = isobmff.properties_of(reader)
-    codecs = [body[16:18] for kind, body in properties if kind == b"hvcC" and len(body) >= 23]  # noqa: PLR2004 - the box's fixed part
+    """Read size, depth and colour of the primary image, and the depth of its alpha channel."""
+    items = items_of(reader)
+    image = items.image(items.primary)
+    codecs = _codecs(image)
     if not codecs:
-        raise damaged("its HEIF declares no HEVC image")
-    height, width = isobmff.size_of(properties)
+        raise _not_hevc(items)
+    check_square(image, "HEIC")
+    height, width = size_of(image)
+    alpha = items.alpha()
+    deep = codecs if alpha is None else [*codecs, *_codecs(items.image(alpha))]
     return Header(
         Format.HEIC,
         height,
         width,
-        bits=max(8 + (depth & 7) for _, depth in codecs),
+        bits=max(8 + (depth & 7) for _, depth in deep),
         gray=all(chroma & 3 == 0 for chroma, _ in codecs),
         subsampling=_SUBSAMPLING[max(chroma & 3 for chroma, _ in codecs)],
-        primaries=isobmff.color_of(properties, 4),
-        transfer=isobmff.color_of(properties, 6),
+        primaries=color_of(image, 4),
+        transfer=color_of(image, 6),
+    )
+
+
+def _codecs(image: Boxes) -> list[bytes]:
+    """Chroma format and luma depth of an image or of its tiles."""
+    return [body[16:18] for kind, body in image if kind == b"hvcC" and len(body) >= _HVCC_BYTES]
+
+
+def _not_hevc(items: Items) -> ImageRefusedError:
+    kind = items.items[items.primary].kind if items.primary in items.items else b""
+    if kind in {b"", b"hvc1", b"grid", b"iovl", b"iden"}:
+        return damaged("its HEIF declares no HEVC image")
+    return ImageRefusedError(
+        Reason.FORMAT_NOT_ALLOWED,
+        f"its image is coded as {kind.decode('ascii', 'backslashreplace')}; HEVC (hvc1) is read",
     )
 
 
 def _carried(source: Source, image: Image.Image) -> Told:
     carried, _ = pillow.told(source, image)
-    if getattr(image, "n_frames", 1) > 1:
-        return carried, ["its further images were not kept"]
+    items = items_of(Reader(BytesIO(source.data)))
+    is_turned = any(
+        kind == b"imir" or (kind == b"irot" and body != b"\0")
+        for kind, body in items.image(items.primary)
+    )
+    notes = ["it was rotated upright by the HEIC decoder"] * is_turned
+    packet = xmp_of(items, source.data)
     if image.info.get("original_orientation") not in {None, 1}:
-        return carried, ["it was rotated upright by the HEIC decoder"]
-    if image.info.get("depth_images") or image.info.get("aux"):
-        return carried, ["its depth map or other auxiliary images were not kept"]
-    return carried, []
+        # The plugin has set it in its copies of EXIF and XMP.
+        notes += ["the orientation in its metadata was set to upright"] * (not is_turned)
+    elif packet:
+        carried = Carried((*carried.without(Kind.XMP).blocks, Block(Kind.XMP, packet)))
+    carried, more = pillow.unannounced(carried)
+    return carried, [*notes, *more]
 
 
 def _options(source: Source, image: Image.Image, _count: int) -> Options:
@@ -77,6 +112,15 @@ def _write(picture: Picture) -> bytes:
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
+def _read(source: Source) -> Picture:
+    """Read the primary image, and name what the output will lack."""
+    whole = replace(source, data=isobmff.without_cut_padding(source.data))
+    items = items_of(Reader(BytesIO(whole.data)))
+    image = items.image(items.primary)
+    told = [left_out(source.data, items, keeps_frames=False), crop_told(image, crop_of(image))]
+    return _READING(whole).told(*told)
+
+
 # Its further images are shots or depth, no frames.
 _READING = pillow.Reading(_carried, _options, count=pillow.one_frame)
-CONTAINER = Container(_probe, _READING, _write, isobmff.check_whole, xmp_at=b"")
+CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")

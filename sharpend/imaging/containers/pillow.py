@@ -17,7 +17,7 @@ from PIL import Image
 from sharpend.errors import Reason
 from sharpend.imaging import color, extras
 from sharpend.imaging.formats import TABLE
-from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata import icc, xmp
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.source import bit_depth, color_mode
@@ -45,6 +45,19 @@ def told(_source: Source, image: Image.Image) -> Told:
     """Read EXIF, ICC profile and XMP as Pillow gives them."""
     found = {kind: image.info.get(name) or b"" for kind, name in NAMES.items()}
     return Carried(tuple(Block(kind, data) for kind, data in found.items() if data)), []
+
+
+def unannounced(carried: Carried) -> Told:
+    """Remove from XMP the announcements of parts of the file that no output holds."""
+    block = carried.block(Kind.XMP)
+    try:
+        packet = xmp.without_announcements(block.data) if block else b""
+    except ValueError:  # carried as it is, like all that cannot be understood
+        return carried, []
+    if block is None or packet == block.data:
+        return carried, []
+    blocks = [replace(each, data=packet) if each is block else each for each in carried.blocks]
+    return replace(carried, blocks=tuple(blocks)), [xmp.ANNOUNCEMENTS_REMOVED]
 
 
 def _no_options(_source: Source, _image: Image.Image, _count: int) -> Options:
