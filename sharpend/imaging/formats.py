@@ -163,13 +163,12 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
         Format.JXL: Row(
             "JPEG XL",
             (b".jxl",),
-            (8,),
-            "gray, RGB, each with alpha, in sRGB; not turned by its own property",
-            "EXIF, XMP",
-            "lossless stays lossless, else quality 95",
+            (8, 16),
+            "gray, RGB, each with alpha; less than 8 bits become 8, others 16; first frame",
+            "EXIF, XMP, colours told by numbers; no ICC profile",
+            "turned upright; lossless stays lossless, so do colours beside sRGB, else quality 95",
+            several=Reason.ANIMATED,
             signature=rb"\0{3}\x0cJXL |\xff\x0a",
-            extra="jxl",
-            plugin="pillow_jxl",
         ),
     }
 )

@@ -17,7 +17,7 @@ from PIL import Image
 from sharpend.imaging.containers import isobmff, pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
-from sharpend.imaging.containers.itemdata import exif_of, with_exif, xmp_of
+from sharpend.imaging.containers.itemdata import metadata_of, with_exif
 from sharpend.imaging.containers.items import color_of, items_of, with_essential
 from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.formats import Format
@@ -76,10 +76,8 @@ def _codecs(image: Boxes) -> list[int]:
 
 def _carried(source: Source, image: Image.Image) -> Told:
     items = items_of(Reader(BytesIO(source.data)))
-    blocks = pillow.told(source, image)[0].without(Kind.EXIF, Kind.XMP).blocks
-    own = ((Kind.EXIF, exif_of(items, source.data)), (Kind.XMP, xmp_of(items, source.data)))
-    found = [Block(kind, data) for kind, data in own if data]
-    carried, notes = pillow.unannounced(Carried((*found, *blocks)))
+    carried = metadata_of(items, source.data, pillow.told(source, image)[0])
+    carried, notes = pillow.unannounced(carried)
     if source.header.lossless:
         notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
     if items.is_premultiplied():

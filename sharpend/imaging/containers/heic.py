@@ -15,11 +15,10 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.containers import isobmff, pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
-from sharpend.imaging.containers.itemdata import xmp_of
+from sharpend.imaging.containers.itemdata import metadata_of
 from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.reading import Reader, damaged
 from sharpend.imaging.source import Header
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 _SUBSAMPLING = {0: "4:2:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
 """By hvcC's chroma format."""
+_TURNS = {(b"irot", bytes((turn,))) for turn in (1, 2, 3)}
 _HVCC_BYTES = 23
 """Of its fixed part."""
 _QUALITY = 90
@@ -77,20 +77,15 @@ def _not_hevc(items: Items) -> ImageRefusedError:
 
 
 def _carried(source: Source, image: Image.Image) -> Told:
-    carried, _ = pillow.told(source, image)
     items = items_of(Reader(BytesIO(source.data)))
-    is_turned = any(
-        kind == b"imir" or (kind == b"irot" and body != b"\0")
-        for kind, body in items.image(items.primary)
-    )
-    notes = ["it was rotated upright by the HEIC decoder"] * is_turned
-    packet = xmp_of(items, source.data)
-    if image.info.get("original_orientation") not in {None, 1}:
-        # The plugin has set it in its copies of EXIF and XMP.
-        notes += ["the orientation in its metadata was set to upright"] * (not is_turned)
-    elif packet:
-        carried = Carried((*carried.without(Kind.XMP).blocks, Block(Kind.XMP, packet)))
-    carried, more = pillow.unannounced(carried)
+    carried = metadata_of(items, source.data, pillow.told(source, image)[0])
+    notes = []
+    if any(kind == b"imir" or (kind, body) in _TURNS for kind, body in items.image(items.primary)):
+        notes.append("it was rotated upright by the HEIC decoder")
+    straight = pillow.upright(carried)
+    if straight != carried and not notes:
+        notes.append("the orientation in its metadata was set to upright, as HEIC is shown")
+    carried, more = pillow.unannounced(straight)
     return carried, [*notes, *more]
 
 

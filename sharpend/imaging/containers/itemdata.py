@@ -14,6 +14,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers.items import items_of
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.metadata.exifblock import PREFIX
 from sharpend.imaging.reading import Reader
 
@@ -36,6 +37,13 @@ def exif_of(items: Items, data: bytes) -> bytes:
 def xmp_of(items: Items, data: bytes) -> bytes:
     """Extract the XMP packet of the primary image; b"" if none."""
     return items.content(items.metadata(b"mime", XMP_TYPE), data)
+
+
+def metadata_of(items: Items, data: bytes, carried: Carried) -> Carried:
+    """Replace EXIF and XMP by those of the primary image, byte for byte."""
+    own = ((Kind.EXIF, exif_of(items, data)), (Kind.XMP, xmp_of(items, data)))
+    found = [Block(kind, block) for kind, block in own if block]
+    return Carried((*found, *carried.without(Kind.EXIF, Kind.XMP).blocks))
 
 
 def with_exif(encoded: bytes, block: bytes) -> bytes:

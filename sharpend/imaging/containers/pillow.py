@@ -7,6 +7,7 @@ in each one's `Reading`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from PIL import Image
 from sharpend.errors import Reason
 from sharpend.imaging import color, extras
 from sharpend.imaging.formats import TABLE
-from sharpend.imaging.metadata import icc, xmp
+from sharpend.imaging.metadata import exif, icc, xmp
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.source import bit_depth, color_mode
@@ -58,6 +59,20 @@ def unannounced(carried: Carried) -> Told:
         return carried, []
     blocks = [replace(each, data=packet) if each is block else each for each in carried.blocks]
     return replace(carried, blocks=tuple(blocks)), [xmp.ANNOUNCEMENTS_REMOVED]
+
+
+def upright(carried: Carried) -> Carried:
+    """Set the orientation in EXIF and XMP to upright, for pixels that a decoder has turned.
+
+    What cannot be understood stays, because viewers of these formats do not follow it.
+    """
+    ways = {Kind.EXIF: exif.upright, Kind.XMP: xmp.without_orientation}
+    blocks = []
+    for block in carried.blocks:
+        with suppress(ValueError):
+            block = replace(block, data=ways.get(block.kind, bytes)(block.data))  # noqa: PLW2901
+        blocks.append(block)
+    return replace(carried, blocks=tuple(blocks))
 
 
 def _no_options(_source: Source, _image: Image.Image, _count: int) -> Options:
