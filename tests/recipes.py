@@ -576,11 +576,10 @@ def _tiff_metadata() -> Iterator[Recipe]:
 def _avif() -> Iterator[Recipe]:
     """Sampling by depth, alpha, signals of colour, turned by the container."""
     png = "convert rgb.ppm -strip $tmp.png"
-    fates = {8: "taken", 10: "bit_depth", 12: "bit_depth"}
-    for bits, sampling in product(fates, ("444", "422", "420", "400")):
+    for bits, sampling in product((8, 10, 12), ("444", "422", "420", "400")):
         make = f"{png} && avifenc -s 10 -d {bits} -y {sampling} $tmp.png $out"
         kind = f"gray{bits}" if sampling == "400" else f"rgb{bits}"
-        yield Recipe(f"avif-{bits}-{sampling}.avif", make, fates[bits], kind, lossy=True)
+        yield Recipe(f"avif-{bits}-{sampling}.avif", make, kind=kind, lossy=True)
     rgba = "convert rgba.pam $tmp.png"
     for quality, extra in product((0, 20, 45), ("", "-p")):
         make = f"{rgba} && avifenc -s 10 --min {quality} --max {quality} {extra} $tmp.png $out"
@@ -604,8 +603,8 @@ def _avif() -> Iterator[Recipe]:
         matrix = ("QuickTime:MatrixCoefficients",)  # how the encoder codes, not what colours mean
         yield Recipe(f"avif-cicp-{name}.avif", make, fate, lossy=True, differs=matrix)
         make = f"{png} && avifenc -s 10 -d 10 --cicp {cicp} $tmp.png $out"
-        deep = "bit_depth" if fate == "taken" else "hdr|bit_depth"
-        yield Recipe(f"avif-cicp10-{name}.avif", make, deep, lossy=True)
+        made = f"avif-cicp10-{name}.avif"
+        yield Recipe(made, make, fate, "rgb10", lossy=True, differs=matrix)
     for what, source in (("icc", "adobe.icc"), ("exif", "camera.exif"), ("xmp", "plain.xmp")):
         make = f"{png} && avifenc -s 10 --{what} {source} $tmp.png $out"
         needs = (source,) if what == "icc" else ()
@@ -627,9 +626,11 @@ def _avif() -> Iterator[Recipe]:
         make = f"{png} && avifenc -s 10 --{name} --exif camera.exif $tmp.png $out"
         turned = f"avif-camera-{name.replace(' ', '-')}.avif"
         yield Recipe(turned, make, lossy=True, tags=("-IFD0:Orientation#=8",))
-    for name, option in (("cropped", "--crop 8,8,64,48"), ("stretched", "--pasp 2,1")):
-        make = f"{png} && avifenc -s 10 {option} $tmp.png $out"
-        yield Recipe(f"avif-{name}.avif", make, "format_not_allowed")
+    cropped = ("QuickTime:CleanAperture.*", "(File|Meta|QuickTime|Composite):Image.*")
+    make = f"{png} && avifenc -s 10 --crop 8,8,64,48 $tmp.png $out"
+    yield Recipe("avif-cropped.avif", make, lossy=True, differs=cropped)
+    make = f"{png} && avifenc -s 10 --pasp 2,1 $tmp.png $out"
+    yield Recipe("avif-stretched.avif", make, "format_not_allowed")
     make = f"{png} && avifenc -s 10 --grid 1x1 $tmp.png $out"
     yield Recipe("avif-grid.avif", make, lossy=True)
 
@@ -792,7 +793,8 @@ def _heic() -> Iterator[Recipe]:
     yield Recipe("heic-gray.heic", make, kind="gray8", lossy=True, differs=HEIC_CODED)
     for bits in (10, 12):
         make = f"convert rgb16.ppm $tmp.png && heif-enc -q 80 -b {bits} $tmp.png -o $out"
-        yield Recipe(f"heic-{bits}.heic", make, "bit_depth", lossy=True, differs=HEIC_CODED)
+        kind = f"rgb{bits}"
+        yield Recipe(f"heic-{bits}.heic", make, kind=kind, lossy=True, differs=HEIC_CODED)
     make = (
         "cjpeg rgb.ppm > $tmp.jpg && exiftool -q -overwrite_original '-exif<=camera.exif' $tmp.jpg"
     )
@@ -841,8 +843,7 @@ def _jxl() -> Iterator[Recipe]:
         ("rgba16", "rgba16.pam", "rgba16"),
     ):
         make = f"convert {source} -strip $tmp.png && cjxl --quiet -e 3 -d 0 $tmp.png $out"
-        fate = "bit_depth" if "16" in name else "taken"
-        yield Recipe(f"jxl-{name}.jxl", make, fate, kind)
+        yield Recipe(f"jxl-{name}.jxl", make, kind=kind)
     make = "cjpeg -quality 90 rgb.ppm > $tmp.jpg && cjxl --quiet -e 3 $tmp.jpg $out"
     yield Recipe("jxl-from-jpeg.jxl", make, lossy=True, differs=boxes)
     make = f"{png} && cjxl --quiet -e 3 -d 0 $tmp.png $out"

@@ -41,7 +41,8 @@ ROOMS = {
     " containers containers.container containers.pillow containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
-    " containers.leftout containers.avif containers.heic containers.jxlheader containers.jxl"
+    " containers.leftout containers.avifdeep containers.avif containers.heic"
+    " containers.jxlheader containers.jxl"
     " containers.gif containers.bmp containers.pnm"
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffout"
@@ -63,7 +64,11 @@ ROOMS = {
 
 DOORS = {
     "PIL": {"sharpend.imaging"},
-    "imagecodecs": {"sharpend.imaging.containers.jxl", "sharpend.imaging.containers.png"},
+    "imagecodecs": {
+        "sharpend.imaging.containers.avifdeep",
+        "sharpend.imaging.containers.jxl",
+        "sharpend.imaging.containers.png",
+    },
     "tifffile": {
         f"sharpend.imaging.containers.{module}"
         for module in ("tiff", "tiffcarried", "tiffcoding", "tiffpage", "tiffsamples", "tiffstack")

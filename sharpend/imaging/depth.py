@@ -51,6 +51,20 @@ def keep_beyond(changed: NDArray[Depth], pixels: NDArray[Depth]) -> None:
         np.copyto(changed, pixels, where=(pixels < 0) | (pixels > 1))
 
 
+def widened(values: NDArray[Sample], bits: int) -> NDArray[np.uint16]:
+    """Scale samples of so many bits, up to 16, to 16 bits."""
+    most = (1 << bits) - 1
+    scaled = (values.astype(np.uint32) * white(np.dtype(np.uint16)) + most // 2) // most
+    return scaled.astype(np.uint16)
+
+
+def narrowed(values: NDArray[Sample], bits: int) -> NDArray[np.uint16]:
+    """Scale samples of 16 bits to fewer, rounded; exact where `widened` made them."""
+    most = white(np.dtype(np.uint16))
+    scaled = (values.astype(np.uint32) * ((1 << bits) - 1) + most // 2) // most
+    return scaled.astype(np.uint16)
+
+
 def three_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Convert H x W x 1 to H x W x 3 by repeating gray; RGB stays."""
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

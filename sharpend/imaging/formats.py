@@ -67,7 +67,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
     {
         Format.JPEG: Row(
             "JPEG, first image of MPO, Ultra HDR without its gain map",
-            (b".jpg", b".jpeg", b".jpe", b".jfif"),
+            (b".jpg", b".jpeg", b".jpe", b".jfif", b".jif", b".mpo"),
             (8,),
             "gray, YCbCr, RGB; CMYK and YCCK by `cmyk`",
             "all APPn segments and comments in their order (EXIF, XMP, IPTC, ICC, JFIF density);"
@@ -78,7 +78,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
         ),
         Format.PNG: Row(
             "PNG",
-            (b".png",),
+            (b".png", b".apng"),
             _DEEP,
             "gray (2 and 4 bits become 8), RGB, each with alpha; palette becomes RGB(A); a"
             " transparent colour, alpha",
@@ -113,10 +113,11 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
         Format.AVIF: Row(
             "AVIF",
             (b".avif",),
-            (8,),
-            "gray, RGB, RGBA",
-            "EXIF, XMP, ICC",
-            "same turn and subsampling, quality 85 or as much more as keeps its size, alpha exact",
+            (8, 10, 12),
+            "gray, RGB, each with alpha",
+            "EXIF, XMP, ICC; not gain maps and further images",
+            "same turn and subsampling, quality 85 or as much more as keeps its size, alpha exact;"
+            " cropped as it is shown",
             several=Reason.ANIMATED,
             brands=frozenset({b"avif", b"avis"}),
         ),
@@ -132,7 +133,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
         ),
         Format.BMP: Row(
             "BMP",
-            (b".bmp",),
+            (b".bmp", b".dib"),
             _SMALL,
             "gray, RGB, RGBA; palette becomes RGB",
             "density",
@@ -151,10 +152,10 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
         ),
         Format.HEIC: Row(
             "HEIC",
-            (b".heic", b".heif"),
-            (8,),
+            (b".heic", b".heif", b".hif"),
+            (8, 10, 12),
             "gray, RGB, RGBA",
-            "EXIF, XMP, ICC; not depth maps and further images",
+            "EXIF, XMP, ICC; not gain maps, depth maps, videos and further images",
             "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
             brands=frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}),
             extra="heic",

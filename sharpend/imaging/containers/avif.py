@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import isobmff, pillow
+from sharpend.imaging.containers import avifdeep, isobmff, pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, with_exif
@@ -91,6 +91,8 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
     orientation = image.getexif().get(ORIENTATION, 1)
     quality = 100 if header.lossless else _QUALITIES[0]
     options: Options = {"quality": quality, "speed": _SPEED, "orientation": orientation}
+    if header.bits > 8:  # noqa: PLR2004 - bits
+        options["bits"] = header.bits
     if header.primaries is not None:
         options["colour"] = (header.primaries, header.transfer)
     if not header.gray:
@@ -110,14 +112,24 @@ def _write(picture: Picture) -> bytes:
     exif = first.carried.data(Kind.EXIF)
     turning = Block(Kind.EXIF, _orientation_exif(told.pop("orientation", 1), has_more=bool(exif)))
     carried = Carried((*first.carried.without(Kind.EXIF).blocks, turning))
+    bits = told.pop("bits", 0)
     encoded = b""
     for quality in (told.get("quality", _QUALITIES[0]), *_QUALITIES[1:]):
         frame = replace(first, carried=carried, encoding={**told, "quality": quality})
-        encoded = pillow.write(picture.with_frames([frame, *others]))
+        shown = _black(frame) if bits else frame
+        encoded = pillow.write(picture.with_frames([shown, *others]))
+        if bits:
+            encoded = avifdeep.grafted(encoded, avifdeep.encoded(frame, bits, frame.encoding))
         encoded = with_exif(encoded, exif) if exif else encoded
         if len(encoded) >= least_bytes:
             break
     return isobmff.with_colour(encoded, *colour) if colour else encoded
+
+
+def _black(frame: Frame) -> Frame:
+    """Replace the samples by black ones of 8 bits."""
+    alpha = None if frame.alpha is None else np.zeros_like(frame.alpha, np.uint8)
+    return replace(frame, pixels=np.zeros_like(frame.pixels, np.uint8), alpha=alpha)
 
 
 def _orientation_exif(orientation: int, *, has_more: bool) -> bytes:
@@ -149,5 +161,5 @@ def _cropped(frame: Frame, crop: Crop) -> Frame:
     return replace(frame, pixels=np.ascontiguousarray(frame.pixels[rows, columns]), alpha=alpha)
 
 
-_READING = pillow.Reading(_carried, _options)
+_READING = pillow.Reading(_carried, _options, deep=avifdeep.samples)
 CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")

@@ -9,30 +9,39 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging import extras
 from sharpend.imaging.containers import isobmff, pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
 from sharpend.imaging.containers.itemdata import metadata_of
 from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
+from sharpend.imaging.depth import narrowed, widened
 from sharpend.imaging.formats import Format
 from sharpend.imaging.reading import Reader, damaged
-from sharpend.imaging.source import Header
+from sharpend.imaging.source import Header, color_mode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
     from PIL import Image
 
     from sharpend.imaging.containers.items import Boxes, Items
     from sharpend.imaging.containers.pillow import Options, Told
-    from sharpend.imaging.picture import Picture
+    from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.source import Source
 
 _SUBSAMPLING = {0: "4:2:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
 """By hvcC's chroma format."""
 _TURNS = {(b"irot", bytes((turn,))) for turn in (1, 2, 3)}
+_MODES = {1: "L;16", 2: "LA;16", 3: "RGB;16", 4: "RGBA;16"}
+"""The plugin's, by channels."""
 _HVCC_BYTES = 23
 """Of its fixed part."""
 _QUALITY = 90
@@ -94,6 +103,8 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
     options: Options = {"quality": _QUALITY, "chroma": header.subsampling.replace(":", "")}
     if "A" in image.mode:  # only what is lossless as a whole has an exact alpha
         options = {"quality": -1, "chroma": "444", "matrix_coefficients": 0}
+    if header.bits > 8:  # noqa: PLR2004 - bits
+        options["bits"] = header.bits
     if header.primaries is not None:
         options["colour"] = (header.primaries, header.transfer)
     return options
@@ -102,9 +113,39 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
 def _write(picture: Picture) -> bytes:
     frame = picture.frames[0]
     told = dict(frame.encoding)
-    colour = told.pop("colour", None)
-    encoded = pillow.write(picture.with_frames([replace(frame, encoding=told)]))
+    colour, bits = told.pop("colour", None), told.pop("bits", None)
+    if bits:
+        encoded = _deep(frame, bits, told)
+    else:
+        encoded = pillow.write(picture.with_frames([replace(frame, encoding=told)]))
     return isobmff.with_colour(encoded, *colour) if colour else encoded
+
+
+def _deep(frame: Frame, bits: int, options: Mapping[str, Any]) -> bytes:
+    """Encode 10 or 12 bits, which Pillow has no modes for."""
+    plugin: Any = extras.load(Format.HEIC)
+    plugin.options.SAVE_HDR_TO_12_BIT = bits == 12  # noqa: PLR2004 - bits
+    parts = [frame.pixels] if frame.alpha is None else [frame.pixels, frame.alpha[..., None]]
+    values = narrowed(np.dstack(parts), bits) << (16 - bits)
+    height, width, channels = values.shape
+    metadata = {pillow.NAMES[block.kind]: block.data for block in frame.carried.blocks}
+    file = BytesIO()
+    plugin.encode(_MODES[channels], (width, height), values.tobytes(), file, **options, **metadata)
+    return file.getvalue()
+
+
+def _samples(source: Source) -> NDArray[np.uint16]:
+    """Decode 10 or 12 bits, turned upright: H x W [x C], 0 to 65535."""
+    plugin: Any = extras.load(Format.HEIC)
+    file = plugin.open_heif(BytesIO(source.data), convert_hdr_to_8bit=False)
+    image = file[file.primary_index]
+    if image.mode.partition(";")[0].endswith("a"):
+        raise color_mode("premultiplied")
+    values = np.asarray(image)
+    if values.dtype == np.uint8:  # only its alpha channel has more
+        return widened(values, 8)
+    bits = image.info["bit_depth"]
+    return widened(values >> (16 - bits), bits)
 
 
 def _read(source: Source) -> Picture:
@@ -117,5 +158,5 @@ def _read(source: Source) -> Picture:
 
 
 # Its further images are shots or depth, no frames.
-_READING = pillow.Reading(_carried, _options, count=pillow.one_frame)
+_READING = pillow.Reading(_carried, _options, count=pillow.one_frame, deep=_samples)
 CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")

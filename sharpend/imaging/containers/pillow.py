@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Header, Source
 
     Told = tuple[Carried, list[str]]
@@ -39,6 +40,8 @@ NAMES: Mapping[Kind, str] = {Kind.EXIF: "exif", Kind.ICC: "icc_profile", Kind.XM
 """Pillow's names of metadata, in its info and as save options."""
 _MODES = frozenset({"L", "LA", "RGB", "RGBA", "P", "PA"})
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
+_WITH_ALPHA = (2, 4)
+"""Numbers of channels of which one is alpha."""
 _ALPHA = frozenset({"LA", "RGBA"})
 
 
@@ -117,6 +120,8 @@ class Reading:
     timed: Callable[[Picture, bytes], Picture] = _as_read
     """The times as the file tells them, where Pillow rounds them or leaves some out."""
     keeps_palette: bool = False
+    deep: Callable[[Source], NDArray[np.uint16]] | None = None
+    """The samples of a still of more than 8 bits, which Pillow would reduce to 8."""
 
     def __call__(self, source: Source) -> Picture:
         """Read the wanted frames, with the first one's metadata.
@@ -125,7 +130,7 @@ class Reading:
             ImageRefusedError: `bit_depth`, `animated`, `color_mode`, `hdr`, ...
         """
         header = source.header
-        if header.bits > max(TABLE[header.format].bits):
+        if header.bits > 8 and header.bits not in TABLE[header.format].bits:  # noqa: PLR2004 - bits
             raise bit_depth(f"of {header.bits} bits")
         extras.load(header.format)
         with Image.open(BytesIO(source.data), formats=[header.format]) as image:
@@ -138,10 +143,12 @@ class Reading:
             self.check(source, carried)
             if image.mode == "CMYK" and self.converted:
                 return self.converted(source, image, (carried, notes))
+            if count > 1 and header.bits > 8:  # noqa: PLR2004 - bits
+                raise bit_depth(f"of {header.bits} bits in an animation")
             options = self.options(source, image, count)
             frames = []
             for shown in _frames(image, count):
-                pixels, alpha = self._pixels(shown, header, notes)
+                pixels, alpha = self._samples(shown, source, notes)
                 # Loading has told how long this frame is shown.
                 duration_ms = image.info.get("duration", 0) if count > 1 else 0
                 frames.append(Frame(pixels, alpha, Carried(), options, duration_ms))
@@ -149,6 +156,18 @@ class Reading:
         frames[0] = replace(frames[0], carried=carried)
         picture = Picture(tuple(frames), header.format, tuple(dict.fromkeys(notes)), loop=loop)
         return self.timed(picture, source.data)
+
+    def _samples(
+        self, image: Image.Image, source: Source, notes: list[str]
+    ) -> tuple[NDArray[Sample], NDArray[Sample] | None]:
+        """Pixels and alpha, by Pillow or of more than 8 bits."""
+        if self.deep is None or source.header.bits <= 8:  # noqa: PLR2004 - bits
+            return self._pixels(image, source.header, notes)
+        values = self.deep(source)
+        values = values.reshape(*values.shape[:2], -1)
+        if values.shape[2] in _WITH_ALPHA:
+            return values[..., :-1].copy(), values[..., -1].copy()
+        return values, None
 
     def _pixels(
         self, image: Image.Image, header: Header, notes: list[str]
