@@ -48,6 +48,8 @@ class Row:
     """Metadata that is kept, byte for byte."""
     encoding: str
     """Encoding of the output."""
+    cost_s: float
+    """Processor time of reading and writing a megapixel: `python -m tests.format_costs`."""
     several: Reason | None = None
     """Reason to refuse a file with more than one image, unless `frames` allows it."""
     signature: bytes = rb"(?!)"
@@ -74,6 +76,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             " not MPF, content credentials and what follows the image",
             "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4),"
             " progressive; from CMYK at quality 95",
+            cost_s=0.02,
             signature=rb"\xff\xd8\xff",
         ),
         Format.PNG: Row(
@@ -84,6 +87,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             " transparent colour, alpha",
             "text, EXIF, XMP, ICC, gamma and colour chunks, density, time, what is safe to copy",
             "lossless; interlacing is not kept",
+            cost_s=0.12,
             several=Reason.ANIMATED,
             signature=rb"\x89PNG\r\n\x1a\n",
         ),
@@ -94,6 +98,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "RGB, RGBA",
             "EXIF, XMP, ICC",
             "lossless stays lossless, lossy at its own quality, alpha exact",
+            cost_s=0.1,
             several=Reason.ANIMATED,
             signature=rb"RIFF....WEBP",
         ),
@@ -107,6 +112,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             " maker notes at their offset; not smaller copies, masks, layers, content credentials",
             "same compression, predictor, strips or tiles, planes, byte order and JPEG quality;"
             " sides of tiles in multiples of 16",
+            cost_s=0.05,
             several=Reason.PAGES,
             signature=rb"II[*+]\0|MM\0[*+]",
         ),
@@ -118,6 +124,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "EXIF, XMP, ICC; not gain maps and further images",
             "same turn and subsampling, quality 85 or as much more as keeps its size, alpha exact;"
             " cropped as it is shown",
+            cost_s=0.25,
             several=Reason.ANIMATED,
             brands=frozenset({b"avif", b"avis"}),
         ),
@@ -128,6 +135,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "palette with or without transparency",
             "comment, XMP",
             "a new palette of at most 256 colours, without dither; interlacing is not kept",
+            cost_s=0.2,
             several=Reason.ANIMATED,
             signature=rb"GIF8[79]a",
         ),
@@ -138,6 +146,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, RGBA; palette becomes RGB",
             "density",
             "uncompressed",
+            cost_s=0.01,
             signature=rb"BM....\0{4}",
         ),
         Format.PNM: Row(
@@ -147,6 +156,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB",
             "the header with its comments",
             "plain stays plain, raw stays raw",
+            cost_s=0.001,
             several=Reason.PAGES,
             signature=rb"P[1-6]\s",
         ),
@@ -157,6 +167,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, RGBA",
             "EXIF, XMP, ICC; not gain maps, depth maps, videos and further images",
             "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
+            cost_s=0.7,
             brands=frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}),
             extra="heic",
             plugin="pillow_heif:register_heif_opener",
@@ -168,6 +179,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, each with alpha; less than 8 bits become 8, others 16; first frame",
             "EXIF, XMP, colours told by numbers; no ICC profile",
             "turned upright; lossless stays lossless, so do colours beside sRGB, else quality 95",
+            cost_s=0.2,
             several=Reason.ANIMATED,
             signature=rb"\0{3}\x0cJXL |\xff\x0a",
         ),
@@ -210,7 +222,7 @@ SUFFIXES: Mapping[bytes, Format] = MappingProxyType(
 
 def markdown() -> str:
     """Render the table and the refusals as Markdown."""
-    head = ("format", "bits", "channels", "carried as it is", "written", "refused")
+    head = ("format", "bits", "channels", "carried as it is", "written", "s/MP", "refused")
     rows = [
         (
             row.title + (f" (extra `{row.extra}`)" if row.extra else ""),
@@ -218,6 +230,7 @@ def markdown() -> str:
             row.channels,
             row.metadata,
             row.encoding,
+            f"{row.cost_s:g}",
             f"`{row.several}`" if row.several else "",
         )
         for row in TABLE.values()

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _ISPE_BYTES = 12
 _CLAP = struct.Struct(">IIIIiIiI")
-_PADDING_PX = 1
-"""Encoders that need even sides add this many rows and columns; more were cut by somebody."""
+_PADDING_PX = 64
+"""Encoders add fewer rows and columns than this, at the end, to fill a block."""
 
 
 class Crop(NamedTuple):
@@ -85,7 +85,9 @@ def crop_told(image: Boxes, crop: Crop | None) -> tuple[tuple[str, ...], tuple[s
     told = (
         f"it was cropped to {crop.width} x {crop.height} of {width} x {height}, as it is shown",
     )
-    is_padding = max(height - crop.height, width - crop.width) <= _PADDING_PX
+    is_padding = crop[:2] == (0, 0) and (
+        max(height - crop.height, width - crop.width) < _PADDING_PX
+    )
     return (told, ()) if is_padding else ((), told)
 
 

@@ -45,6 +45,8 @@ _MODES = {1: "L;16", 2: "LA;16", 3: "RGB;16", 4: "RGBA;16"}
 _HVCC_BYTES = 23
 """Of its fixed part."""
 _QUALITY = 90
+_PRESET = "veryfast"
+"""x265's: takes less than half of "slow"'s time for 1 % more bytes of the same PSNR and SSIM."""
 
 
 def _probe(reader: Reader) -> Header:
@@ -103,6 +105,7 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
     options: Options = {"quality": _QUALITY, "chroma": header.subsampling.replace(":", "")}
     if "A" in image.mode:  # only what is lossless as a whole has an exact alpha
         options = {"quality": -1, "chroma": "444", "matrix_coefficients": 0}
+    options["enc_params"] = {"preset": _PRESET}
     if header.bits > 8:  # noqa: PLR2004 - bits
         options["bits"] = header.bits
     if header.primaries is not None:

@@ -56,7 +56,8 @@ _JPEG, _JUMBF, _GAIN_MAP = b"jbrd", b"jumb", b"jhgm"
 _NO_JPEG = "it was a repacked JPEG; the output cannot be turned back into a JPEG without loss"
 _DISTANCE = 0.55
 """libjxl's for quality 95."""
-_EFFORT = 7
+_EFFORT = 5
+"""Takes half of 7's time for 1 % more bytes at the same SSIM, lossless a third for 3 %."""
 _WITH_ALPHA = (2, 4)
 """Numbers of channels of which one is alpha."""
 
