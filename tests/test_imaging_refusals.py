@@ -322,6 +322,18 @@ def test_several_frames(target: str) -> None:
     assert error.reason is (Reason.PAGES if target == "TIFF" else Reason.ANIMATED)
 
 
+def jxl() -> bytes:
+    """A JPEG XL in a container, with metadata in a compressed box."""
+    packed = b"xml " + bytes(imagecodecs.brotli_encode(b"<x/>"))
+    stream = bytes(imagecodecs.jpegxl_encode(np.asarray(RGB), usecontainer=True))
+    return stream[:32] + (8 + len(packed)).to_bytes(4) + b"brob" + packed + stream[32:]
+
+
+def deep_avif() -> bytes:
+    """An AVIF of 10 bits."""
+    return bytes(imagecodecs.avif_encode(DEEP >> 6, level=80, speed=10, bitspersample=10))
+
+
 FILES: dict[str, bytes] = {
     "jpeg": saved("JPEG", quality=90),
     "jpeg-progressive": saved("JPEG", progressive=True),
@@ -337,6 +349,8 @@ FILES: dict[str, bytes] = {
     "bmp": saved("BMP"),
     "ppm": saved("PPM"),
     "heic": saved("HEIF"),
+    "jxl": jxl(),
+    "avif-10": deep_avif(),
     "png-16": bytes(imagecodecs.png_encode(DEEP)),
     "tiff-16": written_tiff(DEEP),
 }

@@ -255,8 +255,10 @@ def _places(iloc: bytes) -> Iterator[tuple[int, Place]]:
         return
     fields = Fields(iloc)
     version = fields.number(_VERSION_BYTES) >> 24
-    sizes = fields.octets(2).hex()
-    offset_bytes, length_bytes, base_bytes, index_bytes = map(int, sizes)
+    sizes = fields.octets(2)
+    offset_bytes, length_bytes, base_bytes, index_bytes = (
+        half for size in sizes for half in (size >> 4, size & 15)
+    )
     number_bytes = 4 if version >= _WIDE_COUNTS else 2
     for _ in range(fields.number(number_bytes)):
         item = fields.number(number_bytes)
