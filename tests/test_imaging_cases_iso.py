@@ -380,3 +380,20 @@ def test_deep_avif_and_heic_lose_one_writing(channels: int, bits: int) -> None:
         assert codec.probe(BytesIO(written(picture))).bits == bits
         if picture.alpha is not None and again.alpha is not None:
             assert np.array_equal(picture.alpha, again.alpha)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_premultiplied_heic_is_written_straight(bits: int) -> None:
+    """Colours are divided by alpha where there is any, which a note says."""
+    alpha = np.broadcast_to(np.linspace(0, 1, 96), (64, 96))
+    colours = np.repeat((0.8 * alpha)[..., None], 3, axis=2)
+    white = (1 << bits) - 1
+    values = (np.dstack([colours, alpha]) * white).astype(np.uint8 if bits == 8 else np.uint16)
+    plugin: Any = extras.load(Format.HEIC)
+    file = BytesIO()
+    mode = "RGBa" if bits == 8 else "RGBa;16"
+    plugin.encode(mode, (96, 64), values.tobytes(), file, quality=-1, chroma="444")
+    picture = decoded(file.getvalue())
+    assert picture.notes == ("its premultiplied colours were written with straight alpha",)
+    assert np.abs(picture.pixels[:, 48:] / white - 0.8).max() < 0.01
+    assert decoded(written(picture)).notes == ()

@@ -65,6 +65,13 @@ def narrowed(values: NDArray[Sample], bits: int) -> NDArray[np.uint16]:
     return scaled.astype(np.uint16)
 
 
+def straight(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> NDArray[Sample]:
+    """Divide premultiplied colours, H x W x C, by alpha, H x W."""
+    most = white(pixels.dtype)
+    divided = pixels.astype(np.float64) * most / np.maximum(alpha, 1)[..., None]
+    return np.minimum(divided, most).round().astype(pixels.dtype)
+
+
 def three_channels(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Convert H x W x 1 to H x W x 3 by repeating gray; RGB stays."""
     return np.ascontiguousarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))

@@ -81,7 +81,7 @@ def _carried(source: Source, image: Image.Image) -> Told:
     if source.header.lossless:
         notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
     if items.is_premultiplied():
-        notes.append("its premultiplied colours were written with straight alpha")
+        notes.append(pillow.STRAIGHT)
     return carried, notes
 
 

@@ -35,7 +35,7 @@ _COLOURS = (1, 13, 6)
 """Primaries, transfer and matrix (H.273) that Pillow writes too."""
 
 
-def samples(source: Source) -> NDArray[np.uint16]:
+def samples(source: Source, _notes: list[str]) -> NDArray[np.uint16]:
     """Decode the primary image: H x W [x C], 0 to 65535."""
     values = imagecodecs.avif_decode(source.data, index=0)
     return widened(values, 8 * values.itemsize if values.itemsize == 1 else source.header.bits)

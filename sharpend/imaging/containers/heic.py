@@ -21,10 +21,10 @@ from sharpend.imaging.containers.geometry import check_square, crop_of, crop_tol
 from sharpend.imaging.containers.itemdata import metadata_of
 from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
-from sharpend.imaging.depth import narrowed, widened
+from sharpend.imaging.depth import narrowed, straight, widened
 from sharpend.imaging.formats import Format
 from sharpend.imaging.reading import Reader, damaged
-from sharpend.imaging.source import Header, color_mode
+from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,7 @@ def _carried(source: Source, image: Image.Image) -> Told:
 def _options(source: Source, image: Image.Image, _count: int) -> Options:
     header = source.header
     options: Options = {"quality": _QUALITY, "chroma": header.subsampling.replace(":", "")}
-    if "A" in image.mode:  # only what is lossless as a whole has an exact alpha
+    if "A" in image.mode.upper():  # only what is lossless as a whole has an exact alpha
         options = {"quality": -1, "chroma": "444", "matrix_coefficients": 0}
     options["enc_params"] = {"preset": _PRESET}
     if header.bits > 8:  # noqa: PLR2004 - bits
@@ -137,14 +137,16 @@ def _deep(frame: Frame, bits: int, options: Mapping[str, Any]) -> bytes:
     return file.getvalue()
 
 
-def _samples(source: Source) -> NDArray[np.uint16]:
+def _samples(source: Source, notes: list[str]) -> NDArray[np.uint16]:
     """Decode 10 or 12 bits, turned upright: H x W [x C], 0 to 65535."""
     plugin: Any = extras.load(Format.HEIC)
     file = plugin.open_heif(BytesIO(source.data), convert_hdr_to_8bit=False)
     image = file[file.primary_index]
-    if image.mode.partition(";")[0].endswith("a"):
-        raise color_mode("premultiplied")
     values = np.asarray(image)
+    if image.mode.partition(";")[0].endswith("a"):
+        notes.append(pillow.STRAIGHT)
+        colours = straight(values[..., :-1], values[..., -1])
+        values = np.dstack([colours, values[..., -1]])
     if values.dtype == np.uint8:  # only its alpha channel has more
         return widened(values, 8)
     bits = image.info["bit_depth"]

@@ -21,7 +21,7 @@ from sharpend.imaging.containers import pillow
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.isobmff import boxes, check_whole
 from sharpend.imaging.containers.jxlheader import SIGNATURE, header_of, with_colours
-from sharpend.imaging.depth import white
+from sharpend.imaging.depth import straight
 from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
 from sharpend.imaging.metadata.exifblock import PREFIX
@@ -33,11 +33,8 @@ from sharpend.policies import Frames
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from numpy.typing import NDArray
-
     from sharpend.imaging.containers.isobmff import Box
     from sharpend.imaging.containers.jxlheader import JxlHeader
-    from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Source
 
 _ENOUGH_BYTES = 1024
@@ -124,8 +121,8 @@ def _read(source: Source) -> Picture:
     if values.shape[2] in _WITH_ALPHA:
         pixels, alpha = values[..., :-1].copy(), values[..., -1].copy()
         if header.is_premultiplied:
-            pixels = _straight(pixels, alpha)
-            notes.append("its premultiplied colours were written with straight alpha")
+            pixels = straight(pixels, alpha)
+            notes.append(pillow.STRAIGHT)
     options: dict[str, Any] = {"lossless": source.header.lossless}
     if not header.colours.is_srgb:
         if not source.header.lossless:
@@ -155,14 +152,6 @@ def _check(source: Source, header: JxlHeader) -> None:
             "its ICC profile cannot be written again with JPEG XL; convert it to colours that"
             " JPEG XL tells by numbers: sRGB, Display P3, Adobe RGB",
         )
-
-
-def _straight(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> NDArray[Sample]:
-    """Divide colours by alpha."""
-    most = white(pixels.dtype)
-    divided = pixels.astype(np.float64) * most / np.maximum(alpha, 1)[..., None]
-    straight: NDArray[Sample] = np.minimum(divided, most).round().astype(pixels.dtype)
-    return straight
 
 
 def _parts(data: bytes) -> tuple[Carried, list[str], list[str]]:

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 NAMES: Mapping[Kind, str] = {Kind.EXIF: "exif", Kind.ICC: "icc_profile", Kind.XMP: "xmp"}
 """Pillow's names of metadata, in its info and as save options."""
 _MODES = frozenset({"L", "LA", "RGB", "RGBA", "P", "PA"})
+STRAIGHT = "its premultiplied colours were written with straight alpha"
+"""Name for notes, whatever the container."""
+_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
 _WITH_ALPHA = (2, 4)
 """Numbers of channels of which one is alpha."""
@@ -120,8 +123,8 @@ class Reading:
     timed: Callable[[Picture, bytes], Picture] = _as_read
     """The times as the file tells them, where Pillow rounds them or leaves some out."""
     keeps_palette: bool = False
-    deep: Callable[[Source], NDArray[np.uint16]] | None = None
-    """The samples of a still of more than 8 bits, which Pillow would reduce to 8."""
+    deep: Callable[[Source, list[str]], NDArray[np.uint16]] | None = None
+    """The samples of a still of more than 8 bits, which Pillow would reduce to 8; adds notes."""
 
     def __call__(self, source: Source) -> Picture:
         """Read the wanted frames, with the first one's metadata.
@@ -163,7 +166,7 @@ class Reading:
         """Pixels and alpha, by Pillow or of more than 8 bits."""
         if self.deep is None or source.header.bits <= 8:  # noqa: PLR2004 - bits
             return self._pixels(image, source.header, notes)
-        values = self.deep(source)
+        values = self.deep(source, notes)
         values = values.reshape(*values.shape[:2], -1)
         if values.shape[2] in _WITH_ALPHA:
             return values[..., :-1].copy(), values[..., -1].copy()
@@ -173,6 +176,9 @@ class Reading:
         self, image: Image.Image, header: Header, notes: list[str]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Pixels and alpha; palettes become colours, a transparent colour an alpha channel."""
+        if image.mode in _PREMULTIPLIED:
+            image = image.convert(_PREMULTIPLIED[image.mode])
+            notes.append(STRAIGHT)
         if image.mode not in _MODES:
             raise color_mode(image.mode)
         image.load()
