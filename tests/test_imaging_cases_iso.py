@@ -6,6 +6,7 @@ The inputs lie in `data/cases`; `iso.json` there says of each what it is and wha
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -397,3 +398,20 @@ def test_premultiplied_heic_is_written_straight(bits: int) -> None:
     assert picture.notes == ("its premultiplied colours were written with straight alpha",)
     assert np.abs(picture.pixels[:, 48:] / white - 0.8).max() < 0.01
     assert decoded(written(picture)).notes == ()
+
+
+@pytest.mark.parametrize("essential", [True, False])
+def test_avif_is_cropped_to_what_is_shown(*, essential: bool) -> None:
+    """The pixels within the crop, and a loss, because a person has cut off the others."""
+    main = still("AVIF")
+    clap = struct.pack(">IIIIiIiI", 40, 1, 20, 1, 10, 1, -3, 1)
+    whole = decoded(heif([main], brand=b"avif")).pixels
+    shown = replace(main, properties=(*main.properties, box(b"clap", clap)))
+    data = heif([shown], brand=b"avif")
+    at = data.index(b"ipma") + 17  # its third association
+    marked = data[:at] + bytes((data[at] | 0x80 * essential,)) + data[at + 1 :]
+    picture = decoded(marked)
+    assert np.array_equal(picture.pixels, whole[19:39, 38:78])
+    assert picture.losses == ("it was cropped to 40 x 20 of 96 x 64, as it is shown",)
+    outside_of_it = marked.replace(clap, struct.pack(">IIIIiIiI", 97, 1, 20, 1, 0, 1, 0, 1))
+    assert refusal(outside_of_it).reason is Reason.DAMAGED

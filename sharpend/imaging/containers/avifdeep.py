@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sharpend.imaging.source import Source
 
 _EXTENT = struct.Struct(">II")
+_PROFILES, _ANY_PROFILE = (b"MA1A", b"MA1B"), b"miaf"
+"""Brands of files of at most 10 bits, and the one of all."""
 _CODED = (b"av1C", b"pixi", b"colr")
 _BEST = 100
 _COLOURS = (1, 13, 6)
@@ -85,6 +87,9 @@ def grafted(layout: bytes, coded: bytes) -> bytes:
     old, new = items_of(Reader(BytesIO(layout))), items_of(Reader(BytesIO(coded)))
     end = layout.index(b"mdat") - 4
     head, tail = layout[:end], layout[end:]
+    for brand in _PROFILES:
+        if brand not in coded[:end]:
+            head = head.replace(brand, _ANY_PROFILE, 1)
     for before, after in zip(_images(old), _images(new), strict=True):
         body = new.content(after, coded)
         at = len(head) + len(tail) + 8
