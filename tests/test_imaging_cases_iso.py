@@ -20,6 +20,7 @@ from PIL import Image
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec, extras
 from sharpend.imaging.contents import contents_of
+from sharpend.imaging.depth import white
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.policies import Frames, Policies
@@ -100,8 +101,8 @@ def test_what_is_written_is_the_same_image(name: str) -> None:
     output = written(picture)
     again, header = decoded(output), codec.probe(BytesIO(output))
     assert (again.pixels.shape, again.pixels.dtype) == (picture.pixels.shape, picture.pixels.dtype)
-    white = np.iinfo(picture.pixels.dtype).max
-    assert psnr(again.pixels, picture.pixels, data_range=white) > FLOOR_DB
+    most = white(picture.pixels.dtype)
+    assert psnr(again.pixels, picture.pixels, data_range=most) > FLOOR_DB
     assert (again.alpha is None) == (picture.alpha is None)
     if again.alpha is not None and picture.alpha is not None:
         assert np.array_equal(again.alpha, picture.alpha)
@@ -388,15 +389,15 @@ def test_premultiplied_heic_is_written_straight(bits: int) -> None:
     """Colours are divided by alpha where there is any, which a note says."""
     alpha = np.broadcast_to(np.linspace(0, 1, 96), (64, 96))
     colours = np.repeat((0.8 * alpha)[..., None], 3, axis=2)
-    white = (1 << bits) - 1
-    values = (np.dstack([colours, alpha]) * white).astype(np.uint8 if bits == 8 else np.uint16)
+    most = (1 << bits) - 1
+    values = (np.dstack([colours, alpha]) * most).astype(np.uint8 if bits == 8 else np.uint16)
     plugin: Any = extras.load(Format.HEIC)
     file = BytesIO()
     mode = "RGBa" if bits == 8 else "RGBa;16"
     plugin.encode(mode, (96, 64), values.tobytes(), file, quality=-1, chroma="444")
     picture = decoded(file.getvalue())
     assert picture.notes == ("its premultiplied colours were written with straight alpha",)
-    assert np.abs(picture.pixels[:, 48:] / white - 0.8).max() < 0.01
+    assert np.abs(picture.pixels[:, 48:] / most - 0.8).max() < 0.01
     assert decoded(written(picture)).notes == ()
 
 
