@@ -42,9 +42,13 @@ ROOMS = {
     " containers.jpegparts containers.jpegwalk containers.jpegdamage"
     " containers.jpegmetadata containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
-    " containers.isobmff containers.items containers.avif containers.heic containers.jxl"
+    " containers.isobmff containers.items containers.geometry containers.itemdata"
+    " containers.leftout containers.avifdeep containers.avif containers.heic"
+    " containers.jxlheader containers.jxl"
     " containers.gifblocks containers.gif containers.bmpheader containers.bmp containers.pnm"
-    " containers.tiffpage containers.tifftags containers.tiff"
+    " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
+    " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffout"
+    " containers.tiff"
     " registry codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
@@ -63,10 +67,15 @@ ROOMS = {
 DOORS = {
     "PIL": {"sharpend.imaging"},
     "imagecodecs": {
+        "sharpend.imaging.containers.avifdeep",
         "sharpend.imaging.containers.jpegdamage",
+        "sharpend.imaging.containers.jxl",
         "sharpend.imaging.containers.png",
     },
-    "tifffile": {"sharpend.imaging.containers.tiff", "sharpend.imaging.containers.tiffpage"},
+    "tifffile": {
+        f"sharpend.imaging.containers.{module}"
+        for module in ("tiff", "tiffcarried", "tiffcoding", "tiffpage", "tiffsamples", "tiffstack")
+    },
     "matplotlib": {"trainer.figures"},
     "pydantic": {"sharpend.settings"},
     "pydantic_core": {"sharpend.settings"},

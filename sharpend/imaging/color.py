@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _PQ, _HLG = 16, 18
 _NAMES = {_PQ: "PQ", _HLG: "HLG"}
-_SRGB = re.compile(rb"sRGB|RGB_D65_SRG_\w+_SRG|Gra_D65_\w+_SRG")
-"""Descriptions of sRGB: its own, and libjxl's."""
 _LONGEST_NAME = 4096
 _SPOKEN = re.compile(rb"(?<![A-Za-z])(PQ|PeQ|HLG|ST ?2084)(?![A-Za-z])")
 
@@ -55,20 +53,6 @@ def _curve_of(profile: bytes) -> str | None:
             spoken = _SPOKEN.search(body[:_LONGEST_NAME].replace(b"\0", b""))
             return spoken[1].decode().replace("PeQ", "PQ") if spoken else None
     return None
-
-
-def check_srgb(profile: bytes) -> None:
-    """Refuse profiles other than sRGB or its gray, because the JPEG XL writer supports no others.
-
-    Raises:
-        ImageRefusedError: `color_mode`.
-    """
-    spoken = next((body for name, body in icc.tags(profile) if name == b"desc"), b"")
-    if profile and not _SRGB.search(spoken.replace(b"\0", b"")):
-        raise ImageRefusedError(
-            Reason.COLOR_MODE,
-            "its colour profile is not sRGB, and JPEG XL cannot be written with it",
-        )
 
 
 def to_srgb(

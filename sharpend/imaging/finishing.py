@@ -82,7 +82,11 @@ def _without_gps(carried: Carried, container: Container, notes: list[str]) -> Ca
         notes.append("removed a text chunk that contains GPS data")
         rest = tuple(block for block in carried.blocks if block not in telling)
         carried = replace(carried, blocks=rest)
-    carried = replace(carried, tags=carried.tags and carried.tags.without_gps())
+    tags = carried.tags
+    if tags and tags.without_private() != tags:
+        notes.append("removed a directory of unknown meaning that may contain GPS data")
+        tags = tags.without_private()
+    carried = replace(carried, tags=tags and tags.without_gps())
     has_lost_video = any(block.where == TRAILER for block in unknown)
     ways = {
         Kind.EXIF: exif.without_gps,

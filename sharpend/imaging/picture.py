@@ -39,6 +39,9 @@ class Frame:
     """False for the image that an APNG has only for readers without animation."""
     premultiplied: bool = False
     """True if the pixels are multiplied by alpha."""
+    unsharpened: NDArray[Sample] | None = None
+    """TIFF only: H x W x N, the pixels' dtype, further samples of each pixel (infrared, saved
+    selections, spot colours), carried bit for bit."""
 
     def with_pixels(self, pixels: NDArray[Sample]) -> Frame:
         """Replace the pixels by others of the same shape and dtype."""

@@ -40,11 +40,11 @@ class Header:
     primaries: int | None = None
     """AVIF and HEIC only: the colour primaries (ITU-T H.273), where they are told."""
     transfer: int | None = None
-    """AVIF and HEIC only: the transfer characteristics, likewise."""
+    """AVIF, HEIC and JPEG XL only: the transfer characteristics, likewise."""
     lossless: bool = False
     """AVIF and JPEG XL only: its numbers are exact."""
     animated: bool = False
-    """JPEG XL only: it moves, though its reader shows the first frame alone."""
+    """JPEG XL only: it moves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import numpy as np
 from sharpend.errors import Reason
 from sharpend.imaging.containers import pillow, trailers
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.depth import white
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import damaged, truncated
@@ -172,11 +173,11 @@ def _write(picture: Picture) -> bytes:
 
 def _image(frame: Frame) -> bytes:
     height, width, channels = frame.pixels.shape
-    white = np.iinfo(frame.pixels.dtype).max
-    largest: int = frame.encoding.get("largest", white)
+    most = white(frame.pixels.dtype)
+    largest: int = frame.encoding.get("largest", most)
     made = b"P%d\n%d %d\n%d\n" % (6 if channels > 1 else 5, width, height, largest)
     head: bytes = frame.encoding.get("header", made)
-    values = _scaled(frame.pixels, white, largest)
+    values = _scaled(frame.pixels, most, largest)
     if head[1:2] not in _PLAIN:
         return head + values.astype(values.dtype.newbyteorder(">")).tobytes()
     words = [b"%d" % value for value in values.ravel().tolist()]
