@@ -12,7 +12,7 @@ if-booted := test ! -d /run/systemd/system ||
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 HOME_OF_USER := $(HOME)/.local/share/sharpend
 
-.PHONY: demo test fast lint faults soak clean install install-files uninstall install-user install-user-files uninstall-user
+.PHONY: demo test fast lint documents faults soak clean install install-files uninstall install-user install-user-files uninstall-user
 
 demo: $(VENV)/.demo  ## degrade sample pictures, sharpen them with a real daemon, compare
 	$(BIN)/sharpend demo
@@ -28,6 +28,9 @@ lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+documents: $(VENV)/.dev  ## tables of config/README.md, man page and completions, after a change of their source
+	$(BIN)/python -m tests.renew_documents
+
 faults: $(VENV)/.dev  ## the fault campaign, about an hour; given again, it goes on where it was
 	$(BIN)/python -m tests.campaign
 
@@ -37,9 +40,11 @@ soak: $(VENV)/.dev  ## an hour of one picture a second; Ctrl-C ends it with what
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
+# On Linux, pip takes torch for CUDA; `PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make …`
+# takes the build for CPUs, which is 4.5 GB smaller.
 install: install-files  ## as root: the service, its user, folders, settings and virtual environment
 	$(PYTHON) -m venv $(HOME_OF_SERVICE)
-	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'
+	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic]'
 	install -d $(PREFIX)/bin
 	ln -sf $(HOME_OF_SERVICE)/bin/sharpend $(PREFIX)/bin/sharpend
 	systemd-sysusers $(PREFIX)/lib/sysusers.d/sharpend.conf
@@ -50,6 +55,7 @@ install-files:  ## only the files of the service, below DESTDIR
 	install -D -m 644 -t $(UNITS) systemd/sharpend.service systemd/sharpend@.service
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d systemd/sysusers.d/sharpend.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d systemd/tmpfiles.d/sharpend.conf
+	$(call shell-files,$(DESTDIR)$(PREFIX))
 	install -d $(DESTDIR)/etc/sharpend
 	$(call settings,$(DESTDIR)/etc/sharpend/sharpend.toml,/srv/sharpend,s|^#state = |state = |)
 
@@ -57,11 +63,12 @@ uninstall:  ## as root: all of that but settings, state, folders and user
 	-$(if-booted) systemctl disable --now sharpend
 	rm -rf $(HOME_OF_SERVICE) $(PREFIX)/bin/sharpend $(UNITS)/sharpend.service $(UNITS)/sharpend@.service
 	rm -f $(PREFIX)/lib/sysusers.d/sharpend.conf $(PREFIX)/lib/tmpfiles.d/sharpend.conf
+	cd $(PREFIX) && rm -f $(SHELL_FILES)
 	$(if-booted) systemctl daemon-reload
 
 install-user: install-user-files  ## for yourself: a service for ~/Pictures, no root needed
 	$(PYTHON) -m venv $(HOME_OF_USER)
-	$(HOME_OF_USER)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'
+	$(HOME_OF_USER)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic]'
 	install -d $(HOME)/.local/bin
 	ln -sf $(HOME_OF_USER)/bin/sharpend $(HOME)/.local/bin/sharpend
 	systemctl --user daemon-reload
@@ -69,12 +76,27 @@ install-user: install-user-files  ## for yourself: a service for ~/Pictures, no 
 install-user-files:  ## only its files and folders, below HOME
 	install -d $(HOME)/.config/sharpend $(HOME)/Pictures/incoming
 	install -D -m 644 -t $(HOME)/.config/systemd/user systemd/user/sharpend.service
+	$(call shell-files,$(HOME)/.local)
 	$(call settings,$(HOME)/.config/sharpend/sharpend.toml,~/Pictures)
 
 uninstall-user:  ## all of that but settings, state and pictures
 	-systemctl --user disable --now sharpend
 	rm -rf $(HOME_OF_USER) $(HOME)/.local/bin/sharpend $(HOME)/.config/systemd/user/sharpend.service
+	cd $(HOME)/.local && rm -f $(SHELL_FILES)
 	systemctl --user daemon-reload
+
+# Man page and completions below a prefix, $(1), where man and the shells look for them.
+MAN_PAGE := share/man/man1/sharpend.1
+OF_BASH := share/bash-completion/completions/sharpend
+OF_ZSH := share/zsh/site-functions/_sharpend
+OF_FISH := share/fish/vendor_completions.d/sharpend.fish
+SHELL_FILES := $(MAN_PAGE) $(OF_BASH) $(OF_ZSH) $(OF_FISH)
+define shell-files
+install -D -m 644 config/shell/sharpend.1 $(1)/$(MAN_PAGE)
+	install -D -m 644 config/shell/sharpend.bash $(1)/$(OF_BASH)
+	install -D -m 644 config/shell/_sharpend $(1)/$(OF_ZSH)
+	install -D -m 644 config/shell/sharpend.fish $(1)/$(OF_FISH)
+endef
 
 # The example with its first folder switched on, where no settings are yet: $(1) the file, $(2) the
 # place of the folders, $(3) one change more.

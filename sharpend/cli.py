@@ -95,7 +95,9 @@ def _add_work(add: _Add) -> None:
     command = add("once", once.main, "sharpen all images in a folder now, then exit")
     _add_settings(command, folders=True)
     command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
-    command.add_argument("--dry-run", action="store_true", help="only print what would be done")
+    command.add_argument(
+        "--dry-run", action="store_true", help="print planned actions; reads headers only"
+    )
 
     command = add("run", run.main, "run the daemon in the foreground; SIGTERM drains it")
     _add_settings(command, folders=True)

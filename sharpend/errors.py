@@ -38,6 +38,7 @@ class Reason(StrEnum):
     DAMAGED = "damaged"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_SCANS = "too_many_scans"
     BIT_DEPTH = "bit_depth"
     COLOR_MODE = "color_mode"
     ANIMATED = "animated"
@@ -142,3 +143,12 @@ class SourceChangedError(SharpendError):
 
 class SourceVanishedError(SharpendError):
     """The input is gone: nothing to do."""
+
+
+def name_too_long(shown: str) -> ImageRefusedError:
+    """Make the refusal of a file name, as people see it, that the file system does not take."""
+    return ImageRefusedError(
+        Reason.NAME_TOO_LONG,
+        f"the name {shown!r} is too long for the file system and cannot be shortened",
+        setting="folder.output_name",
+    )

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sharpend.job import Failed, Staged, Task
+    from sharpend.task import Failed, Staged, Task
     from sharpend.workers.pipeline import Pipeline
 
 WORKER_STEPS = ("taken", "opened", "decoded", "sharpened", "written", "fsynced", "returned")
-COMMIT_STEPS = ("chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed")
+COMMIT_STEPS = ("chosen", "staged", "renamed", "synced", "finished", "source_removed", "disposed")
 QUARANTINE_STEPS = ("recorded", "moved", "written.reason", "noted")
 RETRY_STEPS = ("restored", "removed")
 

@@ -115,7 +115,7 @@ class Daemon:
     def workers(self) -> list[psutil.Process]:
         """Its worker processes, the youngest last."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        workers = [child for child in children if PROGRAM in _command(child)]
+        workers = [child for child in children if PROGRAM in command_of(child)]
         return sorted(workers, key=lambda child: child.create_time())
 
     def memory_mb(self) -> float:
@@ -255,8 +255,9 @@ class ServiceManager:
         self._listener.join()
 
 
-def _command(process: psutil.Process) -> list[str]:
-    with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+def command_of(process: psutil.Process) -> list[str]:
+    """The command line of a process; empty once it has ended, waited for or not."""
+    with suppress(psutil.NoSuchProcess):  # a ZombieProcess is one of these
         return list(process.cmdline())
     return []
 

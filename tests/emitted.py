@@ -21,17 +21,14 @@ LEVELS = frozenset({"debug", "info", "warning", "error"})
 
 MAKERS = {
     "publish": "daemon.throughput",
-    "_standing": "daemon.status",
+    "_current_state": "daemon.status",
     "summary": "agreement.alarm",
-    "left_of_it": "ledger.ledger",
+    "recovery_paths": "ledger.opening",
 }
 """Methods and attributes that give a mapping of keys, and the module that builds it."""
 HANDED_IN = {("daemon.status", "publish", "window"): "publish"}
 """Parameters that another module fills, and which of MAKERS makes what it gives."""
-PASS_ON = {
-    ("logs.repeats", "_tell"),
-    ("logs.logs", "_write"),
-}
+PASS_ON = {("logs.logs", "write")}
 """Log events as they were given: no keys and no levels of their own."""
 AT_THEIR_LEVEL = ("logs.repeats", "_sum_up")
 """Logs at the level of the events that it stands for: those of `_OF_ONE_FILE`."""

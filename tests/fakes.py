@@ -11,18 +11,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpend.agreement.alarm import AgreementAlarm
+from sharpend.commit.ages import KEEP_ALL, Retention
 from sharpend.commit.destination import Destination
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
+from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import FolderPlan, prepare_roots
-from sharpend.daemon.maintenance import KEEP_ALL, Retention
 from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.throughput import Throughput
-from sharpend.daemon.workshop import Workshop
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.intake.folder import FolderOptions
-from sharpend.job import Died, Failed, Failure, Options, Staged, State, Task
-from sharpend.ledger.ledger import Ledger
+from sharpend.intake.protocol import FolderOptions
+from sharpend.ledger.opening import open_ledger
+from sharpend.logs.logs import Log
+from sharpend.task import Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.daemon.outcomes import Result
     from sharpend.errors import Reason
+    from sharpend.ledger.records import State
     from sharpend.logs.events import Event
 
 Ended = TypeVar("Ended", Staged, Failed, Died)
@@ -39,27 +41,15 @@ AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
 PICTURE = b"made of a picture"
 
 
-class ListLog:
+class ListLog(Log):
     """A Log that remembers: (level, event, values)."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, Event, dict[str, object]]] = []
 
-    def debug(self, event: Event, **values: object) -> None:
+    def write(self, level: str, event: Event, values: Mapping[str, object]) -> None:
         """Remember."""
-        self.told.append(("debug", event, values))
-
-    def info(self, event: Event, **values: object) -> None:
-        """Remember."""
-        self.told.append(("info", event, values))
-
-    def warning(self, event: Event, **values: object) -> None:
-        """Remember."""
-        self.told.append(("warning", event, values))
-
-    def error(self, event: Event, **values: object) -> None:
-        """Remember."""
-        self.told.append(("error", event, values))
+        self.told.append((level, event, dict(values)))
 
     def of(self, event: Event) -> list[dict[str, Any]]:
         """The values of every time that this event was told."""
@@ -198,7 +188,7 @@ class Shop:
 
     def start(self) -> None:
         """Start the daemon's parts, after a crash too: nothing is closed."""
-        self.ledger = Ledger.open(self.home / "state")
+        self.ledger = open_ledger(self.home / "state")
         self.pool = FakePool(self._workers)
         self.dispatcher = self._built()
         self.dispatcher.recover()
@@ -209,12 +199,14 @@ class Shop:
         alarms = {model: AgreementAlarm(options) for model, options in self._alarms.items()}
         self.measurements = Measurements(Throughput(time.monotonic()), alarms)
         return Dispatcher(
-            Workshop(self.home / "state", plans, self._retry, self.measurements, self._retention),
+            DispatcherConfig(
+                self.home / "state", plans, self._retry, self.measurements, self._retention
+            ),
             self.ledger,
             self.pool,
             self.log,
             wake=self._wake,
-            tell=self.results.append,
+            on_result=self.results.append,
         )
 
     def reload(self, **destination: object) -> None:
@@ -241,7 +233,7 @@ class Shop:
         """End as the daemon's stop does, but for the ledger."""
         self.dispatcher.close()
         self.pool.stop()
-        self.dispatcher.give_back()
+        self.dispatcher.release_unfinished()
 
     def close(self) -> None:
         """Give the state directory back."""
@@ -260,9 +252,9 @@ class Shop:
     def turn(self, after_s: float = 0.5) -> None:
         """One turn of the daemon's loop, some time later."""
         self.now_s += after_s
-        self.dispatcher.take_in(self.now_s)
+        self.dispatcher.step_folders(self.now_s)
         self.dispatcher.conclude(self.now_s)
-        self.dispatcher.hand_out(self.now_s)
+        self.dispatcher.assign_jobs(self.now_s)
 
     def settle(self) -> None:
         """Turns until what lies in the folders is known and handed out."""

@@ -10,7 +10,7 @@ import signal
 import time
 
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Staged, Task
+from sharpend.task import Staged, Task
 from sharpend.workers import serve, worker
 from sharpend.workers.worker import Engine, WorkerOptions
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharpend.job import AgreementSample
+from sharpend.task import AgreementSample
 
 VALUES = 64 * 64 * 3
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
+from sharpend.commit.committer import Attempt, Committed, Committer, Prepared, Unfinished
 from sharpend.commit.destination import Destination, TempNames
+from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Job, Staged, State
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
+from sharpend.task import Staged
+
+if TYPE_CHECKING:
+    from sharpend.ledger.records import Job, State
 
 NOW = 1_000_000.0
 
@@ -36,9 +41,10 @@ class CommitShop:
 
     def start(self) -> None:
         """Start the daemon."""
-        self.ledger = Ledger.open(self.home / "state")
+        self.ledger = open_ledger(self.home / "state")
         self.ledger.folder("in", self.to.input_root, self.to.output_root)
-        self.committer = Committer(self.ledger, TempNames(self.home / "state"), self.at)
+        self.names = TempNames(self.home / "state")
+        self.committer = Committer(self.ledger, self.names, self.at)
 
     def at(self, step: str) -> None:
         """Die here if that is wanted."""
@@ -51,8 +57,8 @@ class CommitShop:
         self.start()
         self.ledger.recover()
         done = list(self.committer.recover(self.to, NOW))
-        self.committer.remove_stale_temps(self.to.output_root)
-        self.committer.remove_stale_temps(os.fsencode(self.home / "archive"))
+        for root in (self.to.output_root, os.fsencode(self.home / "archive")):
+            remove_stale_temps(self.ledger, self.names, root)
         return done
 
     def drop(self, name: str, content: bytes = b"photo") -> None:
@@ -73,7 +79,9 @@ class CommitShop:
 
     def work(self, job: Job) -> Attempt:
         """What a worker does: the staged file is the source with a stamp."""
-        parent, temp_name = self.committer.prepare(self.to, job)
+        prepared = self.committer.prepare(self.to, job, NOW)
+        assert isinstance(prepared, Prepared)
+        parent, temp_name = prepared.parent, prepared.temp_name
         temp = Path(os.fsdecode(os.path.join(self.to.output_root, parent, temp_name)))
         source = Path(os.fsdecode(os.path.join(self.to.input_root, job.relative)))
         temp.write_bytes(b"sharp " + source.read_bytes())

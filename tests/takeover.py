@@ -13,7 +13,7 @@ import time
 from typing import IO, TYPE_CHECKING, Any
 
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Staged, Task
+from sharpend.task import Staged, Task
 from sharpend.workers import messages, sandbox, serve, worker
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from sharpend.commit.adoption import adopt
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import State
-from sharpend.ledger.ledger import Ledger
-from sharpend.ledger.records import Owner
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import Owner, State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +44,7 @@ def test_output_in_place(
         os.utime(tmp_path / "out/a/x.png", ns=(mtime_ns, mtime_ns))
     to = Destination("in", os.fsencode(tmp_path / "in"), os.fsencode(tmp_path / "out"))
     found = (b"a/x.png", Fingerprint.of(source.stat()))
-    with Ledger.open(tmp_path / "state") as ledger:
+    with open_ledger(tmp_path / "state") as ledger:
         ledger.folder("in", to.input_root, to.output_root)
         assert adopt(ledger, to, found, NOW) == adopted
         assert (list(ledger.unknown("in", [found])) == []) == adopted
@@ -64,7 +63,7 @@ def test_one_output_is_adopted_once(tmp_path: Path) -> None:
         os.utime(tmp_path / path, ns=(TAKEN_NS, TAKEN_NS))
     roots = (os.fsencode(tmp_path / "in"), os.fsencode(tmp_path / "out"))
     to = Destination("in", *roots, naming=Naming("{stem}.out"))
-    with Ledger.open(tmp_path / "state") as ledger:
+    with open_ledger(tmp_path / "state") as ledger:
         ledger.folder("in", *roots)
         adopted = [
             adopt(ledger, to, (name, Fingerprint.of((tmp_path / "in" / name.decode()).stat())), NOW)
@@ -76,5 +75,5 @@ def test_one_output_is_adopted_once(tmp_path: Path) -> None:
 def test_missing_output_folder(tmp_path: Path) -> None:
     """Where there is no output folder yet, there is nothing to adopt."""
     to = Destination("in", b"/in", os.fsencode(tmp_path / "gone"))
-    with Ledger.open(tmp_path / "state") as ledger:
+    with open_ledger(tmp_path / "state") as ledger:
         assert not adopt(ledger, to, (b"a/x.png", Fingerprint(1, 2, 3)), NOW)

@@ -19,7 +19,7 @@ def left(things: list[tuple[float, int]], limits: Limits) -> list[tuple[float, i
     for thing in things:
         ages.add(*thing)
     surplus = ages.surplus(limits, NOW)
-    return [thing for thing in things if surplus is None or not surplus.takes(*thing)]
+    return [thing for thing in things if surplus is None or not surplus.includes(*thing)]
 
 
 def test_without_limits_everything_stays() -> None:

@@ -15,11 +15,11 @@ from sharpend.daemon import plans
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.files import save_png
 from sharpend.imaging.filters import degrade
-from sharpend.job import Options, Staged, Task
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
 from sharpend.model.shipped import find
 from sharpend.settings.load import Settings
+from sharpend.task import Options, Staged, Task
 from sharpend.workers.pipeline import Pipeline
 from sharpend.workers.worker import Engine
 from trainer.evaluation.agreement.samples import with_noise
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.agreement.alarm import AlarmOptions
-    from sharpend.job import AgreementSample
     from sharpend.model.weights import Card
+    from sharpend.task import AgreementSample
     from trainer.degradations.mixture import Pixels
 
 CPU = Placement("cpu", "float32", threads=1)

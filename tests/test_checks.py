@@ -18,9 +18,9 @@ from sharpend.daemon.folder import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
 from sharpend.intake.filesystem import Mount
-from sharpend.intake.folder import FolderOptions
-from sharpend.job import Options
+from sharpend.intake.protocol import FolderOptions
 from sharpend.policies import SourcePolicy
+from sharpend.task import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

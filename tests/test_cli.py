@@ -14,7 +14,7 @@ import pytest
 from sharpend import __version__, commands
 from sharpend.cli import main
 from sharpend.errors import ExitCode
-from sharpend.ledger.store import lock
+from sharpend.ledger.opening import lock
 
 if TYPE_CHECKING:
     import argparse

@@ -14,7 +14,7 @@ from sharpend.checks import device, runner, unit
 from sharpend.checks.unit import Unit
 from sharpend.cli import main
 from sharpend.errors import UnavailableError
-from sharpend.ledger.store import lock
+from sharpend.ledger.opening import lock
 from tests.daemons import toml
 
 if TYPE_CHECKING:

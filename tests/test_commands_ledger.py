@@ -15,14 +15,15 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon.status import write_status
 from sharpend.errors import ExitCode, Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Job, State
-from sharpend.ledger.ledger import Ledger
-from sharpend.ledger.records import Product, QuarantineReason
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import Job, Product, QuarantineReason, State
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sharpend.ledger.ledger import Ledger
 
 NOW_S = 1_800_000_000.0
 
@@ -67,7 +68,7 @@ class Records:
         job = self.claimed(name)
         quarantine = Quarantine(self.ledger, self.state, TempNames(self.state))
         refusal = QuarantineReason(Reason.TRUNCATED, "cut short")
-        quarantine.settle(self.destination(source), quarantine.record(job, refusal, NOW_S))
+        quarantine.complete(self.destination(source), quarantine.record(job, refusal, NOW_S))
         return self.state / "quarantine" / "inbox" / f"{name}.reason.json"
 
     def retry(self, *arguments: str | Path) -> int:
@@ -80,7 +81,7 @@ def records(bare: Path, tmp_path: Path) -> Iterator[Records]:
     """An empty ledger that a running daemon has locked."""
     assert not bare.exists()
     (tmp_path / "in").mkdir()
-    made = Records(tmp_path, Ledger.open(tmp_path / "state"))
+    made = Records(tmp_path, open_ledger(tmp_path / "state"))
     yield made
     made.ledger.close()
 

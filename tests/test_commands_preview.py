@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.cli import main
-from sharpend.commands.preview import Pace, estimate, pace
+from sharpend.commands.preview import (
+    NOT_MEASURED,
+    SHARPENED,
+    SHARPENED_OR_COPIED,
+    Pace,
+    estimate,
+    pace,
+)
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Finished, Product
 from tests.conftest import drop
 from tests.test_commands_once import configured, png_header
@@ -26,7 +33,7 @@ MEGA = 1_000_000
 
 def history(home: Path, *, pictures: int) -> None:
     """Let the ledger remember pictures of a megapixel each, one every two seconds."""
-    with Ledger.open(home / "state") as ledger:
+    with open_ledger(home / "state") as ledger:
         folder = ledger.folder("in", os.fsencode(home / "in"), os.fsencode(home / "out"))
         for number in range(pictures):
             made = Fingerprint(1, 2, number)
@@ -75,6 +82,34 @@ def test_earlier_work_tells_how_long(
     drop(tmp_path / "in", "a.png", height=500, width=1000)
     *_, how_long = told(configured(tmp_path, networks.student), capsys)
     assert how_long == "about 1 s, at the 0.5 megapixels/s of the last 11 images"
+
+
+@pytest.mark.parametrize(
+    ("folder", "or_copied"),
+    [
+        ({"skip_sharp": True}, True),
+        ({"skip_sharp": True, "provenance": True}, False),
+        ({"skip_sharp": False}, False),
+    ],
+)
+def test_what_a_measurement_decides_has_an_alternative(
+    networks: Networks,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    folder: dict[str, object],
+    or_copied: bool,  # noqa: FBT001 - a row of the table
+) -> None:
+    """Where a sharp image may be copied unchanged, the dry run says so, and that it cannot tell."""
+    history(tmp_path, pictures=11)
+    drop(tmp_path / "in", "a.png", height=500, width=1000)
+    first, summary, *notes, how_long = told(
+        configured(tmp_path, networks.student, **folder), capsys
+    )
+    action = SHARPENED_OR_COPIED if or_copied else SHARPENED
+    assert first == f"{tmp_path}/in/a.png: {action}"
+    assert summary == f"in: 1 {action} (0.50 megapixels)"
+    assert notes == ([NOT_MEASURED] if or_copied else [])
+    assert how_long.startswith("at most 1 s, at" if or_copied else "about 1 s, at")
 
 
 def test_an_empty_folder_has_nothing_to_do(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.commit.committer import Committed, Unfinished
+from sharpend.commit.committer import Committed, Prepared, Unfinished
 from sharpend.commit.destination import TempNames, identity_of
 from sharpend.commit.names import Naming
+from sharpend.commit.stale import remove_stale_temps
 from sharpend.errors import (
     FolderFaultError,
     ImageRefusedError,
@@ -20,8 +21,7 @@ from sharpend.errors import (
 )
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Job, State
-from sharpend.ledger.records import Product, QuarantineReason
+from sharpend.ledger.records import Job, Product, QuarantineReason, State
 from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.shop import NOW, CommitShop, CrashError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed"]
+STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_removed", "disposed"]
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def test_the_next_picture_of_that_name_is_another_one(
 def test_a_crash_does_not_forget_what_was_let_go(shop: CommitShop, source: SourcePolicy) -> None:
     """Killed just after the source went, and the next of that name came before the restart."""
     shop.to = replace(shop.to, source=source)
-    shop.crash_at = "source_gone"
+    shop.crash_at = "source_removed"
     with pytest.raises(CrashError):
         shop.run()
     shop.crash_at = ""
@@ -264,10 +264,11 @@ def test_lost_staged_file_is_made_again(shop: CommitShop, *, whole_folder: bool)
 def test_planted_output_names(shop: CommitShop, kind: str, policy: ExistingPolicy) -> None:
     """A link, folder or FIFO at the output's name is never followed nor overwritten."""
     shop.to = replace(shop.to, existing=policy)
+    job = shop.claim()
+    attempt = shop.work(job)
     secret = shop.home / "secret"
     secret.write_bytes(b"secret")
     planted = shop.home / "out/a/x.png"
-    planted.parent.mkdir()
     match kind:
         case "file":
             planted.write_bytes(b"foreign")
@@ -280,7 +281,7 @@ def test_planted_output_names(shop: CommitShop, kind: str, policy: ExistingPolic
         case _:
             os.mkfifo(planted)
     before = planted.lstat()
-    done = shop.run()
+    done = shop.committer.commit(shop.to, job, attempt, NOW)
     replaced = kind == "file" and policy is ExistingPolicy.REPLACE
     assert (planted.lstat().st_ino == before.st_ino) == (not replaced)
     assert secret.read_bytes() == b"secret"
@@ -356,8 +357,8 @@ def test_skipped_before_the_work(shop: CommitShop) -> None:
     shop.to = replace(shop.to, existing=ExistingPolicy.SKIP, source=SourcePolicy.DELETE)
     (shop.home / "out/a").mkdir()
     (shop.home / "out/a/x.png").write_bytes(b"foreign")
-    done = shop.committer.leave_existing(shop.to, shop.claim(), NOW)
-    assert done is not None
+    done = shop.committer.prepare(shop.to, shop.claim(), NOW)
+    assert isinstance(done, Committed)
     assert done.unchanged
     assert shop.files("in") == {"a/x.png": b"photo"}
     assert shop.state() is State.DISPOSED
@@ -367,7 +368,7 @@ def test_skipped_before_the_work(shop: CommitShop) -> None:
 def test_nothing_to_skip(shop: CommitShop, policy: ExistingPolicy) -> None:
     """Where no foreign file stands there is work to do."""
     shop.to = replace(shop.to, existing=policy)
-    assert shop.committer.leave_existing(shop.to, shop.claim(), NOW) is None
+    assert isinstance(shop.committer.prepare(shop.to, shop.claim(), NOW), Prepared)
     assert shop.state() is State.RUNNING
 
 
@@ -410,7 +411,7 @@ def test_full_disk_before_the_rename(
         assert isinstance(left, Unfinished)
         assert isinstance(left.error, FolderFaultError)
     assert shop.state() is State.STAGED
-    assert shop.committer.remove_stale_temps(shop.to.output_root) == 0
+    assert remove_stale_temps(shop.ledger, shop.names, shop.to.output_root) == 0
     (done,) = shop.committer.recover(shop.to, NOW)
     assert isinstance(done, Committed)
     assert shop.files("out") == {"a/x.png": b"sharp photo"}
@@ -450,7 +451,7 @@ def test_fault_of_one_subfolder(
     """Where the root itself can be written, only this file is put off."""
     monkeypatch.setattr(os, "mkdir", failing(number))
     with pytest.raises(TransientError) as raised:
-        shop.committer.prepare(shop.to, shop.claim())
+        shop.committer.prepare(shop.to, shop.claim(), NOW)
     assert raised.value.reason is reason
 
 
@@ -459,7 +460,7 @@ def test_denied_root_pauses_the_folder(shop: CommitShop, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "mkdir", failing(errno.EACCES))
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FolderFaultError, match="`output`"):
-        shop.committer.prepare(shop.to, shop.claim())
+        shop.committer.prepare(shop.to, shop.claim(), NOW)
 
 
 @pytest.mark.parametrize("replaced", [True, False])
@@ -477,7 +478,7 @@ def test_unmounted_output_root(shop: CommitShop, *, replaced: bool) -> None:
     assert root.exists() == replaced
     assert shop.state() is State.PENDING
     with pytest.raises(FolderFaultError):
-        shop.committer.prepare(shop.to, job)
+        shop.committer.prepare(shop.to, job, NOW)
 
 
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
@@ -547,7 +548,7 @@ def test_a_name_that_cannot_be_shortened_is_refused_before_the_work(shop: Commit
     """An output name that cannot exist is refused when the job is prepared."""
     shop.to = replace(shop.to, naming=Naming("n" * 256 + "{stem}{ext}"))
     with pytest.raises(ImageRefusedError) as refused:
-        shop.committer.prepare(shop.to, shop.claim())
+        shop.committer.prepare(shop.to, shop.claim(), NOW)
     assert refused.value.reason is Reason.NAME_TOO_LONG
     assert refused.value.setting == "folder.output_name"
 
@@ -556,7 +557,7 @@ def test_template_cannot_leave_the_root(shop: CommitShop) -> None:
     """A template that climbs out of the root is refused for every file."""
     shop.to = replace(shop.to, naming=Naming("../../{stem}{ext}"))
     with pytest.raises(ImageRefusedError):
-        shop.committer.prepare(shop.to, shop.claim())
+        shop.committer.prepare(shop.to, shop.claim(), NOW)
 
 
 def test_only_our_stale_temps_are_removed(shop: CommitShop, tmp_path: Path) -> None:
@@ -568,8 +569,8 @@ def test_only_our_stale_temps_are_removed(shop: CommitShop, tmp_path: Path) -> N
     folder.mkdir()
     for name in (ours, theirs, odd):
         (folder / os.fsdecode(name)).touch()
-    assert shop.committer.remove_stale_temps(shop.to.output_root, lambda: False) == 0
-    assert shop.committer.remove_stale_temps(shop.to.output_root) == 1
+    assert remove_stale_temps(shop.ledger, shop.names, shop.to.output_root, lambda: False) == 0
+    assert remove_stale_temps(shop.ledger, shop.names, shop.to.output_root) == 1
     assert {os.fsencode(path.name) for path in folder.iterdir()} == {theirs, odd}
 
 

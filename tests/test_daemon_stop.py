@@ -14,6 +14,7 @@ from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
 from sharpend.workers.worker import Engine
@@ -22,8 +23,8 @@ from tests.fakes import FakePool, ListLog
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sharpend.job import Task
     from sharpend.settings.load import Settings
+    from sharpend.task import Task
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def test_a_stop_has_an_order(settings: Settings, monkeypatch: pytest.MonkeyPatch
         (Notifier, "stopping"),
         (Dispatcher, "close"),
         (FakePool, "stop"),
-        (Dispatcher, "give_back"),
+        (Dispatcher, "release_unfinished"),
         (StatusReporter, "publish"),
         (Ledger, "close"),
     ]
@@ -63,7 +64,7 @@ def test_a_stop_has_an_order(settings: Settings, monkeypatch: pytest.MonkeyPatch
         noted(of, name)
     log = ListLog()
     daemon = Daemon(settings, log, Hooks())
-    daemon._around.control.stop()
+    daemon._context.control.stop()
     assert daemon.run() == ExitCode.OK
     assert steps == [f"{of.__name__}.{name}" for of, name in expected]
     ends = [event for _, event, _ in log.told][-2:]
@@ -80,13 +81,13 @@ def test_a_failure_stops_all_parts_without_a_drain(
     def breaking(*_: object) -> NoReturn:
         raise broken
 
-    monkeypatch.setattr(Dispatcher, "take_in", breaking)
+    monkeypatch.setattr(Dispatcher, "step_folders", breaking)
     log = ListLog()
     with pytest.raises(RuntimeError, match="a fault of ours"):
         Daemon(settings, log, Hooks()).run()
     assert log.of(Event.DAEMON_DRAINING) == []
     assert len(log.of(Event.DAEMON_STOPPED)) == 1
-    Ledger.open(settings.state).close()
+    open_ledger(settings.state).close()
 
 
 @pytest.mark.parametrize("once", [False, True])
@@ -98,14 +99,14 @@ def test_a_signal_during_the_start_is_no_failure(
     daemon = Daemon(settings, log, Hooks(once=once))
 
     def stopped(*_: object, **__: object) -> NoReturn:
-        daemon._around.control.stop()
+        daemon._context.control.stop()
         raise UnavailableError("the start was broken off")
 
     monkeypatch.setattr(assembly, "start", stopped)
     assert daemon.run() == ExitCode.OK
     assert daemon.agreement is None
     assert log.told == []
-    Ledger.open(settings.state).close()
+    open_ledger(settings.state).close()
 
 
 def test_parts_that_cannot_be_joined_leave_no_worker(

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
-from sharpend.commit.committer import Committer
+from sharpend.commit.ages import Retention
+from sharpend.commit.committer import Committed, Committer, Prepared
 from sharpend.commit.names import Naming
 from sharpend.daemon import dispatcher
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.maintenance import Retention
 from sharpend.errors import Reason, TransientError
-from sharpend.job import Failure, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
+from sharpend.ledger.records import State
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS
 from sharpend.logs.events import Event
 from sharpend.policies import CollisionPolicy, ExistingPolicy
+from sharpend.task import Failure
 from tests.fakes import Shop
 from tests.samples import sample
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sharpend.job import AgreementSample
+    from sharpend.task import AgreementSample
 
 GOOD = sample(0.99, 0.95, ratio=0.1)
 BAD = sample(0.80, 0.95, ratio=0.5)
@@ -151,9 +152,9 @@ def test_a_subfolder_that_fails_is_tried_again(shop: Shop, monkeypatch: pytest.M
     """One output folder that cannot be made does not hold up the rest."""
     prepare = Committer.prepare
 
-    def flaky(self: object, destination: object, job: object) -> tuple[bytes, bytes]:
-        made = prepare(self, destination, job)  # type: ignore[arg-type]
-        if made[0] == b"bad":
+    def flaky(*given: object) -> Prepared | Committed:
+        made = prepare(*given)  # type: ignore[arg-type]
+        if isinstance(made, Prepared) and made.parent == b"bad":
             raise TransientError(Reason.IO_ERROR, "Input/output error")
         return made
 
@@ -203,7 +204,7 @@ def test_the_next_turn_comes_with_the_folders(tmp_path: Path) -> None:
         shop.pool.fail(Failure.VANISHED) if shop.pool.tasks else None
         now_s = shop.now_s
         assert shop.dispatcher.next_due_s() > now_s
-        assert shop.dispatcher.take_in(now_s) <= now_s + 5
+        assert shop.dispatcher.step_folders(now_s) <= now_s + 5
     shop.close()
 
 

@@ -17,7 +17,9 @@ from pydantic import BaseModel
 from sharpend.cli import parser
 from sharpend.errors import ExitCode
 from sharpend.logs.events import Event
-from sharpend.settings.schema import FolderSettings, Settings
+from sharpend.settings.folder import FolderSettings
+from sharpend.settings.schema import Settings
+from tests.command_line import all_options, subcommands
 from tests.outside_tools import PROVIDES, packages
 from trainer.cli import COMMANDS
 
@@ -39,6 +41,7 @@ OPTION = re.compile(r"--[a-z][a-z-]*")
 BESIDE = {"tests.campaign": "tests/campaign/__main__.py", "tests.soak": "tests/soak.py"}
 """Programs among the tests, and where their options are."""
 FOREIGN = {"--help", "--version", "--exclude", "--no-install-recommends", "--now", "--user"}
+FOREIGN |= {"--build-arg", "--env", "--format", "--memory", "--stop-timeout", "--userns"}
 """Options of other programs, and those that every command has."""
 FILES = {"conf", "db", "json", "md", "pdf", "png", "pt", "py", "service", "toml", "txt"}
 """Endings that tell the name of a file from a key or an event."""
@@ -100,20 +103,6 @@ def options_of(program: str, command: str) -> frozenset[str]:
     own = argparse.ArgumentParser()
     import_module(f"trainer.commands.{COMMANDS[command][0]}").add_arguments(own)
     return all_options(own)
-
-
-def all_options(one: argparse.ArgumentParser) -> frozenset[str]:
-    """The options of a parser and of those below it."""
-    own = {option for action in one._actions for option in action.option_strings}
-    return frozenset(own.union(*map(all_options, subcommands(one).values())))
-
-
-def subcommands(one: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The parsers of a parser's commands."""
-    for action in one._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            return dict(action.choices)
-    return {}
 
 
 def commands_of(program: str) -> set[str]:

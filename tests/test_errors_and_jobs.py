@@ -9,8 +9,9 @@ import pytest
 from sharpend import errors
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, SharpendError, TransientError
 from sharpend.files.fingerprint import Fingerprint, display
-from sharpend.job import MOVES, Failure, State
+from sharpend.ledger.records import MOVES, State
 from sharpend.logs.events import Event
+from sharpend.task import Failure
 
 PRINT = Fingerprint(1, 2, 3)
 TREE = [

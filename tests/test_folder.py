@@ -5,24 +5,29 @@ from __future__ import annotations
 import os
 import random
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
-from sharpend.daemon import folder as folder_module
 from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access
-from sharpend.intake.folder import FolderOptions
-from sharpend.job import Failure, Options, State
-from sharpend.ledger.ledger import Ledger
+from sharpend.intake.protocol import FolderOptions
+from sharpend.intake.threaded import open_intake
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
+from sharpend.task import Failure, Options
 from tests.fakes import ListLog, Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sharpend.ledger.ledger import Ledger
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new ledger."""
-    with Ledger.open(tmp_path / "state") as opened:
+    with open_ledger(tmp_path / "state") as opened:
         yield opened
 
 
@@ -178,27 +183,27 @@ def test_polling_is_told_once(shop: Shop) -> None:
 def test_quiet_only_after_a_look(shop: Shop) -> None:
     """A folder that nobody looked at is not quiet, nor is one with a file that settles."""
     folder = shop.dispatcher.folders["in"]
-    assert not folder.has_looked
-    assert not folder.is_quiet
+    assert not folder.is_scanned
+    assert not folder.is_settled
     shop.drop("a.png")
     quiet = []
     while not shop.pool.tasks:
-        quiet.append(folder.is_quiet)
+        quiet.append(folder.is_settled)
         shop.turn()
     shop.turn()
     assert not any(quiet)
-    assert folder.has_looked
-    assert folder.is_quiet
+    assert folder.is_scanned
+    assert folder.is_settled
 
 
 def test_a_file_taken_back_is_not_quiet(shop: Shop) -> None:
     """Between the moment a file is taken back and the next look, nobody may conclude."""
     shop.settle()
     folder = shop.dispatcher.folders["in"]
-    assert folder.is_quiet
+    assert folder.is_settled
     shop.drop("a.png")
-    folder.take_back(b"a.png")
-    assert not folder.is_quiet
+    folder.resettle(b"a.png")
+    assert not folder.is_settled
     shop.settle()
     assert len(shop.pool.tasks) == 1
 
@@ -301,7 +306,7 @@ def test_an_output_that_nobody_can_look_at_waits(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as closed:
-        closed.setattr(folder_module, "adopt", unreadable)
+        closed.setattr(adoption, "directory", unreadable)
         shop.settle()
         assert shop.dispatcher.folders["in"].paused
         assert shop.count(State.PENDING) == 0
@@ -340,8 +345,8 @@ def test_a_faulty_folder_tries_one_picture_at_a_time(shop: Shop) -> None:
 def bare(shop: Shop) -> Folder:
     """A folder beside the dispatcher's, for its clockwork alone."""
     plan = shop.dispatcher.folders["in"].plan
-    chance = random.Random(0)
-    return Folder(plan, shop.ledger, ListLog(), wake=lambda: None, chance=chance)
+    intake = partial(open_intake, plan.intake, wake=lambda: None, chance=random.Random(0))
+    return Folder(plan, shop.ledger, ListLog(), intake=intake, adopt=lambda *_: False)
 
 
 def test_probes_come_less_often(shop: Shop) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from sharpend.cli import main
 from sharpend.imaging.files import load_rgb
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from tests.conftest import drop
 from tests.daemons import Daemon, ServiceManager, configured, is_idle, once, running, temps
 
@@ -174,7 +174,7 @@ def test_a_start_on_a_full_state(networks: Networks, tmp_path: Path) -> None:
     state = tmp_path / "disk" / "state"
     drop(tmp_path / "in", "a.png")
     with small_disk(tmp_path / "disk"), ExitStack() as stack:
-        Ledger.open(state).close()
+        open_ledger(state).close()
         with filled(tmp_path / "disk"):
             fault = once("--config", config, "--state", state)
             assert (fault.returncode, "Traceback" in fault.stderr) == (73, False)

@@ -72,3 +72,17 @@ def test_other_images_are_not(kind: str) -> None:
 def test_an_image_of_one_pixel_is_not() -> None:
     """Nothing to tell."""
     assert not recognised(np.full((1, 1, 3), 7, np.uint8))
+
+
+def test_hidden_pixels_are_not_judged() -> None:
+    """An enlargement is recognised by its visible part, whatever lies beside it."""
+    random = np.random.default_rng(0)
+    for pixels in photographs():
+        enlarged = degrade(pixels)
+        visible = np.ones(enlarged.shape[:2], bool)
+        visible[:, :100] = False
+        enlarged[:, :100] = random.integers(0, 256, (len(enlarged), 100, 3))
+        channel = enlarged[..., 1].astype(np.float32)
+        assert is_enlarged(channel, visible)
+        assert not is_enlarged(channel)
+        assert not is_enlarged(channel, np.zeros_like(visible))

@@ -19,7 +19,8 @@ from sharpend.imaging.formats import (
     markdown,
 )
 from sharpend.imaging.registry import identify
-from sharpend.settings.schema import FolderSettings, Settings
+from sharpend.settings.folder import FolderSettings
+from sharpend.settings.schema import Settings
 
 
 @pytest.mark.parametrize(

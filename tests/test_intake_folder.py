@@ -16,7 +16,8 @@ from watchdog.observers import Observer
 
 from sharpend.intake import filesystem, scan
 from sharpend.intake.filesystem import Mount
-from sharpend.intake.folder import FolderIntake, FolderOptions, Step
+from sharpend.intake.folder import FolderIntake
+from sharpend.intake.protocol import FolderOptions, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -186,7 +187,7 @@ def test_network_file_system_is_polled_and_waits_longer(
     """Without a word from the user a network file system is polled, and files wait 5 s there."""
     monkeypatch.setattr(filesystem, "mount_of", lambda _: Mount(b"/", "nfs4"))
     with running(root, polling=None) as daemon:
-        assert daemon.run(1.0).polling == "nfs4 does not tell of changes made elsewhere"
+        assert daemon.run(1.0).polling == "nfs4 does not report changes made by other machines"
         (root / "a.png").touch()
         daemon.run(5.0)
         assert daemon.names == []
@@ -363,7 +364,7 @@ def test_root_replaced_between_two_looks(root: Path) -> None:
         (root / "new.png").touch()
         daemon.run(10.0)
         assert daemon.names == [b"new.png"]
-        assert daemon.pauses == [None, "another folder took its place", None]
+        assert daemon.pauses == [None, "the folder was replaced", None]
 
 
 def test_missing_root_is_waited_for(root: Path) -> None:

@@ -19,10 +19,10 @@ from sharpend.daemon import folder
 from sharpend.daemon.folder import FolderPlan, prepare_roots
 from sharpend.intake import scan
 from sharpend.intake.filesystem import Mount
-from sharpend.intake.folder import FolderOptions, Step
+from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake
-from sharpend.job import Options
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
+from sharpend.task import Options
 from tests.conftest import drop
 from tests.daemons import configured, running
 
@@ -119,7 +119,7 @@ def test_a_folder_that_hangs_is_paused(loop: Loop, monkeypatch: pytest.MonkeyPat
     assert loop.turn().paused is None
     assert loop.turn(PATIENCE_S / 2).paused is None
     hung = loop.turn(PATIENCE_S / 2)
-    assert (hung.paused, hung.settled) == ("its file system does not answer", [])
+    assert (hung.paused, hung.settled) == ("the file system does not respond", [])
     assert hung.settling
     assert time.monotonic() - began_s < WITHIN_S / 2
     answers.set()
@@ -203,11 +203,11 @@ def test_the_file_system_decides(
     """What lies on a network is taken in by a thread of its own, unless the settings say no."""
     monkeypatch.setattr(folder, "mount_of", lambda _: Mount(b"/", kind))
     way_out = Destination("in", os.fsencode(root), os.fsencode(tmp_path / "out"))
-    ledger = Ledger.open(tmp_path / "state")
+    ledger = open_ledger(tmp_path / "state")
     for asked, expected in ((None, apart), (True, True), (False, False)):
-        options = FolderOptions(os.fsencode(root), apart=asked)
+        options = FolderOptions(os.fsencode(root), threaded=asked)
         plan = prepare_roots(FolderPlan(way_out, options, Options("lite")), ledger)
-        assert plan.intake.apart is expected
+        assert plan.intake.threaded is expected
     ledger.close()
 
 
@@ -244,7 +244,7 @@ def test_a_hung_mount_stalls_its_folder_alone(networks: Networks, tmp_path: Path
         daemon.wait_for("image.finished", path="before.png")
         with hung(tmp_path / "remote"):
             paused = daemon.wait_for("folder.paused", folder="remote")
-            assert paused["reason"] == "its file system does not answer"
+            assert paused["reason"] == "the file system does not respond"
             for seed in range(3):
                 drop(tmp_path / "local", f"{seed}.png", seed=seed)
                 daemon.wait_for("image.finished", folder="local", path=f"{seed}.png")

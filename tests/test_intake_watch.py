@@ -185,12 +185,12 @@ def test_refused_watch_names_the_sysctl(
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def listener(root: Path, why_polled: str | None = None) -> Listener:
+def listener(root: Path, poll_reason: str | None = None) -> Listener:
     """Make the ears of a folder, deaf as yet."""
     return Listener(
         os.fsencode(root),
         recursive=True,
-        why_polled=why_polled,
+        poll_reason=poll_reason,
         retry_s=60.0,
         wake=lambda: None,
     )
@@ -214,7 +214,7 @@ def test_listener_polls_at_the_limit_and_tries_again(
     for second in range(60):
         ears.renew(float(second))
     assert (tries, "max_user_watches" in str(ears.polling)) == (1, True)
-    assert ears.hear(60.0) == Dirty()
+    assert ears.take(60.0) == Dirty()
     monkeypatch.setattr(watch_module, "_probe", real_probe)
     ears.renew(60.0)
     assert ears.polling is None
@@ -225,14 +225,14 @@ def test_listener_replaces_a_dead_watch(tmp_path: Path) -> None:
     """A watch whose thread died makes everything dirty until it is replaced."""
     ears = listener(tmp_path)
     ears.renew(0.0)
-    assert ears.hear(0.0) == Dirty()
+    assert ears.take(0.0) == Dirty()
     assert ears._watch is not None
     for emitter in ears._watch._observer.emitters:
         emitter.stop()
         emitter.join(DEADLINE_S)
-    assert ears.hear(1.0).everything
+    assert ears.take(1.0).everything
     ears.renew(2.0)
-    assert ears.hear(3.0) == Dirty()
+    assert ears.take(3.0) == Dirty()
     ears.stop()
 
 
@@ -242,16 +242,16 @@ def test_listener_gathers_events(tmp_path: Path) -> None:
     ears.renew(0.0)
     assert ears._watch is not None
     ears._watch.mark(os.fsencode(tmp_path / "a.png"), finished=True)
-    assert ears.hear(10.0).paths == {b"a.png": True}
+    assert ears.take(10.0).paths == {b"a.png": True}
     ears._watch.mark(os.fsencode(tmp_path / "b.png"), finished=True)
-    assert ears.hear(10.1) == Dirty()
+    assert ears.take(10.1) == Dirty()
     assert ears.next_s == 10.2
-    assert ears.hear(10.2).paths == {b"b.png": True}
+    assert ears.take(10.2).paths == {b"b.png": True}
     ears.stop()
 
 
 def test_listener_never_watches_when_told(tmp_path: Path) -> None:
     """A folder that is to be polled gets no watch."""
-    ears = listener(tmp_path, why_polled="configured")
+    ears = listener(tmp_path, poll_reason="configured")
     ears.renew(0.0)
     assert (ears.polling, ears._watch) == ("configured", None)

@@ -19,13 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sharpend.errors import ExitCode, LedgerError, Reason, StateFaultError, StateLockedError
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import MOVES, Job, State
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS, Ledger
+from sharpend.ledger.opening import is_locked, open_beside, open_ledger
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.records import Claim, Owner, Product, QuarantineReason
+from sharpend.ledger.records import MOVES, Claim, Job, Owner, Product, QuarantineReason, State
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 from sharpend.ledger.schema import SCHEMA_VERSION
-from sharpend.ledger.store import is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,7 +39,7 @@ REFUSAL = QuarantineReason(Reason.TRUNCATED, "the file ends early", None)
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new ledger with one folder, `in`."""
-    with Ledger.open(tmp_path) as opened:
+    with open_ledger(tmp_path) as opened:
         assert opened.folder("in", b"/in", b"/out") == "in"
         yield opened
 
@@ -71,29 +70,29 @@ def outcome_state(ledger: LedgerReader, relative: bytes = b"x.png") -> State:
 def test_second_process_is_locked_out(tmp_path: Path) -> None:
     """One state directory serves one process; the message names it and the way out."""
     with (
-        Ledger.open(tmp_path),
+        open_ledger(tmp_path),
         pytest.raises(StateLockedError, match=rf"process {os.getpid()}.*--state"),
     ):
-        Ledger.open(tmp_path)
-    Ledger.open(tmp_path).close()
+        open_ledger(tmp_path)
+    open_ledger(tmp_path).close()
 
 
 def test_lock_is_not_inherited(tmp_path: Path) -> None:
     """A worker that outlives the daemon does not keep the state directory locked."""
-    ledger = Ledger.open(tmp_path)
+    ledger = open_ledger(tmp_path)
     worker = subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False
     )
     try:
         ledger.close()
-        Ledger.open(tmp_path).close()
+        open_ledger(tmp_path).close()
     finally:
         worker.communicate(b"\n")
 
 
 def test_state_directory_is_private(tmp_path: Path) -> None:
     """The state directory is made with its parents, for its owner alone."""
-    Ledger.open(tmp_path / "a/state").close()
+    open_ledger(tmp_path / "a/state").close()
     assert (tmp_path / "a/state").stat().st_mode & 0o777 == 0o700
 
 
@@ -101,24 +100,24 @@ def test_state_directory_cannot_be_made(tmp_path: Path) -> None:
     """A state directory that cannot be made is told in words, not in a traceback."""
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StateFaultError, match="state directory") as raised:
-        Ledger.open(tmp_path / "file/state")
+        open_ledger(tmp_path / "file/state")
     assert raised.value.exit_code is ExitCode.OUTPUT_FAILED
 
 
 def test_newer_ledger_is_refused(tmp_path: Path) -> None:
     """A ledger of a newer version is left alone, and the lock is given back."""
-    Ledger.open(tmp_path).close()
+    open_ledger(tmp_path).close()
     change(tmp_path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     for _ in range(2):
         with pytest.raises(LedgerError, match="newer sharpend"):
-            Ledger.open(tmp_path)
+            open_ledger(tmp_path)
     with pytest.raises(LedgerError, match="newer sharpend"):
         LedgerReader.read_only(tmp_path)
 
 
 def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
     """It can be read as it is; opened by its writer it learns whose each name is."""
-    with Ledger.open(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.folder("in", b"/in", b"/out")
         finished(ledger)
     for column in ("staged_key", "output_key"):
@@ -133,7 +132,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     with LedgerReader.read_only(tmp_path) as reader:
         assert reader.counts()[State.DISPOSED] == 1
     for _ in range(2):
-        with Ledger.open(tmp_path) as ledger:
+        with open_ledger(tmp_path) as ledger:
             assert not ledger.rebuilt
             assert ledger.claims("in", b"X.PNG") == [Claim(Owner("in", b"x.png"), b"x.png", MADE)]
 
@@ -142,7 +141,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
 def test_damaged_ledger_is_moved_aside(tmp_path: Path, damage: str) -> None:
     """A damaged ledger is kept for inspection and a new one begins, as often as it happens."""
     for number in (1, 2):
-        with Ledger.open(tmp_path) as ledger:
+        with open_ledger(tmp_path) as ledger:
             ledger.folder("in", b"/in", b"/out")
             ledger.add("in", [(b"%d" % i, ONE) for i in range(500)], NOW)
         path = tmp_path / "ledger.db"
@@ -155,10 +154,10 @@ def test_damaged_ledger_is_moved_aside(tmp_path: Path, damage: str) -> None:
                 "hole": content[:4096] + bytes(middle) + content[4096 + middle :],
             }[damage]
         )
-        with Ledger.open(tmp_path) as ledger:
+        with open_ledger(tmp_path) as ledger:
             assert ledger.rebuilt
             aside = tmp_path / f"ledger.db.corrupt-{number}"
-            assert ledger.left_of_it == {"moved_aside": aside, "newest_backup": None}
+            assert ledger.recovery_paths == {"moved_aside": aside, "newest_backup": None}
             assert aside.exists()
             assert sum(ledger.counts().values()) == 0
 
@@ -166,16 +165,16 @@ def test_damaged_ledger_is_moved_aside(tmp_path: Path, damage: str) -> None:
 @pytest.mark.parametrize("emptied", [True, False])
 def test_lost_ledger_is_noticed(tmp_path: Path, *, emptied: bool) -> None:
     """A ledger that was deleted or emptied is told apart from a first start."""
-    with Ledger.open(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         assert not ledger.rebuilt
-    with Ledger.open(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         assert not ledger.rebuilt
     (tmp_path / "ledger.db").unlink()
     if emptied:
         (tmp_path / "ledger.db").touch()
-    with Ledger.open(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         assert ledger.rebuilt
-        assert ledger.left_of_it["moved_aside"] is None
+        assert ledger.recovery_paths["moved_aside"] is None
 
 
 def change(state_dir: Path, statement: str) -> None:
@@ -205,7 +204,7 @@ def test_retry_works_beside_the_daemon(tmp_path: Path, ledger: Ledger) -> None:
     """`retry` reaches a running daemon through its ledger."""
     job = claimed(ledger)
     ledger.quarantine(job, REFUSAL, NOW)
-    with Ledger.beside(tmp_path) as other:
+    with open_beside(tmp_path) as other:
         other.retry(job, ONE)
     again = ledger.claim(NOW, {"in"})
     assert again is not None
@@ -423,7 +422,7 @@ def test_a_command_does_not_wait(ledger: Ledger) -> None:
 def crash(ledger: Ledger, state_dir: Path) -> Ledger:
     """The daemon dies and starts again."""
     ledger.close()
-    return Ledger.open(state_dir)
+    return open_ledger(state_dir)
 
 
 def test_daemons_death_is_no_strike(tmp_path: Path, ledger: Ledger) -> None:
@@ -586,7 +585,7 @@ def test_folders_are_listed(ledger: Ledger) -> None:
 def test_lock_can_be_looked_at(tmp_path: Path) -> None:
     """Whether a daemon runs can be asked without taking its place."""
     assert not is_locked(tmp_path)
-    with Ledger.open(tmp_path):
+    with open_ledger(tmp_path):
         assert is_locked(tmp_path)
     assert not is_locked(tmp_path)
 
@@ -605,7 +604,7 @@ def test_holder_without_a_number(tmp_path: Path) -> None:
     other = os.open(tmp_path / "lock", os.O_RDWR)
     fcntl.flock(other, fcntl.LOCK_EX)
     with pytest.raises(StateLockedError, match="process unknown"):
-        Ledger.open(tmp_path)
+        open_ledger(tmp_path)
     os.close(other)
 
 
@@ -639,7 +638,7 @@ class LedgerMoves(RuleBasedStateMachine):
 
     def open(self) -> None:
         """Start the daemon."""
-        self.ledger = Ledger.open(Path(self.place.name))
+        self.ledger = open_ledger(Path(self.place.name))
         self.ledger.folder("in", b"/in", b"/out")
 
     def teardown(self) -> None:

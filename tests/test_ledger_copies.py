@@ -12,12 +12,12 @@ import pytest
 
 from sharpend.errors import StateFaultError
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import State
 from sharpend.ledger import copies
-from sharpend.ledger.faults import DamagedError
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
 from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
+from sharpend.ledger.store import DamagedError
 from tests.fakes import Shop
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def inputs_of(copy: Path, aside: Path) -> int:
 def test_backups_move_on(tmp_path: Path) -> None:
     """The newest is the first, and there are no more than were asked for."""
     state = tmp_path / "state"
-    with Ledger.open(state) as ledger:
+    with open_ledger(state) as ledger:
         ledger.folder("in", b"/in", b"/out")
         assert copies.kept_at(state) is None
         for number in range(1, 4):
@@ -58,7 +58,7 @@ def test_backups_move_on(tmp_path: Path) -> None:
 
 def test_a_backup_is_of_one_moment(tmp_path: Path) -> None:
     """Writes in the middle of it neither enter it nor make it begin again; it is whole."""
-    with Ledger.open(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.folder("in", b"/in", b"/out")
         ledger.add("in", [(b"%0200d" % n, ONE) for n in range(6000)], NOW)
         asked = 0
@@ -77,7 +77,7 @@ def test_a_backup_is_of_one_moment(tmp_path: Path) -> None:
 
 def test_an_abandoned_backup_leaves_nothing(tmp_path: Path) -> None:
     """A daemon that stops does not wait for it; the last one stays."""
-    with Ledger.open(tmp_path):
+    with open_ledger(tmp_path):
         copies.keep(tmp_path, 2, always)
         before = sorted(tmp_path.iterdir())
         with pytest.raises(copies.AbandonedError):
@@ -87,7 +87,7 @@ def test_an_abandoned_backup_leaves_nothing(tmp_path: Path) -> None:
 
 def test_what_a_killed_backup_left_is_no_hindrance(tmp_path: Path) -> None:
     """Half a copy and its journal: the next one removes them and is whole."""
-    with Ledger.open(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.folder("in", b"/in", b"/out")
         ledger.add("in", [(b"a", ONE)], NOW)
         for suffix in ("", "-journal", "-wal"):
@@ -98,7 +98,7 @@ def test_what_a_killed_backup_left_is_no_hindrance(tmp_path: Path) -> None:
 
 def test_a_damaged_ledger_replaces_no_backup(tmp_path: Path) -> None:
     """What is copied is looked at before the older copies move on."""
-    with Ledger.open(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         ledger.folder("in", b"/in", b"/out")
         ledger.add("in", [(b"%0200d" % n, ONE) for n in range(500)], NOW)
     sound = copies.keep(tmp_path, 2, always).read_bytes()
@@ -112,12 +112,12 @@ def test_a_damaged_ledger_replaces_no_backup(tmp_path: Path) -> None:
 
 def test_a_damaged_ledger_is_told_with_its_backup(tmp_path: Path) -> None:
     """Who opens what is left knows where both lie."""
-    with Ledger.open(tmp_path):
+    with open_ledger(tmp_path):
         copies.keep(tmp_path, 1, always)
     (tmp_path / "ledger.db").write_bytes(b"no ledger at all" * 100)
-    with Ledger.open(tmp_path) as ledger:
+    with open_ledger(tmp_path) as ledger:
         assert ledger.rebuilt
-        assert ledger.left_of_it == {
+        assert ledger.recovery_paths == {
             "moved_aside": tmp_path / "ledger.db.corrupt-1",
             "newest_backup": tmp_path / "ledger.db.backup-1",
         }
@@ -125,7 +125,7 @@ def test_a_damaged_ledger_is_told_with_its_backup(tmp_path: Path) -> None:
 
 def test_a_state_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """A backup that has no place is a fault of the state, in our own words."""
-    with Ledger.open(tmp_path):
+    with open_ledger(tmp_path):
         (tmp_path / "ledger.db.copy.tmp").mkdir()
         with pytest.raises(StateFaultError):
             copies.keep(tmp_path, 2, always)
@@ -135,7 +135,7 @@ def test_a_backup_does_not_take_the_last_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where little more than a copy would fit, the ledger keeps it; an older backup stays."""
-    with Ledger.open(tmp_path):
+    with open_ledger(tmp_path):
         copies.keep(tmp_path, 2, always)
         size = (tmp_path / "ledger.db").stat().st_size
         disk = SimpleNamespace(f_bavail=2 * size - 1, f_frsize=1)
@@ -162,7 +162,7 @@ def test_an_older_ledger_is_copied_before_it_is_upgraded(tmp_path: Path, version
     connection.commit()
     connection.close()
     for _ in range(2):
-        with Ledger.open(tmp_path) as ledger:
+        with open_ledger(tmp_path) as ledger:
             assert not ledger.rebuilt
             assert ledger.counts()[State.PENDING] == 1
             assert ledger.oldest_pending_at(["in"]) == 5.0

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import State
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from sharpend.ledger.ledger import Ledger
 
 NOW = 1_000_000.0
 ONE = Fingerprint(10, 20, 30)
@@ -21,7 +23,7 @@ ONE = Fingerprint(10, 20, 30)
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new ledger with one folder, `in`."""
-    with Ledger.open(tmp_path) as opened:
+    with open_ledger(tmp_path) as opened:
         opened.folder("in", b"/in", b"/out")
         yield opened
 

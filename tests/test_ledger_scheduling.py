@@ -8,11 +8,13 @@ import pytest
 
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
+
+    from sharpend.ledger.ledger import Ledger
 
 NOW = 1_000_000.0
 ONE = Fingerprint(10, 20, 30)
@@ -21,7 +23,7 @@ ONE = Fingerprint(10, 20, 30)
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """A new ledger with two folders."""
-    with Ledger.open(tmp_path) as opened:
+    with open_ledger(tmp_path) as opened:
         for name in ("in", "other"):
             opened.folder(name, b"/" + name.encode(), b"/out")
         yield opened

@@ -10,21 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.commit.ages import Limits
-from sharpend.daemon.maintenance import (
-    BACKUP_EVERY_S,
-    EVERY_S,
-    REST_S,
-    Maintenance,
-    Paths,
-    Retention,
-)
+from sharpend.commit.ages import Limits, Retention
+from sharpend.daemon.maintenance import BACKUP_EVERY_S, EVERY_S, REST_S, Maintenance, Paths
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Failure, State
 from sharpend.ledger import copies
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, SourcePolicy
+from sharpend.task import Failure
 from tests.fakes import Shop
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.policies import Metadata, Policies
+from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.workers import messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
@@ -115,6 +115,8 @@ def changed(answer: messages.Answer, /, **values: object) -> bytes:
         changed(FAILED, reason="because"),
         changed(FAILED, reason=1),
         changed(FAILED, stage=None),
+        changed(FAILED, stage="commit"),
+        changed(STAGED, stages_s={"open": 1.0}),
         changed(FAILED, message="x" * 2001),
         changed(STAGED, temp_name="\u0100"),
         changed(STAGED, temp_name="x" * 256),

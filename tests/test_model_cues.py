@@ -92,23 +92,23 @@ def test_strips_do_not_show() -> None:
 
 
 def test_hidden_pixels_count_for_nothing() -> None:
-    """Whatever lies under full transparency, the visible part alone is measured."""
+    """Whatever lies under transparency, the visible part alone is measured."""
     rng = np.random.default_rng(0)
     pixels = astronaut().copy()
-    alpha = np.full(pixels.shape[:2], 255, np.uint8)
-    alpha[:, :200] = 0
+    visible = np.ones(pixels.shape[:2], bool)
+    visible[:, :200] = False
     noisy = pixels.copy()
     noisy[:, :200] = rng.integers(0, 256, (512, 200, 3))
-    assert measure(pixels, alpha) == measure(noisy, alpha)
-    assert measure(noisy, alpha) != measure(noisy)
-    assert close(measure(pixels, alpha), measure(pixels[:, 208:]), within=0.1)
+    assert measure(pixels, visible) == measure(noisy, visible)
+    assert measure(noisy, visible) != measure(noisy)
+    assert close(measure(pixels, visible), measure(pixels[:, 208:]), within=0.1)
 
 
 def test_nothing_visible_measures_as_nothing() -> None:
     """A fully transparent image, a flat one, and an image of one pixel have no energy."""
     pixels = astronaut()[:40, :40]
     zero = (0.0,) * BANDS
-    assert measure(pixels, np.zeros((40, 40), np.uint8)) == Cues(zero, zero, zero)
+    assert measure(pixels, np.zeros((40, 40), bool)) == Cues(zero, zero, zero)
     for flat in (np.full((33, 21, 3), 200, np.uint8), astronaut()[:1, :1]):
         assert measure(flat).tensor().max() < 1e-12
 

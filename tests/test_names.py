@@ -20,7 +20,7 @@ from sharpend.commit.names import Naming, numbered, shortened
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.ledger.caseless import twin_key
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
-from tests.shop import CommitShop
+from tests.shop import NOW, CommitShop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -264,7 +264,7 @@ def test_a_collision_is_refused_before_the_work(shop: CommitShop, policy: Existi
     shop.run_all()
     shop.drop("x.jpg", b"jpg")
     with pytest.raises(ImageRefusedError, match=r"'x\.out' belongs to .* 'x\.png'") as refused:
-        shop.committer.prepare(shop.to, shop.claim())
+        shop.committer.prepare(shop.to, shop.claim(), NOW)
     assert refused.value.reason is Reason.NAME_TAKEN
     assert refused.value.setting == "folder.collision"
     assert shop.files("out") == {"x.out": b"sharp png"}

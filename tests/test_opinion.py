@@ -13,14 +13,14 @@ from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UnavailableError
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
-from sharpend.job import OVERSHOOT
 from sharpend.model import weights
 from sharpend.model.cues import measure
 from sharpend.model.networks import TeacherNet
 from sharpend.model.runtime import Placement
-from sharpend.model.sharpener import Sharpener, keep_transparent
+from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.weights import Card, save_network
+from sharpend.task import OVERSHOOT
 from tests.conftest import photograph
 
 if TYPE_CHECKING:
@@ -96,17 +96,17 @@ def test_detail_goes_with_the_strength(strong: tuple[Sharpener, SecondOpinion]) 
     assert half.detail == whole.detail / 4
 
 
-def test_what_is_transparent_is_the_input_of_both(
+def test_what_is_hidden_is_the_input_of_both(
     strong: tuple[Sharpener, SecondOpinion],
 ) -> None:
     """A student that keeps unseen pixels is not held against a teacher that does not."""
     teacher, opinion = strong
     pixels = photograph(64, 64)
-    alpha = np.full((64, 64), 255, np.uint8)
-    alpha[:, :40] = 0
-    finished = keep_transparent(teacher.sharpen(pixels), pixels, alpha)
+    visible = np.ones((64, 64), bool)
+    visible[:, :40] = False
+    finished = keep_hidden(teacher.sharpen(pixels), pixels, visible)
     sample = opinion.compare(
-        pixels, finished, crop_px=64, strength=1.0, overshoot=OVERSHOOT, alpha=alpha
+        pixels, finished, crop_px=64, strength=1.0, overshoot=OVERSHOOT, visible=visible
     )
     plain = opinion.compare(pixels, finished, crop_px=64, strength=1.0, overshoot=OVERSHOOT)
     assert sample is not None

@@ -11,9 +11,10 @@ import pytest
 from sharpend.commit import committer
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
-from sharpend.job import Failure, State
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, SourcePolicy
+from sharpend.task import Failure
 from tests.fakes import PICTURE, Shop
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def test_a_source_that_is_busy_is_told_of_once(
     shop = Shop(tmp_path, source=SourcePolicy.DELETE)
     source = shop.take()
     with monkeypatch.context() as busy:
-        busy.setattr(committer, "let_go", raising(TransientError(Reason.IO_ERROR, "busy")))
+        busy.setattr(committer, "dispose_source", raising(TransientError(Reason.IO_ERROR, "busy")))
         shop.pool.stage()
         shop.conclude()
         assert shop.count(State.DONE) == 1
@@ -327,7 +328,7 @@ def test_an_archive_that_fails_pauses(tmp_path: Path, monkeypatch: pytest.Monkey
     shop = Shop(tmp_path, source=SourcePolicy.ARCHIVE, archive_root=archive)
     source = shop.take()
     with monkeypatch.context() as full:
-        full.setattr(committer, "let_go", raising(FolderFaultError("the archive is full")))
+        full.setattr(committer, "dispose_source", raising(FolderFaultError("the archive is full")))
         shop.pool.stage()
         shop.conclude()
         assert source.exists()

@@ -18,10 +18,11 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging import codec
 from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
-from sharpend.imaging.picture import Picture
-from sharpend.job import Failed, Failure, Options, Staged, Task
+from sharpend.imaging.picture import Frame, Picture
+from sharpend.imaging.transparency import seen
 from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement
+from sharpend.task import Failed, Failure, Options, Staged, Task
 from sharpend.workers import staging
 from sharpend.workers.pipeline import Pipeline
 from tests.conftest import drop, photograph
@@ -162,12 +163,13 @@ def test_crispness_works_without_the_network(worker: Pipeline, bench: Bench) -> 
     alpha: NDArray[np.uint8] = np.full((80, 80), 255, np.uint8)
     alpha[:8] = 0
     source = write(bench.source / "a.png", Picture.still(pixels, alpha=alpha))
+    shown = seen(Frame(pixels, alpha))
     options = replace(bench.options, strength=0, crispness=1.0)
     outcome = staged(worker.run(bench.task(source, options=options)))
     crisp = bench.decoded().pixels
-    cues = measure(pixels, alpha)
+    cues = measure(shown.pixels, shown.visible)
     expected = worker.sharpener(bench.options.model).sharpen(
-        pixels, strength=0, crispness=1.0, cues=cues
+        shown.pixels, strength=0, crispness=1.0, cues=cues
     )
     assert outcome.sharpness == cues.sharpness
     assert np.array_equal(crisp[8:], expected[8:])

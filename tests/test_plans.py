@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.agreement.alarm import MEASURABLE_FROM
-from sharpend.commit.ages import Limits
+from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.names import Naming
 from sharpend.daemon import plans
-from sharpend.daemon.maintenance import Retention
 from sharpend.files.access import Access
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
@@ -50,7 +49,7 @@ def test_a_folder_by_default(tmp_path: Path) -> None:
     assert not plan.destination.portable_names
     assert plan.destination.access == Access(None, None)
     assert (plan.intake.settle_s, plan.intake.polling, plan.intake.rescan_s) == (None, None, 60)
-    assert plan.intake.apart is None
+    assert plan.intake.threaded is None
     assert plan.options.model == resolve_model("auto", device="auto")
     assert (plan.options.max_pixels, plan.options.max_bytes) == (200_000_000, 1_000_000_000)
     assert (plan.reprocess, plan.newest_first) == (False, False)
@@ -97,7 +96,7 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
     assert (way_out.collision, way_out.portable_names) == (CollisionPolicy.REFUSE, True)
     assert way_out.access == Access(group=0, mode=0o640)
     assert (intake.recursive, intake.settle_s, intake.polling) == (False, 0, True)
-    assert intake.apart
+    assert intake.threaded
     assert (intake.poll_s, intake.rescan_s) == (7, 11)
     assert (plan.options.model, plan.options.strength) == ("base", 0.25)
     assert (plan.options.crispness, plan.options.skip_sharp_above) == (0.5, -1)
@@ -131,7 +130,7 @@ def test_folders_inherit_crispness_and_what_passes(tmp_path: Path) -> None:
     assert told == [(0.4, -0.8), (0, None), (0.4, -0.5), (1, -0.8)]
     (only_line,) = plans.folder_plans(settings(tmp_path, {}, model={"skip_sharp_above": -0.5}))
     assert only_line.options.skip_sharp_above is None
-    outside = plans.without_a_folder(settings(tmp_path, model=common))
+    outside = plans.default_options(settings(tmp_path, model=common))
     assert (outside.crispness, outside.skip_sharp_above) == (0.4, -0.8)
 
 

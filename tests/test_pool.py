@@ -19,13 +19,13 @@ from PIL import Image
 
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Died, Failed, Failure, Options, Staged, Task
+from sharpend.task import Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers import answers, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
 from sharpend.workers.pool import Pool
 from sharpend.workers.worker import WorkerOptions
 from tests.conftest import drop
-from tests.daemons import until
+from tests.daemons import command_of, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -516,4 +516,4 @@ def test_too_little_memory_is_said_with_its_setting(
 def workers() -> list[psutil.Process]:
     """The worker processes of this one."""
     children = psutil.Process().children()
-    return [child for child in children if process.PROGRAM in child.cmdline()]
+    return [child for child in children if process.PROGRAM in command_of(child)]

@@ -30,16 +30,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from sharpend.commit.ages import Retention
 from sharpend.commit.names import AS_THE_INPUT, Naming
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.maintenance import EVERY_S, REST_S, Maintenance, Paths, Retention
+from sharpend.daemon.maintenance import EVERY_S, REST_S, Maintenance, Paths
 from sharpend.errors import Reason, StateFaultError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.folder import FolderIntake
 from sharpend.intake.watch import Dirty
-from sharpend.job import Failure, State, Task
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
 from sharpend.policies import ExistingPolicy, SourcePolicy
+from sharpend.task import Failure, Task
 from tests.fakes import Shop
 from tests.shop import CrashError
 
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
 NAMES = st.sampled_from(["a.png", "b.jpg", "d/a.png", "d/c.png", "e/f/a.png"])
 FOLDERS = st.sampled_from(["d", "e", "e/f"])
 SHARP = b"sharp "
-COMMIT_STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_gone", "disposed"]
+COMMIT_STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_removed", "disposed"]
 QUARANTINE_STEPS = ["recorded", "moved", "written", "noted"]
 FULL_AT = st.sampled_from(["chosen", "staged", "renamed", "synced", "moved"])
 """Where a full disk can be met: in the output folder, and, last, in the state directory."""
@@ -234,7 +236,7 @@ class Promise(RuleBasedStateMachine):
             self.put(name)
         intake = self.shop.dispatcher.folders["in"].intake
         assert isinstance(intake, FolderIntake)
-        with patch.object(intake._listener, "hear", return_value=Dirty(everything=True)):
+        with patch.object(intake._listener, "take", return_value=Dirty(everything=True)):
             self.turn(0.1)
 
     @rule(step=FULL_AT)

@@ -16,9 +16,8 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import Reason, SourceVanishedError, StateFaultError
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Job, State
-from sharpend.ledger.ledger import Ledger
-from sharpend.ledger.records import Quarantined, QuarantineReason
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import Job, Quarantined, QuarantineReason, State
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Ward:
 
     def start(self) -> None:
         """Start the daemon."""
-        self.ledger = Ledger.open(self.home / "state")
+        self.ledger = open_ledger(self.home / "state")
         self.ledger.folder("in", self.to.input_root, self.to.output_root)
         names = TempNames(self.home / "state")
         self.quarantine = Quarantine(self.ledger, self.home / "state", names, self.at)
@@ -70,7 +69,7 @@ class Ward:
         path.write_bytes(content)
         self.ledger.add("in", [(relative, Fingerprint.of(path.stat()))], NOW)
         entry = self.quarantine.record(self.claim(), REFUSAL, NOW)
-        return Path(os.fsdecode(self.quarantine.settle(self.to, entry)))
+        return Path(os.fsdecode(self.quarantine.complete(self.to, entry)))
 
     def claim(self) -> Job:
         """The next job."""
@@ -263,7 +262,7 @@ def test_folder_name_cannot_lead_out(ward: Ward) -> None:
     ward.ledger.add("../../up", [(b"x.png", seen)], NOW)
     job = ward.ledger.claim(NOW, {"../../up"})
     assert job is not None
-    note = ward.quarantine.settle(ward.to, ward.quarantine.record(job, REFUSAL, NOW))
+    note = ward.quarantine.complete(ward.to, ward.quarantine.record(job, REFUSAL, NOW))
     assert note.endswith(b"/state/quarantine/.._.._up/x.png.reason.json")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sharpend.errors import Reason
 from sharpend.logs.events import Event
-from sharpend.logs.repeats import WINDOW_S, SparingLog
+from sharpend.logs.repeats import WINDOW_S, RateLimitedLog
 from tests.fakes import ListLog
 
 
@@ -16,7 +16,7 @@ class Desk:
     def __init__(self, most: int = 20) -> None:
         self.now_s = 0.0
         self.behind = ListLog()
-        self.log = SparingLog(self.behind, most=most, clock=lambda: self.now_s)
+        self.log = RateLimitedLog(self.behind, most=most, clock=lambda: self.now_s)
 
     def fail(self, number: int, *, folder: str = "in", reason: Reason = Reason.DAMAGED) -> None:
         """One file fails."""

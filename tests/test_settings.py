@@ -197,6 +197,69 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, "a = [1,")[0].startswith("FILE: end of document: ")
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_file_of_a_windows_editor_is_read(tmp_path: Path, newline: str) -> None:
+    """A byte order mark and CRLF, which Notepad writes, change nothing."""
+    path = write(tmp_path, "")
+    path.write_bytes(b"\xef\xbb\xbf" + newline.join(["[report]", "every_s = 7", ""]).encode())
+    assert load(path, environment={"HOME": str(tmp_path)}).report.every_s == 7
+
+
+@pytest.mark.parametrize(
+    "path", [r"C:\Users\me", r"D:\photos", r"\\nas\photos", r"D:\udd00", "D:\\"]
+)
+def test_a_backslash_in_double_quotes_is_explained(tmp_path: Path, path: str) -> None:
+    """Broken TOML with a backslash between double quotes tells how such a text is written."""
+    (line,) = refusal(tmp_path, f'[[folder]]\ninput = "{path}"\noutput = "out"\n')
+    assert line.startswith("FILE: line 2, column ")
+    assert line.endswith("an escape: use single quotes, or / in a path")
+
+
+@pytest.mark.parametrize(
+    "value", [r"'C:\Users\me'", r"'\\nas\photos'", r'"D:\new"', r'"D:\\bilder"', '"d:/photos"']
+)
+def test_a_windows_path_is_no_path_here(tmp_path: Path, value: str) -> None:
+    """It would otherwise be a relative path, and a folder of that name be made."""
+    (line,) = refusal(tmp_path, f'[[folder]]\ninput = "in"\noutput = {value}\n')
+    assert line.startswith("FILE: folder.1.output: must be a path of this system, such as /mnt/")
+
+
+@pytest.mark.parametrize("value", ['"yes"', '"on"', "1", '""', "[true]"])
+def test_a_switch_is_true_or_false(tmp_path: Path, value: str) -> None:
+    """Other words and numbers are refused; the two words may be in quotes."""
+    for key in ("recursive", "skip_sharp", "provenance"):
+        (line,) = refusal(tmp_path, f"{FOLDER}{key} = {value}\n")
+        assert line.startswith(f"FILE: folder.1.{key}: must be true or false")
+    (folder,) = read(tmp_path, f'{FOLDER}recursive = "false"\n').folder
+    assert folder.recursive is False
+
+
+def test_a_switch_in_the_environment(tmp_path: Path) -> None:
+    """The same two words hold in the environment, where everything is text."""
+    assert read(tmp_path, SHARPEND_PICTURES__PROVENANCE="true").pictures.provenance
+    assert not read(tmp_path, SHARPEND_PICTURES__PROVENANCE="False").pictures.provenance
+    assert refusal(tmp_path, SHARPEND_PICTURES__PROVENANCE="1") == [
+        "environment: SHARPEND_PICTURES__PROVENANCE: must be true or false, not '1'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (f'{FOLDER}state = "s"', "folder.1.state: is no key of a table; move it to the top of"),
+        ('[model]\nstate = "s"', "model.state: is no key of a table; move it to the top of"),
+        ("settle_s = 3", "settle_s: is in the wrong place; move it below [[folder]]"),
+        ("every_s = 3", "every_s: is in the wrong place; move it below [report]"),
+        (f"{FOLDER}count = 3", "folder.1.count: is in the wrong place; move it below [workers]"),
+        ("tile_px = 3", "tile_px: is in the wrong place; move it below [model]"),
+        ("frames = 3", "frames: is in the wrong place; move it below [pictures] or [[folder]]"),
+    ],
+)
+def test_a_key_in_the_wrong_table_is_told_its_place(tmp_path: Path, text: str, line: str) -> None:
+    """A key that another table has is not unknown: the message names that table."""
+    assert refusal(tmp_path, text)[0].startswith(f"FILE: {line}")
+
+
 @pytest.mark.parametrize("value", ["1" * 5000, "0x" + "f" * 5000, "[" * 5000 + "]" * 5000])
 def test_a_value_beyond_all_reason_is_refused(tmp_path: Path, value: str) -> None:
     """What Python itself cannot read or write is a wrong setting, not a traceback."""
@@ -208,7 +271,7 @@ def test_without_a_home_the_state_has_to_be_set(
 ) -> None:
     """A user without a home directory is told which key to set."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for an unknown user
-    with pytest.raises(ConfigError, match=r"^default: state: must name a directory, not '~"):
+    with pytest.raises(ConfigError, match=r"^default: state: must name a folder, not '~"):
         load(None, environment={})
     assert load(None, {"state": tmp_path}, environment={}).state == tmp_path
 
@@ -224,7 +287,10 @@ def test_a_file_that_fails_while_it_is_read_is_refused() -> None:
     [
         ("[modle]\nname = 1", "FILE: modle: unknown key; did you mean model?"),
         ("[report]\nevry_s = 2", "FILE: report.evry_s: unknown key; did you mean every_s?"),
-        ("[limits]\nx = 2", "FILE: limits.x: unknown key; known are max_megabytes, max_megapixels"),
+        (
+            "[limits]\nx = 2",
+            "FILE: limits.x: unknown key; known are max_megabytes, max_megapixels, max_scans",
+        ),
         (
             "_env_file = 1",
             f"FILE: _env_file: unknown key; known are {', '.join(sorted(Settings.model_fields))}",
@@ -276,8 +342,8 @@ def test_a_wrong_value_gives_one_line_that_says_what_to_change(
 
 FOLDER_FAULTS = [
     ('input = "in"', "output: is required"),
-    ('input = "in"\noutput = ""', "output: must name a directory, not ''"),
-    ('input = "a\\u0000"\noutput = "out"', "input: must name a directory, not '{}/a\\x00'"),
+    ('input = "in"\noutput = ""', "output: must name a folder, not ''"),
+    ('input = "a\\u0000"\noutput = "out"', "input: must name a folder, not '{}/a\\x00'"),
     (FOLDER[11:] + 'ouput = "x"', "ouput: unknown key; did you mean output?"),
     (FOLDER[11:] + 'source = "archive"', 'archive: is required by source = "archive"'),
     (
@@ -383,7 +449,7 @@ def test_a_newline_in_a_key_cannot_forge_a_line(tmp_path: Path) -> None:
     assert refusal(tmp_path, '"a\\n\\u001b[31m" = 1')[0].startswith(r"FILE: a\n\x1b[31m: unknown")
 
 
-INSIDE = "choose a directory apart from it"
+INSIDE = "choose a folder outside of it"
 
 
 @pytest.mark.parametrize(
@@ -395,21 +461,21 @@ INSIDE = "choose a directory apart from it"
             ("in", "in"),
             None,
             "s",
-            "folder.1.output: {0}/in is the same directory as folder.1.input",
+            "folder.1.output: {0}/in is the same folder as folder.1.input",
         ),
         (
             ("in", "link"),
             None,
             "s",
-            "folder.1.output: {0}/in is the same directory as folder.1.input",
+            "folder.1.output: {0}/in is the same folder as folder.1.input",
         ),
-        (("in", "link/x/.."), None, "s", "folder.1.output: {0}/in is the same directory as"),
+        (("in", "link/x/.."), None, "s", "folder.1.output: {0}/in is the same folder as"),
         (("in", "o"), ("in/2", "p"), "s", "folder.2.input: {0}/in/2 lies inside folder.1.input"),
-        (("in", "o"), ("o", "p"), "s", "folder.2.input: {0}/o is the same directory as folder.1"),
-        (("in", "o"), ("2", "o"), "s", "folder.2.output: {0}/o is the same directory as folder.1"),
+        (("in", "o"), ("o", "p"), "s", "folder.2.input: {0}/o is the same folder as folder.1"),
+        (("in", "o"), ("2", "o"), "s", "folder.2.output: {0}/o is the same folder as folder.1"),
         (("in", "o"), None, "in/s", "folder.1.input: {0}/in contains state"),
         (("s/quarantine/x", "o"), None, "s", "folder.1.input: {0}/s/quarantine/x lies inside the"),
-        (("in", "s"), None, "s", "folder.1.output: {0}/s is the same directory as state"),
+        (("in", "s"), None, "s", "folder.1.output: {0}/s is the same folder as state"),
     ],
 )
 def test_directories_in_each_others_way_are_refused(
@@ -451,7 +517,7 @@ def test_two_folders_of_one_name_are_refused(tmp_path: Path) -> None:
     """Ledger and quarantine go by the name, so the user has to choose another."""
     text = f'{FOLDER}[[folder]]\ninput = "x/in"\noutput = "out2"'
     assert refusal(tmp_path, text) == [
-        "FILE: folder.2.name: set a name of its own: another folder is called in"
+        "FILE: folder.2.name: another folder has the name in; set a different one"
     ]
 
 

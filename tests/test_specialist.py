@@ -59,7 +59,7 @@ def test_an_enlarged_image_is_the_specialist_s(pair: Path) -> None:
     alone = Sharpener(weights.load(str(pair.with_name("four.safetensors"))), CPU)
     original = data.astronaut()[:160, 150:350]  # type: ignore[no-untyped-call]
     enlarged = degrade(np.ascontiguousarray(original))
-    assert measure(enlarged).enlarged
+    assert both.measured(enlarged).enlarged
     assert np.array_equal(both.sharpen(enlarged), alone.sharpen(enlarged))
     deep = enlarged.astype(np.uint16) * 257
     assert np.array_equal(both.sharpen(deep), alone.sharpen(deep))
@@ -71,9 +71,22 @@ def test_a_part_of_an_image_follows_the_whole(pair: Path) -> None:
     both = Sharpener(weights.load(str(pair)), CPU)
     alone = Sharpener(weights.load(str(pair.with_name("four.safetensors"))), CPU)
     original = data.astronaut()[:160, 150:350]  # type: ignore[no-untyped-call]
-    whole = measure(degrade(np.ascontiguousarray(original)))
+    whole = both.measured(degrade(np.ascontiguousarray(original)))
     crop = np.ascontiguousarray(original[10:90, 30:130])
     assert np.array_equal(both.sharpen(crop, cues=whole), alone.sharpen(crop))
+
+
+def test_only_a_model_with_a_specialist_tests_for_enlargement(pair: Path) -> None:
+    """The costly test is left out for others, and made up for where a teacher needs its answer."""
+    both = Sharpener(weights.load(str(pair)), CPU)
+    alone = Sharpener(weights.load(str(pair.with_name("four.safetensors"))), CPU)
+    original = np.ascontiguousarray(data.astronaut()[:160, 150:350])  # type: ignore[no-untyped-call]
+    enlarged = degrade(original)
+    cues = alone.measured(enlarged)
+    assert (cues, cues.enlarged) == (measure(enlarged), None)
+    assert both.measured(enlarged, cues=cues) == both.measured(enlarged)
+    assert both.measured(enlarged).enlarged is True
+    assert both.measured(original).enlarged is False
 
 
 def test_the_halo_serves_both(pair: Path) -> None:
@@ -92,3 +105,18 @@ def test_another_specialist_is_refused(pair: Path) -> None:
     pair.with_name("four.safetensors").unlink()
     with pytest.raises(UnavailableError, match="four: no such model"):
         weights.load(str(pair))
+
+
+@pytest.mark.parametrize("names", [{"a": "a"}, {"a": "b", "b": "a"}, {"a": "b", "b": "c"}])
+def test_a_specialist_has_no_specialist(tmp_path: Path, names: dict[str, str]) -> None:
+    """A card that leads to itself, or to a chain of models, is refused when it is loaded."""
+    network = StudentNet(8, 1, bias_free=True, cued=True)
+    for name in ("a", "b", "c"):
+        card = replace(
+            described(name, network),
+            specialist=names.get(name),
+            specialist_digest=digest(network.state_dict()),
+        )
+        save_network(tmp_path / f"{name}.safetensors", network, card)
+    with pytest.raises(UnavailableError, match=r"a: its specialist . names a specialist itself; "):
+        weights.load(str(tmp_path / "a.safetensors"))

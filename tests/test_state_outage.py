@@ -15,14 +15,16 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import assembly, plans, state_outage
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.hooks import Hooks
-from sharpend.daemon.state_outage import CALM_S, FIRST_LOOK_S, LONGEST_LOOK_S, StateOutage
+from sharpend.daemon.state_outage import CALM_S, FIRST_PROBE_S, LONGEST_PROBE_S, StateOutage
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, Reason, StateFaultError
-from sharpend.job import Failure, State
 from sharpend.ledger import store
 from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
+from sharpend.task import Failure
 from sharpend.workers.worker import Engine
 from tests.fakes import FakePool, ListLog, Shop
 
@@ -58,13 +60,13 @@ def test_looks_get_rarer_but_never_rare() -> None:
     for _ in range(6):
         state_outage.failed(FULL, 100.0)
         pauses.append(state_outage.next_s - 100.0)
-    assert pauses == [FIRST_LOOK_S, 2, 4, 8, LONGEST_LOOK_S, LONGEST_LOOK_S]
+    assert pauses == [FIRST_PROBE_S, 2, 4, 8, LONGEST_PROBE_S, LONGEST_PROBE_S]
     state_outage.ended(101.0)
     state_outage.failed(FULL, 102.0)
-    assert state_outage.next_s == 102.0 + LONGEST_LOOK_S
+    assert state_outage.next_s == 102.0 + LONGEST_PROBE_S
     state_outage.ended(103.0)
     state_outage.failed(FULL, 104.0 + CALM_S)
-    assert state_outage.next_s == 104.0 + CALM_S + FIRST_LOOK_S
+    assert state_outage.next_s == 104.0 + CALM_S + FIRST_PROBE_S
 
 
 # At the start
@@ -97,12 +99,12 @@ def test_a_ledger_that_opens_but_cannot_be_written_is_not_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An existing ledger can be read on a full disk: only a write tells; a signal ends the wait."""
-    Ledger.open(tmp_path).close()
+    open_ledger(tmp_path).close()
     monkeypatch.setattr(store, "try_to_write", full)
     state_outage = StateOutage(Notifier({}), ListLog())
     assert state_outage.wait_for_ledger(tmp_path, lambda _: False) is None
     monkeypatch.undo()
-    Ledger.open(tmp_path).close()
+    open_ledger(tmp_path).close()
 
 
 def test_what_waiting_cannot_mend_is_not_waited_for(tmp_path: Path) -> None:
@@ -174,9 +176,9 @@ def work_off(shop: Shop, disk: Disk) -> int:
         except StateFaultError:
             failures += 1
             with pytest.raises(StateFaultError):
-                shop.dispatcher.make_good(shop.now_s)
+                shop.dispatcher.recover_from_outage(shop.now_s)
             disk.mend()
-            shop.dispatcher.make_good(shop.now_s)
+            shop.dispatcher.recover_from_outage(shop.now_s)
     raise AssertionError("it did not come to an end")
 
 
@@ -224,7 +226,7 @@ class Stopping(ListLog):
         """Remember, and stop it after that."""
         super().info(event, **values)
         if event is Event.STATE_RESUMED:
-            self.daemon._around.control.stop()
+            self.daemon._context.control.stop()
 
 
 @pytest.fixture
@@ -236,7 +238,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
     engines = dict.fromkeys(plans.models(settings), engine)
     monkeypatch.setattr(assembly, "start", lambda *_, **__: (FakePool(1), engines))
-    monkeypatch.setattr(state_outage, "FIRST_LOOK_S", 0.0)
+    monkeypatch.setattr(state_outage, "FIRST_PROBE_S", 0.0)
     log = Stopping()
     log.daemon = Daemon(settings, log, Hooks(load=lambda: settings))
     return log.daemon
@@ -272,7 +274,7 @@ def test_a_reload_waits_for_the_state_directory(
 ) -> None:
     """Settings that meet a full disk are not rejected: they are taken when there is room."""
     fails_once(monkeypatch, Ledger, "folder", call=call)  # after the start: the check, the change
-    begun._around.control.reload = True
+    begun._context.control.reload = True
     assert begun.run() == ExitCode.OK
     log = begun._log
     assert isinstance(log, ListLog)

@@ -10,9 +10,10 @@ import pytest
 
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter, read_status
-from sharpend.job import Failure, State
+from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.logs.logs import plain
+from sharpend.task import Failure
 from sharpend.workers.worker import Engine
 from tests.fakes import ListLog, Shop
 
@@ -83,7 +84,7 @@ def test_the_status_file_says_what_the_report_says(tmp_path: Path) -> None:
 def test_a_status_file_that_cannot_be_written_is_told_unless_the_fault_was(tmp_path: Path) -> None:
     """One warning where it is news, none while the state directory is known to fail."""
     told = reporter(tmp_path / "gone")
-    told.say_paused(replace(WELL, state_fault="gone"))
+    told.report_paused(replace(WELL, state_fault="gone"))
     assert isinstance(told.log, ListLog)
     assert told.log.told == []
     told.publish(WELL, {})

@@ -14,7 +14,8 @@ import pytest
 
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Died, Failed, Options, Staged, State, Task
+from sharpend.ledger.records import State
+from sharpend.task import Died, Failed, Options, Staged, Task
 from sharpend.workers import process, sandbox
 from sharpend.workers.pool import Pool
 from sharpend.workers.worker import WorkerOptions

@@ -9,7 +9,7 @@ import pytest
 
 from sharpend.daemon.throughput import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Staged
+from sharpend.task import Staged
 
 
 def staged(**stages_s: float) -> Staged:

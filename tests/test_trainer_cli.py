@@ -15,10 +15,10 @@ import pytest
 
 from sharpend.agreement.opinion import SecondOpinion
 from sharpend.imaging.filters import degrade
-from sharpend.job import OVERSHOOT
 from sharpend.model import weights
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
+from sharpend.task import OVERSHOOT
 from trainer import cli
 from trainer.training.dataset import write_image
 from trainer.training.labels import LABELS_CARD

@@ -24,7 +24,7 @@ from trainer.evaluation.agreement.lines import (
 if TYPE_CHECKING:
     from random import Random
 
-    from sharpend.job import AgreementSample
+    from sharpend.task import AgreementSample
 
 
 def halves(samples: list[AgreementSample]) -> list[AgreementSample]:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.daemon.assembly import Calls, Parts
+from sharpend.daemon.assembly import Callbacks, Parts
+from sharpend.daemon.context import process_context
 from sharpend.daemon.daemon import Loop
 from sharpend.daemon.dispatcher import LONGEST_OVERDUE_S
 from sharpend.daemon.hooks import Hooks
 from sharpend.daemon.status import StatusReporter
-from sharpend.daemon.surroundings import surroundings
 from sharpend.daemon.systemd import LONG_STEP_S
 from sharpend.errors import StateFaultError
 from sharpend.logs.events import Event
@@ -30,8 +30,8 @@ class Watched:
     def __init__(self, home: Path) -> None:
         self.manager = ServiceManager(home / "notify")
         self.shop = Shop(home)
-        self.around = surroundings(self.shop.log)
-        self.loop = Loop(self._parts(home / "state"), self._calls(), Hooks(), self.around)
+        self.context = process_context(self.shop.log)
+        self.loop = Loop(self._parts(home / "state"), self._calls(), Hooks(), self.context)
         self.loop._is_ready = True
 
     def _parts(self, state_dir: Path) -> Parts:
@@ -48,17 +48,17 @@ class Watched:
             status=StatusReporter(state_dir, engine, shop.log),
         )
 
-    def _calls(self) -> Calls:
-        return Calls(self.around.control.wake, self.around.patience.go_on, lambda _: None)
+    def _calls(self) -> Callbacks:
+        return Callbacks(self.context.control.wake, self.context.keep_alive.go_on, lambda _: None)
 
     def fed(self) -> bool:
         """Whether the watchdog hears of the daemon after one more turn."""
         before = len(self.manager.messages())
         self.shop.turn()
-        self.around.watchdog.next_s = 0.0
-        self.around.control.wake()
+        self.context.watchdog.next_s = 0.0
+        self.context.control.wake()
         self.loop._wait(0.0)
-        self.around.notifier.status("marker")
+        self.context.notifier.status("marker")
         self.manager.wait_for("STATUS=marker")
         return ["WATCHDOG=1"] in self.manager.messages()[before:]
 
@@ -89,7 +89,7 @@ def test_idle_and_working_daemons_feed_it(watched: Watched) -> None:
 
 
 def test_a_worker_that_is_never_replaced_starves_it(watched: Watched) -> None:
-    """A worker overdue beyond all patience means a pool that hangs: only a new start helps."""
+    """A worker overdue beyond all keep_alive means a pool that hangs: only a new start helps."""
     watched.shop.take()
     watched.shop.pool.late_s = LONGEST_OVERDUE_S + 1
     assert not watched.fed()
@@ -103,7 +103,7 @@ def test_a_state_directory_that_is_waited_for_starves_nobody(watched: Watched) -
     """Results wait with it, however long: that is no standstill."""
     watched.shop.take()
     watched.shop.pool.late_s = LONGEST_OVERDUE_S + 1
-    watched.around.outage.failed(StateFaultError("full"), 0.0)
+    watched.context.outage.failed(StateFaultError("full"), 0.0)
     assert watched.fed()
 
 
@@ -112,7 +112,7 @@ def test_a_first_scan_that_takes_long_is_given_the_time(watched: Watched) -> Non
     asked = [f"EXTEND_TIMEOUT_USEC={LONG_STEP_S * 1e6:.0f}"]
 
     def asks() -> bool:
-        watched.around.patience.next_s = 0.0
+        watched.context.keep_alive.next_s = 0.0
         before = len(watched.manager.messages())
         watched.fed()
         return asked in watched.manager.messages()[before:]

@@ -7,23 +7,23 @@ and what follows from the numbers, is the daemon's business.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
 from sharpend.errors import UnavailableError
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
-from sharpend.job import AgreementSample
 from sharpend.model import weights
-from sharpend.model.cues import measure
 from sharpend.model.networks import GRID_PX
-from sharpend.model.sharpener import Sharpener, keep_transparent
+from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
+from sharpend.task import AgreementSample
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
@@ -39,7 +39,7 @@ class _Parameters:
 
     strength: float
     overshoot: int
-    alpha: NDArray[Any] | None
+    visible: NDArray[np.bool_] | None
     cues: Cues | None
 
 
@@ -117,7 +117,7 @@ class SecondOpinion:
         crop_px: int,
         strength: float,
         overshoot: int,
-        alpha: NDArray[Depth] | None = None,
+        visible: NDArray[np.bool_] | None = None,
         cues: Cues | None = None,
     ) -> AgreementSample | None:
         """Sharpen the most detailed crop again with the teacher, and compare.
@@ -132,13 +132,13 @@ class SecondOpinion:
             crop_px: side of the crop; a smaller image is compared whole.
             strength: 0..2, what the student was run with.
             overshoot: 0..255, likewise.
-            alpha: H x W; where it is 0 the student's pixels are the input's, and the teacher's too.
+            visible: H x W; where it is False both models' pixels are the input's.
             cues: of the whole image; None measures its pixels if the teacher has use for that.
 
         Returns:
             The sample, or None for a side below SSIM's window.
         """
-        how = _Parameters(strength, overshoot, alpha, cues)
+        how = _Parameters(strength, overshoot, visible, cues)
         taught = self._taught(pixels, crop_px, how)
         if taught is None:
             return None
@@ -154,7 +154,7 @@ class SecondOpinion:
         crop_px: int,
         strength: float,
         overshoot: int,
-        alpha: NDArray[Depth] | None = None,
+        visible: NDArray[np.bool_] | None = None,
         cues: Cues | None = None,
     ) -> Taught | None:
         """Sharpen the most detailed crop with the teacher; takes what `compare` takes.
@@ -162,15 +162,15 @@ class SecondOpinion:
         Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
         with its full halo; only the crop itself is compared.
         """
-        return self._taught(pixels, crop_px, _Parameters(strength, overshoot, alpha, cues))
+        return self._taught(pixels, crop_px, _Parameters(strength, overshoot, visible, cues))
 
     def _taught(self, pixels: NDArray[Depth], crop_px: int, how: _Parameters) -> Taught | None:
         height, width = (min(size, crop_px) for size in pixels.shape[:2])
         if min(height, width) < WINDOW_PX:
             return None
         crop = most_detailed(pixels, height=height, width=width)
-        if how.cues is None and self._teacher.runtime.cued:
-            how = replace(how, cues=measure(pixels, how.alpha))
+        if how.cues is not None or self._teacher.runtime.cued:
+            how = replace(how, cues=self._teacher.measured(pixels, how.visible, how.cues))
         taught = _crop_by(self._teacher, pixels, crop, how)
         return Taught(*crop, to_tensor(taught), how.strength)
 
@@ -189,7 +189,7 @@ def _crop_by(
     made = sharpener.sharpen(
         pixels[around], strength=how.strength, overshoot=how.overshoot, cues=how.cues
     )[inside]
-    return keep_transparent(made, pixels[crop], None if how.alpha is None else how.alpha[crop])
+    return keep_hidden(made, pixels[crop], None if how.visible is None else how.visible[crop])
 
 
 def _with_halo(span: slice, halo_px: int, size: int) -> tuple[slice, slice]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ENGINE = "sharpend.checks.engine"
 _ALWAYS = ("pillow", "imagecodecs", "tifffile", "libjpeg_turbo", "zlib", "webp", "avif")
 _DRIVER = "/proc/driver/nvidia/version"
+_CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
 
 def engines(
@@ -40,27 +41,27 @@ def has_driver() -> bool:
     return os.path.exists(_DRIVER)
 
 
-def device(told: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Iterator[Finding]:
+def device(answer: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Iterator[Finding]:
     """Check models, device, torch and codecs.
 
     Args:
-        told: by `engines`.
+        answer: by `engines`.
         driver: this machine has NVIDIA's driver.
     """
-    if isinstance(told, UnavailableError):
+    if isinstance(answer, UnavailableError):
         change = "let the user that runs it read the whole installation, or reinstall it"
-        yield fault("worker", f"does not start: {told}", change, ExitCode.UNAVAILABLE)
+        yield fault("worker", f"does not start: {answer}", change, ExitCode.UNAVAILABLE)
         return
-    for error in told["errors"]:
+    for error in answer["errors"]:
         what, _, change = error.rpartition("; ")
         yield fault("device", what or change, change if what else "", ExitCode.UNAVAILABLE)
-    for engine in told["engines"]:
+    for engine in answer["engines"]:
         taught = f"teacher {engine['teacher']}" if engine["teacher"] else "without its teacher"
         ran = f"{engine['model']} runs on {engine['device']}"
         yield ok("device", f"{ran}, tiles of {engine['tile_px']} pixels, {taught}")
-    yield from (_confined(engine["confined_by"]) for engine in told["engines"][:1])
-    yield from _torch(told["torch"], driver=driver)
-    yield _codecs(told["libraries"])
+    yield from (_confined(engine["confined_by"]) for engine in answer["engines"][:1])
+    yield from _torch(answer["torch"], driver=driver)
+    yield _codecs(answer["libraries"])
 
 
 def _confined(confined_by: Sequence[str]) -> Finding:
@@ -75,24 +76,25 @@ def _confined(confined_by: Sequence[str]) -> Finding:
 
 def _torch(torch: Mapping[str, Any], *, driver: bool) -> Iterator[Finding]:
     capability = f"{torch['capability']}{' and AMX' if torch['amx'] else ''}"
-    told = f"{torch['version']}, {capability}, {torch['threads']} threads a worker"
+    text = f"{torch['version']}, {capability}, {torch['threads']} threads a worker"
     if torch["devices"]:
-        yield ok("torch", f"{told}, {', '.join(torch['devices'])}")
+        yield ok("torch", f"{text}, {', '.join(torch['devices'])}")
     elif driver and torch["built_for_cuda"]:
         change = "let the unit and its user reach /dev/nvidia*, or update the driver"
         yield note(
-            "torch", f"{told}; a CUDA driver is installed, but torch finds no device", change
+            "torch", f"{text}; a CUDA driver is installed, but torch finds no device", change
         )
     elif driver:
         change = "install torch built for CUDA to use the GPU"
         yield note(
-            "torch", f"{told}; a CUDA driver is installed, but torch is built without CUDA", change
+            "torch", f"{text}; a CUDA driver is installed, but torch is built without CUDA", change
         )
     elif torch["built_for_cuda"]:
         built = f"built for CUDA {torch['built_for_cuda']}, but no driver is installed"
-        yield note("torch", f"{told}; {built}: torch's CPU build would suffice")
+        change = f"to save 4.5 GB: a new environment, with PIP_EXTRA_INDEX_URL={_CPU_BUILDS}"
+        yield note("torch", f"{text}; {built}: torch's CPU build would suffice", change)
     else:
-        yield ok("torch", told)
+        yield ok("torch", text)
     if not torch["mkldnn"]:
         yield note(
             "torch", "built without oneDNN, which does convolutions on the CPU", "rebuild it"
@@ -112,8 +114,8 @@ def _codecs(libraries: Mapping[str, str | None]) -> Finding:
 
 def workers(count: int, threads: int, cores: int) -> Finding:
     """Check that processes and threads fit the number of cores."""
-    told = f"{count} of {threads} threads on {cores} cores"
+    text = f"{count} of {threads} threads on {cores} cores"
     if count * threads > cores:
         change = 'workers.count = "auto" and workers.threads = "auto", or fewer'
-        return note("workers", f"{told}: CPU oversubscribed", change)
-    return ok("workers", told)
+        return note("workers", f"{text}: CPU oversubscribed", change)
+    return ok("workers", text)

@@ -126,18 +126,18 @@ def _readers(seen: Seen) -> Iterator[Finding]:
 
 
 def _by_default(seen: Seen) -> Finding:
-    """Check without a group set: outputs belong to the service alone, unless told otherwise."""
+    """Check without a group set: outputs belong to the service alone, unless a group is set."""
     access, runner = seen.plan.destination.access, seen.runner
     subject = f"{seen.plan.destination.folder}: readers"
     mode = "the mode of its source" if access.mode is None else f"mode {access.mode:04o}"
     whose = f"the owner {runner.name}, the group {name_of(runner.gid)}"
     if runner.uid == 0:
         whose = "the owner and the group of its source"
-    told = f"an output has {whose} and {mode}"
+    text = f"an output has {whose} and {mode}"
     made = access.of_folders or 0o777 & ~seen.umask
     if runner.is_us or made & stat.S_IXOTH:
-        return ok(subject, told)
-    what = f"{told}, and no one else can enter the folders that are created ({made:04o})"
+        return ok(subject, text)
+    what = f"{text}, and no one else can enter the folders that are created ({made:04o})"
     return note(subject, what, "folder.group and folder.mode, for users who need the outputs")
 
 
@@ -154,16 +154,16 @@ def _room(seen: Seen) -> Iterator[Finding]:
     way = seen.plan.destination
     root, subject = display(way.output_root), f"{way.folder}: space"
     free = seen.sights[root].free_bytes
-    told = f"{root}: {free / 1e9:.1f} GB free"
+    text = f"{root}: {free / 1e9:.1f} GB free"
     if free < LITTLE_BYTES:
         yield fault(
             subject,
-            told,
+            text,
             "free space: the folder pauses when the disk is full",
             ExitCode.OUTPUT_FAILED,
         )
     elif seen.content is not None and seen.content.bytes > free:
-        what = f"{told}, and {seen.content.bytes / 1e9:.1f} GB of images are in the input"
+        what = f"{text}, and {seen.content.bytes / 1e9:.1f} GB of images are in the input"
         yield note(subject, what, "free space for the outputs")
     else:
-        yield ok(subject, told)
+        yield ok(subject, text)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sharpend.intake.filesystem import Mount
-    from sharpend.intake.folder import FolderOptions
+    from sharpend.intake.protocol import FolderOptions
 
 _LIMITS = "/proc/sys/fs/inotify"
 _FORGETFUL = {"tmpfs", "ramfs"}
@@ -87,10 +87,10 @@ def inotify(found: InotifyLimits | None, watched: Sequence[int]) -> Iterator[Fin
         ("max_user_watches", found.watches, sum(watched), "directories"),
         ("max_user_instances", found.instances, len(watched), "folders"),
     ):
-        told = f"{things} to watch: {needed} of {limit} (fs.inotify.{name})"
+        text = f"{things} to watch: {needed} of {limit} (fs.inotify.{name})"
         if needed > _HEADROOM * limit:
             enough = 1 << (2 * needed).bit_length()
             change = f"sysctl fs.inotify.{name}={enough}, and in /etc/sysctl.d/ for good"
-            yield note("inotify", f"{told}: folders beyond the limit are polled", change)
+            yield note("inotify", f"{text}: folders beyond the limit are polled", change)
         else:
-            yield ok("inotify", told)
+            yield ok("inotify", text)

@@ -91,7 +91,7 @@ def ask(runner: Runner, module: str, question: object) -> Any:  # noqa: ANN401 -
         question: what JSON can hold.
 
     Raises:
-        UnavailableError: it died, with the last line that it said.
+        UnavailableError: it died, with the last line that it lines.
     """
     becoming = None if runner.is_us else [runner.uid, runner.gid, sorted(runner.groups)]
     try:
@@ -106,8 +106,8 @@ def ask(runner: Runner, module: str, question: object) -> Any:  # noqa: ANN401 -
     except subprocess.TimeoutExpired as error:
         raise UnavailableError(f"no answer within {_PATIENCE_S:g} s") from error
     if ran.returncode:
-        said = ran.stderr.strip().splitlines() or [f"it ended with {ran.returncode}"]
-        raise UnavailableError(said[-1])
+        lines = ran.stderr.strip().splitlines() or [f"it ended with {ran.returncode}"]
+        raise UnavailableError(lines[-1])
     return json.loads(ran.stdout)
 
 

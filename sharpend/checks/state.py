@@ -59,12 +59,12 @@ def directory(sight: PathAccess, runner: Runner, *, made_by_unit: bool) -> Itera
     else:
         what = f"mode {sight.mode:04o}" if sight.exists else "does not exist yet, will be created"
         yield ok(subject, f"{path}: {what}, writable by {who}")
-    told = f"{path}: {sight.free_bytes / 1e9:.1f} GB free"
+    text = f"{path}: {sight.free_bytes / 1e9:.1f} GB free"
     if sight.free_bytes < LITTLE_BYTES:
         change = "free space: without it all work stops"
-        yield fault("state: space", told, change, ExitCode.OUTPUT_FAILED)
+        yield fault("state: space", text, change, ExitCode.OUTPUT_FAILED)
     else:
-        yield ok("state: space", told)
+        yield ok("state: space", text)
 
 
 def daemon(
@@ -84,16 +84,16 @@ def daemon(
     if last is None or last.get("state") not in _AT_WORK:
         return note(subject, "running, not ready yet")
     silent_s = now_s - last["at"]
-    told = f"process {last['pid']} of version {last['version']}"
+    text = f"process {last['pid']} of version {last['version']}"
     if last.get("state_fault"):
-        what = f"{told}: all work is paused: {last['state_fault']}"
+        what = f"{text}: all work is paused: {last['state_fault']}"
         return fault(subject, what, "free space, or check the disk", ExitCode.OUTPUT_FAILED)
     if silent_s > _SILENT_REPORTS * every_s:
         change = "see its log; restart it"
-        what = f"{told} has not reported for {silent_s:.0f} s"
+        what = f"{text} has not reported for {silent_s:.0f} s"
         return fault(subject, what, change, ExitCode.UNAVAILABLE)
     if last["health"] != "ok":
         paused = "; ".join(f"{name}: {why}" for name, why in last["paused"].items())
         why = paused or "agreement with the teacher is low"
-        return note(subject, f"{told}: health {last['health']}", why)
-    return ok(subject, f"{told}: health ok, {last['queue_depth']} waiting")
+        return note(subject, f"{text}: health {last['health']}", why)
+    return ok(subject, f"{text}: health ok, {last['queue_depth']} waiting")

@@ -137,7 +137,7 @@ def _makers() -> dict[str, Callable[[Pixels], Pixels]]:
 def _sharpen(
     originals: Mapping[str, Pixels], scratch: Path, output: Path, arguments: list[str]
 ) -> tuple[list[Compared], dict[str, Any]]:
-    """Drop images into a running daemon's folders and compare what comes out."""
+    """Drop images into a running daemon's folders and compare the outputs."""
     from sharpend.imaging.files import load_rgb, save_png  # noqa: PLC0415 - as above
     from sharpend.imaging.filters import unsharp_mask  # noqa: PLC0415 - as above
 
@@ -163,7 +163,7 @@ def _sharpen(
             finished = await_event(events, Event.IMAGE_FINISHED)
             folder = "crisper" if finished["folder"] == "crisp" else "sharp"
             outputs[Path(finished["path"]).name] = scratch / folder / finished["output"]
-    # All that the daemon still says: it has ended before its folders are removed.
+    # Read its log to the end: it has to end before its folders are removed.
     report = [event for event in events if event["event"] == Event.REPORT_PUBLISHED][-1]
     for path in outputs.values():  # a new demo takes the place of the last one's images
         shutil.copyfile(path, output / path.name)

@@ -21,7 +21,7 @@ from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
 from sharpend.files.fingerprint import display
 from sharpend.intake.filesystem import mount_of
-from sharpend.ledger.store import is_locked
+from sharpend.ledger.opening import is_locked
 from sharpend.logs.logs import printable
 from sharpend.machine import cores
 from sharpend.policies import SourcePolicy

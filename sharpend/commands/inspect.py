@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from sharpend.imaging.picture import Picture
-    from sharpend.job import Options
+    from sharpend.task import Options
 
 
 def main(options: argparse.Namespace) -> int:
@@ -32,12 +32,12 @@ def main(options: argparse.Namespace) -> int:
         ConfigError: a setting is wrong.
     """
     settings = settings_of(options)
-    how = plans.without_a_folder(settings)
+    how = plans.default_options(settings)
     worst = ExitCode.OK
     for path in options.files:
         facts, status = _inspected(path, how)
-        told = {"file": str(path), **facts}
-        print(json.dumps(plain(told)) if options.json else _text(told), flush=True)
+        report = {"file": str(path), **facts}
+        print(json.dumps(plain(report)) if options.json else _text(report), flush=True)
         worst = max(worst, status)
     return worst
 
@@ -62,8 +62,7 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
     try:
         picture = codec.decode(
             file,
-            max_pixels=how.max_pixels,
-            max_bytes=how.max_bytes,
+            **how.limits,
             policies=how.policies,
         )
     except ImageRefusedError as error:
@@ -75,12 +74,14 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
 
 def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
     """Measure the sharpness of the first frame, and whether the file would be skipped."""
-    from sharpend.model.cues import measure  # noqa: PLC0415 - torch only where it is used
+    from sharpend.imaging.transparency import seen  # noqa: PLC0415 - torch only where it is used
+    from sharpend.model.cues import measure  # noqa: PLC0415 - as above
     from sharpend.workers import skipping  # noqa: PLC0415 - as above
 
     if not picture.frames:
         return {"sharpness": None, "passed_on": True}
-    cues = [measure(frame.pixels, frame.alpha) for frame in picture.frames]
+    shown = map(seen, picture.frames)
+    cues = [measure(one.pixels, one.visible) for one in shown]
     judged = cues[0].judged
     facts = {"sharpness": None if judged is None else round(judged, 3), "passed_on": False}
     if not skipping.may_skip(cues, how):
@@ -124,37 +125,37 @@ def _of_picture(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _text(told: dict[str, Any]) -> str:
+def _text(report: dict[str, Any]) -> str:
     """Format the facts for people: a line with the verdict, and indented ones with facts."""
-    name, first, *rest = told["file"], _verdict(told)
-    if told.get("setting"):
-        rest.append(f"setting: {told['setting']}")
-    if "format" in told:
-        rest.append(_shape(told))
-    if told.get("sharpness") is not None:
-        rest.append(f"sharpness: {told['sharpness']:.2f}, {word_for(told['sharpness'])}")
-    if "carries" in told:
-        rest += _carried(told["carries"])
-    rest += [f"note: {note}" for note in told.get("notes", ())]
+    name, first, *rest = report["file"], _verdict(report)
+    if report.get("setting"):
+        rest.append(f"setting: {report['setting']}")
+    if "format" in report:
+        rest.append(_shape(report))
+    if report.get("sharpness") is not None:
+        rest.append(f"sharpness: {report['sharpness']:.2f}, {word_for(report['sharpness'])}")
+    if "carries" in report:
+        rest += _carried(report["carries"])
+    rest += [f"note: {note}" for note in report.get("notes", ())]
     return "\n  ".join(printable(line) for line in [f"{name}: {first}", *rest])
 
 
-def _verdict(told: dict[str, Any]) -> str:
-    if "error" in told:
-        return f"cannot be read: {told['error']}"
-    if told["taken"]:
-        return "would be copied unchanged" if told["passed_on"] else "would be sharpened"
-    return f"would be refused: {told['reason']}: {told['message']}"
+def _verdict(report: dict[str, Any]) -> str:
+    if "error" in report:
+        return f"cannot be read: {report['error']}"
+    if report["taken"]:
+        return "would be copied unchanged" if report["passed_on"] else "would be sharpened"
+    return f"would be refused: {report['reason']}: {report['message']}"
 
 
-def _shape(told: dict[str, Any]) -> str:
-    bits = f"{told['bits']} bit" + "s" * (told["bits"] > 1)
-    words = [f"{told['format']}, {told['width']} x {told['height']}, {bits}"]
-    if told.get("frames", 1) > 1:
-        words.append(f"{told['frames']} frames")
-    if "channels" in told:
-        words.append("gray" if told["channels"] == 1 else "RGB")
-        words.append("with alpha" if told["alpha"] else "no alpha")
+def _shape(report: dict[str, Any]) -> str:
+    bits = f"{report['bits']} bit" + "s" * (report["bits"] > 1)
+    words = [f"{report['format']}, {report['width']} x {report['height']}, {bits}"]
+    if report.get("frames", 1) > 1:
+        words.append(f"{report['frames']} frames")
+    if "channels" in report:
+        words.append("gray" if report["channels"] == 1 else "RGB")
+        words.append("with alpha" if report["alpha"] else "no alpha")
     return ", ".join(words)
 
 

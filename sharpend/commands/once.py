@@ -1,6 +1,6 @@
 """`sharpend once`: sharpen all images in the folders now, print each result, exit.
 
-The same daemon as `run`, told to end when nothing is left to do. Results go to stdout, logs to
+The same daemon as `run`, text to end when nothing is left to do. Results go to stdout, logs to
 stderr; on a terminal a progress bar stands in place of the log of single images.
 """
 
@@ -24,8 +24,8 @@ from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.hooks import Hooks
 from sharpend.errors import SIGNALLED, ExitCode, UsageError
 from sharpend.files.fingerprint import display
-from sharpend.job import State
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
 from sharpend.logs import logs
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sharpend.settings.load import Settings
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
-"""Nobody waits ten minutes for one file in a command; the daemon does."""
+"""Limits of retries in this command, where a user waits; the daemon retries for longer."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
     level = "error" if bar and settings.log.level == "info" else settings.log.level
     log = plans.log(settings, level=level)
     printer = ResultPrinter(settings, as_json=options.json, bar=bar)
-    daemon = Daemon(settings, log, Hooks(once=True, tell=printer.tell))
+    daemon = Daemon(settings, log, Hooks(once=True, on_result=printer.show))
     status = daemon.run()
     printer.close(daemon.agreement)
     if daemon.was_stopped:
@@ -86,12 +86,12 @@ class ResultPrinter:
         self._settings = settings
         self._json = as_json
         self._bar = tqdm(unit=" images", disable=not bar)
-        self._told: set[tuple[bytes, bytes]] = set()
+        self._printed: set[tuple[bytes, bytes]] = set()
         self._started_s = time.monotonic()
         self._pixels = 0
         self.counts: Counter[str] = Counter(sharpened=0, unchanged=0, quarantined=0)
 
-    def tell(self, result: Result) -> None:
+    def show(self, result: Result) -> None:
         """Print one input's result."""
         staged = result.staged
         self._pixels += staged.pixels if staged is not None else 0
@@ -136,7 +136,7 @@ class ResultPrinter:
         """Print inputs that an earlier run had finished or refused."""
         with LedgerReader.read_only(self._settings.state) as ledger:
             for destination, outcome in known(self._settings, ledger):
-                if (destination.input_root, outcome.relative) in self._told:
+                if (destination.input_root, outcome.relative) in self._printed:
                     continue
                 ended = "quarantined" if outcome.state is State.QUARANTINED else "unchanged"
                 if outcome.state in {State.QUARANTINED, State.DONE, State.DISPOSED}:
@@ -151,7 +151,7 @@ class ResultPrinter:
                     self._line(destination, ending)
 
     def _line(self, destination: Destination, ending: Ending) -> None:
-        self._told.add((destination.input_root, ending.relative))
+        self._printed.add((destination.input_root, ending.relative))
         self.counts[ending.outcome] += 1
         self._bar.update()
         source = display(os.path.join(destination.input_root, ending.relative))
@@ -170,8 +170,8 @@ class ResultPrinter:
             self._bar.clear()
             print(json.dumps(line), flush=True)
         elif ending.outcome == "quarantined":
-            told = f"{source}: quarantined: {ending.reason}: {ending.message}"
-            self._bar.write(logs.printable(told), file=sys.stdout)
+            text = f"{source}: quarantined: {ending.reason}: {ending.message}"
+            self._bar.write(logs.printable(text), file=sys.stdout)
         elif ending.notes:
-            told = f"{source}: {ending.outcome}: {'; '.join(ending.notes)}"
-            self._bar.write(logs.printable(told), file=sys.stdout)
+            text = f"{source}: {ending.outcome}: {'; '.join(ending.notes)}"
+            self._bar.write(logs.printable(text), file=sys.stdout)

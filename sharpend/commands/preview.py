@@ -1,7 +1,8 @@
 """Dry run of `sharpend once`: print planned actions and an estimated duration.
 
-Owns the estimate and its basis, the throughput of earlier images in the ledger. Reads
-headers only, as a worker does before it decodes, and changes nothing, not even the state directory.
+Owns the estimate and its basis, the throughput of earlier images in the ledger. Reads headers only,
+as a worker does before it decodes, and changes nothing, not even the state directory. An action
+that depends on the sharpness is printed with its alternative.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from sharpend.errors import (
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
 from sharpend.intake import scan
-from sharpend.job import State
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
 from sharpend.logs import logs
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.folder import FolderPlan
     from sharpend.ledger.records import Finished, Outcome
     from sharpend.settings.load import Settings
+    from sharpend.task import Options
 
 WOULD = {
     State.QUARANTINED: "is in quarantine",
@@ -42,8 +44,13 @@ WOULD = {
 }
 """Texts for inputs that need nothing."""
 SHARPENED = "would be sharpened"
-PICTURES_REMEMBERED = 200
-FEWEST_PICTURES = 5
+SHARPENED_OR_COPIED = "would be sharpened, or copied unchanged if it is sharp already"
+NOT_MEASURED = (
+    "model.skip_sharp: a dry run does not measure sharpness; "
+    "`sharpend inspect` measures it for single files"
+)
+IMAGES_REMEMBERED = 200
+FEWEST_IMAGES = 5
 """Fewer say nothing about the next ones."""
 _OUTAGE = 10
 """An image that took this many times as long as nine in ten of them waited for something else: a
@@ -58,21 +65,21 @@ class Outlook:
 
     name: str
     counts: Counter[str] = field(default_factory=Counter)
-    """Inputs by what is said of them, reasons left out."""
+    """Number of inputs by planned action, without reasons."""
     pixels: int = 0
-    """Of those that would be sharpened, by their headers."""
+    """Pixels to sharpen, by the headers; at most so many where sharp images are copied."""
 
     def __str__(self) -> str:
-        counted = ((number, said.removeprefix("is ")) for said, number in self.counts.items())
-        told = ", ".join(f"{number} {said}" for number, said in counted)
-        return f"{self.name}: {told or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
+        counted = ((number, action.removeprefix("is ")) for action, number in self.counts.items())
+        text = ", ".join(f"{number} {action}" for number, action in counted)
+        return f"{self.name}: {text or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Measured throughput of earlier images, all workers together."""
 
-    pictures: int
+    images: int
     pixels_per_s: float
 
 
@@ -90,7 +97,11 @@ def dry_run(settings: Settings) -> int:
             _plan_input(plan, one.relative, state, outlooks[plan.destination.folder])
     for outlook in outlooks.values():
         print(logs.printable(str(outlook)))
-    print(estimate(sum(outlook.pixels for outlook in outlooks.values()), pace(earlier)))
+    may_copy = any(SHARPENED_OR_COPIED in outlook.counts for outlook in outlooks.values())
+    if may_copy:
+        print(NOT_MEASURED)
+    pixels = sum(outlook.pixels for outlook in outlooks.values())
+    print(estimate(pixels, pace(earlier), at_most=may_copy))
     return ExitCode.OK
 
 
@@ -106,7 +117,7 @@ def _read_ledger(
                 (destination.input_root, outcome.relative): outcome.state
                 for destination, outcome in known(settings, ledger)
             }
-            return states, ledger.finished(PICTURES_REMEMBERED)
+            return states, ledger.finished(IMAGES_REMEMBERED)
     except LedgerError as error:
         advice = "if an older sharpend wrote it, `sharpend run` upgrades it"
         raise StateFaultError(f"{error}; {advice}") from error
@@ -114,17 +125,27 @@ def _read_ledger(
 
 def _plan_input(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
     """Print and count the planned action for one input."""
-    said, why = WOULD.get(state, SHARPENED), ""
-    if said == SHARPENED:
+    action, why = WOULD.get(state), ""
+    if action is None:
+        action = _action(plan.options)
         try:
             outlook.pixels += _pixels(plan, relative)
         except ImageRefusedError as error:
-            said, why = "would be quarantined", f": {error.reason}"
+            action, why = "would be quarantined", f": {error.reason}"
         except (OSError, TransientError):
-            said = "cannot be read"
-    outlook.counts[said] += 1
+            action = "cannot be read"
+    outlook.counts[action] += 1
     source = display(os.path.join(plan.destination.input_root, relative))
-    print(logs.printable(f"{source}: {said}{why}"))
+    print(logs.printable(f"{source}: {action}{why}"))
+
+
+def _action(options: Options) -> str:
+    """Planned action for an image whose header is accepted."""
+    from sharpend.workers.skipping import setting_against  # noqa: PLC0415 - as below
+
+    if options.skip_sharp_above is None or setting_against(options):
+        return SHARPENED
+    return SHARPENED_OR_COPIED
 
 
 def _pixels(plan: FolderPlan, relative: bytes) -> int:
@@ -149,7 +170,7 @@ def pace(earlier: Sequence[Finished]) -> Pace | None:
         (max(one.at_s - max(before.at_s, one.found_at_s), 0.0), one.pixels)
         for before, one in pairwise(ordered)
     ]
-    if len(ordered) < FEWEST_PICTURES:
+    if len(ordered) < FEWEST_IMAGES:
         return None
     slowness = sorted(seconds / pixels for seconds, pixels in took)
     longest = _OUTAGE * slowness[len(slowness) * 9 // 10]
@@ -158,15 +179,16 @@ def pace(earlier: Sequence[Finished]) -> Pace | None:
     return Pace(len(ordered), sum(pixels for _, pixels in usual) / busy_s) if busy_s else None
 
 
-def estimate(pixels: int, known_pace: Pace | None) -> str:
-    """Describe the estimated duration and its basis."""
+def estimate(pixels: int, known_pace: Pace | None, *, at_most: bool = False) -> str:
+    """Describe the estimated duration, or its upper limit, and its basis."""
     if not pixels:
         return "there is nothing to do"
     if known_pace is None:
         return "duration unknown: too few images were sharpened before"
     duration = _duration(pixels / known_pace.pixels_per_s)
     speed = f"{known_pace.pixels_per_s / _MEGA:.3g} megapixels/s"
-    return f"about {duration}, at the {speed} of the last {known_pace.pictures} images"
+    basis = f"at the {speed} of the last {known_pace.images} images"
+    return f"{'at most' if at_most else 'about'} {duration}, {basis}"
 
 
 def _duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.errors import ExitCode, InputMissingError, SharpendError
 from sharpend.files.fingerprint import display
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_beside
 from sharpend.logs.logs import printable
 from sharpend.policies import SourcePolicy
 from sharpend.settings.sources import located
@@ -18,6 +18,7 @@ from sharpend.settings.sources import located
 if TYPE_CHECKING:
     import argparse
 
+    from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Quarantined
 
 
@@ -29,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
     """
     state_dir = used_state_of(options)
     wanted = {os.fsencode(located(path)) for path in options.paths}
-    with Ledger.beside(state_dir) as ledger:
+    with open_beside(state_dir) as ledger:
         quarantine = Quarantine(ledger, state_dir, TempNames(state_dir))
         again, failed, met = 0, 0, set()
         destinations = {name: _destination(name, *roots) for name, roots in ledger.folders()}

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sharpend.agreement.alarm import in_words
 from sharpend.commands.arguments import used_state_of
 from sharpend.daemon.status import read_status
+from sharpend.ledger.opening import is_locked
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.store import is_locked
 from sharpend.logs import logs
 from sharpend.model.softness import word_for
 

@@ -1,8 +1,9 @@
-"""Publishing a staged file as the output, and what follows for its source.
+"""Publication of a staged file as the output, and disposal of its source.
 
-A destination is where a folder's outputs go. To commit is to choose a name, rename the staged file
-to it, make that durable and record it in the ledger. Ownership is whose file stands at a name.
+A destination is the set of roots and rules for one folder's outputs. A commit chooses a name,
+renames the staged file to it, makes that durable and records it in the ledger. Ownership decides
+whether an existing file is an output of this input, of another input, or a foreign file.
 Disposal keeps, archives or deletes the source. The quarantine takes inputs that failed for good,
-each with a reason file. Retention deletes what exceeds the age or the size that the settings allow.
-Adoption enters outputs that exist already into a ledger that was rebuilt.
+each with a reason file. Retention deletes files and ledger rows that exceed the age or the size
+that the settings allow. Adoption records existing outputs in a ledger that was rebuilt.
 """

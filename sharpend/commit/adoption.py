@@ -1,8 +1,8 @@
-"""After the ledger was lost: outputs that already stand are taken as made, not made again.
+"""Adoption of existing outputs after the ledger was lost, so that they are not made again.
 
-Owns the evidence: our outputs carry their source's modification time to the nanosecond and lie
-under the name that the folder's template gives. Refuses to adopt a plain copy of the source (one
-of the same size) and what another input has adopted, and never lets a source go on evidence alone.
+Owns the criteria: an output has its source's modification time to the nanosecond, and the name that
+the folder's template gives. Refuses to adopt a plain copy of the source (a file of the same size)
+and an output that another input has adopted. Never disposes of the source of an adopted output.
 """
 
 from __future__ import annotations
@@ -23,13 +23,20 @@ if TYPE_CHECKING:
 def adopt(
     ledger: Ledger, destination: Destination, found: tuple[bytes, Fingerprint], now_s: float
 ) -> bool:
-    """Record a settled input as finished if its output stands; call where `ledger.rebuilt`.
+    """Record a settled input as finished if its output exists; call while `ledger.rebuilt`.
+
+    Args:
+        ledger: records it.
+        destination: of the input's folder.
+        found: path of the input below its root, and its fingerprint.
+        now_s: wall clock in seconds.
 
     Returns:
-        True where it was recorded; False where the input is to be sharpened like any other.
+        True if it was recorded; False if the input has to be sharpened.
 
     Raises:
-        OSError: the output folder cannot be looked at.
+        OSError: the output folder cannot be read.
+        LedgerError: the ledger cannot be written.
     """
     relative, source = found
     try:
@@ -42,6 +49,6 @@ def adopt(
     if existing is None or existing.mtime_ns != source.mtime_ns or existing.size == source.size:
         return False
     if ledger.output_owner(destination.folder, existing) is not None:
-        return False  # another input with this name and time has it already
+        return False  # another input with this name and time has adopted it
     ledger.adopt(destination.folder, found, Product(output, existing), now_s)
     return True

@@ -1,14 +1,14 @@
 """Retention limits: choose what to delete by age and total size, the oldest first.
 
-Owns the choice. Pure: times and sizes come in, verdicts come out. What there is is remembered by
-the hour in which it came, so a million files take no more memory than their hours do.
+Owns the choice. Pure: the caller passes times and sizes and deletes what is chosen. Sizes are
+summed by hour, so memory depends on the number of hours, not of files.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _DAY_S = 86_400
 _HOUR_S = 3_600
@@ -17,31 +17,49 @@ _MEGA = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long, and how much, is kept; None is without end."""
+    """Limits on age and total size; None means no limit."""
 
     days: float | None = None
     megabytes: float | None = None
+    """Of 1,000,000 bytes."""
 
     @property
     def keep_everything(self) -> bool:
-        """Nothing ever has to go."""
+        """True if nothing is ever deleted."""
         return self.days is None and self.megabytes is None
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Retention limits of everything that is kept."""
+
+    quarantine: Limits = field(default_factory=Limits)
+    archive: Limits = field(default_factory=Limits)
+    """Limits of each folder's archive."""
+    ledger_days: float | None = None
+    """Days after which the rows of inputs with neither source nor output are deleted."""
+    backups: int = 0
+    """Number of daily backups of the ledger; 0 makes none."""
+
+
+KEEP_ALL = Retention()
+"""Deletes nothing, and makes no backup."""
+
+
 class Ages:
-    """How many bytes came in each hour."""
+    """Total size of the entries of each hour."""
 
     def __init__(self) -> None:
         self._bytes: Counter[int] = Counter()
         self._oldest_s = math.inf
 
     def add(self, at_s: float, size: int) -> None:
-        """Count something that came at a time (wall clock)."""
+        """Add an entry: its time (wall clock in seconds) and its size in bytes."""
         self._bytes[int(at_s // _HOUR_S)] += size
         self._oldest_s = min(self._oldest_s, at_s)
 
     def surplus(self, limits: Limits, now_s: float) -> Surplus | None:
-        """What has to go now; None where all of it may stay."""
+        """Choose what to delete at `now_s` (wall clock in seconds); None if nothing."""
         before_s = -math.inf if limits.days is None else now_s - limits.days * _DAY_S
         most = math.inf if limits.megabytes is None else limits.megabytes * _MEGA
         excess = max(0.0, self._bytes.total() - most)
@@ -57,15 +75,20 @@ class Ages:
 
 
 class Surplus:
-    """What has to go: all that is older than a time, and so many bytes of one hour."""
+    """Choice of what to delete: everything before a time, and a number of bytes of one hour."""
 
     def __init__(self, before_s: float, hour: int, excess: float) -> None:
         self._before_s = before_s
         self._hour = hour
         self._excess = excess
 
-    def takes(self, at_s: float, size: int) -> bool:
-        """Whether this one has to go; asked once of each."""
+    def includes(self, at_s: float, size: int) -> bool:
+        """Return whether to delete an entry; call once for each.
+
+        Args:
+            at_s: time of the entry (wall clock in seconds).
+            size: in bytes.
+        """
         of_the_hour = at_s // _HOUR_S == self._hour
         goes = at_s < self._before_s or (of_the_hour and self._excess > 0)
         if goes and of_the_hour:

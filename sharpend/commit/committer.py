@@ -1,9 +1,9 @@
-"""From a staged temporary file to the output under its final name, and the source's disposal.
+"""Publication of a staged temporary file under its final name, and disposal of the source.
 
 Owns the order of the steps: ledger `staged`, rename, fsync of the folder, ledger `done`, disposal
 of the source, ledger `disposed`. Each can be repeated, so a crash between any two is repaired by
 `recover`. Refuses to overwrite a foreign file, a link or a folder, to touch a source that is not
-the file that was processed, and to make a root that has gone.
+the file that was processed, and to create a root that is missing.
 """
 
 from __future__ import annotations
@@ -11,48 +11,57 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import (
     Destination,
-    TempNames,
     faults,
     output_names,
     require_same_root,
 )
-from sharpend.commit.disposal import let_go
+from sharpend.commit.disposal import dispose_source
 from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import DirectoryEntry
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at
-from sharpend.job import Job, State
-from sharpend.ledger.records import Product
+from sharpend.ledger.records import Job, Product, State
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
 
-    from sharpend.job import Staged
+    from sharpend.commit.destination import TempNames
     from sharpend.ledger.ledger import Ledger
+    from sharpend.task import Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Names for the staged file of one attempt."""
+
+    parent: bytes
+    """The output's folder, below the output root."""
+    temp_name: bytes
+    """Name of the staged file in that folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A job that is finished."""
+    """A finished job."""
 
     job: Job
     output: bytes
-    """Below the output root."""
+    """Path below the output root."""
     unchanged: bool
-    """A foreign file stands there and was left alone (`existing = "skip"`)."""
+    """True where a foreign file has that name and was kept (`existing = "skip"`)."""
     warning: str = ""
-    """Why the source could not be archived, where that will not change: it stays."""
-    owed: bool = False
-    """The source cannot be let go yet, and `recover` has to try again."""
+    """Reason why the source stays: it cannot be disposed of, or not yet."""
+    disposal_pending: bool = False
+    """True where the source cannot be disposed of yet; `recover` tries again."""
     passed_on: bool = False
-    """The output is the input as it is."""
+    """True where the output is a copy of the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +74,22 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A worker's staged file with what the daemon knows about it."""
+    """A worker's staged file, with the digest of the options that made it."""
 
     staged: Staged
     options_digest: str = ""
 
 
 class Committer:
-    """Publishes staged files; one instance serves all folders, from one thread.
+    """Publish staged files; one instance serves all folders, from one thread.
 
-    `at` is called with the name of each step just after it: tests make it raise, as a crash there
-    would. Steps: chosen, staged, renamed, synced, finished, source_gone, disposed.
+    `at` is called with the name of each step after it, so that tests can simulate a crash there.
+    Steps: chosen, staged, renamed, synced, finished, source_removed, disposed.
 
-    Every method raises FolderFaultError when the folder as a whole cannot be worked on, and
-    TransientError when this one file may do better later. After a FolderFaultError the ledger
-    is right as it is (the job pending, staged or done, no attempt spent): pause the folder, and
-    call `recover` when it resumes.
+    Every method raises FolderFaultError when no file of the folder can be worked on, and
+    TransientError when a later attempt at this file may succeed. After a FolderFaultError the
+    ledger is consistent (the job pending, staged or done, no attempt counted): pause the folder,
+    and call `recover` when it resumes.
     """
 
     def __init__(
@@ -90,52 +99,46 @@ class Committer:
         self._names = names
         self._at = at
 
-    def prepare(self, destination: Destination, job: Job) -> tuple[bytes, bytes]:
-        """Make the output's folder before the work begins.
+    def prepare(self, destination: Destination, job: Job, now_s: float) -> Prepared | Committed:
+        """Create the output's folder for a running job, or finish the job if its output stays.
+
+        Args:
+            destination: of the job's folder.
+            job: running.
+            now_s: wall clock, seconds.
 
         Returns:
-            The output's folder below the output root, and the staged file's name in it.
+            Names for the staged file; or, with `existing = "skip"` and a foreign file under the
+            output's name, the finished job, its source untouched.
 
         Raises:
-            ImageRefusedError: NAME_TOO_LONG, NAME_TAKEN, or the folder's way leads through a link.
+            ImageRefusedError: NAME_TOO_LONG, NAME_TAKEN by another input, or a folder on the path
+                is a link.
         """
-        parent = os.path.dirname(next(output_names(destination, job.relative)))
-        require_same_root(destination, destination.output_root, "output")
-        with (
-            faults(destination, destination.output_root, "output"),
-            _made_directory(destination, parent) as fd,
-        ):
-            if destination.collision is CollisionPolicy.REFUSE:
-                choose(self._ledger, destination, job, fd)
-            return parent, self._names.new(job.id)
-
-    def leave_existing(self, destination: Destination, job: Job, now_s: float) -> Committed | None:
-        """With `existing = "skip"`, finish a running job at once where a foreign file stands.
-
-        Returns:
-            The finished job, its source untouched; None where there is work to do.
-
-        Raises:
-            ImageRefusedError: NAME_TOO_LONG, or NAME_TAKEN by another input.
-        """
-        if destination.existing is not ExistingPolicy.SKIP:
-            return None
-        with self._output_folder(destination, next(output_names(destination, job.relative))) as fd:
-            output, status = choose(self._ledger, destination, job, fd)
-            if status is not NameStatus.LEFT_ALONE:
-                return None
-            product = _as_unchanged(Product(output, job.fingerprint), fd)
-            self._ledger.stage(job, product)
-            return self._finish(destination, job, product, now_s)
+        first = next(output_names(destination, job.relative))
+        skips = destination.existing is ExistingPolicy.SKIP
+        with self._output_folder(destination, first) as fd:
+            if skips or destination.collision is CollisionPolicy.REFUSE:
+                output, status = choose(self._ledger, destination, job, fd)
+                if status is NameStatus.LEFT_ALONE:
+                    product = _as_unchanged(Product(output, job.fingerprint), fd)
+                    self._ledger.stage(job, product)
+                    return self._finish(destination, job, product, now_s)
+            return Prepared(os.path.dirname(first), self._names.new(job.id))
 
     def commit(
         self, destination: Destination, job: Job, attempt: Attempt, now_s: float
     ) -> Committed:
         """Publish a running job's staged file and dispose of its source.
 
+        Args:
+            destination: of the job's folder.
+            job: running.
+            attempt: with the staged file; it is deleted where the commit fails for good.
+            now_s: wall clock in seconds.
+
         Raises:
-            ImageRefusedError: NAME_TAKEN by another input; NAME_TOO_LONG, when only a longer name
-                is free.
+            ImageRefusedError: NAME_TAKEN by another input; NAME_TOO_LONG if no shorter is free.
         """
         staged = attempt.staged
         first = next(output_names(destination, job.relative))
@@ -153,19 +156,21 @@ class Committer:
                 return self._finish(destination, job, product, now_s)
         except (FolderFaultError, TransientError, ImageRefusedError) as error:
             if self._may_be_renamed(job) and not isinstance(error, ImageRefusedError):
-                raise FolderFaultError(str(error)) from error  # only `recover` can tell
+                raise FolderFaultError(
+                    str(error)
+                ) from error  # `recover` decides whether it was renamed
             self._discard(destination, product)
             if isinstance(error, FolderFaultError):
                 self._ledger.release(job)
             raise
 
     def recover(self, destination: Destination, now_s: float) -> Iterator[Committed | Unfinished]:
-        """Finish, or set back to pending, what a crash or a fault left staged or done.
+        """Finish, or reset to pending, the jobs that a crash or a fault left staged or done.
 
-        Called at start, when a paused folder resumes, and with each scan.
+        Called at start, when a folder resumes, and at intervals; `now_s` is wall clock seconds.
 
         Yields:
-            Each job that is now finished, and each that stays where it was with the cause. A
+            Each job that is now finished, and each that could not be finished, with its error. A
             FolderFaultError is the last one: pause the folder. ImageRefusedError: quarantine.
         """
         for state in (State.STAGED, State.DONE):
@@ -181,28 +186,6 @@ class Committer:
                 else:
                     if done is not None:
                         yield done
-
-    def remove_stale_temps(self, root: bytes, go_on: Callable[[], bool] = lambda: True) -> int:
-        """At start, after `recover`: remove temporary files that a dead worker of ours left.
-
-        Files that the ledger still counts on, of a folder that is paused, stay. `go_on` is asked
-        in each folder whether to look further.
-
-        Returns:
-            How many were removed.
-        """
-        wanted = {product.temp for _, product in self._ledger.unfinished(State.STAGED)}
-        removed = 0
-        with suppress(OSError):  # a root that is not there, or fails, has nothing to give up
-            for _, _, files, folder_fd in os.fwalk(root, follow_symlinks=False):
-                if not go_on():
-                    break
-                for name in files:
-                    if self._names.is_ours(name) and name not in wanted:
-                        with suppress(OSError):
-                            os.unlink(name, dir_fd=folder_fd)
-                            removed += 1
-        return removed
 
     def _recover_one(
         self, destination: Destination, job: Job, product: Product, now_s: float
@@ -224,7 +207,7 @@ class Committer:
             return self._finish(destination, job, product, now_s)
 
     def _publish(self, destination: Destination, job: Job, product: Product, fd: int) -> Product:
-        """Give the staged file the best name there is; returns what stands there now."""
+        """Rename the staged file to the first name that it may take; return the output."""
         while True:
             output, status = choose(self._ledger, destination, job, fd)
             chosen = replace(product, output=output)
@@ -233,7 +216,7 @@ class Committer:
             self._at("chosen")
             self._record(job, chosen)
             self._at("staged")
-            with suppress(FileExistsError):  # a foreign file came first: choose again
+            with suppress(FileExistsError):  # somebody created this name meanwhile: choose again
                 _place(chosen, status, fd)
                 self._at("renamed")
                 fsync_directory(fd)
@@ -259,7 +242,7 @@ class Committer:
         self, destination: Destination, job: Job, product: Product, now_s: float
     ) -> Committed:
         for note in self._ledger.finish(job, now_s):
-            with suppress(OSError):  # a reason file that no longer applies
+            with suppress(OSError):  # the reason file of an earlier failure
                 os.unlink(note)
         self._at("finished")
         return self._dispose(destination, job, product)
@@ -270,36 +253,36 @@ class Committer:
         try:
             if not product.unchanged:
                 temp_name = self._names.new(job.id)
-                let_go(destination, job, temp_name, lambda: self._ledger.let_go(job))
+                begin = partial(self._ledger.begin_disposal, job)
+                dispose_source(destination, job, temp_name, begin)
         except ImageRefusedError as error:
             done = replace(done, warning=str(error))
         except TransientError as error:
-            return replace(done, warning=str(error), owed=True)
-        self._at("source_gone")
+            return replace(done, warning=str(error), disposal_pending=True)
+        self._at("source_removed")
         self._ledger.dispose(job, stays=bool(done.warning))
         self._at("disposed")
         return done
 
     @contextmanager
     def _output_folder(self, destination: Destination, output: bytes) -> Iterator[int]:
-        """The output's folder, open, while faults in it are translated."""
-        root = destination.output_root
+        """Open the output's folder, created if missing; translate OSErrors meanwhile."""
+        root, parent = destination.output_root, os.path.dirname(output)
+        made = destination.access.give_folder  # readers of the outputs need access to it, too
         require_same_root(destination, root, "output")
         with (
             faults(destination, root, "output"),
-            _made_directory(destination, os.path.dirname(output)) as fd,
+            directory(root, parent, create=True, made=made) as fd,
         ):
             yield fd
 
 
-def _made_directory(destination: Destination, parent: bytes) -> AbstractContextManager[int]:
-    """The output's folder, with what is missing of it made for those who may read outputs."""
-    made = destination.access.give_folder
-    return directory(destination.output_root, parent, create=True, made=made)
-
-
 def _as_unchanged(product: Product, fd: int) -> Product:
-    """The product that is the foreign file at the final name."""
+    """Return the product with the foreign file at its name as the output.
+
+    Raises:
+        FileExistsError: the name is no regular file any more.
+    """
     existing = fingerprint_at(fd, os.path.basename(product.output))
     if existing is None:
         raise FileExistsError(product.output)
@@ -307,7 +290,7 @@ def _as_unchanged(product: Product, fd: int) -> Product:
 
 
 def _place(product: Product, status: NameStatus, fd: int) -> None:
-    """Bring the staged file under its final name, or remove it where a foreign file stays."""
+    """Rename the staged file to its final name, or delete it where a foreign file is kept."""
     name = os.path.basename(product.output)
     if status is NameStatus.LEFT_ALONE:
         DirectoryEntry(fd, product.temp).unlink()

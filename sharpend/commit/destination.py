@@ -1,8 +1,8 @@
-"""Output destination of a folder: roots, and the names that outputs may take.
+"""Output destination of a folder: its roots, rules, and names of temporary files.
 
-Owns the temporary names, and the look at a root before anything is written into it. Refuses a
-root that is no longer the one that was there at start: an unmounted disk leaves an empty folder
-behind that nobody wants filled.
+Owns the names of temporary files, and the check of a root before anything is written into it.
+Refuses a root that is not the folder that it was at start: an unmounted disk leaves an empty folder
+at its mount point, which must not be filled.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """One folder's way out."""
+    """Roots and rules for the outputs and sources of one folder."""
 
     folder: str
-    """The ledger's name of the folder."""
+    """Name of the folder in the ledger."""
     input_root: bytes
     output_root: bytes
     source: SourcePolicy = SourcePolicy.KEEP
     archive_root: bytes | None = None
-    """Needed by `SourcePolicy.ARCHIVE`."""
+    """Required by `SourcePolicy.ARCHIVE`."""
     existing: ExistingPolicy = ExistingPolicy.SUFFIX
     naming: Naming = AS_THE_INPUT
     collision: CollisionPolicy = CollisionPolicy.NUMBER
     portable_names: bool = False
-    """Outputs whose names differ only in case or in Unicode's normal form collide as well."""
+    """True if names that differ only in case or in Unicode normal form collide, too."""
     access: Access = field(default_factory=Access)
-    """Group and mode of outputs and of the folders that are made for them."""
+    """Group and mode of outputs and of the folders created for them."""
     identities: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
-    """(st_dev, st_ino) of the roots when the daemon started, by root; others are not compared."""
+    """(st_dev, st_ino) of each root at start; a root that is not listed is not compared."""
 
 
 class TempNames:
-    """Names for staged files that no other installation takes for its own.
+    """Names of temporary files, which no other installation takes for its own.
 
-    They read `.sharpend-<job id>-<installation><random>.tmp`. The installation stands for this
-    host and state directory, so it outlives a lost ledger.
+    Their form is `.sharpend-<job id>-<installation><random>.tmp`. The installation is a digest of
+    host name and state directory, so it stays the same when the ledger is lost.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -62,26 +62,26 @@ class TempNames:
         self._ours = re.compile(rb"\.sharpend-\d+-%s[0-9a-f]{8}\.tmp" % self._installation)
 
     def new(self, job_id: int) -> bytes:
-        """A name that was never used."""
+        """Make a name that was never used."""
         token = self._installation + secrets.token_hex(4).encode()
         return b".sharpend-%d-%s.tmp" % (job_id, token)
 
     def is_ours(self, name: bytes) -> bool:
-        """This installation made the name."""
+        """Return whether this installation made the name."""
         return self._ours.fullmatch(name) is not None
 
 
 def identity_of(root: bytes) -> tuple[int, int]:
-    """(st_dev, st_ino) of a folder, to be remembered in `Destination.identities`."""
+    """Return (st_dev, st_ino) of a folder, for `Destination.identities`; raise OSError."""
     status = os.stat(root)
     return status.st_dev, status.st_ino
 
 
 def roots_of(destination: Destination) -> str | None:
-    """Which directories the input and the output are, in a form that outlives a restart.
+    """Return the inode numbers of input and output as a text that can be stored.
 
     Returns:
-        Another text when one is replaced, or its disk is not mounted; None where one is missing.
+        The text, which changes when a root is replaced or unmounted; None if one is missing.
     """
     roots = (destination.input_root, destination.output_root)
     with suppress(OSError):
@@ -90,25 +90,30 @@ def roots_of(destination: Destination) -> str | None:
 
 
 def output_names(destination: Destination, relative: bytes) -> Iterator[bytes]:
-    """The names that the output of an input may take, below the output root, best first.
+    """Yield the names that an output may take, below the output root, in order of preference.
 
     Raises:
-        ImageRefusedError: NAME_TOO_LONG, when the next name would be and cannot be shortened.
+        ImageRefusedError: NAME_TOO_LONG, when the next name is too long and cannot be shortened.
     """
     return numbered(destination.output_root, relative, destination.naming)
 
 
 def require_same_root(destination: Destination, root: bytes, setting: str) -> None:
-    """Look at a root before it is written.
+    """Check that a root is the folder that it was at start; call before writing into it.
+
+    Args:
+        destination: with the identities at start.
+        root: to check.
+        setting: that names the root, for messages.
 
     Raises:
-        FolderFaultError: it is missing, or not the folder that was there at start.
+        FolderFaultError: the root is missing, or another folder.
     """
     with faults(destination, root, setting):
         remembered = destination.identities.get(root)
         if remembered is not None and identity_of(root) != remembered:
             raise FolderFaultError(
-                f"folder {destination.folder}: {display(root)} is not the folder that was there"
+                f"folder {destination.folder}: {display(root)} is not the folder that it was"
                 " at start (unmounted or replaced?): mount it again, or reload sharpend (SIGHUP) to"
                 f" work with this one (setting `{setting}`)"
             )
@@ -116,16 +121,21 @@ def require_same_root(destination: Destination, root: bytes, setting: str) -> No
 
 @contextmanager
 def faults(destination: Destination, root: bytes, setting: str) -> Iterator[None]:
-    """Translate what the file system says about work below a root into a decision.
+    """Translate OSErrors of work below a root into errors that decide what happens next.
+
+    Args:
+        destination: of the folder.
+        root: that is worked in.
+        setting: that names the root, for messages.
 
     Raises:
-        FolderFaultError: full, read-only, not permitted at all, or gone: the whole folder.
+        FolderFaultError: the root is full, read-only, missing or not accessible.
         ImageRefusedError: the name is too long for this file system.
-        TransientError: anything else; this file may do better later.
+        TransientError: any other error; a later attempt at this file may succeed.
     """
     try:
         yield
     except OSError as error:
-        told = f"folder {destination.folder}: {display(root)}: {error.strerror}"
-        of_root = f"{told} (setting `{setting}`)"
-        raise decision(error, root, of_root=of_root, of_file=told) from error
+        message = f"folder {destination.folder}: {display(root)}: {error.strerror}"
+        of_root = f"{message} (setting `{setting}`)"
+        raise decision(error, root, of_root=of_root, of_file=message) from error

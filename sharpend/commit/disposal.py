@@ -1,7 +1,7 @@
 """Disposal of an input after its output is committed: keep, archive or delete it.
 
 Owns the last step of a job. Refuses to touch a file that is not the one that was processed, to
-overwrite anything in the archive, and to look for sources below a root that was swapped.
+overwrite anything in the archive, and to look for sources below a root that was replaced.
 """
 
 from __future__ import annotations
@@ -19,25 +19,29 @@ from sharpend.policies import SourcePolicy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.job import Job
+    from sharpend.ledger.records import Job
 
 
-def let_go(destination: Destination, job: Job, temp_name: bytes, begin: Callable[[], None]) -> None:
-    """Keep, archive or delete the source, if it is still what was processed; repeatable.
+def dispose_source(
+    destination: Destination, job: Job, temp_name: bytes, begin: Callable[[], None]
+) -> None:
+    """Keep, archive or delete the source, if it is still the file that was processed.
 
-    Archived means: the same path below the archive, or with `-2`, `-3` where that is taken.
+    Can be repeated after a crash. In the archive the source has the same path as in the input, or
+    one with `-2`, `-3`, … where that is taken.
 
     Args:
-        destination: the folder's way out.
+        destination: of the job's folder.
         job: the input.
-        temp_name: where a copy to an archive on another file system grows.
-        begin: called just before the source is touched: from then on it is our doing that another
-            file may have its path, also after a crash.
+        temp_name: name of the unfinished copy in an archive on another file system.
+        begin: called before the source is touched; records that another file with its path is a
+            new input from then on.
 
     Raises:
         FolderFaultError: the archive or the input folder cannot be worked on.
-        TransientError: this source may be let go later.
-        ImageRefusedError: it can never be archived: a link in the way, or its name is too long.
+        TransientError: this source may be disposed of later.
+        ImageRefusedError: it can never be archived: a folder on the path is a link, or the name is
+            too long.
     """
     if destination.source is SourcePolicy.KEEP:
         return

@@ -1,8 +1,8 @@
-"""The names that results may take: the template, numbers after it, and what is cut off to fit.
+"""Output names: fill in the template, append a number, and shorten names that are too long.
 
-Owns the placeholders, `-2` and its followers, and the way a long name is shortened. A name depends
-on the input's own and on the file system's limit alone, so the same input always gets the same.
-Refuses a name that is too long even without its stem.
+Owns the placeholders, the numbers `-2`, `-3`, …, and the rule of shortening. A name depends only on
+the input's name and the limit of the file system, so it is the same each time. Refuses a name that
+is too long even without its stem.
 """
 
 from __future__ import annotations
@@ -16,34 +16,35 @@ from dataclasses import dataclass
 from itertools import accumulate, count
 from typing import TYPE_CHECKING
 
-from sharpend.files.faults import name_too_long
+from sharpend.errors import name_too_long
+from sharpend.files.fingerprint import display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NAME_LIMITS_BYTES = (255, 143)
-"""The longest name on Linux, and where file names are encrypted (eCryptfs, many a NAS)."""
+"""Maximum length of a name on Linux, and with encrypted names (eCryptfs, some NAS)."""
 
 _FIELDS = re.compile(r"\{(stem|suffix|ext|folder|model)\}")
 _LONGEST_EXT_BYTES = 16
-"""What follows a dot and is longer is no suffix but a part of the stem."""
+"""A longer text after the last dot counts as part of the stem, not as a suffix."""
 _DIGEST_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How an output's name is made from its input's."""
+    """Rule that makes an output's name from its input's name."""
 
     template: str = "{stem}{suffix}{ext}"
-    """Holds `{stem}`; `{ext}` is the input's suffix with its dot."""
+    """Contains `{stem}`; `{ext}` is the input's suffix with its dot."""
     suffix: str = ""
     folder: str = ""
-    """The folder's name in the settings."""
+    """Name of the folder in the settings."""
     model: str = ""
-    """The network's name."""
+    """The model's name."""
 
     def filled(self, stem: bytes, ext: bytes) -> bytes:
-        """Fill in one pass: braces in a file's own name stay what they are."""
+        """Fill in the template in one pass, so that braces in a file's name are kept."""
         values = {
             "stem": os.fsdecode(stem),
             "suffix": self.suffix,
@@ -55,19 +56,19 @@ class Naming:
 
 
 AS_THE_INPUT = Naming()
-"""Without a suffix, the input's own name."""
+"""Rule of an output that has its input's name."""
 
 
 def numbered(root: bytes, relative: bytes, naming: Naming = AS_THE_INPUT) -> Iterator[bytes]:
-    """The names that a result of `relative` may take, best first: x.jpg, x-2.jpg, and on.
+    """Yield the names that an output may take, in order of preference: x.jpg, x-2.jpg, ….
 
     Args:
-        root: the existing folder that the names are below; asked for the longest it takes.
-        relative: the input, below its own root; its folders are mirrored.
-        naming: makes the name.
+        root: existing folder that the names are below; its file system limits their length.
+        relative: path of the input below its root; its folders are mirrored.
+        naming: rule for the name.
 
     Raises:
-        ImageRefusedError: NAME_TOO_LONG, when the next name would be and cannot be shortened.
+        ImageRefusedError: NAME_TOO_LONG, when the next name is too long and cannot be shortened.
     """
     parent, name = os.path.split(relative)
     for number in count(1):
@@ -76,13 +77,19 @@ def numbered(root: bytes, relative: bytes, naming: Naming = AS_THE_INPUT) -> Ite
 
 
 def shortened(name: bytes, limit: int, naming: Naming = AS_THE_INPUT, mark: bytes = b"") -> bytes:
-    """The name made from `name`, of `limit` bytes at most: `<stem cut short>~1a2b3c4d<mark>.ext`.
+    """Make a name of at most `limit` bytes: `<beginning of the stem>~1a2b3c4d<mark>.ext`.
 
-    The stem is cut between two characters, never before a combining mark. The digits are of the
-    SHA-256 of `name`, so that names with one beginning stay different.
+    The stem is cut between two characters, never before a combining mark. The digits are the
+    beginning of the SHA-256 of `name`, so that names with the same beginning stay different.
+
+    Args:
+        name: of the input.
+        limit: in bytes.
+        naming: rule for the name.
+        mark: number after the stem, or nothing.
 
     Raises:
-        ImageRefusedError: NAME_TOO_LONG, when what is not the stem is too long already.
+        ImageRefusedError: NAME_TOO_LONG, when the name without its stem is too long already.
     """
     stem, ext = _split(name)
     digits = hashlib.sha256(name).hexdigest()[:_DIGEST_DIGITS].encode()
@@ -90,7 +97,7 @@ def shortened(name: bytes, limit: int, naming: Naming = AS_THE_INPUT, mark: byte
     spare = limit - len(naming.filled(b"", ext))
     room = spare // naming.template.count("{stem}") - len(end)
     if room < 0:
-        raise name_too_long(naming.filled(stem + mark, ext))
+        raise name_too_long(display(naming.filled(stem + mark, ext)))
     return naming.filled(_cut(stem, room) + end, ext)
 
 
@@ -98,16 +105,16 @@ def _fitting(root: bytes, name: bytes, naming: Naming, mark: bytes) -> bytes:
     stem, ext = _split(name)
     made = naming.filled(stem + mark, ext)
     for limit in NAME_LIMITS_BYTES:
-        if _takes(root, made):
+        if _is_short_enough(root, made):
             break
         made = shortened(name, limit, naming, mark)
     return made
 
 
-def _takes(root: bytes, name: bytes) -> bool:
-    """Whether a name is short enough, asked of the file system itself where it may be in doubt.
+def _is_short_enough(root: bytes, name: bytes) -> bool:
+    """Return whether the file system accepts the length of a name, by a lookup if in doubt.
 
-    What a network mount or an encrypted folder says of its limit is often not the truth.
+    The limit that statvfs returns for network mounts and encrypted folders is often wrong.
     """
     longest, certain = NAME_LIMITS_BYTES
     if certain < len(name) <= longest:
@@ -124,7 +131,7 @@ def _split(name: bytes) -> tuple[bytes, bytes]:
 
 
 def _cut(stem: bytes, room: int) -> bytes:
-    """The longest beginning of `room` bytes at most that ends between two characters."""
+    """Return the longest beginning of at most `room` bytes that ends between two characters."""
     text = stem.decode("utf-8", "surrogateescape")
     sizes = accumulate(len(one.encode("utf-8", "surrogateescape")) for one in text)
     end = sum(size <= room for size in sizes)

@@ -1,8 +1,8 @@
-"""Ownership of output names: decide the name of an output by what exists in its folder.
+"""Ownership of output names: choose the name of an output by the files that exist already.
 
-Owns the judgement of a name: free, our own earlier output of the same input, or somebody's file.
-Refuses to call a link, a folder, or the output of another input replaceable, whatever the policy;
-whether such an input gets a number or is refused, `collision` says.
+Owns the status of a name: free, an earlier output of the same input, or another file. Refuses to
+replace a link, a folder, or the output of another input, whatever the policy; `collision` decides
+whether the input then gets a numbered name or is refused.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.job import Job
     from sharpend.ledger.reader import LedgerReader
+    from sharpend.ledger.records import Job
 
 _NAMES_SEARCHED = 1000
 
 
 class NameStatus(Enum):
-    """What a final name is to us."""
+    """Status of an output name for one input."""
 
     FREE = auto()
     OURS = auto()
-    """Our ledger made the file there from the same input: it is replaced."""
+    """The file is an earlier output of the same input: it is replaced."""
     REPLACEABLE = auto()
-    """A foreign file, and the policy is to replace it."""
+    """A foreign file has the name, and the policy is to replace it."""
     LEFT_ALONE = auto()
-    """A foreign file, and the policy is to skip the input."""
+    """A foreign file has the name, and the policy is to skip the input."""
     TAKEN = auto()
+    """The name cannot be used: try the next one."""
 
 
 _FOREIGN = {
@@ -51,26 +52,26 @@ _FOREIGN = {
 def choose(
     ledger: LedgerReader, destination: Destination, job: Job, fd: int
 ) -> tuple[bytes, NameStatus]:
-    """The output's final name below the output root, and what it is to us.
+    """Choose the output's name below the output root, and return it with its status.
 
-    An earlier output of the same input keeps its name, so that none is left behind; otherwise
-    it is the first name that is not taken.
+    An earlier output of the same input is replaced, so its name is kept; otherwise the first name
+    that is not taken is chosen.
 
     Args:
-        ledger: knows which outputs are ours.
-        destination: the folder's way out.
+        ledger: holds the outputs of all inputs.
+        destination: of the job's folder.
         job: the input.
-        fd: the output's folder, open.
+        fd: descriptor of the output's folder.
 
     Raises:
         ImageRefusedError: NAME_TAKEN, when another input has the name and the policy is to refuse;
             NAME_TOO_LONG, when only a longer name is free.
-        OSError: the folder cannot be looked at.
+        OSError: the folder cannot be read.
     """
     previous = ledger.previous_output(job.folder, job.relative)
     if (
         previous is not None
-        and _could_be_named(destination, job, previous)
+        and _matches_template(destination, job, previous)
         and _status_of(ledger, destination, job, (fd, previous))[0] is NameStatus.OURS
     ):
         return previous, NameStatus.OURS
@@ -84,8 +85,8 @@ def choose(
             return output, status
 
 
-def _could_be_named(destination: Destination, job: Job, output: bytes) -> bool:
-    """Today's template could have made this name; one that could not is no output any more."""
+def _matches_template(destination: Destination, job: Job, output: bytes) -> bool:
+    """Return whether the current template can make this name."""
     with suppress(ImageRefusedError):
         return output in islice(output_names(destination, job.relative), _NAMES_SEARCHED)
     return False
@@ -94,7 +95,7 @@ def _could_be_named(destination: Destination, job: Job, output: bytes) -> bool:
 def _status_of(
     ledger: LedgerReader, destination: Destination, job: Job, at: tuple[int, bytes]
 ) -> tuple[NameStatus, Owner | None]:
-    """What a name is to us, and which other input has it, if that is why it is taken."""
+    """Return the status of a name, and the other input that has it, if any."""
     fd, output = at
     me = Owner(job.folder, job.relative)
     try:
@@ -115,12 +116,13 @@ def _owner(
     me: Owner,
     at: tuple[bytes, Fingerprint | None],
 ) -> Owner | None:
-    """Whose output has this name, if anybody's: mine as it was made, or another input's.
+    """Return the input whose output has this name: this one, another one, or None.
 
-    Another input has it if it made the file, or if its own output, under this name or a twin,
-    still stands, edited or not. A twin counts where both names lead to one file, as on a disk that
-    does not tell upper from lower case, and everywhere with `portable_names`. Only names in the
-    ledger are compared: what else lies in the folder is met under its own name, by looking it up.
+    This input owns it if the file is unchanged since it was made. Another input owns it if the file
+    is its output, or if its output exists, changed or not, under this name or an equivalent one.
+    Names that differ in case or in Unicode normal form are equivalent where both lead to one file,
+    as on a case-insensitive disk, and always with `portable_names`. Only names in the ledger are
+    compared: other files are found by looking up the name itself.
     """
     output, existing = at
     if existing is None and not destination.portable_names:
@@ -139,7 +141,7 @@ def _owner(
 
 
 def _file(root: bytes, relative: bytes) -> Fingerprint | None:
-    """The regular file there, or None."""
+    """Return the fingerprint of the regular file at a path, or None."""
     parent, name = os.path.split(relative)
     with suppress(FileNotFoundError, ImageRefusedError), directory(root, parent) as fd:
         return fingerprint_at(fd, name)

@@ -1,9 +1,9 @@
-"""Inputs that cannot be sharpened: each gets a reason that people can read, and a way back.
+"""Quarantine: move inputs that cannot be sharpened, write their reason files, restore on retry.
 
 Owns `quarantine/<folder>/<path>` and `<path>.reason.json` below the state directory. With
-`source = "keep"` only the reason is written; otherwise the source is moved there, never over
-another file. The ledger is told first, so that a crash on the way is made good by `recover`.
-Refuses to move a source that is no longer the file that was refused.
+`source = "keep"` only the reason file is written; otherwise the source is moved there, never over
+another file. The ledger records it first, so that `recover` can complete it after a crash. Refuses
+to move a source that is no longer the file that was refused.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from sharpend.errors import ImageRefusedError, SourceVanishedError
 from sharpend.files.atomic import replacing_at, try_to_write
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import display
-from sharpend.ledger.faults import translated
 from sharpend.ledger.records import Quarantined
+from sharpend.ledger.store import translated
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
@@ -32,26 +32,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.job import Job
     from sharpend.ledger.ledger import Ledger
-    from sharpend.ledger.records import QuarantineReason
+    from sharpend.ledger.records import Job, QuarantineReason
 
 _NOTE_SUFFIX = b".reason.json"
-_LONGEST_NAME_BYTES = 200  # leaves room for `-2`, the reason's suffix and a temporary sibling
+_LONGEST_NAME_BYTES = 200  # with room for `-2`, `.reason.json` and the name of a temporary file
 _IMMOVABLE = {
     *(errno.EACCES, errno.EPERM, errno.EROFS),
     *(errno.EIO, errno.ESTALE, errno.EBUSY),
 }
-"""A source that cannot be moved now stays where it is; its reason is written all the same."""
+"""Errors after which a source stays where it is; its reason file is written all the same."""
 
 
 class Quarantine:
     """The quarantine of one state directory.
 
-    `at` is called with the name of each step just after it, for tests to raise in: recorded,
-    moved, written, noted; on the way back restored, removed.
+    `at` is called with the name of each step after it, so that tests can simulate a crash there:
+    recorded, moved, written, noted; in a retry restored, removed.
 
-    Every method raises StateFaultError where the state directory cannot be written.
+    Every method raises StateFaultError if the state directory cannot be written.
     """
 
     def __init__(
@@ -68,19 +67,25 @@ class Quarantine:
         self._at = at
 
     def probe(self) -> None:
-        """Find out whether it can be written; it may lie on a disk of its own."""
+        """Test whether it can be written; it may be on another disk than the state directory."""
         with translated(self._state_dir):
             os.makedirs(self.root, mode=0o700, exist_ok=True)
             try_to_write(self.root)
 
     def record(self, job: Job, refusal: QuarantineReason, now_s: float) -> Quarantined:
-        """Give a job up in the ledger: from here on it is quarantined, and its reason is owed."""
+        """Quarantine a job in the ledger; `complete` then does the work on disk.
+
+        Args:
+            job: that failed for good.
+            refusal: reason, message and setting.
+            now_s: wall clock in seconds.
+        """
         self._ledger.quarantine(job, refusal, now_s)
         self._at("recorded")
         return Quarantined(job, refusal, now_s, None, None)
 
-    def settle(self, destination: Destination, entry: Quarantined) -> bytes:
-        """Do on disk what the ledger says; every step can be repeated.
+    def complete(self, destination: Destination, entry: Quarantined) -> bytes:
+        """Move the source and write the reason file; every step can be repeated.
 
         Returns:
             The absolute path of the reason file.
@@ -88,9 +93,9 @@ class Quarantine:
         place = _place(entry.job)
         with translated(self._state_dir):
             os.makedirs(self.root, mode=0o700, exist_ok=True)
-            moved = self._take_in(destination, entry.job, place)
+            moved = self._move_in(destination, entry.job, place)
             self._at("moved")
-            note = self._write((moved or place) + _NOTE_SUFFIX, _told(destination, entry))
+            note = self._write((moved or place) + _NOTE_SUFFIX, _reason_of(destination, entry))
         self._at("written")
         absolute = os.path.join(self.root, note)
         self._ledger.noted(entry.job, absolute, moved and os.path.join(self.root, moved))
@@ -98,20 +103,22 @@ class Quarantine:
         return absolute
 
     def recover(self, destinations: Mapping[str, Destination]) -> int:
-        """At start: write the reasons, and make the moves, that a crash cut off; how many."""
+        """Complete the entries that a crash interrupted, at start; return how many."""
         repaired = 0
         for entry in self._ledger.quarantined():
             destination = destinations.get(entry.job.folder)
             if entry.note is None and destination is not None:
-                self.settle(destination, entry)
+                self.complete(destination, entry)
                 repaired += 1
         return repaired
 
     def retry(self, destination: Destination, entry: Quarantined) -> None:
-        """Put a moved source back, remove the reason, and make the job pending again.
+        """Move the source back, delete the reason file, and make the job pending again.
 
         Raises:
-            SourceVanishedError: the moved source is gone, or another file has taken its place.
+            SourceVanishedError: the moved source is missing, or another file has its old path.
+            FolderFaultError: the input folder cannot be written.
+            TransientError: the source cannot be moved now.
         """
         fingerprint = entry.job.fingerprint
         if entry.moved is not None:
@@ -124,8 +131,8 @@ class Quarantine:
         self._at("removed")
         self._ledger.retry(entry.job, fingerprint)
 
-    def _take_in(self, destination: Destination, job: Job, place: bytes) -> bytes | None:
-        """Move the source here; None where it stays, by policy or because it cannot be moved."""
+    def _move_in(self, destination: Destination, job: Job, place: bytes) -> bytes | None:
+        """Move the source into the quarantine; None if it stays, by policy or after an error."""
         if destination.source is SourcePolicy.KEEP:
             return None
         move = Move(destination.input_root, job.relative, job.fingerprint, self._names.new(job.id))
@@ -138,29 +145,29 @@ class Quarantine:
                 return None
             raise
 
-    def _write(self, note: bytes, told: Mapping[str, object]) -> bytes:
-        """Write the reason; the path below the quarantine where it lies now.
+    def _write(self, note: bytes, content: Mapping[str, object]) -> bytes:
+        """Write the reason file; return its path below the quarantine.
 
-        Where the way leads through a file or a link (a quarantined `a.jpg`, and later a folder of
-        that name), the reason lies at the top, under a digest of its path.
+        If a parent of the path is a file or a link (a quarantined `a.jpg`, and later a folder of
+        that name), the reason file is put at the top, named by a digest of its path.
         """
         try:
-            self._write_at(note, told)
+            self._write_at(note, content)
         except ImageRefusedError:
             note = hashlib.sha256(note).hexdigest().encode() + _NOTE_SUFFIX
-            self._write_at(note, told)
+            self._write_at(note, content)
         return note
 
-    def _write_at(self, note: bytes, told: Mapping[str, object]) -> None:
+    def _write_at(self, note: bytes, content: Mapping[str, object]) -> None:
         parent, name = os.path.split(note)
         with (
             directory(self.root, parent, create=True) as fd,
             replacing_at(fd, name) as file,
         ):
-            file.write(json.dumps(told, indent=2).encode() + b"\n")
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
 
     def _restore(self, destination: Destination, job: Job, moved: bytes) -> Fingerprint:
-        """Move the source back to its own place; the fingerprint that it has there."""
+        """Move the source back to its input folder; return its fingerprint there."""
         parent, name = os.path.split(moved)
         meant = job.fingerprint
         with suppress(FileNotFoundError), directory(self.root, parent) as fd:
@@ -169,8 +176,8 @@ class Quarantine:
         with faults(destination, destination.input_root, "input"):
             if relocate(move, destination.input_root, [job.relative]) is None:
                 raise SourceVanishedError(
-                    f"{display(job.relative)!r} cannot be put back: it is gone from quarantine,"
-                    " or another file has taken its place"
+                    f"{display(job.relative)!r} cannot be put back: it is missing in the"
+                    " quarantine, or another file has its path"
                 )
             parent, name = os.path.split(job.relative)
             with directory(destination.input_root, parent) as fd:
@@ -178,7 +185,7 @@ class Quarantine:
 
 
 def _place(job: Job) -> bytes:
-    """Where a job's file belongs below the quarantine; a long name is shortened."""
+    """Return the path of a job's file below the quarantine; a long name is shortened."""
     folder = os.fsencode(job.folder).replace(b"/", b"_")
     parent, name = os.path.split(job.relative)
     if len(name) > _LONGEST_NAME_BYTES:
@@ -186,8 +193,8 @@ def _place(job: Job) -> bytes:
     return os.path.join(folder, parent, name)
 
 
-def _told(destination: Destination, entry: Quarantined) -> dict[str, object]:
-    """The reason file's content; non-UTF-8 bytes of the path are escaped lone surrogates."""
+def _reason_of(destination: Destination, entry: Quarantined) -> dict[str, object]:
+    """Return the content of the reason file; non-UTF-8 bytes of the path become surrogates."""
     return {
         "code": entry.refusal.reason,
         "message": entry.refusal.message,

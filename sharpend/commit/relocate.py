@@ -1,8 +1,8 @@
-"""Move one file between folders without overwriting anything and without losing it.
+"""Move of one file between folders, without overwriting another file or losing this one.
 
-Owns the move that archive and quarantine share: a rename on one file system, otherwise copy,
-fsync, rename, unlink. It can be repeated after a crash at any point and ends with one file.
-Refuses to move a file that is no longer the one meant, and to follow links on either side.
+Owns the move that archive and quarantine share: a rename within one file system, otherwise copy,
+fsync, rename, unlink. It can be repeated after a crash at any point and then leaves one file.
+Refuses to move a file whose fingerprint has changed, and to follow links in either path.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """A name in an open folder."""
+    """A name in an open folder; every method raises OSError."""
 
     directory_fd: int
     name: bytes
 
     def exists(self) -> bool:
-        """Anything has this name, a dangling link included."""
+        """Return whether anything has this name, a dangling link included."""
         try:
             os.stat(self.name, dir_fd=self.directory_fd, follow_symlinks=False)
         except FileNotFoundError:
@@ -43,14 +43,14 @@ class DirectoryEntry:
         return True
 
     def fingerprint(self) -> Fingerprint | None:
-        """The regular file's fingerprint; None where there is none."""
+        """Return the fingerprint of the regular file with this name, or None."""
         try:
             return fingerprint_at(self.directory_fd, self.name)
         except FileNotFoundError:
             return None
 
     def unlink(self) -> None:
-        """Remove the name, durably; it may be gone already."""
+        """Delete the name, durably; it may be missing already."""
         with suppress(FileNotFoundError):
             os.unlink(self.name, dir_fd=self.directory_fd)
         fsync_directory(self.directory_fd)
@@ -62,14 +62,15 @@ class DirectoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One file that is to leave its folder."""
+    """Description of one file to move."""
 
     root: bytes
     relative: bytes
+    """Path of the file below `root`."""
     meant: Fingerprint
-    """The file is moved only while it is this one."""
+    """The file is moved only if it has this fingerprint."""
     temp_name: bytes
-    """Where a copy to another file system grows, in the target's folder."""
+    """Name of an unfinished copy in the target's folder, if that is on another file system."""
 
 
 def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> bytes | None:
@@ -77,16 +78,16 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
 
     Args:
         move: the file.
-        target_root: an existing folder; folders below it are made as needed.
-        candidates: paths below `target_root`, best first.
+        target_root: existing folder; missing folders below it are created.
+        candidates: paths below `target_root`, in order of preference.
 
     Returns:
-        The candidate where the file lies now, also when an earlier call had moved it; None
-        where the source is gone or has become another file.
+        The new path below `target_root`, also if an earlier call had moved the file; None if the
+        source is missing or has become another file.
 
     Raises:
-        ImageRefusedError: a folder on either way is a link or no folder.
-        OSError: what the file system says; the source is then still in its place.
+        ImageRefusedError: a parent of either path is a link or no folder.
+        OSError: any other error; the source then still exists.
     """
     for candidate in candidates:
         with ExitStack() as stack:
@@ -118,7 +119,7 @@ def _source(move: Move, stack: ExitStack) -> DirectoryEntry | None:
 def _was_moved_before(
     source: DirectoryEntry | None, target: DirectoryEntry, meant: Fingerprint
 ) -> bool:
-    """An earlier call brought the file here, and may have died before the source was removed."""
+    """Return whether an earlier call moved or copied the file here, even if it then crashed."""
     there = target.fingerprint()
     if not meant.same_content(there):
         return False
@@ -158,7 +159,7 @@ def _copy(source: DirectoryEntry, target: DirectoryEntry, temp_name: bytes) -> N
             with os.fdopen(descriptor, "wb") as copy:
                 shutil.copyfileobj(original, copy, _CHUNK_BYTES)
                 copy.flush()
-                with suppress(PermissionError):  # FAT and some network shares have neither
+                with suppress(PermissionError):  # FAT and some network shares support neither
                     os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
                     os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
                 os.fsync(descriptor)

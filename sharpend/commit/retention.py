@@ -1,10 +1,10 @@
-"""Growing old: what leaves the quarantine, the archives and the ledger, and what never does.
+"""Retention: delete expired files of the quarantine and the archives, and expired ledger rows.
 
-Owns the removal of what the limits say has to go. All works in small pieces, each of which can be
-repeated after a crash: files go before the rows that know them. Refuses to remove anything but
-regular pictures and our own reason files, to follow a link, to look below a root that was
-swapped, and to forget an input while its source or its output stands: it would be done again, or
-its output be taken for somebody else's.
+Owns the deletion; `ages` chooses. All work is done in small pieces, each of which can be repeated
+after a crash: files are deleted before the rows that name them. Refuses to delete anything but
+regular image files and our own reason files, to follow a link, to work below a root that was
+replaced, and to delete the row of an input whose source or output exists: it would be processed
+again, or its output be taken for a foreign file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import scan
-from sharpend.job import State
+from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.records import Ended, Quarantined
 
 _PIECE = 50
-"""Files removed, or looked for, in one piece of work."""
+"""Files deleted, or looked up, in one piece of work."""
 _ROWS = 500
 """Rows read in one piece of work."""
 
@@ -38,28 +38,34 @@ _DAY_S = 86_400
 
 @dataclass(slots=True)
 class Removed:
-    """What was removed in a round."""
+    """Result of one retention run."""
 
     files: int = 0
-    """Pictures; for the ledger, rows."""
+    """Number of images deleted; for the ledger, of rows."""
     size: int = 0
-    """Bytes."""
-    left: int = 0
-    """Those that had to go, and could not be removed."""
+    """Bytes of these files."""
+    failed: int = 0
+    """Number of files that expired and could not be deleted."""
 
 
 Round: TypeAlias = "Generator[None, None, Removed]"
-"""One round through what there is: pauses after each piece of work, and returns the sum."""
+"""One retention run: yields after each piece of work, and returns the sums."""
 
 
 def prune_archive(destination: Destination, limits: Limits, now_s: float) -> Round:
-    """Remove the pictures of a folder's archive that were archived too long ago, or are too much.
+    """Delete the images of a folder's archive that exceed the limits, the oldest first.
 
-    A picture is as old as its inode's change: a move into the archive counts as one, the day it
-    was taken does not. Whoever put it there: what lies in the archive is archived.
+    The age of an image counts from its inode change time (ctime), which a move into the archive
+    updates; the date of the photo has no influence. All images in the archive count, those that
+    somebody else put there too.
+
+    Args:
+        destination: of the folder.
+        limits: of its archive.
+        now_s: wall clock in seconds.
 
     Raises:
-        FolderFaultError: the archive is not the one that was there at start.
+        FolderFaultError: the archive is not the folder that it was at start.
     """
     removed, ages = Removed(), Ages()
     for piece in _archived(destination):
@@ -71,9 +77,9 @@ def prune_archive(destination: Destination, limits: Limits, now_s: float) -> Rou
         return removed
     for piece in _archived(destination):
         for relative, status in piece:
-            if surplus.takes(status.st_ctime, status.st_size):
+            if surplus.includes(status.st_ctime, status.st_size):
                 _remove(destination.archive_root, relative, Fingerprint.of(status), removed)
-                if (removed.files + removed.left) % _PIECE == 0:
+                if (removed.files + removed.failed) % _PIECE == 0:
                     yield
         yield
     return removed
@@ -86,16 +92,16 @@ def prune_quarantine(
     limits: Limits,
     now_s: float,
 ) -> Round:
-    """Remove what was quarantined too long ago, or is too much: pictures, reasons and rows.
+    """Delete quarantined images that exceed the limits, with their reason files and ledger rows.
 
-    A reason whose picture still lies in its folder (`source = "keep"`) stays, as does its row.
+    The reason file and the row of an image that is still in its folder (`source = "keep"`) stay.
 
     Args:
-        ledger: knows what was moved into quarantine, and is told what went.
+        ledger: has a row for each quarantined image.
         root: of the quarantine.
-        destinations: the folders at work, by name.
-        limits: of all that is in quarantine.
-        now_s: the wall clock in seconds.
+        destinations: of the configured folders, by name.
+        limits: of the whole quarantine.
+        now_s: wall clock in seconds.
     """
     removed, ages = Removed(), Ages()
     for number, entry in enumerate(ledger.quarantined(), start=1):
@@ -108,9 +114,9 @@ def prune_quarantine(
     gone: list[int] = []
     for number, entry in enumerate(ledger.quarantined(), start=1):
         if (
-            entry.note is not None  # else the crash that cut it off is made good first
-            and surplus.takes(entry.at_s, _size(entry))
-            and _erased(ledger, root, destinations.get(entry.job.folder), entry, removed)
+            entry.note is not None  # else a crash interrupted it, and `recover` comes first
+            and surplus.includes(entry.at_s, _size(entry))
+            and _delete_entry(ledger, root, destinations.get(entry.job.folder), entry, removed)
         ):
             gone.append(entry.job.id)
         if number % _PIECE == 0:
@@ -123,7 +129,14 @@ def prune_quarantine(
 def prune_ledger(
     ledger: Ledger, destinations: Mapping[str, Destination], days: float, now_s: float
 ) -> Round:
-    """Forget inputs that came to their end long ago and left nothing: no source and no output."""
+    """Delete the rows of inputs that ended more than `days` ago and have no source and no output.
+
+    Args:
+        ledger: holds the rows.
+        destinations: of the configured folders, by name; rows of other folders stay.
+        days: since the end of the job.
+        now_s: wall clock in seconds.
+    """
     removed, gone = Removed(), list[int]()
     before_s = now_s - days * _DAY_S
     looks = 0
@@ -131,7 +144,7 @@ def prune_ledger(
         for number, ended in enumerate(ledger.ended(state), start=1):
             if ended.at_s < before_s and ended.job.folder in destinations:
                 looks += 1
-                if _left_nothing(ledger, destinations[ended.job.folder], ended):
+                if _nothing_exists(ledger, destinations[ended.job.folder], ended):
                     gone.append(ended.job.id)
             if number % _ROWS == 0 or looks >= _PIECE:
                 looks = 0
@@ -142,7 +155,7 @@ def prune_ledger(
 
 
 def _archived(destination: Destination) -> Iterator[list[tuple[bytes, os.stat_result]]]:
-    """The pictures in the archive with what they are now, about 1,000 entries at a time."""
+    """Yield the images in the archive with their stat results, about 1,000 at a time."""
     root = destination.archive_root
     if root is None:
         return
@@ -154,45 +167,45 @@ def _archived(destination: Destination) -> Iterator[list[tuple[bytes, os.stat_re
             yield [(relative, status) for relative, status in looked if status is not None]
 
 
-def _erased(
+def _delete_entry(
     ledger: Ledger,
     root: bytes,
     destination: Destination | None,
     entry: Quarantined,
     removed: Removed,
 ) -> bool:
-    """Remove a quarantined picture and its reason; False where they stay."""
+    """Delete a quarantined image and its reason file; return False where they stay."""
     if entry.moved is not None:
         relative = os.path.relpath(entry.moved, root)
         if not _remove(root, relative, entry.job.fingerprint, removed):
             return False
     elif (
         destination is None
-        or not _can_tell(ledger, destination, entry.at_s)
-        or not _is_gone(destination.input_root, entry.job.relative)
+        or not _same_roots(ledger, destination, entry.at_s)
+        or not _is_missing(destination.input_root, entry.job.relative)
     ):
         return False
     return entry.note is None or _remove(root, os.path.relpath(entry.note, root), None, removed)
 
 
 def _remove(root: bytes, relative: bytes, meant: Fingerprint | None, removed: Removed) -> bool:
-    """Remove a picture, or with no fingerprint a reason, and the folders that it leaves empty.
+    """Delete an image, or without a fingerprint a reason file, and folders that become empty.
 
     Returns:
-        Whether it is gone; it may have been before.
+        True if the file does not exist any more, or did not exist before.
     """
     parent, name = os.path.split(relative)
     try:
         with directory(root, parent) as fd:
             there = fingerprint_at(fd, name)
             if there is None or not there.same_content(meant or there):
-                removed.left += 1
+                removed.failed += 1
                 return False
             os.unlink(name, dir_fd=fd)
     except FileNotFoundError:
         pass
     except (OSError, ImageRefusedError):
-        removed.left += 1
+        removed.failed += 1
         return False
     else:
         removed.files += meant is not None
@@ -202,7 +215,7 @@ def _remove(root: bytes, relative: bytes, meant: Fingerprint | None, removed: Re
 
 
 def _remove_emptied(root: bytes, relative: bytes) -> None:
-    """Remove a folder, and those above it, as far as nothing is left in them."""
+    """Delete a folder and its parents below the root, as far as they are empty."""
     with suppress(OSError, ImageRefusedError):
         while relative:
             above, name = os.path.split(relative)
@@ -211,23 +224,26 @@ def _remove_emptied(root: bytes, relative: bytes) -> None:
             relative = above
 
 
-def _left_nothing(ledger: Ledger, destination: Destination, ended: Ended) -> bool:
-    """No file can come up again as this input, and no output of it stands."""
+def _nothing_exists(ledger: Ledger, destination: Destination, ended: Ended) -> bool:
+    """Return whether neither the source nor an output of an ended job exists."""
     return (
-        _can_tell(ledger, destination, ended.at_s)
-        and (ended.is_past or _is_gone(destination.input_root, ended.job.relative))
-        and (ended.output is None or _is_gone(destination.output_root, ended.output))
+        _same_roots(ledger, destination, ended.at_s)
+        and (ended.is_past or _is_missing(destination.input_root, ended.job.relative))
+        and (ended.output is None or _is_missing(destination.output_root, ended.output))
     )
 
 
-def _can_tell(ledger: Ledger, destination: Destination, at_s: float) -> bool:
-    """The roots are those of that time: in the empty place of a disk, everything seems gone."""
+def _same_roots(ledger: Ledger, destination: Destination, at_s: float) -> bool:
+    """Return whether the roots are those of that time.
+
+    While a disk is not mounted, every file below its mount point seems to be missing.
+    """
     roots, since_s = ledger.roots(destination.folder)
     return roots is not None and since_s < at_s and roots == roots_of(destination)
 
 
-def _is_gone(root: bytes, relative: bytes) -> bool:
-    """Nothing has this path, for certain."""
+def _is_missing(root: bytes, relative: bytes) -> bool:
+    """Return whether nothing has this path; False where that cannot be determined."""
     parent, name = os.path.split(relative)
     try:
         with directory(root, parent) as fd:
@@ -240,12 +256,12 @@ def _is_gone(root: bytes, relative: bytes) -> bool:
 
 
 def _size(entry: Quarantined) -> int:
-    """Bytes that it takes in the quarantine."""
+    """Return the bytes that an entry occupies in the quarantine."""
     return 0 if entry.moved is None else entry.job.fingerprint.size
 
 
 def _forget(ledger: Ledger, job_ids: list[int]) -> int:
-    """Forget the rows, and empty the list."""
+    """Delete the rows and empty the list; return how many were deleted."""
     forgotten = ledger.forget(job_ids) if job_ids else 0
     job_ids.clear()
     return forgotten

@@ -1,7 +1,7 @@
-"""All parts of a daemon, made of the settings in one place; a reload makes them anew.
+"""Construction of all parts of a daemon from the settings, at a start and at a reload.
 
-Owns what is made in which order, and what a reload keeps. No daemon begins to work, and no reload
-is taken, with models that cannot be loaded. Knows what settings are called through `plans` alone.
+Owns the order of construction, and the choice of parts that a reload keeps. Refuses a start or a
+reload with models that cannot be loaded. Reads the settings through `plans` alone.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import plans
 from sharpend.daemon.dispatcher import Dispatcher
+from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import prepare_roots
 from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
-from sharpend.daemon.workshop import Workshop
 from sharpend.workers import sandbox
 from sharpend.workers.pool import Pool
 
@@ -34,96 +34,100 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Calls:
-    """What parts call outside of themselves."""
+class Callbacks:
+    """Functions of the main loop that the parts call."""
 
     wake: Callable[[], None]
-    """Asks for a turn soon, from any thread."""
+    """Wakes the main loop, from any thread."""
     go_on: Callable[[], bool]
-    """Asked again and again whether to go on with what takes long."""
-    tell: Callable[[Result], None]
-    """Gets the result of each input that came to an end."""
+    """Called repeatedly during long steps; False cancels the step."""
+    on_result: Callable[[Result], None]
+    """Called with the final result of each input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of a daemon at work, whole or not at all."""
+    """All parts of a running daemon; none of them is optional."""
 
     settings: Settings
-    """That they were made of."""
+    """Source of the parts."""
     log: Log
     ledger: Ledger
     pool: Workers
     engines: Mapping[str, Engine]
-    """By the name of the model that folders use; the main one first."""
+    """By model as named in the settings; the main model first."""
     measurements: Measurements
     dispatcher: Dispatcher
     status: StatusReporter
 
 
 def assemble(
-    settings: Settings, log: Log, ledger: Ledger, calls: Calls, *, old: Parts | None = None
+    settings: Settings, log: Log, ledger: Ledger, calls: Callbacks, *, old: Parts | None = None
 ) -> Parts:
-    """Make all parts for a start, or those that a reload puts in the place of old ones.
+    """Construct all parts, for a start or a reload.
 
-    A reload keeps the totals, and where nothing about them changed the workers and the alarms.
+    A reload keeps the totals, and the workers and alarms if their settings did not change.
 
     Args:
         settings: validated.
-        log: where events go; a reload that changes `[log]` makes another.
+        log: of the old parts or the start; replaced if a reload changes `[log]`.
         ledger: open; the caller closes it.
-        calls: what the parts call.
-        old: parts at rest, left whole where this fails; None at a start.
+        calls: callbacks of the main loop.
+        old: idle parts, not changed if this fails; None at a start.
 
     Raises:
-        SharpendError: a folder, the device, a model or a worker is not to be had; nothing new runs.
+        SharpendError: a folder, the device, a model or a worker is unavailable; nothing new runs.
     """
     prepared = prepare(settings, ledger)
-    if old is not None and plans.workers_of(settings) == plans.workers_of(old.settings):
+    if old is not None and plans.worker_start_values(settings) == plans.worker_start_values(
+        old.settings
+    ):
         pool, engines = old.pool, old.engines
     else:
         pool, engines = start(settings, wake=calls.wake, go_on=calls.go_on)
     try:
         if old is not None and settings.log != old.settings.log:
             log = plans.log(settings)
-        workshop = _workshop(settings, prepared, _measurements(settings, pool, engines, old))
+        config = _dispatcher_config(settings, prepared, _measurements(settings, pool, engines, old))
         _retry_outdated(prepared, engines, ledger)
-        dispatcher = Dispatcher(workshop, ledger, pool, log, wake=calls.wake, tell=calls.tell)
+        dispatcher = Dispatcher(
+            config, ledger, pool, log, wake=calls.wake, on_result=calls.on_result
+        )
     except BaseException:
         if old is None or pool is not old.pool:
             pool.stop()
         raise
     status = StatusReporter(settings.state, next(iter(engines.values())), log)
-    return Parts(settings, log, ledger, pool, engines, workshop.measurements, dispatcher, status)
+    return Parts(settings, log, ledger, pool, engines, config.measurements, dispatcher, status)
 
 
 def retire(old: Parts, new: Parts) -> None:
-    """Stop, of parts that a reload replaced, what the new ones did not keep."""
+    """Stop the old parts that a reload replaced."""
     old.dispatcher.close()
     if new.pool is not old.pool:
         old.pool.stop()
 
 
 def prepare(settings: Settings, ledger: Ledger) -> list[FolderPlan]:
-    """Plan the folders, with their roots made and checked."""
+    """Plan the folders; create and check their roots."""
     return [prepare_roots(plan, ledger) for plan in plans.folder_plans(settings)]
 
 
 def start(
     settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], bool]
 ) -> tuple[Workers, dict[str, Engine]]:
-    """Start the workers; waits until each network has been tried.
+    """Start the workers, and wait until each model was loaded and tried.
 
     Args:
         settings: validated.
         wake: called from any thread when a result waits.
-        go_on: asked again and again whether to go on waiting.
+        go_on: called repeatedly; False cancels the wait.
 
     Returns:
-        The pool, and what each network is, by the name that its folders use.
+        The pool, and the facts about each model, by its name in the settings.
 
     Raises:
-        UnavailableError: the device, a network or a worker is not to be had, or `go_on` said no.
+        UnavailableError: the device, a model or a worker is unavailable, or `go_on` returned False.
     """
     sandbox.deny_inspection()
     pool = Pool(
@@ -146,7 +150,7 @@ def start(
 def _measurements(
     settings: Settings, pool: Workers, engines: Mapping[str, Engine], old: Parts | None
 ) -> Measurements:
-    """Where measurements go; agreement is watched for those models that have a teacher."""
+    """Construct throughput, and alarms of models with a teacher, or keep the old ones."""
     if old is not None and pool is old.pool and settings.agreement == old.settings.agreement:
         return old.measurements
     alarms = {
@@ -158,10 +162,10 @@ def _measurements(
     return Measurements(counted, alarms)
 
 
-def _workshop(
+def _dispatcher_config(
     settings: Settings, prepared: list[FolderPlan], measurements: Measurements
-) -> Workshop:
-    return Workshop(
+) -> DispatcherConfig:
+    return DispatcherConfig(
         state_dir=settings.state,
         plans=prepared,
         retry=plans.retry_options(settings),
@@ -173,7 +177,7 @@ def _workshop(
 def _retry_outdated(
     prepared: list[FolderPlan], engines: Mapping[str, Engine], ledger: Ledger
 ) -> None:
-    """Queue again what folders want done anew, for another model or other options."""
+    """Queue finished jobs again in folders with `reprocess` whose model or options changed."""
     for plan in prepared:
         if plan.reprocess:
             ledger.retry_outdated(

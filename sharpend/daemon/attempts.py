@@ -1,4 +1,4 @@
-"""Attempts at one image: how often they are repeated, and what one leaves that was cut off."""
+"""Attempts at one image: retry limits and waits, and removal of an interrupted attempt's file."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory
 
 if TYPE_CHECKING:
-    from sharpend.job import Task
+    from sharpend.task import Task
 
 
 @dataclass(frozen=True, slots=True)
 class RetryOptions:
-    """How transient failures are repeated."""
+    """Limits and waits of retries after transient failures."""
 
     attempts: int = 8
     first_s: float = 5.0
     longest_s: float = 600.0
 
     def wait_s(self, attempts: int) -> float:
-        """Seconds to wait after this many attempts: doubling, up to the longest."""
+        """Return the wait in seconds after so many attempts: doubling, up to `longest_s`."""
         return min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 32))
 
 
 def discard(task: Task | None) -> None:
-    """Remove the file that a worker which was cut short may have left half-written."""
+    """Remove the unfinished temporary file of an interrupted task, if there is one."""
     if task is None:
         return
     with (

@@ -1,7 +1,7 @@
-"""The daemon: opens the ledger, has the parts made, turns the loop, reloads, stops.
+"""Daemon: open the ledger, construct the parts, run the main loop, reload, stop.
 
-One thread does everything here; workers are processes, and events only wake. Settings stop at
-this floor. `once` is the same daemon that ends when nothing is left to do.
+One thread does everything here; workers are processes, and inotify events only wake the loop.
+Lower packages do not read settings. `once` runs the same daemon until nothing is left to do.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.assembly import Calls, Parts, assemble, prepare, retire
+from sharpend.daemon.assembly import Callbacks, Parts, assemble, prepare, retire
+from sharpend.daemon.context import ProcessContext, process_context
 from sharpend.daemon.snapshot import paused_line
-from sharpend.daemon.surroundings import Surroundings, surroundings
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
 
 DRAIN_S = 25.0
-"""Longest wait for running pictures at a stop; below the unit's TimeoutStopSec."""
+"""Longest wait for running tasks at a stop; below the unit's TimeoutStopSec."""
 LONGEST_WAIT_S = 5.0
 
 
@@ -34,18 +34,18 @@ class Daemon:
 
     Args:
         settings: validated.
-        log: where events go.
-        hooks: what differs between commands.
+        log: for all events.
+        hooks: differences between commands.
 
     Attributes:
-        agreement: the agreement block of the main model after the work, if it was measured.
+        agreement: summary of the main model's agreement at the end, None if not measured.
     """
 
     def __init__(self, settings: Settings, log: Log, hooks: Hooks) -> None:
         self._settings = settings
         self._log = log
         self._hooks = hooks
-        self._around = surroundings(log)
+        self._context = process_context(log)
         self.agreement: dict[str, object] | None = None
 
     def run(self) -> ExitCode:
@@ -54,71 +54,73 @@ class Daemon:
         Raises:
             SharpendError: the start failed, or with `once` a whole folder did.
         """
-        around, state_dir = self._around, self._settings.state
-        with around.control.signals():
+        context, control, state_dir = self._context, self._context.control, self._settings.state
+        with control.signals():
             if self._hooks.once:
-                ledger = Ledger.open(state_dir)
-            elif waited := around.outage.wait_for_ledger(state_dir, around.patience.wait_until):
+                ledger = open_ledger(state_dir)
+            elif waited := context.outage.wait_for_ledger(state_dir, context.keep_alive.wait_until):
                 ledger = waited
             else:
-                return ExitCode.OK  # a signal came before it could be had
+                return ExitCode.OK  # a signal came before the ledger could be opened
             try:
                 if ledger.rebuilt:
-                    self._log.warning(Event.LEDGER_REBUILT, **ledger.left_of_it)
-                calls = Calls(around.control.wake, around.patience.go_on, self._hooks.tell)
+                    self._log.warning(Event.LEDGER_REBUILT, **ledger.recovery_paths)
+                calls = Callbacks(control.wake, context.keep_alive.go_on, self._hooks.on_result)
                 parts = assemble(self._settings, self._log, ledger, calls)
-                Loop(parts, calls, self._hooks, around).run()
+                Loop(parts, calls, self._hooks, context).run()
                 self.agreement = next(iter(parts.measurements.agreement.values()), None)
             except UnavailableError:
-                if not around.control.stops:  # else a signal ended the start
+                if not control.stops:  # else a signal ended the start
                     raise
             finally:
-                ledger.close()  # after everything that may yet record something
+                ledger.close()  # last: the steps before may write to it
         return ExitCode.OK
 
     @property
     def was_stopped(self) -> int:
-        """The number of the signal that ended the work, 0 where it ended by itself."""
-        return self._around.control.signal
+        """Number of the signal that ended the work; 0 if none did."""
+        return self._context.control.signal
 
 
 class Loop:
-    """Parts at work until a stop.
+    """Main loop of the daemon.
 
     Args:
-        parts: whole; a reload puts others in their place.
-        calls: of the parts, for those that a reload makes.
-        hooks: what differs between commands.
-        around: what stays when parts change.
+        parts: of the start; a reload replaces them.
+        calls: callbacks for the parts of a reload.
+        hooks: differences between commands.
+        context: objects that outlive a reload.
     """
 
-    def __init__(self, parts: Parts, calls: Calls, hooks: Hooks, around: Surroundings) -> None:
+    def __init__(
+        self, parts: Parts, calls: Callbacks, hooks: Hooks, context: ProcessContext
+    ) -> None:
         self._parts = parts
         self._calls = calls
         self._hooks = hooks
-        self._control = around.control
-        self._notifier = around.notifier
-        self._patience = around.patience
-        self._watchdog = around.watchdog
-        self._outage = around.outage
+        self._control = context.control
+        self._notifier = context.notifier
+        self._keep_alive = context.keep_alive
+        self._watchdog = context.watchdog
+        self._outage = context.outage
         self._report_at_s = time.monotonic() + parts.settings.report.every_s
         self._is_ready = False
         self._wanted: Settings | None = None
         self._ignored: list[str] = []
 
     def run(self) -> None:
-        """Begin, work, and stop; a failure is stopped for as well, without a drain."""
+        """Recover, run turns until a stop, and stop the parts; after an error without a drain."""
         drains = False
         try:
-            self._make_good()
-            self._parts.dispatcher.remove_stale_temps(self._patience.go_on)
+            self._recover()
+            self._parts.dispatcher.remove_stale_temps(self._keep_alive.go_on)
             if self._hooks.once:
                 self._parts.dispatcher.hasten()
             while not self._control.stops:
                 next_s = self._turn(time.monotonic())
                 if self._hooks.once:
                     for folder in self._parts.dispatcher.folders.values():
-                        folder.raise_for_pause()  # nobody waits for it to come back
+                        folder.raise_for_pause()  # a command does not wait for its end
                     if self._parts.dispatcher.is_done:
                         break
                 self._wait(next_s)
@@ -126,37 +128,37 @@ class Loop:
         finally:
             self._stop(drains=drains)
 
-    def _make_good(self) -> None:
-        """Before the first turn of these parts: what others left behind."""
+    def _recover(self) -> None:
+        """Recover interrupted work of earlier parts or processes."""
         try:
             self._parts.dispatcher.recover()
         except StateFaultError as error:
             if self._hooks.once:
                 raise
-            self._pause(error, time.monotonic())  # whose end makes good the same
+            self._pause(error, time.monotonic())  # the end of the outage recovers the same
 
     # Turns
 
     def _wait(self, until_s: float) -> None:
-        """Wait for a wake-up, after a turn; the watchdog hears in time what the turn has shown."""
+        """Ping the watchdog if the last turn made progress, then wait for a wake-up."""
         if not self._is_ready:  # the first scan of a large folder takes its time
-            self._patience.go_on()
+            self._keep_alive.go_on()
         now_s = time.monotonic()
-        self._watchdog.beat(now_s, self._stalled_by)
+        self._watchdog.ping(now_s, self._stalled_by)
         self._control.wait(min(until_s, self._watchdog.next_s, now_s + LONGEST_WAIT_S) - now_s)
 
     def _stalled_by(self, now_s: float) -> str | None:
-        """What stands still; while all waits for the state directory, results wait with it."""
+        """Return what is stalled, or None; during a state outage results may wait."""
         dispatcher = self._parts.dispatcher
         return dispatcher.stalled_by(now_s) if self._outage.reason is None else None
 
     def _turn(self, now_s: float) -> float:
-        """Work, or look at a state directory that fails; returns when to come again."""
+        """Run one turn, or probe during a state outage; return the time of the next."""
         try:
             if self._outage.reason is None:
                 return self._work(now_s)
             if now_s >= self._outage.next_s:
-                self._parts.dispatcher.make_good(now_s)
+                self._parts.dispatcher.recover_from_outage(now_s)
                 if self._outage.ended(now_s):
                     self._notifier.status(self._summary())
                 return self._work(now_s)
@@ -168,59 +170,59 @@ class Loop:
         return self._outage.next_s
 
     def _work(self, now_s: float) -> float:
-        """Everything once; returns when the next turn is due (monotonic seconds)."""
+        """Run each part once; return the time of the next turn (monotonic seconds)."""
         dispatcher = self._parts.dispatcher
-        next_s = dispatcher.take_in(now_s)
+        next_s = dispatcher.step_folders(now_s)
         dispatcher.conclude(now_s)
         if self._control.reload:
-            self._read_again()
+            self._reload()
         if self._wanted is None:
-            dispatcher.hand_out(now_s)
+            dispatcher.assign_jobs(now_s)
         elif not dispatcher.is_working:
             self._swap(self._wanted)
-        if not self._is_ready and all(folder.has_looked for folder in dispatcher.folders.values()):
+        if not self._is_ready and all(folder.is_scanned for folder in dispatcher.folders.values()):
             self._is_ready = True
-            self._parts.status.say_ready(self._snapshot())
+            self._parts.status.report_ready(self._snapshot())
             self._notifier.ready(self._summary())
         self._report(now_s)
         return min(next_s, dispatcher.next_due_s(), self._report_at_s)
 
-    # What is told
+    # Reports
 
     def _snapshot(self) -> Snapshot:
-        """How everything stands now."""
+        """Take a snapshot of the daemon's state."""
         return replace(self._parts.dispatcher.snapshot(), state_fault=self._outage.reason)
 
     def _summary(self) -> str:
-        """One line for `systemctl status`; asks no ledger that cannot answer."""
+        """Format the line for `systemctl status`; reads no ledger during a state outage."""
         if self._outage.reason is not None:
             return paused_line(self._outage.reason)
         return self._parts.status.summary(self._snapshot())
 
     def _report(self, now_s: float) -> None:
-        """Say how things stand, where that is due."""
+        """Publish the report and the status line if the interval has passed."""
         if now_s >= self._report_at_s:
             self._report_at_s = now_s + self._parts.settings.report.every_s
             now = self._publish(now_s)
             self._notifier.status(self._parts.status.summary(now))
 
     def _publish(self, now_s: float, *, state: str = "running") -> Snapshot:
-        """Report, and return what of; a new window of throughput begins."""
+        """Publish a report, begin a new throughput window, and return the snapshot."""
         now = self._snapshot()
         window = self._parts.measurements.throughput.publish(now_s)
         self._parts.status.publish(now, window, state=state)
         return now
 
     def _pause(self, error: StateFaultError, now_s: float) -> None:
-        """Wait for the state directory, and leave that in the status file if it takes it yet."""
+        """Begin a state outage, and try to write it to the status file."""
         if self._outage.failed(error, now_s):
             with suppress(StateFaultError):
-                self._parts.status.say_paused(self._snapshot())
+                self._parts.status.report_paused(self._snapshot())
 
     # Stop
 
     def _stop(self, *, drains: bool) -> None:
-        """Stop all parts, in this order; what runs is finished first where nothing failed."""
+        """Stop all parts in order; `drains` finishes running tasks first."""
         parts, dispatcher = self._parts, self._parts.dispatcher
         try:
             if drains:
@@ -229,57 +231,57 @@ class Loop:
                 deadline_s = time.monotonic() + DRAIN_S
                 if self._control.stops:
                     parts.log.info(Event.DAEMON_DRAINING, running=len(parts.pool.running))
-                # What runs would be done again from the start, so it may end: until the deadline,
-                # a second signal, or a state directory that cannot record it. Nothing new begins.
+                # Interrupted tasks are repeated from the start, so running ones may finish: until
+                # the deadline, a second signal, or a state outage. No new ones are started.
                 while dispatcher.is_working and self._outage.reason is None:
                     now_s = time.monotonic()
                     if now_s > deadline_s or self._control.stops > 1:
                         break
                     try:
                         dispatcher.conclude(now_s)
-                    except StateFaultError as error:  # what cannot be recorded is done again
+                    except StateFaultError as error:  # results that cannot be recorded are repeated
                         self._pause(error, now_s)
                     if dispatcher.is_working:
                         self._wait(deadline_s)
         finally:
-            # A state directory that failed may be why; the next start repairs the ledger.
+            # A state outage may be the cause of the stop; the next start recovers the ledger.
             with suppress(StateFaultError):
-                # Before the workers: nothing that settles now has anywhere to go.
+                # Before the workers: files that settle from now on are left to the next start.
                 dispatcher.close()
-                # Before their files: a worker that lives would go on writing.
+                # Before their temporary files are removed: a running worker would go on writing.
                 parts.pool.stop()
-                # Before the report, which counts as waiting what was cut short.
-                dispatcher.give_back()
+                # Before the report, which counts interrupted jobs as waiting.
+                dispatcher.release_unfinished()
                 self._publish(time.monotonic(), state="stopped")
-            # Last: who hears it finds no worker and the final status. The ledger closes after it.
+            # Last: at this event no worker runs and the status is final; the ledger closes next.
             parts.log.info(Event.DAEMON_STOPPED)
 
     # Reload
 
-    def _read_again(self) -> None:
-        """Read and check the settings; what is wrong with them leaves the old ones in force."""
+    def _reload(self) -> None:
+        """Read and check the settings; wrong ones are rejected and the old ones stay in force."""
         self._control.reload = False
         self._notifier.reloading()
         old = self._parts.settings
         try:
             settings = old if self._hooks.load is None else self._hooks.load()
             prepare(settings, self._parts.ledger)
-        except StateFaultError:  # no fault of theirs: they are read again when it works
+        except StateFaultError:  # not an error of the settings: they are read after the outage
             self._control.reload = True
             raise
         except SharpendError as error:
             self._reject(error)
         else:
-            # The state directory is locked and open: it stays until the next start.
+            # The state directory is locked and in use: a change needs a restart.
             self._wanted = settings.model_copy(update={"state": old.state})
             self._ignored = [key for key in NOT_RELOADABLE if key in changed_keys(old, settings)]
 
     def _swap(self, settings: Settings) -> None:
-        """Between two pictures: put new parts in the place of the old ones."""
+        """Replace all parts while no task runs."""
         self._wanted, old = None, self._parts
         try:
             self._parts = assemble(settings, old.log, old.ledger, self._calls, old=old)
-        except StateFaultError:  # no fault of the settings, as above
+        except StateFaultError:  # not an error of the settings, as above
             self._wanted = settings
             raise
         except SharpendError as error:
@@ -288,7 +290,7 @@ class Loop:
         retire(old, self._parts)
         self._outage.log = self._parts.log
         self._report_at_s = time.monotonic() + settings.report.every_s
-        self._make_good()
+        self._recover()
         changed = changed_keys(old.settings, settings)
         self._parts.log.info(Event.CONFIG_RELOADED, changed=changed, ignored=self._ignored)
         self._notifier.ready(self._summary())

@@ -1,6 +1,6 @@
-"""The shop floor: hands due jobs to free workers and brings their outcomes to conclusion.
+"""Dispatcher: assign due jobs to idle workers and record their results.
 
-Owns the folders, and which job is in whose hands. Holds no more jobs in memory than there are
+Owns the folders, and the assignment of jobs to workers. Holds no more jobs in memory than there are
 workers: the ledger is the queue.
 """
 
@@ -9,87 +9,93 @@ from __future__ import annotations
 import math
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Committer
-from sharpend.commit.destination import TempNames
+from sharpend.commit.adoption import adopt
+from sharpend.commit.committer import Committed, Committer
+from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
+from sharpend.commit.stale import remove_stale_temps
 from sharpend.daemon.attempts import discard
-from sharpend.daemon.folder import Folder
+from sharpend.daemon.folder import Folder, FolderPlan
 from sharpend.daemon.maintenance import Maintenance, Paths
-from sharpend.daemon.outcomes import Handed, Outcomes
+from sharpend.daemon.outcomes import Handed, Outcomes, Result
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
-from sharpend.job import Died, Job, State
-from sharpend.ledger.records import QuarantineReason
+from sharpend.intake.threaded import open_intake
+from sharpend.ledger.records import Job, QuarantineReason, State
+from sharpend.task import Died, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.commit.destination import Destination
-    from sharpend.daemon.outcomes import Result
-    from sharpend.daemon.workshop import Workshop
-    from sharpend.job import Outcome
+    from sharpend.daemon.dispatcher_config import DispatcherConfig
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.workers.protocol import Workers
 
 FINISH_EVERY_S = 30.0
-"""How often commits that a busy source or a paused folder left unfinished are tried again."""
+"""Interval between attempts to finish commits that a busy source or a paused folder interrupted."""
 LONGEST_OVERDUE_S = 30.0
-"""How late a worker may be replaced; one that is still there then never will be."""
+"""Seconds after a deadline by which the pool must have replaced a worker; later is a stall."""
 HANDED_AT_ONCE = 100
-"""Jobs claimed in one turn: those that need no worker must not hold up signals and watchdog."""
+"""Most jobs claimed in one turn: those without work must not delay signals and watchdog."""
 
 
 class Dispatcher:
     """Folders, queue and workers; all methods are called from one thread.
 
     Args:
-        workshop: folders, rules, and where measurements go.
+        config: folders, retries, retention and measurements.
         ledger: the queue.
         pool: the workers.
-        log: told of everything.
-        wake: asks for a turn soon, from any thread.
-        tell: gets the result of each input that came to an end.
+        log: for all events.
+        wake: wakes the main loop, from any thread.
+        on_result: called with the final result of each input.
     """
 
     def __init__(
         self,
-        workshop: Workshop,
+        config: DispatcherConfig,
         ledger: Ledger,
         pool: Workers,
         log: Log,
         *,
         wake: Callable[[], None],
-        tell: Callable[[Result], None],
+        on_result: Callable[[Result], None],
     ) -> None:
         self._ledger = ledger
         self._log = log
         self._wake = wake
-        self._tell = tell
-        self._names = TempNames(workshop.state_dir)
+        self._on_result = on_result
+        self._names = TempNames(config.state_dir)
         self._committer = Committer(ledger, self._names)
-        self._quarantine = Quarantine(ledger, workshop.state_dir, self._names)
+        self._quarantine = Quarantine(ledger, config.state_dir, self._names)
         self._outcomes = Outcomes(
-            ledger, self._committer, self._quarantine, workshop.retry, log, self._ended
+            ledger, self._committer, self._quarantine, config.retry, log, self._ended
         )
         self._handed: dict[int, Handed] = {}
         self._stopped: list[Handed] = []
         self._unrecorded: list[tuple[Handed, Outcome]] = []
         self._finish_at_s = -math.inf
         self._pool = pool
-        self._measurements = workshop.measurements
+        self._measurements = config.measurements
         chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
         self.folders = {
-            plan.destination.folder: Folder(plan, ledger, log, wake=wake, chance=chance)
-            for plan in workshop.plans
+            plan.destination.folder: self._opened(plan, chance) for plan in config.plans
         }
-        paths = Paths(workshop.state_dir, self._quarantine.root, self._destinations)
-        self._maintenance = Maintenance(workshop.retention, paths, ledger, log)
+        paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
+        self._maintenance = Maintenance(config.retention, paths, ledger, log)
+
+    def _opened(self, plan: FolderPlan, chance: random.Random) -> Folder:
+        """Open a folder: its intake, and the rule which outputs are adopted."""
+        intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance)
+        adopted = partial(adopt, self._ledger, plan.destination)
+        return Folder(plan, self._ledger, self._log, intake=intake, adopt=adopted)
 
     def recover(self) -> None:
-        """At start, and after a reload: make good what was cut off."""
+        """Recover interrupted jobs, commits and quarantines at a start and after a reload."""
         given_up = self._ledger.recover()
         self._quarantine.recover(self._destinations)
         for job in given_up:
@@ -99,26 +105,26 @@ class Dispatcher:
             self._outcomes.recover(folder, time.monotonic())
 
     def remove_stale_temps(self, go_on: Callable[[], bool] = lambda: True) -> None:
-        """At start, after `recover`: look everywhere for what a daemon that died left half-written.
+        """Remove temporary files of a daemon that died; call at a start, after `recover`.
 
-        Takes as long as a walk through all outputs; `go_on` is asked in each of their folders.
+        Takes as long as a walk through all outputs; `go_on` is called in each folder.
         """
-        ways = [folder.plan.destination for folder in self.folders.values()]
+        ways = self._destinations.values()
         roots = [root for way in ways for root in (way.output_root, way.archive_root)]
         for root in [*roots, self._quarantine.root]:
             if root is not None:
-                self._committer.remove_stale_temps(root, go_on)
+                remove_stale_temps(self._ledger, self._names, root, go_on)
 
     def hasten(self) -> None:
-        """Let what a daemon put off be due now: a command does not wait for its backoff."""
+        """Make deferred jobs due now: a command does not wait for the backoff of a daemon."""
         for name in self.folders:
             self._ledger.hasten(name, time.time())
 
-    def make_good(self, now_s: float) -> None:
-        """After the state directory failed in the middle of anything: make the ledger right again.
+    def recover_from_outage(self, now_s: float) -> None:
+        """Complete the ledger after a state outage, which may have interrupted any step.
 
         Raises:
-            StateFaultError: it fails still; what was made good until then stays so.
+            StateFaultError: the outage goes on; steps that were completed stay so.
         """
         self._ledger.probe()
         self._quarantine.probe()
@@ -127,14 +133,14 @@ class Dispatcher:
         self._unrecorded = [pair for pair in self._unrecorded if self._is_running(pair[0].job)]
         self._record(now_s)
         for job in self._ledger.running():
-            if job.id not in self._handed:  # claimed, and then it never reached a worker
+            if job.id not in self._handed:  # claimed, and not submitted to a worker
                 self._ledger.release(job)
         self._quarantine.recover(self._destinations)
-        for folder in self.folders.values():  # what had settled may not have been recorded
+        for folder in self.folders.values():  # settled files may not have been recorded
             folder.intake.restart()
 
     def _is_running(self, job: Job) -> bool:
-        """Whether the ledger still waits for the end of its attempt."""
+        """Return whether the job is running according to the ledger."""
         known = self._ledger.job(job.id)
         return known is not None and known.state is State.RUNNING
 
@@ -144,11 +150,11 @@ class Dispatcher:
 
     def _give_up(self, job: Job) -> None:
         handed = Handed(job, self.folders[job.folder], time.monotonic())
-        message = f"the daemon died {job.orphans} times while it was in work"
+        message = f"the daemon died {job.orphans} times while it was processed"
         self._outcomes.refuse(handed, QuarantineReason(Reason.DAEMON_DIED, message))
 
-    def take_in(self, now_s: float) -> float:
-        """One step of every folder, and of maintenance; returns when to come again (monotonic)."""
+    def step_folders(self, now_s: float) -> float:
+        """Step every folder and the maintenance; return the time of the next step (monotonic)."""
         if now_s >= self._finish_at_s:
             self._finish_at_s = now_s + FINISH_EVERY_S
             while self._stopped:
@@ -156,14 +162,14 @@ class Dispatcher:
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
         next_s = self._maintenance.step(now_s, time.time())
-        next_s = min([next_s, *(folder.step(now_s) for folder in self.folders.values())])
         folders = self.folders.values()
-        if folders and all(folder.is_quiet and not folder.paused for folder in folders):
-            self._ledger.trust()
+        next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
+        if folders and all(folder.is_settled and not folder.paused for folder in folders):
+            self._ledger.set_reconciled()
         return next_s
 
-    def hand_out(self, now_s: float) -> None:
-        """Give due jobs to free workers."""
+    def assign_jobs(self, now_s: float) -> None:
+        """Claim due jobs for idle workers."""
         for _ in range(HANDED_AT_ONCE):
             if not self._pool.free:
                 return
@@ -186,14 +192,9 @@ class Dispatcher:
     def _hand(self, job: Job, now_s: float) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""
         folder = self.folders[job.folder]
-        destination = folder.plan.destination
         handed = Handed(job, folder, now_s)
         try:
-            committed = self._committer.leave_existing(destination, job, time.time())
-            if committed is not None:
-                self._outcomes.finished(handed, committed, None, commit_s=0.0, ended_s=now_s)
-                return
-            parent, temp_name = self._committer.prepare(destination, job)
+            prepared = self._committer.prepare(folder.plan.destination, job, time.time())
         except FolderFaultError as error:
             self._ledger.release(job)
             folder.pause(str(error), now_s)
@@ -205,27 +206,30 @@ class Dispatcher:
         except TransientError as error:
             self._outcomes.again(handed, error.reason, str(error), stage="open")
             return
+        if isinstance(prepared, Committed):
+            self._outcomes.finished(handed, prepared, None, commit_s=0.0, ended_s=now_s)
+            return
         measured = self._measurements.wants(folder.plan.options.model)
-        task = folder.plan.task(job, parent, temp_name, measured=measured)
+        task = folder.plan.task(job, prepared.parent, prepared.temp_name, measured=measured)
         self._handed[job.id] = Handed(job, folder, now_s, task)
         self._pool.submit(task, now_s)
 
     def conclude(self, now_s: float) -> None:
-        """Draw the consequences of everything that ended."""
+        """Record the results of all tasks that ended."""
         for outcome in self._pool.finished(now_s):
             self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
             self._record(now_s)
 
     def _record(self, now_s: float) -> None:
-        """Conclude what waits for it; where the ledger cannot be written, it waits on."""
+        """Record waiting results in order; during a state outage they go on waiting."""
         while self._unrecorded:
             handed, outcome = self._unrecorded[0]
             self._outcomes.conclude(handed, outcome, now_s)
             self._unrecorded.pop(0)
-            if isinstance(outcome, Died):  # it may yet write on its last way
+            if isinstance(outcome, Died):  # a killed worker may write until it has ended
                 self._stopped.append(handed)
             model = handed.folder.plan.options.model
-            self._measurements.weigh(model, handed.task, outcome, self._log)
+            self._measurements.record(model, handed.task, outcome, self._log)
 
     def _ended(self, result: Result) -> None:
         counted = self._measurements.throughput
@@ -233,10 +237,10 @@ class Dispatcher:
             counted.failed()
         elif result.staged is not None:
             counted.finished(result.staged, commit_s=result.commit_s, wait_s=result.seconds)
-        self._tell(result)
+        self._on_result(result)
 
     def snapshot(self) -> Snapshot:
-        """How everything stands now."""
+        """Take a snapshot of the dispatcher's state."""
         oldest_at = self._ledger.oldest_pending_at(self.folders)
         totals, folders = self._measurements.throughput, self.folders.items()
         return Snapshot(
@@ -255,43 +259,40 @@ class Dispatcher:
 
     @property
     def is_working(self) -> bool:
-        """Some worker has a job."""
+        """True if a task runs, or a result is not recorded yet."""
         return bool(self._handed or self._unrecorded)
 
     @property
     def is_done(self) -> bool:
-        """Everything in the folders was seen, and nothing is left to do or in doubt."""
+        """True if every file of the folders has settled and no job waits or runs."""
         return (
             not self.is_working
-            and all(folder.is_quiet for folder in self.folders.values())
+            and all(folder.is_settled for folder in self.folders.values())
             and not self._ledger.waiting(list(self.folders))
         )
 
     def next_due_s(self) -> float:
-        """When a turn is needed even if nothing wakes, for a worker's deadline (monotonic).
+        """Return the next deadline of a worker (monotonic), at which a turn is needed.
 
-        Retries and paused folders are looked at whenever the folders are, every few seconds.
+        Retries and paused folders are checked at each step of the folders, every few seconds.
         """
         return self._pool.next_deadline_s()
 
     def stalled_by(self, now_s: float) -> str | None:
-        """What has come to a stand that only a new start can move, or None.
-
-        Asked after a turn, in which every folder was stepped and the ledger asked.
-        """
+        """Return what is stalled and needs a restart, or None; called after each turn."""
         overdue_s = self._pool.overdue_s(now_s)
         if overdue_s > LONGEST_OVERDUE_S:
             return f"a worker that is {overdue_s:.0f} s overdue was not replaced"
         return None
 
     def close(self) -> None:
-        """Stop watching the folders, and all maintenance; the workers stay."""
+        """Stop watching the folders, and all maintenance; workers keep running."""
         self._maintenance.close()
         for folder in self.folders.values():
             folder.close()
 
-    def give_back(self) -> None:
-        """At a stop, after the workers ended: what they had is pending again, without a strike."""
+    def release_unfinished(self) -> None:
+        """Set interrupted jobs to pending without counting the attempt, after the workers ended."""
         for handed in self._handed.values():
             discard(handed.task)
         for handed in self._handed.values():

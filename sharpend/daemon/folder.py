@@ -1,8 +1,8 @@
-"""One configured folder at work: what comes in, where it goes, and whether it is paused.
+"""Runtime state of one configured folder: intake, plan and pauses.
 
-Owns the two causes of a pause: an input that cannot be read (the intake says so) and an output
-side that cannot be written (a worker or the commit says so). The second is tried again with one
-picture at a time until one gets through.
+Owns the two causes of a pause: an input that cannot be read (found by the intake) and an output
+folder that cannot be written (found by a worker or the commit). The second is probed with one image
+at a time until one succeeds.
 """
 
 from __future__ import annotations
@@ -12,52 +12,49 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.commit.adoption import adopt
 from sharpend.commit.destination import Destination, identity_of, roots_of
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.intake.filesystem import mount_of
-from sharpend.intake.folder import FolderIntake, FolderOptions
-from sharpend.intake.threaded import ThreadedIntake
-from sharpend.job import Task
 from sharpend.logs.events import Event
+from sharpend.task import Task
 
 if TYPE_CHECKING:
-    import random
     from collections.abc import Callable, Sequence
 
-    from sharpend.intake.folder import Step
+    from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
     from sharpend.intake.scan import Found
-    from sharpend.job import Job, Options
     from sharpend.ledger.ledger import Ledger
+    from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
+    from sharpend.task import Options
 
 FIRST_PROBE_S = 5.0
 LONGEST_PROBE_S = 30.0
-"""A folder that can be written again works again after this long at most, and one picture."""
+"""Longest wait between two probes of a paused output folder."""
 
 
 @dataclass(frozen=True, slots=True)
 class FolderPlan:
-    """One folder as the settings want it, in plain values."""
+    """Settings of one folder as plain values."""
 
     destination: Destination
     intake: FolderOptions
     options: Options
     reprocess: bool = False
-    """Do finished pictures again when the network or an option has changed."""
+    """Sharpen finished images again when the model or an option has changed."""
     newest_first: bool = False
-    """Begin with the picture that came in last, not with the one that has waited longest."""
+    """Begin with the newest image instead of the oldest."""
 
     def task(self, job: Job, parent: bytes, temp_name: bytes, *, measured: bool) -> Task:
-        """All that a worker needs for one job of this folder.
+        """Make the task of a worker for one claimed job of this folder.
 
         Args:
-            job: one that was claimed.
-            parent: the output's own folder.
-            temp_name: what the worker writes there.
+            job: claimed from the ledger.
+            parent: folder of the output, below the output root.
+            temp_name: name of the staged file in it.
             measured: compare with the teacher.
         """
         return Task(
@@ -75,13 +72,13 @@ class FolderPlan:
 
 
 def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:
-    """Make the output folders, remember which they are, and take the ledger's name.
+    """Create the output folders, record their identity, and use the ledger's name of the folder.
 
     Raises:
         InputMissingError: the input is no folder.
         OutputFailedError: an output folder cannot be made or written.
-        ConfigError: this process may not give files to the group that is set.
-        FolderFaultError: the output folder, made here, does not take the group or mode.
+        ConfigError: this process may not set the configured group.
+        FolderFaultError: group or mode of a new output folder could not be set.
     """
     destination = plan.destination
     require_membership(destination.access.group, folder=destination.folder)
@@ -103,8 +100,8 @@ def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:
     if roots is not None:
         ledger.saw_roots(name, roots, time.time())
     intake = plan.intake
-    if intake.apart is None:
-        intake = replace(intake, apart=mount_of(destination.input_root).is_networked)
+    if intake.threaded is None:
+        intake = replace(intake, threaded=mount_of(destination.input_root).is_networked)
     destination = replace(destination, folder=name, identities=identities)
     return replace(plan, destination=destination, intake=intake)
 
@@ -126,7 +123,7 @@ def _made(root: bytes, setting: str, access: Access) -> tuple[int, int]:
 
 
 def _give(root: bytes, access: Access) -> None:
-    """Let those into a root that was just made who may; one where that fails is not left."""
+    """Set group and mode of a root that was just created; remove it if that fails."""
     try:
         with directory(root, b"") as descriptor:
             access.give_folder(descriptor)
@@ -136,14 +133,14 @@ def _give(root: bytes, access: Access) -> None:
 
 
 class Folder:
-    """A folder in the daemon's hands.
+    """A configured folder while the daemon runs.
 
     Args:
         plan: with its roots prepared.
-        ledger: takes what settled.
-        log: told when the folder is paused, resumed or polled.
-        wake: asks for a step soon, from any thread.
-        chance: spreads the scans of several folders.
+        ledger: records settled files.
+        log: for pauses, resumptions and polling.
+        intake: starts the intake; its argument selects the files that are new to the ledger.
+        adopt: records a settled input as finished if its output exists, at a wall-clock time.
     """
 
     def __init__(
@@ -152,25 +149,25 @@ class Folder:
         ledger: Ledger,
         log: Log,
         *,
-        wake: Callable[[], None],
-        chance: random.Random,
+        intake: Callable[[Fresh], Intake],
+        adopt: Callable[[tuple[bytes, Fingerprint], float], bool],
     ) -> None:
         self.plan = plan
         self.name = plan.destination.folder
         self.fault: str | None = None
-        """Why the output side cannot be worked on, or None."""
+        """Cause of a pause because of the output folder, or None."""
         self._probe_at_s = 0.0
         self._probe_after_s = FIRST_PROBE_S
-        self._took_back = False
+        self._resettled = False
         self._ledger = ledger
         self._log = log
-        kind = ThreadedIntake if plan.intake.apart else FolderIntake
-        self.intake = kind(plan.intake, fresh=self._fresh, wake=wake, chance=chance)
+        self._adopt = adopt
+        self.intake = intake(self._fresh)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
-        """Take in what has settled; returns when to come again (monotonic seconds)."""
-        self._took_back = False
+        """Record settled files; return the time of the next step (monotonic seconds)."""
+        self._resettled = False
         step = self.intake.step(now_s)
         if step.settled:
             entries = _entries(step.settled)
@@ -179,54 +176,54 @@ class Folder:
             self._ledger.add(self.name, entries, time.time())
             for found in step.settled:
                 self._log.debug(Event.FILE_SETTLED, folder=self.name, path=found.relative)
-        self._tell(step)
+        self._log_changes(step)
         self._last = step
         return step.next_s
 
     def _adopted(self, entry: tuple[bytes, Fingerprint], now_s: float) -> bool:
-        """After the ledger was lost: an output that stands already is not made again."""
+        """Record an existing output as done after the ledger was lost, if there is one."""
         try:
-            return adopt(self._ledger, self.plan.destination, entry, time.time())
-        except OSError as error:  # nobody can tell now, and made again it would be there twice
-            self.pause(f"the output folder cannot be looked at: {error.strerror}", now_s)
-            self.take_back(entry[0])
+            return self._adopt(entry, time.time())
+        except OSError as error:  # unknown whether it exists; it must not be made twice
+            self.pause(f"the output folder cannot be read: {error.strerror}", now_s)
+            self.resettle(entry[0])
             return True
 
-    def take_back(self, relative: bytes) -> None:
-        """Let a file settle again that changed after it was handed on."""
-        self._took_back = True
+    def resettle(self, relative: bytes) -> None:
+        """Let a file settle again that changed after it had settled."""
+        self._resettled = True
         self.intake.unsettle(relative)
 
     def _fresh(self, found: Sequence[Found]) -> list[Found]:
-        """Those that the ledger has neither finished nor queued."""
+        """Return the files that the ledger has neither finished nor queued."""
         new = set(self._ledger.unknown(self.name, _entries(found)))
         return [one for one in found if (one.relative, one.fingerprint) in new]
 
     @property
-    def has_looked(self) -> bool:
-        """The first scan is through, or the folder cannot be looked at now."""
+    def is_scanned(self) -> bool:
+        """True after the first scan, or if the folder cannot be read now."""
         return self._last is not None and (
             self._last.tally is not None or self._last.paused is not None
         )
 
     @property
-    def is_quiet(self) -> bool:
-        """Everything that lies in the folder was handed on."""
-        if self._last is None or self._took_back:
+    def is_settled(self) -> bool:
+        """True if every file in the folder has settled and is in the ledger."""
+        if self._last is None or self._resettled:
             return False
-        return self.has_looked and not self._last.settling
+        return self.is_scanned and not self._last.settling
 
     @property
     def paused(self) -> str | None:
-        """Why nothing is done at the moment, or None."""
+        """Cause of the current pause, or None."""
         return self.fault or (self._last.paused if self._last is not None else None)
 
     def raise_for_pause(self) -> None:
-        """Nothing while work goes on here.
+        """Raise the cause of the current pause, if there is one.
 
         Raises:
-            OutputFailedError: the output side cannot be worked on.
-            InputMissingError: the input side cannot.
+            OutputFailedError: the output folder cannot be written.
+            InputMissingError: the input folder cannot be read.
         """
         if self.fault is not None:
             raise OutputFailedError(f"{self.name}: {self.fault}")
@@ -235,43 +232,43 @@ class Folder:
 
     @property
     def left_alone(self) -> int:
-        """Files with a suffix that is no picture's, at the last whole scan."""
+        """Number of files without an image's suffix, at the last whole scan."""
         tally = self._last.tally if self._last is not None else None
         return tally.unknown if tally is not None else 0
 
     @property
     def unreadable(self) -> int:
-        """Files and folders that could not be read, at the last whole scan."""
+        """Number of files and folders that could not be read, at the last whole scan."""
         tally = self._last.tally if self._last is not None else None
         return tally.unreadable if tally is not None else 0
 
     def may_work(self, now_s: float, *, running: bool) -> bool:
-        """Whether a job of this folder may be handed out; a faulty folder tries one at a time."""
+        """Return whether a job may be started; a folder with a fault probes with one at a time."""
         if self._last is not None and self._last.paused is not None:
             return False
         return self.fault is None or (now_s >= self._probe_at_s and not running)
 
     def pause(self, fault: str, now_s: float) -> None:
-        """The output side failed as a whole: wait, longer after each picture that was tried."""
+        """Pause because of the output folder; the wait grows with each probe that fails."""
         if self.fault is None:
             self._probe_after_s = FIRST_PROBE_S
             self._log.error(Event.FOLDER_PAUSED, folder=self.name, reason=fault)
         elif now_s >= self._probe_at_s:
             self._probe_after_s = min(2 * self._probe_after_s, LONGEST_PROBE_S)
-        else:  # the pictures that were in work beside the first one fail as it did
+        else:  # images that ran at the same time fail for the same cause
             return
         self.fault = fault
         self._probe_at_s = now_s + self._probe_after_s
 
     def resume(self) -> bool:
-        """The output side can be worked on; True where that ended a pause."""
+        """Record that the output folder works; return True if that ended a pause."""
         was_paused, self.fault = self.fault is not None, None
         if was_paused:
             self._log.info(Event.FOLDER_RESUMED, folder=self.name)
         return was_paused
 
-    def _tell(self, step: Step) -> None:
-        """Log what changed about the input side since the last step."""
+    def _log_changes(self, step: Step) -> None:
+        """Log changes of the input folder since the last step."""
         paused = self._last.paused if self._last is not None else None
         if step.paused is not None and step.paused != paused:
             self._log.warning(Event.FOLDER_PAUSED, folder=self.name, reason=step.paused)
@@ -291,7 +288,7 @@ class Folder:
             )
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching the input."""
         self.intake.close()
 
 

@@ -1,4 +1,4 @@
-"""Callbacks through which a command receives the daemon's results."""
+"""Callbacks and mode of a command that runs the daemon."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """How commands that run the daemon differ."""
+    """Differences between the commands that run the daemon."""
 
     once: bool = False
-    """End when nothing is left to do; a fault of a whole folder ends it with an error."""
-    tell: Callable[[Result], None] = lambda _result: None
-    """Gets the result of each input."""
+    """End when nothing is left to do; a fault of a whole folder is an error."""
+    on_result: Callable[[Result], None] = lambda _result: None
+    """Called with the result of each input."""
     load: Callable[[], Settings] | None = None
     """Reads the settings again for a reload."""

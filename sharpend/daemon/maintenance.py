@@ -1,19 +1,18 @@
 """Periodic maintenance: ledger backups and retention.
 
-Owns when each piece of maintenance is due, and tells what was done. Works in small pieces between
-two turns of the loop; a backup is made beside it, in a thread that only reads. Refuses to judge
-ages by a clock that was just set: everything would look old.
+Owns the schedule and the log of maintenance. Works in small steps between two turns of the main
+loop; a backup is made in a thread that only reads. Refuses to compute ages right after the clock
+was set: every file could seem old.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
-from sharpend.commit.ages import Limits
 from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarantine
 from sharpend.errors import FolderFaultError, LedgerError
 from sharpend.ledger import copies
@@ -23,42 +22,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sharpend.commit.ages import Retention
     from sharpend.commit.destination import Destination
     from sharpend.commit.retention import Removed, Round
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 
 EVERY_S = 3600.0
-"""How often each piece is due; the first time so long after the start."""
+"""Interval of each chore; the first run is one interval after the start."""
 BACKUP_EVERY_S = 86_400.0
 REST_S = 0.02
-"""Between two pieces of work: the loop has other duties, and the disk other users."""
+"""Pause between two steps of a chore: loop and disk have other work."""
 CLOCK_SET_S = 60.0
-"""The wall clock moved so much more, or less, than time passed: somebody set it."""
+"""Difference between wall clock and monotonic clock from which on the clock was set."""
 
 Chore: TypeAlias = Callable[[float], Iterator[None]]
-"""Begins a round at a time (wall clock); each step is one piece of work."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long what is kept."""
-
-    quarantine: Limits = field(default_factory=Limits)
-    archive: Limits = field(default_factory=Limits)
-    """Of each folder."""
-    ledger_days: float | None = None
-    """For inputs of which neither source nor output is left."""
-    backups: int = 0
-    """Of the ledger, one a day."""
-
-
-KEEP_ALL = Retention()
+"""Begins a run at a time (wall clock); each item of the iterator is one small step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """What is looked after."""
+    """Paths that maintenance works on."""
 
     state_dir: Path
     quarantine_root: bytes
@@ -67,13 +51,13 @@ class Paths:
 
 
 class Maintenance:
-    """The maintenance of one daemon; all methods are called from one thread.
+    """Maintenance of one daemon; all methods are called from one thread.
 
     Args:
-        retention: what is kept.
-        paths: where it lies.
-        ledger: knows it.
-        log: told of what was done.
+        retention: limits.
+        paths: of quarantine and archives.
+        ledger: to prune and to copy.
+        log: for the results.
     """
 
     def __init__(self, retention: Retention, paths: Paths, ledger: Ledger, log: Log) -> None:
@@ -88,7 +72,7 @@ class Maintenance:
         self._backup: Backup | None = None
 
     def step(self, now_s: float, wall_s: float) -> float:
-        """Do a small piece of what is due; returns when to come again (monotonic seconds)."""
+        """Run one small step of a due chore; return the time of the next (monotonic seconds)."""
         offset_s, self._offset_s = self._offset_s, wall_s - now_s
         if offset_s is None or abs(self._offset_s - offset_s) > CLOCK_SET_S:
             self._work = None
@@ -103,7 +87,7 @@ class Maintenance:
         return now_s + REST_S
 
     def close(self) -> None:
-        """Let go of what is under way; a later round does it."""
+        """Cancel the running chore; a later run does it."""
         self._work = None
         if self._backup is not None:
             self._backup.stop()
@@ -119,7 +103,7 @@ class Maintenance:
             self._log.warning(Event.UPKEEP_FAILED, reason=str(error))
 
     def _wanted(self) -> Iterator[Chore]:
-        """What there is to do, by the settings."""
+        """List the chores that the settings ask for."""
         retention = self._retention
         if retention.backups:
             yield self._back_up
@@ -137,27 +121,27 @@ class Maintenance:
         work = prune_quarantine(
             self._ledger, paths.quarantine_root, paths.destinations, limits, wall_s
         )
-        yield from self._told(Event.QUARANTINE_PRUNED, work)
+        yield from self._logged(Event.QUARANTINE_PRUNED, work)
 
     def _prune_archive(self, destination: Destination, wall_s: float) -> Iterator[None]:
         work = prune_archive(destination, self._retention.archive, wall_s)
-        yield from self._told(Event.ARCHIVE_PRUNED, work, folder=destination.folder)
+        yield from self._logged(Event.ARCHIVE_PRUNED, work, folder=destination.folder)
 
     def _prune_ledger(self, days: float, wall_s: float) -> Iterator[None]:
         removed = yield from prune_ledger(self._ledger, self._paths.destinations, days, wall_s)
         if removed.files:
             self._log.info(Event.LEDGER_PRUNED, inputs=removed.files)
 
-    def _told(self, event: Event, work: Round, **values: object) -> Iterator[None]:
-        """A round, and one line of what it removed."""
+    def _logged(self, event: Event, work: Round, **values: object) -> Iterator[None]:
+        """Run a chore to its end and log the number of removed files."""
         removed: Removed = yield from work
-        if removed.files or removed.left:
-            tell = self._log.warning if removed.left else self._log.info
+        if removed.files or removed.failed:
+            write = self._log.warning if removed.failed else self._log.info
             megabytes = round(removed.size / 1e6, 3)
-            tell(event, **values, files=removed.files, megabytes=megabytes, left=removed.left)
+            write(event, **values, files=removed.files, megabytes=megabytes, left=removed.failed)
 
     def _back_up(self, wall_s: float) -> Iterator[None]:
-        """Once a day, by the backup's own age: restarts neither hurry nor delay it."""
+        """Back up once a day by the age of the last backup, so that restarts do not matter."""
         kept_at = copies.kept_at(self._paths.state_dir)
         if kept_at is not None and 0 <= wall_s - kept_at < BACKUP_EVERY_S:
             return
@@ -173,11 +157,11 @@ class Maintenance:
 
 
 class Backup(threading.Thread):
-    """One backup of the ledger on its way.
+    """Thread that makes one backup of the ledger.
 
     Attributes:
-        path: the backup, once it is made.
-        fault: why it could not be made.
+        path: of the finished backup.
+        fault: cause of a failure.
     """
 
     def __init__(self, state_dir: Path, count: int) -> None:
@@ -189,7 +173,7 @@ class Backup(threading.Thread):
         self.fault: str | None = None
 
     def run(self) -> None:
-        """Make it."""
+        """Make the backup."""
         try:
             self.path = copies.keep(self._state_dir, self._count, lambda: self._wanted)
         except copies.AbandonedError:
@@ -198,6 +182,6 @@ class Backup(threading.Thread):
             self.fault = str(error)
 
     def stop(self) -> None:
-        """Abandon it, and wait until nothing of it is left."""
+        """Cancel the backup, and wait until its temporary files are removed."""
         self._wanted = False
         self.join()

@@ -1,6 +1,6 @@
 """Measurements of finished work: throughput, and agreement with the teacher.
 
-Outlives the parts that measure: a reload hands it on to the new ones.
+Kept by a reload if the settings of workers and agreement did not change.
 """
 
 from __future__ import annotations
@@ -8,33 +8,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.job import Staged
 from sharpend.logs.events import Event
+from sharpend.task import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharpend.agreement.alarm import AgreementAlarm
     from sharpend.daemon.throughput import Throughput
-    from sharpend.job import Outcome, Task
     from sharpend.logs.logs import Log
+    from sharpend.task import Outcome, Task
 
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """Everything that is counted; both parts change with each image."""
+    """Counters and alarms, which change with each image."""
 
     throughput: Throughput
     alarms: Mapping[str, AgreementAlarm]
-    """By model, for those that have a teacher; the main model's first."""
+    """By model, for models with a teacher; the main model first."""
 
     def wants(self, model: str) -> bool:
-        """Whether the next image of a model should be compared with the teacher's."""
+        """Return whether the next image of a model should be compared with its teacher."""
         alarm = self.alarms.get(model)
         return alarm is not None and alarm.wants()
 
-    def weigh(self, model: str, task: Task | None, outcome: Outcome, log: Log) -> None:
-        """Enter what the teacher said of an image, and tell where that changes the alarm."""
+    def record(self, model: str, task: Task | None, outcome: Outcome, log: Log) -> None:
+        """Add an image's agreement sample to its alarm, and log a change of the alarm."""
         alarm = self.alarms.get(model)
         if alarm is None:
             return
@@ -54,7 +54,7 @@ class Measurements:
 
     @property
     def agreement(self) -> dict[str, dict[str, object]]:
-        """The agreement blocks of a report, by model."""
+        """Agreement summaries for a report, by model."""
         return {model: alarm.summary() for model, alarm in self.alarms.items()}
 
     @property

@@ -1,7 +1,7 @@
 """Outcomes of an attempt: commit it, quarantine the image, retry, or pause the folder.
 
-Owns the rules for each kind of outcome and the events that tell of it. Every path ends with the
-job in one state of the ledger; nothing here waits.
+Owns the rules for each kind of outcome and the events that log it. Every path ends with the job in
+one state of the ledger; nothing here waits.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
 from sharpend.daemon.attempts import discard
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
-from sharpend.job import Died, Failed, Failure, Job, Staged, Task
-from sharpend.ledger.records import QuarantineReason
+from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
+from sharpend.task import Died, Failed, Failure, Staged, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from sharpend.commit.quarantine import Quarantine
     from sharpend.daemon.attempts import RetryOptions
     from sharpend.daemon.folder import Folder
-    from sharpend.job import Outcome
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
+    from sharpend.task import Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The end of one input, for `once` and for the report."""
+    """Final result of one input, for `once` and for the report."""
 
     folder: Folder
     job: Job
@@ -39,35 +39,35 @@ class Result:
     output: bytes | None = None
     reason: Reason | None = None
     message: str = ""
-    """Why it was quarantined, in words."""
+    """Cause of the quarantine."""
     staged: Staged | None = None
     commit_s: float = 0.0
     seconds: float = 0.0
-    """From handing out to the end."""
+    """Seconds from the start of the attempt to its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """A job in a worker's hands."""
+    """A claimed job, with the task that a worker got."""
 
     job: Job
     folder: Folder
     since_s: float
     """Monotonic seconds."""
     task: Task | None = None
-    """None where the job ended before a worker got it."""
+    """None if the job ended before it was submitted."""
 
 
 class Outcomes:
-    """Draws the consequences, one outcome at a time, from one thread.
+    """Handler of outcomes, one at a time, from one thread.
 
     Args:
-        ledger: is told first.
-        committer: publishes.
-        quarantine: keeps what is refused.
-        retry: how often and when.
-        log: is told last.
-        tell: gets the result of each input that came to an end.
+        ledger: written first.
+        committer: publishes staged files.
+        quarantine: keeps refused inputs.
+        retry: limits and waits of retries.
+        log: written last.
+        on_result: called with the final result of each input.
     """
 
     def __init__(
@@ -77,19 +77,19 @@ class Outcomes:
         quarantine: Quarantine,
         retry: RetryOptions,
         log: Log,
-        tell: Callable[[Result], None],
+        on_result: Callable[[Result], None],
     ) -> None:
         self._ledger = ledger
         self._committer = committer
         self._quarantine = quarantine
         self._retry = retry
         self._log = log
-        self._tell = tell
-        self._told: set[int] = set()
-        """Finished jobs, already told of, whose source cannot be let go yet."""
+        self._on_result = on_result
+        self._reported: set[int] = set()
+        """Finished jobs that were reported and whose source could not be disposed of yet."""
 
     def conclude(self, handed: Handed, outcome: Outcome, now_s: float) -> None:
-        """Draw the consequence of one attempt's end."""
+        """Handle the outcome of one attempt."""
         if isinstance(outcome, Staged):
             self._staged(handed, outcome, now_s)
         elif isinstance(outcome, Died):
@@ -125,7 +125,7 @@ class Outcomes:
         commit_s: float,
         ended_s: float,
     ) -> None:
-        """Tell of an output that stands; without a staged file it stood there before."""
+        """Report a finished input; without a staged file its output existed before."""
         self._is_news(committed)
         seconds = ended_s - handed.since_s
         values: dict[str, object] = {"seconds": round(seconds, 4), "attempts": handed.job.attempts}
@@ -137,10 +137,12 @@ class Outcomes:
         if committed.warning:
             values["warning"] = committed.warning
         result = _result(handed.folder, committed)
-        self._stands(replace(result, staged=staged, commit_s=commit_s, seconds=seconds), **values)
+        self._log_finished(
+            replace(result, staged=staged, commit_s=commit_s, seconds=seconds), **values
+        )
 
-    def _stands(self, result: Result, **values: object) -> None:
-        """Tell of an output that stands now, or was left as it stood."""
+    def _log_finished(self, result: Result, **values: object) -> None:
+        """Log and report an output that was published or existed before."""
         self._log.info(
             Event.IMAGE_FINISHED,
             folder=result.folder.name,
@@ -149,7 +151,7 @@ class Outcomes:
             outcome=result.outcome,
             **values,
         )
-        self._tell(result)
+        self._on_result(result)
 
     def _failed(self, handed: Handed, failed: Failed, now_s: float) -> None:
         reason = failed.reason or Reason.INTERNAL
@@ -162,13 +164,13 @@ class Outcomes:
             self._ledger.release(handed.job)
             handed.folder.pause(failed.message, now_s)
         else:
-            self._gone(handed, failed)
+            self._vanished(handed, failed)
 
-    def _gone(self, handed: Handed, failed: Failed) -> None:
-        """The input vanished, or became another file, which will settle on its own."""
+    def _vanished(self, handed: Handed, failed: Failed) -> None:
+        """Handle an input that vanished, or became another file, which settles by itself."""
         self._ledger.vanish(handed.job)
         if failed.failure is Failure.CHANGED:
-            handed.folder.take_back(handed.job.relative)
+            handed.folder.resettle(handed.job.relative)
         self._log.info(
             Event.IMAGE_VANISHED,
             folder=handed.folder.name,
@@ -192,12 +194,12 @@ class Outcomes:
             self.again(handed, Reason.WORKER_DIED, message, stage="infer")
 
     def _happened_before(self, job: Job, reason: Reason) -> bool:
-        """The last attempt at this picture ended for the same reason."""
+        """Return whether the last attempt at this image failed for the same reason."""
         known = self._ledger.outcomes(job.folder, [job.relative])
         return job.attempts > 1 and any(one.reason is reason for one in known)
 
     def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
-        """Another attempt later, or quarantine after the last one."""
+        """Schedule another attempt, or quarantine the image after the last one."""
         if handed.job.attempts >= self._retry.attempts:
             self.refuse(handed, QuarantineReason(reason, message, "retry.attempts"))
             return
@@ -218,12 +220,12 @@ class Outcomes:
         """Quarantine an input with its reason."""
         entry = self._quarantine.record(handed.job, refusal, time.time())
         try:
-            self._quarantine.settle(handed.folder.plan.destination, entry)
-        finally:  # where that fails, only its reason file is owed
+            self._quarantine.complete(handed.folder.plan.destination, entry)
+        finally:  # if that fails, only the reason file is missing, and is written later
             self._refused(handed, refusal)
 
     def _refused(self, handed: Handed, refusal: QuarantineReason) -> None:
-        """Tell of an input that was quarantined."""
+        """Log and report an input that was quarantined."""
         seconds = time.monotonic() - handed.since_s
         self._log.warning(
             Event.IMAGE_QUARANTINED,
@@ -235,7 +237,7 @@ class Outcomes:
             seconds=round(seconds, 4),
             attempts=handed.job.attempts,
         )
-        self._tell(
+        self._on_result(
             Result(
                 handed.folder,
                 handed.job,
@@ -247,35 +249,37 @@ class Outcomes:
         )
 
     def recover(self, folder: Folder, now_s: float) -> None:
-        """Finish what a crash, a pause or a busy source left staged or done."""
+        """Finish jobs that a crash, a pause or a busy source left staged or done."""
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
             if isinstance(ended, Unfinished):
-                works = works and not self._left(Handed(ended.job, folder, now_s), ended, now_s)
+                works = works and not self._unfinished(
+                    Handed(ended.job, folder, now_s), ended, now_s
+                )
                 continue
             works = works or not ended.warning
             if self._is_news(ended):
-                self._stands(_result(folder, ended), recovered=True)
+                self._log_finished(_result(folder, ended), recovered=True)
         if works:
             folder.resume()
 
-    def _left(self, handed: Handed, left: Unfinished, now_s: float) -> bool:
-        """What could not be finished now: the input is refused, or True: the folder waits."""
+    def _unfinished(self, handed: Handed, left: Unfinished, now_s: float) -> bool:
+        """Refuse an input whose commit failed, or pause the folder; True if it was paused."""
         error = left.error
         if isinstance(error, ImageRefusedError):
             self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
             return False
-        # A transient fault, too: done again, what may stand there already would be there twice.
+        # Also for a transient error: its output may exist already, and would be there twice.
         handed.folder.pause(str(error), now_s)
         return True
 
     def _is_news(self, ended: Committed) -> bool:
-        """False for an output that was told of, though letting its source go is tried again."""
-        was_told = ended.job.id in self._told
-        if ended.owed:
-            self._told.add(ended.job.id)
+        """Return False if this output was reported before, when its source stayed in place."""
+        was_told = ended.job.id in self._reported
+        if ended.disposal_pending:
+            self._reported.add(ended.job.id)
         else:
-            self._told.discard(ended.job.id)
+            self._reported.discard(ended.job.id)
         return not was_told
 
 

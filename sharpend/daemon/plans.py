@@ -1,6 +1,6 @@
-"""From settings to plain values: the last room that knows how settings are spelled.
+"""Translation of the settings to plain values.
 
-Everything below the daemon takes what is made here and never sees a Settings object.
+Owns all knowledge of keys of the settings; lower packages take these values and no Settings object.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
-from sharpend.commit.ages import Limits
+from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
-from sharpend.daemon.maintenance import Retention
 from sharpend.files.access import Access, number_of
-from sharpend.intake.folder import FolderOptions
-from sharpend.job import Options
+from sharpend.intake.protocol import FolderOptions
 from sharpend.logs import logs
-from sharpend.logs.repeats import SparingLog
+from sharpend.logs.repeats import RateLimitedLog
 from sharpend.machine import available_bytes, cores
 from sharpend.policies import Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
+from sharpend.task import Options
 from sharpend.workers.limits import BYTES_PER_PIXEL
 from sharpend.workers.worker import WorkerOptions
 
@@ -42,20 +41,20 @@ MOST_AUTOMATIC_WORKERS = 4
 """One process decodes and encodes while another computes; more only cost memory."""
 CORES_PER_WORKER = 2
 LEAST_BYTES = 1 << 30
-"""Room for a network at work, and for what does not grow with the picture."""
+"""Memory for a running model, and for all that does not depend on the image's size."""
 SHARE_OF_MEMORY = 0.8
-"""Of the machine or the control group, for all workers together."""
+"""Share of the memory of machine or control group, for all workers together."""
 
 
 def log(settings: Settings, *, level: str | None = None) -> Log:
-    """Where events go, as `[log]` says, at another level if one is given."""
+    """Configure the log as set in `[log]`, or at another level."""
     chosen = settings.log
-    told = logs.configure(level=level or chosen.level, format=chosen.format)
-    return SparingLog(told, most=chosen.repeats)
+    unlimited = logs.configure(level=level or chosen.level, format=chosen.format)
+    return RateLimitedLog(unlimited, most=chosen.repeats)
 
 
 def folder_plans(settings: Settings) -> list[FolderPlan]:
-    """One plan for each folder, in the order of the settings."""
+    """Plan each folder, in the order of the settings."""
     return [_folder_plan(folder, settings) for folder in settings.folder]
 
 
@@ -82,12 +81,12 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             recursive=folder.recursive,
             settle_s=_unless_auto(folder.settle_s),
             polling=_unless_auto(folder.polling),
-            apart=_unless_auto(folder.polling),
+            threaded=_unless_auto(folder.polling),
             poll_s=folder.poll_s,
             rescan_s=settings.intake.rescan_s,
         ),
         options=replace(
-            _options(_taste(folder, settings), settings),
+            _options(_sharpening_values(folder, settings), settings),
             model=model,
             policies=_policies(folder, settings),
         ),
@@ -96,45 +95,52 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
     )
 
 
-def _taste(folder: FolderSettings, settings: Settings) -> dict[str, Any]:
-    """How much is done to pictures: what `[model]` says, with the folder's own in its place."""
+def _sharpening_values(folder: FolderSettings, settings: Settings) -> dict[str, Any]:
+    """Merge the keys of `[model]` that apply to images with those of the folder."""
     keys = {"strength", "crispness", "overshoot", "skip_sharp", "skip_sharp_above"}
     own = folder.model_dump(include=keys, exclude_none=True)
     return settings.model.model_dump(include=keys) | own
 
 
-def _options(taste: Mapping[str, Any], settings: Settings) -> Options:
-    """The options of `[model]`, `[pictures]` and `[limits]`, with this taste."""
+def _options(values: Mapping[str, Any], settings: Settings) -> Options:
+    """Combine values for images with `[pictures]` and `[limits]`."""
     return Options(
         model=resolve_model(settings.model.name, device=settings.model.device),
-        strength=taste["strength"],
-        crispness=taste["crispness"],
-        skip_sharp_above=taste["skip_sharp_above"] if taste["skip_sharp"] else None,
-        policies=Policies(**settings.pictures.model_dump()),
-        overshoot=taste["overshoot"],
+        strength=values["strength"],
+        crispness=values["crispness"],
+        skip_sharp_above=values["skip_sharp_above"] if values["skip_sharp"] else None,
+        policies=_chosen(settings.pictures.model_dump()),
+        overshoot=values["overshoot"],
         max_pixels=round(settings.limits.max_megapixels * _MEGA),
         max_bytes=round(settings.limits.max_megabytes * _MEGA),
+        max_scans=settings.limits.max_scans,
     )
 
 
 def _policies(folder: FolderSettings, settings: Settings) -> Policies:
-    """The section's choices, with the folder's own in their place."""
+    """Merge the keys of `[pictures]` with those of the folder."""
     own = folder.model_dump(include=set(PictureSettings.model_fields), exclude_none=True)
-    return Policies(**settings.pictures.model_dump() | own)
+    return _chosen(settings.pictures.model_dump() | own)
 
 
-def without_a_folder(settings: Settings) -> Options:
-    """What would be done with a picture that lies in no folder of ours."""
+def _chosen(values: Mapping[str, Any]) -> Policies:
+    """Make policies of a section's values."""
+    profile = values["cmyk_profile"]
+    return Policies(**{**values, "cmyk_profile": "" if profile == "none" else str(profile)})
+
+
+def default_options(settings: Settings) -> Options:
+    """Options for an image that is in no configured folder."""
     return _options(settings.model.model_dump(), settings)
 
 
 def _name_of(model: str) -> str:
-    """A network's name; of one that is given as a path, its file's without the suffix."""
+    """Return a model's name; of a path, the file name without its suffix."""
     return os.path.basename(model).removesuffix(".safetensors")
 
 
 def models(settings: Settings) -> list[str]:
-    """The networks in use, the main one first."""
+    """List the models in use, the main one first."""
     wanted = [plan.options.model for plan in folder_plans(settings)]
     return list(dict.fromkeys(wanted)) or [
         resolve_model(settings.model.name, device=settings.model.device)
@@ -142,13 +148,13 @@ def models(settings: Settings) -> list[str]:
 
 
 def worker_count(settings: Settings) -> int:
-    """How many worker processes to start."""
+    """Return the number of worker processes."""
     count = _unless_auto(settings.workers.count)
     return count or max(1, min(cores() // CORES_PER_WORKER, MOST_AUTOMATIC_WORKERS))
 
 
 def worker_options(settings: Settings) -> WorkerOptions:
-    """What every worker is started with."""
+    """Options of every worker process."""
     threads = _unless_auto(settings.workers.threads)
     return WorkerOptions(
         device=settings.model.device,
@@ -162,7 +168,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
 
 
 def _memory_bytes(settings: Settings) -> int:
-    """What one picture may take; automatic: what the largest needs, if all workers together fit."""
+    """Memory limit of one image; automatic: for the largest, if all workers together fit."""
     chosen = _unless_auto(settings.workers.memory_mb)
     if chosen is not None:
         return round(chosen * _MEGA)
@@ -171,8 +177,8 @@ def _memory_bytes(settings: Settings) -> int:
     return round(max(min(LEAST_BYTES + largest, share), LEAST_BYTES))
 
 
-def workers_of(settings: Settings) -> tuple[object, ...]:
-    """What the running workers were started with; a change needs new ones."""
+def worker_start_values(settings: Settings) -> tuple[object, ...]:
+    """List the values that workers are started with; a change needs new workers."""
     return (
         worker_options(settings),
         worker_count(settings),
@@ -183,13 +189,13 @@ def workers_of(settings: Settings) -> tuple[object, ...]:
 
 
 def retry_options(settings: Settings) -> RetryOptions:
-    """How transient failures are repeated."""
+    """Limits and waits of retries."""
     retry = settings.retry
     return RetryOptions(retry.attempts, retry.first_s, retry.longest_s)
 
 
 def retention(settings: Settings) -> Retention:
-    """What is kept, and how long."""
+    """Limits of quarantine, archives, ledger and backups."""
     kept = settings.retention
     return Retention(
         quarantine=_limits(kept.quarantine_days, kept.quarantine_megabytes),
@@ -206,7 +212,7 @@ def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimite
 
 
 def alarm_options(settings: Settings, engine: Engine) -> AlarmOptions:
-    """How agreement is watched; automatic lines are those on the student's card."""
+    """Options of the agreement alarm; automatic lines are those of the model's card."""
     agreement = settings.agreement
     below = _unless_auto(agreement.alarm_below)
     residual = _unless_auto(agreement.alarm_residual)

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 class Control:
-    """The flags of the main loop and its one place to wait.
+    """Flags of the main loop, and its only wait.
 
     Attributes:
-        stops: how often a stop was asked for.
-        signal: the number of the last signal that asked for it, or 0.
-        reload: a reload is asked for.
+        stops: number of requests to stop.
+        signal: number of the last signal that requested it, or 0.
+        reload: a reload is requested.
     """
 
     def __init__(self) -> None:
@@ -34,13 +34,13 @@ class Control:
         self.reload = False
 
     def wake(self) -> None:
-        """End the wait, from any thread or handler; a thousand calls are one."""
+        """End the wait, from any thread or handler; repeated calls count once."""
         if not self._awake:
             self._awake = True
             self._wakes.put(None)
 
     def stop(self) -> None:
-        """Ask for a drain, the second time for an immediate end."""
+        """Request a drain; the second time, an immediate end."""
         self.stops += 1
         self.wake()
 
@@ -55,7 +55,7 @@ class Control:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT stop, SIGHUP reloads; the previous handlers come back afterwards."""
+        """Handle SIGTERM and SIGINT (stop) and SIGHUP (reload) within a block."""
         handlers = {
             signal.SIGTERM: self._on_stop,
             signal.SIGINT: self._on_stop,

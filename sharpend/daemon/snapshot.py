@@ -1,6 +1,6 @@
-"""Snapshot of the daemon's state, which status, metrics and pages read.
+"""Snapshot of the daemon's state, for status file and reports.
 
-Plain values that nothing changes afterwards. Owns what counts as healthy.
+Immutable plain values. Owns the definition of health.
 """
 
 from __future__ import annotations
@@ -14,37 +14,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The queue, the folders, the workers and the agreement at one moment."""
+    """Queue, folders, workers and agreement at one moment."""
 
     workers: int
     queue_depth: int
     oldest_pending_s: float | None
-    """Age of the oldest waiting image, or None where none waits."""
+    """Age of the oldest waiting image; None if none waits."""
     sharpened: int
-    """Images of this daemon's life."""
+    """Images since the start of the daemon."""
     quarantined: int
     agreement: Mapping[str, dict[str, object]]
-    """The alarm's summary by model, for models that have a teacher; the main model's first."""
+    """Summary of the alarm by model, for models with a teacher; the main model first."""
     low: tuple[str, ...]
     """Models whose alarm is raised."""
     folders: tuple[str, ...]
     paused: Mapping[str, str]
-    """Why, by folder, for those that are paused."""
+    """Cause by folder, for paused folders."""
     unreadable: Mapping[str, int]
-    """Entries that cannot be read, by folder, for those that have any."""
+    """Number of entries that cannot be read, by folder, without zeros."""
     left_alone: Mapping[str, int]
-    """Files that are no images, by folder."""
+    """Number of files that are no images, by folder."""
     state_fault: str | None = None
-    """Why the state directory cannot be written, or None."""
+    """Cause of a state outage, or None."""
 
     @property
     def health(self) -> str:
-        """The whole in one word: ok, degraded or fail."""
+        """Overall health: ok, degraded or fail."""
         if self.state_fault is not None:
             return "fail"
         return "degraded" if self.paused or self.low else "ok"
 
 
 def paused_line(fault: str) -> str:
-    """The line for `systemctl status` while the state directory cannot be written."""
+    """Format the line for `systemctl status` during a state outage."""
     return f"paused, health fail: {fault}"

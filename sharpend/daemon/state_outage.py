@@ -1,8 +1,8 @@
-"""A state directory that fails: nothing is done, that is said once, and it is looked at again.
+"""State outage: pause all work while the state directory cannot be written; probe with backoff.
 
-Owns the two events and the pauses between two looks. These grow while it keeps failing, a short
-return in between does not begin them anew, and the longest is far below the minute within which
-work has to go on. What has to be made good afterwards is the dispatcher's.
+Owns the two events and the waits between probes. The waits grow with each failure and are reset
+only after a longer time without one; the longest is far below the minute within which work has to
+continue. The dispatcher recovers interrupted work afterwards.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import StateFaultError
-from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -21,28 +21,29 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.daemon.systemd import Notifier
+    from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 
-FIRST_LOOK_S = 1.0
-LONGEST_LOOK_S = 10.0
+FIRST_PROBE_S = 1.0
+LONGEST_PROBE_S = 10.0
 CALM_S = 60.0
-"""After so long without a failure the next one is a new one."""
+"""Seconds without a failure after which the waits are reset."""
 
 _NO_FAULT_OF_THE_DISK = (PermissionError, NotADirectoryError, FileExistsError)
-"""Missing rights, or a file in the directory's place: waiting mends neither."""
+"""Missing permission, or a file in place of the folder: waiting helps neither."""
 
 
 class StateOutage:
-    """The failures of one state directory. All times are monotonic seconds.
+    """Outage of one state directory. All times are monotonic seconds.
 
     Args:
-        notifier: the service manager hears of it even where the disk takes no status file.
-        log: where the events go.
+        notifier: reports it to the service manager, as the status file may not be writable.
+        log: for the two events.
 
     Attributes:
-        reason: why the state directory cannot be used, or None while it can.
-        next_s: when to look again.
-        log: as given; a reload may change it.
+        reason: cause of the current outage, or None.
+        next_s: time of the next probe.
+        log: as given; a reload may replace it.
     """
 
     def __init__(self, notifier: Notifier, log: Log) -> None:
@@ -50,14 +51,14 @@ class StateOutage:
         self.next_s = -math.inf
         self.log = log
         self._notifier = notifier
-        self._after_s = FIRST_LOOK_S
+        self._after_s = FIRST_PROBE_S
         self._ended_s = -math.inf
 
     def failed(self, error: StateFaultError, now_s: float) -> bool:
-        """It fails; told, and True, where that is news."""
+        """Record a failure; log it and return True if an outage begins."""
         is_news, self.reason = self.reason is None, str(error)
         calm = is_news and now_s - self._ended_s > CALM_S
-        self._after_s = FIRST_LOOK_S if calm else min(2 * self._after_s, LONGEST_LOOK_S)
+        self._after_s = FIRST_PROBE_S if calm else min(2 * self._after_s, LONGEST_PROBE_S)
         self.next_s = now_s + self._after_s
         if is_news:
             self.log.error(Event.STATE_PAUSED, reason=self.reason)
@@ -65,7 +66,7 @@ class StateOutage:
         return is_news
 
     def ended(self, now_s: float) -> bool:
-        """It works; told, and True, where it did not before."""
+        """Record a success; log it and return True if an outage ends."""
         if self.reason is None:
             return False
         self.reason, self._ended_s = None, now_s
@@ -73,26 +74,26 @@ class StateOutage:
         return True
 
     def wait_for_ledger(self, state_dir: Path, wait: Callable[[float], bool]) -> Ledger | None:
-        """Open the ledger as soon as its directory can be written.
+        """Open the ledger as soon as the state directory can be written.
 
-        A daemon that ended instead would be started again a few times in vain, and would then
-        lie there when the disk has room.
+        If the daemon exited instead, the service manager would restart it a few times and then
+        give up before the disk has space again.
 
         Args:
-            state_dir: made if need be.
-            wait: waits until then, or returns False: not to be waited for any longer.
+            state_dir: created if missing.
+            wait: waits until a time; returns False to cancel.
 
         Returns:
-            The ledger, or None where the wait was broken off.
+            The ledger, or None if the wait was cancelled.
 
         Raises:
             StateLockedError: another process works on this state directory.
-            StateFaultError: the directory is no directory, or not ours to write.
+            StateFaultError: the path is no folder, or this user may not write there.
             LedgerError: a newer version wrote the ledger.
         """
         while True:
             try:
-                ledger = _written(Ledger.open(state_dir))
+                ledger = _written(open_ledger(state_dir))
             except StateFaultError as error:
                 if isinstance(error.__cause__, _NO_FAULT_OF_THE_DISK):
                     raise
@@ -105,7 +106,7 @@ class StateOutage:
 
 
 def _written(ledger: Ledger) -> Ledger:
-    """The ledger, after a write to it; closed where that fails."""
+    """Test the ledger by a write; close it if that fails."""
     try:
         ledger.probe()
     except BaseException:

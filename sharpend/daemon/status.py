@@ -1,7 +1,7 @@
-"""Status reporting: daemon.ready, report.published, the status file and its one line.
+"""Status reporting: daemon.ready, report.published, the status file and the status line.
 
-Owns the values of `daemon.ready` and `report.published` and what stands in the status file. Reads
-a snapshot and knows none of the parts.
+Owns the values of `daemon.ready`, `report.published` and the status file. Reads a snapshot and
+knows none of the parts.
 """
 
 from __future__ import annotations
@@ -30,25 +30,26 @@ if TYPE_CHECKING:
 
 
 STATUS_FILE = "status.json"
-"""In the state directory."""
+"""File name in the state directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReporter:
-    """The voice of one set of parts; a reload makes new parts and a new voice.
+    """Writer of status file and reports.
 
-    The status file is written before the event that goes with it: who heard the event can read it.
+    The status file is written before the event that belongs to it, so a reader that waits for the
+    event finds it.
     """
 
     state_dir: Path
     engine: Engine
-    """The main network's."""
+    """Facts about the main model."""
     log: Log
 
-    def say_ready(self, now: Snapshot) -> None:
-        """Tell that the first look at every folder is through."""
+    def report_ready(self, now: Snapshot) -> None:
+        """Log that the first scan of every folder is complete."""
         engine = self.engine
-        self._write_status("running", now, self._standing(now))
+        self._write_status("running", now, self._current_state(now))
         missing = sandbox.PARTS - set(engine.confined_by)
         if missing:
             self.log.warning(Event.WORKER_UNCONFINED, missing=sorted(missing))
@@ -67,26 +68,26 @@ class StatusReporter:
             meant_for=_meant_for(engine.softened_by),
         )
 
-    def say_paused(self, now: Snapshot) -> None:
-        """Leave in the status file, where that can still be written, that nothing is done."""
-        self._write_status("paused", now, self._standing(now))
+    def report_paused(self, now: Snapshot) -> None:
+        """Write to the status file that all work is paused."""
+        self._write_status("paused", now, self._current_state(now))
 
     def publish(
         self, now: Snapshot, window: Mapping[str, object], *, state: str = "running"
     ) -> None:
-        """The periodic report: to the log and the status file.
+        """Write the periodic report to the log and the status file.
 
         Args:
-            now: how everything stands.
-            window: what was finished since the last report, `Throughput.publish`.
+            now: current snapshot.
+            window: numbers since the last report, `Throughput.publish`.
             state: of the daemon.
         """
-        report = {**window, **self._standing(now)}
+        report = {**window, **self._current_state(now)}
         self._write_status(state, now, report)
         self.log.info(Event.REPORT_PUBLISHED, **report)
 
     def summary(self, now: Snapshot) -> str:
-        """One line for `systemctl status`."""
+        """Format the line for `systemctl status`."""
         if now.state_fault is not None:
             return paused_line(now.state_fault)
         return (
@@ -94,8 +95,8 @@ class StatusReporter:
             f"{now.quarantined} quarantined, health {now.health}"
         )
 
-    def _standing(self, now: Snapshot) -> dict[str, object]:
-        """The queue, the folders and the agreement, as reports spell them."""
+    def _current_state(self, now: Snapshot) -> dict[str, object]:
+        """Convert queue, folders and agreement to the keys of a report."""
         return {
             "queue_depth": now.queue_depth,
             "oldest_pending_s": now.oldest_pending_s,
@@ -115,19 +116,19 @@ class StatusReporter:
         try:
             write_status(self.state_dir, front | report)
         except OSError as error:
-            if now.state_fault is None:  # else it was told already
+            if now.state_fault is None:  # else it was logged already
                 self.log.warning(Event.STATUS_FAILED, reason=str(error))
 
 
 def _meant_for(factor: int | None) -> str:
-    """What the network is for, in words."""
+    """Describe the images that the model is for."""
     if factor is None:
         return "photographs of any softness; sharp ones stay as they are"
     return f"images softened by a factor of about {factor}"
 
 
 def write_status(state_dir: Path, status: Mapping[str, object]) -> None:
-    """Replace the status file as a whole.
+    """Replace the status file atomically.
 
     Raises:
         OSError: the state directory is missing, full or not writable.
@@ -138,7 +139,7 @@ def write_status(state_dir: Path, status: Mapping[str, object]) -> None:
 
 
 def read_status(state_dir: Path) -> dict[str, Any] | None:
-    """What was written last, or None where there is nothing that can be read."""
+    """Read the last status, or None if there is none that can be read."""
     with suppress(OSError, ValueError):
         status = json.loads((state_dir / STATUS_FILE).read_bytes())
         return status if isinstance(status, dict) else None

@@ -1,9 +1,8 @@
-"""The service manager: the sd_notify protocol, the time a start asks for, and watchdog pings.
+"""Service manager: sd_notify protocol, timeout extension of long steps, watchdog pings.
 
-Owns the sd_notify protocol in plain Python, and when the watchdog is fed. Refuses to fail because
-of systemd: without a socket, or with a broken one, it says nothing. The watchdog hears nothing
-while a part stands still that only a new start can move; the loop that asks here has come round,
-so whatever blocks it starves the watchdog as well.
+Owns the sd_notify protocol in plain Python, and the schedule of watchdog pings. Refuses to fail
+because of systemd: without a socket, or with a broken one, nothing is sent. No ping is sent while a
+part is stalled that only a restart can help; a blocked main loop sends none either.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
 
 LONG_STEP_S = 60.0
-"""What one step of a start may take, told to the service manager again and again."""
+"""Timeout that each message to the service manager asks for during a long step."""
 TELL_EVERY_S = 1.0
 _SEND_TIMEOUT_S = 1.0
 """A notification is lost rather than let a hung service manager stop the daemon."""
 
 
 class Notifier:
-    """Messages to the service manager, sd_notify(3); silent where there is none.
+    """Messages to the service manager, sd_notify(3); none are sent without one.
 
     Args:
-        environment: holds NOTIFY_SOCKET; the process's own when None.
+        environment: with NOTIFY_SOCKET; None is that of the process.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
@@ -44,29 +43,29 @@ class Notifier:
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def ready(self, status: str) -> None:
-        """Say that start-up, or a reload, is complete."""
+        """Report that start-up, or a reload, is complete."""
         self._send("READY=1", _status(status))
 
     def status(self, text: str) -> None:
-        """Say in one line what is going on, for `systemctl status`."""
+        """Set the line of `systemctl status`."""
         self._send(_status(text))
 
     def watchdog(self) -> None:
-        """Say that the daemon makes progress."""
+        """Report that the daemon makes progress."""
         self._send("WATCHDOG=1")
 
     def reloading(self) -> None:
-        """Say that a reload has begun; `ready` ends it."""
+        """Report that a reload has begun; `ready` ends it."""
         # Without the time stamp systemd waits for the end of this reload until it gives up.
         now_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._send("RELOADING=1", f"MONOTONIC_USEC={now_us}")
 
     def stopping(self) -> None:
-        """Say that the daemon drains and will exit."""
+        """Report that the daemon drains and will exit."""
         self._send("STOPPING=1")
 
     def extend_timeout(self, seconds: float) -> None:
-        """Ask for `seconds` more, from now, for a start or a stop."""
+        """Extend the timeout of a start or a stop to `seconds` from now."""
         self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def _send(self, *fields: str) -> None:
@@ -78,15 +77,15 @@ class Notifier:
             sender.sendto(message, self._address)
 
 
-class Patience:
-    """What keeps a long step going: the service manager hears of it, and a signal ends it.
+class KeepAlive:
+    """Timeout extension during long steps, with cancellation by a signal.
 
     Args:
-        notifier: asks for more time.
-        control: knows of signals.
+        notifier: extends the timeout and pings the watchdog.
+        control: counts requests to stop.
 
     Attributes:
-        next_s: when to ask again (monotonic seconds).
+        next_s: time of the next message (monotonic seconds).
     """
 
     def __init__(self, notifier: Notifier, control: Control) -> None:
@@ -95,7 +94,7 @@ class Patience:
         self.next_s = -math.inf
 
     def go_on(self) -> bool:
-        """Ask for time where that is due; False where the step is to end."""
+        """Extend the timeout if that is due; return False if the step has to end."""
         now_s = time.monotonic()
         if now_s >= self.next_s:
             self.next_s = now_s + TELL_EVERY_S
@@ -104,20 +103,20 @@ class Patience:
         return not self._control.stops
 
     def wait_until(self, then_s: float) -> bool:
-        """Wait, at most until then, and `go_on`."""
+        """Wait for a wake-up, at most until `then_s`, then `go_on`."""
         self._control.wait(then_s - time.monotonic())
         return self.go_on()
 
 
 class Watchdog:
-    """The pings of one daemon.
+    """Watchdog pings of one daemon.
 
     Args:
-        notifier: passes them on.
-        log: told what stands still.
+        notifier: sends them.
+        log: for stalls.
 
     Attributes:
-        next_s: when the next is due (monotonic seconds); infinity where nobody listens.
+        next_s: time of the next ping (monotonic seconds); infinity without a watchdog.
     """
 
     def __init__(self, notifier: Notifier, log: Log) -> None:
@@ -126,12 +125,12 @@ class Watchdog:
         self._every_s = watchdog_interval_s()
         self.next_s = math.inf if self._every_s is None else 0.0
 
-    def beat(self, now_s: float, stalled_by: Callable[[float], str | None]) -> None:
-        """Feed the watchdog where that is due and nothing stands still.
+    def ping(self, now_s: float, stalled_by: Callable[[float], str | None]) -> None:
+        """Ping the watchdog if that is due and nothing is stalled.
 
         Args:
             now_s: the monotonic clock.
-            stalled_by: what stands still at a time, or None.
+            stalled_by: returns what is stalled at a time, or None.
         """
         if self._every_s is None or now_s < self.next_s:
             return
@@ -144,10 +143,10 @@ class Watchdog:
 
 
 def watchdog_interval_s(environment: Mapping[str, str] | None = None) -> float | None:
-    """Seconds between two pings, half of what systemd allows; None where it expects none."""
+    """Return the seconds between two pings, half of systemd's limit; None without a watchdog."""
     given = os.environ if environment is None else environment
     if given.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return None  # meant for the parent process, which started us with its environment
+        return None  # set for the parent process, whose environment this one inherited
     microseconds = given.get("WATCHDOG_USEC", "")
     if not (microseconds.isascii() and microseconds.isdigit()):
         return None
@@ -155,5 +154,5 @@ def watchdog_interval_s(environment: Mapping[str, str] | None = None) -> float |
 
 
 def _status(text: str) -> str:
-    """A field of one line: a newline would let a file name set other fields."""
+    """Format a STATUS field; a newline in a file name must not add other fields."""
     return f"STATUS={printable(text)}"

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sharpend.job import Staged
+    from sharpend.task import Staged
 
 LATENCIES_KEPT = 1000
-"""Most recent pictures whose latencies and sharpness enter the percentiles."""
+"""Most recent images whose latencies and sharpness enter the percentiles."""
 
 
 @dataclass(slots=True)
 class _Window:
-    """What was finished since the last report."""
+    """Counts since the last report."""
 
     since_s: float
     images: int = 0
@@ -33,19 +33,19 @@ class _Window:
 
 
 class Throughput:
-    """What was finished in the window since the last report, and in all."""
+    """Counts of finished images since the last report, and in total."""
 
     def __init__(self, now_s: float) -> None:
         self.total_images = self.total_failures = self.total_unchanged = 0
         self._window = _Window(now_s)
 
     def finished(self, staged: Staged, *, commit_s: float, wait_s: float) -> None:
-        """Count a picture that was sharpened, or passed on as it is.
+        """Count an image that was sharpened or copied unchanged.
 
         Args:
-            staged: what the worker said.
-            commit_s: seconds that the commit took.
-            wait_s: seconds from handing out to commit's end, all stages included.
+            staged: result of the worker.
+            commit_s: seconds of the commit.
+            wait_s: seconds from the start of the attempt to the end of the commit.
         """
         window = self._window
         window.images += 1
@@ -58,12 +58,12 @@ class Throughput:
         window.latencies.append({**staged.stages_s, "commit": commit_s, "total": wait_s})
 
     def failed(self) -> None:
-        """Count a picture that went into quarantine."""
+        """Count an image that was quarantined."""
         self._window.failures += 1
         self.total_failures += 1
 
     def publish(self, now_s: float) -> dict[str, object]:
-        """The window's numbers; a new window begins."""
+        """Return the numbers of the window, and begin a new one."""
         window, self._window = self._window, _Window(now_s)
         elapsed_s = max(now_s - window.since_s, 1e-9)
         return {
@@ -76,12 +76,12 @@ class Throughput:
             "images_per_s": round(window.images / elapsed_s, 4),
             "megapixels_per_s": round(window.pixels / 1e6 / elapsed_s, 4),
             "latency_ms": latencies_ms(window.latencies),
-            "sharpness": spread(window.sharpness),
+            "sharpness": percentiles(window.sharpness),
         }
 
 
 def latencies_ms(latencies: Iterable[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """p50 and p95 of every stage, in milliseconds."""
+    """Compute p50 and p95 of every stage in milliseconds."""
     by_stage: dict[str, list[float]] = {}
     for stages in latencies:
         for stage, seconds in stages.items():
@@ -95,8 +95,8 @@ def latencies_ms(latencies: Iterable[dict[str, float]]) -> dict[str, dict[str, f
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float] | None:
-    """The middle of some values, and between what eight in ten of them lie; None of none."""
+def percentiles(values: Sequence[float]) -> dict[str, float] | None:
+    """Compute p10, p50 and p90; None without values."""
     if not values:
         return None
     shares = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
@@ -104,6 +104,6 @@ def spread(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile of at least one value."""
+    """Compute the nearest-rank percentile of at least one value."""
     ordered = sorted(values)
     return ordered[max(0, -(-len(ordered) * round(share * 100) // 100) - 1)]

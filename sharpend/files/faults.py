@@ -11,10 +11,10 @@ import os
 
 from sharpend.errors import (
     FolderFaultError,
-    ImageRefusedError,
     Reason,
     SharpendError,
     TransientError,
+    name_too_long,
 )
 from sharpend.files.fingerprint import display
 
@@ -38,7 +38,7 @@ def decision(error: OSError, root: bytes, *, of_root: str, of_file: str) -> Shar
     if is_of_root(error, root):
         return FolderFaultError(of_root)
     if error.errno == errno.ENAMETOOLONG:
-        return name_too_long(os.fsencode(error.filename or b""))
+        return name_too_long(display(os.fsencode(error.filename or b"")))
     return TransientError(reason_of(error), of_file)
 
 
@@ -53,12 +53,3 @@ def is_of_root(error: OSError, root: bytes) -> bool:
 def reason_of(error: OSError) -> Reason:
     """Map an error of one file to a quarantine reason."""
     return Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
-
-
-def name_too_long(name: bytes) -> ImageRefusedError:
-    """The refusal of a name that the file system does not take."""
-    return ImageRefusedError(
-        Reason.NAME_TOO_LONG,
-        f"the name {display(name)!r} is too long for the file system and cannot be shortened",
-        setting="folder.output_name",
-    )

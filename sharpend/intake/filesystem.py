@@ -1,7 +1,7 @@
-"""Ask the kernel which mount a folder lies on, and what kind of file system that is.
+"""Mount and file system type of a folder, read from the kernel's mount table.
 
-Owns the list of file systems that change without telling this machine. Refuses to guess: a
-mount table that cannot be read makes every folder local.
+Owns the list of file systems on which other machines change files without an event here. If the
+mount table cannot be read, every folder counts as local.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 _MOUNT_TABLE = "/proc/self/mountinfo"
 
-# Another machine, or the host of a virtual one, changes these files and no event tells us. fuseblk
-# (NTFS, exFAT) is a local disk and not among them.
+# Other machines, or the host of a virtual machine, change files here, and inotify reports nothing.
+# fuseblk (NTFS, exFAT) is a local disk, so it is not listed.
 _NETWORKED = frozenset(
     {
         "9p",
@@ -41,23 +41,23 @@ _NETWORKED = frozenset(
 
 
 class Mount(NamedTuple):
-    """Where a mounted file system begins, and its type as the kernel names it."""
+    """Mount point of a file system, and its type as the kernel names it."""
 
     point: bytes
     kind: str
 
     @property
     def is_networked(self) -> bool:
-        """Whether files here can change without an event on this machine."""
+        """True if files here can change without an event on this machine."""
         return self.kind in _NETWORKED or self.kind == "fuse" or self.kind.startswith("fuse.")
 
     def is_lost(self, *, now: Mount) -> bool:
-        """Whether a folder that lay on this mount shows `now` because this one was unmounted."""
+        """Return whether a folder of this mount is found on mount `now` because of an unmount."""
         return len(now.point) < len(self.point) and not os.path.ismount(self.point)
 
 
 def mount_of(root: bytes) -> Mount:
-    """The mount that `root` lies on (symbolic links resolved)."""
+    """Return the mount of `root`, with symbolic links resolved."""
     try:
         with open(_MOUNT_TABLE, "rb") as table:
             text = table.read()
@@ -67,7 +67,7 @@ def mount_of(root: bytes) -> Mount:
 
 
 def find_mount(path: bytes, table: bytes) -> Mount:
-    """The mount of an absolute, resolved path in the text of a mountinfo file.
+    """Find the mount of an absolute, resolved path in the text of a mountinfo file.
 
     Source: proc_pid_mountinfo(5); among mounts on one point the last one covers the others.
     """

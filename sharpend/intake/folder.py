@@ -1,77 +1,44 @@
-"""One input folder: from what lies in it to files that have settled.
+"""Intake of one input folder: find its files and report those that have settled.
 
-Composes the walks, the events and the settling, and owns the folder's state: working or paused.
-Refuses to open a file, to conclude anything from a file's absence, and to remember what is
-finished: that is the ledger's, asked through a callable.
+Combines scans, events and settling, and owns the folder's state: working or paused. Refuses to open
+a file, to conclude anything from a missing file, and to remember finished files: a callable asks
+the ledger.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import filesystem, scan
 from sharpend.intake.listen import Listener
-from sharpend.intake.rounds import Rounds
+from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.scan import Found
+from sharpend.intake.schedule import ScanSchedule
 from sharpend.intake.settle import FINISHED_WAIT_S, NETWORK_WAIT_S, WAIT_S, Settler
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
-_CHECK_S = 2.0  # how soon a folder that was deleted or replaced is noticed
+    from sharpend.intake.protocol import Fresh
+
+_CHECK_S = 2.0  # interval of the check for a deleted or replaced folder
 _BATCH = 1000
-_POLL_SHARE = 100.0  # looking takes a hundredth of the time
-
-
-@dataclass(frozen=True, slots=True)
-class FolderOptions:
-    """How one folder is taken in."""
-
-    root: bytes
-    recursive: bool = True
-    settle_s: float | None = None
-    """Seconds that a file must stay as it is; None chooses by occasion and file system."""
-    polling: bool | None = None
-    """Whether to scan every `poll_s` in place of a watch; None chooses by file system."""
-    poll_s: float = 5.0
-    rescan_s: float = 60.0
-    apart: bool | None = False
-    """Whether it may hang and is taken in by a thread of its own; None chooses by file system."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What one step brought, and how the folder stands after it."""
-
-    next_s: float
-    """Monotonic seconds of the next step, unless `wake` asks for it sooner."""
-    settled: list[Found] = field(default_factory=list)
-    """At most 2,000, each once; the ledger must know them before the next step."""
-    settling: int = 0
-    """How many files are waited for."""
-    tally: scan.Tally | None = None
-    """What the last whole scan left alone, a new object for each; None until the first one since
-    the start, or since the folder came back, is through."""
-    paused: str | None = None
-    """Why nothing is taken in at the moment."""
-    polling: str | None = None
-    """Why the folder is scanned periodically in place of being watched."""
+_POLL_SHARE = 100.0  # scans by polling take at most 1 % of the time
 
 
 class FolderIntake:
-    """Takes one folder in, a small step at a time. All times are monotonic seconds.
+    """Intake of one folder in small steps. All times are monotonic seconds.
 
-    Not thread-safe, and has no thread of its own; only `wake` is called from watchdog's.
+    Not thread-safe, and without a thread of its own; only `wake` is called from watchdog's threads.
 
     Args:
-        options: the folder and how to treat it.
-        fresh: returns those of at most 1,000 files that the ledger has neither finished nor queued.
+        options: of the folder.
+        fresh: selects the files that are new to the ledger.
         wake: asks for a step soon; must return at once.
         chance: spreads the scans of several folders.
     """
@@ -80,7 +47,7 @@ class FolderIntake:
         self,
         options: FolderOptions,
         *,
-        fresh: Callable[[Sequence[Found]], Sequence[Found]],
+        fresh: Fresh,
         wake: Callable[[], None],
         chance: random.Random,
     ) -> None:
@@ -90,45 +57,45 @@ class FolderIntake:
         self._chance = chance
         self._mount: filesystem.Mount | None = None
         self._identity: tuple[int, int] | None = None
-        self._begin_anew()
+        self._reset()
 
     def step(self, now_s: float) -> Step:
-        """Do a small piece of what is to do: one chunk of a walk, one batch of looks."""
+        """Do a small piece of work: one chunk of a scan, one batch of checks."""
         fault = self._fault()
         if fault is not None:
             if self._identity is not None:
                 self.restart()
             return Step(now_s + _CHECK_S, paused=fault)
-        self._listen(now_s)
-        settled = self._walk(now_s)
-        settled += self._look(now_s, {found.relative for found in settled})
+        self._read_events(now_s)
+        settled = self._scan(now_s)
+        settled += self._check_files(now_s, {found.relative for found in settled})
         return Step(
             self._next_s(now_s),
             settled=settled,
             settling=len(self._settler),
-            tally=self._rounds.completed,
+            tally=self._schedule.completed,
             polling=self._listener.polling,
         )
 
     def unsettle(self, relative: bytes) -> None:
-        """Take a file back that changed after it was handed on."""
+        """Let a file settle again that changed after it was reported as settled."""
         self._dirty.setdefault(relative, False)
 
     def restart(self) -> None:
-        """Forget all that was seen: the next step begins with a whole scan."""
+        """Discard all state: the next step begins with a full scan."""
         self.close()
         self._identity = None
-        self._begin_anew()
+        self._reset()
 
     def close(self) -> None:
-        """Stop the watch and let go of what is open."""
+        """Stop watching and close all descriptors."""
         self._listener.stop()
-        self._rounds.close()
+        self._schedule.close()
 
     # The folder as a whole
 
     def _fault(self) -> str | None:
-        """Why the folder cannot be worked on now, or None; adopts a root that came (back)."""
+        """Return why the folder cannot be read now, or None; accept a root that (re)appeared."""
         try:
             identity = scan.identity(self._options.root)
         except (FileNotFoundError, NotADirectoryError):
@@ -136,28 +103,30 @@ class FolderIntake:
         except OSError as error:
             return f"the folder cannot be read: {error.strerror}"
         if self._identity is None:
-            return self._adopt(identity)
-        return None if identity == self._identity else "another folder took its place"
+            return self._accept(identity)
+        return None if identity == self._identity else "the folder was replaced"
 
-    def _adopt(self, identity: tuple[int, int]) -> str | None:
-        """Begin with this root, unless it is only the empty place of a missing mount."""
+    def _accept(self, identity: tuple[int, int]) -> str | None:
+        """Begin with this root, unless it is the empty mount point of an unmounted disk."""
         mount = filesystem.mount_of(self._options.root)
         if self._mount is not None and self._mount.is_lost(now=mount):
             return f"{os.fsdecode(self._mount.point)} is not mounted"
         self._identity, self._mount = identity, mount
-        self._begin_anew()
+        self._reset()
         return None
 
-    def _begin_anew(self) -> None:
-        """Stand as before the first scan."""
+    def _reset(self) -> None:
+        """Reset to the state before the first scan."""
         options = self._options
         self._settler = Settler()
         self._dirty: dict[bytes, bool] = {}
-        self._rounds = Rounds(options.root, recursive=options.recursive, chance=self._chance)
+        self._schedule = ScanSchedule(
+            options.root, recursive=options.recursive, chance=self._chance
+        )
         self._listener = Listener(
             options.root,
             recursive=options.recursive,
-            why_polled=self._why_polled(),
+            poll_reason=self._poll_reason(),
             retry_s=options.rescan_s,
             wake=self._wake,
         )
@@ -166,40 +135,40 @@ class FolderIntake:
     def _networked(self) -> str | None:
         return self._mount.kind if self._mount is not None and self._mount.is_networked else None
 
-    def _why_polled(self) -> str | None:
+    def _poll_reason(self) -> str | None:
         if self._options.polling:
             return "configured"
         if self._options.polling is None and self._networked is not None:
-            return f"{self._networked} does not tell of changes made elsewhere"
+            return f"{self._networked} does not report changes made by other machines"
         return None
 
-    # What lies in it
+    # Its files
 
-    def _listen(self, now_s: float) -> None:
-        dirty = self._listener.hear(now_s)
+    def _read_events(self, now_s: float) -> None:
+        dirty = self._listener.take(now_s)
         if dirty.everything:
-            self._rounds.want_all()
+            self._schedule.request_full()
         self._dirty.update(dirty.paths)
 
-    def _walk(self, now_s: float) -> list[Found]:
-        if self._rounds.due(now_s):
-            self._listener.renew(now_s)  # first the watch, then the scan: nothing in between
-            self._rounds.begin(now_s, every_s=self._scan_every_s())
-        return self._consider(self._rounds.advance(now_s), {}, now_s)
+    def _scan(self, now_s: float) -> list[Found]:
+        if self._schedule.due(now_s):
+            self._listener.renew(now_s)  # watch first, then scan: no change is missed in between
+            self._schedule.begin(now_s, every_s=self._scan_interval_s())
+        return self._settled_of(self._schedule.advance(now_s), {}, now_s)
 
-    def _scan_every_s(self) -> float:
-        """By polling often, but less so where it takes long, and never less than a watch does."""
+    def _scan_interval_s(self) -> float:
+        """Return the interval of scans: by polling `poll_s`, or more where a scan takes long."""
         options = self._options
         if self._listener.polling is None:
             return options.rescan_s
-        seldom_s = min(_POLL_SHARE * self._rounds.took_s, options.rescan_s)
+        seldom_s = min(_POLL_SHARE * self._schedule.took_s, options.rescan_s)
         return max(options.poll_s, seldom_s)
 
-    def _look(self, now_s: float, handed_on: set[bytes]) -> list[Found]:
-        """Look at single files: those that events named, and those whose wait is over.
+    def _check_files(self, now_s: float, reported: set[bytes]) -> list[Found]:
+        """Check single files: those that events named, and those whose wait is over.
 
-        A file may be met by the walk, by its wait and by an event in one step: the first that
-        hands it on is the last that looks, or it would settle, and be handed on, again.
+        The scan, the wait and an event can name one file in the same step. After one of them has
+        reported it as settled the others skip it: it would settle a second time.
         """
         dirty = dict(islice(self._dirty.items(), _BATCH))
         due = self._settler.due(now_s, limit=_BATCH - len(dirty))
@@ -207,35 +176,35 @@ class FolderIntake:
             return []
         try:
             with scan.opened(self._options.root) as root:
-                changed = [found for path in dirty if (found := self._see(root, path))]
-                looked = [found for path in due if (found := self._see(root, path))]
-        except OSError:  # the next step's check says why, and the scan finds again what was due
+                changed = [found for path in dirty if (found := self._check(root, path))]
+                looked = [found for path in due if (found := self._check(root, path))]
+        except OSError:  # the next step reports the reason, and the scan finds these files again
             for path in due:
                 self._settler.forget(path)
             return []
         for path in dirty:
             del self._dirty[path]
-        looked = [found for found in looked if found.relative not in handed_on]
+        looked = [found for found in looked if found.relative not in reported]
         settled = [found for found in looked if self._has_settled(found, now_s)]
-        handed_on |= {found.relative for found in settled}
-        changed = [found for found in changed if found.relative not in handed_on]
-        return settled + self._consider(changed, dirty, now_s)
+        reported |= {found.relative for found in settled}
+        changed = [found for found in changed if found.relative not in reported]
+        return settled + self._settled_of(changed, dirty, now_s)
 
-    def _see(self, root: int, relative: bytes) -> Found | None:
-        """Look at one path; a directory is left to a walk."""
+    def _check(self, root: int, relative: bytes) -> Found | None:
+        """Check one path; a directory is left to a scan."""
         status = scan.look(root, relative)
         if status is None:
             self._settler.forget(relative)
             return None
         if stat.S_ISDIR(status.st_mode):
-            self._rounds.want_part(relative)
+            self._schedule.request_part(relative)
             return None
         return Found(relative, Fingerprint.of(status))
 
-    def _consider(
+    def _settled_of(
         self, seen: Sequence[Found], events: Mapping[bytes, bool], now_s: float
     ) -> list[Found]:
-        """Look at files, as candidates if the ledger does not know them; those that settled."""
+        """Check files that the ledger does not know, and return those that have settled."""
         waiting: list[Found] = []
         others: list[Found] = []
         for found in seen:
@@ -264,7 +233,7 @@ class FolderIntake:
         if self._dirty:
             return now_s
         soonest_s = min(
-            self._rounds.next_s(now_s),
+            self._schedule.next_s(now_s),
             self._settler.next_due_s,
             self._listener.next_s,
             now_s + _CHECK_S,

@@ -1,7 +1,7 @@
-"""Keep a living watch on a folder, or a reason to poll it.
+"""Watch of a folder, restarted when it fails; or the reason why the folder is polled.
 
-Owns the decision between the two. Refuses to give up on watching: where the kernel's limits
-forbid it, it is tried again.
+Owns the choice between watching and polling. If the kernel's limits do not allow a watch, it is
+tried again later.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from sharpend.intake.watch import Dirty, Watch, WatchUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_GATHER_S = 0.2  # events are gathered this long, so that a burst counts as one
+_GATHER_S = 0.2  # events of this interval are handled together
 
 
 class Listener:
-    """The ears of one folder. All times are monotonic seconds.
+    """Source of events for one folder. All times are monotonic seconds.
 
     Args:
         root: the folder.
-        recursive: whether the directories below it belong to it.
-        why_polled: a reason never to watch, or None.
-        retry_s: how long to poll before a watch that was refused is tried again.
+        recursive: True includes the directories below it.
+        poll_reason: reason never to watch, or None.
+        retry_s: seconds of polling before a refused watch is tried again.
         wake: asks for a step soon; called from another thread.
     """
 
@@ -33,25 +33,25 @@ class Listener:
         root: bytes,
         *,
         recursive: bool,
-        why_polled: str | None,
+        poll_reason: str | None,
         retry_s: float,
         wake: Callable[[], None],
     ) -> None:
-        self.polling = why_polled
-        """Why the folder has to be scanned periodically, or None while it is watched."""
+        self.polling = poll_reason
+        """Reason why the folder is polled, or None while it is watched."""
         self._root = root
         self._recursive = recursive
-        self._never = why_polled is not None
+        self._never = poll_reason is not None
         self._retry_s = retry_s
         self._wake = wake
         self._watch: Watch | None = None
         self._renew_after_s = -math.inf
-        self._hear_after_s = -math.inf
+        self._take_after_s = -math.inf
 
     def renew(self, now_s: float) -> None:
-        """Start the watch, replace one that died, or find out why there can be none.
+        """Start the watch, replace one that died, or set `polling` to the reason for none.
 
-        To be called before each whole scan: what a dead watch missed, the scan then finds.
+        Call before each full scan, which then finds the changes that a dead watch missed.
         """
         if self._never or now_s < self._renew_after_s:
             return
@@ -63,24 +63,24 @@ class Listener:
             self.polling = str(error)
             self._renew_after_s = now_s + self._retry_s
 
-    def hear(self, now_s: float) -> Dirty:
-        """Fetch what got dirty; nothing while events are being gathered.
+    def take(self, now_s: float) -> Dirty:
+        """Return the changed paths; none while events are being collected.
 
-        A watch that died makes everything dirty.
+        After the watch died, everything counts as changed.
         """
-        if self._watch is None or now_s < self._hear_after_s:
+        if self._watch is None or now_s < self._take_after_s:
             return Dirty()
         if not self._watch.alive():
             return Dirty(everything=True)
         if not self._watch.pending:
             return Dirty()
-        self._hear_after_s = now_s + _GATHER_S
+        self._take_after_s = now_s + _GATHER_S
         return self._watch.take()
 
     @property
     def next_s(self) -> float:
-        """When to `hear` again; infinite where only `wake` can tell."""
-        return self._hear_after_s if self._watch and self._watch.pending else math.inf
+        """Time of the next `take`; infinite until `wake` is called."""
+        return self._take_after_s if self._watch and self._watch.pending else math.inf
 
     def stop(self) -> None:
         """End the watch."""

@@ -1,9 +1,9 @@
-"""Walk an input folder and look at single files, always below the folder's root.
+"""Scan of an input folder, and checks of single files, always below the folder's root.
 
-Owns the rule of what is an input: a regular file with a known suffix whose path has no temporary
-or junk name in it. A hard link is a file like another: who can make one in the folder could as
-well copy the file there. Refuses to follow symbolic links in any component (the root itself may be
-one), to open a file, and to let one unreadable directory end a walk.
+Owns the definition of an input: a regular file with a known suffix and no temporary or junk name
+in its path. A hard link is a file like any other: whoever can create one in the folder could also
+copy the file there. Refuses to follow symbolic links below the root (the root itself may be one),
+to open a file, and to end a scan because one directory cannot be read.
 """
 
 from __future__ import annotations
@@ -58,34 +58,37 @@ _JUNK_NAMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An input as one look saw it; `relative` is below the folder's root."""
+    """Input file with its fingerprint at one check."""
 
     relative: bytes
+    """Path below the folder's root."""
     fingerprint: Fingerprint
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a walk left alone, and why."""
+    """Counts of one scan, by the reason why entries were skipped."""
 
     found: int = 0
+    """Input files."""
     unknown: int = 0
     """Files whose suffix is not in the format table."""
     ignored: int = 0
     """Temporary and junk names; a directory counts as one and is not entered."""
     unreadable: int = 0
+    """Files and directories that could not be read."""
     unreadable_paths: list[bytes] = field(default_factory=list)
-    """The first few of what could not be read, below the root."""
+    """The first 16 of them, below the root."""
 
     def cannot_read(self, relative: bytes) -> None:
-        """Note that a path could not be read; the next walk tries again."""
+        """Count a path that could not be read; the next scan tries again."""
         self.unreadable += 1
         if len(self.unreadable_paths) < _REMEMBERED:
             self.unreadable_paths.append(relative)
 
 
 def ignored(name: bytes) -> bool:
-    """Whether one component of a path is a dotfile, a temporary name or some system's junk."""
+    """Return whether one component of a path is a dotfile, a temporary name or a system file."""
     lower = name.lower()
     return (
         lower.startswith(_JUNK_PREFIXES) or lower.endswith(_JUNK_SUFFIXES) or lower in _JUNK_NAMES
@@ -93,10 +96,10 @@ def ignored(name: bytes) -> bool:
 
 
 def identity(root: bytes) -> tuple[int, int]:
-    """Which directory `root` is at this moment: (st_dev, st_ino).
+    """Return the identity of the directory `root`: (st_dev, st_ino).
 
     Raises:
-        OSError: it is gone, no directory, or cannot be listed.
+        OSError: it is missing, no directory, or cannot be listed.
     """
     with opened(root) as descriptor:
         status = os.fstat(descriptor)
@@ -108,7 +111,7 @@ def opened(root: bytes) -> Iterator[int]:
     """Open a root for `look`; the root itself may be a symbolic link.
 
     Raises:
-        OSError: it is gone, no directory, or cannot be listed.
+        OSError: it is missing, no directory, or cannot be listed.
     """
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -118,10 +121,10 @@ def opened(root: bytes) -> Iterator[int]:
 
 
 def look(root_descriptor: int, relative: bytes) -> os.stat_result | None:
-    """Look at one path below an open root; None where there is no input and no directory.
+    """Return the stat result of an input or a directory below an open root, or None.
 
-    None also stands for a path that vanished, leads through a symbolic link, has a junk name in
-    it, or cannot be reached: the next walk judges it again.
+    None also stands for a path that is missing, leads through a symbolic link, contains a junk
+    name, or cannot be read: the next scan checks it again.
     """
     parent, _, name = relative.rpartition(b"/")
     if any(ignored(part) for part in relative.split(b"/")):
@@ -141,12 +144,12 @@ def look(root_descriptor: int, relative: bytes) -> os.stat_result | None:
 def walk(
     root: bytes, *, below: bytes = b"", recursive: bool, tally: Tally
 ) -> Iterator[list[Found]]:
-    """Find every input under `root`, or under its directory `below`.
+    """Find every input below `root`, or below its directory `below`.
 
     Yields:
-        Lists that each stand for about 1,000 directory entries (a list may be empty), so that a
-        caller with other duties can see to them in between. What cannot be read or vanishes
-        meanwhile is counted in `tally` and skipped.
+        The inputs among about 1,000 directory entries each (a list may be empty), so that the
+        caller can do other work in between. Entries that cannot be read are counted in `tally`
+        and skipped.
     """
     pending = [below]
     chunk: list[Found] = []
@@ -155,7 +158,7 @@ def walk(
         directory = pending.pop()
         try:
             for entry in _listing(root, directory):
-                found = _judge(entry, directory, pending, tally)
+                found = _classify(entry, directory, pending, tally)
                 if found is not None:
                     chunk.append(found)
                 entries += 1
@@ -170,7 +173,7 @@ def walk(
 
 
 def _listing(root: bytes, directory: bytes) -> Iterator[os.DirEntry[str]]:
-    """Yield the entries of one directory, which stays open for looks at them."""
+    """Yield the entries of one directory, which stays open for their stat calls."""
     parent, name = os.path.split(directory)
     with opened(root) as top, beneath.directory(top, parent, passing=True) as way:
         descriptor = os.open(name or b".", _DIRECTORY, dir_fd=way)
@@ -181,10 +184,10 @@ def _listing(root: bytes, directory: bytes) -> Iterator[os.DirEntry[str]]:
         os.close(descriptor)
 
 
-def _judge(
+def _classify(
     entry: os.DirEntry[str], directory: bytes, pending: list[bytes], tally: Tally
 ) -> Found | None:
-    """Tell an input from a directory, which is added to `pending`, and from all that is neither."""
+    """Return an input, add a directory to `pending`, count everything else."""
     name = os.fsencode(entry.name)  # scandir of a descriptor yields str
     relative = directory + b"/" + name if directory else name
     if ignored(name):
@@ -199,7 +202,7 @@ def _judge(
 
 
 def _take(entry: os.DirEntry[str], relative: bytes, tally: Tally) -> Found | None:
-    """Take the fingerprint of a regular file, unless it is gone or cannot be reached."""
+    """Return a regular file with its fingerprint; None if it is missing or cannot be read."""
     try:
         status = entry.stat(follow_symlinks=False)
     except FileNotFoundError:

@@ -1,8 +1,7 @@
-"""Decide when a file has stopped changing.
+"""Settling of files: decide when a file has stopped changing.
 
-Owns the candidates: which fingerprint each showed, and since when. Pure: time comes in as an
-argument, and who looks at the file is the caller's affair. Refuses to give up on a file: one
-that keeps changing stays a candidate for ever.
+Owns the candidates, each with its fingerprint and since when it has that. Pure: the caller passes
+times and fingerprints. There is no time limit: a file that keeps changing stays a candidate.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
 
 WAIT_S = 2.0
-"""How long a file must stay as it is, where the owner does not say."""
+"""Default of the seconds that a file must stay unchanged."""
 FINISHED_WAIT_S = 1.0
-"""The same after an event that tells of a finished file."""
+"""The same after an event that reports a finished file (closed after writing, or moved)."""
 NETWORK_WAIT_S = 5.0
-"""The same on a network file system, which may tell late of what is written elsewhere."""
+"""The same on a network file system, which may report changes of other machines late."""
 
 
 class _Candidate(NamedTuple):
@@ -29,11 +28,11 @@ class _Candidate(NamedTuple):
 
 
 class Settler:
-    """Files that wait to be looked at a second time."""
+    """Files that wait for a second check."""
 
     def __init__(self) -> None:
         self._candidates: dict[bytes, _Candidate] = {}
-        # A candidate whose due time moves gets a second entry; the stale one is dropped when met.
+        # A candidate whose due time changes gets a second entry; the old one is dropped when due.
         self._agenda: list[tuple[float, bytes]] = []
 
     def __len__(self) -> int:
@@ -41,27 +40,27 @@ class Settler:
 
     @property
     def next_due_s(self) -> float:
-        """When the next candidate wants a look; may be early, infinite where there is none."""
+        """Time of the next check; may be early, infinite without candidates."""
         return self._agenda[0][0] if self._agenda else math.inf
 
     def waits(self, relative: bytes, fingerprint: Fingerprint) -> bool:
-        """Whether this file is a candidate and still looks as it did."""
+        """Return whether this file is a candidate with the same fingerprint."""
         candidate = self._candidates.get(relative)
         return candidate is not None and candidate.fingerprint == fingerprint
 
     def look(
         self, relative: bytes, fingerprint: Fingerprint, *, now_s: float, wait_s: float
     ) -> bool:
-        """Record a look at a file; True when it has settled, and is then no candidate any more.
+        """Record a check of a file; return True when it has settled and is no candidate any more.
 
-        A file is settled when two looks at least `wait_s` apart showed the same fingerprint. The
-        shortest wait asked for since its last change counts.
+        A file is settled when two checks at least `wait_s` apart found the same fingerprint. The
+        shortest wait since its last change counts.
 
         Args:
             relative: the file, below its folder's root.
-            fingerprint: what the look showed.
+            fingerprint: at this check.
             now_s: monotonic seconds.
-            wait_s: what this look's occasion asks for.
+            wait_s: seconds, by the event that led to this check.
         """
         candidate = self._candidates.get(relative)
         if candidate is None or candidate.fingerprint != fingerprint:
@@ -76,9 +75,9 @@ class Settler:
         return False
 
     def due(self, now_s: float, *, limit: int) -> list[bytes]:
-        """Take at most `limit` candidates whose wait is over, longest due first.
+        """Return at most `limit` candidates whose wait is over, the earliest due first.
 
-        The caller looks at each and answers with `look` or `forget`.
+        The caller checks each and then calls `look` or `forget`.
         """
         paths: list[bytes] = []
         while self._agenda and self._agenda[0][0] <= now_s and len(paths) < limit:
@@ -89,7 +88,7 @@ class Settler:
         return paths
 
     def forget(self, relative: bytes) -> None:
-        """Drop a file that is gone, or is no input any more."""
+        """Remove a file that is missing, or is no input any more."""
         self._candidates.pop(relative, None)
 
     def _await(self, relative: bytes, candidate: _Candidate) -> None:

@@ -1,8 +1,8 @@
-"""A folder on a file system that may hang, taken in by a thread of its own.
+"""Intake in a thread of its own, for a folder on a file system that may hang.
 
-Owns that thread and the hand-over: the intake works there, while its questions to the ledger are
-answered, and its steps are handed on, in the caller's thread. Refuses to wait: a file system that
-does not answer stalls this folder alone, and is called what it is, a pause.
+Owns that thread and its queues: the intake works there, while queries of the ledger run, and steps
+are returned, in the caller's thread. The caller never waits: a file system that does not respond
+blocks this folder only, and is reported as a pause.
 """
 
 from __future__ import annotations
@@ -13,26 +13,43 @@ import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.intake.folder import FolderIntake, FolderOptions, Step
+from sharpend.intake.folder import FolderIntake
+from sharpend.intake.protocol import Step
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
+    from sharpend.intake.protocol import FolderOptions, Fresh, Intake
     from sharpend.intake.scan import Found
 
 PATIENCE_S = 10.0
-"""A step that takes longer than this hangs."""
+"""Seconds after which a step counts as hanging."""
 _LOOK_S = 2.0
 
 
+def open_intake(
+    options: FolderOptions, fresh: Fresh, *, wake: Callable[[], None], chance: random.Random
+) -> Intake:
+    """Start the intake of a folder, in a thread of its own if `options.threaded`.
+
+    Args:
+        options: of the folder.
+        fresh: selects the files that are new to the ledger.
+        wake: asks for a step soon, from any thread; must return at once.
+        chance: spreads the scans of several folders.
+    """
+    kind = ThreadedIntake if options.threaded else FolderIntake
+    return kind(options, fresh=fresh, wake=wake, chance=chance)
+
+
 class _ClosedError(Exception):
-    """Ends a step whose folder is not wanted any more."""
+    """Ends a step after the intake was closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the thread has to do."""
+    """Order to the thread: one step, and what to do before it."""
 
     now_s: float
     restart: bool
@@ -40,17 +57,17 @@ class _Order:
 
 
 class ThreadedIntake:
-    """A FolderIntake that never holds its caller up; see there for the arguments.
+    """FolderIntake that never blocks its caller; it has the same arguments.
 
-    All methods are called from one thread. A step that was begun is handed on by a later one,
-    which `wake` asks for.
+    All methods are called from one thread. The result of a step is returned by a later call, which
+    `wake` asks for.
     """
 
     def __init__(
         self,
         options: FolderOptions,
         *,
-        fresh: Callable[[Sequence[Found]], Sequence[Found]],
+        fresh: Fresh,
         wake: Callable[[], None],
         chance: random.Random,
     ) -> None:
@@ -65,18 +82,18 @@ class ThreadedIntake:
         self._restart = False
         self._unsettled: list[bytes] = []
         self._last = Step(0.0)
-        # A daemon thread: one that hangs in the kernel must not keep the process from its end.
+        # A daemon thread: one that hangs in the kernel must not prevent the end of the process.
         threading.Thread(target=self._work, daemon=True).start()
 
     def step(self, now_s: float) -> Step:
-        """Hand on the step that ended, or begin the next one when it is due; returns at once."""
+        """Return a step that ended, or begin the next one if it is due; never blocks."""
         if self._began_s is None:
-            # Each end wakes the caller: begun early, two such folders would keep each other going.
+            # Each end wakes the caller: without this, two such folders would step without pause.
             if now_s < self._last.next_s:
                 return replace(self._last, settled=[])
             self._order(now_s)
         elif (question := self._question) is not None:
-            answer = self._fresh(question)  # where that raises, it is answered the next time
+            answer = self._fresh(question)  # if this raises, the next call tries again
             self._question = None
             self._answers.put(answer)
         else:
@@ -94,17 +111,17 @@ class ThreadedIntake:
         return self._waiting(now_s)
 
     def unsettle(self, relative: bytes) -> None:
-        """Take a file back that changed after it was handed on."""
+        """Let a file settle again that changed after it was reported as settled."""
         self._unsettled.append(relative)
         self._last = replace(self._last, next_s=-math.inf)
 
     def restart(self) -> None:
-        """Forget all that was seen: the next step begins with a whole scan."""
+        """Discard all state: the next step begins with a full scan."""
         self._restart = True
         self._last = replace(self._last, next_s=-math.inf)
 
     def close(self) -> None:
-        """Let the thread end, as soon as the file system lets it."""
+        """Let the thread end, as soon as the file system responds."""
         self._answers.put(None)
         self._orders.put(None)
 
@@ -113,14 +130,14 @@ class ThreadedIntake:
         self._began_s, self._restart, self._unsettled = now_s, False, []
 
     def _waiting(self, now_s: float) -> Step:
-        """How the folder stands while a step is under way: as before, unless that hangs."""
+        """Return the last state while a step is in progress, as paused if that hangs."""
         began_s = now_s if self._began_s is None else self._began_s
         waiting = replace(
             self._last, next_s=now_s + _LOOK_S, settled=[], settling=max(1, self._last.settling)
         )
         if now_s - began_s < PATIENCE_S:
             return waiting
-        return replace(waiting, paused="its file system does not answer")
+        return replace(waiting, paused="the file system does not respond")
 
     # In the thread
 
@@ -143,7 +160,7 @@ class ThreadedIntake:
         return self._inner.step(order.now_s)
 
     def _ask(self, found: Sequence[Found]) -> Sequence[Found]:
-        """Have a question to the ledger answered where that may be asked."""
+        """Let the caller's thread query the ledger, and wait for the answer."""
         self._question = found
         self._wake()
         answer = self._answers.get()

@@ -1,8 +1,8 @@
-"""Hear from the kernel which paths below a root may have changed.
+"""Watch of a folder with inotify: collect the paths that may have changed.
 
-Owns watchdog: nothing else imports it. Its events only mark paths dirty; past a few hundred, or
-at the least doubt, the whole folder is dirty instead. Refuses to promise that it heard all:
-watchdog loses events in a burst, so the scan alone carries that promise.
+Owns watchdog: nothing else imports it. Its events only mark paths as changed (dirty); beyond 512
+paths, or if an event is ambiguous, the whole folder is marked. Events can be lost, in a burst for
+example, so only a scan is complete.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _MOST_PATHS = 512
 _JOIN_S = 5.0
 _IN_CREATE = 0x100
 
-# No modifications: they come at every write() and a settling file is looked at again anyway. No
-# opening and no closing after reading: our own reading would be heard as changes.
+# No modifications: each write() causes one, and a settling file is checked again anyway. No opening
+# and no closing after reading: our own reading would count as a change.
 _HEARD: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
     FileClosedEvent,
@@ -50,17 +50,17 @@ _HEARD: list[type[FileSystemEvent]] = [
 
 
 class WatchUnavailableError(SharpendError):
-    """The kernel grants no (complete) watch on this folder; the text says what would help."""
+    """The kernel allows no (complete) watch on this folder; the text names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dirty:
-    """What may have changed since the last time it was asked."""
+    """Paths that may have changed since the last `take`."""
 
     paths: Mapping[bytes, bool] = field(default_factory=dict)
     """Below the root; True where the file was closed after writing or moved into place."""
     everything: bool = False
-    """Some change could not be placed, or too many were: only a scan can tell."""
+    """True if the whole folder has to be scanned: too many changes, or one of unknown path."""
 
 
 class Watch:
@@ -83,23 +83,23 @@ class Watch:
         self._lock = threading.Lock()
         self._paths: dict[bytes, bool] = {}
         self._everything = False
-        self._complaints = _Complaints(self.doubt)
+        self._warnings = _WarningHandler(self.mark_all)
         self._start(recursive=recursive)
 
     @property
     def pending(self) -> bool:
-        """Whether `take` would return something."""
+        """True if `take` returns something."""
         return self._everything or bool(self._paths)
 
     def take(self) -> Dirty:
-        """Hand over what is dirty and begin anew."""
+        """Return the changed paths and clear them."""
         with self._lock:
             dirty = Dirty(self._paths, self._everything)
             self._paths, self._everything = {}, False
         return dirty
 
     def alive(self) -> bool:
-        """Whether every thread of the watch runs; watchdog's own answer leaves out the emitters."""
+        """Return whether every thread of the watch runs; watchdog itself ignores the emitters."""
         emitters = self._observer.emitters
         return (
             self._observer.is_alive()
@@ -110,8 +110,8 @@ class Watch:
     def check(self) -> None:
         """Check that new directories can still be watched.
 
-        watchdog 7.1 passes over a sub-directory that it cannot watch without a word, so the limit
-        is found by asking for one watch more than it took.
+        watchdog 7.1 silently skips a sub-directory that it cannot watch, so the limit is found by
+        requesting one more watch.
 
         Raises:
             WatchUnavailableError: the limit is reached.
@@ -123,15 +123,15 @@ class Watch:
 
     def stop(self) -> None:
         """End the watch and its threads."""
-        logging.getLogger("watchdog").removeHandler(self._complaints)
+        logging.getLogger("watchdog").removeHandler(self._warnings)
         self._observer.stop()
         if self._observer.is_alive():
             self._observer.join(_JOIN_S)
 
     def mark(self, path: bytes, *, finished: bool) -> None:
-        """Note that something happened to an absolute path."""
+        """Mark an absolute path as changed; `finished`: it was closed or moved into place."""
         if path != self._root and not path.startswith(self._prefix):
-            self.doubt()
+            self.mark_all()
             return
         relative = path[len(self._prefix) :]
         with self._lock:
@@ -144,8 +144,8 @@ class Watch:
         if first:
             self._wake()
 
-    def doubt(self) -> None:
-        """Make the whole folder dirty."""
+    def mark_all(self) -> None:
+        """Mark the whole folder as changed."""
         with self._lock:
             first = not self.pending
             self._everything = True
@@ -167,13 +167,13 @@ class Watch:
         except (OSError, RuntimeError) as error:
             self.stop()
             raise WatchUnavailableError(_explain(error)) from error
-        logging.getLogger("watchdog").addHandler(self._complaints)
-        # The only warning that this one of its loggers gives repeats what another one has said.
+        logging.getLogger("watchdog").addHandler(self._warnings)
+        # The only warning of this logger repeats one of another logger.
         logging.getLogger("watchdog.observers.inotify").setLevel(logging.ERROR)
 
 
 class _Marker(FileSystemEventHandler):
-    """Passes the paths of events on, and nothing more: it runs in watchdog's thread."""
+    """Mark the paths of events; runs in watchdog's thread."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -185,28 +185,28 @@ class _Marker(FileSystemEventHandler):
             self._watch.mark(os.fsencode(event.src_path), finished=finished)
             if event.dest_path:
                 self._watch.mark(os.fsencode(event.dest_path), finished=finished)
-        except Exception:  # noqa: BLE001 - an exception would end watchdog's thread in silence
-            self._watch.doubt()
+        except Exception:  # noqa: BLE001 - an exception would silently end watchdog's thread
+            self._watch.mark_all()
 
 
-class _Complaints(logging.Handler):
-    """Hears watchdog warn: 7.1 tells of an overflow nowhere else."""
+class _WarningHandler(logging.Handler):
+    """Log handler for watchdog's warnings: 7.1 reports an overflow nowhere else."""
 
-    def __init__(self, doubt: Callable[[], None]) -> None:
+    def __init__(self, mark_all: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
-        self._doubt = doubt
+        self._mark_all = mark_all
 
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - any complaint is a doubt
-        self._doubt()
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - any warning may be an overflow
+        self._mark_all()
 
 
 def _probe(root: bytes) -> None:
-    """Ask for one inotify watch more, and let go of it; other systems have no such limit."""
+    """Request one more inotify watch and release it; other systems have no such limit."""
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
     descriptor = libc.inotify_init()
-    if descriptor < 0:  # no instance left: the watch that runs already has its own
+    if descriptor < 0:  # no instance left: the running watch has its own
         return
     try:
         if libc.inotify_add_watch(descriptor, root, _IN_CREATE) < 0:
@@ -217,7 +217,7 @@ def _probe(root: bytes) -> None:
 
 
 def _explain(error: OSError | RuntimeError) -> str:
-    """Say what to do; ENOSPC here has nothing to do with disks."""
+    """Describe the error and its remedy; ENOSPC here means watches, not disk space."""
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.ENOSPC:
         return "no inotify watches left: raise the sysctl fs.inotify.max_user_watches"

@@ -18,17 +18,14 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import StateFaultError
 from sharpend.files.atomic import put_in_place
-from sharpend.ledger.faults import require_sound, translated
+from sharpend.ledger.store import COPY_MARK, require_sound, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-COPY_MARK = 0x636F7079
-"""SQLite's application_id of a copy; the ledger's own is 0."""
-
 _STEP_PAGES = 256
-"""Copied between two questions whether to go on: a megabyte."""
+"""Pages copied between two calls of `go_on`: a megabyte."""
 
 
 class AbandonedError(Exception):
@@ -42,13 +39,13 @@ def keep(state_dir: Path, count: int, go_on: Callable[[], bool]) -> Path:
 
     Args:
         state_dir: holds the ledger.
-        count: how many backups there are in the end, at least 1.
-        go_on: asked again and again; False ends it.
+        count: number of backups to keep, at least 1.
+        go_on: called repeatedly; False cancels the backup.
 
     Raises:
-        AbandonedError: `go_on` said so.
+        AbandonedError: `go_on` returned False.
         DamagedError: the ledger is damaged; the backups stay as they are.
-        StateFaultError: the state directory has no room to spare, or fails.
+        StateFaultError: the state directory has too little free space, or fails.
     """
     with translated(state_dir):
         _require_room(state_dir)
@@ -96,7 +93,7 @@ def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
             closing(sqlite3.connect(state_dir / "ledger.db", isolation_level=None)) as source,
             closing(sqlite3.connect(temporary, isolation_level=None)) as copy,
         ):
-            # Held open, this sees one moment: else every write beside it would start it again.
+            # A read transaction fixes the snapshot: else each concurrent write restarts the copy.
             source.execute("BEGIN")
             source.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             source.backup(copy, pages=_STEP_PAGES, progress=look_up)
@@ -110,7 +107,7 @@ def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
 
 
 def _require_room(state_dir: Path) -> None:
-    """Require free space of twice a copy's size: the ledger must not stop for want of it.
+    """Require free space of twice a copy's size: the ledger must not stop for lack of it.
 
     Raises:
         StateFaultError: there is not so much.

@@ -1,6 +1,6 @@
 """Ledger writer: every state transition of a job, each in one transaction.
 
-Owns every change of a job's state. A move that is not in `job.MOVES` is refused, in one place;
+Owns every change of a job's state. A move that is not in `records.MOVES` is refused, in one place;
 each method is one durable transaction. Refuses to hold jobs in memory, to look at the file
 system, and to run beside a second writer of the same state directory.
 """
@@ -11,13 +11,12 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
-from sharpend.job import MOVES, Job, State
-from sharpend.ledger import copies, sql
+from sharpend.ledger import sql
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.records import job_of, mark_of
+from sharpend.ledger.records import MOVES, Job, State, job_of, mark_of
+from sharpend.ledger.registration import Registration
 from sharpend.ledger.scheduling import Scheduler
-from sharpend.ledger.store import lock, open_or_rebuild, open_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -29,60 +28,27 @@ if TYPE_CHECKING:
     from sharpend.ledger.store import Connection, Store
 
 GIVE_UP_AFTER_ORPHANS = 12
-"""Beyond this many deaths of the daemon a job is given up."""
+"""Deaths of the daemon during attempts at a job after which the job is quarantined."""
 
 
-class Ledger(LedgerReader):
+class Ledger(Registration, LedgerReader):
     """Write access to the ledger; one process at a time.
 
     Every method raises LedgerError (StateFaultError where the disk is at fault), and leaves the
     ledger as it was when it raises.
 
     Attributes:
-        rebuilt: this one began empty, or as a copy, since the old one was damaged or gone, and the
-            folders were not looked through since; stays True while it is open.
-        left_of_it: where the damaged one (`moved_aside`) and the `newest_backup` lie, None if
-            nowhere.
+        rebuilt: the previous ledger was damaged or missing; this one was created empty or is a
+            copy, and not all folders were scanned since. Stays True while it is open.
+        recovery_paths: of the damaged ledger (`moved_aside`) and of the `newest_backup`, or None.
     """
 
-    def __init__(self, store: Store, lock_fd: int | None) -> None:
+    def __init__(self, store: Store, lock_fd: int | None, *, rebuilt: bool = False) -> None:
         super().__init__(store)
         self._lock_fd = lock_fd
         self._scheduler = Scheduler(store)
-        self.rebuilt = self._in_doubt = False
-        self.left_of_it: dict[str, Path | None] = {}
-
-    @classmethod
-    def open(cls, state_dir: Path) -> Ledger:
-        """Lock the state directory and open its ledger, creating both if missing.
-
-        Raises:
-            StateLockedError: another process works on this state directory.
-            StateFaultError: the directory cannot be written.
-            LedgerError: a newer version wrote the ledger.
-        """
-        lost = (state_dir / "lock").exists() and _is_empty(state_dir / "ledger.db")
-        lock_fd = lock(state_dir)
-        try:
-            store, aside = open_or_rebuild(state_dir, lost=lost)
-            rebuilt = store.needs_reconciling()
-        except BaseException:
-            os.close(lock_fd)
-            raise
-        ledger = Ledger(store, lock_fd)
-        ledger.rebuilt = ledger._in_doubt = rebuilt
-        ledger.left_of_it = {"moved_aside": aside, "newest_backup": copies.newest(state_dir)}
-        return ledger
-
-    @classmethod
-    def beside(cls, state_dir: Path) -> Ledger:
-        """Open without the lock, for `retry` while a daemon runs: it moves settled jobs only.
-
-        Raises:
-            LedgerError: there is no ledger, or it is damaged or a newer version's.
-        """
-        LedgerReader.read_only(state_dir).close()
-        return Ledger(open_to_write(state_dir), None)
+        self.rebuilt = self._needs_reconciling = rebuilt
+        self.recovery_paths: dict[str, Path | None] = {}
 
     def close(self) -> None:
         """Close the ledger and unlock the state directory."""
@@ -95,82 +61,25 @@ class Ledger(LedgerReader):
         """Test whether the state directory can be written: StateFaultError if not."""
         self._store.probe()
 
-    def trust(self) -> None:
+    def set_reconciled(self) -> None:
         """Record that all folders were scanned: the next start need not adopt existing outputs."""
-        if self._in_doubt:
-            self._store.trust()
-            self._in_doubt = False
-
-    def folder(self, name: str, input_root: bytes, output_root: bytes) -> str:
-        """Return the permanent name of a folder, identified by its two roots.
-
-        Returns:
-            The name it got when first seen: `name`, or `name-2`, … where that was taken.
-        """
-        with self._store.transaction() as cursor:
-            row = cursor.execute(sql.FOLDER, (input_root, output_root)).fetchone()
-            if row is not None:
-                return str(row["name"])
-            unique, number = name, 1
-            while cursor.execute(sql.FOLDER_ID, (unique,)).fetchone():
-                number += 1
-                unique = f"{name}-{number}"
-            cursor.execute(sql.NEW_FOLDER, (unique, input_root, output_root))
-            return unique
-
-    def saw_roots(self, folder: str, roots: str, now_s: float) -> None:
-        """Store the identity of the root directories; the time counts from the last change."""
-        with self._store.transaction() as cursor:
-            cursor.execute(sql.SAW_ROOTS, {"folder": folder, "roots": roots, "now_s": now_s})
-
-    def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> int:
-        """Add settled files as pending jobs; older unfinished jobs of their paths vanish.
-
-        Finished generations stay until the new one is finished, so that its output may take
-        the place of theirs. A file that is known already is left as it is.
-
-        Returns:
-            How many became pending.
-        """
-        entries = [(relative, mark_of(fingerprint)) for relative, fingerprint in found]
-        with self._store.transaction() as cursor:
-            row = cursor.execute(sql.FOLDER_ID, (folder,)).fetchone()
-            if row is None:
-                raise LedgerError(f"folder {folder!r} is not in the ledger")
-            cursor.executemany(sql.SUPERSEDE, [(row["id"], *entry) for entry in entries])
-            added = cursor.executemany(sql.ADD, [(row["id"], *entry, now_s) for entry in entries])
-            return added.rowcount
-
-    def adopt(
-        self, folder: str, found: tuple[bytes, Fingerprint], made: Product, at: float
-    ) -> None:
-        """Record an existing output, found after the ledger was lost, as made from this input."""
-        relative, fingerprint = found
-        values = {
-            "folder": folder,
-            "relative": relative,
-            "mark": mark_of(fingerprint),
-            "output": made.output,
-            "output_mark": mark_of(made.fingerprint),
-            "output_key": twin_key(made.output),
-            "now_s": at,
-        }
-        with self._store.transaction() as cursor:
-            cursor.execute(sql.ADOPT, values)
+        if self._needs_reconciling:
+            self._store.set_reconciled()
+            self._needs_reconciling = False
 
     def claim(
         self, now_s: float, folders: Collection[str], newest: Collection[str] = ()
     ) -> Job | None:
         """Start the next due job, as `scheduling` orders them; its attempt is counted.
 
-        A job that saw the daemon die three times runs alone: it waits until nothing runs and
+        A job during which the daemon died three times runs alone: it waits until nothing runs and
         nothing else is due, and while it runs nothing else is claimed. A deferred job is due at
         its time, or when that time is impossibly far off because the clock was set back.
 
         Args:
             now_s: the wall clock in seconds.
-            folders: where work may be taken from; paused folders are left out.
-            newest: those of them that begin with what came in last; the others with the oldest.
+            folders: names of the folders that may work; paused folders are left out.
+            newest: those of them whose newest job is next; in the others it is the oldest.
         """
         with self._store.transaction() as cursor:
             row = self._scheduler.next(now_s, folders, newest)
@@ -215,10 +124,10 @@ class Ledger(LedgerReader):
                 raise LedgerError(f"job {job.id} is not staged")
 
     def finish(self, job: Job, now_s: float) -> list[bytes]:
-        """Record that the output has its final name, durably; older records of the path go.
+        """Record that the output has its final name, durably; delete older jobs of the same path.
 
         Returns:
-            The reason files that no longer apply, of older generations now forgotten.
+            Reason files of the deleted jobs, which no longer apply.
         """
         with self._store.transaction() as cursor:
             _refuse_illegal(cursor, job.id, State.DONE)
@@ -226,17 +135,17 @@ class Ledger(LedgerReader):
             forgotten = cursor.execute(sql.FORGET_OLDER, {"id": job.id}).fetchall()
         return [row["note"] for row in forgotten if row["note"] is not None]
 
-    def let_go(self, job: Job) -> None:
+    def begin_disposal(self, job: Job) -> None:
         """Record that the source of a finished job will be archived or deleted now.
 
-        What was let go cannot be done again, and its output is never replaced: a file that comes to
-        its path later is another image.
+        From now on the job cannot be repeated and its output is never replaced: a file that comes
+        to its path later is another image.
         """
         with self._store.transaction() as cursor:
-            cursor.execute(sql.LET_GO, {"id": job.id})
+            cursor.execute(sql.BEGIN_DISPOSAL, {"id": job.id})
 
     def dispose(self, job: Job, *, stays: bool = False) -> None:
-        """Mark a job as complete; a source that could not be removed may have to stay for good."""
+        """Mark a job as complete; `stays` if its source could not be removed and is kept."""
         self._move(job, State.DISPOSED, sql.DISPOSE, stays=stays)
 
     def defer(self, job: Job, next_at: float, reason: Reason, message: str = "") -> None:
@@ -261,14 +170,14 @@ class Ledger(LedgerReader):
             cursor.execute(sql.NOTED, {"id": job.id, "note": note, "moved": moved})
 
     def vanish(self, job: Job) -> None:
-        """Record that the input is gone, or is no longer the file that was settled."""
+        """Record that the input does not exist any more, or is no longer the settled file."""
         self._move(job, State.VANISHED, sql.VANISH)
 
     def recover(self) -> list[Job]:
         """Reset jobs that ran when the daemon died to pending, at start; no attempt is counted.
 
         Returns:
-            The pending jobs that saw the daemon die too often: quarantine them.
+            The pending jobs during which the daemon died too often: quarantine them.
         """
         with self._store.transaction() as cursor:
             cursor.execute(sql.RECOVER)
@@ -280,7 +189,7 @@ class Ledger(LedgerReader):
         with self._store.transaction() as cursor:
             _refuse_illegal(cursor, job.id, State.PENDING)
             cursor.execute(sql.RETRY, {"id": job.id, "mark": mark_of(fingerprint)})
-            # Where a scan already met the restored file, its own row carries on.
+            # If a scan already found the restored file, its own row is used.
             cursor.execute(sql.FORGET_QUARANTINED, {"id": job.id})
 
     def retry_finished(self, folder: str | None = None, relative: bytes | None = None) -> int:
@@ -319,7 +228,3 @@ def _refuse_illegal(cursor: Connection, job_id: int, to: State) -> None:
         raise LedgerError(f"job {job_id} is not in the ledger")
     if to not in MOVES[State(row["state"])]:
         raise LedgerError(f"job {job_id}: {row['state']} to {to} is not a legal transition")
-
-
-def _is_empty(path: Path) -> bool:
-    return not path.exists() or path.stat().st_size == 0

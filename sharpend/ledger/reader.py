@@ -9,17 +9,18 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend.job import Job, State
 from sharpend.ledger import sql
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.records import (
     Claim,
     Ended,
     Finished,
+    Job,
     Outcome,
     Owner,
     Product,
     Quarantined,
+    State,
     ended_of,
     fingerprint_of,
     job_of,
@@ -98,7 +99,7 @@ class LedgerReader:
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        """Return those of `found` that have no row, or whose row says that the file had gone."""
+        """Return those of `found` that have no row, or whose job has vanished."""
         remaining = iter(found)
         while batch := list(islice(remaining, sql.KEYS_PER_QUERY)):
             names = [relative for relative, _ in batch]
@@ -115,7 +116,7 @@ class LedgerReader:
                 yield outcome_of(row)
 
     def finished(self, most: int) -> list[Finished]:
-        """Return the sharpened images that were found last, at most so many."""
+        """Return the sharpened images that were found last, at most `most`."""
         return [Finished(*row) for row in self._store.rows(sql.FINISHED, most)]
 
     def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:

@@ -1,4 +1,4 @@
-"""Ledger records: frozen dataclasses for query results, and conversion from rows.
+"""Ledger records: jobs with their states and legal transitions, and conversion from rows.
 
 Owns the text form of a fingerprint. Inode numbers and times may exceed SQLite's signed 64 bits
 (network mounts, files dated after 2262), so a fingerprint is stored as text and stays exact.
@@ -7,11 +7,57 @@ Owns the text form of a fingerprint. Inode numbers and times may exceed SQLite's
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import Job, State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class State(StrEnum):
+    """State of a job; one row of the ledger is one job."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STAGED = "staged"
+    DONE = "done"
+    DISPOSED = "disposed"
+    DEFERRED = "deferred"
+    QUARANTINED = "quarantined"
+    VANISHED = "vanished"
+
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.PENDING: frozenset({State.RUNNING, State.QUARANTINED, State.VANISHED}),
+    State.RUNNING: frozenset(
+        {State.STAGED, State.DEFERRED, State.QUARANTINED, State.VANISHED, State.PENDING}
+    ),
+    State.STAGED: frozenset({State.DONE, State.PENDING, State.QUARANTINED, State.DEFERRED}),
+    State.DONE: frozenset({State.DISPOSED, State.PENDING}),
+    State.DISPOSED: frozenset({State.PENDING}),
+    State.DEFERRED: frozenset({State.RUNNING, State.PENDING, State.QUARANTINED, State.VANISHED}),
+    State.QUARANTINED: frozenset({State.PENDING}),
+    State.VANISHED: frozenset({State.PENDING}),
+}
+"""The legal moves. Back to PENDING: recovery, a drain, `retry`, or the same file come again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One input in the queue, as the ledger stores it."""
+
+    id: int
+    folder: str
+    relative: bytes
+    fingerprint: Fingerprint
+    state: State
+    attempts: int
+    """Attempts handed out that were not cut short by the daemon's own death."""
+    orphans: int
+    """Attempts that the daemon's own death cut short; they are no strikes."""
 
 
 class LedgerRow(Protocol):
@@ -67,8 +113,9 @@ class Owner:
 
     folder: str
     relative: bytes
-    let_go: bool = False
-    """It was archived or deleted by its folder's policy: what has its path now is another input."""
+    is_past: bool = False
+    """True if the source was archived or deleted by its folder's policy: a file that has its path
+    now is another input."""
 
 
 @dataclass(frozen=True, slots=True)

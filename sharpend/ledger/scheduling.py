@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.job import State
 from sharpend.ledger import sql
+from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from sharpend.ledger.store import Store
 
 LONGEST_BACKOFF_S = 600.0
-"""No retry is put off for longer; a later `next_at` means that the clock jumped, so it is due."""
+"""Longest wait of a retry; a later `next_at` means that the clock was set back, so it is due."""
 ALONE_AFTER_ORPHANS = 3
-"""From this many deaths of the daemon on, a job runs with nothing beside it."""
+"""Deaths of the daemon during attempts at a job after which the job runs alone."""
 
 
 class Scheduler:

@@ -57,7 +57,7 @@ UPDATE job SET output_key = twin_key(output) WHERE output IS NOT NULL;
 CREATE INDEX job_by_staged_key ON job (staged_key) WHERE staged_key IS NOT NULL;
 CREATE INDEX job_by_output_key ON job (output_key) WHERE output_key IS NOT NULL;
 """
-_LET_GO = "ALTER TABLE job ADD COLUMN let_go INTEGER NOT NULL DEFAULT 0;"
+_DISPOSAL = "ALTER TABLE job ADD COLUMN let_go INTEGER NOT NULL DEFAULT 0;"
 _BY_AGE = """
 DROP INDEX job_by_state;
 CREATE INDEX job_by_age ON job (folder, state, added_at);
@@ -66,8 +66,8 @@ _ROOTS = """
 ALTER TABLE folder ADD COLUMN roots TEXT;
 ALTER TABLE folder ADD COLUMN roots_since REAL NOT NULL DEFAULT 0;
 """
-STEPS = (_TABLES, _TWINS, _LET_GO, _BY_AGE, _ROOTS)
-"""From nothing to the newest schema: an older ledger takes those that it lacks."""
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS)
+"""Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 
 SCHEMA_VERSION = len(STEPS)

@@ -118,7 +118,7 @@ DELETE FROM job WHERE id <> :id AND (folder, relative) = (
 AND NOT let_go
 RETURNING note
 """
-LET_GO = "UPDATE job SET let_go = 1 WHERE id = :id AND state = 'done'"
+BEGIN_DISPOSAL = "UPDATE job SET let_go = 1 WHERE id = :id AND state = 'done'"
 DISPOSE = "UPDATE job SET state = 'disposed', let_go = let_go AND NOT :stays WHERE id = :id"
 DEFER = """
 UPDATE job SET state = 'deferred', next_at = :next_at, reason = :reason, message = :message,
@@ -141,7 +141,7 @@ UPDATE OR IGNORE job SET state = 'pending', mark = :mark, attempts = 0, orphans 
 reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL WHERE id = :id
 """
 FORGET_QUARANTINED = "DELETE FROM job WHERE id = :id AND state = 'quarantined'"
-# One that was done before keeps its row, which knows its output, and is done again.
+# A job that was done before keeps its row with its output, and is repeated.
 FORGET_WAITING = """
 DELETE FROM job WHERE state IN ('pending', 'running', 'deferred') AND output IS NULL
 """

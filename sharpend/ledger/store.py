@@ -1,8 +1,7 @@
-"""Ledger storage: open, lock and migrate the SQLite file, and run transactions.
+"""Ledger storage: the SQLite connection, its transactions, and translation of its errors.
 
-Owns `ledger.db` (SQLite, WAL, synchronous=FULL) and `lock` in the state directory. A damaged
-ledger is moved aside and a new one begun; an older one is copied, then upgraded. Refuses a ledger
-that a newer version wrote, and a state directory that another process works on.
+Owns the decision which of SQLite's errors mean a damaged file and which a disk that fails now.
+Refuses to let a sqlite3 error out of the ledger, and to read a ledger that a newer version wrote.
 
 The file stays as large as it once had to be: the pages of forgotten rows are used again, and never
 given back, which would cost every write a little.
@@ -10,20 +9,15 @@ given back, which would cost every write a little.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from sharpend.errors import LedgerError, StateFaultError, StateLockedError
+from sharpend.errors import LedgerError, StateFaultError
 from sharpend.files.atomic import try_to_write
-from sharpend.ledger.caseless import twin_key
-from sharpend.ledger.copies import COPY_MARK, keep_before_upgrade
-from sharpend.ledger.faults import DamagedError, require_sound, translated
-from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
+from sharpend.ledger.schema import SCHEMA_VERSION
 from sharpend.ledger.sql import FORGET_WAITING
 
 if TYPE_CHECKING:
@@ -33,16 +27,24 @@ if TYPE_CHECKING:
 Connection = sqlite3.Connection
 """Type of a transaction's cursor, for modules that must not import sqlite3."""
 
-_BUSY_TIMEOUT_S = 10.0
-_LOCK_LOOKS = 3
-_LOCK_PAUSE_S = 0.05
-_DOUBT_MARK = 0x646F7562
-"""SQLite's application_id of a ledger that is in doubt; it outlives any crash."""
-_LONGEST_WAL_BYTES = 1 << 26
-"""Size to which the write-ahead log is truncated after a long read had let it grow."""
-_CACHE_KIB = 512
-"""Enough for every question that is asked often; SQLite's own 2 MB fill slowly, and look like a
-leak until then."""
+BUSY_TIMEOUT_S = 10.0
+COPY_MARK = 0x636F7079
+"""SQLite's application_id of a copy; the ledger's own is 0."""
+RECONCILING_MARK = 0x646F7562
+"""SQLite's application_id of a ledger that needs reconciling; it is kept through any crash."""
+
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_FAULTS = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_BUSY,
+}
+
+
+class DamagedError(LedgerError):
+    """The ledger's file is damaged."""
 
 
 class Store:
@@ -76,21 +78,21 @@ class Store:
                 raise
 
     def needs_reconciling(self) -> bool:
-        """Return whether the folders know more than this ledger does, until `trust` is called.
+        """Return whether outputs may exist that this ledger does not know, until `set_reconciled`.
 
-        So it is with one that was begun because the old one was lost, and with a copy that was put
-        in the ledger's place. What waited when that was made may be finished by now: it is
-        forgotten, found again in its folder, and judged by what stands there.
+        That is true for a ledger that was created because the old one was lost, and for a copy that
+        was put in the ledger's place. Jobs that waited when the copy was made may be finished by
+        now: their rows are deleted, and the next scan compares their inputs with existing outputs.
         """
         with self.transaction() as cursor:
             mark = cursor.execute("PRAGMA application_id").fetchone()[0]
             if mark == COPY_MARK:
                 cursor.execute(FORGET_WAITING)
-                cursor.execute(f"PRAGMA application_id = {_DOUBT_MARK}")
-            return mark in {COPY_MARK, _DOUBT_MARK}
+                cursor.execute(f"PRAGMA application_id = {RECONCILING_MARK}")
+            return mark in {COPY_MARK, RECONCILING_MARK}
 
-    def trust(self) -> None:
-        """Record that all folders were scanned: from now on this is a ledger like any other."""
+    def set_reconciled(self) -> None:
+        """Record that all folders were scanned: existing outputs are known from now on."""
         with self.transaction() as cursor:
             cursor.execute("PRAGMA application_id = 0")
 
@@ -106,101 +108,6 @@ class Store:
         self._connection.close()
 
 
-def lock(state_dir: Path) -> int:
-    """Lock the state directory against a second process, creating it if missing.
-
-    Returns:
-        The descriptor that holds the lock; closed on exec, so no worker inherits it.
-
-    Raises:
-        StateLockedError: another process holds it.
-        StateFaultError: the directory cannot be made or written.
-    """
-    with translated(state_dir):
-        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        _lock_soon(descriptor)
-    except OSError as error:
-        holder = os.read(descriptor, 32).decode(errors="replace").strip() or "unknown"
-        os.close(descriptor)
-        raise StateLockedError(
-            f"{state_dir} is in use by process {holder}: stop it, or give --state another folder"
-        ) from error
-    try:
-        with translated(state_dir):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except StateFaultError:  # let go of the lock too, or our own next try would meet it
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _lock_soon(descriptor: int) -> None:
-    """Take the lock; retry, because `is_locked` may hold it for an instant."""
-    for _ in range(_LOCK_LOOKS - 1):
-        with suppress(BlockingIOError):
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        time.sleep(_LOCK_PAUSE_S)
-    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def is_locked(state_dir: Path) -> bool:
-    """Return whether some process works on this state directory right now."""
-    try:
-        descriptor = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
-
-
-def open_or_rebuild(state_dir: Path, *, lost: bool) -> tuple[Store, Path | None]:
-    """Open the ledger for writing; create a new one if it is missing or damaged.
-
-    Args:
-        state_dir: with its lock held.
-        lost: a ledger that is missing was there once.
-
-    Returns:
-        The store, in doubt where it replaces another, and where a damaged one was moved to.
-
-    Raises:
-        LedgerError: a newer version of sharpend wrote it.
-        StateFaultError: the file cannot be opened now.
-    """
-    try:
-        return open_to_write(state_dir, in_doubt=lost), None
-    except DamagedError:
-        aside = _move_aside(state_dir)
-        return open_to_write(state_dir, in_doubt=True), aside
-
-
-def open_to_write(state_dir: Path, *, in_doubt: bool = False) -> Store:
-    """Open the ledger without checking the lock; LedgerError if it is damaged or newer.
-
-    Args:
-        state_dir: may hold no ledger yet.
-        in_doubt: one that is begun now is.
-    """
-    with translated(state_dir):
-        connection = sqlite3.connect(
-            state_dir / "ledger.db", timeout=_BUSY_TIMEOUT_S, isolation_level=None
-        )
-        try:
-            _prepare(connection, state_dir, in_doubt=in_doubt)
-        except BaseException:
-            connection.close()
-            raise
-    return Store(connection, state_dir)
-
-
 def open_to_read(state_dir: Path) -> Store:
     """Open an existing ledger read-only, while another process may be writing it.
 
@@ -213,41 +120,23 @@ def open_to_read(state_dir: Path) -> Store:
     with translated(state_dir):
         location = f"file:{quote(os.fsencode(path))}?mode=ro"
         connection = sqlite3.connect(
-            location, timeout=_BUSY_TIMEOUT_S, isolation_level=None, uri=True
+            location, timeout=BUSY_TIMEOUT_S, isolation_level=None, uri=True
         )
         try:
-            _refuse_newer(_version(connection), state_dir)
+            refuse_newer(version_of(connection), state_dir)
         except BaseException:
             connection.close()
             raise
     return Store(connection, state_dir)
 
 
-def _prepare(connection: sqlite3.Connection, state_dir: Path, *, in_doubt: bool) -> None:
-    version = _version(connection)
-    _refuse_newer(version, state_dir)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_WAL_BYTES}")
-    require_sound(connection, state_dir)
-    if version < SCHEMA_VERSION:
-        if version:
-            keep_before_upgrade(state_dir, version)
-        connection.create_function("twin_key", 1, twin_key, deterministic=True)
-        steps = "".join(STEPS[version:])
-        if in_doubt and not version:
-            steps += f"PRAGMA application_id = {_DOUBT_MARK};"
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
-        )
-
-
-def _version(connection: sqlite3.Connection) -> int:
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version of a ledger file; 0 for an empty one."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _refuse_newer(version: int, state_dir: Path) -> None:
+def refuse_newer(version: int, state_dir: Path) -> None:
+    """Raise LedgerError if a newer version of sharpend wrote the ledger."""
     if version > SCHEMA_VERSION:
         raise LedgerError(
             f"the ledger in {state_dir} was written by a newer sharpend (schema {version}, this"
@@ -255,13 +144,32 @@ def _refuse_newer(version: int, state_dir: Path) -> None:
         )
 
 
-def _move_aside(state_dir: Path) -> Path:
-    """Rename the damaged ledger with its WAL, which must never be replayed into a new one."""
-    number = 1
-    while (aside := state_dir / f"ledger.db.corrupt-{number}").exists():
-        number += 1
-    with translated(state_dir):
-        for suffix in ("-wal", "-shm", ""):
-            with suppress(FileNotFoundError):
-                os.rename(state_dir / f"ledger.db{suffix}", f"{aside}{suffix}")
-    return aside
+def require_sound(connection: sqlite3.Connection, state_dir: Path) -> None:
+    """Run an integrity check of the ledger, or of a copy of it.
+
+    Raises:
+        DamagedError: its pages contradict one another.
+    """
+    if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise DamagedError(f"the ledger in {state_dir} is damaged")
+
+
+@contextmanager
+def translated(state_dir: Path) -> Iterator[None]:
+    """Translate every sqlite3 error, and every OSError of the state directory.
+
+    Raises:
+        DamagedError: the file is no ledger any more.
+        StateFaultError: the disk is full, read-only or failing.
+        LedgerError: any other error of SQLite.
+    """
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _DAMAGED:
+            raise DamagedError(f"the ledger in {state_dir} is damaged: {error}") from error
+        kind = StateFaultError if code in _FAULTS else LedgerError
+        raise kind(f"the ledger in {state_dir} cannot be used: {error}") from error
+    except OSError as error:
+        raise StateFaultError(f"state directory {state_dir}: {error.strerror}") from error

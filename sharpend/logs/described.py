@@ -22,7 +22,7 @@ class Described:
     levels: tuple[str, ...]
     """The levels that it may have."""
     says: str
-    """Phrase that tells the occasion of the event."""
+    """Phrase for the occasion of the event."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Type, unit and meaning of each key; a line need not have all of them."""
 

@@ -13,10 +13,11 @@ import math
 import os
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
@@ -28,20 +29,31 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
 
-class Log(Protocol):
-    """Interface of a log. `values` carry their units in their names; paths may be bytes."""
+class Log(ABC):
+    """Log with one method per level; `values` have their units in their names, paths may be bytes.
+
+    A kind of log implements `write` alone.
+    """
 
     def debug(self, event: Event, **values: object) -> None:
         """Log details for developers."""
+        self.write("debug", event, values)
 
     def info(self, event: Event, **values: object) -> None:
         """Log normal operation."""
+        self.write("info", event, values)
 
     def warning(self, event: Event, **values: object) -> None:
         """Log a problem that the daemon handled."""
+        self.write("warning", event, values)
 
     def error(self, event: Event, **values: object) -> None:
         """Log a problem that needs a person."""
+        self.write("error", event, values)
+
+    @abstractmethod
+    def write(self, level: str, event: Event, values: Mapping[str, object]) -> None:
+        """Write an event at a level that is named as its method."""
 
 
 def configure(*, level: str, format: str, stream: TextIO | None = None) -> Log:  # noqa: A002 - the setting's name
@@ -135,7 +147,7 @@ class _Sink:
             return
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
         text = line.encode(encoding, "backslashreplace").decode(encoding)
-        # Nobody is left to tell when the log itself fails: ENOSPC, EPIPE, a closed stream.
+        # A failure of the log itself can be reported nowhere: ENOSPC, EPIPE, a closed stream.
         with suppress(OSError, ValueError), self._lock:
             self._stream.write(text + "\n")
             self._stream.flush()
@@ -143,25 +155,13 @@ class _Sink:
     debug = info = warning = error = msg
 
 
-class _QuietLog:
+class _QuietLog(Log):
     """Log that never raises, whatever the values are."""
 
     def __init__(self, logger: Any) -> None:  # noqa: ANN401 - structlog makes the class at run time
         self._logger = logger
 
-    def debug(self, event: Event, **values: object) -> None:
-        self._write("debug", event, values)
-
-    def info(self, event: Event, **values: object) -> None:
-        self._write("info", event, values)
-
-    def warning(self, event: Event, **values: object) -> None:
-        self._write("warning", event, values)
-
-    def error(self, event: Event, **values: object) -> None:
-        self._write("error", event, values)
-
-    def _write(self, level: str, event: Event, values: Mapping[str, object]) -> None:
+    def write(self, level: str, event: Event, values: Mapping[str, object]) -> None:
         # Values are arbitrary objects, and no image may fail because of a log line.
         with suppress(Exception):
             getattr(self._logger, level)(event, **values)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.logs.events import Event
+from sharpend.logs.logs import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from sharpend.logs.logs import Log
 
 WINDOW_S = 60.0
 _OF_ONE_FILE = {
@@ -41,14 +40,15 @@ class _Window:
     last_path: object = None
 
 
-class SparingLog:
+class RateLimitedLog(Log):
     """Rate-limited wrapper of a Log. Not thread-safe: the daemon logs from one thread.
 
-    A minute's end is noticed with the next event of any kind; the periodic report is one.
+    A minute's end is noticed with the next event of any kind and level; the periodic report is one.
+    That is why this is no structlog processor: an event below the configured level reaches none.
 
     Args:
-        log: gets what is told.
-        most: lines in a minute for failures alike; 0 sets no limit.
+        log: writes the lines that are left.
+        most: lines in a minute for equal failures; 0 sets no limit.
         clock: monotonic seconds.
     """
 
@@ -58,23 +58,8 @@ class SparingLog:
         self._clock = clock
         self._windows: dict[tuple[str, ...], _Window] = {}
 
-    def debug(self, event: Event, **values: object) -> None:
-        """As the wrapped log."""
-        self._tell("debug", event, values)
-
-    def info(self, event: Event, **values: object) -> None:
-        """As the wrapped log."""
-        self._tell("info", event, values)
-
-    def warning(self, event: Event, **values: object) -> None:
-        """As the wrapped log."""
-        self._tell("warning", event, values)
-
-    def error(self, event: Event, **values: object) -> None:
-        """As the wrapped log."""
-        self._tell("error", event, values)
-
-    def _tell(self, level: str, event: Event, values: Mapping[str, object]) -> None:
+    def write(self, level: str, event: Event, values: Mapping[str, object]) -> None:
+        """Write an event unless it is over the limit, after the summaries that are due."""
         now_s = self._clock()
         is_last = event is Event.DAEMON_STOPPED
         for key, window in list(self._windows.items()):
@@ -82,7 +67,7 @@ class SparingLog:
                 del self._windows[key]
                 self._sum_up(window)
         if not (self._most and event in _OF_ONE_FILE and self._is_over_limit(level, event, values)):
-            getattr(self._log, level)(event, **values)
+            self._log.write(level, event, values)
 
     def _is_over_limit(self, level: str, event: Event, values: Mapping[str, object]) -> bool:
         """Count a failure; return True if it is over the limit."""

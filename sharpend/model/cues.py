@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.imaging.depth import Depth, white
+from sharpend.imaging.depth import Depth, white, within
 from sharpend.imaging.enlarged import is_enlarged
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ class Cues:
     """Over the calmest tiles: what noise and compression leave there."""
     noise: tuple[float, ...] = (0.0,) * BANDS
     """Of each band by itself: the energy that FLOOR_SHARE of the tiles do not exceed."""
-    enlarged: bool = False
-    """True if the image is exactly a bicubic enlargement by four of a smaller one."""
+    enlarged: bool | None = None
+    """True if the image is exactly a bicubic enlargement by four; None if that was not tested."""
 
     @property
     def sharpness(self) -> float:
@@ -88,23 +88,31 @@ class Cues:
         return torch.tensor([[*self.whole, *self.structure, *self.floor]])
 
 
-def measure(pixels: NDArray[Depth], alpha: NDArray[Depth] | None = None) -> Cues:
+def measure(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) -> Cues:
     """Measure an image's cues, strip by strip.
 
     Args:
         pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded, any size.
-        alpha: H x W of any unsigned type; what is fully transparent counts for nothing, nor does
-            what lies so near that its colours reach there. None where all is visible.
+        visible: H x W, None where all is; hidden pixels and those in their reach do not count.
 
     Returns:
-        Energies that are all zero where nothing is visible.
+        Energies that are all zero where nothing is visible; `enlarged` is None.
     """
-    energies, weights = zip(*_strips(pixels, alpha), strict=True)
-    cues = _pooled(torch.cat(energies), torch.cat(weights))
+    energies, weights = zip(*_strips(pixels, visible), strict=True)
+    return _pooled(torch.cat(energies), torch.cat(weights))
+
+
+def tested_for_enlargement(
+    cues: Cues, pixels: NDArray[Depth], visible: NDArray[np.bool_] | None
+) -> Cues:
+    """Return the cues of an image with `enlarged` set; `pixels` and `visible` as for `measure`.
+
+    The test costs more than all other cues together.
+    """
     if cues.sharpness > MAY_BE_ENLARGED:
-        return cues
-    green = pixels[:, :, pixels.shape[2] // 2].astype(np.float32)
-    return replace(cues, enlarged=is_enlarged(green * np.float32(255 / white(pixels.dtype))))
+        return replace(cues, enlarged=False)
+    green = pixels[:, :, pixels.shape[2] // 2] * np.float32(255 / white(pixels.dtype))
+    return replace(cues, enlarged=is_enlarged(green, visible))
 
 
 def measure_batch(pixels: Tensor) -> Tensor:
@@ -213,18 +221,18 @@ def _sampling_kernels() -> Tensor:
 
 
 def _strips(
-    pixels: NDArray[Depth], alpha: NDArray[Depth] | None
+    pixels: NDArray[Depth], visible: NDArray[np.bool_] | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Tile energies and weights of each strip, each computed with its surroundings."""
     for top in range(0, len(pixels), STRIP_PX):
         start, stop = max(top - REACH_PX, 0), min(top + STRIP_PX + REACH_PX, len(pixels))
         rows = slice(start, stop)
-        gray = torch.from_numpy(_padded(_gray(pixels[rows])))[None, None]
-        visible = None
-        if alpha is not None:
-            visible = torch.from_numpy(_padded((alpha[rows] > 0).astype(np.float32)))
+        gray = torch.from_numpy(_padded(_gray(within(pixels[rows]))))[None, None]
+        shown = None
+        if visible is not None:
+            shown = torch.from_numpy(_padded(visible[rows].astype(np.float32)))
         inside = slice((top - start) // FOLD_PX, (top - start + STRIP_PX) // FOLD_PX)
-        yield _tiles(gray, visible, inside)
+        yield _tiles(gray, shown, inside)
 
 
 def _padded(values: NDArray[np.float32]) -> NDArray[np.float32]:

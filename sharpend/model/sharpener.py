@@ -3,7 +3,7 @@
 Works from pixels to pixels of the same depth, so that an image of any size needs memory for itself
 twice and for one tile. Nothing but the sharpness changes: what a model adds has no mean of its
 own, stays near what the input holds around it, and is nothing where the image is flat. What is
-transparent stays as it is, bit for bit.
+hidden by alpha was replaced before, on the whole image: `sharpend.imaging.transparency`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.depth import keep_beyond
 from sharpend.imaging.tensors import to_pixels, to_tensor
-from sharpend.job import OVERSHOOT
 from sharpend.model import crispness as crisp
 from sharpend.model.balance import REACH_PX, balance
-from sharpend.model.cues import measure
+from sharpend.model.cues import measure, tested_for_enlargement
 from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement, Runtime
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
+from sharpend.task import OVERSHOOT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,14 +76,15 @@ class Sharpener:
         value by less than 0.02 of a level of 16 bits; bfloat16 concerns only what is added.
 
         Args:
-            pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded.
+            pixels: H x W x C uint8, uint16 or float32, C 1 (gray) or 3 (RGB), sRGB-encoded, not
+                multiplied by alpha; all of them steer what lies near.
             strength: 0..2, scales what the model adds; at 0 it does not run.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.overshoot.bound`.
             crispness: 0..1, how much of a mask is laid over the model's result; see
                 `sharpend.model.crispness`.
-            cues: of the whole image, where these pixels are a part of it or some of them are
-                hidden; None measures these pixels if model or crispness have use for that.
+            cues: of the whole image, by `measured`, where these pixels are a part of it or some of
+                them are hidden; None measures these pixels if model or crispness have use for that.
 
         Returns:
             The same shape and dtype; the same values where strength and crispness are 0.
@@ -93,7 +95,7 @@ class Sharpener:
         if not (strength or crispness):
             return pixels.copy()
         if cues is None and (crispness or self.runtime.cued):
-            cues = measure(pixels)
+            cues = self.measured(pixels)
         how = _Parameters(self.runtime_for(cues), strength, overshoot, crispness, cues)
         while True:
             try:
@@ -101,9 +103,28 @@ class Sharpener:
             except MemoryError:
                 how.runtime.shrink_tile()
 
+    def measured(
+        self,
+        pixels: NDArray[Depth],
+        visible: NDArray[np.bool_] | None = None,
+        cues: Cues | None = None,
+    ) -> Cues:
+        """Measure all cues of a whole image that this model can use.
+
+        Args:
+            pixels: as `sharpen` takes them.
+            visible: H x W; what is hidden counts for nothing. None where all is visible.
+            cues: of the same image, for another model; they are completed.
+        """
+        if cues is None:
+            cues = measure(pixels, visible)
+        if self._specialist is None or cues.enlarged is not None:
+            return cues
+        return tested_for_enlargement(cues, pixels, visible)
+
     def runtime_for(self, cues: Cues | None) -> Runtime:
         """Choose the model for an image: the specialist for one that was enlarged by four."""
-        if cues is not None and cues.enlarged and self._specialist is not None:
+        if self._specialist is not None and cues is not None and cues.enlarged:
             return self._specialist
         return self.runtime
 
@@ -140,13 +161,14 @@ def _window(pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
         balance(result.clamp_(0, 1), picture)
     sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
     bound(sharpened, pixels, levels=how.overshoot)
+    keep_beyond(sharpened, pixels)
     return sharpened
 
 
-def keep_transparent(
-    sharpened: NDArray[Depth], pixels: NDArray[Depth], alpha: NDArray[Depth] | None
+def keep_hidden(
+    sharpened: NDArray[Depth], pixels: NDArray[Depth], visible: NDArray[np.bool_] | None
 ) -> NDArray[Depth]:
-    """Restore the original values where alpha (H x W) is 0: unseen, but tools read them."""
-    if alpha is None:
+    """Restore the values of pixels where they are not visible (H x W); None: all are."""
+    if visible is None:
         return sharpened
-    return np.where(alpha[:, :, None] == 0, pixels, sharpened)
+    return np.where(visible[:, :, None], sharpened, pixels)

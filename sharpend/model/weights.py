@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
@@ -100,9 +100,16 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
         beside: where a model is looked for first, by name.
 
     Raises:
-        UnavailableError: the file or that of its specialist is missing, damaged or not one of ours.
+        UnavailableError: the file or that of its specialist is missing, damaged or not one of ours,
+            or the specialist names a specialist, too.
     """
     path = find(model, beside=beside)
+    loaded = _read(path)
+    return replace(loaded, specialist=_specialist(loaded.card, path.parent))
+
+
+def _read(path: Path) -> Weights:
+    """Read one file, without what its card refers to."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -120,14 +127,19 @@ def load(model: str, *, beside: Path | None = None) -> Weights:
             "export one with `trainer export`"
         ) from error
     network.eval().requires_grad_(requires_grad=False)
-    return Weights(network, card, found, _specialist(card, path.parent))
+    return Weights(network, card, found)
 
 
 def _specialist(card: Card, folder: Path) -> SharpeningNetwork | None:
-    """Find the model that the card names for enlarged images, beside it first."""
+    """Load the model that the card names for enlarged images; it is looked for beside it first."""
     if card.specialist is None:
         return None
-    loaded = load(card.specialist, beside=folder)
+    loaded = _read(find(card.specialist, beside=folder))
+    if loaded.card.specialist is not None:  # its own name, for one, would lead round for ever
+        raise UnavailableError(
+            f"model.name: {card.name}: its specialist {card.specialist} names a specialist itself; "
+            "export that one without --specialist"
+        )
     if loaded.digest != card.specialist_digest:
         raise UnavailableError(
             f"model.name: {card.name}: its specialist {card.specialist} is a different one "

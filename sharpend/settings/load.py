@@ -1,8 +1,8 @@
-"""The settings: one `load` that reads, merges and checks every source before anything starts.
+"""Settings loader: read, merge and check all sources before anything starts.
 
 Owns the precedence (command line over environment over TOML file) and the checks of folders
-against each other. Refuses everything that is wrong at once, in one ConfigError with one line per
-problem. Only the command line and the daemon read settings; lower rooms take plain values.
+against each other. Reports all problems at once, in one ConfigError with one line per problem.
+Only the command line and the daemon read settings; lower packages take plain values.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from pydantic import BaseModel, ValidationError
 
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.logs.logs import printable
+from sharpend.settings.folder import FolderSettings
 from sharpend.settings.overlaps import Place, overlaps
 from sharpend.settings.problems import problem, problems
-from sharpend.settings.schema import FolderSettings, Settings
+from sharpend.settings.schema import Settings, SettingsSources
 from sharpend.settings.sources import (
     default_state,
     find_config,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from sharpend.settings.sources import Layer
+    from sharpend.settings.layers import Layer
 
 __all__ = [
     "AUTO_MODEL",
@@ -47,10 +48,10 @@ __all__ = [
 ]
 
 NOT_RELOADABLE = ("state",)
-"""Keys that a reload cannot change: the daemon has to be started again."""
+"""Keys that need a restart; a reload cannot change them."""
 
 AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-photo", "base-photo"
-"""The networks that `auto` stands for; the larger one where a GPU is asked for by name."""
+"""Models for `auto`; the second, larger one if a GPU is named in `model.device`."""
 
 _ABSENT = object()
 
@@ -65,9 +66,9 @@ def load(
 
     Args:
         config: the TOML file; None searches $SHARPEND_CONFIG, the XDG configuration directory
-            and /etc/sharpend, and takes the defaults where there is none.
-        overrides: what the command line gives, nested like the TOML file; paths may be `Path`.
-        environment: in place of the process's own.
+            and /etc/sharpend, and takes the defaults if there is none.
+        overrides: values of the command line, nested like the TOML file; paths may be `Path`.
+        environment: instead of the process's own.
 
     Raises:
         ConfigError: with one line per problem, `where: key: what to change`.
@@ -75,7 +76,7 @@ def load(
     environment = os.environ if environment is None else environment
     layers = [
         read_command_line(overrides or {}, environment),
-        read_environment(environment),
+        read_environment(SettingsSources, environment),
     ]
     path = find_config(config, environment)
     if path is not None:
@@ -93,7 +94,7 @@ def load(
 
 
 def config_of(config: Path | None) -> Path | None:
-    """The absolute path of the TOML file that `load` reads, or None where there is none.
+    """Return the absolute path of the TOML file that `load` reads, or None if there is none.
 
     Raises:
         ConfigError: the file that is named is missing or not a regular file.
@@ -103,7 +104,7 @@ def config_of(config: Path | None) -> Path | None:
 
 
 def missing_inputs(settings: Settings) -> list[str]:
-    """One line for each input folder that does not exist or is not a folder."""
+    """List the input folders that do not exist or are no folders, one line each."""
     return [
         f"folder {folder.name}: input: {_absence(folder.input)}: {folder.input}"
         for folder in settings.folder
@@ -112,7 +113,7 @@ def missing_inputs(settings: Settings) -> list[str]:
 
 
 def check_folders(settings: Settings) -> None:
-    """Make sure that every input folder is there.
+    """Require that every input folder exists.
 
     Raises:
         InputMissingError: with one line per missing folder.
@@ -123,11 +124,11 @@ def check_folders(settings: Settings) -> None:
 
 
 def resolve_model(name: str, *, device: str) -> str:
-    """The name or path of the network that a `model` setting means.
+    """Resolve a `model` setting to the name or path of a model.
 
     Args:
         name: as set.
-        device: as set; what `auto` finds is known to the workers only, too late for a name.
+        device: as set; only the workers know the device that `auto` selects, too late for a name.
     """
     if name != "auto":
         return name
@@ -135,7 +136,7 @@ def resolve_model(name: str, *, device: str) -> str:
 
 
 def changed_keys(old: Settings, new: Settings) -> list[str]:
-    """The dotted keys that differ, sorted; a folder's go by its name: `folder.inbox.source`."""
+    """List the dotted keys that differ, sorted; a folder is named: `folder.inbox.source`."""
     before, after = dict(_flat(old)), dict(_flat(new))
     return sorted(
         key for key in before | after if before.get(key, _ABSENT) != after.get(key, _ABSENT)
@@ -143,7 +144,7 @@ def changed_keys(old: Settings, new: Settings) -> list[str]:
 
 
 def _lines(problems_found: list[str]) -> str:
-    """One line each, even where a key or a path has a newline in it."""
+    """Join problems as lines; newlines inside a key or a path are escaped."""
     return "\n".join(printable(line) for line in problems_found)
 
 
@@ -162,7 +163,7 @@ def _absence(path: Path) -> str:
 
 
 def _known() -> dict[str, list[str]]:
-    """The keys of each section; those of the top level under ""."""
+    """Map each section to its keys; the top level is ""."""
     schemas = {
         name: type(field.default)
         for name, field in Settings.model_fields.items()
@@ -174,12 +175,12 @@ def _known() -> dict[str, list[str]]:
 
 
 def _folder_problems(settings: Settings, layers: list[Layer]) -> list[str]:
-    """Names given twice, and directories in each other's way."""
+    """Find duplicate folder names, and overlapping folders."""
     found = []
     names = [folder.name for folder in settings.folder]
     for index, name in enumerate(names):
         if name in names[:index]:
-            advice = f"set a name of its own: another folder is called {name}"
+            advice = f"another folder has the name {name}; set a different one"
             found.append(problem(("folder", index, "name"), advice, layers))
     found += [problem(key, advice, layers) for key, advice in overlaps(_places(settings))]
     return found

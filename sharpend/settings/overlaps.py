@@ -1,10 +1,9 @@
-"""Overlap check of the configured directories.
+"""Overlap check of the configured folders.
 
-Refuses whatever could make the daemon take its own output for an input, take one input twice, or
-mix the files of two directories: any two of the folders' inputs, outputs and archives that are
-the same or contain one another. The state directory may contain folders and lie beside outputs; it
-must not lie inside an input, and nothing may lie inside its quarantine. Symbolic links are
-resolved first; bind mounts are not seen.
+Refuses any two inputs, outputs and archives that are the same folder or contain one another: the
+daemon could take its own output for an input, take one input twice, or mix files. The state
+directory may contain folders and lie beside outputs; it must not lie inside an input, and nothing
+may lie inside its quarantine. Symbolic links are resolved first; bind mounts are not detected.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.settings.sources import Location, dotted
+from sharpend.settings.layers import Location, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,31 +22,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Place:
-    """One configured directory."""
+    """One configured folder."""
 
     location: Location
     path: Path
 
     @property
     def kind(self) -> str:
-        """`state`, `input`, `output` or `archive`."""
+        """The key: `state`, `input`, `output` or `archive`."""
         return str(self.location[-1])
 
 
 def overlaps(places: Iterable[Place]) -> Iterator[tuple[Location, str]]:
-    """The key to change and why, for each two directories that are in each other's way."""
+    """Yield the key to change and the reason, for each two folders that overlap."""
     real = [Place(place.location, Path(os.path.realpath(place.path))) for place in places]
     for first, second in itertools.combinations(real, 2):
         relation = _relation(second, first)
         if relation:
             what = f"{second.path} {relation} {dotted(first.location)} ({first.path})"
-            yield second.location, f"{what}; choose a directory apart from it"
+            yield second.location, f"{what}; choose a folder outside of it"
 
 
 def _relation(place: Place, other: Place) -> str | None:
-    """How `place` is in the way of `other`, in words; the state is always `other`."""
+    """Describe how `place` overlaps `other`, or None; the state directory is always `other`."""
     if place.path == other.path:
-        return "is the same directory as"
+        return "is the same folder as"
     if other.kind == "state":
         return _relation_to_state(place, other.path)
     if place.path.is_relative_to(other.path):

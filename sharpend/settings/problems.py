@@ -1,7 +1,7 @@
-"""Problems in the settings, as lines that say where and what to change.
+"""Error texts of the settings: `where: key: what to change`.
 
-Owns the wording: `where: key: what to change`. Refuses to show a traceback, a pydantic type name
-or its help page.
+Translates errors of pydantic; refuses to show a traceback, a type name of pydantic or a link to its
+help page.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.settings.sources import dotted, suggestion
+from sharpend.settings.layers import dotted, suggestion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-    from sharpend.settings.sources import Layer, Location
+    from sharpend.settings.layers import Layer, Location
 
 _WORDS = {
     "missing": "is required",
@@ -43,23 +43,23 @@ _WORDS = {
     "multiple_of": "must be divisible by {multiple_of:g}",
 }
 _LONGEST_VALUE = 300
-"""Characters of a wrong value that are worth repeating."""
+"""Most characters of a wrong value that are repeated."""
 
 
 def problems(
     error: ValidationError, layers: Sequence[Layer], known: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """One line for each key that is wrong.
+    """Describe each wrong key in one line.
 
     Args:
-        error: what validation found.
-        layers: the sources, the one that wins first.
-        known: the keys of each section; the top level's under "".
+        error: of the validation.
+        layers: the sources in order of precedence.
+        known: the keys of each section; the top level is "".
     """
     details: dict[Location, list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         if detail["type"] == "default_factory_not_called":
-            continue  # it follows from another fault of the same table
+            continue  # a consequence of another problem in the same table
         details.setdefault(_key(detail["loc"]), []).append(detail)
     return [
         problem(location, _advice(location, found, known), layers)
@@ -68,7 +68,7 @@ def problems(
 
 
 def problem(location: Location, advice: str, layers: Sequence[Layer]) -> str:
-    """`where: key: advice`, where the key was set, or failing that the table around it."""
+    """Format `where: key: advice`; where is the source that sets the key or the table around it."""
     for end in range(len(location), 0, -1):
         for layer in layers:
             if layer.holds(location[:end]):
@@ -77,7 +77,7 @@ def problem(location: Location, advice: str, layers: Sequence[Layer]) -> str:
 
 
 def _key(location: Location) -> Location:
-    """The location without the branch of a union that pydantic appends."""
+    """Return the location without the union member that pydantic appends."""
     if location[0] == "state":
         return location[:1]
     return location[:3] if location[0] == "folder" else location[:2]
@@ -88,10 +88,21 @@ def _advice(
 ) -> str:
     if found[0]["type"] == "extra_forbidden":
         section = str(location[0]) if len(location) > 1 else ""
-        return f"unknown key; {suggestion(str(location[-1]), known[section])}"
+        return _unknown(str(location[-1]), section, known)
     words = list(dict.fromkeys(_words(detail) for detail in found))
     advice = " or ".join([words[0], *(word.removeprefix("must be ") for word in words[1:])])
     return advice + (_instead_of(found[0]["input"]) if advice.startswith("must") else "")
+
+
+def _unknown(key: str, section: str, known: Mapping[str, Sequence[str]]) -> str:
+    """Advice on a key that its table does not have: the table that has it, or a similar key."""
+    if key in known[""]:
+        return "is no key of a table; move it to the top of the file, above the first [ or [["
+    owners = [f"[{name}]" for name, keys in known.items() if key in keys]
+    if owners:
+        places = " or ".join(owners).replace("[folder]", "[[folder]]")
+        return f"is in the wrong place; move it below {places}"
+    return f"unknown key; {suggestion(key, known[section])}"
 
 
 def _words(detail: ErrorDetails) -> str:
@@ -103,7 +114,7 @@ def _words(detail: ErrorDetails) -> str:
 
 
 def _instead_of(value: object) -> str:
-    """The wrong value as it may have been written, unless that is long or a table."""
+    """Format the wrong value as written; empty if it is long or a table."""
     if not isinstance(value, str | int | float | Path):
         return ""
     with suppress(ValueError):  # Python refuses to write integers of thousands of digits

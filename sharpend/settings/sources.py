@@ -1,9 +1,9 @@
 """Sources of settings: the TOML file, the environment, the command line.
 
-Owns finding and reading the sources, and the base that a relative path is relative to: the TOML
-file's directory, or the working directory for the environment and the command line. Refuses a file
-that is missing, unreadable or broken, and SHARPEND_ variables that name no setting. What a value
-must look like is the business of `sharpend.settings.schema`.
+Owns the search for the TOML file, the readers, and the base of relative paths: the folder of the
+TOML file, or the working directory for the environment and the command line. Refuses a file that is
+missing, unreadable or broken, and SHARPEND_ variables that name no setting. Values are checked by
+`sharpend.settings.schema`.
 """
 
 from __future__ import annotations
@@ -13,71 +13,28 @@ import difflib
 import os
 import re
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from sharpend.errors import ConfigError
-from sharpend.settings.schema import SettingsSources
+from sharpend.settings.layers import COMMAND_LINE, ENVIRONMENT, PREFIX, Layer
+from sharpend.settings.values import is_windows_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Location = tuple[str | int, ...]
-"""A key's way through the tables: ("model", "device") or ("folder", 0, "input")."""
-
-PREFIX = "SHARPEND_"
 CONFIG_VARIABLE = "SHARPEND_CONFIG"
-COMMAND_LINE = "command line"
-ENVIRONMENT = "environment"
 SYSTEM_CONFIG = Path("/etc/sharpend/sharpend.toml")
 
 _FOLDER_PATHS = ("input", "output", "archive")
-
-
-@dataclass(frozen=True)
-class Layer:
-    """The settings that one source gives."""
-
-    where: str
-    """Named in front of each problem: the TOML file's path, `environment` or `command line`."""
-    values: Mapping[str, Any]
-    problems: tuple[str, ...] = ()
-    """What is wrong with the source itself, one line each."""
-
-    def holds(self, location: Location) -> bool:
-        """Whether this source gives the key at `location`."""
-        node: Any = self.values
-        for part in location:
-            if not _has(node, part):
-                return False
-            node = node[part]
-        return True
-
-    def key(self, location: Location) -> str:
-        """The key as the user wrote it in this source; folders count from 1."""
-        if self.where == ENVIRONMENT:
-            return PREFIX + "__".join(str(part) for part in location).upper()
-        return dotted(location)
-
-
-def dotted(location: Location) -> str:
-    """`folder.1.input` for ("folder", 0, "input")."""
-    return ".".join(str(part + 1) if isinstance(part, int) else part for part in location)
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """`did you mean …?` where a known name is close, and the known names where none is."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"
+_BACKSLASH = "; a backslash in double quotes begins an escape: use single quotes, or / in a path"
 
 
 def find_config(config: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """The TOML file to read, or None where there is none.
+    """Find the TOML file to read; None if there is none.
 
     Order: `config`, $SHARPEND_CONFIG, the XDG configuration directory, /etc/sharpend.
 
@@ -95,13 +52,13 @@ def find_config(config: Path | None, environment: Mapping[str, str]) -> Path | N
 
 
 def default_state(environment: Mapping[str, str]) -> Path:
-    """$STATE_DIRECTORY, which systemd sets, or `sharpend` in the XDG state directory."""
+    """Return $STATE_DIRECTORY, which systemd sets, or `sharpend` in the XDG state directory."""
     given = environment.get("STATE_DIRECTORY", "").split(":")[0]
     return Path(given) if given else xdg_directory("XDG_STATE_HOME", ".local/state", environment)
 
 
 def xdg_directory(variable: str, fallback: str, environment: Mapping[str, str]) -> Path:
-    """The directory `sharpend` in one of the XDG base directories."""
+    """Return the directory `sharpend` in one of the XDG base directories."""
     given = environment.get(variable, "")
     # The XDG specification: a relative path is invalid and has to be ignored.
     base = Path(given) if os.path.isabs(given) else expanded(f"~/{fallback}", environment)
@@ -109,7 +66,7 @@ def xdg_directory(variable: str, fallback: str, environment: Mapping[str, str]) 
 
 
 def expanded(text: str, environment: Mapping[str, str]) -> Path:
-    """The path in `text`, with a leading `~` replaced by the home directory."""
+    """Convert `text` to a path; a leading `~` becomes the home directory."""
     home = environment.get("HOME")
     if home and (text == "~" or text.startswith("~/")):
         return Path(home + text[1:])
@@ -117,29 +74,31 @@ def expanded(text: str, environment: Mapping[str, str]) -> Path:
 
 
 def read_toml(path: Path, environment: Mapping[str, str]) -> Layer:
-    """The layer of one TOML file.
+    """Read one TOML file.
 
     Raises:
         ConfigError: the file cannot be read or is not TOML; the text names the line.
     """
+    text = ""
     try:
-        values = TomlConfigSettingsSource(SettingsSources, toml_file=path).toml_data
+        text = path.read_bytes().decode("utf-8-sig")  # without a byte order mark
+        values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: {_toml_fault(str(error))}") from error
+        raise ConfigError(f"{path}: {_toml_fault(str(error), text)}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: byte {error.start}: save the file as UTF-8 text") from error
-    except (ValueError, RecursionError) as error:  # a number or a nesting beyond all reason
+    except (ValueError, RecursionError) as error:  # a number too long, or tables nested too deep
         raise ConfigError(f"{path}: file: cannot be read: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: file: cannot be read: {error.strerror}") from error
     return Layer(str(path), _anchored(values, path.parent, environment))
 
 
-def read_environment(environment: Mapping[str, str]) -> Layer:
-    """The layer of the SHARPEND_ variables; unknown ones become its problems."""
-    known = _variables()
+def read_environment(settings: type[BaseSettings], environment: Mapping[str, str]) -> Layer:
+    """Read the SHARPEND_ variables of `settings`; report unknown ones as problems."""
+    known = _variables(settings)
     given = {name for name in environment if name.startswith(PREFIX)} - {CONFIG_VARIABLE}
-    source = EnvSettingsSource(SettingsSources)
+    source = EnvSettingsSource(settings)
     # The names are lower case here because the source compares them so; ours are exact.
     source.env_vars = {name.lower(): environment[name] for name in given & known}
     problems = (f"{ENVIRONMENT}: {_unknown(name, known)}" for name in sorted(given - known))
@@ -147,12 +106,12 @@ def read_environment(environment: Mapping[str, str]) -> Layer:
 
 
 def read_command_line(overrides: Mapping[str, object], environment: Mapping[str, str]) -> Layer:
-    """The layer of the command line's nested values."""
+    """Convert the nested values of the command line to a layer."""
     return Layer(COMMAND_LINE, _anchored(overrides, Path(), environment))
 
 
 def merged(layers: Iterable[Layer]) -> dict[str, Any]:
-    """All layers in one, section by section; an earlier layer wins, a list is taken whole."""
+    """Merge layers section by section; an earlier layer takes precedence, lists are not merged."""
     result: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.values.items():
@@ -163,12 +122,6 @@ def merged(layers: Iterable[Layer]) -> dict[str, Any]:
     return result
 
 
-def _has(node: object, part: str | int) -> bool:
-    if isinstance(part, int):
-        return isinstance(node, list) and part < len(node)
-    return isinstance(node, dict) and part in node
-
-
 def _existing(path: Path, source: str) -> Path:
     if not os.path.isfile(path):
         fault = "not a file" if os.path.exists(path) else "no such file"
@@ -176,16 +129,25 @@ def _existing(path: Path, source: str) -> Path:
     return path
 
 
-def _toml_fault(message: str) -> str:
-    """`line 3, column 5: what` from the parser's `what (at line 3, column 5)`."""
-    found = re.fullmatch(r"(?s)(.*) \(at (.*)\)", message)
-    return f"{found[2]}: {found[1]}" if found else f"file: {message}"
+def _toml_fault(message: str, text: str) -> str:
+    """Convert the parser's `fault (at line 3, column 5)` to `line 3, column 5: fault`, with advice.
+
+    Args:
+        message: of the parser.
+        text: the file, as it was decoded.
+    """
+    found = re.fullmatch(r"(?s)(.*) \(at (line (\d+), .*|.*)\)", message)
+    if found is None:
+        return f"file: {message}"
+    line = text.split("\n")[int(found[3]) - 1] if found[3] else ""
+    advice = _BACKSLASH if re.search(r'"[^"]*\\', line) else ""
+    return f"{found[2]}: {found[1]}{advice}"
 
 
-def _variables() -> set[str]:
-    """The names of all variables that may be set: lists of tables have none."""
+def _variables(settings: type[BaseSettings]) -> set[str]:
+    """List the names of all variables; keys in lists of tables have none."""
     names = {PREFIX + "STATE"}
-    for section, field in SettingsSources.model_fields.items():
+    for section, field in settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             keys = field.annotation.model_fields
             names |= {f"{PREFIX}{section}__{key}".upper() for key in keys}
@@ -195,7 +157,7 @@ def _variables() -> set[str]:
 def _unknown(name: str, known: set[str]) -> str:
     if name.startswith(PREFIX + "FOLDER"):
         return f"{name}: folders are set in the TOML file, or by --input and --output"
-    # Compared without the prefix, which would make every name look alike.
+    # Compared without the prefix, which would make all names similar.
     keys = sorted(variable.removeprefix(PREFIX) for variable in known)
     close = difflib.get_close_matches(name.removeprefix(PREFIX), keys, n=1)
     advice = f"did you mean {PREFIX}{close[0]}?" if close else "unset it"
@@ -205,14 +167,16 @@ def _unknown(name: str, known: set[str]) -> str:
 def _anchored(
     values: Mapping[str, object], base: Path, environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The values with every path made absolute; whatever is no path is left to validation."""
+    """Copy the values with absolute paths; values that are no paths are left to validation."""
     result: dict[str, Any] = copy.deepcopy(dict(values))
     _anchor(result, ("state",), base, environment)
-    _anchor_model(result.get("model"), "name", base, environment)
+    _anchor_named(result.get("pictures"), "cmyk_profile", base, environment)
+    _anchor_named(result.get("model"), "name", base, environment)
     folders = result.get("folder")
     for folder in folders if isinstance(folders, list) else ():
         _anchor(folder, _FOLDER_PATHS, base, environment)
-        _anchor_model(folder, "model", base, environment)
+        _anchor_named(folder, "model", base, environment)
+        _anchor_named(folder, "cmyk_profile", base, environment)
     return result
 
 
@@ -221,20 +185,20 @@ def _anchor(table: object, keys: Iterable[str], base: Path, environment: Mapping
         return
     for key in keys:
         value = table.get(key)
-        if isinstance(value, str | Path) and str(value):
+        if isinstance(value, str | Path) and str(value) and not is_windows_path(str(value)):
             table[key] = located(base / expanded(str(value), environment))
 
 
 def located(path: Path) -> Path:
-    """The absolute path, one for each place: the ledger knows a folder by its path.
+    """Return the absolute path, the same for each spelling: the ledger identifies folders by it.
 
-    Links stay as they were given, unless `..` makes it a question where they lead.
+    Links are kept; they are resolved only where `..` follows, which depends on their target.
     """
     return Path(os.path.realpath(path)) if ".." in path.parts else path.absolute()
 
 
-def _anchor_model(table: object, key: str, base: Path, environment: Mapping[str, str]) -> None:
-    """A network is named, or given by the path of its weights: that is what has a slash."""
+def _anchor_named(table: object, key: str, base: Path, environment: Mapping[str, str]) -> None:
+    """Make the path of a model or a profile absolute; a value without a slash is a name."""
     if isinstance(table, dict) and "/" in str(table.get(key, "")):
         _anchor(table, (key,), base, environment)
         table[key] = str(table[key])

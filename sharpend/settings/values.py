@@ -1,7 +1,7 @@
-"""The kinds of values that settings have, each with the check of a single value.
+"""Types of the settings' values, each with its check.
 
-Owns what a value must look like and the words that say so. Refuses to look at another setting, or
-at the machine but for whether a group exists.
+Owns the rules for a single value and their error texts. Refuses to read another setting, or the
+machine, except to look up a group.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
@@ -15,15 +15,42 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from sharpend.files.access import number_of
 
 
+def is_windows_path(text: str) -> bool:
+    r"""Tell a Windows path by its drive or server, also where TOML read `\n` in it as an escape."""
+    return re.match(r"[A-Za-z]:[\\/\b\t\n\f\r]|\\", text) is not None
+
+
 def _directory(path: Path) -> Path:
+    if is_windows_path(str(path)):
+        raise ValueError("must be a path of this system, such as /mnt/photos")
     if not path.is_absolute() or "\0" in str(path):
-        raise ValueError("must name a directory")
+        raise ValueError("must name a folder")
+    return path
+
+
+def _profile(path: Path) -> Path:
+    """Check a profile by its header: ICC.1:2022, section 7.2, colour space and signature."""
+    if not path.is_absolute():
+        raise ValueError("must be 'none' or the path of a file, with a '/' in it")
+    try:
+        with path.open("rb") as file:
+            head = file.read(40)
+    except OSError as error:
+        raise ValueError(f"must name a readable file ({error.strerror})") from error
+    if head[36:] != b"acsp" or head[16:20] != b"CMYK":
+        raise ValueError("must name an ICC profile of CMYK")
     return path
 
 
 def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueError
+    return value
+
+
+def _flag(value: object) -> object:
+    if str(value).lower() not in {"true", "false"}:  # texts: the environment has no others
+        raise ValueError("must be true or false")
     return value
 
 
@@ -76,13 +103,15 @@ def _is_plain(literal: str) -> bool:
 
 
 def name_of_input(given: Mapping[str, Any]) -> str:
-    """The base name of the input with every odd character replaced; validated like one given."""
+    """Return the input's base name with forbidden characters replaced by `_`."""
     base = given["input"].name if "input" in given else ""
     return re.sub(r"[^A-Za-z0-9._-]", "_", base).lstrip(".") or "folder"
 
 
 Auto = Literal["auto"]
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Directory = Annotated[Path, AfterValidator(_directory)]
+Profile = Annotated[Path, AfterValidator(_profile)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Number, Field(gt=0)]

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
-from sharpend.job import Failed, Failure, Staged
+from sharpend.task import Failed, Failure, Staged
 from sharpend.workers.jsoncodec import MessageError
 from sharpend.workers.messages import Raised
 
 if TYPE_CHECKING:
-    from sharpend.job import Task
+    from collections.abc import Callable
+
+    from sharpend.task import Task
     from sharpend.workers.messages import Answer
-    from sharpend.workers.process import WorkerProcess
 
 TIME_SETTING = "workers.job_timeout_s"
 NOT_STARTED = "no worker process could be started"
@@ -30,36 +31,41 @@ def not_started(task: Task, cause: str) -> Failed:
     return Failed(task.job_id, Failure.FOLDER, None, f"{NOT_STARTED}: {cause}")
 
 
-def fitting(task: Task, told: Staged | Failed) -> Staged | Failed | None:
+def fitting(task: Task, result: Staged | Failed) -> Staged | Failed | None:
     """Validate a result against its task and the staged file on disk; None if it does not fit."""
-    if told.job_id != task.job_id or isinstance(told, Failed):
-        return told if told.job_id == task.job_id else None
-    if told.temp_name != task.temp_name:
+    if result.job_id != task.job_id or isinstance(result, Failed):
+        return result if result.job_id == task.job_id else None
+    if result.temp_name != task.temp_name:
         return None
     try:
         with beneath.directory(task.output_root, task.output_parent) as parent:
             found = beneath.fingerprint_at(parent, task.temp_name)
     except (OSError, ImageRefusedError):
-        return told  # gone or out of reach: the commit finds the same, and says so
+        return result  # missing or unreachable: the commit raises the same error
     if found is None or (found.size, found.inode) != (
-        told.fingerprint.size,
-        told.fingerprint.inode,
+        result.fingerprint.size,
+        result.fingerprint.inode,
     ):
         return None
-    return replace(told, fingerprint=found)
+    return replace(result, fingerprint=found)
 
 
 def end_of(
-    process: WorkerProcess, heard: Answer | MessageError | EOFError
+    exit_code: Callable[[], int | None], answer: Answer | MessageError | EOFError
 ) -> tuple[str, str | None]:
-    """Explain why a process cannot be used any longer, with the setting whose limit it met."""
-    if isinstance(heard, Raised):
-        return heard.error, None
-    if isinstance(heard, MessageError):
-        return f"it sent an invalid message: {heard}", None
-    if not isinstance(heard, EOFError):
+    """Explain why a process cannot be used any longer, with the setting whose limit it met.
+
+    Args:
+        exit_code: called if the pipe was closed; returns None while the process runs.
+        answer: the last message of the process, or the error of reading it.
+    """
+    if isinstance(answer, Raised):
+        return answer.error, None
+    if isinstance(answer, MessageError):
+        return f"it sent an invalid message: {answer}", None
+    if not isinstance(answer, EOFError):
         return "it sent a message for another task", None
-    code = process.exit_code()
+    code = exit_code()
     if code is None:
         return "it closed its pipe", None
     return cause_of(code), TIME_SETTING if code == -signal.SIGXCPU else None

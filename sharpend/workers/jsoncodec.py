@@ -21,7 +21,7 @@ Choice = TypeVar("Choice", bound="StrEnum")
 
 
 class MessageError(Exception):
-    """A message is not valid; the text says why, in our own words."""
+    """A message is not valid; the text gives the reason, without content of the message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +109,12 @@ def text(longest: int) -> Kind[str]:
         return value[:longest].encode("utf-8", "backslashreplace").decode()[:longest]
 
     def read(value: object) -> str:
-        told = _of_type(value, str)
-        if len(told) > longest:
+        parsed = _of_type(value, str)
+        if len(parsed) > longest:
             raise MessageError(f"a text is longer than {longest}")
-        if any("\ud800" <= character <= "\udfff" for character in told):
+        if any("\ud800" <= character <= "\udfff" for character in parsed):
             raise MessageError("a text is not Unicode")
-        return told
+        return parsed
 
     return Kind(write, read)
 
@@ -123,10 +123,10 @@ def octets(longest: int) -> Kind[bytes]:
     """Bytes, written as text with one character for each byte."""
 
     def read(value: object) -> bytes:
-        told = _of_type(value, str)
-        if len(told) > longest or any(character > "\xff" for character in told):
+        parsed = _of_type(value, str)
+        if len(parsed) > longest or any(character > "\xff" for character in parsed):
             raise MessageError(f"a value is not of at most {longest} bytes")
-        return told.encode("latin-1")
+        return parsed.encode("latin-1")
 
     return Kind(lambda value: value.decode("latin-1"), read)
 
@@ -141,6 +141,18 @@ def choice(enumeration: type[Choice]) -> Kind[Choice]:
             raise MessageError(f"a value is no {enumeration.__name__}") from error
 
     return Kind(lambda value: value.value, read)
+
+
+def one_of(words: Collection[str]) -> Kind[str]:
+    """One of the named words."""
+
+    def read(value: object) -> str:
+        word = _of_type(value, str)
+        if word not in words:
+            raise MessageError("a word is not known")
+        return word
+
+    return Kind(_same, read)
 
 
 def optional(kind: Kind[T]) -> Kind[T | None]:
@@ -167,10 +179,10 @@ def table(keys: Collection[str], kind: Kind[T]) -> Kind[Mapping[str, T]]:
     """A table with any of the named keys."""
 
     def read(value: object) -> Mapping[str, T]:
-        told = _of_type(value, dict)
-        if not set(told) <= set(keys):
+        parsed = _of_type(value, dict)
+        if not set(parsed) <= set(keys):
             raise MessageError("a key is not known")
-        return {key: kind.read(one) for key, one in told.items()}
+        return {key: kind.read(one) for key, one in parsed.items()}
 
     return Kind(lambda value: {key: kind.write(one) for key, one in value.items()}, read)
 
@@ -190,10 +202,10 @@ def record(made: type[T], **kinds: Kind[Any]) -> Kind[T]:
         return {name: kind.write(getattr(value, name)) for name, kind in kinds.items()}
 
     def read(value: object) -> T:
-        told = _of_type(value, dict)
-        if set(told) != names:
+        parsed = _of_type(value, dict)
+        if set(parsed) != names:
             raise MessageError(f"{made.__name__}: a key is not known, or is missing")
-        return made(**{name: _read(name, kind, told[name]) for name, kind in kinds.items()})
+        return made(**{name: _read(name, kind, parsed[name]) for name, kind in kinds.items()})
 
     return Kind(write, read)
 

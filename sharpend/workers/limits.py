@@ -42,7 +42,7 @@ class ResourceLimits:
     def renew(self) -> None:
         """Reset the limits before a task: time for one more image, memory as at the first call."""
         used = resource.getrusage(resource.RUSAGE_SELF)
-        # All cores for all of the time is what nothing exceeds that ends within it.
+        # An image within its time uses at most that time on every core.
         allowed_s = used.ru_utime + used.ru_stime + self._job_s * cores() + 1
         _set_soft(resource.RLIMIT_CPU, math.ceil(allowed_s))
         if self._memory_bytes is not None and not self.limits_memory:

@@ -18,7 +18,7 @@ from sharpend import policies
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.job import AgreementSample, Failed, Failure, Options, Staged, Task
+from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.workers.jsoncodec import (
     Kind,
     MessageError,
@@ -28,6 +28,7 @@ from sharpend.workers.jsoncodec import (
     items,
     loads,
     octets,
+    one_of,
     optional,
     real,
     record,
@@ -51,8 +52,10 @@ NAME_CHARACTERS = 200
 TEMP_NAME_BYTES = 255
 """Longest file name of Linux file systems."""
 PIXELS = 1 << 40
-STAGES = ("open", "decode", "measure", "infer", "agree", "encode")
-"""The stages of a task: keys of `Staged.stages_s`, values of `Failed.stage`."""
+STAGES = ("decode", "measure", "infer", "agree", "encode")
+"""The timed stages of a task: keys of `Staged.stages_s`, values of `Failed.stage`."""
+UNTIMED_STAGES = ("open",)
+"""Stages that take no time worth a key; a task can fail in them, too."""
 SECONDS = 1e7
 """Longest time of a stage: four months."""
 _WHOLE_64 = (1 << 63) - 1
@@ -144,7 +147,7 @@ _FAILED = record(
     reason=optional(choice(Reason)),
     message=text(MESSAGE_CHARACTERS),
     setting=optional(_NAME),
-    stage=_NAME,
+    stage=one_of(UNTIMED_STAGES + STAGES),
 )
 _ENGINE = record(
     Engine,
@@ -174,10 +177,12 @@ _OPTIONS = record(
         cmyk=choice(policies.Cmyk),
         one_bit=choice(policies.OneBit),
         provenance=flag(),
+        cmyk_profile=_PATH_TEXT,
     ),
     overshoot=whole(0, 255),
     max_pixels=_SETTING,
     max_bytes=_SETTING,
+    max_scans=_SETTING,
 )
 _TASK = record(
     Task,
@@ -232,8 +237,8 @@ def request(body: bytes) -> Request:
     Raises:
         MessageError: it is not valid.
     """
-    told: Request = _decoded(body, _REQUESTS)
-    return told
+    parsed: Request = _decoded(body, _REQUESTS)
+    return parsed
 
 
 def answer(body: bytes) -> Answer:
@@ -242,15 +247,15 @@ def answer(body: bytes) -> Answer:
     Raises:
         MessageError: it is not valid.
     """
-    told: Answer = _decoded(body, _ANSWERS)
-    return told
+    parsed: Answer = _decoded(body, _ANSWERS)
+    return parsed
 
 
 def _decoded(body: bytes, known: dict[str, tuple[type, Kind[Any]]]) -> Any:  # noqa: ANN401 - see callers
-    told = loads(body)
-    if not isinstance(told, dict) or len(told) != 1 or not set(told) <= set(known):
+    parsed = loads(body)
+    if not isinstance(parsed, dict) or len(parsed) != 1 or not set(parsed) <= set(known):
         raise MessageError("it is no message that is known")
-    ((name, value),) = told.items()
+    ((name, value),) = parsed.items()
     return known[name][1].read(value)
 
 

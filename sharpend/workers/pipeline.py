@@ -29,15 +29,14 @@ from sharpend.errors import (
 from sharpend.files import beneath
 from sharpend.files.faults import reason_of
 from sharpend.files.fingerprint import Fingerprint, display
-from sharpend.imaging import codec
+from sharpend.imaging import codec, transparency
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
-from sharpend.job import Failed, Failure, Staged, Task
 from sharpend.model import weights
-from sharpend.model.cues import measure
 from sharpend.model.runtime import is_out_of_memory
-from sharpend.model.sharpener import Sharpener, keep_transparent
+from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import find
+from sharpend.task import Failed, Failure, Staged, Task
 from sharpend.workers import skipping, staging
 from sharpend.workers.limits import BYTES_PER_PIXEL
 
@@ -46,9 +45,10 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     from sharpend.imaging.picture import Frame, Picture
-    from sharpend.job import AgreementSample, Options
+    from sharpend.imaging.transparency import Seen
     from sharpend.model.cues import Cues
     from sharpend.model.runtime import Placement
+    from sharpend.task import AgreementSample, Options
 
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
     (ImageRefusedError, Failure.REFUSED),
@@ -127,24 +127,21 @@ class Pipeline:
         with stages.stage("decode"), _opened(task) as descriptor:
             with os.fdopen(os.dup(descriptor), "rb") as file:
                 stages.is_large = self._is_large(file)
-                picture = codec.decode(
-                    file,
-                    max_pixels=options.max_pixels,
-                    max_bytes=options.max_bytes,
-                    policies=options.policies,
-                )
+                picture = codec.decode(file, policies=options.policies, **options.limits)
                 record = _record(file, sharpener, options)
             status = os.fstat(descriptor)
         with stages.stage("measure"):
-            cues = [measure(frame.pixels, frame.alpha) for frame in picture.frames]
+            seen = [transparency.seen(frame) for frame in picture.frames]
+            cues = [sharpener.measured(one.pixels, one.visible) for one in seen]
             picture = _unless_sharp(task, picture, cues)
         with stages.stage("infer"):
-            pairs = zip(picture.frames, cues, strict=False)  # none of what passes as it is
-            frames = [_sharpened(frame, one, sharpener, options) for frame, one in pairs]
+            each = zip(picture.frames, seen, cues, strict=False)  # no frames if copied unchanged
+            frames = [_sharpened(*one, sharpener, options) for one in each]
         agreement, note = None, ""
         if task.measure_agreement and frames:
             with stages.stage("agree"):
-                agreement, note = self._measured(picture.frames[0], frames[0], cues[0], options)
+                agreement, note = self._measured(seen[0], frames[0], cues[0], options)
+        seen.clear()  # encoding is where an image needs most memory
         # Last, so that nothing can fail while a staged file lies there.
         with stages.stage("encode"):
             picture = finished(picture.with_frames(frames), options.policies, record)
@@ -176,18 +173,20 @@ class Pipeline:
         return header.height * header.width * BYTES_PER_PIXEL > self._memory_bytes
 
     def _measured(
-        self, frame: Frame, sharpened: Frame, cues: Cues, options: Options
+        self, seen: Seen, sharpened: Frame, cues: Cues, options: Options
     ) -> tuple[AgreementSample | None, str]:
         """Compare with the teacher, or return a note on why not: the image never fails by it."""
         try:
             opinion = self.opinion(options.model)
+            # The mask and the stored colours of hidden pixels in an output are not the model's.
+            again = options.crispness or sharpened.alpha is not None
             return opinion.compare(
-                frame.pixels,
-                self.sharpener(options.model) if options.crispness else sharpened.pixels,
+                seen.pixels,
+                self.sharpener(options.model) if again else sharpened.pixels,
                 crop_px=self._crop_px,
                 strength=options.strength,
                 overshoot=options.overshoot,
-                alpha=frame.alpha,
+                visible=seen.visible,
                 cues=cues,
             ), ""
         except Exception as error:  # noqa: BLE001 - a second opinion is never worth an image
@@ -216,15 +215,17 @@ def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture
         return skipping.skipped(file, picture, cues, task.options)
 
 
-def _sharpened(frame: Frame, cues: Cues, sharpener: Sharpener, options: Options) -> Frame:
+def _sharpened(
+    frame: Frame, seen: Seen, cues: Cues, sharpener: Sharpener, options: Options
+) -> Frame:
     sharpened = sharpener.sharpen(
-        frame.pixels,
+        seen.pixels,
         strength=options.strength,
         overshoot=options.overshoot,
         crispness=options.crispness,
         cues=cues,
     )
-    return frame.with_pixels(keep_transparent(sharpened, frame.pixels, frame.alpha))
+    return seen.stored(frame, sharpened)
 
 
 def _failed(task: Task, error: Exception, stages: Stages) -> Failed:
@@ -262,7 +263,7 @@ def _opened(task: Task) -> Iterator[int]:
             raise SourceChangedError("it changed after it had settled")
         try:
             yield descriptor
-        finally:  # what decoders say of a file that is being written counts for nothing
+        finally:  # errors of decoders are ignored if the file was being written
             _require_unchanged(task)
     except OSError as error:
         _raise_for_input(task, error)
@@ -276,10 +277,10 @@ def _raise_for_input(task: Task, error: OSError) -> NoReturn:
             message = f"folder.input: {display(task.input_root)}: {error.strerror}"
             raise FolderFaultError(message) from error
         raise SourceVanishedError(f"{display(task.relative)} is gone") from error
-    reason, told = reason_of(error), f"reading failed: {error.strerror}"
+    reason, text = reason_of(error), f"reading failed: {error.strerror}"
     if reason is Reason.PERMISSION_DENIED:
-        told = f"cannot be read ({error.strerror}); let the user that runs sharpend read it"
-    raise TransientError(reason, told) from error
+        text = f"cannot be read ({error.strerror}); let the user that runs sharpend read it"
+    raise TransientError(reason, text) from error
 
 
 def _require_unchanged(task: Task) -> None:

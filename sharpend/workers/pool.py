@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import Reason, UnavailableError
-from sharpend.job import Died, Failed, Staged
+from sharpend.task import Died, Failed, Staged
 from sharpend.workers import worker
 from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
 from sharpend.workers.messages import Began, Describe, Unavailable
@@ -24,7 +24,7 @@ from sharpend.workers.worker import Engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sharpend.job import Outcome, Task
+    from sharpend.task import Outcome, Task
     from sharpend.workers.jsoncodec import MessageError
     from sharpend.workers.messages import Answer
     from sharpend.workers.worker import WorkerOptions
@@ -49,7 +49,7 @@ class _Slot:
     submissions: int = 0
     """Times the task was handed to a process; more than once if one died before it began."""
     began: bool = False
-    """The process said that it took the task."""
+    """True after the process has answered that it began the task."""
     refused: Failed | None = None
     """Result of a task that could not be handed to any process."""
 
@@ -118,14 +118,14 @@ class Pool:
     def _described(self, process: WorkerProcess, model: str, go_on: Callable[[], bool]) -> Engine:
         """Wait for the answer to a Describe request."""
         give_up_s = time.monotonic() + self._job_timeout_s
-        while (heard := process.take(_LOOK_EVERY_S)) is None:
+        while (answer := process.take(_LOOK_EVERY_S)) is None:
             if not go_on() or time.monotonic() > give_up_s:
                 raise UnavailableError(f"model.device: timed out loading {model}")
-        if isinstance(heard, Engine):
-            return heard
-        if isinstance(heard, Unavailable):
-            raise UnavailableError(heard.message)
-        cause, _ = end_of(process, heard)
+        if isinstance(answer, Engine):
+            return answer
+        if isinstance(answer, Unavailable):
+            raise UnavailableError(answer.message)
+        cause, _ = end_of(process.exit_code, answer)
         raise UnavailableError(f"{NOT_STARTED}: {cause}")
 
     def submit(self, task: Task, now_s: float) -> None:
@@ -141,7 +141,7 @@ class Pool:
         self._looked_s = now_s
         self._killed = [process for process in self._killed if not process.has_ended]
         for slot in self._slots:
-            outcome = self._heard(slot) or self._beyond_limits(slot, now_s)
+            outcome = self._received(slot) or self._beyond_limits(slot, now_s)
             if outcome is not None:
                 slot.task = slot.refused = None
                 if self._must_replace(slot, outcome):
@@ -188,37 +188,37 @@ class Pool:
             slot.process = WorkerProcess(self._options, self._wake)
         return slot.process
 
-    def _heard(self, slot: _Slot) -> Outcome | None:
+    def _received(self, slot: _Slot) -> Outcome | None:
         """Result of the slot's task after the process's last messages; None while it goes on."""
         while slot.refused is None and slot.process is not None:
-            heard = slot.process.take()
-            if heard is None:
+            answer = slot.process.take()
+            if answer is None:
                 return None
-            outcome = self._judged(slot, slot.process, heard)
+            outcome = self._judged(slot, slot.process, answer)
             if outcome is not None:
                 return outcome
         return slot.refused
 
     def _judged(
-        self, slot: _Slot, process: WorkerProcess, heard: Answer | MessageError | EOFError
+        self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
     ) -> Outcome | None:
         """Result of a task after one answer."""
         task = slot.task
-        if task is not None and isinstance(heard, Began):
-            if heard.job_id == task.job_id and not slot.began:
+        if task is not None and isinstance(answer, Began):
+            if answer.job_id == task.job_id and not slot.began:
                 slot.began = True
                 return None
-        elif task is not None and slot.began and isinstance(heard, Staged | Failed):
-            outcome = fitting(task, heard)
+        elif task is not None and slot.began and isinstance(answer, Staged | Failed):
+            outcome = fitting(task, answer)
             if outcome is not None:
                 return outcome
-        return self._ended(slot, process, heard)
+        return self._ended(slot, process, answer)
 
     def _ended(
-        self, slot: _Slot, process: WorkerProcess, heard: Answer | MessageError | EOFError
+        self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
     ) -> Outcome | None:
         """Handle an ended process, or kill it for what it sent; retry a task that never began."""
-        cause, setting = end_of(process, heard)
+        cause, setting = end_of(process.exit_code, answer)
         self._retire(slot)
         task = slot.task
         if task is None:
@@ -228,7 +228,7 @@ class Pool:
         if slot.submissions == 1:
             self._begin(slot, task)
             return slot.refused
-        if isinstance(heard, EOFError):
+        if isinstance(answer, EOFError):
             return not_started(task, cause)
         return Died(task.job_id, cause)
 

@@ -49,7 +49,7 @@ class WorkerProcess:
 
     def __init__(self, options: WorkerOptions, wake: Callable[[], None]) -> None:
         self._wake = wake
-        self._heard: queue.SimpleQueue[Answer | MessageError | EOFError] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Answer | MessageError | EOFError] = queue.SimpleQueue()
         self._taken = threading.Semaphore(0)
         self._is_dropped = False
         # A session of its own: no terminal to write to, and a signal to the daemon's whole group
@@ -75,7 +75,7 @@ class WorkerProcess:
     @property
     def is_idle(self) -> bool:
         """True if the process lives and has no unread answer."""
-        return self._heard.empty() and self._process.poll() is None
+        return self._answers.empty() and self._process.poll() is None
 
     @property
     def has_ended(self) -> bool:
@@ -98,11 +98,13 @@ class WorkerProcess:
     def take(self, timeout_s: float = 0.0) -> Answer | MessageError | EOFError | None:
         """Return the next answer, an error, or the end of the pipe; None if nothing has come."""
         try:
-            heard = self._heard.get(timeout=timeout_s) if timeout_s else self._heard.get_nowait()
+            answer = (
+                self._answers.get(timeout=timeout_s) if timeout_s else self._answers.get_nowait()
+            )
         except queue.Empty:
             return None
         self._taken.release()
-        return heard
+        return answer
 
     def exit_code(self) -> int | None:
         """Exit code after the pipe ended; None if it closed the pipe and still lives."""
@@ -124,7 +126,7 @@ class WorkerProcess:
             self._listener.join(timeout_s)
 
     def _write(self, body: bytes) -> None:
-        with suppress(OSError, ValueError):  # it ended: the other pipe tells
+        with suppress(OSError, ValueError):  # it ended: the end of the other pipe reports that
             messages.send(_opened(self._process.stdin), body)
 
     def _listen(self) -> None:
@@ -132,13 +134,13 @@ class WorkerProcess:
         pipe = _opened(self._process.stdout)
         with pipe:
             while not self._is_dropped:
-                heard = _received(pipe)
-                self._heard.put(heard)
+                answer = _received(pipe)
+                self._answers.put(answer)
                 self._wake()
-                if isinstance(heard, Exception):
+                if isinstance(answer, Exception):
                     break
                 self._taken.acquire()
-        with suppress(OSError):  # what was not written is lost with its reader
+        with suppress(OSError):  # unwritten requests are lost with the process
             _opened(self._process.stdin).close()
 
 
@@ -170,6 +172,6 @@ def _command(options: WorkerOptions) -> list[str]:
     Python alone would look into the working directory first. That may be an input folder, and an
     untrusted file in it may have the name of a module.
     """
-    told = dumps(messages.WORKER_OPTIONS.write(options)).decode("ascii")
+    options_json = dumps(messages.WORKER_OPTIONS.write(options)).decode("ascii")
     paths = [os.path.abspath(path) for path in sys.path if path]
-    return [sys.executable, "-P", "-c", _LAUNCH, PROGRAM, told, str(os.getpid()), *paths]
+    return [sys.executable, "-P", "-c", _LAUNCH, PROGRAM, options_json, str(os.getpid()), *paths]

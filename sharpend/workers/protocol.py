@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from sharpend.job import Died, Failed, Staged, Task
+    from sharpend.task import Died, Failed, Staged, Task
     from sharpend.workers.worker import Engine
 
 

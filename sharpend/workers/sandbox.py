@@ -120,7 +120,7 @@ def enter(*, local_sockets: bool) -> tuple[str, ...]:
     column, architecture = _MACHINES[platform.machine()]
     filter_ = _filter(column, architecture, local_sockets=local_sockets)
     program = _Program(len(filter_) // 8, filter_)
-    # A kernel without seccomp says ENOSYS or EINVAL; a thread that could not follow, its number.
+    # ENOSYS or EINVAL without seccomp; the id of a thread that could not be confined.
     if libc.syscall(_SECCOMP[column], _SET_MODE_FILTER, _FLAG_TSYNC, ctypes.byref(program)):
         return (NO_NEW_PRIVILEGES,)
     return (NO_NEW_PRIVILEGES, SYSTEM_CALLS)

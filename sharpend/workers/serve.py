@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.errors import SharpendError
-from sharpend.job import Task
+from sharpend.task import Task
 from sharpend.workers import messages, worker
 from sharpend.workers.jsoncodec import loads
 from sharpend.workers.messages import Began, Describe, Raised, Unavailable
@@ -30,7 +30,7 @@ def main(options: str, daemon_pid: str) -> None:
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     _redirect_to_null(0, 1)
     worker.start(messages.WORKER_OPTIONS.read(loads(options.encode())), int(daemon_pid))
-    _redirect_to_null(2)  # what prevents the start is still told there
+    _redirect_to_null(2)  # errors of the start still go there
     while (body := messages.receive(requests, messages.REQUEST_BYTES)) is not None:
         request = messages.request(body)
         if isinstance(request, Task):
@@ -40,9 +40,9 @@ def main(options: str, daemon_pid: str) -> None:
 
 def _answer(request: Request) -> bytes:
     try:
-        told = worker.work(request) if isinstance(request, Task) else _described(request)
-        return messages.encode(told)
-    except Exception as error:  # noqa: BLE001 - the daemon decides what follows from it
+        answer = worker.work(request) if isinstance(request, Task) else _described(request)
+        return messages.encode(answer)
+    except Exception as error:  # noqa: BLE001 - the daemon decides on the consequence
         return messages.encode(Raised(repr(error)))
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import BinaryIO
 
-    from sharpend.job import Options
     from sharpend.model.cues import Cues
+    from sharpend.task import Options
 
 
 def may_skip(cues: Sequence[Cues], options: Options) -> bool:
@@ -40,22 +40,22 @@ def skipped(file: BinaryIO, picture: Picture, cues: Sequence[Cues], options: Opt
     Returns:
         The file as it is, without frames; or the image with a note of what stands against that.
     """
-    told = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
+    text = f"it is sharp already: its sharpness is {_softest(cues):.2f}"
     against = _violated_setting(file, options)
     if against:
-        note = f"{told}; not copied unchanged, because {against} changes its bytes"
+        note = f"{text}; not copied unchanged, because {against} changes its bytes"
         return replace(picture, notes=(*picture.notes, note))
     file.seek(0)
-    note = f"{told}, above model.skip_sharp_above = {options.skip_sharp_above:g}: copied unchanged"
-    return Picture((), picture.format, (note,), None, file.read(), picture.size)
+    note = f"{text}, above model.skip_sharp_above = {options.skip_sharp_above:g}: copied unchanged"
+    return Picture((), picture.format, (note,), as_it_is=file.read(), declared=picture.size)
 
 
 def _softest(cues: Sequence[Cues]) -> float:
     return min(one.sharpness for one in cues)
 
 
-def _violated_setting(file: BinaryIO, options: Options) -> str:
-    """Setting that an unchanged copy would violate, or ""."""
+def setting_against(options: Options) -> str:
+    """Setting that an unchanged copy of any file would violate, or ""."""
     policies = options.policies
     if policies.metadata is not Metadata.KEEP:
         return f"pictures.metadata = {policies.metadata}"
@@ -63,6 +63,14 @@ def _violated_setting(file: BinaryIO, options: Options) -> str:
         return f"pictures.thumbnail = {policies.thumbnail}"
     if policies.provenance:
         return "pictures.provenance = true"
+    return ""
+
+
+def _violated_setting(file: BinaryIO, options: Options) -> str:
+    """Setting that an unchanged copy of this file would violate, or ""."""
+    against, policies = setting_against(options), options.policies
+    if against:
+        return against
     if policies.frames is Frames.FIRST or policies.cmyk is Cmyk.CONVERT:
         return _violated_by_decoding(file, options)
     return ""
@@ -78,7 +86,9 @@ def _violated_by_decoding(file: BinaryIO, options: Options) -> str:
     )
     try:
         codec.decode(
-            file, max_pixels=options.max_pixels, max_bytes=options.max_bytes, policies=strict
+            file,
+            **options.limits,
+            policies=strict,
         )
     except ImageRefusedError as error:
         return error.setting or str(error)

@@ -18,7 +18,7 @@ from sharpend.imaging import codec
 if TYPE_CHECKING:
     from sharpend.files.access import Access
     from sharpend.imaging.picture import Picture
-    from sharpend.job import Task
+    from sharpend.task import Task
 
 
 def write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from sharpend import machine
 from sharpend.errors import Reason, TransientError, UnavailableError
-from sharpend.job import Failed
+from sharpend.task import Failed
 from sharpend.workers import sandbox
 from sharpend.workers.limits import ResourceLimits
 
 if TYPE_CHECKING:
-    from sharpend.job import Staged, Task
+    from sharpend.task import Staged, Task
 
 _PR_SET_PDEATHSIG = 1
 MEMORY_SETTING = "workers.memory_mb"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.job import AgreementSample
+    from sharpend.task import AgreementSample
 
     Samples = Mapping[str, Sequence[AgreementSample]]
 

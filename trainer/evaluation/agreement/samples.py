@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sharpend.job import OVERSHOOT
 from sharpend.model.sharpener import Sharpener
+from sharpend.task import OVERSHOOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sharpend.agreement.opinion import SecondOpinion
-    from sharpend.job import AgreementSample
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Weights
+    from sharpend.task import AgreementSample
     from trainer.degradations.mixture import Pixels
     from trainer.evaluation.agreement.softness import Softening
 

@@ -1,11 +1,11 @@
-"""Dependencies of a dispatcher: folders, rules and measurements."""
+"""Configuration of a dispatcher: folders, retries, retention and measurements."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.maintenance import KEEP_ALL, Retention
+from sharpend.commit.ages import KEEP_ALL, Retention
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
-    """What a Dispatcher works with."""
+class DispatcherConfig:
+    """Plain values and measurements for a Dispatcher."""
 
     state_dir: Path
     plans: list[FolderPlan]

@@ -1,7 +1,7 @@
-"""Jobs: states, legal transitions, and the results that workers return.
+"""Tasks: one attempt at one job, the options it is made with, and the results of workers.
 
 Plain values only: everything here is sent between processes (see `sharpend.workers.messages`, which
-lists the fields with their bounds) or written to the ledger. Paths are bytes, because a file's name
+lists the fields with their bounds). Paths are bytes, because a file's name
 on Linux is bytes; `relative` paths are below a folder's root.
 """
 
@@ -25,49 +25,6 @@ OVERSHOOT = 48
 """Default: the smallest bound that was found to cost no fidelity."""
 
 
-class State(StrEnum):
-    """State of a job; one row of the ledger is one job."""
-
-    PENDING = "pending"
-    RUNNING = "running"
-    STAGED = "staged"
-    DONE = "done"
-    DISPOSED = "disposed"
-    DEFERRED = "deferred"
-    QUARANTINED = "quarantined"
-    VANISHED = "vanished"
-
-
-MOVES: Mapping[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.RUNNING, State.QUARANTINED, State.VANISHED}),
-    State.RUNNING: frozenset(
-        {State.STAGED, State.DEFERRED, State.QUARANTINED, State.VANISHED, State.PENDING}
-    ),
-    State.STAGED: frozenset({State.DONE, State.PENDING, State.QUARANTINED, State.DEFERRED}),
-    State.DONE: frozenset({State.DISPOSED, State.PENDING}),
-    State.DISPOSED: frozenset({State.PENDING}),
-    State.DEFERRED: frozenset({State.RUNNING, State.PENDING, State.QUARANTINED, State.VANISHED}),
-    State.QUARANTINED: frozenset({State.PENDING}),
-    State.VANISHED: frozenset({State.PENDING}),
-}
-"""The legal moves. Back to PENDING: recovery, a drain, `retry`, or the same file come again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One input in the queue, as the ledger stores it."""
-
-    id: int
-    folder: str
-    relative: bytes
-    fingerprint: Fingerprint
-    state: State
-    attempts: int
-    """Attempts handed out that were not cut short by the daemon's own death."""
-    orphans: int
-    """Attempts that the daemon's own death cut short; they are no strikes."""
-
-
 @dataclass(frozen=True, slots=True)
 class Options:
     """Options for sharpening and writing one folder's images, as workers need them."""
@@ -85,6 +42,17 @@ class Options:
     """0..255, levels of 8 bit by which a channel may leave its values around a pixel."""
     max_pixels: int = 200_000_000
     max_bytes: int = 1_000_000_000
+    max_scans: int = 500
+    """Scans of a progressive JPEG."""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Return the limits of decoding by their names."""
+        return {
+            "max_pixels": self.max_pixels,
+            "max_bytes": self.max_bytes,
+            "max_scans": self.max_scans,
+        }
 
     @property
     def digest(self) -> str:
@@ -97,6 +65,8 @@ class Options:
             text += f" crispness {self.crispness:g}"
         if self.skip_sharp_above is not None:
             text += f" skip_sharp_above {self.skip_sharp_above:g}"
+        if self.policies.cmyk_profile:
+            text += f" cmyk_profile {self.policies.cmyk_profile}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,0 +1,46 @@
+"""Removal of stale temporary files: staged files of workers that died.
+
+Refuses to remove a file of another installation, and one that an unfinished commit still needs.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sharpend.ledger.records import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpend.commit.destination import TempNames
+    from sharpend.ledger.reader import LedgerReader
+
+
+def remove_stale_temps(
+    ledger: LedgerReader, names: TempNames, root: bytes, go_on: Callable[[], bool] = lambda: True
+) -> int:
+    """Remove the stale temporary files below a root; call at start, after `Committer.recover`.
+
+    Args:
+        ledger: its staged jobs, those of paused folders, keep their files.
+        names: of this installation.
+        root: may be missing or unreadable: then nothing is removed.
+        go_on: asked in each folder; False ends the walk.
+
+    Returns:
+        The number of files removed.
+    """
+    wanted = {product.temp for _, product in ledger.unfinished(State.STAGED)}
+    removed = 0
+    with suppress(OSError):
+        for _, _, files, folder_fd in os.fwalk(root, follow_symlinks=False):
+            if not go_on():
+                break
+            for name in files:
+                if names.is_ours(name) and name not in wanted:
+                    with suppress(OSError):
+                        os.unlink(name, dir_fd=folder_fd)
+                        removed += 1
+    return removed

@@ -1,0 +1,152 @@
+"""Transparency: colours that a model is given where alpha hides them, and the way back.
+
+Owns the rule of what is hidden, the fill of hidden places, and associated alpha. What a program
+leaves under alpha 0, mostly black, is content to a model: it would sharpen the edge to it, a ring
+around every cut-out. Filled on the whole image, before any tile is cut, so that every tile holds
+what the whole image holds; the fill depends on no stored colour of a hidden place.
+
+Source: push-pull interpolation, Gortler et al. 1996, "The Lumigraph", section 3.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.nn import functional as F  # noqa: N812 - the field's own name
+
+from sharpend.imaging.depth import Depth, Sample, white
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sharpend.imaging.picture import Frame
+
+VISIBLE_SHARE = 8
+"""Pixels whose alpha is below an eighth of the image's highest count as hidden. Less than that of
+their colour shows, and it is hardly known: a colour that was multiplied by alpha at 8 bits comes
+back within four levels at an eighth, and within 127 at alpha 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Colours of a frame with the hidden ones replaced by those nearby."""
+
+    pixels: NDArray[Sample]
+    """H x W x C, not multiplied by alpha, the frame's dtype; the frame's own array where nothing
+    is hidden."""
+    visible: NDArray[np.bool_] | None
+    """H x W, False where it is hidden; None where nothing is."""
+
+    def stored(self, frame: Frame, sharpened: NDArray[Sample]) -> Frame:
+        """Put sharpened colours back into the frame.
+
+        Args:
+            frame: the one that these colours are of.
+            sharpened: the shape and dtype of `pixels`.
+
+        Returns:
+            The frame with new values where a visible pixel changed, multiplied by alpha if it is
+            premultiplied. All other values are the stored ones, bit for bit.
+        """
+        if frame.alpha is None or (self.visible is None and not frame.premultiplied):
+            return frame.with_pixels(sharpened)
+        changed = sharpened != self.pixels
+        if self.visible is not None:
+            changed &= self.visible[:, :, np.newaxis]
+        if frame.premultiplied:
+            sharpened = _multiplied(sharpened, frame.alpha)
+        return frame.with_pixels(np.where(changed, sharpened, frame.pixels))
+
+
+def seen(frame: Frame) -> Seen:
+    """Replace the colours that alpha hides, and divide premultiplied ones by alpha.
+
+    A hidden pixel takes the mean of the visible ones in the smallest square around it that holds
+    any, interpolated between squares: an area of one colour is continued in exactly this colour.
+    Of a frame without a visible pixel the colours stay as they are.
+    """
+    if frame.alpha is None:
+        return Seen(frame.pixels, None)
+    visible = (frame.alpha >= float(frame.alpha.max()) / VISIBLE_SHARE) & (frame.alpha > 0)
+    pixels = _divided(frame.pixels, frame.alpha) if frame.premultiplied else frame.pixels
+    if visible.all():
+        return Seen(pixels, None)
+    return Seen(_filled(pixels, visible) if visible.any() else pixels, visible)
+
+
+def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:
+    """Return whether colours can be premultiplied: none is above alpha.
+
+    A level of 8 bits more is allowed, for programs round in different ways.
+    """
+    level = alpha.dtype.type(white(alpha.dtype) / 255)
+    room = np.minimum(alpha, alpha.dtype.type(white(alpha.dtype)) - level) + level
+    return bool((pixels <= room[:, :, np.newaxis]).all())
+
+
+def _divided(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:
+    """Divide colours by alpha, whole numbers rounded; one above alpha becomes white."""
+    if pixels.dtype == np.float32:
+        part = alpha[:, :, np.newaxis]
+        return np.divide(pixels, part, out=np.zeros_like(pixels), where=part > 0).clip(0, 1)
+    limit, by = white(pixels.dtype), np.maximum(alpha, 1).astype(np.uint32)
+    straight = np.empty_like(pixels)
+    for channel in range(pixels.shape[2]):
+        values = pixels[:, :, channel].astype(np.uint32) * limit
+        straight[:, :, channel] = np.minimum((values + by // 2) // by, limit)
+    return straight
+
+
+def _multiplied(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:
+    """Multiply colours by alpha, whole numbers rounded: none is above alpha."""
+    if pixels.dtype == np.float32:
+        return np.asarray(pixels * alpha[:, :, np.newaxis], pixels.dtype)
+    limit = white(pixels.dtype)
+    stored = np.empty_like(pixels)
+    for channel in range(pixels.shape[2]):
+        values = pixels[:, :, channel].astype(np.uint32) * alpha
+        stored[:, :, channel] = (values + limit // 2) // limit
+    return stored
+
+
+def _filled(pixels: NDArray[Depth], visible: NDArray[np.bool_]) -> NDArray[Depth]:
+    """Fill hidden places channel by channel, which bounds the memory."""
+    filled, hidden = pixels.copy(), ~visible
+    counts = _pooled(_plane(visible))
+    for channel in range(pixels.shape[2]):
+        sums = _pooled(_plane(np.where(visible, pixels[:, :, channel], 0)))
+        around = _doubled(_spread(sums, counts), *hidden.shape)[0, 0].numpy()
+        close = around[hidden]
+        filled[:, :, channel][hidden] = close if pixels.dtype == np.float32 else np.rint(close)
+    return filled
+
+
+def _plane(values: NDArray[np.generic]) -> Tensor:
+    """H x W values as 1 x 1 x H x W float32."""
+    return torch.from_numpy(values.astype(np.float32))[None, None]
+
+
+def _spread(sums: Tensor, counts: Tensor) -> Tensor:
+    """Compute the mean of each place, and where nothing counts, that of wider squares."""
+    mean, known = sums / counts.clamp_min(1), counts > 0
+    if bool(known.all()):
+        return mean
+    wider = _spread(_pooled(mean), _pooled(known.float()))
+    return torch.where(known, mean, _doubled(wider, *mean.shape[-2:]))
+
+
+def _pooled(values: Tensor) -> Tensor:
+    """Halve the size: sums over overlapping squares of 4 x 4, at the edge over what exists.
+
+    Squares of 2 x 2 would show their grid, to which a model adds a tenth more on smooth areas.
+    """
+    return F.avg_pool2d(values, 4, stride=2, padding=1, ceil_mode=True, divisor_override=1)
+
+
+def _doubled(values: Tensor, height: int, width: int) -> Tensor:
+    """Interpolate to twice the size, cut to height and width."""
+    return F.interpolate(values, scale_factor=2, mode="bilinear")[..., :height, :width]

@@ -1,0 +1,72 @@
+"""Interface of an intake: its options, the result of a step, and the methods that callers use.
+
+There are two intakes: `FolderIntake`, which works in the caller's thread, and `ThreadedIntake`, for
+folders on file systems that may hang.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from sharpend.intake.scan import Found
+
+if TYPE_CHECKING:
+    from sharpend.intake.scan import Tally
+
+Fresh: TypeAlias = Callable[[Sequence[Found]], Sequence[Found]]
+"""Returns those of at most 1,000 files that the ledger has neither finished nor queued."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderOptions:
+    """Options of one folder's intake."""
+
+    root: bytes
+    recursive: bool = True
+    settle_s: float | None = None
+    """Seconds that a file must stay unchanged; None chooses by event and file system."""
+    polling: bool | None = None
+    """True scans every `poll_s` instead of watching; None chooses by file system."""
+    poll_s: float = 5.0
+    """Seconds between two scans of a folder that is polled."""
+    rescan_s: float = 60.0
+    """Seconds between two scans of a folder that is watched."""
+    threaded: bool | None = False
+    """True scans in a thread of its own, because it may hang; None chooses by file system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Result of one step: settled files, and the state of the folder after it."""
+
+    next_s: float
+    """Monotonic seconds of the next step, unless `wake` asks for it sooner."""
+    settled: list[Found] = field(default_factory=list)
+    """At most 2,000, each once; they must be in the ledger before the next step."""
+    settling: int = 0
+    """Number of files that have not settled yet."""
+    tally: Tally | None = None
+    """Counts of the last full scan, a new object for each; None until the first full scan since
+    the start, or since the folder came back, is complete."""
+    paused: str | None = None
+    """Reason why the folder is paused, or None."""
+    polling: str | None = None
+    """Reason why the folder is polled and not watched, or None."""
+
+
+class Intake(Protocol):
+    """Finds the settled files of one folder; all methods are called from one thread."""
+
+    def step(self, now_s: float) -> Step:
+        """Do a small piece of work; `now_s` is monotonic seconds."""
+
+    def unsettle(self, relative: bytes) -> None:
+        """Let a file settle again that changed after it was reported as settled."""
+
+    def restart(self) -> None:
+        """Discard all state: the next step begins with a full scan."""
+
+    def close(self) -> None:
+        """Stop watching and close all descriptors."""

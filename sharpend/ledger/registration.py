@@ -1,0 +1,87 @@
+"""Ledger writes of the intake: folders with their roots, settled files, outputs found again.
+
+Owns every row that is new. State transitions of existing jobs are in `sharpend.ledger.ledger`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.errors import LedgerError
+from sharpend.ledger import sql
+from sharpend.ledger.caseless import twin_key
+from sharpend.ledger.records import mark_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.ledger.records import Product
+    from sharpend.ledger.store import Store
+
+
+class Registration:
+    """Base of `Ledger`: write access for new folders and new jobs.
+
+    Every method raises LedgerError (StateFaultError where the disk is at fault), and leaves the
+    ledger as it was when it raises.
+    """
+
+    _store: Store
+
+    def folder(self, name: str, input_root: bytes, output_root: bytes) -> str:
+        """Return the permanent name of a folder, identified by its two roots.
+
+        Returns:
+            The name it got when first seen: `name`, or `name-2`, … where that was taken.
+        """
+        with self._store.transaction() as cursor:
+            row = cursor.execute(sql.FOLDER, (input_root, output_root)).fetchone()
+            if row is not None:
+                return str(row["name"])
+            unique, number = name, 1
+            while cursor.execute(sql.FOLDER_ID, (unique,)).fetchone():
+                number += 1
+                unique = f"{name}-{number}"
+            cursor.execute(sql.NEW_FOLDER, (unique, input_root, output_root))
+            return unique
+
+    def saw_roots(self, folder: str, roots: str, now_s: float) -> None:
+        """Store the identity of the root folders, and the time of its last change."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.SAW_ROOTS, {"folder": folder, "roots": roots, "now_s": now_s})
+
+    def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> int:
+        """Add settled files as pending jobs; older unfinished jobs of their paths vanish.
+
+        A finished job of the same path stays until the new one is finished, which may replace its
+        output. A file that has a job already is not changed.
+
+        Returns:
+            Number of jobs that became pending.
+        """
+        entries = [(relative, mark_of(fingerprint)) for relative, fingerprint in found]
+        with self._store.transaction() as cursor:
+            row = cursor.execute(sql.FOLDER_ID, (folder,)).fetchone()
+            if row is None:
+                raise LedgerError(f"folder {folder!r} is not in the ledger")
+            cursor.executemany(sql.SUPERSEDE, [(row["id"], *entry) for entry in entries])
+            added = cursor.executemany(sql.ADD, [(row["id"], *entry, now_s) for entry in entries])
+            return added.rowcount
+
+    def adopt(
+        self, folder: str, found: tuple[bytes, Fingerprint], made: Product, at: float
+    ) -> None:
+        """Record an existing output, found after the ledger was lost, as made from this input."""
+        relative, fingerprint = found
+        values = {
+            "folder": folder,
+            "relative": relative,
+            "mark": mark_of(fingerprint),
+            "output": made.output,
+            "output_mark": mark_of(made.fingerprint),
+            "output_key": twin_key(made.output),
+            "now_s": at,
+        }
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.ADOPT, values)

@@ -1,0 +1,127 @@
+"""Schema of `[[folder]]`: each key with its type, range, default and unit.
+
+Owns the checks of keys of one folder against each other. `overlaps` checks folders against each
+other. A key whose default is that of another table is None here.
+"""
+
+# No `from __future__ import annotations` here: pydantic reads the annotations at run time.
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from sharpend.policies import (
+    Cmyk,
+    CollisionPolicy,
+    ExistingPolicy,
+    Frames,
+    Metadata,
+    OneBit,
+    SourcePolicy,
+    Thumbnail,
+)
+from sharpend.settings.section import Section
+from sharpend.settings.values import (
+    Auto,
+    Cue,
+    Directory,
+    Flag,
+    FolderName,
+    Group,
+    Levels,
+    Mode,
+    Number,
+    Positive,
+    Profile,
+    Share,
+    Strength,
+    Suffix,
+    Template,
+    name_of_input,
+)
+
+
+class FolderSettings(Section):
+    """`[[folder]]`: one input folder and where its outputs go."""
+
+    input: Directory
+    """The folder whose images are sharpened."""
+    output: Directory
+    """The folder for the outputs; created if it is missing."""
+    name: FolderName = Field(default_factory=name_of_input)
+    """Name of the folder in ledger, logs and quarantine; default: the base name of `input`."""
+    recursive: Flag = True
+    """Sharpen the subfolders of the input, too, into the same subfolders of the output."""
+    source: SourcePolicy = SourcePolicy.KEEP
+    """Policy for an input once its output is durable."""
+    archive: Directory | None = Field(default=None, validate_default=True)
+    """The folder to which `source = "archive"` moves inputs; required with it, refused without."""
+    existing: ExistingPolicy = ExistingPolicy.SUFFIX
+    """Policy for a file that has the output's name and was not written by sharpend."""
+    collision: CollisionPolicy = CollisionPolicy.NUMBER
+    """Policy for two inputs whose outputs would have the same name."""
+    portable_names: Flag = False
+    """Treat names that differ only in case or in Unicode's normal form as equal."""
+    output_name: Template = "{stem}{suffix}{ext}"
+    """The output's file name; {ext} is the input's suffix with its dot, {suffix} the next key."""
+    suffix: Suffix = ""
+    """Text for {suffix} in `output_name`: between stem and ext by default."""
+    group: Group | None = None
+    """The group of outputs and of folders made for them; default: that of the daemon or, where it
+    runs as root, of the source."""
+    mode: Mode | None = None
+    """Permissions of outputs in octal digits; folders made for them get x for each r. Default: the
+    source's, and 0777 less the umask for folders."""
+    model: str | None = None
+    """The model of this folder; default: `[model] name`."""
+    strength: Strength | None = None
+    """Of this folder; default: the key of that name in `[model]`. So are the next three."""
+    crispness: Share | None = None
+    """Of this folder."""
+    skip_sharp: Flag | None = None
+    """Of this folder."""
+    skip_sharp_above: Cue | None = None
+    """Of this folder."""
+    metadata: Metadata | None = None
+    """Of this folder; default: the key of that name in `[pictures]`. So are the next six."""
+    thumbnail: Thumbnail | None = None
+    """Of this folder."""
+    frames: Frames | None = None
+    """Of this folder."""
+    cmyk: Cmyk | None = None
+    """Of this folder."""
+    cmyk_profile: Literal["none"] | Profile | None = None
+    """Of this folder."""
+    one_bit: OneBit | None = None
+    """Of this folder."""
+    provenance: Flag | None = None
+    """Of this folder."""
+    overshoot: Levels | None = None
+    """The overshoot of this folder, 0 to 255; default: `[model] overshoot`."""
+    settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"
+    """Seconds that a file must stay unchanged before it is taken; auto: 1, 2 or 5."""
+    polling: Auto | Flag = "auto"
+    """Scan for changes instead of using inotify; auto: on network file systems."""
+    poll_s: Positive = 5
+    """Seconds between two scans when polling; longer if a scan takes over a hundredth of them."""
+    reprocess: Flag = False
+    """Sharpen finished files again when the model or an option changes."""
+    order: Literal["oldest", "newest"] = "oldest"
+    """Order of the waiting images: the one that was found first, or last, is next."""
+
+    @field_validator("archive")
+    @classmethod
+    def _archive_goes_with_source(cls, archive: Path | None, info: ValidationInfo) -> Path | None:
+        archives = info.data.get("source") is SourcePolicy.ARCHIVE
+        if archives and archive is None:
+            raise ValueError('is required by source = "archive"')
+        if archive is not None and "source" in info.data and not archives:
+            raise ValueError('needs source = "archive"; set that or remove this')
+        return archive
+
+    @field_validator("suffix")
+    @classmethod
+    def _suffix_has_its_place(cls, suffix: str, info: ValidationInfo) -> str:
+        if suffix and "{suffix}" not in info.data.get("output_name", "{suffix}"):
+            raise ValueError("needs {suffix} in output_name; put it there or remove this")
+        return suffix

@@ -1,0 +1,388 @@
+"""Colours under alpha: the model is shown filled ones, and the stored ones come back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from scipy import ndimage
+
+from sharpend.imaging import codec, extras
+from sharpend.imaging.formats import Format
+from sharpend.imaging.picture import Frame, Picture
+from sharpend.imaging.transparency import seen
+from sharpend.model.cues import measure
+from sharpend.model.runtime import Placement
+from sharpend.model.sharpener import Sharpener
+from sharpend.model.weights import load
+from sharpend.policies import Frames, Policies
+from sharpend.workers.pipeline import Pipeline
+from tests.conftest import photograph
+from tests.test_pipeline import Bench, staged
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from sharpend.task import Staged
+
+    Pixels = NDArray[Any]
+    Writer = Callable[[Pixels], bytes]
+    """Makes a file of H x W x 4 uint8 pixels."""
+
+CPU = Placement(device="cpu", precision="float32")
+FLAT = (200, 190, 180)
+HEIGHT, WIDTH = 96, 120
+
+
+def soft_mask(width_px: float) -> NDArray[np.uint8]:
+    """Alpha of a round subject whose edge is so many pixels wide."""
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    depth = 36 - np.hypot(rows - HEIGHT // 2, columns - WIDTH // 2)
+    alpha: NDArray[np.uint8] = np.clip(np.rint((depth / width_px + 0.5) * 255), 0, 255).astype("u1")
+    return alpha
+
+
+HARD, SOFT = soft_mask(0.01), soft_mask(6)
+
+
+def cut_out(colors: Pixels, alpha: Pixels, hidden: Pixels | int = 0) -> Pixels:
+    """RGBA with other colours where alpha is 0."""
+    rgb = np.where(alpha[..., None] == 0, hidden, np.broadcast_to(colors, (HEIGHT, WIDTH, 3)))
+    return np.dstack([rgb, alpha]).astype(np.uint8)
+
+
+def blurred() -> NDArray[np.uint8]:
+    """A soft photograph, to which a model adds much."""
+    soft = ndimage.gaussian_filter(photograph(HEIGHT, WIDTH).astype(float), (1.2, 1.2, 0))
+    pixels: NDArray[np.uint8] = np.rint(soft).astype(np.uint8)
+    return pixels
+
+
+def noise(seed: int) -> NDArray[np.uint8]:
+    """Colours that nobody sees."""
+    return np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+
+
+def pillow(target: str, mode: str = "RGBA", **options: Any) -> Writer:  # noqa: ANN401 - Pillow's
+    """Write with Pillow; two frames where the options ask for all."""
+
+    def written(rgba: Pixels) -> bytes:
+        if target in {Format.HEIC, Format.JXL}:
+            extras.load(Format(target))
+        image, file = Image.fromarray(rgba), BytesIO()
+        more = {"append_images": [Image.fromarray(rgba[:, ::-1])]} if "save_all" in options else {}
+        image.convert(mode).save(file, target, **options, **more)
+        return file.getvalue()
+
+    return written
+
+
+def keyed(rgba: Pixels) -> bytes:
+    """A PNG whose black is its transparent colour."""
+    opaque, file = np.where(rgba[..., 3:] == 255, rgba[..., :3], 0), BytesIO()
+    Image.fromarray(opaque).save(file, "PNG", transparency=(0, 0, 0))
+    return file.getvalue()
+
+
+def paletted(rgba: Pixels) -> bytes:
+    """A PNG whose palette has transparent entries."""
+    file = BytesIO()
+    Image.fromarray(rgba).quantize(16).save(file, "PNG")
+    return file.getvalue()
+
+
+def deep(target: Format) -> Writer:
+    """Write with 16 bits, all of them in use."""
+
+    def written(rgba: Pixels) -> bytes:
+        values = rgba.astype(np.uint16) * 257
+        file = BytesIO()
+        picture = Picture.still(values[..., :3].copy(), alpha=values[..., 3].copy(), format=target)
+        codec.encode(picture, file)
+        return file.getvalue()
+
+    return written
+
+
+def tiff(alpha: str, *, bits: int = 8, gray: bool = False) -> Writer:
+    """A TIFF with straight or associated alpha."""
+
+    def written(rgba: Pixels) -> bytes:
+        values = rgba.astype(np.float64)
+        if alpha == "assocalpha":
+            values[..., :3] *= values[..., 3:] / 255
+        values = np.rint(values * (257 if bits == 16 else 1)).astype(f"u{bits // 8}")
+        values, kind = (values[..., [1, 3]], "minisblack") if gray else (values, "rgb")
+        file = BytesIO()
+        tifffile.imwrite(
+            file, values, photometric=kind, extrasamples=[alpha], planarconfig="contig"
+        )
+        return file.getvalue()
+
+    return written
+
+
+EXACT: dict[str, Writer] = {
+    "png": pillow("PNG"),
+    "gray.png": pillow("PNG", "LA"),
+    "animated.png": pillow("PNG", save_all=True),
+    "16.png": deep(Format.PNG),
+    "lossless.webp": pillow("WEBP", lossless=True, exact=True),
+    "animated.webp": pillow("WEBP", save_all=True, lossless=True, exact=True),
+    "tif": tiff("unassalpha"),
+    "16.tif": tiff("unassalpha", bits=16),
+    "gray.tif": tiff("unassalpha", gray=True),
+    "heic": pillow("HEIF", quality=-1, chroma=444, matrix_coefficients=0),
+    "jxl": pillow("JXL", lossless=True),
+}
+"""Formats in which hidden colours survive."""
+PREMULTIPLIED: dict[str, Writer] = {
+    "premultiplied.tif": tiff("assocalpha"),
+    "premultiplied16.tif": tiff("assocalpha", bits=16),
+    "premultiplied-gray.tif": tiff("assocalpha", gray=True),
+}
+HARD_ONLY: dict[str, Writer] = {
+    "gif": pillow("GIF"),
+    "animated.gif": pillow("GIF", save_all=True, disposal=2),
+    "palette.png": paletted,
+    "key.png": keyed,
+}
+"""Formats that know only visible and not."""
+LOSSY: dict[str, Writer] = {
+    "webp": pillow("WEBP", quality=95, exact=True),
+    "avif": pillow("AVIF", quality=100, subsampling="4:4:4"),
+}
+STILLS = {name: writer for name, writer in EXACT.items() if "animated" not in name}
+
+
+ALL = Policies(frames=Frames.ALL)
+
+
+def read(data: bytes) -> Picture:
+    """All frames of a file."""
+    return codec.decode(BytesIO(data), max_pixels=10**8, max_bytes=10**8, policies=ALL)
+
+
+class Daylight:
+    """Files through a worker with the default model."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.count = home, 0
+        self.worker = Pipeline(CPU, crop_px=64)
+
+    def __call__(self, data: bytes, **options: float) -> tuple[Picture, Picture, Staged]:
+        """What the file holds, what its output holds, and what is said of it."""
+        self.count += 1
+        home = self.home / str(self.count)
+        home.mkdir()
+        bench = Bench(home, Path("lite-photo"))
+        source = bench.source / "a"
+        source.write_bytes(data)
+        task = bench.task(source, options=replace(bench.options, policies=ALL, **options))  # type: ignore[arg-type]
+        told = staged(self.worker.run(task))
+        return read(data), read(bench.made.read_bytes()), told
+
+
+@pytest.fixture(scope="module")
+def sharpened(tmp_path_factory: pytest.TempPathFactory) -> Daylight:
+    """A worker whose model stays loaded."""
+    return Daylight(tmp_path_factory.mktemp("daylight"))
+
+
+def levels(pixels: Pixels) -> NDArray[np.float64]:
+    """In levels of 8 bits."""
+    return pixels.astype(np.float64) / (257 if pixels.dtype == np.uint16 else 1)
+
+
+def changes(before: Picture, after: Picture) -> Iterator[NDArray[np.float64]]:
+    """Change of each visible pixel in levels, frame by frame."""
+    for one, other in zip(before.frames, after.frames, strict=True):
+        assert one.alpha is not None
+        assert other.alpha is not None
+        assert np.array_equal(one.alpha, other.alpha)
+        shown = one.alpha > 0
+        yield abs(levels(other.pixels[shown]) - levels(one.pixels[shown]))
+
+
+@pytest.mark.parametrize("crispness", [0.0, 1.0])
+@pytest.mark.parametrize("name", [*EXACT, *PREMULTIPLIED, *HARD_ONLY])
+def test_a_flat_subject_on_nothing_stays_flat(
+    sharpened: Daylight, name: str, crispness: float
+) -> None:
+    """No pixel that shows changes by more than two levels, whatever the format and the edge."""
+    writer = (EXACT | PREMULTIPLIED | HARD_ONLY)[name]
+    for alpha in (HARD,) if name in HARD_ONLY else (HARD, SOFT):
+        data = writer(cut_out(np.array(FLAT), alpha))
+        before, after, _ = sharpened(data, crispness=crispness)
+        assert len(after.frames) == 1 + ("animated" in name)
+        for change in changes(before, after):
+            assert change.max() <= 2
+
+
+@pytest.mark.parametrize("name", LOSSY)
+def test_a_lossy_file_gets_no_ring(sharpened: Daylight, name: str) -> None:
+    """Its own artefacts at the edge are sharpened a little: far less than black would be."""
+    data = LOSSY[name](cut_out(np.array(FLAT), HARD))
+    before, after, _ = sharpened(data)
+    (change,) = changes(before, after)
+    assert change.mean() < 1
+
+
+@pytest.mark.parametrize("name", [*STILLS, *PREMULTIPLIED])
+def test_natural_content_is_sharpened_as_if_all_were_visible(
+    sharpened: Daylight, name: str
+) -> None:
+    """The mean change is within a tenth of that with the true colours below."""
+    writer, channels = (STILLS | PREMULTIPLIED)[name], 1 if "gray" in name else 3
+    before, after, _ = sharpened(writer(cut_out(blurred(), HARD)))
+    whole = blurred() if channels == 3 else seen_gray(writer)
+    cues = measure(whole, HARD > 0)
+    model = Sharpener(load("lite-photo"), CPU)
+    true = abs(levels(model.sharpen(whole, cues=cues)) - levels(whole))[HARD > 0].mean()
+    (change,) = changes(before, after)
+    assert change.mean() == pytest.approx(true, rel=0.1)
+    assert true > 1
+
+
+def seen_gray(writer: Writer) -> Pixels:
+    """The photograph as a gray file holds it."""
+    opaque = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    return read(writer(cut_out(blurred(), opaque))).pixels
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_hidden_colours_steer_nothing_and_come_back(sharpened: Daylight, name: str) -> None:
+    """Two files that look alike come out alike, each with its own hidden colours, bit for bit."""
+    made = []
+    for seed in (1, 2):
+        data = EXACT[name](cut_out(blurred(), SOFT, noise(seed)))
+        before, after, told = sharpened(data, crispness=1.0)
+        for one, other in zip(before.frames, after.frames, strict=True):
+            assert one.alpha is not None
+            hidden = one.alpha < 32
+            assert np.array_equal(one.pixels[hidden], other.pixels[hidden])
+            assert not np.array_equal(one.pixels[~hidden], other.pixels[~hidden])
+        made.append([(frame.pixels[frame.alpha > 0], told.sharpness) for frame in after.frames])  # type: ignore[operator]
+    for (one, sharpness), (other, same) in zip(*made, strict=True):
+        assert np.array_equal(one, other)
+        assert sharpness == same
+
+
+@pytest.mark.parametrize("name", [*EXACT, *PREMULTIPLIED])
+def test_at_strength_0_every_bit_comes_back(sharpened: Daylight, name: str) -> None:
+    """Nothing is filled, divided or multiplied for good."""
+    data = (EXACT | PREMULTIPLIED)[name](cut_out(blurred(), SOFT, noise(1)))
+    before, after, _ = sharpened(data, strength=0)
+    for one, other in zip(before.frames, after.frames, strict=True):
+        assert np.array_equal(one.pixels, other.pixels)
+        assert np.array_equal(one.alpha, other.alpha)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_premultiplied_colours_stay_below_alpha(sharpened: Daylight, bits: int) -> None:
+    """What is sharpened is multiplied again: the file stays what it declares."""
+    _, after, told = sharpened(tiff("assocalpha", bits=bits)(cut_out(blurred(), SOFT)), strength=2)
+    assert after.frames[0].premultiplied
+    assert after.alpha is not None
+    assert (after.pixels <= after.alpha[..., None]).all()
+    assert told.notes == ()
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_straight_colours_under_a_wrong_tag_are_not_clipped(sharpened: Daylight, bits: int) -> None:
+    """Colours above alpha are no premultiplied ones: nothing is cut off, and a note says so."""
+    straight = tiff("unassalpha", bits=bits)(cut_out(blurred(), SOFT, noise(1)))
+    with tifffile.TiffFile(BytesIO(straight)) as file:
+        at = file.pages[0].tags["ExtraSamples"].valueoffset  # type: ignore[union-attr]
+    wrong = straight[:at] + b"\1" + straight[at + 1 :]
+    before, after, told = sharpened(wrong, strength=0)
+    assert np.array_equal(before.pixels, after.pixels)
+    assert "read as straight" in told.notes[0]
+    assert np.array_equal(sharpened(wrong)[1].pixels, sharpened(straight)[1].pixels)
+
+
+def test_tiles_of_a_cut_out_leave_no_trace() -> None:
+    """The fill is made before tiles are cut, so their size changes no bit."""
+    wide = np.dstack([np.tile(blurred(), (3, 3, 1)), np.tile(SOFT, (3, 3))])
+    shown = seen(Frame(wide[..., :3].copy(), wide[..., 3].copy()))
+    cues = measure(shown.pixels, shown.visible)
+    one, other = (
+        Sharpener(load("lite-photo"), replace(CPU, tile_px=tile)).sharpen(
+            shown.pixels, crispness=1.0, cues=cues
+        )
+        for tile in (128, 1024)
+    )
+    assert np.array_equal(one, other)
+
+
+SIZES = [(1, 1), (1, 37), (3, 5), (17, 2), (64, 64), (101, 77)]
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("color", [(200, 190, 180), (1, 2, 3), (65535, 40000, 1), (777,)])
+def test_the_fill_of_one_colour_is_this_colour(
+    shape: tuple[int, int], color: tuple[int, ...]
+) -> None:
+    """Exactly, at any size and depth, however few pixels are visible."""
+    dtype: Any = np.uint16 if max(color) > 255 else np.uint8
+    random = np.random.default_rng(0)
+    for share in (0.5, 0.02):
+        alpha = np.where(random.random(shape) < share, np.iinfo(dtype).max, 0).astype(dtype)
+        alpha[-1, 0] = np.iinfo(dtype).max
+        garbage = random.integers(0, 256, (*shape, len(color)))
+        pixels = np.where(alpha[..., None] > 0, np.array(color), garbage).astype(dtype)
+        assert (seen(Frame(pixels, alpha)).pixels == np.array(color)).all()
+
+
+def test_the_fill_follows_the_nearest_colours() -> None:
+    """Left of two halves is filled with the left one's colour, right with the right one's."""
+    pixels = np.zeros((40, 200, 3), np.uint8)
+    pixels[:, 40:100], pixels[:, 100:160] = 50, 220
+    alpha = np.where(pixels[..., 0] > 0, 255, 0).astype(np.uint8)
+    filled = seen(Frame(pixels, alpha)).pixels
+    assert abs(filled[:, 16:40].astype(int) - 50).max() <= 2
+    assert abs(filled[:, 160:184].astype(int) - 220).max() <= 2
+
+
+@pytest.mark.parametrize(("highest", "least"), [(255, 32), (24, 3), (3, 1), (1, 1)])
+def test_less_than_an_eighth_of_the_highest_alpha_is_hidden(highest: int, least: int) -> None:
+    """A faint overlay is judged by its own measure."""
+    alpha = np.arange(highest + 1, dtype=np.uint8)[None]
+    pixels = np.arange(3 * (highest + 1), dtype=np.uint32).reshape(1, -1, 3).astype(np.uint8)
+    shown = seen(Frame(pixels, alpha))
+    assert shown.visible is not None
+    assert np.flatnonzero(shown.visible[0])[0] == least
+    assert np.array_equal(shown.pixels[:, least:], pixels[:, least:])
+
+
+def test_nothing_visible_and_nothing_hidden_are_left_alone() -> None:
+    """Without a visible pixel there is no colour to fill with; an opaque frame is not copied."""
+    pixels = blurred()
+    nothing = seen(Frame(pixels, np.zeros_like(HARD)))
+    assert nothing.visible is not None
+    assert not nothing.visible.any()
+    assert nothing.stored(Frame(pixels, np.zeros_like(HARD)), ~pixels).pixels.tolist() == (
+        pixels.tolist()
+    )
+    opaque = seen(Frame(pixels, np.full_like(HARD, 255)))
+    assert opaque.visible is None
+    assert opaque.pixels is pixels
+
+
+def test_premultiplied_colours_are_divided_and_multiplied_exactly() -> None:
+    """Every colour of 8 bits under every alpha comes back, had it been changed and back."""
+    alpha, color = np.mgrid[:256, :256].astype(np.uint8)
+    pixels = np.minimum(color, alpha)[..., None]
+    frame = Frame(pixels, alpha, premultiplied=True)
+    shown = seen(frame)
+    moved = replace(shown, pixels=np.bitwise_xor(shown.pixels, np.uint8(1)))  # all changed since
+    again = moved.stored(frame, shown.pixels)
+    assert np.array_equal(again.pixels, pixels)
