@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpend import __version__
-from sharpend.commands import check, demo, doctor, formats, inspect, once, retry, run, status
+from sharpend.commands import (
+    check,
+    demo,
+    doctor,
+    formats,
+    inspect,
+    move,
+    once,
+    retry,
+    run,
+    status,
+)
 from sharpend.errors import SIGNALLED, ExitCode, SharpendError
 from sharpend.logs.logs import printable
 
@@ -108,6 +119,13 @@ def _add_work(add: _Add) -> None:
         "paths", nargs="*", type=Path, metavar="PATH", help="inputs to retry; all if none is given"
     )
     command.add_argument("--all", action="store_true", help="also redo finished images")
+
+    command = add("move", move.main, "tell the ledger that an input or output folder was moved")
+    _add_settings(command, folders=False)
+    command.add_argument("old", type=Path, metavar="OLD", help="path of the folder until now")
+    command.add_argument("new", type=Path, metavar="NEW", help="path of the folder from now on")
+    told = "even if NEW has none of the files that are known"
+    command.add_argument("--anyway", action="store_true", help=told)
 
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")

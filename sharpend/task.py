@@ -135,6 +135,8 @@ class Staged:
     """Notes on changes, for example a palette written as RGB."""
     sharpness: float | None = None
     """Sharpness of the first frame's input (`Cues.judged`); None without frames, too."""
+    input_digest: str | None = None
+    """SHA-256 of the input file's bytes, lower-case hexadecimal."""
 
 
 class Failure(StrEnum):
@@ -157,6 +159,8 @@ class Failed:
     message: str
     setting: str | None = None
     stage: str = ""
+    input_digest: str | None = None
+    """SHA-256 of the input file's bytes, lower-case hexadecimal; None if it was not read whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.commit.adoption import adopt
+from sharpend.commit.adoption import existing_output
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
+from sharpend.daemon.registrar import Registrar
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Owner, State
+from tests.fakes import ListLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +48,10 @@ def test_output_in_place(
     found = (b"a/x.png", Fingerprint.of(source.stat()))
     with open_ledger(tmp_path / "state") as ledger:
         ledger.folder("in", to.input_root, to.output_root)
-        assert adopt(ledger, to, found, NOW) == adopted
+        existing = existing_output(to, found)
+        assert (existing is not None and existing.is_certain) == adopted
+        if existing is not None and existing.is_certain:
+            ledger.adopt("in", [(existing.found, existing.product)], NOW)
         assert (list(ledger.unknown("in", [found])) == []) == adopted
         assert ledger.counts()[State.DISPOSED] == adopted
         if adopted:
@@ -65,15 +70,18 @@ def test_one_output_is_adopted_once(tmp_path: Path) -> None:
     to = Destination("in", *roots, naming=Naming("{stem}.out"))
     with open_ledger(tmp_path / "state") as ledger:
         ledger.folder("in", *roots)
-        adopted = [
-            adopt(ledger, to, (name, Fingerprint.of((tmp_path / "in" / name.decode()).stat())), NOW)
+        found = [
+            (name, Fingerprint.of((tmp_path / "in" / name.decode()).stat()))
             for name in (b"x.png", b"x.jpg")
         ]
-    assert adopted == [True, False]
+        Registrar(to, ledger, ListLog(), wake=lambda: None).register(found)
+        assert ledger.counts()[State.DISPOSED] == ledger.counts()[State.PENDING] == 1
+        job = ledger.claim(NOW, ["in"])
+        assert job is not None
+        assert job.relative == b"x.jpg"
 
 
 def test_missing_output_folder(tmp_path: Path) -> None:
     """Where there is no output folder yet, there is nothing to adopt."""
     to = Destination("in", b"/in", os.fsencode(tmp_path / "gone"))
-    with open_ledger(tmp_path / "state") as ledger:
-        assert not adopt(ledger, to, (b"a/x.png", Fingerprint(1, 2, 3)), NOW)
+    assert existing_output(to, (b"a/x.png", Fingerprint(1, 2, 3))) is None

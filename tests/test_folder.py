@@ -13,6 +13,7 @@ import pytest
 from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
 from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
+from sharpend.daemon.registrar import Registrar
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access
 from sharpend.intake.protocol import FolderOptions
@@ -346,7 +347,9 @@ def bare(shop: Shop) -> Folder:
     """A folder beside the dispatcher's, for its clockwork alone."""
     plan = shop.dispatcher.folders["in"].plan
     intake = partial(open_intake, plan.intake, wake=lambda: None, chance=random.Random(0))
-    return Folder(plan, shop.ledger, ListLog(), intake=intake, adopt=lambda *_: False)
+    way_out, log = plan.destination, ListLog()
+    entries = Registrar(way_out, shop.ledger, log, wake=lambda: None)
+    return Folder(plan, log, intake=intake, entries=entries, compare_writers=lambda _: None)
 
 
 def test_probes_come_less_often(shop: Shop) -> None:

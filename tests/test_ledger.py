@@ -124,7 +124,9 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
         change(tmp_path, f"DROP INDEX job_by_{column}")
         change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
     change(tmp_path, "ALTER TABLE job DROP COLUMN let_go")
-    for column in ("roots", "roots_since"):
+    change(tmp_path, "ALTER TABLE job DROP COLUMN digest")
+    change(tmp_path, "DROP TABLE installation")
+    for column in ("roots", "roots_since", "adopts"):
         change(tmp_path, f"ALTER TABLE folder DROP COLUMN {column}")
     change(tmp_path, "DROP INDEX job_by_age")
     change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")
@@ -550,7 +552,7 @@ def test_finished_files_are_done_again_when_asked(ledger: Ledger) -> None:
 
 def test_adopted_output_is_finished(ledger: Ledger) -> None:
     """After the ledger was lost, an output found in place counts as made."""
-    ledger.adopt("in", (b"x.png", ONE), Product(b"x.png", MADE), NOW)
+    ledger.adopt("in", [((b"x.png", ONE), Product(b"x.png", MADE))], NOW)
     assert outcome_state(ledger) is State.DISPOSED
     assert ledger.output_owner("in", MADE) == Owner("in", b"x.png")
     assert list(ledger.unknown("in", [(b"x.png", ONE)])) == []

@@ -214,7 +214,8 @@ def known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destinatio
         name = ledger.folder_name(destination.input_root, destination.output_root)
         if name is None:
             continue
-        entries = [(one.relative, one.fingerprint) for one in batch]
+        # A run compares a file whose inode alone differs by content; here size and time decide.
+        entries = [(one.relative, one.fingerprint.without_inode) for one in batch]
         new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
         relatives = [
             relative for relative, fingerprint in entries if (relative, fingerprint) not in new

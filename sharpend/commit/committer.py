@@ -149,6 +149,7 @@ class Committer:
             model_digest=staged.model_digest,
             options_digest=attempt.options_digest,
             pixels=staged.pixels,
+            input_digest=staged.input_digest,
         )
         try:
             with self._output_folder(destination, first) as fd:
@@ -156,9 +157,8 @@ class Committer:
                 return self._finish(destination, job, product, now_s)
         except (FolderFaultError, TransientError, ImageRefusedError) as error:
             if self._may_be_renamed(job) and not isinstance(error, ImageRefusedError):
-                raise FolderFaultError(
-                    str(error)
-                ) from error  # `recover` decides whether it was renamed
+                # `recover` decides whether it was renamed
+                raise FolderFaultError(str(error)) from error
             self._discard(destination, product)
             if isinstance(error, FolderFaultError):
                 self._ledger.release(job)
@@ -209,7 +209,7 @@ class Committer:
     def _publish(self, destination: Destination, job: Job, product: Product, fd: int) -> Product:
         """Rename the staged file to the first name that it may take; return the output."""
         while True:
-            output, status = choose(self._ledger, destination, job, fd)
+            output, status = choose(self._ledger, destination, job, fd, product)
             chosen = replace(product, output=output)
             if status is NameStatus.LEFT_ALONE:
                 chosen = _as_unchanged(chosen, fd)

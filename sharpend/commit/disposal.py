@@ -65,7 +65,7 @@ def dispose_source(
 def _is_there(input_root: bytes, job: Job) -> bool:
     parent, name = os.path.split(job.relative)
     with suppress(FileNotFoundError), directory(input_root, parent) as fd:
-        return DirectoryEntry(fd, name).fingerprint() == job.fingerprint
+        return job.fingerprint.is_same_file(DirectoryEntry(fd, name).fingerprint())
     return False
 
 
@@ -73,5 +73,5 @@ def _delete(input_root: bytes, job: Job) -> None:
     parent, name = os.path.split(job.relative)
     with suppress(FileNotFoundError), directory(input_root, parent) as fd:
         source = DirectoryEntry(fd, name)
-        if source.fingerprint() == job.fingerprint:
+        if job.fingerprint.is_same_file(source.fingerprint()):
             source.unlink()

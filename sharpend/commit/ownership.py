@@ -1,8 +1,10 @@
 """Ownership of output names: choose the name of an output by the files that exist already.
 
-Owns the status of a name: free, an earlier output of the same input, or another file. Refuses to
-replace a link, a folder, or the output of another input, whatever the policy; `collision` decides
-whether the input then gets a numbered name or is refused.
+Owns the status of a name: free, an earlier output of the same input, or another file. A foreign
+file with the same bytes as the new output counts as this output, so that a second daemon, or one
+whose state was lost, makes no double. Refuses to replace a link, a folder, or the output of another
+input, whatever the policy; `collision` decides whether the input then gets a numbered name or is
+refused.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, output_names
+from sharpend.commit.relocate import DirectoryEntry, same_bytes
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import display
@@ -23,7 +26,7 @@ from sharpend.policies import CollisionPolicy, ExistingPolicy
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.reader import LedgerReader
-    from sharpend.ledger.records import Job
+    from sharpend.ledger.records import Job, Product
 
 _NAMES_SEARCHED = 1000
 
@@ -35,7 +38,7 @@ class NameStatus(Enum):
     OURS = auto()
     """The file is an earlier output of the same input: it is replaced."""
     REPLACEABLE = auto()
-    """A foreign file has the name, and the policy is to replace it."""
+    """A foreign file has the name, and it is equal or the policy is to replace it."""
     LEFT_ALONE = auto()
     """A foreign file has the name, and the policy is to skip the input."""
     TAKEN = auto()
@@ -50,7 +53,7 @@ _FOREIGN = {
 
 
 def choose(
-    ledger: LedgerReader, destination: Destination, job: Job, fd: int
+    ledger: LedgerReader, destination: Destination, job: Job, fd: int, staged: Product | None = None
 ) -> tuple[bytes, NameStatus]:
     """Choose the output's name below the output root, and return it with its status.
 
@@ -62,6 +65,7 @@ def choose(
         destination: of the job's folder.
         job: the input.
         fd: descriptor of the output's folder.
+        staged: the new output under its temporary name, if it is there already.
 
     Raises:
         ImageRefusedError: NAME_TAKEN, when another input has the name and the policy is to refuse;
@@ -81,6 +85,8 @@ def choose(
         status, owner = _status_of(ledger, destination, job, (fd, output))
         if owner is not None and destination.collision is CollisionPolicy.REFUSE:
             raise _name_taken(output, owner)
+        if status is NameStatus.TAKEN and owner is None and _is_equal(staged, (fd, output)):
+            status = NameStatus.REPLACEABLE
         if status is not NameStatus.TAKEN:
             return output, status
 
@@ -108,6 +114,19 @@ def _status_of(
     if existing is not None:
         return _FOREIGN[destination.existing], None
     return NameStatus.FREE if free else NameStatus.TAKEN, None
+
+
+def _is_equal(staged: Product | None, at: tuple[int, bytes]) -> bool:
+    """Return whether the file at a name has the bytes of the staged file."""
+    fd, output = at
+    name = os.path.basename(output)
+    if staged is None or not staged.temp:
+        return False
+    with suppress(FileNotFoundError):
+        existing = fingerprint_at(fd, name)
+        if existing is not None and existing.size == staged.fingerprint.size:
+            return same_bytes(DirectoryEntry(fd, staged.temp), DirectoryEntry(fd, name))
+    return False
 
 
 def _owner(

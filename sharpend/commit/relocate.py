@@ -100,7 +100,7 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
                 return candidate
             if target.exists():
                 continue
-            if source is None or source.fingerprint() != move.meant:
+            if source is None or not move.meant.is_same_file(source.fingerprint()):
                 return None
             with suppress(FileExistsError):
                 _carry(source, target, move)
@@ -123,13 +123,13 @@ def _was_moved_before(
     there = target.fingerprint()
     if not meant.same_content(there):
         return False
-    if source is None or source.fingerprint() != meant or there == meant:
+    if source is None or not meant.is_same_file(source.fingerprint()) or there == meant:
         return True
-    return _same_bytes(source, target)
+    return same_bytes(source, target)
 
 
 def _drop(source: DirectoryEntry | None, meant: Fingerprint) -> None:
-    if source is not None and source.fingerprint() == meant:
+    if source is not None and meant.is_same_file(source.fingerprint()):
         source.unlink()
 
 
@@ -169,7 +169,8 @@ def _copy(source: DirectoryEntry, target: DirectoryEntry, temp_name: bytes) -> N
         raise
 
 
-def _same_bytes(one: DirectoryEntry, other: DirectoryEntry) -> bool:
+def same_bytes(one: DirectoryEntry, other: DirectoryEntry) -> bool:
+    """Compare the contents of two regular files; OSError if one cannot be read."""
     with os.fdopen(one.open(), "rb") as left, os.fdopen(other.open(), "rb") as right:
         while chunk := left.read(_CHUNK_BYTES):
             if right.read(_CHUNK_BYTES) != chunk:

@@ -18,6 +18,8 @@ from sharpend.daemon.folder import prepare_roots
 from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
+from sharpend.files.fingerprint import display
+from sharpend.logs.events import Event
 from sharpend.workers import sandbox
 from sharpend.workers.pool import Pool
 
@@ -90,6 +92,7 @@ def assemble(
             log = plans.log(settings)
         config = _dispatcher_config(settings, prepared, _measurements(settings, pool, engines, old))
         _retry_outdated(prepared, engines, ledger)
+        _warn_of_repetition(prepared, ledger, log)
         dispatcher = Dispatcher(
             config, ledger, pool, log, wake=calls.wake, on_result=calls.on_result
         )
@@ -185,3 +188,27 @@ def _retry_outdated(
                 model=engines[plan.options.model].digest,
                 options=plan.options.digest,
             )
+
+
+def _warn_of_repetition(prepared: list[FolderPlan], ledger: Ledger, log: Log) -> None:
+    """Log that finished images will be sharpened again, because their folder's output is new.
+
+    Two outputs of one input that are both configured are meant so.
+    """
+    configured = {plan.destination.folder for plan in prepared}
+    for plan in prepared:
+        name = plan.destination.folder
+        earlier = ledger.earlier_output(name) if ledger.adopts(name) else None
+        if earlier is None or earlier[0] in configured:
+            continue
+        _, output, images = earlier
+        old, new = display(output), display(plan.destination.output_root)
+        log.warning(
+            Event.FOLDER_REPEATED,
+            folder=name,
+            images=images,
+            earlier=output,
+            message=f"folder.output: {images} images of this input are finished in {old} and will "
+            f"be sharpened again into {new}; if you moved that folder, stop sharpend and run "
+            f'`sharpend move {old} {new}`; existing = "skip" leaves files that are there',
+        )

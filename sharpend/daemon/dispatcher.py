@@ -12,7 +12,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.adoption import adopt
 from sharpend.commit.committer import Committed, Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
@@ -21,7 +20,9 @@ from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder, FolderPlan
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
+from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.snapshot import Snapshot
+from sharpend.daemon.writers import OutputWriters
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
@@ -69,6 +70,7 @@ class Dispatcher:
         self._log = log
         self._wake = wake
         self._on_result = on_result
+        self._state_dir = config.state_dir
         self._names = TempNames(config.state_dir)
         self._committer = Committer(ledger, self._names)
         self._quarantine = Quarantine(ledger, config.state_dir, self._names)
@@ -89,10 +91,12 @@ class Dispatcher:
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
 
     def _opened(self, plan: FolderPlan, chance: random.Random) -> Folder:
-        """Open a folder: its intake, and the rule which outputs are adopted."""
+        """Open a folder: its intake, and what records its files."""
         intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance)
-        adopted = partial(adopt, self._ledger, plan.destination)
-        return Folder(plan, self._ledger, self._log, intake=intake, adopt=adopted)
+        entries = Registrar(plan.destination, self._ledger, self._log, wake=self._wake)
+        writers = OutputWriters(plan.destination, self._state_dir, self._ledger, self._log)
+        compare = writers.check
+        return Folder(plan, self._log, intake=intake, entries=entries, compare_writers=compare)
 
     def recover(self) -> None:
         """Recover interrupted jobs, commits and quarantines at a start and after a reload."""
@@ -179,15 +183,12 @@ class Dispatcher:
                 for name, folder in self.folders.items()
                 if folder.may_work(now_s, running=name in busy)
             ]
-            job = self._claim(open_folders) if open_folders else None
+            newest = [name for name in open_folders if self.folders[name].plan.newest_first]
+            job = self._ledger.claim(time.time(), open_folders, newest)
             if job is None:
                 return
             self._hand(job, now_s)
         self._wake()
-
-    def _claim(self, names: list[str]) -> Job | None:
-        newest = [name for name in names if self.folders[name].plan.newest_first]
-        return self._ledger.claim(time.time(), names, newest)
 
     def _hand(self, job: Job, now_s: float) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""

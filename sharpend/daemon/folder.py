@@ -16,7 +16,7 @@ from sharpend.commit.destination import Destination, identity_of, roots_of
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
-from sharpend.files.fingerprint import Fingerprint, display
+from sharpend.files.fingerprint import display
 from sharpend.intake.filesystem import mount_of
 from sharpend.logs.events import Event
 from sharpend.task import Task
@@ -24,6 +24,7 @@ from sharpend.task import Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sharpend.daemon.entries import Entries
     from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
     from sharpend.intake.scan import Found
     from sharpend.ledger.ledger import Ledger
@@ -137,20 +138,20 @@ class Folder:
 
     Args:
         plan: with its roots prepared.
-        ledger: records settled files.
         log: for pauses, resumptions and polling.
         intake: starts the intake; its argument selects the files that are new to the ledger.
-        adopt: records a settled input as finished if its output exists, at a wall-clock time.
+        entries: records settled files.
+        compare_writers: logs who else writes the output; called with the time of each step.
     """
 
     def __init__(
         self,
         plan: FolderPlan,
-        ledger: Ledger,
         log: Log,
         *,
         intake: Callable[[Fresh], Intake],
-        adopt: Callable[[tuple[bytes, Fingerprint], float], bool],
+        entries: Entries,
+        compare_writers: Callable[[float], None],
     ) -> None:
         self.plan = plan
         self.name = plan.destination.folder
@@ -159,10 +160,10 @@ class Folder:
         self._probe_at_s = 0.0
         self._probe_after_s = FIRST_PROBE_S
         self._resettled = False
-        self._ledger = ledger
         self._log = log
-        self._adopt = adopt
-        self.intake = intake(self._fresh)
+        self._entries = entries
+        self._compare_writers = compare_writers
+        self.intake = intake(entries.fresh)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
@@ -170,34 +171,30 @@ class Folder:
         self._resettled = False
         step = self.intake.step(now_s)
         if step.settled:
-            entries = _entries(step.settled)
-            if self._ledger.rebuilt:
-                entries = [entry for entry in entries if not self._adopted(entry, now_s)]
-            self._ledger.add(self.name, entries, time.time())
-            for found in step.settled:
-                self._log.debug(Event.FILE_SETTLED, folder=self.name, path=found.relative)
+            self._register(step.settled, now_s)
+        for relative in self._entries.collect():
+            self.resettle(relative)
+        self._compare_writers(now_s)
         self._log_changes(step)
         self._last = step
+        if self.is_settled and not self.paused:
+            self._entries.complete_scan()
         return step.next_s
 
-    def _adopted(self, entry: tuple[bytes, Fingerprint], now_s: float) -> bool:
-        """Record an existing output as done after the ledger was lost, if there is one."""
-        try:
-            return self._adopt(entry, time.time())
-        except OSError as error:  # unknown whether it exists; it must not be made twice
-            self.pause(f"the output folder cannot be read: {error.strerror}", now_s)
-            self.resettle(entry[0])
-            return True
+    def _register(self, settled: Sequence[Found], now_s: float) -> None:
+        entries = [(one.relative, one.fingerprint) for one in settled]
+        unread, reason = self._entries.register(entries)
+        if unread:
+            self.pause(f"the output folder cannot be read: {reason}", now_s)
+        for relative in unread:
+            self.resettle(relative)
+        for found in settled:
+            self._log.debug(Event.FILE_SETTLED, folder=self.name, path=found.relative)
 
     def resettle(self, relative: bytes) -> None:
         """Let a file settle again that changed after it had settled."""
         self._resettled = True
         self.intake.unsettle(relative)
-
-    def _fresh(self, found: Sequence[Found]) -> list[Found]:
-        """Return the files that the ledger has neither finished nor queued."""
-        new = set(self._ledger.unknown(self.name, _entries(found)))
-        return [one for one in found if (one.relative, one.fingerprint) in new]
 
     @property
     def is_scanned(self) -> bool:
@@ -209,7 +206,7 @@ class Folder:
     @property
     def is_settled(self) -> bool:
         """True if every file in the folder has settled and is in the ledger."""
-        if self._last is None or self._resettled:
+        if self._last is None or self._resettled or self._entries.is_busy:
             return False
         return self.is_scanned and not self._last.settling
 
@@ -290,7 +287,4 @@ class Folder:
     def close(self) -> None:
         """Stop watching the input."""
         self.intake.close()
-
-
-def _entries(found: Sequence[Found]) -> list[tuple[bytes, Fingerprint]]:
-    return [(one.relative, one.fingerprint) for one in found]
+        self._entries.close()

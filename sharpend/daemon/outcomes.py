@@ -157,7 +157,9 @@ class Outcomes:
         reason = failed.reason or Reason.INTERNAL
         again = failed.setting is not None and self._happened_before(handed.job, reason)
         if again or failed.failure is Failure.REFUSED:
-            self.refuse(handed, QuarantineReason(reason, failed.message, failed.setting))
+            digest = failed.input_digest
+            refusal = QuarantineReason(reason, failed.message, failed.setting, digest)
+            self.refuse(handed, refusal)
         elif failed.failure is Failure.TRANSIENT:
             self.again(handed, reason, failed.message, stage=failed.stage)
         elif failed.failure is Failure.FOLDER:

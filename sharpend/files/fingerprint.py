@@ -1,4 +1,8 @@
-"""File identity (size, mtime, inode), and display of paths."""
+"""File identity (size, mtime, inode), and display of paths.
+
+Owns the rule when two checks of a path have found one file. An inode of 0 stands for one that does
+not last: some file systems (FUSE, exFAT, network) give an unchanged file another number each time.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,17 @@ class Fingerprint:
     def of(cls, status: os.stat_result) -> Fingerprint:
         """Make the fingerprint of a stat result."""
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
+
+    @property
+    def without_inode(self) -> Fingerprint:
+        """The same with inode 0: for a file system whose inode numbers do not last."""
+        return Fingerprint(self.size, self.mtime_ns, 0)
+
+    def is_same_file(self, other: Fingerprint | None) -> bool:
+        """Return whether this is the same, unchanged file; an inode of 0 is equal to any."""
+        if other is None or not self.same_content(other):
+            return False
+        return self.inode == other.inode or 0 in {self.inode, other.inode}
 
     def same_content(self, other: Fingerprint | None) -> bool:
         """One content, as far as size and time tell.

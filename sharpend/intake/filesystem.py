@@ -39,6 +39,9 @@ _NETWORKED = frozenset(
     }
 )
 
+# The kernel's FAT drivers number an inode when it is read; exFAT and NTFS by FUSE do the same.
+_RENUMBERING = frozenset({"exfat", "msdos", "vfat", "fuseblk"})
+
 
 class Mount(NamedTuple):
     """Mount point of a file system, and its type as the kernel names it."""
@@ -50,6 +53,11 @@ class Mount(NamedTuple):
     def is_networked(self) -> bool:
         """True if files here can change without an event on this machine."""
         return self.kind in _NETWORKED or self.kind == "fuse" or self.kind.startswith("fuse.")
+
+    @property
+    def renumbers(self) -> bool:
+        """True if the inode number of an unchanged file may change while it is mounted."""
+        return self.is_networked or self.kind in _RENUMBERING
 
     def is_lost(self, *, now: Mount) -> bool:
         """Return whether a folder of this mount is found on mount `now` because of an unmount."""

@@ -154,7 +154,8 @@ class FolderIntake:
         if self._schedule.due(now_s):
             self._listener.renew(now_s)  # watch first, then scan: no change is missed in between
             self._schedule.begin(now_s, every_s=self._scan_interval_s())
-        return self._settled_of(self._schedule.advance(now_s), {}, now_s)
+        seen = [self._as_it_lasts(found) for found in self._schedule.advance(now_s)]
+        return self._settled_of(seen, {}, now_s)
 
     def _scan_interval_s(self) -> float:
         """Return the interval of scans: by polling `poll_s`, or more where a scan takes long."""
@@ -199,7 +200,13 @@ class FolderIntake:
         if stat.S_ISDIR(status.st_mode):
             self._schedule.request_part(relative)
             return None
-        return Found(relative, Fingerprint.of(status))
+        return self._as_it_lasts(Found(relative, Fingerprint.of(status)))
+
+    def _as_it_lasts(self, found: Found) -> Found:
+        """Return the file without its inode number, where that does not last."""
+        if self._mount is None or not self._mount.renumbers:
+            return found
+        return Found(found.relative, found.fingerprint.without_inode)
 
     def _settled_of(
         self, seen: Sequence[Found], events: Mapping[bytes, bool], now_s: float

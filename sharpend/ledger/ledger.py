@@ -108,6 +108,7 @@ class Ledger(Registration, LedgerReader):
             model=product.model_digest,
             options=product.options_digest,
             pixels=product.pixels,
+            digest=product.input_digest,
         )
 
     def restage(self, job: Job, product: Product) -> None:
@@ -162,6 +163,7 @@ class Ledger(Registration, LedgerReader):
             reason=refusal.reason,
             message=refusal.message,
             setting=refusal.setting,
+            digest=refusal.input_digest,
         )
 
     def noted(self, job: Job, note: bytes, moved: bytes | None) -> None:

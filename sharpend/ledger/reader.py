@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from sharpend.ledger import sql
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.records import (
+    Alike,
     Claim,
     Ended,
     Finished,
@@ -99,14 +100,74 @@ class LedgerReader:
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        """Return those of `found` that have no row, or whose job has vanished."""
+        """Return those of `found` that have no row, or whose job has vanished.
+
+        An inode number that does not last, 0, is equal to any.
+        """
+        for batch, rows in self._batches(sql.KNOWN_KEYS, folder, found):
+            known: set[tuple[bytes, str]] = set()
+            for row in rows:
+                relative, mark = row["relative"], str(row["mark"])
+                content, _, inode = mark.rpartition(":")
+                known |= {(relative, mark), (relative, f"{content}:0")}
+                if inode == "0":
+                    known.add((relative, content))
+            for relative, fingerprint in batch:
+                mark = mark_of(fingerprint)
+                if known.isdisjoint({(relative, mark), (relative, mark.rpartition(":")[0])}):
+                    yield relative, fingerprint
+
+    def alike(
+        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
+    ) -> Iterator[tuple[tuple[bytes, Fingerprint], list[Alike]]]:
+        """Return those of `found` that may be inputs of finished or refused jobs, with these jobs.
+
+        Path, size and time are equal; the inode number differs, or the job is one of another
+        folder with the same output, while this folder is new to the ledger.
+        """
+        for batch, rows in self._batches(sql.ALIKE, folder, found):
+            jobs: dict[bytes, list[Alike]] = {}
+            for row in rows:
+                made = fingerprint_of(row["mark"])
+                one = Alike(row["id"], made, row["digest"], is_own=bool(row["own"]))
+                jobs.setdefault(row["relative"], []).append(one)
+            for entry in batch:
+                same = [
+                    job for job in jobs.get(entry[0], ()) if job.fingerprint.same_content(entry[1])
+                ]
+                if same:
+                    yield entry, same
+
+    def _batches(
+        self, query: str, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
+    ) -> Iterator[tuple[list[tuple[bytes, Fingerprint]], list[LedgerRow]]]:
+        """Ask a query about the paths of each batch of `found`."""
         remaining = iter(found)
         while batch := list(islice(remaining, sql.KEYS_PER_QUERY)):
             names = [relative for relative, _ in batch]
             names += names[-1:] * (sql.KEYS_PER_QUERY - len(names))
-            rows = self._store.rows(sql.KNOWN_KEYS, folder, *names)
-            known = {(row[0], row[1]) for row in rows}
-            yield from (entry for entry in batch if (entry[0], mark_of(entry[1])) not in known)
+            yield batch, list(self._store.rows(query, folder, *names))
+
+    def adopts(self, folder: str) -> bool:
+        """Return whether a folder was not scanned whole since the ledger knows it."""
+        row = self._store.row(sql.ADOPTS, folder)
+        return row is not None and bool(row["adopts"])
+
+    def installation(self) -> str:
+        """Return the random name of this ledger; copies of it have the same."""
+        row = self._store.row(sql.INSTALLATION)
+        return "" if row is None else str(row["id"])
+
+    def earlier_output(self, folder: str) -> tuple[str, bytes, int] | None:
+        """Return the folder that had the same input before, its output, and the images done."""
+        row = self._store.row(sql.EARLIER_OUTPUT, folder)
+        return None if row is None else (row["name"], row["output"], row["jobs"])
+
+    def sample(self, folder: str, most: int) -> tuple[list[bytes], list[bytes]]:
+        """Return paths of inputs and of outputs that were there last, at most `most` of each."""
+        inputs = self._store.rows(sql.INPUT_SAMPLE, folder, most)
+        outputs = self._store.rows(sql.OUTPUT_SAMPLE, folder, most)
+        return [row[0] for row in inputs], [row[0] for row in outputs]
 
     def outcomes(self, folder: str, relatives: Iterable[bytes]) -> Iterator[Outcome]:
         """Return the last outcome of each input; inputs unknown to the ledger are left out."""

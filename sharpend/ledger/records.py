@@ -82,6 +82,8 @@ class Product:
     model_digest: str = ""
     options_digest: str = ""
     pixels: int = 0
+    input_digest: str | None = None
+    """SHA-256 of the input; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,8 @@ class QuarantineReason:
     message: str
     setting: str | None = None
     """The setting that would let the input through, or None where none can."""
+    input_digest: str | None = None
+    """SHA-256 of the input; None where it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,29 @@ class Claim:
     """Below the output root."""
     fingerprint: Fingerprint
     """As the output was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """A finished or refused job whose input has path, size and time of a file that was found."""
+
+    job_id: int
+    fingerprint: Fingerprint
+    digest: str | None
+    """SHA-256 of its input; None where an older version recorded none."""
+    is_own: bool
+    """False for a job of another folder with the same output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A found file that is the input of a job in the ledger."""
+
+    relative: bytes
+    fingerprint: Fingerprint
+    job: Alike
+    digest: str | None = None
+    """SHA-256 of the file, where it was computed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.records import Product
+    from sharpend.ledger.records import Product, Recognised
     from sharpend.ledger.store import Store
 
 
@@ -70,18 +70,56 @@ class Registration:
             return added.rowcount
 
     def adopt(
-        self, folder: str, found: tuple[bytes, Fingerprint], made: Product, at: float
+        self, folder: str, made: Iterable[tuple[tuple[bytes, Fingerprint], Product]], now_s: float
     ) -> None:
-        """Record an existing output, found after the ledger was lost, as made from this input."""
-        relative, fingerprint = found
-        values = {
-            "folder": folder,
-            "relative": relative,
-            "mark": mark_of(fingerprint),
-            "output": made.output,
-            "output_mark": mark_of(made.fingerprint),
-            "output_key": twin_key(made.output),
-            "now_s": at,
-        }
+        """Record existing outputs that this ledger did not know, each made from an input."""
         with self._store.transaction() as cursor:
-            cursor.execute(sql.ADOPT, values)
+            for (relative, fingerprint), product in made:
+                values = {
+                    "folder": folder,
+                    "relative": relative,
+                    "mark": mark_of(fingerprint),
+                    "digest": product.input_digest,
+                    "output": product.output,
+                    "output_mark": mark_of(product.fingerprint),
+                    "output_key": twin_key(product.output),
+                    "now_s": now_s,
+                }
+                cursor.execute(sql.FORGET_VANISHED, values)
+                cursor.execute(sql.ADOPT, values)
+
+    def recognise(self, folder: str, found: Iterable[Recognised], now_s: float) -> None:
+        """Record that files are the inputs of jobs of this folder, or of others with its output."""
+        with self._store.transaction() as cursor:
+            for one in found:
+                values = {
+                    "id": one.job.job_id,
+                    "folder": folder,
+                    "relative": one.relative,
+                    "mark": mark_of(one.fingerprint),
+                    "digest": one.digest,
+                    "now_s": now_s,
+                }
+                cursor.execute(sql.FORGET_VANISHED, values)
+                cursor.execute(sql.RENUMBER if one.job.is_own else sql.COPY, values)
+
+    def adopts_no_more(self, folder: str) -> None:
+        """Record that a folder was scanned whole: files that come from now on are new."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.ADOPTS_NO_MORE, (folder,))
+
+    def move_roots(self, folder: str, input_root: bytes, output_root: bytes) -> None:
+        """Record that a folder's roots have other paths now; its jobs stay as they are.
+
+        If a folder with these roots exists, it gets the jobs, and those that wait there although
+        they are finished here are deleted.
+        """
+        values = {"folder": folder, "input": input_root, "output": output_root}
+        with self._store.transaction() as cursor:
+            other = cursor.execute(sql.FOLDER, (input_root, output_root)).fetchone()
+            if other is None or other["name"] == folder:
+                cursor.execute(sql.MOVE_ROOTS, values)
+                return
+            for statement in (sql.FORGET_REPEATED, sql.MOVE_JOBS, sql.FORGET_JOBS):
+                cursor.execute(statement, {"folder": folder, "into": other["id"]})
+            cursor.execute(sql.FORGET_FOLDER, {"folder": folder})

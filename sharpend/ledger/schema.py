@@ -66,7 +66,13 @@ _ROOTS = """
 ALTER TABLE folder ADD COLUMN roots TEXT;
 ALTER TABLE folder ADD COLUMN roots_since REAL NOT NULL DEFAULT 0;
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS)
+_CONTENT = """
+ALTER TABLE job ADD COLUMN digest TEXT;
+ALTER TABLE folder ADD COLUMN adopts INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE installation (id TEXT NOT NULL);
+INSERT INTO installation VALUES (lower(hex(randomblob(8))));
+"""
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _CONTENT)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

@@ -17,10 +17,19 @@ WHERE state = 'pending' AND folder.name = ?
 """
 KEYS_PER_QUERY = 500
 _PLACES = ", ".join("?" * KEYS_PER_QUERY)
+_HOLDS = "NOT (let_go AND state = 'disposed')"
 KNOWN_KEYS = (
     "SELECT relative, mark FROM job WHERE folder = (SELECT id FROM folder WHERE name = ?)"  # noqa: S608 - only question marks are put in
-    " AND state <> 'vanished' AND NOT (let_go AND state = 'disposed')"
-    f" AND relative IN ({_PLACES})"
+    f" AND state <> 'vanished' AND {_HOLDS} AND relative IN ({_PLACES})"
+)
+# A folder that is new to the ledger is compared with others that have its output.
+ALIKE = (
+    "SELECT id, relative, mark, digest, folder_name = ?1 AS own FROM known"  # noqa: S608 - as above
+    " WHERE folder IN (SELECT id FROM folder WHERE name = ?1 OR (NOT adopts"
+    " AND (SELECT adopts FROM folder WHERE name = ?1)"
+    " AND output = (SELECT output FROM folder WHERE name = ?1)))"
+    f" AND {_HOLDS} AND (state IN ('done', 'disposed') OR (state = 'quarantined' AND own))"
+    f" AND relative IN ({_PLACES}) ORDER BY own DESC, id DESC"
 )
 OUTCOME = """
 SELECT * FROM known WHERE folder_name = ? AND relative = ?
@@ -46,9 +55,44 @@ AND folder_output = (SELECT output FROM folder WHERE name = ?2)
 """
 IN_STATE = "SELECT * FROM known WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 BY_ID = "SELECT * FROM known WHERE id = ?"
-FOLDER = "SELECT name FROM folder WHERE input = ? AND output = ?"
+FOLDER = "SELECT id, name FROM folder WHERE input = ? AND output = ?"
 FOLDERS = "SELECT name, input, output FROM folder ORDER BY id"
-NEW_FOLDER = "INSERT INTO folder (name, input, output) VALUES (?, ?, ?)"
+NEW_FOLDER = "INSERT INTO folder (name, input, output, adopts) VALUES (?, ?, ?, 1)"
+ADOPTS = "SELECT adopts FROM folder WHERE name = ?"
+ADOPTS_NO_MORE = "UPDATE folder SET adopts = 0 WHERE name = ?"
+INSTALLATION = "SELECT id FROM installation"
+EARLIER_OUTPUT = """
+SELECT name, output, (SELECT count(*) FROM job WHERE job.folder = folder.id
+    AND state IN ('done', 'disposed') AND NOT let_go) AS jobs
+FROM folder WHERE input = (SELECT input FROM folder WHERE name = ?1) AND name <> ?1 AND jobs > 0
+ORDER BY id DESC LIMIT 1
+"""
+MOVE_ROOTS = """
+UPDATE folder SET input = :input, output = :output, roots = NULL, roots_since = 0
+WHERE name = :folder
+"""
+# The folder that has the new roots gets the jobs; of its waiting ones, those that are done go.
+FORGET_REPEATED = """
+DELETE FROM job WHERE folder = :into AND state IN ('pending', 'running', 'deferred')
+AND output IS NULL AND relative IN (
+    SELECT relative FROM job WHERE folder = (SELECT id FROM folder WHERE name = :folder)
+    AND state IN ('done', 'disposed')
+)
+"""
+MOVE_JOBS = """
+UPDATE OR IGNORE job SET folder = :into
+WHERE folder = (SELECT id FROM folder WHERE name = :folder)
+"""
+FORGET_JOBS = "DELETE FROM job WHERE folder = (SELECT id FROM folder WHERE name = :folder)"
+FORGET_FOLDER = "DELETE FROM folder WHERE name = :folder"
+INPUT_SAMPLE = """
+SELECT relative FROM job WHERE folder = (SELECT id FROM folder WHERE name = ?)
+AND state <> 'vanished' AND NOT let_go AND moved IS NULL ORDER BY id DESC LIMIT ?
+"""
+OUTPUT_SAMPLE = """
+SELECT output FROM job WHERE folder = (SELECT id FROM folder WHERE name = ?)
+AND output IS NOT NULL ORDER BY id DESC LIMIT ?
+"""
 ROOTS = "SELECT roots, roots_since FROM folder WHERE name = ?"
 SAW_ROOTS = """
 UPDATE folder SET roots = :roots, roots_since = :now_s WHERE name = :folder AND roots IS NOT :roots
@@ -64,11 +108,27 @@ ON CONFLICT (folder, relative, mark) DO UPDATE
 SET state = 'pending', attempts = 0, orphans = 0, added_at = excluded.added_at, let_go = 0
 WHERE state = 'vanished' OR (let_go AND state = 'disposed')
 """
+FORGET_VANISHED = """
+DELETE FROM job WHERE folder = (SELECT id FROM folder WHERE name = :folder)
+AND relative = :relative AND mark = :mark AND state = 'vanished'
+"""
 ADOPT = """
 INSERT INTO job
-    (folder, relative, mark, state, added_at, finished_at, output, output_mark, output_key)
-SELECT id, :relative, :mark, 'disposed', :now_s, :now_s, :output, :output_mark, :output_key
+    (folder, relative, mark, digest, state, added_at, finished_at, output, output_mark, output_key)
+SELECT id, :relative, :mark, :digest, 'disposed', :now_s, :now_s, :output, :output_mark, :output_key
 FROM folder WHERE name = :folder
+ON CONFLICT (folder, relative, mark) DO NOTHING
+"""
+RENUMBER = """
+UPDATE OR IGNORE job SET mark = :mark, digest = coalesce(:digest, digest) WHERE id = :id
+"""
+# Without `pixels`: nothing was sharpened now, and the throughput is computed from them.
+COPY = """
+INSERT INTO job (folder, relative, mark, digest, state, added_at, finished_at,
+    output, output_mark, output_key, unchanged, model, options)
+SELECT folder.id, :relative, :mark, coalesce(:digest, digest), 'disposed', :now_s, :now_s,
+    job.output, output_mark, output_key, unchanged, model, options
+FROM job JOIN folder ON folder.name = :folder WHERE job.id = :id
 ON CONFLICT (folder, relative, mark) DO NOTHING
 """
 FINISHED = """
@@ -99,7 +159,8 @@ temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE i
 """
 STAGE = """
 UPDATE job SET state = 'staged', temp = :temp, staged_output = :output, staged_mark = :mark,
-staged_key = :key, unchanged = :unchanged, model = :model, options = :options, pixels = :pixels
+staged_key = :key, unchanged = :unchanged, model = :model, options = :options, pixels = :pixels,
+digest = coalesce(:digest, digest)
 WHERE id = :id
 """
 RESTAGE = """
@@ -126,7 +187,7 @@ temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE i
 """
 QUARANTINE = """
 UPDATE job SET state = 'quarantined', finished_at = :now_s, reason = :reason, message = :message,
-setting = :setting, note = NULL, moved = NULL, next_at = NULL,
+setting = :setting, digest = coalesce(:digest, digest), note = NULL, moved = NULL, next_at = NULL,
 temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
 """
 NOTED = "UPDATE job SET note = :note, moved = :moved WHERE id = :id AND state = 'quarantined'"

@@ -191,6 +191,31 @@ DESCRIBED: Mapping[Event, Described] = {
             "paths": "list of text: the first of them, below the input folder",
         },
     ),
+    Event.FOLDER_ADOPTED: Described(
+        WARNING,
+        "outputs that a new folder, or a new ledger, did not know were recognised, not made again",
+        {**_FOLDER, "images": "integer: inputs that count as finished"},
+    ),
+    Event.FOLDER_REPEATED: Described(
+        WARNING,
+        "a new output: images that are finished elsewhere will be sharpened again",
+        {
+            **_FOLDER,
+            "images": "integer: images that are finished in the earlier output",
+            "earlier": "text: the earlier output folder",
+            "message": "text: what to do, in words",
+        },
+    ),
+    Event.OUTPUT_SHARED: Described(
+        WARNING,
+        "another installation of sharpend writes into the output folder, too",
+        {
+            **_FOLDER,
+            "host": "text: its machine",
+            "state": "text: its state directory there",
+            "message": "text: what to do, in words",
+        },
+    ),
     Event.STATE_PAUSED: Described(
         ERROR, "ledger or quarantine cannot be written; no work is taken", _FAULT
     ),

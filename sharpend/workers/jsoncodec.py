@@ -9,6 +9,7 @@ runs nothing that the text names.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound="StrEnum")
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 class MessageError(Exception):
@@ -129,6 +131,18 @@ def octets(longest: int) -> Kind[bytes]:
         return parsed.encode("latin-1")
 
     return Kind(lambda value: value.decode("latin-1"), read)
+
+
+def digest() -> Kind[str]:
+    """A SHA-256 in lower-case hexadecimal."""
+
+    def read(value: object) -> str:
+        parsed = _of_type(value, str)
+        if not _SHA256.fullmatch(parsed):
+            raise MessageError("a value is no SHA-256")
+        return parsed
+
+    return Kind(_same, read)
 
 
 def choice(enumeration: type[Choice]) -> Kind[Choice]:

@@ -23,6 +23,7 @@ from sharpend.workers.jsoncodec import (
     Kind,
     MessageError,
     choice,
+    digest,
     dumps,
     flag,
     items,
@@ -139,6 +140,7 @@ _STAGED = record(
     tile_px=whole(0, PIXELS),
     notes=items(text(NOTE_CHARACTERS), NOTES),
     sharpness=optional(_SHARPNESS),
+    input_digest=optional(digest()),
 )
 _FAILED = record(
     Failed,
@@ -148,6 +150,7 @@ _FAILED = record(
     message=text(MESSAGE_CHARACTERS),
     setting=optional(_NAME),
     stage=one_of(UNTIMED_STAGES + STAGES),
+    input_digest=optional(digest()),
 )
 _ENGINE = record(
     Engine,

@@ -7,7 +7,6 @@ translation of every error into one of the consequences that the daemon knows.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import time
 import traceback
@@ -27,6 +26,7 @@ from sharpend.errors import (
     UnavailableError,
 )
 from sharpend.files import beneath
+from sharpend.files.digest import digest_of
 from sharpend.files.faults import reason_of
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec, transparency
@@ -69,6 +69,8 @@ class Stages:
     is_large: bool = False
     """The image may need more memory than it is allowed; some libraries call it a damaged file
     where an allocation fails, so they are not believed then."""
+    input_digest: str | None = None
+    """SHA-256 of the input, once it was read."""
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -126,9 +128,10 @@ class Pipeline:
         options = task.options
         with stages.stage("decode"), _opened(task) as descriptor:
             with os.fdopen(os.dup(descriptor), "rb") as file:
+                stages.input_digest = _digest(file, options)
                 stages.is_large = self._is_large(file)
                 picture = codec.decode(file, policies=options.policies, **options.limits)
-                record = _record(file, sharpener, options)
+                record = _record(stages.input_digest, sharpener, options)
             status = os.fstat(descriptor)
         with stages.stage("measure"):
             seen = [transparency.seen(frame) for frame in picture.frames]
@@ -160,6 +163,7 @@ class Pipeline:
             tile_px=sharpener.runtime.tile_px,
             notes=(*picture.notes, note) if note else picture.notes,
             sharpness=cues[0].judged if cues else None,
+            input_digest=stages.input_digest,
         )
 
     def _is_large(self, file: BufferedReader) -> bool:
@@ -193,16 +197,24 @@ class Pipeline:
             return None, f"agreement was not measured: {error or type(error).__name__}"
 
 
-def _record(file: BufferedReader, sharpener: Sharpener, options: Options) -> Provenance | None:
-    """Provenance record of the output, if the folder asks for one."""
-    if not options.policies.provenance:
+def _digest(file: BufferedReader, options: Options) -> str | None:
+    """SHA-256 of the input; None of one that is refused for its size, however long it is."""
+    if os.fstat(file.fileno()).st_size > options.max_bytes:
         return None
+    digest = digest_of(file)
     file.seek(0)
+    return digest
+
+
+def _record(digest: str | None, sharpener: Sharpener, options: Options) -> Provenance | None:
+    """Provenance record of the output, if the folder asks for one."""
+    if not options.policies.provenance or digest is None:
+        return None
     return Provenance(
         model=sharpener.card.name,
         model_digest=sharpener.digest,
         options_digest=options.digest,
-        input_digest=hashlib.file_digest(file, "sha256").hexdigest(),
+        input_digest=digest,
         version=__version__,
     )
 
@@ -211,7 +223,7 @@ def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture
     """Return the image, or its unchanged file if it is sharp enough to be skipped."""
     if not skipping.may_skip(cues, task.options):
         return picture
-    with _opened(task) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
+    with _opened(task) as fd, os.fdopen(os.dup(fd), "rb") as file:
         return skipping.skipped(file, picture, cues, task.options)
 
 
@@ -238,7 +250,8 @@ def _failed(task: Task, error: Exception, stages: Stages) -> Failed:
         if isinstance(error, kind):
             reason = getattr(error, "reason", None)
             setting = getattr(error, "setting", None)
-            return Failed(task.job_id, failure, reason, str(error), setting, stage)
+            digest = stages.input_digest
+            return Failed(task.job_id, failure, reason, str(error), setting, stage, digest)
     message = "".join(traceback.format_exception_only(error)).strip()
     where = traceback.extract_tb(error.__traceback__)[-1]
     message += f" ({os.path.basename(where.filename)}:{where.lineno})"
@@ -259,7 +272,7 @@ def _opened(task: Task) -> Iterator[int]:
     except OSError as error:
         _raise_for_input(task, error)
     try:
-        if Fingerprint.of(os.fstat(descriptor)) != task.fingerprint:
+        if not task.fingerprint.is_same_file(Fingerprint.of(os.fstat(descriptor))):
             raise SourceChangedError("it changed after it had settled")
         try:
             yield descriptor
@@ -286,5 +299,5 @@ def _raise_for_input(task: Task, error: OSError) -> NoReturn:
 def _require_unchanged(task: Task) -> None:
     parent, name = os.path.split(task.relative)
     with beneath.directory(task.input_root, parent) as parent_fd:
-        if beneath.fingerprint_at(parent_fd, name) != task.fingerprint:
+        if not task.fingerprint.is_same_file(beneath.fingerprint_at(parent_fd, name)):
             raise SourceChangedError("it changed while it was read")

@@ -1,0 +1,160 @@
+"""Entry of settled files into the ledger: as known, as finished by an existing output, or as new.
+
+Owns the decision what a settled file is. A file whose inode number alone differs is compared by
+content. In a folder that is new to the ledger, and after the ledger was lost, files are also
+compared with jobs of other folders that have the same output, and with the outputs that exist. Logs
+how many were recognised so.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sharpend.commit.adoption import Existing, existing_output
+from sharpend.daemon.entries import Entries
+from sharpend.daemon.recognition import Question, Recognition
+from sharpend.ledger.records import Recognised
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sharpend.commit.destination import Destination
+    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.intake.scan import Found
+    from sharpend.ledger.ledger import Ledger
+    from sharpend.logs.logs import Log
+
+    Entry = tuple[bytes, Fingerprint]
+
+
+class Registrar(Entries):
+    """Entry of one folder's files; all methods are called from one thread.
+
+    Every method raises LedgerError where the ledger cannot be used.
+
+    Args:
+        destination: of the folder.
+        ledger: records the files.
+        log: for what was recognised.
+        wake: wakes the main loop, from any thread.
+    """
+
+    def __init__(
+        self, destination: Destination, ledger: Ledger, log: Log, *, wake: Callable[[], None]
+    ) -> None:
+        self._destination = destination
+        self._folder = destination.folder
+        self._ledger = ledger
+        self._log = log
+        self._recognition = Recognition(destination, wake)
+        self._is_new = ledger.adopts(self._folder)
+        self._adopted = 0
+
+    def fresh(self, found: Sequence[Found]) -> list[Found]:
+        """Return the files that the ledger has neither finished nor queued."""
+        entries = ((one.relative, one.fingerprint) for one in found)
+        new = set(self._ledger.unknown(self._folder, entries))
+        return [
+            one
+            for one in found
+            if (one.relative, one.fingerprint) in new and not self._recognition.holds(one.relative)
+        ]
+
+    def register(self, entries: Sequence[Entry]) -> tuple[list[bytes], str]:
+        """Enter settled files, or begin to compare them: see `Entries`."""
+        known, adopted, questions, unread, reason = [], [], [], [], ""
+        alike = dict(self._ledger.alike(self._folder, entries))
+        for entry, jobs in alike.items():
+            sure = [job for job in jobs if job.fingerprint.is_same_file(entry[1])]
+            if sure:
+                known.append(Recognised(*entry, sure[0]))
+            else:
+                questions.append(Question(entry, tuple(jobs)))
+        new = []
+        for entry in entries:
+            if entry in alike:
+                continue
+            try:
+                existing = self._existing(entry)
+            except OSError as error:  # unknown whether it exists; it must not be made twice
+                unread.append(entry[0])
+                reason = error.strerror or str(error)
+                continue
+            if existing is None:
+                new.append(entry)
+            elif existing.is_certain:
+                adopted.append(existing)
+            else:
+                questions.append(Question(entry, existing=existing))
+        self._enter(known, adopted, new)
+        self._recognition.ask(questions)
+        return unread, reason
+
+    def collect(self) -> list[bytes]:
+        """Enter the files that were compared; return paths of those that changed meanwhile."""
+        changed, known, adopted, new = [], [], [], []
+        for answer in self._recognition.answers():
+            if answer.has_changed:
+                changed.append(answer.found[0])
+            elif answer.job is not None:
+                known.append(Recognised(*answer.found, answer.job, answer.digest))
+            elif answer.existing is not None:
+                adopted.append(answer.existing.made_of(answer.digest))
+            else:
+                new.append(answer.found)
+        self._enter(known, adopted, new)
+        return changed
+
+    @property
+    def is_busy(self) -> bool:
+        """True while files are compared."""
+        return self._recognition.is_busy
+
+    def complete_scan(self) -> None:
+        """Record that every file of the folder was entered: later ones are new."""
+        if self._is_new:
+            self._ledger.adopts_no_more(self._folder)
+            self._is_new = False
+        if self._adopted:
+            self._log.warning(Event.FOLDER_ADOPTED, folder=self._folder, images=self._adopted)
+            self._adopted = 0
+
+    def close(self) -> None:
+        """Stop comparing."""
+        self._recognition.close()
+
+    def _existing(self, entry: Entry) -> Existing | None:
+        """Look for an output of the file that the ledger does not know, where there may be one."""
+        if not self._is_new and not self._ledger.rebuilt:
+            return None
+        return existing_output(self._destination, entry)
+
+    def _enter(self, known: list[Recognised], adopted: list[Existing], new: list[Entry]) -> None:
+        """Record the verdicts, each kind in one transaction."""
+        now_s = time.time()
+        if known:
+            self._ledger.recognise(self._folder, known, now_s)
+        others = self._adopt(adopted, now_s) if adopted else []
+        if new or others:
+            self._ledger.add(self._folder, [*new, *others], now_s)
+        self._adopted += len(adopted) - len(others) + sum(not one.job.is_own for one in known)
+
+    def _adopt(self, existing: list[Existing], now_s: float) -> list[Entry]:
+        """Record inputs as finished with their existing outputs.
+
+        Returns:
+            Inputs whose output another one has adopted or made: these have to be sharpened.
+        """
+        adopted: dict[bytes, Existing] = {}
+        others = []
+        for one in existing:
+            output, made = one.product.output, one.product.fingerprint
+            if output in adopted or self._ledger.output_owner(self._folder, made) is not None:
+                others.append(one.found)
+            else:
+                adopted[output] = one
+        pairs = [(one.found, one.product) for one in adopted.values()]
+        self._ledger.adopt(self._folder, pairs, now_s)
+        return others
