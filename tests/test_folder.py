@@ -349,7 +349,7 @@ def bare(shop: Shop) -> Folder:
     intake = partial(open_intake, plan.intake, wake=lambda: None, chance=random.Random(0))
     way_out, log = plan.destination, ListLog()
     entries = Registrar(way_out, shop.ledger, log, wake=lambda: None)
-    return Folder(plan, log, intake=intake, entries=entries, compare_writers=lambda _: None)
+    return Folder(plan, log, intake=intake, entries=entries, each_step=lambda _: None)
 
 
 def test_probes_come_less_often(shop: Shop) -> None:

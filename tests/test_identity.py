@@ -30,7 +30,7 @@ from tests.fakes import Shop
 from tests.renumbering import renumbering
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.conftest import Networks
 
@@ -192,11 +192,13 @@ def test_a_daemon_on_a_renumbering_file_system(place: Place) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fuseblk", "ext4"])
-def test_twenty_thousand_files(tmp_path: Path, kind: str) -> None:
+def test_twenty_thousand_files(
+    tmp_path: Path, kind: str, record_property: Callable[[str, object], None]
+) -> None:
     """None is done again where numbers change by themselves, or by a restore; no turn is long.
 
-    The times are printed: of the first scan, in which numbers differ from those in the ledger, and
-    of the second.
+    The report has the times: of the first scan, in which numbers differ from those in the ledger,
+    and of the second.
     """
     shop, found = Shop(tmp_path), []
     for number in range(20_000):
@@ -219,8 +221,8 @@ def test_twenty_thousand_files(tmp_path: Path, kind: str) -> None:
                 turn_s = time.monotonic()
                 shop.turn()
                 longest_s = max(longest_s, time.monotonic() - turn_s)
-            print(f"{kind}: {scan} scan {time.monotonic() - began_s:.2f} s")
-    print(f"{kind}: longest turn {longest_s:.2f} s")
+            record_property(f"{scan}_scan_s", round(time.monotonic() - began_s, 2))
+    record_property("longest_turn_s", round(longest_s, 2))
     assert shop.pool.submitted == []
     assert shop.count(State.DISPOSED) == 20_000
     assert longest_s < 5

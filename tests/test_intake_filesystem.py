@@ -83,3 +83,22 @@ def test_lost_mount(tmp_path: Path) -> None:
     assert not Mount(place, "nfs4").is_lost(now=Mount(place, "nfs4"))
     assert not Mount(b"/", "ext4").is_lost(now=Mount(place, "nfs4"))
     assert not Mount(b"/proc", "proc").is_lost(now=Mount(b"/", "ext4"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "renumbers"),
+    [
+        ("fuse.rclone", True),
+        ("fuseblk", True),
+        ("exfat", True),
+        ("vfat", True),
+        ("nfs4", True),
+        ("cifs", True),
+        ("ext4", False),
+        ("btrfs", False),
+        ("overlay", False),
+    ],
+)
+def test_where_inode_numbers_last(kind: str, *, renumbers: bool) -> None:
+    """A local disk keeps them; FUSE, FAT and other machines may not."""
+    assert Mount(b"/", kind).renumbers == renumbers

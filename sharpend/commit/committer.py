@@ -121,7 +121,7 @@ class Committer:
             if skips or destination.collision is CollisionPolicy.REFUSE:
                 output, status = choose(self._ledger, destination, job, fd)
                 if status is NameStatus.LEFT_ALONE:
-                    product = _as_unchanged(Product(output, job.fingerprint), fd)
+                    product = _as_existing(Product(output, job.fingerprint), fd, unchanged=True)
                     self._ledger.stage(job, product)
                     return self._finish(destination, job, product, now_s)
             return Prepared(os.path.dirname(first), self._names.new(job.id))
@@ -211,8 +211,8 @@ class Committer:
         while True:
             output, status = choose(self._ledger, destination, job, fd, product)
             chosen = replace(product, output=output)
-            if status is NameStatus.LEFT_ALONE:
-                chosen = _as_unchanged(chosen, fd)
+            if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
+                chosen = _as_existing(chosen, fd, unchanged=status is NameStatus.LEFT_ALONE)
             self._at("chosen")
             self._record(job, chosen)
             self._at("staged")
@@ -277,7 +277,7 @@ class Committer:
             yield fd
 
 
-def _as_unchanged(product: Product, fd: int) -> Product:
+def _as_existing(product: Product, fd: int, *, unchanged: bool) -> Product:
     """Return the product with the foreign file at its name as the output.
 
     Raises:
@@ -286,13 +286,13 @@ def _as_unchanged(product: Product, fd: int) -> Product:
     existing = fingerprint_at(fd, os.path.basename(product.output))
     if existing is None:
         raise FileExistsError(product.output)
-    return replace(product, fingerprint=existing, unchanged=True)
+    return replace(product, fingerprint=existing, unchanged=unchanged)
 
 
 def _place(product: Product, status: NameStatus, fd: int) -> None:
     """Rename the staged file to its final name, or delete it where a foreign file is kept."""
     name = os.path.basename(product.output)
-    if status is NameStatus.LEFT_ALONE:
+    if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
         DirectoryEntry(fd, product.temp).unlink()
     elif status is NameStatus.FREE:
         rename_without_clobbering(fd, product.temp, fd, name)

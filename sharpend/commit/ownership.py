@@ -38,7 +38,9 @@ class NameStatus(Enum):
     OURS = auto()
     """The file is an earlier output of the same input: it is replaced."""
     REPLACEABLE = auto()
-    """A foreign file has the name, and it is equal or the policy is to replace it."""
+    """A foreign file has the name, and the policy is to replace it."""
+    EQUAL = auto()
+    """A foreign file with the bytes of the new output has the name: it becomes the output."""
     LEFT_ALONE = auto()
     """A foreign file has the name, and the policy is to skip the input."""
     TAKEN = auto()
@@ -86,7 +88,7 @@ def choose(
         if owner is not None and destination.collision is CollisionPolicy.REFUSE:
             raise _name_taken(output, owner)
         if status is NameStatus.TAKEN and owner is None and _is_equal(staged, (fd, output)):
-            status = NameStatus.REPLACEABLE
+            status = NameStatus.EQUAL
         if status is not NameStatus.TAKEN:
             return output, status
 
@@ -117,15 +119,17 @@ def _status_of(
 
 
 def _is_equal(staged: Product | None, at: tuple[int, bytes]) -> bool:
-    """Return whether the file at a name has the bytes of the staged file."""
+    """Return whether the file at a name has the bytes of the staged file; they are durable then."""
     fd, output = at
     name = os.path.basename(output)
     if staged is None or not staged.temp:
         return False
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # a file that cannot be read is a foreign one
         existing = fingerprint_at(fd, name)
         if existing is not None and existing.size == staged.fingerprint.size:
-            return same_bytes(DirectoryEntry(fd, staged.temp), DirectoryEntry(fd, name))
+            entry = DirectoryEntry(fd, name)
+            entry.sync()
+            return same_bytes(DirectoryEntry(fd, staged.temp), entry)
     return False
 
 

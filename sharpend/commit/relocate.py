@@ -55,6 +55,14 @@ class DirectoryEntry:
             os.unlink(self.name, dir_fd=self.directory_fd)
         fsync_directory(self.directory_fd)
 
+    def sync(self) -> None:
+        """Make the content of the file durable."""
+        descriptor = self.open()
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
     def open(self) -> int:
         """Open the file for reading; a link is refused by the kernel, a FIFO does not block."""
         return os.open(self.name, _READ, dir_fd=self.directory_fd)

@@ -95,8 +95,7 @@ class Dispatcher:
         intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance)
         entries = Registrar(plan.destination, self._ledger, self._log, wake=self._wake)
         writers = OutputWriters(plan.destination, self._state_dir, self._ledger, self._log)
-        compare = writers.check
-        return Folder(plan, self._log, intake=intake, entries=entries, compare_writers=compare)
+        return Folder(plan, self._log, intake=intake, entries=entries, each_step=writers.check)
 
     def recover(self) -> None:
         """Recover interrupted jobs, commits and quarantines at a start and after a reload."""

@@ -141,7 +141,7 @@ class Folder:
         log: for pauses, resumptions and polling.
         intake: starts the intake; its argument selects the files that are new to the ledger.
         entries: records settled files.
-        compare_writers: logs who else writes the output; called with the time of each step.
+        each_step: called with the time of each step (monotonic seconds).
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Folder:
         *,
         intake: Callable[[Fresh], Intake],
         entries: Entries,
-        compare_writers: Callable[[float], None],
+        each_step: Callable[[float], None],
     ) -> None:
         self.plan = plan
         self.name = plan.destination.folder
@@ -162,7 +162,7 @@ class Folder:
         self._resettled = False
         self._log = log
         self._entries = entries
-        self._compare_writers = compare_writers
+        self._each_step = each_step
         self.intake = intake(entries.fresh)
         self._last: Step | None = None
 
@@ -174,7 +174,7 @@ class Folder:
             self._register(step.settled, now_s)
         for relative in self._entries.collect():
             self.resettle(relative)
-        self._compare_writers(now_s)
+        self._each_step(now_s)
         self._log_changes(step)
         self._last = step
         if self.is_settled and not self.paused:

@@ -28,6 +28,15 @@ def digest_of(file: BufferedReader) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest_within(file: BufferedReader, most_bytes: int) -> str | None:
+    """Compute the digest of a whole file, and rewind it; None of one with more bytes."""
+    if os.fstat(file.fileno()).st_size > most_bytes:
+        return None
+    digest = digest_of(file)
+    file.seek(0)
+    return digest
+
+
 def digest_at(root: bytes, relative: bytes, meant: Fingerprint) -> str | None:
     """Compute the SHA-256 of the file at a path below a root; None if it is not the file meant.
 

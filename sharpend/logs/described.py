@@ -40,6 +40,7 @@ _ERROR = {
 _MODEL = {"model": "text: name on the model's card; in a report, of the main model"}
 _DEVICE = {"device": "text: device and precision of the main model"}
 _QUEUE = {"queue_depth": "integer: images that wait"}
+_ADVICE = {"message": "text: what to do, in words"}
 _FAULT = {"reason": "text: the cause, in words"}
 _SHARPNESS = "number or null, natural logarithm: sharpness of the input"
 _PRUNED = {
@@ -193,28 +194,18 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.FOLDER_ADOPTED: Described(
         WARNING,
-        "outputs that a new folder, or a new ledger, did not know were recognised, not made again",
+        "outputs that the ledger did not know were recognised, and are not made again",
         {**_FOLDER, "images": "integer: inputs that count as finished"},
     ),
     Event.FOLDER_REPEATED: Described(
         WARNING,
-        "a new output: images that are finished elsewhere will be sharpened again",
-        {
-            **_FOLDER,
-            "images": "integer: images that are finished in the earlier output",
-            "earlier": "text: the earlier output folder",
-            "message": "text: what to do, in words",
-        },
+        "the output is new: images that are finished in the earlier one come again",
+        {**_FOLDER, "images": "integer: how many", "earlier": "text: earlier output", **_ADVICE},
     ),
     Event.OUTPUT_SHARED: Described(
         WARNING,
         "another installation of sharpend writes into the output folder, too",
-        {
-            **_FOLDER,
-            "host": "text: its machine",
-            "state": "text: its state directory there",
-            "message": "text: what to do, in words",
-        },
+        {**_FOLDER, "host": "text: its machine", "state": "text: its state directory", **_ADVICE},
     ),
     Event.STATE_PAUSED: Described(
         ERROR, "ledger or quarantine cannot be written; no work is taken", _FAULT

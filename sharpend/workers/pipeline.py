@@ -26,7 +26,7 @@ from sharpend.errors import (
     UnavailableError,
 )
 from sharpend.files import beneath
-from sharpend.files.digest import digest_of
+from sharpend.files.digest import digest_within
 from sharpend.files.faults import reason_of
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec, transparency
@@ -128,7 +128,7 @@ class Pipeline:
         options = task.options
         with stages.stage("decode"), _opened(task) as descriptor:
             with os.fdopen(os.dup(descriptor), "rb") as file:
-                stages.input_digest = _digest(file, options)
+                stages.input_digest = digest_within(file, options.max_bytes)
                 stages.is_large = self._is_large(file)
                 picture = codec.decode(file, policies=options.policies, **options.limits)
                 record = _record(stages.input_digest, sharpener, options)
@@ -195,15 +195,6 @@ class Pipeline:
             ), ""
         except Exception as error:  # noqa: BLE001 - a second opinion is never worth an image
             return None, f"agreement was not measured: {error or type(error).__name__}"
-
-
-def _digest(file: BufferedReader, options: Options) -> str | None:
-    """SHA-256 of the input; None of one that is refused for its size, however long it is."""
-    if os.fstat(file.fileno()).st_size > options.max_bytes:
-        return None
-    digest = digest_of(file)
-    file.seek(0)
-    return digest
 
 
 def _record(digest: str | None, sharpener: Sharpener, options: Options) -> Provenance | None:
