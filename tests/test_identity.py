@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -60,8 +61,10 @@ class Place:
         """A run of `sharpend once` over what is there."""
         return self.run("sharpend", self.config(state, **folder))
 
-    def run(self, module: str, config: Path, **environment: str) -> Run:
-        """The same by another entry point."""
+    def run(
+        self, module: str, config: Path, status: ExitCode = ExitCode.OK, **environment: str
+    ) -> Run:
+        """The same by another entry point, or with another end."""
         ended = subprocess.run(
             [sys.executable, "-m", module, "once", "--config", config, "--json"],
             check=False,
@@ -70,7 +73,7 @@ class Place:
             env=surroundings(environment),
             timeout=WITHIN_S,
         )
-        assert ended.returncode == ExitCode.OK, ended.stderr
+        assert ended.returncode == status, ended.stderr
         *lines, _ = map(json.loads, ended.stdout.splitlines())
         events = [json.loads(line) for line in ended.stderr.splitlines()]
         return Run(Counter(line["outcome"] for line in lines), events)
@@ -139,6 +142,21 @@ def test_restored_inputs_are_known(place: Place, *, is_old: bool) -> None:
     found = [(os.fsencode(name), fingerprint_of(place.base / "in" / name)) for name in NAMES]
     with LedgerReader.read_only(place.base / "state") as ledger:
         assert list(ledger.unknown("in", found)) == []  # no later scan has to read them
+
+
+def test_a_restored_refusal_is_known(tmp_path: Path, networks: Networks) -> None:
+    """What could not be sharpened is not tried again after a restore, and its digest is kept."""
+    place = Place(tmp_path, networks.student)
+    (tmp_path / "in").mkdir()
+    bad = tmp_path / "in/bad.png"
+    bad.write_text("no image")
+    for refusals in (1, 0):
+        run = place.run("sharpend", place.config(), ExitCode.SOME_QUARANTINED)
+        assert len(run.of("image.quarantined")) == refusals
+        restore(tmp_path / "in")
+    with LedgerReader.read_only(tmp_path / "state") as ledger:
+        ((_, (job,)),) = ledger.alike("in", [(b"bad.png", fingerprint_of(bad))])
+    assert job.digest == hashlib.sha256(b"no image").hexdigest()
 
 
 def test_outputs_that_were_carried_away_stay_away(place: Place) -> None:
@@ -316,10 +334,12 @@ def test_move_beside_a_daemon(place: Place, capsys: pytest.CaptureFixture[str]) 
 # States that are lost, or two
 
 
-def test_a_lost_state_doubles_nothing(place: Place) -> None:
+def test_a_lost_state_doubles_nothing(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     """Outputs that a new state directory finds are recognised by name and time."""
     before = place.outputs()
     shutil.rmtree(place.base / "state")
+    assert main(["once", "--config", str(place.config()), "--dry-run"]) == ExitCode.OK
+    assert "in: 3 done" in capsys.readouterr().out
     run = place.once()
     assert run.outcomes == {"unchanged": 3}
     assert [event["images"] for event in run.of("folder.adopted")] == [3]

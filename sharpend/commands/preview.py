@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sharpend.commit.adoption import existing_output
 from sharpend.daemon import plans
 from sharpend.errors import (
     ExitCode,
@@ -89,11 +91,13 @@ def dry_run(settings: Settings) -> int:
     Raises:
         StateFaultError: there is a ledger, and it cannot be read.
     """
-    states, earlier = _read_ledger(settings)
+    states, earlier, roots = _read_ledger(settings)
     outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
     for plan, batch in found(settings):
         for one in batch:
             state = states.get((plan.destination.input_root, one.relative), State.PENDING)
+            if state is State.PENDING and _would_be_adopted(plan.destination, one, roots):
+                state = State.DONE
             _plan_input(plan, one.relative, state, outlooks[plan.destination.folder])
     for outlook in outlooks.values():
         print(logs.printable(str(outlook)))
@@ -107,17 +111,17 @@ def dry_run(settings: Settings) -> int:
 
 def _read_ledger(
     settings: Settings,
-) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished]]:
-    """Read states by root and path, and finished jobs; empty without a ledger."""
+) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished], set[tuple[bytes, bytes]]]:
+    """Read states by root and path, finished jobs, and roots of folders; empty without a ledger."""
     if not (settings.state / "ledger.db").exists():
-        return {}, ()
+        return {}, (), set()
     try:
         with LedgerReader.read_only(settings.state) as ledger:
             states = {
                 (destination.input_root, outcome.relative): outcome.state
                 for destination, outcome in known(settings, ledger)
             }
-            return states, ledger.finished(IMAGES_REMEMBERED)
+            return states, ledger.finished(IMAGES_REMEMBERED), {two for _, two in ledger.folders()}
     except LedgerError as error:
         advice = "if an older sharpend wrote it, `sharpend run` upgrades it"
         raise StateFaultError(f"{error}; {advice}") from error
@@ -137,6 +141,17 @@ def _plan_input(plan: FolderPlan, relative: bytes, state: State, outlook: Outloo
     outlook.counts[action] += 1
     source = display(os.path.join(plan.destination.input_root, relative))
     print(logs.printable(f"{source}: {action}{why}"))
+
+
+def _would_be_adopted(
+    destination: Destination, one: scan.Found, roots: set[tuple[bytes, bytes]]
+) -> bool:
+    """Return whether the ledger does not know the folder and the image has an output already."""
+    existing = None
+    if (destination.input_root, destination.output_root) not in roots:
+        with suppress(OSError):  # the run itself pauses there
+            existing = existing_output(destination, (one.relative, one.fingerprint))
+    return existing is not None and existing.is_certain
 
 
 def _action(options: Options) -> str:
