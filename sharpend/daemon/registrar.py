@@ -16,6 +16,7 @@ from sharpend.daemon.entries import Entries
 from sharpend.daemon.recognition import Question, Recognition
 from sharpend.ledger.records import Recognised
 from sharpend.logs.events import Event
+from sharpend.policies import ExistingPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +49,8 @@ class Registrar(Entries):
         self._folder = destination.folder
         self._ledger = ledger
         self._log = log
+        self._skips = destination.existing is ExistingPolicy.SKIP
+        """Leave any file with an output's name as it is, so none is read."""
         self._recognition = Recognition(destination, wake)
         self._is_new = ledger.adopts(self._folder)
         self._adopted = 0
@@ -82,7 +85,7 @@ class Registrar(Entries):
                 unread.append(entry[0])
                 reason = error.strerror or str(error)
                 continue
-            if existing is None:
+            if existing is None or (self._skips and not existing.is_certain):
                 new.append(entry)
             elif existing.is_certain:
                 adopted.append(existing)
