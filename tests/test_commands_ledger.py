@@ -51,7 +51,7 @@ class Records:
         path.write_text(name)
         destination = self.destination(SourcePolicy.KEEP)
         found = [(os.fsencode(name), Fingerprint.of(path.stat()))]
-        assert self.ledger.add(destination.folder, found, NOW_S) == 1
+        assert self.ledger.add(destination.folder, found, NOW_S).jobs == 1
         job = self.ledger.claim(NOW_S, [destination.folder])
         assert job is not None
         return job

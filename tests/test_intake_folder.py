@@ -17,6 +17,7 @@ from watchdog.observers import Observer
 from sharpend.intake import filesystem, scan
 from sharpend.intake.filesystem import Mount
 from sharpend.intake.folder import FolderIntake
+from sharpend.intake.patience import Patience
 from sharpend.intake.protocol import FolderOptions, Step
 
 if TYPE_CHECKING:
@@ -39,8 +40,13 @@ class Daemon:
         self.ledger: set[Found] = set()
         self.asked: list[int] = []
         self.pauses: list[str | None] = []
+        self.patience = Patience()
         self.intake = FolderIntake(
-            options, fresh=self.fresh, wake=self.woken.set, chance=random.Random(1)
+            options,
+            fresh=self.fresh,
+            patience=self.patience,
+            wake=self.woken.set,
+            chance=random.Random(1),
         )
 
     def fresh(self, files: Sequence[Found]) -> Sequence[Found]:

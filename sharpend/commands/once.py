@@ -86,7 +86,8 @@ class ResultPrinter:
         self._settings = settings
         self._json = as_json
         self._bar = tqdm(unit=" images", disable=not bar)
-        self._printed: set[tuple[bytes, bytes]] = set()
+        self._printed: dict[tuple[bytes, bytes], str] = {}
+        """Outcome of each input, by its folder and path."""
         self._started_s = time.monotonic()
         self._pixels = 0
         self.counts: Counter[str] = Counter(sharpened=0, unchanged=0, quarantined=0)
@@ -151,9 +152,13 @@ class ResultPrinter:
                     self._line(destination, ending)
 
     def _line(self, destination: Destination, ending: Ending) -> None:
-        self._printed.add((destination.input_root, ending.relative))
+        key = (destination.input_root, ending.relative)
+        if key in self._printed:  # it was refused, and has changed meanwhile
+            self.counts[self._printed[key]] -= 1
+        else:
+            self._bar.update()
+        self._printed[key] = ending.outcome
         self.counts[ending.outcome] += 1
-        self._bar.update()
         source = display(os.path.join(destination.input_root, ending.relative))
         output = ending.output
         if self._json:

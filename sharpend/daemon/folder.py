@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, identity_of, roots_of
+from sharpend.daemon.judgements import Judgements
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
@@ -24,6 +25,7 @@ from sharpend.task import Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sharpend.intake.patience import Patience
     from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
     from sharpend.intake.scan import Found
     from sharpend.ledger.ledger import Ledger
@@ -139,7 +141,7 @@ class Folder:
         plan: with its roots prepared.
         ledger: records settled files.
         log: for pauses, resumptions and polling.
-        intake: starts the intake; its argument selects the files that are new to the ledger.
+        intake: starts the intake; as `open_intake` with the arguments `fresh` and `patience`.
         adopt: records a settled input as finished if its output exists, at a wall-clock time.
     """
 
@@ -149,7 +151,7 @@ class Folder:
         ledger: Ledger,
         log: Log,
         *,
-        intake: Callable[[Fresh], Intake],
+        intake: Callable[[Fresh, Patience], Intake],
         adopt: Callable[[tuple[bytes, Fingerprint], float], bool],
     ) -> None:
         self.plan = plan
@@ -162,7 +164,8 @@ class Folder:
         self._ledger = ledger
         self._log = log
         self._adopt = adopt
-        self.intake = intake(self._fresh)
+        self.judgements = Judgements(self.name, log)
+        self.intake = intake(self._fresh, self.judgements.patience)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
@@ -173,7 +176,8 @@ class Folder:
             entries = _entries(step.settled)
             if self._ledger.rebuilt:
                 entries = [entry for entry in entries if not self._adopted(entry, now_s)]
-            self._ledger.add(self.name, entries, time.time())
+            added = self._ledger.add(self.name, entries, time.time())
+            self.judgements.superseded(added.superseded)
             for found in step.settled:
                 self._log.debug(Event.FILE_SETTLED, folder=self.name, path=found.relative)
         self._log_changes(step)
@@ -190,7 +194,7 @@ class Folder:
             return True
 
     def resettle(self, relative: bytes) -> None:
-        """Let a file settle again that changed after it had settled."""
+        """Let a file settle again."""
         self._resettled = True
         self.intake.unsettle(relative)
 

@@ -143,6 +143,7 @@ class Outcomes:
 
     def _log_finished(self, result: Result, **values: object) -> None:
         """Log and report an output that was published or existed before."""
+        result.folder.judgements.finished(result.job)
         self._log.info(
             Event.IMAGE_FINISHED,
             folder=result.folder.name,
@@ -167,10 +168,12 @@ class Outcomes:
             self._vanished(handed, failed)
 
     def _vanished(self, handed: Handed, failed: Failed) -> None:
-        """Handle an input that vanished, or became another file, which settles by itself."""
+        """Handle an input that vanished, or changed, so that it has to settle again."""
         self._ledger.vanish(handed.job)
         if failed.failure is Failure.CHANGED:
+            handed.folder.judgements.changed(handed.job, failed.message)
             handed.folder.resettle(handed.job.relative)
+            return
         self._log.info(
             Event.IMAGE_VANISHED,
             folder=handed.folder.name,
@@ -219,6 +222,7 @@ class Outcomes:
     def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
         """Quarantine an input with its reason."""
         entry = self._quarantine.record(handed.job, refusal, time.time())
+        handed.folder.judgements.refused(handed.job, refusal.reason)
         try:
             self._quarantine.complete(handed.folder.plan.destination, entry)
         finally:  # if that fails, only the reason file is missing, and is written later

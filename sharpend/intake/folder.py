@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
+    from sharpend.intake.patience import Patience
     from sharpend.intake.protocol import Fresh
 
 _CHECK_S = 2.0  # interval of the check for a deleted or replaced folder
@@ -39,6 +40,7 @@ class FolderIntake:
     Args:
         options: of the folder.
         fresh: selects the files that are new to the ledger.
+        patience: lengthens the wait for files that were judged too early.
         wake: asks for a step soon; must return at once.
         chance: spreads the scans of several folders.
     """
@@ -48,11 +50,13 @@ class FolderIntake:
         options: FolderOptions,
         *,
         fresh: Fresh,
+        patience: Patience,
         wake: Callable[[], None],
         chance: random.Random,
     ) -> None:
         self._options = options
         self._fresh = fresh
+        self._patience = patience
         self._wake = wake
         self._chance = chance
         self._mount: filesystem.Mount | None = None
@@ -219,7 +223,9 @@ class FolderIntake:
         ]
 
     def _has_settled(self, found: Found, now_s: float, *, finished: bool = False) -> bool:
-        wait_s = self._wait_s(finished=finished)
+        wait_s = self._patience.wait_s(
+            found.relative, found.fingerprint, self._wait_s(finished=finished)
+        )
         return self._settler.look(found.relative, found.fingerprint, now_s=now_s, wait_s=wait_s)
 
     def _wait_s(self, *, finished: bool) -> float:

@@ -152,6 +152,10 @@ class LedgerReader:
         """Iterate over quarantined jobs with their reasons; rows may change meanwhile."""
         yield from map(quarantined_of, self._pages(State.QUARANTINED))
 
+    def leaving(self, folder: str, now_s: float, most: int) -> list[Quarantined]:
+        """List refused sources of a folder that may leave their place by now, at most `most`."""
+        return [quarantined_of(row) for row in self._store.rows(sql.LEAVING, folder, now_s, most)]
+
     def ended(self, state: State) -> Iterator[Ended]:
         """Iterate over disposed (or vanished) jobs, oldest first; rows may change meanwhile."""
         yield from map(ended_of, self._pages(state))

@@ -66,7 +66,10 @@ _ROOTS = """
 ALTER TABLE folder ADD COLUMN roots TEXT;
 ALTER TABLE folder ADD COLUMN roots_since REAL NOT NULL DEFAULT 0;
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS)
+_LEAVING = """
+CREATE INDEX job_leaving ON job (folder, next_at) WHERE state = 'quarantined';
+"""
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _LEAVING)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

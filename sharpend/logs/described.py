@@ -155,9 +155,14 @@ DESCRIBED: Mapping[Event, Described] = {
             **_ATTEMPTS,
         },
     ),
+    Event.IMAGE_CHANGED: Described(
+        INFO,
+        "an input changed after it had settled; it is tried again when it has settled anew",
+        {**_IMAGE, "message": _ERROR["message"]},
+    ),
     Event.IMAGE_VANISHED: Described(
         INFO,
-        "an input disappeared or changed before its end",
+        "an input disappeared before its end",
         {**_IMAGE, "message": _ERROR["message"]},
     ),
     Event.WORKER_DIED: Described(
