@@ -65,6 +65,7 @@ _FINAL = frozenset(
         Reason.FORMAT_NOT_ALLOWED,
         Reason.TOO_MANY_PIXELS,
         Reason.TOO_MANY_BYTES,
+        Reason.TOO_MANY_SCANS,
         Reason.BIT_DEPTH,
         Reason.COLOR_MODE,
         Reason.ANIMATED,

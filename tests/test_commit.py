@@ -572,10 +572,10 @@ def test_a_source_that_changes_during_the_copy_stays(
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
     source, real = shop.home / "in/a/x.png", os.utime
 
-    def utime(descriptor: int, **values: object) -> None:
+    def utime(descriptor: int, *, ns: tuple[int, int]) -> None:
         with source.open("ab") as file:
             file.write(b" and more")
-        real(descriptor, **values)  # type: ignore[call-overload]
+        real(descriptor, ns=ns)
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "utime", utime)
