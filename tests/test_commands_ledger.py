@@ -67,7 +67,7 @@ class Records:
         """An input in quarantine; returns its reason file."""
         job = self.claimed(name)
         quarantine = Quarantine(self.ledger, self.state, TempNames(self.state))
-        refusal = QuarantineReason(Reason.TRUNCATED, "cut short")
+        refusal = QuarantineReason(Reason.TOO_MANY_PIXELS, "too large")
         quarantine.complete(self.destination(source), quarantine.record(job, refusal, NOW_S))
         return self.state / "quarantine" / "inbox" / f"{name}.reason.json"
 
