@@ -29,7 +29,7 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events described logs repeats",
-    "files": "fingerprint faults access atomic beneath",
+    "files": "fingerprint faults access atomic beneath mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
@@ -54,13 +54,15 @@ ROOMS = {
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema records store copies scheduling reader registration"
     " ledger opening",
-    "intake": "filesystem scan protocol settle watch schedule listen folder threaded",
-    "commit": "names destination stale ownership relocate disposal adoption committer quarantine"
-    " ages retention",
+    "intake": "scan protocol settle watch schedule listen folder threaded",
+    "commit": "names destination stale ownership relocate disposal adoption committer"
+    " quarantine ages retention",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " folder outcomes maintenance dispatcher_config dispatcher status plans assembly hooks daemon",
+    " folder_plan roots folder outcomes maintenance dispatcher_config dispatcher status plans"
+    " assembly hooks daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "arguments check doctor status retry inspect formats run preview once live demo",
+    "commands": "arguments accept check doctor status retry inspect formats run preview once live"
+    " demo",
 }
 """Inside a sub-package, the same."""
 

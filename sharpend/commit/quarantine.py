@@ -107,7 +107,9 @@ class Quarantine:
         repaired = 0
         for entry in self._ledger.quarantined():
             destination = destinations.get(entry.job.folder)
-            if entry.note is None and destination is not None:
+            if destination is None or destination.guard.closed is not None:
+                continue
+            if entry.note is None:
                 self.complete(destination, entry)
                 repaired += 1
         return repaired

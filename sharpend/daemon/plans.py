@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits, Retention
-from sharpend.commit.destination import Destination
+from sharpend.commit.destination import Destination, RootGuard
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.files.access import Access, number_of
 from sharpend.intake.protocol import FolderOptions
 from sharpend.logs import logs
@@ -71,6 +71,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
             collision=folder.collision,
             portable_names=folder.portable_names,
+            guard=RootGuard(folder.name, _unless_auto(folder.require_mount)),
             access=Access(
                 group=None if folder.group is None else number_of(folder.group),
                 mode=None if folder.mode is None else int(folder.mode, 8),

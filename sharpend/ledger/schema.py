@@ -66,7 +66,16 @@ _ROOTS = """
 ALTER TABLE folder ADD COLUMN roots TEXT;
 ALTER TABLE folder ADD COLUMN roots_since REAL NOT NULL DEFAULT 0;
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS)
+_IDENTITIES = """
+CREATE TABLE root (
+    folder INTEGER NOT NULL REFERENCES folder (id),
+    path BLOB NOT NULL,
+    seen TEXT,
+    PRIMARY KEY (folder, path)
+);
+INSERT INTO root (folder, path) SELECT id, input FROM folder UNION SELECT id, output FROM folder;
+"""
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 
