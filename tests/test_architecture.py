@@ -58,7 +58,7 @@ ROOMS = {
     "commit": "names destination stale ownership relocate disposal adoption committer"
     " quarantine ages retention",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " folder_plan roots folder outcomes maintenance dispatcher_config dispatcher status plans"
+    " folder roots outcomes maintenance dispatcher_config dispatcher status plans"
     " assembly hooks daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "arguments accept check doctor status retry inspect formats run preview once live"

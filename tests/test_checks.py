@@ -14,7 +14,7 @@ from sharpend.checks.finding import Finding, Level, exit_code, fault, note, ok
 from sharpend.checks.runner import Runner
 from sharpend.checks.sight import Content, PathAccess
 from sharpend.commit.destination import Destination
-from sharpend.daemon.folder_plan import FolderPlan
+from sharpend.daemon.folder import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
 from sharpend.files.mounts import Mount

@@ -12,8 +12,7 @@ import pytest
 
 from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
-from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder
-from sharpend.daemon.folder_plan import FolderPlan
+from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan
 from sharpend.daemon.roots import prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access

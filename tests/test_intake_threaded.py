@@ -16,7 +16,7 @@ import pytest
 
 from sharpend.commit.destination import Destination
 from sharpend.daemon import roots
-from sharpend.daemon.folder_plan import FolderPlan
+from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.roots import prepare_roots
 from sharpend.files.mounts import Mount
 from sharpend.intake import scan

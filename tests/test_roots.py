@@ -217,7 +217,7 @@ def test_an_input_disk_that_is_not_mounted(networks: Networks, tmp_path: Path, b
     """A stray file at the mount point is not taken; what is on the disk is, when it comes."""
     with disks(tmp_path, "disk", "other") as made:
         inbox = tmp_path / "mount" / below
-        shop = shop_of(networks, tmp_path, made, input=inbox, source="delete")
+        shop = shop_of(networks, tmp_path, made, input=inbox, name="in", source="delete")
         inbox.mkdir(exist_ok=True)
         drop(inbox, "1.png")
         assert once("--config", shop.config).returncode == 0

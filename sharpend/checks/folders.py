@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sharpend.checks.runner import Runner
     from sharpend.checks.sight import Content, PathAccess
-    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
 
 LITTLE_BYTES = 100_000_000
 """Less than this and a folder pauses with its next images."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sharpend.checks.runner import Runner
     from sharpend.checks.sight import Content
     from sharpend.checks.unit import Unit
-    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.settings.load import Settings
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sharpend.commit.destination import Destination
-    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.ledger.records import Finished, Outcome
     from sharpend.settings.load import Settings
     from sharpend.task import Options

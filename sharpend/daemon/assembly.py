@@ -24,7 +24,7 @@ from sharpend.workers.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.daemon.outcomes import Result
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.daemon.dispatcher_config import DispatcherConfig
-    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.workers.protocol import Workers

@@ -9,26 +9,65 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import InputMissingError, OutputFailedError
 from sharpend.logs.events import Event
+from sharpend.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.commit.destination import Destination
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.intake.protocol import Fresh, Intake, Step
+    from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
     from sharpend.intake.scan import Found
     from sharpend.ledger.ledger import Ledger
+    from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
+    from sharpend.task import Options
 
 FIRST_PROBE_S = 5.0
 LONGEST_PROBE_S = 30.0
 """Longest wait between two probes of a paused output folder."""
 LOOK_S = 2.0
 """Interval of the look whether roots that were not there have come, or were accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlan:
+    """Settings of one folder as plain values."""
+
+    destination: Destination
+    intake: FolderOptions
+    options: Options
+    reprocess: bool = False
+    """Sharpen finished images again when the model or an option has changed."""
+    newest_first: bool = False
+    """Begin with the newest image instead of the oldest."""
+
+    def task(self, job: Job, parent: bytes, temp_name: bytes, *, measured: bool) -> Task:
+        """Make the task of a worker for one claimed job of this folder.
+
+        Args:
+            job: claimed from the ledger.
+            parent: folder of the output, below the output root.
+            temp_name: name of the staged file in it.
+            measured: compare with the teacher.
+        """
+        return Task(
+            job_id=job.id,
+            input_root=self.destination.input_root,
+            output_root=self.destination.output_root,
+            relative=job.relative,
+            output_parent=parent,
+            temp_name=temp_name,
+            fingerprint=job.fingerprint,
+            options=self.options,
+            measure_agreement=measured,
+            access=self.destination.access,
+        )
 
 
 class Folder:

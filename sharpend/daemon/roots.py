@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.ledger.ledger import Ledger
 
 
