@@ -131,6 +131,8 @@ class Destination:
     """True if names that differ only in case or in Unicode normal form collide, too."""
     access: Access = field(default_factory=Access)
     """Group and mode of outputs and of the folders created for them."""
+    quarantine_root: bytes | None = None
+    """Compared with what it was before, if it is known."""
     guard: RootGuard = field(default_factory=lambda: RootGuard("folder"), compare=False)
     """Knows the roots, and whether they may be worked in."""
 

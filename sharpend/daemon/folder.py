@@ -134,7 +134,8 @@ class Folder:
         """Open the roots again after a fault, or after they were accepted; log changes."""
         way = self.plan.destination
         accepted = None in self._ledger.root_identities(self.name).values()
-        if accepted or self._closed is not None or self.fault is not None:
+        readable = self._last is None or self._last.paused is None  # an input that hangs is not
+        if accepted or self._closed is not None or (self.fault is not None and readable):
             self._reopen()
         closed, self._closed = self._closed, way.guard.closed
         if self._closed == closed:

@@ -71,6 +71,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
             collision=folder.collision,
             portable_names=folder.portable_names,
+            quarantine_root=os.path.abspath(os.fsencode(settings.state / "quarantine")),
             guard=RootGuard(folder.name, _unless_auto(folder.require_mount)),
             access=Access(
                 group=None if folder.group is None else number_of(folder.group),

@@ -7,6 +7,7 @@ create anything where a disk is not mounted, or another one is.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -150,11 +151,16 @@ def _require_disks(destination: Destination) -> None:
 
 
 def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
-    """Yield each root with the setting that names it."""
+    """Yield each root with the setting that names it; a quarantine is created when needed."""
     yield destination.input_root, "input"
     yield destination.output_root, "output"
     if destination.archive_root is not None:
         yield destination.archive_root, "archive"
+    quarantine = destination.quarantine_root
+    if quarantine is not None and (
+        quarantine in destination.guard.seen or os.path.isdir(quarantine)
+    ):
+        yield quarantine, "quarantine"
 
 
 def _remember(destination: Destination, ledger: LedgerReader | None) -> None:
@@ -198,18 +204,15 @@ def _look(destination: Destination) -> None:
 
 def _require_input(root: bytes) -> None:
     try:
-        os.listdir(root)
+        reason = None if stat.S_ISDIR(os.stat(root).st_mode) else "not a folder"
     except FileNotFoundError:
         reason = "no such folder"
-    except NotADirectoryError:
-        reason = "not a folder"
     except OSError as error:
         reason = error.strerror or str(error)
-    else:
-        return
-    raise InputMissingError(
-        f"folder.input: {_shown(root)}: {reason}; create it or change folder.input"
-    )
+    if reason is not None:
+        raise InputMissingError(
+            f"folder.input: {_shown(root)}: {reason}; create it or change folder.input"
+        )
 
 
 def _shown(root: bytes) -> str:
