@@ -84,7 +84,7 @@ def test_a_state_directory_is_not_made_at_an_empty_mount_point(place: Path) -> N
 
 
 def test_accept_knows_its_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A folder that the ledger does not know is a mistake on the command line, with those it knows."""
+    """A name that is not in the ledger is a mistake, and told with those that are."""
     with open_ledger(tmp_path) as ledger:
         ledger.folder("in", b"/in", b"/out")
         ledger.saw_root("in", b"/archive", "{}")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, TempNames, faults
+from sharpend.commit.destination import Destination, TempNames, faults, require_same_root
 from sharpend.commit.names import numbered, shortened
 from sharpend.commit.relocate import Move, relocate
 from sharpend.errors import ImageRefusedError, SourceVanishedError
@@ -175,6 +175,7 @@ class Quarantine:
         with suppress(FileNotFoundError), directory(self.root, parent) as fd:
             meant = fingerprint_at(fd, name) or meant
         move = Move(self.root, moved, meant, self._names.new(job.id))
+        require_same_root(destination, destination.input_root, "input")
         with faults(destination, destination.input_root, "input"):
             if relocate(move, destination.input_root, [job.relative]) is None:
                 raise SourceVanishedError(

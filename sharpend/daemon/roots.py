@@ -109,7 +109,7 @@ def objections(state_dir: Path, destinations: Iterable[Destination]) -> dict[byt
             name = None
             with suppress(LedgerError):
                 name = ledger and ledger.folder_name(way.input_root, way.output_root)
-                _remember(replace(way, folder=name or way.folder), ledger)
+                remember(replace(way, folder=name or way.folder), ledger)
             way.guard.folder = name or way.folder
             for root, setting in _roots(way):
                 if (objection := way.guard.objection(root, setting)) is not None:
@@ -121,7 +121,7 @@ def _open(
     destination: Destination, ledger: LedgerReader
 ) -> InputMissingError | OutputFailedError | None:
     """Check the roots and create the missing ones; return the fault that prevents it."""
-    _remember(destination, ledger)
+    remember(destination, ledger)
     destination.guard.folder = destination.folder
     try:
         _require_disks(destination)
@@ -156,14 +156,12 @@ def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
     yield destination.output_root, "output"
     if destination.archive_root is not None:
         yield destination.archive_root, "archive"
-    quarantine = destination.quarantine_root
-    if quarantine is not None and (
-        quarantine in destination.guard.seen or os.path.isdir(quarantine)
-    ):
-        yield quarantine, "quarantine"
+    place = destination.quarantine_root
+    if place is not None and (place in destination.guard.seen or os.path.isdir(place)):
+        yield place, "quarantine"
 
 
-def _remember(destination: Destination, ledger: LedgerReader | None) -> None:
+def remember(destination: Destination, ledger: LedgerReader | None) -> None:
     """Give the guard what the ledger knows of the roots."""
     guard = destination.guard
     identities = {} if ledger is None else ledger.root_identities(destination.folder)
