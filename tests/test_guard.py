@@ -11,6 +11,7 @@ import pytest
 from sharpend.cli import main
 from sharpend.commit import destination
 from sharpend.commit.destination import Destination, RootGuard, require_same_root
+from sharpend.daemon.roots import objections
 from sharpend.errors import FolderFaultError, StateFaultError
 from sharpend.files import mounts
 from sharpend.files.roots import look
@@ -50,6 +51,9 @@ def test_a_root_that_must_be_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(destination, "is_on_system_disk", lambda _, on=on_system_disk: on)
         guard = RootGuard("in", require_mount=True, seen={root: replace(look(root), volume="x")})
         assert (guard.objection(root, "input") is not None) is on_system_disk
+        way = Destination("in", root, root + b"/out", quarantine_root=root, guard=guard)
+        found = objections(tmp_path, [replace(way, input_root=root + b"/in")])
+        assert set(found) == ({root + b"/in", root + b"/out"} if on_system_disk else set())
 
 
 def test_a_place_for_disks_is_not_filled(place: Path) -> None:

@@ -156,8 +156,10 @@ def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
     yield destination.output_root, "output"
     if destination.archive_root is not None:
         yield destination.archive_root, "archive"
-    place = destination.quarantine_root
-    if place is not None and (place in destination.guard.seen or os.path.isdir(place)):
+    place, guard = destination.quarantine_root, destination.guard
+    if place is None or guard.require_mount is not None:  # that key is about the folder's own roots
+        return
+    if place in guard.seen or os.path.isdir(place):
         yield place, "quarantine"
 
 
