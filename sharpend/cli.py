@@ -16,7 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpend import __version__
-from sharpend.commands import check, demo, doctor, formats, inspect, once, retry, run, status
+from sharpend.commands import (
+    accept,
+    check,
+    demo,
+    doctor,
+    formats,
+    inspect,
+    once,
+    retry,
+    run,
+    status,
+)
 from sharpend.errors import SIGNALLED, ExitCode, SharpendError
 from sharpend.logs.logs import printable
 
@@ -108,6 +119,10 @@ def _add_work(add: _Add) -> None:
         "paths", nargs="*", type=Path, metavar="PATH", help="inputs to retry; all if none is given"
     )
     command.add_argument("--all", action="store_true", help="also redo finished images")
+
+    command = add("accept", accept.main, "accept that a folder is on another disk than before")
+    _add_settings(command, folders=False)
+    command.add_argument("folder", metavar="FOLDER", help="name of the folder, as in the log")
 
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")

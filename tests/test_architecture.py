@@ -29,7 +29,7 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events described logs repeats",
-    "files": "fingerprint faults access atomic beneath lease",
+    "files": "fingerprint faults access atomic beneath lease mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
@@ -54,14 +54,15 @@ ROOMS = {
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema records store copies scheduling reader registration"
     " ledger opening",
-    "intake": "filesystem scan patience protocol settle watch schedule listen folder threaded",
+    "intake": "scan patience protocol settle watch schedule listen folder threaded",
     "commit": "names destination stale ownership source relocate disposal adoption committer"
     " reasons quarantine ages retention",
     "daemon": "throughput signals systemd wall_clock snapshot state_outage context attempts"
-    " measurements judgements folder refused_sources outcomes maintenance dispatcher_config"
-    " dispatcher status plans assembly hooks daemon",
+    " measurements judgements folder roots refused_sources outcomes maintenance"
+    " dispatcher_config dispatcher status plans assembly hooks daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "arguments check doctor status retry inspect formats run preview once live demo",
+    "commands": "arguments accept check doctor status retry inspect formats run preview once live"
+    " demo",
 }
 """Inside a sub-package, the same."""
 

@@ -13,7 +13,7 @@ from sharpend.imaging.files import load_rgb
 from sharpend.ledger.opening import open_ledger
 from tests.conftest import drop
 from tests.daemons import Daemon, ServiceManager, configured, is_idle, once, running, temps
-from tests.mounts import mount, small_disk
+from tests.mounts import ran, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def test_a_full_output(networks: Networks, tmp_path: Path) -> None:
             assert temps(output) == []
             report = daemon.wait_for("report.published", where=lambda one: bool(one["paused"]))
             assert (list(report["paused"]), report["health"]) == (["in"], "degraded")
-            mount("-o", "remount,size=32m", tmp_path / "disk")
+            ran("mount", "-o", "remount,size=32m", tmp_path / "disk")
             freed_s = time.monotonic()
             daemon.wait_for("folder.resumed")
             tell(resumed_s=time.monotonic() - freed_s)

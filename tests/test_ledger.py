@@ -126,6 +126,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     change(tmp_path, "ALTER TABLE job DROP COLUMN let_go")
     for column in ("roots", "roots_since"):
         change(tmp_path, f"ALTER TABLE folder DROP COLUMN {column}")
+    change(tmp_path, "DROP TABLE root")
     change(tmp_path, "DROP INDEX job_by_age")
     change(tmp_path, "DROP INDEX job_leaving")
     change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")

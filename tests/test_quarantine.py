@@ -20,6 +20,7 @@ from sharpend.errors import FolderFaultError, Reason, SourceVanishedError, State
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.lease import NO_LEASE
+from sharpend.files.roots import look
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Job, Quarantined, QuarantineReason, State
 from sharpend.policies import SourcePolicy
@@ -520,9 +521,10 @@ def test_a_clock_that_was_set_makes_nothing_due(ward: Ward) -> None:
 
 def test_an_unmounted_input_is_left_alone(ward: Ward) -> None:
     """Nothing is concluded from a folder that is not the one of the start."""
-    identities = {ward.to.input_root: (0, 0)}
-    ward.to = replace(ward.to, source=SourcePolicy.DELETE, identities=identities)
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    root = ward.to.input_root
+    ward.to.guard.seen[root] = replace(look(root), inode=0)
     ward.refuse(refusal=HALF)
-    with pytest.raises(FolderFaultError, match="not the folder"):
+    with pytest.raises(FolderFaultError, match="the folder was replaced"):
         ward.quarantine.move_due(ward.to, NOW + QUIET_S)
     assert ward.files("in") == {"a/x.png": b"bad"}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.lease import NO_LEASE, Lease, read_lease
-from sharpend.intake.filesystem import mount_of
+from sharpend.files.mounts import mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -254,6 +254,11 @@ class Outcomes:
 
     def recover(self, folder: Folder, now_s: float) -> None:
         """Finish jobs that a crash, a pause or a busy source left staged or done."""
+        if folder.is_closed:
+            return
+        if folder.reopened:
+            folder.reopened = False
+            self._quarantine.recover({folder.name: folder.plan.destination})
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
             if isinstance(ended, Unfinished):
@@ -280,10 +285,8 @@ class Outcomes:
     def _is_news(self, ended: Committed) -> bool:
         """Return False if this output was reported before, when its source stayed in place."""
         was_told = ended.job.id in self._reported
-        if ended.disposal_pending:
-            self._reported.add(ended.job.id)
-        else:
-            self._reported.discard(ended.job.id)
+        change = self._reported.add if ended.disposal_pending else self._reported.discard
+        change(ended.job.id)
         return not was_told
 
 

@@ -36,6 +36,7 @@ def open_intake(
     *,
     wake: Callable[[], None],
     chance: random.Random,
+    objection: Callable[[], str | None] = lambda: None,
 ) -> Intake:
     """Start the intake of a folder, in a thread of its own if `options.threaded`.
 
@@ -45,9 +46,17 @@ def open_intake(
         patience: lengthens the wait for files that were judged too early.
         wake: asks for a step soon, from any thread; must return at once.
         chance: spreads the scans of several folders.
+        objection: returns why the folder is not the one to work in, or None; from any thread.
     """
     kind = ThreadedIntake if options.threaded else FolderIntake
-    return kind(options, fresh=fresh, patience=patience, wake=wake, chance=chance)
+    return kind(
+        options,
+        fresh=fresh,
+        patience=patience,
+        wake=wake,
+        chance=chance,
+        objection=objection,
+    )
 
 
 class _ClosedError(Exception):
@@ -78,11 +87,17 @@ class ThreadedIntake:
         patience: Patience,
         wake: Callable[[], None],
         chance: random.Random,
+        objection: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._fresh = fresh
         self._wake = wake
         self._inner = FolderIntake(
-            options, fresh=self._ask, patience=patience, wake=wake, chance=chance
+            options,
+            fresh=self._ask,
+            patience=patience,
+            wake=wake,
+            chance=chance,
+            objection=objection,
         )
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._ends: queue.SimpleQueue[Step | BaseException] = queue.SimpleQueue()
