@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from sharpend import __version__
 from sharpend.commands import (
+    accept,
     check,
     demo,
     doctor,
@@ -126,6 +127,10 @@ def _add_work(add: _Add) -> None:
     command.add_argument("new", type=Path, metavar="NEW", help="path of the folder from now on")
     told = "even if NEW has none of the files that are known"
     command.add_argument("--anyway", action="store_true", help=told)
+
+    command = add("accept", accept.main, "accept that a folder is on another disk than before")
+    _add_settings(command, folders=False)
+    command.add_argument("folder", metavar="FOLDER", help="name of the folder, as in the log")
 
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")

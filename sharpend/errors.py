@@ -54,6 +54,30 @@ class Reason(StrEnum):
     DAEMON_DIED = "daemon_died"
     INTERNAL = "internal"
 
+    @property
+    def is_final(self) -> bool:
+        """True if no byte that is still to be written to the file can change this judgement."""
+        return self in _FINAL
+
+
+_FINAL = frozenset(
+    {
+        Reason.FORMAT_NOT_ALLOWED,
+        Reason.TOO_MANY_PIXELS,
+        Reason.TOO_MANY_BYTES,
+        Reason.TOO_MANY_SCANS,
+        Reason.BIT_DEPTH,
+        Reason.COLOR_MODE,
+        Reason.ANIMATED,
+        Reason.PAGES,
+        Reason.HDR,
+        Reason.NOT_A_REGULAR_FILE,
+        Reason.NAME_TOO_LONG,
+        Reason.NAME_TAKEN,
+    }
+)
+"""The header is complete, and it or the name is refused; half a file can give any other reason."""
+
 
 class SharpendError(Exception):
     """Base class of every error that sharpend raises on purpose."""

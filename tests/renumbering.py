@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from sharpend import cli
+from sharpend.files import mounts
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.intake import filesystem, folder, scan
+from sharpend.intake import folder, scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,11 +40,11 @@ class Renumbered(Fingerprint):
 @contextmanager
 def renumbering(kind: str) -> Iterator[None]:
     """Inputs lie on a file system of this type, and have other inode numbers at each look."""
-    mount = filesystem.Mount(b"/", kind)
+    mount = mounts.Mount(b"/", kind)
     with (
         patch.object(scan, "Fingerprint", Renumbered),
         patch.object(folder, "Fingerprint", Renumbered),
-        patch.object(filesystem, "mount_of", lambda _: mount),
+        patch.object(folder, "mount_of", lambda _: mount),
     ):
         yield
 

@@ -29,7 +29,7 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events described logs repeats",
-    "files": "fingerprint faults access atomic beneath digest",
+    "files": "fingerprint faults access atomic beneath digest lease mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
@@ -54,15 +54,16 @@ ROOMS = {
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema records store copies scheduling reader registration"
     " ledger opening",
-    "intake": "filesystem scan protocol settle watch schedule listen folder threaded",
-    "commit": "names destination stale relocate ownership disposal adoption committer quarantine"
-    " ages retention",
-    "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " entries folder outcomes maintenance recognition registrar writers dispatcher_config"
-    " dispatcher status plans assembly hooks daemon",
+    "intake": "scan patience protocol settle watch schedule listen folder threaded",
+    "commit": "names destination stale source relocate ownership disposal adoption committer"
+    " reasons quarantine ages retention",
+    "daemon": "throughput signals systemd wall_clock snapshot state_outage context attempts"
+    " measurements judgements entries folder roots refused_sources outcomes maintenance"
+    " recognition registrar writers dispatcher_config dispatcher status plans assembly"
+    " hooks daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "arguments check doctor status retry move inspect formats run preview once live"
-    " demo",
+    "commands": "arguments accept check doctor status retry move inspect formats run preview once"
+    " live demo",
 }
 """Inside a sub-package, the same."""
 

@@ -12,9 +12,10 @@ import pytest
 
 from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
-from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
+from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan
 from sharpend.daemon.registrar import Registrar
-from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
+from sharpend.daemon.roots import prepare_roots
+from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError, Reason
 from sharpend.files.access import Access
 from sharpend.intake.protocol import FolderOptions
 from sharpend.intake.threaded import open_intake
@@ -60,15 +61,17 @@ def plan_for(home: Path) -> FolderPlan:
 
 
 def test_roots_are_made_and_remembered(tmp_path: Path, ledger: Ledger) -> None:
-    """Output and archive are made, parents too, and known again by device and inode."""
+    """Output and archive are made, parents too, and their identity is stored."""
     (tmp_path / "in").mkdir()
     plan = plan_for(tmp_path)
     archive = os.fsencode(tmp_path / "archive")
     plan = replace(plan, destination=replace(plan.destination, archive_root=archive))
     prepared = prepare_roots(plan, ledger).destination
-    assert set(prepared.identities) == {prepared.output_root, archive}
+    assert set(prepared.guard.seen) == {prepared.input_root, prepared.output_root, archive}
     status = (tmp_path / "a/b/out").stat()
-    assert prepared.identities[prepared.output_root] == (status.st_dev, status.st_ino)
+    assert prepared.guard.seen[prepared.output_root].inode == status.st_ino
+    stored = ledger.root_identities("in")
+    assert stored == {path: root.as_text() for path, root in prepared.guard.seen.items()}
 
 
 def test_a_root_that_is_made_is_for_those_who_may_read_outputs(
@@ -349,7 +352,14 @@ def bare(shop: Shop) -> Folder:
     intake = partial(open_intake, plan.intake, wake=lambda: None, chance=random.Random(0))
     way_out, log = plan.destination, ListLog()
     entries = Registrar(way_out, shop.ledger, log, wake=lambda: None)
-    return Folder(plan, log, intake=intake, entries=entries, each_step=lambda _: None)
+    return Folder(
+        plan,
+        log,
+        intake=intake,
+        entries=entries,
+        each_step=lambda _: None,
+        reopen=lambda _: None,
+    )
 
 
 def test_probes_come_less_often(shop: Shop) -> None:
@@ -382,3 +392,36 @@ def test_a_new_fault_begins_anew(shop: Shop) -> None:
     assert not folder.resume()
     folder.pause("full", 300.0)
     assert folder.may_work(300 + FIRST_PROBE_S, running=False)
+
+
+def test_a_refusal_goes_when_its_file_changes(shop: Shop) -> None:
+    """A refused file that changed is told once, its reason file is deleted, and it counts once."""
+    path = shop.take("a.png", content=b"half")
+    shop.pool.fail(Failure.REFUSED, Reason.TRUNCATED)
+    shop.conclude()
+    note = shop.home / "state/quarantine/in/a.png.reason.json"
+    assert note.exists()
+    with path.open("ab") as file:
+        file.write(b" and whole")
+    shop.dispatcher.folders["in"].intake.unsettle(b"a.png")
+    shop.settle()
+    assert not note.exists()
+    (changed,) = shop.log.of(Event.IMAGE_CHANGED)
+    assert (changed["path"], changed["message"]) == (b"a.png", "it changed after it was refused")
+    assert (shop.count(State.QUARANTINED), shop.count(State.RUNNING)) == (0, 1)
+
+
+def test_a_file_that_changes_in_work_is_told_by_name(shop: Shop) -> None:
+    """It is `image.changed`, not `image.vanished`, and waits for longer."""
+    shop.take("a.png")
+    judged = shop.pool.tasks[0].fingerprint
+    shop.pool.fail(Failure.CHANGED)
+    shop.conclude()
+    assert len(shop.log.of(Event.IMAGE_CHANGED)) == 1
+    assert shop.log.of(Event.IMAGE_VANISHED) == []
+    patience = shop.dispatcher.folders["in"].judgements.patience
+    assert patience.wait_s(b"a.png", judged, 1.0) == 2.0
+    shop.settle()
+    shop.pool.stage()
+    shop.conclude()
+    assert patience.wait_s(b"a.png", judged, 1.0) == 1.0

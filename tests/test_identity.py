@@ -286,6 +286,8 @@ def test_move_tells_of_an_output(place: Place) -> None:
     old, new = place.base / "out", place.base / "out-new"
     old.rename(new)
     assert main(["move", "--state", str(place.base / "state"), str(old), str(new)]) == ExitCode.OK
+    with open_ledger(place.base / "state") as ledger:  # the disk of the new path is another one
+        assert list(ledger.root_identities("in")) == [os.fsencode(place.base / "in")]
     drop(place.base / "in", "a.png", seed=9)
     assert place.once(output=new).outcomes == {"sharpened": 1, "unchanged": 2}
     assert sorted(place.outputs("out-new")) == NAMES
@@ -304,7 +306,7 @@ def test_move_of_what_holds_the_folders(place: Place) -> None:
         roots = (os.fsencode(new / "in"), os.fsencode(new / "out"))
         name = ledger.folder("in", *roots)
         found = (b"a.png", fingerprint_of(new / "in/a.png"))
-        assert ledger.add(name, [found], 1.0) == 1
+        assert ledger.add(name, [found], 1.0).jobs == 1
     assert main(["move", "--state", str(place.base / "state"), str(base), str(new)]) == ExitCode.OK
     assert place.once(input=new / "in", output=new / "out").outcomes == {"unchanged": 3}
     assert sorted(place.outputs("shop-new/out")) == NAMES

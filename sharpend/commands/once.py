@@ -27,6 +27,7 @@ from sharpend.files.fingerprint import display
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
 from sharpend.logs import logs
+from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +46,7 @@ def main(options: argparse.Namespace) -> int:
     if options.dry_run and options.json:
         raise UsageError("--dry-run and --json cannot be combined")
     if options.dry_run:
+        check_folders(settings)
         return dry_run(settings)
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}
     retry = settings.retry.model_copy(update=fewer)
@@ -86,7 +88,8 @@ class ResultPrinter:
         self._settings = settings
         self._json = as_json
         self._bar = tqdm(unit=" images", disable=not bar)
-        self._printed: set[tuple[bytes, bytes]] = set()
+        self._printed: dict[tuple[bytes, bytes], str] = {}
+        """Outcome of each input, by its folder and path."""
         self._started_s = time.monotonic()
         self._pixels = 0
         self.counts: Counter[str] = Counter(sharpened=0, unchanged=0, quarantined=0)
@@ -151,9 +154,13 @@ class ResultPrinter:
                     self._line(destination, ending)
 
     def _line(self, destination: Destination, ending: Ending) -> None:
-        self._printed.add((destination.input_root, ending.relative))
+        key = (destination.input_root, ending.relative)
+        if key in self._printed:  # it was refused, and has changed meanwhile
+            self.counts[self._printed[key]] -= 1
+        else:
+            self._bar.update()
+        self._printed[key] = ending.outcome
         self.counts[ending.outcome] += 1
-        self._bar.update()
         source = display(os.path.join(destination.input_root, ending.relative))
         output = ending.output
         if self._json:

@@ -14,8 +14,8 @@ from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import plans
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
-from sharpend.daemon.folder import prepare_roots
 from sharpend.daemon.measurements import Measurements
+from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
@@ -64,7 +64,13 @@ class Parts:
 
 
 def assemble(
-    settings: Settings, log: Log, ledger: Ledger, calls: Callbacks, *, old: Parts | None = None
+    settings: Settings,
+    log: Log,
+    ledger: Ledger,
+    calls: Callbacks,
+    on_fault: OnFault = OnFault.PAUSE,
+    *,
+    old: Parts | None = None,
 ) -> Parts:
     """Construct all parts, for a start or a reload.
 
@@ -75,18 +81,14 @@ def assemble(
         log: of the old parts or the start; replaced if a reload changes `[log]`.
         ledger: open; the caller closes it.
         calls: callbacks of the main loop.
+        on_fault: consequence for a folder whose roots cannot be opened.
         old: idle parts, not changed if this fails; None at a start.
 
     Raises:
         SharpendError: a folder, the device, a model or a worker is unavailable; nothing new runs.
     """
-    prepared = prepare(settings, ledger)
-    if old is not None and plans.worker_start_values(settings) == plans.worker_start_values(
-        old.settings
-    ):
-        pool, engines = old.pool, old.engines
-    else:
-        pool, engines = start(settings, wake=calls.wake, go_on=calls.go_on)
+    prepared = prepare(settings, ledger, on_fault)
+    pool, engines = _kept_or_started(settings, calls, old)
     try:
         if old is not None and settings.log != old.settings.log:
             log = plans.log(settings)
@@ -104,6 +106,16 @@ def assemble(
     return Parts(settings, log, ledger, pool, engines, config.measurements, dispatcher, status)
 
 
+def _kept_or_started(
+    settings: Settings, calls: Callbacks, old: Parts | None
+) -> tuple[Workers, Mapping[str, Engine]]:
+    """Keep the workers if their settings did not change; else start new ones."""
+    values = plans.worker_start_values
+    if old is not None and values(settings) == values(old.settings):
+        return old.pool, old.engines
+    return start(settings, wake=calls.wake, go_on=calls.go_on)
+
+
 def retire(old: Parts, new: Parts) -> None:
     """Stop the old parts that a reload replaced."""
     old.dispatcher.close()
@@ -111,9 +123,9 @@ def retire(old: Parts, new: Parts) -> None:
         old.pool.stop()
 
 
-def prepare(settings: Settings, ledger: Ledger) -> list[FolderPlan]:
+def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[FolderPlan]:
     """Plan the folders; create and check their roots."""
-    return [prepare_roots(plan, ledger) for plan in plans.folder_plans(settings)]
+    return [prepare_roots(plan, ledger, on_fault) for plan in plans.folder_plans(settings)]
 
 
 def start(
@@ -174,6 +186,7 @@ def _dispatcher_config(
         retry=plans.retry_options(settings),
         measurements=measurements,
         retention=plans.retention(settings),
+        quiet_s=settings.intake.quiet_s,
     )
 
 

@@ -17,10 +17,12 @@ from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.daemon.attempts import discard
-from sharpend.daemon.folder import Folder, FolderPlan
+from sharpend.daemon.folder import Folder
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
+from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
+from sharpend.daemon.roots import reopen
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.writers import OutputWriters
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
@@ -30,8 +32,10 @@ from sharpend.task import Died, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from sharpend.daemon.dispatcher_config import DispatcherConfig
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.workers.protocol import Workers
@@ -70,10 +74,9 @@ class Dispatcher:
         self._log = log
         self._wake = wake
         self._on_result = on_result
-        self._state_dir = config.state_dir
         self._names = TempNames(config.state_dir)
         self._committer = Committer(ledger, self._names)
-        self._quarantine = Quarantine(ledger, config.state_dir, self._names)
+        self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
         self._outcomes = Outcomes(
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
         )
@@ -83,36 +86,39 @@ class Dispatcher:
         self._finish_at_s = -math.inf
         self._pool = pool
         self._measurements = config.measurements
-        chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
-        self.folders = {
-            plan.destination.folder: self._opened(plan, chance) for plan in config.plans
-        }
+        where = config.state_dir
+        self.folders = {one.destination.folder: self._opened(one, where) for one in config.plans}
+        self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
 
-    def _opened(self, plan: FolderPlan, chance: random.Random) -> Folder:
+    def _opened(self, plan: FolderPlan, state_dir: Path) -> Folder:
         """Open a folder: its intake, and what records its files."""
-        intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance)
-        entries = Registrar(plan.destination, self._ledger, self._log, wake=self._wake)
-        writers = OutputWriters(plan.destination, self._state_dir, self._ledger, self._log)
-        return Folder(plan, self._log, intake=intake, entries=entries, each_step=writers.check)
+        way, chance = plan.destination, random.Random()  # noqa: S311 - spreads scans, guards nothing
+        check = partial(way.guard.objection, way.input_root, "input")
+        intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance, objection=check)
+        return Folder(
+            plan,
+            self._log,
+            intake=intake,
+            entries=Registrar(way, self._ledger, self._log, wake=self._wake),
+            each_step=OutputWriters(way, state_dir, self._ledger, self._log).check,
+            reopen=lambda is_due: reopen(way, self._ledger, is_due=is_due),
+        )
 
     def recover(self) -> None:
         """Recover interrupted jobs, commits and quarantines at a start and after a reload."""
         given_up = self._ledger.recover()
         self._quarantine.recover(self._destinations)
         for job in given_up:
-            if job.folder in self.folders:
+            if job.folder in self.folders and not self.folders[job.folder].is_closed:
                 self._give_up(job)
         for folder in self.folders.values():
             self._outcomes.recover(folder, time.monotonic())
 
     def remove_stale_temps(self, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Remove temporary files of a daemon that died; call at a start, after `recover`.
-
-        Takes as long as a walk through all outputs; `go_on` is called in each folder.
-        """
-        ways = self._destinations.values()
+        """Remove temporary files of a daemon that died, after `recover`; asks in each folder."""
+        ways = [one for one in self._destinations.values() if one.guard.closed is None]
         roots = [root for way in ways for root in (way.output_root, way.archive_root)]
         for root in [*roots, self._quarantine.root]:
             if root is not None:
@@ -124,11 +130,7 @@ class Dispatcher:
             self._ledger.hasten(name, time.time())
 
     def recover_from_outage(self, now_s: float) -> None:
-        """Complete the ledger after a state outage, which may have interrupted any step.
-
-        Raises:
-            StateFaultError: the outage goes on; steps that were completed stay so.
-        """
+        """Complete the ledger after a state outage; StateFaultError if that goes on."""
         self._ledger.probe()
         self._quarantine.probe()
         for folder in self.folders.values():
@@ -164,8 +166,9 @@ class Dispatcher:
                 discard(self._stopped.pop().task)
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
-        next_s = self._maintenance.step(now_s, time.time())
+        self._refused_sources.step(now_s, time.time())
         folders = self.folders.values()
+        next_s = self._maintenance.step(now_s, time.time())
         next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
         if folders and all(folder.is_settled and not folder.paused for folder in folders):
             self._ledger.set_reconciled()
@@ -272,10 +275,7 @@ class Dispatcher:
         )
 
     def next_due_s(self) -> float:
-        """Return the next deadline of a worker (monotonic), at which a turn is needed.
-
-        Retries and paused folders are checked at each step of the folders, every few seconds.
-        """
+        """Return the next deadline of a worker (monotonic); retries are due at folders' steps."""
         return self._pool.next_deadline_s()
 
     def stalled_by(self, now_s: float) -> str | None:

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sharpend.daemon.judgements import Judgements
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.scan import Found
 
 
 class Entries(Protocol):
     """Entry of one folder's files; all methods are called from one thread."""
+
+    judgements: Judgements
+    """Of the files that were entered."""
 
     def fresh(self, found: Sequence[Found]) -> list[Found]:
         """Return the files that the ledger has neither finished nor queued."""

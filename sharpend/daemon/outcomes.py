@@ -143,6 +143,7 @@ class Outcomes:
 
     def _log_finished(self, result: Result, **values: object) -> None:
         """Log and report an output that was published or existed before."""
+        result.folder.judgements.finished(result.job)
         self._log.info(
             Event.IMAGE_FINISHED,
             folder=result.folder.name,
@@ -157,8 +158,7 @@ class Outcomes:
         reason = failed.reason or Reason.INTERNAL
         again = failed.setting is not None and self._happened_before(handed.job, reason)
         if again or failed.failure is Failure.REFUSED:
-            digest = failed.input_digest
-            refusal = QuarantineReason(reason, failed.message, failed.setting, digest)
+            refusal = QuarantineReason(reason, failed.message, failed.setting, failed.input_digest)
             self.refuse(handed, refusal)
         elif failed.failure is Failure.TRANSIENT:
             self.again(handed, reason, failed.message, stage=failed.stage)
@@ -169,10 +169,12 @@ class Outcomes:
             self._vanished(handed, failed)
 
     def _vanished(self, handed: Handed, failed: Failed) -> None:
-        """Handle an input that vanished, or became another file, which settles by itself."""
+        """Handle an input that vanished, or changed, so that it has to settle again."""
         self._ledger.vanish(handed.job)
         if failed.failure is Failure.CHANGED:
+            handed.folder.judgements.changed(handed.job, failed.message)
             handed.folder.resettle(handed.job.relative)
+            return
         self._log.info(
             Event.IMAGE_VANISHED,
             folder=handed.folder.name,
@@ -221,6 +223,7 @@ class Outcomes:
     def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
         """Quarantine an input with its reason."""
         entry = self._quarantine.record(handed.job, refusal, time.time())
+        handed.folder.judgements.refused(handed.job, refusal.reason)
         try:
             self._quarantine.complete(handed.folder.plan.destination, entry)
         finally:  # if that fails, only the reason file is missing, and is written later
@@ -252,6 +255,11 @@ class Outcomes:
 
     def recover(self, folder: Folder, now_s: float) -> None:
         """Finish jobs that a crash, a pause or a busy source left staged or done."""
+        if folder.is_closed:
+            return
+        if folder.reopened:
+            folder.reopened = False
+            self._quarantine.recover({folder.name: folder.plan.destination})
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
             if isinstance(ended, Unfinished):
@@ -278,10 +286,8 @@ class Outcomes:
     def _is_news(self, ended: Committed) -> bool:
         """Return False if this output was reported before, when its source stayed in place."""
         was_told = ended.job.id in self._reported
-        if ended.disposal_pending:
-            self._reported.add(ended.job.id)
-        else:
-            self._reported.discard(ended.job.id)
+        change = self._reported.add if ended.disposal_pending else self._reported.discard
+        change(ended.job.id)
         return not was_told
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits, Retention
-from sharpend.commit.destination import Destination
+from sharpend.commit.destination import Destination, RootGuard
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
@@ -71,6 +71,8 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
             collision=folder.collision,
             portable_names=folder.portable_names,
+            quarantine_root=os.path.abspath(os.fsencode(settings.state / "quarantine")),
+            guard=RootGuard(folder.name, _unless_auto(folder.require_mount)),
             access=Access(
                 group=None if folder.group is None else number_of(folder.group),
                 mode=None if folder.mode is None else int(folder.mode, 8),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.adoption import Existing, existing_output
 from sharpend.daemon.entries import Entries
+from sharpend.daemon.judgements import Judgements
 from sharpend.daemon.recognition import Question, Recognition
 from sharpend.ledger.records import Recognised
 from sharpend.logs.events import Event
@@ -38,17 +39,23 @@ class Registrar(Entries):
     Args:
         destination: of the folder.
         ledger: records the files.
-        log: for what was recognised.
+        log: for what was recognised, and for refused files that have changed since.
         wake: wakes the main loop, from any thread.
     """
 
     def __init__(
-        self, destination: Destination, ledger: Ledger, log: Log, *, wake: Callable[[], None]
+        self,
+        destination: Destination,
+        ledger: Ledger,
+        log: Log,
+        *,
+        wake: Callable[[], None],
     ) -> None:
         self._destination = destination
         self._folder = destination.folder
         self._ledger = ledger
         self._log = log
+        self.judgements = Judgements(self._folder, log)
         self._skips = destination.existing is ExistingPolicy.SKIP
         """Leave any file with an output's name as it is, so none is read."""
         self._recognition = Recognition(destination, wake)
@@ -141,7 +148,8 @@ class Registrar(Entries):
             self._ledger.recognise(self._folder, known, now_s)
         others = self._adopt(adopted, now_s) if adopted else []
         if new or others:
-            self._ledger.add(self._folder, [*new, *others], now_s)
+            added = self._ledger.add(self._folder, [*new, *others], now_s)
+            self.judgements.superseded(added.superseded)
         self._adopted += len(adopted) - len(others) + sum(not one.job.is_own for one in known)
 
     def _adopt(self, existing: list[Existing], now_s: float) -> list[Entry]:

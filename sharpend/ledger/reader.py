@@ -213,6 +213,10 @@ class LedgerReader:
         """Iterate over quarantined jobs with their reasons; rows may change meanwhile."""
         yield from map(quarantined_of, self._pages(State.QUARANTINED))
 
+    def leaving(self, folder: str, now_s: float, most: int) -> list[Quarantined]:
+        """List refused sources of a folder that may leave their place by now, at most `most`."""
+        return [quarantined_of(row) for row in self._store.rows(sql.LEAVING, folder, now_s, most)]
+
     def ended(self, state: State) -> Iterator[Ended]:
         """Iterate over disposed (or vanished) jobs, oldest first; rows may change meanwhile."""
         yield from map(ended_of, self._pages(state))
@@ -221,6 +225,13 @@ class LedgerReader:
         """Return the identity of a folder's roots when last seen, and since when (wall clock)."""
         row = self._store.row(sql.ROOTS, folder)
         return (None, 0.0) if row is None else (row["roots"], row["roots_since"])
+
+    def root_identities(self, folder: str) -> dict[bytes, str | None]:
+        """Return the identity of each root at the last look, by path.
+
+        None means that the root is accepted, whatever it is; a root that is missing was never seen.
+        """
+        return {row["path"]: row["seen"] for row in self._store.rows(sql.ROOT_IDENTITIES, folder)}
 
     def _pages(self, state: State) -> Iterator[LedgerRow]:
         """Iterate over all rows in a state by pages of ids: no cursor stays open in between."""

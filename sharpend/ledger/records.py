@@ -14,7 +14,7 @@ from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class State(StrEnum):
@@ -109,6 +109,16 @@ class Quarantined:
     """Absolute path of the reason file; None until it is written."""
     moved: bytes | None
     """Absolute path of the moved source; None where the source stayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Result of adding settled files."""
+
+    jobs: int
+    """Jobs that became pending."""
+    superseded: Sequence[tuple[bytes, bytes]]
+    """Inputs that were refused and have changed since, each with its reason file, to be deleted."""
 
 
 @dataclass(frozen=True, slots=True)

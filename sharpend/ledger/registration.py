@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sharpend.errors import LedgerError
 from sharpend.ledger import sql
 from sharpend.ledger.caseless import twin_key
-from sharpend.ledger.records import mark_of
+from sharpend.ledger.records import Added, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,23 +51,38 @@ class Registration:
         with self._store.transaction() as cursor:
             cursor.execute(sql.SAW_ROOTS, {"folder": folder, "roots": roots, "now_s": now_s})
 
-    def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> int:
-        """Add settled files as pending jobs; older unfinished jobs of their paths vanish.
+    def saw_root(self, folder: str, path: bytes, seen: str) -> None:
+        """Store the identity of one root."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.SAW_ROOT, {"folder": folder, "path": path, "seen": seen})
 
-        A finished job of the same path stays until the new one is finished, which may replace its
-        output. A file that has a job already is not changed.
+    def accept_roots(self, folder: str) -> None:
+        """Forget the identity of a folder's roots: they are accepted, whatever they are."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.ACCEPT_ROOTS, (folder,))
 
-        Returns:
-            Number of jobs that became pending.
+    def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> Added:
+        """Add settled files as pending jobs; older unfinished jobs of their paths are deleted.
+
+        So are their refusals, unless the refused file was moved: a path counts once. A finished
+        job of the same path stays until the new one is finished, which may replace its output. A
+        file that has a job already is not changed.
         """
         entries = [(relative, mark_of(fingerprint)) for relative, fingerprint in found]
         with self._store.transaction() as cursor:
             row = cursor.execute(sql.FOLDER_ID, (folder,)).fetchone()
             if row is None:
                 raise LedgerError(f"folder {folder!r} is not in the ledger")
-            cursor.executemany(sql.SUPERSEDE, [(row["id"], *entry) for entry in entries])
-            added = cursor.executemany(sql.ADD, [(row["id"], *entry, now_s) for entry in entries])
-            return added.rowcount
+            keys = [(row["id"], *entry) for entry in entries]
+            superseded = [
+                (key[1], old["note"])
+                for key in keys
+                for old in cursor.execute(sql.SUPERSEDED_NOTES, key)
+            ]
+            cursor.executemany(sql.SUPERSEDE, keys)
+            cursor.executemany(sql.FORGET_SUPERSEDED, keys)
+            added = cursor.executemany(sql.ADD, [(*key, now_s) for key in keys])
+            return Added(added.rowcount, superseded)
 
     def adopt(
         self, folder: str, made: Iterable[tuple[tuple[bytes, Fingerprint], Product]], now_s: float
@@ -111,6 +126,8 @@ class Registration:
     def move_roots(self, folder: str, input_root: bytes, output_root: bytes) -> None:
         """Record that a folder's roots have other paths now; its jobs stay as they are.
 
+        What lies at the new paths counts as never seen, whatever disk the old ones were on.
+
         If a folder with these roots exists, it gets the jobs, and those that wait there although
         they are finished here are deleted.
         """
@@ -118,8 +135,10 @@ class Registration:
         with self._store.transaction() as cursor:
             other = cursor.execute(sql.FOLDER, (input_root, output_root)).fetchone()
             if other is None or other["name"] == folder:
+                cursor.execute(sql.FORGET_MOVED_ROOTS, values)
                 cursor.execute(sql.MOVE_ROOTS, values)
                 return
             for statement in (sql.FORGET_REPEATED, sql.MOVE_JOBS, sql.FORGET_JOBS):
                 cursor.execute(statement, {"folder": folder, "into": other["id"]})
+            cursor.execute(sql.FORGET_ROOTS, {"folder": folder})
             cursor.execute(sql.FORGET_FOLDER, {"folder": folder})

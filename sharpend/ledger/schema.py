@@ -66,13 +66,25 @@ _ROOTS = """
 ALTER TABLE folder ADD COLUMN roots TEXT;
 ALTER TABLE folder ADD COLUMN roots_since REAL NOT NULL DEFAULT 0;
 """
+_IDENTITIES = """
+CREATE TABLE root (
+    folder INTEGER NOT NULL REFERENCES folder (id),
+    path BLOB NOT NULL,
+    seen TEXT,
+    PRIMARY KEY (folder, path)
+);
+INSERT INTO root (folder, path) SELECT id, input FROM folder UNION SELECT id, output FROM folder;
+"""
+_LEAVING = """
+CREATE INDEX job_leaving ON job (folder, next_at) WHERE state = 'quarantined';
+"""
 _CONTENT = """
 ALTER TABLE job ADD COLUMN digest TEXT;
 ALTER TABLE folder ADD COLUMN adopts INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE installation (id TEXT NOT NULL);
 INSERT INTO installation VALUES (lower(hex(randomblob(8))));
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _CONTENT)
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES, _LEAVING, _CONTENT)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

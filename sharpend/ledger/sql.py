@@ -67,6 +67,13 @@ SELECT name, output, (SELECT count(*) FROM job WHERE job.folder = folder.id
 FROM folder WHERE input = (SELECT input FROM folder WHERE name = ?1) AND name <> ?1 AND jobs > 0
 ORDER BY id DESC LIMIT 1
 """
+FORGET_MOVED_ROOTS = """
+DELETE FROM root WHERE folder = (SELECT id FROM folder WHERE name = :folder)
+AND path NOT IN (:input, :output) AND path IN (
+    SELECT input FROM folder WHERE name = :folder
+    UNION SELECT output FROM folder WHERE name = :folder
+)
+"""
 MOVE_ROOTS = """
 UPDATE folder SET input = :input, output = :output, roots = NULL, roots_since = 0
 WHERE name = :folder
@@ -84,6 +91,7 @@ UPDATE OR IGNORE job SET folder = :into
 WHERE folder = (SELECT id FROM folder WHERE name = :folder)
 """
 FORGET_JOBS = "DELETE FROM job WHERE folder = (SELECT id FROM folder WHERE name = :folder)"
+FORGET_ROOTS = "DELETE FROM root WHERE folder = (SELECT id FROM folder WHERE name = :folder)"
 FORGET_FOLDER = "DELETE FROM folder WHERE name = :folder"
 INPUT_SAMPLE = """
 SELECT relative FROM job WHERE folder = (SELECT id FROM folder WHERE name = ?)
@@ -97,11 +105,36 @@ ROOTS = "SELECT roots, roots_since FROM folder WHERE name = ?"
 SAW_ROOTS = """
 UPDATE folder SET roots = :roots, roots_since = :now_s WHERE name = :folder AND roots IS NOT :roots
 """
-FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
-SUPERSEDE = """
-UPDATE job SET state = 'vanished', next_at = NULL
-WHERE folder = ?1 AND relative = ?2 AND mark <> ?3 AND +state IN ('pending', 'deferred')
+# A path without a row was never seen; one without an identity is accepted, whatever is there.
+ROOT_IDENTITIES = """
+SELECT path, seen FROM root WHERE folder = (SELECT id FROM folder WHERE name = ?)
 """
+SAW_ROOT = """
+INSERT INTO root (folder, path, seen) SELECT id, :path, :seen FROM folder WHERE name = :folder
+ON CONFLICT (folder, path) DO UPDATE SET seen = excluded.seen
+"""
+ACCEPT_ROOTS = """
+INSERT INTO root (folder, path, seen)
+SELECT id, input, NULL FROM folder WHERE name = ?1
+UNION SELECT id, output, NULL FROM folder WHERE name = ?1
+UNION SELECT folder, path, NULL FROM root
+WHERE folder = (SELECT id FROM folder WHERE name = ?1)
+ON CONFLICT (folder, path) DO UPDATE SET seen = NULL
+"""
+FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
+_OTHER_CONTENT = "folder = ?1 AND relative = ?2 AND mark <> ?3"
+_REFUSED_IN_PLACE = "(+state = 'quarantined' AND moved IS NULL)"
+SUPERSEDED_NOTES = f"""
+SELECT note FROM job WHERE {_OTHER_CONTENT} AND {_REFUSED_IN_PLACE} AND note IS NOT NULL
+"""  # noqa: S608 - constants of this module are put in
+SUPERSEDE = f"""
+UPDATE job SET state = 'vanished', next_at = NULL, note = NULL
+WHERE {_OTHER_CONTENT} AND (+state IN ('pending', 'deferred') OR {_REFUSED_IN_PLACE})
+"""  # noqa: S608
+# A row with an output stays: it says whose that output is.
+FORGET_SUPERSEDED = f"""
+DELETE FROM job WHERE {_OTHER_CONTENT} AND +state = 'vanished' AND output IS NULL
+"""  # noqa: S608
 ADD = """
 INSERT INTO job (folder, relative, mark, state, added_at) VALUES (?1, ?2, ?3, 'pending', ?4)
 ON CONFLICT (folder, relative, mark) DO UPDATE
@@ -190,7 +223,21 @@ UPDATE job SET state = 'quarantined', finished_at = :now_s, reason = :reason, me
 setting = :setting, digest = coalesce(:digest, digest), note = NULL, moved = NULL, next_at = NULL,
 temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
 """
-NOTED = "UPDATE job SET note = :note, moved = :moved WHERE id = :id AND state = 'quarantined'"
+FORGET_EARLIER_REFUSAL = """
+DELETE FROM job WHERE id < :id AND +state = 'quarantined' AND moved IS NULL AND output IS NULL
+AND (folder, relative) = (SELECT folder, relative FROM job WHERE id = :id)
+"""
+NOTED = """
+UPDATE job SET note = :note, moved = :moved, next_at = :leaves_at
+WHERE id = :id AND state = 'quarantined'
+"""
+LEAVING = """
+SELECT * FROM known WHERE folder_name = ? AND state = 'quarantined' AND next_at <= ?
+AND note IS NOT NULL ORDER BY next_at LIMIT ?
+"""
+POSTPONE_LEAVING = """
+UPDATE job SET next_at = :leaves_at WHERE state = 'quarantined' AND next_at IS NOT NULL
+"""
 VANISH = "UPDATE job SET state = 'vanished', next_at = NULL WHERE id = :id"
 RECOVER = """
 UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0), orphans = orphans + 1
@@ -199,7 +246,8 @@ WHERE state = 'running'
 GIVEN_UP = "SELECT * FROM known WHERE state = 'pending' AND orphans > ? ORDER BY id"
 RETRY = """
 UPDATE OR IGNORE job SET state = 'pending', mark = :mark, attempts = 0, orphans = 0,
-reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL WHERE id = :id
+reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL, next_at = NULL
+WHERE id = :id
 """
 FORGET_QUARANTINED = "DELETE FROM job WHERE id = :id AND state = 'quarantined'"
 # A job that was done before keeps its row with its output, and is repeated.

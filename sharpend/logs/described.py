@@ -37,6 +37,7 @@ _ERROR = {
     "error_code": "text: class of the failure, a stable word",
     "message": "text: what went wrong, in words",
 }
+_IMAGE_MESSAGE = {**_IMAGE, "message": _ERROR["message"]}
 _MODEL = {"model": "text: name on the model's card; in a report, of the main model"}
 _DEVICE = {"device": "text: device and precision of the main model"}
 _QUEUE = {"queue_depth": "integer: images that wait"}
@@ -156,11 +157,12 @@ DESCRIBED: Mapping[Event, Described] = {
             **_ATTEMPTS,
         },
     ),
-    Event.IMAGE_VANISHED: Described(
+    Event.IMAGE_CHANGED: Described(
         INFO,
-        "an input disappeared or changed before its end",
-        {**_IMAGE, "message": _ERROR["message"]},
+        "an input changed after it had settled; it is tried again when it has settled anew",
+        _IMAGE_MESSAGE,
     ),
+    Event.IMAGE_VANISHED: Described(INFO, "an input disappeared before its end", _IMAGE_MESSAGE),
     Event.WORKER_DIED: Described(
         ERROR,
         "a worker process ended, or was ended, during an image",

@@ -24,6 +24,7 @@ class Event(StrEnum):
     FILE_SETTLED = "file.settled"
     IMAGE_FINISHED = "image.finished"
     IMAGE_RETRIED = "image.retried"
+    IMAGE_CHANGED = "image.changed"
     IMAGE_VANISHED = "image.vanished"
     IMAGE_QUARANTINED = "image.quarantined"
     WORKER_DIED = "worker.died"

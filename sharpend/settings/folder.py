@@ -104,6 +104,8 @@ class FolderSettings(Section):
     """Scan for changes instead of using inotify; auto: on network file systems."""
     poll_s: Positive = 5
     """Seconds between two scans when polling; longer if a scan takes over a hundredth of them."""
+    require_mount: Auto | Flag = "auto"
+    """Disk of input, output and archive; auto: the same as before; true: any but the system's."""
     reprocess: Flag = False
     """Sharpen finished files again when the model or an option changes."""
     order: Literal["oldest", "newest"] = "oldest"
