@@ -147,6 +147,8 @@ def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
     if folders:
         command.add_argument("--input", type=Path, metavar="DIR", help="folder with images")
         command.add_argument("--output", type=Path, metavar="DIR", help="folder for the results")
+        told = "files and folders to leave alone, as in .gitignore; may be repeated"
+        command.add_argument("--exclude", action="append", metavar="PATTERN", help=told)
         command.add_argument("--workers", type=int, metavar="N", help="worker processes")
         _add_model(command)
         _add_skipping(command)

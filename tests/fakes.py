@@ -182,6 +182,8 @@ class Shop:
         self._retention = retention
         self._destination = destination
         self._workers = workers
+        self.intake: dict[str, Any] = {}
+        """Changes to every folder's intake, from the next start or reload on."""
         for name in names:
             (home / name).mkdir(exist_ok=True)
         self.start()
@@ -225,7 +227,9 @@ class Shop:
         way_out = Destination(name, root, os.fsencode(self.home / f"{name}-out"))
         return FolderPlan(
             destination=replace(way_out, **self._destination),  # type: ignore[arg-type]
-            intake=FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1),
+            intake=replace(
+                FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1), **self.intake
+            ),
             options=Options("lite"),
         )
 

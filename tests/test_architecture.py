@@ -29,7 +29,7 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events described logs repeats",
-    "files": "fingerprint faults access atomic beneath",
+    "files": "fingerprint patterns faults access atomic beneath",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
@@ -51,8 +51,9 @@ ROOMS = {
     "intake": "filesystem scan protocol settle watch schedule listen folder threaded",
     "commit": "names destination stale ownership relocate disposal adoption committer quarantine"
     " ages retention",
-    "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " folder outcomes maintenance dispatcher_config dispatcher status plans assembly hooks daemon",
+    "daemon": "throughput signals systemd attempts measurements folder snapshot state_outage context"
+    " outcomes maintenance dispatcher_config dispatcher status plans assembly"
+    " hooks daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "arguments check doctor status retry inspect formats run preview once live demo",
 }
@@ -63,6 +64,7 @@ DOORS = {
     "imagecodecs": {"sharpend.imaging.containers.png"},
     "tifffile": {"sharpend.imaging.containers.tiff", "sharpend.imaging.containers.tiffpage"},
     "matplotlib": {"trainer.figures"},
+    "pathspec": {"sharpend.files.patterns"},
     "pydantic": {"sharpend.settings"},
     "pydantic_core": {"sharpend.settings"},
     "pydantic_settings": {"sharpend.settings"},

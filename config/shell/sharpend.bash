@@ -7,11 +7,11 @@
 
 _shtab_sharpend_subparsers=(once run retry demo check doctor status inspect formats)
 
-_shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --json --dry-run)
-_shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
+_shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --json --dry-run)
+_shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_retry_option_strings=(-h --help --config --state --all)
 _shtab_sharpend_demo_option_strings=(-h --help --output --pictures --model --device --strength --crispness)
-_shtab_sharpend_check_option_strings=(-h --help --config --state --input --output --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
+_shtab_sharpend_check_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_doctor_option_strings=(-h --help --config --state --json)
 _shtab_sharpend_status_option_strings=(-h --help --config --state --json)
 _shtab_sharpend_inspect_option_strings=(-h --help --config --json)

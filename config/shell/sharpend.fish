@@ -51,7 +51,7 @@ function _shtab_sharpend_using
 end
 
 set -g _shtab_sharpend_commands once run retry demo check doctor status inspect formats
-set -g _shtab_sharpend_opts_with_value --config --crispness --device --input --model --output --pictures --skip-sharp-above --state --strength --workers
+set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --input --model --output --pictures --skip-sharp-above --state --strength --workers
 
 complete -c sharpend -e
 complete -c sharpend -f
@@ -64,6 +64,7 @@ complete -c sharpend -n '_shtab_sharpend_using once' -l config -xka "(__fish_com
 complete -c sharpend -n '_shtab_sharpend_using once' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using once' -l input -xka "(__fish_complete_directories)" -d 'folder with images'
 complete -c sharpend -n '_shtab_sharpend_using once' -l output -xka "(__fish_complete_directories)" -d 'folder for the results'
+complete -c sharpend -n '_shtab_sharpend_using once' -l exclude -x -d 'files and folders to leave alone, as in .gitignore; may be repeated'
 complete -c sharpend -n '_shtab_sharpend_using once' -l workers -x -d 'worker processes'
 complete -c sharpend -n '_shtab_sharpend_using once' -l model -x -d 'name of a shipped model, or path of a weights file'
 complete -c sharpend -n '_shtab_sharpend_using once' -l device -x -d 'auto, cpu, cuda, cuda:N or mps'
@@ -79,6 +80,7 @@ complete -c sharpend -n '_shtab_sharpend_using run' -l config -xka "(__fish_comp
 complete -c sharpend -n '_shtab_sharpend_using run' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using run' -l input -xka "(__fish_complete_directories)" -d 'folder with images'
 complete -c sharpend -n '_shtab_sharpend_using run' -l output -xka "(__fish_complete_directories)" -d 'folder for the results'
+complete -c sharpend -n '_shtab_sharpend_using run' -l exclude -x -d 'files and folders to leave alone, as in .gitignore; may be repeated'
 complete -c sharpend -n '_shtab_sharpend_using run' -l workers -x -d 'worker processes'
 complete -c sharpend -n '_shtab_sharpend_using run' -l model -x -d 'name of a shipped model, or path of a weights file'
 complete -c sharpend -n '_shtab_sharpend_using run' -l device -x -d 'auto, cpu, cuda, cuda:N or mps'
@@ -106,6 +108,7 @@ complete -c sharpend -n '_shtab_sharpend_using check' -l config -xka "(__fish_co
 complete -c sharpend -n '_shtab_sharpend_using check' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using check' -l input -xka "(__fish_complete_directories)" -d 'folder with images'
 complete -c sharpend -n '_shtab_sharpend_using check' -l output -xka "(__fish_complete_directories)" -d 'folder for the results'
+complete -c sharpend -n '_shtab_sharpend_using check' -l exclude -x -d 'files and folders to leave alone, as in .gitignore; may be repeated'
 complete -c sharpend -n '_shtab_sharpend_using check' -l workers -x -d 'worker processes'
 complete -c sharpend -n '_shtab_sharpend_using check' -l model -x -d 'name of a shipped model, or path of a weights file'
 complete -c sharpend -n '_shtab_sharpend_using check' -l device -x -d 'auto, cpu, cuda, cuda:N or mps'

@@ -24,7 +24,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
     """Load the settings for a command.
 
     Raises:
-        UsageError: --input without --output, or the other way round.
+        UsageError: --input without --output, the other way round, or --exclude without them.
         ConfigError: a setting is wrong, wherever it came from.
     """
     return load(options.config, overrides_of(options))
@@ -39,7 +39,12 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
     if ("input" in given) != ("output" in given):
         raise UsageError("--input and --output belong together: give both or neither")
     if "input" in given:
-        overrides["folder"] = [{"input": given["input"], "output": given["output"]}]
+        folder = {key: given[key] for key in ("input", "output", "exclude") if key in given}
+        overrides["folder"] = [folder]
+    elif "exclude" in given:
+        raise UsageError(
+            "--exclude needs --input; in a file the key `exclude` of [[folder]] does it"
+        )
     model = {key: given[option] for option, key in _MODEL_KEYS.items() if option in given}
     if model:
         overrides["model"] = model

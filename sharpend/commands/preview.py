@@ -203,7 +203,10 @@ def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
     """Iterate over all inputs of all folders, in batches, with their folder."""
     for plan in plans.folder_plans(settings):
         root, tally = plan.destination.input_root, scan.Tally()
-        for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
+        intake = plan.intake
+        for batch in scan.walk(
+            root, recursive=intake.recursive, tally=tally, patterns=intake.patterns
+        ):
             yield plan, batch
 
 

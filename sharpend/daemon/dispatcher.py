@@ -21,11 +21,11 @@ from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder, FolderPlan
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
-from sharpend.daemon.snapshot import Snapshot
+from sharpend.daemon.snapshot import Snapshot, take_snapshot
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
-from sharpend.task import Died, Outcome
+from sharpend.task import Died, Failed, Failure, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -193,6 +193,10 @@ class Dispatcher:
         """Give one claimed job to a worker, or end it where no work is needed."""
         folder = self.folders[job.folder]
         handed = Handed(job, folder, now_s)
+        if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
+            left_out = Failed(job.id, Failure.VANISHED, None, "exclude or include leave it out")
+            self._outcomes.conclude(handed, left_out, now_s)
+            return
         try:
             prepared = self._committer.prepare(folder.plan.destination, job, time.time())
         except FolderFaultError as error:
@@ -241,21 +245,7 @@ class Dispatcher:
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot of the dispatcher's state."""
-        oldest_at = self._ledger.oldest_pending_at(self.folders)
-        totals, folders = self._measurements.throughput, self.folders.items()
-        return Snapshot(
-            workers=self._pool.count,
-            queue_depth=self._ledger.waiting(self.folders),
-            oldest_pending_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
-            sharpened=totals.total_images - totals.total_unchanged,
-            quarantined=totals.total_failures,
-            agreement=self._measurements.agreement,
-            low=self._measurements.low,
-            folders=tuple(self.folders),
-            paused={name: one.paused for name, one in folders if one.paused},
-            unreadable={name: one.unreadable for name, one in folders if one.unreadable},
-            left_alone={name: one.left_alone for name, one in folders},
-        )
+        return take_snapshot(self.folders, self._ledger, self._measurements, self._pool.count)
 
     @property
     def is_working(self) -> bool:

@@ -232,9 +232,9 @@ class Folder:
 
     @property
     def left_alone(self) -> int:
-        """Number of files without an image's suffix, at the last whole scan."""
+        """Number of files without an image's suffix, or left out, at the last whole scan."""
         tally = self._last.tally if self._last is not None else None
-        return tally.unknown if tally is not None else 0
+        return tally.unknown + tally.excluded if tally is not None else 0
 
     @property
     def unreadable(self) -> int:

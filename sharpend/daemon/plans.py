@@ -16,6 +16,7 @@ from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
 from sharpend.files.access import Access, number_of
+from sharpend.files.patterns import Patterns
 from sharpend.intake.protocol import FolderOptions
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
@@ -79,6 +80,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
         intake=FolderOptions(
             root=os.fsencode(folder.input),
             recursive=folder.recursive,
+            patterns=Patterns(folder.exclude, folder.include),
             settle_s=_unless_auto(folder.settle_s),
             polling=_unless_auto(folder.polling),
             threaded=_unless_auto(folder.polling),

@@ -121,7 +121,10 @@ class FolderIntake:
         self._settler = Settler()
         self._dirty: dict[bytes, bool] = {}
         self._schedule = ScanSchedule(
-            options.root, recursive=options.recursive, chance=self._chance
+            options.root,
+            recursive=options.recursive,
+            patterns=options.patterns,
+            chance=self._chance,
         )
         self._listener = Listener(
             options.root,
@@ -192,7 +195,7 @@ class FolderIntake:
 
     def _check(self, root: int, relative: bytes) -> Found | None:
         """Check one path; a directory is left to a scan."""
-        status = scan.look(root, relative)
+        status = scan.look(root, relative, self._options.patterns)
         if status is None:
             self._settler.forget(relative)
             return None

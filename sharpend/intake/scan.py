@@ -1,9 +1,10 @@
 """Scan of an input folder, and checks of single files, always below the folder's root.
 
-Owns the definition of an input: a regular file with a known suffix and no temporary or junk name
-in its path. A hard link is a file like any other: whoever can create one in the folder could also
-copy the file there. Refuses to follow symbolic links below the root (the root itself may be one),
-to open a file, and to end a scan because one directory cannot be read.
+Owns the definition of an input: a regular file with a known suffix, no temporary or junk name in
+its path, and not left out by the folder's patterns. A hard link is a file like any other: whoever
+can create one in the folder could also copy the file there. Refuses to follow symbolic links below
+the root (the root itself may be one), to open a file, and to end a scan because one directory
+cannot be read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.imaging.formats import format_of
 
 if TYPE_CHECKING:
@@ -75,6 +77,8 @@ class Tally:
     """Files whose suffix is not in the format table."""
     ignored: int = 0
     """Temporary and junk names; a directory counts as one and is not entered."""
+    excluded: int = 0
+    """Files and directories that the patterns leave out; a directory counts as one."""
     unreadable: int = 0
     """Files and directories that could not be read."""
     unreadable_paths: list[bytes] = field(default_factory=list)
@@ -120,11 +124,13 @@ def opened(root: bytes) -> Iterator[int]:
         os.close(descriptor)
 
 
-def look(root_descriptor: int, relative: bytes) -> os.stat_result | None:
+def look(
+    root_descriptor: int, relative: bytes, patterns: Patterns = EVERYTHING
+) -> os.stat_result | None:
     """Return the stat result of an input or a directory below an open root, or None.
 
     None also stands for a path that is missing, leads through a symbolic link, contains a junk
-    name, or cannot be read: the next scan checks it again.
+    name, is left out by the patterns, or cannot be read: the next scan checks it again.
     """
     parent, _, name = relative.rpartition(b"/")
     if any(ignored(part) for part in relative.split(b"/")):
@@ -134,15 +140,19 @@ def look(root_descriptor: int, relative: bytes) -> os.stat_result | None:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
     except (OSError, ImageRefusedError):
         return None
-    if stat.S_ISDIR(status.st_mode) or (
-        stat.S_ISREG(status.st_mode) and format_of(name) is not None
-    ):
-        return status
-    return None
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if not is_folder and not (stat.S_ISREG(status.st_mode) and format_of(name) is not None):
+        return None
+    return None if patterns.leaves_out(relative, is_folder=is_folder) else status
 
 
 def walk(
-    root: bytes, *, below: bytes = b"", recursive: bool, tally: Tally
+    root: bytes,
+    *,
+    below: bytes = b"",
+    recursive: bool,
+    tally: Tally,
+    patterns: Patterns = EVERYTHING,
 ) -> Iterator[list[Found]]:
     """Find every input below `root`, or below its directory `below`.
 
@@ -158,7 +168,7 @@ def walk(
         directory = pending.pop()
         try:
             for entry in _listing(root, directory):
-                found = _classify(entry, directory, pending, tally)
+                found = _classify(entry, directory, pending, tally, patterns)
                 if found is not None:
                     chunk.append(found)
                 entries += 1
@@ -185,7 +195,11 @@ def _listing(root: bytes, directory: bytes) -> Iterator[os.DirEntry[str]]:
 
 
 def _classify(
-    entry: os.DirEntry[str], directory: bytes, pending: list[bytes], tally: Tally
+    entry: os.DirEntry[str],
+    directory: bytes,
+    pending: list[bytes],
+    tally: Tally,
+    patterns: Patterns,
 ) -> Found | None:
     """Return an input, add a directory to `pending`, count everything else."""
     name = os.fsencode(entry.name)  # scandir of a descriptor yields str
@@ -193,9 +207,14 @@ def _classify(
     if ignored(name):
         tally.ignored += 1
     elif entry.is_dir(follow_symlinks=False):
-        pending.append(relative)
+        if patterns.leaves_out_entry(relative, is_folder=True):
+            tally.excluded += 1
+        else:
+            pending.append(relative)
     elif format_of(name) is None:
         tally.unknown += 1
+    elif patterns.leaves_out_entry(relative, is_folder=False):
+        tally.excluded += 1
     elif entry.is_file(follow_symlinks=False):
         return _take(entry, relative, tally)
     return None

@@ -157,7 +157,7 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.IMAGE_VANISHED: Described(
         INFO,
-        "an input disappeared or changed before its end",
+        "an input disappeared, changed or was excluded before its end",
         {**_IMAGE, "message": _ERROR["message"]},
     ),
     Event.WORKER_DIED: Described(
@@ -227,7 +227,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "agreement_by_model": "table or null: the same by model, where there are several",
             "paused": "table of text: by folder, why it is paused",
             "unreadable": "table of integers: by folder, entries that could not be read",
-            "left_alone": "table of integers: by folder, files of other formats",
+            "left_alone": "table of integers: by folder, files of other formats and what"
+            " the patterns leave out",
             "state_fault": "text or null: why the state directory cannot be written",
             "health": "text: `ok`; `degraded` (a folder is paused or agreement is low); `fail`"
             " (the state directory fails)",

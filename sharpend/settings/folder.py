@@ -31,6 +31,7 @@ from sharpend.settings.values import (
     Levels,
     Mode,
     Number,
+    PatternList,
     Positive,
     Share,
     Strength,
@@ -51,6 +52,10 @@ class FolderSettings(Section):
     """Name of the folder in ledger, logs and quarantine; default: the base name of `input`."""
     recursive: Flag = True
     """Sharpen the subfolders of the input, too, into the same subfolders of the output."""
+    exclude: PatternList = ()
+    """Files and folders that are left alone, by patterns as in .gitignore."""
+    include: PatternList = ()
+    """If there are any, only files that match are taken."""
     source: SourcePolicy = SourcePolicy.KEEP
     """Policy for an input once its output is durable."""
     archive: Directory | None = Field(default=None, validate_default=True)
