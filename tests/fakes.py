@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpend.agreement.alarm import AgreementAlarm
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Ended = TypeVar("Ended", Staged, Failed, Died)
 AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
 PICTURE = b"made of a picture"
+PLAN = {one.name for one in fields(FolderPlan)}
 
 
 class ListLog(Log):
@@ -157,7 +158,7 @@ class Shop:
         retry: how often and when.
         alarms: by model.
         retention: what is kept, and how long.
-        destination: changes to every folder's way out.
+        changes: to every folder's plan or way out.
     """
 
     def __init__(
@@ -169,7 +170,7 @@ class Shop:
         retry: RetryOptions = AT_ONCE,
         alarms: Mapping[str, AlarmOptions] | None = None,
         retention: Retention = KEEP_ALL,
-        **destination: object,
+        **changes: Any,  # noqa: ANN401 - of any field
     ) -> None:
         self.home = home
         self.names = names
@@ -180,7 +181,7 @@ class Shop:
         self._retry = retry
         self._alarms = alarms or {}
         self._retention = retention
-        self._destination = destination
+        self._changes = changes
         self._workers = workers
         self.intake: dict[str, Any] = {}
         """Changes to every folder's intake, from the next start or reload on."""
@@ -211,10 +212,10 @@ class Shop:
             on_result=self.results.append,
         )
 
-    def reload(self, **destination: object) -> None:
-        """Change every folder's way out, as a reload does while no worker has a picture."""
+    def reload(self, **changes: Any) -> None:  # noqa: ANN401 - of any field
+        """Change every folder's plan or way out, as a reload does while no worker has a picture."""
         assert not self.dispatcher.is_working
-        self._destination |= destination
+        self._changes |= changes
         self.dispatcher.close()
         self.dispatcher = self._built()
         self.dispatcher.recover()
@@ -226,11 +227,14 @@ class Shop:
         root = os.fsencode(self.home / name)
         way_out = Destination(name, root, os.fsencode(self.home / f"{name}-out"))
         return FolderPlan(
-            destination=replace(way_out, **self._destination),  # type: ignore[arg-type]
+            destination=replace(
+                way_out, **{key: self._changes[key] for key in self._changes if key not in PLAN}
+            ),
             intake=replace(
                 FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1), **self.intake
             ),
             options=Options("lite"),
+            **{key: self._changes[key] for key in self._changes if key in PLAN},
         )
 
     def stop(self) -> None:

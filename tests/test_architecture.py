@@ -47,13 +47,13 @@ ROOMS = {
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema records store copies scheduling reader registration"
-    " ledger opening",
+    " standing ledger opening",
     "intake": "filesystem scan protocol settle watch schedule listen folder threaded",
     "commit": "names destination stale ownership relocate disposal adoption committer quarantine"
     " ages retention",
-    "daemon": "throughput signals systemd attempts measurements folder snapshot state_outage context"
-    " outcomes maintenance dispatcher_config dispatcher status plans assembly"
-    " hooks daemon",
+    "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
+    " arrivals folder overview outcomes maintenance dispatcher_config dispatcher status plans"
+    " assembly hooks daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "arguments check doctor status retry inspect formats run preview once live demo",
 }

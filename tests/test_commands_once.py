@@ -103,7 +103,7 @@ def test_each_input_has_its_end(networks: Networks, tmp_path: Path) -> None:
         assert said["setting"]
         assert os.path.exists(os.path.join(root, name))
     assert told == {}
-    assert set(summary) == {"counts", "seconds", "megapixels", "agreement"}
+    assert set(summary) == {"counts", "seconds", "megapixels", "agreement", "left_at_start"}
     assert summary["counts"] == {"sharpened": 3, "unchanged": 0, "quarantined": 4}
 
 

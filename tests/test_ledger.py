@@ -126,11 +126,14 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     change(tmp_path, "ALTER TABLE job DROP COLUMN let_go")
     for column in ("roots", "roots_since"):
         change(tmp_path, f"ALTER TABLE folder DROP COLUMN {column}")
+    for table in ("seen", "survey", "hold"):
+        change(tmp_path, f"DROP TABLE {table}")
     change(tmp_path, "DROP INDEX job_by_age")
     change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")
     change(tmp_path, "PRAGMA user_version = 1")
     with LedgerReader.read_only(tmp_path) as reader:
         assert reader.counts()[State.DISPOSED] == 1
+        assert reader.seen("in") == 0
     for _ in range(2):
         with open_ledger(tmp_path) as ledger:
             assert not ledger.rebuilt

@@ -112,18 +112,21 @@ class ResultPrinter:
         """Print the inputs that needed nothing, and a summary."""
         self._print_earlier()
         self._bar.close()
-        seconds = time.monotonic() - self._started_s
+        seconds, left = time.monotonic() - self._started_s, self._left_at_start()
         summary = {
             "counts": dict(self.counts),
             "seconds": round(seconds, 3),
             "megapixels": round(self._pixels / 1e6, 3),
             "agreement": agreement,
+            "left_at_start": left,
         }
         if self._json:
             print(json.dumps({"summary": logs.plain(summary)}), flush=True)
             return
         counted = ", ".join(f"{number} {outcome}" for outcome, number in self.counts.items())
         print(f"{counted} in {seconds:.1f} s ({summary['megapixels']} megapixels)")
+        if left:
+            print(f"{left} left as they are: they were there at the first start (only_new)")
         if agreement and agreement["n"]:
             mean, noop = agreement["mean"], agreement["noop_mean"]
             print(
@@ -131,6 +134,13 @@ class ResultPrinter:
                 f"(input itself: {noop:.4f})"
             )
             print(in_words(agreement))
+
+    def _left_at_start(self) -> int:
+        """Count the images that `only_new` leaves as they are."""
+        with LedgerReader.read_only(self._settings.state) as ledger:
+            ways = [plan.destination for plan in plans.folder_plans(self._settings)]
+            names = [ledger.folder_name(way.input_root, way.output_root) for way in ways]
+            return sum(ledger.seen(name) for name in names if name is not None)
 
     def _print_earlier(self) -> None:
         """Print inputs that an earlier run had finished or refused."""

@@ -43,6 +43,7 @@ WOULD = {
     State.DONE: "is done",
 }
 """Texts for inputs that need nothing."""
+LEFT_AT_START = "is left as it is: only_new"
 SHARPENED = "would be sharpened"
 SHARPENED_OR_COPIED = "would be sharpened, or copied unchanged if it is sharp already"
 NOT_MEASURED = (
@@ -89,12 +90,12 @@ def dry_run(settings: Settings) -> int:
     Raises:
         StateFaultError: there is a ledger, and it cannot be read.
     """
-    states, earlier = _read_ledger(settings)
+    needless, earlier = _read_ledger(settings)
     outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
     for plan, batch in found(settings):
         for one in batch:
-            state = states.get((plan.destination.input_root, one.relative), State.PENDING)
-            _plan_input(plan, one.relative, state, outlooks[plan.destination.folder])
+            action = needless.get((plan.destination.input_root, one.relative))
+            _plan_input(plan, one.relative, action, outlooks[plan.destination.folder])
     for outlook in outlooks.values():
         print(logs.printable(str(outlook)))
     may_copy = any(SHARPENED_OR_COPIED in outlook.counts for outlook in outlooks.values())
@@ -107,25 +108,44 @@ def dry_run(settings: Settings) -> int:
 
 def _read_ledger(
     settings: Settings,
-) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished]]:
-    """Read states by root and path, and finished jobs; empty without a ledger."""
+) -> tuple[dict[tuple[bytes, bytes], str], Sequence[Finished]]:
+    """Read the inputs that need nothing, by root and path with the reason, and finished jobs."""
     if not (settings.state / "ledger.db").exists():
-        return {}, ()
+        return dict.fromkeys(_left_at_start(settings, None), LEFT_AT_START), ()
     try:
         with LedgerReader.read_only(settings.state) as ledger:
-            states = {
-                (destination.input_root, outcome.relative): outcome.state
+            left = dict.fromkeys(_left_at_start(settings, ledger), LEFT_AT_START)
+            ended = {
+                (destination.input_root, outcome.relative): WOULD[outcome.state]
                 for destination, outcome in known(settings, ledger)
+                if outcome.state in WOULD
             }
-            return states, ledger.finished(IMAGES_REMEMBERED)
+            return left | ended, ledger.finished(IMAGES_REMEMBERED)
     except LedgerError as error:
         advice = "if an older sharpend wrote it, `sharpend run` upgrades it"
         raise StateFaultError(f"{error}; {advice}") from error
 
 
-def _plan_input(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
-    """Print and count the planned action for one input."""
-    action, why = WOULD.get(state), ""
+def _left_at_start(
+    settings: Settings, ledger: LedgerReader | None
+) -> Iterator[tuple[bytes, bytes]]:
+    """Iterate over the inputs, by root and path, that `only_new` leaves as they are."""
+    for plan, batch in found(settings):
+        if not plan.only_new:
+            continue
+        root, files = (
+            plan.destination.input_root,
+            {(one.relative, one.fingerprint) for one in batch},
+        )
+        name = ledger and ledger.folder_name(root, plan.destination.output_root)
+        if ledger is not None and name and ledger.is_surveyed(name):
+            files -= set(ledger.unseen(name, files))
+        yield from ((root, relative) for relative, _ in files)
+
+
+def _plan_input(plan: FolderPlan, relative: bytes, needless: str | None, outlook: Outlook) -> None:
+    """Print and count the planned action for one input; `needless`: why it needs nothing."""
+    action, why = needless, ""
     if action is None:
         action = _action(plan.options)
         try:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import argparse
 
 
+LEFT_AT_START = "images stay as they are: they were there at the first start (only_new)"
+
+
 def main(options: argparse.Namespace) -> int:
     """Print the daemon's last status, and the ledger's current counts.
 
@@ -27,11 +30,14 @@ def main(options: argparse.Namespace) -> int:
     state_dir = used_state_of(options)
     with LedgerReader.read_only(state_dir) as ledger:
         counts = {state.value: jobs for state, jobs in ledger.counts().items()}
-        oldest_at = ledger.oldest_pending_at(name for name, _ in ledger.folders())
+        names = [name for name, _ in ledger.folders()]
+        oldest_at = ledger.oldest_pending_at(names)
+        seen = {name: files for name in names if (files := ledger.seen(name))}
     status = {
         "running": is_locked(state_dir),
         "counts": counts,
         "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
+        "seen": seen,
         "last": read_status(state_dir),
     }
     print(json.dumps(logs.plain(status)) if options.json else _text(status))
@@ -49,6 +55,7 @@ def _text(status: dict[str, Any]) -> str:
     ]
     if status["oldest_pending_s"] is not None:
         lines.append(f"oldest waiting for {status['oldest_pending_s']:.0f} s")
+    lines += [f"{name}: {files} {LEFT_AT_START}" for name, files in status["seen"].items()]
     if "images_per_s" in last:
         lines.append(
             f"last report: {last['images_per_s']:.2f} images/s, "

@@ -21,7 +21,7 @@ from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder, FolderPlan
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
-from sharpend.daemon.snapshot import Snapshot, take_snapshot
+from sharpend.daemon.overview import take_snapshot
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.daemon.dispatcher_config import DispatcherConfig
+    from sharpend.daemon.snapshot import Snapshot
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.workers.protocol import Workers

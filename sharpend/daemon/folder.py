@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, identity_of, roots_of
+from sharpend.daemon.arrivals import Arrivals, entries
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
@@ -22,10 +23,9 @@ from sharpend.logs.events import Event
 from sharpend.task import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
-    from sharpend.intake.scan import Found
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
@@ -47,6 +47,8 @@ class FolderPlan:
     """Sharpen finished images again when the model or an option has changed."""
     newest_first: bool = False
     """Begin with the newest image instead of the oldest."""
+    only_new: bool = False
+    """Leave the images as they are that are there at the first start."""
 
     def task(self, job: Job, parent: bytes, temp_name: bytes, *, measured: bool) -> Task:
         """Make the task of a worker for one claimed job of this folder.
@@ -162,7 +164,8 @@ class Folder:
         self._ledger = ledger
         self._log = log
         self._adopt = adopt
-        self.intake = intake(self._fresh)
+        self._arrivals = Arrivals(ledger.unknown, ledger, log, self.name, only_new=plan.only_new)
+        self.intake = intake(self._arrivals.fresh)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
@@ -170,12 +173,14 @@ class Folder:
         self._resettled = False
         step = self.intake.step(now_s)
         if step.settled:
-            entries = _entries(step.settled)
+            new = entries(step.settled)
             if self._ledger.rebuilt:
-                entries = [entry for entry in entries if not self._adopted(entry, now_s)]
-            self._ledger.add(self.name, entries, time.time())
+                new = [entry for entry in new if not self._adopted(entry, now_s)]
+            self._ledger.add(self.name, new, time.time())
             for found in step.settled:
                 self._log.debug(Event.FILE_SETTLED, folder=self.name, path=found.relative)
+        if step.tally is not None:
+            self._arrivals.scanned()
         self._log_changes(step)
         self._last = step
         return step.next_s
@@ -193,11 +198,6 @@ class Folder:
         """Let a file settle again that changed after it had settled."""
         self._resettled = True
         self.intake.unsettle(relative)
-
-    def _fresh(self, found: Sequence[Found]) -> list[Found]:
-        """Return the files that the ledger has neither finished nor queued."""
-        new = set(self._ledger.unknown(self.name, _entries(found)))
-        return [one for one in found if (one.relative, one.fingerprint) in new]
 
     @property
     def is_scanned(self) -> bool:
@@ -290,7 +290,3 @@ class Folder:
     def close(self) -> None:
         """Stop watching the input."""
         self.intake.close()
-
-
-def _entries(found: Sequence[Found]) -> list[tuple[bytes, Fingerprint]]:
-    return [(one.relative, one.fingerprint) for one in found]

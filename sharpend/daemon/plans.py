@@ -94,6 +94,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
         ),
         reprocess=folder.reprocess,
         newest_first=folder.order == "newest",
+        only_new=folder.only_new,
     )
 
 

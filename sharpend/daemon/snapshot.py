@@ -5,16 +5,11 @@ Immutable plain values. Owns the definition of health.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from sharpend.daemon.folder import Folder
-    from sharpend.daemon.measurements import Measurements
-    from sharpend.ledger.reader import LedgerReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +43,6 @@ class Snapshot:
         if self.state_fault is not None:
             return "fail"
         return "degraded" if self.paused or self.low else "ok"
-
-
-def take_snapshot(
-    folders: Mapping[str, Folder],
-    ledger: LedgerReader,
-    measurements: Measurements,
-    workers: int,
-) -> Snapshot:
-    """Take a snapshot of the running parts; `workers` is their number."""
-    oldest_at = ledger.oldest_pending_at(folders)
-    totals, named = measurements.throughput, folders.items()
-    return Snapshot(
-        workers=workers,
-        queue_depth=ledger.waiting(folders),
-        oldest_pending_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
-        sharpened=totals.total_images - totals.total_unchanged,
-        quarantined=totals.total_failures,
-        agreement=measurements.agreement,
-        low=measurements.low,
-        folders=tuple(folders),
-        paused={name: one.paused for name, one in named if one.paused},
-        unreadable={name: one.unreadable for name, one in named if one.unreadable},
-        left_alone={name: one.left_alone for name, one in named},
-    )
 
 
 def paused_line(fault: str) -> str:

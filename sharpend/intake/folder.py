@@ -12,7 +12,6 @@ import stat
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import filesystem, scan
 from sharpend.intake.listen import Listener
 from sharpend.intake.protocol import FolderOptions, Step
@@ -202,7 +201,7 @@ class FolderIntake:
         if stat.S_ISDIR(status.st_mode):
             self._schedule.request_part(relative)
             return None
-        return Found(relative, Fingerprint.of(status))
+        return Found.of(relative, status)
 
     def _settled_of(
         self, seen: Sequence[Found], events: Mapping[bytes, bool], now_s: float

@@ -65,6 +65,13 @@ class Found:
     relative: bytes
     """Path below the folder's root."""
     fingerprint: Fingerprint
+    changed_s: float = field(default=0.0, compare=False)
+    """Time at which the file got its path, content or attributes (ctime), wall clock seconds."""
+
+    @classmethod
+    def of(cls, relative: bytes, status: os.stat_result) -> Found:
+        """Make the entry of a stat result."""
+        return cls(relative, Fingerprint.of(status), status.st_ctime)
 
 
 @dataclass(slots=True)
@@ -230,4 +237,4 @@ def _take(entry: os.DirEntry[str], relative: bytes, tally: Tally) -> Found | Non
         tally.cannot_read(relative)
         return None
     tally.found += 1
-    return Found(relative, Fingerprint.of(status))
+    return Found.of(relative, status)

@@ -21,6 +21,7 @@ from sharpend.ledger.records import (
     Product,
     Quarantined,
     State,
+    content_mark_of,
     ended_of,
     fingerprint_of,
     job_of,
@@ -32,7 +33,7 @@ from sharpend.ledger.records import (
 from sharpend.ledger.store import Store, open_to_read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from sharpend.files.fingerprint import Fingerprint
@@ -99,14 +100,47 @@ class LedgerReader:
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        """Return those of `found` that have no row, or whose job has vanished."""
+        """Return those of `found` that were not seen and have no job, or one that vanished."""
+        new = self._without(sql.KNOWN_KEYS, mark_of, folder, found)
+        return self.unseen(folder, new)
+
+    def unseen(
+        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
+    ) -> Iterator[tuple[bytes, Fingerprint]]:
+        """Return those of `found` that were not there at the first start, or changed since."""
+        if self._store.row(sql.HAS_STANDING) is None:
+            return iter(found)
+        return self._without(sql.SEEN, content_mark_of, folder, found)
+
+    def _without(
+        self,
+        query: str,
+        mark: Callable[[Fingerprint], str],
+        folder: str,
+        found: Iterable[tuple[bytes, Fingerprint]],
+    ) -> Iterator[tuple[bytes, Fingerprint]]:
+        """Return those of `found` whose path and mark the query does not return."""
         remaining = iter(found)
         while batch := list(islice(remaining, sql.KEYS_PER_QUERY)):
             names = [relative for relative, _ in batch]
             names += names[-1:] * (sql.KEYS_PER_QUERY - len(names))
-            rows = self._store.rows(sql.KNOWN_KEYS, folder, *names)
+            rows = self._store.rows(query, folder, *names)
             known = {(row[0], row[1]) for row in rows}
-            yield from (entry for entry in batch if (entry[0], mark_of(entry[1])) not in known)
+            yield from (entry for entry in batch if (entry[0], mark(entry[1])) not in known)
+
+    def seen(self, folder: str) -> int:
+        """Count the files that stay as they are because they were there at the first start."""
+        row = self._standing(sql.SEEN_OF, folder)
+        return 0 if row is None else int(row["files"])
+
+    def is_surveyed(self, folder: str) -> bool:
+        """Return whether the files of the folder's first start are known."""
+        row = self._standing(sql.SURVEY, folder)
+        return row is not None and bool(row["complete"])
+
+    def _standing(self, query: str, *values: object) -> LedgerRow | None:
+        """Return the first row of a table that a ledger which was not upgraded yet lacks."""
+        return self._store.row(query, *values) if self._store.row(sql.HAS_STANDING) else None
 
     def outcomes(self, folder: str, relatives: Iterable[bytes]) -> Iterator[Outcome]:
         """Return the last outcome of each input; inputs unknown to the ledger are left out."""

@@ -168,6 +168,11 @@ def mark_of(fingerprint: Fingerprint) -> str:
     return f"{fingerprint.size}:{fingerprint.mtime_ns}:{fingerprint.inode}"
 
 
+def content_mark_of(fingerprint: Fingerprint) -> str:
+    """Convert a fingerprint to a text without the inode, which a restore or a mount changes."""
+    return f"{fingerprint.size}:{fingerprint.mtime_ns}"
+
+
 def fingerprint_of(mark: str) -> Fingerprint:
     """Convert the text in a row to a fingerprint."""
     size, mtime_ns, inode = mark.split(":")

@@ -66,7 +66,21 @@ _ROOTS = """
 ALTER TABLE folder ADD COLUMN roots TEXT;
 ALTER TABLE folder ADD COLUMN roots_since REAL NOT NULL DEFAULT 0;
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS)
+_STANDING = """
+CREATE TABLE seen (
+    folder INTEGER NOT NULL REFERENCES folder (id),
+    relative BLOB NOT NULL,
+    mark TEXT NOT NULL,
+    PRIMARY KEY (folder, relative)
+) WITHOUT ROWID;
+CREATE TABLE survey (
+    folder INTEGER PRIMARY KEY REFERENCES folder (id),
+    since REAL NOT NULL,
+    complete INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE hold (folder TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
+"""
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _STANDING)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

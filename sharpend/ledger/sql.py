@@ -54,6 +54,30 @@ SAW_ROOTS = """
 UPDATE folder SET roots = :roots, roots_since = :now_s WHERE name = :folder AND roots IS NOT :roots
 """
 FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
+BEGIN_SURVEY = """
+INSERT INTO survey (folder, since) SELECT id, :now_s FROM folder WHERE name = :folder
+ON CONFLICT (folder) DO NOTHING
+"""
+SURVEY = """
+SELECT since, complete FROM survey WHERE folder = (SELECT id FROM folder WHERE name = ?)
+"""
+END_SURVEY = """
+UPDATE survey SET complete = 1 WHERE folder = (SELECT id FROM folder WHERE name = ?)
+"""
+FORGET_SURVEY = "DELETE FROM survey WHERE folder = (SELECT id FROM folder WHERE name = ?)"
+SEE = """
+INSERT OR REPLACE INTO seen (folder, relative, mark)
+SELECT id, ?2, ?3 FROM folder WHERE name = ?1
+"""
+SEEN = (
+    "SELECT relative, mark FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)"  # noqa: S608 - as above
+    f" AND relative IN ({_PLACES})"
+)
+SEEN_OF = """
+SELECT count(*) AS files FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)
+"""
+FORGET_SEEN = "DELETE FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)"
+HAS_STANDING = "SELECT 1 FROM sqlite_master WHERE name = 'seen'"
 SUPERSEDE = """
 UPDATE job SET state = 'vanished', next_at = NULL
 WHERE folder = ?1 AND relative = ?2 AND mark <> ?3 AND +state IN ('pending', 'deferred')

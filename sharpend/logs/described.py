@@ -182,6 +182,11 @@ DESCRIBED: Mapping[Event, Described] = {
         {**_FOLDER, **_FAULT},
     ),
     Event.FOLDER_WATCHED: Described(INFO, "a polled folder can be watched again", _FOLDER),
+    Event.FOLDER_SURVEYED: Described(
+        INFO,
+        "with `only_new`, the first scan is complete; what was there stays as it is",
+        {**_FOLDER, "left": "integer: images that stay as they are"},
+    ),
     Event.FOLDER_SKIPPED: Described(
         WARNING,
         "entries of a folder could not be read; they are tried again",

@@ -21,6 +21,7 @@ class Event(StrEnum):
     FOLDER_RESUMED = "folder.resumed"
     FOLDER_POLLED = "folder.polled"
     FOLDER_WATCHED = "folder.watched"
+    FOLDER_SURVEYED = "folder.surveyed"
     FILE_SETTLED = "file.settled"
     IMAGE_FINISHED = "image.finished"
     IMAGE_RETRIED = "image.retried"

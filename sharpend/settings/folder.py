@@ -56,6 +56,8 @@ class FolderSettings(Section):
     """Files and folders that are left alone, by patterns as in .gitignore."""
     include: PatternList = ()
     """If there are any, only files that match are taken."""
+    only_new: Flag = False
+    """Leave the images as they are that are there at the first start with this key."""
     source: SourcePolicy = SourcePolicy.KEEP
     """Policy for an input once its output is durable."""
     archive: Directory | None = Field(default=None, validate_default=True)
