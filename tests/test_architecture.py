@@ -28,12 +28,12 @@ F5  checks/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "logs": "events described logs repeats",
+    "logs": "events description operation described logs repeats",
     "files": "fingerprint patterns faults access atomic beneath",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
-    "settings": "values section folder schema layers sources problems overlaps load",
+    "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
@@ -52,8 +52,9 @@ ROOMS = {
     "commit": "names destination stale ownership relocate disposal adoption committer quarantine"
     " ages retention",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " arrivals folder overview outcomes maintenance dispatcher_config dispatcher status plans"
-    " assembly hooks daemon",
+    " arrivals folder overview outcomes maintenance dispatcher_config dispatcher status"
+    " hook_runs hooked_log plans"
+    " assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "arguments check doctor status retry inspect formats run preview once live demo",
 }

@@ -12,6 +12,7 @@ import pytest
 
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.model.tiling import SMALLEST_TILE_PX
+from sharpend.settings.hook import HookSettings
 from sharpend.settings.load import (
     AUTO_MODEL,
     AUTO_MODEL_ON_GPU,
@@ -610,7 +611,10 @@ def test_the_shipped_file_documents_every_key_with_its_default() -> None:
     """No key is missing from the file, and no default in it is out of date."""
     shown: dict[str, Any] = tomllib.loads(uncommented(SHIPPED.read_text(encoding="utf-8")))
     folder = shown.pop("folder")
-    assert {"state": shown.pop("state")}.keys() | shown.keys() | {"folder"} == set(
+    hook = shown.pop("hook")
+    assert (hook[0] | hook[1]).keys() == HookSettings.model_fields.keys()
+    assert hook[0]["timeout_s"] == HookSettings.model_fields["timeout_s"].default
+    assert {"state": shown.pop("state")}.keys() | shown.keys() | {"folder", "hook"} == set(
         Settings.model_fields
     )
     for section, keys in shown.items():

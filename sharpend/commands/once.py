@@ -21,7 +21,7 @@ from sharpend.commands.arguments import workable_settings_of
 from sharpend.commands.preview import dry_run, known
 from sharpend.daemon import plans
 from sharpend.daemon.daemon import Daemon
-from sharpend.daemon.hooks import Hooks
+from sharpend.daemon.mode import Mode
 from sharpend.errors import SIGNALLED, ExitCode, UsageError
 from sharpend.files.fingerprint import display
 from sharpend.ledger.reader import LedgerReader
@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
     level = "error" if bar and settings.log.level == "info" else settings.log.level
     log = plans.log(settings, level=level)
     printer = ResultPrinter(settings, as_json=options.json, bar=bar)
-    daemon = Daemon(settings, log, Hooks(once=True, on_result=printer.show))
+    daemon = Daemon(settings, log, Mode(once=True, on_result=printer.show))
     status = daemon.run()
     printer.close(daemon.agreement)
     if daemon.was_stopped:

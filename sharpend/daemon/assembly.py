@@ -15,6 +15,7 @@ from sharpend.daemon import plans
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import prepare_roots
+from sharpend.daemon.hooked_log import HookedLog
 from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
@@ -86,8 +87,7 @@ def assemble(
     else:
         pool, engines = start(settings, wake=calls.wake, go_on=calls.go_on)
     try:
-        if old is not None and settings.log != old.settings.log:
-            log = plans.log(settings)
+        log = _log(settings, log, prepared, old)
         config = _dispatcher_config(settings, prepared, _measurements(settings, pool, engines, old))
         _retry_outdated(prepared, engines, ledger)
         dispatcher = Dispatcher(
@@ -104,6 +104,8 @@ def assemble(
 def retire(old: Parts, new: Parts) -> None:
     """Stop the old parts that a reload replaced."""
     old.dispatcher.close()
+    if isinstance(old.log, HookedLog):
+        old.log.close()
     if new.pool is not old.pool:
         old.pool.stop()
 
@@ -145,6 +147,18 @@ def start(
     except BaseException:
         pool.stop()
         raise
+
+
+def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
+    """Keep or replace the log, and let the hooks of the settings listen to it."""
+    hooks = plans.hooks(settings)
+    if isinstance(log, HookedLog):
+        log = log.inner
+    if old is not None and settings.log != old.settings.log:
+        log = plans.log(settings)
+    ways = [plan.destination for plan in prepared]
+    roots = {way.folder: (way.input_root, way.output_root) for way in ways}
+    return HookedLog(log, hooks, roots) if hooks else log
 
 
 def _measurements(

@@ -25,6 +25,7 @@ from sharpend.daemon.overview import take_snapshot
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
+from sharpend.logs.events import Event
 from sharpend.task import Died, Failed, Failure, Outcome
 
 if TYPE_CHECKING:
@@ -224,6 +225,11 @@ class Dispatcher:
         for outcome in self._pool.finished(now_s):
             self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
             self._record(now_s)
+        counted = self._measurements.throughput
+        images, quarantined = counted.batch
+        if (images or quarantined) and self.is_done:
+            counted.end_batch()
+            self._log.info(Event.BATCH_FINISHED, images=images, quarantined=quarantined)
 
     def _record(self, now_s: float) -> None:
         """Record waiting results in order; during a state outage they go on waiting."""

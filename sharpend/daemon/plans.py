@@ -15,6 +15,8 @@ from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.hook_runs import Hook
+from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
 from sharpend.files.patterns import Patterns
 from sharpend.intake.protocol import FolderOptions
@@ -52,6 +54,24 @@ def log(settings: Settings, *, level: str | None = None) -> Log:
     chosen = settings.log
     unlimited = logs.configure(level=level or chosen.level, format=chosen.format)
     return RateLimitedLog(unlimited, most=chosen.repeats)
+
+
+def hooks(settings: Settings) -> list[Hook]:
+    """Plan each hook.
+
+    Raises:
+        ConfigError: another user is wanted, and this process may not change its own.
+    """
+    planned = []
+    for number, hook in enumerate(settings.hook, start=1):
+        if hook.user is not None and os.geteuid() != 0:
+            raise ConfigError(
+                f"hook.{number}.user: needs a daemon that runs as root; remove it, and the program"
+                " runs as the daemon's own user"
+            )
+        command, url = hook.command or (), hook.url or ""
+        planned.append(Hook(number, hook.event, command, url, hook.user, hook.timeout_s))
+    return planned
 
 
 def folder_plans(settings: Settings) -> list[FolderPlan]:

@@ -6,28 +6,15 @@ is described as `type, unit: meaning`. Every line has `event`, `level` and `time
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.logs.description import DEBUG, ERROR, INFO, WARNING, Described
 from sharpend.logs.events import Event
+from sharpend.logs.operation import OPERATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """An event as the log holds it."""
-
-    levels: tuple[str, ...]
-    """The levels that it may have."""
-    says: str
-    """Phrase for the occasion of the event."""
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """Type, unit and meaning of each key; a line need not have all of them."""
-
-
-DEBUG, INFO, WARNING, ERROR = ("debug",), ("info",), ("warning",), ("error",)
 
 _FOLDER = {"folder": "text: name of the folder"}
 _IMAGE = {**_FOLDER, "path": "text: the input, below the input folder"}
@@ -182,11 +169,6 @@ DESCRIBED: Mapping[Event, Described] = {
         {**_FOLDER, **_FAULT},
     ),
     Event.FOLDER_WATCHED: Described(INFO, "a polled folder can be watched again", _FOLDER),
-    Event.FOLDER_SURVEYED: Described(
-        INFO,
-        "with `only_new`, the first scan is complete; what was there stays as it is",
-        {**_FOLDER, "left": "integer: images that stay as they are"},
-    ),
     Event.FOLDER_SKIPPED: Described(
         WARNING,
         "entries of a folder could not be read; they are tried again",
@@ -264,6 +246,7 @@ DESCRIBED: Mapping[Event, Described] = {
     Event.UPKEEP_FAILED: Described(
         WARNING, "a backup or a deletion failed; it is tried again in an hour", _FAULT
     ),
+    **OPERATION,
     Event.EVENT_REPEATED: Described(
         WARNING + ERROR + INFO,
         "stands for equal events beyond `log.repeats` in a minute, at their level",

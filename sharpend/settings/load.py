@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.logs.logs import printable
 from sharpend.settings.folder import FolderSettings
+from sharpend.settings.hook import HookSettings
 from sharpend.settings.overlaps import Place, overlaps
 from sharpend.settings.problems import problem, problems
 from sharpend.settings.schema import Settings, SettingsSources
@@ -170,7 +171,11 @@ def _known() -> dict[str, list[str]]:
         if isinstance(field.default, BaseModel)
     }
     sections = {name: list(schema.model_fields) for name, schema in schemas.items()}
-    top = {"": list(Settings.model_fields), "folder": list(FolderSettings.model_fields)}
+    top = {
+        "": list(Settings.model_fields),
+        "folder": list(FolderSettings.model_fields),
+        "hook": list(HookSettings.model_fields),
+    }
     return sections | top
 
 
