@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpend import __version__
-from sharpend.commands import check, demo, doctor, formats, inspect, once, retry, run, status
+from sharpend.commands import check, demo, doctor, formats, hold, inspect, once, retry, run, status
 from sharpend.errors import SIGNALLED, ExitCode, SharpendError
 from sharpend.logs.logs import printable
 
@@ -109,12 +109,26 @@ def _add_work(add: _Add) -> None:
     )
     command.add_argument("--all", action="store_true", help="also redo finished images")
 
+    _add_pauses(add)
+
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")
     told = f"folder for the results, {where} unless given"
     command.add_argument("--output", type=Path, default=where, metavar="DIR", help=told)
     command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
     _add_model(command)
+
+
+def _add_pauses(add: _Add) -> None:
+    """Add the commands by which folders rest."""
+    for name, main, told in (
+        ("pause", hold.pause, "let folders rest until `resume`; images in work are finished"),
+        ("resume", hold.resume, "end the pause of folders"),
+    ):
+        command = add(name, main, told)
+        _add_settings(command, folders=False)
+        about = "name or input path; all folders if none is given"
+        command.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help=about)
 
 
 def _add_questions(add: _Add) -> None:

@@ -52,11 +52,12 @@ ROOMS = {
     "commit": "names destination stale ownership relocate disposal adoption committer quarantine"
     " ages retention",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " arrivals folder overview outcomes maintenance dispatcher_config dispatcher status"
+    " arrivals rest folder overview outcomes maintenance dispatcher_config dispatcher status"
     " hook_runs hooked_log plans"
     " assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "arguments check doctor status retry inspect formats run preview once live demo",
+    "commands": "arguments check doctor status retry hold inspect formats run preview once live"
+    " demo",
 }
 """Inside a sub-package, the same."""
 

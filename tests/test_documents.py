@@ -294,7 +294,7 @@ def test_the_reference_is_complete() -> None:
     events = {event.value for event in Event}
     assert events - named == set()
     for section, keys in settings().items():
-        bare = section in {"", "folder", "model", "pictures"}
+        bare = section in {"", "folder", "hook", "model", "pictures"}
         wanted = {key if bare else f"{section}.{key}" for key in keys}
         assert wanted - named == set(), section
     for code in ExitCode:

@@ -50,7 +50,7 @@ function _shtab_sharpend_using
   test "$_shtab_sharpend_cmdpath" = "$argv"
 end
 
-set -g _shtab_sharpend_commands once run retry demo check doctor status inspect formats
+set -g _shtab_sharpend_commands once run retry pause resume demo check doctor status inspect formats
 set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --input --model --output --pictures --skip-sharp-above --state --strength --workers
 
 complete -c sharpend -e
@@ -94,6 +94,14 @@ complete -c sharpend -n '_shtab_sharpend_using retry' -l config -xka "(__fish_co
 complete -c sharpend -n '_shtab_sharpend_using retry' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using retry' -l all -d 'also redo finished images'
 complete -c sharpend -n '_shtab_sharpend_using retry; and test $_shtab_sharpend_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'inputs to retry; all if none is given'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a pause -d 'Let folders rest until `resume`; images in work are finished.'
+complete -c sharpend -n '_shtab_sharpend_using pause' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using pause' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
+complete -c sharpend -n '_shtab_sharpend_using pause' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a resume -d 'End the pause of folders.'
+complete -c sharpend -n '_shtab_sharpend_using resume' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using resume' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
+complete -c sharpend -n '_shtab_sharpend_using resume' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a demo -d 'Sharpen sample images with a real daemon.'
 complete -c sharpend -n '_shtab_sharpend_using demo' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using demo' -l output -xka "(__fish_complete_directories)" -d 'folder for the results, demo-output unless given'

@@ -22,9 +22,9 @@ from sharpend.commands.preview import dry_run, known
 from sharpend.daemon import plans
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.mode import Mode
-from sharpend.errors import SIGNALLED, ExitCode, UsageError
+from sharpend.errors import SIGNALLED, ExitCode, UnavailableError, UsageError
 from sharpend.files.fingerprint import display
-from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.reader import ALL_FOLDERS, LedgerReader
 from sharpend.ledger.records import State
 from sharpend.logs import logs
 
@@ -46,6 +46,7 @@ def main(options: argparse.Namespace) -> int:
         raise UsageError("--dry-run and --json cannot be combined")
     if options.dry_run:
         return dry_run(settings)
+    settings = _at_any_hour(settings)
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}
     retry = settings.retry.model_copy(update=fewer)
     settings = settings.model_copy(update={"retry": retry})
@@ -59,6 +60,23 @@ def main(options: argparse.Namespace) -> int:
     if daemon.was_stopped:
         return SIGNALLED + daemon.was_stopped
     return ExitCode.SOME_QUARANTINED if printer.counts["quarantined"] else status
+
+
+def _at_any_hour(settings: Settings) -> Settings:
+    """Take the hours out of the folders: whoever gives this command wants it now.
+
+    Raises:
+        UnavailableError: a folder is paused by `sharpend pause`.
+    """
+    if (settings.state / "ledger.db").exists():
+        with LedgerReader.read_only(settings.state) as ledger:
+            ways = [plan.destination for plan in plans.folder_plans(settings)]
+            names = [ledger.folder_name(way.input_root, way.output_root) for way in ways]
+            held = ledger.holds().keys() & {ALL_FOLDERS, *names}
+        if held:
+            raise UnavailableError(f"{min(held) or 'all folders'}: paused; see `sharpend resume`")
+    folders = tuple(folder.model_copy(update={"hours": ()}) for folder in settings.folder)
+    return settings.model_copy(update={"folder": folders})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement.alarm import in_words
 from sharpend.commands.arguments import used_state_of
+from sharpend.daemon.rest import HELD
 from sharpend.daemon.status import read_status
 from sharpend.ledger.opening import is_locked
 from sharpend.ledger.reader import LedgerReader
@@ -32,12 +33,14 @@ def main(options: argparse.Namespace) -> int:
         counts = {state.value: jobs for state, jobs in ledger.counts().items()}
         names = [name for name, _ in ledger.folders()]
         oldest_at = ledger.oldest_pending_at(names)
+        holds = ledger.holds()
         seen = {name: files for name in names if (files := ledger.seen(name))}
     status = {
         "running": is_locked(state_dir),
         "counts": counts,
         "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
         "seen": seen,
+        "holds": holds,
         "last": read_status(state_dir),
     }
     print(json.dumps(logs.plain(status)) if options.json else _text(status))
@@ -74,7 +77,11 @@ def _text(status: dict[str, Any]) -> str:
         lines += [told] if told else []
     if last.get("state_fault"):
         lines.append(f"paused: all folders: {last['state_fault']}")
-    lines += [f"paused: {name}: {why}" for name, why in (last.get("paused") or {}).items()]
+    for name, since_s in status["holds"].items():
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(since_s))
+        lines.append(f"paused: {name or 'all folders'}: {HELD}, since {since}")
+    paused = (last.get("paused") or {}).items()  # of the last report; the ledger knows holds now
+    lines += [f"paused: {name}: {why}" for name, why in paused if why != HELD]
     return "\n".join(logs.printable(line) for line in lines)
 
 

@@ -22,6 +22,7 @@ from sharpend.daemon.folder import Folder, FolderPlan
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
 from sharpend.daemon.overview import take_snapshot
+from sharpend.daemon.rest import Rest
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
@@ -87,6 +88,7 @@ class Dispatcher:
         self.folders = {
             plan.destination.folder: self._opened(plan, chance) for plan in config.plans
         }
+        self._rest = Rest({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
 
@@ -163,6 +165,7 @@ class Dispatcher:
                 discard(self._stopped.pop().task)
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
+        self._rest.update(time.time())
         next_s = self._maintenance.step(now_s, time.time())
         folders = self.folders.values()
         next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
@@ -179,7 +182,7 @@ class Dispatcher:
             open_folders = [
                 name
                 for name, folder in self.folders.items()
-                if folder.may_work(now_s, running=name in busy)
+                if name not in self._rest.reasons and folder.may_work(now_s, running=name in busy)
             ]
             job = self._claim(open_folders) if open_folders else None
             if job is None:
@@ -225,10 +228,9 @@ class Dispatcher:
         for outcome in self._pool.finished(now_s):
             self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
             self._record(now_s)
-        counted = self._measurements.throughput
-        images, quarantined = counted.batch
+        images, quarantined = self._measurements.throughput.batch
         if (images or quarantined) and self.is_done:
-            counted.end_batch()
+            self._measurements.throughput.end_batch()
             self._log.info(Event.BATCH_FINISHED, images=images, quarantined=quarantined)
 
     def _record(self, now_s: float) -> None:
@@ -252,7 +254,8 @@ class Dispatcher:
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot of the dispatcher's state."""
-        return take_snapshot(self.folders, self._ledger, self._measurements, self._pool.count)
+        seen = take_snapshot(self.folders, self._ledger, self._measurements, self._pool.count)
+        return seen.with_rest(self._rest.reasons)
 
     @property
     def is_working(self) -> bool:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
+    from sharpend.policies import Hours
     from sharpend.task import Options
 
 FIRST_PROBE_S = 5.0
@@ -47,6 +48,8 @@ class FolderPlan:
     """Sharpen finished images again when the model or an option has changed."""
     newest_first: bool = False
     """Begin with the newest image instead of the oldest."""
+    hours: tuple[Hours, ...] = ()
+    """Local times in which images are begun; empty: at any time."""
     only_new: bool = False
     """Leave the images as they are that are there at the first start."""
 

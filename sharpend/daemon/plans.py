@@ -23,7 +23,7 @@ from sharpend.intake.protocol import FolderOptions
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
 from sharpend.machine import available_bytes, cores
-from sharpend.policies import Policies
+from sharpend.policies import Hours, Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.task import Options
@@ -114,6 +114,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
         ),
         reprocess=folder.reprocess,
         newest_first=folder.order == "newest",
+        hours=tuple(Hours.parse(text) for text in folder.hours),
         only_new=folder.only_new,
     )
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from sharpend.ledger.records import LedgerRow
 
 _PAGE = 200
+ALL_FOLDERS = ""
+"""Stands for all folders in `holds`."""
 
 
 class LedgerReader:
@@ -132,6 +134,12 @@ class LedgerReader:
         """Count the files that stay as they are because they were there at the first start."""
         row = self._standing(sql.SEEN_OF, folder)
         return 0 if row is None else int(row["files"])
+
+    def holds(self) -> dict[str, float]:
+        """Return since when folders are paused by an operator (wall clock), by name."""
+        if self._store.row(sql.HAS_STANDING) is None:
+            return {}
+        return {row["folder"]: row["since"] for row in self._store.rows(sql.HOLDS)}
 
     def is_surveyed(self, folder: str) -> bool:
         """Return whether the files of the folder's first start are known."""

@@ -77,6 +77,9 @@ SEEN_OF = """
 SELECT count(*) AS files FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)
 """
 FORGET_SEEN = "DELETE FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)"
+HOLD = "INSERT INTO hold (folder, since) VALUES (?, ?) ON CONFLICT (folder) DO NOTHING"
+END_HOLD = "DELETE FROM hold WHERE ?1 = '' OR folder = ?1"
+HOLDS = "SELECT folder, since FROM hold"
 HAS_STANDING = "SELECT 1 FROM sqlite_master WHERE name = 'seen'"
 SUPERSEDE = """
 UPDATE job SET state = 'vanished', next_at = NULL

@@ -46,6 +46,16 @@ class Standing:
             cursor.execute(sql.END_SURVEY, (folder,))
             return int(cursor.execute(sql.SEEN_OF, (folder,)).fetchone()["files"])
 
+    def hold(self, folder: str, now_s: float) -> None:
+        """Record the pause of a folder, or of `ALL_FOLDERS`; an older one stays as it is."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.HOLD, (folder, now_s))
+
+    def end_hold(self, folder: str) -> None:
+        """Forget the pause of a folder; of `ALL_FOLDERS`: every pause."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.END_HOLD, (folder,))
+
     def forget_survey(self, folder: str) -> None:
         """Forget the images of a first start: they are new to the ledger from now on."""
         if self._store.row(sql.SURVEY, folder) is None:

@@ -158,8 +158,8 @@ DESCRIBED: Mapping[Event, Described] = {
         {"missing": "list of text: parts of the confinement that are missing"},
     ),
     Event.FOLDER_PAUSED: Described(
-        WARNING + ERROR,
-        "no images of a folder are taken; error where the output side fails",
+        INFO + WARNING + ERROR,
+        "no images of a folder are begun; error where the output side fails, info on purpose",
         {**_FOLDER, **_FAULT},
     ),
     Event.FOLDER_RESUMED: Described(INFO, "a paused folder works again", _FOLDER),

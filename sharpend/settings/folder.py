@@ -28,6 +28,7 @@ from sharpend.settings.values import (
     Flag,
     FolderName,
     Group,
+    HoursList,
     Levels,
     Mode,
     Number,
@@ -110,6 +111,8 @@ class FolderSettings(Section):
     """Seconds between two scans when polling; longer if a scan takes over a hundredth of them."""
     reprocess: Flag = False
     """Sharpen finished files again when the model or an option changes."""
+    hours: HoursList = ()
+    """Local times of day in which images are begun, such as "20:00-06:00"; empty: at any time."""
     order: Literal["oldest", "newest"] = "oldest"
     """Order of the waiting images: the one that was found first, or last, is next."""
 

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from sharpend.files.access import number_of
 from sharpend.files.patterns import require_pattern
+from sharpend.policies import Hours
 
 
 def is_windows_path(text: str) -> bool:
@@ -91,6 +92,15 @@ def _pattern_list(patterns: object) -> object:
     return patterns
 
 
+def _hours(text: str) -> str:
+    Hours.parse(text)
+    return text
+
+
+def _hours_list(hours: object) -> object:
+    return [hours] if isinstance(hours, str) else hours
+
+
 def _is_plain(literal: str) -> bool:
     return "/" not in literal and ".." not in literal and literal.isprintable()
 
@@ -119,6 +129,9 @@ Template = Annotated[str, AfterValidator(_template)]
 Suffix = Annotated[str, AfterValidator(_suffix)]
 Group = Annotated[str, AfterValidator(_group)]
 Mode = Annotated[str, AfterValidator(_mode)]
+HoursList = Annotated[
+    tuple[Annotated[str, AfterValidator(_hours)], ...], BeforeValidator(_hours_list)
+]
 PatternList = Annotated[
     tuple[Annotated[str, AfterValidator(require_pattern)], ...], BeforeValidator(_pattern_list)
 ]
