@@ -44,7 +44,7 @@ clean:  ## remove what the targets above made
 # takes the build for CPUs, which is 4.5 GB smaller.
 install: install-files  ## as root: the service, its user, folders, settings and virtual environment
 	$(PYTHON) -m venv $(HOME_OF_SERVICE)
-	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'
+	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic]'
 	install -d $(PREFIX)/bin
 	ln -sf $(HOME_OF_SERVICE)/bin/sharpend $(PREFIX)/bin/sharpend
 	systemd-sysusers $(PREFIX)/lib/sysusers.d/sharpend.conf
@@ -68,7 +68,7 @@ uninstall:  ## as root: all of that but settings, state, folders and user
 
 install-user: install-user-files  ## for yourself: a service for ~/Pictures, no root needed
 	$(PYTHON) -m venv $(HOME_OF_USER)
-	$(HOME_OF_USER)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,jxl]'
+	$(HOME_OF_USER)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic]'
 	install -d $(HOME)/.local/bin
 	ln -sf $(HOME_OF_USER)/bin/sharpend $(HOME)/.local/bin/sharpend
 	systemctl --user daemon-reload

@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sharpend import __version__
-from sharpend.commands import check, demo, doctor, formats, hold, inspect, once, retry, run, status
+from sharpend.commands import (
+    accept,
+    check,
+    demo,
+    doctor,
+    formats,
+    hold,
+    inspect,
+    once,
+    retry,
+    run,
+    status,
+)
 from sharpend.errors import SIGNALLED, ExitCode, SharpendError
 from sharpend.logs.logs import printable
 
@@ -110,6 +122,9 @@ def _add_work(add: _Add) -> None:
     command.add_argument("--all", action="store_true", help="also redo finished images")
 
     _add_pauses(add)
+    command = add("accept", accept.main, "accept that a folder is on another disk than before")
+    _add_settings(command, folders=False)
+    command.add_argument("folder", metavar="FOLDER", help="name of the folder, as in the log")
 
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")

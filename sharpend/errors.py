@@ -38,6 +38,7 @@ class Reason(StrEnum):
     DAMAGED = "damaged"
     TOO_MANY_PIXELS = "too_many_pixels"
     TOO_MANY_BYTES = "too_many_bytes"
+    TOO_MANY_SCANS = "too_many_scans"
     BIT_DEPTH = "bit_depth"
     COLOR_MODE = "color_mode"
     ANIMATED = "animated"

@@ -6,7 +6,7 @@ The settings take these values as they are spelled here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 _DAY = 24 * 60
@@ -45,7 +45,7 @@ class Cmyk(StrEnum):
 
     REFUSE = "refuse"
     CONVERT = "convert"
-    """To sRGB through the file's own profile; refused where it has none."""
+    """To sRGB through the file's own profile, or `cmyk_profile` where it has none."""
 
 
 class OneBit(StrEnum):
@@ -90,6 +90,8 @@ class Policies:
     one_bit: OneBit = OneBit.REFUSE
     provenance: bool = False
     """True if the output tells, in its XMP, which model made it of which file."""
+    cmyk_profile: str = field(default="", repr=False)
+    """Path of the ICC profile of CMYK images that have none; empty: those are refused."""
 
 
 @dataclass(frozen=True, slots=True)

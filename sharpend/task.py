@@ -42,6 +42,17 @@ class Options:
     """0..255, levels of 8 bit by which a channel may leave its values around a pixel."""
     max_pixels: int = 200_000_000
     max_bytes: int = 1_000_000_000
+    max_scans: int = 500
+    """Scans of a progressive JPEG."""
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """Return the limits of decoding by their names."""
+        return {
+            "max_pixels": self.max_pixels,
+            "max_bytes": self.max_bytes,
+            "max_scans": self.max_scans,
+        }
 
     @property
     def digest(self) -> str:
@@ -54,6 +65,8 @@ class Options:
             text += f" crispness {self.crispness:g}"
         if self.skip_sharp_above is not None:
             text += f" skip_sharp_above {self.skip_sharp_above:g}"
+        if self.policies.cmyk_profile:
+            text += f" cmyk_profile {self.policies.cmyk_profile}"
         return hashlib.sha256(text.encode()).hexdigest()
 
 

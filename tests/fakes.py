@@ -16,8 +16,9 @@ from sharpend.commit.destination import Destination
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
-from sharpend.daemon.folder import FolderPlan, prepare_roots
+from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.measurements import Measurements
+from sharpend.daemon.roots import prepare_roots
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.protocol import FolderOptions

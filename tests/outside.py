@@ -42,6 +42,27 @@ def fields(files: Sequence[Path]) -> dict[str, Fields]:
     return {os.path.basename(one["SourceFile"]): _merged(one) for one in told}
 
 
+def warnings(files: Sequence[Path]) -> dict[str, list[str]]:
+    """Lists what exiftool finds wrong with each file's structure, by its name."""
+    told = json.loads(_said("exiftool", "-j", "-a", "-G4", "-validate", "-warning", *files))
+    return {
+        os.path.basename(one["SourceFile"]): [
+            str(value) for key, value in one.items() if key.endswith("Warning")
+        ]
+        for one in told
+    }
+
+
+def samples(files: Sequence[Path], bench: Path) -> dict[str, bytes]:
+    """All samples of each file's first page as vips reads them, in its own byte order."""
+    bench.mkdir(parents=True, exist_ok=True)
+    orders = [f"vips rawsave {file} {bench / file.name}.raw" for file in files]
+    for some in _some(orders):
+        _said("bash", "-c", "\n".join(some))
+    made = {file.name: bench / f"{file.name}.raw" for file in files}
+    return {name: path.read_bytes() for name, path in made.items() if path.exists()}
+
+
 def _merged(told: dict[str, Any]) -> Fields:
     """One entry for each group and name; exiftool counts copies through all groups."""
     found: dict[str, list[str]] = {}

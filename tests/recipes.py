@@ -204,6 +204,7 @@ def _jpeg_odd() -> Iterator[Recipe]:
         f"{two} && exiftool -q -o $tmp.x.jpg '-xmp<=gain.xmp' $tmp.jpg"
         " && cat $tmp.x.jpg $tmp.gain.jpg > $out",
         lossy=True,
+        differs=("XMP-hdrgm:.*",),  # announces what is gone
     )
     yield Recipe("jpeg-two-in-one.jpg", f"{two} && cat $tmp.jpg $tmp.gain.jpg > $out", lossy=True)
     for name, behind in (("zeros", bytes(500)), ("text", b"left by some program\n" * 9)):
@@ -462,7 +463,7 @@ def _tiff() -> Iterator[Recipe]:
 
 
 def _tiff_depths() -> Iterator[Recipe]:
-    """What a sample can be: taken where it is 8 or 16 whole bits of gray or RGB."""
+    """What a sample can be: taken where it is 8, 16 or 32 (float) bits of gray or RGB."""
     for alpha, bits in product(("associated", "unassociated"), ("", "16")):
         make = f"convert rgba{bits}.pam -define tiff:alpha={alpha} $out"
         kind = f"rgba{bits or 8}"
@@ -500,7 +501,9 @@ def _tiff_depths() -> Iterator[Recipe]:
     for name in casts:
         make = f"vips cast rgb16.ppm $out {name}"
         fate = "color_mode|bit_depth" if name in {"complex", "short", "char"} else "bit_depth"
-        yield Recipe(f"tiff-{name}.tif", make, fate)
+        if name == "float":
+            fate = "taken"
+        yield Recipe(f"tiff-{name}.tif", make, fate, kind="rgb32")
     for space, fate in (
         ("lab", "color_mode|bit_depth"),
         ("labs", "color_mode|bit_depth"),
@@ -514,7 +517,9 @@ def _tiff_depths() -> Iterator[Recipe]:
         make = (
             f"vips cast {source} $tmp.v {kind} && vips tiffsave $tmp.v $out --compression deflate"
         )
-        yield Recipe(f"tiff-{source[:-6]}-{kind}-zip.tif", make, "bit_depth")
+        fate, depth = ("taken", source[:-6] + "32") if kind == "float" else ("bit_depth", "")
+        name = f"tiff-{source[:-6]}-{kind}-zip.tif"
+        yield Recipe(name, make, fate, depth, differs=("IFD0:Predictor",))
     make = "convert rgb16.ppm -depth 12 $out"
     yield Recipe("tiff-rgb12.tif", make, "bit_depth|taken", kind="rgb16")
     make = "convert rgb.ppm coffee.ppm rocket.ppm $out"
@@ -572,11 +577,12 @@ def _tiff_metadata() -> Iterator[Recipe]:
 def _avif() -> Iterator[Recipe]:
     """Sampling by depth, alpha, signals of colour, turned by the container."""
     png = "convert rgb.ppm -strip $tmp.png"
-    fates = {8: "taken", 10: "bit_depth", 12: "bit_depth"}
-    for bits, sampling in product(fates, ("444", "422", "420", "400")):
+    for bits, sampling in product((8, 10, 12), ("444", "422", "420", "400")):
         make = f"{png} && avifenc -s 10 -d {bits} -y {sampling} $tmp.png $out"
         kind = f"gray{bits}" if sampling == "400" else f"rgb{bits}"
-        yield Recipe(f"avif-{bits}-{sampling}.avif", make, fates[bits], kind, lossy=True)
+        profile = ("QuickTime:CompatibleBrands",) if bits == 12 else ()
+        name = f"avif-{bits}-{sampling}.avif"
+        yield Recipe(name, make, kind=kind, lossy=True, differs=profile)
     rgba = "convert rgba.pam $tmp.png"
     for quality, extra in product((0, 20, 45), ("", "-p")):
         make = f"{rgba} && avifenc -s 10 --min {quality} --max {quality} {extra} $tmp.png $out"
@@ -600,8 +606,8 @@ def _avif() -> Iterator[Recipe]:
         matrix = ("QuickTime:MatrixCoefficients",)  # how the encoder codes, not what colours mean
         yield Recipe(f"avif-cicp-{name}.avif", make, fate, lossy=True, differs=matrix)
         make = f"{png} && avifenc -s 10 -d 10 --cicp {cicp} $tmp.png $out"
-        deep = "bit_depth" if fate == "taken" else "hdr|bit_depth"
-        yield Recipe(f"avif-cicp10-{name}.avif", make, deep, lossy=True)
+        made = f"avif-cicp10-{name}.avif"
+        yield Recipe(made, make, fate, "rgb10", lossy=True, differs=matrix)
     for what, source in (("icc", "adobe.icc"), ("exif", "camera.exif"), ("xmp", "plain.xmp")):
         make = f"{png} && avifenc -s 10 --{what} {source} $tmp.png $out"
         needs = (source,) if what == "icc" else ()
@@ -623,9 +629,8 @@ def _avif() -> Iterator[Recipe]:
         make = f"{png} && avifenc -s 10 --{name} --exif camera.exif $tmp.png $out"
         turned = f"avif-camera-{name.replace(' ', '-')}.avif"
         yield Recipe(turned, make, lossy=True, tags=("-IFD0:Orientation#=8",))
-    for name, option in (("cropped", "--crop 8,8,64,48"), ("stretched", "--pasp 2,1")):
-        make = f"{png} && avifenc -s 10 {option} $tmp.png $out"
-        yield Recipe(f"avif-{name}.avif", make, "format_not_allowed")
+    make = f"{png} && avifenc -s 10 --pasp 2,1 $tmp.png $out"
+    yield Recipe("avif-stretched.avif", make, "format_not_allowed")
     make = f"{png} && avifenc -s 10 --grid 1x1 $tmp.png $out"
     yield Recipe("avif-grid.avif", make, lossy=True)
 
@@ -671,9 +676,9 @@ def _pnm() -> Iterator[Recipe]:
         make = f"convert {source} -set comment 'a comment' $out"
         yield Recipe(f"comment-{name}.{name}", make, kind=kind)
         make = f"pamdepth 15 {source} > $out"
-        yield Recipe(f"most15-{name}.{name}", make, "bit_depth")
+        yield Recipe(f"most15-{name}.{name}", make, kind=kind.replace("8", "4"))
         make = f"pamdepth 1023 {source} > $out"
-        yield Recipe(f"most1023-{name}.{name}", make, "bit_depth")
+        yield Recipe(f"most1023-{name}.{name}", make, kind=kind.replace("8", "10"))
         make = f"convert {source} -depth 16 $out"
         yield Recipe(f"deep-{name}.{name}", make, kind=kind.replace("8", "16"))
     yield Recipe("deep16-ppm.ppm", "cp rgb16.ppm $out", kind="rgb16")
@@ -788,7 +793,8 @@ def _heic() -> Iterator[Recipe]:
     yield Recipe("heic-gray.heic", make, kind="gray8", lossy=True, differs=HEIC_CODED)
     for bits in (10, 12):
         make = f"convert rgb16.ppm $tmp.png && heif-enc -q 80 -b {bits} $tmp.png -o $out"
-        yield Recipe(f"heic-{bits}.heic", make, "bit_depth", lossy=True, differs=HEIC_CODED)
+        kind = f"rgb{bits}"
+        yield Recipe(f"heic-{bits}.heic", make, kind=kind, lossy=True, differs=HEIC_CODED)
     make = (
         "cjpeg rgb.ppm > $tmp.jpg && exiftool -q -overwrite_original '-exif<=camera.exif' $tmp.jpg"
     )
@@ -834,11 +840,9 @@ def _jxl() -> Iterator[Recipe]:
         ("gray", "gray.pgm", "gray8"),
         ("rgba", "rgba.pam", "rgba8"),
         ("rgb16", "rgb16.ppm", "rgb16"),
-        ("rgba16", "rgba16.pam", "rgba16"),
     ):
         make = f"convert {source} -strip $tmp.png && cjxl --quiet -e 3 -d 0 $tmp.png $out"
-        fate = "bit_depth" if "16" in name else "taken"
-        yield Recipe(f"jxl-{name}.jxl", make, fate, kind)
+        yield Recipe(f"jxl-{name}.jxl", make, kind=kind)
     make = "cjpeg -quality 90 rgb.ppm > $tmp.jpg && cjxl --quiet -e 3 $tmp.jpg $out"
     yield Recipe("jxl-from-jpeg.jxl", make, lossy=True, differs=boxes)
     make = f"{png} && cjxl --quiet -e 3 -d 0 $tmp.png $out"

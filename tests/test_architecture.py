@@ -29,7 +29,7 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events description operation described logs repeats",
-    "files": "fingerprint patterns faults access atomic beneath",
+    "files": "fingerprint patterns faults access atomic beneath mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
@@ -38,33 +38,46 @@ ROOMS = {
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture transparency source"
-    " containers containers.container containers.pillow containers.jpeg"
+    " containers containers.container containers.pillow containers.trailers"
+    " containers.jpegparts containers.jpegwalk containers.jpegdamage"
+    " containers.jpegmetadata containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
-    " containers.isobmff containers.items containers.avif containers.heic containers.jxl"
-    " containers.gif containers.bmp containers.pnm"
-    " containers.tiffpage containers.tifftags containers.tiff"
+    " containers.isobmff containers.items containers.geometry containers.itemdata"
+    " containers.leftout containers.avifdeep containers.avif containers.heic"
+    " containers.jxlheader containers.jxl"
+    " containers.gifblocks containers.gif containers.bmpheader containers.bmp containers.pnm"
+    " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
+    " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffout"
+    " containers.tiff"
     " registry codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema records store copies scheduling reader registration"
     " standing ledger opening",
-    "intake": "filesystem scan protocol settle watch schedule listen folder threaded",
-    "commit": "names destination stale ownership relocate disposal adoption committer quarantine"
-    " ages retention",
+    "intake": "scan protocol settle watch schedule listen folder threaded",
+    "commit": "names destination stale ownership relocate disposal adoption committer"
+    " quarantine ages retention",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " arrivals rest folder overview outcomes maintenance dispatcher_config dispatcher status"
-    " hook_runs hooked_log plans"
-    " assembly mode daemon",
+    " arrivals rest folder overview roots outcomes maintenance dispatcher_config dispatcher status"
+    " hook_runs hooked_log plans assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "arguments check doctor status retry hold inspect formats run preview once live"
-    " demo",
+    "commands": "arguments accept check doctor status retry hold inspect formats run preview once"
+    " live demo",
 }
 """Inside a sub-package, the same."""
 
 DOORS = {
     "PIL": {"sharpend.imaging"},
-    "imagecodecs": {"sharpend.imaging.containers.png"},
-    "tifffile": {"sharpend.imaging.containers.tiff", "sharpend.imaging.containers.tiffpage"},
+    "imagecodecs": {
+        "sharpend.imaging.containers.avifdeep",
+        "sharpend.imaging.containers.jpegdamage",
+        "sharpend.imaging.containers.jxl",
+        "sharpend.imaging.containers.png",
+    },
+    "tifffile": {
+        f"sharpend.imaging.containers.{module}"
+        for module in ("tiff", "tiffcarried", "tiffcoding", "tiffpage", "tiffsamples", "tiffstack")
+    },
     "matplotlib": {"trainer.figures"},
     "pathspec": {"sharpend.files.patterns"},
     "pydantic": {"sharpend.settings"},

@@ -17,7 +17,7 @@ from sharpend.commit.destination import Destination
 from sharpend.daemon.folder import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
-from sharpend.intake.filesystem import Mount
+from sharpend.files.mounts import Mount
 from sharpend.intake.protocol import FolderOptions
 from sharpend.policies import SourcePolicy
 from sharpend.task import Options

@@ -58,7 +58,6 @@ def status_of(*arguments: str) -> int:
         (64, "no folder to work on", "check"),
         (64, "--dry-run", "once --input in --output out --dry-run --json"),
         (66, "no such folder", "once --input away --output out"),
-        (66, "no such folder", "run --input away --output out"),
         (66, "not a folder", "check --input file --output out"),
         (66, "no daemon has worked with this state", "status --state unused"),
         (66, "no daemon has worked with this state", "retry --all --state unused"),

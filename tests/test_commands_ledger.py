@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +15,7 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon.status import write_status
 from sharpend.errors import ExitCode, Reason
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.roots import look
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Job, Product, QuarantineReason, State
 from sharpend.policies import SourcePolicy
@@ -131,6 +132,21 @@ def test_retry_never_takes_a_place(records: Records, capsys: pytest.CaptureFixtu
     assert "0 will be retried, 1 cannot be" in capsys.readouterr().out
     assert (records.base / "in" / "a.png").read_text() == "new"
     assert reason.with_name("a.png").read_text() == "a.png"
+
+
+def test_retry_puts_nothing_on_another_disk(
+    records: Records, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A moved source stays in quarantine while the input's disk is not the one that it was."""
+    reason = records.refuse("a.png", SourcePolicy.DELETE)
+    inbox = os.fsencode(records.base / "in")
+    before = replace(look(inbox), kind="ext4", volume="another")
+    ((name, _),) = records.ledger.folders()
+    records.ledger.saw_root(name, inbox, before.as_text())
+    assert records.retry() == ExitCode.SOME_QUARANTINED
+    assert f"`sharpend accept {name}`" in capsys.readouterr().out
+    assert not (records.base / "in" / "a.png").exists()
+    assert reason.with_name("a.png").exists()
 
 
 def test_retry_all_takes_finished_ones(

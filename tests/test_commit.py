@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.commit.committer import Committed, Prepared, Unfinished
-from sharpend.commit.destination import TempNames, identity_of
+from sharpend.commit.destination import TempNames
 from sharpend.commit.names import Naming
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.errors import (
@@ -21,6 +21,7 @@ from sharpend.errors import (
 )
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.roots import look
 from sharpend.ledger.records import Job, Product, QuarantineReason, State
 from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.shop import NOW, CommitShop, CrashError
@@ -467,7 +468,7 @@ def test_denied_root_pauses_the_folder(shop: CommitShop, monkeypatch: pytest.Mon
 def test_unmounted_output_root(shop: CommitShop, *, replaced: bool) -> None:
     """A root that is gone or is another folder is neither written nor made."""
     root = shop.home / "out"
-    shop.to = replace(shop.to, identities={shop.to.output_root: identity_of(shop.to.output_root)})
+    shop.to.guard.seen[shop.to.output_root] = look(shop.to.output_root)
     job = shop.claim()
     attempt = shop.work(job)
     root.rename(shop.home / "away")
@@ -502,8 +503,8 @@ def test_archive_fault_is_made_good_later(
 def test_a_source_that_waited_for_its_archive_was_not_let_go(shop: CommitShop) -> None:
     """Replaced while the archive's disk was away: the output follows, as it does where it stays."""
     archive = os.fsencode(shop.home / "archive")
-    known = {archive: identity_of(archive)}
-    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE, identities=known)
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    shop.to.guard.seen[archive] = look(archive)
     (shop.home / "archive").rename(shop.home / "away")
     with pytest.raises(FolderFaultError):
         shop.run()

@@ -12,7 +12,8 @@ import pytest
 
 from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
-from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan, prepare_roots
+from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan
+from sharpend.daemon.roots import prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
 from sharpend.files.access import Access
 from sharpend.intake.protocol import FolderOptions
@@ -59,15 +60,17 @@ def plan_for(home: Path) -> FolderPlan:
 
 
 def test_roots_are_made_and_remembered(tmp_path: Path, ledger: Ledger) -> None:
-    """Output and archive are made, parents too, and known again by device and inode."""
+    """Output and archive are made, parents too, and their identity is stored."""
     (tmp_path / "in").mkdir()
     plan = plan_for(tmp_path)
     archive = os.fsencode(tmp_path / "archive")
     plan = replace(plan, destination=replace(plan.destination, archive_root=archive))
     prepared = prepare_roots(plan, ledger).destination
-    assert set(prepared.identities) == {prepared.output_root, archive}
+    assert set(prepared.guard.seen) == {prepared.input_root, prepared.output_root, archive}
     status = (tmp_path / "a/b/out").stat()
-    assert prepared.identities[prepared.output_root] == (status.st_dev, status.st_ino)
+    assert prepared.guard.seen[prepared.output_root].inode == status.st_ino
+    stored = ledger.root_identities("in")
+    assert stored == {path: root.as_text() for path, root in prepared.guard.seen.items()}
 
 
 def test_a_root_that_is_made_is_for_those_who_may_read_outputs(
@@ -346,7 +349,14 @@ def bare(shop: Shop) -> Folder:
     """A folder beside the dispatcher's, for its clockwork alone."""
     plan = shop.dispatcher.folders["in"].plan
     intake = partial(open_intake, plan.intake, wake=lambda: None, chance=random.Random(0))
-    return Folder(plan, shop.ledger, ListLog(), intake=intake, adopt=lambda *_: False)
+    return Folder(
+        plan,
+        shop.ledger,
+        ListLog(),
+        intake=intake,
+        adopt=lambda *_: False,
+        reopen=lambda: None,
+    )
 
 
 def test_probes_come_less_often(shop: Shop) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec
-from sharpend.imaging.containers import apng, gif, pngchunks
+from sharpend.imaging.containers import apng, gifblocks, pngchunks
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.policies import Frames, Policies
 
@@ -101,8 +101,8 @@ def test_gif_keeps_its_disposal(disposal: int, *, transparent: bool) -> None:
     first.save(file, "GIF", save_all=True, append_images=others, disposal=disposal)
     before = file.getvalue()
     after = again(before)
-    boxes = [(frame.disposal, frame.box) for frame in gif.layout(before).frames]
-    assert [(frame.disposal, frame.box) for frame in gif.layout(after).frames] == boxes
+    boxes = [(frame.disposal, frame.box) for frame in gifblocks.layout(before).frames]
+    assert [(frame.disposal, frame.box) for frame in gifblocks.layout(after).frames] == boxes
     for one, other in zip(shown(before), shown(after), strict=True):
         assert np.array_equal(one, other)
 

@@ -105,24 +105,3 @@ def test_a_profile_of_other_colours_is_no_help(target: str) -> None:
     """An RGB profile on CMYK numbers is refused, not guessed with."""
     with pytest.raises(ImageRefusedError, match="without a usable ICC profile"):
         decoded(inks(target, icc=SRGB))
-
-
-@pytest.mark.parametrize(
-    ("icc", "taken"),
-    [
-        (b"", True),
-        (SRGB, True),
-        (described("sRGB IEC61966-2.1"), True),
-        (described("RGB_D65_SRG_Rel_SRG"), True),
-        (described("Adobe RGB (1998)"), False),
-        (described("Display P3"), False),
-        (b"no profile at all, but something", False),
-    ],
-)
-def test_only_srgb_is_written_as_jpeg_xl(icc: bytes, *, taken: bool) -> None:
-    """Its writer knows no other profile, so a picture with one is refused and not recoloured."""
-    if taken:
-        color.check_srgb(icc)
-        return
-    with pytest.raises(ImageRefusedError, match="not sRGB"):
-        color.check_srgb(icc)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.containers import items
+from sharpend.imaging.containers.itemdata import exif_of
+from sharpend.imaging.containers.items import items_of
 from sharpend.imaging.metadata.exifblock import PREFIX
+from sharpend.imaging.reading import Reader
 
 BLOCK = b"MM\0*" + bytes(range(200))
 SPLIT = 70
 """Where an item of two parts is divided."""
+
+
+def exif_in(data: bytes) -> bytes:
+    """The EXIF of a file."""
+    return exif_of(items_of(Reader(BytesIO(data))), data)
 
 
 def box(kind: bytes, *parts: bytes) -> bytes:
@@ -53,7 +62,15 @@ def avif(version: int, method: int, item: bytes, *, wide: bool = False) -> bytes
     head = box(b"ftyp", b"avif", bytes(4), b"avif")
 
     def meta(base: int) -> bytes:
-        return box(b"meta", bytes(4), iinf(wide=wide), iloc(version, method, base, extents), inside)
+        primary = box(b"pitm", bytes(4), (1).to_bytes(2))
+        return box(
+            b"meta",
+            bytes(4),
+            primary,
+            iinf(wide=wide),
+            iloc(version, method, base, extents),
+            inside,
+        )
 
     base = 0 if method == 1 else len(head) + len(meta(0)) + 8
     return head + meta(base) + (b"" if method == 1 else box(b"mdat", item))
@@ -71,16 +88,16 @@ def test_it_is_found_in_every_layout(
 ) -> None:
     """All widths of numbers, both places, in parts; what lies before the block is not its own."""
     item = len(before).to_bytes(4) + before + BLOCK
-    assert items.exif_of(avif(version, method, item, wide=wide)) == block
+    assert exif_in(avif(version, method, item, wide=wide)) == block
 
 
 def test_a_place_that_cannot_be_is_damage() -> None:
     """An EXIF that would be made from other items is none."""
     with pytest.raises(ImageRefusedError) as caught:
-        items.exif_of(avif(1, 2, bytes(4) + BLOCK))
+        exif_in(avif(1, 2, bytes(4) + BLOCK))
     assert caught.value.reason is Reason.DAMAGED
 
 
 def test_without_the_item_there_is_none() -> None:
     """Neither list is needed where there is nothing to tell."""
-    assert items.exif_of(box(b"ftyp", b"avif") + box(b"meta", bytes(4))) == b""
+    assert exif_in(box(b"ftyp", b"avif") + box(b"meta", bytes(4), box(b"pitm", bytes(6)))) == b""

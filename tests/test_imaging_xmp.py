@@ -27,6 +27,7 @@ PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  </rdf:RDF>
 </x:xmpmeta>
    \n<?xpacket end="w"?>\0"""
+DOCTYPE = b'<!DOCTYPE a [<!ENTITY b "GPS">]><a>&b;</a>'
 FIELDS = {"Model": 'a "b" <c> & d\n', "Digest": "00ff"}
 
 
@@ -70,7 +71,63 @@ def test_a_packet_without_a_position_stays_equal() -> None:
     assert xmp.without_gps(b"") == b""
 
 
-DOCTYPE = b'<!DOCTYPE a [<!ENTITY b "GPS">]><a>&b;</a>'
+NAMESPACES = {
+    "hdrgm": "http://ns.adobe.com/hdr-gain-map/1.0/",
+    "HDRGainMap": "http://ns.apple.com/HDRGainMap/1.0/",
+    "GCamera": "http://ns.google.com/photos/1.0/camera/",
+    "Container": "http://ns.google.com/photos/1.0/container/",
+    "Item": "http://ns.google.com/photos/1.0/container/item/",
+    "Dynamic": "http://ns.google.com/photos/dd/1.0/container/",
+    "Device": "http://ns.google.com/photos/dd/1.0/device/",
+    "OpCamera": "http://ns.oplus.com/photos/1.0/camera/",
+    "MiCamera": "http://ns.xiaomi.com/photos/1.0/camera/",
+    "dcterms": "http://purl.org/dc/terms/",
+    "mine": "urn:mine",
+}
+DIRECTORY = """<{0}:Directory><rdf:Seq><rdf:li rdf:parseType="Resource">
+ <{0}:Item Item:Mime="video/mp4" Item:Semantic="MotionPhoto" Item:Length="3987"/>
+</rdf:li></rdf:Seq></{0}:Directory>"""
+
+
+def announcing(attribute: str = "", element: str = "") -> bytes:
+    """The packet of `packet` with the namespaces of the announcements."""
+    declared = "".join(f' xmlns:{name}="{value}"' for name, value in NAMESPACES.items())
+    return packet(f"{declared}{attribute}", element)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "element"),
+    [
+        (' hdrgm:Version="1.0"', "<hdrgm:GainMapMax>2.5</hdrgm:GainMapMax>"),
+        (' HDRGainMap:HDRGainMapVersion="65536"', "<HDRGainMap:HDRGainMapHeadroom/>"),
+        (' GCamera:MotionPhoto="1" GCamera:MotionPhotoVersion="1"', ""),
+        (' GCamera:MotionPhotoPresentationTimestampUs="5"', DIRECTORY.format("Container")),
+        (' GCamera:MicroVideo="1" GCamera:MicroVideoOffset="99"', DIRECTORY.format("Dynamic")),
+        (' OpCamera:OLivePhotoVersion="2" OpCamera:VideoLength="9"', "<Device:Profiles/>"),
+        (' MiCamera:XMPMeta="&lt;depthmap offset=&quot;9&quot;/>"', ""),
+        (' dcterms:provenance="self#jumbf=c2pa/urn:uuid:1"', ""),
+    ],
+)
+def test_announcements_go(attribute: str, element: str) -> None:
+    """With all that is in them; not a byte else."""
+    assert xmp.without_announcements(announcing(attribute, element)) == announcing()
+
+
+@pytest.mark.parametrize("data", [b"no XML", b"<a/>\0<a/>", b"<a>\xe4</a>", DOCTYPE])
+def test_announcements_in_what_is_not_understood(data: bytes) -> None:
+    """Nobody can say what it announces: an error, as with positions."""
+    with pytest.raises(ValueError):  # noqa: PT011 - it is the documented class that counts
+        xmp.without_announcements(data)
+
+
+def test_what_announces_nothing_stays() -> None:
+    """The same names elsewhere, and other names of the same makers."""
+    attribute = ' mine:MotionPhoto="1" GCamera:BurstID="2" dcterms:created="2020" mine:Version="1"'
+    kept = announcing(attribute, "<mine:Directory><mine:XMPMeta/></mine:Directory>")
+    assert xmp.without_announcements(kept) == kept
+    assert xmp.without_announcements(b"") == b""
+
+
 NOT_UNDERSTOOD = [
     b"no XML",
     b"<a><b></a>",

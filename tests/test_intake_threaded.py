@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.commit.destination import Destination
-from sharpend.daemon import folder
-from sharpend.daemon.folder import FolderPlan, prepare_roots
+from sharpend.daemon import roots
+from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.roots import prepare_roots
+from sharpend.files.mounts import Mount
 from sharpend.intake import scan
-from sharpend.intake.filesystem import Mount
 from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake
 from sharpend.ledger.opening import open_ledger
@@ -201,7 +202,7 @@ def test_the_file_system_decides(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, *, apart: bool
 ) -> None:
     """What lies on a network is taken in by a thread of its own, unless the settings say no."""
-    monkeypatch.setattr(folder, "mount_of", lambda _: Mount(b"/", kind))
+    monkeypatch.setattr(roots, "mount_of", lambda _: Mount(b"/", kind))
     way_out = Destination("in", os.fsencode(root), os.fsencode(tmp_path / "out"))
     ledger = open_ledger(tmp_path / "state")
     for asked, expected in ((None, apart), (True, True), (False, False)):

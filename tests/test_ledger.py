@@ -126,7 +126,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     change(tmp_path, "ALTER TABLE job DROP COLUMN let_go")
     for column in ("roots", "roots_since"):
         change(tmp_path, f"ALTER TABLE folder DROP COLUMN {column}")
-    for table in ("seen", "survey", "hold"):
+    for table in ("root", "seen", "survey", "hold"):
         change(tmp_path, f"DROP TABLE {table}")
     change(tmp_path, "DROP INDEX job_by_age")
     change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")

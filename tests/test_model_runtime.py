@@ -89,7 +89,7 @@ def tiled_equals_whole(
 def softened(pixels: NDArray[Depth]) -> NDArray[Depth]:
     """The same with one half of it calm, so that gates are shut here and open there."""
     calm = pixels.copy()
-    calm[len(calm) // 2 :] //= 16
+    calm[len(calm) // 2 :] = calm[len(calm) // 2 :] // 16
     return calm
 
 

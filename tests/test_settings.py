@@ -288,7 +288,10 @@ def test_a_file_that_fails_while_it_is_read_is_refused() -> None:
     [
         ("[modle]\nname = 1", "FILE: modle: unknown key; did you mean model?"),
         ("[report]\nevry_s = 2", "FILE: report.evry_s: unknown key; did you mean every_s?"),
-        ("[limits]\nx = 2", "FILE: limits.x: unknown key; known are max_megabytes, max_megapixels"),
+        (
+            "[limits]\nx = 2",
+            "FILE: limits.x: unknown key; known are max_megabytes, max_megapixels, max_scans",
+        ),
         (
             "_env_file = 1",
             f"FILE: _env_file: unknown key; known are {', '.join(sorted(Settings.model_fields))}",

@@ -5,13 +5,14 @@
 #    source ~/.local/share/bash_completion/sharpend
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sharpend_subparsers=(once run retry pause resume demo check doctor status inspect formats)
+_shtab_sharpend_subparsers=(once run retry pause resume accept demo check doctor status inspect formats)
 
 _shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --json --dry-run)
 _shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_retry_option_strings=(-h --help --config --state --all)
 _shtab_sharpend_pause_option_strings=(-h --help --config --state)
 _shtab_sharpend_resume_option_strings=(-h --help --config --state)
+_shtab_sharpend_accept_option_strings=(-h --help --config --state)
 _shtab_sharpend_demo_option_strings=(-h --help --output --pictures --model --device --strength --crispness)
 _shtab_sharpend_check_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_doctor_option_strings=(-h --help --config --state --json)
@@ -35,6 +36,8 @@ _shtab_sharpend_pause___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_pause___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_resume___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_resume___state_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_accept___config_COMPGEN=_shtab_compgen_files
+_shtab_sharpend_accept___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_demo___output_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_demo___pictures_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_check___config_COMPGEN=_shtab_compgen_files
@@ -48,7 +51,7 @@ _shtab_sharpend_status___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_inspect_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_inspect___config_COMPGEN=_shtab_compgen_files
 
-_shtab_sharpend_pos_0_choices=(once run retry pause resume demo check doctor status inspect formats)
+_shtab_sharpend_pos_0_choices=(once run retry pause resume accept demo check doctor status inspect formats)
 
 _shtab_sharpend_once__h_nargs=0
 _shtab_sharpend_once___help_nargs=0
@@ -70,6 +73,8 @@ _shtab_sharpend_pause___help_nargs=0
 _shtab_sharpend_resume_pos_0_nargs='*'
 _shtab_sharpend_resume__h_nargs=0
 _shtab_sharpend_resume___help_nargs=0
+_shtab_sharpend_accept__h_nargs=0
+_shtab_sharpend_accept___help_nargs=0
 _shtab_sharpend_demo__h_nargs=0
 _shtab_sharpend_demo___help_nargs=0
 _shtab_sharpend_check__h_nargs=0

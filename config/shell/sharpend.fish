@@ -50,7 +50,7 @@ function _shtab_sharpend_using
   test "$_shtab_sharpend_cmdpath" = "$argv"
 end
 
-set -g _shtab_sharpend_commands once run retry pause resume demo check doctor status inspect formats
+set -g _shtab_sharpend_commands once run retry pause resume accept demo check doctor status inspect formats
 set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --input --model --output --pictures --skip-sharp-above --state --strength --workers
 
 complete -c sharpend -e
@@ -102,6 +102,10 @@ complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -
 complete -c sharpend -n '_shtab_sharpend_using resume' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using resume' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
 complete -c sharpend -n '_shtab_sharpend_using resume' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a accept -d 'Accept that a folder is on another disk than before.'
+complete -c sharpend -n '_shtab_sharpend_using accept' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using accept' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
+complete -c sharpend -n '_shtab_sharpend_using accept' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a demo -d 'Sharpen sample images with a real daemon.'
 complete -c sharpend -n '_shtab_sharpend_using demo' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using demo' -l output -xka "(__fish_complete_directories)" -d 'folder for the results, demo-output unless given'

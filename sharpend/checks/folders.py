@@ -7,7 +7,7 @@ outputs. Takes plain values and does no I/O.
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sharpend.checks.finding import Finding, fault, note, ok
@@ -38,15 +38,29 @@ class Seen:
     """None where the input could not be walked through."""
     umask: int
     """The daemon's."""
+    objections: Mapping[bytes, str] = field(default_factory=dict)
+    """Reason why a daemon would not work in a root, by root."""
 
 
 def folder(seen: Seen) -> Iterator[Finding]:
     """Run all checks of one folder of the settings."""
+    yield from _disks(seen)
     yield from _input(seen)
     yield from _output(seen)
     yield from _archive(seen)
     yield from _readers(seen)
     yield from _room(seen)
+
+
+def _disks(seen: Seen) -> Iterator[Finding]:
+    """Check that each root is on the disk that it was on before."""
+    way = seen.plan.destination
+    for root in (way.input_root, way.output_root, way.archive_root):
+        if root is not None and root in seen.objections:
+            status = ExitCode.OUTPUT_FAILED
+            if root == way.input_root:
+                status = ExitCode.INPUT_MISSING
+            yield fault(f"{way.folder}: disk", seen.objections[root], "", status)
 
 
 def _input(seen: Seen) -> Iterator[Finding]:

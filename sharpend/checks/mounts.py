@@ -15,7 +15,7 @@ from sharpend.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sharpend.intake.filesystem import Mount
+    from sharpend.files.mounts import Mount
     from sharpend.intake.protocol import FolderOptions
 
 _LIMITS = "/proc/sys/fs/inotify"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sharpend.daemon import plans
 from sharpend.errors import ConfigError, InputMissingError, UnavailableError, UsageError
 from sharpend.model.shipped import find
-from sharpend.settings.load import Settings, check_folders, load
+from sharpend.settings.load import Settings, load
 
 if TYPE_CHECKING:
     import argparse
@@ -54,17 +54,15 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
 
 
 def workable_settings_of(options: argparse.Namespace) -> Settings:
-    """Load the settings of a command that works on folders, and check those folders.
+    """Load the settings of a command that works on folders, which may be missing.
 
     Raises:
         UsageError: there is no folder to work on.
         ConfigError: a setting is wrong.
-        InputMissingError: an input folder is not there.
     """
     settings = settings_of(options)
     if not settings.folder:
         raise UsageError("no folder to work on: give --input and --output, or a --config file")
-    check_folders(settings)
     _check_networks(
         settings, "command line" if options.model else str(options.config or "settings")
     )

@@ -1,4 +1,7 @@
-"""`sharpend check`: validate the configuration and print its meaning, without starting anything."""
+"""`sharpend check`: validate the configuration and print its meaning, without starting anything.
+
+A folder that would be paused, because it is missing or on another disk, is an error, too.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,36 @@ from typing import TYPE_CHECKING
 
 from sharpend.commands.arguments import workable_settings_of
 from sharpend.daemon import plans
+from sharpend.daemon.roots import objections
+from sharpend.errors import InputMissingError, OutputFailedError
 from sharpend.files.fingerprint import display
 from sharpend.logs.logs import printable
+from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
+
+    from sharpend.settings.load import Settings
 
 
 def main(options: argparse.Namespace) -> int:
     """Print the resulting folders and models; every mistake is an error with its key and advice."""
     settings = workable_settings_of(options)
+    check_folders(settings)
     for plan in plans.folder_plans(settings):
         way = plan.destination
         line = f"{way.folder}: {display(way.input_root)} -> {display(way.output_root)}"
         print(printable(f"{line}, model {plan.options.model}, source {way.source}"))
     print(printable(f"state: {settings.state}; workers: {plans.worker_count(settings)}"))
+    _check_roots(settings)
     return 0
+
+
+def _check_roots(settings: Settings) -> None:
+    """Raise InputMissingError or OutputFailedError where a daemon would pause a folder."""
+    ways = [plan.destination for plan in plans.folder_plans(settings)]
+    found = objections(settings.state, ways)
+    if found:
+        of_input = any(way.input_root in found for way in ways)
+        kind = InputMissingError if of_input else OutputFailedError
+        raise kind("\n".join(found.values()))

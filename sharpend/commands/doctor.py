@@ -17,10 +17,11 @@ from sharpend.checks import device, finding, folders, mounts, runner, sight, sta
 from sharpend.checks.finding import Finding, fault, note
 from sharpend.commands.arguments import overrides_of
 from sharpend.daemon import plans
+from sharpend.daemon.roots import objections
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
 from sharpend.files.fingerprint import display
-from sharpend.intake.filesystem import mount_of
+from sharpend.files.mounts import mount_of
 from sharpend.ledger.opening import is_locked
 from sharpend.logs.logs import printable
 from sharpend.machine import cores
@@ -151,9 +152,10 @@ class Machine:
         if not self.plans:
             change = "add a [[folder]] to the configuration"
             yield fault("folders", "no folder configured", change, ExitCode.CONFIGURATION)
+        away = objections(self.settings.state, [plan.destination for plan in self.plans])
         for plan in self.plans:
             content = walked.get(display(plan.intake.root))
-            seen = folders.Seen(plan, self.runner, sights, content, self._umask)
+            seen = folders.Seen(plan, self.runner, sights, content, self._umask, away)
             yield from folders.folder(seen)
         yield from self._changes(walked)
         made_by_unit = self.used is not None and self.used.state == directory

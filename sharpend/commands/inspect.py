@@ -62,8 +62,7 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
     try:
         picture = codec.decode(
             file,
-            max_pixels=how.max_pixels,
-            max_bytes=how.max_bytes,
+            **how.limits,
             policies=how.policies,
         )
     except ImageRefusedError as error:

@@ -27,6 +27,7 @@ from sharpend.files.fingerprint import display
 from sharpend.ledger.reader import ALL_FOLDERS, LedgerReader
 from sharpend.ledger.records import State
 from sharpend.logs import logs
+from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
@@ -45,6 +46,7 @@ def main(options: argparse.Namespace) -> int:
     if options.dry_run and options.json:
         raise UsageError("--dry-run and --json cannot be combined")
     if options.dry_run:
+        check_folders(settings)
         return dry_run(settings)
     settings = _at_any_hour(settings)
     fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}

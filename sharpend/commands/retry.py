@@ -6,8 +6,9 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.commands.arguments import used_state_of
-from sharpend.commit.destination import Destination, TempNames
+from sharpend.commit.destination import Destination, RootGuard, TempNames
 from sharpend.commit.quarantine import Quarantine
+from sharpend.daemon.roots import remember
 from sharpend.errors import ExitCode, InputMissingError, SharpendError
 from sharpend.files.fingerprint import display
 from sharpend.ledger.opening import open_beside
@@ -34,6 +35,8 @@ def main(options: argparse.Namespace) -> int:
         quarantine = Quarantine(ledger, state_dir, TempNames(state_dir))
         again, failed, met = 0, 0, set()
         destinations = {name: _destination(name, *roots) for name, roots in ledger.folders()}
+        for destination in destinations.values():
+            remember(destination, ledger)
         for entry in ledger.quarantined():
             destination = destinations[entry.job.folder]
             path = os.path.join(destination.input_root, entry.job.relative)
@@ -55,7 +58,8 @@ def main(options: argparse.Namespace) -> int:
 
 def _destination(name: str, input_root: bytes, output_root: bytes) -> Destination:
     """Make a minimal destination, enough to put a moved source back."""
-    return Destination(name, input_root, output_root, source=SourcePolicy.KEEP)
+    guard = RootGuard(name)
+    return Destination(name, input_root, output_root, source=SourcePolicy.KEEP, guard=guard)
 
 
 def _retried(quarantine: Quarantine, destination: Destination, entry: Quarantined) -> bool:

@@ -1,8 +1,8 @@
 """Output destination of a folder: its roots, rules, and names of temporary files.
 
 Owns the names of temporary files, and the check of a root before anything is written into it.
-Refuses a root that is not the folder that it was at start: an unmounted disk leaves an empty folder
-at its mount point, which must not be filled.
+Refuses a root that is not the folder that it was, before a restart too: an unmounted disk leaves an
+empty folder at its mount point, which must not be filled.
 """
 
 from __future__ import annotations
@@ -20,11 +20,97 @@ from sharpend.errors import FolderFaultError
 from sharpend.files.access import Access
 from sharpend.files.faults import decision
 from sharpend.files.fingerprint import display
+from sharpend.files.mounts import empty_mount_point
+from sharpend.files.roots import Root, is_on_system_disk, look
+from sharpend.logs.logs import printable
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@dataclass(slots=True)
+class RootGuard:
+    """Remembered roots of one folder; shared by all that work below them.
+
+    Nothing is compared for a root that was never seen, or accepted whatever it is.
+    """
+
+    folder: str
+    require_mount: bool | None = None
+    """True: any disk but that of `/`; False: whatever there is; None: the same as before."""
+    seen: dict[bytes, Root] = field(default_factory=dict)
+    accepted: set[bytes] = field(default_factory=set)
+    """Roots that the user accepted, whatever is there."""
+    closed: str | None = None
+    """Reason why no root may be worked in, or None."""
+
+    def objection(self, root: bytes, setting: str) -> str | None:
+        """Return in one line why a root is not the one to work in, or None.
+
+        Args:
+            root: that exists or would be created.
+            setting: that names the root.
+        """
+        told = f"{setting}: {printable(display(root))}"
+        try:
+            found = self._objection(root)
+        except OSError as error:
+            return f"{told}: {error.strerror}"
+        if found is None:
+            return None
+        return (
+            f"{told}: {found}, or, if this folder is meant, run"
+            f" `sharpend accept {self.folder}` (or set folder.require_mount)"
+        )
+
+    def replaced(self, root: bytes, setting: str) -> str | None:
+        """Return in one line why a root is not the one of the last look, or None.
+
+        Stricter than `objection`: a folder that was replaced on the same disk is another one.
+
+        Raises:
+            OSError: the root is missing, or cannot be looked at.
+        """
+        if self.closed is not None:
+            return self.closed
+        objection = self.objection(root, setting)
+        if objection is not None:
+            return objection
+        inode, before = os.stat(root).st_ino, self.seen.get(root)
+        if self.require_mount is None and before is not None and before.inode not in {None, inode}:
+            return f"{setting}: {printable(display(root))}: the folder was replaced"
+        return None
+
+    def _objection(self, root: bytes) -> str | None:
+        if self.require_mount:
+            missing = is_on_system_disk(root)
+            rule = "is on the system's disk, and folder.require_mount is true: mount its disk"
+            return rule if missing else None
+        if self.require_mount is False:
+            return None
+        before = self.seen.get(root)
+        return self._objection_to_new(root) if before is None else _difference(before, look(root))
+
+    def _objection_to_new(self, root: bytes) -> str | None:
+        """Object to a root that was never seen, or was accepted and is missing."""
+        if root in self.accepted and os.path.isdir(root):
+            return None
+        point = empty_mount_point(root)
+        if point is None:
+            return None
+        return f"no disk is mounted at {printable(display(point))}: mount it"
+
+
+def _difference(before: Root, now: Root) -> str | None:
+    """Describe the disk that a root is on in place of the one before, or None."""
+    if before.is_same(now):
+        return None
+    if not os.path.ismount(before.point):
+        return f"{printable(before.point)} is not mounted: mount it"
+    there = f"{now.kind} at {printable(now.point)}"
+    return f"is on another disk than before ({there}): mount the other one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +131,10 @@ class Destination:
     """True if names that differ only in case or in Unicode normal form collide, too."""
     access: Access = field(default_factory=Access)
     """Group and mode of outputs and of the folders created for them."""
-    identities: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
-    """(st_dev, st_ino) of each root at start; a root that is not listed is not compared."""
+    quarantine_root: bytes | None = None
+    """Compared with what it was before, if it is known."""
+    guard: RootGuard = field(default_factory=lambda: RootGuard("folder"), compare=False)
+    """Knows the roots, and whether they may be worked in."""
 
 
 class TempNames:
@@ -71,12 +159,6 @@ class TempNames:
         return self._ours.fullmatch(name) is not None
 
 
-def identity_of(root: bytes) -> tuple[int, int]:
-    """Return (st_dev, st_ino) of a folder, for `Destination.identities`; raise OSError."""
-    status = os.stat(root)
-    return status.st_dev, status.st_ino
-
-
 def roots_of(destination: Destination) -> str | None:
     """Return the inode numbers of input and output as a text that can be stored.
 
@@ -99,24 +181,20 @@ def output_names(destination: Destination, relative: bytes) -> Iterator[bytes]:
 
 
 def require_same_root(destination: Destination, root: bytes, setting: str) -> None:
-    """Check that a root is the folder that it was at start; call before writing into it.
+    """Check that a root is the folder that it was; call before working below it.
 
     Args:
-        destination: with the identities at start.
+        destination: with the guard of the roots.
         root: to check.
         setting: that names the root, for messages.
 
     Raises:
-        FolderFaultError: the root is missing, or another folder.
+        FolderFaultError: the root is missing, another folder, or on another disk.
     """
     with faults(destination, root, setting):
-        remembered = destination.identities.get(root)
-        if remembered is not None and identity_of(root) != remembered:
-            raise FolderFaultError(
-                f"folder {destination.folder}: {display(root)} is not the folder that it was"
-                " at start (unmounted or replaced?): mount it again, or reload sharpend (SIGHUP) to"
-                f" work with this one (setting `{setting}`)"
-            )
+        objection = destination.guard.replaced(root, setting)
+    if objection is not None:
+        raise FolderFaultError(f"folder {destination.folder}: {objection}")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, TempNames, faults
+from sharpend.commit.destination import Destination, TempNames, faults, require_same_root
 from sharpend.commit.names import numbered, shortened
 from sharpend.commit.relocate import Move, relocate
 from sharpend.errors import ImageRefusedError, SourceVanishedError
@@ -107,7 +107,9 @@ class Quarantine:
         repaired = 0
         for entry in self._ledger.quarantined():
             destination = destinations.get(entry.job.folder)
-            if entry.note is None and destination is not None:
+            if destination is None or destination.guard.closed is not None:
+                continue
+            if entry.note is None:
                 self.complete(destination, entry)
                 repaired += 1
         return repaired
@@ -173,6 +175,7 @@ class Quarantine:
         with suppress(FileNotFoundError), directory(self.root, parent) as fd:
             meant = fingerprint_at(fd, name) or meant
         move = Move(self.root, moved, meant, self._names.new(job.id))
+        require_same_root(destination, destination.input_root, "input")
         with faults(destination, destination.input_root, "input"):
             if relocate(move, destination.input_root, [job.relative]) is None:
                 raise SourceVanishedError(

@@ -238,6 +238,10 @@ def _same_roots(ledger: Ledger, destination: Destination, at_s: float) -> bool:
 
     While a disk is not mounted, every file below its mount point seems to be missing.
     """
+    guard = destination.guard
+    sides = ((destination.input_root, "input"), (destination.output_root, "output"))
+    if guard.closed is not None or any(guard.objection(*side) for side in sides):
+        return False
     roots, since_s = ledger.roots(destination.folder)
     return roots is not None and since_s < at_s and roots == roots_of(destination)
 

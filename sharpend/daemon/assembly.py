@@ -14,9 +14,9 @@ from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import plans
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
-from sharpend.daemon.folder import prepare_roots
 from sharpend.daemon.hooked_log import HookedLog
 from sharpend.daemon.measurements import Measurements
+from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.workers import sandbox
@@ -63,7 +63,13 @@ class Parts:
 
 
 def assemble(
-    settings: Settings, log: Log, ledger: Ledger, calls: Callbacks, *, old: Parts | None = None
+    settings: Settings,
+    log: Log,
+    ledger: Ledger,
+    calls: Callbacks,
+    on_fault: OnFault = OnFault.PAUSE,
+    *,
+    old: Parts | None = None,
 ) -> Parts:
     """Construct all parts, for a start or a reload.
 
@@ -74,12 +80,13 @@ def assemble(
         log: of the old parts or the start; replaced if a reload changes `[log]`.
         ledger: open; the caller closes it.
         calls: callbacks of the main loop.
+        on_fault: consequence for a folder whose roots cannot be opened.
         old: idle parts, not changed if this fails; None at a start.
 
     Raises:
         SharpendError: a folder, the device, a model or a worker is unavailable; nothing new runs.
     """
-    prepared = prepare(settings, ledger)
+    prepared = prepare(settings, ledger, on_fault)
     if old is not None and plans.worker_start_values(settings) == plans.worker_start_values(
         old.settings
     ):
@@ -110,9 +117,9 @@ def retire(old: Parts, new: Parts) -> None:
         old.pool.stop()
 
 
-def prepare(settings: Settings, ledger: Ledger) -> list[FolderPlan]:
+def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[FolderPlan]:
     """Plan the folders; create and check their roots."""
-    return [prepare_roots(plan, ledger) for plan in plans.folder_plans(settings)]
+    return [prepare_roots(plan, ledger, on_fault) for plan in plans.folder_plans(settings)]
 
 
 def start(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.daemon.assembly import Callbacks, Parts, assemble, prepare, retire
 from sharpend.daemon.context import ProcessContext, process_context
+from sharpend.daemon.roots import OnFault
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
 from sharpend.ledger.opening import open_ledger
@@ -38,7 +39,7 @@ class Daemon:
         mode: differences between commands.
 
     Attributes:
-        agreement: summary of the main model's agreement at the end, None if not measured.
+        agreement: summary of the main model's agreement at the end, or None.
     """
 
     def __init__(self, settings: Settings, log: Log, mode: Mode) -> None:
@@ -66,7 +67,7 @@ class Daemon:
                 if ledger.rebuilt:
                     self._log.warning(Event.LEDGER_REBUILT, **ledger.recovery_paths)
                 calls = Callbacks(control.wake, context.keep_alive.go_on, self._mode.on_result)
-                parts = assemble(self._settings, self._log, ledger, calls)
+                parts = assemble(self._settings, self._log, ledger, calls, self._mode.on_fault)
                 Loop(parts, calls, self._mode, context).run()
                 self.agreement = next(iter(parts.measurements.agreement.values()), None)
             except UnavailableError:
@@ -88,8 +89,7 @@ class Loop:
     Args:
         parts: of the start; a reload replaces them.
         calls: callbacks for the parts of a reload.
-        mode: differences between commands.
-        context: objects that outlive a reload.
+        mode, context: as of the daemon; they outlive a reload.
     """
 
     def __init__(self, parts: Parts, calls: Callbacks, mode: Mode, context: ProcessContext) -> None:
@@ -263,7 +263,7 @@ class Loop:
         old = self._parts.settings
         try:
             settings = old if self._mode.load is None else self._mode.load()
-            prepare(settings, self._parts.ledger)
+            prepare(settings, self._parts.ledger, OnFault.RAISE_IF_NEW)
         except StateFaultError:  # not an error of the settings: they are read after the outage
             self._control.reload = True
             raise

@@ -18,11 +18,12 @@ from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.daemon.attempts import discard
-from sharpend.daemon.folder import Folder, FolderPlan
+from sharpend.daemon.folder import Folder
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
 from sharpend.daemon.overview import take_snapshot
 from sharpend.daemon.rest import Rest
+from sharpend.daemon.roots import reopen
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.daemon.dispatcher_config import DispatcherConfig
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
@@ -94,26 +96,28 @@ class Dispatcher:
 
     def _opened(self, plan: FolderPlan, chance: random.Random) -> Folder:
         """Open a folder: its intake, and the rule which outputs are adopted."""
-        intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance)
-        adopted = partial(adopt, self._ledger, plan.destination)
-        return Folder(plan, self._ledger, self._log, intake=intake, adopt=adopted)
+        way = plan.destination
+        objection = partial(way.guard.objection, way.input_root, "input")
+        intake = partial(
+            open_intake, plan.intake, wake=self._wake, chance=chance, objection=objection
+        )
+        again = partial(reopen, way, self._ledger)
+        adopted = partial(adopt, self._ledger, way)
+        return Folder(plan, self._ledger, self._log, intake=intake, adopt=adopted, reopen=again)
 
     def recover(self) -> None:
         """Recover interrupted jobs, commits and quarantines at a start and after a reload."""
         given_up = self._ledger.recover()
         self._quarantine.recover(self._destinations)
         for job in given_up:
-            if job.folder in self.folders:
+            if job.folder in self.folders and not self.folders[job.folder].is_closed:
                 self._give_up(job)
         for folder in self.folders.values():
             self._outcomes.recover(folder, time.monotonic())
 
     def remove_stale_temps(self, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Remove temporary files of a daemon that died; call at a start, after `recover`.
-
-        Takes as long as a walk through all outputs; `go_on` is called in each folder.
-        """
-        ways = self._destinations.values()
+        """Remove temporary files of a daemon that died, after `recover`; asks in each folder."""
+        ways = [one for one in self._destinations.values() if one.guard.closed is None]
         roots = [root for way in ways for root in (way.output_root, way.archive_root)]
         for root in [*roots, self._quarantine.root]:
             if root is not None:
@@ -125,11 +129,7 @@ class Dispatcher:
             self._ledger.hasten(name, time.time())
 
     def recover_from_outage(self, now_s: float) -> None:
-        """Complete the ledger after a state outage, which may have interrupted any step.
-
-        Raises:
-            StateFaultError: the outage goes on; steps that were completed stay so.
-        """
+        """Complete the ledger after a state outage; StateFaultError if that goes on."""
         self._ledger.probe()
         self._quarantine.probe()
         for folder in self.folders.values():

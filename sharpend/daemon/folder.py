@@ -1,30 +1,27 @@
 """Runtime state of one configured folder: intake, plan and pauses.
 
-Owns the two causes of a pause: an input that cannot be read (found by the intake) and an output
-folder that cannot be written (found by a worker or the commit). The second is probed with one image
-at a time until one succeeds.
+Owns the causes of a pause: roots that cannot be opened, an input that cannot be read (found by the
+intake), and an output folder that cannot be written (found by a worker or the commit). The last is
+probed with one image at a time until one succeeds.
 """
 
 from __future__ import annotations
 
-import os
+import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, identity_of, roots_of
 from sharpend.daemon.arrivals import Arrivals, entries
-from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
-from sharpend.files.access import Access, require_membership
-from sharpend.files.beneath import directory
-from sharpend.files.fingerprint import Fingerprint, display
-from sharpend.intake.filesystem import mount_of
+from sharpend.errors import InputMissingError, OutputFailedError
 from sharpend.logs.events import Event
 from sharpend.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.commit.destination import Destination
+    from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Job
@@ -35,6 +32,8 @@ if TYPE_CHECKING:
 FIRST_PROBE_S = 5.0
 LONGEST_PROBE_S = 30.0
 """Longest wait between two probes of a paused output folder."""
+LOOK_S = 2.0
+"""Interval of the look whether roots that were not there have come, or were accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,76 +75,16 @@ class FolderPlan:
         )
 
 
-def prepare_roots(plan: FolderPlan, ledger: Ledger) -> FolderPlan:
-    """Create the output folders, record their identity, and use the ledger's name of the folder.
-
-    Raises:
-        InputMissingError: the input is no folder.
-        OutputFailedError: an output folder cannot be made or written.
-        ConfigError: this process may not set the configured group.
-        FolderFaultError: group or mode of a new output folder could not be set.
-    """
-    destination = plan.destination
-    require_membership(destination.access.group, folder=destination.folder)
-    if not os.path.isdir(destination.input_root):
-        raise InputMissingError(
-            f"folder.input: {display(destination.input_root)}: no such folder; "
-            "create it or change folder.input"
-        )
-    identities = {
-        root: _made(root, setting, access)
-        for root, setting, access in (
-            (destination.output_root, "folder.output", destination.access),
-            (destination.archive_root, "folder.archive", Access()),
-        )
-        if root is not None
-    }
-    name = ledger.folder(destination.folder, destination.input_root, destination.output_root)
-    roots = roots_of(destination)
-    if roots is not None:
-        ledger.saw_roots(name, roots, time.time())
-    intake = plan.intake
-    if intake.threaded is None:
-        intake = replace(intake, threaded=mount_of(destination.input_root).is_networked)
-    destination = replace(destination, folder=name, identities=identities)
-    return replace(plan, destination=destination, intake=intake)
-
-
-def _made(root: bytes, setting: str, access: Access) -> tuple[int, int]:
-    try:
-        if not os.path.isdir(root):
-            os.makedirs(root)
-            _give(root, access)
-    except OSError as error:
-        raise OutputFailedError(
-            f"{setting}: {display(root)}: {error.strerror}; choose a folder that can be written"
-        ) from error
-    if not os.access(root, os.W_OK | os.X_OK):
-        raise OutputFailedError(
-            f"{setting}: {display(root)}: not writable; let the user that runs sharpend write there"
-        )
-    return identity_of(root)
-
-
-def _give(root: bytes, access: Access) -> None:
-    """Set group and mode of a root that was just created; remove it if that fails."""
-    try:
-        with directory(root, b"") as descriptor:
-            access.give_folder(descriptor)
-    except FolderFaultError:
-        os.rmdir(root)
-        raise
-
-
 class Folder:
     """A configured folder while the daemon runs.
 
     Args:
-        plan: with its roots prepared.
+        plan: with its roots prepared, or found missing.
         ledger: records settled files.
         log: for pauses, resumptions and polling.
         intake: starts the intake; its argument selects the files that are new to the ledger.
         adopt: records a settled input as finished if its output exists, at a wall-clock time.
+        reopen: opens the roots again, after which the guard says whether that succeeded.
     """
 
     def __init__(
@@ -156,23 +95,34 @@ class Folder:
         *,
         intake: Callable[[Fresh], Intake],
         adopt: Callable[[tuple[bytes, Fingerprint], float], bool],
+        reopen: Callable[[], None],
     ) -> None:
         self.plan = plan
         self.name = plan.destination.folder
         self.fault: str | None = None
         """Cause of a pause because of the output folder, or None."""
+        self.reopened = False
+        """True if the roots were opened since the last `recover`, after they could not be."""
+        self._closed: str | None = None
+        self._look_at_s = -math.inf
         self._probe_at_s = 0.0
         self._probe_after_s = FIRST_PROBE_S
         self._resettled = False
         self._ledger = ledger
         self._log = log
         self._adopt = adopt
+        self._reopen = reopen
         self._arrivals = Arrivals(ledger.unknown, ledger, log, self.name, only_new=plan.only_new)
         self.intake = intake(self._arrivals.fresh)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
         """Record settled files; return the time of the next step (monotonic seconds)."""
+        if now_s >= self._look_at_s:
+            self._look_at_s = now_s + LOOK_S
+            self._look_at_roots()
+        if self._closed is not None:
+            return self._look_at_s
         self._resettled = False
         step = self.intake.step(now_s)
         if step.settled:
@@ -187,6 +137,29 @@ class Folder:
         self._log_changes(step)
         self._last = step
         return step.next_s
+
+    def _look_at_roots(self) -> None:
+        """Open the roots again after a fault, or after they were accepted; log changes."""
+        way = self.plan.destination
+        accepted = None in self._ledger.root_identities(self.name).values()
+        readable = self._last is None or self._last.paused is None  # an input that hangs is not
+        if accepted or self._closed is not None or (self.fault is not None and readable):
+            self._reopen()
+        closed, self._closed = self._closed, way.guard.closed
+        if self._closed == closed:
+            return
+        self.reopened = self._closed is None
+        if self.fault is not None:  # the log has that pause
+            return
+        if self._closed is not None:
+            self._log.error(Event.FOLDER_PAUSED, folder=self.name, reason=self._closed)
+        else:
+            self._log.info(Event.FOLDER_RESUMED, folder=self.name)
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the roots could not be opened: nothing may be done in the folder."""
+        return self.plan.destination.guard.closed is not None
 
     def _adopted(self, entry: tuple[bytes, Fingerprint], now_s: float) -> bool:
         """Record an existing output as done after the ledger was lost, if there is one."""
@@ -205,21 +178,23 @@ class Folder:
     @property
     def is_scanned(self) -> bool:
         """True after the first scan, or if the folder cannot be read now."""
-        return self._last is not None and (
-            self._last.tally is not None or self._last.paused is not None
+        return self.is_closed or (
+            self._last is not None
+            and (self._last.tally is not None or self._last.paused is not None)
         )
 
     @property
     def is_settled(self) -> bool:
         """True if every file in the folder has settled and is in the ledger."""
-        if self._last is None or self._resettled:
+        if self._last is None or self._resettled or self.is_closed:
             return False
         return self.is_scanned and not self._last.settling
 
     @property
     def paused(self) -> str | None:
         """Cause of the current pause, or None."""
-        return self.fault or (self._last.paused if self._last is not None else None)
+        reason = self.fault or self.plan.destination.guard.closed
+        return reason or (self._last.paused if self._last is not None else None)
 
     def raise_for_pause(self) -> None:
         """Raise the cause of the current pause, if there is one.
@@ -228,8 +203,9 @@ class Folder:
             OutputFailedError: the output folder cannot be written.
             InputMissingError: the input folder cannot be read.
         """
-        if self.fault is not None:
-            raise OutputFailedError(f"{self.name}: {self.fault}")
+        reason = self.fault or self.plan.destination.guard.closed
+        if reason is not None:
+            raise OutputFailedError(f"{self.name}: {reason}")
         if self.paused is not None:
             raise InputMissingError(f"{self.name}: {self.paused}")
 
@@ -247,7 +223,7 @@ class Folder:
 
     def may_work(self, now_s: float, *, running: bool) -> bool:
         """Return whether a job may be started; a folder with a fault probes with one at a time."""
-        if self._last is not None and self._last.paused is not None:
+        if self.is_closed or (self._last is not None and self._last.paused is not None):
             return False
         return self.fault is None or (now_s >= self._probe_at_s and not running)
 

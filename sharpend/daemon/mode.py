@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.daemon.roots import OnFault
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,3 +24,8 @@ class Mode:
     """Called with the result of each input."""
     load: Callable[[], Settings] | None = None
     """Reads the settings again for a reload."""
+
+    @property
+    def on_fault(self) -> OnFault:
+        """Consequence of roots that cannot be opened at the start."""
+        return OnFault.RAISE if self.once else OnFault.PAUSE

@@ -250,6 +250,11 @@ class Outcomes:
 
     def recover(self, folder: Folder, now_s: float) -> None:
         """Finish jobs that a crash, a pause or a busy source left staged or done."""
+        if folder.is_closed:
+            return
+        if folder.reopened:
+            folder.reopened = False
+            self._quarantine.recover({folder.name: folder.plan.destination})
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
             if isinstance(ended, Unfinished):

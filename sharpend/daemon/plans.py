@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits, Retention
-from sharpend.commit.destination import Destination
+from sharpend.commit.destination import Destination, RootGuard
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
@@ -92,6 +92,8 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
             collision=folder.collision,
             portable_names=folder.portable_names,
+            quarantine_root=os.path.abspath(os.fsencode(settings.state / "quarantine")),
+            guard=RootGuard(folder.name, _unless_auto(folder.require_mount)),
             access=Access(
                 group=None if folder.group is None else number_of(folder.group),
                 mode=None if folder.mode is None else int(folder.mode, 8),
@@ -133,17 +135,24 @@ def _options(values: Mapping[str, Any], settings: Settings) -> Options:
         strength=values["strength"],
         crispness=values["crispness"],
         skip_sharp_above=values["skip_sharp_above"] if values["skip_sharp"] else None,
-        policies=Policies(**settings.pictures.model_dump()),
+        policies=_chosen(settings.pictures.model_dump()),
         overshoot=values["overshoot"],
         max_pixels=round(settings.limits.max_megapixels * _MEGA),
         max_bytes=round(settings.limits.max_megabytes * _MEGA),
+        max_scans=settings.limits.max_scans,
     )
 
 
 def _policies(folder: FolderSettings, settings: Settings) -> Policies:
     """Merge the keys of `[pictures]` with those of the folder."""
     own = folder.model_dump(include=set(PictureSettings.model_fields), exclude_none=True)
-    return Policies(**settings.pictures.model_dump() | own)
+    return _chosen(settings.pictures.model_dump() | own)
+
+
+def _chosen(values: Mapping[str, Any]) -> Policies:
+    """Make policies of a section's values."""
+    profile = values["cmyk_profile"]
+    return Policies(**{**values, "cmyk_profile": "" if profile == "none" else str(profile)})
 
 
 def default_options(settings: Settings) -> Options:

@@ -8,6 +8,7 @@ threads at once: Pillow's pixel limit and stderr are global, and set here for ea
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
@@ -16,9 +17,17 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
 from sharpend.errors import ImageRefusedError, Reason, SharpendError, TransientError
-from sharpend.imaging.reading import LARGEST, SETTLE, STILL_WRITTEN, Reader, damaged, truncated
+from sharpend.imaging.reading import (
+    LARGEST,
+    SETTLE,
+    STILL_WRITTEN,
+    Reader,
+    damaged,
+    truncated,
+    unsupported,
+)
 from sharpend.imaging.registry import CONTAINERS, HEAD_BYTES, identify
-from sharpend.imaging.source import Source, check_pixels
+from sharpend.imaging.source import MOST_SCANS, Source, check_pixels
 from sharpend.policies import Policies
 
 if TYPE_CHECKING:
@@ -30,6 +39,12 @@ if TYPE_CHECKING:
 _MEGA = 1_000_000
 _DEFAULT = Policies()
 _STDERR = 2
+_UNSUPPORTED = re.compile(r"unsupported|not supported|not implemented|unknown", re.IGNORECASE)
+"""In a decoder's error: the file is sound."""
+_SLIPS = LookupError, TypeError, AttributeError, AssertionError
+"""Errors of a decoder that stumbled over the file; their texts help nobody."""
+_UNKNOWN = "its decoder does not recognise it"
+_UNREADABLE = "its decoder cannot make sense of it"
 
 
 def probe(file: BinaryIO) -> Header:
@@ -42,7 +57,7 @@ def probe(file: BinaryIO) -> Header:
     found = identify(file.read(HEAD_BYTES))
     header = CONTAINERS[found].probe(Reader(file))
     if not header.height or not header.width:
-        raise damaged("it declares an image without pixels")
+        raise damaged("it declares an image without pixels", may_settle=False)
     return header
 
 
@@ -61,7 +76,12 @@ def examine(file: BinaryIO, *, max_pixels: int, max_bytes: int) -> Header:
 
 
 def decode(
-    file: BinaryIO, *, max_pixels: int, max_bytes: int, policies: Policies = _DEFAULT
+    file: BinaryIO,
+    *,
+    max_pixels: int,
+    max_bytes: int,
+    max_scans: int = MOST_SCANS,
+    policies: Policies = _DEFAULT,
 ) -> Picture:
     """Read one image; the format is detected from its content, not from its name.
 
@@ -69,6 +89,7 @@ def decode(
         file: seekable, positioned anywhere; read, not closed.
         max_pixels: the most pixels that are decoded, all frames together (`limits.max_megapixels`).
         max_bytes: the largest file that is read (`limits.max_megabytes`).
+        max_scans: the most scans of a JPEG that are decoded (`limits.max_scans`).
         policies: what is done with animations, CMYK and pure black and white.
 
     Raises:
@@ -83,7 +104,7 @@ def decode(
     with _decoding(max_pixels):
         container = CONTAINERS[header.format]
         container.check_whole(data)
-        return container.read(Source(data, header, policies, max_pixels))
+        return container.read(Source(data, header, policies, max_pixels, max_scans))
 
 
 def _check_bytes(size: int, limit: int) -> None:
@@ -153,11 +174,13 @@ def _refusal(error: Exception) -> ImageRefusedError:
         return ImageRefusedError(
             Reason.DAMAGED, "its text or its profile inflates to more than any image needs"
         )
-    if isinstance(error, UnidentifiedImageError):
-        return damaged("it is broken, or of a variant that cannot be read")
     if isinstance(error, EOFError) or "truncated" in str(error).lower():
         return truncated()
-    return damaged(str(error) or type(error).__name__)
+    told = "" if isinstance(error, _SLIPS) else str(error)
+    if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(str(error)):
+        return unsupported(f"it is of a variant that its decoder does not know ({error})")
+    # Headers have been checked, so what is wrong is inside; bytes still to come look like that too.
+    return damaged(_UNKNOWN if isinstance(error, UnidentifiedImageError) else told or _UNREADABLE)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Colour handling: conversion of CMYK to sRGB, detection of HDR transfer curves (PQ, HLG).
 
-CMYK is converted through the file's own profile. PQ and HLG are refused, because their values
-are not close to sRGB's. All other values stay unchanged.
+CMYK is converted through the file's own profile, or a default one. PQ and HLG are refused, because
+their values are not close to sRGB's. All other values stay unchanged.
 
 Source: ITU-T H.273 table 3.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms
 
-from sharpend.errors import ImageRefusedError, Reason
+from sharpend.errors import ImageRefusedError, Reason, UnavailableError
 from sharpend.imaging.metadata import icc
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 _PQ, _HLG = 16, 18
 _NAMES = {_PQ: "PQ", _HLG: "HLG"}
-_SRGB = re.compile(rb"sRGB|RGB_D65_SRG_\w+_SRG|Gra_D65_\w+_SRG")
-"""Descriptions of sRGB: its own, and libjxl's."""
 _LONGEST_NAME = 4096
 _SPOKEN = re.compile(rb"(?<![A-Za-z])(PQ|PeQ|HLG|ST ?2084)(?![A-Za-z])")
 
@@ -57,43 +55,47 @@ def _curve_of(profile: bytes) -> str | None:
     return None
 
 
-def check_srgb(profile: bytes) -> None:
-    """Refuse profiles other than sRGB or its gray, because the JPEG XL writer supports no others.
-
-    Raises:
-        ImageRefusedError: `color_mode`.
-    """
-    spoken = next((body for name, body in icc.tags(profile) if name == b"desc"), b"")
-    if profile and not _SRGB.search(spoken.replace(b"\0", b"")):
-        raise ImageRefusedError(
-            Reason.COLOR_MODE,
-            "its colour profile is not sRGB, and JPEG XL cannot be written with it",
-        )
-
-
-def to_srgb(cmyk: Image.Image, profile: bytes) -> tuple[NDArray[np.uint8], bytes]:
+def to_srgb(
+    cmyk: Image.Image, profile: bytes, fallback: str = ""
+) -> tuple[NDArray[np.uint8], bytes, str]:
     """Convert CMYK to sRGB, perceptually, and return it with the sRGB profile.
 
     Args:
         cmyk: mode CMYK, 0 no ink.
         profile: the file's own ICC profile.
+        fallback: path of the profile for images without a usable one (`pictures.cmyk_profile`).
 
     Returns:
-        H x W x 3 uint8, and an ICC profile to attach.
+        H x W x 3 uint8, an ICC profile to attach, and a note.
 
     Raises:
         ImageRefusedError: `color_mode` without a usable CMYK profile.
+        UnavailableError: `fallback` is needed and cannot be used.
     """
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     try:
-        if not profile:
-            raise ImageCms.PyCMSError("there is none")  # noqa: TRY301 - one refusal for both
-        own = ImageCms.ImageCmsProfile(BytesIO(profile))
-        converted = ImageCms.profileToProfile(cmyk, own, srgb, outputMode="RGB")
+        return *_converted(cmyk, profile), "its CMYK colours were converted to sRGB"
     except (ImageCms.PyCMSError, OSError) as error:
-        raise ImageRefusedError(
-            Reason.COLOR_MODE,
-            f"its colours are CMYK without a usable ICC profile ({error}); embed one",
-        ) from error
+        if not fallback:
+            raise ImageRefusedError(
+                Reason.COLOR_MODE,
+                f"its colours are CMYK without a usable ICC profile ({error}); "
+                "set pictures.cmyk_profile to the profile they are meant in",
+                setting="pictures.cmyk_profile",
+            ) from error
+    note = "its CMYK colours, without a usable profile, were converted by pictures.cmyk_profile"
+    try:
+        with open(fallback, "rb") as file:
+            return *_converted(cmyk, file.read()), note
+    except (ImageCms.PyCMSError, OSError) as error:
+        raise UnavailableError(f"pictures.cmyk_profile: {fallback}: {error}") from error
+
+
+def _converted(cmyk: Image.Image, profile: bytes) -> tuple[NDArray[np.uint8], bytes]:
+    """Convert through a profile; PyCMSError where it is none of CMYK."""
+    if not profile:
+        raise ImageCms.PyCMSError("there is none")
+    own, srgb = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
+    made = ImageCms.ImageCmsProfile(srgb)
+    converted = ImageCms.profileToProfile(cmyk, own, made, outputMode="RGB")
     assert converted is not None  # noqa: S101 - tells the type checker
-    return np.asarray(converted), srgb.tobytes()
+    return np.asarray(converted), made.tobytes()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from PIL import ImageCms
 
-from sharpend.imaging.containers import jpeg
+from sharpend.imaging.containers import jpegmetadata
 from sharpend.imaging.metadata import exif, icc, photoshop, pngtext, xmp
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.metadata.ifd import EXIF, GPS, ORIENTATION, RESOLUTION, RESOLUTION_UNIT
@@ -115,7 +115,7 @@ def _resources(carried: Carried) -> bytes:
 
 def _comment(carried: Carried) -> str:
     """First comment of a JPEG; other formats' texts have keywords and are many."""
-    comments = [text.data for text in _texts(carried) if text.where == jpeg.COMMENT]
+    comments = [text.data for text in _texts(carried) if text.where == jpegmetadata.COMMENT]
     return comments[0].rstrip(b"\0").decode(errors="replace") if comments else ""
 
 
@@ -140,7 +140,7 @@ def _dpi(carried: Carried) -> tuple[float, float] | None:
             if density.where == b"pHYs":
                 x, y, unit = struct.unpack(">IIB", density.data)
                 return (x * _M_PER_INCH, y * _M_PER_INCH) if unit else None
-            if density.where == jpeg.JFIF:
+            if density.where == jpegmetadata.JFIF:
                 unit, x, y = struct.unpack(">BHH", density.data[2:7])
                 per_inch = _JFIF_UNITS.get(unit)
                 return (x * per_inch, y * per_inch) if per_inch else None

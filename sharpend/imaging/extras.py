@@ -12,11 +12,13 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.formats import TABLE
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from sharpend.imaging.formats import Format
 
 
-def load(found: Format) -> None:
-    """Register the Pillow plugin of a format.
+def load(found: Format) -> ModuleType | None:
+    """Register the Pillow plugin of a format, and return it; None where Pillow needs none.
 
     Raises:
         ImageRefusedError: `format_not_allowed` where its extra is not installed.
@@ -32,3 +34,4 @@ def load(found: Format) -> None:
             Reason.FORMAT_NOT_ALLOWED,
             f"{row.title} needs another package: pip install 'sharpend[{row.extra}]'",
         ) from error
+    return loaded

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.metadata import exif, photoshop, pngtext, xmp
-from sharpend.imaging.metadata.blocks import NEEDED, Block, Carried, Kind
+from sharpend.imaging.metadata.blocks import NEEDED, TRAILER, Block, Carried, Kind
 from sharpend.imaging.metadata.thumbnail import thumbnail
 from sharpend.imaging.registry import CONTAINERS
 from sharpend.policies import Metadata, Thumbnail
@@ -82,13 +82,23 @@ def _without_gps(carried: Carried, container: Container, notes: list[str]) -> Ca
         notes.append("removed a text chunk that contains GPS data")
         rest = tuple(block for block in carried.blocks if block not in telling)
         carried = replace(carried, blocks=rest)
-    carried = replace(carried, tags=carried.tags and carried.tags.without_gps())
+    tags = carried.tags
+    if tags and tags.without_private() != tags:
+        notes.append("removed a directory of unknown meaning that may contain GPS data")
+        tags = tags.without_private()
+    carried = replace(carried, tags=tags and tags.without_gps())
+    has_lost_video = any(block.where == TRAILER for block in unknown)
     ways = {
         Kind.EXIF: exif.without_gps,
-        Kind.XMP: xmp.without_gps,
+        Kind.XMP: _quiet_without_gps if has_lost_video else xmp.without_gps,
         Kind.PHOTOSHOP: photoshop.without_gps,
     }
     return _mapped(photoshop.joined(carried), container, ways, notes)
+
+
+def _quiet_without_gps(packet: bytes) -> bytes:
+    """Remove positions, and what announces data behind the image that is removed too."""
+    return xmp.without_announcements(xmp.without_gps(packet))
 
 
 def _with_new_thumbnail(

@@ -48,6 +48,8 @@ class Row:
     """Metadata that is kept, byte for byte."""
     encoding: str
     """Encoding of the output."""
+    cost_s: float
+    """Processor time of reading and writing a megapixel: `python -m tests.format_costs`."""
     several: Reason | None = None
     """Reason to refuse a file with more than one image, unless `frames` allows it."""
     signature: bytes = rb"(?!)"
@@ -67,23 +69,27 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
     {
         Format.JPEG: Row(
             "JPEG, first image of MPO, Ultra HDR without its gain map",
-            (b".jpg", b".jpeg", b".jpe", b".jfif"),
+            (b".jpg", b".jpeg", b".jpe", b".jfif", b".jif", b".mpo"),
             (8,),
             "gray, YCbCr, RGB; CMYK and YCCK by `cmyk`",
             "all APPn segments and comments in their order (EXIF, XMP, IPTC, ICC, JFIF density);"
-            " not MPF, content credentials and what follows the image",
+            " a motion photo's video, Samsung's trailer and ZIP archives behind the image; not MPF,"
+            " content credentials and further images",
             "same quantisation tables and subsampling (4:4:0, 4:1:1 and RGB become 4:4:4),"
             " progressive; from CMYK at quality 95",
+            cost_s=0.02,
             signature=rb"\xff\xd8\xff",
         ),
         Format.PNG: Row(
             "PNG",
-            (b".png",),
+            (b".png", b".apng"),
             _DEEP,
             "gray (2 and 4 bits become 8), RGB, each with alpha; palette becomes RGB(A); a"
             " transparent colour, alpha",
-            "text, EXIF, XMP, ICC, gamma and colour chunks, density, time, what is safe to copy",
+            "text, EXIF, XMP, ICC, gamma and colour chunks, density, time, what is safe to copy,"
+            " archives behind its end",
             "lossless; interlacing is not kept",
+            cost_s=0.12,
             several=Reason.ANIMATED,
             signature=rb"\x89PNG\r\n\x1a\n",
         ),
@@ -92,8 +98,9 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (b".webp",),
             (8,),
             "RGB, RGBA",
-            "EXIF, XMP, ICC",
+            "EXIF, XMP, ICC, unknown chunks",
             "lossless stays lossless, lossy at its own quality, alpha exact",
+            cost_s=0.1,
             several=Reason.ANIMATED,
             signature=rb"RIFF....WEBP",
         ),
@@ -101,20 +108,25 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "TIFF, BigTIFF",
             (b".tif", b".tiff"),
             _DEEP,
-            "gray, white-is-zero, RGB, each with alpha; palette becomes RGB; CMYK by `cmyk`",
+            "gray, white-is-zero, RGB, 16- and 32-bit floating point in standard range, each with"
+            " alpha and any further samples; palette becomes RGB; CMYK by `cmyk`",
             "every tag that does not describe the layout: EXIF, GPS, XMP, IPTC, ICC, Photoshop's;"
-            " not smaller copies and layers",
-            "same compression, predictor, strips or tiles, planes, byte order and JPEG quality",
+            " maker notes at their offset; not smaller copies, masks, layers, content credentials",
+            "same compression, predictor, strips or tiles, planes, byte order and JPEG quality;"
+            " sides of tiles in multiples of 16",
+            cost_s=0.05,
             several=Reason.PAGES,
             signature=rb"II[*+]\0|MM\0[*+]",
         ),
         Format.AVIF: Row(
             "AVIF",
             (b".avif",),
-            (8,),
-            "gray, RGB, RGBA",
-            "EXIF, XMP, ICC",
-            "same turn and subsampling, quality 85 or as much more as keeps its size, alpha exact",
+            (8, 10, 12),
+            "gray, RGB, each with alpha",
+            "EXIF, XMP, ICC; not gain maps and further images",
+            "same turn and subsampling, quality 85 or as much more as keeps its size, alpha exact;"
+            " cropped as it is shown",
+            cost_s=0.25,
             several=Reason.ANIMATED,
             brands=frozenset({b"avif", b"avis"}),
         ),
@@ -125,16 +137,18 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "palette with or without transparency",
             "comment, XMP",
             "a new palette of at most 256 colours, without dither; interlacing is not kept",
+            cost_s=0.2,
             several=Reason.ANIMATED,
             signature=rb"GIF8[79]a",
         ),
         Format.BMP: Row(
             "BMP",
-            (b".bmp",),
+            (b".bmp", b".dib"),
             _SMALL,
-            "gray, RGB, RGBA; palette becomes RGB",
-            "density",
+            "gray, RGB, RGBA; palette and 16 bits a pixel become RGB",
+            "density, colour space, ICC profile, an unused fourth byte",
             "uncompressed",
+            cost_s=0.01,
             signature=rb"BM....\0{4}",
         ),
         Format.PNM: Row(
@@ -142,18 +156,20 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (b".ppm", b".pgm", b".pnm", b".pbm"),
             (8, 16),
             "gray, RGB",
-            "the header with its comments",
-            "plain stays plain, raw stays raw",
+            "the header with its comments and largest value",
+            "plain stays plain, raw stays raw, at the same largest value",
+            cost_s=0.001,
             several=Reason.PAGES,
             signature=rb"P[1-6]\s",
         ),
         Format.HEIC: Row(
             "HEIC",
-            (b".heic", b".heif"),
-            (8,),
+            (b".heic", b".heif", b".hif"),
+            (8, 10, 12),
             "gray, RGB, RGBA",
-            "EXIF, XMP, ICC; not depth maps and further images",
+            "EXIF, XMP, ICC; not gain maps, depth maps, videos and further images",
             "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
+            cost_s=0.7,
             brands=frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"}),
             extra="heic",
             plugin="pillow_heif:register_heif_opener",
@@ -161,13 +177,13 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
         Format.JXL: Row(
             "JPEG XL",
             (b".jxl",),
-            (8,),
-            "gray, RGB, each with alpha, in sRGB; not turned by its own property",
-            "EXIF, XMP",
-            "lossless stays lossless, else quality 95",
+            (8, 16),
+            "gray, RGB, each with alpha; less than 8 bits become 8, others 16; first frame",
+            "EXIF, XMP, colours told by numbers; no ICC profile",
+            "turned upright; lossless stays lossless, so do colours beside sRGB, else quality 95",
+            cost_s=0.2,
+            several=Reason.ANIMATED,
             signature=rb"\0{3}\x0cJXL |\xff\x0a",
-            extra="jxl",
-            plugin="pillow_jxl",
         ),
     }
 )
@@ -186,14 +202,15 @@ class Refusal:
 REFUSALS = (
     Refusal("animations", Reason.ANIMATED, "pictures.frames"),
     Refusal("files of many pages", Reason.PAGES, "pictures.frames"),
-    Refusal("other depths than above, signed and floating point samples", Reason.BIT_DEPTH),
+    Refusal("other depths than above, signed samples, other floating point", Reason.BIT_DEPTH),
     Refusal("CMYK and YCCK", Reason.COLOR_MODE, "pictures.cmyk"),
     Refusal("pure black and white", Reason.COLOR_MODE, "pictures.one_bit"),
-    Refusal("Lab and other colours, extra channels", Reason.COLOR_MODE),
-    Refusal("high dynamic range: PQ, HLG", Reason.HDR),
+    Refusal("Lab and other colours", Reason.COLOR_MODE),
+    Refusal("high dynamic range: PQ, HLG, floating point above white", Reason.HDR),
     Refusal("other formats: camera raw, PDF, SVG, PSD", Reason.FORMAT_NOT_ALLOWED),
     Refusal("more pixels, all frames together", Reason.TOO_MANY_PIXELS, "limits.max_megapixels"),
     Refusal("larger files", Reason.TOO_MANY_BYTES, "limits.max_megabytes"),
+    Refusal("JPEGs of more scans", Reason.TOO_MANY_SCANS, "limits.max_scans"),
     Refusal("files that end early", Reason.TRUNCATED, "folder.settle_s"),
     Refusal("wrong checksums, contradictions", Reason.DAMAGED, "folder.settle_s"),
     Refusal("empty files", Reason.EMPTY, "folder.settle_s"),
@@ -208,7 +225,7 @@ SUFFIXES: Mapping[bytes, Format] = MappingProxyType(
 
 def markdown() -> str:
     """Render the table and the refusals as Markdown."""
-    head = ("format", "bits", "channels", "carried as it is", "written", "refused")
+    head = ("format", "bits", "channels", "carried as it is", "written", "s/MP", "refused")
     rows = [
         (
             row.title + (f" (extra `{row.extra}`)" if row.extra else ""),
@@ -216,6 +233,7 @@ def markdown() -> str:
             row.channels,
             row.metadata,
             row.encoding,
+            f"{row.cost_s:g}",
             f"`{row.several}`" if row.several else "",
         )
         for row in TABLE.values()

@@ -6,7 +6,7 @@ from importlib import metadata
 
 from PIL import features
 
-_PACKAGES = ("pillow", "imagecodecs", "tifffile", "pillow-heif", "pillow-jxl-plugin")
+_PACKAGES = ("pillow", "imagecodecs", "tifffile", "pillow-heif")
 _INSIDE_PILLOW = ("libjpeg_turbo", "zlib", "webp", "avif", "littlecms2")
 """Libraries inside Pillow; its wheels have all of them, a distribution's build may not."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from sharpend.imaging.formats import Format
@@ -38,6 +39,9 @@ class Frame:
     """False for the image that an APNG has only for readers without animation."""
     premultiplied: bool = False
     """True if the pixels are multiplied by alpha."""
+    unsharpened: NDArray[Sample] | None = None
+    """TIFF only: H x W x N, the pixels' dtype, further samples of each pixel (infrared, saved
+    selections, spot colours), carried bit for bit."""
 
     def with_pixels(self, pixels: NDArray[Sample]) -> Frame:
         """Replace the pixels by others of the same shape and dtype."""
@@ -96,6 +100,12 @@ class Picture:
     def carried(self) -> Carried:
         """Metadata of the file, further pages excepted."""
         return self.frames[0].carried
+
+    def told(self, *told: tuple[Sequence[str], Sequence[str]]) -> Picture:
+        """Add pairs of notes and losses, each sentence once."""
+        notes = chain(self.notes, *(each for each, _ in told))
+        losses = chain(self.losses, *(each for _, each in told))
+        return replace(self, notes=tuple(dict.fromkeys(notes)), losses=tuple(dict.fromkeys(losses)))
 
     def with_frames(self, frames: Sequence[Frame]) -> Picture:
         """Replace the frames."""

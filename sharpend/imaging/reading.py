@@ -24,12 +24,15 @@ class Reader:
     Args:
         file: seekable.
         most: bytes that may be read in all, where tables could tell of the same bytes many times.
+        largest: bytes that may be read at once.
     """
 
-    def __init__(self, file: BinaryIO, most: int | None = None) -> None:
+    def __init__(self, file: BinaryIO, most: int | None = None, *, largest: int = LARGEST) -> None:
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
-        self._left = most
+        self._left, self._largest = most, largest
+        self.end = 0
+        """Offset at which the last bytes that were read exactly end."""
 
     def at(self, offset: int, count: int) -> bytes:
         """Read `count` bytes from `offset`.
@@ -37,15 +40,16 @@ class Reader:
         Raises:
             ImageRefusedError: `truncated` where the file has fewer, `damaged` for absurd wishes.
         """
-        if count > LARGEST:
+        if count > self._largest:
             raise damaged("it declares a table larger than any image needs")
-        if self._left is not None:
-            self._left -= count
-            if self._left < 0:
-                raise damaged("its tables refer to more bytes than it has")
+        if self._left is not None and count > self._left:
+            raise damaged("its tables refer to more bytes than it has")
         data = self.up_to(offset, count)
         if len(data) < count:
             raise truncated()
+        if self._left is not None:
+            self._left -= count
+        self.end = max(self.end, offset + count)
         return data
 
     def up_to(self, offset: int, count: int) -> bytes:
@@ -64,8 +68,19 @@ def truncated() -> ImageRefusedError:
     )
 
 
-def damaged(what: str) -> ImageRefusedError:
-    """Error for a file whose content contradicts its format."""
-    return ImageRefusedError(
-        Reason.DAMAGED, f"the file is damaged: {what}; {STILL_WRITTEN}", setting=SETTLE
-    )
+def damaged(what: str, *, may_settle: bool = True) -> ImageRefusedError:
+    """Error for a file whose content contradicts its format.
+
+    Args:
+        what: the contradiction.
+        may_settle: whether bytes that are not written yet would look the same.
+    """
+    told = f"the file is damaged: {what}"
+    if not may_settle:
+        return ImageRefusedError(Reason.DAMAGED, told)
+    return ImageRefusedError(Reason.DAMAGED, f"{told}; {STILL_WRITTEN}", setting=SETTLE)
+
+
+def unsupported(what: str) -> ImageRefusedError:
+    """Error for a valid variant of a format that nothing here reads."""
+    return ImageRefusedError(Reason.FORMAT_NOT_ALLOWED, f"{what}, which is not sharpened")

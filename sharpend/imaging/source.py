@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sharpend.policies import Policies
 
 _MEGA = 1_000_000
+MOST_SCANS = 500
 MOST_FRAMES = 10_000
 """Frames or pages of one file; each costs time, however small it is."""
 
@@ -39,11 +40,11 @@ class Header:
     primaries: int | None = None
     """AVIF and HEIC only: the colour primaries (ITU-T H.273), where they are told."""
     transfer: int | None = None
-    """AVIF and HEIC only: the transfer characteristics, likewise."""
+    """AVIF, HEIC and JPEG XL only: the transfer characteristics, likewise."""
     lossless: bool = False
     """AVIF and JPEG XL only: its numbers are exact."""
     animated: bool = False
-    """JPEG XL only: it moves, though its reader shows the first frame alone."""
+    """JPEG XL only: it moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ class Source:
     header: Header
     policies: Policies
     max_pixels: int
+    max_scans: int = MOST_SCANS
+    """Scans of a JPEG, each of which costs the time of a whole image."""
 
     def check_pixels(self, height: int, width: int, *, frames: int = 1) -> None:
         """Refuse images with more pixels than allowed, all frames together.
@@ -120,7 +123,7 @@ class Source:
             raise ImageRefusedError(
                 Reason.COLOR_MODE,
                 "its colours are CMYK; set pictures.cmyk to convert to have them made sRGB through "
-                "the file's ICC profile",
+                "the file's ICC profile, or through pictures.cmyk_profile",
                 setting="pictures.cmyk",
             )
 

@@ -71,12 +71,11 @@ def seen(frame: Frame) -> Seen:
     """
     if frame.alpha is None:
         return Seen(frame.pixels, None)
-    highest = int(frame.alpha.max())
-    visible = frame.alpha >= max(1, -(-highest // VISIBLE_SHARE))
+    visible = (frame.alpha >= float(frame.alpha.max()) / VISIBLE_SHARE) & (frame.alpha > 0)
     pixels = _divided(frame.pixels, frame.alpha) if frame.premultiplied else frame.pixels
     if visible.all():
         return Seen(pixels, None)
-    return Seen(_filled(pixels, visible) if highest else pixels, visible)
+    return Seen(_filled(pixels, visible) if visible.any() else pixels, visible)
 
 
 def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:
@@ -84,13 +83,16 @@ def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:
 
     A level of 8 bits more is allowed, for programs round in different ways.
     """
-    level = white(pixels.dtype) // 255
-    room = np.minimum(alpha, white(alpha.dtype) - level) + alpha.dtype.type(level)
+    level = alpha.dtype.type(white(alpha.dtype) / 255)
+    room = np.minimum(alpha, alpha.dtype.type(white(alpha.dtype)) - level) + level
     return bool((pixels <= room[:, :, np.newaxis]).all())
 
 
 def _divided(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:
-    """Divide colours by alpha, rounded; one above alpha becomes white."""
+    """Divide colours by alpha, whole numbers rounded; one above alpha becomes white."""
+    if pixels.dtype == np.float32:
+        part = alpha[:, :, np.newaxis]
+        return np.divide(pixels, part, out=np.zeros_like(pixels), where=part > 0).clip(0, 1)
     limit, by = white(pixels.dtype), np.maximum(alpha, 1).astype(np.uint32)
     straight = np.empty_like(pixels)
     for channel in range(pixels.shape[2]):
@@ -100,7 +102,9 @@ def _divided(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:
 
 
 def _multiplied(pixels: NDArray[Depth], alpha: NDArray[Depth]) -> NDArray[Depth]:
-    """Multiply colours by alpha, rounded: none is above alpha."""
+    """Multiply colours by alpha, whole numbers rounded: none is above alpha."""
+    if pixels.dtype == np.float32:
+        return np.asarray(pixels * alpha[:, :, np.newaxis], pixels.dtype)
     limit = white(pixels.dtype)
     stored = np.empty_like(pixels)
     for channel in range(pixels.shape[2]):
@@ -116,7 +120,8 @@ def _filled(pixels: NDArray[Depth], visible: NDArray[np.bool_]) -> NDArray[Depth
     for channel in range(pixels.shape[2]):
         sums = _pooled(_plane(np.where(visible, pixels[:, :, channel], 0)))
         around = _doubled(_spread(sums, counts), *hidden.shape)[0, 0].numpy()
-        filled[:, :, channel][hidden] = np.rint(around[hidden])
+        close = around[hidden]
+        filled[:, :, channel][hidden] = close if pixels.dtype == np.float32 else np.rint(close)
     return filled
 
 

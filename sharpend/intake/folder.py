@@ -7,12 +7,12 @@ the ledger.
 
 from __future__ import annotations
 
-import os
 import stat
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.intake import filesystem, scan
+from sharpend.files.mounts import Mount, mount_of
+from sharpend.intake import scan
 from sharpend.intake.listen import Listener
 from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.scan import Found
@@ -40,6 +40,7 @@ class FolderIntake:
         fresh: selects the files that are new to the ledger.
         wake: asks for a step soon; must return at once.
         chance: spreads the scans of several folders.
+        objection: returns why the folder is not the one to work in, or None.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class FolderIntake:
         fresh: Fresh,
         wake: Callable[[], None],
         chance: random.Random,
+        objection: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._options = options
         self._fresh = fresh
         self._wake = wake
         self._chance = chance
-        self._mount: filesystem.Mount | None = None
+        self._objection = objection
+        self._mount: Mount | None = None
         self._identity: tuple[int, int] | None = None
         self._reset()
 
@@ -95,6 +98,9 @@ class FolderIntake:
 
     def _fault(self) -> str | None:
         """Return why the folder cannot be read now, or None; accept a root that (re)appeared."""
+        objection = self._objection()
+        if objection is not None:
+            return objection
         try:
             identity = scan.identity(self._options.root)
         except (FileNotFoundError, NotADirectoryError):
@@ -102,17 +108,9 @@ class FolderIntake:
         except OSError as error:
             return f"the folder cannot be read: {error.strerror}"
         if self._identity is None:
-            return self._accept(identity)
+            self._identity, self._mount = identity, mount_of(self._options.root)
+            self._reset()
         return None if identity == self._identity else "the folder was replaced"
-
-    def _accept(self, identity: tuple[int, int]) -> str | None:
-        """Begin with this root, unless it is the empty mount point of an unmounted disk."""
-        mount = filesystem.mount_of(self._options.root)
-        if self._mount is not None and self._mount.is_lost(now=mount):
-            return f"{os.fsdecode(self._mount.point)} is not mounted"
-        self._identity, self._mount = identity, mount
-        self._reset()
-        return None
 
     def _reset(self) -> None:
         """Reset to the state before the first scan."""

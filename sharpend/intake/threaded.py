@@ -29,7 +29,12 @@ _LOOK_S = 2.0
 
 
 def open_intake(
-    options: FolderOptions, fresh: Fresh, *, wake: Callable[[], None], chance: random.Random
+    options: FolderOptions,
+    fresh: Fresh,
+    *,
+    wake: Callable[[], None],
+    chance: random.Random,
+    objection: Callable[[], str | None] = lambda: None,
 ) -> Intake:
     """Start the intake of a folder, in a thread of its own if `options.threaded`.
 
@@ -38,9 +43,10 @@ def open_intake(
         fresh: selects the files that are new to the ledger.
         wake: asks for a step soon, from any thread; must return at once.
         chance: spreads the scans of several folders.
+        objection: returns why the folder is not the one to work in, or None; from any thread.
     """
     kind = ThreadedIntake if options.threaded else FolderIntake
-    return kind(options, fresh=fresh, wake=wake, chance=chance)
+    return kind(options, fresh=fresh, wake=wake, chance=chance, objection=objection)
 
 
 class _ClosedError(Exception):
@@ -70,10 +76,13 @@ class ThreadedIntake:
         fresh: Fresh,
         wake: Callable[[], None],
         chance: random.Random,
+        objection: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._fresh = fresh
         self._wake = wake
-        self._inner = FolderIntake(options, fresh=self._ask, wake=wake, chance=chance)
+        self._inner = FolderIntake(
+            options, fresh=self._ask, wake=wake, chance=chance, objection=objection
+        )
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._ends: queue.SimpleQueue[Step | BaseException] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Sequence[Found] | None] = queue.SimpleQueue()

@@ -15,6 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sharpend.errors import StateFaultError, StateLockedError
+from sharpend.files.fingerprint import display
+from sharpend.files.mounts import empty_mount_point
 from sharpend.ledger import copies
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.ledger import Ledger
@@ -82,8 +84,9 @@ def lock(state_dir: Path) -> int:
 
     Raises:
         StateLockedError: another process holds it.
-        StateFaultError: the directory cannot be made or written.
+        StateFaultError: the directory cannot be made or written, or its disk is not mounted.
     """
+    _require_disk(state_dir)
     with translated(state_dir):
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -103,6 +106,17 @@ def lock(state_dir: Path) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _require_disk(state_dir: Path) -> None:
+    """Raise StateFaultError where a new ledger would be created below an empty mount point."""
+    with translated(state_dir):
+        point = empty_mount_point(os.fsencode(state_dir))
+        if point is not None and _is_empty(state_dir / "ledger.db"):
+            raise StateFaultError(
+                f"state directory {state_dir}: no disk is mounted at {display(point)}: mount it,"
+                " or set state to another directory"
+            )
 
 
 def _lock_soon(descriptor: int) -> None:

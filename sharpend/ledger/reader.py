@@ -203,6 +203,13 @@ class LedgerReader:
         row = self._store.row(sql.ROOTS, folder)
         return (None, 0.0) if row is None else (row["roots"], row["roots_since"])
 
+    def root_identities(self, folder: str) -> dict[bytes, str | None]:
+        """Return the identity of each root at the last look, by path.
+
+        None means that the root is accepted, whatever it is; a root that is missing was never seen.
+        """
+        return {row["path"]: row["seen"] for row in self._store.rows(sql.ROOT_IDENTITIES, folder)}
+
     def _pages(self, state: State) -> Iterator[LedgerRow]:
         """Iterate over all rows in a state by pages of ids: no cursor stays open in between."""
         last = 0

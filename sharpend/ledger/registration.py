@@ -51,6 +51,16 @@ class Registration:
         with self._store.transaction() as cursor:
             cursor.execute(sql.SAW_ROOTS, {"folder": folder, "roots": roots, "now_s": now_s})
 
+    def saw_root(self, folder: str, path: bytes, seen: str) -> None:
+        """Store the identity of one root."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.SAW_ROOT, {"folder": folder, "path": path, "seen": seen})
+
+    def accept_roots(self, folder: str) -> None:
+        """Forget the identity of a folder's roots: they are accepted, whatever they are."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.ACCEPT_ROOTS, (folder,))
+
     def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> int:
         """Add settled files as pending jobs; older unfinished jobs of their paths vanish.
 

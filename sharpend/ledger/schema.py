@@ -80,7 +80,16 @@ CREATE TABLE survey (
 );
 CREATE TABLE hold (folder TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _STANDING)
+_IDENTITIES = """
+CREATE TABLE root (
+    folder INTEGER NOT NULL REFERENCES folder (id),
+    path BLOB NOT NULL,
+    seen TEXT,
+    PRIMARY KEY (folder, path)
+);
+INSERT INTO root (folder, path) SELECT id, input FROM folder UNION SELECT id, output FROM folder;
+"""
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES, _STANDING)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

@@ -53,6 +53,22 @@ ROOTS = "SELECT roots, roots_since FROM folder WHERE name = ?"
 SAW_ROOTS = """
 UPDATE folder SET roots = :roots, roots_since = :now_s WHERE name = :folder AND roots IS NOT :roots
 """
+# A path without a row was never seen; one without an identity is accepted, whatever is there.
+ROOT_IDENTITIES = """
+SELECT path, seen FROM root WHERE folder = (SELECT id FROM folder WHERE name = ?)
+"""
+SAW_ROOT = """
+INSERT INTO root (folder, path, seen) SELECT id, :path, :seen FROM folder WHERE name = :folder
+ON CONFLICT (folder, path) DO UPDATE SET seen = excluded.seen
+"""
+ACCEPT_ROOTS = """
+INSERT INTO root (folder, path, seen)
+SELECT id, input, NULL FROM folder WHERE name = ?1
+UNION SELECT id, output, NULL FROM folder WHERE name = ?1
+UNION SELECT folder, path, NULL FROM root
+WHERE folder = (SELECT id FROM folder WHERE name = ?1)
+ON CONFLICT (folder, path) DO UPDATE SET seen = NULL
+"""
 FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
 BEGIN_SURVEY = """
 INSERT INTO survey (folder, since) SELECT id, :now_s FROM folder WHERE name = :folder

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.imaging.depth import Depth, white
+from sharpend.imaging.depth import Depth, white, within
 from sharpend.imaging.enlarged import is_enlarged
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _strips(
     for top in range(0, len(pixels), STRIP_PX):
         start, stop = max(top - REACH_PX, 0), min(top + STRIP_PX + REACH_PX, len(pixels))
         rows = slice(start, stop)
-        gray = torch.from_numpy(_padded(_gray(pixels[rows])))[None, None]
+        gray = torch.from_numpy(_padded(_gray(within(pixels[rows]))))[None, None]
         shown = None
         if visible is not None:
             shown = torch.from_numpy(_padded(visible[rows].astype(np.float32)))

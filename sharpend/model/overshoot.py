@@ -28,12 +28,12 @@ def bound(sharpened: NDArray[Depth], pixels: NDArray[Depth], *, levels: int) -> 
     window's minimum less `levels` and its maximum plus `levels`.
 
     Args:
-        sharpened: H x W x C uint8 or uint16, contiguous, H and W multiples of GRID_PX.
+        sharpened: H x W x C uint8, uint16 or float32, contiguous, H and W multiples of GRID_PX.
         pixels: the input, same shape and dtype.
         levels: 0..255, of 8 bit; at 16 bit each is 257. 255 allows everything.
     """
     limit = white(pixels.dtype)
-    margin = np.asarray(levels * (limit // 255), pixels.dtype)
+    margin = np.asarray(levels * limit / 255, pixels.dtype)
     lowest, highest = _around(np.minimum, pixels), _around(np.maximum, pixels)
     lowest = np.maximum(lowest, margin) - margin
     highest = np.minimum(highest, limit - margin) + margin

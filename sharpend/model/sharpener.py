@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.depth import keep_beyond
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import crispness as crisp
 from sharpend.model.balance import REACH_PX, balance
@@ -75,8 +76,8 @@ class Sharpener:
         value by less than 0.02 of a level of 16 bits; bfloat16 concerns only what is added.
 
         Args:
-            pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded, not multiplied
-                by alpha; all of them steer what lies near.
+            pixels: H x W x C uint8, uint16 or float32, C 1 (gray) or 3 (RGB), sRGB-encoded, not
+                multiplied by alpha; all of them steer what lies near.
             strength: 0..2, scales what the model adds; at 0 it does not run.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
                 pixel; see `sharpend.model.overshoot.bound`.
@@ -160,6 +161,7 @@ def _window(pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
         balance(result.clamp_(0, 1), picture)
     sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
     bound(sharpened, pixels, levels=how.overshoot)
+    keep_beyond(sharpened, pixels)
     return sharpened
 
 

@@ -34,6 +34,7 @@ from sharpend.settings.values import (
     Number,
     PatternList,
     Positive,
+    Profile,
     Share,
     Strength,
     Suffix,
@@ -90,12 +91,14 @@ class FolderSettings(Section):
     skip_sharp_above: Cue | None = None
     """Of this folder."""
     metadata: Metadata | None = None
-    """Of this folder; default: the key of that name in `[pictures]`. So are the next five."""
+    """Of this folder; default: the key of that name in `[pictures]`. So are the next six."""
     thumbnail: Thumbnail | None = None
     """Of this folder."""
     frames: Frames | None = None
     """Of this folder."""
     cmyk: Cmyk | None = None
+    """Of this folder."""
+    cmyk_profile: Literal["none"] | Profile | None = None
     """Of this folder."""
     one_bit: OneBit | None = None
     """Of this folder."""
@@ -109,6 +112,8 @@ class FolderSettings(Section):
     """Scan for changes instead of using inotify; auto: on network file systems."""
     poll_s: Positive = 5
     """Seconds between two scans when polling; longer if a scan takes over a hundredth of them."""
+    require_mount: Auto | Flag = "auto"
+    """Disk of input, output and archive; auto: the same as before; true: any but the system's."""
     reprocess: Flag = False
     """Sharpen finished files again when the model or an option changes."""
     hours: HoursList = ()

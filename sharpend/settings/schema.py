@@ -27,6 +27,7 @@ from sharpend.settings.values import (
     Megabytes,
     Number,
     Positive,
+    Profile,
     Share,
     Strength,
     Whole,
@@ -69,6 +70,8 @@ class PictureSettings(Section):
     """Animations and files of many pages: refuse, first or all."""
     cmyk: Cmyk = Cmyk.REFUSE
     """CMYK: refuse, or convert to sRGB by the file's own ICC profile."""
+    cmyk_profile: Literal["none"] | Profile = "none"
+    """ICC profile file for CMYK images that have none; none: those are refused."""
     one_bit: OneBit = OneBit.REFUSE
     """Images of 1 bit: refuse, or copy the file unchanged."""
     provenance: Flag = False
@@ -96,6 +99,8 @@ class LimitSettings(Section):
     """Largest image, in millions of pixels."""
     max_megabytes: Positive = 1000
     """Largest file, in millions of bytes."""
+    max_scans: Annotated[Whole, Field(ge=1, le=1_000_000)] = 500
+    """Most scans of a progressive JPEG, each of which costs the time of a whole image."""
 
 
 class IntakeSettings(Section):

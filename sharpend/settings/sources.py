@@ -170,11 +170,13 @@ def _anchored(
     """Copy the values with absolute paths; values that are no paths are left to validation."""
     result: dict[str, Any] = copy.deepcopy(dict(values))
     _anchor(result, ("state",), base, environment)
-    _anchor_model(result.get("model"), "name", base, environment)
+    _anchor_named(result.get("pictures"), "cmyk_profile", base, environment)
+    _anchor_named(result.get("model"), "name", base, environment)
     folders = result.get("folder")
     for folder in folders if isinstance(folders, list) else ():
         _anchor(folder, _FOLDER_PATHS, base, environment)
-        _anchor_model(folder, "model", base, environment)
+        _anchor_named(folder, "model", base, environment)
+        _anchor_named(folder, "cmyk_profile", base, environment)
     return result
 
 
@@ -195,8 +197,8 @@ def located(path: Path) -> Path:
     return Path(os.path.realpath(path)) if ".." in path.parts else path.absolute()
 
 
-def _anchor_model(table: object, key: str, base: Path, environment: Mapping[str, str]) -> None:
-    """Make a model's path absolute; a value without a slash is a model's name."""
+def _anchor_named(table: object, key: str, base: Path, environment: Mapping[str, str]) -> None:
+    """Make the path of a model or a profile absolute; a value without a slash is a name."""
     if isinstance(table, dict) and "/" in str(table.get(key, "")):
         _anchor(table, (key,), base, environment)
         table[key] = str(table[key])

@@ -30,6 +30,20 @@ def _directory(path: Path) -> Path:
     return path
 
 
+def _profile(path: Path) -> Path:
+    """Check a profile by its header: ICC.1:2022, section 7.2, colour space and signature."""
+    if not path.is_absolute():
+        raise ValueError("must be 'none' or the path of a file, with a '/' in it")
+    try:
+        with path.open("rb") as file:
+            head = file.read(40)
+    except OSError as error:
+        raise ValueError(f"must name a readable file ({error.strerror})") from error
+    if head[36:] != b"acsp" or head[16:20] != b"CMYK":
+        raise ValueError("must name an ICC profile of CMYK")
+    return path
+
+
 def _number(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueError
@@ -114,6 +128,7 @@ def name_of_input(given: Mapping[str, Any]) -> str:
 Auto = Literal["auto"]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Directory = Annotated[Path, AfterValidator(_directory)]
+Profile = Annotated[Path, AfterValidator(_profile)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Number, Field(gt=0)]

@@ -177,10 +177,12 @@ _OPTIONS = record(
         cmyk=choice(policies.Cmyk),
         one_bit=choice(policies.OneBit),
         provenance=flag(),
+        cmyk_profile=_PATH_TEXT,
     ),
     overshoot=whole(0, 255),
     max_pixels=_SETTING,
     max_bytes=_SETTING,
+    max_scans=_SETTING,
 )
 _TASK = record(
     Task,

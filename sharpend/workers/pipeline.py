@@ -127,12 +127,7 @@ class Pipeline:
         with stages.stage("decode"), _opened(task) as descriptor:
             with os.fdopen(os.dup(descriptor), "rb") as file:
                 stages.is_large = self._is_large(file)
-                picture = codec.decode(
-                    file,
-                    max_pixels=options.max_pixels,
-                    max_bytes=options.max_bytes,
-                    policies=options.policies,
-                )
+                picture = codec.decode(file, policies=options.policies, **options.limits)
                 record = _record(file, sharpener, options)
             status = os.fstat(descriptor)
         with stages.stage("measure"):

@@ -86,7 +86,9 @@ def _violated_by_decoding(file: BinaryIO, options: Options) -> str:
     )
     try:
         codec.decode(
-            file, max_pixels=options.max_pixels, max_bytes=options.max_bytes, policies=strict
+            file,
+            **options.limits,
+            policies=strict,
         )
     except ImageRefusedError as error:
         return error.setting or str(error)

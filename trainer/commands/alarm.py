@@ -15,7 +15,7 @@ from sharpend.files.atomic import replacing
 from sharpend.model import weights
 from trainer.commands.options import add_placement, count, placement
 from trainer.evaluation.agreement.samples import damaged, measure_samples, pieces, student_of
-from trainer.evaluation.agreement.softness import SOFTENINGS, softenings
+from trainer.evaluation.agreement.softness import KINDS, X4_KINDS, softenings
 from trainer.evaluation.agreement.streams import Streams, alarm_figures, as_json, as_markdown
 from trainer.evaluation.sets import open_set
 from trainer.training.dataset import read_image
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KIND",
-        help=f"kind of softness: {', '.join(SOFTENINGS)} (default all); repeatable",
+        help=f"kind of softness: {', '.join(KINDS)} (default {', '.join(X4_KINDS)}); repeatable",
     )
     add(
         "--wrong",
@@ -120,7 +120,7 @@ def alarm(options: argparse.Namespace) -> None:
         student_of(student, where, options.strength),
         SecondOpinion(student.card, where),
         _originals(options),
-        softenings(options.kind),
+        softenings(options.kind or X4_KINDS),
         crop_px=options.crop_px,
         others=damaged(student, where, wrong=wrong, strength=options.strength),
         strength=options.strength,

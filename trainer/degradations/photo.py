@@ -23,11 +23,11 @@ SHARPENED, SECOND_PASS = "sharpened", "second-pass"
 KINDS = (UNTOUCHED, "x4", "resize", "gaussian", "defocus", "motion", SHARPENED, SECOND_PASS)
 SHARP = (UNTOUCHED, SHARPENED)
 """Kinds whose target is the input itself."""
-_SHARES = (0.16, 0.05, 0.26, 0.24, 0.11, 0.07, 0.03, 0.08)
+_SHARES = (0.14, 0.05, 0.25, 0.24, 0.11, 0.06, 0.03, 0.12)
 _PROCESSED_KINDS = (UNTOUCHED, "resize", "gaussian", "defocus")
 _PROCESSED_SHARES = (0.1, 0.3, 0.4, 0.2)
 """Softening before an image is sharpened, by a mask or a network."""
-_TWICE = 0.4
+_TWICE = 0.5
 """Share of the outputs of a network that went through it twice."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 

@@ -22,7 +22,7 @@ from sharpend.model.weights import Card
 from trainer.degradations.registry import PHOTO
 from trainer.evaluation.agreement.lines import alarm_line, residual_line
 from trainer.evaluation.agreement.samples import HALVED, HEALTHY, measure_samples, student_of
-from trainer.evaluation.agreement.softness import CELLED, softenings
+from trainer.evaluation.agreement.softness import KINDS, X4_KINDS, softenings
 from trainer.evaluation.tables import DEGRADED, UNSHARP
 from trainer.publishing.matrix_section import MATRIX, matrix_of
 from trainer.publishing.model_card import model_card
@@ -178,15 +178,15 @@ def with_teacher(
 
 
 def kinds_for(card: Card) -> dict[str, Softening]:
-    """The kinds of softness that lines rest on, that of the mixture first.
+    """The kinds of softness that lines rest on; the line of SSIM is of the first one.
 
-    For a photo model these are the cells of the matrix; the line of SSIM is of a Gaussian of sigma
-    1.
+    For a photo model these are the soft cells of the matrix and sharp images, a Gaussian of sigma 1
+    first; for a model of one factor fewer, its own reduction first.
     """
     if card.degradation == PHOTO:
-        return {MIDDLE_CELL: CELLED[MIDDLE_CELL], **CELLED}
+        return softenings((MIDDLE_CELL, *KINDS))
     own: Softening = partial(degrade, factor=card.softened_by)
-    return {f"x{card.softened_by}": own} | softenings()
+    return {f"bic{card.softened_by}": own} | softenings(X4_KINDS)
 
 
 def with_lines(card: Card, measured: StudentSamples, *, crop_px: int, window: int = WINDOW) -> Card:

@@ -8,27 +8,35 @@ Source: ISO/IEC 23008-12; AV1-ISOBMFF 2.3.3 (av1C).
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
-from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.containers import isobmff, items, pillow
+from sharpend.imaging.containers import avifdeep, isobmff, pillow
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
+from sharpend.imaging.containers.itemdata import metadata_of, with_exif
+from sharpend.imaging.containers.items import color_of, items_of, with_essential
+from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.metadata.ifd import ORIENTATION
-from sharpend.imaging.reading import damaged
+from sharpend.imaging.reading import Reader, damaged
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
+    from sharpend.imaging.containers.geometry import Crop
+    from sharpend.imaging.containers.items import Boxes
     from sharpend.imaging.containers.pillow import Options, Told
-    from sharpend.imaging.picture import Picture
-    from sharpend.imaging.reading import Reader
+    from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.source import Source
 
 _SUBSAMPLING = {0: "4:4:4", 2: "4:2:2", 3: "4:2:0", 1: "4:4:4"}
 """By av1C's bits for horizontal and vertical subsampling."""
+_AV1C_BYTES = 4
+"""Of its fixed part."""
 _SPEED = 8
 """Takes half of 6's time for 5 % more bytes."""
 _QUALITIES = (85, 95, 100)
@@ -38,41 +46,43 @@ _SOFTWARE = 0x0131
 
 
 def _probe(reader: Reader) -> Header:
-    """Read the largest size and bit depth that any item of an AVIF declares."""
-    properties = isobmff.properties_of(reader)
-    codecs = [body[2] for kind, body in properties if kind == b"av1C" and len(body) >= 4]  # noqa: PLR2004 - the box's fixed part
+    """Read size, depth and colour of the primary image, and the depth of its alpha channel."""
+    items = items_of(reader)
+    image = items.image(items.primary)
+    codecs = _codecs(image)
     if not codecs:
         raise damaged("its AVIF declares no image")
-    if any(
-        kind == b"clap" or (kind == b"pasp" and body[:4] != body[4:8]) for kind, body in properties
-    ):
-        raise ImageRefusedError(
-            Reason.FORMAT_NOT_ALLOWED,
-            "its AVIF is cropped or stretched by a property that would be lost",
-        )
-    height, width = isobmff.size_of(properties)
+    check_square(image, "AVIF")
+    height, width = size_of(image)
+    alpha = items.alpha()
+    deep = codecs if alpha is None else [*codecs, *_codecs(items.image(alpha))]
     return Header(
         Format.AVIF,
         height,
         width,
-        bits=max(12 if flags & 0x20 else 10 if flags & 0x40 else 8 for flags in codecs),
+        bits=max(12 if flags & 0x20 else 10 if flags & 0x40 else 8 for flags in deep),
         gray=all(flags & 0x10 for flags in codecs),
         subsampling=_SUBSAMPLING[min(codecs) >> 2 & 3],
-        primaries=isobmff.color_of(properties, 4),
-        transfer=isobmff.color_of(properties, 6),
-        lossless=isobmff.color_of(properties, 8) == 0,  # only RGB as it is has no matrix
+        primaries=color_of(image, 4),
+        transfer=color_of(image, 6),
+        lossless=color_of(image, 8) == 0,  # only RGB as it is has no matrix
     )
 
 
+def _codecs(image: Boxes) -> list[int]:
+    """Flags of depth and subsampling of an image or of its tiles."""
+    return [body[2] for kind, body in image if kind == b"av1C" and len(body) >= _AV1C_BYTES]
+
+
 def _carried(source: Source, image: Image.Image) -> Told:
-    blocks = pillow.told(source, image)[0].without(Kind.EXIF).blocks
-    exif = items.exif_of(source.data)
-    notes = []
+    items = items_of(Reader(BytesIO(source.data)))
+    carried = metadata_of(items, source.data, pillow.told(source, image)[0])
+    carried, notes = pillow.unannounced(carried)
     if source.header.lossless:
         notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
-    if items.is_premultiplied(source.data):
-        notes.append("its premultiplied colours were written with straight alpha")
-    return Carried((*([Block(Kind.EXIF, exif)] if exif else []), *blocks)), notes
+    if items.is_premultiplied():
+        notes.append(pillow.STRAIGHT)
+    return carried, notes
 
 
 def _options(source: Source, image: Image.Image, _count: int) -> Options:
@@ -81,6 +91,8 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
     orientation = image.getexif().get(ORIENTATION, 1)
     quality = 100 if header.lossless else _QUALITIES[0]
     options: Options = {"quality": quality, "speed": _SPEED, "orientation": orientation}
+    if header.bits > 8:  # noqa: PLR2004 - bits
+        options["bits"] = header.bits
     if header.primaries is not None:
         options["colour"] = (header.primaries, header.transfer)
     if not header.gray:
@@ -100,14 +112,24 @@ def _write(picture: Picture) -> bytes:
     exif = first.carried.data(Kind.EXIF)
     turning = Block(Kind.EXIF, _orientation_exif(told.pop("orientation", 1), has_more=bool(exif)))
     carried = Carried((*first.carried.without(Kind.EXIF).blocks, turning))
+    bits = told.pop("bits", 0)
     encoded = b""
     for quality in (told.get("quality", _QUALITIES[0]), *_QUALITIES[1:]):
         frame = replace(first, carried=carried, encoding={**told, "quality": quality})
-        encoded = pillow.write(picture.with_frames([frame, *others]))
-        encoded = items.with_exif(encoded, exif) if exif else encoded
+        shown = _black(frame) if bits else frame
+        encoded = pillow.write(picture.with_frames([shown, *others]))
+        if bits:
+            encoded = avifdeep.grafted(encoded, avifdeep.encoded(frame, bits, frame.encoding))
+        encoded = with_exif(encoded, exif) if exif else encoded
         if len(encoded) >= least_bytes:
             break
     return isobmff.with_colour(encoded, *colour) if colour else encoded
+
+
+def _black(frame: Frame) -> Frame:
+    """Replace the samples by black ones of 8 bits."""
+    alpha = None if frame.alpha is None else np.zeros_like(frame.alpha, np.uint8)
+    return replace(frame, pixels=np.zeros_like(frame.pixels, np.uint8), alpha=alpha)
 
 
 def _orientation_exif(orientation: int, *, has_more: bool) -> bytes:
@@ -119,5 +141,25 @@ def _orientation_exif(orientation: int, *, has_more: bool) -> bytes:
     return told.tobytes()
 
 
-_READING = pillow.Reading(_carried, _options)
-CONTAINER = Container(_probe, _READING, _write, isobmff.check_whole, xmp_at=b"")
+def _read(source: Source) -> Picture:
+    """Read the primary image or the animation as it is shown, and name what is left out."""
+    data = with_essential(isobmff.without_cut_padding(source.data), b"clap")
+    whole = replace(source, data=data)
+    items = items_of(Reader(BytesIO(whole.data)))
+    image = items.image(items.primary)
+    crop = crop_of(image)
+    picture = _READING(whole)
+    told = left_out(source.data, items, keeps_frames=len(picture.frames) > 1)
+    frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
+    return picture.with_frames(frames).told(told, crop_told(image, crop))
+
+
+def _cropped(frame: Frame, crop: Crop) -> Frame:
+    rows = slice(crop.top, crop.top + crop.height)
+    columns = slice(crop.left, crop.left + crop.width)
+    alpha = None if frame.alpha is None else np.ascontiguousarray(frame.alpha[rows, columns])
+    return replace(frame, pixels=np.ascontiguousarray(frame.pixels[rows, columns]), alpha=alpha)
+
+
+_READING = pillow.Reading(_carried, _options, deep=avifdeep.samples)
+CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")

@@ -1,7 +1,9 @@
-"""BMP: read the header, check for truncation, and write 32-bit files with alpha.
+"""BMP: read packed pixels, and write files with their colour space, profile and fourth byte.
 
-Source: the BITMAPCOREHEADER, BITMAPINFOHEADER and BITMAPV4HEADER structures of the Windows GDI
-documentation.
+Pixels with a palette are Pillow's to read. Output is uncompressed: gray with a palette of grays, 24
+bits, or 32 bits where the input had 32. Headers are parsed in `bmpheader`.
+
+Source: as there; section "Bitmap Header Types" for the profile behind the pixels.
 """
 
 from __future__ import annotations
@@ -12,89 +14,191 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sharpend.imaging.containers import pillow
+from sharpend.imaging import color
+from sharpend.imaging.containers import bmpheader, pillow
+from sharpend.imaging.containers.bmpheader import (
+    EMBEDDED,
+    FILE_BYTES,
+    INFO,
+    PALETTE_BITS,
+    V4,
+    V5,
+    BmpHeader,
+)
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata.blocks import Carried
-from sharpend.imaging.reading import Reader, damaged, truncated
+from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata.blocks import Block, Carried, Kind
+from sharpend.imaging.picture import Frame, Picture
+from sharpend.imaging.reading import Reader, truncated
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL import Image
 
-    from sharpend.imaging.containers.pillow import Options, Told
-    from sharpend.imaging.depth import Sample
-    from sharpend.imaging.picture import Picture
+    from sharpend.imaging.containers.pillow import Options
     from sharpend.imaging.source import Source
 
-_CORE_BYTES = 12
-_BYTE_BITS = 8
-_UNCOMPRESSED = (0, 3)
-"""BI_RGB and BI_BITFIELDS."""
+_RUNS = frozenset({bmpheader.RLE8, bmpheader.RLE4})
+_SRGB, _WINDOWS = b"BGRs", b" niW"
+"""Colour space types (little-endian): sRGB, and whatever Windows takes for it."""
+_SPACE, _PROFILE = b"space", b"profile"
+"""Places of a V4 header's colour space and of a V5 header's profile."""
 _MASKS = (0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000)
 """Bit masks of red, green, blue and alpha in 32 bits."""
-_FILE_BYTES, _V4_BYTES = 14, 108
 _INCHES_PER_M = 39.3701
-_DEPTHS = frozenset({1, 2, 4, 8, 16, 24, 32})
+_DENSITY_AT = 38
 
 
 def _probe(reader: Reader) -> Header:
     """Read size and bit depth; packed colours count as 8 bits."""
-    height, width, bits, _ = _sizes(reader)
-    return Header(Format.BMP, height, width, min(bits, _BYTE_BITS))
-
-
-def _sizes(reader: Reader) -> tuple[int, int, int, bool]:
-    """Height, width, bits per pixel, and whether rows have a fixed length."""
-    length = int.from_bytes(reader.at(14, 4), "little")
-    if length == _CORE_BYTES:
-        width, height, _, bits = struct.unpack("<HHHH", reader.at(18, 8))
-        compression = 0
-    else:
-        width, height, _, bits, compression = struct.unpack("<iiHHI", reader.at(18, 16))
-    if bits not in _DEPTHS or width < 0:
-        raise damaged(f"it declares {bits} bits per pixel and a width of {width}")
-    return abs(height), width, bits, compression in _UNCOMPRESSED
+    found = bmpheader.header(reader)
+    return Header(Format.BMP, abs(found.height), found.width, min(found.bits, PALETTE_BITS))
 
 
 def _check_whole(data: bytes) -> None:
     """Refuse a truncated file."""
-    height, width, bits, fixed = _sizes(Reader(BytesIO(data)))
-    row_bytes = (width * bits + 31) // 32 * 4
-    start = int.from_bytes(data[10:14], "little")
-    if fixed and start + height * row_bytes > len(data):
+    found = bmpheader.header(Reader(BytesIO(data)))
+    rows = abs(found.height) * found.row_bytes
+    if found.compression not in _RUNS and found.start + rows > len(data):
         raise truncated()
 
 
-def _with_alpha(
-    pixels: NDArray[Sample], alpha: NDArray[Sample], dpi: tuple[float, float] | None
-) -> bytes:
-    """Encode a BMP of 32 bits per pixel whose header declares an alpha mask."""
-    height, width, _ = pixels.shape
-    colors = np.broadcast_to(pixels, (height, width, 3))
-    rows = np.dstack([colors[..., ::-1], alpha])[::-1].tobytes()
-    start = _FILE_BYTES + _V4_BYTES
-    per_m = [round(value * _INCHES_PER_M) for value in dpi or (0, 0)]
-    head = struct.pack("<2sIII", b"BM", start + len(rows), 0, start)
-    head += struct.pack("<IiiHHIIii", _V4_BYTES, width, height, 1, 32, 3, len(rows), *per_m)
-    head += struct.pack("<II4I4s", 0, 0, *_MASKS, b"BGRs")
-    return head.ljust(start, b"\0") + rows
+def _read(source: Source) -> Picture:
+    """Read the image.
+
+    Raises:
+        ImageRefusedError: `hdr`, and as `pillow.Reading`.
+    """
+    data = source.data
+    found = bmpheader.header(Reader(BytesIO(data)))
+    carried, notes = _carried(found, data)
+    color.check_not_hdr(None, icc.profile_of(carried))
+    options: Options = {"dpi": _density(found, data)}
+    if found.bits <= PALETTE_BITS:
+        reading = pillow.Reading(lambda *_: (carried, notes), lambda *_: options)
+        return reading(source).told(((), _lost(found, data)))
+    pixels, alpha, unused = _unpacked(found, data)
+    if found.bits < 24:  # noqa: PLR2004 - 8 bits a channel
+        notes.append(f"its colours of {found.bits} bits a pixel were written with 24 or 32")
+    if unused is not None:
+        options |= {"unused": unused}
+    frame = Frame(pixels, alpha, carried, options)
+    return Picture((frame,), Format.BMP).told((notes, _lost(found, data)))
 
 
-def _carried(_source: Source, _image: Image.Image) -> Told:
-    return Carried(), []
+def _carried(found: BmpHeader, data: bytes) -> tuple[Carried, list[str]]:
+    """List colour space and profile, and notes on what is not kept."""
+    notes = ["its run-length coding was not kept"] * (found.compression in _RUNS)
+    offset, size = found.profile
+    profile, space = data[offset : offset + size], found.space
+    if len(profile) < size:
+        notes.append("its ICC profile ends early and was left out")
+        profile, space = b"", _WINDOWS + space[4:]
+    blocks = [Block(Kind.COLOR, space, _SPACE)] * bool(space)
+    if profile:
+        kind = Kind.ICC if space.startswith(EMBEDDED) else Kind.COLOR
+        blocks.append(Block(kind, profile, _PROFILE))
+    return Carried(tuple(blocks)), notes
 
 
-def _options(_source: Source, image: Image.Image, _count: int) -> Options:
-    return {"dpi": image.info.get("dpi", (0, 0))}  # Pillow would make 96 up
+def _lost(found: BmpHeader, data: bytes) -> list[str]:
+    """List the loss of bytes that belong neither to headers nor to pixels nor to a profile."""
+    rest = bytearray(data)
+    coded = found.size if found.compression in _RUNS else abs(found.height) * found.row_bytes
+    offset, size = found.profile
+    for start, end in (
+        (0, found.end),
+        (found.start, found.start + (coded or len(data))),
+        (offset, offset + size),
+    ):
+        rest[start:end] = bytes(max(0, min(end, len(rest)) - start))
+    count = len(rest.strip(b"\0"))
+    return [f"{count} bytes of unknown data in its file are not in the output"] * bool(count)
+
+
+def _density(found: BmpHeader, data: bytes) -> tuple[float, float]:
+    """Pixels per inch across and down; 0 where they are not told."""
+    if found.length < INFO:
+        return 0, 0
+    across, down = struct.unpack_from("<ii", data, _DENSITY_AT)
+    return across / _INCHES_PER_M, down / _INCHES_PER_M
+
+
+def _unpacked(
+    found: BmpHeader, data: bytes
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None, NDArray[np.uint8] | None]:
+    """Pixels, alpha where it has a mask, and the fourth byte that has none unless it is zero."""
+    height, width, size = abs(found.height), found.width, found.bits // 8
+    rows = np.frombuffer(data, np.uint8, height * found.row_bytes, found.start)
+    rows = rows.reshape(height, found.row_bytes)[:, : width * size].reshape(height, width, size)
+    rows = rows if found.height < 0 else rows[::-1]
+    values = rows[..., 0].astype(np.uint32)
+    for index in range(1, size):
+        values |= rows[..., index].astype(np.uint32) << np.uint32(8 * index)
+    *colors, alpha_mask = found.masks
+    pixels = np.dstack([_channel(values, mask) for mask in colors])
+    alpha = _channel(values, alpha_mask) if alpha_mask else None
+    free = 0xFFFFFFFF & ~(colors[0] | colors[1] | colors[2] | alpha_mask)
+    unused = None
+    if found.bits == 32 and not alpha_mask and free.bit_count() == 8:  # noqa: PLR2004 - a byte
+        unused = _channel(values, free)
+    return pixels, alpha, unused
+
+
+def _channel(values: NDArray[np.uint32], mask: int) -> NDArray[np.uint8]:
+    """Values of a channel, 0 to 255."""
+    if not mask:
+        return np.zeros(values.shape, np.uint8)
+    lowest = mask & -mask
+    most = mask // lowest
+    found = (values & np.uint32(mask)) // np.uint32(lowest)
+    return ((found * 255 + most // 2) // most).astype(np.uint8)
 
 
 def _write(picture: Picture) -> bytes:
+    """Write the file, uncompressed, from the bottom row to the top."""
     frame = picture.frames[0]
-    if frame.alpha is None:
-        return pillow.write(picture)
-    return _with_alpha(frame.pixels, frame.alpha, frame.encoding.get("dpi"))
+    height, width, channels = frame.pixels.shape
+    fourth = frame.encoding.get("unused") if frame.alpha is None else frame.alpha
+    palette = b""
+    if fourth is not None:
+        colors = np.broadcast_to(frame.pixels, (height, width, 3))
+        values = np.dstack([colors[..., ::-1], fourth])
+    elif channels == 1:
+        values = frame.pixels
+        palette = b"".join(bytes((gray, gray, gray, 0)) for gray in range(256))
+    else:
+        values = frame.pixels[..., ::-1]
+    row_bytes = -(-width * values.shape[2] // 4) * 4
+    rows = np.zeros((height, row_bytes), np.uint8)
+    rows[:, : width * values.shape[2]] = values[::-1].reshape(height, -1)
+    return _file(frame, values.shape[2] * 8, palette, rows.tobytes())
 
 
-CONTAINER = Container(_probe, pillow.Reading(_carried, _options), _write, _check_whole)
+def _file(frame: Frame, bits: int, palette: bytes, rows: bytes) -> bytes:
+    """Join headers, palette, rows and profile."""
+    height, width = frame.pixels.shape[:2]
+    told = {block.where: block.data for block in frame.carried.blocks}
+    profile, space = told.get(_PROFILE, b""), told.get(_SPACE, b"")
+    if frame.alpha is not None and not space:
+        space = _SRGB.ljust(56, b"\0")
+    length = INFO if not space else V5 if profile or space[-4:].strip(b"\0") else V4
+    masked = frame.alpha is not None
+    start = FILE_BYTES + length + len(palette)
+    per_m = [round(value * _INCHES_PER_M) for value in frame.encoding.get("dpi", (0, 0))]
+    head = struct.pack("<2sIII", b"BM", start + len(rows) + len(profile), 0, start)
+    compression = bmpheader.FIELDS if masked else bmpheader.RGB
+    head += struct.pack(
+        "<IiiHHIIii", length, width, height, 1, bits, compression, len(rows), *per_m
+    )
+    head += struct.pack("<II", len(palette) // 4, 0)
+    if space:
+        head += struct.pack("<4I", *(_MASKS if masked else (0, 0, 0, 0))) + space[:52]
+    if length == V5:
+        at = start + len(rows) - FILE_BYTES if profile else 0
+        head += space[52:] + struct.pack("<III", at, len(profile), 0)
+    return head + palette + rows + profile
+
+
+CONTAINER = Container(_probe, _read, _write, _check_whole)

@@ -1,6 +1,6 @@
-"""GIF: read header, frame timing and extensions; assemble frames into a file.
+"""GIF: read frames and what is carried; assemble frames into a file.
 
-Owns the block layout. Pillow reads the frames as they are shown and writes each as a GIF of its
+Owns what is written. Pillow reads the frames as they are shown and writes each as a GIF of its
 own; here they become one, with a palette each, so that count, boxes, times and disposal stay exact.
 
 Source: GIF89a specification; the NETSCAPE2.0 loop; XMP specification part 3, 1.1.2.
@@ -9,17 +9,32 @@ Source: GIF89a specification; the NETSCAPE2.0 loop; XMP specification part 3, 1.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers import pillow, trailers
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.gifblocks import (
+    APPLICATION,
+    CONTROL,
+    DESCRIPTOR_BYTES,
+    EXTENSION,
+    MS_PER_TICK,
+    SCREEN_BYTES,
+    TABLE,
+    XMP,
+    XMP_END,
+    blocks_end,
+    first_block,
+    first_frame,
+    image_end,
+    layout,
+)
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
-from sharpend.imaging.reading import truncated
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
@@ -27,21 +42,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.imaging.containers.pillow import Told
+    from sharpend.imaging.containers.pillow import Options, Told
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Source
 
-_SCREEN_BYTES = 13
-_TABLE = 0x80
-_EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
-_CONTROL, _TEXT, _APPLICATION, _COMMENT = 0xF9, 0x01, 0xFF, 0xFE
-_LOOP = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-_XMP, _ICC = b"XMP DataXMP", b"ICCRGBG1012"
-_XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
-"""Behind a packet that is stored without sub-blocks: wherever a reader lands, it leads out."""
-_DESCRIPTOR_BYTES = 10
-_MS_PER_TICK = 10
+_ASPECT_AT = 12
 _CLEARED, _RESTORED = 2, 3
 """Disposals after which a frame does not stay."""
 _MOST_COLORS = 256
@@ -49,32 +55,13 @@ _OPAQUE = 128
 """It knows no half-transparent colours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Delay, disposal and position of one frame."""
-
-    duration_ms: float = 0
-    disposal: int = 0
-    """0 or 1: it stays, 2: its box is cleared, 3: what was there before returns."""
-    box: tuple[int, int, int, int] = (0, 0, 0, 0)
-    """Left, top, right, bottom of what it paints."""
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Structure of a GIF: screen, loop count, extensions and frames, without pixels."""
-
-    frames: tuple[Shown, ...]
-    loop: int | None
-    blocks: tuple[Block, ...]
-
-
 def _probe(reader: Reader) -> Header:
-    """Read the size of the logical screen."""
-    screen = reader.at(0, _SCREEN_BYTES)
-    return Header(
-        Format.GIF, int.from_bytes(screen[8:10], "little"), int.from_bytes(screen[6:8], "little")
-    )
+    """Read the size of the logical screen, or of the first frame where that is zero."""
+    screen = reader.at(0, SCREEN_BYTES)
+    width, height = struct.unpack_from("<HH", screen, 6)
+    if not width or not height:
+        width, height = first_frame(reader, screen[10])
+    return Header(Format.GIF, height, width)
 
 
 def _check_whole(data: bytes) -> None:
@@ -82,82 +69,12 @@ def _check_whole(data: bytes) -> None:
     layout(data)
 
 
-def layout(data: bytes) -> Layout:
-    """Parse all blocks of a whole GIF."""
-    frames: list[Shown] = []
-    loop: int | None = None
-    blocks: list[Block] = []
-    control = Shown()
-    at = _first_block(data)
-    while _byte(data, at) != _END:
-        if data[at] == _IMAGE:
-            frames.append(replace(control, box=_box(data, at)))
-            control, at = Shown(), _image_end(data, at)
-            continue
-        if data[at] != _EXTENSION:  # decoders skip junk
-            at += 1
-            continue
-        label, content, end = _byte(data, at + 1), at + 2, _blocks_end(data, at + 2)
-        if label == _CONTROL:
-            control = _control(data[content + 1 : end])
-        elif label == _APPLICATION and data[content + 1 : content + 12] in _LOOP:
-            loop = int.from_bytes(data[content + 14 : content + 16], "little")
-        elif label != _TEXT:
-            blocks.append(_block(label, data[content:end]))
-        at = end
-    return Layout(tuple(frames), loop, tuple(blocks))
-
-
-def _control(control: bytes) -> Shown:
-    ticks = int.from_bytes(control[1:3], "little")
-    return Shown(ticks * _MS_PER_TICK, control[0] >> 2 & 7)
-
-
-def _box(data: bytes, at: int) -> tuple[int, int, int, int]:
-    if at + _DESCRIPTOR_BYTES > len(data):
-        raise truncated()
-    left, top, width, height = struct.unpack_from("<4H", data, at + 1)
-    return left, top, left + width, top + height
-
-
-def _block(label: int, content: bytes) -> Block:
-    if label == _APPLICATION and content[1:12] == _XMP:
-        return Block(Kind.XMP, content[12:].removesuffix(_XMP_END), b"\xff")
-    kind = Kind.ICC if content[1:12] == _ICC else Kind.OTHER
-    return Block(Kind.TEXT if label == _COMMENT else kind, content, bytes((label,)))
-
-
-def _byte(data: bytes, at: int) -> int:
-    if at >= len(data):
-        raise truncated()
-    return data[at]
-
-
-def _first_block(data: bytes) -> int:
-    return _SCREEN_BYTES + _table_bytes(_byte(data, 10))
-
-
-def _table_bytes(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & _TABLE else 0
-
-
-def _image_end(data: bytes, at: int) -> int:
-    data_at = at + _DESCRIPTOR_BYTES + _table_bytes(_byte(data, at + 9))
-    return _blocks_end(data, data_at + 1)
-
-
-def _blocks_end(data: bytes, at: int) -> int:
-    """Offset of the end of a chain of sub-blocks."""
-    while length := _byte(data, at):
-        at += 1 + length
-    return at + 1
-
-
 def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
     """Join frames that Pillow wrote as single GIFs, each of the size of its box, into one file."""
     height, width, _ = picture.pixels.shape
     # 8 bits of colour, and no table for all frames.
-    parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, 0)]
+    aspect = picture.frames[0].encoding.get("aspect", 0)
+    parts = [b"GIF89a" + struct.pack("<HHBBB", width, height, 0x70, 0, aspect)]
     if picture.loop is not None:
         parts.append(b"!\xff\x0bNETSCAPE2.0\x03\x01" + picture.loop.to_bytes(2, "little") + b"\0")
     parts += [b"!" + block.where + _content(block) for block in picture.carried.blocks]
@@ -167,24 +84,24 @@ def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
 
 def _content(block: Block) -> bytes:
     if block.kind is Kind.XMP:
-        return bytes((len(_XMP),)) + _XMP + block.data + _XMP_END
+        return bytes((len(XMP),)) + XMP + block.data + XMP_END
     return block.data
 
 
 def _frame(still: bytes, frame: Frame) -> bytes:
     """Graphic control, descriptor, colour table and data of one frame."""
-    at, transparent = _first_block(still), b"\0\0"
-    table = still[_SCREEN_BYTES:at]
-    while still[at] == _EXTENSION:
-        if still[at + 1] == _CONTROL:
+    at, transparent = first_block(still), b"\0\0"
+    table = still[SCREEN_BYTES:at]
+    while still[at] == EXTENSION:
+        if still[at + 1] == CONTROL:
             transparent = bytes((still[at + 3] & 1, still[at + 6]))
-        at = _blocks_end(still, at + 2)
-    ticks = min(round(frame.duration_ms / _MS_PER_TICK), 0xFFFF)
+        at = blocks_end(still, at + 2)
+    ticks = min(round(frame.duration_ms / MS_PER_TICK), 0xFFFF)
     control = bytes((frame.disposal << 2 | transparent[0],)) + ticks.to_bytes(2, "little")
-    flags = _TABLE | (still[10] & 7) if table else still[at + 9]
+    flags = TABLE | (still[10] & 7) if table else still[at + 9]
     left, top = (frame.box or (0, 0))[:2]
     descriptor = b"," + struct.pack("<HH", left, top) + still[at + 5 : at + 9] + bytes((flags,))
-    pixels = still[at + _DESCRIPTOR_BYTES : _image_end(still, at)]
+    pixels = still[at + DESCRIPTOR_BYTES : image_end(still, at)]
     painted = descriptor + table + pixels
     if not any(control):  # nothing to say
         return painted
@@ -192,8 +109,36 @@ def _frame(still: bytes, frame: Frame) -> bytes:
 
 
 def _carried(source: Source, _image: Image.Image) -> Told:
-    note = "its colours were reduced to a palette of 256"
-    return Carried(layout(source.data).blocks), [note]
+    told = layout(source.data)
+    notes = {
+        "its colours were reduced to a palette of 256": True,
+        "its trailer was missing": not told.has_trailer,
+        "its interlacing was not kept": any(frame.is_interlaced for frame in told.frames),
+        "its frames wait for no key any more": any(frame.waits for frame in told.frames),
+        f"{told.stray_bytes} bytes between its blocks belong to none": told.stray_bytes > 0,
+    }
+    return Carried(told.blocks), [note for note, holds in notes.items() if holds]
+
+
+def _options(source: Source, _image: Image.Image, _count: int) -> Options:
+    return {"aspect": source.data[_ASPECT_AT]}
+
+
+def _read(source: Source) -> Picture:
+    """Read the wanted frames.
+
+    Raises:
+        ImageRefusedError: as `pillow.Reading`.
+    """
+    data, told = source.data, layout(source.data)
+    screen = struct.pack("<HH", source.header.width, source.header.height)
+    notes = ["its screen had no size and got that of its first frame"]
+    picture = _READING(replace(source, data=data[:6] + screen + data[10:]))
+    if not picture.frames:  # passed on, as the whole file
+        return source.bilevel()
+    losses = trailers.unknown(data[told.end :])
+    texts = ["its texts, which a viewer draws itself, are not in the output"]
+    return picture.told((notes * (data[6:10] != screen), losses + texts * bool(told.texts)))
 
 
 def _timed(picture: Picture, data: bytes) -> Picture:
@@ -268,5 +213,5 @@ def _indexed(
     return np.asarray(reduced), table
 
 
-_READING = pillow.Reading(_carried, timed=_timed, keeps_palette=True)
-CONTAINER = Container(_probe, _READING, _write, _check_whole, xmp_at=bytes((_APPLICATION,)))
+_READING = pillow.Reading(_carried, _options, timed=_timed, keeps_palette=True)
+CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=bytes((APPLICATION,)))

@@ -8,62 +8,106 @@ Source: ISO/IEC 23008-12; 14496-15 8.3.3.1 (hvcC).
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging import extras
 from sharpend.imaging.containers import isobmff, pillow
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
+from sharpend.imaging.containers.itemdata import metadata_of
+from sharpend.imaging.containers.items import color_of, items_of
+from sharpend.imaging.containers.leftout import left_out
+from sharpend.imaging.depth import narrowed, straight, widened
 from sharpend.imaging.formats import Format
-from sharpend.imaging.reading import damaged
+from sharpend.imaging.reading import Reader, damaged
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
     from PIL import Image
 
+    from sharpend.imaging.containers.items import Boxes, Items
     from sharpend.imaging.containers.pillow import Options, Told
-    from sharpend.imaging.picture import Picture
-    from sharpend.imaging.reading import Reader
+    from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.source import Source
 
 _SUBSAMPLING = {0: "4:2:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
 """By hvcC's chroma format."""
+_TURNS = {(b"irot", bytes((turn,))) for turn in (1, 2, 3)}
+_MODES = {1: "L;16", 2: "LA;16", 3: "RGB;16", 4: "RGBA;16"}
+"""The plugin's, by channels."""
+_HVCC_BYTES = 23
+"""Of its fixed part."""
 _QUALITY = 90
+_PRESET = "veryfast"
+"""x265's: takes less than half of "slow"'s time for 1 % more bytes of the same PSNR and SSIM."""
 
 
 def _probe(reader: Reader) -> Header:
-    """Read the largest size and bit depth that any item of a HEIC declares."""
-    properties = isobmff.properties_of(reader)
-    codecs = [body[16:18] for kind, body in properties if kind == b"hvcC" and len(body) >= 23]  # noqa: PLR2004 - the box's fixed part
+    """Read size, depth and colour of the primary image, and the depth of its alpha channel."""
+    items = items_of(reader)
+    image = items.image(items.primary)
+    codecs = _codecs(image)
     if not codecs:
-        raise damaged("its HEIF declares no HEVC image")
-    height, width = isobmff.size_of(properties)
+        raise _not_hevc(items)
+    check_square(image, "HEIC")
+    height, width = size_of(image)
+    alpha = items.alpha()
+    deep = codecs if alpha is None else [*codecs, *_codecs(items.image(alpha))]
     return Header(
         Format.HEIC,
         height,
         width,
-        bits=max(8 + (depth & 7) for _, depth in codecs),
+        bits=max(8 + (depth & 7) for _, depth in deep),
         gray=all(chroma & 3 == 0 for chroma, _ in codecs),
         subsampling=_SUBSAMPLING[max(chroma & 3 for chroma, _ in codecs)],
-        primaries=isobmff.color_of(properties, 4),
-        transfer=isobmff.color_of(properties, 6),
+        primaries=color_of(image, 4),
+        transfer=color_of(image, 6),
+    )
+
+
+def _codecs(image: Boxes) -> list[bytes]:
+    """Chroma format and luma depth of an image or of its tiles."""
+    return [body[16:18] for kind, body in image if kind == b"hvcC" and len(body) >= _HVCC_BYTES]
+
+
+def _not_hevc(items: Items) -> ImageRefusedError:
+    kind = items.items[items.primary].kind if items.primary in items.items else b""
+    if kind in {b"", b"hvc1", b"grid", b"iovl", b"iden"}:
+        return damaged("its HEIF declares no HEVC image")
+    return ImageRefusedError(
+        Reason.FORMAT_NOT_ALLOWED,
+        f"its image is coded as {kind.decode('ascii', 'backslashreplace')}; HEVC (hvc1) is read",
     )
 
 
 def _carried(source: Source, image: Image.Image) -> Told:
-    carried, _ = pillow.told(source, image)
-    if getattr(image, "n_frames", 1) > 1:
-        return carried, ["its further images were not kept"]
-    if image.info.get("original_orientation") not in {None, 1}:
-        return carried, ["it was rotated upright by the HEIC decoder"]
-    if image.info.get("depth_images") or image.info.get("aux"):
-        return carried, ["its depth map or other auxiliary images were not kept"]
-    return carried, []
+    items = items_of(Reader(BytesIO(source.data)))
+    carried = metadata_of(items, source.data, pillow.told(source, image)[0])
+    notes = []
+    if any(kind == b"imir" or (kind, body) in _TURNS for kind, body in items.image(items.primary)):
+        notes.append("it was rotated upright by the HEIC decoder")
+    straight = pillow.upright(carried)
+    if straight != carried and not notes:
+        notes.append("the orientation in its metadata was set to upright, as HEIC is shown")
+    carried, more = pillow.unannounced(straight)
+    return carried, [*notes, *more]
 
 
 def _options(source: Source, image: Image.Image, _count: int) -> Options:
     header = source.header
     options: Options = {"quality": _QUALITY, "chroma": header.subsampling.replace(":", "")}
-    if "A" in image.mode:  # only what is lossless as a whole has an exact alpha
+    if "A" in image.mode.upper():  # only what is lossless as a whole has an exact alpha
         options = {"quality": -1, "chroma": "444", "matrix_coefficients": 0}
+    options["enc_params"] = {"preset": _PRESET}
+    if header.bits > 8:  # noqa: PLR2004 - bits
+        options["bits"] = header.bits
     if header.primaries is not None:
         options["colour"] = (header.primaries, header.transfer)
     return options
@@ -72,11 +116,52 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
 def _write(picture: Picture) -> bytes:
     frame = picture.frames[0]
     told = dict(frame.encoding)
-    colour = told.pop("colour", None)
-    encoded = pillow.write(picture.with_frames([replace(frame, encoding=told)]))
+    colour, bits = told.pop("colour", None), told.pop("bits", None)
+    if bits:
+        encoded = _deep(frame, bits, told)
+    else:
+        encoded = pillow.write(picture.with_frames([replace(frame, encoding=told)]))
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
+def _deep(frame: Frame, bits: int, options: Mapping[str, Any]) -> bytes:
+    """Encode 10 or 12 bits, which Pillow has no modes for."""
+    plugin: Any = extras.load(Format.HEIC)
+    plugin.options.SAVE_HDR_TO_12_BIT = bits == 12  # noqa: PLR2004 - bits
+    parts = [frame.pixels] if frame.alpha is None else [frame.pixels, frame.alpha[..., None]]
+    values = narrowed(np.dstack(parts), bits) << (16 - bits)
+    height, width, channels = values.shape
+    metadata = {pillow.NAMES[block.kind]: block.data for block in frame.carried.blocks}
+    file = BytesIO()
+    plugin.encode(_MODES[channels], (width, height), values.tobytes(), file, **options, **metadata)
+    return file.getvalue()
+
+
+def _samples(source: Source, notes: list[str]) -> NDArray[np.uint16]:
+    """Decode 10 or 12 bits, turned upright: H x W [x C], 0 to 65535."""
+    plugin: Any = extras.load(Format.HEIC)
+    file = plugin.open_heif(BytesIO(source.data), convert_hdr_to_8bit=False)
+    image = file[file.primary_index]
+    values = np.asarray(image)
+    if image.mode.partition(";")[0].endswith("a"):
+        notes.append(pillow.STRAIGHT)
+        colours = straight(values[..., :-1], values[..., -1])
+        values = np.dstack([colours, values[..., -1]])
+    if values.dtype == np.uint8:  # only its alpha channel has more
+        return widened(values, 8)
+    bits = image.info["bit_depth"]
+    return widened(values >> (16 - bits), bits)
+
+
+def _read(source: Source) -> Picture:
+    """Read the primary image, and name what the output will lack."""
+    whole = replace(source, data=isobmff.without_cut_padding(source.data))
+    items = items_of(Reader(BytesIO(whole.data)))
+    image = items.image(items.primary)
+    told = [left_out(source.data, items, keeps_frames=False), crop_told(image, crop_of(image))]
+    return _READING(whole).told(*told)
+
+
 # Its further images are shots or depth, no frames.
-_READING = pillow.Reading(_carried, _options, count=pillow.one_frame)
-CONTAINER = Container(_probe, _READING, _write, isobmff.check_whole, xmp_at=b"")
+_READING = pillow.Reading(_carried, _options, count=pillow.one_frame, deep=_samples)
+CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")

@@ -1,8 +1,8 @@
-"""ISO base media file format: parse the boxes and item properties of AVIF and HEIC.
+"""ISO base media file format: parse boxes, and check that a file has all of them.
 
-Parses the layout; boxes of a codec are parsed by the module of its format.
+Parses the layout; items are parsed by `items`, boxes of a codec by the module of its format.
 
-Source: ISO/IEC 14496-12 (boxes; nclx in 12.1.5), 23008-12 (ispe).
+Source: ISO/IEC 14496-12, 4.2 (boxes), 8.1.2 (free and skip) and 12.1.5 (nclx).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.reading import Reader, damaged, truncated
 
 if TYPE_CHECKING:
@@ -21,34 +22,42 @@ _MAX_BOXES = 10_000
 _HEAD_BYTES = 8
 _VERSION_BYTES = 4
 """A full box's version and flags."""
-_NCLX_BYTES = 8
+_PADDING = frozenset({b"free", b"skip"})
+PADDING_CUT = "the padding at its end is cut short; it was complete otherwise"
+"""Name for notes."""
 
 
-def properties_of(reader: Reader) -> list[tuple[bytes, bytes]]:
-    """List the item properties of a file: type and content."""
-    properties = dict(inside(meta_of(reader).get(b"iprp", b"")))
-    return list(inside(properties.get(b"ipco", b"")))
+class Fields:
+    """Numbers of a box in their order, big-endian.
 
+    Args:
+        content: of the box.
+    """
 
-def size_of(properties: list[tuple[bytes, bytes]]) -> tuple[int, int]:
-    """Height and width of the largest item."""
-    sizes = [
-        struct.unpack(">II", body[4:12])
-        for kind, body in properties
-        if kind == b"ispe" and len(body) >= 12  # noqa: PLR2004 - the box's fixed part
-    ]
-    if not sizes:
-        raise damaged("it declares no image")
-    width, height = max(sizes, key=lambda size: size[0] * size[1])
-    return height, width
+    def __init__(self, content: bytes) -> None:
+        self._content, self.at = content, 0
 
+    def octets(self, count: int) -> bytes:
+        """Read the next bytes.
 
-def color_of(properties: list[tuple[bytes, bytes]], at: int) -> int | None:
-    """Read a code point (H.273) of the nclx colour box: at 4 primaries, 6 transfer, 8 matrix."""
-    for kind, body in properties:
-        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= _NCLX_BYTES:
-            return int.from_bytes(body[at : at + 2])
-    return None
+        Raises:
+            ImageRefusedError: `damaged`, where fewer are left.
+        """
+        found = self._content[self.at : self.at + count]
+        if len(found) < count:
+            raise damaged("one of its tables ends early")
+        self.at += count
+        return found
+
+    def number(self, count: int) -> int:
+        """Read an unsigned number of so many bytes; errors as `octets`."""
+        return int.from_bytes(self.octets(count))
+
+    def text(self) -> bytes:
+        """Read up to the next zero, or all that is left."""
+        found = self._content[self.at :].partition(b"\0")[0]
+        self.at += len(found) + 1
+        return found
 
 
 def with_colour(data: bytes, primaries: int, transfer: int) -> bytes:
@@ -105,19 +114,38 @@ def inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield box.kind, content[box.start : box.end]
 
 
-def meta_of(reader: Reader) -> dict[bytes, bytes]:
-    """Parse the boxes within a file's meta box: type to content."""
+def meta_of(reader: Reader) -> list[tuple[bytes, bytes]]:
+    """Parse the boxes within a file's meta box: type and content.
+
+    Raises:
+        ImageRefusedError: `truncated` or `damaged`; `format_not_allowed` for a film without stills.
+    """
+    kinds = set()
     for box in islice(boxes(reader), _MAX_BOXES):
         if box.kind == b"meta":
             content = reader.at(box.start, max(0, box.told - _HEAD_BYTES))
-            return dict(inside(content[_VERSION_BYTES:]))
+            return list(inside(content[_VERSION_BYTES:]))
         if box.told < _HEAD_BYTES:  # only media data is so large, and comes behind
             raise damaged("it has no description of an image")
+        kinds.add(box.kind)
+    if b"moov" in kinds:
+        raise ImageRefusedError(
+            Reason.FORMAT_NOT_ALLOWED, "it is a sequence without a still image, like a film"
+        )
     raise truncated()
 
 
-def check_whole(data: bytes) -> None:
-    """Refuse a file that ends inside a box."""
+def without_cut_padding(data: bytes) -> bytes:
+    """Remove padding at the end that is shorter than it says; nothing else is removed."""
     *_, last = boxes(Reader(BytesIO(data)))
-    if last.end != len(data):
+    if last.kind in _PADDING and last.end > len(data):
+        return data[: last.start - _HEAD_BYTES * (2 if last.told == 1 else 1)]
+    return data
+
+
+def check_whole(data: bytes) -> None:
+    """Refuse a file that ends inside a box, unless that box is padding."""
+    rest = without_cut_padding(data)
+    *_, last = boxes(Reader(BytesIO(rest)))
+    if last.end != len(rest):
         raise truncated()

@@ -1,124 +1,276 @@
-"""Items of AVIF and HEIF: extract and replace EXIF, and read references between items.
+"""Items of AVIF and HEIF: parse them, and find the primary image with its parts and properties.
 
-Pillow rebuilds EXIF that has an orientation, both when it reads and
-when it writes: the thumbnail is lost, and offsets in maker notes break. So Pillow gets nothing
-but the orientation, and the real block is extracted and inserted here.
+Only the primary image decides over colour, depth, subsampling and turn, and its alpha channel over
+depth; gain maps, depth maps and thumbnails have properties of their own.
 
-Source: ISO/IEC 14496-12, 8.11.3 (iloc), 8.11.6 (iinf) and 8.11.12 (iref); 23008-12, A.2.1 (Exif).
+Source: ISO/IEC 14496-12, 8.11.3 (iloc), 8.11.4 (pitm), 8.11.6 (iinf) and 8.11.12 (iref); 23008-12,
+6.6 (derived images) and 9.3 (ipco, ipma).
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from sharpend.imaging.containers.isobmff import inside, meta_of
-from sharpend.imaging.metadata.exifblock import PREFIX
+from sharpend.imaging.containers.isobmff import Fields, inside, meta_of
 from sharpend.imaging.reading import Reader, damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import TypeVar
 
-_OFFSET_BYTES = 4
-"""An EXIF item begins with where, behind this number, its TIFF header lies."""
+    Thing = TypeVar("Thing")
+    Property = tuple[bytes, bytes]
+    """Type and content."""
+    Boxes = list[Property]
+
+_DERIVED = frozenset({b"grid", b"iovl", b"iden"})
+"""Types of images that are made of the images they refer to."""
+_TONE_MAPPED = b"tmap"
+"""A base image, the first that it refers to, with a gain map."""
+_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+_VERSION_BYTES = 4
 _IN_FILE, _IN_META = 0, 1
+_MOST = 65_536
+"""Items, extents or references of a file: more than any image needs."""
 _WIDE_COUNTS = 2
 """The version of iloc from which on counts and numbers of items have 32 bits."""
-_WIDE_IDS = 3
-"""The version of infe, likewise."""
-_EXTENT = struct.Struct(">II")
+_TYPED, _WIDE_IDS = 2, 3
+"""The versions of infe from which on it has a type, and a number of 32 bits."""
+_NCLX_BYTES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class Item(NamedTuple):
+    """An image or a block of metadata within a file."""
+
+    kind: bytes
+    """hvc1, av01, grid, Exif, mime, ..."""
+    is_hidden: bool
+    content: bytes
+    """Content type of a mime item."""
+
+
+class Reference(NamedTuple):
+    """Relation of one item to others."""
+
+    kind: bytes
+    """dimg: made of; auxl: belonging to; thmb: smaller than; cdsc: describing; prem."""
+    source: int
+    targets: tuple[int, ...]
+
+
+class Place(NamedTuple):
     """Location of one item in the file."""
 
-    item: int
     method: int
     extents: tuple[tuple[int, int], ...]
     """Offset and length of each part."""
 
 
-def exif_of(data: bytes) -> bytes:
-    """Extract the EXIF block of a whole AVIF or HEIF, with its prefix if present; b"" if none."""
-    told = meta_of(Reader(BytesIO(data)))
-    place = _place_of_exif(told)
-    if place is None:
-        return b""
-    if place.method not in {_IN_FILE, _IN_META}:
-        raise damaged("its EXIF is at an impossible offset")
-    source = told.get(b"idat", b"") if place.method == _IN_META else data
-    item = b"".join(source[offset : offset + length] for offset, length in place.extents)
-    block = item[_OFFSET_BYTES:]
-    return block if block.startswith(PREFIX) else block[int.from_bytes(item[:_OFFSET_BYTES]) :]
+@dataclass(frozen=True, slots=True)
+class Items:
+    """All items of a file."""
+
+    primary: int
+    items: Mapping[int, Item]
+    properties: Mapping[int, tuple[Property, ...]]
+    references: tuple[Reference, ...]
+    places: Mapping[int, Place]
+    inner: bytes
+    """Content of idat, where items may lie."""
+
+    def related(self, kind: bytes) -> dict[int, tuple[int, ...]]:
+        """Return what each item refers to by a kind of reference."""
+        return {each.source: each.targets for each in self.references if each.kind == kind}
+
+    def parts(self, number: int) -> list[int]:
+        """Return an image and all the images that it is made of, the image first."""
+        made_of, found, left = self.related(b"dimg"), dict[int, None](), [number]
+        while left:
+            part = left.pop(0)
+            kind = self.items[part].kind if part in self.items else b""
+            wanted = len(made_of.get(part, ())) if kind in _DERIVED else int(kind == _TONE_MAPPED)
+            if part not in found:
+                found[part] = None
+                left += made_of.get(part, ())[:wanted]
+        return list(found)
+
+    def image(self, number: int) -> list[Property]:
+        """Return the properties of an image, its own first, then those of its parts."""
+        return [each for part in self.parts(number) for each in self.properties.get(part, ())]
+
+    def auxiliary_type(self, number: int) -> bytes:
+        """Return the name (URN) of an auxiliary image's use; b"" if it tells none."""
+        told = (body for kind, body in self.properties.get(number, ()) if kind == b"auxC")
+        return next(told, b"")[_VERSION_BYTES:].partition(b"\0")[0]
+
+    def alpha(self) -> int | None:
+        """Return the alpha channel of the primary image."""
+        shown = set(self.parts(self.primary))
+        for number, targets in self.related(b"auxl").items():
+            if shown & set(targets) and self.auxiliary_type(number) in _ALPHA:
+                return number
+        return None
+
+    def metadata(self, kind: bytes, content: bytes = b"") -> int | None:
+        """Return the first item of metadata of a kind that describes the primary image."""
+        shown, described = set(self.parts(self.primary)), self.related(b"cdsc")
+        for number, item in self.items.items():
+            targets = described.get(number, ())
+            if (item.kind, item.content) == (kind, content) and (
+                not targets or shown & set(targets)
+            ):
+                return number
+        return None
+
+    def is_premultiplied(self) -> bool:
+        """Return whether the primary image's colours are stored multiplied by alpha."""
+        return any(each[:2] == (b"prem", self.primary) for each in self.references)
+
+    def content(self, number: int | None, data: bytes) -> bytes:
+        """Extract the bytes of an item from the whole file; b"" for none."""
+        place = self.places.get(number) if number is not None else None
+        if place is None:
+            return b""
+        if place.method not in {_IN_FILE, _IN_META}:
+            raise damaged("its metadata is at an impossible offset")
+        if sum(length for _, length in place.extents) > len(data):
+            raise damaged("its items refer to more bytes than it has")
+        source = self.inner if place.method == _IN_META else data
+        return b"".join(source[offset : offset + length] for offset, length in place.extents)
 
 
-def is_premultiplied(data: bytes) -> bool:
-    """Return whether a whole AVIF stores its colours multiplied by alpha."""
-    references = meta_of(Reader(BytesIO(data))).get(b"iref", b"")
-    return any(kind == b"prem" for kind, _ in inside(references[4:]))
+def items_of(reader: Reader) -> Items:
+    """Parse all items of an AVIF or HEIF.
 
-
-def with_exif(encoded: bytes, block: bytes) -> bytes:
-    """Replace the EXIF that the encoder was given by this block.
-
-    Args:
-        encoded: as libavif writes it, with any EXIF; its own block stays behind as dead bytes.
-        block: with or without its prefix.
+    Raises:
+        ImageRefusedError: `truncated` or `damaged`.
     """
-    place = _place_of_exif(meta_of(Reader(BytesIO(encoded))))
-    assert place is not None  # noqa: S101 - the encoder was given one
-    before = len(PREFIX) if block.startswith(PREFIX) else 0
-    item = before.to_bytes(_OFFSET_BYTES) + block
-    start, end = place.extents[0][0], encoded.index(b"mdat")
-    # An animation tells of the item twice: for its first frame and for its track.
-    told = encoded[:end].replace(
-        _EXTENT.pack(*place.extents[0]), _EXTENT.pack(len(encoded) + 8, len(item))
+    meta = meta_of(reader)
+    told = dict(meta)
+    return Items(
+        _primary(told.get(b"pitm", b"")),
+        dict(_limited(_kinds(told.get(b"iinf", b"")))),
+        _properties(list(inside(told.get(b"iprp", b"")))),
+        tuple(_limited(_references(told.get(b"iref", b"")))),
+        dict(_limited(_places(told.get(b"iloc", b"")))),
+        told.get(b"idat", b""),
     )
-    assert start >= end  # noqa: S101 - the item lies in the media data, which follows
-    return told + encoded[end:] + (8 + len(item)).to_bytes(4) + b"mdat" + item
 
 
-def _place_of_exif(meta: Mapping[bytes, bytes]) -> _Place | None:
-    wanted = [item for item, kind in _kinds(meta.get(b"iinf", b"")) if kind == b"Exif"][:1]
-    return next((each for each in _places(meta.get(b"iloc", b"")) if [each.item] == wanted), None)
+def color_of(properties: Boxes, at: int) -> int | None:
+    """Read a code point (H.273) of the nclx colour box: at 4 primaries, 6 transfer, 8 matrix."""
+    for kind, body in properties:
+        if kind == b"colr" and body[:4] == b"nclx" and len(body) >= _NCLX_BYTES:
+            return int.from_bytes(body[at : at + 2])
+    return None
 
 
-def _kinds(iinf: bytes) -> Iterator[tuple[int, bytes]]:
+def _limited(things: Iterable[Thing]) -> Iterator[Thing]:
+    for count, thing in enumerate(things):
+        if count == _MOST:
+            raise damaged("it has more items than any image needs")
+        yield thing
+
+
+def _primary(pitm: bytes) -> int:
+    if not pitm:
+        raise damaged("it names no primary image")
+    fields = Fields(pitm)
+    return fields.number(4 if fields.number(_VERSION_BYTES) >> 24 else 2)
+
+
+def _kinds(iinf: bytes) -> Iterator[tuple[int, Item]]:
     """Number and type of each item."""
     if not iinf:
         return
     for _, body in inside(iinf[8 if iinf[0] else 6 :]):
-        wide = body[0] >= _WIDE_IDS
-        end = 8 if wide else 6
-        yield int.from_bytes(body[4:end]), body[end + 2 : end + 6]
+        fields = Fields(body)
+        told = fields.number(_VERSION_BYTES)
+        version = told >> 24
+        number = fields.number(4 if version >= _WIDE_IDS else 2)
+        fields.number(2)  # protection
+        kind = fields.octets(4) if version >= _TYPED else b""
+        fields.text()  # a name
+        yield (
+            number,
+            Item(kind, bool(told & 1), fields.text() if kind in {b"mime", b"uri "} else b""),
+        )
 
 
-def _places(iloc: bytes) -> Iterator[_Place]:
+def with_essential(data: bytes, wanted: bytes) -> bytes:
+    """Mark the associations of a property as essential, which some writers forget for a crop.
+
+    libavif refuses such a file as a whole.
+    """
+    iprp = list(inside(dict(meta_of(Reader(BytesIO(data)))).get(b"iprp", b"")))
+    kinds = [kind for name, body in iprp if name == b"ipco" for kind, _ in inside(body)]
+    for name, body in iprp:
+        marked = bytearray(body)
+        for _, index, at in _associations(body) if name == b"ipma" else ():
+            marked[at] |= 0x80 * (kinds[index - 1 : index] == [wanted])
+        data = data.replace(body, marked, 1)
+    return data
+
+
+def _properties(iprp: Boxes) -> dict[int, tuple[Property, ...]]:
+    """Properties of each item, in their order."""
+    all_of_them = [each for kind, body in iprp if kind == b"ipco" for each in inside(body)]
+    found: dict[int, tuple[Property, ...]] = {}
+    for kind, body in iprp:
+        for number, index, _ in _associations(body) if kind == b"ipma" else ():
+            own = all_of_them[index - 1 : index] if index else []
+            found[number] = (*found.get(number, ()), *own)
+    return found
+
+
+def _associations(ipma: bytes) -> Iterator[tuple[int, int, int]]:
+    """Item, index of its property from 1, and the offset at which the box tells of both."""
+    fields = Fields(ipma)
+    told = fields.number(_VERSION_BYTES)
+    size = 2 if told & 1 else 1
+    for _ in range(fields.number(4)):
+        number = fields.number(4 if told >> 24 else 2)
+        for _ in range(fields.number(1)):
+            at = fields.at
+            yield number, fields.number(size) & (0x7FFF if size > 1 else 0x7F), at
+
+
+def _references(iref: bytes) -> Iterator[Reference]:
+    """Relations of items to each other."""
+    if not iref:
+        return
+    size = 4 if iref[0] else 2
+    for kind, body in inside(iref[_VERSION_BYTES:]):
+        fields = Fields(body)
+        source = fields.number(size)
+        targets = tuple(fields.number(size) for _ in range(fields.number(2)))
+        yield Reference(kind, source, targets)
+
+
+def _places(iloc: bytes) -> Iterator[tuple[int, Place]]:
     """Location of each item."""
     if not iloc:
         return
-    version, sizes = iloc[0], iloc[4:6].hex()
-    offset_bytes, length_bytes, base_bytes, index_bytes = map(int, sizes)
+    fields = Fields(iloc)
+    version = fields.number(_VERSION_BYTES) >> 24
+    sizes = fields.octets(2)
+    offset_bytes, length_bytes, base_bytes, index_bytes = (
+        half for size in sizes for half in (size >> 4, size & 15)
+    )
     number_bytes = 4 if version >= _WIDE_COUNTS else 2
-    file = BytesIO(iloc[6:])
-
-    def number(count: int) -> int:
-        found = file.read(count)
-        if len(found) < count:
-            raise damaged("its list of items ends early")
-        return int.from_bytes(found)
-
-    for _ in range(number(number_bytes)):
-        item = number(number_bytes)
-        method = number(2) & 15 if version else _IN_FILE
-        number(2)  # the file itself, where data may lie elsewhere
-        base = number(base_bytes)
+    for _ in range(fields.number(number_bytes)):
+        item = fields.number(number_bytes)
+        method = fields.number(2) & 15 if version else _IN_FILE
+        fields.number(2)  # the file itself, where data may lie elsewhere
+        base = fields.number(base_bytes)
         extents = []
-        for _ in range(number(2)):
-            number(index_bytes if version else 0)
-            offset = base + number(offset_bytes)
-            extents.append((offset, number(length_bytes)))
-        yield _Place(item, method, tuple(extents))
+        count = fields.number(2)
+        if count > 1 and not offset_bytes + length_bytes:
+            raise damaged("an item lies at the same offset many times")
+        for _ in range(count):
+            fields.number(index_bytes if version else 0)
+            offset = base + fields.number(offset_bytes)
+            extents.append((offset, fields.number(length_bytes)))
+        yield item, Place(method, tuple(extents))

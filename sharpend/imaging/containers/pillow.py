@@ -7,6 +7,7 @@ in each one's `Reading`.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from PIL import Image
 from sharpend.errors import Reason
 from sharpend.imaging import color, extras
 from sharpend.imaging.formats import TABLE
-from sharpend.imaging.metadata import icc
+from sharpend.imaging.metadata import exif, icc, xmp
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.source import bit_depth, color_mode
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Header, Source
 
     Told = tuple[Carried, list[str]]
@@ -37,7 +39,12 @@ if TYPE_CHECKING:
 NAMES: Mapping[Kind, str] = {Kind.EXIF: "exif", Kind.ICC: "icc_profile", Kind.XMP: "xmp"}
 """Pillow's names of metadata, in its info and as save options."""
 _MODES = frozenset({"L", "LA", "RGB", "RGBA", "P", "PA"})
+STRAIGHT = "its premultiplied colours were written with straight alpha"
+"""Name for notes, whatever the container."""
+_PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
+_WITH_ALPHA = (2, 4)
+"""Numbers of channels of which one is alpha."""
 _ALPHA = frozenset({"LA", "RGBA"})
 
 
@@ -45,6 +52,33 @@ def told(_source: Source, image: Image.Image) -> Told:
     """Read EXIF, ICC profile and XMP as Pillow gives them."""
     found = {kind: image.info.get(name) or b"" for kind, name in NAMES.items()}
     return Carried(tuple(Block(kind, data) for kind, data in found.items() if data)), []
+
+
+def unannounced(carried: Carried) -> Told:
+    """Remove from XMP the announcements of parts of the file that no output holds."""
+    block = carried.block(Kind.XMP)
+    try:
+        packet = xmp.without_announcements(block.data) if block else b""
+    except ValueError:  # carried as it is, like all that cannot be understood
+        return carried, []
+    if block is None or packet == block.data:
+        return carried, []
+    blocks = [replace(each, data=packet) if each is block else each for each in carried.blocks]
+    return replace(carried, blocks=tuple(blocks)), [xmp.ANNOUNCEMENTS_REMOVED]
+
+
+def upright(carried: Carried) -> Carried:
+    """Set the orientation in EXIF and XMP to upright, for pixels that a decoder has turned.
+
+    What cannot be understood stays, because viewers of these formats do not follow it.
+    """
+    ways = {Kind.EXIF: exif.upright, Kind.XMP: xmp.without_orientation}
+    blocks = []
+    for block in carried.blocks:
+        with suppress(ValueError):
+            block = replace(block, data=ways.get(block.kind, bytes)(block.data))  # noqa: PLW2901
+        blocks.append(block)
+    return replace(carried, blocks=tuple(blocks))
 
 
 def _no_options(_source: Source, _image: Image.Image, _count: int) -> Options:
@@ -59,6 +93,11 @@ def frame_count(image: Image.Image, _header: Header) -> int:
 def one_frame(_image: Image.Image, _header: Header) -> int:
     """Return 1, for formats whose other images are no frames: second views, gain maps, depth."""
     return 1
+
+
+def dropped(held: int, count: int, what: str = "frames") -> list[str]:
+    """List the loss of frames or pages, where only the first of those that a file holds is read."""
+    return [f"of its {held} {what} only the first is in the output"] * (held > count)
 
 
 def check_range(source: Source, carried: Carried) -> None:
@@ -89,6 +128,8 @@ class Reading:
     timed: Callable[[Picture, bytes], Picture] = _as_read
     """The times as the file tells them, where Pillow rounds them or leaves some out."""
     keeps_palette: bool = False
+    deep: Callable[[Source, list[str]], NDArray[np.uint16]] | None = None
+    """The samples of a still of more than 8 bits, which Pillow would reduce to 8; adds notes."""
 
     def __call__(self, source: Source) -> Picture:
         """Read the wanted frames, with the first one's metadata.
@@ -97,35 +138,55 @@ class Reading:
             ImageRefusedError: `bit_depth`, `animated`, `color_mode`, `hdr`, ...
         """
         header = source.header
-        if header.bits > max(TABLE[header.format].bits):
+        if header.bits > 8 and header.bits not in TABLE[header.format].bits:  # noqa: PLR2004 - bits
             raise bit_depth(f"of {header.bits} bits")
         extras.load(header.format)
         with Image.open(BytesIO(source.data), formats=[header.format]) as image:
             source.check_pixels(image.height, image.width)
             if _is_bilevel(image):
                 return source.bilevel()
-            count = source.wanted(self.count(image, header), Reason.ANIMATED)
+            held = self.count(image, header)
+            count = source.wanted(held, Reason.ANIMATED)
             source.check_pixels(image.height, image.width, frames=count)
             carried, notes = self.carried(source, image)
             self.check(source, carried)
             if image.mode == "CMYK" and self.converted:
                 return self.converted(source, image, (carried, notes))
+            if count > 1 and header.bits > 8:  # noqa: PLR2004 - bits
+                raise bit_depth(f"of {header.bits} bits in an animation")
             options = self.options(source, image, count)
             frames = []
             for shown in _frames(image, count):
-                pixels, alpha = self._pixels(shown, header, notes)
+                pixels, alpha = self._samples(shown, source, notes)
                 # Loading has told how long this frame is shown.
                 duration_ms = image.info.get("duration", 0) if count > 1 else 0
                 frames.append(Frame(pixels, alpha, Carried(), options, duration_ms))
             loop = int(image.info.get("loop", 0)) if count > 1 else None
         frames[0] = replace(frames[0], carried=carried)
-        picture = Picture(tuple(frames), header.format, tuple(dict.fromkeys(notes)), loop=loop)
+        picture = Picture(tuple(frames), header.format, loop=loop).told(
+            (notes, dropped(held, count))
+        )
         return self.timed(picture, source.data)
+
+    def _samples(
+        self, image: Image.Image, source: Source, notes: list[str]
+    ) -> tuple[NDArray[Sample], NDArray[Sample] | None]:
+        """Pixels and alpha, by Pillow or of more than 8 bits."""
+        if self.deep is None or source.header.bits <= 8:  # noqa: PLR2004 - bits
+            return self._pixels(image, source.header, notes)
+        values = self.deep(source, notes)
+        values = values.reshape(*values.shape[:2], -1)
+        if values.shape[2] in _WITH_ALPHA:
+            return values[..., :-1].copy(), values[..., -1].copy()
+        return values, None
 
     def _pixels(
         self, image: Image.Image, header: Header, notes: list[str]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
         """Pixels and alpha; palettes become colours, a transparent colour an alpha channel."""
+        if image.mode in _PREMULTIPLIED:
+            image = image.convert(_PREMULTIPLIED[image.mode])
+            notes.append(STRAIGHT)
         if image.mode not in _MODES:
             raise color_mode(image.mode)
         image.load()

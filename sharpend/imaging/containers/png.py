@@ -9,6 +9,8 @@ Source: PNG specification, third edition (W3C, 2025), sections 5 and 11.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import imagecodecs
@@ -16,18 +18,28 @@ import numpy as np
 
 from sharpend.errors import Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import apng, pillow
+from sharpend.imaging.containers import apng, pillow, trailers
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.pngchunks import HEADER_END, IHDR_BYTES, chunk, chunks
+from sharpend.imaging.containers.pngchunks import (
+    HEADER_END,
+    IHDR_BYTES,
+    PIXELS,
+    Parts,
+    chunk,
+    chunks,
+    is_ancillary,
+    is_safe_to_copy,
+    parts,
+)
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import icc, pngtext
-from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
+from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.reading import Reader, damaged
+from sharpend.imaging.reading import Reader, damaged, unsupported
 from sharpend.imaging.source import Header, bit_depth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -44,13 +56,14 @@ _KINDS = {
     b"eXIf": Kind.EXIF,
     b"iCCP": Kind.ICC,
     **dict.fromkeys((b"cHRM", b"cICP", b"cLLI", b"mDCV", b"gAMA", b"sBIT", b"sRGB"), Kind.COLOR),
-    **dict.fromkeys((b"pHYs", b"sCAL"), Kind.DENSITY),
+    **dict.fromkeys((b"pCAL", b"sPLT"), Kind.COLOR),
+    **dict.fromkeys((b"pHYs", b"sCAL", b"sTER"), Kind.DENSITY),
     **dict.fromkeys((b"iTXt", b"tEXt", b"zTXt", b"tIME"), Kind.TEXT),
 }
 """Chunks that are carried. Of the others, those that are not safe to copy speak of the pixels as
 they were stored; the rest are Kind.OTHER."""
-_LOWER_CASE = 0x20
-"""The bit that says ancillary in a chunk type's first letter, safe to copy in its last."""
+_OF_OLD_PIXELS = (b"bKGD", b"hIST", b"iDOT")
+"""Chunks that hold for the pixels as they were stored, and say nothing about others."""
 _BYTE_BITS, _DEEP_BITS = 8, 16
 _WITH_ALPHA = {2, 4}
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -60,43 +73,63 @@ _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 def _probe(reader: Reader) -> Header:
     """Read the IHDR chunk."""
     length, kind, width, height, bits = struct.unpack(">I4sIIB", reader.at(8, 17))
+    if kind == b"CgBI":
+        raise unsupported("it is a PNG in Apple's own form (CgBI)")
     if kind != b"IHDR" or length != IHDR_BYTES:
-        raise damaged("a PNG must begin with its header")
+        raise damaged("a PNG must begin with its header", may_settle=False)
     return Header(Format.PNG, height, width, bits)
 
 
-def _check_whole(data: bytes) -> None:
-    """Refuse a truncated file and wrong checksums; decoders skip those."""
-    for _ in chunks(data):
-        pass
-
-
-def _transfer(data: bytes) -> int | None:
+def _transfer(found: Parts) -> int | None:
     """Read the transfer characteristics of a cICP chunk (ITU-T H.273), if present."""
-    body = dict(chunks(data)).get(b"cICP", b"")
+    body = dict(found.sound()).get(b"cICP", b"")
     return body[1] if len(body) > 1 else None
 
 
-def _blocks(data: bytes) -> tuple[Block, ...]:
-    """Extract the metadata chunks of a whole PNG."""
-    bits, color_type = data[24], data[25]
-    found = [
-        Block(_kind(kind, body), body, kind) for kind, body in chunks(data) if _is_carried(kind)
+def _blocks(found: Parts, behind: bytes) -> tuple[Block, ...]:
+    """Extract the metadata chunks of a PNG, and what is carried from behind its end."""
+    bits, color_type = _stored(found)
+    carried = [
+        Block(_kind(kind, body), body, kind) for kind, body in found.sound() if _is_carried(kind)
     ]
-    if bits % 8 or color_type == _PALETTE:
-        return tuple(found)
-    # A background colour holds as long as samples are stored as they were.
-    return (*found, *(Block(Kind.OTHER, b, k) for k, b in chunks(data) if k == b"bKGD"))
+    if not bits % 8 and color_type != _PALETTE:
+        # A background colour holds as long as samples are stored as they were.
+        carried += [Block(Kind.OTHER, body, at) for at, body in found.sound() if at == b"bKGD"]
+    if behind:
+        carried.append(Block(Kind.OTHER, behind, TRAILER))
+    return tuple(carried)
 
 
-def _left_out(data: bytes) -> list[str]:
-    """List notes on the chunks of a whole PNG that are dropped."""
-    notes = []
-    if data[_INTERLACED_AT]:
-        notes.append("its interlacing was not kept")
-    if any(kind == b"caBX" for kind, _ in chunks(data)):
+def _stored(found: Parts) -> tuple[int, int]:
+    """Bits per sample and colour type."""
+    header = found.chunks[0].body
+    return header[8], header[9]
+
+
+def _left_out(found: Parts, carried: Iterable[Block], data: bytes) -> list[str]:
+    """List notes on the chunks of a PNG that are dropped."""
+    notes = ["its interlacing was not kept"] * bool(data[_INTERLACED_AT])
+    notes += ["its end chunk was missing"] * (not found.has_end)
+    notes += [f"its {kind} chunk is damaged and was left out" for kind in found.unsound]
+    kinds = [kind for kind, _ in found.sound()]
+    if b"caBX" in kinds:
         notes.append(CREDENTIALS)
+    if b"acTL" in kinds and kinds.count(b"fcTL") <= 1:
+        notes.append("its animation of a single frame was written as a still image")
+    kept = {block.where for block in carried}
+    notes += [
+        f"its {kind.decode()} chunk describes the old pixel data and was left out"
+        for kind in _OF_OLD_PIXELS
+        if kind in kinds and kind not in kept
+    ]
     return notes
+
+
+def _losses(found: Parts, carried: Iterable[Block]) -> list[str]:
+    """List the chunks of unknown content that must not be copied to an image that has changed."""
+    kept = {block.where for block in carried} | PIXELS | {b"caBX", *_OF_OLD_PIXELS}
+    kinds = dict.fromkeys(kind for kind, _ in found.sound() if kind not in kept)
+    return [f"its {kind.decode('latin-1')} chunk is not in the output" for kind in kinds]
 
 
 def _kind(kind: bytes, body: bytes) -> Kind:
@@ -104,34 +137,43 @@ def _kind(kind: bytes, body: bytes) -> Kind:
 
 
 def _is_carried(kind: bytes) -> bool:
-    if kind in _KINDS:
-        return True
-    is_ancillary = bool(kind[0] & _LOWER_CASE)
-    return is_ancillary and bool(kind[3] & _LOWER_CASE) and kind not in {b"fdAT", b"sPLT"}
+    return kind in _KINDS or (kind not in PIXELS and is_ancillary(kind) and is_safe_to_copy(kind))
 
 
 def _read(source: Source) -> Picture:
-    return _read_deep(source) if source.header.bits == _DEEP_BITS else _READING(source)
+    """Read a PNG; decoders get its pixels' chunks alone.
+
+    Raises:
+        ImageRefusedError: `truncated`, `damaged`, and as `pillow.Reading`.
+    """
+    data, found = source.data, parts(source.data)
+    kept = trailers.kept_from(data, found.end)
+    blocks = _blocks(found, data[kept:])
+    notes = _left_out(found, blocks, data)
+    lost = data[found.end : kept]
+    losses = _losses(found, blocks) + trailers.unknown(lost)
+    told = Carried(blocks), notes
+    color.check_not_hdr(_transfer(found), icc.profile_of(told[0]))
+    pixels = replace(source, data=found.stream())
+    deep = source.header.bits == _DEEP_BITS
+    picture = _read_deep(pixels, told) if deep else _reading(told)(pixels)
+    if not picture.frames:  # passed on, as the whole file
+        return source.bilevel()
+    return picture.told(((), losses))
 
 
-def _check_range(source: Source, carried: Carried) -> None:
-    color.check_not_hdr(_transfer(source.data), icc.profile_of(carried))
-
-
-def _read_deep(source: Source) -> Picture:
+def _read_deep(source: Source, told: Told) -> Picture:
     """Read a PNG with 16 bits per sample.
 
     Raises:
-        ImageRefusedError: `damaged`, `hdr`; `bit_depth` for an animation or a transparent colour.
+        ImageRefusedError: `damaged`; `bit_depth` for an animation or a transparent colour.
     """
-    kinds = {kind for kind, _ in chunks(source.data)}
-    if b"acTL" in kinds and source.wanted(2, Reason.ANIMATED) > 1:
+    carried, notes = told
+    kinds = [kind for kind, _ in chunks(source.data)]
+    if kinds.count(b"fcTL") > 1 and source.wanted(2, Reason.ANIMATED) > 1:
         raise bit_depth("of 16 bits in an animation")
-    carried = Carried(_blocks(source.data))
-    _check_range(source, carried)
     values = np.asarray(imagecodecs.png_decode(source.data))
     values = values.reshape(*values.shape[:2], -1)
-    notes = _left_out(source.data)
     if b"tRNS" in kinds:
         notes.append("its transparent colour was written as an alpha channel")
     pixels, alpha = values, None
@@ -151,22 +193,32 @@ def _write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes
     return bytes(imagecodecs.png_encode(np.ascontiguousarray(values), level=_LEVEL))
 
 
-def _spliced(encoded: bytes, carried: Iterable[Block]) -> bytes:
+def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
     """Insert these chunks after the header of an encoder's PNG, which has no metadata."""
     channels = _CHANNELS[encoded[25]]
     made = [
         chunk(block.where, block.data)
         for block in carried
-        if block.where != b"sBIT" or len(block.data) == channels
+        if block.where != TRAILER and (block.where != b"sBIT" or len(block.data) == channels)
     ]
-    return encoded[:HEADER_END] + b"".join(made) + encoded[HEADER_END:]
+    behind = b"".join(block.data for block in carried if block.where == TRAILER)
+    return encoded[:HEADER_END] + b"".join(made) + encoded[HEADER_END:] + behind
 
 
-def _carried(source: Source, image: Image.Image) -> Told:
-    notes = _left_out(source.data)
+def _reading(told: Told) -> pillow.Reading:
+    """Pillow's way of reading up to 8 bits."""
+    return pillow.Reading(partial(_carried, told), _options, check=_unchecked, timed=apng.timed)
+
+
+def _carried(told: Told, source: Source, image: Image.Image) -> Told:
+    carried, notes = told
     if image.mode == "L" and source.header.bits < _BYTE_BITS:
-        notes.append(f"its gray of {source.header.bits} bits was written with 8")
-    return Carried(_blocks(source.data)), notes
+        return carried, [*notes, f"its gray of {source.header.bits} bits was written with 8"]
+    return told
+
+
+def _unchecked(_source: Source, _carried: Carried) -> None:
+    """Skip the check for high dynamic range, which has been made."""
 
 
 def _options(_source: Source, _image: Image.Image, _count: int) -> Options:
@@ -183,5 +235,4 @@ def _write(picture: Picture) -> bytes:
     return _spliced(encoded, picture.carried.blocks)
 
 
-_READING = pillow.Reading(_carried, _options, check=_check_range, timed=apng.timed)
-CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=b"iTXt")
+CONTAINER = Container(_probe, _read, _write, xmp_at=b"iTXt")

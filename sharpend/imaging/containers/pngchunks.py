@@ -1,15 +1,21 @@
-"""PNG chunks: parse with verified checksums, and build.
+"""PNG chunks: parse with verified checksums, build, and judge which chunks are sound.
 
-Source: PNG specification, third edition (W3C, 2025), section 5.
+Owns what decides whether a PNG is whole: the chunks that pixels are made of. Any other chunk that
+is damaged is named, so that the image can be read without it.
+
+Source: PNG specification, third edition (W3C, 2025), sections 5 and 11.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.reading import damaged, truncated
+from sharpend.imaging.metadata.pngtext import packed_part
+from sharpend.imaging.reading import LARGEST, damaged, truncated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,27 +23,156 @@ if TYPE_CHECKING:
 SIGNATURE_BYTES, IHDR_BYTES = 8, 13
 HEADER_END = SIGNATURE_BYTES + 12 + IHDR_BYTES
 """Offset of the chunks after the header."""
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_LOWER_CASE = 0x20
+"""The bit that says ancillary in a chunk type's first letter, safe to copy in its last."""
+_ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
+PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}) | _ANIMATION
+"""Chunks that decoders make the pixels from."""
+_LENGTHS = {
+    b"cHRM": {32},
+    b"cICP": {4},
+    b"cLLI": {8},
+    b"gAMA": {4},
+    b"mDCV": {24},
+    b"oFFs": {9},
+    b"pHYs": {9},
+    b"sBIT": {1, 2, 3, 4},
+    b"sRGB": {1},
+    b"sTER": {1},
+    b"tIME": {7},
+}
+"""Lengths of chunks that have a fixed one."""
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
+_PROFILE = re.compile(rb"[^\0]{1,79}\0\0", re.DOTALL)
+"""Name of an iCCP chunk's profile, and the method of its compression."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One chunk of a file."""
+
+    kind: bytes
+    body: bytes
+    is_sound: bool
+    """Checksum and content are right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All chunks of a PNG."""
+
+    chunks: tuple[Chunk, ...]
+    """Without IEND."""
+    end: int
+    """Offset behind IEND, or behind the last chunk of a file without it."""
+    has_end: bool
+
+    @property
+    def unsound(self) -> list[str]:
+        """Names of the damaged chunks, each once."""
+        kinds = (each.kind.decode("latin-1") for each in self.chunks if not each.is_sound)
+        return list(dict.fromkeys(kinds))
+
+    def sound(self) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the other chunks, type and content."""
+        return ((each.kind, each.body) for each in self.chunks if each.is_sound)
+
+    def stream(self) -> bytes:
+        """Join the chunks that decode the image to a PNG of their own."""
+        made = [chunk(kind, body) for kind, body in self.sound() if kind in PIXELS]
+        return b"".join([_SIGNATURE, *made, chunk(b"IEND", b"")])
+
+
+def parts(data: bytes) -> Parts:
+    """Parse the chunks up to IEND.
+
+    Raises:
+        ImageRefusedError: `truncated` where a chunk or pixels are missing at the end; `damaged` for
+            a wrong checksum of a chunk that pixels are made of.
+    """
+    found: list[Chunk] = []
+    at = SIGNATURE_BYTES
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        body = data[at + 8 : at + 8 + length]
+        checksum = data[at + 8 + length : at + 12 + length]
+        if len(checksum) < 4:  # noqa: PLR2004 - bytes of a checksum
+            raise truncated()
+        is_right = zlib.crc32(body, zlib.crc32(kind)) == int.from_bytes(checksum)
+        if not is_right and (kind in PIXELS - {b"tRNS"} or not is_ancillary(kind)):
+            raise damaged(f"the checksum of its {kind.decode('latin-1')!r} chunk is wrong")
+        at += 12 + length
+        if kind == b"IEND":
+            return Parts(tuple(_judged(found)), at, has_end=True)
+        found.append(Chunk(kind, body, is_right))
+    if at != len(data) or not _has_all_pixels(found):
+        raise truncated()
+    return Parts(tuple(_judged(found)), at, has_end=False)
+
+
+def _has_all_pixels(found: list[Chunk]) -> bool:
+    """Return whether the compressed pixels reach their end."""
+    stream = zlib.decompressobj()
+    try:
+        for each in found:
+            if each.kind == b"IDAT":
+                rest = each.body
+                while rest and not stream.eof:
+                    stream.decompress(rest, LARGEST)
+                    rest = stream.unconsumed_tail
+    except zlib.error:
+        return False
+    return stream.eof
+
+
+def _judged(found: list[Chunk]) -> Iterator[Chunk]:
+    """Mark chunks whose content cannot be what their type says; at most 16 MiB are inflated."""
+    left = LARGEST
+    for each in found:
+        packed = _packed(each.kind, each.body)
+        inflated = _inflated_bytes(packed, left) if packed and left else 0
+        left -= inflated or 0
+        is_valid = packed is not None and inflated is not None
+        is_valid &= each.kind != b"iCCP" or inflated != LARGEST  # no profile is so large
+        yield replace(each, is_sound=each.is_sound and is_valid)
+
+
+def _packed(kind: bytes, body: bytes) -> bytes | None:
+    """Return the compressed part of an ancillary chunk; None if it is not what its type says."""
+    if kind in _LENGTHS:
+        return b"" if len(body) in _LENGTHS[kind] else None
+    if kind == b"eXIf":
+        return b"" if body.startswith(_TIFF_STARTS) else None
+    if kind == b"iCCP":
+        name = _PROFILE.match(body)
+        return body[name.end() :] if name else None
+    return packed_part(kind, body)
+
+
+def _inflated_bytes(data: bytes, most: int) -> int | None:
+    """Return how many bytes a zlib stream has, counted up to `most`; None if it is damaged."""
+    stream = zlib.decompressobj()
+    try:
+        inflated = len(stream.decompress(data, most))
+    except zlib.error:
+        return None
+    return inflated if stream.eof or inflated == most else None
+
+
+def is_ancillary(kind: bytes) -> bool:
+    """Return whether an image can be shown without a chunk."""
+    return bool(kind[0] & _LOWER_CASE)
+
+
+def is_safe_to_copy(kind: bytes) -> bool:
+    """Return whether a chunk stays valid when pixels change."""
+    return bool(kind[3] & _LOWER_CASE)
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over the chunks up to IEND, type and content, checksums verified.
-
-    Raises:
-        ImageRefusedError: `truncated` without an end chunk, `damaged` on a wrong checksum.
-    """
-    at, kind = SIGNATURE_BYTES, b""
-    while kind != b"IEND":
-        if at + 12 > len(data):
-            raise truncated()
-        length, kind = struct.unpack_from(">I4s", data, at)
-        end = at + 8 + length
-        if end + 4 > len(data):
-            raise truncated()
-        body = data[at + 8 : end]
-        if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(data[end : end + 4]):
-            raise damaged(f"the checksum of its {kind.decode('latin-1')!r} chunk is wrong")
-        yield kind, body
-        at = end + 4
+    """Iterate over the sound chunks up to IEND, type and content; errors are those of `parts`."""
+    return parts(data).sound()
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:

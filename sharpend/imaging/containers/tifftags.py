@@ -1,9 +1,8 @@
-"""TIFF tags: read them raw, and add preserved ones to a file that tifffile wrote.
+"""TIFF directories: read all tags of a file raw, as far as they can be read.
 
-Owns the list of tags that are not carried. No writer takes EXIF and GPS directories, and all guess
-the types of others, so the entries are copied as bytes: for each page a new directory with the
-writer's entries and the kept ones is appended to the finished file. Says nothing about how pixels
-lie in the file; that is `tiff`'s.
+Owns what becomes of a tag that cannot be read: it stands in `Ifd.unread` with the reason, and the
+others stay. A directory that is not there at all is an error of the page chain, and a mere unread
+tag where a pointer leads to it. Says nothing about what a tag means for the pixels.
 
 Source: TIFF 6.0 section 2.
 """
@@ -11,157 +10,163 @@ Source: TIFF 6.0 section 2.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sharpend.errors import ImageRefusedError
 from sharpend.imaging.metadata import ifd
-from sharpend.imaging.metadata.ifd import TYPES, Ifd, IfdEntry, IfdLayout
-from sharpend.imaging.reading import Reader, damaged
+from sharpend.imaging.metadata.ifd import POINTER_TYPES, TYPES, Ifd, IfdEntry, IfdLayout
+from sharpend.imaging.reading import Reader, damaged, truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection
 
-_LAYOUT = frozenset(
-    {255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284}
-    | {288, 289, 290, 291, 292, 293, 317, 320, 322, 323, 324, 325, 326, 327, 328, 330, 332, 333}
-    | {334, 336, 338, 339, 340, 341, 342, 346, 347, 351, 400, 529, 530, 531, 532, 559, 32997, 32998}
-    | {*range(512, 522), 37724, 50784}
-)
-"""Tags that say how the pixels lie in the file, which is written anew, or hold smaller copies and
-layers of them (SubIFDs, Photoshop's ImageSourceData). All others are carried."""
-_POINTER_TYPES = frozenset({13, 18})
-"""Valid in the old file only."""
-_WRITERS_OWN = frozenset({254, 282, 283, 296, 305})
-"""Tags that a writer adds by itself: NewSubfileType, resolution, Software."""
-_POINTERS: Mapping[int, Collection[int]] = {
-    0: (ifd.EXIF, ifd.GPS),
-    ifd.EXIF: (ifd.INTEROPERABILITY,),
-    ifd.GPS: (),
-    ifd.INTEROPERABILITY: (),
-}
-"""Tags that point to a directory, by the directory they are in (0: the file's first)."""
-
-_MOST_PAGES = 10_000
+SUB_IFDS = 330
+"""Pointers to further images, which are pages of their own here."""
+_POINTERS = frozenset({ifd.EXIF, ifd.GPS, ifd.INTEROPERABILITY, ifd.GLOBAL, ifd.KODAK})
+"""Pointers to directories of tags, whatever their type; other pointers are told by theirs."""
+_MOST_PAGES, _MOST_SUB_IFDS, _DEEPEST = 10_000, 256, 4
+_MOST_UNREAD = 100
+"""Unreadable tags of a directory behind a pointer: beyond them it is no directory."""
 
 
-def read_layout(reader: Reader, tags: Collection[int]) -> Ifd:
-    """Read only these `tags` of a file's first directory."""
-    layout = IfdLayout.of(reader.at(0, 4))
-    place = _integer(reader, layout.places, layout.first_link)
-    return _directory(reader, layout, place, tags.__contains__)
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One directory of the chain of pages, and the images below it."""
+
+    tags: Ifd
+    subs: tuple[Ifd, ...] = ()
 
 
-def read_pages(reader: Reader) -> list[Ifd]:
-    """Read the tags that an output keeps, page by page, with EXIF and GPS."""
-    layout = IfdLayout.of(reader.at(0, 4))
-    place = _integer(reader, layout.places, layout.first_link)
-    pages: list[Ifd] = []
-    while place:
-        if len(pages) == _MOST_PAGES:
-            raise damaged("it has too many pages, or they form a cycle")
-        page = _directory(reader, layout, place, lambda tag: tag not in _LAYOUT)
-        place = page.next_page
-        pages.append(_with_children(reader, layout, page, 0))
-    return pages
+def read_pages(reader: Reader, wanted: Collection[int] | None = None) -> list[Page]:
+    """Read the tags of all pages and of the images below them, with EXIF and GPS.
+
+    Args:
+        reader: of the whole file.
+        wanted: the only tags to read, without what pointers lead to; None for all.
+
+    Raises:
+        ImageRefusedError: `truncated` or `damaged`, where the chain of pages breaks.
+    """
+    return _Directories(reader, wanted).pages()
 
 
-def _with_children(reader: Reader, layout: IfdLayout, parent: Ifd, name: int) -> Ifd:
-    children = {}
-    for pointer in _POINTERS[name]:
-        for place in parent.values(pointer)[:1]:
-            child = _directory(reader, layout, place, lambda _: True)
-            children[pointer] = _with_children(reader, layout, child, pointer)
-    entries = {
-        tag: entry
-        for tag, entry in parent.entries.items()
-        if tag not in _POINTERS[name] and entry.kind not in _POINTER_TYPES
-    }
-    return Ifd(entries, children)
+class _Directories:
+    """Reader of the directories of one file."""
+
+    def __init__(self, reader: Reader, wanted: Collection[int] | None) -> None:
+        self._reader, self._wanted = reader, wanted
+        self._layout = IfdLayout.of(reader.at(0, 4))
+        self._values: dict[tuple[int, int], bytes] = {}
+        """Values by offset and size: pages may share them, and none is read twice."""
+        self._seen: set[int] = set()
+
+    def pages(self) -> list[Page]:
+        """Read the chain of pages."""
+        place = self._integer(self._layout.places, self._layout.first_link)
+        found: list[Page] = []
+        while place:
+            if len(found) == _MOST_PAGES or place in self._seen:
+                raise damaged("it has too many pages, or they form a cycle")
+            page = self._image(place)
+            place = page.next_page
+            found.append(self._with_subs(page))
+        return found
+
+    def _image(self, place: int) -> Ifd:
+        self._seen.add(place)
+        page = self._directory(place)
+        return page if self._wanted is not None else self._with_children(page, (place,))
+
+    def _with_subs(self, page: Ifd) -> Page:
+        """Read the images below a page, as many of them as are there."""
+        found, unread = [], dict(page.unread)
+        for place in page.values(SUB_IFDS)[:_MOST_SUB_IFDS]:
+            try:
+                found += [] if place in self._seen else [self._image(place)]
+            except ImageRefusedError as error:
+                unread[SUB_IFDS] = error
+        return Page(replace(page, unread=unread), tuple(found))
+
+    def _with_children(self, parent: Ifd, above: tuple[int, ...]) -> Ifd:
+        """Replace pointers by the directories that they lead to.
+
+        Args:
+            parent: a directory.
+            above: offsets of that directory and of those that led to it.
+        """
+        children, unread = {}, dict(parent.unread)
+        for tag in [tag for tag, entry in parent.entries.items() if _is_pointer(tag, entry)]:
+            try:
+                children[tag] = self._child(parent.entries[tag], above)
+            except ImageRefusedError as error:
+                unread[tag] = error
+        entries = {
+            tag: entry
+            for tag, entry in parent.entries.items()
+            if tag not in children and tag not in unread
+        }
+        return replace(parent, entries=entries, children=children, unread=unread)
+
+    def _child(self, pointer: IfdEntry, above: tuple[int, ...]) -> Ifd:
+        places = pointer.values
+        if len(places) != 1 or places[0] <= self._layout.first_link or places[0] in above:
+            raise damaged("a pointer leads to no directory")
+        if len(above) > _DEEPEST:
+            raise damaged("its directories are nested too deep")
+        child = self._directory(places[0])
+        if len(child.unread) > _MOST_UNREAD or (child.unread and not child.entries):
+            raise damaged("a pointer leads to no directory")
+        return self._with_children(child, (*above, *places))
+
+    def _directory(self, place: int) -> Ifd:
+        layout = self._layout
+        count = self._integer(layout.counts, place)
+        at = place + layout.counts.size
+        size = count * layout.entries.size
+        found: dict[int, IfdEntry] = {}
+        unread: dict[int, Exception] = {}
+        for tag, kind, length, inline in layout.entries.iter_unpack(self._reader.at(at, size)):
+            if tag in found or (self._wanted is not None and tag not in self._wanted):
+                continue  # of a tag that is there twice the first counts, as in libtiff
+            try:
+                found[tag] = self._entry(tag, kind, length, inline)
+            except ImageRefusedError as error:
+                unread[tag] = error
+        return Ifd(found, {}, self._integer(layout.places, at + size), place, unread)
+
+    def _entry(self, tag: int, kind: int, length: int, inline: bytes) -> IfdEntry:
+        if kind not in TYPES:
+            raise damaged(f"a value of the unknown type {kind}")
+        size = length * struct.calcsize("<" + TYPES[kind])
+        if size <= len(inline):
+            return self._little(IfdEntry(kind, inline[:size]))
+        (place,) = self._layout.places.unpack(inline)
+        if size > self._reader.size:
+            raise damaged("it declares a table larger than the file")
+        if place < self._layout.first_link or place + size > self._reader.size:
+            raise truncated()
+        if (place, size) not in self._values:
+            self._values[place, size] = self._reader.at(place, size)
+        pinned = place if tag == ifd.MAKER_NOTE else 0
+        return self._little(IfdEntry(kind, self._values[place, size], pinned))
+
+    def _little(self, entry: IfdEntry) -> IfdEntry:
+        if self._layout.order == "<":
+            return entry
+        return replace(entry, data=swapped(entry))
+
+    def _integer(self, layout: struct.Struct, at: int) -> int:
+        return int(layout.unpack(self._reader.at(at, layout.size))[0])
 
 
-def _directory(reader: Reader, layout: IfdLayout, place: int, wanted: Callable[[int], bool]) -> Ifd:
-    count = _integer(reader, layout.counts, place)
-    at = place + layout.counts.size
-    size = count * layout.entries.size
-    found = {
-        tag: _entry(reader, layout, kind, (length, inline))
-        for tag, kind, length, inline in layout.entries.iter_unpack(reader.at(at, size))
-        if wanted(tag) and length and kind in TYPES
-    }
-    return Ifd(found, {}, _integer(reader, layout.places, at + size))
+def _is_pointer(tag: int, entry: IfdEntry) -> bool:
+    return tag in _POINTERS or (entry.kind in POINTER_TYPES and tag != SUB_IFDS)
 
 
-def _entry(reader: Reader, layout: IfdLayout, kind: int, value: tuple[int, bytes]) -> IfdEntry:
-    length, inline = value
-    size = length * struct.calcsize("<" + TYPES[kind])
-    data = inline[:size]
-    if size > len(inline):
-        data = reader.at(layout.places.unpack(inline)[0], size)
-    entry = IfdEntry(kind, data)
-    return entry if layout.order == "<" else IfdEntry(kind, _swapped(entry))
-
-
-def _swapped(entry: IfdEntry) -> bytes:
-    """Swap the byte order of the data."""
+def swapped(entry: IfdEntry) -> bytes:
+    """Swap the byte order of the values."""
     data, width = entry.data, struct.calcsize("<" + entry.number)
     if width == 1:
         return data
     return b"".join(data[at : at + width][::-1] for at in range(0, len(data), width))
-
-
-def _integer(reader: Reader, layout: struct.Struct, at: int) -> int:
-    return int(layout.unpack(reader.at(at, layout.size))[0])
-
-
-def graft(written: bytearray, pages: Sequence[Ifd]) -> None:
-    """Add to each page of a TIFF, of either byte order and size, the tags to keep, in place."""
-    layout = IfdLayout.of(written)
-    link = layout.first_link
-    for kept in pages:
-        (place,) = layout.places.unpack_from(written, link)
-        (count,) = layout.counts.unpack_from(written, place)
-        start = place + layout.counts.size
-        end = start + count * layout.entries.size
-        records = {
-            entry[0]: layout.entries.pack(*entry)
-            for entry in layout.entries.iter_unpack(bytes(written[start:end]))
-            if entry[0] not in _WRITERS_OWN
-        }
-        (following,) = layout.places.unpack_from(written, end)
-        place = _append(written, layout, kept, records, following)
-        layout.places.pack_into(written, link, place)
-        link = place + layout.counts.size + len(records) * layout.entries.size
-
-
-def _append(
-    written: bytearray,
-    layout: IfdLayout,
-    directory: Ifd,
-    records: dict[int, bytes],
-    following: int = 0,
-) -> int:
-    """Append `directory`, together with ready `records`, and return its offset."""
-    for tag, child in directory.children.items():
-        pointer = layout.places.pack(_append(written, layout, child, {}))
-        records[tag] = layout.entries.pack(tag, layout.pointer_kind, 1, pointer)
-    for tag, entry in directory.entries.items():
-        records[tag] = _record(written, layout, tag, entry)
-    body = b"".join(record for _, record in sorted(records.items()))
-    count, end = layout.counts.pack(len(records)), layout.places.pack(following)
-    return _place(written, count + body + end)
-
-
-def _record(written: bytearray, layout: IfdLayout, tag: int, entry: IfdEntry) -> bytes:
-    data = entry.data if layout.order == "<" else _swapped(entry)
-    value = data.ljust(layout.places.size, b"\0")
-    if len(value) > layout.places.size:
-        value = layout.places.pack(_place(written, data))
-    count = len(data) // struct.calcsize("<" + TYPES[entry.kind])
-    return layout.entries.pack(tag, entry.kind, count, value)
-
-
-def _place(written: bytearray, data: bytes) -> int:
-    """Append `data` at an even offset and return that offset."""
-    written += bytes(len(written) & 1)
-    offset = len(written)
-    written += data
-    return offset

@@ -10,22 +10,23 @@ Source: RFC 9649, section 2.
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers import pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.vp8 import ENOUGH_BYTES, quality_of
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata.blocks import Kind
+from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
 from sharpend.imaging.reading import damaged, truncated
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from PIL import Image
 
-    from sharpend.imaging.containers.pillow import Options
+    from sharpend.imaging.containers.pillow import Options, Told
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Source
@@ -38,6 +39,9 @@ _LOSSLESS: Options = {"lossless": True, "exact": True, "quality": 20, "method": 
 """Half the time of Pillow's default, 1 % more bytes; `exact` keeps colours under alpha 0."""
 _RIFF = {Kind.ICC: (b"ICCP", 32), Kind.EXIF: (b"EXIF", 8), Kind.XMP: (b"XMP ", 4)}
 """Chunk and flag."""
+_KINDS = {chunk: kind for kind, (chunk, _) in _RIFF.items()}
+_LAYOUT = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
+"""Chunks that are written anew."""
 _NO_BLENDING = 2
 _CLEARED = 2
 _LONGEST_MS = (1 << 24) - 1
@@ -82,9 +86,21 @@ def _quality(reader: Reader, at: int) -> int:
 
 
 def _check_whole(data: bytes) -> None:
-    """Refuse a file shorter than its header declares."""
-    if int.from_bytes(data[4:8], "little") + 8 > len(data):
+    """Refuse a file shorter than its header declares; a last chunk's padding may be missing.
+
+    Some writers count the head of 8 bytes too.
+    """
+    end = int.from_bytes(data[4:8], "little") + 8
+    if end > len(data) and (end - len(data) not in {1, 8, 9} or not _ends_with_a_chunk(data)):
         raise truncated()
+
+
+def _ends_with_a_chunk(data: bytes) -> bool:
+    at = _FIRST_CHUNK
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        at += 8 + length + (length & 1)
+    return at - len(data) in {0, 1}
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
@@ -93,11 +109,41 @@ def _chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = _FIRST_CHUNK
-    while at + 8 <= len(data):
+    at, end = _FIRST_CHUNK, min(len(data), int.from_bytes(data[4:8], "little") + 8)
+    while at + 8 <= end:
         kind, length = struct.unpack_from("<4sI", data, at)
         yield kind, data[at + 8 : at + 8 + length]
         at += 8 + length + (length & 1)
+
+
+def _carried(source: Source, _image: Image.Image) -> Told:
+    """Read the metadata chunks, whatever the flags of VP8X say of them, and unknown chunks."""
+    blocks, notes = [], []
+    for kind, body in _chunks(source.data):
+        if kind == b"C2PA":
+            notes.append(CREDENTIALS)
+        elif kind not in _LAYOUT:
+            blocks.append(Block(_KINDS.get(kind, Kind.OTHER), body, kind))
+    carried, removed = pillow.unannounced(Carried(tuple(blocks)))
+    return carried, notes + removed
+
+
+def _read(source: Source) -> Picture:
+    """Read the wanted frames.
+
+    Raises:
+        ImageRefusedError: as `pillow.Reading`.
+    """
+    data = source.data
+    notes, end = [], int.from_bytes(data[4:8], "little") + 8
+    if end > len(data):  # as `_check_whole` lets through
+        notes.append("the length in its header was wrong")
+        data = data[:4] + (len(data) + len(data) % 2 - 8).to_bytes(4, "little") + data[8:]
+        data += bytes(len(data) % 2)
+    picture = _READING(replace(source, data=data))
+    if len(picture.frames) == 1 and any(kind == b"ANIM" for kind, _ in _chunks(data)):
+        notes.append("its animation was written as a still image")
+    return picture.told((notes, trailers.unknown(data[end:])))
 
 
 def _options(source: Source, image: Image.Image, count: int) -> Options:
@@ -109,38 +155,52 @@ def _options(source: Source, image: Image.Image, count: int) -> Options:
 
 
 def _write(picture: Picture) -> bytes:
-    """Write the file; an animation is joined from frames that Pillow wrote as a WebP each."""
-    if len(picture.frames) == 1:
-        return pillow.write(picture)
+    """Write the file around frames that Pillow wrote as a WebP each."""
+    stills = pillow.stills(picture)
+    blocks = picture.carried.blocks
+    if len(stills) == 1 and not blocks:
+        return stills[0]
     height, width = picture.size
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    flags = _ANIMATED | _ALPHA * any(frame.alpha is not None for frame in picture.frames)
+    if len(stills) == 1:
+        flags, shown = 0, b"".join(_chunk(*each) for each in _pixels(stills[0]))
+    else:
+        flags, shown = _ANIMATED, _animation(stills, picture, size)
+    flags |= _ALPHA * any(frame.alpha is not None for frame in picture.frames)
     before, after = b"", b""
-    for block in picture.carried.blocks:
-        kind, flag = _RIFF[block.kind]
+    for block in blocks:
+        kind, flag = _RIFF.get(block.kind, (block.where, 0))
         flags |= flag
         if block.kind is Kind.ICC:
             before += _chunk(kind, block.data)
         else:
             after += _chunk(kind, block.data)
-    extended = _chunk(b"VP8X", bytes((flags, 0, 0, 0)) + size)
+    body = b"WEBP" + _chunk(b"VP8X", bytes((flags, 0, 0, 0)) + size) + before + shown + after
+    return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def _animation(stills: Sequence[bytes], picture: Picture, size: bytes) -> bytes:
+    """Chunks of an animation, each frame of which covers the whole canvas."""
     red, green, blue, alpha = picture.frames[0].encoding.get("background", (0, 0, 0, 0))
     loop = (picture.loop or 0).to_bytes(2, "little")
     shown = _chunk(b"ANIM", bytes((blue, green, red, alpha)) + loop)
-    for still, frame in zip(pillow.stills(picture), picture.frames, strict=True):
+    for still, frame in zip(stills, picture.frames, strict=True):
         shown += _chunk(b"ANMF", bytes(6) + size + _frame(still, frame))
-    body = b"WEBP" + extended + before + shown + after
-    return b"RIFF" + len(body).to_bytes(4, "little") + body
+    return shown
+
+
+def _pixels(still: bytes) -> list[tuple[bytes, bytes]]:
+    """Chunks of a still image that hold its pixels."""
+    kinds = dict(_chunks(still))
+    return [(kind, kinds[kind]) for kind in (b"ALPH", b"VP8 ", b"VP8L") if kind in kinds]
 
 
 def _frame(still: bytes, frame: Frame) -> bytes:
     """Duration, disposal and pixels of one frame."""
     duration = min(round(frame.duration_ms), _LONGEST_MS).to_bytes(3, "little")
     flags = _NO_BLENDING | (frame.disposal == _CLEARED)
-    kinds = dict(_chunks(still))
-    pixels = [_chunk(kind, kinds[kind]) for kind in (b"ALPH", b"VP8 ", b"VP8L") if kind in kinds]
-    return duration + bytes((flags,)) + b"".join(pixels)
+    return duration + bytes((flags,)) + b"".join(_chunk(*each) for each in _pixels(still))
 
 
-_READING = pillow.Reading(options=_options)
-CONTAINER = Container(_probe, _READING, _write, _check_whole, xmp_at=b"")
+_READING = pillow.Reading(_carried, _options)
+CONTAINER = Container(_probe, _read, _write, _check_whole, xmp_at=b"XMP ")

@@ -40,6 +40,9 @@ class Kind(Enum):
 
 NEEDED = frozenset({Kind.ICC, Kind.COLOR, Kind.DENSITY})
 """Without these an image would look different, or be printed at another size."""
+TRAILER = b"trailer"
+"""Place (a block's `where`) of data behind the end of a JPEG or PNG, as a motion photo's video. Its
+readers count from the end of the file. Kind.OTHER."""
 CREDENTIALS = "its content credentials (JUMBF) were removed: they certify the original pixels"
 """Name for notes, whatever the container."""
 

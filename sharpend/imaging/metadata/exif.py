@@ -123,6 +123,21 @@ def orientation_of(exif: bytes) -> int:
     return values[0] if len(values) == 1 and values[0] in _TURNED else 1
 
 
+def upright(exif: bytes) -> bytes:
+    """Set the orientation to 1 in place; a block without one stays unchanged.
+
+    Raises:
+        ValueError: the block contradicts itself.
+    """
+    if orientation_of(exif) == 1:
+        return exif
+    block = ExifBlock(exif)
+    entry = block.directory(block.first).find(ORIENTATION)
+    assert entry is not None  # noqa: S101 - it was read
+    block.put_short(entry, 1)
+    return bytes(block)
+
+
 def only_needed(exif: bytes) -> bytes:
     """Build a block, with the same prefix and byte order, of only orientation and resolution.
 

@@ -35,6 +35,8 @@ _WIDTHS = {kind: struct.calcsize("<" + letters) for kind, letters in CLASSIC_TYP
     129: 1
 }
 """Bytes of one value, by type."""
+_SHORT = 3
+"""The type of 16-bit integers."""
 _MOST_DIRECTORIES = 32
 """Cameras write five or so; a block may not make us walk for ever."""
 
@@ -238,6 +240,10 @@ class ExifBlock:
     def put_integer(self, entry: Entry, value: int) -> None:
         """Set an entry to one 32-bit integer."""
         struct.pack_into(self.order + "HII", self.data, entry.at + 2, LONG, 1, value)
+
+    def put_short(self, entry: Entry, value: int) -> None:
+        """Set an entry to one 16-bit integer."""
+        struct.pack_into(self.order + "HIHH", self.data, entry.at + 2, _SHORT, 1, value, 0)
 
     def put_next(self, directory: Directory, place: int) -> None:
         """Set the offset of the next directory."""

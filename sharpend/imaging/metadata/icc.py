@@ -14,7 +14,7 @@ from sharpend.imaging.metadata.blocks import Block, Kind
 from sharpend.imaging.reading import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sharpend.imaging.metadata.blocks import Carried
 
@@ -38,6 +38,13 @@ def profile_of(carried: Carried) -> bytes:
         return block.data
     pieces = sorted(each.data for each in carried.blocks if each.kind is Kind.ICC)
     return b"".join(piece[2:] for piece in pieces)
+
+
+def is_complete(blocks: Iterable[Block]) -> bool:
+    """Return whether no piece of a JPEG's profile is missing; without a profile, none is."""
+    pieces = [block.data[:2] for block in blocks if block.kind is Kind.ICC]
+    numbers = {piece[0] for piece in pieces if len(piece) > 1}
+    return all(len(piece) > 1 and numbers >= set(range(1, piece[1] + 1)) for piece in pieces)
 
 
 def in_pieces(profile: bytes) -> tuple[Block, ...]:

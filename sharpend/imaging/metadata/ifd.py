@@ -1,34 +1,41 @@
 """Image file directories (IFD) of TIFF and EXIF: layouts, value types, raw entries.
 
 Owns how a directory is laid out, the types of values, and which tags are needed or tell a position.
-`tifftags` reads and writes those of a file, `exifblock` patches those of an EXIF block in place.
+`tifftags` reads those of a file, `tiffout` writes them, and `exifblock` patches those of an EXIF
+block in place.
 
-Source: TIFF 6.0 section 2; the 64-bit layout is BigTIFF's; GeoTIFF 1.1.
+Source: TIFF 6.0 section 2; the 64-bit layout is BigTIFF's; type 129 is EXIF 3.0's; GeoTIFF 1.1.
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 ORIENTATION, RESOLUTION, RESOLUTION_UNIT = 274, (282, 283), 296
 EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
 """Tags that point to directories."""
+GLOBAL, KODAK = 400, 33424
+"""Two more: parameters that all pages share (TIFF-FX), and Kodak's own."""
+MAKER_NOTE = 37500
 NEEDED = frozenset({ORIENTATION, *RESOLUTION, RESOLUTION_UNIT})
 """Without these an image would look different, or be printed at another size."""
 _OF_MAPS = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112})
 """GeoTIFF's scale, tie points, transformation and keys; GDAL's metadata."""
 
+_STANDARD = frozenset({EXIF, GPS, INTEROPERABILITY, GLOBAL})
+
 CLASSIC_TYPES = dict(
     enumerate(("B", "s", "H", "I", "2I", "b", "s", "h", "i", "2i", "f", "d", "I"), start=1)
 )
 """Types of values as `struct` reads them; rationals are pairs. 13 points to a directory."""
-TYPES = CLASSIC_TYPES | {16: "Q", 17: "q", 18: "Q"}
-"""With BigTIFF's, 18 the pointer."""
+TYPES = CLASSIC_TYPES | {16: "Q", 17: "q", 18: "Q", 129: "s"}
+"""With BigTIFF's, 18 the pointer, and EXIF 3.0's text in UTF-8."""
+POINTER_TYPES = frozenset({13, 18})
 LONG, LONG8 = 4, 16
 _BIG = 43
 """BigTIFF's magic number; the classic one is 42."""
@@ -42,6 +49,9 @@ class IfdEntry:
     """Its type, one of those above."""
     data: bytes
     """The values in little-endian order, whatever the file's was."""
+    pinned_at: int = 0
+    """Offset at which they must lie in every file, because they refer to each other by it; 0: any.
+    True of maker notes, whose offsets count from the start of the file."""
 
     @property
     def number(self) -> str:
@@ -63,6 +73,10 @@ class Ifd:
     entries: Mapping[int, IfdEntry]
     children: Mapping[int, Ifd]
     next_page: int = 0
+    at: int = 0
+    """Offset of the directory in the file it was read from."""
+    unread: Mapping[int, Exception] = field(default_factory=dict)
+    """Tags whose values could not be read, and why."""
 
     def values(self, tag: int, default: tuple[int, ...] = ()) -> tuple[int, ...]:
         """Decode the values of an integer tag; `default` if it is absent or no integer."""
@@ -75,7 +89,19 @@ class Ifd:
     def without_gps(self) -> Ifd:
         """Remove the GPS directory and the tags of maps (GeoTIFF)."""
         entries = {tag: entry for tag, entry in self.entries.items() if tag not in _OF_MAPS}
-        return Ifd(entries, {tag: child for tag, child in self.children.items() if tag != GPS})
+        children = {tag: child.without_gps() for tag, child in self.children.items() if tag != GPS}
+        return Ifd(entries, children)
+
+    def without_private(self) -> Ifd:
+        """Remove the directories whose tags no standard explains."""
+        children = {tag: child for tag, child in self.children.items() if tag in _STANDARD}
+        return replace(self, children=children)
+
+    def family(self) -> Iterator[Ifd]:
+        """List this directory and all behind its pointers."""
+        yield self
+        for child in self.children.values():
+            yield from child.family()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 XMP_KEYWORD = b"XML:com.adobe.xmp"
+_LONGEST_KEYWORD = 79
 
 _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _PROFILE_KEYWORD = re.compile(rb"raw profile type (.+)", re.IGNORECASE)
@@ -97,6 +98,24 @@ _CLEANERS: Mapping[str, Callable[[bytes], bytes]] = {
     "8bim": photoshop.without_gps,
     "iptc": _clean_iptc,
 }
+
+
+def packed_part(kind: bytes, body: bytes) -> bytes | None:
+    """Return the compressed part of a text chunk, b"" for one without.
+
+    None if the chunk is not well-formed; chunks of other types are.
+    """
+    if kind not in _TEXT:
+        return b""
+    keyword, end, rest = body.partition(b"\0")
+    if not end or not 0 < len(keyword) <= _LONGEST_KEYWORD:
+        return None
+    if kind == b"iTXt":
+        found = _ITXT.match(body)
+        if not found:
+            return None
+        return body[found.end() :] if found["compressed"] == b"\1" else b""
+    return rest[1:] if kind == b"zTXt" else b""
 
 
 def is_xmp(kind: bytes, body: bytes) -> bool:

@@ -1,6 +1,7 @@
-"""XMP packets: remove GPS data, add our record, and leave every other byte unchanged.
+"""XMP packets: remove GPS data and announcements, add our record, leave all other bytes unchanged.
 
-Owns what counts as a position in XMP, and the namespace of our own record. A parser only tells
+Owns what counts as a position in XMP, which properties announce another part of the file, and the
+namespace of our own record. A parser only tells
 where things lie, and the bytes are cut there: a packet that was written anew would lose its order,
 its padding and what its writer meant. Neither document types nor entities are accepted.
 
@@ -44,6 +45,29 @@ _POSITION = re.compile(
 """Names, without prefix, of properties that say where an image was taken: exif:GPSLatitude,
 drone-dji:GpsLongtitude, drone-skydio:Latitude, geo:lat."""
 
+_MOTION = r"(Motion|Micro|OLive)(Photo|Video).*|VideoLength"
+_ANNOUNCING = {
+    namespace: re.compile(names)
+    for namespace, names in {
+        "http://ns.adobe.com/hdr-gain-map/1.0/": ".*",
+        "http://ns.apple.com/HDRGainMap/1.0/": ".*",
+        "http://ns.google.com/photos/1.0/container/": "Directory",
+        "http://ns.google.com/photos/dd/1.0/container/": "Directory",
+        "http://ns.google.com/photos/dd/1.0/device/": "Container|Profiles",
+        "http://ns.google.com/photos/1.0/camera/": _MOTION,
+        "http://ns.oplus.com/photos/1.0/camera/": _MOTION,
+        "http://ns.xiaomi.com/photos/1.0/camera/": "XMPMeta",
+        "http://purl.org/dc/terms/": "provenance",
+    }.items()
+}
+"""Names, by namespace, of properties that tell of another part of the same file: gain map, motion
+video, depth map, content credentials. Google's directory has the parts' lengths."""
+ANNOUNCEMENTS_REMOVED = (
+    "entries of its XMP were removed: they announce a gain map, a video, a depth map or content"
+    " credentials, which the output does not hold"
+)
+"""Name for notes, whatever the container."""
+
 _VALUE = rb"""\s*=\s*(?:"[^"]*"|'[^']*')"""
 _ATTRIBUTE = re.compile(rb"\s+([^\s=/>]+)" + _VALUE)
 _TAG = re.compile(rb"<([^\s/>]+)((?:\s+[^\s=/>]+" + _VALUE + rb")*)\s*(/?)>")
@@ -65,10 +89,26 @@ def without_gps(xmp: bytes) -> bytes:
         ValueError: it cannot be understood (not UTF-8, not XML, with a document type), so nobody
             can say that it holds no position.
     """
-    found = _find(xmp, lambda _, name: bool(_POSITION.fullmatch(name)))
-    rest = _without(xmp, found)
-    _find(rest, lambda *_: False)  # what was one position and nothing else is no packet any more
-    return rest
+    return _cut(xmp, lambda _, name: bool(_POSITION.fullmatch(name)))
+
+
+def without_announcements(xmp: bytes) -> bytes:
+    """Remove every property that tells of another part of the file; otherwise as `without_gps`.
+
+    Source: Ultra HDR 1.1, Motion photo format 1.0, Dynamic Depth 1.0 (Google); C2PA 2.1, 11.5
+        (dcterms:provenance).
+    """
+    return _cut(xmp, _announces)
+
+
+def without_orientation(xmp: bytes) -> bytes:
+    """Remove the property that turns the image; otherwise as `without_gps`."""
+    return _cut(xmp, lambda *name: name == ("http://ns.adobe.com/tiff/1.0/", "Orientation"))
+
+
+def _announces(namespace: str, name: str) -> bool:
+    names = _ANNOUNCING.get(namespace)
+    return names is not None and bool(names.fullmatch(name))
 
 
 def extension_holds_gps(segments: Iterable[bytes]) -> bool:
@@ -188,6 +228,13 @@ def _find(packet: bytes, wanted: Callable[[str, str], bool]) -> list[_Found]:
     except ExpatError as error:
         raise ValueError(f"the XMP is not XML: {error}") from error
     return search.found
+
+
+def _cut(packet: bytes, wanted: Callable[[str, str], bool]) -> bytes:
+    """Remove the wanted attributes and elements."""
+    rest = _without(packet, _find(packet, wanted))
+    _find(rest, lambda *_: False)  # what was wanted as a whole is no packet any more
+    return rest
 
 
 def _without(packet: bytes, found: Iterable[_Found]) -> bytes:

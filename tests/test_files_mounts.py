@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.intake import filesystem
-from sharpend.intake.filesystem import Mount, find_mount
+from sharpend.files import mounts
+from sharpend.files.mounts import Mount, find_mount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ broken line
 )
 def test_longest_and_last_mount_wins(path: bytes, expected: Mount) -> None:
     """A path lies on the deepest mount above it, and on the last of several on one point."""
-    assert find_mount(path, TABLE) == expected
+    assert find_mount(path, TABLE)[:2] == expected[:2]
 
 
 @pytest.mark.parametrize(
@@ -65,21 +65,49 @@ def test_networked_kinds(kind: str, networked: bool) -> None:  # noqa: FBT001 - 
 
 def test_mount_of_a_real_folder(tmp_path: Path) -> None:
     """The kernel's own table answers for a real folder, and for one on /proc."""
-    point = filesystem.mount_of(os.fsencode(tmp_path)).point
+    point = mounts.mount_of(os.fsencode(tmp_path)).point
     assert os.path.ismount(point)
-    assert filesystem.mount_of(b"/proc/self").kind == "proc"
+    assert mounts.mount_of(b"/proc/self").kind == "proc"
 
 
 def test_unreadable_table_means_local(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a mount table a folder counts as local."""
-    monkeypatch.setattr(filesystem, "_MOUNT_TABLE", os.fspath(tmp_path / "none"))
-    assert not filesystem.mount_of(os.fsencode(tmp_path)).is_networked
+    monkeypatch.setattr(mounts, "_MOUNT_TABLE", os.fspath(tmp_path / "none"))
+    assert not mounts.mount_of(os.fsencode(tmp_path)).is_networked
 
 
-def test_lost_mount(tmp_path: Path) -> None:
-    """A mount is lost when its place is an ordinary directory now; a deeper one is none."""
-    place = os.fsencode(tmp_path)
-    assert Mount(place, "nfs4").is_lost(now=Mount(b"/", "ext4"))
-    assert not Mount(place, "nfs4").is_lost(now=Mount(place, "nfs4"))
-    assert not Mount(b"/", "ext4").is_lost(now=Mount(place, "nfs4"))
-    assert not Mount(b"/proc", "proc").is_lost(now=Mount(b"/", "ext4"))
+def test_empty_mount_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places for disks are known by name and by fstab; what is mounted or in use is none."""
+    base = os.fsencode(tmp_path)
+    monkeypatch.setattr(mounts, "_MOUNT_DIRECTORIES", {base + b"/mnt": 1, base + b"/media": 2})
+    monkeypatch.setattr(mounts, "_FSTAB", os.fspath(tmp_path / "fstab"))
+    (tmp_path / "fstab").write_text(
+        f"# {tmp_path}/used ext4\nserver:/a {tmp_path}/my\\040nas nfs\n"
+    )
+    for used in ("mnt/empty", "mnt/used/deep", "media/user/empty", "media/user/disk/a", "used"):
+        (tmp_path / used).mkdir(parents=True)
+    for path, point in {
+        "mnt": None,
+        "mnt/missing/out": "mnt/missing",
+        "mnt/empty": "mnt/empty",
+        "mnt/empty/out": "mnt/empty",
+        "mnt/used": None,
+        "mnt/used/out": None,
+        "mnt/used/deep": None,
+        "media/user/missing/out": "media/user/missing",
+        "media/user/empty/out": "media/user/empty",
+        "media/user/disk/out": None,
+        "media/stranger/disk": "media/stranger",
+        "my nas": "my nas",
+        "my nas/out": "my nas",
+        "used/out": None,
+        "elsewhere/out": None,
+    }.items():
+        expected = None if point is None else os.fsencode(tmp_path / point)
+        assert mounts.empty_mount_point(os.fsencode(tmp_path / path)) == expected, path
+
+
+def test_a_mounted_disk_is_no_empty_mount_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty disk that is mounted below such a directory may be filled."""
+    monkeypatch.setattr(mounts, "_MOUNT_DIRECTORIES", {b"/": 1})
+    assert mounts.empty_mount_point(b"/proc/missing") is None

@@ -1,0 +1,244 @@
+"""Roots of a folder: check them, create what is missing, remember what they are.
+
+Owns the one way in which start, reload, `once` and a paused folder open their roots. Refuses to
+create anything where a disk is not mounted, or another one is.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from sharpend.commit.destination import Destination, roots_of
+from sharpend.errors import (
+    FolderFaultError,
+    InputMissingError,
+    LedgerError,
+    OutputFailedError,
+    SharpendError,
+)
+from sharpend.files.access import Access, require_membership
+from sharpend.files.beneath import directory
+from sharpend.files.fingerprint import display
+from sharpend.files.mounts import mount_of
+from sharpend.files.roots import Root, look
+from sharpend.ledger.reader import LedgerReader
+from sharpend.logs.logs import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from sharpend.daemon.folder import FolderPlan
+    from sharpend.ledger.ledger import Ledger
+
+
+class DiskMissingError(OutputFailedError):
+    """The disk of an output or archive is not mounted, or another one is."""
+
+
+class OnFault(Enum):
+    """Consequence of roots that cannot be opened."""
+
+    RAISE = auto()
+    """An error: a command does not wait."""
+    RAISE_IF_NEW = auto()
+    """An error in a folder that is new to the ledger: more likely a mistake than a late disk."""
+    PAUSE = auto()
+    """The folder is paused and tried again."""
+
+
+def prepare_roots(
+    plan: FolderPlan, ledger: Ledger, on_fault: OnFault = OnFault.RAISE
+) -> FolderPlan:
+    """Open the roots of a folder, and use the ledger's name of it.
+
+    Raises:
+        InputMissingError: the input is no folder, or on another disk than before.
+        OutputFailedError: likewise an output or archive, or it cannot be created or written.
+        ConfigError: this process may not set the configured group.
+        FolderFaultError: group or mode of a new output folder could not be set.
+    """
+    way = plan.destination
+    require_membership(way.access.group, folder=way.folder)
+    known = ledger.folder_name(way.input_root, way.output_root)
+    fault = _open(replace(way, folder=known or way.folder), ledger)
+    if fault is not None and (
+        on_fault is OnFault.RAISE
+        or (known is None and on_fault is OnFault.RAISE_IF_NEW)
+        or (known is None and not isinstance(fault, InputMissingError | DiskMissingError))
+    ):
+        raise fault
+    way = replace(way, folder=ledger.folder(way.folder, way.input_root, way.output_root))
+    way.guard.folder = way.folder
+    _close_or_record(way, ledger, fault)
+    intake = plan.intake
+    if intake.threaded is None:  # a disk that comes later may be a network file system
+        threaded = fault is not None or mount_of(way.input_root).is_networked
+        intake = replace(intake, threaded=threaded)
+    return replace(plan, destination=way, intake=intake)
+
+
+def reopen(destination: Destination, ledger: Ledger) -> None:
+    """Open the roots of a prepared folder again; the guard is closed if that fails.
+
+    Raises:
+        StateFaultError: the ledger cannot be written.
+    """
+    _close_or_record(destination, ledger, _open(destination, ledger))
+
+
+def objections(state_dir: Path, destinations: Iterable[Destination]) -> dict[bytes, str]:
+    """Return the objection to each root that a daemon would not work in; change nothing.
+
+    Args:
+        state_dir: with the ledger; without one that can be read, no root was seen before.
+        destinations: of the folders of the settings.
+    """
+    found: dict[bytes, str] = {}
+    with ExitStack() as stack:
+        ledger = None
+        with suppress(LedgerError, OSError):
+            ledger = stack.enter_context(LedgerReader.read_only(state_dir))
+        for way in destinations:
+            name = None
+            with suppress(LedgerError):
+                name = ledger and ledger.folder_name(way.input_root, way.output_root)
+                remember(replace(way, folder=name or way.folder), ledger)
+            way.guard.folder = name or way.folder
+            for root, setting in _roots(way):
+                if (objection := way.guard.objection(root, setting)) is not None:
+                    found[root] = objection
+    return found
+
+
+def _open(
+    destination: Destination, ledger: LedgerReader
+) -> InputMissingError | OutputFailedError | None:
+    """Check the roots and create the missing ones; return the fault that prevents it."""
+    remember(destination, ledger)
+    destination.guard.folder = destination.folder
+    try:
+        _require_disks(destination)
+        _require_input(destination.input_root)
+        _create(destination.output_root, "folder.output", destination.access)
+        if destination.archive_root is not None:
+            _create(destination.archive_root, "folder.archive", Access())
+        _look(destination)
+    except (InputMissingError, OutputFailedError) as error:
+        return error
+    return None
+
+
+def _close_or_record(destination: Destination, ledger: Ledger, fault: SharpendError | None) -> None:
+    """Close the guard because of a fault, or open it and store the roots' identity."""
+    destination.guard.closed = None if fault is None else str(fault)
+    if fault is None:
+        _record(destination, ledger)
+
+
+def _require_disks(destination: Destination) -> None:
+    for root, setting in _roots(destination):
+        objection = destination.guard.objection(root, setting)
+        if objection is not None:
+            of_input = root == destination.input_root
+            raise InputMissingError(objection) if of_input else DiskMissingError(objection)
+
+
+def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
+    """Yield each root with the setting that names it; a quarantine is created when needed."""
+    yield destination.input_root, "input"
+    yield destination.output_root, "output"
+    if destination.archive_root is not None:
+        yield destination.archive_root, "archive"
+    place, guard = destination.quarantine_root, destination.guard
+    if place is None or guard.require_mount is not None:  # that key is about the folder's own roots
+        return
+    if place in guard.seen or os.path.isdir(place):
+        yield place, "quarantine"
+
+
+def remember(destination: Destination, ledger: LedgerReader | None) -> None:
+    """Give the guard what the ledger knows of the roots."""
+    guard = destination.guard
+    identities = {} if ledger is None else ledger.root_identities(destination.folder)
+    guard.seen = dict(_seen(identities))
+    guard.accepted = set(identities) - set(guard.seen)
+
+
+def _seen(identities: Mapping[bytes, str | None]) -> Iterator[tuple[bytes, Root]]:
+    for path, text in identities.items():
+        with suppress(ValueError):  # a text that is none of ours tells nothing
+            if text is not None:
+                yield path, Root.of_text(text)
+
+
+def _record(destination: Destination, ledger: Ledger) -> None:
+    """Store the identity of the roots in the ledger."""
+    before = ledger.root_identities(destination.folder)
+    for path, root in destination.guard.seen.items():
+        if before.get(path) != root.as_text():
+            ledger.saw_root(destination.folder, path, root.as_text())
+    inodes = roots_of(destination)
+    if inodes is not None:
+        ledger.saw_roots(destination.folder, inodes, time.time())
+
+
+def _look(destination: Destination) -> None:
+    """Give the guard the roots as they are now."""
+    guard = destination.guard
+    try:
+        guard.seen = {root: look(root) for root, _ in _roots(destination)}
+    except OSError as error:
+        raise OutputFailedError(f"{destination.folder}: {error.strerror}") from error
+    guard.accepted = set()
+    # An input may be replaced on its disk: its intake then begins with a full scan.
+    source = destination.input_root
+    guard.seen[source] = replace(guard.seen[source], inode=None)
+
+
+def _require_input(root: bytes) -> None:
+    try:
+        reason = None if stat.S_ISDIR(os.stat(root).st_mode) else "not a folder"
+    except FileNotFoundError:
+        reason = "no such folder"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason is not None:
+        raise InputMissingError(
+            f"folder.input: {_shown(root)}: {reason}; create it or change folder.input"
+        )
+
+
+def _shown(root: bytes) -> str:
+    return printable(display(root))
+
+
+def _create(root: bytes, setting: str, access: Access) -> None:
+    try:
+        if not os.path.isdir(root):
+            os.makedirs(root)
+            _give(root, access)
+    except OSError as error:
+        raise OutputFailedError(
+            f"{setting}: {_shown(root)}: {error.strerror}; choose a folder that can be written"
+        ) from error
+    if not os.access(root, os.W_OK | os.X_OK):
+        raise OutputFailedError(
+            f"{setting}: {_shown(root)}: not writable; let the user that runs sharpend write there"
+        )
+
+
+def _give(root: bytes, access: Access) -> None:
+    """Set group and mode of a root that was just created; remove it if that fails."""
+    try:
+        with directory(root, b"") as descriptor:
+            access.give_folder(descriptor)
+    except FolderFaultError:
+        os.rmdir(root)
+        raise

@@ -1,0 +1,163 @@
+"""Parts of an AVIF or HEIF that the output will not hold: boxes, items and properties, by name.
+
+Owns which losses are content (a second image, a video, data of a maker) and which are only form (a
+thumbnail, padding). Everything is named that is not known to be carried or to describe the layout.
+
+Source: ISO/IEC 14496-12, 8.11 (items), 8.18 (groups); 23008-12, 6.5 (properties), 6.6.2 (tmap);
+23002-3 (depth); C2PA 2.1, 11.3 (uuid); Motion photo format 1.0 (mpvd).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from io import BytesIO
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+from sharpend.imaging.containers import isobmff
+from sharpend.imaging.containers.itemdata import XMP_TYPE
+from sharpend.imaging.metadata.blocks import CREDENTIALS
+from sharpend.imaging.reading import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sharpend.imaging.containers.items import Item, Items
+
+_LAYOUT = frozenset(b"ftyp styp meta mdat free skip wide pdin".split())
+_DESCRIPTION = frozenset(b"hdlr pitm iloc iinf iref iprp idat dinf free skip".split())
+_CODED = frozenset(b"hvcC av1C lhvC av1S a1op a1lx ispe pixi colr irot imir auxC clap pasp".split())
+"""Properties that the output has in its own form."""
+_TOLD = {b"udes": "its description (udes) was not kept"}
+"""Properties that are content."""
+_IMAGES = frozenset(b"hvc1 hev1 lhv1 av01 avc1 vvc1 jpeg j2k1 unci grid iovl iden".split())
+_AUXILIARY = {
+    "HDR gain map": (b"hdrgainmap", b":21496:"),
+    "depth map": (b"depth", b"disparity", b"hevc:2015:auxid:2"),
+}
+"""Names, and what the types (URN) of such images contain."""
+_DATA = {b"tmap": "HDR gain map", b"Exif": "further EXIF block", XMP_TYPE: "further XMP packet"}
+_CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_UUID_BYTES = 16
+_VIDEOS = {b"mpvd": "motion video", b"moov": "image sequence or video", b"moof": "video"}
+_MOST_BOXES = 10_000
+_LONGEST = 60
+"""Characters of a name that the file gives."""
+
+
+class LeftOut(NamedTuple):
+    """Sentences on what the output will not hold."""
+
+    notes: tuple[str, ...]
+    """Form only."""
+    losses: tuple[str, ...]
+    """Content."""
+
+
+def left_out(data: bytes, items: Items, *, keeps_frames: bool) -> LeftOut:
+    """Name everything in a whole file that is neither carried nor layout.
+
+    Args:
+        data: the file.
+        items: its items.
+        keeps_frames: its image sequence is carried as an animation.
+    """
+    notes, losses = _boxes(data, keeps_frames=keeps_frames)
+    things = [*_items(items), *_groups(data)]
+    notes += _counted(name for name, is_content in things if not is_content)
+    losses += _counted(name for name, is_content in things if is_content)
+    for kind, _ in items.image(items.primary):
+        if kind in _TOLD:
+            losses.append(_TOLD[kind])
+        elif kind not in _CODED:
+            notes.append(f"its property {_text(kind)} was not kept")
+    return LeftOut(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(losses)))
+
+
+def _boxes(data: bytes, *, keeps_frames: bool) -> tuple[list[str], list[str]]:
+    """Name the boxes beside description and media data; notes and losses."""
+    notes, losses = [], []
+    for box in islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES):
+        if box.kind == b"uuid" and data.startswith(_CREDENTIALS, box.start):
+            notes.append(CREDENTIALS)
+        elif box.kind == b"uuid":
+            number = data[box.start : box.start + _UUID_BYTES].hex()
+            losses.append(f"its data of an unknown kind (uuid {number}) was not kept")
+        elif box.kind in _VIDEOS:
+            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not keeps_frames)
+        elif box.kind not in _LAYOUT:
+            losses.append(f"its data of an unknown kind ({_text(box.kind)}) was not kept")
+    if isobmff.without_cut_padding(data) != data:
+        notes.append(isobmff.PADDING_CUT)
+    return notes, losses
+
+
+def _groups(data: bytes) -> Iterator[tuple[tuple[str, str], bool]]:
+    """Name the boxes beside the list of items: groups are form, the rest is content."""
+    for kind, body in isobmff.meta_of(Reader(BytesIO(data))):
+        if kind == b"grpl":
+            for group, _ in isobmff.inside(body):
+                yield ("group of images", _text(group)), False
+        elif kind not in _DESCRIPTION:
+            yield ("description of an unknown kind", _text(kind)), True
+
+
+def _items(items: Items) -> Iterator[tuple[tuple[str, str], bool]]:
+    """Name each item that is not carried, and whether it is content.
+
+    What belongs to such an item (its tiles, its alpha, its metadata) goes without saying.
+    """
+    carried = _carried(items)
+    others = [number for number in items.items if number not in carried]
+    gone = set(others)
+    owned = {
+        part
+        for source, targets in items.related(b"dimg").items()
+        if source in gone
+        for part in targets
+    }
+    for kind in (b"cdsc", b"auxl", b"thmb"):
+        for source, targets in items.related(kind).items():
+            if gone.issuperset(targets):
+                owned.add(source)
+    for number in others:
+        if number not in owned or gone <= owned:
+            is_small = number in items.related(b"thmb")
+            yield (("thumbnail", ""), False) if is_small else (_named(items, number), True)
+
+
+def _carried(items: Items) -> set[int]:
+    """Numbers of the items whose content the output has."""
+    alpha = items.alpha()
+    metadata = items.metadata(b"Exif"), items.metadata(b"mime", XMP_TYPE)
+    return {
+        *items.parts(items.primary),
+        *(items.parts(alpha) if alpha is not None else ()),
+        *(number for number in metadata if number is not None),
+    }
+
+
+def _named(items: Items, number: int) -> tuple[str, str]:
+    """Name an item, with what the file says of it."""
+    item: Item = items.items[number]
+    use = items.auxiliary_type(number)
+    if use:
+        names = [name for name, parts in _AUXILIARY.items() if any(part in use for part in parts)]
+        return (names[0], "") if names else ("auxiliary image", _text(use))
+    if item.kind in _IMAGES:
+        return ("hidden image" if item.is_hidden else "further image"), ""
+    named = _DATA.get(item.content or item.kind)
+    return (named, "") if named else ("data block", _text(item.content or item.kind))
+
+
+def _counted(names: Iterable[tuple[str, str]]) -> list[str]:
+    """Make one sentence of each name, however often it comes."""
+    return [
+        f"its {f'{count} ' if count > 1 else ''}{name}{'s' * (count > 1)}"
+        f"{f' ({told})' if told else ''} {'were' if count > 1 else 'was'} not kept"
+        for (name, told), count in Counter(names).items()
+    ]
+
+
+def _text(name: bytes) -> str:
+    return name[:_LONGEST].decode("ascii", "backslashreplace")

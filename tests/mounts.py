@@ -1,0 +1,59 @@
+"""Real disks for tests: file systems in images and in memory, mounted and unmounted."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def ran(*command: str | Path) -> bool:
+    """Whether a program is there and succeeded."""
+    program = shutil.which(command[0])
+    arguments = map(str, command[1:])
+    return (
+        program is not None
+        and not subprocess.run([program, *arguments], check=False, capture_output=True).returncode
+    )
+
+
+class Disk:
+    """A file system in an image, which can be mounted anywhere, again and again."""
+
+    def __init__(self, image: Path) -> None:
+        image.touch()
+        os.truncate(image, 16 << 20)
+        if not ran("mkfs.ext4", "-q", image):
+            pytest.skip("there is no mkfs.ext4")
+        self._image = image
+        self._mounts = ExitStack()
+
+    def mount(self, at: Path) -> None:
+        """Mount it; a test that may not is skipped."""
+        at.mkdir(exist_ok=True)
+        if not ran("mount", "-o", "loop", self._image, at):
+            pytest.skip("not permitted to mount a file system")
+        self._mounts.callback(ran, "umount", "-l", at)
+
+    def unmount(self) -> None:
+        """Unmount it, in use or not."""
+        self._mounts.close()
+
+
+@contextmanager
+def disks(base: Path, *names: str) -> Iterator[list[Disk]]:
+    """Disks of these names, unmounted at the end."""
+    made = [Disk(base / f"{name}.img") for name in names]
+    try:
+        yield made
+    finally:
+        for disk in made:
+            disk.unmount()

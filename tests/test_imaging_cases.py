@@ -1,0 +1,289 @@
+"""Files that people really drop into such a tool: each is written or refused as it should be.
+
+The inputs lie in `data/cases`; `rest.json` there says of each what it is and what is right.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging import codec
+from sharpend.imaging.containers import jpegdamage, jpegparts, jpegwalk
+from sharpend.imaging.containers.pngchunks import chunk
+from sharpend.imaging.depth import white
+from sharpend.imaging.finishing import finished
+from sharpend.imaging.formats import Format
+from sharpend.imaging.metadata.blocks import Kind
+from sharpend.imaging.picture import Picture
+from sharpend.policies import Cmyk, Frames, Metadata, OneBit, Policies
+from tests import outside, sources
+from tests.inventory import parts_of
+from tests.recipe import installed
+
+CASES = Path(__file__).parent / "data/cases"
+RIGHT: dict[str, dict[str, Any]] = json.loads((CASES / "rest.json").read_text())
+TAKEN = [name for name, right in RIGHT.items() if right["outcome"] == "taken"]
+CMYK = sources.PROFILES / "default_cmyk.icc"
+POLICIES = Policies(frames=Frames.ALL, cmyk=Cmyk.CONVERT)
+
+
+def bytes_of(name: str) -> bytes:
+    """An input."""
+    return (CASES / name).read_bytes()
+
+
+def decoded(data: bytes, policies: Policies = POLICIES, **limits: int) -> Picture:
+    """The image of a file."""
+    allowed = {"max_pixels": 10_000_000, "max_bytes": 1_000_000} | limits
+    return codec.decode(BytesIO(data), **allowed, policies=policies)
+
+
+def written(picture: Picture) -> bytes:
+    """The file of an image."""
+    file = BytesIO()
+    codec.encode(picture, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_each_input_is_taken_or_refused_as_is_right(name: str) -> None:
+    """With the notes and losses that are true of it, or the reason and a setting that helps."""
+    right = RIGHT[name]
+    if right["outcome"] != "taken":
+        with pytest.raises(ImageRefusedError) as caught:
+            decoded(bytes_of(name))
+        assert (caught.value.reason, caught.value.setting) == (right["outcome"], right["setting"])
+        return
+    picture = decoded(bytes_of(name))
+    assert (list(picture.notes), list(picture.losses)) == (right["notes"], right["losses"])
+    again = decoded(written(picture))
+    assert [frame.pixels.shape for frame in again.frames] == [
+        frame.pixels.shape for frame in picture.frames
+    ]
+    assert again.losses == ()
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_every_part_is_found_again_or_named(name: str) -> None:
+    """Chunks, segments, blocks, header fields and what lies behind: nothing goes silently."""
+    data, picture = bytes_of(name), decoded(bytes_of(name))
+    output = written(picture)
+    told = " ".join((*picture.notes, *picture.losses))
+    for kind, content in parts_of(data):
+        assert content in output or any(word in told for word in NAMED.get(kind, (kind,)))
+
+
+NAMED = {
+    "APP2": ("MPF", "ICC profile"),
+    "acTL": ("animation of a single frame",),
+    "tRNS": ("transparent colour", "palette"),
+    "behind": ("behind its end", "further images"),
+}
+"""Words of a note or loss for parts that are not called by the name of their chunk."""
+
+
+OF_FORM = re.compile(
+    r"SourceFile|(ExifTool|System|Composite):.*|File:ImageLength"
+    r"|GIF:(GIFVersion|HasColorMap|ColorResolutionDepth|BitsPerPixel|BackgroundColor)"
+)
+"""Fields that tell of the file and not of the image."""
+
+
+@pytest.mark.skipif(not installed("exiftool"), reason="exiftool is not installed")
+def test_exiftool_finds_every_field_again(tmp_path: Path) -> None:
+    """But for those that `fields` in the table names, each of which a note or a loss tells of."""
+    outputs = [tmp_path / name for name in TAKEN]
+    for output in outputs:
+        output.write_bytes(written(decoded(bytes_of(output.name))))
+    before, after = outside.fields([CASES / name for name in TAKEN]), outside.fields(outputs)
+    for name in TAKEN:
+        named = re.compile(RIGHT[name].get("fields", "(?!)"))
+        gone = {key for key in before[name] if before[name][key] != after[name].get(key)}
+        assert not {key for key in gone if not named.match(key) and not OF_FORM.match(key)}, name
+
+
+@pytest.mark.parametrize("name", ["jpeg-motion.jpg", "jpeg-samsung.jpg", "png-tail.png"])
+def test_what_counts_from_the_end_is_appended_as_it_was(name: str) -> None:
+    """A video, a vendor's trailer and an archive stay valid, unless metadata is stripped."""
+    data = bytes_of(name)
+    (behind,) = (content for kind, content in parts_of(data) if kind == "behind")
+    picture = decoded(data)
+    assert written(picture).endswith(behind)
+    stripped = finished(picture, Policies(metadata=Metadata.STRIP), None)
+    assert behind not in written(stripped)
+
+
+def test_a_video_that_may_tell_a_position_is_announced_no_more() -> None:
+    """With `strip-gps` the video goes, and with it what XMP says of it."""
+    picture = decoded(bytes_of("jpeg-motion.jpg"))
+    output = written(finished(picture, Policies(metadata=Metadata.STRIP_GPS), None))
+    assert b"ftyp" not in output
+    assert b"MotionPhoto" not in output
+
+
+def test_black_and_white_is_passed_on_with_all_that_its_file_holds() -> None:
+    """The whole file, whatever lies between its pixels and behind them."""
+    file = BytesIO()
+    Image.new("1", (9, 9)).save(file, "PNG")
+    data = file.getvalue() + b"behind"
+    picture = decoded(data, Policies(one_bit=OneBit.PASS))
+    assert (written(picture), picture.losses) == (data, ())
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_video_is_announced_as_long_as_it_is_there(*, kept: bool) -> None:
+    """XMP tells of a motion photo only where the video is in the output."""
+    data = bytes_of("jpeg-motion.jpg")
+    picture = decoded(data if kept else data[: data.index(b"ftyp") - 4])
+    assert (b"MotionPhoto" in picture.carried.data(Kind.XMP)) == kept
+
+
+@pytest.fixture(scope="module")
+def photograph() -> bytes:
+    """A JPEG of some 10 kB."""
+    pixels = decoded(bytes_of("png-late-chunks.png")).pixels
+    return written(Picture.still(np.tile(pixels, (4, 4, 1)), format=Format.JPEG))
+
+
+def told_of(data: bytes) -> str:
+    """A refusal, or the notes of an image."""
+    try:
+        return " ".join(decoded(data).notes)
+    except ImageRefusedError as error:
+        return error.reason
+
+
+@pytest.mark.parametrize("at", [1300, 2500, 4000, 6000, 8000])
+@pytest.mark.parametrize("hole", [40, 400])
+def test_holes_in_compressed_data_are_heard(photograph: bytes, at: int, hole: int) -> None:
+    """Zeros in the middle of a scan shift colours: that is damage, or at least a note."""
+    assert not told_of(photograph)
+    told = told_of(photograph[:at] + bytes(hole) + photograph[at + hole :])
+    assert told == "damaged" or "may be damaged" in told
+
+
+@pytest.mark.parametrize("padding", [b"from some camera", bytes(500), b"\xff" * 9])
+def test_bytes_behind_a_scan_are_a_note(photograph: bytes, padding: bytes) -> None:
+    """Some cameras leave them there; every pixel is right."""
+    told = told_of(photograph[:-2] + padding + photograph[-2:])
+    assert "belong to no pixel" in told or not padding.strip(b"\xff")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_both_readers_of_scans_hear_the_same(photograph: bytes, seed: int) -> None:
+    """The one for rare samplings warns of the same damage in the same words as libjpeg."""
+    rng = np.random.default_rng(seed)
+    data = bytearray(photograph)
+    at, length = int(rng.integers(1000, len(data) - 100)), int(rng.choice([1, 3, 50]))
+    data[at : at + length] = rng.bytes(length).replace(b"\xff", b"\0")
+    found = jpegparts.parts(bytes(data), most_scans=1)
+    own, libjpegs = jpegwalk.warning(found), jpegdamage.libjpegs_warning(found)
+    if own != libjpegs:  # libjpeg reads some bytes ahead and counts stuffed bytes twice
+        assert own is not None
+        assert libjpegs is not None
+        counts = [
+            int((re.findall(r"(\d+) extraneous", each) or ["0"])[0]) for each in (own, libjpegs)
+        ]
+        assert abs(counts[0] - counts[1]) <= 8
+        assert all(not each or "extraneous" in each for each in (own, libjpegs))
+
+
+def test_a_limit_on_scans_stops_before_they_are_decoded() -> None:
+    """Each scan of a progressive JPEG costs the time of a whole image."""
+    data = bytes_of("jpeg-com-between-scans.jpg")
+    last = data.rindex(b"\xff\xda")
+    bomb = data[:last] + data[last:-2] * 600 + b"\xff\xd9"
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(bomb)
+    assert (caught.value.reason, caught.value.setting) == (
+        Reason.TOO_MANY_SCANS,
+        "limits.max_scans",
+    )
+    assert decoded(data, max_scans=20).losses == ()
+    with pytest.raises(ImageRefusedError):
+        decoded(data, max_scans=5)
+
+
+def test_a_progressive_file_cut_between_scans_is_not_whole() -> None:
+    """Without an end mark every coefficient must be there."""
+    data = bytes_of("jpeg-com-between-scans.jpg")
+    assert decoded(data[:-2]).notes == ("its end mark was missing",)
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(data[: data.rindex(b"\xff\xc4")])
+    assert caught.value.reason is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize("name", ["pgm-4095.pgm", "ppm-newline.ppm"])
+@pytest.mark.parametrize("largest", [7, 100, 255, 1023, 4095, 65_535])
+def test_any_largest_value_comes_back_exactly(name: str, largest: int) -> None:
+    """Samples are scaled to full range for the model, and back to their own."""
+    color, shape = (b"P6", (6, 5, 3)) if name.startswith("ppm") else (b"P5", (6, 5, 1))
+    values = np.random.default_rng(largest).integers(0, largest + 1, shape)
+    dtype = np.dtype(np.uint8 if largest < 256 else ">u2")
+    data = color + b"\n5 6\n%d\n" % largest + values.astype(dtype).tobytes()
+    picture = decoded(data)
+    full = white(picture.pixels.dtype)
+    assert picture.pixels.max() == pytest.approx(values.max() * full / largest, abs=0.5)
+    assert written(picture) == data
+
+
+def test_several_images_in_one_netpbm_file() -> None:
+    """All are written, or the first and a loss."""
+    data = bytes_of("pgm-4095.pgm")
+    assert written(decoded(data + data)) == data + data
+    first = decoded(data + data, Policies(frames=Frames.FIRST))
+    assert (written(first), len(first.losses)) == (data, 1)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"tIME", b"eXIf", b"iCCP", b"pHYs"])
+@pytest.mark.parametrize("flaw", ["checksum", "content"])
+def test_a_damaged_chunk_is_left_out_by_name(kind: bytes, flaw: str) -> None:
+    """Only the chunks that pixels are made of decide whether a PNG is whole."""
+    good = bytes_of("png-late-chunks.png")
+    body = b"\0\xff\0"  # no keyword, no time, no TIFF
+    made = bytearray(chunk(kind, body))
+    if flaw == "checksum":
+        made[-1] ^= 1
+    picture = decoded(good[:33] + made + good[33:])
+    assert f"its {kind.decode()} chunk is damaged and was left out" in picture.notes
+    assert np.array_equal(picture.pixels, decoded(good).pixels)
+
+
+@pytest.mark.parametrize(("kind", "lost"), [(b"mkBF", 1), (b"PrVT", 1), (b"iDOT", 0), (b"vpAg", 0)])
+def test_chunks_of_unknown_content_are_carried_or_lost_by_name(kind: bytes, lost: int) -> None:
+    """As their names say: what is not safe to copy may hold the layers of an editor."""
+    good = bytes_of("png-late-chunks.png")
+    picture = decoded(good[:33] + chunk(kind, b"content") + good[33:])
+    assert [kind.decode() in loss for loss in picture.losses] == [True] * lost
+
+
+@pytest.mark.parametrize("masks", [(0xFF00, 0xFF0000, 0xFF000000), (0xF800, 0x07E0, 0x001F)])
+def test_bmp_bit_fields_in_any_order(masks: tuple[int, int, int]) -> None:
+    """Pillow knows some layouts only."""
+    bits = 32 if max(masks) > 0xFFFF else 16
+    pixel = sum(mask & -mask for mask in masks[:1]) * (0xFF if bits == 32 else 31)
+    rows = (pixel.to_bytes(bits // 8, "little") * 8) * 2
+    head = struct.pack("<IiiHHIIiiII", 40, 8, 2, 1, bits, 3, len(rows), 0, 0, 0, 0)
+    head += struct.pack("<3I", *masks)
+    data = struct.pack("<2sIII", b"BM", 14 + len(head) + len(rows), 0, 14 + len(head))
+    picture = decoded(data + head + rows)
+    assert picture.pixels.tolist() == [[[255, 0, 0]] * 8] * 2
+
+
+@pytest.mark.skipif(not CMYK.exists(), reason="libgs9-common is not installed")
+def test_cmyk_without_a_profile_takes_the_one_of_the_settings() -> None:
+    """And a note names the setting."""
+    policies = Policies(cmyk=Cmyk.CONVERT, cmyk_profile=str(CMYK))
+    picture = decoded(bytes_of("jpeg-cmyk-plain.jpg"), policies)
+    assert picture.pixels.shape == (64, 96, 3)
+    assert any("pictures.cmyk_profile" in note for note in picture.notes)
