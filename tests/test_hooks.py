@@ -135,6 +135,17 @@ def test_a_full_queue_holds_up_nobody_and_drops_are_counted() -> None:
     assert dropped["dropped"] == MOST_WAITING + 50 - len(ended)
 
 
+def test_a_reload_lets_hooks_go_on(tmp_path: Path) -> None:
+    """What was queued before is done, and told by the log that follows."""
+    before, after, out = ListLog(), ListLog(), tmp_path / "told"
+    hooked = HookedLog(before, [python(WRITE, out)], {})
+    hooked.info(Event.IMAGE_FINISHED, folder="in")
+    HookedLog(after, [python(WRITE, out)], {}, hooked.runs).info(Event.DAEMON_STOPPED)
+    assert out.exists()
+    told = [log.of(Event.HOOK_ENDED) for log in (before, after)]
+    assert [len(ended) for ended in told] == [0, 1]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_a_program_runs_as_another_user() -> None:
     """With the user's groups and home, where the daemon is root."""

@@ -111,7 +111,7 @@ def assemble(
 def retire(old: Parts, new: Parts) -> None:
     """Stop the old parts that a reload replaced."""
     old.dispatcher.close()
-    if isinstance(old.log, HookedLog):
+    if isinstance(old.log, HookedLog) and not isinstance(new.log, HookedLog):
         old.log.close()
     if new.pool is not old.pool:
         old.pool.stop()
@@ -159,13 +159,14 @@ def start(
 def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
     """Keep or replace the log, and let the hooks of the settings listen to it."""
     hooks = plans.hooks(settings)
+    runs = log.runs if isinstance(log, HookedLog) else None
     if isinstance(log, HookedLog):
         log = log.inner
     if old is not None and settings.log != old.settings.log:
         log = plans.log(settings)
     ways = [plan.destination for plan in prepared]
     roots = {way.folder: (way.input_root, way.output_root) for way in ways}
-    return HookedLog(log, hooks, roots) if hooks else log
+    return HookedLog(log, hooks, roots, runs) if hooks else log
 
 
 def _measurements(

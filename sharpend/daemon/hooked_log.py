@@ -30,15 +30,20 @@ class HookedLog(Log):
         log: writes the lines.
         hooks: to start.
         folders: input and output roots by the folder's name in the log.
+        runs: of the log that a reload replaces, which go on; None at a start.
     """
 
     def __init__(
-        self, log: Log, hooks: Sequence[Hook], folders: Mapping[str, tuple[bytes, bytes]]
+        self,
+        log: Log,
+        hooks: Sequence[Hook],
+        folders: Mapping[str, tuple[bytes, bytes]],
+        runs: HookRuns | None = None,
     ) -> None:
         self.inner = log
         self._hooks = hooks
         self._folders = folders
-        self._runs = HookRuns()
+        self.runs = runs or HookRuns()
 
     def write(self, level: str, event: Event, values: Mapping[str, object]) -> None:
         """Write an event, and queue its hooks; the daemon's last event waits for them."""
@@ -48,11 +53,11 @@ class HookedLog(Log):
         self.inner.write(level, event, values)
         for hook in self._hooks:
             if hook.event == event:
-                self._runs.add(hook, self._body(event, values))
+                self.runs.add(hook, self._body(event, values))
 
     def close(self, within_s: float = 0.0) -> None:
         """End the hooks; those that wait longer than `within_s` are dropped."""
-        self._runs.stop(within_s)
+        self.runs.stop(within_s)
         self._log_runs()
 
     def _body(self, event: Event, values: Mapping[str, object]) -> bytes:
@@ -64,7 +69,7 @@ class HookedLog(Log):
         return json.dumps(plain(told), allow_nan=False).encode() + b"\n"
 
     def _log_runs(self) -> None:
-        for run in self._runs.ended():
+        for run in self.runs.ended():
             write = self.inner.warning if run.message else self.inner.debug
             write(
                 Event.HOOK_ENDED,
@@ -74,6 +79,6 @@ class HookedLog(Log):
                 message=run.message or None,
                 seconds=round(run.seconds, 3),
             )
-        if self._runs.dropped and not self._runs.is_full:  # one line for a flood
-            self.inner.warning(Event.HOOK_DROPPED, dropped=self._runs.dropped)
-            self._runs.dropped = 0
+        if self.runs.dropped and not self.runs.is_full:  # one line for a flood
+            self.inner.warning(Event.HOOK_DROPPED, dropped=self.runs.dropped)
+            self.runs.dropped = 0
