@@ -46,7 +46,9 @@ class Reason(StrEnum):
     HDR = "hdr"
     NOT_A_REGULAR_FILE = "not_a_regular_file"
     NAME_TOO_LONG = "name_too_long"
+    NAME_NOT_POSSIBLE = "name_not_possible"
     NAME_TAKEN = "name_taken"
+    OUTPUT_TOO_LARGE = "output_too_large"
     PERMISSION_DENIED = "permission_denied"
     IO_ERROR = "io_error"
     OUT_OF_MEMORY = "out_of_memory"
@@ -175,4 +177,14 @@ def name_too_long(shown: str) -> ImageRefusedError:
         Reason.NAME_TOO_LONG,
         f"the name {shown!r} is too long for the file system and cannot be shortened",
         setting="folder.output_name",
+    )
+
+
+def name_not_possible(shown: str, cause: str) -> ImageRefusedError:
+    """Make the refusal of a name, as people see it, that the file system does not take."""
+    return ImageRefusedError(
+        Reason.NAME_NOT_POSSIBLE,
+        f"the file system of the output does not take the name {shown!r} ({cause}), though it takes"
+        " others there: rename the input or its folder, or change folder.output_name",
+        setting="folder.output",
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.atomic import fsync_directory
+from sharpend.files.faults import refusing_name
 from sharpend.files.fingerprint import Fingerprint, display
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def directory(
             looked at then, but not listed, and nothing can be made on the way.
 
     Raises:
-        ImageRefusedError: a component is a link or no folder, or the path is not legal.
+        ImageRefusedError: a component is a link or no folder, the path is not legal, or the file
+            system does not take the name of a folder to be made.
         FileNotFoundError: the root, or without `create` a component, does not exist.
         OSError: anything else that the file system says.
     """
@@ -121,7 +123,8 @@ def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
 def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:
     """Create a folder; one that another process created meanwhile is used as it is."""
     try:
-        os.mkdir(name, 0o777, dir_fd=parent)
+        with refusing_name(parent, name, creates=True):
+            os.mkdir(name, 0o777, dir_fd=parent)
     except FileExistsError:
         fsync_directory(parent)
         return _open_component(parent, name, relative)
