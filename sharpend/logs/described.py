@@ -232,7 +232,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "agreement_by_model": "table or null: the same by model, where there are several",
             "paused": "table of text: by folder, why it is paused",
             "unreadable": "table of integers: by folder, entries that could not be read",
-            "left_alone": "table of integers: by folder, files of other formats",
+            "left_alone": "table of tables: by folder, number of entries that are no inputs by cause: a"
+            " suffix, `link`, `special file`, …",
             "state_fault": "text or null: why the state directory cannot be written",
             "health": "text: `ok`; `degraded` (a folder is paused or agreement is low); `fail`"
             " (the state directory fails)",
