@@ -14,6 +14,8 @@ class ExitCode(IntEnum):
     """Exit status of the process (sysexits.h)."""
 
     OK = 0
+    UNHEALTHY = 1
+    """Of a health check alone."""
     USAGE = 64
     SOME_QUARANTINED = 65
     INPUT_MISSING = 66
@@ -75,7 +77,9 @@ _FINAL = frozenset(
         Reason.HDR,
         Reason.NOT_A_REGULAR_FILE,
         Reason.NAME_TOO_LONG,
+        Reason.NAME_NOT_POSSIBLE,
         Reason.NAME_TAKEN,
+        Reason.OUTPUT_TOO_LARGE,
     }
 )
 """The header is complete, and it or the name is refused; half a file can give any other reason."""

@@ -10,6 +10,7 @@ import pytest
 
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.files import faults
+from sharpend.files.beneath import refusing_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +67,7 @@ def test_an_error_of_one_name_is_proven_by_another(
     """Where a plain name can be made in the same folder, the fault is the image's own."""
     with (
         pytest.raises((ImageRefusedError, OSError)) as caught,
-        faults.refusing_name(folder, b"what?.jpg", creates=creates),
+        refusing_name(folder, b"what?.jpg", creates=creates),
     ):
         raise OSError(number, os.strerror(number))
     assert isinstance(caught.value, ImageRefusedError) is refused
@@ -85,6 +86,6 @@ def test_where_no_name_is_taken_the_folder_is_at_fault(
     tmp_path.rmdir()  # nothing can be made in a removed folder, not even by root
     with (
         pytest.raises(OSError, match=os.strerror(number)),
-        faults.refusing_name(folder, b"what?.jpg", creates=True),
+        refusing_name(folder, b"what?.jpg", creates=True),
     ):
         raise OSError(number, os.strerror(number))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import drop
-from tests.daemons import configured, once, running, temps
+from tests.daemons import configured, is_idle, once, running, temps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,7 +109,7 @@ def test_a_daemon_goes_on(networks: Networks, tmp_path: Path) -> None:
                 assert event["error_code"] == "name_not_possible"
             for name in GOOD:
                 daemon.wait_for("image.finished", path=name)
-            report = daemon.wait_for("report.published", lambda report: not report["queue_depth"])
+            report = daemon.wait_for("report.published", where=is_idle)
             assert (report["health"], report["paused"]) == ("ok", {})
             assert daemon.events("folder.paused") == []
         assert files(disk / "originals") == GOOD

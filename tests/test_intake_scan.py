@@ -130,7 +130,7 @@ def test_any_number_of_suffixes_is_a_short_text(tmp_path: Path) -> None:
 
 
 def test_what_is_left_alone_in_words(tmp_path: Path) -> None:
-    """The most frequent cause comes first; folders that are not entered count, hidden names do not."""
+    """The most frequent cause is first; folders that are not entered count, hidden names do not."""
     for name in ("1.NEF", "2.nef", "3.NEF", ".hidden.nef", "sub/4.nef", "a.tmp"):
         write(tmp_path / name)
     (tmp_path / "album").symlink_to("sub")

@@ -25,8 +25,7 @@ from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import DirectoryEntry
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
-from sharpend.files.beneath import directory, fingerprint_at
-from sharpend.files.faults import refusing_name
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 from sharpend.ledger.records import Job, Product, State
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
@@ -130,12 +129,13 @@ class Committer:
     def commit(
         self, destination: Destination, job: Job, attempt: Attempt, now_s: float
     ) -> Committed:
-        """Publish a running job's staged file and dispose of its source; `now_s` is wall clock.
+        """Publish a running job's staged file and dispose of its source.
 
         Args:
             destination: of the job's folder.
             job: running.
             attempt: with the staged file; it is deleted where the commit fails for good.
+            now_s: wall clock in seconds.
 
         Raises:
             ImageRefusedError: NAME_TAKEN by another input, NAME_TOO_LONG or NAME_NOT_POSSIBLE.

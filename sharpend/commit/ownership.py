@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, output_names
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.files.beneath import directory, fingerprint_at
-from sharpend.files.faults import refusing_name
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 from sharpend.files.fingerprint import display
 from sharpend.ledger.records import Owner
 from sharpend.policies import CollisionPolicy, ExistingPolicy

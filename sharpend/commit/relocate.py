@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
-from sharpend.files.beneath import directory, fingerprint_at
-from sharpend.files.faults import refusing_name
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -40,6 +40,8 @@ class Result:
     reason: Reason | None = None
     message: str = ""
     """Cause of the quarantine."""
+    setting: str | None = None
+    """Setting that would let a quarantined input through."""
     staged: Staged | None = None
     commit_s: float = 0.0
     seconds: float = 0.0
@@ -248,6 +250,7 @@ class Outcomes:
                 "quarantined",
                 reason=refusal.reason,
                 message=refusal.message,
+                setting=refusal.setting,
                 seconds=seconds,
             )
         )

@@ -14,10 +14,10 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from sharpend.errors import ImageRefusedError, Reason
+from sharpend.errors import ImageRefusedError, Reason, name_not_possible
 from sharpend.files.atomic import fsync_directory
-from sharpend.files.faults import refusing_name
 from sharpend.files.fingerprint import Fingerprint, display
+from sharpend.files.name_faults import is_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,6 +118,27 @@ def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
     """
     status = os.stat(name, dir_fd=directory_fd, follow_symlinks=False)
     return Fingerprint.of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+@contextmanager
+def refusing_name(parent: int, name: bytes, *, creates: bool) -> Iterator[None]:
+    """Refuse an image where the file system takes other names in the same folder, but not `name`.
+
+    Args:
+        parent: descriptor of the folder.
+        name: the file or folder in it that the block works with.
+        creates: the block makes or replaces it.
+
+    Raises:
+        ImageRefusedError: NAME_NOT_POSSIBLE.
+        OSError: any other error of the block, as it came.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_of_name(error, parent, creates=creates):
+            raise name_not_possible(display(name), error.strerror or "no cause given") from error
+        raise
 
 
 def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:

@@ -1,17 +1,14 @@
 """Decide what an error of the file system is about: a root as a whole, a name, or one file.
 
-Owns the one table of errno for work below a folder's root, and what follows from each. An error
-that a name can cause as well as a folder is decided by a trial with a plain name. The words around
-the system's own are the caller's.
+Owns the one table of errno for work below a folder's root, and what follows from each;
+`name_faults` has the errors that a name can cause as well as a folder. The words around the
+system's own are the caller's.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import secrets
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from sharpend.errors import (
     FolderFaultError,
@@ -19,19 +16,12 @@ from sharpend.errors import (
     Reason,
     SharpendError,
     TransientError,
-    name_not_possible,
     name_too_long,
 )
 from sharpend.files.fingerprint import display
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _DENIED = {errno.EACCES, errno.EPERM}
-_OF_A_NAME = {errno.EINVAL, errno.EILSEQ}
-"""Answers to a name with a character or an encoding that the file system does not know."""
-_TRIAL = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def decision(error: OSError, root: bytes, *, of_root: str, of_file: str) -> SharpendError:
@@ -70,37 +60,3 @@ def is_of_root(error: OSError, root: bytes) -> bool:
 def reason_of(error: OSError) -> Reason:
     """Map an error of one file to a quarantine reason."""
     return Reason.PERMISSION_DENIED if error.errno in _DENIED else Reason.IO_ERROR
-
-
-@contextmanager
-def refusing_name(parent: int, name: bytes, *, creates: bool) -> Iterator[None]:
-    """Refuse an image where the file system takes other names in the same folder, but not `name`.
-
-    Args:
-        parent: descriptor of the folder.
-        name: the file or folder in it that the block works with.
-        creates: the block makes or replaces it, so that a denial can be about the name, too.
-
-    Raises:
-        ImageRefusedError: NAME_NOT_POSSIBLE.
-        OSError: any other error of the block, as it came.
-    """
-    try:
-        yield
-    except OSError as error:
-        suspected = error.errno in _OF_A_NAME or (creates and error.errno in _DENIED)
-        if suspected and _takes_a_plain_name(parent):
-            shown = error.strerror or type(error).__name__
-            raise name_not_possible(display(name), shown) from error
-        raise
-
-
-def _takes_a_plain_name(parent: int) -> bool:
-    """Return whether a file with a name of ours can be made in a folder, and removed again."""
-    name = b".sharpend-%s.tmp" % secrets.token_hex(8).encode()
-    try:
-        os.close(os.open(name, _TRIAL, 0o600, dir_fd=parent))
-        os.unlink(name, dir_fd=parent)
-    except OSError:
-        return False
-    return True

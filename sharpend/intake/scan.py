@@ -21,7 +21,7 @@ from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging.formats import format_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CHUNK = 1000
@@ -159,6 +159,54 @@ def look(root_descriptor: int, relative: bytes) -> os.stat_result | None:
         stat.S_ISREG(status.st_mode) and format_of(name) is not None
     ):
         return status
+    return None
+
+
+def inputs(
+    root: bytes, *, recursive: bool, only: Sequence[bytes] | None, tally: Tally
+) -> Iterator[list[Found]]:
+    """Find every input below `root`, or those of the paths `only` below it; see `walk`."""
+    if only is None:
+        return walk(root, recursive=recursive, tally=tally)
+    return _listed(root, only, tally)
+
+
+def _listed(root: bytes, paths: Sequence[bytes], tally: Tally) -> Iterator[list[Found]]:
+    """Look at each of these paths; missing ones are left out."""
+    for start in range(0, len(paths), _CHUNK):
+        try:
+            with opened(root) as descriptor:
+                looked = [
+                    _look_and_count(descriptor, path, tally)
+                    for path in paths[start : start + _CHUNK]
+                ]
+        except OSError:
+            tally.cannot_read(b"")
+            return
+        yield [one for one in looked if one is not None]
+
+
+def _look_and_count(root: int, relative: bytes, tally: Tally) -> Found | None:
+    """Return the input at a path below an open root; count why there is none."""
+    parent, _, name = relative.rpartition(b"/")
+    if any(ignored(part) for part in relative.split(b"/")):
+        tally.ignored += 1
+        return None
+    try:
+        with beneath.directory(root, parent, passing=True) as directory:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ImageRefusedError):
+        tally.cannot_read(relative)
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        tally.leave(LINK if stat.S_ISLNK(status.st_mode) else SPECIAL)
+    elif format_of(name) is None:
+        tally.leave(_suffix(name))
+    else:
+        tally.found += 1
+        return Found(relative, Fingerprint.of(status))
     return None
 
 
