@@ -233,7 +233,7 @@ def test_list_shows_each_kind(records: Records, capsys: pytest.CaptureFixture[st
         assert len(text.splitlines()) == 1
         assert text.startswith("2027-01-1")  # NOW_S, whatever the time zone
         assert f"  {records.base}/in/{name}" in text
-        assert ("truncated: cut short" in text) == (which == "quarantined")
+        assert ("too_many_pixels: too large" in text) == (which == "quarantined")
         assert main([*arguments, "--json", "--folder", "inbox"]) == 0
         values = json.loads(capsys.readouterr().out)
         assert (values["input"], values["since"]) == (f"{records.base}/in/{name}", NOW_S)
