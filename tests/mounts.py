@@ -57,3 +57,15 @@ def disks(base: Path, *names: str) -> Iterator[list[Disk]]:
     finally:
         for disk in made:
             disk.unmount()
+
+
+@contextmanager
+def small_disk(path: Path, megabytes: int = 2) -> Iterator[None]:
+    """A file system of so many megabytes; skips the test where mounts are not permitted."""
+    path.mkdir()
+    if not ran("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", path):
+        pytest.skip("not permitted to mount a file system")
+    try:
+        yield
+    finally:
+        assert ran("umount", "-l", path)

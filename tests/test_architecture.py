@@ -29,7 +29,8 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events description operation described logs repeats",
-    "files": "fingerprint patterns faults access atomic beneath mounts roots",
+    "files": "owner fingerprint patterns name_faults faults access atomic beneath lease mounts"
+    " roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
@@ -54,15 +55,16 @@ ROOMS = {
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema records store copies scheduling reader registration"
     " standing ledger opening",
-    "intake": "scan protocol settle watch schedule listen folder threaded",
-    "commit": "names destination stale ownership relocate disposal adoption committer"
-    " quarantine ages retention",
-    "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " arrivals rest folder overview roots outcomes maintenance dispatcher_config dispatcher status"
-    " hook_runs hooked_log plans assembly mode daemon",
+    "intake": "junk scan patience protocol settle watch schedule listen folder threaded",
+    "commit": "names destination stale ownership source relocate disposal adoption committer"
+    " reasons quarantine ages retention",
+    "daemon": "throughput signals systemd wall_clock snapshot state_outage context attempts"
+    " measurements judgements arrivals rest folder overview roots refused_sources outcomes"
+    " maintenance dispatcher_config dispatcher status hook_runs hooked_log plans assembly mode"
+    " daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "arguments accept check doctor status retry hold inspect formats run preview once"
-    " live demo",
+    "commands": "stdout selection arguments inputs accept check doctor listing status retry hold"
+    " inspect formats run preview results once live demo",
 }
 """Inside a sub-package, the same."""
 
@@ -93,7 +95,7 @@ DOORS = {
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.opening", "sharpend.ledger.store"},
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.report"},
-    "tqdm": {"sharpend.commands.once", "trainer.training.progress"},
+    "tqdm": {"sharpend.commands.results", "trainer.training.progress"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from sharpend.errors import (
 )
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.lease import NO_LEASE
 from sharpend.files.roots import look
 from sharpend.ledger.records import Job, Product, QuarantineReason, State
 from sharpend.policies import ExistingPolicy, SourcePolicy
@@ -140,7 +142,7 @@ def test_a_picture_put_back_from_the_archive_is_done_again(shop: CommitShop) -> 
     back = shop.home / "in" / "a/x.png"
     (shop.home / "archive" / "a/x.png").rename(back)
     entry = (b"a/x.png", Fingerprint.of(back.stat()))
-    assert shop.ledger.add("in", shop.ledger.unknown("in", [entry]), NOW) == 1
+    assert shop.ledger.add("in", shop.ledger.unknown("in", [entry]), NOW).jobs == 1
     shop.run()
     assert shop.files("out") == {"a/x.png": b"sharp photo"}
     assert shop.files("archive") == {"a/x.png": b"photo"}
@@ -527,6 +529,62 @@ def test_busy_source_is_let_go_later(shop: CommitShop, monkeypatch: pytest.Monke
     assert shop.files("in") == {}
 
 
+@pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
+@pytest.mark.parametrize("disks", [1, 2])
+def test_what_is_still_open_is_disposed_of_later(
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch, source: SourcePolicy, disks: int
+) -> None:
+    """A source that looks finished, but is open for writing, stays until it is closed."""
+    if disks == 2:
+        across_disks(monkeypatch)
+    shop.to = replace(shop.to, source=source)
+    with (shop.home / "in/a/x.png").open("ab"):
+        done = shop.run()
+        assert (done.disposal_pending, "open for writing" in done.warning) == (True, True)
+        list(shop.committer.recover(shop.to, NOW))
+        assert (shop.files("in"), shop.files("archive")) == ({"a/x.png": b"photo"}, {})
+    list(shop.committer.recover(shop.to, NOW))
+    assert (shop.files("in"), shop.state()) == ({}, State.DISPOSED)
+
+
+@pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
+def test_what_is_appended_after_the_output_is_no_other_image(
+    shop: CommitShop, source: SourcePolicy
+) -> None:
+    """A file that was finished too early, and then grew, replaces its own output."""
+    shop.to = replace(shop.to, source=source)
+    path = shop.home / "in/a/x.png"
+    with path.open("ab") as file:
+        shop.run()
+        file.write(b" and more")
+    list(shop.committer.recover(shop.to, NOW))
+    entry = (b"a/x.png", Fingerprint.of(path.stat()))
+    assert shop.ledger.add("in", shop.ledger.unknown("in", [entry]), NOW).jobs == 1
+    shop.run()
+    assert (shop.files("in"), shop.files("out")) == ({}, {"a/x.png": b"sharp photo and more"})
+
+
+def test_a_source_that_changes_during_the_copy_stays(
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where nobody can say who has it open: the copy is thrown away, not the original."""
+    across_disks(monkeypatch)
+    monkeypatch.setattr("sharpend.commit.source.read_lease", lambda _: nullcontext(NO_LEASE))
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    source, real = shop.home / "in/a/x.png", os.utime
+
+    def utime(descriptor: int, *, ns: tuple[int, int]) -> None:
+        with source.open("ab") as file:
+            file.write(b" and more")
+        real(descriptor, ns=ns)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "utime", utime)
+        assert "still being written" in shop.run().warning
+    assert shop.files("in") == {"a/x.png": b"photo and more"}
+    assert shop.files("archive") == {}
+
+
 def test_archive_that_can_never_take_the_source(shop: CommitShop) -> None:
     """A link in the archive's way keeps the source in its place, with a warning, for good."""
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
@@ -576,12 +634,12 @@ def test_only_our_stale_temps_are_removed(shop: CommitShop, tmp_path: Path) -> N
 
 
 def test_reason_of_a_bad_generation_goes(shop: CommitShop) -> None:
-    """When a good file has taken a refused one's place, its reason file goes too."""
+    """A refusal that comes after the file was replaced goes when the new file is finished."""
     bad = shop.claim()
+    shop.drop("a/x.png", b"good")
     note = shop.home / "x.reason.json"
     note.touch()
     shop.ledger.quarantine(bad, QuarantineReason(Reason.DAMAGED, "damaged"), NOW)
     shop.ledger.noted(bad, os.fsencode(note), None)
-    shop.drop("a/x.png", b"good")
     shop.run()
     assert not note.exists()

@@ -14,7 +14,7 @@ from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
 from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan
 from sharpend.daemon.roots import prepare_roots
-from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError
+from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError, Reason
 from sharpend.files.access import Access
 from sharpend.intake.protocol import FolderOptions
 from sharpend.intake.threaded import open_intake
@@ -173,7 +173,7 @@ def test_other_files_are_counted(shop: Shop) -> None:
     shop.drop("notes.txt")
     shop.drop("raw.CR3")
     shop.settle()
-    assert shop.dispatcher.folders["in"].left_alone == 2
+    assert shop.dispatcher.folders["in"].left_alone == {".txt": 1, ".cr3": 1}
     assert shop.pool.submitted == []
 
 
@@ -389,3 +389,36 @@ def test_a_new_fault_begins_anew(shop: Shop) -> None:
     assert not folder.resume()
     folder.pause("full", 300.0)
     assert folder.may_work(300 + FIRST_PROBE_S, running=False)
+
+
+def test_a_refusal_goes_when_its_file_changes(shop: Shop) -> None:
+    """A refused file that changed is told once, its reason file is deleted, and it counts once."""
+    path = shop.take("a.png", content=b"half")
+    shop.pool.fail(Failure.REFUSED, Reason.TRUNCATED)
+    shop.conclude()
+    note = shop.home / "state/quarantine/in/a.png.reason.json"
+    assert note.exists()
+    with path.open("ab") as file:
+        file.write(b" and whole")
+    shop.dispatcher.folders["in"].intake.unsettle(b"a.png")
+    shop.settle()
+    assert not note.exists()
+    (changed,) = shop.log.of(Event.IMAGE_CHANGED)
+    assert (changed["path"], changed["message"]) == (b"a.png", "it changed after it was refused")
+    assert (shop.count(State.QUARANTINED), shop.count(State.RUNNING)) == (0, 1)
+
+
+def test_a_file_that_changes_in_work_is_told_by_name(shop: Shop) -> None:
+    """It is `image.changed`, not `image.vanished`, and waits for longer."""
+    shop.take("a.png")
+    judged = shop.pool.tasks[0].fingerprint
+    shop.pool.fail(Failure.CHANGED)
+    shop.conclude()
+    assert len(shop.log.of(Event.IMAGE_CHANGED)) == 1
+    assert shop.log.of(Event.IMAGE_VANISHED) == []
+    patience = shop.dispatcher.folders["in"].judgements.patience
+    assert patience.wait_s(b"a.png", judged, 1.0) == 2.0
+    shop.settle()
+    shop.pool.stage()
+    shop.conclude()
+    assert patience.wait_s(b"a.png", judged, 1.0) == 1.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from sharpend.imaging.files import load_rgb
 from sharpend.ledger.opening import open_ledger
 from tests.conftest import drop
 from tests.daemons import Daemon, ServiceManager, configured, is_idle, once, running, temps
+from tests.mounts import ran, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,28 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 NAMES = [f"{number}.png" for number in range(6)]
-
-
-def mount(*arguments: str | Path) -> bool:
-    """Whether the mount succeeded."""
-    program = shutil.which("mount")
-    command = [program or "mount", *map(str, arguments)]
-    return (
-        program is not None
-        and not subprocess.run(command, check=False, capture_output=True).returncode
-    )
-
-
-@contextmanager
-def small_disk(path: Path) -> Iterator[None]:
-    """A file system of 2 MB."""
-    path.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=2m", "tmpfs", path):
-        pytest.skip("not permitted to mount a file system")
-    try:
-        yield
-    finally:
-        subprocess.run([shutil.which("umount") or "umount", "-l", str(path)], check=True)
 
 
 def write_for_ever(file: BinaryIO) -> None:
@@ -101,7 +78,7 @@ def test_a_full_output(networks: Networks, tmp_path: Path) -> None:
             assert temps(output) == []
             report = daemon.wait_for("report.published", where=lambda one: bool(one["paused"]))
             assert (list(report["paused"]), report["health"]) == (["in"], "degraded")
-            mount("-o", "remount,size=32m", tmp_path / "disk")
+            ran("mount", "-o", "remount,size=32m", tmp_path / "disk")
             freed_s = time.monotonic()
             daemon.wait_for("folder.resumed")
             tell(resumed_s=time.monotonic() - freed_s)

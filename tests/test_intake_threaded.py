@@ -20,6 +20,7 @@ from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.roots import prepare_roots
 from sharpend.files.mounts import Mount
 from sharpend.intake import scan
+from sharpend.intake.patience import Patience
 from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake
 from sharpend.ledger.opening import open_ledger
@@ -49,6 +50,7 @@ class Loop:
         self.intake = ThreadedIntake(
             FolderOptions(os.fsencode(root), settle_s=0.0, polling=True, poll_s=0.1),
             fresh=self._fresh,
+            patience=Patience(),
             wake=self._woken.release,
             chance=random.Random(0),
         )

@@ -129,6 +129,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     for table in ("root", "seen", "survey", "hold"):
         change(tmp_path, f"DROP TABLE {table}")
     change(tmp_path, "DROP INDEX job_by_age")
+    change(tmp_path, "DROP INDEX job_leaving")
     change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")
     change(tmp_path, "PRAGMA user_version = 1")
     with LedgerReader.read_only(tmp_path) as reader:
@@ -253,7 +254,7 @@ def test_known_files_are_not_new(ledger: Ledger) -> None:
     """Only files without a row are new, in batches of any size."""
     names = [(b"%d" % i, ONE) for i in range(1203)]
     assert list(ledger.unknown("in", names)) == names
-    assert ledger.add("in", names[:701], NOW) == 701
+    assert ledger.add("in", names[:701], NOW).jobs == 701
     assert list(ledger.unknown("in", names)) == names[701:]
     assert list(ledger.unknown("in", [(b"0", TWO)])) == [(b"0", TWO)]
     assert list(ledger.unknown("in", [])) == []
@@ -270,10 +271,10 @@ def test_vanished_file_that_is_back_is_new(ledger: Ledger) -> None:
 def test_replaced_pending_file_vanishes(ledger: Ledger) -> None:
     """New content under a name takes the place of the content that was waiting."""
     ledger.add("in", [(b"x.png", ONE)], NOW)
-    assert ledger.add("in", [(b"x.png", TWO)], NOW) == 1
-    assert ledger.add("in", [(b"x.png", TWO)], NOW) == 0
+    assert ledger.add("in", [(b"x.png", TWO)], NOW).jobs == 1
+    assert ledger.add("in", [(b"x.png", TWO)], NOW).jobs == 0
     counts = ledger.counts()
-    assert (counts[State.PENDING], counts[State.VANISHED]) == (1, 1)
+    assert (counts[State.PENDING], counts[State.VANISHED]) == (1, 0)
     job = ledger.claim(NOW, {"in"})
     assert job is not None
     assert job.fingerprint == TWO
@@ -522,9 +523,8 @@ def test_good_file_supersedes_a_refused_one(ledger: Ledger, moved: bytes | None)
     job = claimed(ledger)
     ledger.quarantine(job, REFUSAL, NOW)
     ledger.noted(job, b"/q/x.reason.json", moved)
-    good = claimed(ledger, fingerprint=TWO)
-    ledger.stage(good, Product(b"x.png", MADE))
-    assert ledger.finish(good, NOW) == ([] if moved else [b"/q/x.reason.json"])
+    added = ledger.add("in", [(b"x.png", TWO)], NOW)
+    assert added.superseded == ([] if moved else [(b"x.png", b"/q/x.reason.json")])
     assert ledger.counts()[State.QUARANTINED] == (1 if moved else 0)
 
 
@@ -532,6 +532,7 @@ def test_retry_of_a_file_with_a_new_inode(ledger: Ledger) -> None:
     """A source put back from another disk is known by its new fingerprint, and only once."""
     job = claimed(ledger)
     ledger.quarantine(job, REFUSAL, NOW)
+    ledger.noted(job, b"/q/x.reason.json", b"/q/x")
     ledger.add("in", [(b"x.png", TWO)], NOW)
     ledger.retry(job, TWO)
     again = ledger.claim(NOW, {"in"})
@@ -622,6 +623,7 @@ class Known:
     attempts: int = 0
     orphans: int = 0
     next_at: float = 0.0
+    has_output: bool = False
 
 
 IN_WORK = {State.RUNNING, State.STAGED, State.DONE}
@@ -663,11 +665,16 @@ class LedgerMoves(RuleBasedStateMachine):
         row = next((r for r in self.rows if (r.path, r.fingerprint) == (path, seen)), None)
         is_new = row is None or row.state is State.VANISHED
         assert list(self.ledger.unknown("in", [(path, seen)])) == [(path, seen)] * is_new
-        assert self.ledger.add("in", [(path, seen)], self.now) == is_new
+        assert self.ledger.add("in", [(path, seen)], self.now).jobs == is_new
         for other in self.rows:
-            waiting = other.state in {State.PENDING, State.DEFERRED}
-            if other.path == path and other is not row and waiting:
+            ends = other.state in {State.PENDING, State.DEFERRED, State.QUARANTINED}
+            if other.path == path and other is not row and ends:
                 other.state = State.VANISHED
+        self.rows = [
+            r
+            for r in self.rows
+            if r is row or r.path != path or r.state is not State.VANISHED or r.has_output
+        ]
         if row is None:
             self.rows.append(Known(self.row_id(path, seen), path, seen))
         elif is_new:
@@ -731,7 +738,14 @@ class LedgerMoves(RuleBasedStateMachine):
             row.attempts = max(row.attempts - 1, 0)
         if to is State.DEFERRED:
             row.next_at = self.now + 10
+        if to is State.QUARANTINED:
+            self.rows = [
+                r
+                for r in self.rows
+                if r.id >= row.id or r.path != row.path or r.state is not to or r.has_output
+            ]
         if to is State.DONE:
+            row.has_output = True
             self.rows = [
                 r
                 for r in self.rows

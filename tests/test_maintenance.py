@@ -71,7 +71,7 @@ def kept(shop: Shop, days: float = 31, **retention: Any) -> None:  # noqa: ANN40
 def refused(shop: Shop, name: str, content: bytes = b"bad") -> None:
     """A picture goes into quarantine."""
     shop.take(name, content=content)
-    shop.pool.fail(Failure.REFUSED, Reason.TRUNCATED)
+    shop.pool.fail(Failure.REFUSED, Reason.TOO_MANY_PIXELS)
     shop.conclude()
 
 

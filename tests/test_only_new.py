@@ -123,6 +123,26 @@ def test_switched_off_all_is_done(shop: Shop) -> None:
     shop.close()
 
 
+def test_single_images_are_no_first_start(tmp_path: Path) -> None:
+    """Images that are named are done, and the first start of the whole folder is still to come."""
+    (tmp_path / "in").mkdir()
+    for name in ("named.jpg", "old.jpg"):
+        (tmp_path / "in" / name).write_bytes(b"old")
+    await_tick(tmp_path)
+    shop = Shop(tmp_path, only_new=True)
+    shop.close()
+    shop.intake["only"] = (b"named.jpg",)
+    shop.start()
+    assert in_work(shop) == [b"named.jpg"]
+    assert not shop.log.of(Event.FOLDER_SURVEYED)
+    shop.close()
+    shop.intake.clear()
+    shop.start()
+    assert in_work(shop) == []
+    assert shop.log.of(Event.FOLDER_SURVEYED) == [{"folder": "in", "left": 1}]
+    shop.close()
+
+
 def test_dry_run_and_status_tell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Before the first start all is left, afterwards what is recorded."""
     (tmp_path / "in").mkdir()

@@ -13,6 +13,7 @@ from sharpend.errors import ExitCode
 from sharpend.files.patterns import Patterns, require_pattern
 from sharpend.intake import scan
 from sharpend.intake.folder import FolderIntake
+from sharpend.intake.patience import Patience
 from sharpend.intake.protocol import FolderOptions
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
@@ -61,7 +62,11 @@ def test_scan_and_single_files_agree_with_gitignore(
     with scan.opened(root) as descriptor:
         seen = {name for name in NAMES if scan.look(descriptor, os.fsencode(name), patterns)}
     assert seen == taken
-    assert (tally.excluded == 0) == (taken == set(NAMES))
+    assert (not tally.left_alone) == (taken == set(NAMES))
+    tally, named = scan.Tally(), [os.fsencode(name) for name in NAMES]
+    chunks = scan.inputs(root, recursive=True, only=named, patterns=patterns, tally=tally)
+    assert {os.fsdecode(one.relative) for chunk in chunks for one in chunk} == taken
+    assert tally.left_alone[scan.EXCLUDED] == len(NAMES) - len(taken)
 
 
 def test_a_folder_that_is_left_out_is_not_entered(tmp_path: Path) -> None:
@@ -75,7 +80,7 @@ def test_a_folder_that_is_left_out_is_not_entered(tmp_path: Path) -> None:
         scan.walk(os.fsencode(tmp_path), recursive=True, tally=tally, patterns=patterns)
     ) == [[]]
     (tmp_path / "Originals").chmod(0o700)
-    assert (tally.excluded, tally.unreadable, tally.found) == (1, 0, 0)
+    assert (tally.left_alone, tally.unreadable, tally.found) == ({scan.EXCLUDED: 1}, 0, 0)
 
 
 @pytest.mark.parametrize("name", [b"a\nb/x/c.jpg", b"\xff/x/c.jpg", b"\xe9\n\n/x/c.jpg"])
@@ -125,7 +130,11 @@ def test_events_of_what_is_left_out_are_ignored(tmp_path: Path) -> None:
         os.fsencode(tmp_path), settle_s=0.0, polling=True, patterns=Patterns(("no/", "*-x.jpg"))
     )
     intake = FolderIntake(
-        options, fresh=lambda found: found, wake=lambda: None, chance=random.Random(0)
+        options,
+        fresh=lambda found: found,
+        wake=lambda: None,
+        patience=Patience(),
+        chance=random.Random(0),
     )
     intake.step(0.0)
     intake.step(0.1)
@@ -155,7 +164,7 @@ def test_a_reload_withdraws_what_waits_and_finds_what_is_wanted_again(tmp_path: 
     shop.turn()
     assert shop.count(State.VANISHED) == 1
     assert [told["path"] for told in shop.log.of(Event.IMAGE_VANISHED)] == [b"out.jpg"]
-    assert shop.dispatcher.folders["in"].left_alone == 1
+    assert shop.dispatcher.folders["in"].left_alone == {scan.EXCLUDED: 1}
     shop.intake.clear()
     shop.reload()
     shop.settle()

@@ -5,17 +5,22 @@ from __future__ import annotations
 import errno
 import json
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.quarantine import Quarantine
-from sharpend.errors import Reason, SourceVanishedError, StateFaultError
+from sharpend.commit.quarantine import QUIET_S, Quarantine
+from sharpend.daemon.refused_sources import RefusedSources
+from sharpend.errors import FolderFaultError, Reason, SourceVanishedError, StateFaultError
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.lease import NO_LEASE
+from sharpend.files.roots import look
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Job, Quarantined, QuarantineReason, State
 from sharpend.policies import SourcePolicy
@@ -27,6 +32,8 @@ NOW = 1_700_000_000.0
 REFUSAL = QuarantineReason(
     Reason.TOO_MANY_PIXELS, "300 megapixels are over the limit", "max_pixels"
 )
+HALF = QuarantineReason(Reason.TRUNCATED, "the file ends early", "folder.settle_s")
+SUFFIX = ".reason.json"
 MOVING = [SourcePolicy.ARCHIVE, SourcePolicy.DELETE]
 
 
@@ -62,13 +69,18 @@ class Ward:
         if step == self.crash_at:
             raise CrashError(step)
 
-    def refuse(self, relative: bytes = b"a/x.png", content: bytes = b"bad") -> Path:
+    def refuse(
+        self,
+        relative: bytes = b"a/x.png",
+        content: bytes = b"bad",
+        refusal: QuarantineReason = REFUSAL,
+    ) -> Path:
         """A file is dropped, claimed and refused; its reason file."""
         path = Path(os.fsdecode(os.path.join(self.to.input_root, relative)))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         self.ledger.add("in", [(relative, Fingerprint.of(path.stat()))], NOW)
-        entry = self.quarantine.record(self.claim(), REFUSAL, NOW)
+        entry = self.quarantine.record(self.claim(), refusal, NOW)
         return Path(os.fsdecode(self.quarantine.complete(self.to, entry)))
 
     def claim(self) -> Job:
@@ -316,3 +328,203 @@ def test_way_through_a_quarantined_file(ward: Ward) -> None:
     assert told(note)["source"] == str(ward.home / "in/a.jpg/b.jpg")
     assert ward.files("in") == {"a.jpg/b.jpg": b"also bad"}
     assert ward.restart() == 0
+
+
+JUDGED_ON_HALF = [
+    *(Reason.EMPTY, Reason.NOT_AN_IMAGE, Reason.TRUNCATED, Reason.DAMAGED),
+    *(Reason.WORKER_DIED, Reason.DAEMON_DIED, Reason.OUT_OF_MEMORY, Reason.INTERNAL),
+    *(Reason.IO_ERROR, Reason.PERMISSION_DENIED),
+]
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_only_a_final_refusal_moves_at_once(ward: Ward, reason: Reason) -> None:
+    """A file that more bytes could cure stays in its place; its reason file is written at once."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    note = ward.refuse(refusal=QuarantineReason(reason, "no", None))
+    assert told(note)["code"] == reason
+    assert ward.files("in") == ({"a/x.png": b"bad"} if reason in JUDGED_ON_HALF else {})
+
+
+@pytest.mark.parametrize("policy", MOVING)
+@pytest.mark.parametrize("disks", [1, 2])
+def test_half_a_file_moves_when_it_was_quiet(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, policy: SourcePolicy, disks: int
+) -> None:
+    """Unchanged and unopened for `quiet_s`, also through a restart, it goes beside its reason."""
+    if disks == 2:
+        across_disks(monkeypatch)
+    ward.to = replace(ward.to, source=policy)
+    note = ward.refuse(refusal=HALF)
+    ward.quarantine.move_due(ward.to, NOW + QUIET_S - 1)
+    assert ward.files("in") == {"a/x.png": b"bad"}
+    assert ward.restart() == 0
+    ward.quarantine.move_due(ward.to, NOW + QUIET_S)
+    assert ward.files("in") == {}
+    assert ward.files("state/quarantine") == {"in/a/x.png": b"bad"}
+    assert (note.exists(), ward.entry().moved) == (True, os.fsencode(str(note)[: -len(SUFFIX)]))
+
+
+def test_with_keep_nothing_is_ever_due(ward: Ward) -> None:
+    """With `keep` the source stays, and stays after the folder's policy was changed."""
+    ward.refuse(refusal=HALF)
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.quarantine.move_due(ward.to, NOW + 100 * QUIET_S)
+    assert ward.files("in") == {"a/x.png": b"bad"}
+
+
+@pytest.mark.parametrize("refusal", [HALF, REFUSAL])
+@pytest.mark.parametrize("disks", [1, 2])
+def test_what_is_open_for_writing_stays(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch, refusal: QuarantineReason, disks: int
+) -> None:
+    """However long the writer takes and whatever the reason, the file goes after it was closed."""
+    if disks == 2:
+        across_disks(monkeypatch)
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    path = ward.home / "in/a/x.png"
+    path.parent.mkdir(parents=True)
+    with path.open("ab"):
+        ward.refuse(refusal=refusal)
+        ward.quarantine.move_due(ward.to, NOW + 10 * QUIET_S)
+        assert ward.files("in") == {"a/x.png": b"bad"}
+    ward.quarantine.move_due(ward.to, NOW + 11 * QUIET_S)
+    assert ward.files("in") == {}
+
+
+def test_what_grew_stays(ward: Ward) -> None:
+    """A file that is no longer the one that was refused is not moved."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.refuse(refusal=HALF)
+    with (ward.home / "in/a/x.png").open("ab") as file:
+        file.write(b", and whole")
+    for times in (1, 5, 25):
+        ward.quarantine.move_due(ward.to, NOW + times * QUIET_S)
+    assert ward.files("in") == {"a/x.png": b"bad, and whole"}
+    assert ward.files("state/quarantine") == {}
+
+
+def test_without_leases_it_takes_longer(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nobody can say who has the file open, time alone decides, four times as much."""
+    monkeypatch.setattr("sharpend.commit.source.read_lease", lambda _: nullcontext(NO_LEASE))
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    for refusal, name in ((HALF, b"x.png"), (REFUSAL, b"y.png")):
+        ward.refuse(name, refusal=refusal)
+    ward.quarantine.move_due(ward.to, NOW + 4 * QUIET_S - 1)
+    assert len(ward.files("in")) == 2
+    ward.quarantine.move_due(ward.to, NOW + 4 * QUIET_S)
+    assert ward.files("in") == {}
+
+
+def test_a_writer_during_the_copy_keeps_his_file(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer who wants to go on while the file is copied to another disk gets it back, whole."""
+    across_disks(monkeypatch)
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.refuse(refusal=HALF)
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        with pytest.raises(BlockingIOError):
+            os.open(ward.home / "in/a/x.png", os.O_WRONLY | os.O_NONBLOCK)
+        real(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        ward.quarantine.move_due(ward.to, NOW + QUIET_S)
+    assert ward.files("in") == {"a/x.png": b"bad"}
+    assert ward.files("state/quarantine") == {}
+    ward.quarantine.move_due(ward.to, NOW + 2 * QUIET_S)
+    assert ward.files("in") == {}
+
+
+def test_a_copy_that_differs_is_thrown_away(ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where leases and times tell nothing, the bytes do: the original is not deleted."""
+    across_disks(monkeypatch)
+    monkeypatch.setattr("sharpend.commit.source.read_lease", lambda _: nullcontext(NO_LEASE))
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.refuse(refusal=HALF)
+    path = ward.home / "in/a/x.png"
+    before = path.stat().st_mtime_ns
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        path.write_bytes(b"BAD")
+        os.utime(path, ns=(before, before))
+        real(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        ward.quarantine.move_due(ward.to, NOW + 4 * QUIET_S)
+    assert ward.files("in") == {"a/x.png": b"BAD"}
+    assert ward.files("state/quarantine") == {}
+
+
+@pytest.mark.parametrize("step", ["moved", "written", "noted"])
+@pytest.mark.parametrize("disks", [1, 2])
+def test_crash_while_a_quiet_file_is_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, disks: int
+) -> None:
+    """Killed at any step, the next attempt completes it: one file, one reason."""
+    if disks == 2:
+        across_disks(monkeypatch)
+    ward = Ward(tmp_path)
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.refuse(refusal=HALF)
+    ward.crash_at = step
+    with pytest.raises(CrashError):
+        ward.quarantine.move_due(ward.to, NOW + QUIET_S)
+    ward.crash_at = ""
+    ward.restart()
+    ward.quarantine.move_due(ward.to, NOW + QUIET_S)
+    assert ward.files("in") == {}
+    assert ward.files("state/quarantine") == {"in/a/x.png": b"bad"}
+    assert ward.entry().moved == os.fsencode(tmp_path / "state/quarantine/in/a/x.png")
+    ward.ledger.close()
+
+
+def test_reasons_of_a_moved_and_a_waiting_file(ward: Ward) -> None:
+    """A file that waits in its place does not take the reason of one that was moved before."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    first, second = ward.refuse(), ward.refuse(content=b"worse", refusal=HALF)
+    assert (told(first)["size"], told(second)["size"]) == (3, 5)
+    ward.quarantine.move_due(ward.to, NOW + QUIET_S)
+    assert ward.files("state/quarantine") == {"in/a/x.png": b"bad", "in/a/x-2.png": b"worse"}
+    assert (told(first)["size"], told(second)["size"]) == (3, 5)
+
+
+def test_a_waiting_file_can_be_retried(ward: Ward) -> None:
+    """Retried before its time, it is pending in its place, and nothing is due any more."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    note = ward.refuse(refusal=HALF)
+    ward.quarantine.retry(ward.to, ward.entry())
+    ward.quarantine.move_due(ward.to, NOW + QUIET_S)
+    assert (note.exists(), ward.files("in")) == (False, {"a/x.png": b"bad"})
+    assert ward.claim().attempts == 1
+
+
+def test_a_clock_that_was_set_makes_nothing_due(ward: Ward) -> None:
+    """After a jump of the wall clock every wait begins anew, the longer one."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    ward.refuse(refusal=HALF)
+    folder = SimpleNamespace(paused=None, plan=SimpleNamespace(destination=ward.to))
+    sources = RefusedSources(ward.quarantine, [folder])  # type: ignore[list-item]
+    day_s = 86_400.0
+    sources.step(0.0, NOW)
+    sources.step(10.0, NOW + day_s)
+    sources.step(20.0 + 4 * QUIET_S - 20, NOW + day_s + 4 * QUIET_S - 20)
+    assert ward.files("in") == {"a/x.png": b"bad"}
+    sources.step(20.0 + 4 * QUIET_S, NOW + day_s + 4 * QUIET_S)
+    assert ward.files("in") == {}
+
+
+def test_an_unmounted_input_is_left_alone(ward: Ward) -> None:
+    """Nothing is concluded from a folder that is not the one of the start."""
+    ward.to = replace(ward.to, source=SourcePolicy.DELETE)
+    root = ward.to.input_root
+    ward.to.guard.seen[root] = replace(look(root), inode=0)
+    ward.refuse(refusal=HALF)
+    with pytest.raises(FolderFaultError, match="the folder was replaced"):
+        ward.quarantine.move_due(ward.to, NOW + QUIET_S)
+    assert ward.files("in") == {"a/x.png": b"bad"}

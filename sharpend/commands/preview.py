@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sharpend.daemon import plans
+from sharpend.commands.inputs import found, left_at_start, outcomes_of
 from sharpend.errors import (
     ExitCode,
     ImageRefusedError,
@@ -23,17 +23,17 @@ from sharpend.errors import (
 )
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
-from sharpend.intake import scan
+from sharpend.intake.scan import left_alone_text
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
+from sharpend.ledger.store import has_ledger
 from sharpend.logs import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from sharpend.commit.destination import Destination
     from sharpend.daemon.folder import FolderPlan
-    from sharpend.ledger.records import Finished, Outcome
+    from sharpend.ledger.records import Finished
     from sharpend.settings.load import Settings
     from sharpend.task import Options
 
@@ -69,11 +69,15 @@ class Outlook:
     """Number of inputs by planned action, without reasons."""
     pixels: int = 0
     """Pixels to sharpen, by the headers; at most so many where sharp images are copied."""
+    left_alone: Counter[str] = field(default_factory=Counter)
+    """Number of entries that are no inputs, by cause."""
 
     def __str__(self) -> str:
         counted = ((number, action.removeprefix("is ")) for action, number in self.counts.items())
         text = ", ".join(f"{number} {action}" for number, action in counted)
-        return f"{self.name}: {text or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
+        line = f"{self.name}: {text or 'no images there'} ({self.pixels / _MEGA:.2f} megapixels)"
+        alone = self.left_alone
+        return f"{line}; {alone.total()} left alone: {left_alone_text(alone)}" if alone else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,12 @@ def dry_run(settings: Settings) -> int:
     """
     needless, earlier = _read_ledger(settings)
     outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
-    for plan, batch in found(settings):
+    for plan, batch, tally in found(settings):
+        outlook = outlooks[plan.destination.folder]
+        outlook.left_alone = tally.left_alone
         for one in batch:
             action = needless.get((plan.destination.input_root, one.relative))
-            _plan_input(plan, one.relative, action, outlooks[plan.destination.folder])
+            _plan_input(plan, one.relative, action, outlook)
     for outlook in outlooks.values():
         print(logs.printable(str(outlook)))
     may_copy = any(SHARPENED_OR_COPIED in outlook.counts for outlook in outlooks.values())
@@ -110,37 +116,27 @@ def _read_ledger(
     settings: Settings,
 ) -> tuple[dict[tuple[bytes, bytes], str], Sequence[Finished]]:
     """Read the inputs that need nothing, by root and path with the reason, and finished jobs."""
-    if not (settings.state / "ledger.db").exists():
-        return dict.fromkeys(_left_at_start(settings, None), LEFT_AT_START), ()
+    if not has_ledger(settings.state):
+        return _needless(settings, None), ()
     try:
         with LedgerReader.read_only(settings.state) as ledger:
-            left = dict.fromkeys(_left_at_start(settings, ledger), LEFT_AT_START)
-            ended = {
-                (destination.input_root, outcome.relative): WOULD[outcome.state]
-                for destination, outcome in known(settings, ledger)
-                if outcome.state in WOULD
-            }
-            return left | ended, ledger.finished(IMAGES_REMEMBERED)
+            return _needless(settings, ledger), ledger.finished(IMAGES_REMEMBERED)
     except LedgerError as error:
         advice = "if an older sharpend wrote it, `sharpend run` upgrades it"
         raise StateFaultError(f"{error}; {advice}") from error
 
 
-def _left_at_start(
-    settings: Settings, ledger: LedgerReader | None
-) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over the inputs, by root and path, that `only_new` leaves as they are."""
-    for plan, batch in found(settings):
-        if not plan.only_new:
-            continue
-        root, files = (
-            plan.destination.input_root,
-            {(one.relative, one.fingerprint) for one in batch},
-        )
-        name = ledger and ledger.folder_name(root, plan.destination.output_root)
-        if ledger is not None and name and ledger.is_surveyed(name):
-            files -= set(ledger.unseen(name, files))
-        yield from ((root, relative) for relative, _ in files)
+def _needless(settings: Settings, ledger: LedgerReader | None) -> dict[tuple[bytes, bytes], str]:
+    """Return the inputs that need nothing, by root and path, with the reason."""
+    needless = {}
+    for plan, batch, _ in found(settings):
+        root = plan.destination.input_root
+        for relative in left_at_start(ledger, plan, batch):
+            needless[root, relative] = LEFT_AT_START
+        for outcome in outcomes_of(ledger, plan.destination, batch) if ledger else ():
+            if outcome.state in WOULD:
+                needless[root, outcome.relative] = WOULD[outcome.state]
+    return needless
 
 
 def _plan_input(plan: FolderPlan, relative: bytes, needless: str | None, outlook: Outlook) -> None:
@@ -217,30 +213,3 @@ def _duration(seconds: float) -> str:
     if seconds < 2 * _HOUR_S:
         return f"{seconds / _MINUTE_S:.0f} minutes"
     return f"{seconds / _HOUR_S:.0f} hours"
-
-
-def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
-    """Iterate over all inputs of all folders, in batches, with their folder."""
-    for plan in plans.folder_plans(settings):
-        root, tally = plan.destination.input_root, scan.Tally()
-        intake = plan.intake
-        for batch in scan.walk(
-            root, recursive=intake.recursive, tally=tally, patterns=intake.patterns
-        ):
-            yield plan, batch
-
-
-def known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
-    """Iterate over the inputs that exist now and have an outcome in the ledger."""
-    for plan, batch in found(settings):
-        destination = plan.destination
-        name = ledger.folder_name(destination.input_root, destination.output_root)
-        if name is None:
-            continue
-        entries = [(one.relative, one.fingerprint) for one in batch]
-        new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
-        relatives = [
-            relative for relative, fingerprint in entries if (relative, fingerprint) not in new
-        ]
-        for outcome in ledger.outcomes(name, relatives):
-            yield destination, outcome

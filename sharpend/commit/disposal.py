@@ -1,7 +1,8 @@
 """Disposal of an input after its output is committed: keep, archive or delete it.
 
-Owns the last step of a job. Refuses to touch a file that is not the one that was processed, to
-overwrite anything in the archive, and to look for sources below a root that was replaced.
+Owns the last step of a job. Refuses to touch a file that is not the one that was processed or that
+a process has open for writing, to overwrite anything in the archive, and to look for sources below
+a root that was replaced.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, faults, require_same_root
 from sharpend.commit.names import numbered
-from sharpend.commit.relocate import DirectoryEntry, Move, relocate
+from sharpend.commit.relocate import DirectoryEntry, Move, relocate, still_written
+from sharpend.commit.source import leased_source
+from sharpend.errors import Reason, TransientError
 from sharpend.files.beneath import directory
+from sharpend.files.fingerprint import display
+from sharpend.files.lease import Lease, Writers
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
@@ -39,39 +44,46 @@ def dispose_source(
 
     Raises:
         FolderFaultError: the archive or the input folder cannot be worked on.
-        TransientError: this source may be disposed of later.
+        TransientError: this source may be disposed of later; a process has it open for writing.
         ImageRefusedError: it can never be archived: a folder on the path is a link, or the name is
             too long.
     """
     if destination.source is SourcePolicy.KEEP:
         return
     require_same_root(destination, destination.input_root, "input")
-    with faults(destination, destination.input_root, "input"):
-        if not _is_there(destination.input_root, job):
+    with (
+        faults(destination, destination.input_root, "input"),
+        leased_source(destination.input_root, job) as lease,
+    ):
+        if lease is None:
             return
-    if destination.source is SourcePolicy.DELETE:
-        begin()
-        with faults(destination, destination.input_root, "input"):
-            _delete(destination.input_root, job)
-    elif destination.archive_root is not None:
-        require_same_root(destination, destination.archive_root, "archive")
-        begin()
-        move = Move(destination.input_root, job.relative, job.fingerprint, temp_name)
-        with faults(destination, destination.archive_root, "archive"):
-            archived = numbered(destination.archive_root, job.relative)
-            relocate(move, destination.archive_root, archived)
+        if lease.writers is Writers.SOME:
+            path = display(os.path.join(destination.input_root, job.relative))
+            raise TransientError(Reason.IO_ERROR, f"{path} is still open for writing")
+        if destination.source is SourcePolicy.DELETE:
+            begin()
+            _delete(destination.input_root, job, lease)
+        elif destination.archive_root is not None:
+            require_same_root(destination, destination.archive_root, "archive")
+            begin()
+            _archive(destination, destination.archive_root, job, temp_name, lease)
 
 
-def _is_there(input_root: bytes, job: Job) -> bool:
-    parent, name = os.path.split(job.relative)
-    with suppress(FileNotFoundError), directory(input_root, parent) as fd:
-        return DirectoryEntry(fd, name).fingerprint() == job.fingerprint
-    return False
+def _archive(
+    destination: Destination, archive_root: bytes, job: Job, temp_name: bytes, lease: Lease
+) -> None:
+    move = Move(
+        destination.input_root, job.relative, job.fingerprint, temp_name, lease.is_undisturbed
+    )
+    with faults(destination, archive_root, "archive"):
+        relocate(move, archive_root, numbered(archive_root, job.relative))
 
 
-def _delete(input_root: bytes, job: Job) -> None:
+def _delete(input_root: bytes, job: Job, lease: Lease) -> None:
     parent, name = os.path.split(job.relative)
     with suppress(FileNotFoundError), directory(input_root, parent) as fd:
         source = DirectoryEntry(fd, name)
         if source.fingerprint() == job.fingerprint:
+            if not lease.is_undisturbed():
+                raise still_written()
             source.unlink()

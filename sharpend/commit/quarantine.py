@@ -1,28 +1,29 @@
 """Quarantine: move inputs that cannot be sharpened, write their reason files, restore on retry.
 
-Owns `quarantine/<folder>/<path>` and `<path>.reason.json` below the state directory. With
-`source = "keep"` only the reason file is written; otherwise the source is moved there, never over
-another file. The ledger records it first, so that `recover` can complete it after a crash. Refuses
-to move a source that is no longer the file that was refused.
+Owns `quarantine/<folder>/<path>` and `<path>.reason.json` below the state directory. The reason
+file is written at once. With `source = "keep"` that is all; otherwise the source is moved there,
+never over another file. A source that may be half a file is moved after it stayed unchanged for
+`quiet_s`. The ledger records each step first, so that a crash can be repaired. Refuses to move a
+source that is no longer the file that was refused, or that a process has open for writing.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import os
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, TempNames, faults, require_same_root
-from sharpend.commit.names import numbered, shortened
+from sharpend.commit.names import numbered
+from sharpend.commit.reasons import place_of, write_reason
 from sharpend.commit.relocate import Move, relocate
+from sharpend.commit.source import leased_source
 from sharpend.errors import ImageRefusedError, SourceVanishedError
-from sharpend.files.atomic import replacing_at, try_to_write
+from sharpend.files.atomic import try_to_write
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import display
+from sharpend.files.lease import Lease, Writers
 from sharpend.ledger.records import Quarantined
 from sharpend.ledger.store import translated
 from sharpend.policies import SourcePolicy
@@ -35,13 +36,16 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Job, QuarantineReason
 
-_NOTE_SUFFIX = b".reason.json"
-_LONGEST_NAME_BYTES = 200  # with room for `-2`, `.reason.json` and the name of a temporary file
-_IMMOVABLE = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS),
-    *(errno.EIO, errno.ESTALE, errno.EBUSY),
-}
+_IMMOVABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 """Errors after which a source stays where it is; its reason file is written all the same."""
+_NOT_NOW = {errno.EIO, errno.ESTALE, errno.EBUSY}
+"""The same, but the move is tried again after `quiet_s`."""
+QUIET_S = 300.0
+"""Default of the seconds that a refused source stays in its place, unchanged."""
+UNLEASED_FACTOR = 4.0
+"""Factor on `quiet_s` if the system does not tell who has the source open."""
+_AT_ONCE = 20
+"""Most sources that one call of `move_due` moves: the main loop waits for it."""
 
 
 class Quarantine:
@@ -51,6 +55,13 @@ class Quarantine:
     recorded, moved, written, noted; in a retry restored, removed.
 
     Every method raises StateFaultError if the state directory cannot be written.
+
+    Args:
+        ledger: records each step.
+        state_dir: the quarantine is a folder in it.
+        names: of temporary files.
+        at: see above.
+        quiet_s: seconds that a source which may be half a file must stay unchanged.
     """
 
     def __init__(
@@ -59,8 +70,11 @@ class Quarantine:
         state_dir: Path,
         names: TempNames,
         at: Callable[[str], None] = lambda _: None,
+        *,
+        quiet_s: float = QUIET_S,
     ) -> None:
         self._ledger = ledger
+        self._quiet_s = quiet_s
         self._state_dir = state_dir
         self.root = os.path.join(os.path.abspath(os.fsencode(state_dir)), b"quarantine")
         self._names = names
@@ -85,22 +99,47 @@ class Quarantine:
         return Quarantined(job, refusal, now_s, None, None)
 
     def complete(self, destination: Destination, entry: Quarantined) -> bytes:
-        """Move the source and write the reason file; every step can be repeated.
+        """Write the reason file, and move the source if it may leave; every step can be repeated.
 
         Returns:
             The absolute path of the reason file.
         """
-        place = _place(entry.job)
+        return self._settle(destination, entry, entry.at_s, waited=False)
+
+    def move_due(self, destination: Destination, now_s: float) -> None:
+        """Move the refused sources of a folder that stayed unchanged long enough, some at a time.
+
+        Args:
+            destination: of the folder.
+            now_s: wall clock in seconds.
+
+        Raises:
+            FolderFaultError: the input folder is missing or was replaced.
+        """
+        require_same_root(destination, destination.input_root, "input")
+        for entry in self._ledger.leaving(destination.folder, now_s, _AT_ONCE):
+            self._settle(destination, entry, now_s, waited=True)
+
+    def postpone(self, now_s: float) -> None:
+        """Let all refused sources wait again, because the wall clock was set."""
+        self._ledger.postpone_leaving(now_s + UNLEASED_FACTOR * self._quiet_s)
+
+    def _settle(
+        self, destination: Destination, entry: Quarantined, now_s: float, *, waited: bool
+    ) -> bytes:
         with translated(self._state_dir):
             os.makedirs(self.root, mode=0o700, exist_ok=True)
-            moved = self._move_in(destination, entry.job, place)
+            moved, leaves_at = self._move_in(destination, entry, now_s, waited=waited)
             self._at("moved")
-            note = self._write((moved or place) + _NOTE_SUFFIX, _reason_of(destination, entry))
+            note = entry.note
+            if moved is not None or note is None:
+                note = write_reason(self.root, moved, destination, entry)
+                if entry.note not in {None, note}:
+                    os.unlink(entry.note)
         self._at("written")
-        absolute = os.path.join(self.root, note)
-        self._ledger.noted(entry.job, absolute, moved and os.path.join(self.root, moved))
+        self._ledger.noted(entry.job, note, moved and os.path.join(self.root, moved), leaves_at)
         self._at("noted")
-        return absolute
+        return note
 
     def recover(self, destinations: Mapping[str, Destination]) -> int:
         """Complete the entries that a crash interrupted, at start; return how many."""
@@ -133,40 +172,55 @@ class Quarantine:
         self._at("removed")
         self._ledger.retry(entry.job, fingerprint)
 
-    def _move_in(self, destination: Destination, job: Job, place: bytes) -> bytes | None:
-        """Move the source into the quarantine; None if it stays, by policy or after an error."""
+    def _move_in(
+        self, destination: Destination, entry: Quarantined, now_s: float, *, waited: bool
+    ) -> tuple[bytes | None, float | None]:
+        """Move the source into the quarantine, if it may leave now.
+
+        Returns:
+            Its new path below the quarantine, or None if it stays; and when to try again, or None
+            if it stays for good, by policy or after an error.
+        """
         if destination.source is SourcePolicy.KEEP:
-            return None
-        move = Move(destination.input_root, job.relative, job.fingerprint, self._names.new(job.id))
+            return None, None
+        job = entry.job
         try:
-            return relocate(move, self.root, numbered(self.root, place))
+            with leased_source(destination.input_root, job) as lease:
+                wait_s = self._wait_s(lease, entry, waited=waited)
+                if wait_s:
+                    return None, now_s + wait_s
+                move = Move(
+                    destination.input_root,
+                    job.relative,
+                    job.fingerprint,
+                    self._names.new(job.id),
+                    lambda: lease is None or lease.is_undisturbed(),
+                )
+                return relocate(move, self.root, numbered(self.root, place_of(job))), None
         except ImageRefusedError:
-            return None
+            return None, None
         except OSError as error:
+            if error.errno in _NOT_NOW:
+                return None, now_s + self._quiet_s
             if error.errno in _IMMOVABLE:
-                return None
+                return None, None
             raise
 
-    def _write(self, note: bytes, content: Mapping[str, object]) -> bytes:
-        """Write the reason file; return its path below the quarantine.
+    def _wait_s(self, lease: Lease | None, entry: Quarantined, *, waited: bool) -> float:
+        """Return how long the source must stay in its place from now on; 0 if it may leave.
 
-        If a parent of the path is a file or a link (a quarantined `a.jpg`, and later a folder of
-        that name), the reason file is put at the top, named by a digest of its path.
+        Args:
+            lease: on the source; None if it is missing or has changed, so that nothing is moved.
+            entry: the refusal.
+            waited: the source stayed unchanged for as long as this method had asked for.
         """
-        try:
-            self._write_at(note, content)
-        except ImageRefusedError:
-            note = hashlib.sha256(note).hexdigest().encode() + _NOTE_SUFFIX
-            self._write_at(note, content)
-        return note
-
-    def _write_at(self, note: bytes, content: Mapping[str, object]) -> None:
-        parent, name = os.path.split(note)
-        with (
-            directory(self.root, parent, create=True) as fd,
-            replacing_at(fd, name) as file,
-        ):
-            file.write(json.dumps(content, indent=2).encode() + b"\n")
+        if lease is None:
+            return 0.0
+        if lease.writers is Writers.SOME:
+            return self._quiet_s
+        if lease.writers is Writers.UNKNOWN:
+            return 0.0 if waited else UNLEASED_FACTOR * self._quiet_s
+        return 0.0 if waited or entry.refusal.reason.is_final else self._quiet_s
 
     def _restore(self, destination: Destination, job: Job, moved: bytes) -> Fingerprint:
         """Move the source back to its input folder; return its fingerprint there."""
@@ -185,25 +239,3 @@ class Quarantine:
             parent, name = os.path.split(job.relative)
             with directory(destination.input_root, parent) as fd:
                 return fingerprint_at(fd, name) or meant
-
-
-def _place(job: Job) -> bytes:
-    """Return the path of a job's file below the quarantine; a long name is shortened."""
-    folder = os.fsencode(job.folder).replace(b"/", b"_")
-    parent, name = os.path.split(job.relative)
-    if len(name) > _LONGEST_NAME_BYTES:
-        name = shortened(name, _LONGEST_NAME_BYTES)
-    return os.path.join(folder, parent, name)
-
-
-def _reason_of(destination: Destination, entry: Quarantined) -> dict[str, object]:
-    """Return the content of the reason file; non-UTF-8 bytes of the path become surrogates."""
-    return {
-        "code": entry.refusal.reason,
-        "message": entry.refusal.message,
-        "setting": entry.refusal.setting,
-        "attempts": entry.job.attempts,
-        "source": display(os.path.join(destination.input_root, entry.job.relative)),
-        "size": entry.job.fingerprint.size,
-        "when": datetime.fromtimestamp(entry.at_s, UTC).isoformat(timespec="seconds"),
-    }

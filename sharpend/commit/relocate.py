@@ -1,25 +1,26 @@
 """Move of one file between folders, without overwriting another file or losing this one.
 
 Owns the move that archive and quarantine share: a rename within one file system, otherwise copy,
-fsync, rename, unlink. It can be repeated after a crash at any point and then leaves one file.
-Refuses to move a file whose fingerprint has changed, and to follow links in either path.
+fsync, compare, rename, unlink. It can be repeated after a crash at any point and then leaves one
+file. Refuses to move a file whose fingerprint has changed, to let a copy take the place of a file
+that differs from it or that a process opens for writing, and to follow links in either path.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
-from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from typing import BinaryIO
 
     from sharpend.files.fingerprint import Fingerprint
 
@@ -71,6 +72,8 @@ class Move:
     """The file is moved only if it has this fingerprint."""
     temp_name: bytes
     """Name of an unfinished copy in the target's folder, if that is on another file system."""
+    is_undisturbed: Callable[[], bool] = lambda: True
+    """Returns False as soon as a process opens the file for writing; asked while it is copied."""
 
 
 def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> bytes | None:
@@ -86,8 +89,10 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
         source is missing or has become another file.
 
     Raises:
-        ImageRefusedError: a parent of either path is a link or no folder.
-        OSError: any other error; the source then still exists.
+        ImageRefusedError: a parent of either path is a link or no folder, or the target's file
+            system does not take its name.
+        OSError: any other error; the source then still exists. EBUSY if it changed while it was
+            copied, or a process opened it for writing.
     """
     for candidate in candidates:
         with ExitStack() as stack:
@@ -96,13 +101,13 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
             target_fd = stack.enter_context(directory(target_root, parent, create=True))
             target = DirectoryEntry(target_fd, name)
             if _was_moved_before(source, target, move.meant):
-                _drop(source, move.meant)
+                _drop(source, move)
                 return candidate
             if target.exists():
                 continue
             if source is None or source.fingerprint() != move.meant:
                 return None
-            with suppress(FileExistsError):
+            with suppress(FileExistsError), refusing_name(target_fd, name, creates=False):
                 _carry(source, target, move)
                 return candidate
     return None
@@ -128,9 +133,13 @@ def _was_moved_before(
     return _same_bytes(source, target)
 
 
-def _drop(source: DirectoryEntry | None, meant: Fingerprint) -> None:
-    if source is not None and source.fingerprint() == meant:
-        source.unlink()
+def _drop(source: DirectoryEntry | None, move: Move) -> None:
+    """Delete the source of a complete copy, unless it has become another file."""
+    if source is None or source.fingerprint() != move.meant:
+        return
+    if not move.is_undisturbed():
+        raise still_written()
+    source.unlink()
 
 
 def _carry(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
@@ -141,32 +150,56 @@ def _carry(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _copy(source, target, move.temp_name)
+        _copy(source, target, move)
         fsync_directory(target.directory_fd)
-        _drop(source, move.meant)
+        try:
+            _drop(source, move)
+        except OSError:
+            target.unlink()
+            raise
     else:
         fsync_directory(target.directory_fd)
         fsync_directory(source.directory_fd)
 
 
-def _copy(source: DirectoryEntry, target: DirectoryEntry, temp_name: bytes) -> None:
+def _copy(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
     """Copy content, mode and times under a temporary name, then rename without clobbering."""
-    temp = DirectoryEntry(target.directory_fd, temp_name)
+    temp = DirectoryEntry(target.directory_fd, move.temp_name)
     try:
         with os.fdopen(source.open(), "rb") as original:
             status = os.fstat(original.fileno())
-            descriptor = os.open(temp_name, CREATE_EXCLUSIVELY, 0o600, dir_fd=target.directory_fd)
+            descriptor = os.open(temp.name, CREATE_EXCLUSIVELY, 0o600, dir_fd=temp.directory_fd)
             with os.fdopen(descriptor, "wb") as copy:
-                shutil.copyfileobj(original, copy, _CHUNK_BYTES)
+                _copy_bytes(original, copy, move)
                 copy.flush()
                 with suppress(PermissionError):  # FAT and some network shares support neither
                     os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
                     os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
                 os.fsync(descriptor)
+        _require_equal(source, temp, move)
         rename_without_clobbering(temp.directory_fd, temp.name, target.directory_fd, target.name)
     except BaseException:
         temp.unlink()
         raise
+
+
+def _copy_bytes(original: BinaryIO, copy: BinaryIO, move: Move) -> None:
+    """Copy all bytes; stop as soon as a writer waits for the file."""
+    while chunk := original.read(_CHUNK_BYTES):
+        if not move.is_undisturbed():
+            raise still_written()
+        copy.write(chunk)
+
+
+def _require_equal(source: DirectoryEntry, copy: DirectoryEntry, move: Move) -> None:
+    """Raise EBUSY if the source changed; its size and time need not tell, if it is mapped."""
+    if not _same_bytes(source, copy) or source.fingerprint() != move.meant:
+        raise still_written()
+
+
+def still_written() -> OSError:
+    """Make the error for a file that changes, or that a process opens for writing, meanwhile."""
+    return OSError(errno.EBUSY, "the file is still being written")
 
 
 def _same_bytes(one: DirectoryEntry, other: DirectoryEntry) -> bool:

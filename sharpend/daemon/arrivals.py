@@ -35,11 +35,12 @@ class Arrivals:
         standing: records what is seen.
         log: for the number of images that stay as they are.
         folder: name in the ledger.
-        only_new: leave the images as they are that are there at the first start.
+        only_new: leave the images as they are that are there at the first start; None: as it was
+            at the last start, for one that looks at some of the files alone.
     """
 
     def __init__(
-        self, unknown: Unknown, standing: Standing, log: Log, folder: str, *, only_new: bool
+        self, unknown: Unknown, standing: Standing, log: Log, folder: str, *, only_new: bool | None
     ) -> None:
         self._unknown = unknown
         self._standing = standing
@@ -48,7 +49,7 @@ class Arrivals:
         self._since_s: float | None = None
         if only_new:
             self._since_s = standing.begin_survey(folder, time.time() - CLOCK_GRAIN_S)
-        else:
+        elif only_new is not None:
             standing.forget_survey(folder)
 
     def fresh(self, found: Sequence[Found]) -> list[Found]:

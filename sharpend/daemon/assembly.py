@@ -193,6 +193,7 @@ def _dispatcher_config(
         retry=plans.retry_options(settings),
         measurements=measurements,
         retention=plans.retention(settings),
+        quiet_s=settings.intake.quiet_s,
     )
 
 

@@ -22,6 +22,7 @@ from sharpend.daemon.folder import Folder
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
 from sharpend.daemon.overview import take_snapshot
+from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.rest import Rest
 from sharpend.daemon.roots import reopen
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
@@ -76,7 +77,7 @@ class Dispatcher:
         self._on_result = on_result
         self._names = TempNames(config.state_dir)
         self._committer = Committer(ledger, self._names)
-        self._quarantine = Quarantine(ledger, config.state_dir, self._names)
+        self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
         self._outcomes = Outcomes(
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
         )
@@ -86,16 +87,15 @@ class Dispatcher:
         self._finish_at_s = -math.inf
         self._pool = pool
         self._measurements = config.measurements
-        chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
-        self.folders = {
-            plan.destination.folder: self._opened(plan, chance) for plan in config.plans
-        }
+        self.folders = {one.destination.folder: self._opened(one) for one in config.plans}
         self._rest = Rest({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
+        self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
 
-    def _opened(self, plan: FolderPlan, chance: random.Random) -> Folder:
+    def _opened(self, plan: FolderPlan) -> Folder:
         """Open a folder: its intake, and the rule which outputs are adopted."""
+        chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
         way = plan.destination
         objection = partial(way.guard.objection, way.input_root, "input")
         intake = partial(
@@ -166,8 +166,9 @@ class Dispatcher:
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
         self._rest.update(time.time())
-        next_s = self._maintenance.step(now_s, time.time())
+        self._refused_sources.step(now_s, time.time())
         folders = self.folders.values()
+        next_s = self._maintenance.step(now_s, time.time())
         next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
         if folders and all(folder.is_settled and not folder.paused for folder in folders):
             self._ledger.set_reconciled()
@@ -272,10 +273,7 @@ class Dispatcher:
         )
 
     def next_due_s(self) -> float:
-        """Return the next deadline of a worker (monotonic), at which a turn is needed.
-
-        Retries and paused folders are checked at each step of the folders, every few seconds.
-        """
+        """Return the next deadline of a worker (monotonic); retries are due at folders' steps."""
         return self._pool.next_deadline_s()
 
     def stalled_by(self, now_s: float) -> str | None:

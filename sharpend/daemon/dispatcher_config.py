@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.commit.ages import KEEP_ALL, Retention
+from sharpend.commit.quarantine import QUIET_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,3 +26,5 @@ class DispatcherConfig:
     retry: RetryOptions
     measurements: Measurements
     retention: Retention = KEEP_ALL
+    quiet_s: float = QUIET_S
+    """Seconds that a refused input must stay unchanged before it leaves its place."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.daemon.arrivals import Arrivals, entries
+from sharpend.daemon.judgements import Judgements
 from sharpend.errors import InputMissingError, OutputFailedError
 from sharpend.logs.events import Event
 from sharpend.task import Task
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sharpend.commit.destination import Destination
     from sharpend.files.fingerprint import Fingerprint
+    from sharpend.intake.patience import Patience
     from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Job
@@ -82,7 +84,7 @@ class Folder:
         plan: with its roots prepared, or found missing.
         ledger: records settled files.
         log: for pauses, resumptions and polling.
-        intake: starts the intake; its argument selects the files that are new to the ledger.
+        intake: starts the intake; as `open_intake` with the arguments `fresh` and `patience`.
         adopt: records a settled input as finished if its output exists, at a wall-clock time.
         reopen: opens the roots again, after which the guard says whether that succeeded.
     """
@@ -93,7 +95,7 @@ class Folder:
         ledger: Ledger,
         log: Log,
         *,
-        intake: Callable[[Fresh], Intake],
+        intake: Callable[[Fresh, Patience], Intake],
         adopt: Callable[[tuple[bytes, Fingerprint], float], bool],
         reopen: Callable[[], None],
     ) -> None:
@@ -112,8 +114,15 @@ class Folder:
         self._log = log
         self._adopt = adopt
         self._reopen = reopen
-        self._arrivals = Arrivals(ledger.unknown, ledger, log, self.name, only_new=plan.only_new)
-        self.intake = intake(self._arrivals.fresh)
+        self._arrivals = Arrivals(
+            ledger.unknown,
+            ledger,
+            log,
+            self.name,
+            only_new=plan.only_new if plan.intake.only is None else None,
+        )
+        self.judgements = Judgements(self.name, log)
+        self.intake = intake(self._arrivals.fresh, self.judgements.patience)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
@@ -129,7 +138,8 @@ class Folder:
             new = entries(step.settled)
             if self._ledger.rebuilt:
                 new = [entry for entry in new if not self._adopted(entry, now_s)]
-            self._ledger.add(self.name, new, time.time())
+            added = self._ledger.add(self.name, new, time.time())
+            self.judgements.superseded(added.superseded)
             for found in step.settled:
                 self._log.debug(Event.FILE_SETTLED, folder=self.name, path=found.relative)
         if step.tally is not None:
@@ -171,7 +181,7 @@ class Folder:
             return True
 
     def resettle(self, relative: bytes) -> None:
-        """Let a file settle again that changed after it had settled."""
+        """Let a file settle again."""
         self._resettled = True
         self.intake.unsettle(relative)
 
@@ -210,10 +220,10 @@ class Folder:
             raise InputMissingError(f"{self.name}: {self.paused}")
 
     @property
-    def left_alone(self) -> int:
-        """Number of files without an image's suffix, or left out, at the last whole scan."""
+    def left_alone(self) -> dict[str, int]:
+        """Number of entries that are no inputs, by cause, at the last whole scan."""
         tally = self._last.tally if self._last is not None else None
-        return tally.unknown + tally.excluded if tally is not None else 0
+        return dict(tally.left_alone) if tally is not None else {}
 
     @property
     def unreadable(self) -> int:

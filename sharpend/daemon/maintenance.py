@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarantine
+from sharpend.daemon.wall_clock import WallClock
 from sharpend.errors import FolderFaultError, LedgerError
 from sharpend.ledger import copies
 from sharpend.logs.events import Event
@@ -33,8 +34,6 @@ EVERY_S = 3600.0
 BACKUP_EVERY_S = 86_400.0
 REST_S = 0.02
 """Pause between two steps of a chore: loop and disk have other work."""
-CLOCK_SET_S = 60.0
-"""Difference between wall clock and monotonic clock from which on the clock was set."""
 
 Chore: TypeAlias = Callable[[float], Iterator[None]]
 """Begins a run at a time (wall clock); each item of the iterator is one small step."""
@@ -68,13 +67,12 @@ class Maintenance:
         self._chores = list(self._wanted())
         self._due_s: list[float] = []
         self._work: Iterator[None] | None = None
-        self._offset_s: float | None = None
+        self._clock = WallClock()
         self._backup: Backup | None = None
 
     def step(self, now_s: float, wall_s: float) -> float:
         """Run one small step of a due chore; return the time of the next (monotonic seconds)."""
-        offset_s, self._offset_s = self._offset_s, wall_s - now_s
-        if offset_s is None or abs(self._offset_s - offset_s) > CLOCK_SET_S:
+        if self._clock.was_set(now_s, wall_s) or not self._due_s:
             self._work = None
             self._due_s = [now_s + EVERY_S] * len(self._chores)
         if self._work is None:

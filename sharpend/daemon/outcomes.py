@@ -1,7 +1,6 @@
 """Outcomes of an attempt: commit it, quarantine the image, retry, or pause the folder.
 
-Owns the rules for each kind of outcome and the events that log it. Every path ends with the job in
-one state of the ledger; nothing here waits.
+Owns the rules and events of each outcome. Every path leaves the job in one state of the ledger.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ class Result:
     output: bytes | None = None
     reason: Reason | None = None
     message: str = ""
-    """Cause of the quarantine."""
+    setting: str | None = None
+    """Setting that would let a quarantined input through; `message` is the cause."""
     staged: Staged | None = None
     commit_s: float = 0.0
     seconds: float = 0.0
@@ -143,6 +143,7 @@ class Outcomes:
 
     def _log_finished(self, result: Result, **values: object) -> None:
         """Log and report an output that was published or existed before."""
+        result.folder.judgements.finished(result.job)
         self._log.info(
             Event.IMAGE_FINISHED,
             folder=result.folder.name,
@@ -167,10 +168,12 @@ class Outcomes:
             self._vanished(handed, failed)
 
     def _vanished(self, handed: Handed, failed: Failed) -> None:
-        """Handle an input that vanished, or became another file, which settles by itself."""
+        """Handle an input that vanished, or changed, so that it has to settle again."""
         self._ledger.vanish(handed.job)
         if failed.failure is Failure.CHANGED:
+            handed.folder.judgements.changed(handed.job, failed.message)
             handed.folder.resettle(handed.job.relative)
+            return
         self._log.info(
             Event.IMAGE_VANISHED,
             folder=handed.folder.name,
@@ -219,6 +222,7 @@ class Outcomes:
     def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
         """Quarantine an input with its reason."""
         entry = self._quarantine.record(handed.job, refusal, time.time())
+        handed.folder.judgements.refused(handed.job, refusal.reason)
         try:
             self._quarantine.complete(handed.folder.plan.destination, entry)
         finally:  # if that fails, only the reason file is missing, and is written later
@@ -244,6 +248,7 @@ class Outcomes:
                 "quarantined",
                 reason=refusal.reason,
                 message=refusal.message,
+                setting=refusal.setting,
                 seconds=seconds,
             )
         )
@@ -281,10 +286,8 @@ class Outcomes:
     def _is_news(self, ended: Committed) -> bool:
         """Return False if this output was reported before, when its source stayed in place."""
         was_told = ended.job.id in self._reported
-        if ended.disposal_pending:
-            self._reported.add(ended.job.id)
-        else:
-            self._reported.discard(ended.job.id)
+        change = self._reported.add if ended.disposal_pending else self._reported.discard
+        change(ended.job.id)
         return not was_told
 
 

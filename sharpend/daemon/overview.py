@@ -35,5 +35,5 @@ def take_snapshot(
         folders=tuple(folders),
         paused={name: one.paused for name, one in named if one.paused},
         unreadable={name: one.unreadable for name, one in named if one.unreadable},
-        left_alone={name: one.left_alone for name, one in named},
+        left_alone={name: one.left_alone for name, one in named if one.left_alone},
     )

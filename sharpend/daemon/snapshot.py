@@ -32,8 +32,8 @@ class Snapshot:
     """Cause by folder, for paused folders and those that rest on purpose."""
     unreadable: Mapping[str, int]
     """Number of entries that cannot be read, by folder, without zeros."""
-    left_alone: Mapping[str, int]
-    """Number of files that are no images or are left out, by folder."""
+    left_alone: Mapping[str, Mapping[str, int]]
+    """Number of entries that are no inputs, by folder and cause, without zeros."""
     resting: frozenset[str] = frozenset()
     """Those that are paused on purpose and by no fault."""
     state_fault: str | None = None

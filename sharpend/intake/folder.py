@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
+    from sharpend.intake.patience import Patience
     from sharpend.intake.protocol import Fresh
 
 _CHECK_S = 2.0  # interval of the check for a deleted or replaced folder
@@ -38,6 +39,7 @@ class FolderIntake:
     Args:
         options: of the folder.
         fresh: selects the files that are new to the ledger.
+        patience: lengthens the wait for files that were judged too early.
         wake: asks for a step soon; must return at once.
         chance: spreads the scans of several folders.
         objection: returns why the folder is not the one to work in, or None.
@@ -48,12 +50,14 @@ class FolderIntake:
         options: FolderOptions,
         *,
         fresh: Fresh,
+        patience: Patience,
         wake: Callable[[], None],
         chance: random.Random,
         objection: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._options = options
         self._fresh = fresh
+        self._patience = patience
         self._wake = wake
         self._chance = chance
         self._objection = objection
@@ -120,6 +124,7 @@ class FolderIntake:
         self._schedule = ScanSchedule(
             options.root,
             recursive=options.recursive,
+            only=options.only,
             patterns=options.patterns,
             chance=self._chance,
         )
@@ -219,7 +224,9 @@ class FolderIntake:
         ]
 
     def _has_settled(self, found: Found, now_s: float, *, finished: bool = False) -> bool:
-        wait_s = self._wait_s(finished=finished)
+        wait_s = self._patience.wait_s(
+            found.relative, found.fingerprint, self._wait_s(finished=finished)
+        )
         return self._settler.look(found.relative, found.fingerprint, now_s=now_s, wait_s=wait_s)
 
     def _wait_s(self, *, finished: bool) -> float:

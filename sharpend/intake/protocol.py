@@ -28,6 +28,8 @@ class FolderOptions:
     recursive: bool = True
     patterns: Patterns = EVERYTHING
     """Of names that are left out."""
+    only: Sequence[bytes] | None = None
+    """Paths below the root that alone are inputs; None: all files."""
     settle_s: float | None = None
     """Seconds that a file must stay unchanged; None chooses by event and file system."""
     polling: bool | None = None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
+    from sharpend.intake.patience import Patience
     from sharpend.intake.protocol import FolderOptions, Fresh, Intake
     from sharpend.intake.scan import Found
 
@@ -31,6 +32,7 @@ _LOOK_S = 2.0
 def open_intake(
     options: FolderOptions,
     fresh: Fresh,
+    patience: Patience,
     *,
     wake: Callable[[], None],
     chance: random.Random,
@@ -41,12 +43,20 @@ def open_intake(
     Args:
         options: of the folder.
         fresh: selects the files that are new to the ledger.
+        patience: lengthens the wait for files that were judged too early.
         wake: asks for a step soon, from any thread; must return at once.
         chance: spreads the scans of several folders.
         objection: returns why the folder is not the one to work in, or None; from any thread.
     """
     kind = ThreadedIntake if options.threaded else FolderIntake
-    return kind(options, fresh=fresh, wake=wake, chance=chance, objection=objection)
+    return kind(
+        options,
+        fresh=fresh,
+        patience=patience,
+        wake=wake,
+        chance=chance,
+        objection=objection,
+    )
 
 
 class _ClosedError(Exception):
@@ -74,6 +84,7 @@ class ThreadedIntake:
         options: FolderOptions,
         *,
         fresh: Fresh,
+        patience: Patience,
         wake: Callable[[], None],
         chance: random.Random,
         objection: Callable[[], str | None] = lambda: None,
@@ -81,7 +92,12 @@ class ThreadedIntake:
         self._fresh = fresh
         self._wake = wake
         self._inner = FolderIntake(
-            options, fresh=self._ask, wake=wake, chance=chance, objection=objection
+            options,
+            fresh=self._ask,
+            patience=patience,
+            wake=wake,
+            chance=chance,
+            objection=objection,
         )
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._ends: queue.SimpleQueue[Step | BaseException] = queue.SimpleQueue()

@@ -154,21 +154,41 @@ class Ledger(Registration, Standing, LedgerReader):
         self._move(job, State.DEFERRED, sql.DEFER, next_at=next_at, reason=reason, message=message)
 
     def quarantine(self, job: Job, refusal: QuarantineReason, now_s: float) -> None:
-        """Quarantine a job with a reason; the reason file is written next, then `noted`."""
-        self._move(
-            job,
-            State.QUARANTINED,
-            sql.QUARANTINE,
-            now_s=now_s,
-            reason=refusal.reason,
-            message=refusal.message,
-            setting=refusal.setting,
-        )
+        """Quarantine a job with a reason; the reason file is written next, then `noted`.
 
-    def noted(self, job: Job, note: bytes, moved: bytes | None) -> None:
-        """Record that a job's reason file is written, and its source moved if it had to be."""
+        It replaces the reason file of an earlier content of the same path, whose job is deleted.
+        """
+        values = {
+            "id": job.id,
+            "now_s": now_s,
+            "reason": refusal.reason,
+            "message": refusal.message,
+            "setting": refusal.setting,
+        }
         with self._store.transaction() as cursor:
-            cursor.execute(sql.NOTED, {"id": job.id, "note": note, "moved": moved})
+            _refuse_illegal(cursor, job.id, State.QUARANTINED)
+            cursor.execute(sql.FORGET_EARLIER_REFUSAL, {"id": job.id})
+            cursor.execute(sql.QUARANTINE, values)
+
+    def noted(
+        self, job: Job, note: bytes, moved: bytes | None, leaves_at: float | None = None
+    ) -> None:
+        """Record that the reason file of a quarantined job is written.
+
+        Args:
+            job: quarantined.
+            note: absolute path of the reason file.
+            moved: absolute path of the moved source; None if it is in its place.
+            leaves_at: when it may be moved (wall clock); None if it stays, or is moved.
+        """
+        values = {"id": job.id, "note": note, "moved": moved, "leaves_at": leaves_at}
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.NOTED, values)
+
+    def postpone_leaving(self, leaves_at: float) -> None:
+        """Move no refused source before `leaves_at`: the wall clock was set."""
+        with self._store.transaction() as cursor:
+            cursor.execute(sql.POSTPONE_LEAVING, {"leaves_at": leaves_at})
 
     def vanish(self, job: Job) -> None:
         """Record that the input does not exist any more, or is no longer the settled file."""

@@ -14,7 +14,7 @@ from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class State(StrEnum):
@@ -108,6 +108,16 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """Result of adding settled files."""
+
+    jobs: int
+    """Jobs that became pending."""
+    superseded: Sequence[tuple[bytes, bytes]]
+    """Inputs that were refused and have changed since, each with its reason file, to be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Owner:
     """The input whose output a file is."""
 
@@ -140,6 +150,26 @@ class Outcome:
     unchanged: bool
     reason: Reason | None
     message: str | None
+    setting: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A job as `sharpend list` shows it."""
+
+    job: Job
+    since_s: float
+    """Time of its end, or of its discovery where it waits (wall clock)."""
+    next_s: float | None
+    """Time of its next attempt, if it waits for one."""
+    output: bytes | None
+    """Below the output root."""
+    reason: Reason | None
+    """Of the quarantine, or of the last attempt that failed."""
+    message: str | None
+    setting: str | None
+    note: bytes | None
+    """Absolute path of the reason file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +252,21 @@ def outcome_of(row: LedgerRow) -> Outcome:
         unchanged=bool(row["unchanged"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
+        setting=row["setting"],
+    )
+
+
+def listed_of(row: LedgerRow) -> Listed:
+    """Convert a row of the view `known` to an entry of a list."""
+    return Listed(
+        job=job_of(row),
+        since_s=row["added_at"] if row["finished_at"] is None else row["finished_at"],
+        next_s=row["next_at"],
+        output=row["output"],
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        message=row["message"],
+        setting=row["setting"],
+        note=row["note"],
     )
 
 

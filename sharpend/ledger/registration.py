@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sharpend.errors import LedgerError
 from sharpend.ledger import sql
 from sharpend.ledger.caseless import twin_key
-from sharpend.ledger.records import mark_of
+from sharpend.ledger.records import Added, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,23 +61,28 @@ class Registration:
         with self._store.transaction() as cursor:
             cursor.execute(sql.ACCEPT_ROOTS, (folder,))
 
-    def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> int:
-        """Add settled files as pending jobs; older unfinished jobs of their paths vanish.
+    def add(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]], now_s: float) -> Added:
+        """Add settled files as pending jobs; older unfinished jobs of their paths are deleted.
 
-        A finished job of the same path stays until the new one is finished, which may replace its
-        output. A file that has a job already is not changed.
-
-        Returns:
-            Number of jobs that became pending.
+        So are their refusals, unless the refused file was moved: a path counts once. A finished
+        job of the same path stays until the new one is finished, which may replace its output. A
+        file that has a job already is not changed.
         """
         entries = [(relative, mark_of(fingerprint)) for relative, fingerprint in found]
         with self._store.transaction() as cursor:
             row = cursor.execute(sql.FOLDER_ID, (folder,)).fetchone()
             if row is None:
                 raise LedgerError(f"folder {folder!r} is not in the ledger")
-            cursor.executemany(sql.SUPERSEDE, [(row["id"], *entry) for entry in entries])
-            added = cursor.executemany(sql.ADD, [(row["id"], *entry, now_s) for entry in entries])
-            return added.rowcount
+            keys = [(row["id"], *entry) for entry in entries]
+            superseded = [
+                (key[1], old["note"])
+                for key in keys
+                for old in cursor.execute(sql.SUPERSEDED_NOTES, key)
+            ]
+            cursor.executemany(sql.SUPERSEDE, keys)
+            cursor.executemany(sql.FORGET_SUPERSEDED, keys)
+            added = cursor.executemany(sql.ADD, [(*key, now_s) for key in keys])
+            return Added(added.rowcount, superseded)
 
     def adopt(
         self, folder: str, found: tuple[bytes, Fingerprint], made: Product, at: float

@@ -66,6 +66,18 @@ _ROOTS = """
 ALTER TABLE folder ADD COLUMN roots TEXT;
 ALTER TABLE folder ADD COLUMN roots_since REAL NOT NULL DEFAULT 0;
 """
+_IDENTITIES = """
+CREATE TABLE root (
+    folder INTEGER NOT NULL REFERENCES folder (id),
+    path BLOB NOT NULL,
+    seen TEXT,
+    PRIMARY KEY (folder, path)
+);
+INSERT INTO root (folder, path) SELECT id, input FROM folder UNION SELECT id, output FROM folder;
+"""
+_LEAVING = """
+CREATE INDEX job_leaving ON job (folder, next_at) WHERE state = 'quarantined';
+"""
 _STANDING = """
 CREATE TABLE seen (
     folder INTEGER NOT NULL REFERENCES folder (id),
@@ -80,16 +92,7 @@ CREATE TABLE survey (
 );
 CREATE TABLE hold (folder TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
 """
-_IDENTITIES = """
-CREATE TABLE root (
-    folder INTEGER NOT NULL REFERENCES folder (id),
-    path BLOB NOT NULL,
-    seen TEXT,
-    PRIMARY KEY (folder, path)
-);
-INSERT INTO root (folder, path) SELECT id, input FROM folder UNION SELECT id, output FROM folder;
-"""
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES, _STANDING)
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES, _LEAVING, _STANDING)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

@@ -97,10 +97,19 @@ HOLD = "INSERT INTO hold (folder, since) VALUES (?, ?) ON CONFLICT (folder) DO N
 END_HOLD = "DELETE FROM hold WHERE ?1 = '' OR folder = ?1"
 HOLDS = "SELECT folder, since FROM hold"
 HAS_STANDING = "SELECT 1 FROM sqlite_master WHERE name = 'seen'"
-SUPERSEDE = """
-UPDATE job SET state = 'vanished', next_at = NULL
-WHERE folder = ?1 AND relative = ?2 AND mark <> ?3 AND +state IN ('pending', 'deferred')
-"""
+_OTHER_CONTENT = "folder = ?1 AND relative = ?2 AND mark <> ?3"
+_REFUSED_IN_PLACE = "(+state = 'quarantined' AND moved IS NULL)"
+SUPERSEDED_NOTES = f"""
+SELECT note FROM job WHERE {_OTHER_CONTENT} AND {_REFUSED_IN_PLACE} AND note IS NOT NULL
+"""  # noqa: S608 - constants of this module are put in
+SUPERSEDE = f"""
+UPDATE job SET state = 'vanished', next_at = NULL, note = NULL
+WHERE {_OTHER_CONTENT} AND (+state IN ('pending', 'deferred') OR {_REFUSED_IN_PLACE})
+"""  # noqa: S608
+# A row with an output stays: it says whose that output is.
+FORGET_SUPERSEDED = f"""
+DELETE FROM job WHERE {_OTHER_CONTENT} AND +state = 'vanished' AND output IS NULL
+"""  # noqa: S608
 ADD = """
 INSERT INTO job (folder, relative, mark, state, added_at) VALUES (?1, ?2, ?3, 'pending', ?4)
 ON CONFLICT (folder, relative, mark) DO UPDATE
@@ -172,7 +181,21 @@ UPDATE job SET state = 'quarantined', finished_at = :now_s, reason = :reason, me
 setting = :setting, note = NULL, moved = NULL, next_at = NULL,
 temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
 """
-NOTED = "UPDATE job SET note = :note, moved = :moved WHERE id = :id AND state = 'quarantined'"
+FORGET_EARLIER_REFUSAL = """
+DELETE FROM job WHERE id < :id AND +state = 'quarantined' AND moved IS NULL AND output IS NULL
+AND (folder, relative) = (SELECT folder, relative FROM job WHERE id = :id)
+"""
+NOTED = """
+UPDATE job SET note = :note, moved = :moved, next_at = :leaves_at
+WHERE id = :id AND state = 'quarantined'
+"""
+LEAVING = """
+SELECT * FROM known WHERE folder_name = ? AND state = 'quarantined' AND next_at <= ?
+AND note IS NOT NULL ORDER BY next_at LIMIT ?
+"""
+POSTPONE_LEAVING = """
+UPDATE job SET next_at = :leaves_at WHERE state = 'quarantined' AND next_at IS NOT NULL
+"""
 VANISH = "UPDATE job SET state = 'vanished', next_at = NULL WHERE id = :id"
 RECOVER = """
 UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0), orphans = orphans + 1
@@ -181,7 +204,8 @@ WHERE state = 'running'
 GIVEN_UP = "SELECT * FROM known WHERE state = 'pending' AND orphans > ? ORDER BY id"
 RETRY = """
 UPDATE OR IGNORE job SET state = 'pending', mark = :mark, attempts = 0, orphans = 0,
-reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL WHERE id = :id
+reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL, next_at = NULL
+WHERE id = :id
 """
 FORGET_QUARANTINED = "DELETE FROM job WHERE id = :id AND state = 'quarantined'"
 # A job that was done before keeps its row with its output, and is repeated.

@@ -85,6 +85,11 @@ DESCRIBED: Mapping[Event, Described] = {
         "a part makes no progress; the watchdog is not fed until the service manager restarts",
         _FAULT,
     ),
+    Event.SIGNAL_IGNORED: Described(
+        INFO,
+        "SIGUSR1 or SIGUSR2 came, which change nothing; only the first is logged",
+        {"signal": "text: name of the signal", "advice": "text: signals that do something"},
+    ),
     Event.CONFIG_RELOADED: Described(
         INFO,
         "changed settings are in force",
@@ -142,9 +147,14 @@ DESCRIBED: Mapping[Event, Described] = {
             **_ATTEMPTS,
         },
     ),
+    Event.IMAGE_CHANGED: Described(
+        INFO,
+        "an input changed after it had settled; it is tried again when it has settled anew",
+        {**_IMAGE, "message": _ERROR["message"]},
+    ),
     Event.IMAGE_VANISHED: Described(
         INFO,
-        "an input disappeared, changed or was excluded before its end",
+        "an input disappeared or was excluded before its end",
         {**_IMAGE, "message": _ERROR["message"]},
     ),
     Event.WORKER_DIED: Described(
@@ -214,8 +224,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "agreement_by_model": "table or null: the same by model, where there are several",
             "paused": "table of text: by folder, why it is paused",
             "unreadable": "table of integers: by folder, entries that could not be read",
-            "left_alone": "table of integers: by folder, files of other formats and what"
-            " the patterns leave out",
+            "left_alone": "table of tables: by folder, number of entries that are no inputs by"
+            " cause: a suffix, `link`, `special file`, `excluded`, …",
             "state_fault": "text or null: why the state directory cannot be written",
             "health": "text: `ok`; `degraded` (a folder is paused or agreement is low); `fail`"
             " (the state directory fails)",

@@ -108,6 +108,10 @@ class IntakeSettings(Section):
 
     rescan_s: Positive = 60
     """Seconds between two scans of every folder; these find files without an inotify event."""
+    quiet_s: Positive = 300
+    """Seconds that a refused input which may be incomplete must stay unchanged, and open in no
+    process, before it is moved to the quarantine; four times as long where the system does not tell
+    who has it open."""
 
 
 class RetrySettings(Section):

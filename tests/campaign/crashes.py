@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import psutil  # type: ignore[import-untyped]
 
 JOB_TIMEOUT_S = 8
+FINALLY_REFUSED = b"%PDF-1.7\n" + bytes(100)
+"""A content that no further byte can make an image: its file is moved at once."""
 
 
 def kill_the_daemon(rig: Rig, rounds: int, finding: Finding) -> None:
@@ -110,7 +112,7 @@ class Boundaries:
         for each in range(3):
             name = f"{number}-{each}.png"
             (self.bad if bad else self.good)[policy].add(name)
-            self.rig.drop(name, self.rig.bad if bad else b"", folder=policy)
+            self.rig.drop(name, FINALLY_REFUSED if bad else b"", folder=policy)
 
     def crash(self, policy: str, number: int, order: Order, *, bad: bool = False) -> None:
         """Recover from the last death, take new inputs, and die at this step."""
