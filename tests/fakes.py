@@ -24,6 +24,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.protocol import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
+from sharpend.policies import Policies
 from sharpend.task import Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers.worker import Engine
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 Ended = TypeVar("Ended", Staged, Failed, Died)
 AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
 PICTURE = b"made of a picture"
+DEFAULT = Policies()
 
 
 class ListLog(Log):
@@ -158,10 +160,11 @@ class Shop:
         retry: how often and when.
         alarms: by model.
         retention: what is kept, and how long.
+        policies: of every folder, for its images.
         destination: changes to every folder's way out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that tests vary
         self,
         home: Path,
         *,
@@ -170,6 +173,7 @@ class Shop:
         retry: RetryOptions = AT_ONCE,
         alarms: Mapping[str, AlarmOptions] | None = None,
         retention: Retention = KEEP_ALL,
+        policies: Policies = DEFAULT,
         **destination: object,
     ) -> None:
         self.home = home
@@ -181,6 +185,7 @@ class Shop:
         self._retry = retry
         self._alarms = alarms or {}
         self._retention = retention
+        self._policies = policies
         self._destination = destination
         self._workers = workers
         for name in names:
@@ -227,7 +232,7 @@ class Shop:
         return FolderPlan(
             destination=replace(way_out, **self._destination),  # type: ignore[arg-type]
             intake=FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1),
-            options=Options("lite"),
+            options=Options("lite", policies=self._policies),
         )
 
     def stop(self) -> None:

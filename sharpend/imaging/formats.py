@@ -213,6 +213,7 @@ REFUSALS = (
     Refusal("JPEGs of more scans", Reason.TOO_MANY_SCANS, "limits.max_scans"),
     Refusal("files that end early", Reason.TRUNCATED, "folder.settle_s"),
     Refusal("wrong checksums, contradictions", Reason.DAMAGED, "folder.settle_s"),
+    Refusal("content that no output holds, by choice", Reason.WOULD_LOSE, "pictures.losses"),
     Refusal("empty files", Reason.EMPTY, "folder.settle_s"),
     Refusal("what is no image", Reason.NOT_AN_IMAGE, "folder.settle_s"),
 )

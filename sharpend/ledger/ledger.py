@@ -108,6 +108,7 @@ class Ledger(Registration, LedgerReader):
             model=product.model_digest,
             options=product.options_digest,
             pixels=product.pixels,
+            stays_for=product.stays_for or None,
         )
 
     def restage(self, job: Job, product: Product) -> None:

@@ -78,7 +78,8 @@ INSERT INTO root (folder, path) SELECT id, input FROM folder UNION SELECT id, ou
 _LEAVING = """
 CREATE INDEX job_leaving ON job (folder, next_at) WHERE state = 'quarantined';
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES, _LEAVING)
+_LOSSES = "ALTER TABLE job ADD COLUMN stays_for TEXT;"
+STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES, _LEAVING, _LOSSES)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

@@ -200,7 +200,7 @@ def _named(name: bytes, body: bytes) -> tuple[str, bool]:
     told = name.decode("ascii", "backslashreplace")
     if name in _KINDS:
         what = "further" if body else "damaged"
-        return f"its {what} box {told} was not kept", True
+        return f"its {what} box {told} was not kept", bool(body)
     return f"its data of an unknown kind ({told}) was not kept", True
 
 
