@@ -29,7 +29,7 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events described logs repeats",
-    "files": "fingerprint faults access atomic beneath lease mounts roots",
+    "files": "owner fingerprint name_faults faults access atomic beneath lease mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
@@ -61,8 +61,8 @@ ROOMS = {
     " measurements judgements folder roots refused_sources outcomes maintenance"
     " dispatcher_config dispatcher status plans assembly hooks daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "arguments accept check doctor status retry inspect formats run preview once live"
-    " demo",
+    "commands": "stdout selection arguments inputs accept check doctor listing status retry"
+    " inspect formats run preview results once live demo",
 }
 """Inside a sub-package, the same."""
 
@@ -92,7 +92,7 @@ DOORS = {
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.opening", "sharpend.ledger.store"},
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.report"},
-    "tqdm": {"sharpend.commands.once", "trainer.training.progress"},
+    "tqdm": {"sharpend.commands.results", "trainer.training.progress"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""

@@ -271,7 +271,7 @@ def test_without_a_home_the_state_has_to_be_set(
 ) -> None:
     """A user without a home directory is told which key to set."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for an unknown user
-    with pytest.raises(ConfigError, match=r"^default: state: must name a folder, not '~"):
+    with pytest.raises(ConfigError, match=r"^state: HOME is not set .* give --state DIR"):
         load(None, environment={})
     assert load(None, {"state": tmp_path}, environment={}).state == tmp_path
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sharpend.daemon import plans
+from sharpend.commands.inputs import found, outcomes_of
 from sharpend.errors import (
     ExitCode,
     ImageRefusedError,
@@ -23,17 +23,17 @@ from sharpend.errors import (
 )
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
-from sharpend.intake import scan
+from sharpend.intake.scan import left_alone_text
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
+from sharpend.ledger.store import has_ledger
 from sharpend.logs import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from sharpend.commit.destination import Destination
     from sharpend.daemon.folder import FolderPlan
-    from sharpend.ledger.records import Finished, Outcome
+    from sharpend.ledger.records import Finished
     from sharpend.settings.load import Settings
     from sharpend.task import Options
 
@@ -68,11 +68,15 @@ class Outlook:
     """Number of inputs by planned action, without reasons."""
     pixels: int = 0
     """Pixels to sharpen, by the headers; at most so many where sharp images are copied."""
+    left_alone: Counter[str] = field(default_factory=Counter)
+    """Number of entries that are no inputs, by cause."""
 
     def __str__(self) -> str:
         counted = ((number, action.removeprefix("is ")) for action, number in self.counts.items())
         text = ", ".join(f"{number} {action}" for number, action in counted)
-        return f"{self.name}: {text or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
+        line = f"{self.name}: {text or 'no images there'} ({self.pixels / _MEGA:.2f} megapixels)"
+        alone = self.left_alone
+        return f"{line}; {alone.total()} left alone: {left_alone_text(alone)}" if alone else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,12 @@ def dry_run(settings: Settings) -> int:
     """
     states, earlier = _read_ledger(settings)
     outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
-    for plan, batch in found(settings):
+    for plan, batch, tally in found(settings):
+        outlook = outlooks[plan.destination.folder]
+        outlook.left_alone = tally.left_alone
         for one in batch:
             state = states.get((plan.destination.input_root, one.relative), State.PENDING)
-            _plan_input(plan, one.relative, state, outlooks[plan.destination.folder])
+            _plan_input(plan, one.relative, state, outlook)
     for outlook in outlooks.values():
         print(logs.printable(str(outlook)))
     may_copy = any(SHARPENED_OR_COPIED in outlook.counts for outlook in outlooks.values())
@@ -109,13 +115,14 @@ def _read_ledger(
     settings: Settings,
 ) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished]]:
     """Read states by root and path, and finished jobs; empty without a ledger."""
-    if not (settings.state / "ledger.db").exists():
+    if not has_ledger(settings.state):
         return {}, ()
     try:
         with LedgerReader.read_only(settings.state) as ledger:
             states = {
-                (destination.input_root, outcome.relative): outcome.state
-                for destination, outcome in known(settings, ledger)
+                (plan.destination.input_root, outcome.relative): outcome.state
+                for plan, batch, _ in found(settings)
+                for outcome in outcomes_of(ledger, plan.destination, batch)
             }
             return states, ledger.finished(IMAGES_REMEMBERED)
     except LedgerError as error:
@@ -197,27 +204,3 @@ def _duration(seconds: float) -> str:
     if seconds < 2 * _HOUR_S:
         return f"{seconds / _MINUTE_S:.0f} minutes"
     return f"{seconds / _HOUR_S:.0f} hours"
-
-
-def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
-    """Iterate over all inputs of all folders, in batches, with their folder."""
-    for plan in plans.folder_plans(settings):
-        root, tally = plan.destination.input_root, scan.Tally()
-        for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
-            yield plan, batch
-
-
-def known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
-    """Iterate over the inputs that exist now and have an outcome in the ledger."""
-    for plan, batch in found(settings):
-        destination = plan.destination
-        name = ledger.folder_name(destination.input_root, destination.output_root)
-        if name is None:
-            continue
-        entries = [(one.relative, one.fingerprint) for one in batch]
-        new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
-        relatives = [
-            relative for relative, fingerprint in entries if (relative, fingerprint) not in new
-        ]
-        for outcome in ledger.outcomes(name, relatives):
-            yield destination, outcome

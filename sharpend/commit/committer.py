@@ -1,9 +1,9 @@
 """Publication of a staged temporary file under its final name, and disposal of the source.
 
 Owns the order of the steps: ledger `staged`, rename, fsync of the folder, ledger `done`, disposal
-of the source, ledger `disposed`. Each can be repeated, so a crash between any two is repaired by
-`recover`. Refuses to overwrite a foreign file, a link or a folder, to touch a source that is not
-the file that was processed, and to create a root that is missing.
+of the source, ledger `disposed`. Each can be repeated: `recover` repairs a crash. Refuses to
+overwrite a foreign file, a link or a folder, to touch a source that is not the file that was
+processed, and to create a root that is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import DirectoryEntry
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
-from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 from sharpend.ledger.records import Job, Product, State
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
@@ -112,8 +112,8 @@ class Committer:
             output's name, the finished job, its source untouched.
 
         Raises:
-            ImageRefusedError: NAME_TOO_LONG, NAME_TAKEN by another input, or a folder on the path
-                is a link.
+            ImageRefusedError: NAME_TOO_LONG, NAME_NOT_POSSIBLE, NAME_TAKEN by another input, or a
+                folder on the path is a link.
         """
         first = next(output_names(destination, job.relative))
         skips = destination.existing is ExistingPolicy.SKIP
@@ -138,7 +138,7 @@ class Committer:
             now_s: wall clock in seconds.
 
         Raises:
-            ImageRefusedError: NAME_TAKEN by another input; NAME_TOO_LONG if no shorter is free.
+            ImageRefusedError: NAME_TAKEN by another input, NAME_TOO_LONG or NAME_NOT_POSSIBLE.
         """
         staged = attempt.staged
         first = next(output_names(destination, job.relative))
@@ -156,9 +156,8 @@ class Committer:
                 return self._finish(destination, job, product, now_s)
         except (FolderFaultError, TransientError, ImageRefusedError) as error:
             if self._may_be_renamed(job) and not isinstance(error, ImageRefusedError):
-                raise FolderFaultError(
-                    str(error)
-                ) from error  # `recover` decides whether it was renamed
+                # `recover` decides whether it was renamed
+                raise FolderFaultError(str(error)) from error
             self._discard(destination, product)
             if isinstance(error, FolderFaultError):
                 self._ledger.release(job)
@@ -183,6 +182,8 @@ class Committer:
                     yield Unfinished(job, error)
                     if isinstance(error, FolderFaultError):
                         return
+                    if isinstance(error, ImageRefusedError):
+                        self._discard(destination, product)
                 else:
                     if done is not None:
                         yield done
@@ -214,7 +215,8 @@ class Committer:
             if status is NameStatus.LEFT_ALONE:
                 chosen = _as_unchanged(chosen, fd)
             self._at("chosen")
-            self._record(job, chosen)
+            record = self._ledger.restage if self._may_be_renamed(job) else self._ledger.stage
+            record(job, chosen)
             self._at("staged")
             with suppress(FileExistsError):  # somebody created this name meanwhile: choose again
                 _place(chosen, status, fd)
@@ -222,12 +224,6 @@ class Committer:
                 fsync_directory(fd)
                 self._at("synced")
                 return chosen
-
-    def _record(self, job: Job, product: Product) -> None:
-        if self._may_be_renamed(job):
-            self._ledger.restage(job, product)
-        else:
-            self._ledger.stage(job, product)
 
     def _may_be_renamed(self, job: Job) -> bool:
         found = self._ledger.job(job.id)
@@ -292,9 +288,10 @@ def _as_unchanged(product: Product, fd: int) -> Product:
 def _place(product: Product, status: NameStatus, fd: int) -> None:
     """Rename the staged file to its final name, or delete it where a foreign file is kept."""
     name = os.path.basename(product.output)
-    if status is NameStatus.LEFT_ALONE:
-        DirectoryEntry(fd, product.temp).unlink()
-    elif status is NameStatus.FREE:
-        rename_without_clobbering(fd, product.temp, fd, name)
-    else:
-        os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)
+    with refusing_name(fd, name, creates=True):
+        if status is NameStatus.LEFT_ALONE:
+            DirectoryEntry(fd, product.temp).unlink()
+        elif status is NameStatus.FREE:
+            rename_without_clobbering(fd, product.temp, fd, name)
+        else:
+            os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)

@@ -56,7 +56,7 @@ class Daemon:
             SharpendError: the start failed, or with `once` a whole folder did.
         """
         context, control, state_dir = self._context, self._context.control, self._settings.state
-        with control.signals():
+        with control.signals(reloads=not self._hooks.once):
             if self._hooks.once:
                 ledger = open_ledger(state_dir)
             elif waited := context.outage.wait_for_ledger(state_dir, context.keep_alive.wait_until):

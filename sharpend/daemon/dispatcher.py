@@ -255,7 +255,7 @@ class Dispatcher:
             folders=tuple(self.folders),
             paused={name: one.paused for name, one in folders if one.paused},
             unreadable={name: one.unreadable for name, one in folders if one.unreadable},
-            left_alone={name: one.left_alone for name, one in folders},
+            left_alone={name: one.left_alone for name, one in folders if one.left_alone},
         )
 
     @property

@@ -211,10 +211,10 @@ class Folder:
             raise InputMissingError(f"{self.name}: {self.paused}")
 
     @property
-    def left_alone(self) -> int:
-        """Number of files without an image's suffix, at the last whole scan."""
+    def left_alone(self) -> dict[str, int]:
+        """Number of entries that are no inputs, by cause, at the last whole scan."""
         tally = self._last.tally if self._last is not None else None
-        return tally.unknown if tally is not None else 0
+        return dict(tally.left_alone) if tally is not None else {}
 
     @property
     def unreadable(self) -> int:

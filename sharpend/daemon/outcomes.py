@@ -1,7 +1,6 @@
 """Outcomes of an attempt: commit it, quarantine the image, retry, or pause the folder.
 
-Owns the rules for each kind of outcome and the events that log it. Every path ends with the job in
-one state of the ledger; nothing here waits.
+Owns the rules and events of each outcome. Every path leaves the job in one state of the ledger.
 """
 
 from __future__ import annotations
@@ -39,7 +38,8 @@ class Result:
     output: bytes | None = None
     reason: Reason | None = None
     message: str = ""
-    """Cause of the quarantine."""
+    setting: str | None = None
+    """Setting that would let a quarantined input through; `message` is the cause."""
     staged: Staged | None = None
     commit_s: float = 0.0
     seconds: float = 0.0
@@ -248,6 +248,7 @@ class Outcomes:
                 "quarantined",
                 reason=refusal.reason,
                 message=refusal.message,
+                setting=refusal.setting,
                 seconds=seconds,
             )
         )

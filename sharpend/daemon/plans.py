@@ -81,8 +81,9 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
         intake=FolderOptions(
             root=os.fsencode(folder.input),
             recursive=folder.recursive,
+            only=folder.files,
             settle_s=_unless_auto(folder.settle_s),
-            polling=_unless_auto(folder.polling),
+            polling=_unless_auto(folder.polling) if folder.files is None else True,
             threaded=_unless_auto(folder.polling),
             poll_s=folder.poll_s,
             rescan_s=settings.intake.rescan_s,

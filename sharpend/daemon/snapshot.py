@@ -32,8 +32,8 @@ class Snapshot:
     """Cause by folder, for paused folders."""
     unreadable: Mapping[str, int]
     """Number of entries that cannot be read, by folder, without zeros."""
-    left_alone: Mapping[str, int]
-    """Number of files that are no images, by folder."""
+    left_alone: Mapping[str, Mapping[str, int]]
+    """Number of entries that are no inputs, by folder and cause, without zeros."""
     state_fault: str | None = None
     """Cause of a state outage, or None."""
 

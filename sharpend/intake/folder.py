@@ -123,7 +123,7 @@ class FolderIntake:
         self._settler = Settler()
         self._dirty: dict[bytes, bool] = {}
         self._schedule = ScanSchedule(
-            options.root, recursive=options.recursive, chance=self._chance
+            options.root, recursive=options.recursive, only=options.only, chance=self._chance
         )
         self._listener = Listener(
             options.root,

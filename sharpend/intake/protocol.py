@@ -25,6 +25,8 @@ class FolderOptions:
 
     root: bytes
     recursive: bool = True
+    only: Sequence[bytes] | None = None
+    """Paths below the root that alone are inputs; None: all files."""
     settle_s: float | None = None
     """Seconds that a file must stay unchanged; None chooses by event and file system."""
     polling: bool | None = None

@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
-from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging.formats import format_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CHUNK = 1000
 _REMEMBERED = 16
+_MOST_KINDS = 16
+_LONGEST_SUFFIX = 12
+LINK, SPECIAL, SUBFOLDER, NO_SUFFIX = "link", "special file", "sub-folder", "without suffix"
+OTHER = "of other kinds"
+"""Causes why an entry is left alone, beside a suffix that no format has."""
 
 _JUNK_PREFIXES = (b".", b"~$", b"~syncthing~")
 _JUNK_SUFFIXES = (
@@ -71,8 +77,9 @@ class Tally:
 
     found: int = 0
     """Input files."""
-    unknown: int = 0
-    """Files whose suffix is not in the format table."""
+    left_alone: Counter[str] = field(default_factory=Counter)
+    """Entries that are no inputs, by cause: a suffix that is not in the format table, in lower
+    case, or one of the words above. More than 16 causes are counted as one."""
     ignored: int = 0
     """Temporary and junk names; a directory counts as one and is not entered."""
     unreadable: int = 0
@@ -80,11 +87,25 @@ class Tally:
     unreadable_paths: list[bytes] = field(default_factory=list)
     """The first 16 of them, below the root."""
 
+    def leave(self, cause: str) -> None:
+        """Count an entry that is no input."""
+        is_new = cause not in self.left_alone and len(self.left_alone) >= _MOST_KINDS
+        self.left_alone[OTHER if is_new else cause] += 1
+
     def cannot_read(self, relative: bytes) -> None:
         """Count a path that could not be read; the next scan tries again."""
         self.unreadable += 1
         if len(self.unreadable_paths) < _REMEMBERED:
             self.unreadable_paths.append(relative)
+
+
+def left_alone_text(counts: Mapping[str, int]) -> str:
+    """Describe what is left alone: `3 .nef (no known format), 1 link`; empty for nothing."""
+    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(
+        f"{number} {cause}{' (no known format)' if cause.startswith('.') else ''}"
+        for cause, number in ordered
+    )
 
 
 def ignored(name: bytes) -> bool:
@@ -141,6 +162,54 @@ def look(root_descriptor: int, relative: bytes) -> os.stat_result | None:
     return None
 
 
+def inputs(
+    root: bytes, *, recursive: bool, only: Sequence[bytes] | None, tally: Tally
+) -> Iterator[list[Found]]:
+    """Find every input below `root`, or those of the paths `only` below it; see `walk`."""
+    if only is None:
+        return walk(root, recursive=recursive, tally=tally)
+    return _listed(root, only, tally)
+
+
+def _listed(root: bytes, paths: Sequence[bytes], tally: Tally) -> Iterator[list[Found]]:
+    """Look at each of these paths; missing ones are left out."""
+    for start in range(0, len(paths), _CHUNK):
+        try:
+            with opened(root) as descriptor:
+                looked = [
+                    _look_and_count(descriptor, path, tally)
+                    for path in paths[start : start + _CHUNK]
+                ]
+        except OSError:
+            tally.cannot_read(b"")
+            return
+        yield [one for one in looked if one is not None]
+
+
+def _look_and_count(root: int, relative: bytes, tally: Tally) -> Found | None:
+    """Return the input at a path below an open root; count why there is none."""
+    parent, _, name = relative.rpartition(b"/")
+    if any(ignored(part) for part in relative.split(b"/")):
+        tally.ignored += 1
+        return None
+    try:
+        with beneath.directory(root, parent, passing=True) as directory:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ImageRefusedError):
+        tally.cannot_read(relative)
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        tally.leave(LINK if stat.S_ISLNK(status.st_mode) else SPECIAL)
+    elif format_of(name) is None:
+        tally.leave(_suffix(name))
+    else:
+        tally.found += 1
+        return Found(relative, Fingerprint.of(status))
+    return None
+
+
 def walk(
     root: bytes, *, below: bytes = b"", recursive: bool, tally: Tally
 ) -> Iterator[list[Found]]:
@@ -168,6 +237,8 @@ def walk(
         except (OSError, ImageRefusedError):
             tally.cannot_read(directory)
         if not recursive:
+            for _ in pending:
+                tally.leave(SUBFOLDER)
             break
     yield chunk
 
@@ -194,11 +265,21 @@ def _classify(
         tally.ignored += 1
     elif entry.is_dir(follow_symlinks=False):
         pending.append(relative)
+    elif entry.is_symlink():
+        tally.leave(LINK)
+    elif not entry.is_file(follow_symlinks=False):
+        tally.leave(SPECIAL)
     elif format_of(name) is None:
-        tally.unknown += 1
-    elif entry.is_file(follow_symlinks=False):
+        tally.leave(_suffix(name))
+    else:
         return _take(entry, relative, tally)
     return None
+
+
+def _suffix(name: bytes) -> str:
+    """Return a name's suffix for people, or the words for a name without a short one."""
+    suffix = display(os.path.splitext(name)[1].lower())
+    return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX else NO_SUFFIX
 
 
 def _take(entry: os.DirEntry[str], relative: bytes, tally: Tally) -> Found | None:

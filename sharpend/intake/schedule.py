@@ -14,7 +14,7 @@ from sharpend.intake import scan
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _REST_S = 1.0
 _REST_SHARE = (
@@ -30,16 +30,25 @@ class ScanSchedule:
     Args:
         root: the folder.
         recursive: True includes the directories below it.
+        only: paths below the root that alone are inputs; None: all files.
         chance: spreads the scans of several folders.
     """
 
-    def __init__(self, root: bytes, *, recursive: bool, chance: random.Random) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        *,
+        recursive: bool,
+        only: Sequence[bytes] | None = None,
+        chance: random.Random,
+    ) -> None:
         self.completed: scan.Tally | None = None
         """Counts of the last full scan; None before the first one is complete."""
         self.took_s = 0.0
         """Duration of the last full scan in seconds."""
         self._root = root
         self._recursive = recursive
+        self._only = only
         self._chance = chance
         self._walk: Iterator[list[scan.Found]] | None = None
         self._tally: scan.Tally | None = None  # of the full scan in progress
@@ -65,7 +74,9 @@ class ScanSchedule:
         """Begin a full scan; the next one follows after about `every_s` seconds."""
         self._parts.clear()
         self._tally, self._began_s = scan.Tally(), now_s
-        self._walk = scan.walk(self._root, recursive=self._recursive, tally=self._tally)
+        self._walk = scan.inputs(
+            self._root, recursive=self._recursive, only=self._only, tally=self._tally
+        )
         self._due_s = now_s + every_s * self._chance.uniform(_EARLIEST, _LATEST)
 
     def advance(self, now_s: float) -> list[scan.Found]:

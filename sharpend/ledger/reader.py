@@ -16,6 +16,7 @@ from sharpend.ledger.records import (
     Ended,
     Finished,
     Job,
+    Listed,
     Outcome,
     Owner,
     Product,
@@ -24,6 +25,7 @@ from sharpend.ledger.records import (
     ended_of,
     fingerprint_of,
     job_of,
+    listed_of,
     mark_of,
     outcome_of,
     product_of,
@@ -155,6 +157,11 @@ class LedgerReader:
     def leaving(self, folder: str, now_s: float, most: int) -> list[Quarantined]:
         """List refused sources of a folder that may leave their place by now, at most `most`."""
         return [quarantined_of(row) for row in self._store.rows(sql.LEAVING, folder, now_s, most)]
+
+    def listed(self, *states: State) -> Iterator[Listed]:
+        """Iterate over the jobs in these states; rows may change meanwhile."""
+        for state in states:
+            yield from map(listed_of, self._pages(state))
 
     def ended(self, state: State) -> Iterator[Ended]:
         """Iterate over disposed (or vanished) jobs, oldest first; rows may change meanwhile."""

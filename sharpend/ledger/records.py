@@ -150,6 +150,26 @@ class Outcome:
     unchanged: bool
     reason: Reason | None
     message: str | None
+    setting: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A job as `sharpend list` shows it."""
+
+    job: Job
+    since_s: float
+    """Time of its end, or of its discovery where it waits (wall clock)."""
+    next_s: float | None
+    """Time of its next attempt, if it waits for one."""
+    output: bytes | None
+    """Below the output root."""
+    reason: Reason | None
+    """Of the quarantine, or of the last attempt that failed."""
+    message: str | None
+    setting: str | None
+    note: bytes | None
+    """Absolute path of the reason file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +247,21 @@ def outcome_of(row: LedgerRow) -> Outcome:
         unchanged=bool(row["unchanged"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
+        setting=row["setting"],
+    )
+
+
+def listed_of(row: LedgerRow) -> Listed:
+    """Convert a row of the view `known` to an entry of a list."""
+    return Listed(
+        job=job_of(row),
+        since_s=row["added_at"] if row["finished_at"] is None else row["finished_at"],
+        next_s=row["next_at"],
+        output=row["output"],
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        message=row["message"],
+        setting=row["setting"],
+        note=row["note"],
     )
 
 

@@ -98,6 +98,11 @@ DESCRIBED: Mapping[Event, Described] = {
         "a part makes no progress; the watchdog is not fed until the service manager restarts",
         _FAULT,
     ),
+    Event.SIGNAL_IGNORED: Described(
+        INFO,
+        "SIGUSR1 or SIGUSR2 came, which change nothing; only the first is logged",
+        {"signal": "text: name of the signal", "advice": "text: signals that do something"},
+    ),
     Event.CONFIG_RELOADED: Described(
         INFO,
         "changed settings are in force",
@@ -232,7 +237,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "agreement_by_model": "table or null: the same by model, where there are several",
             "paused": "table of text: by folder, why it is paused",
             "unreadable": "table of integers: by folder, entries that could not be read",
-            "left_alone": "table of integers: by folder, files of other formats",
+            "left_alone": "table of tables: by folder, number of entries that are no inputs by"
+            " cause: a suffix, `link`, `special file`, …",
             "state_fault": "text or null: why the state directory cannot be written",
             "health": "text: `ok`; `degraded` (a folder is paused or agreement is low); `fail`"
             " (the state directory fails)",

@@ -15,6 +15,7 @@ class Event(StrEnum):
     DAEMON_STALLED = "daemon.stalled"
     DAEMON_DRAINING = "daemon.draining"
     DAEMON_STOPPED = "daemon.stopped"
+    SIGNAL_IGNORED = "signal.ignored"
     CONFIG_RELOADED = "config.reloaded"
     CONFIG_REJECTED = "config.rejected"
     FOLDER_PAUSED = "folder.paused"

@@ -5,10 +5,11 @@ other. A key whose default is that of another table is None here.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from sharpend.policies import (
     Cmyk,
@@ -110,6 +111,18 @@ class FolderSettings(Section):
     """Sharpen finished files again when the model or an option changes."""
     order: Literal["oldest", "newest"] = "oldest"
     """Order of the waiting images: the one that was found first, or last, is next."""
+    _files: tuple[bytes, ...] | None = PrivateAttr(default=None)
+
+    @property
+    def files(self) -> tuple[bytes, ...] | None:
+        """Paths below the input that alone are sharpened; None: all. Not set by any file."""
+        return self._files
+
+    def limited_to(self, files: Sequence[bytes]) -> Self:
+        """Make a copy of these settings for the files at these paths below the input."""
+        copy = self.model_copy()
+        copy._files = tuple(files)  # noqa: SLF001 - of this class
+        return copy
 
     @field_validator("archive")
     @classmethod
