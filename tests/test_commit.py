@@ -484,6 +484,19 @@ def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPa
     assert shop.claim().attempts == 1
 
 
+def deny_creation(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the file system refuse new files and folders of any name with an errno."""
+    opened = os.open
+
+    def only_existing(path: object, flags: int, *rest: object, **named: object) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number))
+        return opened(path, flags, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", only_existing)
+    monkeypatch.setattr(os, "mkdir", failing(number))
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [(errno.EACCES, Reason.PERMISSION_DENIED), (errno.EBUSY, Reason.IO_ERROR)],
@@ -491,8 +504,8 @@ def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPa
 def test_fault_of_one_subfolder(
     shop: CommitShop, monkeypatch: pytest.MonkeyPatch, number: int, reason: Reason
 ) -> None:
-    """Where the root itself can be written, only this file is put off."""
-    monkeypatch.setattr(os, "mkdir", failing(number))
+    """Where the root is not to blame as a whole, only this file is put off."""
+    deny_creation(monkeypatch, number)
     with pytest.raises(TransientError) as raised:
         shop.committer.prepare(shop.to, shop.claim(), NOW)
     assert raised.value.reason is reason
@@ -500,7 +513,7 @@ def test_fault_of_one_subfolder(
 
 def test_denied_root_pauses_the_folder(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root that may not be written is the folder's fault, with the setting named."""
-    monkeypatch.setattr(os, "mkdir", failing(errno.EACCES))
+    deny_creation(monkeypatch, errno.EACCES)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FolderFaultError, match="`output`"):
         shop.committer.prepare(shop.to, shop.claim(), NOW)

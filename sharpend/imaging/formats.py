@@ -181,7 +181,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, each with alpha; less than 8 bits become 8, others 16; first frame",
             "EXIF, XMP, colours told by numbers; no ICC profile",
             "turned upright; lossless stays lossless, so do colours beside sRGB, else quality 95",
-            cost_s=0.2,
+            cost_s=0.35,
             several=Reason.ANIMATED,
             signature=rb"\0{3}\x0cJXL |\xff\x0a",
         ),
