@@ -46,6 +46,7 @@ class Reason(StrEnum):
     ANIMATED = "animated"
     PAGES = "pages"
     HDR = "hdr"
+    WOULD_LOSE = "would_lose"
     NOT_A_REGULAR_FILE = "not_a_regular_file"
     NAME_TOO_LONG = "name_too_long"
     NAME_NOT_POSSIBLE = "name_not_possible"

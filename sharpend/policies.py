@@ -56,6 +56,15 @@ class OneBit(StrEnum):
     """The output is the input, byte for byte."""
 
 
+class Losses(StrEnum):
+    """Policy for images with content that the output cannot hold: a video, layers, a depth map."""
+
+    KEEP = "keep"
+    """The source stays where it is, even where sources are deleted."""
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
 class SourcePolicy(StrEnum):
     """Handling of an input after its output is committed."""
 
@@ -92,6 +101,8 @@ class Policies:
     """True if the output tells, in its XMP, which model made it of which file."""
     cmyk_profile: str = field(default="", repr=False)
     """Path of the ICC profile of CMYK images that have none; empty: those are refused."""
+    losses: Losses = field(default=Losses.KEEP, repr=False)
+    """Not part of `Options.digest`: it changes no output."""
 
 
 @dataclass(frozen=True, slots=True)

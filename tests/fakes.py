@@ -24,6 +24,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.protocol import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
+from sharpend.policies import Policies
 from sharpend.task import Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers.worker import Engine
 
@@ -41,6 +42,7 @@ Ended = TypeVar("Ended", Staged, Failed, Died)
 AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
 PICTURE = b"made of a picture"
 PLAN = {one.name for one in fields(FolderPlan)}
+DEFAULT = Policies()
 
 
 class ListLog(Log):
@@ -159,10 +161,11 @@ class Shop:
         retry: how often and when.
         alarms: by model.
         retention: what is kept, and how long.
+        policies: of every folder, for its images.
         changes: to every folder's plan or way out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that tests vary
         self,
         home: Path,
         *,
@@ -171,6 +174,7 @@ class Shop:
         retry: RetryOptions = AT_ONCE,
         alarms: Mapping[str, AlarmOptions] | None = None,
         retention: Retention = KEEP_ALL,
+        policies: Policies = DEFAULT,
         **changes: Any,  # noqa: ANN401 - of any field
     ) -> None:
         self.home = home
@@ -182,6 +186,7 @@ class Shop:
         self._retry = retry
         self._alarms = alarms or {}
         self._retention = retention
+        self._policies = policies
         self._changes = changes
         self._workers = workers
         self.intake: dict[str, Any] = {}
@@ -234,7 +239,7 @@ class Shop:
             intake=replace(
                 FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1), **self.intake
             ),
-            options=Options("lite"),
+            options=Options("lite", policies=self._policies),
             **{key: self._changes[key] for key in self._changes if key in PLAN},
         )
 

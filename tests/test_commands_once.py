@@ -31,7 +31,7 @@ BAD = {
 
 
 KEYS = ["input", "output", "outcome", "reason", "attempts", "seconds", "message", "setting"]
-KEYS += ["notes", "sharpness", "earlier"]
+KEYS += ["notes", "losses", "warning", "sharpness", "earlier"]
 """Of a line of --json."""
 
 

@@ -123,7 +123,8 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     for column in ("staged_key", "output_key"):
         change(tmp_path, f"DROP INDEX job_by_{column}")
         change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
-    change(tmp_path, "ALTER TABLE job DROP COLUMN let_go")
+    for column in ("let_go", "stays_for"):
+        change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
     for column in ("roots", "roots_since"):
         change(tmp_path, f"ALTER TABLE folder DROP COLUMN {column}")
     for table in ("root", "seen", "survey", "hold"):

@@ -49,6 +49,10 @@ class Ending:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     """Notes on changes, or on why nothing was changed."""
+    losses: tuple[str, ...] = ()
+    """Content of the input that the output lacks."""
+    warning: str = ""
+    """Reason why the input was not archived or deleted."""
     sharpness: float | None = None
     """Sharpness of the input, `Cues.sharpness`; None if this run did not measure it."""
     earlier: bool = False
@@ -95,6 +99,8 @@ class ResultPrinter:
             attempts=result.job.attempts,
             seconds=result.seconds,
             notes=staged.notes if staged is not None else (),
+            losses=staged.losses if staged is not None else (),
+            warning=result.warning,
             sharpness=staged.sharpness if staged is not None else None,
         )
         self._line(result.folder.plan.destination, ending)
@@ -182,6 +188,8 @@ def _as_json(destination: Destination, ending: Ending) -> dict[str, object]:
         "message": ending.message or None,
         "setting": ending.setting,
         "notes": ending.notes,
+        "losses": ending.losses,
+        "warning": ending.warning or None,
         "sharpness": None if ending.sharpness is None else round(ending.sharpness, 3),
         "earlier": ending.earlier,
     }
@@ -192,7 +200,9 @@ def _as_text(destination: Destination, ending: Ending) -> str:
     source = display(os.path.join(destination.input_root, ending.relative))
     if ending.outcome == "quarantined":
         return f"{source}: quarantined: {ending.reason}: {ending.message}"
-    return f"{source}: {ending.outcome}: {'; '.join(ending.notes)}" if ending.notes else ""
+    losses = [loss for loss in ending.losses if loss not in ending.warning]  # said once
+    told = [*ending.notes, *losses, *[ending.warning] * bool(ending.warning)]
+    return f"{source}: {ending.outcome}: {'; '.join(told)}" if told else ""
 
 
 def _summary_lines(summary: dict[str, Any]) -> list[str]:

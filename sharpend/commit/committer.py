@@ -14,20 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import (
-    Destination,
-    faults,
-    output_names,
-    require_same_root,
-)
-from sharpend.commit.disposal import dispose_source
+from sharpend.commit.destination import Destination, faults, output_names, require_same_root
+from sharpend.commit.disposal import dispose_source, reason_to_keep
 from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import DirectoryEntry
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 from sharpend.ledger.records import Job, Product, State
-from sharpend.policies import CollisionPolicy, ExistingPolicy
+from sharpend.policies import CollisionPolicy, ExistingPolicy, Losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,10 +69,11 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A worker's staged file, with the digest of the options that made it."""
+    """A worker's staged file, with the digest of its options and the policy on its losses."""
 
     staged: Staged
     options_digest: str = ""
+    losses: Losses = Losses.KEEP
 
 
 class Committer:
@@ -149,6 +145,7 @@ class Committer:
             model_digest=staged.model_digest,
             options_digest=attempt.options_digest,
             pixels=staged.pixels,
+            stays_for="; ".join(staged.losses) if attempt.losses is Losses.KEEP else "",
         )
         try:
             with self._output_folder(destination, first) as fd:
@@ -245,9 +242,10 @@ class Committer:
 
     def _dispose(self, destination: Destination, job: Job, product: Product) -> Committed:
         passed_on = not (product.pixels or product.unchanged)
-        done = Committed(job, product.output, product.unchanged, passed_on=passed_on)
+        kept = reason_to_keep(destination, product)
+        done = Committed(job, product.output, product.unchanged, kept, passed_on=passed_on)
         try:
-            if not product.unchanged:
+            if not (product.unchanged or kept):
                 temp_name = self._names.new(job.id)
                 begin = partial(self._ledger.begin_disposal, job)
                 dispose_source(destination, job, temp_name, begin)

@@ -109,6 +109,7 @@ class Ledger(Registration, Standing, LedgerReader):
             model=product.model_digest,
             options=product.options_digest,
             pixels=product.pixels,
+            stays_for=product.stays_for or None,
         )
 
     def restage(self, job: Job, product: Product) -> None:

@@ -82,6 +82,9 @@ class Product:
     model_digest: str = ""
     options_digest: str = ""
     pixels: int = 0
+    stays_for: str = ""
+    """Content that the output lacks, for which the source must not be deleted, in words; empty
+    where it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +236,7 @@ def product_of(row: LedgerRow) -> Product:
         model_digest=row["model"] or "",
         options_digest=row["options"] or "",
         pixels=row["pixels"] or 0,
+        stays_for=row["stays_for"] or "",
     )
 
 

@@ -78,6 +78,7 @@ INSERT INTO root (folder, path) SELECT id, input FROM folder UNION SELECT id, ou
 _LEAVING = """
 CREATE INDEX job_leaving ON job (folder, next_at) WHERE state = 'quarantined';
 """
+_LOSSES = "ALTER TABLE job ADD COLUMN stays_for TEXT;"
 _STANDING = """
 CREATE TABLE seen (
     folder INTEGER NOT NULL REFERENCES folder (id),
@@ -92,7 +93,17 @@ CREATE TABLE survey (
 );
 CREATE TABLE hold (folder TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES, _LEAVING, _STANDING)
+STEPS = (
+    _TABLES,
+    _TWINS,
+    _DISPOSAL,
+    _BY_AGE,
+    _ROOTS,
+    _IDENTITIES,
+    _LEAVING,
+    _LOSSES,
+    _STANDING,
+)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

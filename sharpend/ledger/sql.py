@@ -151,8 +151,8 @@ temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE i
 """
 STAGE = """
 UPDATE job SET state = 'staged', temp = :temp, staged_output = :output, staged_mark = :mark,
-staged_key = :key, unchanged = :unchanged, model = :model, options = :options, pixels = :pixels
-WHERE id = :id
+staged_key = :key, unchanged = :unchanged, model = :model, options = :options, pixels = :pixels,
+stays_for = :stays_for WHERE id = :id
 """
 RESTAGE = """
 UPDATE job SET staged_output = :output, staged_mark = :mark, staged_key = :key,

@@ -16,6 +16,7 @@ from sharpend.policies import (
     CollisionPolicy,
     ExistingPolicy,
     Frames,
+    Losses,
     Metadata,
     OneBit,
     SourcePolicy,
@@ -92,7 +93,7 @@ class FolderSettings(Section):
     skip_sharp_above: Cue | None = None
     """Of this folder."""
     metadata: Metadata | None = None
-    """Of this folder; default: the key of that name in `[pictures]`. So are the next six."""
+    """Of this folder; default: the key of that name in `[pictures]`. So are the next seven."""
     thumbnail: Thumbnail | None = None
     """Of this folder."""
     frames: Frames | None = None
@@ -104,6 +105,8 @@ class FolderSettings(Section):
     one_bit: OneBit | None = None
     """Of this folder."""
     provenance: Flag | None = None
+    """Of this folder."""
+    losses: Losses | None = None
     """Of this folder."""
     overshoot: Levels | None = None
     """The overshoot of this folder, 0 to 255; default: `[model] overshoot`."""

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sharpend.model.softness import SHARP_ABOVE
-from sharpend.policies import Cmyk, Frames, Metadata, OneBit, Thumbnail
+from sharpend.policies import Cmyk, Frames, Losses, Metadata, OneBit, Thumbnail
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.hook import HookSettings
 from sharpend.settings.section import Section
@@ -76,6 +76,9 @@ class PictureSettings(Section):
     """Images of 1 bit: refuse, or copy the file unchanged."""
     provenance: Flag = False
     """Record in the XMP of outputs which model made them, and from which file."""
+    losses: Losses = Losses.KEEP
+    """Images with content that outputs lack (a video, layers): keep their sources, accept, refuse.
+    """
 
 
 class WorkerSettings(Section):
