@@ -7,10 +7,10 @@ ends in one readable line, never in a traceback; a traceback is a bug of ours (e
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -22,15 +22,18 @@ from sharpend.commands import (
     demo,
     doctor,
     formats,
+    hold,
     inspect,
+    listing,
     move,
     once,
     retry,
     run,
     status,
 )
-from sharpend.errors import SIGNALLED, ExitCode, SharpendError
-from sharpend.logs.logs import printable
+from sharpend.commands.stdout import guarded_stdout
+from sharpend.errors import SIGNALLED, ExitCode, OutputFailedError, SharpendError
+from sharpend.logs.logs import plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,9 +43,10 @@ if TYPE_CHECKING:
     _Add: TypeAlias = Callable[[str, _Main, str], argparse.ArgumentParser]
 
 EPILOG = (
-    "exit status: 0 all went well; 64 usage; 65 some inputs quarantined; 66 input missing; "
-    "69 device, model or teacher unavailable; 70 a bug; 73 output cannot be written; "
-    "75 state in use by another process; 78 configuration; 128 + N ended early by signal N"
+    "exit status: 0 all went well; 1 not healthy (status --check); 64 usage; "
+    "65 some inputs quarantined; 66 input missing; 69 device, model, teacher or daemon unavailable;"
+    " 70 a bug; 73 output or state cannot be used; 75 state in use by another process; "
+    "78 configuration; 128 + N ended early by signal N"
 )
 
 
@@ -55,24 +59,42 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `sharpend`; returns the exit status."""
-    options = parser().parse_args(arguments)
-    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        return int(command(options))
+        with guarded_stdout():
+            options = parser().parse_args(arguments)
+            command: Callable[[argparse.Namespace], int] = options.command
+            return int(command(options))
     except SharpendError as error:
-        for line in str(error).splitlines() or [type(error).__name__]:
-            print(f"sharpend: {printable(line)}", file=sys.stderr)
-        return int(error.exit_code)
-    except BrokenPipeError:
-        # Whoever read our results has gone; what is done is in the ledger.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _failed(error)
+    except BrokenPipeError:  # whoever read our results has gone; what is done is in the ledger
         return SIGNALLED + signal.SIGPIPE
+    except PermissionError as error:
+        return _failed(OutputFailedError(_denied(error)))
     except KeyboardInterrupt:
         return SIGNALLED + signal.SIGINT
     except Exception:  # noqa: BLE001 - the last resort
-        traceback.print_exc()
-        print("sharpend: this is a bug in sharpend; no data was lost", file=sys.stderr)
+        with suppress(OSError):
+            traceback.print_exc()
+        _tell("this is a bug in sharpend; no data was lost")
         return int(ExitCode.BUG)
+
+
+def _failed(error: SharpendError) -> int:
+    for line in str(error).splitlines() or [type(error).__name__]:
+        _tell(line)
+    return int(error.exit_code)
+
+
+def _tell(line: str) -> None:
+    """Print a line on stderr, which may be full or closed."""
+    with suppress(OSError, ValueError):
+        print(f"sharpend: {printable(line)}", file=sys.stderr, flush=True)
+
+
+def _denied(error: PermissionError) -> str:
+    """Describe a denial for which no command has words of its own."""
+    path = printable(str(plain(error.filename or "")))
+    return f"{path}: {error.strerror}: run this as a user who may, or change its permissions"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -106,6 +128,12 @@ def _add_work(add: _Add) -> None:
     """Add the commands that sharpen, or queue inputs again."""
     command = add("once", once.main, "sharpen all images in a folder now, then exit")
     _add_settings(command, folders=True)
+    command.add_argument(
+        "files", nargs="*", type=Path, metavar="FILE", help="sharpen these alone, not a folder"
+    )
+    told = "read the files' paths from LIST, one a line; - is stdin"
+    command.add_argument("--from-file", type=Path, metavar="LIST", help=told)
+    command.add_argument("--null", action="store_true", help="paths in LIST end with a NUL byte")
     command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
     command.add_argument(
         "--dry-run", action="store_true", help="print planned actions; reads headers only"
@@ -117,10 +145,25 @@ def _add_work(add: _Add) -> None:
     command = add("retry", retry.main, "retry quarantined images")
     _add_settings(command, folders=False)
     command.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH", help="inputs to retry; all if none is given"
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="PATH",
+        help="inputs, or their paths in quarantine, or their outputs; all if none is given",
     )
     command.add_argument("--all", action="store_true", help="also redo finished images")
 
+    _add_folders(add)
+    command = add("demo", demo.main, "sharpen sample images with a real daemon")
+    where = Path("demo-output")
+    told = f"folder for the results, {where} unless given"
+    command.add_argument("--output", type=Path, default=where, metavar="DIR", help=told)
+    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
+    _add_model(command)
+
+
+def _add_folders(add: _Add) -> None:
+    """Add the commands that tell the ledger about a folder."""
     command = add("move", move.main, "tell the ledger that an input or output folder was moved")
     _add_settings(command, folders=False)
     command.add_argument("old", type=Path, metavar="OLD", help="path of the folder until now")
@@ -128,16 +171,22 @@ def _add_work(add: _Add) -> None:
     told = "even if NEW has none of the files that are known"
     command.add_argument("--anyway", action="store_true", help=told)
 
+    _add_pauses(add)
     command = add("accept", accept.main, "accept that a folder is on another disk than before")
     _add_settings(command, folders=False)
     command.add_argument("folder", metavar="FOLDER", help="name of the folder, as in the log")
 
-    command = add("demo", demo.main, "sharpen sample images with a real daemon")
-    where = Path("demo-output")
-    told = f"folder for the results, {where} unless given"
-    command.add_argument("--output", type=Path, default=where, metavar="DIR", help=told)
-    command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
-    _add_model(command)
+
+def _add_pauses(add: _Add) -> None:
+    """Add the commands by which folders rest."""
+    for name, main, told in (
+        ("pause", hold.pause, "let folders rest until `resume`; images in work are finished"),
+        ("resume", hold.resume, "end the pause of folders"),
+    ):
+        command = add(name, main, told)
+        _add_settings(command, folders=False)
+        about = "name or input path; all folders if none is given"
+        command.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help=about)
 
 
 def _add_questions(add: _Add) -> None:
@@ -152,6 +201,18 @@ def _add_questions(add: _Add) -> None:
     command = add("status", status.main, "show daemon and queue status")
     _add_settings(command, folders=False)
     command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+    command.add_argument(
+        "--check",
+        action="store_true",
+        help="one line; exit status 1 unless it is healthy, 69 where no daemon runs",
+    )
+
+    command = add("list", listing.main, "list images that wait, are in quarantine, or are done")
+    _add_settings(command, folders=False)
+    command.add_argument("which", choices=list(listing.STATES), help="images to list")
+    command.add_argument("--folder", metavar="NAME", help="of this folder alone")
+    command.add_argument("--json", action="store_true", help="one JSON object per image on stdout")
 
     command = add("inspect", inspect.main, "show format, metadata and verdict of image files")
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an image")
@@ -170,6 +231,8 @@ def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
     if folders:
         command.add_argument("--input", type=Path, metavar="DIR", help="folder with images")
         command.add_argument("--output", type=Path, metavar="DIR", help="folder for the results")
+        told = "files and folders to leave alone, as in .gitignore; may be repeated"
+        command.add_argument("--exclude", action="append", metavar="PATTERN", help=told)
         command.add_argument("--workers", type=int, metavar="N", help="worker processes")
         _add_model(command)
         _add_skipping(command)

@@ -14,6 +14,8 @@ class ExitCode(IntEnum):
     """Exit status of the process (sysexits.h)."""
 
     OK = 0
+    UNHEALTHY = 1
+    """Of a health check alone."""
     USAGE = 64
     SOME_QUARANTINED = 65
     INPUT_MISSING = 66
@@ -44,9 +46,12 @@ class Reason(StrEnum):
     ANIMATED = "animated"
     PAGES = "pages"
     HDR = "hdr"
+    WOULD_LOSE = "would_lose"
     NOT_A_REGULAR_FILE = "not_a_regular_file"
     NAME_TOO_LONG = "name_too_long"
+    NAME_NOT_POSSIBLE = "name_not_possible"
     NAME_TAKEN = "name_taken"
+    OUTPUT_TOO_LARGE = "output_too_large"
     PERMISSION_DENIED = "permission_denied"
     IO_ERROR = "io_error"
     OUT_OF_MEMORY = "out_of_memory"
@@ -73,7 +78,9 @@ _FINAL = frozenset(
         Reason.HDR,
         Reason.NOT_A_REGULAR_FILE,
         Reason.NAME_TOO_LONG,
+        Reason.NAME_NOT_POSSIBLE,
         Reason.NAME_TAKEN,
+        Reason.OUTPUT_TOO_LARGE,
     }
 )
 """The header is complete, and it or the name is refused; half a file can give any other reason."""
@@ -175,4 +182,14 @@ def name_too_long(shown: str) -> ImageRefusedError:
         Reason.NAME_TOO_LONG,
         f"the name {shown!r} is too long for the file system and cannot be shortened",
         setting="folder.output_name",
+    )
+
+
+def name_not_possible(shown: str, cause: str) -> ImageRefusedError:
+    """Make the refusal of a name, as people see it, that the file system does not take."""
+    return ImageRefusedError(
+        Reason.NAME_NOT_POSSIBLE,
+        f"the file system of the output does not take the name {shown!r} ({cause}), though it takes"
+        " others there: rename the input or its folder, or change folder.output_name",
+        setting="folder.output",
     )

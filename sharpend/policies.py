@@ -5,8 +5,11 @@ The settings take these values as they are spelled here.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+_DAY = 24 * 60
 
 
 class Metadata(StrEnum):
@@ -53,6 +56,15 @@ class OneBit(StrEnum):
     """The output is the input, byte for byte."""
 
 
+class Losses(StrEnum):
+    """Policy for images with content that the output cannot hold: a video, layers, a depth map."""
+
+    KEEP = "keep"
+    """The source stays where it is, even where sources are deleted."""
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
 class SourcePolicy(StrEnum):
     """Handling of an input after its output is committed."""
 
@@ -89,3 +101,42 @@ class Policies:
     """True if the output tells, in its XMP, which model made it of which file."""
     cmyk_profile: str = field(default="", repr=False)
     """Path of the ICC profile of CMYK images that have none; empty: those are refused."""
+    losses: Losses = field(default=Losses.KEEP, repr=False)
+    """Not part of `Options.digest`: it changes no output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Range of local times of day, in minutes since midnight; it may pass midnight.
+
+    Only the time of day counts, so a clock that is set forward or back for summer time needs no
+    rule: an hour that is skipped is not missed, and one that comes twice counts twice.
+    """
+
+    begin: int
+    end: int
+
+    @classmethod
+    def parse(cls, text: str) -> Hours:
+        """Read `20:00-06:00`.
+
+        Raises:
+            ValueError: it is no range, or an empty one.
+        """
+        found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d) ?- ?([01]\d|2[0-3]|24):([0-5]\d)", text)
+        if found is None:
+            raise ValueError('must be ranges such as "20:00-06:00"')
+        hours = cls(int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4]))
+        if hours.begin == hours.end or hours.end > _DAY:
+            raise ValueError('must be ranges such as "20:00-06:00", the whole day "00:00-24:00"')
+        return hours
+
+    def includes(self, minute: int) -> bool:
+        """Return whether a minute of the day is in the range; its end is not."""
+        if self.begin < self.end:
+            return self.begin <= minute < self.end
+        return minute >= self.begin or minute < self.end
+
+    def __str__(self) -> str:
+        ends = (self.begin, self.end)
+        return "-".join(f"{at // 60:02}:{at % 60:02}" for at in ends)

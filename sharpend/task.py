@@ -133,6 +133,8 @@ class Staged:
     tile_px: int = 0
     notes: tuple[str, ...] = ()
     """Notes on changes, for example a palette written as RGB."""
+    losses: tuple[str, ...] = ()
+    """Content of the input that the output does not hold, for example a depth map."""
     sharpness: float | None = None
     """Sharpness of the first frame's input (`Cues.judged`); None without frames, too."""
     input_digest: str | None = None

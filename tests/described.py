@@ -28,6 +28,7 @@ JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     "table": (dict,),
     "table of text": (dict,),
     "table of integers": (dict,),
+    "table of tables": (dict,),
     "null": (type(None),),
 }
 """The types that a key may have, as JSON is read."""

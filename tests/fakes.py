@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpend.agreement.alarm import AgreementAlarm
@@ -24,6 +24,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.protocol import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
+from sharpend.policies import Policies
 from sharpend.task import Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers.worker import Engine
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 Ended = TypeVar("Ended", Staged, Failed, Died)
 AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
 PICTURE = b"made of a picture"
+PLAN = {one.name for one in fields(FolderPlan)}
+DEFAULT = Policies()
 
 
 class ListLog(Log):
@@ -158,10 +161,11 @@ class Shop:
         retry: how often and when.
         alarms: by model.
         retention: what is kept, and how long.
-        destination: changes to every folder's way out.
+        policies: of every folder, for its images.
+        changes: to every folder's plan or way out.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing that tests vary
         self,
         home: Path,
         *,
@@ -170,7 +174,8 @@ class Shop:
         retry: RetryOptions = AT_ONCE,
         alarms: Mapping[str, AlarmOptions] | None = None,
         retention: Retention = KEEP_ALL,
-        **destination: object,
+        policies: Policies = DEFAULT,
+        **changes: Any,  # noqa: ANN401 - of any field
     ) -> None:
         self.home = home
         self.names = names
@@ -181,8 +186,11 @@ class Shop:
         self._retry = retry
         self._alarms = alarms or {}
         self._retention = retention
-        self._destination = destination
+        self._policies = policies
+        self._changes = changes
         self._workers = workers
+        self.intake: dict[str, Any] = {}
+        """Changes to every folder's intake, from the next start or reload on."""
         for name in names:
             (home / name).mkdir(exist_ok=True)
         self.start()
@@ -210,10 +218,10 @@ class Shop:
             on_result=self.results.append,
         )
 
-    def reload(self, **destination: object) -> None:
-        """Change every folder's way out, as a reload does while no worker has a picture."""
+    def reload(self, **changes: Any) -> None:  # noqa: ANN401 - of any field
+        """Change every folder's plan or way out, as a reload does while no worker has a picture."""
         assert not self.dispatcher.is_working
-        self._destination |= destination
+        self._changes |= changes
         self.dispatcher.close()
         self.dispatcher = self._built()
         self.dispatcher.recover()
@@ -225,9 +233,14 @@ class Shop:
         root = os.fsencode(self.home / name)
         way_out = Destination(name, root, os.fsencode(self.home / f"{name}-out"))
         return FolderPlan(
-            destination=replace(way_out, **self._destination),  # type: ignore[arg-type]
-            intake=FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1),
-            options=Options("lite"),
+            destination=replace(
+                way_out, **{key: self._changes[key] for key in self._changes if key not in PLAN}
+            ),
+            intake=replace(
+                FolderOptions(root, settle_s=0.0, polling=True, poll_s=0.1), **self.intake
+            ),
+            options=Options("lite", policies=self._policies),
+            **{key: self._changes[key] for key in self._changes if key in PLAN},
         )
 
     def stop(self) -> None:

@@ -26,6 +26,7 @@ PROVIDES = {
     "libtiff-tools": "tiffcp",
     "libvips-tools": "vips",
     "netpbm": "pnmtopng",
+    "ntfs-3g": "ntfs-3g",
     "systemd": "systemd-analyze",
     "util-linux": "unshare",
     "webp": "webpinfo",

@@ -43,7 +43,6 @@ def renumbering(kind: str) -> Iterator[None]:
     mount = mounts.Mount(b"/", kind)
     with (
         patch.object(scan, "Fingerprint", Renumbered),
-        patch.object(folder, "Fingerprint", Renumbered),
         patch.object(folder, "mount_of", lambda _: mount),
     ):
         yield

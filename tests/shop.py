@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,7 @@ class CommitShop:
         assert job is not None
         return job
 
-    def work(self, job: Job) -> Attempt:
+    def work(self, job: Job, losses: tuple[str, ...] = ()) -> Attempt:
         """What a worker does: the staged file is the source with a stamp."""
         prepared = self.committer.prepare(self.to, job, NOW)
         assert isinstance(prepared, Prepared)
@@ -86,7 +87,7 @@ class CommitShop:
         source = Path(os.fsdecode(os.path.join(self.to.input_root, job.relative)))
         temp.write_bytes(b"sharp " + source.read_bytes())
         staged = Staged(job.id, temp_name, Fingerprint.of(temp.stat()), 3, 4, 12, model_digest="m")
-        return Attempt(staged, "o")
+        return Attempt(replace(staged, losses=losses), "o")
 
     def run(self) -> Committed:
         """One job from claim to disposal."""

@@ -10,10 +10,13 @@ import pytest
 from sharpend.commit.adoption import existing_output
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
+from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.registrar import Registrar
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.intake.protocol import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Owner, State
+from sharpend.task import Options
 from tests.fakes import ListLog
 
 if TYPE_CHECKING:
@@ -74,7 +77,8 @@ def test_one_output_is_adopted_once(tmp_path: Path) -> None:
             (name, Fingerprint.of((tmp_path / "in" / name.decode()).stat()))
             for name in (b"x.png", b"x.jpg")
         ]
-        Registrar(to, ledger, ListLog(), wake=lambda: None).register(found)
+        plan = FolderPlan(to, FolderOptions(roots[0]), Options("lite"))
+        Registrar(plan, ledger, ListLog(), wake=lambda: None).register(found)
         assert ledger.counts()[State.DISPOSED] == ledger.counts()[State.PENDING] == 1
         job = ledger.claim(NOW, ["in"])
         assert job is not None

@@ -28,18 +28,19 @@ F5  checks/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "logs": "events described logs repeats",
-    "files": "fingerprint faults access atomic beneath digest lease mounts roots",
+    "logs": "events description operation described logs repeats",
+    "files": "owner fingerprint patterns name_faults faults access atomic beneath digest lease"
+    " mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
     " process protocol answers pool",
-    "settings": "values section folder schema layers sources problems overlaps load",
+    "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
-    " color picture transparency source"
+    " color picture losses transparency source"
     " containers containers.container containers.pillow containers.trailers"
-    " containers.jpegparts containers.jpegwalk containers.jpegdamage"
+    " containers.jpegparts containers.jpegmpf containers.jpegwalk containers.jpegdamage"
     " containers.jpegmetadata containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
@@ -52,18 +53,18 @@ ROOMS = {
     " registry codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
-    "ledger": "sql caseless schema records store copies scheduling reader registration"
-    " ledger opening",
-    "intake": "scan patience protocol settle watch schedule listen folder threaded",
+    "ledger": "sql caseless schema alike records store copies scheduling reader registration"
+    " standing ledger opening",
+    "intake": "junk scan patience protocol settle watch schedule listen folder threaded",
     "commit": "names destination stale source relocate ownership disposal adoption committer"
     " reasons quarantine ages retention",
     "daemon": "throughput signals systemd wall_clock snapshot state_outage context attempts"
-    " measurements judgements entries folder roots refused_sources outcomes maintenance"
-    " recognition registrar writers dispatcher_config dispatcher status plans assembly"
-    " hooks daemon",
+    " measurements judgements arrivals rest entries folder overview roots refused_sources"
+    " outcomes maintenance recognition registrar writers dispatcher_config dispatcher status"
+    " hook_runs hooked_log plans assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "arguments accept check doctor status retry move inspect formats run preview once"
-    " live demo",
+    "commands": "stdout selection arguments inputs accept check doctor listing status retry hold"
+    " move inspect formats run preview results once live demo",
 }
 """Inside a sub-package, the same."""
 
@@ -80,6 +81,7 @@ DOORS = {
         for module in ("tiff", "tiffcarried", "tiffcoding", "tiffpage", "tiffsamples", "tiffstack")
     },
     "matplotlib": {"trainer.figures"},
+    "pathspec": {"sharpend.files.patterns"},
     "pydantic": {"sharpend.settings"},
     "pydantic_core": {"sharpend.settings"},
     "pydantic_settings": {"sharpend.settings"},
@@ -93,7 +95,7 @@ DOORS = {
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.opening", "sharpend.ledger.store"},
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.report"},
-    "tqdm": {"sharpend.commands.once", "trainer.training.progress"},
+    "tqdm": {"sharpend.commands.results", "trainer.training.progress"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""

@@ -82,6 +82,7 @@ def test_a_plain_picture_carries_nothing(capsys: pytest.CaptureFixture[str], suf
         "sharpness": None,
         "passed_on": False,
         "notes": [],
+        "losses": [],
         "taken": True,
     }
 
@@ -245,3 +246,21 @@ def test_a_short_density_is_no_density(capsys: pytest.CaptureFixture[str]) -> No
     Path(name).write_bytes(short)
     status, (told,) = inspected(capsys, name)
     assert (status, told["carries"]["dpi"]) == (ExitCode.OK, None)
+
+
+CASES = Path(__file__).parent / "data/cases"
+
+
+@pytest.mark.parametrize(("policy", "status"), [("keep", 0), ("refuse", 65)])
+def test_losses_are_told_before_they_happen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, policy: str, status: int
+) -> None:
+    """With the verdict that `pictures.losses` gives."""
+    monkeypatch.setenv("SHARPEND_PICTURES__LOSSES", policy)
+    code, (told,) = inspected(capsys, str(CASES / "jxl-brob.jxl"))
+    assert (code, told["losses"]) == (0, [])
+    code, (told,) = inspected(capsys, str(CASES / "tiff-layers.tif"))
+    assert (code, told["losses"]) == (status, ["its layers were not kept"])
+    assert told.get("setting") == (None if policy == "keep" else "pictures.losses")
+    main(["inspect", str(CASES / "tiff-layers.tif")])
+    assert "loss: its layers were not kept" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -217,3 +218,79 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
         "quarantined": 1,
     }
     assert set(status["counts"]) == {state.value for state in State}
+
+
+def test_list_shows_each_kind(records: Records, capsys: pytest.CaptureFixture[str]) -> None:
+    """`list` has the path, the reason and the time of each image, as text or JSON, by folder."""
+    records.finish("done.png")
+    reason = records.refuse("bad.png")
+    records.claimed("waits.png")
+    known = {"waiting": "waits.png", "quarantined": "bad.png", "done": "done.png"}
+    for which, name in known.items():
+        arguments = ["list", which, "--state", str(records.state)]
+        assert main(arguments) == 0
+        text = capsys.readouterr().out
+        assert len(text.splitlines()) == 1
+        assert text.startswith("2027-01-1")  # NOW_S, whatever the time zone
+        assert f"  {records.base}/in/{name}" in text
+        assert ("too_many_pixels: too large" in text) == (which == "quarantined")
+        assert main([*arguments, "--json", "--folder", "inbox"]) == 0
+        values = json.loads(capsys.readouterr().out)
+        assert (values["input"], values["since"]) == (f"{records.base}/in/{name}", NOW_S)
+        assert (values["reason_file"] == str(reason)) == (which == "quarantined")
+    assert main(["list", "done", "--folder", "x", "--state", str(records.state)]) == 66
+    assert "--folder: x: no such folder; known: inbox" in capsys.readouterr().err
+
+
+def test_retry_takes_paths_of_quarantine_and_outputs(records: Records) -> None:
+    """What people see is a reason file, a moved source, or an output: each names its input."""
+    reason = records.refuse("a.png")
+    moved = records.refuse("b.png", SourcePolicy.DELETE).with_name("b.png")
+    records.finish("c.png")
+    assert records.retry(reason) == ExitCode.OK
+    assert records.retry(moved) == ExitCode.OK
+    assert records.retry("--all", records.base / "out" / "c.png") == ExitCode.OK
+    assert records.ledger.counts()[State.PENDING] == 3
+
+
+@pytest.mark.parametrize(
+    ("health", "runs", "status", "said"),
+    [
+        ("ok", True, 0, "health ok"),
+        ("degraded", True, 1, "health degraded: inbox: No space left on device"),
+        ("fail", True, 1, "all work is paused: disk full"),
+        ("ok", False, 69, "not running with this state directory"),
+    ],
+)
+def test_status_as_a_health_check(
+    records: Records,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    health: str,
+    runs: bool,
+    status: int,
+    said: str,
+) -> None:
+    """--check is one line and an exit status; without it the status is 0 whatever it says."""
+    report: dict[str, object] = {
+        "state": "running",
+        "pid": 7,
+        "version": "1",
+        "at": time.time(),
+        "health": health,
+        "paused": {"inbox": "No space left on device"} if health == "degraded" else {},
+        "state_fault": "disk full" if health == "fail" else None,
+        "queue_depth": 3,
+        "left_alone": {"inbox": {".nef": 3}},
+    }
+    write_status(records.state, report)
+    if not runs:
+        records.ledger.close()
+    assert main(["status", "--check", "--state", str(records.state)]) == status
+    text = capsys.readouterr().out
+    assert (said in text, text.count("\n")) == (True, 1)
+    assert main(["status", "--state", str(records.state)]) == 0
+    text = capsys.readouterr().out
+    local = time.strftime("%Y-%m-%d %H:", time.localtime())
+    assert f"(last report {local}" in text
+    assert "left alone: inbox: 3 .nef (no known format)" in text

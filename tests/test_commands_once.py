@@ -30,7 +30,8 @@ BAD = {
 }
 
 
-KEYS = ["input", "output", "outcome", "reason", "attempts", "seconds", "notes", "sharpness"]
+KEYS = ["input", "output", "outcome", "reason", "attempts", "seconds", "message", "setting"]
+KEYS += ["notes", "losses", "warning", "sharpness", "earlier"]
 """Of a line of --json."""
 
 
@@ -99,11 +100,15 @@ def test_each_input_has_its_end(networks: Networks, tmp_path: Path) -> None:
         said = json.loads(note.read_text())
         assert said["code"] == reason
         assert said["attempts"] == 1
-        assert said["message"]
-        assert said["setting"]
+        assert said["message"] == line["message"]
+        assert said["setting"] == line["setting"]
         assert os.path.exists(os.path.join(root, name))
     assert told == {}
-    assert set(summary) == {"counts", "seconds", "megapixels", "agreement"}
+    assert set(summary) == {
+        *("counts", "quarantined_earlier", "left", "left_at_start", "left_alone"),
+        *("seconds", "megapixels", "agreement"),
+    }
+    assert (summary["left"], summary["left_alone"]) == (0, {".txt": 1})
     assert summary["counts"] == {"sharpened": 3, "unchanged": 0, "quarantined": 4}
 
 

@@ -118,7 +118,7 @@ def test_an_empty_folder_has_nothing_to_do(
     """And says so."""
     (tmp_path / "in").mkdir()
     assert told(configured(tmp_path, networks.student), capsys) == [
-        "in: nothing there (0.00 megapixels)",
+        "in: no images there (0.00 megapixels)",
         "there is nothing to do",
     ]
 

@@ -25,7 +25,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.lease import NO_LEASE
 from sharpend.files.roots import look
 from sharpend.ledger.records import Job, Product, QuarantineReason, State
-from sharpend.policies import ExistingPolicy, SourcePolicy
+from sharpend.policies import ExistingPolicy, Losses, SourcePolicy
 from tests.shop import NOW, CommitShop, CrashError
 
 if TYPE_CHECKING:
@@ -67,6 +67,46 @@ def test_deleted_source(shop: CommitShop) -> None:
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     shop.run()
     assert (shop.files("in"), shop.files("out")) == ({}, {"a/x.png": b"sharp photo"})
+
+
+LOST = ("its layers were not kept",)
+
+
+@pytest.mark.parametrize("step", ["", *STEPS])
+def test_a_source_that_has_more_than_its_output_stays_for_good(shop: CommitShop, step: str) -> None:
+    """Also where the daemon dies on the way; it is finished, and not a new image."""
+    shop.to, shop.crash_at = replace(shop.to, source=SourcePolicy.DELETE), step
+    job = shop.claim()
+    attempt = shop.work(job, LOST)
+    try:
+        ended: list[Committed | Unfinished] = [shop.committer.commit(shop.to, job, attempt, NOW)]
+    except CrashError:
+        shop.crash_at = ""
+        ended = shop.restart()
+    if shop.state() is State.PENDING:  # the staged file was lost before the ledger knew it
+        job = shop.claim()
+        ended = [shop.committer.commit(shop.to, job, shop.work(job, LOST), NOW)]
+    assert ["pictures.losses" in one.warning for one in ended if isinstance(one, Committed)] == (
+        [True] * (step != "disposed")
+    )
+    assert shop.restart() == []
+    assert shop.state() is State.DISPOSED
+    assert shop.files("in") == {"a/x.png": b"photo"}
+    entry = (b"a/x.png", Fingerprint.of((shop.home / "in/a/x.png").stat()))
+    assert list(shop.ledger.unknown("in", [entry])) == []
+
+
+def test_what_is_done_again_with_losses_accepted_is_deleted(shop: CommitShop) -> None:
+    """`sharpend retry --all` is the way to let go of a source that was kept."""
+    shop.to = replace(shop.to, source=SourcePolicy.DELETE)
+    job = shop.claim()
+    shop.committer.commit(shop.to, job, shop.work(job, LOST), NOW)
+    assert shop.ledger.retry_finished("in", b"a/x.png") == 1
+    job = shop.claim()
+    attempt = replace(shop.work(job, LOST), losses=Losses.ACCEPT)
+    assert shop.committer.commit(shop.to, job, attempt, NOW).warning == ""
+    assert shop.files("in") == {}
+    assert shop.files("out") == {"a/x.png": b"sharp photo"}
 
 
 def test_archived_source(shop: CommitShop) -> None:
@@ -444,6 +484,19 @@ def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPa
     assert shop.claim().attempts == 1
 
 
+def deny_creation(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let the file system refuse new files and folders of any name with an errno."""
+    opened = os.open
+
+    def only_existing(path: object, flags: int, *rest: object, **named: object) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(number, os.strerror(number))
+        return opened(path, flags, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "open", only_existing)
+    monkeypatch.setattr(os, "mkdir", failing(number))
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [(errno.EACCES, Reason.PERMISSION_DENIED), (errno.EBUSY, Reason.IO_ERROR)],
@@ -451,8 +504,8 @@ def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPa
 def test_fault_of_one_subfolder(
     shop: CommitShop, monkeypatch: pytest.MonkeyPatch, number: int, reason: Reason
 ) -> None:
-    """Where the root itself can be written, only this file is put off."""
-    monkeypatch.setattr(os, "mkdir", failing(number))
+    """Where the root is not to blame as a whole, only this file is put off."""
+    deny_creation(monkeypatch, number)
     with pytest.raises(TransientError) as raised:
         shop.committer.prepare(shop.to, shop.claim(), NOW)
     assert raised.value.reason is reason
@@ -460,7 +513,7 @@ def test_fault_of_one_subfolder(
 
 def test_denied_root_pauses_the_folder(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """A root that may not be written is the folder's fault, with the setting named."""
-    monkeypatch.setattr(os, "mkdir", failing(errno.EACCES))
+    deny_creation(monkeypatch, errno.EACCES)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FolderFaultError, match="`output`"):
         shop.committer.prepare(shop.to, shop.claim(), NOW)

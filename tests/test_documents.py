@@ -18,6 +18,7 @@ from sharpend.cli import parser
 from sharpend.errors import ExitCode
 from sharpend.logs.events import Event
 from sharpend.settings.folder import FolderSettings
+from sharpend.settings.hook import HookSettings
 from sharpend.settings.schema import Settings
 from tests.command_line import all_options, subcommands
 from tests.outside_tools import PROVIDES, packages
@@ -40,7 +41,7 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 OPTION = re.compile(r"--[a-z][a-z-]*")
 BESIDE = {"tests.campaign": "tests/campaign/__main__.py", "tests.soak": "tests/soak.py"}
 """Programs among the tests, and where their options are."""
-FOREIGN = {"--help", "--version", "--exclude", "--no-install-recommends", "--now", "--user"}
+FOREIGN = {"--help", "--version", "--no-install-recommends", "--now", "--user"}
 FOREIGN |= {"--build-arg", "--env", "--format", "--memory", "--stop-timeout", "--userns"}
 """Options of other programs, and those that every command has."""
 FILES = {"conf", "db", "json", "md", "pdf", "png", "pt", "py", "service", "toml", "txt"}
@@ -131,7 +132,10 @@ def known_options() -> frozenset[str]:
 @cache
 def settings() -> dict[str, frozenset[str]]:
     """The keys of each section; those of no section below an empty name."""
-    found = {"folder": frozenset(FolderSettings.model_fields)}
+    found = {
+        "folder": frozenset(FolderSettings.model_fields),
+        "hook": frozenset(HookSettings.model_fields),
+    }
     for section, field in Settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             found[section] = frozenset(field.annotation.model_fields)
@@ -290,7 +294,7 @@ def test_the_reference_is_complete() -> None:
     events = {event.value for event in Event}
     assert events - named == set()
     for section, keys in settings().items():
-        bare = section in {"", "folder", "model", "pictures"}
+        bare = section in {"", "folder", "hook", "model", "pictures"}
         wanted = {key if bare else f"{section}.{key}" for key in keys}
         assert wanted - named == set(), section
     for code in ExitCode:

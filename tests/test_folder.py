@@ -174,7 +174,7 @@ def test_other_files_are_counted(shop: Shop) -> None:
     shop.drop("notes.txt")
     shop.drop("raw.CR3")
     shop.settle()
-    assert shop.dispatcher.folders["in"].left_alone == 2
+    assert shop.dispatcher.folders["in"].left_alone == {".txt": 1, ".cr3": 1}
     assert shop.pool.submitted == []
 
 
@@ -350,8 +350,8 @@ def bare(shop: Shop) -> Folder:
     """A folder beside the dispatcher's, for its clockwork alone."""
     plan = shop.dispatcher.folders["in"].plan
     intake = partial(open_intake, plan.intake, wake=lambda: None, chance=random.Random(0))
-    way_out, log = plan.destination, ListLog()
-    entries = Registrar(way_out, shop.ledger, log, wake=lambda: None)
+    log = ListLog()
+    entries = Registrar(plan, shop.ledger, log, wake=lambda: None)
     return Folder(
         plan,
         log,

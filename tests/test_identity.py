@@ -150,8 +150,8 @@ def test_a_restored_refusal_is_known(tmp_path: Path, networks: Networks) -> None
     (tmp_path / "in").mkdir()
     bad = tmp_path / "in/bad.png"
     bad.write_text("no image")
-    for refusals in (1, 0):
-        run = place.run("sharpend", place.config(), ExitCode.SOME_QUARANTINED)
+    for refusals, status in ((1, ExitCode.SOME_QUARANTINED), (0, ExitCode.OK)):
+        run = place.run("sharpend", place.config(), status)
         assert len(run.of("image.quarantined")) == refusals
         restore(tmp_path / "in")
     with LedgerReader.read_only(tmp_path / "state") as ledger:

@@ -99,7 +99,7 @@ def test_junk_is_ignored(tmp_path: Path, name: str) -> None:
     write(tmp_path / name)
     tally = Tally()
     assert walked(tmp_path, tally=tally) == []
-    assert (tally.ignored, tally.unknown) == (1, 0)
+    assert (tally.ignored, tally.left_alone) == (1, {})
     assert look(tmp_path, os.fsencode(name)) is None
 
 
@@ -116,8 +116,29 @@ def test_unknown_suffixes_are_counted(tmp_path: Path) -> None:
         write(tmp_path / name)
     tally = Tally()
     assert walked(tmp_path, tally=tally) == []
-    assert tally.unknown == 5
+    assert tally.left_alone == {".xmp": 1, ".cr3": 1, ".mov": 1, scan.NO_SUFFIX: 2}
     assert look(tmp_path, b"a.xmp") is None
+
+
+def test_any_number_of_suffixes_is_a_short_text(tmp_path: Path) -> None:
+    """Whoever makes up a suffix for each file cannot fill the log: the rest is one number."""
+    for number in range(30):
+        write(tmp_path / f"x.{number}")
+    tally = Tally()
+    assert walked(tmp_path, tally=tally) == []
+    assert (len(tally.left_alone), tally.left_alone[scan.OTHER]) == (17, 14)
+
+
+def test_what_is_left_alone_in_words(tmp_path: Path) -> None:
+    """The most frequent cause is first; folders that are not entered count, hidden names do not."""
+    for name in ("1.NEF", "2.nef", "3.NEF", ".hidden.nef", "sub/4.nef", "a.tmp"):
+        write(tmp_path / name)
+    (tmp_path / "album").symlink_to("sub")
+    tally = Tally()
+    assert walked(tmp_path, recursive=False, tally=tally) == []
+    text = scan.left_alone_text(tally.left_alone)
+    assert text == "3 .nef (no known format), 1 link, 1 sub-folder"
+    assert scan.left_alone_text({}) == ""
 
 
 def test_special_files_are_never_opened(tmp_path: Path) -> None:
@@ -131,7 +152,9 @@ def test_special_files_are_never_opened(tmp_path: Path) -> None:
     os.mkfifo(root / "fifo.png")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.fspath(root / "socket.png"))
-        assert walked(root) == []
+        tally = Tally()
+        assert walked(root, tally=tally) == []
+    assert tally.left_alone == {scan.LINK: 3, scan.SPECIAL: 2}
     for name in (b"link.png", b"loop.png", b"fifo.png", b"socket.png", b"directory/secret.png"):
         assert look(root, name) is None
 

@@ -123,18 +123,19 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     for column in ("staged_key", "output_key"):
         change(tmp_path, f"DROP INDEX job_by_{column}")
         change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
-    change(tmp_path, "ALTER TABLE job DROP COLUMN let_go")
-    change(tmp_path, "ALTER TABLE job DROP COLUMN digest")
-    change(tmp_path, "DROP TABLE installation")
+    for column in ("let_go", "stays_for", "digest"):
+        change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
     for column in ("roots", "roots_since", "adopts"):
         change(tmp_path, f"ALTER TABLE folder DROP COLUMN {column}")
-    change(tmp_path, "DROP TABLE root")
+    for table in ("root", "seen", "survey", "hold", "installation"):
+        change(tmp_path, f"DROP TABLE {table}")
     change(tmp_path, "DROP INDEX job_by_age")
     change(tmp_path, "DROP INDEX job_leaving")
     change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")
     change(tmp_path, "PRAGMA user_version = 1")
     with LedgerReader.read_only(tmp_path) as reader:
         assert reader.counts()[State.DISPOSED] == 1
+        assert reader.seen("in") == 0
     for _ in range(2):
         with open_ledger(tmp_path) as ledger:
             assert not ledger.rebuilt

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.policies import Metadata, Policies
+from sharpend.policies import Losses, Metadata, Policies
 from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.workers import messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
@@ -35,6 +35,7 @@ STAGED = Staged(
     model_digest="ab" * 32,
     tile_px=512,
     notes=("a palette was written as RGB", "über"),
+    losses=("its depth map was not kept",),
     sharpness=-1.25,
 )
 FAILED = Failed(7, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, "no", "workers.memory_mb", "infer")
@@ -52,7 +53,7 @@ TASK = Task(
         strength=1.5,
         crispness=0.5,
         skip_sharp_above=-0.8,
-        policies=Policies(Metadata.STRIP, provenance=True),
+        policies=Policies(Metadata.STRIP, provenance=True, losses=Losses.REFUSE),
     ),
     measure_agreement=True,
     access=Access(1000, 0o640),
@@ -98,7 +99,8 @@ def test_what_is_too_long_is_cut_by_an_honest_worker() -> None:
     assert isinstance(told, Staged)
     assert len(told.notes) == messages.NOTES
     assert told.notes[:2] == ("x" * messages.NOTE_CHARACTERS, "\\udcff")
-    longest = replace(STAGED, notes=("\U0001f600" * 10**6,) * 1000)
+    many = ("\U0001f600" * 10**6,) * 1000
+    longest = replace(STAGED, notes=many, losses=many)
     assert len(messages.encode(longest)) < ANSWER_BYTES
 
 

@@ -13,7 +13,7 @@ from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
-from sharpend.policies import ExistingPolicy, SourcePolicy
+from sharpend.policies import ExistingPolicy, Losses, Policies, SourcePolicy
 from sharpend.task import Failure
 from tests.fakes import PICTURE, Shop
 
@@ -56,6 +56,29 @@ def test_notes_reach_the_log(shop: Shop) -> None:
     shop.pool.stage(notes=("its palette was written as RGB",))
     shop.conclude()
     assert shop.log.of(Event.IMAGE_FINISHED)[0]["notes"] == ["its palette was written as RGB"]
+
+
+@pytest.mark.parametrize("policy", [Losses.KEEP, Losses.ACCEPT])
+@pytest.mark.parametrize("source", SourcePolicy)
+def test_a_source_with_more_than_its_output_is_not_deleted_unless_that_is_accepted(
+    tmp_path: Path, policy: Losses, source: SourcePolicy
+) -> None:
+    """Its losses are told, and why it stays; an archive loses nothing."""
+    archive = tmp_path / "archive" if source is SourcePolicy.ARCHIVE else None
+    root = archive and os.fsencode(archive)
+    shop = Shop(tmp_path, policies=Policies(losses=policy), source=source, archive_root=root)
+    path = shop.take(content=b"with a depth map")
+    shop.pool.stage(losses=("its depth map was not kept",))
+    shop.conclude()
+    (told,) = shop.log.of(Event.IMAGE_FINISHED)
+    assert told["losses"] == ["its depth map was not kept"]
+    stays = source is SourcePolicy.DELETE and policy is Losses.KEEP
+    assert path.exists() == (stays or source is SourcePolicy.KEEP)
+    assert ("warning" in told) == stays
+    assert not stays or "its depth map" in told["warning"]
+    assert not stays or "pictures.losses" in shop.results[0].warning
+    assert shop.count(State.DISPOSED) == 1
+    shop.close()
 
 
 def test_a_picture_that_was_passed_on_is_unchanged(shop: Shop) -> None:

@@ -22,9 +22,11 @@ from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.transparency import seen
 from sharpend.model.cues import measure
 from sharpend.model.runtime import Placement
+from sharpend.policies import Losses, Policies
 from sharpend.task import Failed, Failure, Options, Staged, Task
 from sharpend.workers import staging
 from sharpend.workers.pipeline import Pipeline
+from tests.cases import bytes_of
 from tests.conftest import drop, photograph
 
 if TYPE_CHECKING:
@@ -598,3 +600,26 @@ def fail_at_fsync(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("policy", Losses)
+def test_what_an_output_cannot_hold_is_told_or_refused(
+    worker: Pipeline, bench: Bench, policy: Losses
+) -> None:
+    """Each loss is named, with the setting; a file that is passed on whole loses nothing."""
+    path = bench.source / "layers.tif"
+    path.write_bytes(bytes_of("tiff-layers.tif"))
+    options = replace(bench.options, policies=Policies(losses=policy))
+    answer = worker.run(bench.task(path, options=options))
+    if policy is Losses.REFUSE:
+        assert isinstance(answer, Failed)
+        assert (answer.reason, answer.setting) == (Reason.WOULD_LOSE, "pictures.losses")
+        assert "its layers were not kept" in answer.message
+        assert not bench.made.exists()
+    else:
+        assert isinstance(answer, Staged)
+        assert answer.losses == ("its layers were not kept",)
+        bench.made.unlink()
+    whole = worker.run(bench.task(path, options=replace(options, skip_sharp_above=-9.0)))
+    assert isinstance(whole, Staged)
+    assert (whole.pixels, whole.losses) == (0, ())

@@ -334,6 +334,7 @@ JUDGED_ON_HALF = [
     *(Reason.EMPTY, Reason.NOT_AN_IMAGE, Reason.TRUNCATED, Reason.DAMAGED),
     *(Reason.WORKER_DIED, Reason.DAEMON_DIED, Reason.OUT_OF_MEMORY, Reason.INTERNAL),
     *(Reason.IO_ERROR, Reason.PERMISSION_DENIED),
+    Reason.WOULD_LOSE,  # a video behind an image is unknown data until it is whole
 ]
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.model.tiling import SMALLEST_TILE_PX
+from sharpend.settings.hook import HookSettings
 from sharpend.settings.load import (
     AUTO_MODEL,
     AUTO_MODEL_ON_GPU,
@@ -271,7 +272,7 @@ def test_without_a_home_the_state_has_to_be_set(
 ) -> None:
     """A user without a home directory is told which key to set."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)  # as for an unknown user
-    with pytest.raises(ConfigError, match=r"^default: state: must name a folder, not '~"):
+    with pytest.raises(ConfigError, match=r"^state: HOME is not set .* give --state DIR"):
         load(None, environment={})
     assert load(None, {"state": tmp_path}, environment={}).state == tmp_path
 
@@ -613,7 +614,10 @@ def test_the_shipped_file_documents_every_key_with_its_default() -> None:
     """No key is missing from the file, and no default in it is out of date."""
     shown: dict[str, Any] = tomllib.loads(uncommented(SHIPPED.read_text(encoding="utf-8")))
     folder = shown.pop("folder")
-    assert {"state": shown.pop("state")}.keys() | shown.keys() | {"folder"} == set(
+    hook = shown.pop("hook")
+    assert (hook[0] | hook[1]).keys() == HookSettings.model_fields.keys()
+    assert hook[0]["timeout_s"] == HookSettings.model_fields["timeout_s"].default
+    assert {"state": shown.pop("state")}.keys() | shown.keys() | {"folder", "hook"} == set(
         Settings.model_fields
     )
     for section, keys in shown.items():
@@ -623,7 +627,8 @@ def test_the_shipped_file_documents_every_key_with_its_default() -> None:
     assert (folder[0] | folder[1]).keys() == FolderSettings.model_fields.keys()
     for key, field in FolderSettings.model_fields.items():
         if key not in WITHOUT_DEFAULT:
-            assert folder[0][key] == field.default, key
+            value = folder[0][key]
+            assert (tuple(value) if isinstance(value, list) else value) == field.default, key
 
 
 def test_every_key_of_the_shipped_file_is_explained() -> None:

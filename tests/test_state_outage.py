@@ -14,7 +14,7 @@ import pytest
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import assembly, plans, state_outage
 from sharpend.daemon.daemon import Daemon
-from sharpend.daemon.hooks import Hooks
+from sharpend.daemon.mode import Mode
 from sharpend.daemon.state_outage import CALM_S, FIRST_PROBE_S, LONGEST_PROBE_S, StateOutage
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, Reason, StateFaultError
@@ -240,7 +240,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     monkeypatch.setattr(assembly, "start", lambda *_, **__: (FakePool(1), engines))
     monkeypatch.setattr(state_outage, "FIRST_PROBE_S", 0.0)
     log = Stopping()
-    log.daemon = Daemon(settings, log, Hooks(load=lambda: settings))
+    log.daemon = Daemon(settings, log, Mode(load=lambda: settings))
     return log.daemon
 
 

@@ -31,7 +31,7 @@ WELL = Snapshot(
     folders=("in", "other"),
     paused={},
     unreadable={},
-    left_alone={"in": 0, "other": 2},
+    left_alone={"other": {".nef": 2}},
 )
 
 

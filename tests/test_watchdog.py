@@ -10,7 +10,7 @@ from sharpend.daemon.assembly import Callbacks, Parts
 from sharpend.daemon.context import process_context
 from sharpend.daemon.daemon import Loop
 from sharpend.daemon.dispatcher import LONGEST_OVERDUE_S
-from sharpend.daemon.hooks import Hooks
+from sharpend.daemon.mode import Mode
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.systemd import LONG_STEP_S
 from sharpend.errors import StateFaultError
@@ -31,7 +31,7 @@ class Watched:
         self.manager = ServiceManager(home / "notify")
         self.shop = Shop(home)
         self.context = process_context(self.shop.log)
-        self.loop = Loop(self._parts(home / "state"), self._calls(), Hooks(), self.context)
+        self.loop = Loop(self._parts(home / "state"), self._calls(), Mode(), self.context)
         self.loop._is_ready = True
 
     def _parts(self, state_dir: Path) -> Parts:

@@ -5,21 +5,25 @@
 #    source ~/.local/share/bash_completion/sharpend
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sharpend_subparsers=(once run retry move accept demo check doctor status inspect formats)
+_shtab_sharpend_subparsers=(once run retry move pause resume accept demo check doctor status list inspect formats)
 
-_shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --json --dry-run)
-_shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
+_shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --from-file --null --json --dry-run)
+_shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_retry_option_strings=(-h --help --config --state --all)
 _shtab_sharpend_move_option_strings=(-h --help --config --state --anyway)
+_shtab_sharpend_pause_option_strings=(-h --help --config --state)
+_shtab_sharpend_resume_option_strings=(-h --help --config --state)
 _shtab_sharpend_accept_option_strings=(-h --help --config --state)
 _shtab_sharpend_demo_option_strings=(-h --help --output --pictures --model --device --strength --crispness)
-_shtab_sharpend_check_option_strings=(-h --help --config --state --input --output --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
+_shtab_sharpend_check_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_doctor_option_strings=(-h --help --config --state --json)
-_shtab_sharpend_status_option_strings=(-h --help --config --state --json)
+_shtab_sharpend_status_option_strings=(-h --help --config --state --json --check)
+_shtab_sharpend_list_option_strings=(-h --help --config --state --folder --json)
 _shtab_sharpend_inspect_option_strings=(-h --help --config --json)
 _shtab_sharpend_formats_option_strings=(-h --help)
 _shtab_sharpend_option_strings=(-h --help --version)
 
+_shtab_sharpend_once_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_once___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_once___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_once___input_COMPGEN=_shtab_compgen_dirs
@@ -33,6 +37,10 @@ _shtab_sharpend_retry___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_retry___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_move___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_move___state_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_pause___config_COMPGEN=_shtab_compgen_files
+_shtab_sharpend_pause___state_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_resume___config_COMPGEN=_shtab_compgen_files
+_shtab_sharpend_resume___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_accept___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_accept___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_demo___output_COMPGEN=_shtab_compgen_dirs
@@ -45,15 +53,20 @@ _shtab_sharpend_doctor___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_doctor___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_status___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_status___state_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_list___config_COMPGEN=_shtab_compgen_files
+_shtab_sharpend_list___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_inspect_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_inspect___config_COMPGEN=_shtab_compgen_files
 
-_shtab_sharpend_pos_0_choices=(once run retry move accept demo check doctor status inspect formats)
+_shtab_sharpend_list_pos_0_choices=(waiting quarantined done)
+_shtab_sharpend_pos_0_choices=(once run retry move pause resume accept demo check doctor status list inspect formats)
 
+_shtab_sharpend_once_pos_0_nargs='*'
 _shtab_sharpend_once__h_nargs=0
 _shtab_sharpend_once___help_nargs=0
 _shtab_sharpend_once___skip_sharp_nargs=0
 _shtab_sharpend_once___no_skip_sharp_nargs=0
+_shtab_sharpend_once___null_nargs=0
 _shtab_sharpend_once___json_nargs=0
 _shtab_sharpend_once___dry_run_nargs=0
 _shtab_sharpend_run__h_nargs=0
@@ -67,6 +80,12 @@ _shtab_sharpend_retry___all_nargs=0
 _shtab_sharpend_move__h_nargs=0
 _shtab_sharpend_move___help_nargs=0
 _shtab_sharpend_move___anyway_nargs=0
+_shtab_sharpend_pause_pos_0_nargs='*'
+_shtab_sharpend_pause__h_nargs=0
+_shtab_sharpend_pause___help_nargs=0
+_shtab_sharpend_resume_pos_0_nargs='*'
+_shtab_sharpend_resume__h_nargs=0
+_shtab_sharpend_resume___help_nargs=0
 _shtab_sharpend_accept__h_nargs=0
 _shtab_sharpend_accept___help_nargs=0
 _shtab_sharpend_demo__h_nargs=0
@@ -81,6 +100,10 @@ _shtab_sharpend_doctor___json_nargs=0
 _shtab_sharpend_status__h_nargs=0
 _shtab_sharpend_status___help_nargs=0
 _shtab_sharpend_status___json_nargs=0
+_shtab_sharpend_status___check_nargs=0
+_shtab_sharpend_list__h_nargs=0
+_shtab_sharpend_list___help_nargs=0
+_shtab_sharpend_list___json_nargs=0
 _shtab_sharpend_inspect_pos_0_nargs=+
 _shtab_sharpend_inspect__h_nargs=0
 _shtab_sharpend_inspect___help_nargs=0

@@ -50,8 +50,8 @@ function _shtab_sharpend_using
   test "$_shtab_sharpend_cmdpath" = "$argv"
 end
 
-set -g _shtab_sharpend_commands once run retry move accept demo check doctor status inspect formats
-set -g _shtab_sharpend_opts_with_value --config --crispness --device --input --model --output --pictures --skip-sharp-above --state --strength --workers
+set -g _shtab_sharpend_commands once run retry move pause resume accept demo check doctor status list inspect formats
+set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --folder --from-file --input --model --output --pictures --skip-sharp-above --state --strength --workers
 
 complete -c sharpend -e
 complete -c sharpend -f
@@ -64,6 +64,7 @@ complete -c sharpend -n '_shtab_sharpend_using once' -l config -xka "(__fish_com
 complete -c sharpend -n '_shtab_sharpend_using once' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using once' -l input -xka "(__fish_complete_directories)" -d 'folder with images'
 complete -c sharpend -n '_shtab_sharpend_using once' -l output -xka "(__fish_complete_directories)" -d 'folder for the results'
+complete -c sharpend -n '_shtab_sharpend_using once' -l exclude -x -d 'files and folders to leave alone, as in .gitignore; may be repeated'
 complete -c sharpend -n '_shtab_sharpend_using once' -l workers -x -d 'worker processes'
 complete -c sharpend -n '_shtab_sharpend_using once' -l model -x -d 'name of a shipped model, or path of a weights file'
 complete -c sharpend -n '_shtab_sharpend_using once' -l device -x -d 'auto, cpu, cuda, cuda:N or mps'
@@ -71,14 +72,18 @@ complete -c sharpend -n '_shtab_sharpend_using once' -l strength -x -d 'strength
 complete -c sharpend -n '_shtab_sharpend_using once' -l crispness -x -d 'additional unsharp mask, 0 to 1'
 complete -c sharpend -n '_shtab_sharpend_using once' -l skip-sharp -l no-skip-sharp -d 'copy images that are already sharp without changes'
 complete -c sharpend -n '_shtab_sharpend_using once' -l skip-sharp-above -x -d 'sharpness threshold, as `inspect` measures it'
+complete -c sharpend -n '_shtab_sharpend_using once' -l from-file -x -d 'read the files'"'"' paths from LIST, one a line; - is stdin'
+complete -c sharpend -n '_shtab_sharpend_using once' -l null -d 'paths in LIST end with a NUL byte'
 complete -c sharpend -n '_shtab_sharpend_using once' -l json -d 'one JSON line per input on stdout'
 complete -c sharpend -n '_shtab_sharpend_using once' -l dry-run -d 'print planned actions; reads headers only'
+complete -c sharpend -n '_shtab_sharpend_using once; and test $_shtab_sharpend_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'sharpen these alone, not a folder'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a run -d 'Run the daemon in the foreground; SIGTERM drains it.'
 complete -c sharpend -n '_shtab_sharpend_using run' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using run' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
 complete -c sharpend -n '_shtab_sharpend_using run' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using run' -l input -xka "(__fish_complete_directories)" -d 'folder with images'
 complete -c sharpend -n '_shtab_sharpend_using run' -l output -xka "(__fish_complete_directories)" -d 'folder for the results'
+complete -c sharpend -n '_shtab_sharpend_using run' -l exclude -x -d 'files and folders to leave alone, as in .gitignore; may be repeated'
 complete -c sharpend -n '_shtab_sharpend_using run' -l workers -x -d 'worker processes'
 complete -c sharpend -n '_shtab_sharpend_using run' -l model -x -d 'name of a shipped model, or path of a weights file'
 complete -c sharpend -n '_shtab_sharpend_using run' -l device -x -d 'auto, cpu, cuda, cuda:N or mps'
@@ -91,12 +96,20 @@ complete -c sharpend -n '_shtab_sharpend_using retry' -s h -l help -d 'show this
 complete -c sharpend -n '_shtab_sharpend_using retry' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
 complete -c sharpend -n '_shtab_sharpend_using retry' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using retry' -l all -d 'also redo finished images'
-complete -c sharpend -n '_shtab_sharpend_using retry; and test $_shtab_sharpend_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'inputs to retry; all if none is given'
+complete -c sharpend -n '_shtab_sharpend_using retry; and test $_shtab_sharpend_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'inputs, or their paths in quarantine, or their outputs; all if none is given'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a move -d 'Tell the ledger that an input or output folder was moved.'
 complete -c sharpend -n '_shtab_sharpend_using move' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using move' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
 complete -c sharpend -n '_shtab_sharpend_using move' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using move' -l anyway -d 'even if NEW has none of the files that are known'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a pause -d 'Let folders rest until `resume`; images in work are finished.'
+complete -c sharpend -n '_shtab_sharpend_using pause' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using pause' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
+complete -c sharpend -n '_shtab_sharpend_using pause' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a resume -d 'End the pause of folders.'
+complete -c sharpend -n '_shtab_sharpend_using resume' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using resume' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
+complete -c sharpend -n '_shtab_sharpend_using resume' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a accept -d 'Accept that a folder is on another disk than before.'
 complete -c sharpend -n '_shtab_sharpend_using accept' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using accept' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
@@ -115,6 +128,7 @@ complete -c sharpend -n '_shtab_sharpend_using check' -l config -xka "(__fish_co
 complete -c sharpend -n '_shtab_sharpend_using check' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using check' -l input -xka "(__fish_complete_directories)" -d 'folder with images'
 complete -c sharpend -n '_shtab_sharpend_using check' -l output -xka "(__fish_complete_directories)" -d 'folder for the results'
+complete -c sharpend -n '_shtab_sharpend_using check' -l exclude -x -d 'files and folders to leave alone, as in .gitignore; may be repeated'
 complete -c sharpend -n '_shtab_sharpend_using check' -l workers -x -d 'worker processes'
 complete -c sharpend -n '_shtab_sharpend_using check' -l model -x -d 'name of a shipped model, or path of a weights file'
 complete -c sharpend -n '_shtab_sharpend_using check' -l device -x -d 'auto, cpu, cuda, cuda:N or mps'
@@ -132,6 +146,14 @@ complete -c sharpend -n '_shtab_sharpend_using status' -s h -l help -d 'show thi
 complete -c sharpend -n '_shtab_sharpend_using status' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
 complete -c sharpend -n '_shtab_sharpend_using status' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using status' -l json -d 'one JSON object on stdout'
+complete -c sharpend -n '_shtab_sharpend_using status' -l check -d 'one line; exit status 1 unless it is healthy, 69 where no daemon runs'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a list -d 'List images that wait, are in quarantine, or are done.'
+complete -c sharpend -n '_shtab_sharpend_using list' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using list' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
+complete -c sharpend -n '_shtab_sharpend_using list' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
+complete -c sharpend -n '_shtab_sharpend_using list' -l folder -x -d 'of this folder alone'
+complete -c sharpend -n '_shtab_sharpend_using list' -l json -d 'one JSON object per image on stdout'
+complete -c sharpend -n '_shtab_sharpend_using list; and test $_shtab_sharpend_npos -eq 0' -ka "waiting quarantined done" -d 'images to list'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a inspect -d 'Show format, metadata and verdict of image files.'
 complete -c sharpend -n '_shtab_sharpend_using inspect' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using inspect' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'

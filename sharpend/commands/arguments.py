@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sharpend.commands.selection import folders_of, limited
 from sharpend.daemon import plans
 from sharpend.errors import ConfigError, InputMissingError, UnavailableError, UsageError
+from sharpend.ledger.store import has_ledger
 from sharpend.model.shipped import find
 from sharpend.settings.load import Settings, load
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -20,26 +23,44 @@ _MODEL_KEYS = {"model": "name"} | {
 """Options and the keys of `[model]` that they set."""
 
 
-def settings_of(options: argparse.Namespace) -> Settings:
+def settings_of(options: argparse.Namespace, files: Sequence[bytes] | None = None) -> Settings:
     """Load the settings for a command.
 
+    Args:
+        options: of the command line.
+        files: absolute paths of the only inputs; None: all in the folders.
+
     Raises:
-        UsageError: --input without --output, or the other way round.
+        UsageError: --input without --output, the other way round, or --exclude without them; a
+            file is in no folder.
         ConfigError: a setting is wrong, wherever it came from.
     """
-    return load(options.config, overrides_of(options))
+    overrides = overrides_of(options, files)
+    if files is None:
+        return load(options.config, overrides)
+    outputs_alone = options.input is None and options.output is not None
+    return limited(load(options.config, overrides, may_overlap=outputs_alone), files)
 
 
-def overrides_of(options: argparse.Namespace) -> dict[str, object]:
+def overrides_of(
+    options: argparse.Namespace, files: Sequence[bytes] | None = None
+) -> dict[str, object]:
     """Convert the options that were given to settings, nested like the file."""
     given = {key: value for key, value in vars(options).items() if value is not None}
     overrides: dict[str, object] = {}
     if "state" in given:
         overrides["state"] = given["state"]
-    if ("input" in given) != ("output" in given):
+    if files is not None and "input" not in given and "output" in given:
+        overrides["folder"] = folders_of(files, given["output"])
+    elif ("input" in given) != ("output" in given):
         raise UsageError("--input and --output belong together: give both or neither")
-    if "input" in given:
-        overrides["folder"] = [{"input": given["input"], "output": given["output"]}]
+    elif "input" in given:
+        folder = {key: given[key] for key in ("input", "output", "exclude") if key in given}
+        overrides["folder"] = [folder]
+    if "exclude" in given and "input" not in given:
+        raise UsageError(
+            "--exclude needs --input; in a file the key `exclude` of [[folder]] does it"
+        )
     model = {key: given[option] for option, key in _MODEL_KEYS.items() if option in given}
     if model:
         overrides["model"] = model
@@ -48,14 +69,20 @@ def overrides_of(options: argparse.Namespace) -> dict[str, object]:
     return overrides
 
 
-def workable_settings_of(options: argparse.Namespace) -> Settings:
+def workable_settings_of(
+    options: argparse.Namespace, files: Sequence[bytes] | None = None
+) -> Settings:
     """Load the settings of a command that works on folders, which may be missing.
+
+    Args:
+        options: of the command line.
+        files: absolute paths of the only inputs, at least one; None: all in the folders.
 
     Raises:
         UsageError: there is no folder to work on.
         ConfigError: a setting is wrong.
     """
-    settings = settings_of(options)
+    settings = settings_of(options, files)
     if not settings.folder:
         raise UsageError("no folder to work on: give --input and --output, or a --config file")
     _check_networks(
@@ -81,10 +108,12 @@ def used_state_of(options: argparse.Namespace) -> Path:
 
     Raises:
         InputMissingError: nothing has ever worked with it.
+        StateFaultError: it is another user's.
     """
     state_dir = settings_of(options).state
-    if not (state_dir / "ledger.db").exists():
+    if not has_ledger(state_dir):
         raise InputMissingError(
-            f"{state_dir}: no daemon has worked with this state directory; give --state or --config"
+            f"{state_dir}: no daemon has worked with this state directory; give --state or "
+            "--config, those of the service for its own"
         )
     return state_dir

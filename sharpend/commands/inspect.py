@@ -68,13 +68,23 @@ def _read(file: BinaryIO, how: Options) -> tuple[dict[str, Any], ExitCode]:
     except ImageRefusedError as error:
         refused, status = _refused(error)
         return {**found, **refused}, status
-    facts = {**found, **_of_picture(picture), **_sharpness_facts(file, picture, how)}
+    facts = {**found, **_of_picture(picture)}
+    try:
+        facts |= _sharpness_facts(file, picture, how)
+    except ImageRefusedError as error:
+        refused, status = _refused(error)
+        return {**facts, **refused}, status
     return {**facts, "taken": True}, ExitCode.OK
 
 
 def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str, Any]:
-    """Measure the sharpness of the first frame, and whether the file would be skipped."""
-    from sharpend.imaging.transparency import seen  # noqa: PLC0415 - torch only where it is used
+    """Measure the sharpness of the first frame, and whether the file would be skipped.
+
+    Raises:
+        ImageRefusedError: `would_lose`.
+    """
+    from sharpend.imaging import losses  # noqa: PLC0415 - torch only where it is used
+    from sharpend.imaging.transparency import seen  # noqa: PLC0415 - as above
     from sharpend.model.cues import measure  # noqa: PLC0415 - as above
     from sharpend.workers import skipping  # noqa: PLC0415 - as above
 
@@ -83,11 +93,13 @@ def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str
     shown = map(seen, picture.frames)
     cues = [measure(one.pixels, one.visible) for one in shown]
     judged = cues[0].judged
-    facts = {"sharpness": None if judged is None else round(judged, 3), "passed_on": False}
-    if not skipping.may_skip(cues, how):
-        return facts
-    kept = skipping.skipped(file, picture, cues, how)
-    return facts | {"passed_on": not kept.frames, "notes": kept.notes}
+    facts: dict[str, Any] = {"sharpness": None if judged is None else round(judged, 3)}
+    facts["passed_on"] = False
+    if skipping.may_skip(cues, how):
+        picture = skipping.skipped(file, picture, cues, how)
+        facts |= {"passed_on": not picture.frames, "notes": picture.notes, "losses": picture.losses}
+    losses.check(picture, how.policies)
+    return facts
 
 
 def _refused(error: ImageRefusedError) -> tuple[dict[str, Any], ExitCode]:
@@ -114,7 +126,7 @@ def _header(file: BinaryIO) -> dict[str, Any]:
 def _of_picture(picture: Picture) -> dict[str, Any]:
     from sharpend.imaging.contents import contents_of  # noqa: PLC0415 - as above
 
-    facts = {"frames": len(picture.frames), "notes": picture.notes}
+    facts = {"frames": len(picture.frames), "notes": picture.notes, "losses": picture.losses}
     if not picture.frames:
         return facts
     return {
@@ -137,6 +149,7 @@ def _text(report: dict[str, Any]) -> str:
     if "carries" in report:
         rest += _carried(report["carries"])
     rest += [f"note: {note}" for note in report.get("notes", ())]
+    rest += [f"loss: {loss}" for loss in report.get("losses", ())]
     return "\n  ".join(printable(line) for line in [f"{name}: {first}", *rest])
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sharpend.commands.inputs import found, left_at_start, outcomes_of
 from sharpend.commit.adoption import existing_output
-from sharpend.daemon import plans
 from sharpend.errors import (
     ExitCode,
     ImageRefusedError,
@@ -25,17 +25,19 @@ from sharpend.errors import (
 )
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
-from sharpend.intake import scan
+from sharpend.intake.scan import left_alone_text
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
+from sharpend.ledger.store import has_ledger
 from sharpend.logs import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from sharpend.commit.destination import Destination
     from sharpend.daemon.folder import FolderPlan
-    from sharpend.ledger.records import Finished, Outcome
+    from sharpend.intake.scan import Found
+    from sharpend.ledger.records import Finished
     from sharpend.settings.load import Settings
     from sharpend.task import Options
 
@@ -45,6 +47,7 @@ WOULD = {
     State.DONE: "is done",
 }
 """Texts for inputs that need nothing."""
+LEFT_AT_START = "is left as it is: only_new"
 SHARPENED = "would be sharpened"
 SHARPENED_OR_COPIED = "would be sharpened, or copied unchanged if it is sharp already"
 NOT_MEASURED = (
@@ -70,11 +73,15 @@ class Outlook:
     """Number of inputs by planned action, without reasons."""
     pixels: int = 0
     """Pixels to sharpen, by the headers; at most so many where sharp images are copied."""
+    left_alone: Counter[str] = field(default_factory=Counter)
+    """Number of entries that are no inputs, by cause."""
 
     def __str__(self) -> str:
         counted = ((number, action.removeprefix("is ")) for action, number in self.counts.items())
         text = ", ".join(f"{number} {action}" for number, action in counted)
-        return f"{self.name}: {text or 'nothing there'} ({self.pixels / _MEGA:.2f} megapixels)"
+        line = f"{self.name}: {text or 'no images there'} ({self.pixels / _MEGA:.2f} megapixels)"
+        alone = self.left_alone
+        return f"{line}; {alone.total()} left alone: {left_alone_text(alone)}" if alone else line
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +98,14 @@ def dry_run(settings: Settings) -> int:
     Raises:
         StateFaultError: there is a ledger, and it cannot be read.
     """
-    states, earlier, roots = _read_ledger(settings)
+    needless, earlier = _read_ledger(settings)
     outlooks = {folder.name: Outlook(folder.name) for folder in settings.folder}
-    for plan, batch in found(settings):
+    for plan, batch, tally in found(settings):
+        outlook = outlooks[plan.destination.folder]
+        outlook.left_alone = tally.left_alone
         for one in batch:
-            state = states.get((plan.destination.input_root, one.relative), State.PENDING)
-            if state is State.PENDING and _would_be_adopted(plan.destination, one, roots):
-                state = State.DONE
-            _plan_input(plan, one.relative, state, outlooks[plan.destination.folder])
+            action = needless.get((plan.destination.input_root, one.relative))
+            _plan_input(plan, one.relative, action, outlook)
     for outlook in outlooks.values():
         print(logs.printable(str(outlook)))
     may_copy = any(SHARPENED_OR_COPIED in outlook.counts for outlook in outlooks.values())
@@ -111,25 +118,37 @@ def dry_run(settings: Settings) -> int:
 
 def _read_ledger(
     settings: Settings,
-) -> tuple[dict[tuple[bytes, bytes], State], Sequence[Finished], set[tuple[bytes, bytes]]]:
-    """Read states by root and path, finished jobs, and roots of folders; empty without a ledger."""
-    if not (settings.state / "ledger.db").exists():
-        return {}, (), set()
+) -> tuple[dict[tuple[bytes, bytes], str], Sequence[Finished]]:
+    """Read the inputs that need nothing, by root and path with the reason, and finished jobs."""
+    if not has_ledger(settings.state):
+        return _needless(settings, None), ()
     try:
         with LedgerReader.read_only(settings.state) as ledger:
-            states = {
-                (destination.input_root, outcome.relative): outcome.state
-                for destination, outcome in known(settings, ledger)
-            }
-            return states, ledger.finished(IMAGES_REMEMBERED), {two for _, two in ledger.folders()}
+            return _needless(settings, ledger), ledger.finished(IMAGES_REMEMBERED)
     except LedgerError as error:
         advice = "if an older sharpend wrote it, `sharpend run` upgrades it"
         raise StateFaultError(f"{error}; {advice}") from error
 
 
-def _plan_input(plan: FolderPlan, relative: bytes, state: State, outlook: Outlook) -> None:
-    """Print and count the planned action for one input."""
-    action, why = WOULD.get(state), ""
+def _needless(settings: Settings, ledger: LedgerReader | None) -> dict[tuple[bytes, bytes], str]:
+    """Return the inputs that need nothing, by root and path, with the reason."""
+    needless: dict[tuple[bytes, bytes], str] = {}
+    for plan, batch, _ in found(settings):
+        way, root = plan.destination, plan.destination.input_root
+        if ledger is None or ledger.folder_name(root, way.output_root) is None:
+            adopted = (one.relative for one in batch if _would_be_adopted(way, one))
+            needless |= {(root, relative): WOULD[State.DONE] for relative in adopted}
+        for relative in left_at_start(ledger, plan, batch):
+            needless[root, relative] = LEFT_AT_START
+        for outcome in outcomes_of(ledger, way, batch) if ledger else ():
+            if outcome.state in WOULD:
+                needless[root, outcome.relative] = WOULD[outcome.state]
+    return needless
+
+
+def _plan_input(plan: FolderPlan, relative: bytes, needless: str | None, outlook: Outlook) -> None:
+    """Print and count the planned action for one input; `needless`: why it needs nothing."""
+    action, why = needless, ""
     if action is None:
         action = _action(plan.options)
         try:
@@ -143,14 +162,11 @@ def _plan_input(plan: FolderPlan, relative: bytes, state: State, outlook: Outloo
     print(logs.printable(f"{source}: {action}{why}"))
 
 
-def _would_be_adopted(
-    destination: Destination, one: scan.Found, roots: set[tuple[bytes, bytes]]
-) -> bool:
-    """Return whether the ledger does not know the folder and the image has an output already."""
+def _would_be_adopted(destination: Destination, one: Found) -> bool:
+    """Return whether an image of a folder that the ledger does not know has an output already."""
     existing = None
-    if (destination.input_root, destination.output_root) not in roots:
-        with suppress(OSError):  # the run itself pauses there
-            existing = existing_output(destination, (one.relative, one.fingerprint))
+    with suppress(OSError):  # the run itself pauses there
+        existing = existing_output(destination, (one.relative, one.fingerprint))
     return existing is not None and existing.is_certain
 
 
@@ -212,28 +228,3 @@ def _duration(seconds: float) -> str:
     if seconds < 2 * _HOUR_S:
         return f"{seconds / _MINUTE_S:.0f} minutes"
     return f"{seconds / _HOUR_S:.0f} hours"
-
-
-def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found]]]:
-    """Iterate over all inputs of all folders, in batches, with their folder."""
-    for plan in plans.folder_plans(settings):
-        root, tally = plan.destination.input_root, scan.Tally()
-        for batch in scan.walk(root, below=b"", recursive=plan.intake.recursive, tally=tally):
-            yield plan, batch
-
-
-def known(settings: Settings, ledger: LedgerReader) -> Iterator[tuple[Destination, Outcome]]:
-    """Iterate over the inputs that exist now and have an outcome in the ledger."""
-    for plan, batch in found(settings):
-        destination = plan.destination
-        name = ledger.folder_name(destination.input_root, destination.output_root)
-        if name is None:
-            continue
-        # A run compares a file whose inode alone differs by content; here size and time decide.
-        entries = [(one.relative, one.fingerprint.without_inode) for one in batch]
-        new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
-        relatives = [
-            relative for relative, fingerprint in entries if (relative, fingerprint) not in new
-        ]
-        for outcome in ledger.outcomes(name, relatives):
-            yield destination, outcome

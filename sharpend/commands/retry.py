@@ -18,8 +18,10 @@ from sharpend.settings.sources import located
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from sharpend.ledger.ledger import Ledger
+    from sharpend.ledger.reader import LedgerReader
     from sharpend.ledger.records import Quarantined
 
 
@@ -30,19 +32,22 @@ def main(options: argparse.Namespace) -> int:
         InputMissingError: a path is no input that the ledger knows, or there is no ledger.
     """
     state_dir = used_state_of(options)
-    wanted = {os.fsencode(located(path)) for path in options.paths}
     with open_beside(state_dir) as ledger:
         quarantine = Quarantine(ledger, state_dir, TempNames(state_dir))
         again, failed, met = 0, 0, set()
         destinations = {name: _destination(name, *roots) for name, roots in ledger.folders()}
         for destination in destinations.values():
             remember(destination, ledger)
+        wanted = {
+            _input_of(ledger, destinations, os.fsencode(located(path))) for path in options.paths
+        }
         for entry in ledger.quarantined():
             destination = destinations[entry.job.folder]
             path = os.path.join(destination.input_root, entry.job.relative)
-            if wanted and path not in wanted:
+            named = wanted & {path, entry.moved, entry.note}
+            if wanted and not named:
                 continue
-            met.add(path)
+            met |= named
             if _retried(quarantine, destination, entry):
                 again += 1
             else:
@@ -51,7 +56,9 @@ def main(options: argparse.Namespace) -> int:
             again += _finished_again(ledger, destinations, wanted, met)
     if wanted - met:
         missing = printable(display(min(wanted - met)))
-        raise InputMissingError(f"{missing}: not in quarantine, nor, with --all, finished")
+        raise InputMissingError(
+            f"{missing}: not in quarantine, nor, with --all, finished; `sharpend list` shows both"
+        )
     print(f"{again} will be retried" + (f", {failed} cannot be" if failed else ""))
     return ExitCode.SOME_QUARANTINED if failed else ExitCode.OK
 
@@ -60,6 +67,19 @@ def _destination(name: str, input_root: bytes, output_root: bytes) -> Destinatio
     """Make a minimal destination, enough to put a moved source back."""
     guard = RootGuard(name)
     return Destination(name, input_root, output_root, source=SourcePolicy.KEEP, guard=guard)
+
+
+def _input_of(ledger: LedgerReader, destinations: Mapping[str, Destination], path: bytes) -> bytes:
+    """Return the input whose output is at a path, or the path itself."""
+    for name, destination in destinations.items():
+        root = destination.output_root + b"/"
+        relative = path.removeprefix(root)
+        claims = ledger.claims(name, relative) if path.startswith(root) else []
+        for claim in claims:
+            if claim.output == relative:
+                owner = claim.owner
+                return os.path.join(destinations[owner.folder].input_root, owner.relative)
+    return path
 
 
 def _retried(quarantine: Quarantine, destination: Destination, entry: Quarantined) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sharpend.commands.arguments import workable_settings_of
 from sharpend.daemon import plans
 from sharpend.daemon.daemon import Daemon
-from sharpend.daemon.hooks import Hooks
+from sharpend.daemon.mode import Mode
 
 if TYPE_CHECKING:
     import argparse
@@ -22,4 +22,4 @@ def main(options: argparse.Namespace) -> int:
         return workable_settings_of(options)
 
     settings = load()
-    return int(Daemon(settings, plans.log(settings), Hooks(load=load)).run())
+    return int(Daemon(settings, plans.log(settings), Mode(load=load)).run())

@@ -7,8 +7,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement.alarm import in_words
-from sharpend.commands.arguments import used_state_of
+from sharpend.checks.finding import Level
+from sharpend.checks.state import daemon as check_daemon
+from sharpend.commands.arguments import settings_of, used_state_of
+from sharpend.commands.listing import local_time
+from sharpend.daemon.rest import HELD
 from sharpend.daemon.status import read_status
+from sharpend.errors import ExitCode
+from sharpend.intake.scan import left_alone_text
 from sharpend.ledger.opening import is_locked
 from sharpend.ledger.reader import LedgerReader
 from sharpend.logs import logs
@@ -16,39 +22,66 @@ from sharpend.model.softness import word_for
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
+
+
+LEFT_AT_START = "images stay as they are: they were there at the first start (only_new)"
 
 
 def main(options: argparse.Namespace) -> int:
     """Print the daemon's last status, and the ledger's current counts.
 
+    Returns:
+        0; with --check 1 unless the daemon is healthy, and 69 where none runs.
+
     Raises:
         InputMissingError: nothing has ever worked with this state directory.
+        StateFaultError: it is another user's.
     """
     state_dir = used_state_of(options)
+    if options.check:
+        return _check(state_dir, settings_of(options).report.every_s)
     with LedgerReader.read_only(state_dir) as ledger:
         counts = {state.value: jobs for state, jobs in ledger.counts().items()}
-        oldest_at = ledger.oldest_pending_at(name for name, _ in ledger.folders())
+        names = [name for name, _ in ledger.folders()]
+        oldest_at = ledger.oldest_pending_at(names)
+        holds = ledger.holds()
+        seen = {name: files for name in names if (files := ledger.seen(name))}
     status = {
         "running": is_locked(state_dir),
         "counts": counts,
         "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
+        "seen": seen,
+        "holds": holds,
         "last": read_status(state_dir),
     }
     print(json.dumps(logs.plain(status)) if options.json else _text(status))
     return 0
 
 
+def _check(state_dir: Path, every_s: float) -> int:
+    """Print whether a daemon runs and is healthy; return the exit status of a health check."""
+    last, is_running = read_status(state_dir), is_locked(state_dir)
+    found = check_daemon(last, is_running=is_running, now_s=time.time(), every_s=every_s)
+    print(logs.printable(f"{found.found}{f': {found.change}' if found.change else ''}"))
+    if not is_running:
+        return ExitCode.UNAVAILABLE
+    return ExitCode.OK if found.level is Level.OK else ExitCode.UNHEALTHY
+
+
 def _text(status: dict[str, Any]) -> str:
     """Format the status for people."""
     last, counts = status["last"] or {}, status["counts"]
     waiting = sum(counts[state] for state in ("pending", "running", "staged", "deferred"))
+    at = f" (last report {local_time(last['at'])})" if "at" in last else ""
     lines = [
-        "running" if status["running"] else "not running",
+        ("running" if status["running"] else "not running") + at,
         f"waiting {waiting}, done {counts['done'] + counts['disposed']}, "
         f"quarantined {counts['quarantined']}, vanished {counts['vanished']}",
     ]
     if status["oldest_pending_s"] is not None:
         lines.append(f"oldest waiting for {status['oldest_pending_s']:.0f} s")
+    lines += [f"{name}: {files} {LEFT_AT_START}" for name, files in status["seen"].items()]
     if "images_per_s" in last:
         lines.append(
             f"last report: {last['images_per_s']:.2f} images/s, "
@@ -65,9 +98,16 @@ def _text(status: dict[str, Any]) -> str:
         )
         told = in_words(agreement)
         lines += [told] if told else []
+    lines += [
+        f"left alone: {name}: {left_alone_text(counts)}"
+        for name, counts in (last.get("left_alone") or {}).items()
+    ]
     if last.get("state_fault"):
         lines.append(f"paused: all folders: {last['state_fault']}")
-    lines += [f"paused: {name}: {why}" for name, why in (last.get("paused") or {}).items()]
+    for name, since_s in status["holds"].items():
+        lines.append(f"paused: {name or 'all folders'}: {HELD}, since {local_time(since_s)}")
+    paused = (last.get("paused") or {}).items()  # of the last report; the ledger knows holds now
+    lines += [f"paused: {name}: {why}" for name, why in paused if why != HELD]
     return "\n".join(logs.printable(line) for line in lines)
 
 

@@ -1,9 +1,9 @@
 """Publication of a staged temporary file under its final name, and disposal of the source.
 
 Owns the order of the steps: ledger `staged`, rename, fsync of the folder, ledger `done`, disposal
-of the source, ledger `disposed`. Each can be repeated, so a crash between any two is repaired by
-`recover`. Refuses to overwrite a foreign file, a link or a folder, to touch a source that is not
-the file that was processed, and to create a root that is missing.
+of the source, ledger `disposed`. Each can be repeated: `recover` repairs a crash. Refuses to
+overwrite a foreign file, a link or a folder, to touch a source that is not the file that was
+processed, and to create a root that is missing.
 """
 
 from __future__ import annotations
@@ -14,20 +14,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import (
-    Destination,
-    faults,
-    output_names,
-    require_same_root,
-)
-from sharpend.commit.disposal import dispose_source
+from sharpend.commit.destination import Destination, faults, output_names, require_same_root
+from sharpend.commit.disposal import dispose_source, reason_to_keep
 from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import DirectoryEntry
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
-from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 from sharpend.ledger.records import Job, Product, State
-from sharpend.policies import CollisionPolicy, ExistingPolicy
+from sharpend.policies import CollisionPolicy, ExistingPolicy, Losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,10 +69,11 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A worker's staged file, with the digest of the options that made it."""
+    """A worker's staged file, with the digest of its options and the policy on its losses."""
 
     staged: Staged
     options_digest: str = ""
+    losses: Losses = Losses.KEEP
 
 
 class Committer:
@@ -112,8 +108,8 @@ class Committer:
             output's name, the finished job, its source untouched.
 
         Raises:
-            ImageRefusedError: NAME_TOO_LONG, NAME_TAKEN by another input, or a folder on the path
-                is a link.
+            ImageRefusedError: NAME_TOO_LONG, NAME_NOT_POSSIBLE, NAME_TAKEN by another input, or a
+                folder on the path is a link.
         """
         first = next(output_names(destination, job.relative))
         skips = destination.existing is ExistingPolicy.SKIP
@@ -138,7 +134,7 @@ class Committer:
             now_s: wall clock in seconds.
 
         Raises:
-            ImageRefusedError: NAME_TAKEN by another input; NAME_TOO_LONG if no shorter is free.
+            ImageRefusedError: NAME_TAKEN by another input, NAME_TOO_LONG or NAME_NOT_POSSIBLE.
         """
         staged = attempt.staged
         first = next(output_names(destination, job.relative))
@@ -150,6 +146,7 @@ class Committer:
             options_digest=attempt.options_digest,
             pixels=staged.pixels,
             input_digest=staged.input_digest,
+            stays_for="; ".join(staged.losses) if attempt.losses is Losses.KEEP else "",
         )
         try:
             with self._output_folder(destination, first) as fd:
@@ -183,6 +180,8 @@ class Committer:
                     yield Unfinished(job, error)
                     if isinstance(error, FolderFaultError):
                         return
+                    if isinstance(error, ImageRefusedError):
+                        self._discard(destination, product)
                 else:
                     if done is not None:
                         yield done
@@ -214,7 +213,8 @@ class Committer:
             if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
                 chosen = _as_existing(chosen, fd, unchanged=status is NameStatus.LEFT_ALONE)
             self._at("chosen")
-            self._record(job, chosen)
+            record = self._ledger.restage if self._may_be_renamed(job) else self._ledger.stage
+            record(job, chosen)
             self._at("staged")
             with suppress(FileExistsError):  # somebody created this name meanwhile: choose again
                 _place(chosen, status, fd)
@@ -222,12 +222,6 @@ class Committer:
                 fsync_directory(fd)
                 self._at("synced")
                 return chosen
-
-    def _record(self, job: Job, product: Product) -> None:
-        if self._may_be_renamed(job):
-            self._ledger.restage(job, product)
-        else:
-            self._ledger.stage(job, product)
 
     def _may_be_renamed(self, job: Job) -> bool:
         found = self._ledger.job(job.id)
@@ -249,9 +243,10 @@ class Committer:
 
     def _dispose(self, destination: Destination, job: Job, product: Product) -> Committed:
         passed_on = not (product.pixels or product.unchanged)
-        done = Committed(job, product.output, product.unchanged, passed_on=passed_on)
+        kept = reason_to_keep(destination, product)
+        done = Committed(job, product.output, product.unchanged, kept, passed_on=passed_on)
         try:
-            if not product.unchanged:
+            if not (product.unchanged or kept):
                 temp_name = self._names.new(job.id)
                 begin = partial(self._ledger.begin_disposal, job)
                 dispose_source(destination, job, temp_name, begin)
@@ -292,9 +287,10 @@ def _as_existing(product: Product, fd: int, *, unchanged: bool) -> Product:
 def _place(product: Product, status: NameStatus, fd: int) -> None:
     """Rename the staged file to its final name, or delete it where a foreign file is kept."""
     name = os.path.basename(product.output)
-    if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
-        DirectoryEntry(fd, product.temp).unlink()
-    elif status is NameStatus.FREE:
-        rename_without_clobbering(fd, product.temp, fd, name)
-    else:
-        os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)
+    with refusing_name(fd, name, creates=True):
+        if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
+            DirectoryEntry(fd, product.temp).unlink()
+        elif status is NameStatus.FREE:
+            rename_without_clobbering(fd, product.temp, fd, name)
+        else:
+            os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)

@@ -1,8 +1,9 @@
 """Disposal of an input after its output is committed: keep, archive or delete it.
 
-Owns the last step of a job. Refuses to touch a file that is not the one that was processed or that
-a process has open for writing, to overwrite anything in the archive, and to look for sources below
-a root that was replaced.
+Owns the last step of a job, and the reason why a source with more content than its output is not
+deleted. Refuses to touch a file that is not the one that was processed or that a process has open
+for writing, to overwrite anything in the archive, and to look for sources below a root that was
+replaced.
 """
 
 from __future__ import annotations
@@ -24,7 +25,21 @@ from sharpend.policies import SourcePolicy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.ledger.records import Job
+    from sharpend.ledger.records import Job, Product
+
+
+def reason_to_keep(destination: Destination, product: Product) -> str:
+    """Explain why a source is kept that would be deleted; "" where it need not be kept.
+
+    What is archived is not lost. The decision is the product's, made when it was staged, so that a
+    later change of the setting deletes no source of an earlier output.
+    """
+    if destination.source is not SourcePolicy.DELETE or not product.stays_for:
+        return ""
+    return (
+        f"the input was not deleted, because its output lacks content: {product.stays_for}; "
+        "set pictures.losses to accept to have such inputs deleted"
+    )
 
 
 def dispose_source(

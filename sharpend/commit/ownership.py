@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from sharpend.commit.destination import Destination, output_names
 from sharpend.commit.relocate import DirectoryEntry, same_bytes
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 from sharpend.files.fingerprint import display
 from sharpend.ledger.records import Owner
 from sharpend.policies import CollisionPolicy, ExistingPolicy
@@ -106,8 +106,10 @@ def _status_of(
     """Return the status of a name, and the other input that has it, if any."""
     fd, output = at
     me = Owner(job.folder, job.relative)
+    name = os.path.basename(output)
     try:
-        existing, free = fingerprint_at(fd, os.path.basename(output)), False
+        with refusing_name(fd, name, creates=False):
+            existing, free = fingerprint_at(fd, name), False
     except FileNotFoundError:
         existing, free = None, True
     owner = _owner(ledger, destination, me, (output, existing))

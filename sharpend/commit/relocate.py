@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
-from sharpend.files.beneath import directory, fingerprint_at
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -97,7 +97,8 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
         source is missing or has become another file.
 
     Raises:
-        ImageRefusedError: a parent of either path is a link or no folder.
+        ImageRefusedError: a parent of either path is a link or no folder, or the target's file
+            system does not take its name.
         OSError: any other error; the source then still exists. EBUSY if it changed while it was
             copied, or a process opened it for writing.
     """
@@ -114,7 +115,7 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
                 continue
             if source is None or not move.meant.is_same_file(source.fingerprint()):
                 return None
-            with suppress(FileExistsError):
+            with suppress(FileExistsError), refusing_name(target_fd, name, creates=False):
                 _carry(source, target, move)
                 return candidate
     return None

@@ -14,6 +14,7 @@ from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import plans
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
+from sharpend.daemon.hooked_log import HookedLog
 from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
@@ -90,8 +91,7 @@ def assemble(
     prepared = prepare(settings, ledger, on_fault)
     pool, engines = _kept_or_started(settings, calls, old)
     try:
-        if old is not None and settings.log != old.settings.log:
-            log = plans.log(settings)
+        log = _log(settings, log, prepared, old)
         config = _dispatcher_config(settings, prepared, _measurements(settings, pool, engines, old))
         _retry_outdated(prepared, engines, ledger)
         _warn_of_repetition(prepared, ledger, log)
@@ -119,6 +119,8 @@ def _kept_or_started(
 def retire(old: Parts, new: Parts) -> None:
     """Stop the old parts that a reload replaced."""
     old.dispatcher.close()
+    if isinstance(old.log, HookedLog) and not isinstance(new.log, HookedLog):
+        old.log.close()
     if new.pool is not old.pool:
         old.pool.stop()
 
@@ -160,6 +162,19 @@ def start(
     except BaseException:
         pool.stop()
         raise
+
+
+def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
+    """Keep or replace the log, and let the hooks of the settings listen to it."""
+    hooks = plans.hooks(settings)
+    runs = log.runs if isinstance(log, HookedLog) else None
+    if isinstance(log, HookedLog):
+        log = log.inner
+    if old is not None and settings.log != old.settings.log:
+        log = plans.log(settings)
+    ways = [plan.destination for plan in prepared]
+    roots = {way.folder: (way.input_root, way.output_root) for way in ways}
+    return HookedLog(log, hooks, roots, runs) if hooks else log
 
 
 def _measurements(

@@ -21,7 +21,7 @@ from sharpend.logs.events import Event
 from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 
 if TYPE_CHECKING:
-    from sharpend.daemon.hooks import Hooks
+    from sharpend.daemon.mode import Mode
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.logs.logs import Log
 
@@ -36,16 +36,16 @@ class Daemon:
     Args:
         settings: validated.
         log: for all events.
-        hooks: differences between commands.
+        mode: differences between commands.
 
     Attributes:
         agreement: summary of the main model's agreement at the end, or None.
     """
 
-    def __init__(self, settings: Settings, log: Log, hooks: Hooks) -> None:
+    def __init__(self, settings: Settings, log: Log, mode: Mode) -> None:
         self._settings = settings
         self._log = log
-        self._hooks = hooks
+        self._mode = mode
         self._context = process_context(log)
         self.agreement: dict[str, object] | None = None
 
@@ -56,8 +56,8 @@ class Daemon:
             SharpendError: the start failed, or with `once` a whole folder did.
         """
         context, control, state_dir = self._context, self._context.control, self._settings.state
-        with control.signals():
-            if self._hooks.once:
+        with control.signals(reloads=not self._mode.once):
+            if self._mode.once:
                 ledger = open_ledger(state_dir)
             elif waited := context.outage.wait_for_ledger(state_dir, context.keep_alive.wait_until):
                 ledger = waited
@@ -66,9 +66,9 @@ class Daemon:
             try:
                 if ledger.rebuilt:
                     self._log.warning(Event.LEDGER_REBUILT, **ledger.recovery_paths)
-                calls = Callbacks(control.wake, context.keep_alive.go_on, self._hooks.on_result)
-                parts = assemble(self._settings, self._log, ledger, calls, self._hooks.on_fault)
-                Loop(parts, calls, self._hooks, context).run()
+                calls = Callbacks(control.wake, context.keep_alive.go_on, self._mode.on_result)
+                parts = assemble(self._settings, self._log, ledger, calls, self._mode.on_fault)
+                Loop(parts, calls, self._mode, context).run()
                 self.agreement = next(iter(parts.measurements.agreement.values()), None)
             except UnavailableError:
                 if not control.stops:  # else a signal ended the start
@@ -89,15 +89,13 @@ class Loop:
     Args:
         parts: of the start; a reload replaces them.
         calls: callbacks for the parts of a reload.
-        hooks, context: as of the daemon; they outlive a reload.
+        mode, context: as of the daemon; they outlive a reload.
     """
 
-    def __init__(
-        self, parts: Parts, calls: Callbacks, hooks: Hooks, context: ProcessContext
-    ) -> None:
+    def __init__(self, parts: Parts, calls: Callbacks, mode: Mode, context: ProcessContext) -> None:
         self._parts = parts
         self._calls = calls
-        self._hooks = hooks
+        self._mode = mode
         self._control = context.control
         self._notifier = context.notifier
         self._keep_alive = context.keep_alive
@@ -114,11 +112,11 @@ class Loop:
         try:
             self._recover()
             self._parts.dispatcher.remove_stale_temps(self._keep_alive.go_on)
-            if self._hooks.once:
+            if self._mode.once:
                 self._parts.dispatcher.hasten()
             while not self._control.stops:
                 next_s = self._turn(time.monotonic())
-                if self._hooks.once:
+                if self._mode.once:
                     for folder in self._parts.dispatcher.folders.values():
                         folder.raise_for_pause()  # a command does not wait for its end
                     if self._parts.dispatcher.is_done:
@@ -133,7 +131,7 @@ class Loop:
         try:
             self._parts.dispatcher.recover()
         except StateFaultError as error:
-            if self._hooks.once:
+            if self._mode.once:
                 raise
             self._pause(error, time.monotonic())  # the end of the outage recovers the same
 
@@ -164,7 +162,7 @@ class Loop:
                 return self._work(now_s)
             self._report(now_s)
         except StateFaultError as error:
-            if self._hooks.once:
+            if self._mode.once:
                 raise
             self._pause(error, now_s)
         return self._outage.next_s
@@ -264,7 +262,7 @@ class Loop:
         self._notifier.reloading()
         old = self._parts.settings
         try:
-            settings = old if self._hooks.load is None else self._hooks.load()
+            settings = old if self._mode.load is None else self._mode.load()
             prepare(settings, self._parts.ledger, OnFault.RAISE_IF_NEW)
         except StateFaultError:  # not an error of the settings: they are read after the outage
             self._control.reload = True

@@ -20,15 +20,17 @@ from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
+from sharpend.daemon.overview import take_snapshot
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
+from sharpend.daemon.rest import Rest
 from sharpend.daemon.roots import reopen
-from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.writers import OutputWriters
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
-from sharpend.task import Died, Outcome
+from sharpend.logs.events import Event
+from sharpend.task import Died, Failed, Failure, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from sharpend.daemon.dispatcher_config import DispatcherConfig
     from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.snapshot import Snapshot
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.workers.protocol import Workers
@@ -88,6 +91,7 @@ class Dispatcher:
         self._measurements = config.measurements
         where = config.state_dir
         self.folders = {one.destination.folder: self._opened(one, where) for one in config.plans}
+        self._rest = Rest({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
         self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
@@ -101,7 +105,7 @@ class Dispatcher:
             plan,
             self._log,
             intake=intake,
-            entries=Registrar(way, self._ledger, self._log, wake=self._wake),
+            entries=Registrar(plan, self._ledger, self._log, wake=self._wake),
             each_step=OutputWriters(way, state_dir, self._ledger, self._log).check,
             reopen=lambda is_due: reopen(way, self._ledger, is_due=is_due),
         )
@@ -166,6 +170,7 @@ class Dispatcher:
                 discard(self._stopped.pop().task)
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
+        self._rest.update(time.time())
         self._refused_sources.step(now_s, time.time())
         folders = self.folders.values()
         next_s = self._maintenance.step(now_s, time.time())
@@ -183,7 +188,7 @@ class Dispatcher:
             open_folders = [
                 name
                 for name, folder in self.folders.items()
-                if folder.may_work(now_s, running=name in busy)
+                if name not in self._rest.reasons and folder.may_work(now_s, running=name in busy)
             ]
             newest = [name for name in open_folders if self.folders[name].plan.newest_first]
             job = self._ledger.claim(time.time(), open_folders, newest)
@@ -196,6 +201,10 @@ class Dispatcher:
         """Give one claimed job to a worker, or end it where no work is needed."""
         folder = self.folders[job.folder]
         handed = Handed(job, folder, now_s)
+        if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
+            left_out = Failed(job.id, Failure.VANISHED, None, "exclude or include leave it out")
+            self._outcomes.conclude(handed, left_out, now_s)
+            return
         try:
             prepared = self._committer.prepare(folder.plan.destination, job, time.time())
         except FolderFaultError as error:
@@ -222,6 +231,10 @@ class Dispatcher:
         for outcome in self._pool.finished(now_s):
             self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
             self._record(now_s)
+        images, quarantined = self._measurements.throughput.batch
+        if (images or quarantined) and self.is_done:
+            self._measurements.throughput.end_batch()
+            self._log.info(Event.BATCH_FINISHED, images=images, quarantined=quarantined)
 
     def _record(self, now_s: float) -> None:
         """Record waiting results in order; during a state outage they go on waiting."""
@@ -244,21 +257,8 @@ class Dispatcher:
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot of the dispatcher's state."""
-        oldest_at = self._ledger.oldest_pending_at(self.folders)
-        totals, folders = self._measurements.throughput, self.folders.items()
-        return Snapshot(
-            workers=self._pool.count,
-            queue_depth=self._ledger.waiting(self.folders),
-            oldest_pending_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
-            sharpened=totals.total_images - totals.total_unchanged,
-            quarantined=totals.total_failures,
-            agreement=self._measurements.agreement,
-            low=self._measurements.low,
-            folders=tuple(self.folders),
-            paused={name: one.paused for name, one in folders if one.paused},
-            unreadable={name: one.unreadable for name, one in folders if one.unreadable},
-            left_alone={name: one.left_alone for name, one in folders},
-        )
+        seen = take_snapshot(self.folders, self._ledger, self._measurements, self._pool.count)
+        return seen.with_rest(self._rest.reasons)
 
     @property
     def is_working(self) -> bool:

@@ -19,7 +19,10 @@ class Entries(Protocol):
     """Of the files that were entered."""
 
     def fresh(self, found: Sequence[Found]) -> list[Found]:
-        """Return the files that the ledger has neither finished nor queued."""
+        """Return the files that the ledger has neither finished nor queued nor seen."""
+
+    def scanned(self) -> None:
+        """Record that a full scan has found every file that was there before it."""
 
     def register(self, entries: Sequence[tuple[bytes, Fingerprint]]) -> tuple[list[bytes], str]:
         """Enter settled files, or begin to compare them.

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sharpend.intake.scan import Found
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
+    from sharpend.policies import Hours
     from sharpend.task import Options
 
 FIRST_PROBE_S = 5.0
@@ -45,6 +46,10 @@ class FolderPlan:
     """Sharpen finished images again when the model or an option has changed."""
     newest_first: bool = False
     """Begin with the newest image instead of the oldest."""
+    hours: tuple[Hours, ...] = ()
+    """Local times in which images are begun; empty: at any time."""
+    only_new: bool = False
+    """Leave the images as they are that are there at the first start."""
 
     def task(self, job: Job, parent: bytes, temp_name: bytes, *, measured: bool) -> Task:
         """Make the task of a worker for one claimed job of this folder.
@@ -124,6 +129,8 @@ class Folder:
             self._register(step.settled, now_s)
         for relative in self._entries.collect():
             self.resettle(relative)
+        if step.tally is not None:
+            self._entries.scanned()
         self._each_step(now_s)
         self._log_changes(step)
         self._last = step
@@ -202,10 +209,10 @@ class Folder:
             raise InputMissingError(f"{self.name}: {self.paused}")
 
     @property
-    def left_alone(self) -> int:
-        """Number of files without an image's suffix, at the last whole scan."""
+    def left_alone(self) -> dict[str, int]:
+        """Number of entries that are no inputs, by cause, at the last whole scan."""
         tally = self._last.tally if self._last is not None else None
-        return tally.unknown if tally is not None else 0
+        return dict(tally.left_alone) if tally is not None else {}
 
     @property
     def unreadable(self) -> int:

@@ -1,7 +1,6 @@
 """Outcomes of an attempt: commit it, quarantine the image, retry, or pause the folder.
 
-Owns the rules for each kind of outcome and the events that log it. Every path ends with the job in
-one state of the ledger; nothing here waits.
+Owns the rules and events of each outcome. Every path leaves the job in one state of the ledger.
 """
 
 from __future__ import annotations
@@ -39,7 +38,10 @@ class Result:
     output: bytes | None = None
     reason: Reason | None = None
     message: str = ""
-    """Cause of the quarantine."""
+    setting: str | None = None
+    """Setting that would let a quarantined input through; `message` is the cause."""
+    warning: str = ""
+    """Reason why the source was not archived or deleted."""
     staged: Staged | None = None
     commit_s: float = 0.0
     seconds: float = 0.0
@@ -99,7 +101,8 @@ class Outcomes:
 
     def _staged(self, handed: Handed, staged: Staged, now_s: float) -> None:
         started_s = time.monotonic()
-        attempt = Attempt(staged, handed.folder.plan.options.digest)
+        options = handed.folder.plan.options
+        attempt = Attempt(staged, options.digest, options.policies.losses)
         try:
             committed = self._committer.commit(
                 handed.folder.plan.destination, handed.job, attempt, time.time()
@@ -132,10 +135,10 @@ class Outcomes:
         if staged is not None:
             values |= {"height": staged.height, "width": staged.width, "frames": staged.frames}
             values |= {f"{stage}_s": round(s, 4) for stage, s in staged.stages_s.items()}
-            values |= {"sharpness": _rounded(staged.sharpness)}
+            values |= {"sharpness": staged.sharpness and round(staged.sharpness, 3)}
             values |= {"notes": list(staged.notes)} if staged.notes else {}
-        if committed.warning:
-            values["warning"] = committed.warning
+            values |= {"losses": list(staged.losses)} if staged.losses else {}
+        values |= {"warning": committed.warning} if committed.warning else {}
         result = _result(handed.folder, committed)
         self._log_finished(
             replace(result, staged=staged, commit_s=commit_s, seconds=seconds), **values
@@ -249,6 +252,7 @@ class Outcomes:
                 "quarantined",
                 reason=refusal.reason,
                 message=refusal.message,
+                setting=refusal.setting,
                 seconds=seconds,
             )
         )
@@ -263,13 +267,13 @@ class Outcomes:
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
             if isinstance(ended, Unfinished):
-                works = works and not self._unfinished(
-                    Handed(ended.job, folder, now_s), ended, now_s
-                )
+                handed = Handed(ended.job, folder, now_s)
+                works = works and not self._unfinished(handed, ended, now_s)
                 continue
-            works = works or not ended.warning
+            works = works or not ended.disposal_pending
             if self._is_news(ended):
-                self._log_finished(_result(folder, ended), recovered=True)
+                warning = ended.warning or None
+                self._log_finished(_result(folder, ended), recovered=True, warning=warning)
         if works:
             folder.resume()
 
@@ -291,10 +295,6 @@ class Outcomes:
         return not was_told
 
 
-def _rounded(sharpness: float | None) -> float | None:
-    return None if sharpness is None else round(sharpness, 3)
-
-
 def _result(folder: Folder, committed: Committed) -> Result:
     outcome = "unchanged" if committed.unchanged or committed.passed_on else "sharpened"
-    return Result(folder, committed.job, outcome, committed.output)
+    return Result(folder, committed.job, outcome, committed.output, warning=committed.warning)

@@ -15,12 +15,15 @@ from sharpend.commit.destination import Destination, RootGuard
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.hook_runs import Hook
+from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
+from sharpend.files.patterns import Patterns
 from sharpend.intake.protocol import FolderOptions
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
 from sharpend.machine import available_bytes, cores
-from sharpend.policies import Policies
+from sharpend.policies import Hours, Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.task import Options
@@ -53,6 +56,24 @@ def log(settings: Settings, *, level: str | None = None) -> Log:
     return RateLimitedLog(unlimited, most=chosen.repeats)
 
 
+def hooks(settings: Settings) -> list[Hook]:
+    """Plan each hook.
+
+    Raises:
+        ConfigError: another user is wanted, and this process may not change its own.
+    """
+    planned = []
+    for number, hook in enumerate(settings.hook, start=1):
+        if hook.user is not None and os.geteuid() != 0:
+            raise ConfigError(
+                f"hook.{number}.user: needs a daemon that runs as root; remove it, and the program"
+                " runs as the daemon's own user"
+            )
+        command, url = hook.command or (), hook.url or ""
+        planned.append(Hook(number, hook.event, command, url, hook.user, hook.timeout_s))
+    return planned
+
+
 def folder_plans(settings: Settings) -> list[FolderPlan]:
     """Plan each folder, in the order of the settings."""
     return [_folder_plan(folder, settings) for folder in settings.folder]
@@ -81,8 +102,10 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
         intake=FolderOptions(
             root=os.fsencode(folder.input),
             recursive=folder.recursive,
+            patterns=Patterns(folder.exclude, folder.include),
+            only=folder.files,
             settle_s=_unless_auto(folder.settle_s),
-            polling=_unless_auto(folder.polling),
+            polling=_unless_auto(folder.polling) if folder.files is None else True,
             threaded=_unless_auto(folder.polling),
             poll_s=folder.poll_s,
             rescan_s=settings.intake.rescan_s,
@@ -94,6 +117,8 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
         ),
         reprocess=folder.reprocess,
         newest_first=folder.order == "newest",
+        hours=tuple(Hours.parse(text) for text in folder.hours),
+        only_new=folder.only_new,
     )
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sharpend.commit.adoption import Existing
     from sharpend.commit.destination import Destination
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.records import Alike
+    from sharpend.ledger.alike import Alike
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,18 @@ import time
 from typing import TYPE_CHECKING
 
 from sharpend.commit.adoption import Existing, existing_output
+from sharpend.daemon.arrivals import Arrivals
 from sharpend.daemon.entries import Entries
 from sharpend.daemon.judgements import Judgements
 from sharpend.daemon.recognition import Question, Recognition
-from sharpend.ledger.records import Recognised
+from sharpend.ledger.alike import Recognised
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sharpend.commit.destination import Destination
+    from sharpend.daemon.folder import FolderPlan
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.scan import Found
     from sharpend.ledger.ledger import Ledger
@@ -37,7 +38,7 @@ class Registrar(Entries):
     Every method raises LedgerError where the ledger cannot be used.
 
     Args:
-        destination: of the folder.
+        plan: of the folder.
         ledger: records the files.
         log: for what was recognised, and for refused files that have changed since.
         wake: wakes the main loop, from any thread.
@@ -45,16 +46,18 @@ class Registrar(Entries):
 
     def __init__(
         self,
-        destination: Destination,
+        plan: FolderPlan,
         ledger: Ledger,
         log: Log,
         *,
         wake: Callable[[], None],
     ) -> None:
-        self._destination = destination
+        self._destination = destination = plan.destination
         self._folder = destination.folder
         self._ledger = ledger
         self._log = log
+        only_new = plan.only_new if plan.intake.only is None else None
+        self._arrivals = Arrivals(ledger.unknown, ledger, log, self._folder, only_new=only_new)
         self.judgements = Judgements(self._folder, log)
         self._skips = destination.existing is ExistingPolicy.SKIP
         """Leave any file with an output's name as it is, so none is read."""
@@ -63,14 +66,13 @@ class Registrar(Entries):
         self._adopted = 0
 
     def fresh(self, found: Sequence[Found]) -> list[Found]:
-        """Return the files that the ledger has neither finished nor queued."""
-        entries = ((one.relative, one.fingerprint) for one in found)
-        new = set(self._ledger.unknown(self._folder, entries))
-        return [
-            one
-            for one in found
-            if (one.relative, one.fingerprint) in new and not self._recognition.holds(one.relative)
-        ]
+        """Return the files that the ledger has neither finished nor queued nor seen."""
+        fresh = self._arrivals.fresh(found)
+        return [one for one in fresh if not self._recognition.holds(one.relative)]
+
+    def scanned(self) -> None:
+        """Record that a full scan has found every file that was there before it."""
+        self._arrivals.scanned()
 
     def register(self, entries: Sequence[Entry]) -> tuple[list[bytes], str]:
         """Enter settled files, or begin to compare them: see `Entries`."""

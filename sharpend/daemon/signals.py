@@ -1,23 +1,31 @@
 """Signals and wake-ups: control of the daemon from other threads and processes.
 
 A signal handler sets a flag and wakes the loop, nothing more. The second signal to stop asks for
-an immediate end.
+an immediate end. SIGHUP reloads, unless it says that the terminal was closed. SIGUSR1 and SIGUSR2,
+which other programs take for log rotation, change nothing: the log is stderr, no file of ours.
 """
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
+
+_STDERR = 2
+_WITHOUT_MEANING = (signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Control:
     """Flags of the main loop, and its only wait.
+
+    Args:
+        on_ignored: called once, outside of a handler, with the name of a signal without a meaning.
 
     Attributes:
         stops: number of requests to stop.
@@ -25,13 +33,18 @@ class Control:
         reload: a reload is requested.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_ignored: Callable[[str], None] = lambda _name: None) -> None:
         # The put of a SimpleQueue is reentrant: a signal handler may interrupt anything.
         self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._awake = False
         self.stops = 0
         self.signal = 0
         self.reload = False
+        self._on_ignored = on_ignored
+        self._ignored: str | None = None
+        self._was_told = False
+        self._reloads = True
+        self._has_terminal = False
 
     def wake(self) -> None:
         """End the wait, from any thread or handler; repeated calls count once."""
@@ -52,15 +65,27 @@ class Control:
             return
         finally:
             self._awake = False
+            if self._ignored is not None and not self._was_told:
+                self._was_told = True
+                self._on_ignored(self._ignored)
 
     @contextmanager
-    def signals(self) -> Iterator[None]:
-        """Handle SIGTERM and SIGINT (stop) and SIGHUP (reload) within a block."""
+    def signals(self, *, reloads: bool = True) -> Iterator[None]:
+        """Handle SIGTERM and SIGINT (stop), SIGHUP, SIGUSR1 and SIGUSR2 within a block.
+
+        Args:
+            reloads: SIGHUP reloads, unless the terminal of stderr was closed; False: it stops, or
+                is ignored where the caller ignored it (nohup).
+        """
+        self._reloads, self._has_terminal = reloads, os.isatty(_STDERR)
         handlers = {
             signal.SIGTERM: self._on_stop,
             signal.SIGINT: self._on_stop,
-            signal.SIGHUP: self._on_reload,
+            signal.SIGHUP: self._on_hangup,
+            **dict.fromkeys(_WITHOUT_MEANING, self._on_other),
         }
+        if not reloads and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            del handlers[signal.SIGHUP]
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
@@ -72,6 +97,15 @@ class Control:
         self.signal = number
         self.stop()
 
-    def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        # The kernel sends this signal when a terminal is closed; then it is no terminal any more.
+        if not self._reloads or (self._has_terminal and not os.isatty(_STDERR)):
+            self._on_stop(number, frame)
+            return
         self.reload = True
         self.wake()
+
+    def _on_other(self, number: int, _frame: FrameType | None) -> None:
+        if self._ignored is None:
+            self._ignored = signal.Signals(number).name
+            self.wake()

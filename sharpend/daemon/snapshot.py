@@ -5,7 +5,7 @@ Immutable plain values. Owns the definition of health.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ class Snapshot:
     """Models whose alarm is raised."""
     folders: tuple[str, ...]
     paused: Mapping[str, str]
-    """Cause by folder, for paused folders."""
+    """Cause by folder, for paused folders and those that rest on purpose."""
     unreadable: Mapping[str, int]
     """Number of entries that cannot be read, by folder, without zeros."""
-    left_alone: Mapping[str, int]
-    """Number of files that are no images, by folder."""
+    left_alone: Mapping[str, Mapping[str, int]]
+    """Number of entries that are no inputs, by folder and cause, without zeros."""
+    resting: frozenset[str] = frozenset()
+    """Those that are paused on purpose and by no fault."""
     state_fault: str | None = None
     """Cause of a state outage, or None."""
 
@@ -42,7 +44,12 @@ class Snapshot:
         """Overall health: ok, degraded or fail."""
         if self.state_fault is not None:
             return "fail"
-        return "degraded" if self.paused or self.low else "ok"
+        return "degraded" if set(self.paused) - self.resting or self.low else "ok"
+
+    def with_rest(self, reasons: Mapping[str, str]) -> Snapshot:
+        """Add the folders that rest on purpose, with the reason by name; a fault comes first."""
+        resting = frozenset(reasons) - set(self.paused)
+        return replace(self, paused={**reasons, **self.paused}, resting=resting)
 
 
 def paused_line(fault: str) -> str:

@@ -38,6 +38,7 @@ class Throughput:
     def __init__(self, now_s: float) -> None:
         self.total_images = self.total_failures = self.total_unchanged = 0
         self._window = _Window(now_s)
+        self._batch_from = (0, 0)
 
     def finished(self, staged: Staged, *, commit_s: float, wait_s: float) -> None:
         """Count an image that was sharpened or copied unchanged.
@@ -61,6 +62,16 @@ class Throughput:
         """Count an image that was quarantined."""
         self._window.failures += 1
         self.total_failures += 1
+
+    @property
+    def batch(self) -> tuple[int, int]:
+        """Numbers of images finished and quarantined since `end_batch`."""
+        images, failures = self._batch_from
+        return self.total_images - images, self.total_failures - failures
+
+    def end_batch(self) -> None:
+        """Begin a new batch."""
+        self._batch_from = (self.total_images, self.total_failures)
 
     def publish(self, now_s: float) -> dict[str, object]:
         """Return the numbers of the window, and begin a new one."""

@@ -14,9 +14,10 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from sharpend.errors import ImageRefusedError, Reason
+from sharpend.errors import ImageRefusedError, Reason, name_not_possible
 from sharpend.files.atomic import fsync_directory
 from sharpend.files.fingerprint import Fingerprint, display
+from sharpend.files.name_faults import is_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +62,8 @@ def directory(
             looked at then, but not listed, and nothing can be made on the way.
 
     Raises:
-        ImageRefusedError: a component is a link or no folder, or the path is not legal.
+        ImageRefusedError: a component is a link or no folder, the path is not legal, or the file
+            system does not take the name of a folder to be made.
         FileNotFoundError: the root, or without `create` a component, does not exist.
         OSError: anything else that the file system says.
     """
@@ -118,10 +120,32 @@ def fingerprint_at(directory_fd: int, name: bytes) -> Fingerprint | None:
     return Fingerprint.of(status) if stat.S_ISREG(status.st_mode) else None
 
 
+@contextmanager
+def refusing_name(parent: int, name: bytes, *, creates: bool) -> Iterator[None]:
+    """Refuse an image where the file system takes other names in the same folder, but not `name`.
+
+    Args:
+        parent: descriptor of the folder.
+        name: the file or folder in it that the block works with.
+        creates: the block makes or replaces it.
+
+    Raises:
+        ImageRefusedError: NAME_NOT_POSSIBLE.
+        OSError: any other error of the block, as it came.
+    """
+    try:
+        yield
+    except OSError as error:
+        if is_of_name(error, parent, creates=creates):
+            raise name_not_possible(display(name), error.strerror or "no cause given") from error
+        raise
+
+
 def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:
     """Create a folder; one that another process created meanwhile is used as it is."""
     try:
-        os.mkdir(name, 0o777, dir_fd=parent)
+        with refusing_name(parent, name, creates=True):
+            os.mkdir(name, 0o777, dir_fd=parent)
     except FileExistsError:
         fsync_directory(parent)
         return _open_component(parent, name, relative)

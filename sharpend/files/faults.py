@@ -1,7 +1,8 @@
 """Decide what an error of the file system is about: a root as a whole, a name, or one file.
 
-Owns the one table of errno for work below a folder's root, and what follows from each. The words
-around the system's own are the caller's.
+Owns the one table of errno for work below a folder's root, and what follows from each;
+`name_faults` has the errors that a name can cause as well as a folder. The words around the
+system's own are the caller's.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 
 from sharpend.errors import (
     FolderFaultError,
+    ImageRefusedError,
     Reason,
     SharpendError,
     TransientError,
@@ -33,12 +35,17 @@ def decision(error: OSError, root: bytes, *, of_root: str, of_file: str) -> Shar
 
     Returns:
         FolderFaultError, where the root is full, read-only, not permitted at all, or gone;
-        ImageRefusedError, where the name is too long for this file system; else TransientError.
+        ImageRefusedError, where the name is too long for this file system, or the file too large;
+        else TransientError.
     """
     if is_of_root(error, root):
         return FolderFaultError(of_root)
     if error.errno == errno.ENAMETOOLONG:
         return name_too_long(display(os.fsencode(error.filename or b"")))
+    if error.errno == errno.EFBIG:
+        advice = "choose a folder on a file system that takes larger files"
+        message = f"{of_file}; {advice}"
+        return ImageRefusedError(Reason.OUTPUT_TOO_LARGE, message, setting="folder.output")
     return TransientError(reason_of(error), of_file)
 
 

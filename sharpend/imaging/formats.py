@@ -181,7 +181,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "gray, RGB, each with alpha; less than 8 bits become 8, others 16; first frame",
             "EXIF, XMP, colours told by numbers; no ICC profile",
             "turned upright; lossless stays lossless, so do colours beside sRGB, else quality 95",
-            cost_s=0.2,
+            cost_s=0.35,
             several=Reason.ANIMATED,
             signature=rb"\0{3}\x0cJXL |\xff\x0a",
         ),
@@ -213,6 +213,7 @@ REFUSALS = (
     Refusal("JPEGs of more scans", Reason.TOO_MANY_SCANS, "limits.max_scans"),
     Refusal("files that end early", Reason.TRUNCATED, "folder.settle_s"),
     Refusal("wrong checksums, contradictions", Reason.DAMAGED, "folder.settle_s"),
+    Refusal("content that no output holds, by choice", Reason.WOULD_LOSE, "pictures.losses"),
     Refusal("empty files", Reason.EMPTY, "folder.settle_s"),
     Refusal("what is no image", Reason.NOT_AN_IMAGE, "folder.settle_s"),
 )

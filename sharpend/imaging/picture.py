@@ -102,7 +102,9 @@ class Picture:
         return self.frames[0].carried
 
     def told(self, *told: tuple[Sequence[str], Sequence[str]]) -> Picture:
-        """Add pairs of notes and losses, each sentence once."""
+        """Add pairs of notes and losses, each sentence once; none to a file passed on whole."""
+        if self.as_it_is:
+            return self
         notes = chain(self.notes, *(each for each, _ in told))
         losses = chain(self.losses, *(each for _, each in told))
         return replace(self, notes=tuple(dict.fromkeys(notes)), losses=tuple(dict.fromkeys(losses)))

@@ -8,10 +8,10 @@ the ledger.
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.mounts import Mount, mount_of
 from sharpend.intake import scan
 from sharpend.intake.listen import Listener
@@ -123,7 +123,11 @@ class FolderIntake:
         self._settler = Settler()
         self._dirty: dict[bytes, bool] = {}
         self._schedule = ScanSchedule(
-            options.root, recursive=options.recursive, chance=self._chance
+            options.root,
+            recursive=options.recursive,
+            only=options.only,
+            patterns=options.patterns,
+            chance=self._chance,
         )
         self._listener = Listener(
             options.root,
@@ -195,20 +199,20 @@ class FolderIntake:
 
     def _check(self, root: int, relative: bytes) -> Found | None:
         """Check one path; a directory is left to a scan."""
-        status = scan.look(root, relative)
+        status = scan.look(root, relative, self._options.patterns)
         if status is None:
             self._settler.forget(relative)
             return None
         if stat.S_ISDIR(status.st_mode):
             self._schedule.request_part(relative)
             return None
-        return self._as_it_lasts(Found(relative, Fingerprint.of(status)))
+        return self._as_it_lasts(Found.of(relative, status))
 
     def _as_it_lasts(self, found: Found) -> Found:
         """Return the file without its inode number, where that does not last."""
         if self._mount is None or not self._mount.renumbers:
             return found
-        return Found(found.relative, found.fingerprint.without_inode)
+        return replace(found, fingerprint=found.fingerprint.without_inode)
 
     def _settled_of(
         self, seen: Sequence[Found], events: Mapping[bytes, bool], now_s: float

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.intake.scan import Found
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ class FolderOptions:
 
     root: bytes
     recursive: bool = True
+    patterns: Patterns = EVERYTHING
+    """Of names that are left out."""
+    only: Sequence[bytes] | None = None
+    """Paths below the root that alone are inputs; None: all files."""
     settle_s: float | None = None
     """Seconds that a file must stay unchanged; None chooses by event and file system."""
     polling: bool | None = None

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
+from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.intake import scan
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _REST_S = 1.0
 _REST_SHARE = (
@@ -30,15 +32,28 @@ class ScanSchedule:
     Args:
         root: the folder.
         recursive: True includes the directories below it.
+        only: paths below the root that alone are inputs; None: all files.
+        patterns: of names that are left out.
         chance: spreads the scans of several folders.
     """
 
-    def __init__(self, root: bytes, *, recursive: bool, chance: random.Random) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        *,
+        recursive: bool,
+        only: Sequence[bytes] | None = None,
+        patterns: Patterns = EVERYTHING,
+        chance: random.Random,
+    ) -> None:
         self.completed: scan.Tally | None = None
         """Counts of the last full scan; None before the first one is complete."""
         self.took_s = 0.0
         """Duration of the last full scan in seconds."""
-        self._root = root
+        self._scan_all = partial(
+            scan.inputs, root, recursive=recursive, only=only, patterns=patterns
+        )
+        self._walk_below = partial(scan.walk, root, recursive=True, patterns=patterns)
         self._recursive = recursive
         self._chance = chance
         self._walk: Iterator[list[scan.Found]] | None = None
@@ -65,14 +80,14 @@ class ScanSchedule:
         """Begin a full scan; the next one follows after about `every_s` seconds."""
         self._parts.clear()
         self._tally, self._began_s = scan.Tally(), now_s
-        self._walk = scan.walk(self._root, recursive=self._recursive, tally=self._tally)
+        self._walk = self._scan_all(tally=self._tally)
         self._due_s = now_s + every_s * self._chance.uniform(_EARLIEST, _LATEST)
 
     def advance(self, now_s: float) -> list[scan.Found]:
         """Scan one chunk, of the scan in progress or of a requested part; return its files."""
         if self._walk is None and self._parts:
             part = self._parts.popleft()
-            self._walk = scan.walk(self._root, below=part, recursive=True, tally=scan.Tally())
+            self._walk = self._walk_below(below=part, tally=scan.Tally())
         if self._walk is None:
             return []
         chunk = next(self._walk, None)

@@ -17,6 +17,7 @@ from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import MOVES, Job, State, job_of, mark_of
 from sharpend.ledger.registration import Registration
 from sharpend.ledger.scheduling import Scheduler
+from sharpend.ledger.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -31,7 +32,7 @@ GIVE_UP_AFTER_ORPHANS = 12
 """Deaths of the daemon during attempts at a job after which the job is quarantined."""
 
 
-class Ledger(Registration, LedgerReader):
+class Ledger(Registration, Standing, LedgerReader):
     """Write access to the ledger; one process at a time.
 
     Every method raises LedgerError (StateFaultError where the disk is at fault), and leaves the
@@ -109,6 +110,7 @@ class Ledger(Registration, LedgerReader):
             options=product.options_digest,
             pixels=product.pixels,
             digest=product.input_digest,
+            stays_for=product.stays_for or None,
         )
 
     def restage(self, job: Job, product: Product) -> None:

@@ -53,7 +53,8 @@ def open_ledger(state_dir: Path) -> Ledger:
         StateFaultError: the directory cannot be written.
         LedgerError: a newer version wrote the ledger.
     """
-    lost = (state_dir / "lock").exists() and _is_empty(state_dir / "ledger.db")
+    with translated(state_dir):
+        lost = (state_dir / "lock").exists() and _is_empty(state_dir / "ledger.db")
     lock_fd = lock(state_dir)
     try:
         store, aside = _open_or_rebuild(state_dir, lost=lost)
@@ -129,11 +130,16 @@ def _lock_soon(descriptor: int) -> None:
 
 
 def is_locked(state_dir: Path) -> bool:
-    """Return whether some process works on this state directory right now."""
-    try:
-        descriptor = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
+    """Return whether some process works on this state directory right now.
+
+    Raises:
+        StateFaultError: this user may not look there.
+    """
+    with translated(state_dir):
+        try:
+            descriptor = os.open(state_dir / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -10,21 +10,24 @@ from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from sharpend.ledger import sql
+from sharpend.ledger.alike import Alike
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.records import (
-    Alike,
     Claim,
     Ended,
     Finished,
     Job,
+    Listed,
     Outcome,
     Owner,
     Product,
     Quarantined,
     State,
+    content_mark_of,
     ended_of,
     fingerprint_of,
     job_of,
+    listed_of,
     mark_of,
     outcome_of,
     product_of,
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from sharpend.ledger.records import LedgerRow
 
 _PAGE = 200
+ALL_FOLDERS = ""
+"""Stands for all folders in `holds`."""
 
 
 class LedgerReader:
@@ -100,10 +105,22 @@ class LedgerReader:
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        """Return those of `found` that have no row, or whose job has vanished.
+        """Return those of `found` that were not seen and have no job, or one that vanished.
 
         An inode number that does not last, 0, is equal to any.
         """
+        return self.unseen(folder, self._without_job(folder, found))
+
+    def unseen(
+        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
+    ) -> Iterator[tuple[bytes, Fingerprint]]:
+        """Return those of `found` that were not there at the first start, or changed since."""
+        has_standing = self._store.row(sql.HAS_STANDING) is not None
+        return self._without_seen(folder, found) if has_standing else iter(found)
+
+    def _without_job(
+        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
+    ) -> Iterator[tuple[bytes, Fingerprint]]:
         for batch, rows in self._batches(sql.KNOWN_KEYS, folder, found):
             known: set[tuple[bytes, str]] = set()
             for row in rows:
@@ -116,6 +133,13 @@ class LedgerReader:
                 mark = mark_of(fingerprint)
                 if known.isdisjoint({(relative, mark), (relative, mark.rpartition(":")[0])}):
                     yield relative, fingerprint
+
+    def _without_seen(
+        self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
+    ) -> Iterator[tuple[bytes, Fingerprint]]:
+        for batch, rows in self._batches(sql.SEEN, folder, found):
+            seen = {(row["relative"], row["mark"]) for row in rows}
+            yield from (one for one in batch if (one[0], content_mark_of(one[1])) not in seen)
 
     def alike(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
@@ -147,6 +171,26 @@ class LedgerReader:
             names = [relative for relative, _ in batch]
             names += names[-1:] * (sql.KEYS_PER_QUERY - len(names))
             yield batch, list(self._store.rows(query, folder, *names))
+
+    def seen(self, folder: str) -> int:
+        """Count the files that stay as they are because they were there at the first start."""
+        row = self._standing(sql.SEEN_OF, folder)
+        return 0 if row is None else int(row["files"])
+
+    def holds(self) -> dict[str, float]:
+        """Return since when folders are paused by an operator (wall clock), by name."""
+        if self._store.row(sql.HAS_STANDING) is None:
+            return {}
+        return {row["folder"]: row["since"] for row in self._store.rows(sql.HOLDS)}
+
+    def is_surveyed(self, folder: str) -> bool:
+        """Return whether the files of the folder's first start are known."""
+        row = self._standing(sql.SURVEY, folder)
+        return row is not None and bool(row["complete"])
+
+    def _standing(self, query: str, *values: object) -> LedgerRow | None:
+        """Return the first row of a table that a ledger which was not upgraded yet lacks."""
+        return self._store.row(query, *values) if self._store.row(sql.HAS_STANDING) else None
 
     def adopts(self, folder: str) -> bool:
         """Return whether a folder was not scanned whole since the ledger knows it."""
@@ -216,6 +260,11 @@ class LedgerReader:
     def leaving(self, folder: str, now_s: float, most: int) -> list[Quarantined]:
         """List refused sources of a folder that may leave their place by now, at most `most`."""
         return [quarantined_of(row) for row in self._store.rows(sql.LEAVING, folder, now_s, most)]
+
+    def listed(self, *states: State) -> Iterator[Listed]:
+        """Iterate over the jobs in these states; rows may change meanwhile."""
+        for state in states:
+            yield from map(listed_of, self._pages(state))
 
     def ended(self, state: State) -> Iterator[Ended]:
         """Iterate over disposed (or vanished) jobs, oldest first; rows may change meanwhile."""

@@ -84,6 +84,9 @@ class Product:
     pixels: int = 0
     input_digest: str | None = None
     """SHA-256 of the input; None where it is not known."""
+    stays_for: str = ""
+    """Content that the output lacks, for which the source must not be deleted, in words; empty
+    where it may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,29 +147,6 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
-    """A finished or refused job whose input has path, size and time of a file that was found."""
-
-    job_id: int
-    fingerprint: Fingerprint
-    digest: str | None
-    """SHA-256 of its input; None where an older version recorded none."""
-    is_own: bool
-    """False for a job of another folder with the same output."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recognised:
-    """A found file that is the input of a job in the ledger."""
-
-    relative: bytes
-    fingerprint: Fingerprint
-    job: Alike
-    digest: str | None = None
-    """SHA-256 of the file, where it was computed."""
-
-
-@dataclass(frozen=True, slots=True)
 class Outcome:
     """Result of one input, for reports."""
 
@@ -177,6 +157,26 @@ class Outcome:
     unchanged: bool
     reason: Reason | None
     message: str | None
+    setting: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A job as `sharpend list` shows it."""
+
+    job: Job
+    since_s: float
+    """Time of its end, or of its discovery where it waits (wall clock)."""
+    next_s: float | None
+    """Time of its next attempt, if it waits for one."""
+    output: bytes | None
+    """Below the output root."""
+    reason: Reason | None
+    """Of the quarantine, or of the last attempt that failed."""
+    message: str | None
+    setting: str | None
+    note: bytes | None
+    """Absolute path of the reason file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +203,11 @@ class Finished:
 def mark_of(fingerprint: Fingerprint) -> str:
     """Convert a fingerprint to the text in a row."""
     return f"{fingerprint.size}:{fingerprint.mtime_ns}:{fingerprint.inode}"
+
+
+def content_mark_of(fingerprint: Fingerprint) -> str:
+    """Convert a fingerprint to a text without the inode, which a restore or a mount changes."""
+    return f"{fingerprint.size}:{fingerprint.mtime_ns}"
 
 
 def fingerprint_of(mark: str) -> Fingerprint:
@@ -235,6 +240,7 @@ def product_of(row: LedgerRow) -> Product:
         model_digest=row["model"] or "",
         options_digest=row["options"] or "",
         pixels=row["pixels"] or 0,
+        stays_for=row["stays_for"] or "",
     )
 
 
@@ -254,6 +260,21 @@ def outcome_of(row: LedgerRow) -> Outcome:
         unchanged=bool(row["unchanged"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
+        setting=row["setting"],
+    )
+
+
+def listed_of(row: LedgerRow) -> Listed:
+    """Convert a row of the view `known` to an entry of a list."""
+    return Listed(
+        job=job_of(row),
+        since_s=row["added_at"] if row["finished_at"] is None else row["finished_at"],
+        next_s=row["next_at"],
+        output=row["output"],
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        message=row["message"],
+        setting=row["setting"],
+        note=row["note"],
     )
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.records import Product, Recognised
+    from sharpend.ledger.alike import Recognised
+    from sharpend.ledger.records import Product
     from sharpend.ledger.store import Store
 
 

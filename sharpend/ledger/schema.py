@@ -78,13 +78,39 @@ INSERT INTO root (folder, path) SELECT id, input FROM folder UNION SELECT id, ou
 _LEAVING = """
 CREATE INDEX job_leaving ON job (folder, next_at) WHERE state = 'quarantined';
 """
+_LOSSES = "ALTER TABLE job ADD COLUMN stays_for TEXT;"
+_STANDING = """
+CREATE TABLE seen (
+    folder INTEGER NOT NULL REFERENCES folder (id),
+    relative BLOB NOT NULL,
+    mark TEXT NOT NULL,
+    PRIMARY KEY (folder, relative)
+) WITHOUT ROWID;
+CREATE TABLE survey (
+    folder INTEGER PRIMARY KEY REFERENCES folder (id),
+    since REAL NOT NULL,
+    complete INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE hold (folder TEXT PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
+"""
 _CONTENT = """
 ALTER TABLE job ADD COLUMN digest TEXT;
 ALTER TABLE folder ADD COLUMN adopts INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE installation (id TEXT NOT NULL);
 INSERT INTO installation VALUES (lower(hex(randomblob(8))));
 """
-STEPS = (_TABLES, _TWINS, _DISPOSAL, _BY_AGE, _ROOTS, _IDENTITIES, _LEAVING, _CONTENT)
+STEPS = (
+    _TABLES,
+    _TWINS,
+    _DISPOSAL,
+    _BY_AGE,
+    _ROOTS,
+    _IDENTITIES,
+    _LEAVING,
+    _LOSSES,
+    _STANDING,
+    _CONTENT,
+)
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
 

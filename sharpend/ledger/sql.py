@@ -122,6 +122,33 @@ WHERE folder = (SELECT id FROM folder WHERE name = ?1)
 ON CONFLICT (folder, path) DO UPDATE SET seen = NULL
 """
 FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
+BEGIN_SURVEY = """
+INSERT INTO survey (folder, since) SELECT id, :now_s FROM folder WHERE name = :folder
+ON CONFLICT (folder) DO NOTHING
+"""
+SURVEY = """
+SELECT since, complete FROM survey WHERE folder = (SELECT id FROM folder WHERE name = ?)
+"""
+END_SURVEY = """
+UPDATE survey SET complete = 1 WHERE folder = (SELECT id FROM folder WHERE name = ?)
+"""
+FORGET_SURVEY = "DELETE FROM survey WHERE folder = (SELECT id FROM folder WHERE name = ?)"
+SEE = """
+INSERT OR REPLACE INTO seen (folder, relative, mark)
+SELECT id, ?2, ?3 FROM folder WHERE name = ?1
+"""
+SEEN = (
+    "SELECT relative, mark FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)"  # noqa: S608 - as above
+    f" AND relative IN ({_PLACES})"
+)
+SEEN_OF = """
+SELECT count(*) AS files FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)
+"""
+FORGET_SEEN = "DELETE FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)"
+HOLD = "INSERT INTO hold (folder, since) VALUES (?, ?) ON CONFLICT (folder) DO NOTHING"
+END_HOLD = "DELETE FROM hold WHERE ?1 = '' OR folder = ?1"
+HOLDS = "SELECT folder, since FROM hold"
+HAS_STANDING = "SELECT 1 FROM sqlite_master WHERE name = 'seen'"
 _OTHER_CONTENT = "folder = ?1 AND relative = ?2 AND mark <> ?3"
 _REFUSED_IN_PLACE = "(+state = 'quarantined' AND moved IS NULL)"
 SUPERSEDED_NOTES = f"""
@@ -193,8 +220,7 @@ temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE i
 STAGE = """
 UPDATE job SET state = 'staged', temp = :temp, staged_output = :output, staged_mark = :mark,
 staged_key = :key, unchanged = :unchanged, model = :model, options = :options, pixels = :pixels,
-digest = coalesce(:digest, digest)
-WHERE id = :id
+stays_for = :stays_for, digest = coalesce(:digest, digest) WHERE id = :id
 """
 RESTAGE = """
 UPDATE job SET staged_output = :output, staged_mark = :mark, staged_key = :key,

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from sharpend.errors import LedgerError, StateFaultError
 from sharpend.files.atomic import try_to_write
+from sharpend.files.owner import foreign_owner
 from sharpend.ledger.schema import SCHEMA_VERSION
 from sharpend.ledger.sql import FORGET_WAITING
 
@@ -108,6 +109,16 @@ class Store:
         self._connection.close()
 
 
+def has_ledger(state_dir: Path) -> bool:
+    """Return whether a daemon has worked with a state directory.
+
+    Raises:
+        StateFaultError: this user may not look there.
+    """
+    with translated(state_dir):
+        return (state_dir / "ledger.db").exists()
+
+
 def open_to_read(state_dir: Path) -> Store:
     """Open an existing ledger read-only, while another process may be writing it.
 
@@ -115,7 +126,7 @@ def open_to_read(state_dir: Path) -> Store:
         LedgerError: there is none, or a newer version wrote it.
     """
     path = state_dir / "ledger.db"
-    if not path.exists():
+    if not has_ledger(state_dir):
         raise LedgerError(f"{state_dir} holds no ledger: nothing has run with this --state yet")
     with translated(state_dir):
         location = f"file:{quote(os.fsencode(path))}?mode=ro"
@@ -170,6 +181,16 @@ def translated(state_dir: Path) -> Iterator[None]:
         if code in _DAMAGED:
             raise DamagedError(f"the ledger in {state_dir} is damaged: {error}") from error
         kind = StateFaultError if code in _FAULTS else LedgerError
-        raise kind(f"the ledger in {state_dir} cannot be used: {error}") from error
+        text = f"the ledger in {state_dir} cannot be used: {error}"
+        raise kind(text + _advice(state_dir)) from error
     except OSError as error:
-        raise StateFaultError(f"state directory {state_dir}: {error.strerror}") from error
+        text = f"state directory {state_dir}: {error.strerror}"
+        raise StateFaultError(text + _advice(state_dir)) from error
+
+
+def _advice(state_dir: Path) -> str:
+    """Advise on a state directory of another user; nothing where it is ours."""
+    owner = foreign_owner(os.fsencode(state_dir))
+    if owner is None:
+        return ""
+    return f"; it belongs to user {owner}: run this by `sudo -u {owner}`, or give another --state"

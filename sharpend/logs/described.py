@@ -6,28 +6,15 @@ is described as `type, unit: meaning`. Every line has `event`, `level` and `time
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.logs.description import DEBUG, ERROR, INFO, WARNING, Described
 from sharpend.logs.events import Event
+from sharpend.logs.operation import OPERATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """An event as the log holds it."""
-
-    levels: tuple[str, ...]
-    """The levels that it may have."""
-    says: str
-    """Phrase for the occasion of the event."""
-    keys: Mapping[str, str] = field(default_factory=dict)
-    """Type, unit and meaning of each key; a line need not have all of them."""
-
-
-DEBUG, INFO, WARNING, ERROR = ("debug",), ("info",), ("warning",), ("error",)
 
 _FOLDER = {"folder": "text: name of the folder"}
 _IMAGE = {**_FOLDER, "path": "text: the input, below the input folder"}
@@ -100,6 +87,11 @@ DESCRIBED: Mapping[Event, Described] = {
         "a part makes no progress; the watchdog is not fed until the service manager restarts",
         _FAULT,
     ),
+    Event.SIGNAL_IGNORED: Described(
+        INFO,
+        "SIGUSR1 or SIGUSR2 came, which change nothing; only the first is logged",
+        {"signal": "text: name of the signal", "advice": "text: signals that do something"},
+    ),
     Event.CONFIG_RELOADED: Described(
         INFO,
         "changed settings are in force",
@@ -130,7 +122,8 @@ DESCRIBED: Mapping[Event, Described] = {
             **_STAGES,
             "sharpness": _SHARPNESS,
             "notes": "list of text: what had to change on the way, in words",
-            "warning": "text: why the input could not be archived or removed, in words",
+            "losses": "list of text: content of the input that the output lacks, in words",
+            "warning": "text or null: why the input was not archived or removed, in words",
             "recovered": "boolean: true where the end of an interrupted attempt was completed",
         },
     ),
@@ -162,7 +155,9 @@ DESCRIBED: Mapping[Event, Described] = {
         "an input changed after it had settled; it is tried again when it has settled anew",
         _IMAGE_MESSAGE,
     ),
-    Event.IMAGE_VANISHED: Described(INFO, "an input disappeared before its end", _IMAGE_MESSAGE),
+    Event.IMAGE_VANISHED: Described(
+        INFO, "an input disappeared or was excluded before its end", _IMAGE_MESSAGE
+    ),
     Event.WORKER_DIED: Described(
         ERROR,
         "a worker process ended, or was ended, during an image",
@@ -174,8 +169,8 @@ DESCRIBED: Mapping[Event, Described] = {
         {"missing": "list of text: parts of the confinement that are missing"},
     ),
     Event.FOLDER_PAUSED: Described(
-        WARNING + ERROR,
-        "no images of a folder are taken; error where the output side fails",
+        INFO + WARNING + ERROR,
+        "no images of a folder are begun; error where the output side fails, info on purpose",
         {**_FOLDER, **_FAULT},
     ),
     Event.FOLDER_RESUMED: Described(INFO, "a paused folder works again", _FOLDER),
@@ -245,7 +240,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "agreement_by_model": "table or null: the same by model, where there are several",
             "paused": "table of text: by folder, why it is paused",
             "unreadable": "table of integers: by folder, entries that could not be read",
-            "left_alone": "table of integers: by folder, files of other formats",
+            "left_alone": "table of tables: by folder, number of entries that are no inputs by"
+            " cause: a suffix, `link`, `special file`, `excluded`, …",
             "state_fault": "text or null: why the state directory cannot be written",
             "health": "text: `ok`; `degraded` (a folder is paused or agreement is low); `fail`"
             " (the state directory fails)",
@@ -276,6 +272,7 @@ DESCRIBED: Mapping[Event, Described] = {
     Event.UPKEEP_FAILED: Described(
         WARNING, "a backup or a deletion failed; it is tried again in an hour", _FAULT
     ),
+    **OPERATION,
     Event.EVENT_REPEATED: Described(
         WARNING + ERROR + INFO,
         "stands for equal events beyond `log.repeats` in a minute, at their level",

@@ -5,16 +5,18 @@ other. A key whose default is that of another table is None here.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
 from sharpend.policies import (
     Cmyk,
     CollisionPolicy,
     ExistingPolicy,
     Frames,
+    Losses,
     Metadata,
     OneBit,
     SourcePolicy,
@@ -28,9 +30,11 @@ from sharpend.settings.values import (
     Flag,
     FolderName,
     Group,
+    HoursList,
     Levels,
     Mode,
     Number,
+    PatternList,
     Positive,
     Profile,
     Share,
@@ -52,6 +56,12 @@ class FolderSettings(Section):
     """Name of the folder in ledger, logs and quarantine; default: the base name of `input`."""
     recursive: Flag = True
     """Sharpen the subfolders of the input, too, into the same subfolders of the output."""
+    exclude: PatternList = ()
+    """Files and folders that are left alone, by patterns as in .gitignore."""
+    include: PatternList = ()
+    """If there are any, only files that match are taken."""
+    only_new: Flag = False
+    """Leave the images as they are that are there at the first start with this key."""
     source: SourcePolicy = SourcePolicy.KEEP
     """Policy for an input once its output is durable."""
     archive: Directory | None = Field(default=None, validate_default=True)
@@ -83,7 +93,7 @@ class FolderSettings(Section):
     skip_sharp_above: Cue | None = None
     """Of this folder."""
     metadata: Metadata | None = None
-    """Of this folder; default: the key of that name in `[pictures]`. So are the next six."""
+    """Of this folder; default: the key of that name in `[pictures]`. So are the next seven."""
     thumbnail: Thumbnail | None = None
     """Of this folder."""
     frames: Frames | None = None
@@ -95,6 +105,8 @@ class FolderSettings(Section):
     one_bit: OneBit | None = None
     """Of this folder."""
     provenance: Flag | None = None
+    """Of this folder."""
+    losses: Losses | None = None
     """Of this folder."""
     overshoot: Levels | None = None
     """The overshoot of this folder, 0 to 255; default: `[model] overshoot`."""
@@ -108,8 +120,22 @@ class FolderSettings(Section):
     """Disk of input, output and archive; auto: the same as before; true: any but the system's."""
     reprocess: Flag = False
     """Sharpen finished files again when the model or an option changes."""
+    hours: HoursList = ()
+    """Local times of day in which images are begun, such as "20:00-06:00"; empty: at any time."""
     order: Literal["oldest", "newest"] = "oldest"
     """Order of the waiting images: the one that was found first, or last, is next."""
+    _files: tuple[bytes, ...] | None = PrivateAttr(default=None)
+
+    @property
+    def files(self) -> tuple[bytes, ...] | None:
+        """Paths below the input that alone are sharpened; None: all. Not set by any file."""
+        return self._files
+
+    def limited_to(self, files: Sequence[bytes]) -> Self:
+        """Make a copy of these settings for the files at these paths below the input."""
+        copy = self.model_copy()
+        copy._files = tuple(files)  # noqa: SLF001 - of this class
+        return copy
 
     @field_validator("archive")
     @classmethod

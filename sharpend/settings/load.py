@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.logs.logs import printable
 from sharpend.settings.folder import FolderSettings
+from sharpend.settings.hook import HookSettings
 from sharpend.settings.overlaps import Place, overlaps
 from sharpend.settings.problems import problem, problems
 from sharpend.settings.schema import Settings, SettingsSources
@@ -61,6 +62,7 @@ def load(
     overrides: Mapping[str, object] | None = None,
     *,
     environment: Mapping[str, str] | None = None,
+    may_overlap: bool = False,
 ) -> Settings:
     """Read, merge and check all sources: command line over environment over TOML file.
 
@@ -69,6 +71,7 @@ def load(
             and /etc/sharpend, and takes the defaults if there is none.
         overrides: values of the command line, nested like the TOML file; paths may be `Path`.
         environment: instead of the process's own.
+        may_overlap: folders may lie inside one another, because single files are named.
 
     Raises:
         ConfigError: with one line per problem, `where: key: what to change`.
@@ -81,13 +84,17 @@ def load(
     path = find_config(config, environment)
     if path is not None:
         layers.append(read_toml(path, environment))
-    values = {"state": default_state(environment)} | merged(layers)
+    values = merged(layers)
+    if "state" not in values:
+        values["state"] = default_state(environment)
     found = [line for layer in layers for line in layer.problems]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigError(_lines(found + problems(error, layers, _known()))) from error
-    found += _folder_problems(settings, layers)
+    found += _duplicate_names(settings, layers)
+    if not may_overlap:
+        found += [problem(key, advice, layers) for key, advice in overlaps(_places(settings))]
     if found:
         raise ConfigError(_lines(found))
     return settings
@@ -170,19 +177,22 @@ def _known() -> dict[str, list[str]]:
         if isinstance(field.default, BaseModel)
     }
     sections = {name: list(schema.model_fields) for name, schema in schemas.items()}
-    top = {"": list(Settings.model_fields), "folder": list(FolderSettings.model_fields)}
+    top = {
+        "": list(Settings.model_fields),
+        "folder": list(FolderSettings.model_fields),
+        "hook": list(HookSettings.model_fields),
+    }
     return sections | top
 
 
-def _folder_problems(settings: Settings, layers: list[Layer]) -> list[str]:
-    """Find duplicate folder names, and overlapping folders."""
+def _duplicate_names(settings: Settings, layers: list[Layer]) -> list[str]:
+    """Find folders that have the name of another one."""
     found = []
     names = [folder.name for folder in settings.folder]
     for index, name in enumerate(names):
         if name in names[:index]:
             advice = f"another folder has the name {name}; set a different one"
             found.append(problem(("folder", index, "name"), advice, layers))
-    found += [problem(key, advice, layers) for key, advice in overlaps(_places(settings))]
     return found
 
 

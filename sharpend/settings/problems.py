@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _WORDS = {
     "missing": "is required",
     "model_type": "must be a table",
-    "tuple_type": "must be a list of tables: write [[folder]], not [folder]",
+    "tuple_type": "must be a list of tables: write [[{table}]], not [{table}]",
     "path_type": "must be a path",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
@@ -42,6 +42,8 @@ _WORDS = {
     "less_than_equal": "must be at most {le:g}",
     "multiple_of": "must be divisible by {multiple_of:g}",
 }
+_LISTS = ("folder", "hook")
+"""Lists of tables."""
 _LONGEST_VALUE = 300
 """Most characters of a wrong value that are repeated."""
 
@@ -80,7 +82,7 @@ def _key(location: Location) -> Location:
     """Return the location without the union member that pydantic appends."""
     if location[0] == "state":
         return location[:1]
-    return location[:3] if location[0] == "folder" else location[:2]
+    return location[:3] if location[0] in _LISTS else location[:2]
 
 
 def _advice(
@@ -98,9 +100,13 @@ def _unknown(key: str, section: str, known: Mapping[str, Sequence[str]]) -> str:
     """Advice on a key that its table does not have: the table that has it, or a similar key."""
     if key in known[""]:
         return "is no key of a table; move it to the top of the file, above the first [ or [["
-    owners = [f"[{name}]" for name, keys in known.items() if key in keys]
+    owners = [
+        f"[[{name}]]" if name in _LISTS else f"[{name}]"
+        for name, keys in known.items()
+        if key in keys
+    ]
     if owners:
-        places = " or ".join(owners).replace("[folder]", "[[folder]]")
+        places = " or ".join(owners)
         return f"is in the wrong place; move it below {places}"
     return f"unknown key; {suggestion(key, known[section])}"
 
@@ -109,7 +115,7 @@ def _words(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
     if detail["type"] in _WORDS:
-        return _WORDS[detail["type"]].format(**detail.get("ctx", {}))
+        return _WORDS[detail["type"]].format(**detail.get("ctx", {}), table=detail["loc"][0])
     return re.sub(r"^\w+ should ", "must ", detail["msg"])
 
 

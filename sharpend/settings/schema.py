@@ -1,8 +1,8 @@
 """Settings schema: each key with its type, range, default and unit.
 
-Owns the frozen models of all tables but `[[folder]]`, which is in `folder`; types of single values
-are in `values`. Refuses unknown keys. `load` reads the sources and checks folders against each
-other.
+Owns the frozen models of all tables but `[[folder]]` and `[[hook]]`, which are in modules of these
+names; types of single values are in `values`. Refuses unknown keys. `load` reads the sources and
+checks folders against each other.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
@@ -12,8 +12,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sharpend.model.softness import SHARP_ABOVE
-from sharpend.policies import Cmyk, Frames, Metadata, OneBit, Thumbnail
+from sharpend.policies import Cmyk, Frames, Losses, Metadata, OneBit, Thumbnail
 from sharpend.settings.folder import FolderSettings
+from sharpend.settings.hook import HookSettings
 from sharpend.settings.section import Section
 from sharpend.settings.values import (
     Auto,
@@ -75,6 +76,9 @@ class PictureSettings(Section):
     """Images of 1 bit: refuse, or copy the file unchanged."""
     provenance: Flag = False
     """Record in the XMP of outputs which model made them, and from which file."""
+    losses: Losses = Losses.KEEP
+    """Images with content that outputs lack (a video, layers): keep their sources, accept, refuse.
+    """
 
 
 class WorkerSettings(Section):
@@ -191,6 +195,8 @@ class Settings(Section):
     """The state directory: ledger, quarantine and status; default: see `default_state`."""
     folder: tuple[FolderSettings, ...] = ()
     """The folders; those of the command line replace those of the file."""
+    hook: tuple[HookSettings, ...] = ()
+    """Programs and addresses that are told of events."""
     model: ModelSettings = ModelSettings()
     pictures: PictureSettings = PictureSettings()
     workers: WorkerSettings = WorkerSettings()

@@ -12,6 +12,7 @@ import copy
 import difflib
 import os
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,9 +53,21 @@ def find_config(config: Path | None, environment: Mapping[str, str]) -> Path | N
 
 
 def default_state(environment: Mapping[str, str]) -> Path:
-    """Return $STATE_DIRECTORY, which systemd sets, or `sharpend` in the XDG state directory."""
+    """Return $STATE_DIRECTORY, which systemd sets, or `sharpend` in the XDG state directory.
+
+    Raises:
+        ConfigError: there is no home directory to look for it.
+    """
     given = environment.get("STATE_DIRECTORY", "").split(":")[0]
-    return Path(given) if given else xdg_directory("XDG_STATE_HOME", ".local/state", environment)
+    if given:
+        return Path(given)
+    state = xdg_directory("XDG_STATE_HOME", ".local/state", environment)
+    if not state.is_absolute():
+        raise ConfigError(
+            "state: HOME is not set and this user has no home directory, so there is no default "
+            "state directory; give --state DIR, or set HOME"
+        )
+    return state
 
 
 def xdg_directory(variable: str, fallback: str, environment: Mapping[str, str]) -> Path:
@@ -123,8 +136,13 @@ def merged(layers: Iterable[Layer]) -> dict[str, Any]:
 
 
 def _existing(path: Path, source: str) -> Path:
-    if not os.path.isfile(path):
-        fault = "not a file" if os.path.exists(path) else "no such file"
+    try:
+        fault = None if stat.S_ISREG(os.stat(path).st_mode) else "not a file"
+    except PermissionError as error:
+        fault = error.strerror
+    except OSError:
+        fault = "no such file"
+    if fault is not None:
         raise ConfigError(f"{source}: {fault}: {path}")
     return path
 

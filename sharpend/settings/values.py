@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sharpend.files.access import number_of
+from sharpend.files.patterns import require_pattern
+from sharpend.policies import Hours
 
 
 def is_windows_path(text: str) -> bool:
@@ -98,6 +100,21 @@ def _mode(mode: str) -> str:
     return mode
 
 
+def _pattern_list(patterns: object) -> object:
+    if not isinstance(patterns, list | tuple):
+        raise ValueError('must be a list of patterns, such as ["Originals/"]')  # noqa: TRY004 - as above
+    return patterns
+
+
+def _hours(text: str) -> str:
+    Hours.parse(text)
+    return text
+
+
+def _hours_list(hours: object) -> object:
+    return [hours] if isinstance(hours, str) else hours
+
+
 def _is_plain(literal: str) -> bool:
     return "/" not in literal and ".." not in literal and literal.isprintable()
 
@@ -127,3 +144,9 @@ Template = Annotated[str, AfterValidator(_template)]
 Suffix = Annotated[str, AfterValidator(_suffix)]
 Group = Annotated[str, AfterValidator(_group)]
 Mode = Annotated[str, AfterValidator(_mode)]
+HoursList = Annotated[
+    tuple[Annotated[str, AfterValidator(_hours)], ...], BeforeValidator(_hours_list)
+]
+PatternList = Annotated[
+    tuple[Annotated[str, AfterValidator(require_pattern)], ...], BeforeValidator(_pattern_list)
+]

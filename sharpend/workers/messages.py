@@ -39,15 +39,15 @@ from sharpend.workers.jsoncodec import (
 )
 from sharpend.workers.worker import Engine, WorkerOptions
 
-ANSWER_BYTES = 512 * 1024
-"""Longest frame from a worker: twice what the longest notes take."""
+ANSWER_BYTES = 1024 * 1024
+"""Longest frame from a worker: more than the longest notes and losses take."""
 REQUEST_BYTES = 16 * 1024 * 1024
 """Longest frame from the daemon; paths may be long where folders are deep."""
 MESSAGE_CHARACTERS = 2000
 """Longest error message."""
 NOTE_CHARACTERS = 500
 NOTES = 64
-"""Most notes of one image."""
+"""Most notes of one image, and most losses."""
 NAME_CHARACTERS = 200
 """Longest name of a model, a device, a digest or a setting."""
 TEMP_NAME_BYTES = 255
@@ -139,6 +139,7 @@ _STAGED = record(
     model_digest=_NAME,
     tile_px=whole(0, PIXELS),
     notes=items(text(NOTE_CHARACTERS), NOTES),
+    losses=items(text(NOTE_CHARACTERS), NOTES),
     sharpness=optional(_SHARPNESS),
     input_digest=optional(digest()),
 )
@@ -181,6 +182,7 @@ _OPTIONS = record(
         one_bit=choice(policies.OneBit),
         provenance=flag(),
         cmyk_profile=_PATH_TEXT,
+        losses=choice(policies.Losses),
     ),
     overshoot=whole(0, 255),
     max_pixels=_SETTING,

@@ -29,7 +29,7 @@ from sharpend.files import beneath
 from sharpend.files.digest import digest_within
 from sharpend.files.faults import reason_of
 from sharpend.files.fingerprint import Fingerprint, display
-from sharpend.imaging import codec, transparency
+from sharpend.imaging import codec, losses, transparency
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
 from sharpend.model import weights
@@ -136,7 +136,7 @@ class Pipeline:
         with stages.stage("measure"):
             seen = [transparency.seen(frame) for frame in picture.frames]
             cues = [sharpener.measured(one.pixels, one.visible) for one in seen]
-            picture = _unless_sharp(task, picture, cues)
+            picture = losses.check(_unless_sharp(task, picture, cues), options.policies)
         with stages.stage("infer"):
             each = zip(picture.frames, seen, cues, strict=False)  # no frames if copied unchanged
             frames = [_sharpened(*one, sharpener, options) for one in each]
@@ -162,6 +162,7 @@ class Pipeline:
             model_digest=sharpener.digest,
             tile_px=sharpener.runtime.tile_px,
             notes=(*picture.notes, note) if note else picture.notes,
+            losses=picture.losses,
             sharpness=cues[0].judged if cues else None,
             input_digest=stages.input_digest,
         )

@@ -55,6 +55,12 @@ def animation(data: bytes) -> Animation | None:
     return None if plays is None else Animation(plays, tuple(timings), has_default)
 
 
+def frame_count(data: bytes) -> int:
+    """Count the images of a whole PNG: frames, and the default image where it is no frame."""
+    told = animation(data)
+    return len(told.timings) + told.has_default if told else 1
+
+
 def timed(picture: Picture, data: bytes) -> Picture:
     """Add the frame times of the whole file to an image that Pillow read."""
     told = animation(data) if len(picture.frames) > 1 else None

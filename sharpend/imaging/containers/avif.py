@@ -149,7 +149,8 @@ def _read(source: Source) -> Picture:
     image = items.image(items.primary)
     crop = crop_of(image)
     picture = _READING(whole)
-    told = left_out(source.data, items, keeps_frames=len(picture.frames) > 1)
+    has_told = len(picture.frames) > 1 or bool(picture.losses)
+    told = left_out(source.data, items, tells_frames=has_told)
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
     return picture.with_frames(frames).told(told, crop_told(image, crop))
 

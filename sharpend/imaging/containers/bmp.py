@@ -147,13 +147,13 @@ def _unpacked(
 
 
 def _channel(values: NDArray[np.uint32], mask: int) -> NDArray[np.uint8]:
-    """Values of a channel, 0 to 255."""
+    """Values of a channel, 0 to 255, cut off as Pillow does."""
     if not mask:
         return np.zeros(values.shape, np.uint8)
     lowest = mask & -mask
     most = mask // lowest
     found = (values & np.uint32(mask)) // np.uint32(lowest)
-    return ((found * 255 + most // 2) // most).astype(np.uint8)
+    return (found * 255 // most).astype(np.uint8)
 
 
 def _write(picture: Picture) -> bytes:

@@ -158,7 +158,7 @@ def _read(source: Source) -> Picture:
     whole = replace(source, data=isobmff.without_cut_padding(source.data))
     items = items_of(Reader(BytesIO(whole.data)))
     image = items.image(items.primary)
-    told = [left_out(source.data, items, keeps_frames=False), crop_told(image, crop_of(image))]
+    told = [left_out(source.data, items, tells_frames=False), crop_told(image, crop_of(image))]
     return _READING(whole).told(*told)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.containers import pillow, trailers
+from sharpend.imaging.containers import jpegmpf, pillow, trailers
 from sharpend.imaging.containers.jpegparts import APP0, APP14, ARITHMETIC, Parts, is_told
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
@@ -51,6 +51,7 @@ _GAIN_MAP_NOTE = "what announces further images or a gain map (MPF, ISO 21496-1)
 _IMAGES_LOST = (
     "the further images in its file (a gain map, a depth map, another view) are not in the output"
 )
+_THUMBNAILS_NOTE = "its larger thumbnails (MPF) are not in the output"
 _VIDEO_UNANNOUNCED = (
     "its XMP announced a gain map beside a video and was cleared of both; the video is still there"
 )
@@ -78,6 +79,8 @@ def blocks(found: Parts) -> Told:
     if kept < len(found.data):
         made.append(Block(Kind.OTHER, found.data[kept:], TRAILER))
     carried, behind = Carried(tuple(made)), found.data[found.end : kept]
+    if jpegmpf.without_thumbnails(found, kept) != behind:
+        notes.append(_THUMBNAILS_NOTE)
     if behind and not behind.strip(b"\0"):
         notes.append(f"{len(behind)} zeros behind its end were not kept")
     if kept == len(found.data) or behind.strip(b"\0"):
@@ -102,7 +105,7 @@ def _left_out(told: bytes) -> str | None:
 
 def losses(found: Parts) -> list[str]:
     """List the content that the output will not hold."""
-    behind = found.data[found.end : trailers.kept_from(found.data, found.end)]
+    behind = jpegmpf.without_thumbnails(found, trailers.kept_from(found.data, found.end))
     has_images = b"\xff\xd8\xff" in behind
     lost = [_IMAGES_LOST] if has_images else trailers.unknown(behind)
     extensions = (found.body(each) for each in found.segments if each.marker == _APP11)

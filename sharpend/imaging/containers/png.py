@@ -182,7 +182,8 @@ def _read_deep(source: Source, told: Told) -> Picture:
             np.ascontiguousarray(values[..., :-1]),
             np.ascontiguousarray(values[..., -1]),
         )
-    return Picture((Frame(pixels, alpha, carried),), Format.PNG, tuple(notes))
+    picture = Picture((Frame(pixels, alpha, carried),), Format.PNG)
+    return picture.told((notes, pillow.dropped(apng.frame_count(source.data), 1)))
 
 
 def _write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes:

@@ -1,4 +1,4 @@
-"""Callbacks and mode of a command that runs the daemon."""
+"""Mode and callbacks of a command that runs the daemon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Hooks:
+class Mode:
     """Differences between the commands that run the daemon."""
 
     once: bool = False

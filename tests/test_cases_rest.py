@@ -1,23 +1,21 @@
-"""Files that people really drop into such a tool: each is written or refused as it should be.
+"""JPEG, PNG, GIF, WebP, BMP and Netpbm as people have them, with all that lies beside the image.
 
-The inputs lie in `data/cases`; `rest.json` there says of each what it is and what is right.
+`cases` has the inputs and what is right for them.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import struct
+from functools import partial
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging import codec
 from sharpend.imaging.containers import jpegdamage, jpegparts, jpegwalk
 from sharpend.imaging.containers.pngchunks import chunk
 from sharpend.imaging.depth import white
@@ -26,51 +24,18 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.picture import Picture
 from sharpend.policies import Cmyk, Frames, Metadata, OneBit, Policies
-from tests import outside, sources
+from tests import cases, outside, sources
+from tests.cases import bytes_of, written
 from tests.inventory import parts_of
 from tests.recipe import installed
 
-CASES = Path(__file__).parent / "data/cases"
-RIGHT: dict[str, dict[str, Any]] = json.loads((CASES / "rest.json").read_text())
-TAKEN = [name for name, right in RIGHT.items() if right["outcome"] == "taken"]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RIGHT = cases.table("rest")
+TAKEN = cases.taken("rest")
 CMYK = sources.PROFILES / "default_cmyk.icc"
-POLICIES = Policies(frames=Frames.ALL, cmyk=Cmyk.CONVERT)
-
-
-def bytes_of(name: str) -> bytes:
-    """An input."""
-    return (CASES / name).read_bytes()
-
-
-def decoded(data: bytes, policies: Policies = POLICIES, **limits: int) -> Picture:
-    """The image of a file."""
-    allowed = {"max_pixels": 10_000_000, "max_bytes": 1_000_000} | limits
-    return codec.decode(BytesIO(data), **allowed, policies=policies)
-
-
-def written(picture: Picture) -> bytes:
-    """The file of an image."""
-    file = BytesIO()
-    codec.encode(picture, file)
-    return file.getvalue()
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_each_input_is_taken_or_refused_as_is_right(name: str) -> None:
-    """With the notes and losses that are true of it, or the reason and a setting that helps."""
-    right = RIGHT[name]
-    if right["outcome"] != "taken":
-        with pytest.raises(ImageRefusedError) as caught:
-            decoded(bytes_of(name))
-        assert (caught.value.reason, caught.value.setting) == (right["outcome"], right["setting"])
-        return
-    picture = decoded(bytes_of(name))
-    assert (list(picture.notes), list(picture.losses)) == (right["notes"], right["losses"])
-    again = decoded(written(picture))
-    assert [frame.pixels.shape for frame in again.frames] == [
-        frame.pixels.shape for frame in picture.frames
-    ]
-    assert again.losses == ()
+decoded = partial(cases.decoded, policies=cases.TABLES["rest"])
 
 
 @pytest.mark.parametrize("name", TAKEN)
@@ -105,7 +70,7 @@ def test_exiftool_finds_every_field_again(tmp_path: Path) -> None:
     outputs = [tmp_path / name for name in TAKEN]
     for output in outputs:
         output.write_bytes(written(decoded(bytes_of(output.name))))
-    before, after = outside.fields([CASES / name for name in TAKEN]), outside.fields(outputs)
+    before, after = outside.fields([cases.FOLDER / name for name in TAKEN]), outside.fields(outputs)
     for name in TAKEN:
         named = re.compile(RIGHT[name].get("fields", "(?!)"))
         gone = {key for key in before[name] if before[name][key] != after[name].get(key)}
@@ -136,8 +101,42 @@ def test_black_and_white_is_passed_on_with_all_that_its_file_holds() -> None:
     file = BytesIO()
     Image.new("1", (9, 9)).save(file, "PNG")
     data = file.getvalue() + b"behind"
-    picture = decoded(data, Policies(one_bit=OneBit.PASS))
+    picture = decoded(data, policies=Policies(one_bit=OneBit.PASS))
     assert (written(picture), picture.losses) == (data, ())
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    ("kind", "notes", "losses"),
+    [
+        (0x010001, ["MPF", "larger thumbnails"], []),  # of a camera's display
+        (0x010002, ["MPF", "larger thumbnails"], []),  # of a television
+        (0x020002, ["MPF"], ["further images"]),  # the other view of a stereo pair
+        (0x000000, ["MPF"], ["further images"]),  # a gain map
+    ],
+)
+def test_only_declared_thumbnails_are_no_loss(
+    photograph: bytes, order: str, kind: int, notes: list[str], losses: list[str]
+) -> None:
+    """Cameras put copies for their displays behind the image, in the same way as further images."""
+    listed = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    listed += struct.pack(f"{order}HHHII", 1, 0xB002, 7, 32, 26) + bytes(4)
+    size = 2 + len(b"MPF\0" + listed) + 32
+    first = struct.pack(f"{order}3I2H", 0x20030000, 0, 0, 0, 0)
+    place = len(photograph) + 2 + size - 10  # from the header of the list
+    other = struct.pack(f"{order}3I2H", kind, len(photograph), place, 0, 0)
+    segment = b"\xff\xe2" + size.to_bytes(2) + b"MPF\0" + listed + first + other
+    picture = decoded(photograph[:2] + segment + photograph[2:] + photograph)
+    for told, right in ((picture.notes, notes), (picture.losses, losses)):
+        assert [word in text for word, text in zip(right, told, strict=True)] == [True] * len(right)
+
+
+def test_what_stripping_removes_is_a_note() -> None:
+    """The owner wants it gone: no loss, which would keep or refuse the source."""
+    picture = decoded(bytes_of("jpeg-motion.jpg"))
+    stripped = finished(picture, Policies(metadata=Metadata.STRIP), None)
+    assert "data behind its image" in stripped.notes[-1]
+    assert stripped.losses == picture.losses == ()
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -241,7 +240,7 @@ def test_several_images_in_one_netpbm_file() -> None:
     """All are written, or the first and a loss."""
     data = bytes_of("pgm-4095.pgm")
     assert written(decoded(data + data)) == data + data
-    first = decoded(data + data, Policies(frames=Frames.FIRST))
+    first = decoded(data + data, policies=Policies(frames=Frames.FIRST))
     assert (written(first), len(first.losses)) == (data, 1)
 
 
@@ -284,6 +283,6 @@ def test_bmp_bit_fields_in_any_order(masks: tuple[int, int, int]) -> None:
 def test_cmyk_without_a_profile_takes_the_one_of_the_settings() -> None:
     """And a note names the setting."""
     policies = Policies(cmyk=Cmyk.CONVERT, cmyk_profile=str(CMYK))
-    picture = decoded(bytes_of("jpeg-cmyk-plain.jpg"), policies)
+    picture = decoded(bytes_of("jpeg-cmyk-plain.jpg"), policies=policies)
     assert picture.pixels.shape == (64, 96, 3)
     assert any("pictures.cmyk_profile" in note for note in picture.notes)

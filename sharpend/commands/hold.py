@@ -1,0 +1,68 @@
+"""`sharpend pause` and `sharpend resume`: let folders rest until told otherwise.
+
+Works like `retry`, on the state directory: a running daemon takes it up within seconds, a stopped
+one at its next start.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from sharpend.commands.arguments import used_state_of
+from sharpend.errors import InputMissingError, UsageError
+from sharpend.ledger.opening import open_beside
+from sharpend.ledger.reader import ALL_FOLDERS
+from sharpend.logs.logs import printable
+from sharpend.settings.sources import located
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+    from sharpend.ledger.ledger import Ledger
+
+
+def pause(options: argparse.Namespace) -> int:
+    """Pause folders, or all.
+
+    Raises:
+        InputMissingError: a folder is unknown, or there is no ledger.
+    """
+    with open_beside(used_state_of(options)) as ledger:
+        for name in _names(ledger, options.folders):
+            ledger.hold(name, time.time())
+            print(f"{name or 'all folders'}: paused; images in work are finished")
+    return 0
+
+
+def resume(options: argparse.Namespace) -> int:
+    """End the pause of folders, or every pause.
+
+    Raises:
+        InputMissingError: a folder is unknown, or there is no ledger.
+        UsageError: a folder is named while all are paused.
+    """
+    with open_beside(used_state_of(options)) as ledger:
+        names = _names(ledger, options.folders)
+        if names != [ALL_FOLDERS] and ALL_FOLDERS in ledger.holds():
+            raise UsageError("all folders are paused: `sharpend resume` without a folder ends that")
+        for name in names:
+            ledger.end_hold(name)
+            print(f"{name or 'all folders'}: resumed")
+    return 0
+
+
+def _names(ledger: Ledger, wanted: list[Path]) -> list[str]:
+    """Return the names of folders that are given by name or by the path of their input."""
+    known = dict(ledger.folders())
+    by_path = {roots[0]: name for name, roots in known.items()}
+    names = []
+    for one in wanted:
+        name = str(one) if str(one) in known else by_path.get(os.fsencode(located(one)))
+        if name is None:
+            told = ", ".join(sorted(known)) or "none"
+            raise InputMissingError(printable(f"{one}: no such folder; known are {told}"))
+        names.append(name)
+    return names or [ALL_FOLDERS]

@@ -1,0 +1,87 @@
+"""Inputs of the configured folders as they are now, and what the ledger says of them.
+
+Reads names and status of files only, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.daemon import plans
+from sharpend.intake import scan
+from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
+from sharpend.ledger.store import has_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sharpend.commit.destination import Destination
+    from sharpend.daemon.folder import FolderPlan
+    from sharpend.ledger.records import Outcome
+    from sharpend.settings.load import Settings
+
+
+def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found], scan.Tally]]:
+    """Iterate over all inputs in batches, with their folder and its tally so far."""
+    for plan in plans.folder_plans(settings):
+        tally, options = scan.Tally(), plan.intake
+        for batch in scan.inputs(
+            options.root,
+            recursive=options.recursive,
+            only=options.only,
+            patterns=options.patterns,
+            tally=tally,
+        ):
+            yield plan, batch, tally
+
+
+def outcomes_of(
+    ledger: LedgerReader, destination: Destination, batch: Sequence[scan.Found]
+) -> Iterator[Outcome]:
+    """Iterate over the outcomes of those inputs of a folder that have one in the ledger."""
+    name = ledger.folder_name(destination.input_root, destination.output_root)
+    if name is None:
+        return
+    # A run compares a file whose inode alone differs by content; here size and time decide.
+    entries = [(one.relative, one.fingerprint.without_inode) for one in batch]
+    new = set(ledger.unknown(name, entries))  # never seen, or not the files that they were
+    yield from ledger.outcomes(name, [one[0] for one in entries if one not in new])
+
+
+def left_at_start(
+    ledger: LedgerReader | None, plan: FolderPlan, batch: Sequence[scan.Found]
+) -> set[bytes]:
+    """Return the paths of those inputs of a folder that `only_new` leaves as they are.
+
+    Before the folder's first start these are all, but files that are named one by one.
+    """
+    if not plan.only_new:
+        return set()
+    way, entries = plan.destination, {(one.relative, one.fingerprint) for one in batch}
+    name = ledger.folder_name(way.input_root, way.output_root) if ledger is not None else None
+    if ledger is not None and name is not None and ledger.is_surveyed(name):
+        entries -= set(ledger.unseen(name, entries))
+    elif plan.intake.only is not None:
+        return set()
+    return {relative for relative, _ in entries}
+
+
+def number_to_do(settings: Settings) -> int:
+    """Count the inputs that are neither finished nor in quarantine nor left as they are.
+
+    Raises:
+        LedgerError: there is a ledger, and it cannot be read.
+    """
+    if not has_ledger(settings.state):
+        return sum(
+            len(batch) - len(left_at_start(None, plan, batch)) for plan, batch, _ in found(settings)
+        )
+    number = 0
+    with LedgerReader.read_only(settings.state) as ledger:
+        for plan, batch, _ in found(settings):
+            outcomes = outcomes_of(ledger, plan.destination, batch)
+            ended = {State.QUARANTINED, State.DONE, State.DISPOSED}
+            needless = {one.relative for one in outcomes if one.state in ended}
+            number += len(batch) - len(needless | left_at_start(ledger, plan, batch))
+    return number

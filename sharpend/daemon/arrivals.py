@@ -1,0 +1,75 @@
+"""Arrivals: the files of a folder that are new to the ledger.
+
+Owns `only_new`: the images that are there at the folder's first start are recorded as seen, and
+stay as they are until they change. While the first scan runs, the time at which a file got its
+path or content (ctime) tells what was there before; afterwards the record does.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, TypeAlias
+
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sharpend.files.fingerprint import Fingerprint
+    from sharpend.intake.scan import Found
+    from sharpend.ledger.standing import Standing
+    from sharpend.logs.logs import Log
+
+Entry: TypeAlias = "tuple[bytes, Fingerprint]"
+Unknown: TypeAlias = "Callable[[str, Iterable[Entry]], Iterable[Entry]]"
+"""Selects the files of a folder that are neither finished nor queued nor seen."""
+CLOCK_GRAIN_S = 0.05
+"""More than the kernel's times of files lag behind the clock."""
+
+
+class Arrivals:
+    """Arrivals in one folder.
+
+    Args:
+        unknown: selects the files that are neither finished nor queued nor seen.
+        standing: records what is seen.
+        log: for the number of images that stay as they are.
+        folder: name in the ledger.
+        only_new: leave the images as they are that are there at the first start; None: as it was
+            at the last start, for one that looks at some of the files alone.
+    """
+
+    def __init__(
+        self, unknown: Unknown, standing: Standing, log: Log, folder: str, *, only_new: bool | None
+    ) -> None:
+        self._unknown = unknown
+        self._standing = standing
+        self._log = log
+        self._folder = folder
+        self._since_s: float | None = None
+        if only_new:
+            self._since_s = standing.begin_survey(folder, time.time() - CLOCK_GRAIN_S)
+        elif only_new is not None:
+            standing.forget_survey(folder)
+
+    def fresh(self, found: Sequence[Found]) -> list[Found]:
+        """Return the files that the ledger has neither finished nor queued nor seen."""
+        new = set(self._unknown(self._folder, entries(found)))
+        fresh = [one for one in found if (one.relative, one.fingerprint) in new]
+        if self._since_s is None:
+            return fresh
+        before = [one for one in fresh if one.changed_s < self._since_s]
+        self._standing.see(self._folder, entries(before))
+        return [one for one in fresh if one.changed_s >= self._since_s]
+
+    def scanned(self) -> None:
+        """Record that a full scan is complete: what was there before it is known."""
+        if self._since_s is not None:
+            self._since_s = None
+            left = self._standing.end_survey(self._folder)
+            self._log.info(Event.FOLDER_SURVEYED, folder=self._folder, left=left)
+
+
+def entries(found: Iterable[Found]) -> list[Entry]:
+    """List files as the ledger takes them."""
+    return [(one.relative, one.fingerprint) for one in found]

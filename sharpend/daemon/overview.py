@@ -1,0 +1,39 @@
+"""Overview of the running parts: takes the snapshot that status file and reports show."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sharpend.daemon.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sharpend.daemon.folder import Folder
+    from sharpend.daemon.measurements import Measurements
+    from sharpend.ledger.reader import LedgerReader
+
+
+def take_snapshot(
+    folders: Mapping[str, Folder],
+    ledger: LedgerReader,
+    measurements: Measurements,
+    workers: int,
+) -> Snapshot:
+    """Take a snapshot of the running parts; `workers` is their number."""
+    oldest_at = ledger.oldest_pending_at(folders)
+    totals, named = measurements.throughput, folders.items()
+    return Snapshot(
+        workers=workers,
+        queue_depth=ledger.waiting(folders),
+        oldest_pending_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
+        sharpened=totals.total_images - totals.total_unchanged,
+        quarantined=totals.total_failures,
+        agreement=measurements.agreement,
+        low=measurements.low,
+        folders=tuple(folders),
+        paused={name: one.paused for name, one in named if one.paused},
+        unreadable={name: one.unreadable for name, one in named if one.unreadable},
+        left_alone={name: one.left_alone for name, one in named if one.left_alone},
+    )

@@ -1,0 +1,32 @@
+"""Records of files that are recognised as the inputs of earlier jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sharpend.files.fingerprint import Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """A finished or refused job whose input has path, size and time of a file that was found."""
+
+    job_id: int
+    fingerprint: Fingerprint
+    digest: str | None
+    """SHA-256 of its input; None where an older version recorded none."""
+    is_own: bool
+    """False for a job of another folder with the same output."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A found file that is the input of a job in the ledger."""
+
+    relative: bytes
+    fingerprint: Fingerprint
+    job: Alike
+    digest: str | None = None
+    """SHA-256 of the file, where it was computed."""

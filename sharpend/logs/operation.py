@@ -1,0 +1,43 @@
+"""The reference of the log for what operators set up: first starts, batches and hooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.logs.description import DEBUG, INFO, WARNING, Described
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OPERATION: Mapping[Event, Described] = {
+    Event.FOLDER_SURVEYED: Described(
+        INFO,
+        "with `only_new`, the first scan is complete; what was there stays as it is",
+        {"folder": "text: name of the folder", "left": "integer: images that stay as they are"},
+    ),
+    Event.BATCH_FINISHED: Described(
+        INFO,
+        "the queue ran empty, and no file is settling",
+        {
+            "images": "integer: images finished since it last ran empty",
+            "quarantined": "integer: images quarantined since then",
+        },
+    ),
+    Event.HOOK_ENDED: Described(
+        DEBUG + WARNING,
+        "a hook ended; warning where it failed",
+        {
+            "hook": "integer: number of the `[[hook]]`, from 1",
+            "cause": "text: event that it was started for",
+            "status": "integer or null: exit status, negative for a signal, or HTTP status",
+            "message": "text or null: why it failed, in words",
+            "seconds": "number, seconds: how long it took",
+        },
+    ),
+    Event.HOOK_DROPPED: Described(
+        WARNING,
+        "hooks took too long, or the daemon stopped; events were not handed to them",
+        {"dropped": "integer: runs that did not take place since the last such event"},
+    ),
+}
