@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sharpend.logs.described import DESCRIBED
+from sharpend.logs.event_keys import DESCRIBED
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:

@@ -28,12 +28,12 @@ F5  checks/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "logs": "events description operation described logs repeats",
-    "files": "owner fingerprint patterns name_faults faults access atomic beneath digest lease"
+    "logs": "events event_description operator_event_keys event_keys logs repeats",
+    "files": "owner fingerprint patterns name_faults os_errors access atomic beneath digest lease"
     " mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
-    " process protocol answers pool",
+    " process interface answers pool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
@@ -50,7 +50,7 @@ ROOMS = {
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffout"
     " containers.tiff"
-    " registry codec files contents finishing sheet",
+    " detection codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
     "ledger": "sql caseless schema alike records store copies scheduling reader registration"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.logs import logs
-from sharpend.logs.described import DESCRIBED
+from sharpend.logs.event_keys import DESCRIBED
 from sharpend.logs.events import Event
 from tests.conftest import drop
 from tests.daemons import configured, running

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging.detection import identify
 from sharpend.imaging.formats import (
     REFUSALS,
     SUFFIXES,
@@ -18,7 +19,6 @@ from sharpend.imaging.formats import (
     format_of,
     markdown,
 )
-from sharpend.imaging.registry import identify
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.schema import Settings
 

@@ -162,7 +162,7 @@ class AgreementAlarm:
     def _judged(self) -> bool:
         """Return whether the student is too far from its teacher; as before if unmeasurable.
 
-        A ratio at a drawn line is good still, as doing nothing (1) is not where none is drawn.
+        A ratio equal to a given threshold passes; without one, 1 (doing nothing) fails.
         """
         measurable, options = self._measurable(), self._options
         if len(measurable) < FEWEST_SAMPLES:

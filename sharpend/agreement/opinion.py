@@ -122,8 +122,7 @@ class SecondOpinion:
     ) -> AgreementSample | None:
         """Sharpen the most detailed crop again with the teacher, and compare.
 
-        Models are compared: a mask that both would bear makes them alike, and doing nothing
-        unlike.
+        Models are compared without crispness: the same mask on both would hide their difference.
 
         Args:
             pixels: the input, H x W x C uint8 or uint16.

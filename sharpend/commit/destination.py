@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from sharpend.commit.names import AS_THE_INPUT, Naming, numbered
 from sharpend.errors import FolderFaultError
 from sharpend.files.access import Access
-from sharpend.files.faults import decision
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
+from sharpend.files.os_errors import decision
 from sharpend.files.roots import Root, is_on_system_disk, look
 from sharpend.logs.logs import printable
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy

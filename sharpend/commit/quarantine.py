@@ -116,8 +116,10 @@ class Quarantine:
         Raises:
             FolderFaultError: the input folder is missing or was replaced.
         """
-        require_same_root(destination, destination.input_root, "input")
-        for entry in self._ledger.leaving(destination.folder, now_s, _AT_ONCE):
+        due = self._ledger.leaving(destination.folder, now_s, _AT_ONCE)
+        if due:  # only then: a file system that does not respond would hold up all folders
+            require_same_root(destination, destination.input_root, "input")
+        for entry in due:
             self._settle(destination, entry, now_s, waited=True)
 
     def postpone(self, now_s: float) -> None:

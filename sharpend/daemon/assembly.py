@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.settings.load import Settings
-    from sharpend.workers.protocol import Workers
+    from sharpend.workers.interface import Workers
     from sharpend.workers.worker import Engine
 
 

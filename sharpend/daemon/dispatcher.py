@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.workers.protocol import Workers
+    from sharpend.workers.interface import Workers
 
 FINISH_EVERY_S = 30.0
 """Interval between attempts to finish commits that a busy source or a paused folder interrupted."""

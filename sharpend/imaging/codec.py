@@ -17,6 +17,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 from PIL.Image import DecompressionBombError, DecompressionBombWarning
 
 from sharpend.errors import ImageRefusedError, Reason, SharpendError, TransientError
+from sharpend.imaging.detection import CONTAINERS, HEAD_BYTES, identify
 from sharpend.imaging.reading import (
     LARGEST,
     SETTLE,
@@ -26,7 +27,6 @@ from sharpend.imaging.reading import (
     truncated,
     unsupported,
 )
-from sharpend.imaging.registry import CONTAINERS, HEAD_BYTES, identify
 from sharpend.imaging.source import MOST_SCANS, Source, check_pixels
 from sharpend.policies import Policies
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.detection import CONTAINERS
 from sharpend.imaging.metadata import exif, photoshop, pngtext, xmp
 from sharpend.imaging.metadata.blocks import NEEDED, TRAILER, Block, Carried, Kind
 from sharpend.imaging.metadata.thumbnail import thumbnail
-from sharpend.imaging.registry import CONTAINERS
 from sharpend.policies import Metadata, Thumbnail
 
 if TYPE_CHECKING:

@@ -59,7 +59,7 @@ class Row:
     extra: str = ""
     """The extra of the package that reads it."""
     plugin: str = ""
-    """That package, and behind a colon what it wants called: it teaches Pillow the format."""
+    """`module:function` that registers the Pillow plugin of that extra."""
 
 
 _SMALL = (1, 2, 4, 8)

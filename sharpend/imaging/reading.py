@@ -54,7 +54,7 @@ class Reader:
 
     def up_to(self, offset: int, count: int) -> bytes:
         """Read at most `count` bytes from `offset`."""
-        # No disk holds some offsets that a file may tell of, and says so as if reading had failed.
+        # Offsets beyond what the file system can hold would make `seek` raise OSError.
         self._file.seek(min(offset, self.size))
         return self._file.read(count)
 

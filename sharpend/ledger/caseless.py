@@ -1,6 +1,6 @@
 """Case-insensitive file names: a key that is equal for paths that collide.
 
-Owns the key by which such twins are found. Refuses to know any one file system's table: what
+Owns the key by which such twins are found. Independent of any file system's own table: what
 Unicode calls a caseless canonical match is at least as wide as theirs for letters and accents.
 """
 

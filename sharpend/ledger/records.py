@@ -57,7 +57,7 @@ class Job:
     attempts: int
     """Attempts handed out that were not cut short by the daemon's own death."""
     orphans: int
-    """Attempts that the daemon's own death cut short; they are no strikes."""
+    """Attempts that the daemon's own death cut short; not counted against `retry.attempts`."""
 
 
 class LedgerRow(Protocol):

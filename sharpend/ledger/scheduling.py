@@ -1,7 +1,7 @@
 """Job scheduling: choose the waiting job that runs next.
 
 Owns the fairness of the queue. Folders take turns, and in each folder so do retries and new jobs:
-a flood of one leaves the other half of the work. A job that kills the daemon repeatedly runs alone.
+with many of both, each gets half of the work. A job that kills the daemon repeatedly runs alone.
 Every question is answered from an index, so a queue of a million costs what one of ten does.
 """
 

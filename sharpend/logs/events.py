@@ -1,4 +1,4 @@
-"""Event names of the log: a stable interface, with units and levels."""
+"""Event names of the log, a stable interface; `event_keys` has their levels, keys and units."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 class Event(StrEnum):
     """Names of all events: a stable contract, `noun.past_participle`.
 
-    `sharpend.logs.described` has the levels, the meaning and the keys of each.
+    `sharpend.logs.event_keys` has the levels, the meaning and the keys of each.
     """
 
     DAEMON_READY = "daemon.ready"

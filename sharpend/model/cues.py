@@ -45,7 +45,7 @@ STRUCTURE_SHARE = 0.10
 FLOOR_SHARE = 0.15
 """Shares of the tiles, by energy, that count as structure and as the noise floor."""
 FAINT = (0.4 / 255) ** 2
-"""Energy that rounding to 8 bits leaves in any image; below it nothing is told apart."""
+"""Energy that rounding to 8 bits leaves in any image; lower values are rounding noise."""
 MAY_BE_ENLARGED = -1.3
 """Sharpness above which no enlargement by four was seen; sharper images need no closer look."""
 _LUMA = (0.299, 0.587, 0.114)

@@ -87,7 +87,7 @@ class SharpeningNetwork(nn.Module):
         """Radius of the receptive field in pixels, a multiple of GRID_PX.
 
         Each 3x3 convolution reaches one cell of the folded grid further, and so does the local
-        mean; all stand in one line.
+        mean; all are sequential.
         """
         cells = self.bias_free + sum(
             (layer.kernel_size[0] - 1) // 2
@@ -116,7 +116,7 @@ class SharpeningNetwork(nn.Module):
         Raises:
             ValueError: the model is cued and nothing was measured.
         """
-        if not self.cued:  # what is known of the image anyway may be given to any model
+        if not self.cued:  # models without cues ignore them
             return self._trunk(picture, [None] * (self.blocks + 2))
         if measured is None:
             raise ValueError("a cued model needs the measured energies of the whole image")

@@ -135,7 +135,7 @@ def _specialist(card: Card, folder: Path) -> SharpeningNetwork | None:
     if card.specialist is None:
         return None
     loaded = _read(find(card.specialist, beside=folder))
-    if loaded.card.specialist is not None:  # its own name, for one, would lead round for ever
+    if loaded.card.specialist is not None:  # its own name would recurse for ever
         raise UnavailableError(
             f"model.name: {card.name}: its specialist {card.specialist} names a specialist itself; "
             "export that one without --specialist"

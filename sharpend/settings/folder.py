@@ -111,7 +111,7 @@ class FolderSettings(Section):
     overshoot: Levels | None = None
     """The overshoot of this folder, 0 to 255; default: `[model] overshoot`."""
     settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"
-    """Seconds that a file must stay unchanged before it is taken; auto: 1, 2 or 5."""
+    """Seconds that a file must stay unchanged before it is taken; auto: see `intake.settle`."""
     polling: Auto | Flag = "auto"
     """Scan for changes instead of using inotify; auto: on network file systems."""
     poll_s: Positive = 5

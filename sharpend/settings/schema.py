@@ -39,7 +39,7 @@ class ModelSettings(Section):
     """`[model]`: the model and where it runs."""
 
     name: str = Field(default="auto", min_length=1)
-    """A shipped model, or the path of a weights file; auto: the best that is shipped."""
+    """A shipped model, or a weights file; auto: lite-photo, base-photo on a named GPU."""
     device: Device = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -27,8 +27,8 @@ from sharpend.errors import (
 )
 from sharpend.files import beneath
 from sharpend.files.digest import digest_within
-from sharpend.files.faults import reason_of
 from sharpend.files.fingerprint import Fingerprint, display
+from sharpend.files.os_errors import reason_of
 from sharpend.imaging import codec, losses, transparency
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
@@ -194,7 +194,7 @@ class Pipeline:
                 visible=seen.visible,
                 cues=cues,
             ), ""
-        except Exception as error:  # noqa: BLE001 - a second opinion is never worth an image
+        except Exception as error:  # noqa: BLE001 - a failed comparison must not fail the image
             return None, f"agreement was not measured: {error or type(error).__name__}"
 
 

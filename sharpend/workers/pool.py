@@ -57,7 +57,7 @@ class _Slot:
 class Pool:
     """A fixed number of worker processes; all methods are called from one thread.
 
-    Implements `sharpend.workers.protocol.Workers`.
+    Implements `sharpend.workers.interface.Workers`.
 
     Args:
         options: for every worker.

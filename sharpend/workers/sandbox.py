@@ -57,7 +57,7 @@ _MODE_AT: tuple[tuple[tuple[int | None, int | None], int], ...] = (
 _FLAGS_AT: tuple[tuple[tuple[int | None, int | None], int], ...] = (((2, None), 1), ((257, 56), 2))
 """open and openat, and which argument are the flags; the mode is the next."""
 _PRLIMIT = (302, 261)
-"""Sets its own limits, by the number 0; no time of the processor left would end another process."""
+"""Limits of its own process alone (pid 0): a processor time of 0 would end another process."""
 
 _REFUSED: dict[str, tuple[int | None, int | None]] = {
     # Other programs and processes

@@ -11,8 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sharpend.files.beneath import directory
-from sharpend.files.faults import decision
 from sharpend.files.fingerprint import Fingerprint, display
+from sharpend.files.os_errors import decision
 from sharpend.imaging import codec
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ def write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
     Args:
         task: says where to, and who may read it.
         picture: sharpened and finished.
-        source: the input's status, after which the staged file takes.
+        source: the input's status, whose owner, mode and times are copied.
 
     Returns:
-        What the commit will know the file by.
+        Fingerprint of the staged file.
 
     Raises:
         FolderFaultError: the output folder as a whole cannot be written.

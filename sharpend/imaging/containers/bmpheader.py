@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 FILE_BYTES = 14
 CORE, INFO, OS2, V4, V5 = 12, 40, 64, 108, 124
 """Lengths of the headers, which tell their versions."""
-_WITH_MASKS, _WITH_ALPHA_MASK = 52, 56
+_WITH_ALPHA_MASK = 56
 _MASKS_AT = FILE_BYTES + INFO
 RGB, RLE8, RLE4, FIELDS, JPEG, PNG, ALPHA_FIELDS = range(7)
 """Compressions: BI_RGB, BI_RLE8, ..."""

@@ -24,7 +24,7 @@ CONTROL, _TEXT, APPLICATION, _COMMENT = 0xF9, 0x01, 0xFF, 0xFE
 _LOOP = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
 XMP, _ICC = b"XMP DataXMP", b"ICCRGBG1012"
 XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
-"""Behind a packet that is stored without sub-blocks: wherever a reader lands, it leads out."""
+"""Trailer of an XMP packet without sub-blocks: each byte, read as a length, leads to its end."""
 DESCRIPTOR_BYTES = 10
 _INTERLACED, _USER_INPUT = 0x40, 2
 _MOST_BLOCKS = 10_000

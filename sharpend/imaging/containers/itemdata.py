@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 XMP_TYPE = b"application/rdf+xml"
 _OFFSET_BYTES = 4
-"""An EXIF item begins with where, behind this number, its TIFF header lies."""
+"""An EXIF item begins with the offset of its TIFF header, behind this number."""
 _EXTENT = struct.Struct(">II")
 
 

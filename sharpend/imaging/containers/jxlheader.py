@@ -81,7 +81,7 @@ class JxlHeader:
     """Its samples are XYB, which decoders convert to its colours."""
     colours: Colours = Colours("1")
     colours_at: int = 0
-    """The bit at which its colours are told; 0 where they go without saying."""
+    """The bit at which the colour encoding begins; 0 where it is the default."""
 
 
 def header_of(stream: bytes) -> JxlHeader:

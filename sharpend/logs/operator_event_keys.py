@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.logs.description import DEBUG, INFO, WARNING, Described
+from sharpend.logs.event_description import DEBUG, INFO, WARNING, Described
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:

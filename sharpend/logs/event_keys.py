@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.logs.description import DEBUG, ERROR, INFO, WARNING, Described
+from sharpend.logs.event_description import DEBUG, ERROR, INFO, WARNING, Described
 from sharpend.logs.events import Event
-from sharpend.logs.operation import OPERATION
+from sharpend.logs.operator_event_keys import OPERATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

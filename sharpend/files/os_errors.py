@@ -52,7 +52,7 @@ def decision(error: OSError, root: bytes, *, of_root: str, of_file: str) -> Shar
 def is_of_root(error: OSError, root: bytes) -> bool:
     """Return whether an error affects all files below `root`: full, read-only or no permission.
 
-    A folder further down that is closed to us is none of this: it must not hold up all others.
+    A folder further down without permission is no fault of the root: it holds up its own files.
     """
     return error.errno in _FULL or not os.access(root, os.W_OK | os.X_OK)
 
