@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Networks
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["a.png", "b.png", "sub/c.png"]
 
 
@@ -208,7 +210,6 @@ def test_a_daemon_on_a_renumbering_file_system(place: Place) -> None:
     assert sorted(place.outputs()) == sorted([*NAMES, "new.png"])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fuseblk", "ext4"])
 def test_twenty_thousand_files(
     tmp_path: Path, kind: str, record_property: Callable[[str, object], None]

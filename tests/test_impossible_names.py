@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Networks
 
+pytestmark = pytest.mark.slow
+
 DISK_BYTES = 8_000_000
 GOOD = {"ok1.png", "zz.png", "sub/fine.png"}
 BAD = {"what?.png", "2019-05-01 12:30/a.png", "2019-05-01 12:30/below/b.png", "sub/1:2.png"}

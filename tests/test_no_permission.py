@@ -19,6 +19,8 @@ from tests.daemons import surroundings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65534
 
 

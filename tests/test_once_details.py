@@ -19,6 +19,8 @@ from tests.daemons import configured, once, surroundings, until
 if TYPE_CHECKING:
     from tests.conftest import Networks
 
+pytestmark = pytest.mark.slow
+
 
 def summary(text: str) -> dict[str, object]:
     """The summary of --json."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Networks
 
+pytestmark = pytest.mark.slow
+
 POLICIES = ("keep", "archive", "delete")
 MOVING = ("archive", "delete")
 PAUSES_S = (2.5, 3.5, 5.0, 12.0)
@@ -120,7 +122,6 @@ def refused(daemon: Daemon, policy: str, name: str) -> None:
     daemon.wait_for("image.quarantined", folder=policy, path=name, error_code="truncated")
 
 
-@pytest.mark.slow
 def test_writers_that_pause(place: Place) -> None:
     """Pauses of 2.5 to 12 s at the default settings: every file ends with its whole output."""
     config = place.configure(settle_s="auto")
@@ -148,7 +149,6 @@ def test_writers_that_pause(place: Place) -> None:
     assert place.quarantine() == []
 
 
-@pytest.mark.slow
 def test_a_file_that_grows_every_second(place: Place) -> None:
     """It is judged a few times, not twenty times a minute, and counts as one file."""
     config = place.configure(settle_s="auto")
@@ -239,7 +239,6 @@ def test_a_restart_keeps_the_watch(place: Place) -> None:
     assert (place.counts(), place.quarantine()) == ({"disposed": 3}, [])
 
 
-@pytest.mark.slow
 def test_once_counts_files(place: Place) -> None:
     """A bad file that was changed three times is one refusal; a good one in its place is none."""
     config = place.configure()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.conftest import Networks
 
+pytestmark = pytest.mark.slow
+
 
 def shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """A finished command of the shell, in which $S is sharpend."""
