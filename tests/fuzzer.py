@@ -26,7 +26,7 @@ from sharpend.imaging import codec
 from sharpend.ledger.reader import LedgerReader
 from sharpend.policies import Frames, Policies
 from tests.daemons import Daemon, configured, running, temps, until
-from tests.mutants import mutants
+from tests.mutants import mutants, seeds
 from tests.students import agreeing
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Fuzzed:
     """What came of so many files."""
 
     files: int = 0
+    ordinary: int = 0
+    """Sound files that were sharpened before, so that the worker had loaded all its libraries."""
     outputs: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     deaths: list[str] = field(default_factory=list)
@@ -55,7 +57,7 @@ class Fuzzed:
     """The longest last attempt."""
     idle_mb: float = 0.0
     peak_mb: float = 0.0
-    """The worker's resident memory, before the first file and at most."""
+    """The worker's resident memory, after sound files of each format and at most."""
     faults: list[str] = field(default_factory=list)
     """What must not be."""
 
@@ -72,6 +74,9 @@ def fuzzed(base: Path, files: Iterable[tuple[str, bytes]], *, batch: int = BATCH
     config = _configured(base)
     with running("--config", config, SHARPEND_LOG__REPEATS="0") as daemon:
         daemon.wait_for("daemon.ready", within_s=PATIENCE_S)
+        ordinary = Fuzzed()
+        _feed(base, daemon, [(f"sound-{name}", data) for name, data in seeds().items()], ordinary)
+        found.ordinary = ordinary.files
         with _watched(daemon, found):
             waiting: list[tuple[str, bytes]] = []
             for file in files:
@@ -117,7 +122,7 @@ def _feed(base: Path, daemon: Daemon, batch: list[tuple[str, bytes]], found: Fuz
         assert daemon.process.poll() is None, "the daemon has ended"
         with LedgerReader.read_only(base / "state") as ledger:
             counts = {state.value: number for state, number in ledger.counts().items()}
-        return counts["disposed"] + counts["quarantined"] >= found.files
+        return counts["disposed"] + counts["quarantined"] >= found.ordinary + found.files
 
     until(ended, within_s=PATIENCE_S)
     for name, folder in placed.items():

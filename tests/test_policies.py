@@ -80,7 +80,7 @@ def test_a_second_chance(networks: Networks, tmp_path: Path, source: str) -> Non
     }
     if source == "archive":
         folder["archive"] = tmp_path / "archive"
-    config = configured(tmp_path, networks.student, folder)
+    config = configured(tmp_path, networks.student, folder, intake={"quiet_s": 0.2})
     retry = ["retry", "--config", str(config)]
     with running("--config", config) as daemon:
         (tmp_path / "in" / "a.png").write_bytes(b"")
@@ -88,10 +88,10 @@ def test_a_second_chance(networks: Networks, tmp_path: Path, source: str) -> Non
         note = tmp_path / "state" / "quarantine" / "in" / "a.png.reason.json"
         until(note.exists)
         held = tmp_path / "in" if source == "keep" else note.parent
-        assert (held / "a.png").exists()
+        until((held / "a.png").exists)
         assert main(retry) == 0
         daemon.wait_for("image.quarantined", path="a.png")
-        until(note.exists)
+        until(lambda: note.exists() and (held / "a.png").exists())
         drop(held, "a.png")
         if source != "keep":
             assert main([*retry, str(tmp_path / "in" / "a.png")]) == 0
