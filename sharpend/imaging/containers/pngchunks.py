@@ -135,7 +135,8 @@ def _judged(found: list[Chunk]) -> Iterator[Chunk]:
         left -= inflated or 0
         is_valid = packed is not None and inflated is not None
         is_valid &= each.kind != b"iCCP" or inflated != LARGEST  # no profile is so large
-        yield replace(each, is_sound=each.is_sound and is_valid)
+        is_worse = each.is_sound and not is_valid  # a copy of each would double the memory
+        yield replace(each, is_sound=False) if is_worse else each
 
 
 def _packed(kind: bytes, body: bytes) -> bytes | None:
