@@ -27,6 +27,7 @@ from sharpend.imaging.containers.pngchunks import (
     Parts,
     chunk,
     chunks,
+    frame_controls,
     is_ancillary,
     is_safe_to_copy,
     parts,
@@ -146,6 +147,7 @@ def _read(source: Source) -> Picture:
     Raises:
         ImageRefusedError: `truncated`, `damaged`, and as `pillow.Reading`.
     """
+    source.wanted(frame_controls(source.data), Reason.ANIMATED)  # before their chunks take memory
     data, found = source.data, parts(source.data)
     kept = trailers.kept_from(data, found.end)
     blocks = _blocks(found, data[kept:])

@@ -111,6 +111,21 @@ def parts(data: bytes) -> Parts:
     return Parts(tuple(_judged(found)), at, has_end=False)
 
 
+def frame_controls(data: bytes) -> int:
+    """Count the fcTL chunks of a PNG that reaches its IEND; 0 for one that does not.
+
+    Nothing is kept and no checksum is verified, so it costs no memory.
+    """
+    at, count = SIGNATURE_BYTES, 0
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += 12 + length
+        count += kind == b"fcTL"
+        if kind == b"IEND":
+            return count
+    return 0
+
+
 def _has_all_pixels(found: list[Chunk]) -> bool:
     """Return whether the compressed pixels reach their end."""
     stream = zlib.decompressobj()
