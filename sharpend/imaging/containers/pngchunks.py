@@ -120,7 +120,7 @@ def frame_controls(data: bytes) -> int:
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         at += 12 + length
-        count += kind == b"fcTL"
+        count += int(kind == b"fcTL")
         if kind == b"IEND":
             return count
     return 0
