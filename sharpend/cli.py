@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from sharpend import __version__
 from sharpend.commands import (
     accept,
+    bench,
     check,
     demo,
     doctor,
@@ -160,6 +161,26 @@ def _add_work(add: _Add) -> None:
     command.add_argument("--output", type=Path, default=where, metavar="DIR", help=told)
     command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
     _add_model(command)
+    _add_bench(add)
+
+
+def _add_bench(add: _Add) -> None:
+    """Add the command that measures."""
+    command = add("bench", bench.main, "measure models, codecs and the whole daemon here")
+    command.add_argument(
+        "section",
+        nargs="*",
+        choices=[*bench.SECTIONS, []],
+        help=f"what to measure: {', '.join(bench.SECTIONS)}; all unless given",
+        metavar="SECTION",
+    )
+    told = "model; may be repeated, the first one works in the daemon"
+    command.add_argument("--model", action="append", metavar="NAME", help=told)
+    told = "images for the whole daemon and other tools; made unless given"
+    command.add_argument("--images", type=Path, metavar="DIR", help=told)
+    command.add_argument("--quick", action="store_true", help="a minute: few and small images")
+    told = "folder for benchmark.json and plots"
+    command.add_argument("--to", type=Path, metavar="DIR", help=told)
 
 
 def _add_folders(add: _Add) -> None:

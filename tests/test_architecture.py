@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = """
 F0  errors  policies  machine  logs/
-F1  files/  imaging/  task  model/  settings/  ledger/
+F1  files/  imaging/  task  model/  benchmark/  settings/  ledger/
 F2  intake/  commit/  agreement/
 F3  workers/
 F4  daemon/
@@ -53,6 +53,8 @@ ROOMS = {
     " detection codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
     " shipped weights runtime ssim softness sharpener",
+    "benchmark": "figures memory process rounds images serve networks commands whole peer peers"
+    " sections plots",
     "ledger": "sql caseless schema alike records store copies scheduling reader registration"
     " standing ledger opening",
     "intake": "junk scan patience protocol settle watch schedule listen folder threaded",
@@ -63,13 +65,13 @@ ROOMS = {
     " outcomes maintenance recognition registrar writers dispatcher_config dispatcher status"
     " hook_runs hooked_log plans assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "stdout selection arguments inputs accept check doctor listing status retry hold"
-    " move inspect formats run preview results once live demo",
+    "commands": "stdout selection arguments inputs accept bench check doctor listing status retry"
+    " hold move inspect formats run preview results once live demo",
 }
 """Inside a sub-package, the same."""
 
 DOORS = {
-    "PIL": {"sharpend.imaging"},
+    "PIL": {"sharpend.benchmark.peer", "sharpend.imaging"},
     "imagecodecs": {
         "sharpend.imaging.containers.avifdeep",
         "sharpend.imaging.containers.jpegdamage",
@@ -80,7 +82,8 @@ DOORS = {
         f"sharpend.imaging.containers.{module}"
         for module in ("tiff", "tiffcarried", "tiffcoding", "tiffpage", "tiffsamples", "tiffstack")
     },
-    "matplotlib": {"trainer.figures"},
+    "cv2": {"sharpend.benchmark.peer"},
+    "matplotlib": {"sharpend.benchmark.plots", "trainer.figures"},
     "pathspec": {"sharpend.files.patterns"},
     "pydantic": {"sharpend.settings"},
     "pydantic_core": {"sharpend.settings"},
@@ -104,7 +107,7 @@ WINGS = """
 degradations  mixture blur camera report photo registry
 training  losses recipe record progress signals distributed split dataset batches
 training  screening architectures checkpoint origin teacher models labels pool loop
-evaluation  pixel_error memory bench speed scores sets unsharp lineup measurements tables
+evaluation  pixel_error bench speed scores sets unsharp lineup measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.errors import ExitCode, UnavailableError
+from sharpend.benchmark.memory import MIB
+from sharpend.errors import UnavailableError
 from sharpend.model.runtime import Placement
 from trainer.evaluation import bench, speed
-from trainer.evaluation.bench import COUNT, SHARPEN, main, serve
-from trainer.evaluation.memory import MIB, Memory
-from trainer.evaluation.speed import Cost, measure_costs, times
+from trainer.evaluation.bench import COUNT, SHARPEN, serve
+from trainer.evaluation.speed import Cost, measure_costs
 from trainer.training.models import PRETRAINED, Model
 
 if TYPE_CHECKING:
@@ -23,14 +21,6 @@ if TYPE_CHECKING:
     from trainer.degradations.mixture import Pixels
 
 ON_CPU = Placement("cpu", "float32", threads=1)
-
-
-def test_a_disturbed_round_does_not_change_the_ratio() -> None:
-    """Networks are compared within rounds: what slows a whole round slows all of them alike."""
-    quiet, busy = {"lite": 0.25, "teacher": 3.0}, {"lite": 1.0, "teacher": 12.0}
-    rounds = [quiet, busy, {"lite": 9.0, "teacher": 3.0}, {"lite": 7.0}]
-    assert times(rounds, "lite", against="teacher") == 12.0
-    assert times(rounds, "teacher", against="teacher") == 1
 
 
 class FakeBench:
@@ -73,14 +63,6 @@ def test_each_number_of_threads_has_its_speed_and_the_highest_memory_counts(
     assert alone["a"].times == {}
 
 
-def test_a_slow_network_sits_out_but_for_two_pictures() -> None:
-    """Time is budgeted, but a median of less than two would be chance."""
-    benches = {row: FakeBench(row, ON_CPU) for row in ("slow", "fast")}
-    rounds = speed.measure_rounds(benches, 5)  # type: ignore[arg-type]
-    assert [len(speed.seconds_spent(rounds, row)) for row in ("slow", "fast")] == [2, 5]
-    assert [bench.pictures for bench in benches.values()] == [3, 6]  # the first warms up
-
-
 def test_the_process_counts_and_sharpens_as_it_is_told(networks: Networks) -> None:
     """Multiplications are those of the convolutions at 1080p: every cell of the folded grid."""
     who, made, counted = serve(str(networks.student), ON_CPU, [SHARPEN, COUNT])
@@ -108,22 +90,6 @@ def test_a_foreign_network_is_counted_at_the_true_size(monkeypatch: pytest.Monke
     who, counted = serve("x4.pth", ON_CPU, [COUNT])
     assert counted["gmac"] == pytest.approx(270 * 480 * 3 * 3 * 25 / 1e9)
     assert who["parameters"] == 0
-
-
-def test_memory_counts_what_was_freed_again() -> None:
-    """The highest counts, beyond what was there; earlier peaks do not."""
-    np.ones(64 * MIB, np.uint8)
-    memory = Memory(torch.device("cpu"))
-    before = memory.added_bytes
-    np.ones(32 * MIB, np.uint8)
-    assert before < 8 * MIB
-    assert 30 * MIB < memory.added_bytes < 40 * MIB
-
-
-def test_the_process_says_why_it_cannot(capfd: pytest.CaptureFixture[str]) -> None:
-    """A network that is not there is one sentence and its exit code."""
-    assert main([json.dumps({"model": "nothing"})], []) == ExitCode.UNAVAILABLE
-    assert capfd.readouterr().err.startswith("nothing: no such model")
 
 
 @pytest.mark.slow

@@ -1,43 +1,36 @@
 """Benchmark process: holds one model and sharpens one 1920 x 1080 image on each request.
 
 `Bench` is the client that measures, `serve` the server. A process of its own isolates the memory of
-a model, and several processes that work in turn can be compared on a busy machine. Requests are one
-word a line, replies one line of JSON.
+a model; `sharpend.benchmark.process` has the protocol. Requests are one word a line.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-import subprocess
 import sys
-import tempfile
 import time
-from contextlib import redirect_stdout, suppress
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sharpend.errors import SharpendError, UnavailableError
+from sharpend.benchmark.memory import MIB, Memory
+from sharpend.benchmark.process import ChildProcess, run_server
 from sharpend.imaging.filters import resize
 from sharpend.machine import processor
 from sharpend.model.networks import NETWORKS
 from sharpend.model.runtime import Placement, choose_device, choose_precision
 from trainer.degradations.report import LITERAL_LARGE, LITERAL_SMALL, SOFTENED_BY
-from trainer.evaluation.memory import MIB, Memory
 from trainer.training.models import open_model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
+    from sharpend.benchmark.process import Reply
     from trainer.degradations.mixture import Pixels
     from trainer.training.models import Model
-
-    Reply = dict[str, float | str]
 
 SHARPEN, COUNT = "sharpen", "count"
 """Requests."""
@@ -47,8 +40,8 @@ _SHARE = 5
 """Divisor of each side for counting, where the count is in proportion to the area."""
 
 
-class Bench:
-    """Client: starts the process, sends requests, ends it.
+class Bench(ChildProcess):
+    """Client of a process that holds one model.
 
     Attributes:
         parameters: of the model; 0 if unknown.
@@ -59,39 +52,14 @@ class Bench:
 
     def __init__(self, model: str, placement: Placement) -> None:
         self.peak_mib = 0.0
-        self._model = model
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - __exit__ closes it
         given = {key: value for key, value in asdict(placement).items() if value is not None}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, json.dumps({"model": model, **given})],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
+        super().__init__(__name__, {"model": model, **given}, name=model)
 
-    def __enter__(self) -> Self:
-        """Wait until the model is open.
-
-        Raises:
-            UnavailableError: it cannot be opened; the text is the last line of its stderr.
-        """
-        try:
-            opened = self._reply()
-        except BaseException:
-            self.__exit__()
-            raise
-        self.parameters = int(opened["parameters"])
-        self.device = str(opened["device"])
-        self.idle_mib = float(opened["idle_mib"])
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End the process."""
-        self._process.kill()
-        with self._process, self._said:
-            pass
+    def opened(self, reply: Reply) -> None:
+        """Take the description of the model."""
+        self.parameters = int(reply["parameters"])
+        self.device = str(reply["device"])
+        self.idle_mib = float(reply["idle_mib"])
 
     def sharpen(self) -> float:
         """Seconds for one image, from pixels to pixels.
@@ -99,7 +67,7 @@ class Bench:
         Raises:
             UnavailableError: the process ended instead.
         """
-        reply = self._ask(SHARPEN)
+        reply = self.ask(SHARPEN)
         self.peak_mib = float(reply["peak_mib"])
         return float(reply["seconds"])
 
@@ -109,25 +77,7 @@ class Bench:
         Raises:
             UnavailableError: the process ended instead.
         """
-        return float(self._ask(COUNT)["gmac"])
-
-    def _ask(self, order: str) -> Reply:
-        assert self._process.stdin is not None  # noqa: S101 - tells the type checker
-        with suppress(BrokenPipeError):  # the process has ended: `_reply` raises
-            self._process.stdin.write(f"{order}\n")
-            self._process.stdin.flush()
-        return self._reply()
-
-    def _reply(self) -> Reply:
-        assert self._process.stdout is not None  # noqa: S101 - tells the type checker
-        line = self._process.stdout.readline()
-        if line:
-            reply: Reply = json.loads(line)
-            return reply
-        status = self._process.wait()
-        self._said.seek(0)
-        said = self._said.read().strip().splitlines() or [f"ended with status {status}"]
-        raise UnavailableError(f"{self._model}: cannot be measured: {said[-1]}")
+        return float(self.ask(COUNT)["gmac"])
 
 
 def serve(model: str, placement: Placement, orders: Iterable[str]) -> Iterator[Reply]:
@@ -204,20 +154,5 @@ def _processor() -> str:
     return names[0].replace("(R)", "").replace("(TM)", "") if names else platform.machine()
 
 
-def main(arguments: Sequence[str], orders: Iterable[str]) -> int:
-    """Run the server: one argument, JSON of `model` and the fields of Placement."""
-    given = json.loads(arguments[0])
-    model = given.pop("model")
-    answers = sys.stdout
-    try:
-        with redirect_stdout(sys.stderr):  # libraries may print; stdout carries replies only
-            for reply in serve(model, Placement(**given), (line.strip() for line in orders)):
-                print(json.dumps(reply), file=answers, flush=True)
-    except SharpendError as error:
-        sys.stderr.write(f"{error}\n")
-        return error.exit_code
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:], sys.stdin))
+    sys.exit(run_server(serve, sys.argv[1:], sys.stdin))

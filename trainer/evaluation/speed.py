@@ -1,7 +1,8 @@
 """Cost of models at 1920 x 1080: images per second, multiply-adds, memory.
 
-Owns the rounds; `bench` has the processes. Time is from pixels to pixels, without decoding and
-encoding. The models work in turn, so that other load on the machine slows all of them alike.
+`bench` has the processes, `sharpend.benchmark.rounds` the rounds. Time is from pixels to pixels,
+without decoding and encoding. The models work in turn, so that other load on the machine slows all
+of them alike.
 """
 
 from __future__ import annotations
@@ -11,19 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.benchmark.figures import ratio
+from sharpend.benchmark.rounds import in_turn
 from sharpend.model.runtime import Placement
 from trainer.evaluation.bench import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    Rounds = Sequence[Mapping[str, float]]
-    """Seconds of each model in each round; a slow model is not in all of them."""
-
-FEWEST = 2
-"""Least number of images for a median, independent of time."""
-BUDGET_S = 20.0
-"""Seconds of work after which a model is left out of further rounds."""
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +50,9 @@ class Cost:
 
 @dataclass(slots=True)
 class _Timing:
-    """Rounds and processes for one number of threads."""
+    """Seconds and processes for one number of threads."""
 
-    rounds: list[dict[str, float]]
+    seconds: dict[str, list[float]]
     benches: Mapping[str, Bench]
 
 
@@ -91,36 +86,11 @@ def measure_costs(
             benches = {
                 row: stack.enter_context(Bench(model, placement)) for row, model in models.items()
             }
-            found[count] = _Timing(measure_rounds(benches, rounds), benches)
+            work = {row: bench.sharpen for row, bench in benches.items()}
+            found[count] = _Timing(in_turn(work, rounds), benches)
             if count == threads[-1]:  # counting takes memory, so it comes last
                 gmac = {row: bench.count() for row, bench in benches.items()}
     return {row: _cost(row, found, gmac[row] or None, against) for row in models}
-
-
-def measure_rounds(benches: Mapping[str, Bench], rounds: int) -> list[dict[str, float]]:
-    """Measure the seconds of each model in each round, after one that warms up."""
-    for bench in benches.values():
-        bench.sharpen()
-    taken: list[dict[str, float]] = []
-    for _ in range(max(rounds, FEWEST)):
-        playing = [row for row in benches if _within_budget(seconds_spent(taken, row))]
-        taken.append({row: benches[row].sharpen() for row in playing})
-    return taken
-
-
-def seconds_spent(rounds: Rounds, row: str) -> list[float]:
-    """The seconds of one model in its rounds."""
-    return [seconds[row] for seconds in rounds if row in seconds]
-
-
-def _within_budget(seconds: Sequence[float]) -> bool:
-    return len(seconds) < FEWEST or sum(seconds) < BUDGET_S
-
-
-def times(rounds: Rounds, row: str, *, against: str) -> float:
-    """Ratio of the speeds of two models: the median of the ratios within a round."""
-    both: Iterable[Mapping[str, float]] = (one for one in rounds if {row, against} <= one.keys())
-    return statistics.median(seconds[against] / seconds[row] for seconds in both)
 
 
 def _cost(row: str, found: Mapping[int, _Timing], gmac: float | None, against: str | None) -> Cost:
@@ -128,11 +98,11 @@ def _cost(row: str, found: Mapping[int, _Timing], gmac: float | None, against: s
     return Cost(
         parameters=benches[-1].parameters,
         gmac_1080p=gmac,
-        fps={n: 1 / statistics.median(seconds_spent(one.rounds, row)) for n, one in found.items()},
+        fps={n: 1 / statistics.median(one.seconds[row]) for n, one in found.items()},
         peak_mib=max(bench.peak_mib for bench in benches),
         device=benches[-1].device,
         idle_mib=benches[-1].idle_mib,
-        times={n: times(one.rounds, row, against=against) for n, one in found.items()}
+        times={n: ratio(one.seconds, row, against=against).median for n, one in found.items()}
         if against
         else {},
     )

@@ -1,0 +1,128 @@
+"""Sections that need no daemon: models by precision and threads, stages of an image, growth.
+
+Each row of a table is a process of its own; in a round all of them work once.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from sharpend.benchmark.figures import Cell, Figure, Table, ratio
+from sharpend.benchmark.process import ChildProcess
+from sharpend.benchmark.rounds import in_turn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+SERVER = "sharpend.benchmark.serve"
+PRECISIONS = ("float32", "bfloat16")
+STAGES = ("decode", "measure", "sharpen", "encode")
+_IN_A_WORKER = ("decode", "sharpen", "encode")
+"""Stages that add up to an image's time; `sharpen` measures as well."""
+_MS, _MEGA = 1000, 1e6
+
+
+def models(
+    names: Sequence[str], size: tuple[int, int], threads: Sequence[int], rounds: int
+) -> Table:
+    """Measure images a second of each model, from pixels to pixels.
+
+    Args:
+        names: shipped models or files.
+        size: height and width of the image, pixels.
+        threads: numbers of threads of torch; all are measured.
+        rounds: see `in_turn`.
+    """
+    order = f"sharpen {size[0]} {size[1]}"
+    columns: list[str] = []
+    rows: dict[str, dict[str, Cell]] = {}
+    for count in threads:
+        with ExitStack() as stack:
+            servers = {
+                f"{name}, {precision}": stack.enter_context(_server(name, precision, count))
+                for name in names
+                for precision in PRECISIONS
+            }
+            seconds = in_turn({row: _asking(one, order) for row, one in servers.items()}, rounds)
+        speed, times = f"images/s, {count} threads", f"times the first, {count} threads"
+        columns += [speed, times]
+        for row, found in seconds.items():
+            cells = rows.setdefault(row, {})
+            cells[speed] = Figure.of(1 / one for one in found)
+            cells[times] = ratio(seconds, row, against=next(iter(seconds)))
+    return Table(f"Models at {size[1]} x {size[0]}", tuple(columns), rows)
+
+
+def stages(model: str, files: Mapping[str, tuple[Path, tuple[int, int]]], rounds: int) -> Table:
+    """Measure milliseconds of each stage on one thread, by kind of file.
+
+    Args:
+        model: a shipped model or a file.
+        files: by row a file with its height and width, pixels.
+        rounds: see `in_turn`.
+    """
+    rows: dict[str, dict[str, Cell]] = {}
+    with _server(model, "auto", 1) as server:
+        for row, (path, size) in files.items():
+            orders = {stage: f"{stage} {path}" for stage in STAGES}
+            orders["sharpen"] = f"sharpen {size[0]} {size[1]}"
+            seconds = in_turn({what: _asking(server, o) for what, o in orders.items()}, rounds)
+            rows[row] = {w: Figure.of(_MS * one for one in found) for w, found in seconds.items()}
+            rows[row]["images/s of one core"] = 1 / sum(min(seconds[what]) for what in _IN_A_WORKER)
+        device = server.device
+    notes = [f"Milliseconds with {model} on one thread, {device}; `sharpen` measures as well."]
+    return Table("Stages of an image", (*STAGES, "images/s of one core"), rows, notes)
+
+
+def growth(model: str, sizes: Mapping[str, tuple[int, int]], rounds: int) -> Table:
+    """Measure time and memory of `sharpen` by the size of the image, on one thread.
+
+    Args:
+        model: a shipped model or a file.
+        sizes: by row height and width, pixels.
+        rounds: see `in_turn`.
+    """
+    rows: dict[str, dict[str, Cell]] = {}
+    for row, (height, width) in sizes.items():
+        with _server(model, "auto", 1) as server:
+            order = f"sharpen {height} {width}"
+            (found,) = in_turn({row: _asking(server, order)}, rounds).values()
+            size = height * width / _MEGA
+            rows[row] = {
+                "ms/MP": Figure.of(_MS * one / size for one in found),
+                "peak, MiB": server.peak_mib,
+            }
+    return Table("Growth by size", ("ms/MP", "peak, MiB"), rows, [f"`sharpen` of {model}."])
+
+
+class _Server(ChildProcess):
+    """Process with one model.
+
+    Attributes:
+        device: device and precision.
+        peak_mib: memory at the highest of all requests, beyond what it held when it was ready.
+    """
+
+    device = ""
+    peak_mib = 0.0
+
+    def opened(self, reply: dict[str, str]) -> None:
+        """Take the device."""
+        self.device = reply["device"]
+
+    def seconds(self, order: str) -> float:
+        """Seconds of one request."""
+        reply = self.ask(order)
+        self.peak_mib = max(self.peak_mib, float(reply["peak_mib"]))
+        return float(reply["seconds"])
+
+
+def _server(model: str, precision: str, threads: int) -> _Server:
+    given = {"model": model, "device": "cpu", "precision": precision, "threads": threads}
+    return _Server(SERVER, given, name=model)
+
+
+def _asking(server: _Server, order: str) -> Callable[[], float]:
+    return lambda: server.seconds(order)

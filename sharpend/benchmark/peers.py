@@ -1,0 +1,75 @@
+"""Section on other tools: whole commands on the same JPEGs, start included, in turn with `once`."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpend.benchmark.commands import run_once
+from sharpend.benchmark.figures import Cell, Figure, Table, ratio
+from sharpend.benchmark.rounds import in_turn, timed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+REPORT = "the report's pipeline"
+_PEER = "sharpend.benchmark.peer"
+_UNLIMITED_S = float("inf")
+
+
+def peers(source: Path, models: Sequence[str], rounds: int) -> Table:
+    """Measure images a second of whole commands.
+
+    Args:
+        source: a folder of JPEGs.
+        models: of `sharpend once`.
+        rounds: see `in_turn`.
+    """
+    count = len(list(source.iterdir()))
+    work = {row: timed(partial(_run, command, source)) for row, command in _tools().items()}
+    for model in models:
+        work[f"sharpend once, {model}"] = timed(partial(_once, source, model))
+    seconds = in_turn(work, rounds, budget_s=_UNLIMITED_S)
+    rows: dict[str, dict[str, Cell]] = {}
+    for row, found in seconds.items():
+        rows[row] = {
+            "images/s": Figure.of(count / one for one in found),
+            "times the report": ratio(seconds, row, against=REPORT),
+        }
+    notes = [f"{count} JPEGs, whole commands, start included. Tools that are missing have no row."]
+    return Table("Other tools", ("images/s", "times the report"), rows, notes)
+
+
+def _tools() -> dict[str, Callable[[Path, Path], list[str]]]:
+    """Commands of the tools that are installed, by row."""
+
+    def ours(tool: str) -> Callable[[Path, Path], list[str]]:
+        return lambda source, to: [sys.executable, "-m", _PEER, tool, str(source), str(to)]
+
+    found = {REPORT: ours("report"), "Pillow, unsharp mask": ours("pillow")}
+    if importlib.util.find_spec("cv2"):
+        found["OpenCV, unsharp mask"] = ours("opencv")
+    if shutil.which("mogrify"):
+        found["ImageMagick, mogrify -unsharp"] = lambda source, to: [
+            *("mogrify", "-path", str(to), "-unsharp", "0x2+1.5+0"),
+            *map(str, sorted(source.iterdir())),
+        ]
+    if shutil.which("vips"):
+        found["libvips, vips sharpen"] = ours("vips")
+    return found
+
+
+def _run(command: Callable[[Path, Path], list[str]], source: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="sharpend-bench-") as to:
+        subprocess.run(command(source, Path(to)), check=True, capture_output=True)
+
+
+def _once(source: Path, model: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="sharpend-bench-") as scratch:
+        run_once(source, Path(scratch), {"SHARPEND_MODEL__NAME": model})

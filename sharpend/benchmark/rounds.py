@@ -1,0 +1,48 @@
+"""Rounds of a benchmark: all competitors work in turn, so that other load slows all alike."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FEWEST = 2
+"""Least number of rounds, independent of time."""
+BUDGET_S = 20.0
+"""Seconds of work after which a competitor is left out of further rounds."""
+
+
+def in_turn(
+    competitors: Mapping[str, Callable[[], float]], rounds: int, *, budget_s: float = BUDGET_S
+) -> dict[str, list[float]]:
+    """Measure seconds in rounds, after one that does not count.
+
+    Args:
+        competitors: functions that do the work once and return its seconds.
+        rounds: how many; at least FEWEST.
+        budget_s: seconds of work of one competitor after which it is left out.
+
+    Returns:
+        The seconds of each competitor in its rounds, in order.
+    """
+    for work in competitors.values():
+        work()
+    found: dict[str, list[float]] = {name: [] for name in competitors}
+    for _ in range(max(rounds, FEWEST)):
+        for name, work in competitors.items():
+            if len(found[name]) < FEWEST or sum(found[name]) < budget_s:
+                found[name].append(work())
+    return found
+
+
+def timed(work: Callable[[], object]) -> Callable[[], float]:
+    """Make a function that does the work and returns its seconds."""
+
+    def measured() -> float:
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+    return measured

@@ -1,0 +1,121 @@
+"""Sections of the benchmark by name, with the sizes of a quick and of a full run."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpend.benchmark import networks, whole
+from sharpend.benchmark.images import (
+    HD_PX,
+    SIZES_PX,
+    fill,
+    folders,
+    kinds,
+    photograph,
+    write,
+)
+from sharpend.benchmark.peers import peers
+from sharpend.imaging.formats import Format
+from sharpend.machine import cores, processor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from sharpend.benchmark.figures import Table
+
+DEFAULT_MODELS = ("lite-x4", "base-x4", "lite-photo", "base-photo")
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of a run."""
+
+    rounds: int
+    images: int
+    """Of 1080p for the whole daemon."""
+    runs: int
+    """Of the whole daemon."""
+    idle_s: float
+    queues: tuple[int, ...]
+    folders: tuple[int, ...]
+    largest_mp: float
+
+
+FULL = Sizes(7, 120, 3, 30.0, (1_000, 10_000), (1, 100, 500), 100.0)
+QUICK = Sizes(2, 12, 1, 5.0, (200,), (1, 100), 6.0)
+
+
+def sections(
+    sizes: Sizes, models: tuple[str, ...], given: Path | None, scratch: Path
+) -> dict[str, Callable[[], Table]]:
+    """Name the sections in order; each is measured when it is called.
+
+    Args:
+        sizes: FULL or QUICK.
+        models: shipped models or files; the first one works in the daemon.
+        given: a folder of images for the whole daemon and other tools; None makes images.
+        scratch: an empty folder.
+    """
+    first, threads = models[0], sorted({1, cores()})
+    within = {row: size for row, size in SIZES_PX.items() if prod(size) <= sizes.largest_mp * _MEGA}
+    large = "24 MP" in within
+    return {
+        "models": partial(networks.models, models, HD_PX, threads, sizes.rounds),
+        "stages": lambda: networks.stages(first, kinds(_new(scratch), large=large), sizes.rounds),
+        "size": partial(networks.growth, first, within, sizes.rounds),
+        "daemon": lambda: whole.throughput(
+            {"given": given} if given else folders(_new(scratch), sizes.images),
+            _new(scratch),
+            first,
+            sizes.runs,
+        ),
+        "latency": lambda: whole.latency(
+            write(_new(scratch) / "image.jpg", photograph(*HD_PX), Format.JPEG),
+            _new(scratch),
+            sizes.rounds,
+        ),
+        "queue": lambda: whole.queue(
+            {
+                f"{count} images of 16 x 16": fill(_new(scratch) / str(count), count, _TINY_PX)
+                for count in sizes.queues
+            },
+            _new(scratch),
+        ),
+        "idle": lambda: whole.idle(_new(scratch), sizes.idle_s, sizes.folders),
+        "peers": lambda: peers(
+            given or fill(_new(scratch) / "peers", sizes.images, HD_PX), models, sizes.runs
+        ),
+    }
+
+
+_MEGA = 1e6
+_TINY_PX = (16, 16)
+
+
+def measured(
+    all_sections: Mapping[str, Callable[[], Table]], wanted: Iterable[str]
+) -> Iterator[tuple[str, Table]]:
+    """Measure sections one after the other, and note the load of the machine before each."""
+    for name in wanted:
+        load = os.getloadavg()[0]
+        table = all_sections[name]()
+        table.notes.append(f"Load average before: {load:.1f}.")
+        yield name, table
+
+
+def machine() -> str:
+    """Describe this machine in a line."""
+    lines = processor().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{cores()} cores, {names[0] if names else os.uname().machine}"
+
+
+def _new(scratch: Path) -> Path:
+    """Make a folder of its own for one section."""
+    return Path(tempfile.mkdtemp(dir=scratch))

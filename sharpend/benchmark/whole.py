@@ -1,0 +1,165 @@
+"""Sections on the whole daemon: throughput through folder and ledger, latency, idle cost, queue."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from sharpend.benchmark.commands import Run, run_once, running
+from sharpend.benchmark.figures import Cell, Figure, Table
+from sharpend.logs.events import Event
+from sharpend.machine import cores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+_FOLDER = """
+[[folder]]
+name = "{number}"
+input = "{base}/{number}/input"
+output = "{base}/{number}/output"
+polling = {polling}
+"""
+_MINUTE_S = 60
+_SKIPPED = 2
+"""First images that are not counted: lazy initialisation and the first comparison with the teacher
+slow them."""
+
+
+def throughput(given: Mapping[str, Path], scratch: Path, model: str, rounds: int) -> Table:
+    """Measure `sharpend once` on folders, the folders in turn.
+
+    Args:
+        given: input folders by row.
+        scratch: an empty folder for outputs and states.
+        model: as `model.name` takes it.
+        rounds: runs of each folder.
+    """
+    found: dict[str, list[Run]] = {row: [] for row in given}
+    for number in range(rounds):
+        for row, source in given.items():
+            place = scratch / f"{number}-{source.name}"
+            found[row].append(run_once(source, place, {"SHARPEND_MODEL__NAME": model}))
+    columns = (
+        "images/s",
+        "roofline",
+        "share of it",
+        "whole command, s",
+        "CPU s",
+        "ready, s",
+        "first output, s",
+    )
+    rows = {f"{row}, {len(runs[0].finished_s)}": _row(runs) for row, runs in found.items()}
+    workers = next(iter(found.values()))[0].workers
+    notes = [
+        f"{model}, {workers} workers on {cores()} cores; images/s without the first half of each"
+        " run. The roofline is cores divided by the seconds of decode, measure, infer and encode."
+    ]
+    return Table("The whole daemon, `sharpend once`", columns, rows, notes)
+
+
+def _row(runs: list[Run]) -> dict[str, Cell]:
+    half = len(runs[0].finished_s) // 2
+    skipped = min(half, _SKIPPED)
+
+    def over(value: Callable[[Run], float]) -> Figure:
+        return Figure.of(value(run) for run in runs)
+
+    return {
+        "images/s": over(lambda run: run.images_per_s(skip=half)),
+        "roofline": over(lambda run: run.roofline(cores(), skip=half)),
+        "share of it": over(
+            lambda run: run.images_per_s(skip=skipped) / run.roofline(cores(), skip=skipped)
+        ),
+        "whole command, s": over(lambda run: run.seconds),
+        "CPU s": over(lambda run: run.cpu_s),
+        "ready, s": over(lambda run: run.ready_s),
+        "first output, s": over(lambda run: run.first_s),
+    }
+
+
+def latency(image: Path, scratch: Path, rounds: int) -> Table:
+    """Measure the way of a single image through a running daemon that waits.
+
+    The image is renamed into the folder, or copied into it; the clock stops at `image.finished`.
+    """
+    folder = scratch / "0"
+    (folder / "input").mkdir(parents=True)
+    ways = {"renamed in": _renamed, "copied in": _copied}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    with running(_FOLDER.format(base=scratch, number=0, polling="false"), scratch) as daemon:
+        for number in range(rounds + 1):
+            for way, place in ways.items():
+                began = time.monotonic()
+                place(image, folder / "input" / f"{number}-{way.split()[0]}.jpg")
+                daemon.wait_for(Event.IMAGE_FINISHED)
+                seconds[way].append(time.monotonic() - began)
+    rows: dict[str, dict[str, Cell]] = {
+        way: {"seconds": Figure.of(found[1:])} for way, found in seconds.items()
+    }
+    return Table("One image in a waiting daemon", ("seconds",), rows)
+
+
+def idle(scratch: Path, seconds: float, counts: tuple[int, ...] = (1, 100, 500)) -> Table:
+    """Measure processor time of the daemon's own process while nothing happens.
+
+    Args:
+        scratch: an empty folder.
+        seconds: of watching each.
+        counts: numbers of folders; 100 polled ones are measured as well.
+    """
+    rows: dict[str, dict[str, Cell]] = {}
+    kinds = [(count, "false") for count in counts] + [(100, "true")]
+    for count, polling in kinds:
+        place = scratch / f"{count}-{polling}"
+        for number in range(count):
+            (place / str(number) / "input").mkdir(parents=True)
+        settings = "".join(
+            _FOLDER.format(base=place, number=number, polling=polling) for number in range(count)
+        )
+        with running(settings, place) as daemon:
+            time.sleep(min(seconds, _SETTLED_S))
+            before, began = daemon.cpu_s(), time.monotonic()
+            time.sleep(seconds)
+            used = (daemon.cpu_s() - before) / (time.monotonic() - began)
+        row = f"{count} folders" + ", polled" * (polling == "true")
+        rows[row] = {"CPU s/minute": used * _MINUTE_S, "share of a core, %": 100 * used}
+    return Table("Idle daemon", ("CPU s/minute", "share of a core, %"), rows)
+
+
+_SETTLED_S = 5.0
+"""After the start, before an idle daemon is watched."""
+
+
+def queue(given: Mapping[str, Path], scratch: Path) -> Table:
+    """Measure `once` on folders of tiny images, and again where all of them are finished."""
+    rows: dict[str, dict[str, Cell]] = {}
+    for row, source in given.items():
+        place = scratch / source.name
+        first = run_once(source, place, {})
+        again = _again(source, place)
+        rows[row] = {
+            "images/s": first.images_per_s(skip=1),
+            "first run, s": first.seconds,
+            "run again, s": again,
+        }
+    columns = ("images/s", "first run, s", "run again, s")
+    return Table("Growth by queue", columns, rows)
+
+
+def _again(source: Path, place: Path) -> float:
+    began = time.monotonic()
+    run_once(source, place, {})
+    return time.monotonic() - began
+
+
+def _renamed(image: Path, to: Path) -> None:
+    staged = to.parent.parent / to.name
+    staged.write_bytes(image.read_bytes())
+    os.rename(staged, to)
+
+
+def _copied(image: Path, to: Path) -> None:
+    to.write_bytes(image.read_bytes())

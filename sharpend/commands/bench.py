@@ -1,0 +1,62 @@
+"""`sharpend bench`: measure models, codecs and the whole daemon on this machine.
+
+Prints a Markdown table for each section as soon as it is measured, and writes all of them as JSON
+and plots where that is asked for. It starts processes of its own and touches no configured folder.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpend.errors import InputMissingError, UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sharpend.benchmark.figures import Table
+
+SECTIONS = ("models", "stages", "size", "daemon", "latency", "queue", "idle", "peers")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Measure and print."""
+    # Not at the top: numpy and torch, which the command line does without.
+    from sharpend.benchmark import sections  # noqa: PLC0415
+
+    if options.images is not None and not any(_files(options.images)):
+        raise InputMissingError(f"--images: {options.images}: no file in this folder")
+    sizes = sections.QUICK if options.quick else sections.FULL
+    models = tuple(options.model or sections.DEFAULT_MODELS)
+    wanted = options.section or SECTIONS
+    print(f"# Benchmark\n\n{sections.machine()}\n", flush=True)
+    found: dict[str, Table] = {}
+    with tempfile.TemporaryDirectory(prefix="sharpend-bench-") as scratch:
+        every = sections.sections(sizes, models, options.images, Path(scratch))
+        for name, table in sections.measured(every, wanted):
+            found[name] = table
+            print(table.markdown(), flush=True)
+    if options.to is not None:
+        _write(found, options.to, sections.machine())
+    return 0
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UsageError(f"--images: {folder}: is not a folder")
+    return [path for path in folder.iterdir() if path.is_file()]
+
+
+def _write(found: dict[str, Table], folder: Path, machine: str) -> None:
+    """Write the tables as one JSON file, and a plot of each."""
+    from sharpend.benchmark.plots import draw  # noqa: PLC0415 - as above
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {name: asdict(table) for name, table in found.items()}
+    content = {"machine": machine, "sections": tables}
+    (folder / "benchmark.json").write_text(json.dumps(content, indent=1))
+    for name, table in found.items():
+        draw(table, folder / f"{name}.png")
