@@ -170,8 +170,9 @@ def _add_bench(add: _Add) -> None:
     command.add_argument(
         "section",
         nargs="*",
-        choices=[*bench.SECTIONS, []],
-        help=f"what to measure: {', '.join(bench.SECTIONS)}; all unless given",
+        choices=["all", *bench.SECTIONS],
+        default="all",
+        help=f"what to measure: {', '.join(bench.SECTIONS)}, or all (default)",
         metavar="SECTION",
     )
     told = "model; may be repeated, the first one works in the daemon"

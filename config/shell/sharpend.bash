@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/sharpend
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sharpend_subparsers=(once run retry move pause resume accept demo check doctor status list inspect formats)
+_shtab_sharpend_subparsers=(once run retry move pause resume accept demo bench check doctor status list inspect formats)
 
 _shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --from-file --null --json --dry-run)
 _shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
@@ -15,6 +15,7 @@ _shtab_sharpend_pause_option_strings=(-h --help --config --state)
 _shtab_sharpend_resume_option_strings=(-h --help --config --state)
 _shtab_sharpend_accept_option_strings=(-h --help --config --state)
 _shtab_sharpend_demo_option_strings=(-h --help --output --pictures --model --device --strength --crispness)
+_shtab_sharpend_bench_option_strings=(-h --help --model --images --quick --to)
 _shtab_sharpend_check_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_doctor_option_strings=(-h --help --config --state --json)
 _shtab_sharpend_status_option_strings=(-h --help --config --state --json --check)
@@ -45,6 +46,8 @@ _shtab_sharpend_accept___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_accept___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_demo___output_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_demo___pictures_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_bench___images_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_bench___to_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_check___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_check___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_check___input_COMPGEN=_shtab_compgen_dirs
@@ -58,8 +61,9 @@ _shtab_sharpend_list___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_inspect_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_inspect___config_COMPGEN=_shtab_compgen_files
 
+_shtab_sharpend_bench_pos_0_choices=(all models stages size daemon latency queue idle peers)
 _shtab_sharpend_list_pos_0_choices=(waiting quarantined done)
-_shtab_sharpend_pos_0_choices=(once run retry move pause resume accept demo check doctor status list inspect formats)
+_shtab_sharpend_pos_0_choices=(once run retry move pause resume accept demo bench check doctor status list inspect formats)
 
 _shtab_sharpend_once_pos_0_nargs='*'
 _shtab_sharpend_once__h_nargs=0
@@ -90,6 +94,10 @@ _shtab_sharpend_accept__h_nargs=0
 _shtab_sharpend_accept___help_nargs=0
 _shtab_sharpend_demo__h_nargs=0
 _shtab_sharpend_demo___help_nargs=0
+_shtab_sharpend_bench_pos_0_nargs='*'
+_shtab_sharpend_bench__h_nargs=0
+_shtab_sharpend_bench___help_nargs=0
+_shtab_sharpend_bench___quick_nargs=0
 _shtab_sharpend_check__h_nargs=0
 _shtab_sharpend_check___help_nargs=0
 _shtab_sharpend_check___skip_sharp_nargs=0

@@ -50,8 +50,8 @@ function _shtab_sharpend_using
   test "$_shtab_sharpend_cmdpath" = "$argv"
 end
 
-set -g _shtab_sharpend_commands once run retry move pause resume accept demo check doctor status list inspect formats
-set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --folder --from-file --input --model --output --pictures --skip-sharp-above --state --strength --workers
+set -g _shtab_sharpend_commands once run retry move pause resume accept demo bench check doctor status list inspect formats
+set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --folder --from-file --images --input --model --output --pictures --skip-sharp-above --state --strength --to --workers
 
 complete -c sharpend -e
 complete -c sharpend -f
@@ -122,6 +122,13 @@ complete -c sharpend -n '_shtab_sharpend_using demo' -l model -x -d 'name of a s
 complete -c sharpend -n '_shtab_sharpend_using demo' -l device -x -d 'auto, cpu, cuda, cuda:N or mps'
 complete -c sharpend -n '_shtab_sharpend_using demo' -l strength -x -d 'strength of the sharpening, 0 to 2'
 complete -c sharpend -n '_shtab_sharpend_using demo' -l crispness -x -d 'additional unsharp mask, 0 to 1'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a bench -d 'Measure models, codecs and the whole daemon here.'
+complete -c sharpend -n '_shtab_sharpend_using bench' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using bench' -l model -x -d 'model; may be repeated, the first one works in the daemon'
+complete -c sharpend -n '_shtab_sharpend_using bench' -l images -xka "(__fish_complete_directories)" -d 'images for the whole daemon and other tools; made unless given'
+complete -c sharpend -n '_shtab_sharpend_using bench' -l quick -d 'a minute: few and small images'
+complete -c sharpend -n '_shtab_sharpend_using bench' -l to -xka "(__fish_complete_directories)" -d 'folder for benchmark.json and plots'
+complete -c sharpend -n '_shtab_sharpend_using bench; and test $_shtab_sharpend_npos -ge 0' -ka "all models stages size daemon latency queue idle peers" -d 'what to measure: models, stages, size, daemon, latency, queue, idle, peers, or all (default)'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a check -d 'Validate the configuration and print its meaning.'
 complete -c sharpend -n '_shtab_sharpend_using check' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using check' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'

@@ -31,7 +31,7 @@ def main(options: argparse.Namespace) -> int:
         raise InputMissingError(f"--images: {options.images}: no file in this folder")
     sizes = sections.QUICK if options.quick else sections.FULL
     models = tuple(options.model or sections.DEFAULT_MODELS)
-    wanted = options.section or SECTIONS
+    wanted = SECTIONS if "all" in options.section else options.section
     print(f"# Benchmark\n\n{sections.machine()}\n", flush=True)
     found: dict[str, Table] = {}
     with tempfile.TemporaryDirectory(prefix="sharpend-bench-") as scratch:
