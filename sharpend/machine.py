@@ -6,6 +6,7 @@ Sizes are bytes. What a system does not tell (macOS has no /proc) is None or emp
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -22,6 +23,13 @@ def cores() -> int:
 def processor() -> str:
     """Read /proc/cpuinfo; empty if it cannot be read."""
     return _read(_PROC / "cpuinfo")
+
+
+def processor_key() -> str:
+    """Name and features of the processor, without what varies, such as its clock."""
+    named = ("model name", "flags", "CPU implementer", "CPU part", "Features")
+    lines = {line for line in processor().splitlines() if line.startswith(named)}
+    return "\n".join([platform.machine(), *sorted(lines)])
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -279,9 +279,9 @@ def toml(
 def configured(
     base: Path, model: Path, *folders: dict[str, object], **tables: dict[str, object]
 ) -> Path:
-    """A configuration with one worker; without folders, of `in` and `out`."""
+    """A configuration with one worker in float32; without folders, of `in` and `out`."""
     settings: dict[str, dict[str, object]] = {
-        "model": {"name": model, "device": "cpu"},
+        "model": {"name": model, "device": "cpu", "precision": "float32"},
         "workers": {"count": 1},
         "retry": {"first_s": 0.1},
         "agreement": {"sample": 0},

@@ -22,6 +22,7 @@ LEVELS = frozenset({"debug", "info", "warning", "error"})
 MAKERS = {
     "publish": "daemon.throughput",
     "_current_state": "daemon.status",
+    "_precision": "daemon.status",
     "summary": "agreement.alarm",
     "recovery_paths": "ledger.opening",
 }

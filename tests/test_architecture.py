@@ -28,11 +28,11 @@ F5  checks/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "logs": "events event_description operator_event_keys event_keys logs repeats",
+    "logs": "events event_description operator_event_keys model_event_keys event_keys logs repeats",
     "files": "owner fingerprint patterns name_faults os_errors access atomic beneath digest lease"
     " mounts roots",
     "agreement": "alarm opinion",
-    "workers": "limits sandbox skipping staging pipeline worker jsoncodec messages serve"
+    "workers": "limits sandbox skipping staging pipeline worker jsoncodec trials messages serve"
     " process interface answers pool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
@@ -52,7 +52,7 @@ ROOMS = {
     " containers.tiff"
     " detection codec files contents finishing sheet",
     "model": "folding cues conditioning networks tiling overshoot balance crispness"
-    " shipped weights runtime ssim softness sharpener",
+    " shipped weights trial runtime ssim softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks commands whole peer peers"
     " sections plots",
     "ledger": "sql caseless schema alike records store copies scheduling reader registration"
@@ -106,7 +106,7 @@ DOORS = {
 WINGS = """
 degradations  mixture blur camera report photo registry
 training  losses recipe record progress signals distributed split dataset batches
-training  screening architectures checkpoint origin teacher models labels pool loop
+training  screening architectures checkpoint origin teacher models labels pool step precision loop
 evaluation  pixel_error bench speed scores sets unsharp lineup measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables

@@ -362,6 +362,7 @@ def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
 # The device
 
 ENGINE: dict[str, Any] = {"model": "lite", "device": "cpu float32", "tile_px": 512, "teacher": None}
+ENGINE |= {"precision": "float32", "precision_cause": "as set", "is_refused": False}
 ENGINE |= {"confined_by": ["no_new_privileges", "system_calls"]}
 TORCH: dict[str, Any] = {"version": "2.9", "built_for_cuda": None, "devices": [], "threads": 2}
 TORCH |= {"capability": "AVX512", "amx": True, "mkldnn": True}
@@ -379,13 +380,14 @@ def machine(
 
 def test_a_machine_that_is_well_used() -> None:
     """Network, sandbox, torch and codecs, one line each."""
-    engine, worker, torch, codecs = machine()
+    engine, precision, worker, torch, codecs = machine()
     assert worker.found == "confined by no new privileges, system calls"
     assert engine.found == "lite runs on cpu float32, tiles of 512 pixels, without its teacher"
     assert torch.found == "2.9, AVX512 and AMX, 2 threads a worker"
     assert codecs.found.endswith("avif 1.0; not installed: pillow-heif")
-    assert {one.level for one in (engine, worker, torch, codecs)} == {Level.OK}
-    gpu = machine(built_for_cuda="13.0", devices=["H100"], driver=True)[2]
+    assert precision.found == "lite in float32: as set"
+    assert {one.level for one in (engine, precision, worker, torch, codecs)} == {Level.OK}
+    gpu = machine(built_for_cuda="13.0", devices=["H100"], driver=True)[3]
     assert (gpu.level, gpu.found.endswith("H100")) == (Level.OK, True)
 
 
@@ -399,14 +401,14 @@ def test_a_machine_that_is_well_used() -> None:
 )
 def test_a_gpu_that_torch_does_not_reach(*, driver: bool, built_for: str | None, said: str) -> None:
     """Driver and build have to go together."""
-    torch = machine(driver=driver, built_for_cuda=built_for)[2]
+    torch = machine(driver=driver, built_for_cuda=built_for)[3]
     assert torch.level is Level.NOTE
     assert said in torch.found
 
 
 def test_what_is_missing_is_said() -> None:
     """A build of torch without oneDNN, and a Pillow without AVIF."""
-    assert machine(mkldnn=False)[3].level is Level.NOTE
+    assert machine(mkldnn=False)[4].level is Level.NOTE
     codecs = machine(libraries=LIBRARIES | {"avif": None})[-1]
     assert (codecs.level, codecs.found.split(" not installed")[0]) == (Level.NOTE, "avif")
 
@@ -415,7 +417,16 @@ def test_a_machine_that_confines_nothing_is_noted() -> None:
     """Elsewhere than on Linux a worker gives nothing up."""
     told = {"engines": [ENGINE | {"confined_by": []}], "errors": [], "torch": TORCH}
     found = list(device.device(told | {"libraries": LIBRARIES}, driver=False))
-    assert (found[1].level, "not sandboxed" in found[1].found) == (Level.NOTE, True)
+    assert (found[2].level, "not sandboxed" in found[2].found) == (Level.NOTE, True)
+
+
+def test_a_refused_precision_is_noted() -> None:
+    """Where bfloat16 is set and its pixels are too unlike, float32 runs, and doctor says so."""
+    refused = ENGINE | {"is_refused": True, "precision_cause": "SSIM 0.91"}
+    told = {"engines": [refused], "errors": [], "torch": TORCH, "libraries": LIBRARIES}
+    found = list(device.device(told, driver=False))[1]
+    assert (found.level, found.change[:15]) == (Level.NOTE, "model.precision")
+    assert found.found.startswith("lite in float32: SSIM 0.91")
 
 
 def test_a_device_that_is_not_there_is_a_fault() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.model.trial import Trial
 from sharpend.policies import Losses, Metadata, Policies
 from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
 from sharpend.workers import messages
@@ -39,7 +40,11 @@ STAGED = Staged(
     sharpness=-1.25,
 )
 FAILED = Failed(7, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, "no", "workers.memory_mb", "infer")
-ENGINE = Engine("lite", "ab", "cpu float32", 512, 4, 0.5, "teacher", 10**9, ("system_calls",))
+TRIAL = Trial("cd" * 32, 2.5, 1.0, 0.9999)
+ENGINE = Engine(
+    "lite", "ab", "cpu bfloat16", 512, 4, 0.5, "teacher", 10**9, ("system_calls",),
+    precision="bfloat16", trial=TRIAL,
+)  # fmt: skip
 TASK = Task(
     job_id=7,
     input_root=b"/in/\xff",
@@ -70,7 +75,10 @@ TASK = Task(
         replace(FAILED, reason=None, setting=None),
         Raised("ZeroDivisionError('bug')"),
         ENGINE,
-        replace(ENGINE, alarm_below=None, teacher=None, resident_bytes=None, confined_by=()),
+        replace(ENGINE, trial=replace(TRIAL, float32_ms=None, bfloat16_ms=None, ssim=None)),
+        replace(
+            ENGINE, trial=None, alarm_below=None, teacher=None, resident_bytes=None, confined_by=()
+        ),
         Unavailable("model.device: cuda:9"),
     ],
 )
@@ -87,7 +95,7 @@ def test_requests_survive(request_: messages.Request) -> None:
 
 def test_options_survive() -> None:
     """What a worker is started with, too."""
-    options = WorkerOptions("cpu", "float32", None, 1, 64, 2.5, 10**9)
+    options = WorkerOptions("cpu", "auto", None, 1, 64, 2.5, 10**9, (TRIAL,))
     kind = messages.WORKER_OPTIONS
     assert kind.read(json.loads(json.dumps(kind.write(options)))) == options
 

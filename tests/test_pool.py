@@ -26,6 +26,7 @@ from sharpend.workers.pool import Pool
 from sharpend.workers.worker import WorkerOptions
 from tests.conftest import drop
 from tests.daemons import command_of, until
+from tests.lightwork import TRIAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,17 @@ def test_a_worker_stays(crew: Crew) -> None:
     engine = crew.pool.engine("lite", teacher=True)
     assert (engine.model, engine.teacher) == ("lite", "teacher")
     assert {int(engine.digest)} == {crew.worker(), crew.worker()}
+
+
+def test_workers_follow_the_first_ones_precision(light: None) -> None:  # noqa: ARG001
+    """A worker that starts after a trial is told of it, so that no two choose differently."""
+    crew = Crew(count=2)
+    assert crew.pool.engine("lite", teacher=False).trial == TRIAL
+    for job in (1, 2):
+        crew.submit(b"trials", job)
+    told = {one.model_digest for one in crew.outcomes(2) if isinstance(one, Staged)}
+    assert told == {"", TRIAL.key}  # the first worker made it itself
+    crew.pool.stop()
 
 
 def test_slots_are_counted(light: None) -> None:  # noqa: ARG001

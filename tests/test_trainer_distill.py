@@ -23,6 +23,7 @@ from trainer.training.dataset import Example
 from trainer.training.distributed import ProcessGroup
 from trainer.training.loop import learning_rate, train, validate
 from trainer.training.losses import LossWeights, training_loss
+from trainer.training.precision import NOTE
 from trainer.training.recipe import Data, NetworkConfig, Recipe, Schedule
 from trainer.training.signals import TrainingStoppedError
 
@@ -38,7 +39,7 @@ TINY = Recipe(
     network=NetworkConfig("student", channels=4, blocks=1),
     data=Data(labels="labels", crop_px=16, batch=2, validation_px=24),
     loss=LOSS,
-    schedule=Schedule(steps=6, warm_up=2, validate_every=2),
+    schedule=Schedule(steps=6, warm_up=2, validate_every=2, precision="float32"),
 )
 
 
@@ -329,3 +330,21 @@ def test_teacher_terms_without_labels_are_refused() -> None:
     """A loss that weights a teacher needs its pictures."""
     with pytest.raises(ValueError, match="have no labels"):
         training_loss(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), None, LOSS)
+
+
+def test_auto_is_measured_once_in_a_run(tmp_path: Path) -> None:
+    """The first start notes what is faster and alike here; the run is one of that precision."""
+    run = trained(tmp_path / "auto", planned(precision="auto"))
+    noted = json.loads((tmp_path / "auto" / NOTE).read_text())
+    assert noted["precision"] in {"float32", "bfloat16"}
+    assert "times as fast as float32" in noted["because"]
+    assert run == trained(tmp_path / "set", planned(precision=noted["precision"]))
+
+
+@pytest.mark.parametrize("noted", ["float32", "bfloat16"])
+def test_a_resumed_run_keeps_its_precision(tmp_path: Path, noted: str) -> None:
+    """What a run has begun with is not measured again, whatever is faster now."""
+    (tmp_path / "auto").mkdir()
+    (tmp_path / "auto" / NOTE).write_text(json.dumps({"precision": noted}))
+    run = trained(tmp_path / "auto", planned(precision="auto"))
+    assert run == trained(tmp_path / "set", planned(precision=noted))

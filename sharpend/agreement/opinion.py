@@ -18,6 +18,7 @@ from sharpend.model import weights
 from sharpend.model.networks import GRID_PX
 from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
+from sharpend.model.trial import FLOAT32
 from sharpend.task import AgreementSample
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Taught:
 
 
 class SecondOpinion:
-    """Teacher of a student, as its card names it, loaded on the same device.
+    """Teacher of a student, as its card names it, loaded on the same device, in float32.
 
     Args:
         student: the card.
@@ -107,7 +108,8 @@ class SecondOpinion:
                 f"({(student.teacher_digest or '')[:12]}) than the one here "
                 f"({teacher.digest[:12]}): install both from one training"
             )
-        self._teacher = Sharpener(teacher, placement)
+        # The measure of the alarm: its lines were drawn in float32, and samples are few.
+        self._teacher = Sharpener(teacher, replace(placement, precision=FLOAT32))
 
     def compare(  # noqa: PLR0913 - all that the student was given
         self,

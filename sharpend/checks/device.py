@@ -6,12 +6,12 @@ Runs the probe `engine` and judges its answer.
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sharpend.checks.finding import Finding, fault, note, ok
 from sharpend.checks.runner import Runner, ask
 from sharpend.errors import ExitCode, UnavailableError
+from sharpend.workers import messages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,8 @@ def engines(
     runner: Runner, options: WorkerOptions, models: Sequence[str], *, teacher: bool
 ) -> dict[str, Any] | UnavailableError:
     """Start a worker as the daemon would, with its user's rights, and return its answer."""
-    question = {"options": asdict(options), "models": list(models), "teacher": teacher}
+    given = messages.WORKER_OPTIONS.write(options)
+    question = {"options": given, "models": list(models), "teacher": teacher}
     try:
         told: dict[str, Any] = ask(runner, _ENGINE, question)
     except UnavailableError as error:
@@ -59,9 +60,19 @@ def device(answer: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Ite
         taught = f"teacher {engine['teacher']}" if engine["teacher"] else "without its teacher"
         ran = f"{engine['model']} runs on {engine['device']}"
         yield ok("device", f"{ran}, tiles of {engine['tile_px']} pixels, {taught}")
+        yield _precision(engine)
     yield from (_confined(engine["confined_by"]) for engine in answer["engines"][:1])
     yield from _torch(answer["torch"], driver=driver)
     yield _codecs(answer["libraries"])
+
+
+def _precision(engine: Mapping[str, Any]) -> Finding:
+    """Tell the precision of a model and the measurement behind it."""
+    found = f"{engine['model']} in {engine['precision']}: {engine['precision_cause']}"
+    if engine["is_refused"]:
+        change = 'model.precision = "auto" or "float32"'
+        return note("precision", f"{found}: too unlike float32, so bfloat16 is refused", change)
+    return ok("precision", found)
 
 
 def _confined(confined_by: Sequence[str]) -> Finding:

@@ -14,19 +14,28 @@ from typing import Any
 from sharpend.checks.runner import answer
 from sharpend.errors import UnavailableError
 from sharpend.machine import processor
-from sharpend.workers import worker
+from sharpend.model.trial import BFLOAT16
+from sharpend.workers import messages, worker
 
 
 def _respond(question: dict[str, Any]) -> dict[str, Any]:
-    worker.start(worker.WorkerOptions(**question["options"]), os.getppid())
+    options = messages.WORKER_OPTIONS.read(question["options"])
+    worker.start(options, os.getppid())
     engines, errors = [], []
     for model in question["models"]:
         try:
-            engines.append(asdict(worker.describe(model, question["teacher"])))
+            engines.append(_described(worker.describe(model, question["teacher"]), options))
         except UnavailableError as error:
             errors.append(str(error))
     libraries = importlib.import_module("sharpend.imaging.libraries").versions()
     return {"engines": engines, "errors": errors, "torch": _torch(), "libraries": libraries}
+
+
+def _described(engine: worker.Engine, options: worker.WorkerOptions) -> dict[str, Any]:
+    """Facts about a model, and what its precision was chosen by."""
+    told = "as set" if engine.trial is None else str(engine.trial)
+    is_refused = options.precision == BFLOAT16 != engine.precision
+    return asdict(engine) | {"precision_cause": told, "is_refused": is_refused}
 
 
 def _torch() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from sharpend.logs.logs import printable
 from sharpend.machine import cores
 from sharpend.policies import SourcePolicy
 from sharpend.settings.load import config_of, load
+from sharpend.workers import trials
 
 if TYPE_CHECKING:
     import argparse
@@ -200,6 +201,7 @@ class Machine:
     def engine(self) -> Iterator[Finding]:
         """Check that the models run here."""
         count, options = plans.worker_count(self.settings), plans.worker_options(self.settings)
+        options = replace(options, trials=trials.read(self.settings.state))
         yield device.workers(count, options.threads or 1, cores())
         watched = bool(self.settings.agreement.sample)
         wanted = plans.models(self.settings)

@@ -88,6 +88,8 @@ def _text(status: dict[str, Any]) -> str:
             f"{last['megapixels_per_s']:.2f} megapixels/s, model {last['model']} on "
             f"{last['device']}, health {last['health']}"
         )
+    if "precision" in last:
+        lines.append(f"precision: {last['precision']}: {last['precision_cause']}")
     if last.get("sharpness"):
         lines.append(_describe_sharpness(last["sharpness"]))
     agreement = last.get("agreement")

@@ -7,7 +7,7 @@ reload with models that cannot be loaded. Reads the settings through `plans` alo
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
@@ -21,7 +21,8 @@ from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
 from sharpend.logs.events import Event
-from sharpend.workers import sandbox
+from sharpend.model.trial import BFLOAT16, LEAST_SSIM
+from sharpend.workers import sandbox, trials
 from sharpend.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ def assemble(
     try:
         log = _log(settings, log, prepared, old)
         config = _dispatcher_config(settings, prepared, _measurements(settings, pool, engines, old))
+        _remember_trials(settings, engines, log)
+        _tell_of_refusals(settings, engines, log)
         _retry_outdated(prepared, engines, ledger)
         _warn_of_repetition(prepared, ledger, log)
         dispatcher = Dispatcher(
@@ -148,7 +151,7 @@ def start(
     """
     sandbox.deny_inspection()
     pool = Pool(
-        plans.worker_options(settings),
+        replace(plans.worker_options(settings), trials=trials.read(settings.state)),
         count=plans.worker_count(settings),
         job_timeout_s=settings.workers.job_timeout_s,
         wake=wake,
@@ -162,6 +165,28 @@ def start(
     except BaseException:
         pool.stop()
         raise
+
+
+def _remember_trials(settings: Settings, engines: Mapping[str, Engine], log: Log) -> None:
+    """Write the trials that the workers made, so that the next start takes them as they are."""
+    made = (engine.trial for engine in engines.values())
+    try:
+        trials.remember(settings.state, [one for one in made if one is not None])
+    except OSError as error:
+        log.warning(Event.PRECISION_UNSAVED, reason=str(error))
+
+
+def _tell_of_refusals(settings: Settings, engines: Mapping[str, Engine], log: Log) -> None:
+    """Log models that run in float32 although bfloat16 is set."""
+    for engine in engines.values():
+        if settings.model.precision == BFLOAT16 != engine.precision:
+            log.warning(
+                Event.PRECISION_REFUSED,
+                model=engine.model,
+                bfloat16_ssim=engine.trial and engine.trial.ssim,
+                message=f"model.precision: {engine.model} runs in float32: {engine.trial}, and "
+                f'{LEAST_SSIM} is needed; set it to "auto" or "float32"',
+            )
 
 
 def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:

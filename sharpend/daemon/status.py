@@ -60,6 +60,7 @@ class StatusReporter:
             model=engine.model,
             model_digest=engine.digest[:12],
             device=engine.device,
+            **self._precision(),
             teacher=engine.teacher,
             workers=now.workers,
             folders=list(now.folders),
@@ -102,6 +103,7 @@ class StatusReporter:
             "oldest_pending_s": now.oldest_pending_s,
             "model": self.engine.model,
             "device": self.engine.device,
+            **self._precision(),
             "agreement": next(iter(now.agreement.values()), None),
             "agreement_by_model": now.agreement if len(now.agreement) > 1 else None,
             "paused": now.paused,
@@ -109,6 +111,18 @@ class StatusReporter:
             "left_alone": now.left_alone,
             "state_fault": now.state_fault,
             "health": now.health,
+        }
+
+    def _precision(self) -> dict[str, object]:
+        """Convert the precision of the main model, and what chose it, to keys."""
+        trial = self.engine.trial
+        return {
+            "precision": self.engine.precision,
+            "precision_cause": "as set" if trial is None else str(trial),
+            "float32_ms": None if trial is None else trial.float32_ms,
+            "bfloat16_ms": None if trial is None else trial.bfloat16_ms,
+            "bfloat16_ssim": None if trial is None else trial.ssim,
+            "precision_remembered": trial is not None and trial.remembered,
         }
 
     def _write_status(self, state: str, now: Snapshot, report: dict[str, object]) -> None:

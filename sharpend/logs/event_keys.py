@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.logs.event_description import DEBUG, ERROR, INFO, WARNING, Described
 from sharpend.logs.events import Event
+from sharpend.logs.model_event_keys import DEVICE, MODEL, OF_MODELS
 from sharpend.logs.operator_event_keys import OPERATION
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ _ERROR = {
     "message": "text: what went wrong, in words",
 }
 _IMAGE_MESSAGE = {**_IMAGE, "message": _ERROR["message"]}
-_MODEL = {"model": "text: name on the model's card; in a report, of the main model"}
-_DEVICE = {"device": "text: device and precision of the main model"}
 _QUEUE = {"queue_depth": "integer: images that wait"}
 _ADVICE = {"message": "text: what to do, in words"}
 _FAULT = {"reason": "text: the cause, in words"}
@@ -43,20 +42,6 @@ _STAGES = {
     "agree_s": "number, seconds: comparison with the teacher, where the image was sampled",
     "encode_s": "number, seconds: encoding and writing",
 }
-_AGREEMENT = {
-    "n": "integer: samples since the start",
-    "mean": "number or null, SSIM: student to teacher, over all samples",
-    "min": "number or null, SSIM: student to teacher, the lowest sample",
-    "rolling": "number or null, SSIM: student to teacher, over the window",
-    "noop_mean": "number or null, SSIM: input to teacher, over all samples",
-    "alarm_below": "number or null, SSIM: the alarm's line",
-    "residual_ratio": "number or null, ratio: over the measurable samples of the window;"
-    " null where they are fewer than five",
-    "residual_above": "number, ratio: the alarm's line",
-    "measurable": "integer: measurable samples in the window",
-    "verdict": "text: `good`, `low` or `not measurable`",
-}
-
 DESCRIBED: Mapping[Event, Described] = {
     Event.DAEMON_READY: Described(
         INFO,
@@ -64,9 +49,9 @@ DESCRIBED: Mapping[Event, Described] = {
         {
             "version": "text: version of sharpend",
             "pid": "integer: process of the daemon",
-            **_MODEL,
+            **MODEL,
             "model_digest": "text: first 12 hexadecimal digits of the digest of the weights",
-            **_DEVICE,
+            **DEVICE,
             "teacher": "text or null: model that agreement is measured with",
             "workers": "integer: worker processes",
             "folders": "list of text: names of the folders",
@@ -234,8 +219,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "sharpness": "table or null, natural logarithm: `p10`, `p50`, `p90` of the inputs",
             **_QUEUE,
             "oldest_pending_s": "number or null, seconds: how long the oldest image waits",
-            **_MODEL,
-            **_DEVICE,
+            **MODEL,
+            **DEVICE,
             "agreement": "table or null: the keys of `agreement.low` but `model`",
             "agreement_by_model": "table or null: the same by model, where there are several",
             "paused": "table of text: by folder, why it is paused",
@@ -246,12 +231,6 @@ DESCRIBED: Mapping[Event, Described] = {
             "health": "text: `ok`; `degraded` (a folder is paused or agreement is low); `fail`"
             " (the state directory fails)",
         },
-    ),
-    Event.AGREEMENT_LOW: Described(
-        WARNING, "a rule of the alarm holds (see Agreement)", {**_MODEL, **_AGREEMENT}
-    ),
-    Event.AGREEMENT_RECOVERED: Described(
-        INFO, "no rule of the alarm holds any more", {**_MODEL, **_AGREEMENT}
     ),
     Event.BACKUP_MADE: Described(
         INFO, "the ledger was backed up", {"path": "text: file of the backup"}
@@ -272,6 +251,7 @@ DESCRIBED: Mapping[Event, Described] = {
     Event.UPKEEP_FAILED: Described(
         WARNING, "a backup or a deletion failed; it is tried again in an hour", _FAULT
     ),
+    **OF_MODELS,
     **OPERATION,
     Event.EVENT_REPEATED: Described(
         WARNING + ERROR + INFO,

@@ -35,6 +35,8 @@ class Event(StrEnum):
     REPORT_PUBLISHED = "report.published"
     AGREEMENT_LOW = "agreement.low"
     AGREEMENT_RECOVERED = "agreement.recovered"
+    PRECISION_REFUSED = "precision.refused"
+    PRECISION_UNSAVED = "precision.unsaved"
     FOLDER_SKIPPED = "folder.skipped"
     FOLDER_ADOPTED = "folder.adopted"
     FOLDER_REPEATED = "folder.repeated"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from sharpend.errors import Reason, TransientError, UnavailableError
-from sharpend.machine import processor
 from sharpend.model.networks import GRID_PX
 from sharpend.model.tiling import SMALLEST_TILE_PX
 
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sharpend.model.cues import Cues
+    from sharpend.model.trial import Trial
 from sharpend.model.networks import SharpeningNetwork
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LARGEST_TILE_PX = 4096
 CPU_TILE_BUDGET_BYTES = 96 * 2**20
 """Activations of one tile on a CPU; larger tiles are no faster there."""
@@ -36,12 +37,14 @@ class Placement:
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
-    precision: str = "auto"
-    """auto, float32 or bfloat16."""
+    precision: str = "float32"
+    """float32 or bfloat16; auto is for `sharpend.model.precision.place` to settle."""
     tile_px: int | None = None
     """Side of a tile, or None to follow memory."""
     threads: int | None = None
     """Threads of torch on a CPU, or None for its own choice."""
+    trials: tuple[Trial, ...] = ()
+    """Trials of precisions that earlier starts have made."""
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -81,22 +84,6 @@ def _exists(name: str) -> bool:
     return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
 
 
-def choose_precision(wanted: str, device: torch.device) -> torch.dtype:
-    """Resolve the precision setting: bfloat16 if that is faster, else float32."""
-    if wanted == "auto":
-        wanted = "bfloat16" if _favours_bfloat16(device) else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[wanted]
-
-
-def _favours_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type == "cpu":
-        # avx512_bf16 alone was measured slower than float32; only AMX tiles make it faster.
-        return "amx_bf16" in processor()
-    return False
-
-
 class Runtime:
     """One model on one device.
 
@@ -109,7 +96,7 @@ class Runtime:
 
     def __init__(self, network: SharpeningNetwork, placement: Placement) -> None:
         self.device = choose_device(placement.device)
-        self.precision = choose_precision(placement.precision, self.device)
+        self.precision = PRECISIONS[placement.precision]
         self.halo_px = network.halo_px
         if placement.threads:
             torch.set_num_threads(placement.threads)
@@ -131,9 +118,14 @@ class Runtime:
         return self._network.cued
 
     @property
+    def precision_name(self) -> str:
+        """`float32` or `bfloat16`."""
+        return str(self.precision).removeprefix("torch.")
+
+    @property
     def described(self) -> str:
         """Device and precision for logs, for example `cpu bfloat16`."""
-        return f"{self.device} {str(self.precision).removeprefix('torch.')}"
+        return f"{self.device} {self.precision_name}"
 
     def _tile_that_fits(self) -> int:
         """Compute the largest square tile whose activations fit the memory budget."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sharpend.imaging.depth import Depth
     from sharpend.model.cues import Cues
+    from sharpend.model.trial import Trial
     from sharpend.model.weights import Weights
 
 
@@ -47,10 +48,14 @@ class _Parameters:
 
 
 class Sharpener:
-    """A model with its card, placed on a device."""
+    """A model with its card, placed on a device.
 
-    def __init__(self, weights: Weights, placement: Placement) -> None:
+    `trial` is what chose the precision, None where it was given: `sharpend.model.precision.place`.
+    """
+
+    def __init__(self, weights: Weights, placement: Placement, trial: Trial | None = None) -> None:
         self.card = weights.card
+        self.trial = trial
         self.digest = weights.digest
         self.runtime = Runtime(weights.network, placement)
         self._specialist = (

@@ -37,6 +37,7 @@ from sharpend.workers.jsoncodec import (
     text,
     whole,
 )
+from sharpend.workers.trials import TRIAL, TRIALS
 from sharpend.workers.worker import Engine, WorkerOptions
 
 ANSWER_BYTES = 1024 * 1024
@@ -166,6 +167,8 @@ _ENGINE = record(
     confined_by=items(_NAME, NOTES),
     residual_above=optional(real(0.0, 1e6)),
     measurable_from=optional(real(0.0, 1e6)),
+    precision=_NAME,
+    trial=optional(TRIAL),
 )
 _OPTIONS = record(
     Options,
@@ -211,6 +214,7 @@ WORKER_OPTIONS = record(
     crop_px=_SETTING,
     job_timeout_s=_SETTING_S,
     memory_bytes=optional(_SETTING),
+    trials=TRIALS,
 )
 """Start options on a worker's command line."""
 

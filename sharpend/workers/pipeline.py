@@ -33,8 +33,8 @@ from sharpend.imaging import codec, losses, transparency
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
 from sharpend.model import weights
+from sharpend.model.precision import place
 from sharpend.model.runtime import is_out_of_memory
-from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import find
 from sharpend.task import Failed, Failure, Staged, Task
 from sharpend.workers import skipping, staging
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.transparency import Seen
     from sharpend.model.cues import Cues
     from sharpend.model.runtime import Placement
+    from sharpend.model.sharpener import Sharpener
     from sharpend.task import AgreementSample, Options
 
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
@@ -100,7 +101,7 @@ class Pipeline:
             UnavailableError: it cannot be loaded, or the device is not there.
         """
         if model not in self._sharpeners:
-            self._sharpeners[model] = Sharpener(weights.load(model), self._placement)
+            self._sharpeners[model] = place(weights.load(model), self._placement)
         return self._sharpeners[model]
 
     def opinion(self, model: str) -> SecondOpinion:

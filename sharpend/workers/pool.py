@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.errors import Reason, UnavailableError
@@ -24,6 +24,7 @@ from sharpend.workers.worker import Engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sharpend.model.trial import Trial
     from sharpend.task import Outcome, Task
     from sharpend.workers.jsoncodec import MessageError
     from sharpend.workers.messages import Answer
@@ -113,7 +114,14 @@ class Pool:
             self._retire(slot)
             raise
         self._idle_bytes = max(self._idle_bytes, engine.resident_bytes or 0)
+        self._follow(engine.trial)
         return engine
+
+    def _follow(self, trial: Trial | None) -> None:
+        """Start all further workers with the precision that this trial chose."""
+        known = self._options.trials
+        if trial is not None and trial not in known:
+            self._options = replace(self._options, trials=(trial, *known))
 
     def _described(self, process: WorkerProcess, model: str, go_on: Callable[[], bool]) -> Engine:
         """Wait for the answer to a Describe request."""

@@ -22,6 +22,7 @@ from sharpend.workers import sandbox
 from sharpend.workers.limits import ResourceLimits
 
 if TYPE_CHECKING:
+    from sharpend.model.trial import Trial
     from sharpend.task import Staged, Task
 
 _PR_SET_PDEATHSIG = 1
@@ -41,6 +42,8 @@ class WorkerOptions:
     job_timeout_s: float = 600.0
     memory_bytes: int | None = None
     """Memory limit of one image; None: no limit."""
+    trials: tuple[Trial, ...] = ()
+    """Trials of precisions that are known; all workers of a pool follow the same ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class Engine:
     residual_above: float | None = None
     measurable_from: float | None = None
     """As the card has them, like `alarm_below`."""
+    precision: str = "float32"
+    """float32 or bfloat16."""
+    trial: Trial | None = None
+    """The trial that chose the precision; None where it is set to float32."""
 
 
 _pipeline: Any = None
@@ -81,7 +88,7 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     pipeline = importlib.import_module("sharpend.workers.pipeline")
     runtime = importlib.import_module("sharpend.model.runtime")
     placement = runtime.Placement(
-        options.device, options.precision, options.tile_px, options.threads
+        options.device, options.precision, options.tile_px, options.threads, options.trials
     )
     # Asking for a GPU loads its driver, which may start a program of its own: before the sandbox.
     # Drivers reserve far more addresses than they use, and some talk through local sockets.
@@ -102,8 +109,8 @@ def _die_with_parent(daemon_pid: int) -> None:
 
 def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
     """Load and try a model, and its teacher if one is wanted."""
-    sharpener = _pipeline.sharpener(model)
     try:
+        sharpener = _pipeline.sharpener(model)
         sharpener.warm_up()
     except TransientError as error:
         raise UnavailableError(str(error)) from error
@@ -122,6 +129,8 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
         confined_by=_confined_by,
         residual_above=card.residual_above,
         measurable_from=card.measurable_from,
+        precision=sharpener.runtime.precision_name,
+        trial=sharpener.trial,
     )
 
 

@@ -18,7 +18,7 @@ import torch
 
 from sharpend.errors import UsageError
 from sharpend.files.atomic import replacing
-from sharpend.model.runtime import choose_device, choose_precision
+from sharpend.model.runtime import choose_device
 from trainer.commands import matrix as by_kind
 from trainer.commands.options import add_placement, placement
 from trainer.evaluation.contact_sheet import contact_sheet
@@ -149,7 +149,7 @@ def _of_models(options: argparse.Namespace) -> Evaluation:
     lineup = _lineup(options)
     mask, found = _unsharp(options)
     device = choose_device(options.device)
-    precision = str(choose_precision(options.precision, device)).removeprefix("torch.")
+    precision = lineup.precision
     kept = PartialEvaluation(
         options.to / _UNFINISHED,
         {

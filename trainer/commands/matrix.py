@@ -16,7 +16,7 @@ import torch
 
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.files.atomic import replacing
-from sharpend.model.runtime import choose_device, choose_precision
+from sharpend.model.runtime import choose_device
 from trainer.commands.options import count, count_or_none, fraction, placement
 from trainer.evaluation.lineup import RequestedModels, open_lineup
 from trainer.evaluation.matrix import cell_masks
@@ -111,7 +111,7 @@ def matrix(options: argparse.Namespace) -> None:
     methods = methods_of(lineup.models, masks)
     kept = _kept(options, lineup, masks)
     measured = MatrixMeasurements(
-        _machine(options),
+        _machine(options, lineup),
         {
             "crop_px": _crop_px(options),
             "limit": options.limit,
@@ -186,12 +186,10 @@ def _photographs(folder: Path | None) -> list[Path]:
     return paths
 
 
-def _machine(options: argparse.Namespace) -> dict[str, object]:
-    device = choose_device(options.device)
-    precision = str(choose_precision(options.precision, device)).removeprefix("torch.")
+def _machine(options: argparse.Namespace, lineup: Lineup) -> dict[str, object]:
     return {
-        "device": str(device),
-        "precision": precision,
+        "device": str(choose_device(options.device)),
+        "precision": lineup.precision,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
@@ -205,7 +203,7 @@ def _kept(
         "teacher": lineup.teacher,
         "masks": {cell: asdict(mask) for cell, mask in masks.by_cell.items()},
         "crispness": options.crispness,
-        "machine": _machine(options),
+        "machine": _machine(options, lineup),
     }
     return PartialMatrix(options.to / _UNFINISHED, identity)
 

@@ -21,7 +21,7 @@ from sharpend.benchmark.process import ChildProcess, run_server
 from sharpend.imaging.filters import resize
 from sharpend.machine import processor
 from sharpend.model.networks import NETWORKS
-from sharpend.model.runtime import Placement, choose_device, choose_precision
+from sharpend.model.runtime import Placement, choose_device
 from trainer.degradations.report import LITERAL_LARGE, LITERAL_SMALL, SOFTENED_BY
 from trainer.training.models import open_model
 
@@ -140,11 +140,8 @@ def _counted(opened: Model, model: str, placement: Placement) -> float:
 def _described(opened: Model, placement: Placement) -> str:
     """Processor and precision, for example `Intel Xeon Platinum 8370C, float32`."""
     device = choose_device(placement.device)
-    precision = torch.float32
-    if opened.kind in NETWORKS:  # only our models use another precision
-        precision = choose_precision(placement.precision, device)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
-    return f"{name}, {str(precision).removeprefix('torch.')}"
+    return f"{name}, {opened.precision}"
 
 
 def _processor() -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import UsageError
+from sharpend.model.trial import FLOAT32
 from trainer.evaluation.sets import split_name
 from trainer.training.models import open_model
 
@@ -27,6 +28,12 @@ class Lineup:
     places: Mapping[str, str]
     student: str | None
     teacher: str | None
+
+    @property
+    def precision(self) -> str:
+        """Precision of our own models, as a table tells it; a trial may choose both."""
+        ours = {model.precision for model in self.models.values() if model.card is not None}
+        return " and ".join(sorted(ours)) or FLOAT32
 
     @property
     def identities(self) -> dict[str, dict[str, object]]:

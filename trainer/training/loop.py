@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from sharpend.errors import UsageError
-from sharpend.model.runtime import choose_precision
 from sharpend.model.ssim import compute_ssim, psnr
 from trainer.training.architectures import folded
 from trainer.training.batches import Batch, centre_batch, random_batch, shares_of
 from trainer.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint
 from trainer.training.losses import training_loss
+from trainer.training.precision import trains_in_bfloat16
 from trainer.training.progress import Progress
 from trainer.training.signals import TrainingStoppedError, catch_stop_signals
+from trainer.training.step import gradients, inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,15 +68,16 @@ def train(
     _check_sizes(recipe, examples, held_out)
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(recipe, folder, device)
-    network = group.wrapped(state.network)
-    bfloat16 = choose_precision(plan.precision, device) == torch.bfloat16
     crops = centre_batch(held_out, size=recipe.data.validation_px).to(device)
     shares = shares_of(examples, untouched=recipe.data.untouched)
+    cut = partial(_batch, recipe, examples, shares, mine, device)
+    bfloat16 = trains_in_bfloat16(recipe, state.network, partial(cut, state.step), folder, group)
+    network = group.wrapped(state.network)
     shown = Progress(folder, recipe.name, since=state.step, is_leader=group.is_leader)
     with catch_stop_signals() as stop, shown as progress:
         started = time.monotonic() - state.seconds
         while (spent := group.broadcast(budget_spent(plan, state.step, state.seconds))) < 1:
-            batch = _batch(recipe, examples, shares, state.step, mine).to(device)
+            batch = cut(state.step)
             _set_rate(state.adam, learning_rate(plan, state.step, spent))
             loss = _learn(recipe, network, state.adam, batch, bfloat16)
             _average(state)
@@ -110,13 +113,16 @@ def _batch(
     recipe: Recipe,
     examples: Sequence[Example],
     shares: NDArray[np.float64],
-    step: int,
     mine: slice,
+    device: torch.device,
+    step: int,
 ) -> Batch:
     """The crops of a step: the same in every process and after every resumption."""
     generator = np.random.default_rng([recipe.seed, step])
     size, count = recipe.data.crop_px, recipe.data.batch
-    return random_batch(examples, shares, size=size, count=count, generator=generator, part=mine)
+    return random_batch(
+        examples, shares, size=size, count=count, generator=generator, part=mine
+    ).to(device)
 
 
 def _learn(
@@ -127,29 +133,12 @@ def _learn(
     bfloat16: bool,  # noqa: FBT001 - decided once, before the loop
 ) -> Tensor:
     """One step of Adam; returns its loss, a scalar."""
-    given = inputs(recipe.network.cued, batch)
-    with torch.autocast(batch.degraded.device.type, torch.bfloat16, enabled=bfloat16):
-        output = network(*given)  # (B, 3, crop_px, crop_px)
-    loss = training_loss(output, batch.target, batch.taught, recipe.loss)
     adam.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    _, loss = gradients(recipe, network, batch, bfloat16=bfloat16)
     if clip := recipe.schedule.clip:
         torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
     adam.step()
-    return loss.detach()
-
-
-def inputs(cued: bool, batch: Batch) -> tuple[Tensor, ...]:  # noqa: FBT001 - a recipe's value
-    """Inputs of a network: the degraded crops, and the energies if it has cues.
-
-    Raises:
-        UsageError: it has cues, but the examples have no energies.
-    """
-    if not cued:
-        return (batch.degraded,)
-    if batch.measured is None:
-        raise UsageError("network.cued: needs a pool (data.pool), whose windows are measured")
-    return batch.degraded, batch.measured
+    return loss
 
 
 def budget_spent(plan: Schedule, step: int, seconds: float) -> float:

@@ -19,10 +19,11 @@ from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
 from sharpend.model.networks import SharpeningNetwork, TeacherNet
+from sharpend.model.precision import place
 from sharpend.model.runtime import choose_device
-from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import find, shipped_names
 from sharpend.model.tiling import pad_to_grid
+from sharpend.model.trial import FLOAT32
 from sharpend.model.weights import Card, Weights
 from trainer.training.checkpoint import best_network
 from trainer.training.teacher import count_parameters, is_ours, load_teacher_model, upscaled
@@ -50,6 +51,7 @@ class Model:
         parameters: their number.
         sharpen: (small, degraded) to the sharpened image.
         card: of our own networks.
+        precision: float32 or bfloat16.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Model:
     parameters: int | None
     sharpen: Method
     card: Card | None = None
+    precision: str = FLOAT32
 
     def sharpen_degraded(self, degraded: Pixels) -> Pixels:
         """Sharpen an image that is no enlargement of a small one; for our own networks."""
@@ -97,7 +100,8 @@ def open_teacher(model: str, placement: Placement) -> Model:
 
 
 def _ours(loaded: Weights, placement: Placement, crispness: float) -> Model:
-    sharpen = with_options(Sharpener(loaded, placement).sharpen, crispness=crispness)
+    sharpener = place(loaded, placement)
+    sharpen = with_options(sharpener.sharpen, crispness=crispness)
     return Model(
         loaded.card.name,
         loaded.digest,
@@ -105,6 +109,7 @@ def _ours(loaded: Weights, placement: Placement, crispness: float) -> Model:
         count_parameters(loaded.network),
         lambda _, degraded: sharpen(degraded),
         loaded.card,
+        precision=sharpener.runtime.precision_name,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from trainer.training.record import RECORD, append_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 T = TypeVar("T")
@@ -40,6 +40,11 @@ def with_progress(items: Iterable[T], *, what: str, total: int) -> Iterator[T]:
             print(json.dumps({what: number, "of": total}), file=sys.stderr, flush=True)
     if bar:
         bar.close()
+
+
+def tell(values: Mapping[str, str]) -> None:
+    """Print a JSON line on stderr."""
+    print(json.dumps(values), file=sys.stderr, flush=True)
 
 
 class Progress:

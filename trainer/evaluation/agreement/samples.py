@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sharpend.model.sharpener import Sharpener
+from sharpend.model.precision import place
 from sharpend.task import OVERSHOOT
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def damaged(
 
 def student_of(student: Weights, placement: Placement, strength: float = 1.0) -> Student:
     """The student as the daemon runs it, at one strength."""
-    sharpener = Sharpener(student, placement)
+    sharpener = place(student, placement)
     return lambda pixels: sharpener.sharpen(pixels, strength=strength)
 
 

@@ -1,0 +1,60 @@
+"""The reference of the log for models: device, precision and agreement with the teacher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.logs.event_description import INFO, WARNING, Described
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MODEL = {"model": "text: name on the model's card; in a report, of the main model"}
+DEVICE = {
+    "device": "text: device and precision of the main model",
+    "precision": "text: `float32` or `bfloat16`, of the main model",
+    "precision_cause": "text: the measurement that chose it, in words",
+    "float32_ms": "number or null, milliseconds: one tile of 512 x 512 in float32, one thread on a"
+    " CPU",
+    "bfloat16_ms": "number or null, milliseconds: the same in bfloat16",
+    "bfloat16_ssim": "number or null, SSIM: finished pixels in bfloat16 to those in float32",
+    "precision_remembered": "boolean: true where an earlier start measured it",
+}
+_AGREEMENT = {
+    "n": "integer: samples since the start",
+    "mean": "number or null, SSIM: student to teacher, over all samples",
+    "min": "number or null, SSIM: student to teacher, the lowest sample",
+    "rolling": "number or null, SSIM: student to teacher, over the window",
+    "noop_mean": "number or null, SSIM: input to teacher, over all samples",
+    "alarm_below": "number or null, SSIM: the alarm's line",
+    "residual_ratio": "number or null, ratio: over the measurable samples of the window;"
+    " null where they are fewer than five",
+    "residual_above": "number, ratio: the alarm's line",
+    "measurable": "integer: measurable samples in the window",
+    "verdict": "text: `good`, `low` or `not measurable`",
+}
+
+OF_MODELS: Mapping[Event, Described] = {
+    Event.AGREEMENT_LOW: Described(
+        WARNING, "a rule of the alarm holds (see Agreement)", {**MODEL, **_AGREEMENT}
+    ),
+    Event.AGREEMENT_RECOVERED: Described(
+        INFO, "no rule of the alarm holds any more", {**MODEL, **_AGREEMENT}
+    ),
+    Event.PRECISION_REFUSED: Described(
+        WARNING,
+        "`model.precision` is bfloat16, but its pixels are too unlike those of float32, which is"
+        " used instead",
+        {
+            **MODEL,
+            "bfloat16_ssim": DEVICE["bfloat16_ssim"],
+            "message": "text: what to do, in words",
+        },
+    ),
+    Event.PRECISION_UNSAVED: Described(
+        WARNING,
+        "the measurement of a precision could not be written; the next start measures again",
+        {"reason": "text: the cause, in words"},
+    ),
+}
