@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from sharpend.cli import main
+from sharpend.daemon import assembly
+from sharpend.logs.events import Event
 from sharpend.model import precision, weights
 from sharpend.model.networks import StudentNet
 from sharpend.model.precision import place, timed
 from sharpend.model.runtime import Placement
 from sharpend.model.trial import LEAST_SSIM, Trial
 from sharpend.model.weights import Card, save_network
+from sharpend.settings.load import Settings
 from sharpend.workers import trials
+from sharpend.workers.worker import Engine
 from tests.daemons import configured, running
+from tests.fakes import ListLog
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,7 +195,9 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> No
 # The daemon
 
 
-def test_a_later_start_remembers(networks: Networks, tmp_path: Path) -> None:
+def test_a_later_start_remembers(
+    networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The first start measures, the second takes its answer, a damaged file is measured anew."""
     config = configured(tmp_path, networks.student)
     told = []
@@ -206,6 +214,19 @@ def test_a_later_start_remembers(networks: Networks, tmp_path: Path) -> None:
     assert "times as fast as float32" in first["precision_cause"]
     assert "remembered" in second["precision_cause"]
     assert third["float32_ms"] > 0
+    assert main(["status", "--state", str(tmp_path / "state")]) == 0
+    line = f"precision: {third['precision']}: {third['precision_cause']}"
+    assert line in capsys.readouterr().out.splitlines()
+
+
+def test_a_trial_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """The daemon goes on, and the log says why the next start will measure again."""
+    settings = Settings(state=tmp_path / "gone")
+    engine = Engine("lite", "digest", "cpu", 128, 4, None, None, trial=Trial(KEY, 2.0, 1.0, 1.0))
+    log = ListLog()
+    assembly._remember_trials(settings, {"lite": engine}, log)
+    (told,) = log.of(Event.PRECISION_UNSAVED)
+    assert "gone" in told["reason"]
 
 
 def test_a_refused_precision_is_told(tmp_path: Path) -> None:
