@@ -14,7 +14,7 @@ MODEL = {"model": "text: name on the model's card; in a report, of the main mode
 DEVICE = {
     "device": "text: device and precision of the main model",
     "precision": "text: `float32` or `bfloat16`, of the main model",
-    "precision_cause": "text: the measurement that chose it, in words",
+    "precision_cause": "text: the measurement that chose it, in words, or `as set`",
     "float32_ms": "number or null, milliseconds: one tile of 512 x 512 in float32, one thread on a"
     " CPU",
     "bfloat16_ms": "number or null, milliseconds: the same in bfloat16",

@@ -51,6 +51,6 @@ class Trial:
             return "bfloat16 does not run on this device"
         return (
             f"bfloat16 is {self.gain:.2f} times as fast as float32 ({self.bfloat16_ms:.1f} and "
-            f"{self.float32_ms:.1f} ms a tile), SSIM {self.ssim:.5f}"
+            f"{self.float32_ms:.1f} ms), SSIM {self.ssim:.5f}"
             f"{', remembered' if self.remembered else ''}"
         )
