@@ -18,8 +18,8 @@ from sharpend.benchmark.memory import MIB, Memory
 from sharpend.benchmark.process import run_server
 from sharpend.imaging import codec
 from sharpend.model import weights
+from sharpend.model.precision import place
 from sharpend.model.runtime import Placement, choose_device
-from sharpend.model.sharpener import Sharpener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -42,7 +42,7 @@ class Stages:
         Raises:
             UnavailableError: it cannot be loaded, or the device is not there.
         """
-        self.sharpener = Sharpener(weights.load(model), placement)
+        self.sharpener = place(weights.load(model), placement)
         self.sharpener.warm_up()
 
     def work(self, order: str) -> Callable[[], object]:
