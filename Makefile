@@ -7,20 +7,20 @@ BIN := $(VENV)/bin
 # Where `make install` puts things; `make install-files` puts its files below DESTDIR.
 PREFIX ?= /usr/local
 HOME_OF_SERVICE := /opt/sharpend
-# An image that is being made has no running systemd, and nothing to tell it.
+# While a container image is built no systemd runs, so that it cannot be reloaded.
 if-booted := test ! -d /run/systemd/system ||
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
 HOME_OF_USER := $(HOME)/.local/share/sharpend
 
 .PHONY: demo test fast lint documents faults soak clean install install-files uninstall install-user install-user-files uninstall-user
 
-demo: $(VENV)/.demo  ## degrade sample pictures, sharpen them with a real daemon, compare
+demo: $(VENV)/.demo  ## degrade sample images, sharpen them with a real daemon, compare
 	$(BIN)/sharpend demo
 
 test: $(VENV)/.dev  ## all tests, the slow ones last
 	$(BIN)/python -m pytest
 
-fast: $(VENV)/.dev  ## the tests of a minute
+fast: $(VENV)/.dev  ## the fast tests: about a minute
 	$(BIN)/python -m pytest -m "not slow"
 
 lint: $(VENV)/.dev  ## style and types
@@ -31,10 +31,10 @@ lint: $(VENV)/.dev  ## style and types
 documents: $(VENV)/.dev  ## tables of config/README.md, man page and completions, after a change of their source
 	$(BIN)/python -m tests.renew_documents
 
-faults: $(VENV)/.dev  ## the fault campaign, about an hour; given again, it goes on where it was
+faults: $(VENV)/.dev  ## the fault campaign, about an hour; run again, it continues where it was
 	$(BIN)/python -m tests.campaign
 
-soak: $(VENV)/.dev  ## an hour of one picture a second; Ctrl-C ends it with what was found
+soak: $(VENV)/.dev  ## an hour of one image a second; Ctrl-C ends it with what was found
 	$(BIN)/python -m tests.soak
 
 clean:  ## remove what the targets above made
@@ -59,7 +59,7 @@ install-files:  ## only the files of the service, below DESTDIR
 	install -d $(DESTDIR)/etc/sharpend
 	$(call settings,$(DESTDIR)/etc/sharpend/sharpend.toml,/srv/sharpend,s|^#state = |state = |)
 
-uninstall:  ## as root: all of that but settings, state, folders and user
+uninstall:  ## as root: remove it; settings, state, folders and user stay
 	-$(if-booted) systemctl disable --now sharpend
 	rm -rf $(HOME_OF_SERVICE) $(PREFIX)/bin/sharpend $(UNITS)/sharpend.service $(UNITS)/sharpend@.service
 	rm -f $(PREFIX)/lib/sysusers.d/sharpend.conf $(PREFIX)/lib/tmpfiles.d/sharpend.conf
@@ -79,7 +79,7 @@ install-user-files:  ## only its files and folders, below HOME
 	$(call shell-files,$(HOME)/.local)
 	$(call settings,$(HOME)/.config/sharpend/sharpend.toml,~/Pictures)
 
-uninstall-user:  ## all of that but settings, state and pictures
+uninstall-user:  ## remove it; settings, state and images stay
 	-systemctl --user disable --now sharpend
 	rm -rf $(HOME_OF_USER) $(HOME)/.local/bin/sharpend $(HOME)/.config/systemd/user/sharpend.service
 	cd $(HOME)/.local && rm -f $(SHELL_FILES)

@@ -1,3 +1,3 @@
-"""sharpend: drop pictures into a folder, get sharp pictures out of another."""
+"""sharpend: drop images into a folder, get sharp images out of another."""
 
 __version__ = "0.1.0"

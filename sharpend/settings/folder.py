@@ -85,31 +85,31 @@ class FolderSettings(Section):
     model: str | None = None
     """The model of this folder; default: `[model] name`."""
     strength: Strength | None = None
-    """Of this folder; default: the key of that name in `[model]`. So are the next three."""
+    """Factor on what the model adds; default: `[model] strength`."""
     crispness: Share | None = None
-    """Of this folder."""
+    """Edge contrast beyond the model's result; default: `[model] crispness`."""
     skip_sharp: Flag | None = None
-    """Of this folder."""
+    """Copy images that are sharp already; default: `[model] skip_sharp`."""
     skip_sharp_above: Cue | None = None
-    """Of this folder."""
+    """Sharpness above which an image counts as sharp; default: `[model] skip_sharp_above`."""
     metadata: Metadata | None = None
-    """Of this folder; default: the key of that name in `[pictures]`. So are the next seven."""
+    """Policy for EXIF, XMP and IPTC; default: `[pictures] metadata`."""
     thumbnail: Thumbnail | None = None
-    """Of this folder."""
+    """Policy for the thumbnail in EXIF; default: `[pictures] thumbnail`."""
     frames: Frames | None = None
-    """Of this folder."""
+    """Policy for animations and files of many pages; default: `[pictures] frames`."""
     cmyk: Cmyk | None = None
-    """Of this folder."""
+    """Policy for CMYK images; default: `[pictures] cmyk`."""
     cmyk_profile: Literal["none"] | Profile | None = None
-    """Of this folder."""
+    """ICC profile for CMYK images without one; default: `[pictures] cmyk_profile`."""
     one_bit: OneBit | None = None
-    """Of this folder."""
+    """Policy for pure black and white; default: `[pictures] one_bit`."""
     provenance: Flag | None = None
-    """Of this folder."""
+    """Record model and input in the output's XMP; default: `[pictures] provenance`."""
     losses: Losses | None = None
-    """Of this folder."""
+    """Policy for content that the output lacks; default: `[pictures] losses`."""
     overshoot: Levels | None = None
-    """The overshoot of this folder, 0 to 255; default: `[model] overshoot`."""
+    """Most levels beyond the surrounding values, 0 to 255; default: `[model] overshoot`."""
     settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"
     """Seconds that a file must stay unchanged before it is taken; auto: see `intake.settle`."""
     polling: Auto | Flag = "auto"
