@@ -78,7 +78,7 @@ def export(options: argparse.Namespace) -> None:
         tuple(options.dataset),
     )
     card = weights_card.card_of(state, network, about, _trained_on(options.run, split))
-    specialist = weights.load(options.specialist) if options.specialist else None
+    specialist = _specialist(options.specialist) if options.specialist else None
     if specialist is not None:
         card = replace(card, specialist=specialist.card.name, specialist_digest=specialist.digest)
     digest = weights.digest(network.state_dict())
@@ -96,6 +96,17 @@ def export(options: argparse.Namespace) -> None:
         )
     weights_card.write_weights(options.to, network, card, about, read_record(options.run))
     print(f"{options.to / card.name}.safetensors {digest}")
+
+
+def _specialist(model: str) -> weights.Weights:
+    """Load the specialist; the daemon refuses one that has a specialist itself."""
+    loaded = weights.load(model)
+    if loaded.card.specialist is not None:
+        raise UsageError(
+            f"--specialist: {model} has a specialist itself, {loaded.card.specialist}; "
+            "give a model without one"
+        )
+    return loaded
 
 
 def _trained_on(run: Path, split: Split) -> dict[str, object]:
