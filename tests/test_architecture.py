@@ -107,7 +107,7 @@ WINGS = """
 degradations  mixture blur camera report photo registry
 training  losses recipe record progress signals distributed split dataset batches
 training  screening architectures checkpoint origin teacher models labels pool step precision loop
-evaluation  pixel_error bench speed scores sets unsharp lineup measurements tables
+evaluation  pixel_error bench speed scores sets unsharp lineup partial measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result

@@ -18,9 +18,10 @@ from trainer.evaluation.measurements import (
     CROP_PX,
     ORIGINAL,
     WHOLE,
-    PartialEvaluation,
+    restored,
     score_methods,
 )
+from trainer.evaluation.partial import PartialResults
 from trainer.evaluation.scores import score
 from trainer.evaluation.sets import Softened
 from trainer.evaluation.speed import Cost
@@ -163,17 +164,21 @@ def test_what_is_kept_is_the_same(tmp_path: Path) -> None:
     """Scores and crops come back as they were; another picture or evaluation finds nothing."""
     picture = softened_picture()
     measured = score_methods("x.png", picture, {DEGRADED: lambda _, soft: soft}, teacher=DEGRADED)
-    kept = PartialEvaluation(tmp_path / "kept", {"rows": {"a": "1"}})
-    assert kept.load("x.png", picture) is None
-    kept.save(picture, measured)
-    found = kept.load("x.png", picture)
-    assert found is not None
-    assert found.scores == measured.scores
+    versions = (picture.original, picture.small)
+    kept = PartialResults(tmp_path / "kept", {"rows": {"a": "1"}})
+    assert kept.load("x.png", versions) is None
+    kept.save("x.png", versions, measured.described(), measured.crops)
+    saved = kept.load("x.png", versions)
+    assert saved is not None
+    found = restored(*saved)
+    assert found.described() == measured.described()
     assert list(found.crops) == list(measured.crops)
     for name, crop in measured.crops.items():
         assert np.array_equal(found.crops[name], crop)
-    assert PartialEvaluation(tmp_path / "kept", {"rows": {"a": "2"}}).load("x.png", picture) is None
-    assert kept.load("x.png", softened_picture(44)) is None
+    other = PartialResults(tmp_path / "kept", {"rows": {"a": "2"}})
+    assert other.load("x.png", versions) is None
+    assert kept.load("y.png", versions) is None
+    assert kept.load("x.png", [softened_picture(44).original, picture.small]) is None
 
 
 def test_an_interrupted_evaluation_goes_on(

@@ -24,13 +24,14 @@ from trainer.commands.options import add_placement, placement
 from trainer.evaluation.contact_sheet import contact_sheet
 from trainer.evaluation.lineup import RequestedModels, open_lineup
 from trainer.evaluation.measurements import (
+    CONTENT,
     ORIGINAL,
     WHOLE,
     MeasuredImage,
-    PartialEvaluation,
-    forget,
+    restored,
     score_methods,
 )
+from trainer.evaluation.partial import PartialResults, forget
 from trainer.evaluation.scores import SMALLEST_PX, score
 from trainer.evaluation.sets import open_set, pair_outputs, read_member
 from trainer.evaluation.speed import measure_costs
@@ -150,8 +151,9 @@ def _of_models(options: argparse.Namespace) -> Evaluation:
     mask, found = _unsharp(options)
     device = choose_device(options.device)
     precision = lineup.precision
-    kept = PartialEvaluation(
+    kept = PartialResults(
         options.to / _UNFINISHED,
+        CONTENT,
         {
             "rows": {row: model.digest for row, model in lineup.models.items()},
             "teacher": lineup.teacher,
@@ -210,7 +212,7 @@ def _measured(
     one: EvaluationSet,
     lineup: Lineup,
     mask: Unsharp,
-    kept: PartialEvaluation,
+    kept: PartialResults,
     *,
     as_they_come: bool,
 ) -> SetScores:
@@ -218,14 +220,17 @@ def _measured(
     methods: dict[str, Method] = {DEGRADED: lambda _, degraded: degraded, UNSHARP: mask}
     methods |= {row: model.sharpen for row, model in lineup.models.items()}
     measured = []
-    for member in with_progress(one.members, what=f"{one.name} pictures", total=len(one.members)):
+    for member in with_progress(one.members, what=f"{one.name} images", total=len(one.members)):
         image, name = read_member(member), member.original.name
         if as_they_come:
             image = replace(image, degraded=image.original)
-        found = kept.load(name, image)
-        if found is None:
+        versions = (image.original, image.small)
+        saved = kept.load(name, versions)
+        if saved is None:
             found = score_methods(name, image, methods, teacher=lineup.teacher)
-            kept.save(image, found)
+            kept.save(name, versions, found.described(), found.crops)
+        else:
+            found = restored(*saved)
         measured.append(found)
     return SetScores(one.name, one.paired, measured, as_they_come)
 

@@ -20,22 +20,23 @@ from sharpend.model.runtime import choose_device
 from trainer.commands.options import count, count_or_none, fraction, placement
 from trainer.evaluation.lineup import RequestedModels, open_lineup
 from trainer.evaluation.matrix import cell_masks
+from trainer.evaluation.matrix.cells import CELLS
 from trainer.evaluation.matrix.comparison import (
     BASELINES,
     BEST_MASK,
     NOOP,
     SINGLE_MASKS,
     MatrixImage,
-    PartialMatrix,
     measure_image,
     methods_of,
+    restored,
 )
 from trainer.evaluation.matrix.real_photos import measure_real
 from trainer.evaluation.matrix.result import MatrixMeasurements, build_result, measure_harm
 from trainer.evaluation.matrix.sheets import cell_sheet, real_sheets, worst_sheet
 from trainer.evaluation.matrix.tables import as_markdown
 from trainer.evaluation.matrix.targets import COLUMNS
-from trainer.evaluation.measurements import forget
+from trainer.evaluation.partial import PartialResults, forget
 from trainer.evaluation.sets import open_set
 from trainer.training.dataset import write_image
 from trainer.training.progress import with_progress
@@ -197,7 +198,7 @@ def _machine(options: argparse.Namespace, lineup: Lineup) -> dict[str, object]:
 
 def _kept(
     options: argparse.Namespace, lineup: Lineup, masks: cell_masks.CellMasks
-) -> PartialMatrix:
+) -> PartialResults:
     identity = {
         "rows": {row: model.digest for row, model in lineup.models.items()},
         "teacher": lineup.teacher,
@@ -205,23 +206,25 @@ def _kept(
         "crispness": options.crispness,
         "machine": _machine(options, lineup),
     }
-    return PartialMatrix(options.to / _UNFINISHED, identity)
+    return PartialResults(options.to / _UNFINISHED, identity, list(CELLS))
 
 
 def _measure(
     images: Sequence[MatrixImage],
     methods: Mapping[str, CellMethod],
-    kept: PartialMatrix,
+    kept: PartialResults,
     teacher: str | None,
 ) -> list[ImageFigures]:
     """Figures of every image by every row; stored ones are loaded."""
     measured = []
     for image in with_progress(images, what="images", total=len(images)):
         original = image.read()
-        found = kept.load(image, original)
-        if found is None:
+        saved = kept.load(image.name, [original])
+        if saved is None:
             found = measure_image(image, original, methods, teacher=teacher)
-            kept.save(image, original, found)
+            kept.save(image.name, [original], asdict(found), {})
+        else:
+            found = restored(image, saved[0])
         measured.append(found)
     return measured
 

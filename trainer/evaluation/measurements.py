@@ -1,27 +1,21 @@
-"""Scores and crops of one image by every method, and their storage on disk.
+"""Scores and crops of one image by every method.
 
-Stores what is measured, so that an interrupted evaluation resumes. Each method runs once on each
-image; only crops stay in memory.
+Each method runs once on each image; only crops stay in memory.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import shutil
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sharpend.files.atomic import replacing
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.filters import resize
 from trainer.evaluation.scores import Score, score
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from trainer.degradations.mixture import Pixels
     from trainer.evaluation.sets import Softened
@@ -33,6 +27,8 @@ CROP_PX = 160
 OVERVIEW_PX = 2 * CROP_PX
 """Longer side of the reduced whole image."""
 _FRAME = (255, 210, 0)
+CONTENT = [*(one.name for one in fields(Score)), WHOLE]
+"""Names of what is measured: a version that measures more makes all results anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +48,17 @@ class MeasuredImage:
     width: int
     scores: Mapping[str, Score]
     crops: Mapping[str, Pixels]
+
+    def described(self) -> dict[str, Any]:
+        """All but the crops, as plain values; `restored` takes them back."""
+        scores = {row: asdict(one) for row, one in self.scores.items()}
+        return {"image": self.image, "height": self.height, "width": self.width, "scores": scores}
+
+
+def restored(values: Mapping[str, Any], crops: Mapping[str, Pixels]) -> MeasuredImage:
+    """Make a measured image of its plain values and its crops."""
+    scores = {row: Score(**one) for row, one in values["scores"].items()}
+    return MeasuredImage(values["image"], values["height"], values["width"], scores, crops)
 
 
 def score_methods(
@@ -102,46 +109,3 @@ def _overview(original: Pixels, window: tuple[slice, slice]) -> Pixels:
     for line in (np.s_[top:bottom, left], np.s_[top : bottom + 1, right]):
         small[line] = _FRAME
     return small
-
-
-class PartialEvaluation:
-    """Images of an unfinished evaluation, stored in a folder."""
-
-    def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
-        """`identity`: everything besides the image that a score depends on, as plain values."""
-        self._folder = folder
-        columns = [one.name for one in fields(Score)]
-        self._identity = json.dumps([identity, columns, WHOLE], sort_keys=True).encode()
-
-    def load(self, name: str, image: Softened) -> MeasuredImage | None:
-        """Load this image of this evaluation; None if it is not there."""
-        path = self._path(image)
-        if not path.is_file():
-            return None
-        with np.load(path, allow_pickle=False) as arrays:
-            told = json.loads(str(arrays["arr_0"]))
-            scores = {row: Score(**values) for row, values in told["scores"].items()}
-            crops = {crop: arrays[f"arr_{at}"] for at, crop in enumerate(told["crops"], start=1)}
-        height, width = image.original.shape[:2]
-        return MeasuredImage(name, height, width, scores, crops)
-
-    def save(self, image: Softened, measured: MeasuredImage) -> None:
-        """Store scores and crops of an image, atomically."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        told = {
-            "scores": {row: asdict(one) for row, one in measured.scores.items()},
-            "crops": list(measured.crops),
-        }
-        with replacing(self._path(image)) as file:
-            np.savez(file, np.array(json.dumps(told)), *measured.crops.values())
-
-    def _path(self, image: Softened) -> Path:
-        digest = hashlib.sha256(self._identity)
-        for pixels in (image.original, image.small):
-            digest.update(str(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes())
-        return self._folder / f"{digest.hexdigest()}.npz"
-
-
-def forget(folder: Path) -> None:
-    """Remove the folder of a finished evaluation."""
-    shutil.rmtree(folder, ignore_errors=True)

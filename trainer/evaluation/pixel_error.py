@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sharpend.imaging.tensors import to_tensor
+from sharpend.model.ssim import psnr
+
 if TYPE_CHECKING:
     from trainer.degradations.mixture import Pixels
 
@@ -15,11 +18,9 @@ HIGHEST_DB = 100.0
 
 def squared_error(one: Pixels, other: Pixels) -> float:
     """The sum of squared differences, levels squared; both uint8 of one shape."""
-    difference = (one.astype(np.int16) - other).ravel().astype(np.float64)
-    return float(difference @ difference)
+    return float(np.square(one.astype(np.int32) - other).sum(dtype=np.int64))
 
 
 def decibels(one: Pixels, other: Pixels) -> float:
     """PSNR over all channels, dB, at most HIGHEST_DB."""
-    mean = squared_error(one, other) / one.size
-    return min(HIGHEST_DB, 10 * float(np.log10(255**2 / mean))) if mean else HIGHEST_DB
+    return min(HIGHEST_DB, psnr(to_tensor(one), to_tensor(other)).item())

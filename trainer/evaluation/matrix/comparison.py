@@ -6,15 +6,12 @@ Owns the baseline rows and the figures of one image. One image in one cell at a 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sharpend.errors import UsageError
-from sharpend.files.atomic import replacing
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.cues import measure
 from sharpend.model.ssim import compute_ssim
@@ -88,6 +85,19 @@ class ImageFigures:
     name: str
     cues: dict[str, float]
     rows: dict[str, RowFigures]
+
+
+def restored(image: MatrixImage, values: Mapping[str, Any]) -> ImageFigures:
+    """Make the figures of an image of what `dataclasses.asdict` made of them."""
+    rows = {
+        row: RowFigures(
+            {cell: Compared(**compared) for cell, compared in one["cells"].items()},
+            one["passes"],
+            one["blocks"],
+        )
+        for row, one in values["rows"].items()
+    }
+    return ImageFigures(image.set_name, image.name, values["cues"], rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,40 +203,3 @@ def _passed(method: CellMethod, cell: str, first: Pixels, original: Pixels) -> l
     """PSNR after each pass, the first of which is done."""
     more = repeat_passes(lambda pixels: method(pixels, cell), first, times=PASSES - 1)
     return [decibels(output, original) for output in (first, *more)]
-
-
-class PartialMatrix:
-    """Figures of the images of an unfinished evaluation, stored in a folder."""
-
-    def __init__(self, folder: Path, identity: Mapping[str, object]) -> None:
-        """`identity`: everything besides the image that a figure depends on, as plain values."""
-        self._folder = folder
-        self._identity = json.dumps([identity, list(CELLS)], sort_keys=True).encode()
-
-    def load(self, image: MatrixImage, original: Pixels) -> ImageFigures | None:
-        """Load the figures of this image in this evaluation; None if there are none."""
-        path = self._path(image, original)
-        if not path.is_file():
-            return None
-        told = json.loads(path.read_text())
-        rows = {
-            row: RowFigures(
-                {cell: Compared(**values) for cell, values in one["cells"].items()},
-                one["passes"],
-                one["blocks"],
-            )
-            for row, one in told["rows"].items()
-        }
-        return ImageFigures(image.set_name, image.name, told["cues"], rows)
-
-    def save(self, image: MatrixImage, original: Pixels, figures: ImageFigures) -> None:
-        """Store the figures of an image, atomically."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self._path(image, original)) as file:
-            file.write(json.dumps(asdict(figures)).encode())
-
-    def _path(self, image: MatrixImage, original: Pixels) -> Path:
-        digest = hashlib.sha256(self._identity)
-        digest.update(repr((image.name, original.shape)).encode("utf-8", "surrogateescape"))
-        digest.update(original.tobytes())
-        return self._folder / f"{digest.hexdigest()}.json"

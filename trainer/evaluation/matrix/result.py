@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from sharpend.model.weights import REDUCTION
-from trainer.degradations.registry import PHOTO
 from trainer.evaluation.matrix import means
 from trainer.evaluation.matrix.cells import CELLS
 from trainer.evaluation.matrix.harm import noise_ratios, overshoots
@@ -27,6 +25,7 @@ if TYPE_CHECKING:
     from trainer.evaluation.matrix.comparison import CellMethod, ImageFigures
     from trainer.evaluation.matrix.real_photos import RealImage
     from trainer.evaluation.unsharp import Unsharp
+    from trainer.training.models import Model
 
     Table = dict[str, Any]
 
@@ -69,7 +68,7 @@ def build_result(measured: MatrixMeasurements, *, column: str | None = None) -> 
 
     Args:
         measured: the measurements.
-        column: of the targets, for every student; None judges photo models by size.
+        column: of the targets, for every student; None judges blind models by size.
     """
     images = measured.images
     cues = {cell: [image.cues[cell] for image in images] for cell in CELLS}
@@ -136,11 +135,11 @@ def _masks(masks: CellMasks) -> Table:
 
 
 def _targets(lineup: Lineup, rows: Mapping[str, Table], column: str | None) -> Table:
-    """Column and targets by row: of photo students, or of all students if `column` is given."""
+    """Column and targets by row: of blind students, or of all students if `column` is given."""
     found: Table = {}
     for row, model in lineup.models.items():
         card = model.card
-        if card is None or card.kind == "teacher" or not (column or card.degradation == PHOTO):
+        if card is None or card.kind == "teacher" or not (column or _is_blind(model)):
             continue
         own = column or column_of(card)
         specialist = next(iter(_specialists(lineup, row)), None)
@@ -150,26 +149,27 @@ def _targets(lineup: Lineup, rows: Mapping[str, Table], column: str | None) -> T
     return found
 
 
+def _is_blind(model: Model) -> bool:
+    """True if the model undoes any softness, not one factor."""
+    return model.card is not None and model.card.undoes_factor is None
+
+
 def _specialists(lineup: Lineup, row: str) -> list[str]:
-    """Students of the x4 family with as many channels and blocks."""
+    """Students that undo one factor, with as many channels and blocks."""
     own = lineup.models[row].card
     return [
         other
         for other, model in lineup.models.items()
         if own
         and model.card
-        and model.card.degradation == REDUCTION
+        and model.card.undoes_factor is not None
         and (model.card.kind, model.card.channels, model.card.blocks)
         == (own.kind, own.channels, own.blocks)
     ]
 
 
 def _order(lineup: Lineup, rows: Mapping[str, Table]) -> list[Table]:
-    """Photo models, best first, by the mean of the soft cells."""
-    photo = [
-        row
-        for row, model in lineup.models.items()
-        if model.card is not None and model.card.degradation == PHOTO
-    ]
-    ranked = sorted(photo, key=lambda row: -float(rows[row]["soft"]["psnr_gain"]))
+    """Blind models, best first, by the mean of the soft cells."""
+    blind = [row for row, model in lineup.models.items() if _is_blind(model)]
+    ranked = sorted(blind, key=lambda row: -float(rows[row]["soft"]["psnr_gain"]))
     return [{"row": row, "psnr_gain": rows[row]["soft"]["psnr_gain"]} for row in ranked]
