@@ -77,6 +77,18 @@ def samples(home: Path, model: Path, pictures: list[Pixels]) -> list[AgreementSa
     return found
 
 
+@pytest.fixture(scope="module", params=STUDENTS)
+def student(request: pytest.FixtureRequest) -> str:
+    """The name of a shipped student."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def of_sharp(student: str, tmp_path_factory: pytest.TempPathFactory) -> list[AgreementSample]:
+    """Samples of the student on sharp images."""
+    return samples(tmp_path_factory.mktemp("sharp"), find(student), sharp())
+
+
 def alarmed_at(options: AlarmOptions, given: list[AgreementSample]) -> int | None:
     """How many samples it took, going round, until the alarm was raised."""
     alarm = AgreementAlarm(options)
@@ -87,22 +99,23 @@ def alarmed_at(options: AlarmOptions, given: list[AgreementSample]) -> int | Non
     return None
 
 
-@pytest.mark.parametrize("name", STUDENTS)
-def test_a_healthy_student_is_quiet_on_sharp_pictures(name: str, tmp_path: Path) -> None:
+def test_a_healthy_student_is_quiet_on_sharp_pictures(
+    student: str, of_sharp: list[AgreementSample], tmp_path: Path
+) -> None:
     """None is measurable; were they, the alarm would be raised by a student that is whole."""
-    found = samples(tmp_path, find(name), sharp())
-    options = as_set_up(weights.load(name).card, tmp_path)
-    assert alarmed_at(options, found) is None
-    assert not any(is_measurable(one, options.measurable_from) for one in found)
-    assert alarmed_at(replace(options, measurable_from=0.0), found) is not None
+    options = as_set_up(weights.load(student).card, tmp_path)
+    assert alarmed_at(options, of_sharp) is None
+    assert not any(is_measurable(one, options.measurable_from) for one in of_sharp)
+    assert alarmed_at(replace(options, measurable_from=0.0), of_sharp) is not None
 
 
-@pytest.mark.parametrize("name", STUDENTS)
-def test_a_healthy_student_is_quiet_and_a_dead_one_alarms(name: str, tmp_path: Path) -> None:
-    """On a stream of which every other picture is sharp: within the window."""
-    mixed = [soft for one in sharp() for soft in (one, degrade(one))]
-    found = samples(tmp_path, find(name), mixed)
-    options = as_set_up(weights.load(name).card, tmp_path)
+def test_a_healthy_student_is_quiet_and_a_dead_one_alarms(
+    student: str, of_sharp: list[AgreementSample], tmp_path: Path
+) -> None:
+    """On a stream of which every other image is sharp: within the window."""
+    of_soft = samples(tmp_path, find(student), [degrade(one) for one in sharp()])
+    found = [one for pair in zip(of_sharp, of_soft, strict=True) for one in pair]
+    options = as_set_up(weights.load(student).card, tmp_path)
     assert alarmed_at(options, found) is None
     dead = [replace(one, student=one.noop, student_residual=one.noop_residual) for one in found]
     count = alarmed_at(options, dead)
