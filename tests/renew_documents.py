@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from sharpend.imaging import formats
+from sharpend.model import weights
+from sharpend.model.shipped import SHIPPED, find
 from tests.described import PAGE, markdown, split_page
 from tests.shell_files import write_shell_files
+from trainer.publishing.rewriting import renewed_card
 
 _HEAD, _END = "| format | bits |", "\n\n"
 
 
 def main() -> None:
-    """Write config/README.md's tables of events and formats, the man page and the completions."""
+    """Write config/README.md's tables, the man page, the completions and the model cards."""
     before, _, after = split_page()
     page = f"{before}\n{markdown()}\n{after}"
     PAGE.write_text(_with_formats(page), encoding="utf-8")
     write_shell_files()
+    for card in sorted(SHIPPED.glob("*.md")):
+        sha256 = hashlib.sha256(find(card.stem).read_bytes()).hexdigest()
+        card.write_text(renewed_card(card.read_text(), weights.load(card.stem), sha256))
 
 
 def _with_formats(page: str) -> str:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import ast
 from collections import Counter
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 from scipy import ndimage
 from skimage import data
 
+import trainer
 from sharpend.imaging.filters import degrade
 from sharpend.model.cues import measure
+from sharpend.model.networks import StudentNet
+from sharpend.model.weights import REDUCTION, Card, Weights
 from trainer.degradations import blur, camera, photo, report
-from trainer.degradations.mixture import residual_target
+from trainer.degradations.mixture import Degradation, Degraded, residual_target
+from trainer.degradations.registry import DEGRADATIONS
+from trainer.publishing.model_card import model_card
+from trainer.publishing.weights_card import kinds_for
+from trainer.training.recipe import parsed
+from trainer.training.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +39,12 @@ def photograph() -> Pixels:
     """A sharp photograph, 192 x 208."""
     picture: Pixels = data.astronaut()[:192, 150:358]  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(picture)
+
+
+@cache
+def part() -> Pixels:
+    """A part of it, 80 x 88, for tests of many draws."""
+    return np.ascontiguousarray(photograph()[60:140, 60:148])
 
 
 def chance(seed: int = 0) -> np.random.Generator:
@@ -130,8 +146,8 @@ def test_the_photo_mixture_keeps_its_promises() -> None:
     seen = Counter[str]()
     again = partial(camera.sharpened, radius=1.0, percent=50)
     for seed in range(150):
-        example = photo.photo(photograph(), chance(seed), again)
-        repeated = photo.photo(photograph(), chance(seed), again)
+        example = photo.photo(part(), chance(seed), again)
+        repeated = photo.photo(part(), chance(seed), again)
         assert np.array_equal(example.input, repeated.input)
         seen[example.kind] += 1
         if example.kind in photo.SHARP:
@@ -155,10 +171,10 @@ def test_a_second_pass_is_to_restore_what_the_first_one_left() -> None:
     """The target of a network's own outputs is the original, not the output."""
     passed = []
     for seed in range(300):
-        one = photo.photo(photograph(), chance(seed), lambda soft: camera.sharpened(soft, 1.0, 50))
+        one = photo.photo(part(), chance(seed), lambda soft: camera.sharpened(soft, 1.0, 50))
         if one.kind == photo.SECOND_PASS:
             passed.append(one)
-    differences = [np.abs(one.target.astype(int) - photograph()).max() for one in passed]
+    differences = [np.abs(one.target.astype(int) - part()).max() for one in passed]
     assert 0.06 * 300 < len(passed) < 0.18 * 300
     assert min(differences) == 0  # where nothing else was done to the image
     assert all(not np.array_equal(one.input, one.target) for one in passed)
@@ -170,3 +186,39 @@ def test_every_softener_softens(kind: str) -> None:
     sharp = measure(photograph()).sharpness
     cues = [measure(photo.softened(photograph(), kind, chance(n))).sharpness for n in range(8)]
     assert np.mean(cues) < sharp - 0.1
+
+
+def test_a_new_mixture_needs_a_line_of_the_registry_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Recipes, alarm lines and model cards take it, each with its own texts."""
+
+    def haze(pixels: Pixels, *_: object) -> Degraded:
+        return Degraded("haze", pixels // 2 + 100, pixels)
+
+    added = Degradation(haze, "Hazy photographs, of the mixture `{degradation}`.", "- Not fog.")
+    monkeypatch.setitem(cast("dict[str, Degradation]", DEGRADATIONS), "haze", added)
+    values = {"name": "x", "network": {"kind": "student", "channels": 4}, "schedule": {"steps": 1}}
+    taught = {"teacher_l1": 0.0, "target_l1": 1.0}
+    recipe = parsed({**values, "data": {"degradation": "haze", "pool": "p"}, "loss": taught}, "x")
+    assert recipe.data.degradation == "haze"
+    network = StudentNet(4, 1)
+    card = Card("n", "student", 4, 1, network.halo_px, degradation="haze", recipe={"steps": 1})
+    assert next(iter(kinds_for(card))) == "g1"
+    record = Record("run", ({"step": 2, "psnr": 20.0},))
+    text = model_card(Weights(network, card, "d" * 64), [], "e" * 64, record)
+    assert "Hazy photographs, of the mixture `haze`." in text
+    assert "- Not fog." in text
+
+
+def test_mixtures_are_named_in_the_registry_alone() -> None:
+    """No other module of the trainer asks for a mixture of many kinds by its name."""
+    names = DEGRADATIONS.keys() - {REDUCTION}
+    root = Path(trainer.__file__).parent
+    naming = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert naming == {"degradations/registry.py"}

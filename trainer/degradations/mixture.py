@@ -23,6 +23,21 @@ if TYPE_CHECKING:
     Mixture = Callable[[Pixels, np.random.Generator, Sharpen | None], "Degraded"]
 
 
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A mixture, with the sections of the model card that depend on it, as Markdown.
+
+    Attributes:
+        mixture: the function that draws one example.
+        use: "Intended use"; `{softened_by}` and `{degradation}` are filled from the card.
+        limits: "Limits".
+    """
+
+    mixture: Mixture
+    use: str
+    limits: str
+
+
 UNTOUCHED = "none"
 """Kind of an example that was not softened."""
 

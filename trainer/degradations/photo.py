@@ -11,7 +11,13 @@ import numpy as np
 
 from sharpend.imaging.filters import KERNELS
 from trainer.degradations import blur, camera
-from trainer.degradations.mixture import UNTOUCHED, Degraded, chance, residual_target
+from trainer.degradations.mixture import (
+    UNTOUCHED,
+    Degradation,
+    Degraded,
+    chance,
+    residual_target,
+)
 from trainer.degradations.report import get_transform
 
 if TYPE_CHECKING:
@@ -30,6 +36,21 @@ _PROCESSED_SHARES = (0.1, 0.3, 0.4, 0.2)
 _TWICE = 0.5
 """Share of the outputs of a network that went through it twice."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
+
+_USE = """\
+Photographs that are softer than they could be: enlarged from a smaller file, scaled by a sloppy
+tool, slightly out of focus or moved, with noise and JPEG compression as cameras leave them. How
+soft an image is, is measured over the whole of it (`sharpend.model.cues`) and given to the model,
+so that sharp images stay nearly as they are. Trained on the mixture `{degradation}` of the
+trainer's degradations."""
+
+_LIMITS = """\
+- It restores lost sharpness only; noise and compression stay as they are.
+- Heavy defocus and long motion are out of its reach: such images are changed little.
+- Noise looks like sharpness: of a soft image with strong noise less is restored.
+- An original that is soft on purpose may come out a little crisper; `strength` below 1 softens the
+  effect.
+- Detail that is lost is guessed. Do not use the output as evidence or for measurements."""
 
 
 def photo(
@@ -151,3 +172,6 @@ def _developed(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pi
         quality, subsampling = int(generator.integers(60, 99)), int(generator.choice([0, 2, 2]))
         given = camera.jpeg(given, quality, subsampling=subsampling)
     return given, clean
+
+
+PHOTO = Degradation(photo, _USE, _LIMITS)

@@ -1,7 +1,8 @@
 """Registry of degradations: the mixtures that `data.degradation` of a recipe may name.
 
 A name is written into the pool, the checkpoint and the card of the weights. A new mixture is a
-module with one function and a line here.
+module with one function and its texts for the model card, and a line here: nothing else of the
+trainer knows a mixture by its name but REDUCTION, the only one that needs no pool.
 """
 
 from __future__ import annotations
@@ -9,16 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.model.weights import REDUCTION
-from trainer.degradations.photo import photo
-from trainer.degradations.report import bicubic
+from trainer.degradations.photo import PHOTO
+from trainer.degradations.report import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trainer.degradations.mixture import Mixture
+    from trainer.degradations.mixture import Degradation
 
-PHOTO = "photo"
-"""Softness of photographs of any cause: the mixture of the photo family."""
-
-DEGRADATIONS: Mapping[str, Mixture] = {REDUCTION: bicubic, PHOTO: photo}
-"""Every mixture by its name; REDUCTION is the report's."""
+DEGRADATIONS: Mapping[str, Degradation] = {REDUCTION: REPORT, "photo": PHOTO}
+"""Every degradation by its name: the report's, and photographs of any softness."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from sharpend.errors import UnavailableError
 from sharpend.imaging.filters import degrade, resize
-from trainer.degradations.mixture import Degraded
+from trainer.degradations.mixture import Degradation, Degraded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,19 @@ SOFTENED_BY = 4
 LITERAL_SMALL = (270, 480)
 LITERAL_LARGE = (1080, 1920)
 """(height, width) in pixels of the report's literal pair."""
+
+_USE = """\
+Photographs that were softened by about a factor of {softened_by}: enlarged from a smaller file,
+slightly out of focus, or scaled by a sloppy tool. It was trained on images reduced bicubically to
+1/{softened_by} of each side, with 8 bits in between, and enlarged again by the same kernel."""
+
+_LIMITS = """\
+- It restores what such a reduction takes away, and nothing else: not noise, not blocks of strong
+  JPEG compression, not motion blur, not scratches.
+- An image that is sharp already gains nothing and may get edges that are too hard; `strength`
+  below 1 softens the effect.
+- Detail that is lost is guessed. Do not use the output as evidence or for measurements.
+- Trained on photographs: text, drawings and screenshots are outside of it."""
 
 
 def get_transform(*, factor: int = SOFTENED_BY, literal: bool = False) -> Transform:
@@ -93,3 +106,6 @@ def bicubic(pixels: Pixels, _: np.random.Generator, __: Sharpen | None = None) -
     """The report's degradation as a mixture: always the same, nothing is drawn."""
     degraded, original = get_transform()(pixels)
     return Degraded("x4", degraded, original)
+
+
+REPORT = Degradation(bicubic, _USE, _LIMITS)

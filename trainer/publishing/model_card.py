@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from trainer.degradations.registry import PHOTO
+from trainer.degradations.registry import DEGRADATIONS
 from trainer.publishing.matrix_section import MATRIX, matrix_section
 from trainer.training.teacher import count_parameters
 
@@ -22,56 +22,28 @@ CURVE_ROWS = 10
 KINDS_TITLE = "Kinds of softness"
 """Title of the section of models with a measured matrix."""
 _WHAT = """\
-A {kind} network of `sharpend` with {parameters:,} parameters ({channels} channels, {blocks}
+A {kind} model of `sharpend` with {parameters:,} parameters ({channels} channels, {blocks}
 residual blocks): `pixel_unshuffle(4)`, 3x3 convolutions with ReLU and skips, `pixel_shuffle(4)`,
-plus the input. It takes an sRGB picture in [0, 1] of any size and gives back the same picture,
+plus the input. It takes an sRGB image in [0, 1] of any size and gives back the same image,
 sharper. Its receptive field reaches {halo_px} pixels; tiles with that halo equal one pass."""
 
 _BIAS_FREE = """ It has no
 biases and sees each colour less its mean over the surrounding 12 x 12 pixels, so what is flat stays
-flat, and a brighter picture gets the same detail."""
+flat, and a brighter image gets the same detail."""
 
-_CUED = """ It is
-told how soft the whole image is by six cues, logarithms of the energies of luma bands, which scale
-its features (FiLM, arXiv:1709.07871) and set the gains of an adaptive unsharp mask beside it."""
+_CUED = """ Six cues
+say how soft the whole image is, logarithms of the energies of luma bands: they scale its features
+(FiLM, arXiv:1709.07871) and set the gains of an adaptive unsharp mask beside it."""
 
 _SPECIALIST = """ Images that
 are exactly a bicubic enlargement by four go to `{specialist}` (`{digest}`)."""
 
-_USE = """\
-Photographs that were softened by about a factor of {softened_by}: enlarged from a smaller file,
-slightly out of focus, or scaled by a sloppy tool. It was trained on pictures reduced bicubically to
-1/{softened_by} of each side, with 8 bits in between, and enlarged again by the same kernel."""
-
-_USE_PHOTO = """\
-Photographs that are softer than they could be: enlarged from a smaller file, scaled by a sloppy
-tool, slightly out of focus or moved, with noise and JPEG compression as cameras leave them. How
-soft an image is, is measured over the whole of it (`sharpend.model.cues`) and told to the network,
-so that sharp images stay nearly as they are. Trained on the mixture `{degradation}` of the
-trainer's degradations."""
-
-_LIMITS_PHOTO = """\
-- It restores lost sharpness only; noise and compression stay as they are.
-- Heavy defocus and long motion are out of its reach: such images are changed little.
-- Noise looks like sharpness: of a soft image with strong noise less is restored.
-- An original that is soft on purpose may come out a little crisper; `strength` below 1 softens the
-  effect.
-- Detail that is lost is guessed. Do not use the output as evidence or for measurements."""
-
-_LIMITS = """\
-- It restores what such a reduction takes away, and nothing else: not noise, not blocks of strong
-  JPEG compression, not motion blur, not scratches.
-- A picture that is sharp already gains nothing and may get edges that are too hard; `strength`
-  below 1 softens the effect.
-- Detail that is lost is guessed. Do not use the output as evidence or for measurements.
-- Trained on photographs: text, drawings and screenshots are outside of it."""
-
 
 _REPRODUCE = """\
 Write the recipe above as a TOML file (the shipped ones are in `trainer/recipes`), and with the
-pictures of the training data:
+images of the training data:
 
-    trainer prepare PICTURES
+    trainer prepare IMAGES
     trainer label --teacher MODEL --labels labels/MODEL     # the one named under trained_on.labels
     trainer {command} RECIPE
 
@@ -102,12 +74,12 @@ def model_card(weights: Weights, datasets: Sequence[str], sha256: str, record: R
         "softened_by": card.softened_by,
         "degradation": card.degradation,
     }
-    photo = card.degradation == PHOTO
+    degradation = DEGRADATIONS[card.degradation]
     scores = dict(card.scores)
     matrix = scores.pop(MATRIX, None)
     sections = {
-        "Intended use": (_USE_PHOTO if photo else _USE).format(**described),
-        "Limits": _LIMITS_PHOTO if photo else _LIMITS,
+        "Intended use": degradation.use.format(**described),
+        "Limits": degradation.limits,
         **({KINDS_TITLE: matrix_section(matrix)} if isinstance(matrix, dict) else {}),
         "Training data": f"{card.data.strip()}\n\nLicence of these weights: {card.license}",
         "Recipe": _recipe(card),
@@ -163,8 +135,8 @@ def _scores(scores: Mapping[str, object]) -> str:
     told = (
         "PSNR in dB and SSIM (11 x 11 Gaussian window, sigma 1.5, valid positions, mean of R, G, B,"
         " data range 1) against the sharp original, those with `_y` on BT.601 luma without a border"
-        " of four pixels. `agreement` is SSIM to the teacher's picture. In brackets the 95 %"
-        " bootstrap interval over the pictures of a set."
+        " of four pixels. `agreement` is SSIM to the teacher's output. In brackets the 95 %"
+        " bootstrap interval over the images of a set."
     )
     return "\n".join([told, "", "| what | value |", "|---|---|", *rows])
 
@@ -175,7 +147,7 @@ def _curve(record: Record) -> str:
     rows = record.rows[::-1][::stride][::-1]
     keys = [key for key in ("step", "minutes", "psnr", "ssim", "agreement") if key in rows[-1]]
     lines = [f"| {' | '.join(_number(row[key]) for key in keys)} |" for row in rows]
-    told = "What validation measured as the run went on, so what more steps would bring."
+    told = "Validation scores during the run: they show what more steps would bring."
     return "\n".join([told, "", f"| {' | '.join(keys)} |", "|---" * len(keys) + "|", *lines])
 
 

@@ -19,7 +19,6 @@ from sharpend.files.atomic import replacing
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.weights import Card
-from trainer.degradations.registry import PHOTO
 from trainer.evaluation.agreement.lines import alarm_line, residual_line
 from trainer.evaluation.agreement.samples import HALVED, HEALTHY, measure_samples, student_of
 from trainer.evaluation.agreement.softness import KINDS, X4_KINDS, softenings
@@ -180,10 +179,10 @@ def with_teacher(
 def kinds_for(card: Card) -> dict[str, Softening]:
     """The kinds of softness that lines rest on; the line of SSIM is of the first one.
 
-    For a photo model these are the soft cells of the matrix and sharp images, a Gaussian of sigma 1
-    first; for a model of one factor fewer, its own reduction first.
+    For a model of any softness these are the soft cells of the matrix and sharp images, a Gaussian
+    of sigma 1 first; for a model of one factor fewer, its own reduction first.
     """
-    if card.degradation == PHOTO:
+    if card.undoes_factor is None:
         return softenings((MIDDLE_CELL, *KINDS))
     own: Softening = partial(degrade, factor=card.softened_by)
     return {f"bic{card.softened_by}": own} | softenings(X4_KINDS)

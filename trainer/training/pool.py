@@ -114,7 +114,7 @@ def _fill(
     measured = np.zeros((count, MEASURED), np.float32)
     kinds = []
     areas = np.array([one.shape[0] * one.shape[1] for one in originals]) ** 0.75
-    degrade = DEGRADATIONS[card.degradation]
+    degrade = DEGRADATIONS[card.degradation].mixture
     for index in with_progress(range(count), what=f"{side} windows", total=count):
         generator = np.random.default_rng([*seed, index])
         window = _window(originals, areas / areas.sum(), size + 2 * _MARGIN_PX, generator)
