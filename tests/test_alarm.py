@@ -11,9 +11,9 @@ from sharpend.agreement.alarm import (
     FEWEST_SAMPLES,
     AgreementAlarm,
     AlarmOptions,
-    in_words,
     is_measurable,
     pooled_ratio,
+    summary_lines,
 )
 from tests.samples import sample
 
@@ -112,13 +112,13 @@ def test_a_window_that_is_not_measurable_says_so() -> None:
     told = alarm.summary()
     assert (told["measurable"], told["residual_ratio"]) == (4, None)
     assert told["verdict"] == "not measurable"
-    assert "not measurable" in in_words(told)
+    assert "not measurable" in summary_lines(told)[1]
     assert told["n"] == 24
     alarm.add(sample())
     told = alarm.summary()
     assert (told["measurable"], told["verdict"]) == (5, "good")
     assert told["residual_ratio"] == pytest.approx(0.2)
-    assert in_words(told).startswith("residual ratio 0.200 over 5 measurable crop(s)")
+    assert summary_lines(told)[1].startswith("residual ratio 0.200 over 5 measurable crop(s)")
 
 
 # Raised and cleared
@@ -243,6 +243,16 @@ def test_the_summary_is_the_reports_block() -> None:
     }
 
 
-def test_a_report_of_an_older_version_has_no_words() -> None:
-    """Its status file may still lie there."""
-    assert in_words({"n": 9, "rolling": 0.97}) == ""
+def test_the_summary_is_two_lines() -> None:
+    """SSIM and ratio, with the device where it is given; a report without a sample has none."""
+    alarm = AgreementAlarm(AlarmOptions(residual_above=LINE))
+    assert summary_lines(alarm.summary()) == summary_lines(None) == []
+    added(alarm, *[sample(0.875, 0.5)] * 5)
+    line = "agreement with the teacher: SSIM 0.8750 on 5 crop(s) (input itself: 0.5000)"
+    assert summary_lines(alarm.summary())[0] == line
+    assert summary_lines(alarm.summary(), device="cpu float32")[0] == f"{line}, on cpu float32"
+
+
+def test_a_report_of_an_older_version_has_no_ratio() -> None:
+    """Its status file may still be there."""
+    assert len(summary_lines({"n": 9, "mean": 0.97, "noop_mean": 0.9})) == 1

@@ -60,7 +60,7 @@ ROOMS = {
     "intake": "junk scan patience protocol settle watch schedule listen folder threaded",
     "commit": "names destination stale source relocate ownership disposal adoption committer"
     " reasons quarantine ages retention",
-    "daemon": "throughput signals systemd wall_clock snapshot state_outage context attempts"
+    "daemon": "backoff throughput signals systemd wall_clock snapshot state_outage context attempts"
     " measurements judgements arrivals rest entries folder overview roots refused_sources"
     " outcomes maintenance recognition registrar writers dispatcher_config dispatcher status"
     " hook_runs hooked_log plans assembly mode daemon",

@@ -181,7 +181,7 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
     path.write_text("c")
     found = [(b"c.png", Fingerprint.of(path.stat()))]
     records.ledger.add("inbox", found, NOW_S)
-    agreement = {"n": 9, "rolling": 0.97, "min": 0.9, "noop_mean": 0.94}
+    agreement = {"n": 9, "mean": 0.97, "rolling": 0.98, "min": 0.9, "noop_mean": 0.94}
     report = {
         "images_per_s": 1.5,
         "megapixels_per_s": 3.25,
@@ -198,7 +198,7 @@ def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixtur
     assert text.startswith("running\nwaiting 1, done 1, quarantined 1, vanished 0\n")
     assert "1.50 images/s, 3.25 megapixels/s, model lite on cpu float32" in text
     assert "health degraded" in text
-    assert "0.9700 over the last crops, minimum 0.9000, 0.9400 for the input itself" in text
+    assert "SSIM 0.9700 on 9 crop(s) (input itself: 0.9400)" in text
     assert "residual" not in text
     came = "slightly soft, median sharpness -1.10, 80 % from -1.70 to 0.25"
     assert f"inputs: {came}" in text

@@ -12,7 +12,7 @@ import pytest
 
 from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
-from sharpend.daemon.folder import FIRST_PROBE_S, LONGEST_PROBE_S, Folder, FolderPlan
+from sharpend.daemon.folder import PROBES, Folder, FolderPlan
 from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.roots import prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError, Reason
@@ -333,7 +333,7 @@ def test_a_faulty_folder_tries_one_picture_at_a_time(shop: Shop) -> None:
         shop.pool.fail(Failure.FOLDER)
     shop.conclude()
     assert len(shop.log.of(Event.FOLDER_PAUSED)) == 1
-    shop.turn(after_s=FIRST_PROBE_S - 1)
+    shop.turn(after_s=PROBES.first_s - 1)
     assert shop.pool.tasks == []
     shop.turn(after_s=1.5)
     assert len(shop.pool.tasks) == 1
@@ -371,7 +371,7 @@ def test_probes_come_less_often(shop: Shop) -> None:
         wait_s = next(s for s in range(1, 100) if folder.may_work(now_s + s, running=False))
         waits.append(wait_s)
         now_s += wait_s
-    assert waits == [5, 10, 20, LONGEST_PROBE_S, LONGEST_PROBE_S]
+    assert waits == [5, 10, 20, PROBES.longest_s, PROBES.longest_s]
 
 
 def test_failures_side_by_side_are_one(shop: Shop) -> None:
@@ -379,8 +379,8 @@ def test_failures_side_by_side_are_one(shop: Shop) -> None:
     folder = bare(shop)
     for _ in range(4):
         folder.pause("full", 100.0)
-    assert folder.may_work(100 + FIRST_PROBE_S, running=False)
-    assert not folder.may_work(100 + FIRST_PROBE_S, running=True)
+    assert folder.may_work(100 + PROBES.first_s, running=False)
+    assert not folder.may_work(100 + PROBES.first_s, running=True)
 
 
 def test_a_new_fault_begins_anew(shop: Shop) -> None:
@@ -391,7 +391,7 @@ def test_a_new_fault_begins_anew(shop: Shop) -> None:
     assert folder.resume()
     assert not folder.resume()
     folder.pause("full", 300.0)
-    assert folder.may_work(300 + FIRST_PROBE_S, running=False)
+    assert folder.may_work(300 + PROBES.first_s, running=False)
 
 
 def test_a_refusal_goes_when_its_file_changes(shop: Shop) -> None:

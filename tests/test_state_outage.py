@@ -13,9 +13,10 @@ import pytest
 
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import assembly, plans, state_outage
+from sharpend.daemon.backoff import Backoff
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.mode import Mode
-from sharpend.daemon.state_outage import CALM_S, FIRST_PROBE_S, LONGEST_PROBE_S, StateOutage
+from sharpend.daemon.state_outage import CALM_S, PROBES, StateOutage
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, Reason, StateFaultError
 from sharpend.ledger import store
@@ -60,13 +61,13 @@ def test_looks_get_rarer_but_never_rare() -> None:
     for _ in range(6):
         state_outage.failed(FULL, 100.0)
         pauses.append(state_outage.next_s - 100.0)
-    assert pauses == [FIRST_PROBE_S, 2, 4, 8, LONGEST_PROBE_S, LONGEST_PROBE_S]
+    assert pauses == [PROBES.first_s, 2, 4, 8, PROBES.longest_s, PROBES.longest_s]
     state_outage.ended(101.0)
     state_outage.failed(FULL, 102.0)
-    assert state_outage.next_s == 102.0 + LONGEST_PROBE_S
+    assert state_outage.next_s == 102.0 + PROBES.longest_s
     state_outage.ended(103.0)
     state_outage.failed(FULL, 104.0 + CALM_S)
-    assert state_outage.next_s == 104.0 + CALM_S + FIRST_PROBE_S
+    assert state_outage.next_s == 104.0 + CALM_S + PROBES.first_s
 
 
 # At the start
@@ -238,7 +239,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
     engines = dict.fromkeys(plans.models(settings), engine)
     monkeypatch.setattr(assembly, "start", lambda *_, **__: (FakePool(1), engines))
-    monkeypatch.setattr(state_outage, "FIRST_PROBE_S", 0.0)
+    monkeypatch.setattr(state_outage, "PROBES", Backoff(0.0, 0.0))
     log = Stopping()
     log.daemon = Daemon(settings, log, Mode(load=lambda: settings))
     return log.daemon

@@ -184,10 +184,29 @@ class AgreementAlarm:
         return len(self._recent) >= FEWEST_SAMPLES and rolling < below
 
 
-def in_words(agreement: Mapping[str, Any]) -> str:
-    """Describe the residual ratio of a report's agreement block; "" if it has none."""
-    if "measurable" not in agreement:  # written by a version that did not measure it
-        return ""
+def summary_lines(agreement: Mapping[str, Any] | None, *, device: str = "") -> list[str]:
+    """Describe a report's agreement block for people.
+
+    Args:
+        agreement: as `summary` built it, by this version or an older one.
+        device: named where it is given.
+
+    Returns:
+        SSIM and residual ratio, one line each; no line without a sample.
+    """
+    if not agreement or not agreement["n"]:
+        return []
+    line = (
+        f"agreement with the teacher: SSIM {agreement['mean']:.4f} on {agreement['n']} crop(s) "
+        f"(input itself: {agreement['noop_mean']:.4f})"
+    )
+    lines = [f"{line}, on {device}" if device else line]
+    if "measurable" in agreement:  # older versions did not measure it
+        lines.append(_describe_ratio(agreement))
+    return lines
+
+
+def _describe_ratio(agreement: Mapping[str, Any]) -> str:
     count, ratio = agreement["measurable"], agreement["residual_ratio"]
     crops = f"{count} measurable crop(s) of the last ones"
     if ratio is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sharpend.agreement.alarm import in_words
+from sharpend.agreement.alarm import summary_lines
 from sharpend.commands.live import await_event, running_daemon
 from sharpend.errors import InputMissingError, UnavailableError
 from sharpend.imaging.formats import format_of
@@ -81,13 +81,8 @@ def main(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="sharpend-demo-") as scratch:
         compared, report = _sharpen(originals, Path(scratch), output, _arguments(options))
     print(_table(compared))
-    agreement = report.get("agreement")
-    if agreement and agreement["n"]:
-        print(
-            f"\nagreement with the teacher: SSIM {agreement['mean']:.4f} "
-            f"on {agreement['n']} crop(s) (input itself: {agreement['noop_mean']:.4f}), "
-            f"on {report['device']}\n{in_words(agreement)}"
-        )
+    if lines := summary_lines(report.get("agreement"), device=report.get("device", "")):
+        print("", *lines, sep="\n")
     sheet = output / "comparison.png"
     _write_sheet(compared, sheet)
     print(f"side by side: {sheet}\nsharpened: {output}")

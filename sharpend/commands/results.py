@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from sharpend.agreement.alarm import in_words
+from sharpend.agreement.alarm import summary_lines
 from sharpend.commands.inputs import found, left_at_start, outcomes_of
 from sharpend.files.fingerprint import display
 from sharpend.intake.scan import left_alone_text
@@ -224,12 +224,4 @@ def _summary_lines(summary: dict[str, Any]) -> list[str]:
     if summary["left_alone"]:
         alone = summary["left_alone"]
         lines.append(f"{sum(alone.values())} left alone: {left_alone_text(alone)}")
-    agreement = summary["agreement"]
-    if agreement and agreement["n"]:
-        mean, noop = agreement["mean"], agreement["noop_mean"]
-        lines.append(
-            f"agreement with the teacher: SSIM {mean:.4f} on {agreement['n']} crop(s) "
-            f"(input itself: {noop:.4f})"
-        )
-        lines += [in_words(agreement)]
-    return lines
+    return lines + summary_lines(summary["agreement"])

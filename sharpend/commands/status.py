@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from sharpend.agreement.alarm import in_words
+from sharpend.agreement.alarm import summary_lines
 from sharpend.checks.finding import Level
 from sharpend.checks.state import daemon as check_daemon
 from sharpend.commands.arguments import settings_of, used_state_of
@@ -92,14 +92,7 @@ def _text(status: dict[str, Any]) -> str:
         lines.append(f"precision: {last['precision']}: {last['precision_cause']}")
     if last.get("sharpness"):
         lines.append(_describe_sharpness(last["sharpness"]))
-    agreement = last.get("agreement")
-    if agreement and agreement["n"]:
-        lines.append(
-            f"agreement with the teacher: {agreement['rolling']:.4f} over the last crops, "
-            f"minimum {agreement['min']:.4f}, {agreement['noop_mean']:.4f} for the input itself"
-        )
-        told = in_words(agreement)
-        lines += [told] if told else []
+    lines += summary_lines(last.get("agreement"))
     lines += [
         f"left alone: {name}: {left_alone_text(counts)}"
         for name, counts in (last.get("left_alone") or {}).items()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.daemon.backoff import Backoff
 from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory
 
@@ -23,8 +24,8 @@ class RetryOptions:
     longest_s: float = 600.0
 
     def wait_s(self, attempts: int) -> float:
-        """Return the wait in seconds after so many attempts: doubling, up to `longest_s`."""
-        return min(self.longest_s, self.first_s * 2.0 ** min(attempts - 1, 32))
+        """Return the wait in seconds after so many attempts."""
+        return Backoff(self.first_s, self.longest_s).wait_s(attempts)
 
 
 def discard(task: Task | None) -> None:

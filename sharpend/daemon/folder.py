@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.daemon.backoff import Backoff
 from sharpend.errors import InputMissingError, OutputFailedError
 from sharpend.logs.events import Event
 from sharpend.task import Task
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from sharpend.policies import Hours
     from sharpend.task import Options
 
-FIRST_PROBE_S = 5.0
-LONGEST_PROBE_S = 30.0
-"""Longest wait between two probes of a paused output folder."""
+PROBES = Backoff(first_s=5.0, longest_s=30.0)
+"""Waits between two probes of a paused output folder."""
 LOOK_S = 2.0
 """Interval of the look whether roots that were not there have come, or were accepted."""
 
@@ -106,7 +106,7 @@ class Folder:
         self._closed: str | None = None
         self._look_at_s = -math.inf
         self._probe_at_s = 0.0
-        self._probe_after_s = FIRST_PROBE_S
+        self._failures = 0
         self._resettled = False
         self._log = log
         self._entries = entries
@@ -229,14 +229,14 @@ class Folder:
     def pause(self, fault: str, now_s: float) -> None:
         """Pause because of the output folder; the wait grows with each probe that fails."""
         if self.fault is None:
-            self._probe_after_s = FIRST_PROBE_S
+            self._failures = 1
             self._log.error(Event.FOLDER_PAUSED, folder=self.name, reason=fault)
         elif now_s >= self._probe_at_s:
-            self._probe_after_s = min(2 * self._probe_after_s, LONGEST_PROBE_S)
+            self._failures += 1
         else:  # images that ran at the same time fail for the same cause
             return
         self.fault = fault
-        self._probe_at_s = now_s + self._probe_after_s
+        self._probe_at_s = now_s + PROBES.wait_s(self._failures)
 
     def resume(self) -> bool:
         """Record that the output folder works; return True if that ended a pause."""

@@ -11,6 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
+from sharpend.daemon.backoff import Backoff
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import StateFaultError
 from sharpend.ledger.opening import open_ledger
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 
-FIRST_PROBE_S = 1.0
-LONGEST_PROBE_S = 10.0
+PROBES = Backoff(first_s=1.0, longest_s=10.0)
 CALM_S = 60.0
 """Seconds without a failure after which the waits are reset."""
 
@@ -51,15 +51,15 @@ class StateOutage:
         self.next_s = -math.inf
         self.log = log
         self._notifier = notifier
-        self._after_s = FIRST_PROBE_S
+        self._failures = 0
         self._ended_s = -math.inf
 
     def failed(self, error: StateFaultError, now_s: float) -> bool:
         """Record a failure; log it and return True if an outage begins."""
         is_news, self.reason = self.reason is None, str(error)
         calm = is_news and now_s - self._ended_s > CALM_S
-        self._after_s = FIRST_PROBE_S if calm else min(2 * self._after_s, LONGEST_PROBE_S)
-        self.next_s = now_s + self._after_s
+        self._failures = 1 if calm else self._failures + 1
+        self.next_s = now_s + PROBES.wait_s(self._failures)
         if is_news:
             self.log.error(Event.STATE_PAUSED, reason=self.reason)
             self._notifier.status(paused_line(self.reason))
