@@ -185,8 +185,8 @@ def _add_bench(add: _Add) -> None:
 
 
 def _add_folders(add: _Add) -> None:
-    """Add the commands that tell the ledger about a folder."""
-    command = add("move", move.main, "tell the ledger that an input or output folder was moved")
+    """Add the commands that change what the ledger records of a folder."""
+    command = add("move", move.main, "record that an input or output folder was moved")
     _add_settings(command, folders=False)
     command.add_argument("old", type=Path, metavar="OLD", help="path of the folder until now")
     command.add_argument("new", type=Path, metavar="NEW", help="path of the folder from now on")
@@ -200,9 +200,13 @@ def _add_folders(add: _Add) -> None:
 
 
 def _add_pauses(add: _Add) -> None:
-    """Add the commands by which folders rest."""
+    """Add the commands that pause and resume folders."""
     for name, main, told in (
-        ("pause", hold.pause, "let folders rest until `resume`; images in work are finished"),
+        (
+            "pause",
+            hold.pause,
+            "begin no image of a folder until `resume`; images in work are finished",
+        ),
         ("resume", hold.resume, "end the pause of folders"),
     ):
         command = add(name, main, told)

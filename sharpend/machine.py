@@ -1,6 +1,6 @@
 """Processor and memory readings from /proc and cgroups, of the machine and of a process.
 
-Sizes are bytes. What a system does not tell (macOS has no /proc) is None or empty.
+Sizes are bytes. What a system does not report (macOS has no /proc) is None or empty.
 """
 
 from __future__ import annotations

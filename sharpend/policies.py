@@ -98,7 +98,7 @@ class Policies:
     cmyk: Cmyk = Cmyk.REFUSE
     one_bit: OneBit = OneBit.REFUSE
     provenance: bool = False
-    """True if the output tells, in its XMP, which model made it of which file."""
+    """True if the output's XMP names the model that made it, and the input file."""
     cmyk_profile: str = field(default="", repr=False)
     """Path of the ICC profile of CMYK images that have none; empty: those are refused."""
     losses: Losses = field(default=Losses.KEEP, repr=False)

@@ -97,14 +97,14 @@ DOORS = {
     "spandrel": {"trainer.training.teacher"},
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.opening", "sharpend.ledger.store"},
     "structlog": {"sharpend.logs.logs"},
-    "torchvision": {"trainer.degradations.report"},
+    "torchvision": {"trainer.degradations.reduction"},
     "tqdm": {"sharpend.commands.results", "trainer.training.progress"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""
 
 WINGS = """
-degradations  mixture blur camera report photo registry
+degradations  mixture blur camera reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
 training  screening architectures checkpoint origin teacher models labels pool step precision loop
 evaluation  pixel_error bench speed scores sets unsharp lineup partial measurements tables

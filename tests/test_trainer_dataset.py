@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
-from trainer.degradations.report import get_transform
+from trainer.degradations.reduction import get_transform
 from trainer.training.batches import centre_batch, random_batch, shares_of
 from trainer.training.dataset import (
     Example,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sharpend.imaging.filters import degrade, resize
-from trainer.degradations.report import LITERAL_LARGE, LITERAL_SMALL, get_transform, shrunk
+from trainer.degradations.reduction import LITERAL_LARGE, LITERAL_SMALL, get_transform, shrunk
 
 
 def noise(height: int, width: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:

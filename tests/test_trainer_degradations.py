@@ -18,7 +18,7 @@ from sharpend.imaging.filters import degrade
 from sharpend.model.cues import measure
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import REDUCTION, Card, Weights
-from trainer.degradations import blur, camera, photo, report
+from trainer.degradations import blur, camera, photo, reduction
 from trainer.degradations.mixture import Degradation, Degraded, residual_target
 from trainer.degradations.registry import DEGRADATIONS
 from trainer.publishing.model_card import model_card
@@ -136,7 +136,7 @@ def test_noise_reduction_takes_noise_and_leaves_edges() -> None:
 
 def test_the_report_mixture_is_the_report_degradation() -> None:
     """What `data.degradation = "bicubic"` makes is what every x4 network was trained with."""
-    example = report.bicubic(photograph(), chance())
+    example = reduction.bicubic(photograph(), chance())
     assert np.array_equal(example.input, degrade(photograph()))
     assert np.array_equal(example.target, photograph())
 

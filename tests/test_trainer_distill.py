@@ -16,7 +16,7 @@ import torch
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.ssim import compute_ssim, psnr
 from sharpend.model.weights import digest
-from trainer.degradations.report import get_transform
+from trainer.degradations.reduction import get_transform
 from trainer.training.batches import centre_batch
 from trainer.training.checkpoint import Checkpoint, best_network, read_checkpoint
 from trainer.training.dataset import Example

@@ -13,7 +13,7 @@ from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.filters import degrade, unsharp_mask
 from tests.conftest import Networks, photograph
 from trainer.commands import evaluate as evaluation
-from trainer.degradations.report import softened
+from trainer.degradations.reduction import softened
 from trainer.evaluation.measurements import (
     CROP_PX,
     ORIGINAL,

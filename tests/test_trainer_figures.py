@@ -15,7 +15,7 @@ from sharpend.errors import InputMissingError, UnavailableError, UsageError
 from sharpend.imaging.files import load_rgb, save_png
 from tests.conftest import drop, photograph
 from trainer.commands.figure import add_arguments, figure
-from trainer.degradations.report import get_transform
+from trainer.degradations.reduction import get_transform
 from trainer.figures.canvas import blank
 from trainer.figures.curves import draw_curves
 from trainer.figures.diagram import Lesson, draw_pipeline

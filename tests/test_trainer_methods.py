@@ -15,7 +15,7 @@ from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card, save_network
 from tests.conftest import Networks, photograph
-from trainer.degradations.report import get_transform, softened
+from trainer.degradations.reduction import get_transform, softened
 from trainer.evaluation.scores import score
 from trainer.evaluation.unsharp import CROP_PX, IMAGES, Unsharp, middle_crops, search_mask
 from trainer.training.checkpoint import Checkpoint, best_network

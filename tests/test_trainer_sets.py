@@ -10,7 +10,7 @@ import pytest
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.imaging.filters import resize
 from tests.conftest import photograph
-from trainer.degradations.report import get_transform
+from trainer.degradations.reduction import get_transform
 from trainer.evaluation.sets import Member, open_set, pair_outputs, read_member, split_name
 from trainer.training.dataset import write_image
 from trainer.training.split import Split, write_split

@@ -19,7 +19,7 @@ from sharpend.model.networks import StudentNet, TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card
-from trainer.degradations.report import get_transform, shrunk, softened
+from trainer.degradations.reduction import get_transform, shrunk, softened
 from trainer.training.dataset import read_image, write_image
 from trainer.training.labels import LABELS_CARD, label
 from trainer.training.models import Model, open_teacher

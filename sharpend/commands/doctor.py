@@ -66,7 +66,7 @@ def _line(one: Finding) -> str:
 
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
-    """Run all checks, the quick ones first; the unit tells which user runs the others."""
+    """Run all checks, the quick ones first; the unit names the user for the others."""
     config = config_of(options.config)
     units = unit.units()
     used = unit.chosen(units or [], None if config is None else str(config))
@@ -82,7 +82,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
 
 
 def _settings(options: argparse.Namespace, used: Unit | None) -> Settings:
-    """Load the settings as the unit's daemon does: systemd tells it where its state is."""
+    """Load the settings as the unit's daemon does, whose state directory systemd sets."""
     environment = dict(os.environ)
     if used is not None and used.state is not None:
         environment.setdefault("STATE_DIRECTORY", used.state)

@@ -1,4 +1,4 @@
-"""`sharpend pause` and `sharpend resume`: let folders rest until told otherwise.
+"""`sharpend pause` and `sharpend resume`: start no image of a folder until it is resumed.
 
 Works like `retry`, on the state directory: a running daemon takes it up within seconds, a stopped
 one at its next start.

@@ -1,4 +1,4 @@
-"""`sharpend move`: tell the ledger that a folder has another path now.
+"""`sharpend move`: record in the ledger that a folder has another path now.
 
 Changes the ledger alone: what is finished, refused or waiting there stays so. Works while no daemon
 uses the state directory. Refuses a new folder in which none of the files that the ledger knows is.

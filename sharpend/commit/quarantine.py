@@ -43,7 +43,7 @@ _NOT_NOW = {errno.EIO, errno.ESTALE, errno.EBUSY}
 QUIET_S = 300.0
 """Default of the seconds that a refused source stays in its place, unchanged."""
 UNLEASED_FACTOR = 4.0
-"""Factor on `quiet_s` if the system does not tell who has the source open."""
+"""Factor on `quiet_s` if the system does not report who has the source open."""
 _AT_ONCE = 20
 """Most sources that one call of `move_due` moves: the main loop waits for it."""
 

@@ -2,7 +2,7 @@
 
 Owns `only_new`: the images that are there at the folder's first start are recorded as seen, and
 stay as they are until they change. While the first scan runs, the time at which a file got its
-path or content (ctime) tells what was there before; afterwards the record does.
+path or content (ctime) shows what was there before; afterwards the record does.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _HANDED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "HOME")
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """Program or address that is told of an event."""
+    """Program that is started, or address that is called, at an event."""
 
     number: int
     """Position in the settings, from 1."""

@@ -179,7 +179,7 @@ def remember(destination: Destination, ledger: LedgerReader | None) -> None:
 
 def _seen(identities: Mapping[bytes, str | None]) -> Iterator[tuple[bytes, Root]]:
     for path, text in identities.items():
-        with suppress(ValueError):  # a text that is none of ours tells nothing
+        with suppress(ValueError):  # a text that sharpend did not write is ignored
             if text is not None:
                 yield path, Root.of_text(text)
 

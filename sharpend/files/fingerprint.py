@@ -35,7 +35,7 @@ class Fingerprint:
         return self.inode == other.inode or 0 in {self.inode, other.inode}
 
     def same_content(self, other: Fingerprint | None) -> bool:
-        """One content, as far as size and time tell.
+        """True if size and time are equal: the content is taken to be the same.
 
         A move to another disk gives another inode, and on some, such as FAT, inodes do not last.
         """

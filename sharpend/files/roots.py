@@ -36,7 +36,7 @@ class Root:
     kind: str
     """Type of the file system."""
     volume: str
-    """UUID or source of the file system; empty if this system does not tell."""
+    """UUID or source of the file system; empty if this system does not report it."""
     place: str
     """Path from the top of the file system, which is the same through every mount of it."""
     inode: int | None = None

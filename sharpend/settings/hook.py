@@ -1,4 +1,4 @@
-"""Schema of `[[hook]]`: a program or an address that is told of an event."""
+"""Schema of `[[hook]]`: a program that is started, or an address that is called, at an event."""
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
 import pwd

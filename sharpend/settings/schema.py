@@ -113,8 +113,8 @@ class IntakeSettings(Section):
     """Seconds between two scans of every folder; these find files without an inotify event."""
     quiet_s: Positive = 300
     """Seconds that a refused input which may be incomplete must stay unchanged, and open in no
-    process, before it is moved to the quarantine; four times as long where the system does not tell
-    who has it open."""
+    process, before it is moved to the quarantine; four times as long where the system does
+    not report who has it open."""
 
 
 class RetrySettings(Section):
@@ -196,7 +196,7 @@ class Settings(Section):
     folder: tuple[FolderSettings, ...] = ()
     """The folders; those of the command line replace those of the file."""
     hook: tuple[HookSettings, ...] = ()
-    """Programs and addresses that are told of events."""
+    """Programs that are started, and addresses that are called, at events."""
     model: ModelSettings = ModelSettings()
     pictures: PictureSettings = PictureSettings()
     workers: WorkerSettings = WorkerSettings()

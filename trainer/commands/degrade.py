@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import InputMissingError
 from trainer.commands.options import count
-from trainer.degradations.report import SOFTENED_BY, get_transform
+from trainer.degradations.reduction import SOFTENED_BY, get_transform
 from trainer.training.dataset import read_image, write_image
 from trainer.training.split import find_images
 

@@ -1,8 +1,8 @@
 """Degradations: pure, seeded functions that make soft, noisy or processed images of sharp ones.
 
 `blur` and `camera` hold single steps, each with its source. A mixture is a function that draws
-steps and their parameters for one image: `report` holds that of the report (bicubic reduction and
-enlargement), `photo` that of photographs of any softness. `mixture` defines their interface and the
-rule for targets. `registry` names every mixture; a name is what `data.degradation` of a recipe
+steps and their parameters for one image: `reduction` holds that of the report (bicubic reduction
+and enlargement), `photo` that of photographs of any softness. `mixture` defines their interface and
+the rule for targets. `registry` names every mixture; a name is what `data.degradation` of a recipe
 takes and what the card of the weights carries. Kind = one cause of softness within a mixture.
 """

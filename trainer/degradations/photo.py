@@ -18,7 +18,7 @@ from trainer.degradations.mixture import (
     chance,
     residual_target,
 )
-from trainer.degradations.report import get_transform
+from trainer.degradations.reduction import get_transform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

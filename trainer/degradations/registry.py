@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.model.weights import REDUCTION
 from trainer.degradations.photo import PHOTO
-from trainer.degradations.report import REPORT
+from trainer.degradations.reduction import REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,7 +22,7 @@ from sharpend.imaging.filters import resize
 from sharpend.machine import processor
 from sharpend.model.networks import NETWORKS
 from sharpend.model.runtime import Placement, choose_device
-from trainer.degradations.report import LITERAL_LARGE, LITERAL_SMALL, SOFTENED_BY
+from trainer.degradations.reduction import LITERAL_LARGE, LITERAL_SMALL, SOFTENED_BY
 from trainer.training.models import open_model
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.imaging.filters import resize
-from trainer.degradations.report import SOFTENED_BY, softened
+from trainer.degradations.reduction import SOFTENED_BY, softened
 from trainer.evaluation.scores import SMALLEST_PX
 from trainer.training.dataset import read_image
 from trainer.training.split import find_images, read_split

@@ -15,7 +15,7 @@ from sharpend.errors import UsageError
 from sharpend.imaging.filters import unsharp_mask
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
-from trainer.degradations.report import get_transform
+from trainer.degradations.reduction import get_transform
 from trainer.training.dataset import read_image
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.filters import resize
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model.ssim import WINDOW_PX, compute_ssim, psnr
-from trainer.degradations.report import shrunk
+from trainer.degradations.reduction import shrunk
 from trainer.training.dataset import read_image
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sharpend.imaging.codec import encode
 from sharpend.imaging.files import load_rgb
 from sharpend.imaging.picture import Picture
 from sharpend.imaging.tensors import to_tensor
-from trainer.degradations.report import SOFTENED_BY, get_transform
+from trainer.degradations.reduction import SOFTENED_BY, get_transform
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.degradations.mixture import Pixels
-    from trainer.degradations.report import Transform
+    from trainer.degradations.reduction import Transform
 
 
 def read_image(path: Path) -> Pixels:
@@ -54,7 +54,7 @@ class ImageDataset(Dataset["tuple[Tensor, Tensor]"]):
     Args:
         images: files to read.
         transform: original pixels (H x W x 3 uint8) to (degraded, original) pixels; the default
-            degrades by four at the image's own size. See `degradations.report.get_transform`.
+            degrades by four at the image's own size. See `degradations.reduction.get_transform`.
     """
 
     def __init__(self, images: Sequence[Path], transform: Transform | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import UsageError
 from sharpend.files.atomic import replacing
-from trainer.degradations.report import softened
+from trainer.degradations.reduction import softened
 from trainer.training.dataset import label_path, read_image, write_image
 
 if TYPE_CHECKING:

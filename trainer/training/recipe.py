@@ -17,8 +17,8 @@ from sharpend.errors import InputMissingError, UsageError
 from sharpend.model.networks import GRID_PX
 from sharpend.model.ssim import WINDOW_PX
 from sharpend.model.weights import REDUCTION
+from trainer.degradations.reduction import SOFTENED_BY
 from trainer.degradations.registry import DEGRADATIONS
-from trainer.degradations.report import SOFTENED_BY
 from trainer.training.losses import LossWeights
 
 if TYPE_CHECKING:

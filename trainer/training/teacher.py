@@ -18,7 +18,7 @@ from sharpend.imaging.filters import resize
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
 from sharpend.model.shipped import find
-from trainer.degradations.report import SOFTENED_BY
+from trainer.degradations.reduction import SOFTENED_BY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
