@@ -39,9 +39,9 @@ class Function:
         """Its `**values`."""
         return self.node.args.kwarg.arg if self.node.args.kwarg else None
 
-    def calls(self) -> Iterator[ast.Call]:
+    def calls(self) -> tuple[ast.Call, ...]:
         """The calls in it."""
-        return (node for node in ast.walk(self.node) if isinstance(node, ast.Call))
+        return calls(self.node)
 
     def local(self, name: str) -> list[ast.expr]:
         """What is assigned to a name in it, or merged into it."""
@@ -68,8 +68,19 @@ def functions() -> tuple[Function, ...]:
     )
 
 
-def assigned(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+@cache
+def calls(tree: ast.AST) -> tuple[ast.Call, ...]:
+    """All calls."""
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Call))
+
+
+@cache
+def assigned(tree: ast.AST) -> tuple[tuple[ast.expr, ast.expr], ...]:
     """Targets and values of all assignments."""
+    return tuple(_assigned(tree))
+
+
+def _assigned(tree: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             yield from ((target, node.value) for target in node.targets)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sharpend.task import AgreementSample
     from trainer.degradations.mixture import Pixels
 
+pytestmark = pytest.mark.slow
 CPU = Placement("cpu", "float32", threads=1)
 STUDENTS = ("lite-x4", "base-x4")
 

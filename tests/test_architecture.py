@@ -127,10 +127,6 @@ LONGEST_CHAIN = 12
 VAGUE = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "misc"}
 LONGEST_FUNCTION = 45
 LONGEST_MODULE = 300
-LONGEST_FUNCTION_OF_DAEMON = 45
-LONGEST_MODULE_OF_DAEMON = 300
-LONGEST_FUNCTION_OF_TRAINER = 45
-LONGEST_MODULE_OF_TRAINER = 300
 MOST_ENTRIES_OF_TRAINER = 8
 QUESTION = re.compile(r"(What|Whatever|Who|Whose|Which|How|Whether|Where|When|Why)\b")
 
@@ -240,11 +236,10 @@ def test_every_module_has_a_floor() -> None:
     assert sorted(IN_ORDER) == sorted(SHARPEND)
 
 
-@pytest.mark.parametrize("module", SHARPEND)
-def test_imports_go_down_only(module: str) -> None:
+def test_imports_go_down_only() -> None:
     """A module sees only what stands before it, so no cycle can be."""
-    below = IN_ORDER[: IN_ORDER.index(module)]
-    assert ours(module) - set(below) == set()
+    above = {module: ours(module) - set(IN_ORDER[:at]) for at, module in enumerate(IN_ORDER)}
+    assert {module: names for module, names in above.items() if names} == {}
 
 
 def test_the_house_can_be_taken_in_at_a_glance() -> None:
@@ -277,12 +272,11 @@ def test_every_module_of_the_trainer_has_a_place() -> None:
     assert sorted(TRAINER_IN_ORDER) == sorted(TRAINER)
 
 
-@pytest.mark.parametrize("module", TRAINER)
-def test_imports_of_the_trainer_go_one_way(module: str) -> None:
+def test_imports_of_the_trainer_go_one_way() -> None:
     """Training knows no evaluation, and neither of them what is published, drawn or typed."""
-    below = TRAINER_IN_ORDER[: TRAINER_IN_ORDER.index(module)]
-    used = {name for name in ours(module) if name.split(".")[0] == "trainer"}
-    assert used - set(below) == set()
+    for at, module in enumerate(TRAINER_IN_ORDER):
+        used = {name for name in ours(module) if name.split(".")[0] == "trainer"}
+        assert used - set(TRAINER_IN_ORDER[:at]) == set(), module
 
 
 def test_the_trainer_is_found_at_a_glance() -> None:
@@ -292,20 +286,11 @@ def test_the_trainer_is_found_at_a_glance() -> None:
     assert len(entries) <= MOST_ENTRIES_OF_TRAINER, entries
 
 
-@pytest.mark.parametrize("module", TRAINER)
-def test_the_trainer_stays_small(module: str) -> None:
-    """Modules and functions are short."""
-    assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE_OF_TRAINER
-    for function in functions(module):
-        lines = (function.end_lineno or function.lineno) - function.lineno + 1
-        assert lines <= LONGEST_FUNCTION_OF_TRAINER, f"{function.name} has {lines} lines"
-
-
-@pytest.mark.parametrize("module", EVERYTHING)
-def test_docstrings_name_their_subject(module: str) -> None:
+def test_docstrings_name_their_subject() -> None:
     """Docstrings begin with a verb or a noun, so that a search for the trade's word finds them."""
-    for told in docstrings(module):
-        assert not QUESTION.match(told), told
+    for module in EVERYTHING:
+        for text in docstrings(module):
+            assert not QUESTION.match(text), f"{module}: {text}"
 
 
 @pytest.mark.parametrize("dependency", sorted(DOORS))
@@ -359,24 +344,15 @@ def test_the_parent_process_loads_neither_torch_nor_pillow() -> None:
     assert ran.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", EVERYTHING)
-def test_modules_say_what_they_are(module: str) -> None:
-    """Each begins with a docstring, has a name that says something, and fits its limits."""
-    assert ast.get_docstring(tree(module))
-    assert not VAGUE & set(module.split("."))
-    assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE
-    for function in functions(module):
-        lines = (function.end_lineno or function.lineno) - function.lineno + 1
-        assert lines <= LONGEST_FUNCTION, f"{function.name} has {lines} lines"
-
-
-@pytest.mark.parametrize("module", [name for name in SHARPEND if "sharpend.daemon" in name])
-def test_the_daemon_stays_small(module: str) -> None:
-    """The room where all others meet is split by subject before it grows."""
-    assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE_OF_DAEMON
-    for function in functions(module):
-        lines = (function.end_lineno or function.lineno) - function.lineno + 1
-        assert lines <= LONGEST_FUNCTION_OF_DAEMON, f"{function.name} has {lines} lines"
+def test_modules_say_what_they_are() -> None:
+    """Each begins with a docstring, has a name that says something, and is short."""
+    for module in EVERYTHING:
+        assert ast.get_docstring(tree(module)), module
+        assert not VAGUE & set(module.split(".")), module
+        assert len(files()[module].read_text().splitlines()) <= LONGEST_MODULE, module
+        for function in functions(module):
+            lines = (function.end_lineno or function.lineno) - function.lineno + 1
+            assert lines <= LONGEST_FUNCTION, f"{module}: {function.name} has {lines} lines"
 
 
 @pytest.mark.parametrize("module", [name for name in SHARPEND if "sharpend.daemon" in name])

@@ -97,6 +97,7 @@ def test_every_box_is_found_again_or_named(name: str) -> None:
     check_parts(bytes_of(name), picture)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not installed("exiftool"), reason="exiftool is not installed")
 def test_another_reader_finds_all_metadata_again(tmp_path: Path) -> None:
     """Every field of EXIF, maker notes, XMP and profile, but what a note says."""

@@ -64,6 +64,7 @@ OF_FORM = re.compile(
 """Fields that tell of the file and not of the image."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not installed("exiftool"), reason="exiftool is not installed")
 def test_exiftool_finds_every_field_again(tmp_path: Path) -> None:
     """But for those that `fields` in the table names, each of which a note or a loss tells of."""

@@ -139,6 +139,7 @@ UNLIKE = {
 }
 
 
+@pytest.mark.slow
 def test_other_programs_read_the_outputs(worker: Pipeline, bench: Bench) -> None:
     """Exiftool finds nothing wrong that was not in the input, and vips the same samples."""
     if missing := [tool for tool in ("exiftool", "vips") if not installed(tool)]:

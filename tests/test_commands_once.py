@@ -112,6 +112,7 @@ def test_each_input_has_its_end(networks: Networks, tmp_path: Path) -> None:
     assert summary["counts"] == {"sharpened": 3, "unchanged": 0, "quarantined": 4}
 
 
+@pytest.mark.slow
 def test_what_is_sharp_passes_untouched(networks: Networks, tmp_path: Path) -> None:
     """With --skip-sharp its copy has the same bytes; what is soft is sharpened, crisply."""
     photo = Image.fromarray(data.astronaut()[:128, 150:278])  # type: ignore[no-untyped-call]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
 WATCHDOG_S = 1.0
 AGREEMENT = {
     *("n", "mean", "min", "rolling", "noop_mean", "alarm_below"),

@@ -59,6 +59,7 @@ def test_keys_have_type_unit_and_meaning(event: Event) -> None:
         assert not re.search(r"[|\n]", text + DESCRIBED[event].says), key
 
 
+@pytest.mark.slow  # every real daemon of the tests is held to the reference, in the fast ones too
 def test_a_daemon_logs_what_is_described(tmp_path: Path) -> None:
     """A real run with an output, a refusal and a report has no other events, levels and keys."""
     log: dict[str, object] = {"level": "debug", "format": "json"}

@@ -107,6 +107,7 @@ def test_a_program_that_is_missing_is_told() -> None:
     assert "No such file" in run.message
 
 
+@pytest.mark.slow
 def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     """The time limit holds for the whole session of the program."""
     code = (
@@ -221,6 +222,7 @@ def test_a_batch_ends_when_the_queue_ran_empty(tmp_path: Path) -> None:
     shop.close()
 
 
+@pytest.mark.slow
 def test_a_daemon_runs_its_hooks(tmp_path: Path) -> None:
     """A real daemon tells of the end of a batch."""
     config = configured(tmp_path, agreeing(tmp_path))

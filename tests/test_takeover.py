@@ -60,6 +60,8 @@ CAUSES = {
     "silent": "it closed its pipe",
 }
 """What is sent, and why its worker is ended."""
+FAST = {"pickle", "endless", "truncated", "job", "silent"}
+"""One of each kind: no JSON, no end, half a frame, another's task, no answer."""
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in sandbox._MACHINES,
@@ -122,7 +124,10 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     made.pool.stop()
 
 
-@pytest.mark.parametrize("name", CAUSES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=[] if one in FAST else pytest.mark.slow) for one in CAUSES],
+)
 def test_what_is_not_valid_costs_its_worker_and_its_task(watched: Watched, name: str) -> None:
     """The task's attempt ends as by a death, with the cause, and the next task works."""
     watched.submit(name, 1)

@@ -201,6 +201,7 @@ def test_the_alarm_command_writes_what_it_prints(
     assert cli.main([str(one) for one in [*arguments, "--strength", 0]]) == ExitCode.USAGE
 
 
+@pytest.mark.slow
 def test_lines_are_written_into_both_cards(tmp_path: Path) -> None:
     """The tensors stay, the digest with them; what the card for people held otherwise stays too."""
     student = agreeing(tmp_path)

@@ -81,7 +81,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     about = ["--to", folder, "--data", data, "--data-note", folder / "note.md"]
     about += ["--license", "CC0-1.0", "--dataset", "own"]
     teacher = folder / "tiny-teacher.safetensors"
-    student = folder / "tiny.safetensors"
     of_student = ["--data", data, "--labels", labels, "--run", run_of["student"], *THREADS]
     export = ["export", run_of["student"], "--name", "tiny", *about, "--teacher", teacher, *CPU]
     commands: list[list[object]] = [
@@ -90,9 +89,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["export", run_of["teacher"], *about],
         ["label", "--data", data, "--teacher", teacher, "--labels", labels, *CPU],
         ["distill", recipes["student"], *of_student],
-        export,
-        ["evaluate", "--set", pictures, "--model", student, "--teacher", teacher, *CPU,
-         "--to", folder / "scores"],
+        ["evaluate", "--set", pictures, "--model", f"tiny={run_of['student']}", "--teacher",
+         teacher, *CPU, "--to", folder / "scores"],
         [*export, "--scores", folder / "scores" / "evaluation.json"],
     ]  # fmt: skip
     for command in commands:

@@ -219,6 +219,7 @@ def test_the_best_checkpoint_is_the_one_of_lowest_loss(tmp_path: Path) -> None:
     assert (last.step, last.best_loss) == (3, 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias_free", [False, True])
 def test_training_learns(tmp_path: Path, *, bias_free: bool) -> None:
     """A few seconds on one picture: the loss falls, and the agreement with the teacher rises."""

@@ -71,6 +71,7 @@ def alarmed(samples: Iterable[AgreementSample], options: AlarmOptions) -> bool:
     return any(alarm.add(sample) and alarm.low for sample in samples)
 
 
+@pytest.mark.slow
 def test_a_healthy_student_is_quiet_and_a_damaged_one_alarms(tmp_path: Path) -> None:
     """Measured as the daemon measures, on pictures that the line was not drawn from."""
     teacher, student = pair(tmp_path)

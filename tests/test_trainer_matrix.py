@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from trainer.degradations.mixture import Pixels
 
+pytestmark = pytest.mark.slow
 CPU = ["--device", "cpu", "--precision", "float32", "--threads", "1"]
 ROWS = [*BASELINES, "small", "x4", "large"]
 
@@ -62,14 +63,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the command writes for three photographs, three networks and two real images."""
     folder = tmp_path_factory.mktemp("matrix")
     for place, name in (("one", "coffee"), ("one", "chelsea"), ("two", "astronaut")):
-        pixels = getattr(data, name)()[100:180, 120:208]
+        pixels = getattr(data, name)()[100:156, 120:184]
         (folder / place).mkdir(exist_ok=True)
         write_image(pixels, folder / place / f"{name}.png")
     small, large = network(folder, "small", seed=0), network(folder, "large", seed=1)
     x4 = network(folder, "x4", seed=2, degradation="bicubic")
     sets = ["--set", folder / "one", "--set", folder / "two", "--real", folder / "one"]
     models = ["--model", small, "--model", x4, "--teacher", large]
-    evaluate("--matrix", *sets, *models, "--crop", 72, "--to", folder / "to", *CPU)
+    evaluate("--matrix", *sets, *models, "--crop", 48, "--to", folder / "to", *CPU)
     return folder
 
 
