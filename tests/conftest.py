@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from sharpend.imaging.files import save_png
 from sharpend.model.networks import StudentNet, TeacherNet
@@ -25,8 +26,19 @@ if os.access("/dev/shm", os.W_OK):  # noqa: S108 - below it pytest makes a folde
     # A third of the suite's time is waiting for fsync, which no test can tell from none: a process
     # that is killed leaves its pages in memory, and nobody cuts the power.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # noqa: S108 - as above
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Processes that tests start find our modules compiled, as those of an installed program do."""
 torch.set_num_threads(1)
 """Tiny tensors: more threads only wait for each other on a busy machine."""
+
+
+settings.register_profile("fast", max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw fewer examples where slow tests are left out; `make test` draws all."""
+    if config.getoption("markexpr") == "not slow":
+        settings.load_profile("fast")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

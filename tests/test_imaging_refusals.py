@@ -8,6 +8,7 @@ import subprocess
 import time
 import warnings
 import zlib
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -214,9 +215,15 @@ def test_tiff_samples_that_would_lose(bits: tuple[int, ...], sample_format: int,
     assert told in str(error)
 
 
+@cache
+def packed_zeros() -> bytes:
+    """100 MB, deflated."""
+    return zlib.compress(bytes(100_000_000), 1)
+
+
 def packed_page(**changes: tuple[int, int, int]) -> bytes:
     """A deflated gray TIFF of 10 x 10 pixels whose one strip inflates to 100 MB."""
-    packed = zlib.compress(bytes(100_000_000), 1)
+    packed = packed_zeros()
     entries = {
         256: (4, 1, 10), 257: (4, 1, 10), 258: (3, 1, 8), 259: (3, 1, 8), 262: (3, 1, 1),
         273: (4, 1, 150), 277: (3, 1, 1), 278: (4, 1, 10), 279: (4, 1, len(packed)),
