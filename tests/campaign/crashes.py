@@ -35,7 +35,7 @@ FINALLY_REFUSED = b"%PDF-1.7\n" + bytes(100)
 
 
 def kill_the_daemon(rig: Rig, rounds: int, finding: Finding) -> None:
-    """1: kill -9 at random moments, 50 pictures a round."""
+    """1: kill -9 at random moments, 50 images a round."""
     empty_s = start_s(rig)
     names: set[str] = set()
     before: dict[Path, int] = {}
@@ -62,7 +62,7 @@ def kill_the_daemon(rig: Rig, rounds: int, finding: Finding) -> None:
     with running("--config", rig.config) as daemon:  # half of them are still to be done
         rig.wait_until_idle(daemon, len(names), within_s=PATIENCE_S + len(names))
     rig.check(finding, names)
-    finding.figures = f"{len(names)} pictures; recovery is what a start takes longer than"
+    finding.figures = f"{len(names)} images; recovery is what a start takes longer than"
     finding.figures += f" the {empty_s:.1f} s of an empty one"
 
 
@@ -182,7 +182,7 @@ class Boundaries:
 
 
 def boundaries() -> list[tuple[str, Order, bool]]:
-    """Each step of a good picture and of a bad one, by policy; and the workers' own deaths."""
+    """Each step of a good image and of a bad one, by policy; and the workers' own deaths."""
     daemon = [
         (str(policy), Order(step), bad)
         for policy in SourcePolicy
@@ -207,7 +207,7 @@ def step_boundaries(rig: Rig, rounds: int, finding: Finding) -> None:
 
 
 def kill_workers(rig: Rig, rounds: int, finding: Finding) -> None:
-    """2: kill -9 of a worker in the middle of a picture, others beside it."""
+    """2: kill -9 of a worker in the middle of an image, others beside it."""
     large, deaths = large_picture(), 0
     rig.configure(workers={"count": 2})
     made = set()
@@ -228,13 +228,13 @@ def kill_workers(rig: Rig, rounds: int, finding: Finding) -> None:
             finding.expect(not broken(rig.outbox / name), f"{name}: broken")
             made |= {name, f"beside-{number}.png"}
             finding.rounds += 1
-        finding.expect(deaths > 0, "no worker died with a picture in work")
+        finding.expect(deaths > 0, "no worker died with an image in work")
     rig.check(finding, made)
-    finding.figures = f"{deaths} of {rounds} died with a picture in work"
+    finding.figures = f"{deaths} of {rounds} died with an image in work"
 
 
 def busiest(daemon: Daemon) -> psutil.Process:
-    """The worker that has used its processor most lately: the one with the picture."""
+    """The worker that has used its processor most lately: the one with the image."""
     workers = daemon.workers()
     first = [sum(worker.cpu_times()[:2]) for worker in workers]
     time.sleep(0.02)
@@ -243,7 +243,7 @@ def busiest(daemon: Daemon) -> psutil.Process:
 
 
 def poison(rig: Rig, rounds: int, finding: Finding) -> None:
-    """3: pictures that end their worker each time: a fault in a decoder, or of memory."""
+    """3: images that end their worker each time: a fault in a decoder, or of memory."""
     order = rig.base / "order"
     environment = {"CRASH_ORDER": str(order)}
     signals = ("SIGSEGV", "SIGKILL", "SIGABRT")
@@ -289,7 +289,7 @@ def stop_with_a_queue(rig: Rig, rounds: int, finding: Finding) -> None:
 
 
 def stopped_worker(rig: Rig, rounds: int, finding: Finding) -> None:
-    """42: a worker is stopped (SIGSTOP) with a picture in work; the daemon is not stuck."""
+    """42: a worker is stopped (SIGSTOP) with an image in work; the daemon is not stuck."""
     rig.configure(workers={"count": 1, "job_timeout_s": JOB_TIMEOUT_S})
     large = large_picture()
     manager = ServiceManager(rig.base / "notify")
@@ -324,7 +324,7 @@ def busy(daemon: Daemon) -> bool:
 SCENARIOS = (
     Scenario(
         "1",
-        "kill -9 of the daemon at random, 50 pictures a round",
+        "kill -9 of the daemon at random, 50 images a round",
         "none lost, partial or made twice; recovery < 5 s",
         kill_the_daemon,
         200,
@@ -340,7 +340,7 @@ SCENARIOS = (
     ),
     Scenario(
         "2",
-        "kill -9 of a worker with a picture",
+        "kill -9 of a worker with an image",
         "tried again, others go on, new worker < 10 s",
         kill_workers,
         100,
@@ -348,7 +348,7 @@ SCENARIOS = (
     ),
     Scenario(
         "3",
-        "a picture that ends its worker each time",
+        "an image that ends its worker each time",
         "quarantined after 2 attempts with the signal",
         poison,
         10,

@@ -1,4 +1,4 @@
-"""Pictures that somebody made to do harm: mutants of every format, and bombs."""
+"""Images that somebody made to do harm: mutants of every format, and bombs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_OF_A_BOMB_MB = 50
 
 
 def mutated(rig: Rig, rounds: int, finding: Finding) -> None:
-    """21: so many pictures of all formats with bytes changed, cut out, doubled."""
+    """21: so many images of all formats with bytes changed, cut out, doubled."""
     judge(fuzzed(rig.base / "mutants", mutants(seed=1, count=rounds)), finding)
 
 
@@ -43,7 +43,7 @@ def judge(found: Fuzzed, finding: Finding) -> None:
 SCENARIOS = (
     Scenario(
         "21",
-        "pictures of every format with bytes changed",
+        "images of every format with bytes changed",
         "an output or a reason each, no hang, no exit",
         mutated,
         10_000,

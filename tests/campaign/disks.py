@@ -69,7 +69,7 @@ def fill(path: Path) -> None:
 
 
 def full_state(rig: Rig, rounds: int, finding: Finding) -> None:
-    """17: a full state directory, with good and bad pictures waiting, and room again."""
+    """17: a full state directory, with good and bad images waiting, and room again."""
     good = {f"{number}.png" for number in range(rounds)}
     with mounted(rig.state, "-t", "tmpfs", "-o", "size=16m", "tmpfs"):
         ballast = rig.state / "ballast"
@@ -93,7 +93,7 @@ def full_state(rig: Rig, rounds: int, finding: Finding) -> None:
             done = [event["path"] for event in daemon.events("image.finished")]
             finding.expect(sorted(done) == sorted(good), "not each done once")
         reasons = len(list((rig.state / "quarantine").rglob("*.reason.json")))
-        finding.expect(reasons == rounds, f"{reasons} reasons for {rounds} bad pictures")
+        finding.expect(reasons == rounds, f"{reasons} reasons for {rounds} bad images")
         rig.check(finding, good)
     finding.rounds = rounds
 

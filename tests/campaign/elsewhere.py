@@ -38,7 +38,7 @@ SCENARIOS = (
     ),
     Scenario(
         "41",
-        "hours of one picture a second",
+        "hours of one image a second",
         "memory < 1 MB/h, the rest flat",
         soak,
         1,

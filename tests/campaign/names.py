@@ -44,7 +44,7 @@ def special_files(rig: Rig, rounds: int, finding: Finding) -> None:
 
 
 def plant(rig: Rig, folder: Path) -> None:
-    """One of each kind; only the hard link is a picture of the folder's own."""
+    """One of each kind; only the hard link is an image of the folder's own."""
     folder.mkdir()
     outside = rig.base / "outside"
     outside.mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def plant(rig: Rig, folder: Path) -> None:
 
 
 def swaps(rig: Rig, rounds: int, finding: Finding) -> None:
-    """26: pictures and folders change places with links and FIFOs while they are opened."""
+    """26: images and folders change places with links and FIFOs while they are opened."""
     careless = swap_race(rig.base / "careless", 4000, plain_open)
     finding.expect(bool(careless.escapes), "the race would not catch anybody")
     race = swap_race(rig.base / "race", rounds)
@@ -195,7 +195,7 @@ def colliding(rig: Rig, rounds: int, finding: Finding) -> None:
 SCENARIOS = (
     Scenario(
         "25",
-        "links, FIFOs, sockets, devices, folders named as pictures",
+        "links, FIFOs, sockets, devices, folders named as images",
         "never opened, never waited for",
         special_files,
         50,

@@ -1,4 +1,4 @@
-"""Pictures that are cut off, too large, or something else than their names say."""
+"""Images that are cut off, too large, or something else than their names say."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ FOREIGN = {
 }
 PROGRAMS = ("gs", "convert", "magick", "inkscape", "rsvg-convert")
 MOST_MB = 6000
-"""Of a worker with a picture of 100 megapixels."""
+"""Of a worker with an image of 100 megapixels."""
 
 
 def truncated(rig: Rig, rounds: int, finding: Finding) -> None:
-    """20: pictures of four kinds, cut off at 1, 10, 50 and 99 %."""
+    """20: images of four kinds, cut off at 1, 10, 50 and 99 %."""
     whole = {kind: encoded(kind) for kind in KINDS}
     count = 0
     with running("--config", rig.config) as daemon:
@@ -49,7 +49,7 @@ def truncated(rig: Rig, rounds: int, finding: Finding) -> None:
         rig.wait_until_idle(daemon, count)
         reasons = {event["error_code"] for event in daemon.events("image.quarantined")}
         finding.expect(not daemon.events("worker.died"), "a worker died")
-    finding.expect(not files(rig.outbox), f"{len(files(rig.outbox))} outputs of broken pictures")
+    finding.expect(not files(rig.outbox), f"{len(files(rig.outbox))} outputs of broken images")
     finding.expect(rig.counts()["quarantined"] == count, f"{rig.counts()} of {count}")
     finding.expect(reasons <= CUT_OFF, f"{reasons - CUT_OFF}")
     finding.rounds = count
@@ -65,7 +65,7 @@ def encoded(kind: str) -> bytes:
 
 
 def huge(rig: Rig, rounds: int, finding: Finding) -> None:
-    """23: a legal picture of so many megapixels, and the same above the limit."""
+    """23: a legal image of so many megapixels, and the same above the limit."""
     buffer = BytesIO()
     large = np.tile(photograph(100, 1000), (rounds, 10, 1))
     Image.fromarray(large).save(buffer, "JPEG", quality=90)
@@ -89,7 +89,7 @@ def huge(rig: Rig, rounds: int, finding: Finding) -> None:
 
 
 def watched_mb(daemon: Daemon, rig: Rig) -> float:
-    """The most that a worker held until the only picture was finished."""
+    """The most that a worker held until the only image was finished."""
     most_mb = 0.0
     while not rig.counts()["disposed"]:
         held = [worker.memory_info().rss / 1e6 for worker in daemon.workers()]
@@ -99,7 +99,7 @@ def watched_mb(daemon: Daemon, rig: Rig) -> float:
 
 
 def foreign(rig: Rig, rounds: int, finding: Finding) -> None:
-    """24: documents and pages under a picture's name; no other program is ever started."""
+    """24: documents and pages under an image's name; no other program is ever started."""
     tools = rig.base / "tools"
     tools.mkdir()
     for program in PROGRAMS:
@@ -139,7 +139,7 @@ SCENARIOS = (
     ),
     Scenario(
         "23",
-        "a picture of 100 megapixels, and one over the limit",
+        "an image of 100 megapixels, and one over the limit",
         f"done in tiles, worker < {MOST_MB / 1000:g} GB; refused with the setting",
         huge,
         100,
@@ -148,7 +148,7 @@ SCENARIOS = (
     ),
     Scenario(
         "24",
-        "EPS, PDF, SVG, HTML, nothing, under a picture's name",
+        "EPS, PDF, SVG, HTML, nothing, under an image's name",
         "refused, no other program started",
         foreign,
         20,

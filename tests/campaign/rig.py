@@ -1,4 +1,4 @@
-"""What every scenario of the campaign stands on: folders, a small network, and what was found."""
+"""What every scenario of the campaign stands on: folders, a small model, and what was found."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Scenario:
 
 
 class Rig:
-    """Folders, a small network, and a configuration for daemons over them."""
+    """Folders, a small model, and a configuration for daemons over them."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
@@ -97,7 +97,7 @@ class Rig:
         return {"input": self.base / name, "output": output, "settle_s": 0.1} | values
 
     def drop(self, name: str, content: bytes = b"", *, folder: str = "in") -> Path:
-        """A picture, whole, under its final name in one step."""
+        """An image, whole, under its final name in one step."""
         path = self.base / folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.parent / ".new.tmp"
@@ -153,7 +153,7 @@ def png(height: int, width: int) -> bytes:
 
 
 def large_picture() -> bytes:
-    """A picture that takes the worker long enough to be met in the middle of it."""
+    """An image that takes the worker long enough to be met in the middle of it."""
     buffer = BytesIO()
     Image.fromarray(photograph(600, 900)).resize((2700, 1800)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -166,7 +166,7 @@ def files(root: Path) -> list[Path]:
 
 
 def broken(path: Path) -> str:
-    """What is wrong with a picture; nothing where it can be decoded whole."""
+    """What is wrong with an image; nothing where it can be decoded whole."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # it is our own

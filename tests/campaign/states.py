@@ -136,7 +136,7 @@ def reloads(rig: Rig, rounds: int, finding: Finding) -> None:
 
 
 def reload_badly(rig: Rig, number: int, finding: Finding) -> None:
-    """A file that cannot be taken, with pictures in work."""
+    """A file that cannot be taken, with images in work."""
     for each in range(3):
         rig.drop(f"{number}-{each}.png")
     finding.expect(rig.config.exists(), "no configuration")
@@ -145,7 +145,7 @@ def reload_badly(rig: Rig, number: int, finding: Finding) -> None:
 
 
 def flood(rig: Rig, rounds: int, finding: Finding) -> None:
-    """43: so many pictures fail alike."""
+    """43: so many images fail alike."""
     with running("--config", rig.config) as daemon:
         daemon.wait_for("daemon.ready")
         for number in range(rounds):
@@ -199,7 +199,7 @@ SCENARIOS = (
     ),
     Scenario(
         "43",
-        "pictures that fail alike",
+        "images that fail alike",
         "a reason each, repeats counted and not told",
         flood,
         10_000,

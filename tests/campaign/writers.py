@@ -74,7 +74,7 @@ def write_slowly(rig: Rig, pause_s: float, kilobytes: int) -> None:
 
 
 def padded_png(picture: bytes, size: int) -> bytes:
-    """The picture with a private chunk after its header that makes it so large."""
+    """The image with a private chunk after its header that makes it so large."""
     header, rest = picture[:33], picture[33:]
     padding = b"prVt" + bytes(max(0, size - len(picture) - 12))
     checked = zlib.crc32(padding).to_bytes(4)
@@ -216,7 +216,7 @@ def expect_calm(daemon: Daemon, finding: Finding) -> None:
 
 
 def touched(rig: Rig, rounds: int, finding: Finding) -> None:
-    """15: so many changes of mode, times of access and openings while a picture is queued."""
+    """15: so many changes of mode, times of access and openings while an image is queued."""
     with running("--config", rig.config) as daemon:
         daemon.wait_for("daemon.ready")
         rig.drop("large.png", large_picture())
