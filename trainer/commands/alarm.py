@@ -143,7 +143,7 @@ def alarm(options: argparse.Namespace) -> None:
 
 def _originals(options: argparse.Namespace) -> Iterator[Pixels]:
     paths = [member.original for place in options.set for member in open_set(place).members]
-    for path in with_progress(paths, what="pictures", total=len(paths)):
+    for path in with_progress(paths, what="images", total=len(paths)):
         yield from pieces(read_image(path), options.piece_px)
 
 

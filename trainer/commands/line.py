@@ -47,7 +47,7 @@ def line(options: argparse.Namespace) -> None:
     measured = measure_samples(
         student_of(student, where),
         SecondOpinion(student.card, where, beside=options.weights.parent),
-        (read_image(path) for path in with_progress(paths, what="pictures", total=len(paths))),
+        (read_image(path) for path in with_progress(paths, what="images", total=len(paths))),
         kinds_for(student.card),
         crop_px=options.crop_px,
     )

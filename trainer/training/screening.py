@@ -49,7 +49,7 @@ def screen(
     left_out: list[Rejected] = []
     seen: dict[str, Path] = {}
     found = find_images(folders)
-    for path in with_progress(found, what="pictures", total=len(found)):
+    for path in with_progress(found, what="images", total=len(found)):
         reason = _unfit(path, smallest_px, seen)
         if reason:
             left_out.append(Rejected(path, reason))
