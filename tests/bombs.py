@@ -1,4 +1,4 @@
-"""Small files that promise, or unfold to, far more than a picture: made whole, byte by byte."""
+"""Small files that promise, or unfold to, far more than an image: made whole, byte by byte."""
 
 from __future__ import annotations
 
@@ -210,4 +210,4 @@ STRANGERS: Mapping[str, bytes] = {
     "script.jpg": b"#!/bin/sh\ntouch /tmp/x\n",
     "nothing.png": b"",
 }
-"""What is no picture of ours, under a picture's name."""
+"""What is no image of ours, under an image's name."""

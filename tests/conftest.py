@@ -1,4 +1,4 @@
-"""What tests share: small networks, pictures made from numbers, folders."""
+"""What tests share: small models, images made from numbers, folders."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
-    """A picture with smooth parts, edges and texture: H x W x 3 uint8."""
+    """An image with smooth parts, edges and texture: H x W x 3 uint8."""
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     phases = random.uniform(0, 6, 3)

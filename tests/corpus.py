@@ -27,7 +27,7 @@ SURROUNDINGS = {
     "MAGICK_THREAD_LIMIT": "1",
     "VIPS_CONCURRENCY": "1",
 }
-"""Small pictures: threads only get in each other's way."""
+"""Small images: threads only get in each other's way."""
 
 
 @dataclass(frozen=True, slots=True)

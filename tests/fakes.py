@@ -99,7 +99,7 @@ class FakePool:
         teacher: bool,
         go_on: Callable[[], bool] = lambda: True,  # noqa: ARG002 - as in Workers
     ) -> Engine:
-        """Any network is there."""
+        """Any model is there."""
         return Engine(model, "digest", "cpu", 64, 4, None, "teacher" if teacher else None)
 
     def next_deadline_s(self) -> float:
@@ -219,7 +219,7 @@ class Shop:
         )
 
     def reload(self, **changes: Any) -> None:  # noqa: ANN401 - of any field
-        """Change every folder's plan or way out, as a reload does while no worker has a picture."""
+        """Change every folder's plan or way out, as a reload does while no worker has an image."""
         assert not self.dispatcher.is_working
         self._changes |= changes
         self.dispatcher.close()

@@ -1,4 +1,4 @@
-"""Damaged pictures in their thousands through a real daemon, and what came of them.
+"""Damaged images in their thousands through a real daemon, and what came of them.
 
     python -m tests.fuzzer [--count 10000] [--seed 1]
 

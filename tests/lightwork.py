@@ -38,7 +38,7 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
 
 
 def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in worker
-    """Say something of a network, and who one is."""
+    """Say something of a model, and who one is."""
     taught = "teacher" if teacher else None
     return Engine(model, str(os.getpid()), "cpu", 128, 4, None, taught, trial=TRIAL)
 

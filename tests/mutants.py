@@ -1,4 +1,4 @@
-"""Damaged pictures without end: flipped bits, cut files, shuffled segments, absurd lengths.
+"""Damaged images without end: flipped bits, cut files, shuffled segments, absurd lengths.
 
 The same seed gives the same files. Nothing here knows what should come of a mutant.
 """
@@ -30,7 +30,7 @@ _DEEP = (photograph(31, 45, seed=5).astype(np.uint16) * 257).copy()
 
 @cache
 def seeds() -> Mapping[str, bytes]:
-    """Small whole pictures by file name: seven formats, several variants, with metadata."""
+    """Small whole images by file name: seven formats, several variants, with metadata."""
     rgb = Image.fromarray(photograph(33, 47))
     rgba = rgb.convert("RGBA")
     rgba.putalpha(rgb.convert("L"))
@@ -84,7 +84,7 @@ def _tiff(**options: object) -> bytes:
 
 
 def mutants(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of `count` damaged pictures; the name tells what was done to which."""
+    """Names and contents of `count` damaged images; the name tells what was done to which."""
     for number in range(count):
         chance = random.Random(f"{seed}-{number}")
         name = chance.choice(sorted(seeds()))
@@ -168,7 +168,7 @@ def _shuffle(data: bytes, name: str, chance: random.Random) -> bytes:
 
 
 def _splice(data: bytes, name: str, chance: random.Random) -> bytes:
-    """Segments of another picture, most often of the same format."""
+    """Segments of another image, most often of the same format."""
     suffix = name.partition(".")[2]
     alike = [other for other in sorted(seeds()) if other.endswith(suffix)]
     other = chance.choice(alike if chance.random() < 0.8 else sorted(seeds()))

@@ -181,7 +181,7 @@ def _some(things: Sequence[Thing]) -> Iterator[Sequence[Thing]]:
 
 
 def _frames(data: bytes) -> Iterator[Frame]:
-    """The pictures of a file of PAMs."""
+    """The images of a file of PAMs."""
     at = 0
     while at < len(data):
         end = data.index(b"ENDHDR\n", at) + 7

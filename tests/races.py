@@ -35,7 +35,7 @@ PAIRS = (
     ("parent", ".door"),
     ("b/parent", "b/.door"),
 )
-"""What is exchanged: a picture with a link, a picture with a FIFO, folders with links to others."""
+"""What is exchanged: an image with a link, an image with a FIFO, folders with links to others."""
 INPUTS = (b"a/file.png", b"a/pipe.png", b"parent/x.png", b"b/parent/deep/x.png")
 
 

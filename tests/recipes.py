@@ -65,7 +65,7 @@ TABLE_LOST = (
     *("PNG:BitDepth", "PNG:ColorType", "PNG:Palette", "PNG:Transparency"),
     "PNG:BackgroundColor",
 )
-"""A sharpened palette picture has more colours than its palette."""
+"""A sharpened palette image has more colours than its palette."""
 
 BMP_HEADER = (
     *("File:BMPVersion", "File:(Alpha|Red|Green|Blue)Mask", "File:BMP_0x.*"),
@@ -185,7 +185,7 @@ def _jpeg_metadata() -> Iterator[Recipe]:
 
 
 def _jpeg_odd() -> Iterator[Recipe]:
-    """Four inks, several pictures in one file, things behind the end."""
+    """Four inks, several images in one file, things behind the end."""
     cmyk = "convert rgb.ppm -profile srgb.icc -profile cmyk.icc"
     icc = ("srgb.icc", "cmyk.icc")
     for quality in (75, 95):
@@ -282,7 +282,7 @@ def _png_palettes() -> Iterator[Recipe]:
 
 
 def _png_metadata() -> Iterator[Recipe]:
-    """Every chunk that says something about a picture."""
+    """Every chunk that says something about an image."""
     plain = "convert rgb.ppm -strip $out"
     tags = {
         "exif": FULL_EXIF,
@@ -854,7 +854,7 @@ def _jxl() -> Iterator[Recipe]:
 
 
 def _strangers() -> Iterator[Recipe]:
-    """Files that are no pictures of ours under names that are."""
+    """Files that are no images of ours under names that are."""
     no = "format_not_allowed"
     yield Recipe("stranger-eps.jpg", "printf '%%!PS-Adobe-3.0 EPSF-3.0\n' > $out", no)
     yield Recipe("stranger-pdf.png", "printf '%%PDF-1.4\n' > $out", no)

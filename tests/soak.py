@@ -1,4 +1,4 @@
-"""The soak: one picture a second for hours, one in a hundred bad, and what the daemon holds.
+"""The soak: one image a second for hours, one in a hundred bad, and what the daemon holds.
 
     python -m tests.soak [--hours 1] [--minutes-of-warm-up 15]
 

@@ -58,7 +58,7 @@ def main(options: str, daemon_pid: str) -> None:
 
 
 def start(options: WorkerOptions, daemon_pid: int) -> None:  # noqa: ARG001 - as in worker
-    """Begin without a network, and confined."""
+    """Begin without a model, and confined."""
     worker._die_with_parent(daemon_pid)
     assert sandbox.SYSTEM_CALLS in sandbox.enter(local_sockets=False)
 

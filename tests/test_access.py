@@ -120,7 +120,7 @@ def test_where_setgid_is_forbidden(
 def test_a_file_system_that_knows_neither_is_a_fault(
     file: int, monkeypatch: pytest.MonkeyPatch, call: str, answer: object
 ) -> None:
-    """Refused or silently ignored: no picture is left with another group or mode."""
+    """Refused or silently ignored: no image is left with another group or mode."""
     monkeypatch.setattr(os, call, answer)
     with pytest.raises(FolderFaultError, match=r"folder\.(mode|group) .*mount"):
         Access(group=None if call == "fchmod" else NOBODY, mode=0o664).give_file(file)
@@ -128,7 +128,7 @@ def test_a_file_system_that_knows_neither_is_a_fault(
 
 @needs_root
 def test_a_daemon_outside_the_group_is_told_at_its_start() -> None:
-    """Who is not in the group hears it before any picture is touched; who is in it may start."""
+    """Who is not in the group hears it before any image is touched; who is in it may start."""
     code = (
         "import os; from sharpend.files.access import require_membership; "
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY}); "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LINE = 0.35
 SHARP = {"softness": 0.5}
-"""What makes a sample one of a sharp picture: there is twice the detail that the teacher adds."""
+"""What makes a sample one of a sharp image: there is twice the detail that the teacher adds."""
 
 
 def added(alarm: AgreementAlarm, *samples: AgreementSample) -> list[bool]:
@@ -34,7 +34,7 @@ def added(alarm: AgreementAlarm, *samples: AgreementSample) -> list[bool]:
 
 
 def test_the_first_is_always_sampled() -> None:
-    """However small the share, the first picture says something."""
+    """However small the share, the first image says something."""
     alarm = AgreementAlarm(AlarmOptions(sample=0.001, budget=0.0))
     assert [alarm.wants() for _ in range(5)] == [True, False, False, False, False]
 
@@ -47,7 +47,7 @@ def test_nothing_is_sampled_when_switched_off() -> None:
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 1.0])
 def test_the_share_is_kept(share: float) -> None:
-    """Over many pictures the share of samples is the one that was asked for."""
+    """Over many images the share of samples is the one that was asked for."""
     alarm = AgreementAlarm(AlarmOptions(sample=share, budget=1.0))
     assert sum(alarm.wants() for _ in range(1000)) == pytest.approx(1000 * share, abs=1)
 
@@ -66,7 +66,7 @@ def test_the_budget_is_kept() -> None:
 
 
 def test_a_missed_sample_is_taken_from_the_next() -> None:
-    """A picture that was to be measured and was not leaves its turn to the next one."""
+    """An image that was to be measured and was not leaves its turn to the next one."""
     alarm = AgreementAlarm(AlarmOptions(sample=0.001))
     assert alarm.wants()
     assert not alarm.wants()
@@ -88,7 +88,7 @@ def test_the_teacher_must_add_something(moved: float, softness: float, measurabl
 
 
 def test_where_nothing_is_moved_nothing_is_measurable() -> None:
-    """A flat picture, or strength 0: no detail, no move, no division by zero."""
+    """A flat image, or strength 0: no detail, no move, no division by zero."""
     alarm = AgreementAlarm(AlarmOptions(residual_above=LINE))
     assert not any(added(alarm, *[sample(1.0, 1.0, moved=0.0)] * 9))
     assert alarm.residual_ratio is None
@@ -142,7 +142,7 @@ def test_a_dead_student_alarms_on_a_mixed_stream(options: AlarmOptions) -> None:
 
 
 def test_a_few_samples_are_needed() -> None:
-    """One odd picture raises nothing."""
+    """One odd image raises nothing."""
     alarm = AgreementAlarm(AlarmOptions(residual_above=LINE))
     assert not any(added(alarm, *[sample(ratio=5.0)] * (FEWEST_SAMPLES - 1)))
     assert alarm.add(sample(ratio=5.0))

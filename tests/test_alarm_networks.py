@@ -1,4 +1,4 @@
-"""The alarm with the shipped networks: real pictures through a worker's pipeline."""
+"""The alarm with the shipped models: real images through a worker's pipeline."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STUDENTS = ("lite-x4", "base-x4")
 
 
 def sharp() -> list[Pixels]:
-    """Eight sharp pictures of 200 x 200 with something in them."""
+    """Eight sharp images of 200 x 200 with something in them."""
     whole = [data.astronaut(), data.chelsea(), data.coffee(), data.rocket()]  # type: ignore[no-untyped-call]
     parts = [one[50:250, left : left + 200] for one in whole for left in (0, 200)]
     return [part for part in parts if part.shape == (200, 200, 3)]
@@ -52,7 +52,7 @@ def as_set_up(card: Card, home: Path) -> AlarmOptions:
 
 
 def samples(home: Path, model: Path, pictures: list[Pixels]) -> list[AgreementSample]:
-    """What a worker measures of these pictures."""
+    """What a worker measures of these images."""
     pipeline = Pipeline(CPU, crop_px=128)
     for name in ("in", "out"):
         (home / name).mkdir(exist_ok=True)

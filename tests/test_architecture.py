@@ -320,7 +320,7 @@ def test_nothing_is_unpickled() -> None:
 
 @pytest.mark.parametrize("package", ["sharpend.model", "sharpend.imaging"])
 def test_the_lower_rooms_stand_alone(package: str) -> None:
-    """Networks and pictures need no logger, no settings and no watcher, not even indirectly."""
+    """Models and images need no logger, no settings and no watcher, not even indirectly."""
     for module in (name for name in SHARPEND if name.startswith(package)):
         behind = {name.split(".")[0] for name in everything_behind(module)}
         assert not behind & {"structlog", "pydantic", "pydantic_settings", "watchdog"}, module

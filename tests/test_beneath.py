@@ -15,7 +15,7 @@ from sharpend.files.fingerprint import Fingerprint
 
 @pytest.fixture
 def root(tmp_path: Path) -> bytes:
-    """A root with one picture in `a/b`, beside a folder that must not be reached."""
+    """A root with one image in `a/b`, beside a folder that must not be reached."""
     (tmp_path / "in/a/b").mkdir(parents=True)
     (tmp_path / "in/a/b/x.png").write_bytes(b"x")
     (tmp_path / "outside").mkdir()

@@ -31,7 +31,7 @@ REFUSED: dict[str, tuple[Reason, str | None]] = {
     "many-tiles.tif": (Reason.DAMAGED, "folder.settle_s"),
 }
 HARMLESS = sorted(BOMBS.keys() - REFUSED.keys())
-"""Only what the picture needs is read of these: they are pictures like any other."""
+"""Only what the image needs is read of these: they are images like any other."""
 
 
 def refusal(data: bytes, frames: Frames = Frames.REFUSE) -> ImageRefusedError:
@@ -55,7 +55,7 @@ def test_bombs_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", HARMLESS)
 def test_what_unfolds_elsewhere_stays_folded(name: str) -> None:
-    """Pixel data beyond the picture, and directories that lead in circles, are not followed."""
+    """Pixel data beyond the image, and directories that lead in circles, are not followed."""
     picture = codec.decode(BytesIO(BOMBS[name]()), max_pixels=10_000, max_bytes=10**9)
     assert picture.size in {(32, 32), (16, 16)}
 

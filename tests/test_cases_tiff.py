@@ -39,7 +39,7 @@ MAY_DIFFER = CODED_ANEW | {tiffs.EXIF, tiffs.GPS, tiffs.INTEROPERABILITY, 33424}
 
 @pytest.fixture(scope="module")
 def worker() -> Pipeline:
-    """A worker's pipeline; its networks stay loaded."""
+    """A worker's pipeline; its models stay loaded."""
     return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)
 
 
@@ -99,7 +99,7 @@ def test_colours_change_at_full_strength_and_nothing_else(
 
 @pytest.mark.parametrize("name", TAKEN)
 def test_every_tag_is_found_again_or_named(worker: Pipeline, bench: Bench, name: str) -> None:
-    """In the page that is the picture, and in the directories below it, byte for byte."""
+    """In the page that is the image, and in the directories below it, byte for byte."""
     assert isinstance(ran(worker, bench, name, 0), Staged)
     told = " ".join((*RIGHT[name]["notes"], *RIGHT[name]["losses"]))
     gone = {37724: "layers", 52545: "credentials"}

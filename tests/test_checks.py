@@ -96,7 +96,7 @@ def test_settings_are_changed_first() -> None:
 
 
 def test_a_sound_folder() -> None:
-    """Nothing is at fault, and the pictures are counted."""
+    """Nothing is at fault, and the images are counted."""
     found = examined()
     assert (faults(found), notes(found)) == ({}, [])
     assert found["input"].found == "/srv/in: 3 images in 2 folders, readable by sharpend"
@@ -138,7 +138,7 @@ def test_sources_that_cannot_go() -> None:
 
 
 def test_what_is_worth_a_note() -> None:
-    """Unreadable pictures, an output for everybody, and more pictures than room."""
+    """Unreadable images, an output for everybody, and more images than room."""
     assert notes(examined(content=Content(1, 1, 9, unreadable=["/srv/in/a.png"]))) == ["input"]
     assert notes(examined(sights={"out": sighted("/srv/out", mode=0o777)})) == ["output"]
     assert notes(examined(sights={"out": sighted("/srv/out", mode=0o1777)})) == []
@@ -179,7 +179,7 @@ def test_who_can_read_the_outputs(
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """An input with pictures in two folders, and things that are no pictures."""
+    """An input with images in two folders, and things that are no images."""
     (tmp_path / "in/sub").mkdir(parents=True)
     for name, size in (("a.png", 10), ("sub/b.jpg", 20), ("notes.txt", 40)):
         (tmp_path / "in" / name).write_bytes(bytes(size))
@@ -188,7 +188,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_an_input_is_counted(tree: Path) -> None:
-    """Pictures by their suffix, folders below only where they belong to it."""
+    """Images by their suffix, folders below only where they belong to it."""
     assert sight.walk(str(tree / "in"), recursive=True) == Content(2, 2, 30)
     assert sight.walk(str(tree / "in"), recursive=False) == Content(1, 1, 10)
 

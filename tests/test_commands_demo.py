@@ -1,4 +1,4 @@
-"""`sharpend demo`: a real daemon over one's own pictures, its table and its sheet."""
+"""`sharpend demo`: a real daemon over one's own images, its table and its sheet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def test_a_folder_without_pictures_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a picture there is nothing to show: exit 66 and one line."""
+    """Without an image there is nothing to show: exit 66 and one line."""
     assert main(["demo", "--pictures", str(tmp_path)]) == ExitCode.INPUT_MISSING
     assert "no image in this folder" in capsys.readouterr().err
 
@@ -33,7 +33,7 @@ def test_one_s_own_pictures(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The table has a row for each picture, the sheet and the outputs stay, the rest goes."""
+    """The table has a row for each image, the sheet and the outputs stay, the rest goes."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
     (tmp_path / "scratch").mkdir()
     for seed, name in enumerate(("harbour.png", "a.png", "a.jpg")):

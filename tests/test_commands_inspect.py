@@ -44,7 +44,7 @@ def surroundings(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def exif(*, gps: bool = False) -> bytes:
-    """EXIF that turns the picture, with or without a position."""
+    """EXIF that turns the image, with or without a position."""
     data = Image.Exif()
     data[274], data[305] = 6, "firmware"
     if gps:
@@ -53,7 +53,7 @@ def exif(*, gps: bool = False) -> bytes:
 
 
 def save(name: str, mode: str = "RGB", **options: object) -> str:
-    """A picture of 40 x 24 pixels under this name."""
+    """An image of 40 x 24 pixels under this name."""
     Image.new(mode, (40, 24)).save(name, None, **options)
     return name
 
@@ -179,7 +179,7 @@ def test_how_sharp_it_is(capsys: pytest.CaptureFixture[str], blur_px: float, wor
 def test_what_would_pass_untouched(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `skip_sharp` a sharp picture would be passed on, unless a policy stands against it."""
+    """With `skip_sharp` a sharp image would be passed on, unless a policy stands against it."""
     monkeypatch.setenv("SHARPEND_MODEL__SKIP_SHARP", "true")
     Image.fromarray(data.astronaut()[:256, 100:356]).save("a.png")  # type: ignore[no-untyped-call]
     _, (told,) = inspected(capsys, "a.png")
@@ -193,7 +193,7 @@ def test_what_would_pass_untouched(
 
 
 def test_our_record_is_told_to_people(capsys: pytest.CaptureFixture[str]) -> None:
-    """Which version and network made it, of what."""
+    """Which version and model made it, of what."""
     main(["inspect", save("a.jpg", xmp=PACKET)])
     told = capsys.readouterr().out
     assert "\n  made by sharpend 1.2.0 with lite-x4\n" in told
@@ -238,7 +238,7 @@ def test_a_missing_file_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 
 
 def test_a_short_density_is_no_density(capsys: pytest.CaptureFixture[str]) -> None:
-    """A JFIF segment that ends early is told of as absent, and the picture is taken."""
+    """A JFIF segment that ends early is told of as absent, and the image is taken."""
     name = save("a.jpg")
     data = Path(name).read_bytes()
     length = int.from_bytes(data[4:6])

@@ -32,7 +32,7 @@ MEGA = 1_000_000
 
 
 def history(home: Path, *, pictures: int) -> None:
-    """Let the ledger remember pictures of a megapixel each, one every two seconds."""
+    """Let the ledger remember images of a megapixel each, one every two seconds."""
     with open_ledger(home / "state") as ledger:
         folder = ledger.folder("in", os.fsencode(home / "in"), os.fsencode(home / "out"))
         for number in range(pictures):
@@ -126,7 +126,7 @@ def test_an_empty_folder_has_nothing_to_do(
 def test_a_ledger_that_cannot_be_read_is_said(
     networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody is told that finished pictures would be sharpened again, as by an older ledger."""
+    """Nobody is told that finished images would be sharpened again, as by an older ledger."""
     history(tmp_path, pictures=1)
     drop(tmp_path / "in", "a.png")
     with sqlite3.connect(tmp_path / "state/ledger.db") as ledger:
@@ -139,13 +139,13 @@ def test_a_ledger_that_cannot_be_read_is_said(
 
 
 def busy(*took_s: float, found_at_s: float = 0.0, after_s: float = 0.0) -> list[Finished]:
-    """Pictures of a megapixel, one after the other."""
+    """Images of a megapixel, one after the other."""
     ends = [after_s + sum(took_s[: number + 1]) for number in range(len(took_s))]
     return [Finished(found_at_s, end, MEGA) for end in ends]
 
 
 def test_time_without_work_does_not_count() -> None:
-    """A picture that came after a quiet week took its own two seconds."""
+    """An image that came after a quiet week took its own two seconds."""
     week_s = 7 * 24 * 3600.0
     later = busy(*[2.0] * 6, found_at_s=week_s, after_s=week_s)
     assert pace(busy(*[2.0] * 6) + later) == Pace(12, 0.5 * MEGA)
@@ -167,7 +167,7 @@ def test_workers_count_together() -> None:
 
 @pytest.mark.parametrize("earlier", [[], busy(2.0, 2.0, 2.0, 2.0), busy(*[0.0] * 9)])
 def test_too_little_is_no_estimate(earlier: list[Finished]) -> None:
-    """Few pictures, or a clock that stood still, tell nothing."""
+    """Few images, or a clock that stood still, tell nothing."""
     assert pace(earlier) is None
 
 

@@ -136,7 +136,7 @@ def across_disks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_next_picture_of_that_name_is_another_one(
     shop: CommitShop, source: SourcePolicy, existing: ExistingPolicy
 ) -> None:
-    """Where sources are let go, the only trace of a picture is never replaced by the next."""
+    """Where sources are let go, the only trace of an image is never replaced by the next."""
     shop.to = replace(shop.to, source=source, existing=existing)
     outputs = {}
     for number, name in enumerate(["a/x.png", "a/x-2.png", "a/x-3.png"]):

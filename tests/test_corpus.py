@@ -58,7 +58,7 @@ MAY_DIFFER: Mapping[str, str] = {
     r"RIFF:VP8Version": "the encoder's choice of filter",
     r"PNG:Interlace": "the encoder writes rows from top to bottom",
 }
-"""Fields that are of the file and not of the picture, and why."""
+"""Fields that are of the file and not of the image, and why."""
 
 
 @dataclass
@@ -346,19 +346,19 @@ def under(policy: str, corpus: Corpus, base: Path) -> Run:
 
 
 def test_frames_all(corpus: Corpus, tmp_path: Path) -> None:
-    """With `frames=all` durations, loops, disposal, fields and pictures stay."""
+    """With `frames=all` durations, loops, disposal, fields and images stay."""
     run = under("frames=all", corpus, tmp_path)
     found = {recipe.name: _unlike(run, recipe) for recipe in run.taken}
     none_of({name: fault for name, fault in found.items() if fault})
 
 
 def test_frames_first(corpus: Corpus, tmp_path: Path) -> None:
-    """With `frames=first` the first picture is written, as a still."""
+    """With `frames=first` the first image is written, as a still."""
     run = under("frames=first", corpus, tmp_path)
     faults = {}
     for recipe in run.taken:
         before, after = run.pixels[recipe.name]
-        # The frames of an animated WebP are read as one picture, one below the other.
+        # The frames of an animated WebP are read as one image, one below the other.
         if not before or len(after) != 1:
             faults[recipe.name] = f"{len(before)} frames -> {len(after)}"
             continue
@@ -401,7 +401,7 @@ def test_cmyk_convert(corpus: Corpus, tmp_path: Path) -> None:
 
 
 def _unlike(run: Run, recipe: Recipe) -> str:
-    """How an animation's timing, fields or pictures changed."""
+    """How an animation's timing, fields or images changed."""
     before, after = (outside.timing(path) for path in (run.source(recipe), run.output(recipe)))
     if before != after:
         return f"{before} -> {after}"

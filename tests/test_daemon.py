@@ -74,7 +74,7 @@ class Service:
     """Its `daemon.ready`."""
 
     def sharpened(self, folder: str, name: str, *, seed: int = 0) -> Path:
-        """Drop a picture and wait for its output."""
+        """Drop an image and wait for its output."""
         drop(self.base / folder, name, seed=seed)
         self.daemon.wait_for("image.finished", folder=folder, path=name, outcome="sharpened")
         return self.base / f"{folder}-out" / name
@@ -197,7 +197,7 @@ def test_a_burst_of_reloads(service: Service) -> None:
 def test_the_second_sigterm_ends_at_once(
     service: Service, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """SIGTERM drains; a second one ends without waiting, and the picture is pending again."""
+    """SIGTERM drains; a second one ends without waiting, and the image is pending again."""
     daemon = service.daemon
     (worker,) = daemon.workers()
     worker.suspend()

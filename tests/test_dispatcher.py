@@ -76,7 +76,7 @@ def test_a_task_says_all_that_a_worker_needs(shop: Shop) -> None:
 
 
 def test_folders_take_turns(tmp_path: Path) -> None:
-    """A folder with many pictures does not starve the other."""
+    """A folder with many images does not starve the other."""
     shop = Shop(tmp_path, names=("in", "other"))
     for number in range(3):
         shop.drop(f"{number}.png")
@@ -214,12 +214,12 @@ def test_the_next_turn_comes_with_the_folders(tmp_path: Path) -> None:
 
 
 def sampled(tmp_path: Path, **options: float) -> Shop:
-    """A shop whose network has a teacher."""
+    """A shop whose model has a teacher."""
     return Shop(tmp_path, alarms={"lite": AlarmOptions(**options)})  # type: ignore[arg-type]
 
 
 def finish(shop: Shop, number: int, found: AgreementSample | None, agree_s: float = 0.0) -> bool:
-    """Bring one picture to its end; whether it was to be measured."""
+    """Bring one image to its end; whether it was to be measured."""
     shop.take(f"{number}.png")
     (task,) = shop.pool.tasks
     stages_s = {"infer": 1.0, "agree": agree_s if task.measure_agreement else 0.0}
@@ -229,7 +229,7 @@ def finish(shop: Shop, number: int, found: AgreementSample | None, agree_s: floa
 
 
 def test_the_first_picture_is_sampled(tmp_path: Path) -> None:
-    """The first picture is always measured, then the share that was asked for."""
+    """The first image is always measured, then the share that was asked for."""
     shop = sampled(tmp_path, sample=0.25, budget=1.0)
     assert [finish(shop, n, GOOD) for n in range(8)] == [n in {0, 4} for n in range(8)]
     shop.close()
@@ -245,14 +245,14 @@ def test_the_budget_bounds_the_sampling(tmp_path: Path) -> None:
 
 
 def test_no_teacher_no_samples(shop: Shop) -> None:
-    """A network without a teacher is never measured."""
+    """A model without a teacher is never measured."""
     shop.take()
     assert not shop.pool.tasks[0].measure_agreement
 
 
 @pytest.mark.parametrize("bad", ["refused", "dead", "too small"])
 def test_a_missed_sample_is_made_up_for(tmp_path: Path, bad: str) -> None:
-    """Where the first picture gives no number, the next one is measured in its place."""
+    """Where the first image gives no number, the next one is measured in its place."""
     shop = sampled(tmp_path, sample=0.01, budget=1.0)
     shop.take("bad.png")
     if bad == "refused":
@@ -364,7 +364,7 @@ def test_a_suspect_runs_alone(shop: Shop) -> None:
 
 
 def test_a_job_that_always_kills_the_daemon_is_given_up(shop: Shop) -> None:
-    """After a dozen deaths beside one picture it is quarantined, and the daemon lives."""
+    """After a dozen deaths beside one image it is quarantined, and the daemon lives."""
     shop.take("killer.png")
     for _ in range(GIVE_UP_AFTER_ORPHANS + 1):
         assert shop.count(State.RUNNING) == 1
@@ -377,7 +377,7 @@ def test_a_job_that_always_kills_the_daemon_is_given_up(shop: Shop) -> None:
 
 
 def test_finished_work_is_not_done_again(shop: Shop) -> None:
-    """After a restart a folder whose pictures are done has nothing to do."""
+    """After a restart a folder whose images are done has nothing to do."""
     shop.take()
     shop.pool.stage()
     shop.conclude()

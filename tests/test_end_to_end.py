@@ -44,7 +44,7 @@ class World:
 
     @property
     def outbox(self) -> Path:
-        """Where its pictures go."""
+        """Where its images go."""
         return self.base / "outbox"
 
     def start(self) -> Daemon:
@@ -61,7 +61,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Iterator[World]:
-    """One daemon for the module; pictures lay in its folders before it started."""
+    """One daemon for the module; images lay in its folders before it started."""
     base = tmp_path_factory.mktemp("world")
     folders = [
         {"input": base / "inbox", "output": base / "outbox", "settle_s": SETTLE_S},
@@ -92,7 +92,7 @@ def marks(*folders: Path) -> dict[Path, tuple[int, int]]:
 
 
 def finished(daemon: Daemon, path: str) -> Any:  # noqa: ANN401 - JSON
-    """The event of a picture's end."""
+    """The event of an image's end."""
     return daemon.wait_for("image.finished", path=path)
 
 
@@ -189,7 +189,7 @@ def test_a_power_cut_loses_nothing(world: World) -> None:
 
 
 def test_sigterm_drains(world: World) -> None:
-    """SIGTERM lets the running picture finish, even where the whole group gets it; exit 0."""
+    """SIGTERM lets the running image finish, even where the whole group gets it; exit 0."""
     daemon = world.daemon
     (worker,) = daemon.workers()
     worker.suspend()

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_many_power_cuts(networks: Networks, tmp_path: Path) -> None:
-    """200 pictures and six SIGKILLs at odd moments: every output there, whole, made once."""
+    """200 images and six SIGKILLs at odd moments: every output there, whole, made once."""
     config = configured(tmp_path, networks.student)
     chance = random.Random(0)
     done: dict[Path, int] = {}
@@ -54,13 +54,13 @@ def test_many_power_cuts(networks: Networks, tmp_path: Path) -> None:
 
 
 def kill_a_worker(daemon: Daemon, base: Path) -> None:
-    """Kill the worker in the middle of a picture: when it writes the output."""
+    """Kill the worker in the middle of an image: when it writes the output."""
     until(lambda: temps(base / "out"))
     daemon.workers()[-1].kill()
 
 
 def test_a_picture_that_kills_its_workers(networks: Networks, tmp_path: Path) -> None:
-    """One dead worker costs an attempt; after two a picture is quarantined as `worker_died`."""
+    """One dead worker costs an attempt; after two an image is quarantined as `worker_died`."""
     config = configured(tmp_path, networks.student)
     large = np.tile(photograph(400, 500), (5, 6, 1))
     with running("--config", config) as daemon:
@@ -104,7 +104,7 @@ def test_a_student_that_disagrees(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_damaged_network_is_not_taken(networks: Networks, tmp_path: Path) -> None:
-    """A reload whose network cannot be loaded is rejected, and the old workers go on."""
+    """A reload whose model cannot be loaded is rejected, and the old workers go on."""
     config = configured(tmp_path, networks.student)
     with running("--config", config) as daemon:
         daemon.wait_for("daemon.ready")

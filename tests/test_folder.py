@@ -132,7 +132,7 @@ def test_an_output_that_cannot_be_made_is_said(tmp_path: Path, ledger: Ledger) -
 def test_an_output_that_cannot_be_written_is_said(
     tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A read-only output is known at start and not at the first picture."""
+    """A read-only output is known at start and not at the first image."""
     (tmp_path / "in").mkdir()
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(OutputFailedError, match="not writable"):
@@ -140,7 +140,7 @@ def test_an_output_that_cannot_be_written_is_said(
 
 
 def test_options_have_a_digest(tmp_path: Path) -> None:
-    """What changes outputs is another digest; network and limits are others' business."""
+    """What changes outputs is another digest; model and limits are others' business."""
     plan = plan_for(tmp_path)
     assert plan.options.digest == Options("base").digest
     weaker = replace(plan, options=Options("lite", strength=0.5))
@@ -153,7 +153,7 @@ def test_options_have_a_digest(tmp_path: Path) -> None:
 
 
 def test_the_digest_of_options_that_nobody_touched_stays() -> None:
-    """An option that came later, at its default, makes no finished picture outdated."""
+    """An option that came later, at its default, makes no finished image outdated."""
     before = "5d543de1df02290079ccd5781b3d35db"
     assert Options("lite").digest.startswith(before)
 
@@ -170,7 +170,7 @@ def test_what_settled_is_queued(shop: Shop) -> None:
 
 
 def test_other_files_are_counted(shop: Shop) -> None:
-    """A suffix that is no picture's is left alone and counted."""
+    """A suffix that is no image's is left alone and counted."""
     shop.drop("notes.txt")
     shop.drop("raw.CR3")
     shop.settle()
@@ -247,7 +247,7 @@ def lose_the_ledger(shop: Shop) -> None:
 
 
 def finished_with_times(shop: Shop) -> None:
-    """One finished picture whose output carries its source's time, as the pipeline writes it."""
+    """One finished image whose output carries its source's time, as the pipeline writes it."""
     source = shop.take()
     (task,) = shop.pool.tasks
     shop.pool.stage()
@@ -290,7 +290,7 @@ def test_a_paused_folder_was_not_looked_through(shop: Shop) -> None:
 
 
 def test_outputs_that_stand_are_adopted(shop: Shop) -> None:
-    """After the ledger was lost, finished pictures are recognised and not made again."""
+    """After the ledger was lost, finished images are recognised and not made again."""
     finished_with_times(shop)
     lose_the_ledger(shop)
     shop.settle()
@@ -324,7 +324,7 @@ def test_an_output_that_nobody_can_look_at_waits(
 
 
 def test_a_faulty_folder_tries_one_picture_at_a_time(shop: Shop) -> None:
-    """After the pause one picture is tried; when it gets through, all workers work again."""
+    """After the pause one image is tried; when it gets through, all workers work again."""
     for number in range(6):
         shop.drop(f"{number}.png")
     shop.settle()
@@ -363,7 +363,7 @@ def bare(shop: Shop) -> Folder:
 
 
 def test_probes_come_less_often(shop: Shop) -> None:
-    """Each picture that was tried in vain doubles the wait, up to half a minute."""
+    """Each image that was tried in vain doubles the wait, up to half a minute."""
     folder = bare(shop)
     now_s, waits = 100.0, []
     for _ in range(5):

@@ -92,7 +92,7 @@ def test_a_full_output(networks: Networks, tmp_path: Path) -> None:
 
 
 def drop_all(folder: Path) -> dict[str, bytes]:
-    """Six pictures and one that is none; what the folder holds then."""
+    """Six images and one that is none; what the folder holds then."""
     for number, name in enumerate(NAMES):
         drop(folder, name, seed=number)
     (folder / ".new").write_bytes(b"no picture")

@@ -36,7 +36,7 @@ NAMES = [
     b" .png",
     b"n" * 251 + b".png",
 ]
-"""Pictures all the same."""
+"""Images all the same."""
 
 
 def plain_open(root: bytes, relative: bytes) -> int:
@@ -59,7 +59,7 @@ def test_a_swap_race_reaches_nothing_outside(tmp_path: Path) -> None:
 
 
 def planted_inputs(folder: Path, outside: Path) -> set[str]:
-    """What looks like a picture and is none: left where it is, each by its name."""
+    """What looks like an image and is none: left where it is, each by its name."""
     (folder / "link.png").symlink_to(outside / "secret.png")
     (folder / "loop.png").symlink_to("loop.png")
     (folder / "dangling.png").symlink_to("nowhere.png")
@@ -93,7 +93,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def red(path: Path) -> Path:
-    """A picture that no output may look like."""
+    """An image that no output may look like."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_png(np.full((48, 64, 3), (255, 0, 0), np.uint8), path)
     return path
@@ -106,7 +106,7 @@ def is_red(path: Path) -> bool:
 
 
 def came_to_an_end(base: Path, raced: bytes) -> bool:
-    """Whether a picture of the race has its output, or a reason why not."""
+    """Whether an image of the race has its output, or a reason why not."""
     path = f"race/{os.fsdecode(raced)}"
     reason = base / "state/quarantine/in" / f"{path}.reason.json"
     return (base / "out" / path).exists() or reason.exists()
@@ -116,7 +116,7 @@ def came_to_an_end(base: Path, raced: bytes) -> bool:
 def test_a_daemon_in_a_hostile_tree(
     networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures of any name are sharpened, all else is left alone, and nothing outside is touched.
+    """Images of any name are sharpened, all else is left alone, and nothing outside is touched.
 
     A hard link is a file like another: who can make one in the folder could copy it there as well.
     """

@@ -26,7 +26,7 @@ DURATIONS = [70, 200, 1000, 40]
 
 
 def decoded(data: bytes, frames: Frames = Frames.ALL) -> Picture:
-    """The picture under a policy for frames."""
+    """The image under a policy for frames."""
     policies = Policies(frames=frames)
     return codec.decode(BytesIO(data), max_pixels=10**6, max_bytes=10**7, policies=policies)
 

@@ -1,4 +1,4 @@
-"""Round trips: what is read and written again is the same picture, at a comparable size."""
+"""Round trips: what is read and written again is the same image, at a comparable size."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HEIGHT, WIDTH = 90, 120
 
 
 def scene() -> NDArray[np.uint8]:
-    """A picture with slopes, edges and some noise: neither flat nor all noise."""
+    """An image with slopes, edges and some noise: neither flat nor all noise."""
     rng = np.random.default_rng(7)
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
     waves = np.stack([rows * 2, columns * 2, 127 + 90 * np.sin(rows / 9) * np.cos(columns / 7)], -1)
@@ -67,7 +67,7 @@ def decode(file: BinaryIO) -> Picture:
 
 
 def again(picture: Picture) -> tuple[Picture, int]:
-    """The picture after encoding and decoding, and the size of the file."""
+    """The image after encoding and decoding, and the size of the file."""
     file = BytesIO()
     codec.encode(picture, file)
     return decode(file), len(file.getvalue())
@@ -147,7 +147,7 @@ def test_alpha_of_lossy_pictures_is_exact(target: str, mode: str) -> None:
     [("PNG", None, 3), ("PNG", 5, 4), ("PNG", bytes(range(0, 240, 6)), 4), ("TIFF", None, 3)],
 )
 def test_palette_becomes_colours(target: str, transparency: object, channels: int) -> None:
-    """A palette picture is written in the same format with the colours it shows, and says so."""
+    """A palette image is written in the same format with the colours it shows, and says so."""
     source = image("P")
     options = {} if transparency is None else {"transparency": transparency}
     file = saved(source, target, **options)
@@ -267,7 +267,7 @@ def test_gray_jpeg_with_two_tables_stays_gray() -> None:
 
 
 def test_phone_jpeg_with_a_second_picture_is_a_still() -> None:
-    """An MPO file gives its first picture, with a note about the others."""
+    """An MPO file gives its first image, with a note about the others."""
     first, second = image("RGB"), image("RGB").resize((20, 20))
     file = saved(first, "MPO", save_all=True, append_images=[second])
     with Image.open(file) as opened:
@@ -296,7 +296,7 @@ def test_content_decides_not_the_position() -> None:
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EBUSY, errno.ESTALE])
 def test_read_error_is_no_damage(number: int) -> None:
-    """An error of the disk is transient: the picture may be fine."""
+    """An error of the disk is transient: the image may be fine."""
 
     class Failing(BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -310,7 +310,7 @@ def test_read_error_is_no_damage(number: int) -> None:
 
 
 def test_no_memory_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Running out of memory while decoding says nothing about the picture."""
+    """Running out of memory while decoding says nothing about the image."""
 
     def fail(*_: object, **__: object) -> None:
         raise MemoryError

@@ -69,7 +69,7 @@ def test_high_dynamic_range_is_told(transfer: int | None, icc: bytes, hdr: str) 
 
 @pytest.mark.parametrize("target", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 def test_the_profile_is_found_in_every_format(target: str) -> None:
-    """A picture whose attached profile is PQ's is refused, however the format packs it."""
+    """An image whose attached profile is PQ's is refused, however the format packs it."""
     file = BytesIO()
     Image.new("RGB", (20, 20)).save(file, target, icc_profile=described("Rec2100 PQ"))
     with pytest.raises(ImageRefusedError) as caught:
@@ -78,7 +78,7 @@ def test_the_profile_is_found_in_every_format(target: str) -> None:
 
 
 def decoded(file: BytesIO, policies: Policies = CONVERT) -> Picture:
-    """The picture, with CMYK converted unless told otherwise."""
+    """The image, with CMYK converted unless told otherwise."""
     return codec.decode(file, max_pixels=10**6, max_bytes=10**7, policies=policies)
 
 

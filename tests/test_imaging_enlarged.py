@@ -64,7 +64,7 @@ OTHERS: dict[str, Callable[[Pixels], Pixels]] = {
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_other_images_are_not(kind: str) -> None:
-    """As soft or softer, but not by this: the general network has them."""
+    """As soft or softer, but not by this: the general model has them."""
     for pixels in photographs():
         assert not recognised(OTHERS[kind](pixels))
 

@@ -1,4 +1,4 @@
-"""What of a picture's metadata reaches its output under each policy, in every format."""
+"""What of an image's metadata reaches its output under each policy, in every format."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def source(found: Format) -> Picture:
 
 
 def decoded(file: BytesIO) -> Picture:
-    """The file's picture."""
+    """The file's image."""
     return codec.decode(file, max_pixels=10**6, max_bytes=10**7)
 
 
 def after(
     found: Format, policies: Policies, record: Provenance | None = None
 ) -> tuple[Contents, Picture]:
-    """What an outputs's file holds, read again, and the picture that was written."""
+    """What an outputs's file holds, read again, and the image that was written."""
     made = finished(source(found), policies, record)
     file = BytesIO()
     codec.encode(made, file)
@@ -144,7 +144,7 @@ def test_resources_in_several_segments_are_cleaned_as_one() -> None:
 @pytest.mark.parametrize("found", [Format.JPEG, Format.PNG, Format.WEBP])
 @pytest.mark.parametrize("policy", Thumbnail)
 def test_the_thumbnail_goes_by_policy(found: Format, policy: Thumbnail) -> None:
-    """Kept bit for bit, made anew of the sharpened picture at its size, or dropped."""
+    """Kept bit for bit, made anew of the sharpened image at its size, or dropped."""
     _, made = after(found, Policies(thumbnail=policy))
     small = exif.thumbnail_of(made.carried.data(Kind.EXIF))
     if policy is Thumbnail.REFRESH:
@@ -177,7 +177,7 @@ def test_a_second_record_takes_the_firsts_place() -> None:
 
 @pytest.mark.parametrize("found", [Format.BMP, Format.PNM])
 def test_a_format_that_cannot_hold_a_record_says_so(found: Format) -> None:
-    """The picture is written, and a note tells."""
+    """The image is written, and a note tells."""
     file = BytesIO()
     Image.fromarray(photograph(16, 16)).save(file, found)
     made = finished(decoded(file), Policies(provenance=True), RECORD)

@@ -79,7 +79,7 @@ def test_other_pictures_are_not_allowed(head: bytes) -> None:
 
 @pytest.mark.parametrize("head", [b"\0", b"hello", b"<html><body>", bytes(512), b"BMW is a car"])
 def test_anything_else_is_not_an_image(head: bytes) -> None:
-    """What no format begins with is no picture."""
+    """What no format begins with is no image."""
     with pytest.raises(ImageRefusedError) as caught:
         identify(head)
     assert caught.value.reason is Reason.NOT_AN_IMAGE
@@ -97,7 +97,7 @@ def test_the_documents_show_the_table() -> None:
 
 
 def test_the_table_is_complete() -> None:
-    """Every format has its line, and every reason that a picture's content can have."""
+    """Every format has its line, and every reason that an image's content can have."""
     assert set(TABLE) == set(Format)
     of_pictures = list(Reason)[: list(Reason).index(Reason.NOT_A_REGULAR_FILE)]
     assert {each.reason for each in REFUSALS} == set(of_pictures)

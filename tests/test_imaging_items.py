@@ -29,7 +29,7 @@ def box(kind: bytes, *parts: bytes) -> bytes:
 
 
 def iinf(*, wide: bool) -> bytes:
-    """The list of a picture and its EXIF, item 2, in either width of numbers."""
+    """The list of an image and its EXIF, item 2, in either width of numbers."""
     entries = [
         box(b"infe", bytes((3 if wide else 2, 0, 0, 0)), number.to_bytes(4 if wide else 2),
             bytes(2), kind, b"\0")

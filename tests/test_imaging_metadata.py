@@ -1,4 +1,4 @@
-"""What a picture carries beside its pixels is still there afterwards."""
+"""What an image carries beside its pixels is still there afterwards."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MAKER_NOTE = b"Maker\0\1\2\xff" * 9
 
 
 def pixels() -> NDArray[np.uint8]:
-    """A picture whose four corners differ, so that every turn shows."""
+    """An image whose four corners differ, so that every turn shows."""
     values = np.zeros((24, 40, 3), np.uint8)
     values[:12, :20], values[:12, 20:], values[12:, :20] = 250, (200, 30, 30), (30, 30, 200)
     return values
@@ -59,14 +59,14 @@ def exif(**changes: object) -> bytes:
 
 
 def rewritten(file: BytesIO) -> Image.Image:
-    """The file's picture after decode and encode, opened by Pillow."""
+    """The file's image after decode and encode, opened by Pillow."""
     output = BytesIO()
     encode(decode(file, max_pixels=10_000, max_bytes=1_000_000), output)
     return Image.open(output)
 
 
 def saved(target: str, **options: object) -> BytesIO:
-    """The test picture as a file."""
+    """The test image as a file."""
     extras.load(Format.HEIC)
     file = BytesIO()
     Image.fromarray(pixels()).save(file, target, **options)
@@ -195,7 +195,7 @@ def test_resolution_is_carried(target: str) -> None:
 
 @pytest.mark.parametrize("target", list(Format))
 def test_nothing_is_made_up(target: Format) -> None:
-    """A picture without metadata gets none."""
+    """An image without metadata gets none."""
     file = saved(target)
     with Image.open(file) as before, rewritten(file) as after:
         assert after.info.keys() - OUR_OWN == before.info.keys() - OUR_OWN

@@ -33,7 +33,7 @@ WRITTEN = """-Make=Canon -Model=EOS -ExifImageWidth=64 -ExifImageHeight=48
  -XMP-exif:GPSMapDatum=WGS-84 -XMP-drone-dji:GPSLatitude=53.5 -XMP-drone-dji:GPSLongitude=9.9
  -XMP-iptcExt:LocationCreated={GPSLatitude=53.5,GPSLongitude=9.9,City=Hamburg}"""
 PLACES = "SourceFile", "File:System", "ExifTool", "Composite"
-"""What exiftool says of the file around the picture, or makes up from the other tags."""
+"""What exiftool says of the file around the image, or makes up from the other tags."""
 
 
 def exiftool(*arguments: str | Path) -> str:
@@ -82,7 +82,7 @@ def segments(path: Path) -> tuple[list[tuple[int, bytes]], bytes]:
 
 
 def changed(path: Path, change: Callable[[int, bytes], bytes]) -> Path:
-    """A JPEG of the same picture whose segments went through `change`, which may empty them."""
+    """A JPEG of the same image whose segments went through `change`, which may empty them."""
     before, rest = segments(path)
     payloads = [(marker, change(marker, payload)) for marker, payload in before]
     written = b"".join(

@@ -129,7 +129,7 @@ AVIF_BOMB = saved("AVIF").replace(struct.pack(">II", 80, 64), struct.pack(">II",
     ids=["png", "webp", "jpeg", "tiff", "avif"],
 )
 def test_bombs_are_refused_by_their_header(data: bytes) -> None:
-    """A small file that promises a huge picture costs neither time nor memory."""
+    """A small file that promises a huge image costs neither time nor memory."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.process_time()
     reason = refusal(data, max_pixels=200_000_000)
@@ -170,7 +170,7 @@ def test_other_formats_never_reach_a_decoder(data: bytes, monkeypatch: pytest.Mo
 
 
 def test_text_is_not_an_image() -> None:
-    """HTML behind a picture's name is no picture."""
+    """HTML behind an image's name is no image."""
     assert refusal(b"<html><body>404</body></html>") is Reason.NOT_AN_IMAGE
 
 
@@ -258,7 +258,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_tiff_bombs_cost_no_memory(name: str) -> None:
-    """What a page declares beyond its picture is seen before tifffile makes room for it."""
+    """What a page declares beyond its image is seen before tifffile makes room for it."""
     all_pages = Policies(frames=Frames.ALL)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(ImageRefusedError):
@@ -288,7 +288,7 @@ def test_deep_jpeg() -> None:
     ],
 )
 def test_other_colours(target: str, mode: str, setting: str | None, told: str) -> None:
-    """Pictures that would have to be converted are refused by name, with the setting."""
+    """Images that would have to be converted are refused by name, with the setting."""
     picture = Image.new("LAB", (9, 9)) if mode == "LAB" else RGB.convert(mode)
     error = refused(saved(target, picture))
     assert (error.reason, error.setting) == (Reason.COLOR_MODE, setting)
@@ -305,7 +305,7 @@ def test_tiff_tag_of_a_wrong_type_is_no_crash() -> None:
 
 
 def test_an_offset_that_no_disk_has_is_the_files_own_fault(tmp_path: Path) -> None:
-    """The kernel says of it what it says of a failing disk; that picture would be tried again."""
+    """The kernel says of it what it says of a failing disk; that image would be tried again."""
     file = tmp_path / "big.tif"
     file.write_bytes(struct.pack("<2sHHHQ", b"II", 43, 8, 0, (1 << 63) - 64))
     with file.open("rb") as stream, pytest.raises(ImageRefusedError) as caught:
@@ -314,7 +314,7 @@ def test_an_offset_that_no_disk_has_is_the_files_own_fault(tmp_path: Path) -> No
 
 
 def test_camera_raw_in_tiff_clothes() -> None:
-    """A DNG's first picture is a preview: sharpening it would lose the photograph."""
+    """A DNG's first image is a preview: sharpening it would lose the photograph."""
     for mark in ({"t50706": 1}, {"t33421": 2}):
         error = refused(tiff((8, 8, 8), 2, **mark))
         assert error.reason is Reason.FORMAT_NOT_ALLOWED
@@ -368,7 +368,7 @@ FILES: dict[str, bytes] = {
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.99, 1.0])
 @pytest.mark.parametrize("name", FILES)
 def test_cut_files_are_truncated(name: str, share: float) -> None:
-    """No file that misses more than its end mark, be it a byte, is ever a picture."""
+    """No file that misses more than its end mark, be it a byte, is ever an image."""
     data = FILES[name]
     cut = data[: min(int(len(data) * share), len(data) - 3)]
     expected = {Reason.TRUNCATED} if len(cut) > 32 else {Reason.TRUNCATED, Reason.NOT_AN_IMAGE}
@@ -417,7 +417,7 @@ def survives(data: bytes) -> bool:
 
 @pytest.mark.parametrize("name", FILES)
 def test_mutated_files_only_raise_our_errors(name: str) -> None:
-    """Damaged bytes give a picture or a refusal, never another exception or a warning."""
+    """Damaged bytes give an image or a refusal, never another exception or a warning."""
     rng = np.random.default_rng(11)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,4 +1,4 @@
-"""Sheets show the pixels they are given, and pictures by path come and go unchanged."""
+"""Sheets show the pixels they are given, and images by path come and go unchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
 
 
 def found(sheet: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Where on the sheet the picture lies, as (top, left)."""
+    """Where on the sheet the image lies, as (top, left)."""
     height, width = pixels.shape[:2]
     hits = np.argwhere((sheet[: 1 - height or None, : 1 - width or None] == pixels[0, 0]).all(2))
     return [
@@ -77,7 +77,7 @@ def test_ragged_rows_are_a_mistake() -> None:
 
 
 def test_most_detailed_window_holds_the_detail() -> None:
-    """Of a flat picture with one busy corner, the corner is chosen."""
+    """Of a flat image with one busy corner, the corner is chosen."""
     pixels = np.full((200, 300, 3), 128, np.uint8)
     pixels[150:, 250:] = noise(50, 50)
     rows, columns = most_detailed(pixels, height=50, width=50)

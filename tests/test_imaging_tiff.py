@@ -35,12 +35,12 @@ ALL = Policies(frames=Frames.ALL)
 
 
 def read(data: bytes | bytearray, policies: Policies = ALL) -> Picture:
-    """The picture of a file, all pages by default."""
+    """The image of a file, all pages by default."""
     return codec.decode(BytesIO(bytes(data)), max_pixels=10**6, max_bytes=10**8, policies=policies)
 
 
 def written(picture: Picture) -> bytes:
-    """The file of a picture."""
+    """The file of an image."""
     file = BytesIO()
     codec.encode(picture, file)
     return file.getvalue()
@@ -233,7 +233,7 @@ def test_copies_and_masks_are_no_pages(
     told: str,
     first: bool,  # noqa: FBT001 - a case
 ) -> None:
-    """In front of the picture or behind it; a sentence says that they are gone."""
+    """In front of the image or behind it; a sentence says that they are gone."""
     made = Tiff()
     for is_copy in (first, not first):
         if is_copy:
@@ -276,7 +276,7 @@ def test_the_thumbnail_of_exif_is_no_page() -> None:
 
 
 def test_the_picture_may_lie_below_a_copy() -> None:
-    """As some cameras write it: a copy is the page, and the picture one of its SubIFDs."""
+    """As some cameras write it: a copy is the page, and the image one of its SubIFDs."""
     made = Tiff()
     below = made.image(GRAY_BYTES, {254: numbers(0)}, SIZE)
     made.page(SMALL, {254: numbers(1), SUB_IFDS: made.numbers(below)}, (6, 8))

@@ -165,7 +165,7 @@ def test_a_record_goes_in_and_comes_out(before: bytes) -> None:
 
 
 def test_a_new_record_takes_the_old_ones_place() -> None:
-    """However often a picture is sharpened, there is one record: the last."""
+    """However often an image is sharpened, there is one record: the last."""
     once = xmp.with_record(packet(), {"Model": "first", "Extra": "x"})
     assert xmp.with_record(once, FIELDS) == xmp.with_record(packet(), FIELDS)
 

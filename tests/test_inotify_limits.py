@@ -38,7 +38,7 @@ def limit(process: int, most: int) -> None:
 def test_watches_that_run_out_and_come_back(networks: Networks, tmp_path: Path) -> None:
     """Without watches at the start the daemon says which sysctl, polls, and tries again; later too.
 
-    No picture is missed in any of the three.
+    No image is missed in any of the three.
     """
     if not can_limit():
         pytest.skip("no user namespace with limits of its own is to be had")

@@ -142,7 +142,7 @@ def test_what_is_left_alone_in_words(tmp_path: Path) -> None:
 
 
 def test_special_files_are_never_opened(tmp_path: Path) -> None:
-    """Symlinks, FIFOs and sockets under a picture's name are no inputs and block nothing."""
+    """Symlinks, FIFOs and sockets under an image's name are no inputs and block nothing."""
     write(tmp_path / "outside/secret.png")
     root = tmp_path / "in"
     root.mkdir()

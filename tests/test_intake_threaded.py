@@ -79,7 +79,7 @@ class Loop:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The folder, with one picture."""
+    """The folder, with one image."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.png").write_bytes(b"a")
     return tmp_path / "in"
@@ -203,7 +203,7 @@ def test_a_closed_folder_leaves_no_thread(root: Path, *, asking: bool) -> None:
 def test_the_file_system_decides(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, *, apart: bool
 ) -> None:
-    """What lies on a network is taken in by a thread of its own, unless the settings say no."""
+    """A folder on a network share is scanned by a thread of its own, unless set otherwise."""
     monkeypatch.setattr(roots, "mount_of", lambda _: Mount(b"/", kind))
     way_out = Destination("in", os.fsencode(root), os.fsencode(tmp_path / "out"))
     ledger = open_ledger(tmp_path / "state")

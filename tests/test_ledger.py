@@ -565,7 +565,7 @@ def test_adopted_output_is_finished(ledger: Ledger) -> None:
 
 
 def test_outdated_results_are_done_again(ledger: Ledger) -> None:
-    """`reprocess` reaches what another network or other options made, and nothing else."""
+    """`reprocess` reaches what another model or other options made, and nothing else."""
     for relative, model, options in ((b"a", "m", "o"), (b"b", "old", "o"), (b"c", "m", "old")):
         job = claimed(ledger, relative)
         ledger.stage(job, Product(relative, MADE, model_digest=model, options_digest=options))

@@ -175,7 +175,7 @@ def test_an_older_ledger_is_copied_before_it_is_upgraded(tmp_path: Path, version
 
 
 def test_a_copy_in_the_ledgers_place_does_nothing_twice(tmp_path: Path) -> None:
-    """Pictures that were finished since the copy are adopted as they stand, in its one name."""
+    """Images that were finished since the copy are adopted as they stand, in its one name."""
     shop = Shop(tmp_path)
     for name in ("before.png", "queued.png"):
         shop.take(name, content=b"blurred before")

@@ -1,4 +1,4 @@
-"""Nobody waits for ever: folders, old and new pictures, and retries have their turns."""
+"""Nobody waits for ever: folders, old and new images, and retries have their turns."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_order_is_each_folders_own(ledger: Ledger) -> None:
 
 
 def test_a_backlog_elsewhere_delays_by_one_picture(ledger: Ledger) -> None:
-    """A new picture in one folder is next but one at most, however long the other's queue is."""
+    """A new image in one folder is next but one at most, however long the other's queue is."""
     ledger.add("in", [(b"%d" % n, ONE) for n in range(1000)], NOW)
     assert ledger.claim(NOW, {"in", "other"}) is not None
     ledger.add("other", [(b"new", ONE)], NOW + 1)

@@ -49,7 +49,7 @@ def test_what_spins_is_killed() -> None:
 @LINUX
 @pytest.mark.slow
 def test_time_is_given_anew() -> None:
-    """What earlier pictures took is not held against the next."""
+    """What earlier images took is not held against the next."""
     script = "import time\nfirst, _ = resource.getrlimit(resource.RLIMIT_CPU)\n"
     script += "while time.process_time() < 1.5: pass\nlimits.renew()\n"
     script += "print(0 < resource.getrlimit(resource.RLIMIT_CPU)[0] - first < 60)"
@@ -74,7 +74,7 @@ def test_without_a_limit_there_is_none() -> None:
 
 
 def test_no_core_dumps_and_an_end_of_files() -> None:
-    """A dump would hold the picture; a leak of descriptors ends in an error, not in the system."""
+    """A dump would hold the image; a leak of descriptors ends in an error, not in the system."""
     script = "print(resource.getrlimit(resource.RLIMIT_CORE))\n"
     script += "print(resource.getrlimit(resource.RLIMIT_NOFILE)[1] <= 1024)"
     assert ended(script) == (0, "(0, 0)\nTrue")

@@ -69,14 +69,14 @@ def kept(shop: Shop, days: float = 31, **retention: Any) -> None:  # noqa: ANN40
 
 
 def refused(shop: Shop, name: str, content: bytes = b"bad") -> None:
-    """A picture goes into quarantine."""
+    """An image goes into quarantine."""
     shop.take(name, content=content)
     shop.pool.fail(Failure.REFUSED, Reason.TOO_MANY_PIXELS)
     shop.conclude()
 
 
 def finished(shop: Shop, name: str, content: bytes = b"blurred") -> None:
-    """A picture goes all the way."""
+    """An image goes all the way."""
     shop.take(name, content=content)
     shop.pool.stage()
     shop.conclude()
@@ -95,7 +95,7 @@ def known(shop: Shop) -> int:
 def test_by_default_nothing_of_a_users_is_removed(
     shops: Callable[..., Shop], tmp_path: Path
 ) -> None:
-    """Ten years later all pictures lie where they lay, and the ledger knows them."""
+    """Ten years later all images lie where they lay, and the ledger knows them."""
     shop = shops(source=SourcePolicy.ARCHIVE, archive_root=os.fsencode(tmp_path / "archive"))
     refused(shop, "bad.png")
     finished(shop, "a.png")
@@ -108,7 +108,7 @@ def test_by_default_nothing_of_a_users_is_removed(
 
 
 class TestQuarantine:
-    """Pictures that could not be sharpened, and their reasons."""
+    """Images that could not be sharpened, and their reasons."""
 
     def test_the_old_goes_with_its_reason_and_its_row(self, shops: Callable[..., Shop]) -> None:
         """What is younger stays; one event tells how much went."""
@@ -133,7 +133,7 @@ class TestQuarantine:
         assert shop.count(State.QUARANTINED) == 2
 
     def test_a_reason_stays_as_long_as_its_picture(self, shops: Callable[..., Shop]) -> None:
-        """With keep the picture is the user's; forgotten too early, it would be tried again."""
+        """With keep the image is the user's; forgotten too early, it would be tried again."""
         shop = shops()
         refused(shop, "bad.png")
         kept(shop, quarantine=MONTH)
@@ -162,7 +162,7 @@ class TestQuarantine:
     def test_what_we_did_not_put_there_stays(
         self, shops: Callable[..., Shop], planted: str
     ) -> None:
-        """Another file under a quarantined picture's name, or a link, is told and left alone."""
+        """Another file under a quarantined image's name, or a link, is told and left alone."""
         shop = shops(source=SourcePolicy.DELETE)
         refused(shop, "a.png")
         place = shop.home / "state/quarantine/in/a.png"
@@ -190,7 +190,7 @@ class TestArchive:
         return shops(source=SourcePolicy.ARCHIVE, archive_root=os.fsencode(tmp_path / "archive"))
 
     def test_the_old_goes_by_the_day_it_was_archived(self, shop: Shop) -> None:
-        """A picture taken years ago and archived today is new; emptied folders go as well."""
+        """An image taken years ago and archived today is new; emptied folders go as well."""
         path = shop.drop("deep/a.png")
         os.utime(path, (0, 0))
         shop.settle()
@@ -276,7 +276,7 @@ class TestLedger:
         assert shop.pool.tasks == []
 
     def test_what_was_let_go_is_forgotten_with_its_output(self, shops: Callable[..., Shop]) -> None:
-        """A new picture may have its path by then."""
+        """A new image may have its path by then."""
         shop = shops(source=SourcePolicy.DELETE)
         finished(shop, "a.png")
         shop.drop("a.png", b"another")

@@ -1,4 +1,4 @@
-"""What is added has no mean of its own: not over the picture, and hardly at any place."""
+"""What is added has no mean of its own: not over the image, and hardly at any place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SIZES = [(4, 4), (8, 20), (4, 400), (128, 256), (36, 60)]
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_the_mean_of_the_whole_picture_stays(height: int, width: int) -> None:
-    """Whatever is added, of each channel, up to the edges and in pictures of one cell."""
+    """Whatever is added, of each channel, up to the edges and in images of one cell."""
     torch.manual_seed(height)
     picture = torch.rand(1, 3, height, width)
     sharpened = (picture + torch.randn_like(picture) * 0.1 + 0.2).clamp_(0, 1)
@@ -22,7 +22,7 @@ def test_the_mean_of_the_whole_picture_stays(height: int, width: int) -> None:
 
 
 def test_a_shift_is_taken_out_wherever_it_is() -> None:
-    """A picture that only became brighter is the input again, within the rounding."""
+    """An image that only became brighter is the input again, within the rounding."""
     picture = torch.rand(1, 3, 40, 60) * 0.5
     sharpened = picture + 0.25
     balance(sharpened, picture)

@@ -69,7 +69,7 @@ def test_halo_follows_the_architecture() -> None:
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_bias_free_network_leaves_flat_pictures_flat(kind: str) -> None:
-    """Every level of gray comes out as it went in, up to the picture's edges, before rounding."""
+    """Every level of gray comes out as it went in, up to the image's edges, before rounding."""
     torch.manual_seed(0)
     network = NETWORKS[kind](16, 2, bias_free=True)
     levels = torch.arange(256).div(255).view(256, 1, 1, 1).expand(256, 3, 16, 20)
@@ -98,7 +98,7 @@ def test_sizes_are_those_of_the_design(network: SharpeningNetwork, least: int, m
 
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_a_new_network_is_nearly_the_identity(kind: str) -> None:
-    """Training starts from the softened picture, not from noise, and not from a dead zero."""
+    """Training starts from the softened image, not from noise, and not from a dead zero."""
     torch.manual_seed(0)
     picture = torch.rand(1, 3, 32, 36)
     change = (NETWORKS[kind](16, 2)(picture) - picture).abs()
@@ -149,7 +149,7 @@ def test_a_cued_network_begins_as_its_trunk() -> None:
 
 
 def test_a_cued_network_needs_to_be_told() -> None:
-    """Without the energies of the whole picture it refuses, and a plain network takes no notice."""
+    """Without the energies of the whole image it refuses, and a plain network takes no notice."""
     picture = torch.rand(1, 3, 16, 16)
     with pytest.raises(ValueError, match="measured energies of the whole image"):
         StudentNet(4, 1, cued=True).detail(picture)
@@ -158,7 +158,7 @@ def test_a_cued_network_needs_to_be_told() -> None:
 
 
 def test_pictures_of_a_batch_follow_their_own_cues() -> None:
-    """A batch is what its pictures are one by one, as inference runs them."""
+    """A batch is what its images are one by one, as inference runs them."""
     network = told(StudentNet(8, 2, bias_free=True, cued=True))
     pictures = torch.rand(3, 3, 32, 40) * torch.tensor([0.2, 0.5, 1.0]).view(3, 1, 1, 1)
     measured = measure_batch(pictures)

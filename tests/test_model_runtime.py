@@ -36,7 +36,7 @@ BIAS_FREE = {"student": True, "teacher": False, "cued": True}
 
 @cache
 def weights_of(name: str) -> Weights:
-    """A network whose detail is strong enough to show every seam."""
+    """A model whose detail is strong enough to show every seam."""
     torch.manual_seed(0)
     kind = "student" if name == "cued" else name
     channels, blocks = SHAPES[name]
@@ -104,7 +104,7 @@ def softened(pixels: NDArray[Depth]) -> NDArray[Depth]:
 def test_tiles_cannot_be_seen(
     height: int, width: int, tile_px: int, precision: str, kind: str
 ) -> None:
-    """At any size, tile, precision and network the tiled pixels are those of one pass."""
+    """At any size, tile, precision and model the tiled pixels are those of one pass."""
     assert tiled_equals_whole(kind, precision, tile_px, deep_noise(height, width))
 
 
@@ -134,7 +134,7 @@ def test_tiles_cannot_be_seen_with_crispness(
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("kind", ["student", "teacher", "cued"])
 def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:
-    """The same around every multiple of the tile, and in pictures much longer than wide."""
+    """The same around every multiple of the tile, and in images much longer than wide."""
     sides = [1, 3, 4, 5, 127, 128, 129, 255, 257, 383, 385]
     for (height, width), tile_px in product(product(sides, sides), [128, 256]):
         assert tiled_equals_whole(kind, precision, tile_px, deep_noise(height, width)), (
@@ -167,7 +167,7 @@ def test_a_smaller_halo_would_show() -> None:
 
 
 def test_a_smaller_halo_of_crispness_would_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the mask's own reach its tiles show, even where the network does not run."""
+    """Without the mask's own reach its tiles show, even where the model does not run."""
     pixels = softened(deep_noise(400, 300))
     assert tiled_equals_whole("student", "float32", 128, pixels, strength=0, crisp=1)
     monkeypatch.setattr(sharpener_module, "CRISP_REACH_PX", -weights_of("student").network.halo_px)
@@ -184,7 +184,7 @@ def test_a_smaller_halo_of_crispness_would_show(monkeypatch: pytest.MonkeyPatch)
 def test_cores_cover_each_pixel_once_inside_windows_of_full_halo(
     height: int, width: int, tile: int, cells: int
 ) -> None:
-    """Tiles partition the picture; a window reaches the halo or the picture's edge."""
+    """Tiles partition the image; a window reaches the halo or the image's edge."""
     height, width, tile_px, halo_px = height * 4, width * 4, tile * 4, cells * 4
     covered = np.zeros((height, width), np.uint8)
     for planned in plan_tiles(height, width, tile_px=tile_px, halo_px=halo_px):
@@ -206,7 +206,7 @@ def test_plans_off_the_grid_are_refused(height: int, tile_px: int) -> None:
 
 
 def test_padding_reflects_and_leaves_the_picture() -> None:
-    """The picture stays in the upper left corner; what is added is reflected."""
+    """The image stays in the upper left corner; what is added is reflected."""
     pixels = noise(5, 6)
     padded = pad_to_grid(pixels)
     assert padded.shape == (8, 8, 3)
@@ -237,7 +237,7 @@ def test_strength_goes_beyond_what_the_network_means() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_strength_zero_is_the_identity(channels: int) -> None:
-    """Strength 0 returns the very values without the network, and 1 does not."""
+    """Strength 0 returns the very values without the model, and 1 does not."""
     idle = scarce(None, room_px=0)
     for pixels in (noise(37, 50, channels), deep_noise(37, 50, channels)):
         assert np.array_equal(idle.sharpen(pixels, strength=0), pixels)
@@ -256,7 +256,7 @@ def test_strength_scales_what_is_added() -> None:
 
 
 def test_gray_is_sharpened_as_the_same_picture_in_rgb() -> None:
-    """Gray goes through the network three times over and comes back as the mean."""
+    """Gray goes through the model three times over and comes back as the mean."""
     gray = noise(30, 30, 1)
     from_rgb = sharpener().sharpen(np.repeat(gray, 3, axis=2)).astype(float)
     clipped = ((from_rgb == 0) | (from_rgb == 255)).any(axis=2)
@@ -338,7 +338,7 @@ def test_auto_chooses_a_device_that_runs() -> None:
 
 
 def test_the_given_network_is_left_alone() -> None:
-    """Placing a network in bfloat16 does not change the weights that it was made from."""
+    """Placing a model in bfloat16 does not change the weights that it was made from."""
     given_network = weights_of("teacher").network
     runtime = Runtime(given_network, Placement("cpu", "bfloat16", 128))
     assert runtime.described == "cpu bfloat16"

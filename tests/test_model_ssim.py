@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def pair(height: int, width: int, noise: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """A smooth picture and the same with noise, 1 x 3 x H x W in [0, 1]."""
+    """A smooth image and the same with noise, 1 x 3 x H x W in [0, 1]."""
     chance = torch.Generator().manual_seed(seed)
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     smooth = 0.5 + 0.4 * torch.sin(rows / 5) * torch.cos(columns / 7)
@@ -69,7 +69,7 @@ def test_psnr_is_that_of_double_precision() -> None:
 
 
 def test_values_are_per_picture() -> None:
-    """A batch gives one value for each picture, equal to that of the picture alone."""
+    """A batch gives one value for each image, equal to that of the image alone."""
     pairs = [pair(24, 24, noise) for noise in (0.0, 0.1)]
     outputs = torch.cat([output for output, _ in pairs])
     targets = torch.cat([target for _, target in pairs])
@@ -79,7 +79,7 @@ def test_values_are_per_picture() -> None:
 
 
 def test_uint8_is_refused() -> None:
-    """The library calls a picture and its inverse equal in uint8; here it is a TypeError."""
+    """The library calls an image and its inverse equal in uint8; here it is a TypeError."""
     pixels = torch.randint(0, 256, (1, 3, 32, 32), dtype=torch.uint8)
     with pytest.raises(TypeError, match="floating point"):
         compute_ssim(pixels, 255 - pixels)
@@ -98,7 +98,7 @@ def test_shapes_that_mean_nothing_are_refused(other: tuple[int, ...]) -> None:
 
 
 def test_data_range_is_one() -> None:
-    """Different pictures do not read 0.9999, as they do with the library's range of 255."""
+    """Different images do not read 0.9999, as they do with the library's range of 255."""
     output, target = pair(32, 32, 0.5)
     assert compute_ssim(output, target).item() < 0.6
 

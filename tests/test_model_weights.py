@@ -37,7 +37,7 @@ CARD = Card(
 
 @pytest.fixture
 def network() -> StudentNet:
-    """A network with weights of its own."""
+    """A model with weights of its own."""
     torch.manual_seed(1)
     return StudentNet(4, 1)
 
@@ -112,7 +112,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_card_that_does_not_describe_the_tensors_is_refused(
     file: Path, wrong: dict[str, object]
 ) -> None:
-    """A card for another network, or with a field that we do not know, is an UnavailableError."""
+    """A card for another model, or with a field that we do not know, is an UnavailableError."""
     tensors = load_file(file)
     card = {"name": "t", "kind": "student", "channels": 4, "blocks": 1, "halo_px": 16, **wrong}
     metadata = {CARD_KEY: json.dumps(card), DIGEST_KEY: weights.digest(tensors)}

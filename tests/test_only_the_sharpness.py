@@ -1,4 +1,4 @@
-"""What is read and written again is the same picture: every format, mode, depth and orientation.
+"""What is read and written again is the same image: every format, mode, depth and orientation.
 
 The bytes are made here by other writers than ours; the pixels are compared as our own reader and
 theirs see them.
@@ -60,7 +60,7 @@ def samples(mode: str, bits: int) -> Samples:
 
 
 def turning(orientation: int) -> bytes:
-    """The smallest EXIF block that turns a picture."""
+    """The smallest EXIF block that turns an image."""
     entry = struct.pack(">HHLHH", 0x0112, 3, 1, orientation, 0)
     return b"MM\0*\0\0\0\x08\0\1" + entry + bytes(4)
 

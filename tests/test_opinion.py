@@ -50,7 +50,7 @@ def strong(tmp_path_factory: pytest.TempPathFactory) -> tuple[Sharpener, SecondO
 def test_the_crop_is_what_the_whole_pass_gives(
     strong: tuple[Sharpener, SecondOpinion], size: tuple[int, int]
 ) -> None:
-    """The teacher sees the crop with its full halo: the numbers are those of the whole picture."""
+    """The teacher sees the crop with its full halo: the numbers are those of the whole image."""
     teacher, opinion = strong
     pixels = photograph(*size)
     student = np.clip(pixels.astype(int) + 9, 0, 255).astype(np.uint8)
@@ -152,7 +152,7 @@ def test_overshoot_concerns_the_teacher_too(strong: tuple[Sharpener, SecondOpini
 
 
 def test_crispness_concerns_neither(strong: tuple[Sharpener, SecondOpinion]) -> None:
-    """A student whose result bears a mask sharpens the crop again without: networks compare."""
+    """A student whose result bears a mask sharpens the crop again without: models compare."""
     teacher, opinion = strong
     pixels = photograph(100, 120)
     plain, again, masked = (
@@ -166,7 +166,7 @@ def test_crispness_concerns_neither(strong: tuple[Sharpener, SecondOpinion]) -> 
 
 
 def test_the_teacher_knows_the_whole(tmp_path: Path) -> None:
-    """A cued teacher that sees a crop is told how soft the whole picture is."""
+    """A cued teacher that sees a crop is told how soft the whole image is."""
     torch.manual_seed(1)
     network = TeacherNet(8, 1, bias_free=True, cued=True)
     with torch.no_grad():
@@ -190,7 +190,7 @@ def test_the_teacher_knows_the_whole(tmp_path: Path) -> None:
 
 
 def test_pictures_of_16_bits_are_compared(strong: tuple[Sharpener, SecondOpinion]) -> None:
-    """The same picture at either depth gives the same numbers, but for the rounding."""
+    """The same image at either depth gives the same numbers, but for the rounding."""
     _, opinion = strong
     pixels = photograph(100, 120)
     student = np.clip(pixels.astype(int) + 9, 0, 255).astype(np.uint8)

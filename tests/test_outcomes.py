@@ -51,7 +51,7 @@ def test_a_staged_file_becomes_the_output(shop: Shop) -> None:
 
 
 def test_notes_reach_the_log(shop: Shop) -> None:
-    """What had to change on the way is told with the picture."""
+    """What had to change on the way is told with the image."""
     shop.take()
     shop.pool.stage(notes=("its palette was written as RGB",))
     shop.conclude()
@@ -146,7 +146,7 @@ def test_an_existing_foreign_file_is_left_alone(tmp_path: Path) -> None:
     shop.close()
 
 
-# Bad pictures
+# Bad images
 
 
 def test_a_refused_picture_is_quarantined(shop: Shop) -> None:
@@ -243,7 +243,7 @@ def test_a_failed_commit_is_tried_again(shop: Shop, monkeypatch: pytest.MonkeyPa
 
 
 def test_one_death_is_forgiven(shop: Shop) -> None:
-    """A worker's death costs the picture an attempt, and what it left half-written goes."""
+    """A worker's death costs the image an attempt, and what it left half-written goes."""
     shop.take()
     (task,) = shop.pool.tasks
     half = shop.home / "in-out" / os.fsdecode(task.temp_name)
@@ -258,7 +258,7 @@ def test_one_death_is_forgiven(shop: Shop) -> None:
 
 @pytest.mark.parametrize("setting", [None, "workers.job_timeout_s", "workers.memory_mb"])
 def test_two_deaths_quarantine(shop: Shop, setting: str | None) -> None:
-    """A picture that costs two workers is poison; a limit that ended them is named."""
+    """An image that costs two workers is poison; a limit that ended them is named."""
     shop.take()
     shop.pool.die(setting=setting)
     shop.turn()
@@ -285,7 +285,7 @@ def test_a_limit_met_twice_quarantines(shop: Shop) -> None:
 
 
 def test_a_death_after_another_failure_is_the_first(shop: Shop) -> None:
-    """A picture that met a bad disk before is not poison at its first death."""
+    """An image that met a bad disk before is not poison at its first death."""
     shop.take()
     shop.pool.fail(Failure.TRANSIENT, Reason.IO_ERROR)
     shop.turn()
@@ -299,7 +299,7 @@ def test_a_death_after_another_failure_is_the_first(shop: Shop) -> None:
 
 
 def test_a_full_disk_spends_no_attempt(shop: Shop) -> None:
-    """The folder pauses, the picture stays pending, and not one attempt is counted."""
+    """The folder pauses, the image stays pending, and not one attempt is counted."""
     shop.take()
     shop.pool.fail(Failure.FOLDER)
     shop.conclude()

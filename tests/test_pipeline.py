@@ -44,7 +44,7 @@ needs_permissions = pytest.mark.skipif(os.geteuid() == 0, reason="root may do ev
 
 @pytest.fixture(scope="module")
 def worker() -> Pipeline:
-    """A worker's pipeline; its networks stay loaded."""
+    """A worker's pipeline; its models stay loaded."""
     return Pipeline(CPU, crop_px=64)
 
 
@@ -88,13 +88,13 @@ def bench(tmp_path: Path, networks: Networks) -> Bench:
 
 
 def decoded(path: Path) -> Picture:
-    """A file's picture."""
+    """A file's image."""
     with path.open("rb") as file:
         return codec.decode(file, max_pixels=10**8, max_bytes=10**8)
 
 
 def write(path: Path, picture: Picture) -> Path:
-    """A picture as a file."""
+    """An image as a file."""
     with path.open("wb") as file:
         codec.encode(picture, file)
     return path
@@ -150,7 +150,7 @@ def test_the_staged_file_is_flushed_to_disk(
 
 @pytest.mark.parametrize("strength", [0.0, 1.0])
 def test_strength_scales_the_change(worker: Pipeline, bench: Bench, strength: float) -> None:
-    """At strength 0 the output has the input's pixels, at 1 the network's."""
+    """At strength 0 the output has the input's pixels, at 1 the model's."""
     source = drop(bench.source, "a.png")
     options = replace(bench.options, strength=strength)
     staged(worker.run(bench.task(source, options=options)))
@@ -159,7 +159,7 @@ def test_strength_scales_the_change(worker: Pipeline, bench: Bench, strength: fl
 
 
 def test_crispness_works_without_the_network(worker: Pipeline, bench: Bench) -> None:
-    """At strength 0 the mask alone changes the picture, by the noise of all that is visible."""
+    """At strength 0 the mask alone changes the image, by the noise of all that is visible."""
     pixels = photograph(80, 80)
     pixels[40:] = pixels[40:] // 16 + 100
     alpha: NDArray[np.uint8] = np.full((80, 80), 255, np.uint8)
@@ -203,7 +203,7 @@ def test_the_format_is_kept(worker: Pipeline, bench: Bench, format: Format) -> N
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 37), (5, 3)])
 def test_tiny_pictures_are_sharpened(worker: Pipeline, bench: Bench, size: tuple[int, int]) -> None:
-    """One pixel is a picture; where nothing can be compared, nothing is."""
+    """One pixel is an image; where nothing can be compared, nothing is."""
     source = bench.source / "dot.png"
     save_png(photograph(*size), source)
     outcome = staged(worker.run(bench.task(source, measure_agreement=True)))
@@ -212,7 +212,7 @@ def test_tiny_pictures_are_sharpened(worker: Pipeline, bench: Bench, size: tuple
 
 
 def test_gray_stays_gray(worker: Pipeline, bench: Bench) -> None:
-    """A picture of one channel comes out with one channel."""
+    """An image of one channel comes out with one channel."""
     source = write(bench.source / "gray.png", Picture.still(photograph(40, 40)[..., :1]))
     staged(worker.run(bench.task(source)))
     assert bench.decoded().pixels.shape == (40, 40, 1)
@@ -255,7 +255,7 @@ def test_agreement_is_measured_when_asked(worker: Pipeline, bench: Bench) -> Non
 
 
 def test_a_missing_teacher_costs_no_picture(bench: Bench, networks: Networks) -> None:
-    """The second opinion may fail; the picture is finished and says so."""
+    """The second opinion may fail; the image is finished and says so."""
     alone = bench.output.parent / "alone.safetensors"
     alone.write_bytes(networks.teacher.read_bytes())
     task = bench.task(
@@ -294,7 +294,7 @@ def test_a_vanished_root_pauses_the_folder(worker: Pipeline, bench: Bench) -> No
 
 
 def test_a_link_in_place_of_the_source_is_refused(worker: Pipeline, bench: Bench) -> None:
-    """A link is never followed, even to the very same picture."""
+    """A link is never followed, even to the very same image."""
     source = drop(bench.source, "a.png")
     task = bench.task(source)
     source.rename(bench.source.parent / "kept.png")
@@ -336,7 +336,7 @@ def test_a_source_replaced_while_read_goes_back(
 def test_a_source_deleted_while_read_is_gone(
     worker: Pipeline, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody wants the output of a picture that was just deleted."""
+    """Nobody wants the output of an image that was just deleted."""
     source = drop(bench.source, "a.png")
     while_decoding(monkeypatch, source.unlink)
     assert failed(worker.run(bench.task(source)), bench).failure is Failure.VANISHED
@@ -387,7 +387,7 @@ def test_bad_pictures_are_refused_with_a_reason(
 def test_limits_name_their_setting(
     worker: Pipeline, bench: Bench, limits: dict[str, int], reason: Reason, setting: str
 ) -> None:
-    """A picture over a limit is refused with the setting that would let it through."""
+    """An image over a limit is refused with the setting that would let it through."""
     options = replace(bench.options, **limits)  # type: ignore[arg-type]
     outcome = failed(worker.run(bench.task(drop(bench.source, "a.png"), options=options)), bench)
     assert (outcome.failure, outcome.reason) == (Failure.REFUSED, reason)
@@ -423,7 +423,7 @@ def test_an_unreadable_source_is_tried_again(
 def test_a_full_disk_pauses_the_folder(
     worker: Pipeline, bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """What meets every picture alike is the folder's fault, and the message names the setting."""
+    """What meets every image alike is the folder's fault, and the message names the setting."""
     fail_at_fsync(monkeypatch, number)
     outcome = failed(worker.run(bench.task(drop(bench.source, "a.png"))), bench)
     assert outcome.failure is Failure.FOLDER
@@ -459,7 +459,7 @@ def test_a_missing_subfolder_concerns_one_picture(worker: Pipeline, bench: Bench
 def test_a_closed_subfolder_concerns_one_picture(
     worker: Pipeline, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """EACCES below a root that can be written must not hold up all other pictures."""
+    """EACCES below a root that can be written must not hold up all other images."""
     task = bench.task(drop(bench.source, "a.png"))
 
     def refuse(*_: object) -> int:
@@ -500,7 +500,7 @@ def test_a_link_on_the_way_out_is_refused(worker: Pipeline, bench: Bench, tmp_pa
 def test_file_systems_without_modes_are_served(
     worker: Pipeline, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """FAT answers EPERM to a mode: the picture is written all the same."""
+    """FAT answers EPERM to a mode: the image is written all the same."""
 
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")
@@ -538,7 +538,7 @@ def test_a_mode_that_cannot_be_had_pauses_the_folder(
 
 
 def test_a_missing_network_pauses_the_folder(bench: Bench) -> None:
-    """Weights that are gone meet every picture of the folder."""
+    """Weights that are gone meet every image of the folder."""
     task = bench.task(drop(bench.source, "a.png"), options=Options("/no/such.safetensors"))
     outcome = failed(Pipeline(CPU, crop_px=64).run(task), bench)
     assert outcome.failure is Failure.FOLDER
@@ -560,7 +560,7 @@ def test_what_nobody_foresaw_is_tried_again(
     error: Exception,
     reason: Reason,
 ) -> None:
-    """Memory that runs out, and a bug of ours, cost one attempt at one picture."""
+    """Memory that runs out, and a bug of ours, cost one attempt at one image."""
     task = bench.task(drop(bench.source, "a.png"))
 
     def fail(*_: object, **__: object) -> None:

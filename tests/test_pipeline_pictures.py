@@ -1,4 +1,4 @@
-"""What kinds of picture one job takes whole: 16 bits, frames and pages, owner, record, policies."""
+"""What kinds of image one job takes whole: 16 bits, frames and pages, owner, record, policies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give fi
 
 @pytest.fixture(scope="module")
 def worker() -> Pipeline:
-    """A worker's pipeline; its networks stay loaded."""
+    """A worker's pipeline; its models stay loaded."""
     from sharpend.model.runtime import Placement  # noqa: PLC0415 - torch only where it is used
     from sharpend.workers.pipeline import Pipeline  # noqa: PLC0415 - likewise
 
@@ -54,7 +54,7 @@ def run(worker: Pipeline, bench: Bench, source: Path, policies: Policies) -> Sta
 
 
 def test_16_bits_come_out_as_16_bits(worker: Pipeline, bench: Bench) -> None:
-    """More values than 8 bits have, near those of the same picture in 8 bits."""
+    """More values than 8 bits have, near those of the same image in 8 bits."""
     pixels = photograph(64, 64)
     fine = pixels.astype(np.uint16) * 257
     source = write(bench.source / "deep.png", Picture((Frame(fine),)))
@@ -96,7 +96,7 @@ def test_black_and_white_passes_as_it_is(worker: Pipeline, bench: Bench) -> None
 
 
 def test_an_output_tells_how_it_was_made(worker: Pipeline, bench: Bench) -> None:
-    """The record names network, options, input and version by what they are."""
+    """The record names model, options, input and version by what they are."""
     source = write(bench.source / "a.jpg", Picture.still(photograph(40, 40), format=Format.JPEG))
     policies = Policies(provenance=True)
     outcome = run(worker, bench, source, policies)

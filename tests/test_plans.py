@@ -32,7 +32,7 @@ def settings(home: Path, *folders: dict[str, Any], **tables: Any) -> Settings:  
 
 
 def engine(**lines: float | None) -> Engine:
-    """What a worker says of a network whose card has these lines."""
+    """What a worker says of a model whose card has these lines."""
     return replace(Engine("lite", "digest", "cpu", 128, 4, None, "teacher"), **lines)  # type: ignore[arg-type]
 
 
@@ -106,7 +106,7 @@ def test_a_folder_with_everything(tmp_path: Path) -> None:
 
 
 def test_folders_inherit_the_model(tmp_path: Path) -> None:
-    """What a folder says of network, strength and overshoot wins; 0 says something."""
+    """What a folder says of model, strength and overshoot wins; 0 says something."""
     common = {"name": "lite", "strength": 0.5, "overshoot": 20}
     made = settings(tmp_path, {}, {"model": "base", "strength": 0.0, "overshoot": 0}, model=common)
     told = [
@@ -150,7 +150,7 @@ def test_a_network_given_as_a_path_lends_its_stem(tmp_path: Path, model: str, na
 
 
 def test_networks_are_listed_once(tmp_path: Path) -> None:
-    """Each network in use is loaded once, the first folder's first."""
+    """Each model in use is loaded once, the first folder's first."""
     made = settings(tmp_path, {"model": "base"}, {}, {"model": "base"}, model={"name": "lite"})
     assert plans.models(made) == ["base", "lite"]
 
@@ -207,7 +207,7 @@ def test_memory_for_a_picture(
     workers: int,
     wanted_mb: int,
 ) -> None:
-    """As set; else what the largest picture needs, within a share of the machine."""
+    """As set; else what the largest image needs, within a share of the machine."""
     monkeypatch.setattr(plans, "available_bytes", lambda: machine_gb * 10**9)
     made = settings(tmp_path, workers={"memory_mb": memory_mb, "count": workers})
     found = plans.worker_options(made).memory_bytes

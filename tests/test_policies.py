@@ -71,7 +71,7 @@ def test_policies(networks: Networks, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["keep", "archive", "delete"])
 def test_a_second_chance(networks: Networks, tmp_path: Path, source: str) -> None:
-    """`retry` beside a running daemon brings back a repaired picture; `--all` finished ones too."""
+    """`retry` beside a running daemon brings back a repaired image; `--all` finished ones too."""
     folder: dict[str, object] = {
         "input": tmp_path / "in",
         "output": tmp_path / "out",

@@ -185,7 +185,7 @@ def test_an_idle_death_costs_nothing(crew: Crew, noticed: bool) -> None:  # noqa
 
 
 def test_workers_that_cannot_start_pause_the_folder(light: None) -> None:  # noqa: ARG001
-    """Where no process comes up the picture is not to blame, and nothing hangs."""
+    """Where no process comes up the image is not to blame, and nothing hangs."""
     crew = Crew(WorkerOptions("broken", "float32", None, 1, 64))
     outcome = crew.outcome(b"well")
     assert isinstance(outcome, Failed)
@@ -322,7 +322,7 @@ def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
 
 @WATCHED
 def test_a_worker_that_leaks_is_replaced(light: None) -> None:  # noqa: ARG001
-    """Its picture is finished; the next one meets a fresh process."""
+    """Its image is finished; the next one meets a fresh process."""
     crew = Crew(LIMITED)
     pid = crew.worker()
     assert crew.worker() == pid
@@ -410,7 +410,7 @@ def real() -> Iterator[Crew]:
 
 
 def real_task(home: Path, model: Path, **size: int) -> Task:
-    """A task for a real picture."""
+    """A task for a real image."""
     source = drop(home / "in", "a.png", **size)
     (home / "out").mkdir(exist_ok=True)
     return Task(
@@ -429,7 +429,7 @@ def real_task(home: Path, model: Path, **size: int) -> Task:
 def test_a_picture_is_sharpened_in_another_process(
     real: Crew, networks: Networks, tmp_path: Path
 ) -> None:
-    """A worker loads its network, says what it is, and leaves a staged file."""
+    """A worker loads its model, says what it is, and leaves a staged file."""
     engine = real.pool.engine(str(networks.student), teacher=True)
     assert (engine.model, engine.device) == ("student", "cpu float32")
     assert (engine.teacher, engine.alarm_below) == (str(networks.teacher), 0.5)
@@ -469,7 +469,7 @@ def is_confined(pid: int) -> bool:
 def test_what_is_missing_is_said(
     networks: Networks, options: WorkerOptions, model: str | None, message: str
 ) -> None:
-    """A device or a network that is not there ends the start with one readable line."""
+    """A device or a model that is not there ends the start with one readable line."""
     crew = Crew(options)
     with pytest.raises(UnavailableError, match=message):
         crew.pool.engine(model or str(networks.student), teacher=False)
@@ -511,7 +511,7 @@ def test_too_little_memory_is_said_with_its_setting(
     content: str,
     one_core: None,  # noqa: ARG001 - each core brings some addresses
 ) -> None:
-    """A picture that needs more fails as such; libwebp calls it a damaged file, and we do not."""
+    """An image that needs more fails as such; libwebp calls it a damaged file, and we do not."""
     crew = Crew(replace(CPU, memory_bytes=1))
     crew.pool._idle_bytes = 10**12  # the parent's own watch is another test's
     task = real_task(tmp_path, networks.student)

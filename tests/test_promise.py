@@ -87,7 +87,7 @@ class Promise(RuleBasedStateMachine):
         self.taken_away: set[bytes] = set()
         """Contents that the user has deleted or replaced."""
         self.paths: dict[bytes, set[str]] = {}
-        """Where each content has lain: a picture that is moved is another input."""
+        """Where each content has lain: an image that is moved is another input."""
 
     def hook(self) -> None:
         """Let faults be met in a daemon that has just begun."""
@@ -287,7 +287,7 @@ class Promise(RuleBasedStateMachine):
         )
     )
     def fail(self, how: tuple[Failure, Reason | None]) -> None:
-        """A worker meets a busy disk, a bad picture, or a full disk."""
+        """A worker meets a busy disk, a bad image, or a full disk."""
         self.shop.pool.fail(*how)
 
     @precondition(lambda self: self.shop.pool.tasks)
@@ -352,7 +352,7 @@ class Promise(RuleBasedStateMachine):
 
     @invariant()
     def what_was_archived_keeps_its_output(self) -> None:
-        """A later picture under the same name takes another one."""
+        """A later image under the same name takes another one."""
         archived = {SHARP + data for data in self.files("archive").values()}
         assert archived <= {*self.outputs().values()}
 

@@ -105,7 +105,7 @@ def test_what_differs_is_counted_apart() -> None:
 
 
 def test_what_is_no_failure_of_a_file_is_always_told() -> None:
-    """Finished pictures, reports, pauses: each is told, however many there are."""
+    """Finished images, reports, pauses: each is told, however many there are."""
     desk = Desk(most=1)
     for event in (Event.IMAGE_FINISHED, Event.FOLDER_PAUSED, Event.REPORT_PUBLISHED):
         for _ in range(3):

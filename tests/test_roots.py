@@ -44,7 +44,7 @@ class Shop:
         return self.base / "mount"
 
     def drop(self, name: str) -> Path:
-        """A picture in the input."""
+        """An image in the input."""
         return drop(self.base / "in", name)
 
     def work(self, *names: str) -> None:

@@ -1,4 +1,4 @@
-"""What a confined process cannot do any more, tried in one; and what a picture still needs."""
+"""What a confined process cannot do any more, tried in one; and what an image still needs."""
 
 from __future__ import annotations
 

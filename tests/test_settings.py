@@ -117,7 +117,7 @@ def test_relative_paths_start_where_their_source_is(tmp_path: Path, given: str) 
 
 
 def test_home_is_expanded_and_model_names_are_left_alone(tmp_path: Path) -> None:
-    """`~` is the home directory; a network's name without a slash is no path."""
+    """`~` is the home directory; a model's name without a slash is no path."""
     text = '[[folder]]\ninput = "~/in"\noutput = "~"\nmodel = "base-x4"\n'
     (folder,) = read(tmp_path, text.replace('"~"', '"/srv/out"')).folder
     assert folder.input == tmp_path / "home/in"

@@ -29,7 +29,7 @@ DEPTHS = (np.uint8, np.uint16)
 
 @cache
 def sharpener(name: str = "lite-x4", precision: str = "float32") -> Sharpener:
-    """A shipped network on the CPU."""
+    """A shipped model on the CPU."""
     return Sharpener(weights.load(name), Placement("cpu", precision, threads=1))
 
 
@@ -46,7 +46,7 @@ def at(dtype: type[Depth], values: ArrayLike) -> NDArray[Depth]:
 
 
 def deepened(pixels: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """The same picture at 16 bit, with what 8 bits leave open filled by noise."""
+    """The same image at 16 bit, with what 8 bits leave open filled by noise."""
     noise = np.random.default_rng(0).integers(0, 256, pixels.shape)
     return (pixels * 256.0 + noise).astype(np.uint16)
 
@@ -93,7 +93,7 @@ def test_bfloat16_moves_only_what_is_added() -> None:
 @pytest.mark.parametrize("dtype", DEPTHS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_overshoot_is_bounded(channels: int, dtype: type[np.uint8 | np.uint16]) -> None:
-    """Every pixel stays within its bound; less of it is another picture, and 255 is none."""
+    """Every pixel stays within its bound; less of it is another image, and 255 is none."""
     pixels = at(dtype, astronaut()[:160, :200, :channels])
     free, default, tight = (
         sharpener().sharpen(pixels, overshoot=levels) for levels in (255, 48, 4)
@@ -124,7 +124,7 @@ def flat_in_a_picture(value: NDArray[Depth], margin_px: int) -> NDArray[Depth]:
 def flat_stays_flat(
     used: Sharpener, value: NDArray[Depth], *, strength: float = 1.0, crispness: float = 0.0
 ) -> bool:
-    """Whether a value comes back, alone in a picture and in a patch beyond the halo."""
+    """Whether a value comes back, alone in an image and in a patch beyond the halo."""
     alone = np.full((9, 14, value.size), value, value.dtype)
     margin_px = used.halo_px + CRISP_REACH_PX + 4
     around = flat_in_a_picture(value, margin_px)
@@ -150,7 +150,7 @@ def test_what_is_flat_stays_flat(precision: str, dtype: type[np.uint8 | np.uint1
 def test_what_is_flat_stays_flat_under_crispness(
     strength: float, dtype: type[np.uint8 | np.uint16]
 ) -> None:
-    """The mask adds nothing where there is nothing, by itself and over the network."""
+    """The mask adds nothing where there is nothing, by itself and over the model."""
     for colour in COLOURS:
         used, value = sharpener(), at(dtype, colour)
         assert flat_stays_flat(used, value, strength=strength, crispness=1.0), colour
@@ -208,7 +208,7 @@ def test_crispness_asks_for_the_noise_of_the_whole() -> None:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", SHIPPED)
 def test_every_level_stays_flat(name: str, precision: str) -> None:
-    """All gray levels of 8 bit, as many of 16 bit between them, and colours, in every network."""
+    """All gray levels of 8 bit, as many of 16 bit between them, and colours, in every model."""
     used = sharpener(name, precision)
     chance = np.random.default_rng(0)
     colours = chance.integers(0, 65536, (64, 3))

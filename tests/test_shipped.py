@@ -1,4 +1,4 @@
-"""The networks in the package: whole, described, of the promised sizes, and worth running."""
+"""The models in the package: whole, described, of the promised sizes, and worth running."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_their_cards_for_people_are_those_of_their_files(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_what_is_flat_stays_flat(name: str) -> None:
-    """Flat pictures of any level come out as they went in, to the bit, up to their edges."""
+    """Flat images of any level come out as they went in, to the bit, up to their edges."""
     sharpener = Sharpener(weights.load(name), CPU)
     for level in range(0, 256, 15):
         flat = np.full((21, 26, 3), (level, 255 - level, level // 2), np.uint8)
@@ -85,7 +85,7 @@ def test_what_is_flat_stays_flat(name: str) -> None:
 
 @pytest.mark.parametrize("name", SIZES)
 def test_they_bring_a_softened_photograph_nearer_to_the_original(name: str) -> None:
-    """On a picture that nobody trained on both measures gain clearly."""
+    """On an image that nobody trained on both measures gain clearly."""
     original = data.astronaut()[:256, 128:384]  # type: ignore[no-untyped-call]
     softened = degrade(original)
     sharpened = Sharpener(weights.load(name), CPU).sharpen(softened)
@@ -124,7 +124,7 @@ def test_a_soft_photograph_gains(name: str, sigma: float) -> None:
 
 @pytest.mark.parametrize("name", PHOTO)
 def test_an_enlarged_photograph_is_the_specialist_s(name: str) -> None:
-    """The family's own x4 network of the same size does the work, to the bit."""
+    """The family's own x4 model of the same size does the work, to the bit."""
     enlarged = degrade(photograph())
     specialist = Sharpener(weights.load(name.replace("photo", "x4")), CPU)
     assert np.array_equal(

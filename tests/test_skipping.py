@@ -1,4 +1,4 @@
-"""`skip_sharp`: what is sharp already passes byte for byte, and the network does not run."""
+"""`skip_sharp`: what is sharp already passes byte for byte, and the model does not run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ABOVE = -0.8
 
 @pytest.fixture(scope="module")
 def worker() -> Pipeline:
-    """A worker's pipeline; its networks stay loaded."""
+    """A worker's pipeline; its models stay loaded."""
     return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)
 
 
@@ -58,7 +58,7 @@ def run(
     policies: Policies | None = None,
     above: float | None = ABOVE,
 ) -> Staged:
-    """The job done where sharp pictures may pass."""
+    """The job done where sharp images may pass."""
     options = replace(bench.options, policies=policies or Policies(), skip_sharp_above=above)
     return staged(worker.run(bench.task(source, options=options, measure_agreement=True)))
 
@@ -71,7 +71,7 @@ def passed(bench: Bench, source: Path) -> bool:
 def test_a_sharp_file_passes_byte_for_byte(
     worker: Pipeline, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With all that no decoder understands; the network does not run and no teacher is asked."""
+    """With all that no decoder understands; the model does not run and no teacher is asked."""
     source = bench.source / "a.jpg"
     sharp().save(source, quality=91)
     with source.open("ab") as file:
@@ -94,7 +94,7 @@ def test_a_sharp_file_passes_byte_for_byte(
 def test_only_what_is_above_the_line_passes(
     worker: Pipeline, bench: Bench, above: float | None
 ) -> None:
-    """Without the option, or with a line that it does not reach, a picture is sharpened."""
+    """Without the option, or with a line that it does not reach, an image is sharpened."""
     source = bench.source / "a.png"
     sharp().save(source)
     outcome = run(worker, bench, source, above=above)
@@ -113,7 +113,7 @@ def test_a_soft_file_is_sharpened(worker: Pipeline, bench: Bench) -> None:
 
 
 def test_what_is_transparent_is_not_judged(worker: Pipeline, bench: Bench) -> None:
-    """Sharp colours that nobody sees let no soft picture pass."""
+    """Sharp colours that nobody sees let no soft image pass."""
     both = Image.new("RGBA", (256, 128))
     both.paste(sharp(), (128, 0))
     both.paste(soft(), (0, 0))
@@ -151,7 +151,7 @@ def test_every_frame_must_be_sharp(
 def test_a_policy_that_changes_bytes_comes_first(
     worker: Pipeline, bench: Bench, policies: Policies, told: str
 ) -> None:
-    """The picture is sharpened as any other, and a note says what stood against passing it on."""
+    """The image is sharpened as any other, and a note says what stood against passing it on."""
     source = bench.source / "a.jpg"
     sharp().save(source)
     outcome = run(worker, bench, source, policies)

@@ -33,7 +33,7 @@ PAUSES_S = (2.5, 3.5, 5.0, 12.0)
 
 @dataclass
 class Place:
-    """A folder for each policy, their state directory, and a picture to write into them."""
+    """A folder for each policy, their state directory, and an image to write into them."""
 
     base: Path
     state: Path
@@ -70,7 +70,7 @@ class Place:
         return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
     def require_whole(self, policy: str, name: str) -> None:
-        """The output is of the whole picture, and no byte of the source is lost."""
+        """The output is of the whole image, and no byte of the source is lost."""
         assert load_rgb(self.base / f"{policy}-out" / name).shape == (200, 300, 3)
         source = self.base / policy / name
         if policy == "keep":

@@ -1,4 +1,4 @@
-"""Images that are exactly enlarged by four go to the network that a card names for them."""
+"""Images that are exactly enlarged by four go to the model that a card names for them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def described(name: str, network: StudentNet) -> Card:
 
 @pytest.fixture(name="pair")
 def general_and_specialist(tmp_path: Path) -> Path:
-    """The file of a general network, its specialist lying beside it."""
+    """The file of a general model, its specialist lying beside it."""
     torch.manual_seed(0)
     general, specialist = StudentNet(8, 1, bias_free=True, cued=True), StudentNet(8, 2)
     save_network(tmp_path / "four.safetensors", specialist, described("four", specialist))
@@ -54,7 +54,7 @@ def general_and_specialist(tmp_path: Path) -> Path:
 
 
 def test_an_enlarged_image_is_the_specialist_s(pair: Path) -> None:
-    """To the bit, at 8 and 16 bits; any other image is the general network's."""
+    """To the bit, at 8 and 16 bits; any other image is the general model's."""
     both = Sharpener(weights.load(str(pair)), CPU)
     alone = Sharpener(weights.load(str(pair.with_name("four.safetensors"))), CPU)
     original = data.astronaut()[:160, 150:350]  # type: ignore[no-untyped-call]
@@ -90,7 +90,7 @@ def test_only_a_model_with_a_specialist_tests_for_enlargement(pair: Path) -> Non
 
 
 def test_the_halo_serves_both(pair: Path) -> None:
-    """Crops around a place are cut for the network that looks further."""
+    """Crops around a place are cut for the model that looks further."""
     both = Sharpener(weights.load(str(pair)), CPU)
     alone = Sharpener(weights.load(str(pair.with_name("four.safetensors"))), CPU)
     assert both.halo_px >= max(alone.halo_px, both.runtime.halo_px)

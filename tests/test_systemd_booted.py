@@ -74,7 +74,7 @@ def report(record_property: Callable[[str, object], None]) -> Callable[[str, flo
 
 
 def sharpened(machine: Machine, name: str, *, seed: int = 0) -> Path:
-    """Drop a picture and wait for its output."""
+    """Drop an image and wait for its output."""
     drop(machine.path(INCOMING), name, seed=seed)
     machine.wait_for("image.finished", path=name, outcome="sharpened")
     return machine.path(SHARP) / name
@@ -153,7 +153,7 @@ def test_a_killed_daemon_comes_back(machine: Machine, report: Callable[[str, flo
 
 
 def test_a_hung_worker_is_replaced(machine: Machine) -> None:
-    """SIGSTOP of a worker: past its job's time it is replaced, and the picture is done."""
+    """SIGSTOP of a worker: past its job's time it is replaced, and the image is done."""
     worker = machine.worker()
     worker.suspend()
     drop(machine.path(INCOMING), "slow.png", seed=4)
@@ -178,7 +178,7 @@ def test_a_hung_daemon_is_started_anew(
 
 
 def test_a_stop_with_work_in_flight_is_clean(machine: Machine) -> None:
-    """`systemctl stop` lets the picture in work finish; the others wait for the next start."""
+    """`systemctl stop` lets the image in work finish; the others wait for the next start."""
     names = [f"flight-{number}.png" for number in range(6)]
     for number, name in enumerate(names):
         drop(machine.path(INCOMING) / ".made", name, height=700, width=900, seed=10 + number)

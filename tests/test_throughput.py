@@ -13,7 +13,7 @@ from sharpend.task import Staged
 
 
 def staged(**stages_s: float) -> Staged:
-    """A picture of two megapixels."""
+    """An image of two megapixels."""
     return Staged(1, b".t", Fingerprint(1, 2, 3), 1000, 2000, 2_000_000, stages_s=stages_s)
 
 
@@ -53,13 +53,13 @@ def test_percentiles_are_nearest_rank(count: int, share: float) -> None:
 
 
 def test_a_stage_counts_where_it_was_run() -> None:
-    """Agreement is measured on few pictures: its percentiles are over these."""
+    """Agreement is measured on few images: its percentiles are over these."""
     told = latencies_ms([{"infer": 0.1}, {"infer": 0.3, "agree": 0.5}])
     assert told == {"infer": {"p50": 100.0, "p95": 300.0}, "agree": {"p50": 500.0, "p95": 500.0}}
 
 
 def test_what_came_in_is_told_as_a_spread() -> None:
-    """The middle and eight in ten of the window's pictures, and how many were passed on."""
+    """The middle and eight in ten of the window's images, and how many were passed on."""
     throughput = Throughput(0.0)
     for number in range(10):
         one = replace(staged(), sharpness=-number / 10, pixels=0 if number < 3 else 1000)

@@ -95,7 +95,7 @@ def test_figures_by_kind_and_mixed() -> None:
 
 
 def test_damaged_students_are_measured_with_one_teacher(tmp_path: Path) -> None:
-    """The same crops for all; half an output, none, noise, and another network."""
+    """The same crops for all; half an output, none, noise, and another model."""
     student = weights.load(str(agreeing(tmp_path)))
     other = weights.load(str(agreeing(tmp_path, noise=0.05)))
     others = damaged(student, CPU, wrong=[other])
@@ -127,7 +127,7 @@ def test_noise_is_a_share_of_each_tensor_s_spread(tmp_path: Path) -> None:
     """The student itself stays, and the same seed gives the same noise."""
     student = weights.load(str(agreeing(tmp_path)))
     before = weights.digest(student.network.state_dict())
-    shipped = weights.load("lite-photo")  # with cues: whatever a network is made of gets its noise
+    shipped = weights.load("lite-photo")  # with cues: whatever a model is made of gets its noise
     noised = dict(with_noise(shipped, 0.3).network.named_parameters())
     assert set(noised) == {name for name, _ in shipped.network.named_parameters()}
     assert not torch.equal(noised["mask.gains.weight"], shipped.network.mask.gains.weight)
@@ -140,7 +140,7 @@ def test_noise_is_a_share_of_each_tensor_s_spread(tmp_path: Path) -> None:
 
 
 def test_pieces_cover_the_picture() -> None:
-    """Each pixel lies in one piece; a picture of the size or below stays whole."""
+    """Each pixel lies in one piece; an image of the size or below stays whole."""
     picture = photograph(100, 190)
     cut = list(pieces(picture, 64))
     assert [piece.shape[:2] for piece in cut] == [(50, 64), (50, 63), (50, 63)] * 2

@@ -35,7 +35,7 @@ def test_sizes_are_those_that_were_promised(recipe: str, least: int, most: int) 
 
 
 def test_folding_changes_nothing_but_the_cost() -> None:
-    """A network with trained branches and its folded copy give the same picture."""
+    """A network with trained branches and its folded copy give the same image."""
     torch.manual_seed(0)
     table = NetworkConfig("student", channels=8, blocks=1, bias_free=True, branches=5)
     network = build(table)

@@ -98,7 +98,7 @@ def row(*, gain: float, distance: float, worst: float = 45.0) -> dict[str, Any]:
 
 
 def test_targets_met_and_missed() -> None:
-    """A network that gains three decibels meets all; what is not measured is neither."""
+    """A model that gains three decibels meets all; what is not measured is neither."""
     found = {one.what: one for one in check(row(gain=3.0, distance=60.0), "base")}
     assert {one.met for one in found.values()} == {True, None}
     below = found["bic4 below the x4 network of its size, dB"]

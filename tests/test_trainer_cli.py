@@ -1,4 +1,4 @@
-"""The trainer from pictures to a weights file, through its command line, with tiny pictures."""
+"""The trainer from images to a weights file, through its command line, with tiny images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def blobs(seed: int) -> NDArray[np.uint8]:
-    """A picture of 42 x 50 pixels with edges."""
+    """An image of 42 x 50 pixels with edges."""
     coarse = np.random.default_rng(seed).integers(0, 256, (7, 10, 3))
     return coarse.repeat(6, axis=0).repeat(5, axis=1).astype(np.uint8)
 
@@ -149,14 +149,14 @@ def test_the_model_card_tells_what_was_measured(made: Path) -> None:
 
 
 def test_cards_hold_no_places(made: Path) -> None:
-    """Where pictures, labels and runs lay on the maker's machine is nobody's business."""
+    """Where images, labels and runs lay on the maker's machine is nobody's business."""
     for name in ("tiny", "tiny-teacher"):
         assert str(made).encode() not in (made / f"{name}.safetensors").read_bytes()
         assert str(made) not in (made / f"{name}.md").read_text()
 
 
 def test_labels_are_whole_and_kept(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One label for each picture of the split; labelling again makes only what is missing."""
+    """One label for each image of the split; labelling again makes only what is missing."""
     split = read_split(made / "split.json")
     labels = made / "labels"
     names = {f"{path.name}.png" for path in (*split.train, *split.validation)} | {LABELS_CARD}
@@ -244,7 +244,7 @@ def test_bad_input_has_its_exit_code_and_no_traceback(
 def test_a_damaged_picture_is_named(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A picture that cannot be read ends an evaluation with 65 and its name."""
+    """An image that cannot be read ends an evaluation with 65 and its name."""
     (tmp_path / "bad.png").write_bytes((made / "pictures" / "1.png").read_bytes()[:90])
     assert run("evaluate", "--set", tmp_path, "--to", tmp_path / "to") == 65
     assert "bad.png" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Pictures for training: found, checked, divided by name, degraded and cut at one place."""
+"""Images for training: found, checked, divided by name, degraded and cut at one place."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def example(side: int, seed: int) -> Example:
 
 
 def test_pictures_are_found_below_all_folders_once(tmp_path: Path) -> None:
-    """Known suffixes in any case, whole trees, sorted; hidden and other files are not pictures."""
+    """Known suffixes in any case, whole trees, sorted; hidden and other files are not images."""
     for name in ("b/x.JPG", "a/deep/y.png", "a/.hidden.png", "a/notes.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -50,7 +50,7 @@ def test_pictures_are_found_below_all_folders_once(tmp_path: Path) -> None:
 
 
 def test_the_split_moves_no_picture_when_others_are_added() -> None:
-    """A picture's side follows from its name alone, whatever folder it lies in."""
+    """An image's side follows from its name alone, whatever folder it lies in."""
     names = [Path(f"/p/{number}.png") for number in range(60)]
     few, many = (split_images(names[:n], validation=0.3) for n in (30, 60))
     assert set(few.validation) <= set(many.validation)
@@ -61,13 +61,13 @@ def test_the_split_moves_no_picture_when_others_are_added() -> None:
 
 
 def test_a_split_with_an_empty_side_is_refused() -> None:
-    """One picture cannot do both."""
+    """One image cannot do both."""
     with pytest.raises(UsageError, match=r"give 0 for training|0 for validation"):
         split_images([Path("one.png")], validation=0.5)
 
 
 def test_two_pictures_of_one_name_are_refused() -> None:
-    """A name decides the side and names the label, so it must be one picture's."""
+    """A name decides the side and names the label, so it must be one image's."""
     with pytest.raises(UsageError, match="two images have the same name"):
         split_images([Path("a/x.png"), Path("b/x.png")], validation=0.5)
 
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_split_is_refused(tmp_path: Path, content: str) -> Non
 
 
 def test_prepare_leaves_out_what_cannot_train(tmp_path: Path) -> None:
-    """Small, damaged and doubled pictures are named with the reason; the rest is divided."""
+    """Small, damaged and doubled images are named with the reason; the rest is divided."""
     for number in range(12):
         write_image(noise(20, 24, number), tmp_path / f"{number}.png")
     write_image(noise(19, 24), tmp_path / "small.png")
@@ -138,7 +138,7 @@ def test_the_dataset_gives_degraded_and_original_tensors(tmp_path: Path) -> None
 
 
 def test_examples_carry_their_labels(tmp_path: Path) -> None:
-    """A label is found by the picture's name; a missing or resized one is refused."""
+    """A label is found by the image's name; a missing or resized one is refused."""
     picture, labels = tmp_path / "x.jpg.png", tmp_path / "labels"
     write_image(noise(16, 20), picture)
     labels.mkdir()
@@ -201,7 +201,7 @@ def test_the_draw_follows_from_the_generator() -> None:
 
 
 def test_validation_crops_are_the_middle_on_the_grid() -> None:
-    """Fixed crops: the middle of each picture, starting on a multiple of four pixels."""
+    """Fixed crops: the middle of each image, starting on a multiple of four pixels."""
     one = example(31, 2)
     target = centre_batch([one], size=12).target
     middle = one.target[8:20, 12:24]

@@ -135,7 +135,7 @@ def test_noise_reduction_takes_noise_and_leaves_edges() -> None:
 
 
 def test_the_report_mixture_is_the_report_degradation() -> None:
-    """What `data.degradation = "bicubic"` makes is what every x4 network was trained with."""
+    """What `data.degradation = "bicubic"` makes is what every x4 model was trained with."""
     example = reduction.bicubic(photograph(), chance())
     assert np.array_equal(example.input, degrade(photograph()))
     assert np.array_equal(example.target, photograph())
@@ -168,7 +168,7 @@ def test_the_target_asks_for_lost_detail_only() -> None:
 
 
 def test_a_second_pass_is_to_restore_what_the_first_one_left() -> None:
-    """The target of a network's own outputs is the original, not the output."""
+    """The target of a model's own outputs is the original, not the output."""
     passed = []
     for seed in range(300):
         one = photo.photo(part(), chance(seed), lambda soft: camera.sharpened(soft, 1.0, 50))

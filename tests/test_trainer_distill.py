@@ -50,7 +50,7 @@ def planned(recipe: Recipe = TINY, **changes: Any) -> Recipe:  # noqa: ANN401 - 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Threads cost more than they give on pictures this small."""
+    """Threads cost more than they give on images this small."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -58,7 +58,7 @@ def one_thread() -> Iterator[None]:
 
 
 def example(seed: int, *, labelled: bool = True) -> Example:
-    """A picture of soft blobs, softened, and a label between the two."""
+    """An image of soft blobs, softened, and a label between the two."""
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3))
     pixels = coarse.repeat(12, axis=0).repeat(12, axis=1).astype(np.uint8)
     degraded, target = get_transform()(pixels)
@@ -70,7 +70,7 @@ EXAMPLES = [example(1), example(2), example(3)]
 
 
 class Terminated(list[Example]):
-    """Pictures that can be looked at a number of times, then someone sends SIGTERM."""
+    """Images that can be looked at a number of times, then someone sends SIGTERM."""
 
     looks = 0
 
@@ -222,7 +222,7 @@ def test_the_best_checkpoint_is_the_one_of_lowest_loss(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("bias_free", [False, True])
 def test_training_learns(tmp_path: Path, *, bias_free: bool) -> None:
-    """A few seconds on one picture: the loss falls, and the agreement with the teacher rises."""
+    """A few seconds on one image: the loss falls, and the agreement with the teacher rises."""
     recipe = replace(
         planned(steps=120, validate_every=30, ema=0.9),
         network=NetworkConfig("student", channels=16, blocks=1, bias_free=bias_free),
@@ -328,7 +328,7 @@ def test_losses_are_float32_under_autocast() -> None:
 
 
 def test_teacher_terms_without_labels_are_refused() -> None:
-    """A loss that weights a teacher needs its pictures."""
+    """A loss that weights a teacher needs its images."""
     with pytest.raises(ValueError, match="have no labels"):
         training_loss(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16), None, LOSS)
 

@@ -131,7 +131,7 @@ def test_a_split_finds_the_mask(tmp_path: Path, pictures: Path) -> None:
 
 
 def test_every_method_works_on_every_picture_once() -> None:
-    """A slow teacher is asked once, its picture serves as its own row and as the reference."""
+    """A slow teacher is asked once, its image serves as its own row and as the reference."""
     picture, asked = softened_picture(), []
 
     def teacher(_: Pixels, degraded: Pixels) -> Pixels:
@@ -147,7 +147,7 @@ def test_every_method_works_on_every_picture_once() -> None:
 
 
 def test_crops_lie_on_the_most_detailed_place() -> None:
-    """Every row's crop is of one place, and the whole picture is there with a frame around it."""
+    """Every row's crop is of one place, and the whole image is there with a frame around it."""
     original = np.full((300, 400, 3), 128, np.uint8)
     original[200:280, 300:390] = photograph(80, 90)
     picture = Softened(*softened(original), original)
@@ -161,7 +161,7 @@ def test_crops_lie_on_the_most_detailed_place() -> None:
 
 
 def test_what_is_kept_is_the_same(tmp_path: Path) -> None:
-    """Scores and crops come back as they were; another picture or evaluation finds nothing."""
+    """Scores and crops come back as they were; another image or evaluation finds nothing."""
     picture = softened_picture()
     measured = score_methods("x.png", picture, {DEGRADED: lambda _, soft: soft}, teacher=DEGRADED)
     versions = (picture.original, picture.small)
@@ -184,7 +184,7 @@ def test_what_is_kept_is_the_same(tmp_path: Path) -> None:
 def test_an_interrupted_evaluation_goes_on(
     tmp_path: Path, pictures: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures that were measured before the interruption are not measured again."""
+    """Images that were measured before the interruption are not measured again."""
     asked: list[str] = []
 
     def counting(fails_at: int) -> Callable[..., object]:

@@ -38,13 +38,13 @@ CPU = Placement("cpu", "float32", threads=1)
 
 
 def scene(seed: int) -> NDArray[np.uint8]:
-    """A picture of 64 x 72 pixels with edges."""
+    """An image of 64 x 72 pixels with edges."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8, 3))
     return coarse.repeat(8, axis=0).repeat(9, axis=1).astype(np.uint8)
 
 
 def pair(tmp_path: Path) -> tuple[Path, StudentNet]:
-    """A teacher that clearly changes pictures, and a student that is nearly the same network."""
+    """A teacher that clearly changes images, and a student that is nearly the same model."""
     torch.manual_seed(0)
     teacher = TeacherNet(8, 1)
     with torch.no_grad():
@@ -73,7 +73,7 @@ def alarmed(samples: Iterable[AgreementSample], options: AlarmOptions) -> bool:
 
 @pytest.mark.slow
 def test_a_healthy_student_is_quiet_and_a_damaged_one_alarms(tmp_path: Path) -> None:
-    """Measured as the daemon measures, on pictures that the line was not drawn from."""
+    """Measured as the daemon measures, on images that the line was not drawn from."""
     teacher, student = pair(tmp_path)
     originals = []
     for seed in range(8):

@@ -118,7 +118,7 @@ def test_steps_are_read_off_as_plain_numbers(steps: tuple[int, int], ticks: list
 
 
 def test_a_scene_is_softened_as_training_softens(tmp_path: Path) -> None:
-    """The degraded picture is the one that networks learn from, via the small one beside it."""
+    """The degraded image is the one that models learn from, via the small one beside it."""
     picture = drop(tmp_path, "a.png", height=50, width=71)
     scene = read_scene(picture)
     degraded, original = get_transform()(load_rgb(picture))
@@ -147,7 +147,7 @@ def scene_of(folder: Path, height: int, width: int) -> Scene:
 
 
 def test_a_pair_shows_the_very_pixels_of_its_detail(tmp_path: Path) -> None:
-    """The detail is the network's output, each pixel repeated, under the whole picture."""
+    """The detail is the model's output, each pixel repeated, under the whole image."""
     scene = scene_of(tmp_path, 60, 96)
     sheet = pair_sheet("lite-x4", [(scene, scene.original)], zoom=4)
     detail = scene.original[scene.detail(24)].repeat(4, axis=0).repeat(4, axis=1)
@@ -159,7 +159,7 @@ def test_a_pair_shows_the_very_pixels_of_its_detail(tmp_path: Path) -> None:
 
 
 def test_large_pictures_are_reduced_to_the_sheet(tmp_path: Path) -> None:
-    """A pair stays readable on a page, upright pictures as well."""
+    """A pair stays readable on a page, upright images as well."""
     for height, width in ((60, 1100), (700, 60)):
         scene = scene_of(tmp_path, height, width)
         sheet = pair_sheet("x", [(scene, scene.degraded)], zoom=2)
@@ -188,12 +188,12 @@ def texts_apart(drawn: Figure) -> bool:
 def test_no_label_of_the_pipeline_covers_another(
     tmp_path: Path, size: tuple[int, int], *, upscales: bool
 ) -> None:
-    """Whatever the picture's shape, every label can be read."""
+    """Whatever the image's shape, every label can be read."""
     assert texts_apart(draw_pipeline(lesson(scene_of(tmp_path, *size), upscales=upscales)))
 
 
 def test_the_pipeline_tells_measured_numbers(tmp_path: Path) -> None:
-    """Sizes, names and scores are those of this picture and these networks."""
+    """Sizes, names and scores are those of this image and these models."""
     scene = scene_of(tmp_path, 64, 96)
     told = [text.get_text() for text in draw_pipeline(lesson(scene)).axes[0].texts]
     assert {"a-teacher-x4", "64.7 K parameters", "frozen, inference mode", "L1"} <= set(told)
@@ -218,7 +218,7 @@ def parsed(*arguments: object) -> argparse.Namespace:
 
 
 def test_each_figure_becomes_a_picture(tmp_path: Path, networks: Networks) -> None:
-    """From real files and real networks to a PNG file that can be read."""
+    """From real files and real models to a PNG file that can be read."""
     picture = drop(tmp_path, "a.png")
     run = written(tmp_path / "run", at(1, 1, psnr=20), at(2, 2, psnr=21))
     student, to = ("--student", networks.student), tmp_path / "figure.png"
@@ -240,7 +240,7 @@ def test_a_detail_cannot_be_enlarged_by_nothing(capsys: pytest.CaptureFixture[st
 
 
 def test_a_flat_picture_has_a_detail(tmp_path: Path) -> None:
-    """A picture without any edge has a detail too."""
+    """An image without any edge has a detail too."""
     save_png(np.full((64, 96, 3), 128, np.uint8), tmp_path / "gray.png")
     rows, columns = read_scene(tmp_path / "gray.png").detail(24)
     assert (rows.stop - rows.start, columns.stop - columns.start) == (16, 24)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def halves(samples: list[AgreementSample]) -> list[AgreementSample]:
-    """The same pictures with half of what the student adds: .25 and some of its own residual."""
+    """The same images with half of what the student adds: .25 and some of its own residual."""
     return [
         replace(one, student_residual=0.3 * one.noop_residual + one.student_residual / 2)
         for one in samples
@@ -89,7 +89,7 @@ def test_the_draw_is_seeded() -> None:
 
 
 def test_windows_are_pooled() -> None:
-    """A picture weighs by what the teacher adds to it; the mean of ratios would be 1.55."""
+    """An image weighs by what the teacher adds to it; the mean of ratios would be 1.55."""
     residuals = np.array([[10.0, 100.0], [3.0, 1.0]])
     found = window_ratios(residuals, 50, np.random.default_rng(0), windows=10_000)
     assert found.shape == (10_000, 1)

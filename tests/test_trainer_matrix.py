@@ -47,7 +47,7 @@ def evaluate(*arguments: object) -> None:
 
 
 def network(folder: Path, name: str, *, seed: int, degradation: str = "photo") -> Path:
-    """An untrained network of 8 channels, a cued one for photographs."""
+    """An untrained model of 8 channels, a cued one for photographs."""
     torch.manual_seed(seed)
     made = (TeacherNet if name == "large" else StudentNet)(8, 1, cued=degradation == "photo")
     with torch.no_grad():
@@ -60,7 +60,7 @@ def network(folder: Path, name: str, *, seed: int, degradation: str = "photo") -
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the command writes for three photographs, three networks and two real images."""
+    """What the command writes for three photographs, three models and two real images."""
     folder = tmp_path_factory.mktemp("matrix")
     for place, name in (("one", "coffee"), ("one", "chelsea"), ("two", "astronaut")):
         pixels = getattr(data, name)()[100:156, 120:184]
@@ -81,7 +81,7 @@ def told(found: Path) -> Any:  # noqa: ANN401 - parsed JSON
 
 
 def test_files_and_rows(found: Path, told: Any) -> None:  # noqa: ANN401 - parsed JSON
-    """Rows in the order given; sheets for sets, networks and real photographs; nothing else."""
+    """Rows in the order given; sheets for sets, models and real photographs; nothing else."""
     assert list(told["rows"]) == ROWS
     assert told["sets"] == {"one": {"images": 2}, "two": {"images": 1}}
     assert sorted(path.name for path in (found / "to").iterdir()) == [
@@ -132,7 +132,7 @@ def test_the_best_mask_is_no_worse_than_the_best_single_one(told: Any) -> None: 
 
 
 def test_agreement_with_the_teacher(told: Any) -> None:  # noqa: ANN401 - parsed JSON
-    """Of networks and the no-op only; the no-op's residual ratio is one."""
+    """Of models and the no-op only; the no-op's residual ratio is one."""
     rows = told["rows"]
     assert rows[NOOP]["cells"]["g2"]["residual_ratio"] == 1
     assert 0 < rows["small"]["cells"]["g2"]["agreement"] < 1
@@ -143,7 +143,7 @@ def test_agreement_with_the_teacher(told: Any) -> None:  # noqa: ANN401 - parsed
 
 
 def test_targets_judge_photo_students(told: Any) -> None:  # noqa: ANN401 - parsed JSON
-    """By size, against the x4 network of the same size; teachers and x4 networks are not judged."""
+    """By size, against the x4 model of the same size; teachers and x4 models are not judged."""
     judged = {row for row, one in told["rows"].items() if "targets" in one}
     assert judged == {"small"}
     targets = told["rows"]["small"]["targets"]
@@ -276,7 +276,7 @@ def test_where_an_image_changed_most() -> None:
 
 
 def test_a_card_carries_its_matrix(found: Path, told: Any) -> None:  # noqa: ANN401 - parsed JSON
-    """The network's own row with the no-op beside it, shown as a section of its own."""
+    """The model's own row with the no-op beside it, shown as a section of its own."""
     loaded = weights.load(str(found / "small.safetensors"))
     card = with_matrix(loaded.card, loaded.digest, told)
     kept: Any = card.scores[MATRIX]

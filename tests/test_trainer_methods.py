@@ -40,7 +40,7 @@ def run_folder(folder: Path, network: NetworkConfig) -> Path:
 
 
 def test_a_weights_file_sharpens_as_the_daemon_does(networks: Networks) -> None:
-    """The degraded picture goes through the daemon's own tiles; students and teachers alike."""
+    """The degraded image goes through the daemon's own tiles; students and teachers alike."""
     small, degraded = softened(photograph(41, 50))
     for path in (networks.student, networks.teacher):
         model = open_model(str(path), CPU)
@@ -73,7 +73,7 @@ def test_a_run_is_measured_as_its_export_would_be(tmp_path: Path) -> None:
 def test_the_reports_own_networks_run(
     tmp_path: Path, kind: str, channels: int, parameters: int
 ) -> None:
-    """They have no weights file, only a run; any size of picture goes through them whole."""
+    """They have no weights file, only a run; any size of image goes through them whole."""
     folder = run_folder(tmp_path / "run", NetworkConfig(kind, channels))
     model = open_model(str(folder), CPU)
     assert (model.kind, model.parameters) == (kind, parameters)
@@ -107,7 +107,7 @@ def test_a_pretrained_upscaler_is_fed_the_small_picture(tmp_path: Path) -> None:
 
 
 def test_the_mask_is_a_method() -> None:
-    """It sees the degraded picture alone, and is Pillow's."""
+    """It sees the degraded image alone, and is Pillow's."""
     small, degraded = softened(photograph(30, 41))
     made = Unsharp(1.5, 80)(small, degraded)
     assert np.array_equal(made, unsharp_mask(degraded, radius=1.5, percent=80))
@@ -134,7 +134,7 @@ def test_the_best_mask_of_the_grid_is_found(tmp_path: Path) -> None:
 
 
 def test_masks_are_judged_on_the_middle_of_whole_degraded_pictures(tmp_path: Path) -> None:
-    """Degradation comes before the crop, as in training; pictures below SSIM's window are not."""
+    """Degradation comes before the crop, as in training; images below SSIM's window are not."""
     large, tiny = tmp_path / "large.png", tmp_path / "tiny.png"
     write_image(photograph(300, 270), large)
     write_image(photograph(8, 30), tiny)

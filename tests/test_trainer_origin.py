@@ -35,7 +35,7 @@ def test_a_run_stays_on_the_data_that_it_began_with(tmp_path: Path) -> None:
 
 
 def test_weights_to_begin_with_are_noted_as_they_were(tmp_path: Path, networks: Networks) -> None:
-    """By digest, for another network may have that name by the time that someone reads it."""
+    """By digest, for another model may have that name by the time that someone reads it."""
     start = str(networks.student)
     note_origin(tmp_path, SPLIT, None, start)
     noted = read_origin(tmp_path)

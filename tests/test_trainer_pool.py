@@ -78,7 +78,7 @@ def test_the_same_seed_makes_the_same_windows(
 
 
 def test_windows_carry_the_cues_of_the_whole_window(pool: Path) -> None:
-    """What the network is told at training is what the daemon would measure."""
+    """What the model is told at training is what the daemon would measure."""
     for example in read_pool(pool, "train", taught=False):
         assert example.measured is not None
         expected = measure(np.ascontiguousarray(example.degraded)).tensor()[0].numpy()
@@ -140,7 +140,7 @@ validate_every = 2
 def test_a_cued_student_trains_on_a_labelled_pool(
     tmp_path: Path, images: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the command line: prepare, pool, label, distill; the run's network has its cues."""
+    """From the command line: prepare, pool, label, distill; the run's model has its cues."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     originals = str(images["train"][0].parent)

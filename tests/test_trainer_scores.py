@@ -50,7 +50,7 @@ def test_luma_is_that_of_scikit_image() -> None:
 
 
 def test_the_colour_shift_is_of_the_channel_that_moved_most() -> None:
-    """Means over the picture: up here and down there is no shift, and the sign does not matter."""
+    """Means over the image: up here and down there is no shift, and the sign does not matter."""
     degraded = np.full((20, 30, 3), 100, np.uint8)
     output = degraded.copy()
     output[:10, :, 0] += 40
@@ -137,14 +137,14 @@ def test_one_picture_says_nothing_of_others() -> None:
 
 
 def test_infinite_values_stay_infinite() -> None:
-    """The PSNR of equal pictures spoils the mean, not the program."""
+    """The PSNR of equal images spoils the mean, not the program."""
     found = estimate_mean(np.array([30.0, np.inf, 32.0]))
     assert (found.mean, found.high) == (np.inf, np.inf)
     assert found.low == pytest.approx(30, abs=1.4)
 
 
 def test_ratios_are_of_paired_means() -> None:
-    """Half of every gain is half of all gains, whichever pictures are drawn; 0/0 is no number."""
+    """Half of every gain is half of all gains, whichever images are drawn; 0/0 is no number."""
     gains = np.random.default_rng(0).random(10)
     found = estimate_ratio(gains / 2, gains)
     assert (found.low, found.mean, found.high) == pytest.approx((0.5, 0.5, 0.5))
@@ -152,7 +152,7 @@ def test_ratios_are_of_paired_means() -> None:
 
 
 def test_paired_gains_are_surer_than_scores() -> None:
-    """Where every picture gains the same, the gain is certain however unlike the pictures are."""
+    """Where every image gains the same, the gain is certain however unlike the images are."""
     before = np.random.default_rng(0).random(6)
     gain, scores = estimate_mean(before + 0.03 - before), estimate_mean(before)
     assert gain.high - gain.low == pytest.approx(0)

@@ -1,4 +1,4 @@
-"""Evaluation sets: what a place means, which pictures make a pair, what is refused."""
+"""Evaluation sets: what a place means, which images make a pair, what is refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def write(folder: Path, name: str, height: int = 24, width: int = 32) -> Path:
-    """A picture below a folder."""
+    """An image below a folder."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     write_image(photograph(height, width), path)
@@ -43,7 +43,7 @@ def test_a_name_stands_before_the_first_equals_sign(text: str, expected: tuple[s
 
 
 def test_a_folder_of_originals(tmp_path: Path) -> None:
-    """Every picture below it, softened as training does; the folder's name is the set's."""
+    """Every image below it, softened as training does; the folder's name is the set's."""
     paths = [write(tmp_path / "hd.v2", name, 23, 33) for name in ("a.png", "b/c.png")]
     found = open_set(str(tmp_path / "hd.v2"))
     assert (found.name, found.paired) == ("hd.v2", False)
@@ -79,7 +79,7 @@ def test_given_small_pictures_are_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lonely", ["b_HR.png", "b_LR.png", "b.png"])
 def test_a_picture_without_partner_is_named(tmp_path: Path, lonely: str) -> None:
-    """A benchmark with a picture missing would give another number without saying so."""
+    """A benchmark with an image missing would give another number without saying so."""
     for name in ("a_HR.png", "a_LR.png", lonely):
         write(tmp_path, name)
     with pytest.raises(
@@ -89,21 +89,21 @@ def test_a_picture_without_partner_is_named(tmp_path: Path, lonely: str) -> None
 
 
 def test_pictures_named_like_large_ones_alone_are_originals(tmp_path: Path) -> None:
-    """Without any small picture there are no pairs."""
+    """Without any small image there are no pairs."""
     write(tmp_path, "a_HR.png")
     assert not open_set(str(tmp_path)).paired
 
 
 @pytest.mark.parametrize("size", [(24, 28), (28, 32), (20, 32)])
 def test_pairs_that_do_not_fit_are_refused(tmp_path: Path, size: tuple[int, int]) -> None:
-    """A small picture that is no quarter belongs to another reduction."""
+    """A small image that is no quarter belongs to another reduction."""
     large, small = write(tmp_path, "a_HR.png", *size), write(tmp_path, "a_LR.png", 6, 8)
     with pytest.raises(UsageError, match=r"a_LR\.png: is not a quarter of"):
         read_member(Member(large, small))
 
 
 def test_what_cannot_be_scored_is_refused_by_name(tmp_path: Path) -> None:
-    """Too small a picture, an empty folder, a missing place, a file that is no split."""
+    """Too small an image, an empty folder, a missing place, a file that is no split."""
     with pytest.raises(UsageError, match=r"tiny\.png: a side is shorter than 19"):
         read_member(Member(write(tmp_path, "tiny.png", 18, 40)))
     (tmp_path / "empty").mkdir()

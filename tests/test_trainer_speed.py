@@ -1,4 +1,4 @@
-"""What a network costs: right counts, honest memory, speeds that a busy machine cannot skew."""
+"""What a model costs: right counts, honest memory, speeds that a busy machine cannot skew."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class FakeBench:
 def test_each_number_of_threads_has_its_speed_and_the_highest_memory_counts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One process for each network and number of threads; each network's are one cost."""
+    """One process for each model and number of threads; each model's are one cost."""
     monkeypatch.setattr(speed, "Bench", FakeBench)
     models = {"a": "fast", "t": "slow"}
     costs = measure_costs(models, against="t", device="cpu", precision="float32", threads=(1, 2))
@@ -75,7 +75,7 @@ def test_the_process_counts_and_sharpens_as_it_is_told(networks: Networks) -> No
 
 
 def test_a_foreign_network_is_counted_at_the_true_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Attention does not grow with the area, so nothing is scaled; the small picture goes in."""
+    """Attention does not grow with the area, so nothing is scaled; the small image goes in."""
     kernel = torch.zeros(3, 3, 5, 5)
 
     def upscale(small: Pixels, degraded: Pixels) -> Pixels:
@@ -94,7 +94,7 @@ def test_a_foreign_network_is_counted_at_the_true_size(monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_real_processes_take_turns(networks: Networks) -> None:
-    """Each network has a process of its own, and what it says reaches the caller."""
+    """Each model has a process of its own, and what it says reaches the caller."""
     models = {"student": str(networks.student), "teacher": str(networks.teacher)}
     costs = measure_costs(
         models, against="student", device="cpu", precision="float32", threads=(1,), rounds=1

@@ -27,7 +27,7 @@ GAINS = {DEGRADED: 0.0, UNSHARP: 0.01, "lite": 0.02, "teacher": 0.04}
 
 
 def scored(name: str, start: float, times: float = 1.0) -> MeasuredImage:
-    """A picture whose rows gain what GAINS says, times a factor."""
+    """An image whose rows gain what GAINS says, times a factor."""
     scores = {
         row: Score(start + times * GAINS[row], 30.0, None, 31.0, 0.8, 0.9, shift=times * GAINS[row])
         for row in ROWS
@@ -40,7 +40,7 @@ PICTURES = [scored("a.png", 0.5), scored("b.png", 0.9, 3.0), scored("c.png", 0.6
 
 
 def evaluation(*, paired: bool = False, costs: dict[str, Cost] | None = None) -> Evaluation:
-    """One set of three pictures."""
+    """One set of three images."""
     return Evaluation(
         machine={"device": "cpu", "threads": 1},
         sets=[SetScores("hd", paired, PICTURES)],
@@ -61,7 +61,7 @@ def cells(markdown: str, row: str) -> dict[str, str]:
 
 
 def test_figures_are_means_over_pictures() -> None:
-    """Each picture counts once; the rows keep their order."""
+    """Each image counts once; the rows keep their order."""
     figures = summarise(PICTURES, teacher="teacher")
     assert list(figures) == list(ROWS)
     expected = np.mean([0.52, 0.96, 0.64])
@@ -70,7 +70,7 @@ def test_figures_are_means_over_pictures() -> None:
 
 
 def test_gains_are_paired_and_shares_are_of_the_teachers() -> None:
-    """A student with half of its teacher's gain on every picture has half, for certain."""
+    """A student with half of its teacher's gain on every image has half, for certain."""
     figures = summarise(PICTURES, teacher="teacher")["lite"]
     gain, share = figures["ssim_gain"], figures["ssim_gain_share"]
     assert gain.mean == pytest.approx(0.04)
@@ -90,7 +90,7 @@ def test_without_a_teacher_or_the_degraded_picture_there_is_less() -> None:
 
 
 def test_a_score_that_one_picture_lacks_is_left_out() -> None:
-    """A mean over some of the pictures would stand beside means over all."""
+    """A mean over some of the images would stand beside means over all."""
     large = MeasuredImage("d.png", 200, 200, {"x": Score(0.5, 30, 0.9, 31, 0.6)}, {})
     small = MeasuredImage("e.png", 40, 40, {"x": Score(0.5, 30, None, 31, 0.6)}, {})
     assert "ms_ssim" in summarise([large])["x"]
@@ -98,7 +98,7 @@ def test_a_score_that_one_picture_lacks_is_left_out() -> None:
 
 
 def test_the_json_has_everything() -> None:
-    """Estimates by set, row and column; each picture's scores; costs by row; no bare infinity."""
+    """Estimates by set, row and column; each image's scores; costs by row; no bare infinity."""
     flawless = MeasuredImage("f.png", 40, 60, {DEGRADED: Score(1, np.inf, None, np.inf, 1)}, {})
     costs = {"lite": Cost(64720, 8.4, {1: 4.0, 2: 7.5}, 300.0, "cpu")}
     whole = evaluation(costs=costs)
@@ -168,7 +168,7 @@ def test_one_picture_has_no_interval() -> None:
 
 
 def test_the_telling_pictures_are_best_median_and_worst() -> None:
-    """By the gain of the row that judges; of fewer pictures none is shown twice."""
+    """By the gain of the row that judges; of fewer images none is shown twice."""
     chosen = [(what, one.image) for what, one in best_median_worst(PICTURES, "lite")]
     assert chosen == [("best", "b.png"), ("median", "c.png"), ("worst", "a.png")]
     assert [what for what, _ in best_median_worst(PICTURES[:1], "lite")] == ["best"]
@@ -176,7 +176,7 @@ def test_the_telling_pictures_are_best_median_and_worst() -> None:
 
 
 def test_a_sheet_shows_every_column_enlarged() -> None:
-    """The whole picture, the original and each row, twice as large; as wide as they need."""
+    """The whole image, the original and each row, twice as large; as wide as they need."""
     sheet = contact_sheet("hd", PICTURES, [DEGRADED, UNSHARP, "lite", "teacher"], by="lite")
     less = contact_sheet("hd", PICTURES, [DEGRADED, "lite"], by="lite")
     assert sheet.dtype == np.uint8

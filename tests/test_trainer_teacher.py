@@ -1,4 +1,4 @@
-"""Teachers: which file is what, what is refused, and that labels lie on their pictures."""
+"""Teachers: which file is what, what is refused, and that labels lie on their images."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 
 def blobs(height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
-    """A picture of smooth patches."""
+    """An image of smooth patches."""
     coarse = np.random.default_rng(seed).integers(0, 256, (height // 6 + 1, width // 6 + 1, 3))
     return coarse.repeat(6, axis=0).repeat(6, axis=1)[:height, :width].astype(np.uint8)
 
@@ -107,7 +107,7 @@ def test_a_foreign_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("scale", [2, 4])
 def test_a_pretrained_model_must_enlarge_four_times(tmp_path: Path, scale: int) -> None:
-    """A real foreign network loads through spandrel at x4, and is refused at any other scale."""
+    """A real foreign model loads through spandrel at x4, and is refused at any other scale."""
     architectures = pytest.importorskip("spandrel.architectures.Compact.__arch.SRVGG")
     network = architectures.SRVGGNetCompact(num_feat=4, num_conv=1, upscale=scale)
     path = tmp_path / "compact.pth"
@@ -129,7 +129,7 @@ def test_a_pretrained_model_must_enlarge_four_times(tmp_path: Path, scale: int) 
 
 
 def test_our_teacher_works_on_the_degraded_picture(ours: Path) -> None:
-    """It teaches what the daemon's own sharpener would make of the softened picture."""
+    """It teaches what the daemon's own sharpener would make of the softened image."""
     teacher = open_teacher(str(ours), Placement("cpu", "float32"))
     original = blobs(30, 41)
     expected = Sharpener(weights.load(str(ours)), Placement("cpu", "float32"))
@@ -140,7 +140,7 @@ def test_our_teacher_works_on_the_degraded_picture(ours: Path) -> None:
 
 @pytest.mark.parametrize("size", [(48, 64), (37, 50), (6, 9)])
 def test_labels_of_an_upscaler_lie_on_the_original(size: tuple[int, int]) -> None:
-    """At any size the enlarged small picture has the original's shape and is not shifted."""
+    """At any size the enlarged small image has the original's shape and is not shifted."""
     original = blobs(*size)
     label_of = upscaled(Nearest(), shrunk(original), CPU, size=original.shape[:2])
     assert label_of.shape == original.shape
@@ -151,7 +151,7 @@ def test_labels_of_an_upscaler_lie_on_the_original(size: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("size", [(48, 64), (37, 50), (1, 6)])
 def test_methods_are_given_what_training_softens_to(size: tuple[int, int]) -> None:
-    """The degraded picture is training's own, and the small one is what it was enlarged from."""
+    """The degraded image is training's own, and the small one is what it was enlarged from."""
     original = blobs(*size)
     small, soft = softened(original)
     assert np.array_equal(soft, get_transform()(original)[0])
@@ -164,7 +164,7 @@ def halved(_: NDArray[np.uint8], degraded: NDArray[np.uint8]) -> NDArray[np.uint
 
 
 def test_labels_are_written_once_and_resumed(tmp_path: Path) -> None:
-    """Each picture's label lies under its name; what exists is not made again."""
+    """Each image's label lies under its name; what exists is not made again."""
     pictures = [tmp_path / "a.png", tmp_path / "b.jpg.png"]
     for seed, path in enumerate(pictures):
         write_image(blobs(20, 24, seed), path)

@@ -52,7 +52,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
-    """A folder with four pictures, their split and a recipe."""
+    """A folder with four images, their split and a recipe."""
     for number in range(4):
         coarse = np.random.default_rng(number).integers(0, 256, (8, 8, 3))
         pixels = coarse.repeat(4, axis=0).repeat(4, axis=1).astype(np.uint8)

@@ -80,7 +80,7 @@ def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched
 
 
 def test_idle_and_working_daemons_feed_it(watched: Watched) -> None:
-    """Nothing to do is no standstill, and neither is a picture that takes its time."""
+    """Nothing to do is no standstill, and neither is an image that takes its time."""
     assert watched.fed()
     watched.shop.take()
     assert watched.fed()
