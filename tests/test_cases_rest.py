@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.containers import jpegdamage, jpegparts, jpegwalk
-from sharpend.imaging.containers.pngchunks import chunk
+from sharpend.imaging.containers.pngchunks import chunk, chunks
 from sharpend.imaging.depth import white
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.formats import Format
@@ -30,7 +32,10 @@ from tests.inventory import parts_of
 from tests.recipe import installed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 RIGHT = cases.table("rest")
 TAKEN = cases.taken("rest")
@@ -257,6 +262,48 @@ def test_a_damaged_chunk_is_left_out_by_name(kind: bytes, flaw: str) -> None:
     picture = decoded(good[:33] + made + good[33:])
     assert f"its {kind.decode()} chunk is damaged and was left out" in picture.notes
     assert np.array_equal(picture.pixels, decoded(good).pixels)
+
+
+@pytest.mark.parametrize(
+    ("end", "right"),
+    [
+        (lambda packed: packed[:-1], "whole"),  # a checksum that is cut
+        (lambda packed: packed[:-4], "whole"),
+        (lambda packed: flushed(packed), "whole"),  # no last block
+        (lambda packed: packed + b"more", "whole"),
+        (lambda packed: zlib.compress(zlib.decompress(packed) + bytes(999)), "whole"),
+        (lambda packed: zlib.compress(zlib.decompress(packed)[:-99]), "truncated"),
+        (lambda packed: packed[:-4] + b"four", "damaged"),  # a wrong checksum
+    ],
+)
+@pytest.mark.parametrize("has_end", [True, False], ids=["IEND", "cut"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_compressed_pixels_may_lack_their_end(
+    end: Callable[[bytes], bytes], right: str, bits: int, *, has_end: bool
+) -> None:
+    """Two libraries read PNG; both take what holds every row, and refuse the rest alike."""
+    values = photograph_of(bits)
+    good = bytes(imagecodecs.png_encode(values))
+    packed = b"".join(body for kind, body in chunks(good) if kind == b"IDAT")
+    data = good[:33] + chunk(b"IDAT", end(packed)) + chunk(b"IEND", b"") * has_end
+    if right == "whole":
+        assert np.array_equal(decoded(data).pixels, values)
+        return
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(data)
+    assert caught.value.reason == right or not has_end
+
+
+def flushed(packed: bytes) -> bytes:
+    """The same bytes compressed, without a last block and checksum."""
+    stream = zlib.compressobj()
+    return stream.compress(zlib.decompress(packed)) + stream.flush(zlib.Z_SYNC_FLUSH)
+
+
+def photograph_of(bits: int) -> NDArray[Any]:
+    """Pixels of an input, with all of so many bits in use."""
+    pixels = decoded(bytes_of("png-late-chunks.png")).pixels
+    return pixels if bits == 8 else pixels.astype(np.uint16) * 257
 
 
 @pytest.mark.parametrize(("kind", "lost"), [(b"mkBF", 1), (b"PrVT", 1), (b"iDOT", 0), (b"vpAg", 0)])

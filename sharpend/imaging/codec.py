@@ -41,6 +41,8 @@ _DEFAULT = Policies()
 _STDERR = 2
 _UNSUPPORTED = re.compile(r"unsupported|not supported|not implemented|unknown", re.IGNORECASE)
 """In a decoder's error: the file is sound."""
+_CUT = re.compile(r"truncated|not enough image data", re.IGNORECASE)
+"""In a decoder's error: the file ends too early."""
 _SLIPS = LookupError, TypeError, AttributeError, AssertionError
 """Errors of a decoder that stumbled over the file; their texts help nobody."""
 _UNKNOWN = "its decoder does not recognise it"
@@ -174,7 +176,7 @@ def _refusal(error: Exception) -> ImageRefusedError:
         return ImageRefusedError(
             Reason.DAMAGED, "its text or its profile inflates to more than any image needs"
         )
-    if isinstance(error, EOFError) or "truncated" in str(error).lower():
+    if isinstance(error, EOFError) or _CUT.search(str(error)):
         return truncated()
     told = "" if isinstance(error, _SLIPS) else str(error)
     if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(str(error)):

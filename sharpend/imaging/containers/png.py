@@ -26,7 +26,6 @@ from sharpend.imaging.containers.pngchunks import (
     PIXELS,
     Parts,
     chunk,
-    chunks,
     frame_controls,
     is_ancillary,
     is_safe_to_copy,
@@ -158,23 +157,23 @@ def _read(source: Source) -> Picture:
     color.check_not_hdr(_transfer(found), icc.profile_of(told[0]))
     pixels = replace(source, data=found.stream())
     deep = source.header.bits == _DEEP_BITS
-    picture = _read_deep(pixels, told) if deep else _reading(told)(pixels)
+    picture = _read_deep(pixels, found, told) if deep else _reading(told)(pixels)
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
     return picture.told(((), losses))
 
 
-def _read_deep(source: Source, told: Told) -> Picture:
+def _read_deep(source: Source, found: Parts, told: Told) -> Picture:
     """Read a PNG with 16 bits per sample.
 
     Raises:
         ImageRefusedError: `damaged`; `bit_depth` for an animation or a transparent colour.
     """
     carried, notes = told
-    kinds = [kind for kind, _ in chunks(source.data)]
+    kinds = [kind for kind, _ in found.sound()]
     if kinds.count(b"fcTL") > 1 and source.wanted(2, Reason.ANIMATED) > 1:
         raise bit_depth("of 16 bits in an animation")
-    values = np.asarray(imagecodecs.png_decode(source.data))
+    values = _decoded(source.data, found)
     values = values.reshape(*values.shape[:2], -1)
     if b"tRNS" in kinds:
         notes.append("its transparent colour was written as an alpha channel")
@@ -186,6 +185,17 @@ def _read_deep(source: Source, told: Told) -> Picture:
         )
     picture = Picture((Frame(pixels, alpha, carried),), Format.PNG)
     return picture.told((notes, pillow.dropped(apng.frame_count(source.data), 1)))
+
+
+def _decoded(data: bytes, found: Parts) -> NDArray[np.uint16]:
+    """Decode samples of 16 bits; also without the end of their stream, as Pillow does with 8."""
+    try:
+        return np.asarray(imagecodecs.png_decode(data))
+    except imagecodecs.PngError:
+        completed = found.completed()
+        if completed is None:
+            raise
+    return np.asarray(imagecodecs.png_decode(completed))
 
 
 def _write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes:

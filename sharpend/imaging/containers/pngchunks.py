@@ -18,7 +18,7 @@ from sharpend.imaging.metadata.pngtext import packed_part
 from sharpend.imaging.reading import LARGEST, damaged, truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 SIGNATURE_BYTES, IHDR_BYTES = 8, 13
 HEADER_END = SIGNATURE_BYTES + 12 + IHDR_BYTES
@@ -29,6 +29,13 @@ _LOWER_CASE = 0x20
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}) | _ANIMATION
 """Chunks that decoders make the pixels from."""
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples of a pixel as it is stored, by colour type."""
+_PASSES = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+"""Of an interlaced image (section 8.1): first column and row, and steps between them."""
 _LENGTHS = {
     b"cHRM": {32},
     b"cICP": {4},
@@ -80,8 +87,24 @@ class Parts:
 
     def stream(self) -> bytes:
         """Join the chunks that decode the image to a PNG of their own."""
-        made = [chunk(kind, body) for kind, body in self.sound() if kind in PIXELS]
-        return b"".join([_SIGNATURE, *made, chunk(b"IEND", b"")])
+        return _joined((kind, body) for kind, body in self.sound() if kind in PIXELS)
+
+    def completed(self) -> bytes | None:
+        """Join them with an end of the compressed pixels: a last block and its checksum.
+
+        libpng insists on them, though all pixels lie before. None where they are there, or wrong.
+        """
+        most = 2 * _pixel_bytes(self.chunks[0].body)
+        body = b"".join(body for kind, body in self.sound() if kind == b"IDAT")
+        stream = zlib.decompressobj()
+        try:
+            rows = stream.decompress(body, most)
+        except zlib.error:
+            return None
+        if stream.eof:
+            return None
+        made = [(kind, body) for kind, body in self.sound() if kind in PIXELS - {b"IDAT"}]
+        return _joined([*made, (b"IDAT", zlib.compress(rows, 0))])
 
 
 def parts(data: bytes) -> Parts:
@@ -127,18 +150,36 @@ def frame_controls(data: bytes) -> int:
 
 
 def _has_all_pixels(found: list[Chunk]) -> bool:
-    """Return whether the compressed pixels reach their end."""
-    stream = zlib.decompressobj()
+    """Return whether the compressed pixels hold every row."""
+    stream, inflated = zlib.decompressobj(), 0
     try:
         for each in found:
             if each.kind == b"IDAT":
                 rest = each.body
                 while rest and not stream.eof:
-                    stream.decompress(rest, LARGEST)
+                    inflated += len(stream.decompress(rest, LARGEST))
                     rest = stream.unconsumed_tail
     except zlib.error:
         return False
-    return stream.eof
+    return bool(found) and inflated >= _pixel_bytes(found[0].body)
+
+
+def _pixel_bytes(header: bytes) -> int:
+    """Compute the bytes of all rows before compression, each with its filter (section 7)."""
+    width, height, bits, color_type, *_, interlaced = struct.unpack(">IIBBBBB", header)
+    row_bits = bits * _SAMPLES.get(color_type, 1)
+    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    sizes = (
+        (-(-(width - left) // across), -(-(height - top) // down))
+        for left, top, across, down in passes
+        if width > left and height > top
+    )
+    return sum(rows * (1 + -(-columns * row_bits // 8)) for columns, rows in sizes)
+
+
+def _joined(made: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Build a PNG of chunks, types and contents."""
+    return b"".join([_SIGNATURE, *(chunk(*each) for each in made), chunk(b"IEND", b"")])
 
 
 def _judged(found: list[Chunk]) -> Iterator[Chunk]:
