@@ -200,7 +200,7 @@ def test_handmade_tiff_is_read() -> None:
     ("bits", "sample_format", "told"),
     [
         ((32,), 1, "of 32 bits"),
-        ((64, 64, 64), 3, "64-bit floating point numbers"),
+        ((128,), 3, "128-bit floating point numbers"),
         ((24,), 3, "24-bit floating point numbers"),
         ((64,), 6, "64-bit complex floating point numbers"),
         ((8, 8, 16), 1, "of different depths"),

@@ -410,7 +410,7 @@ def test_undefined_samples_count_as_unsigned() -> None:
 @pytest.mark.parametrize("compression", [None, "deflate", "lzw", "zstd"])
 @pytest.mark.parametrize("predictor", [False, True])
 @pytest.mark.parametrize("white", [1, 255, 65535])
-@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("bits", [16, 32, 64])
 def test_floating_point_keeps_range_and_bits(
     bits: int,
     white: int,
@@ -427,6 +427,24 @@ def test_floating_point_keeps_range_and_bits(
     output = tifffile.imread(BytesIO(written(picture)))
     assert output.dtype == values.dtype
     assert np.array_equal(output, values)
+
+
+@pytest.mark.parametrize("white", [1, 255, 65535])
+@pytest.mark.parametrize("kind", [1, 2])
+def test_numbers_of_64_bits_come_back_exactly(kind: int, white: int) -> None:
+    """Where they do not change, also far beyond white; else with what 32 bits lack added."""
+    values = np.dstack([photograph(HIGH, WIDE), np.full((HIGH, WIDE), 255)]) / 255 * white
+    values[3, 3, :3], values[4, 4, :3], values[5, 5, :3] = 1e300, -1e-300, 0.1
+    picture = read(saved(values, photometric="rgb", extrasamples=(kind,)))
+    output = tifffile.imread(BytesIO(written(picture)))
+    assert output.dtype == np.float64
+    assert np.array_equal(output, values)
+    pixels = picture.pixels.copy()
+    pixels[8:16] *= np.float32(0.5)
+    halved = written(picture.with_frames([picture.frames[0].with_pixels(pixels)]))
+    after = tifffile.imread(BytesIO(halved))
+    assert np.array_equal(np.delete(after, np.s_[8:16], 0), np.delete(values, np.s_[8:16], 0))
+    assert np.allclose(after[8:16, :, :3], values[8:16, :, :3] / 2, rtol=1e-6)
 
 
 def test_floating_point_is_sharpened_as_other_depths_are() -> None:

@@ -108,8 +108,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "TIFF, BigTIFF",
             (b".tif", b".tiff"),
             _DEEP,
-            "gray, white-is-zero, RGB, 16- and 32-bit floating point in standard range, each with"
-            " alpha and any further samples; palette becomes RGB; CMYK by `cmyk`",
+            "gray, white-is-zero, RGB, 16-, 32- and 64-bit floating point in standard range, each"
+            " with alpha and any further samples; palette becomes RGB; CMYK by `cmyk`",
             "every tag that does not describe the layout: EXIF, GPS, XMP, IPTC, ICC, Photoshop's;"
             " maker notes at their offset; not smaller copies, masks, layers, content credentials",
             "same compression, predictor, strips or tiles, planes, byte order and JPEG quality;"

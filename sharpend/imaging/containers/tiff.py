@@ -124,8 +124,8 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str])
     colors, extra = tiffsamples.samples_of(page, _decoded(page), notes)
     if tiffpage.is_floating(page):
         white = tiffsamples.white_of(colors, _declared(tags))
+        encoding |= tiffsamples.float_options(page, white, (colors, extra))
         colors, extra = (tiffsamples.scaled(each, white) for each in (colors, extra))
-        encoding |= tiffsamples.float_options(page, white)
     if page.photometric == tiffpage.SEPARATED:
         source.check_cmyk()
         colors, carried = _converted(colors, carried, notes, source.policies.cmyk_profile)

@@ -41,7 +41,7 @@ _NUMBERS = {
     _SIGNED: "signed numbers", _FLOATING: "floating point numbers",
     5: "complex whole numbers", 6: "complex floating point numbers",
 }  # fmt: skip
-_FLOATS = frozenset({16, 32})
+_FLOATS = frozenset({16, 32, 64})
 """Bits of floating point numbers that are sharpened, and written as they were."""
 _BYTE_BITS, _DEEP_BITS = 8, 16
 _PLANES = frozenset({1, 2})

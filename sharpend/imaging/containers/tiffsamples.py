@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.depth import Sample
     from sharpend.imaging.picture import Frame
 
-OURS = frozenset({"float", "white"})
+OURS = frozenset({"float", "white", "remainder"})
 """Keys of a frame's encoding that are for this module and no options of tifffile."""
 _BYTE_BITS = 8
 _SEPARATE = 2
@@ -43,6 +43,8 @@ _WHITES = (1, 256, 65536)
 """Values that stand for white in floating point: powers of two, by which scaling is exact."""
 _BRIGHT = 16
 """Bright values of a range of 256 exceed this; in high dynamic range few do."""
+_LARGEST = float(np.finfo(np.float32).max)
+_DOUBLE_BITS = 64
 _WITHIN = 0.99
 """Share of the values that must lie between black and white."""
 
@@ -133,7 +135,12 @@ def white_of(colors: NDArray[Any], declared: float) -> int:
 
 
 def scaled(values: NDArray[Any], white: int) -> NDArray[np.float32]:
-    """Scale floating point numbers to 1 for white; exact, but for the very smallest numbers."""
+    """Scale floating point numbers to 1 for white; exact, but for the very smallest numbers.
+
+    Those of 64 bits are rounded; `float_options` keeps what is lost.
+    """
+    if values.dtype == np.float64:
+        values = values.clip(-_LARGEST, _LARGEST)
     if white == 1:
         return values.astype(np.float32, copy=False)
     return np.asarray(np.multiply(values, np.float32(1 / white), dtype=np.float32))
@@ -150,9 +157,7 @@ def stored(frame: Frame) -> NDArray[Any]:
     parts = [values, *_extra(frame.unsharpened, alpha, alpha_of(types) or 0)]
     values = np.concatenate(parts, axis=2) if len(parts) > 1 else values
     if "float" in encoding:
-        if encoding["white"] > 1:
-            values = values * np.float32(encoding["white"])
-        values = values.astype(encoding["float"], copy=False)
+        values = _numbers(values, encoding)
     if values.shape[2] == 1:
         return np.ascontiguousarray(values[..., 0])
     if encoding.get("planarconfig") == _SEPARATE:
@@ -171,9 +176,32 @@ def _extra(
     return [others[..., :at], alpha, others[..., at:]]
 
 
-def float_options(page: tifffile.TiffPage, white: int) -> Mapping[str, Any]:
-    """Encoding of a frame whose numbers are written as floating point again; empty otherwise."""
-    return {"float": f"f{page.bitspersample // 8}", "white": white} if is_floating(page) else {}
+def _numbers(values: NDArray[Any], encoding: Mapping[str, Any]) -> NDArray[Any]:
+    """Scale samples back to the source's white, and to its kind of floating point numbers."""
+    if "remainder" in encoding:
+        return np.asarray(values.astype(np.float64) * encoding["white"] + encoding["remainder"])
+    if encoding["white"] > 1:
+        values = values * np.float32(encoding["white"])
+    return values.astype(encoding["float"], copy=False)
+
+
+def float_options(
+    page: tifffile.TiffPage, white: int, samples: Sequence[NDArray[Any]]
+) -> Mapping[str, Any]:
+    """Encoding of a frame whose numbers are written as floating point again.
+
+    Args:
+        page: of floating point numbers.
+        white: the value that stands for white.
+        samples: colours and extra samples as they are stored. Of 64 bits, the encoding keeps what
+            rounding to 32 takes from them: numbers that do not change come back exactly.
+    """
+    options: dict[str, Any] = {"float": f"f{page.bitspersample // 8}", "white": white}
+    if page.bitspersample == _DOUBLE_BITS:
+        rounded = (scaled(each, white).astype(np.float64) * white for each in samples)
+        left = [each - other for each, other in zip(samples, rounded, strict=True)]
+        options["remainder"] = np.concatenate(left, axis=2)
+    return options
 
 
 def default_options(frame: Frame) -> dict[str, Any]:
