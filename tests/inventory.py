@@ -1,10 +1,17 @@
-"""Lists every part of an image file by its container's own rules, independently of the codec."""
+"""Lists every part of an image file by its container's own rules, independently of the codec.
+
+`lost` compares the parts of a file with those of its output and with its notes and losses.
+"""
 
 from __future__ import annotations
 
 import re
 import struct
 from typing import TYPE_CHECKING
+
+import imagecodecs
+
+from tests import isofiles, tiffs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,6 +22,39 @@ Part = tuple[str, bytes]
 _CODED_PNG = {"IHDR", "PLTE", "IDAT", "IEND", "fdAT", "fcTL"}
 _CODED_WEBP = {"VP8 ", "VP8L", "VP8X", "ALPH", "ANIM", "ANMF"}
 _CODED_GIF = {0xF9}
+IMAGES = ("further image", "gain map", "depth map", "thumbnail", "hidden image")
+NAMED = {
+    "APP2": ("MPF", "ICC profile"),
+    "XMP": ("its XMP",),
+    "acTL": ("animation of a single frame",),
+    "caBX": ("content credentials",),
+    "tRNS": ("transparent colour", "palette"),
+    "behind": ("behind its end", "further images"),
+    "auxC": (*IMAGES, "auxiliary image"),
+    "tmap": ("gain map",),
+    "image": IMAGES,
+    "uuid": ("content credentials", "uuid"),
+    "colr": IMAGES,
+    "jbrd": ("repacked JPEG",),
+    "mpvd": ("motion video",),
+    "mime": ("data block", "further XMP"),
+    "uri ": ("data block",),
+    "pages": ("smaller copies", "preview", "mask"),
+    "320": ("palette",),
+    "330": ("smaller copies",),
+    "37724": ("layers",),
+    "52545": ("content credentials",),
+}
+"""Words of a note or loss for parts that are not called by their own name."""
+_CODED_ANEW = {
+    *(256, 257, 258, 259, 262, 266, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 339),
+    347,
+}
+"""Tags that say how the pixels lie in the file: their values may be others."""
+_MEANT_WITHOUT = {266: b"\1\0", 284: b"\1\0", 347: b""}
+"""Tags that may be gone: bits and samples in the usual order, tables that each strip has itself."""
+_POINTERS = {tiffs.EXIF, tiffs.GPS, tiffs.INTEROPERABILITY, 33424}
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _LOOP = b"\x0bNETSCAPE2.0"
 
 
@@ -24,6 +64,42 @@ def parts_of(data: bytes) -> list[Part]:
         if re.match(start, data, re.DOTALL):
             return [part for part in lister(data) if part[1].strip(b"\0")]
     raise ValueError("not a format that is listed here")
+
+
+def lost(before: bytes, after: bytes, told: str) -> list[str]:
+    """Name the parts of a file that are neither in its output nor in its notes and losses."""
+    if before[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
+        gone = _lost_tags(before, after)
+    elif before[4:8] in {b"ftyp", b"JXL "} or before[:2] == b"\xff\x0a":
+        gone = _lost_boxes(before, after, told)
+    else:
+        gone = [kind for kind, content in parts_of(before) if content not in after]
+    return [kind for kind in gone if not any(word in told for word in NAMED.get(kind, (kind,)))]
+
+
+def _lost_tags(before: bytes, after: bytes) -> list[str]:
+    """Of the largest page, and of the directories below it, byte for byte; further pages."""
+    pages, (output, *more) = tiffs.tags_of(before), tiffs.tags_of(after)
+    picture = max(pages, key=lambda page: int.from_bytes(page[256,], "little"))
+    gone = ["pages"] * (len(pages) > 1 + len(more))
+    for path, value in picture.items():
+        tag = path[-1]
+        is_kept = path in output and (tag in _CODED_ANEW | _POINTERS or output[path] == value)
+        if not is_kept and not (path not in output and tag in _MEANT_WITHOUT):
+            gone.append(str(tag))
+    return gone
+
+
+def _lost_boxes(before: bytes, after: bytes, told: str) -> list[str]:
+    """Boxes, items, references and properties; EXIF changes where its image was turned."""
+    output, gone = isofiles.parts_of(after), []
+    for kind, content in sorted(isofiles.parts_of(before) - output):
+        is_again = kind == "Exif" and "upright" in told
+        if kind == "brob":
+            body = imagecodecs.brotli_decode(content[4:])
+            is_again = (content[:4].decode(), body) in output or "upright" in told
+        gone += [kind] * (not is_again)
+    return gone
 
 
 def _jpeg(data: bytes) -> Iterator[Part]:
@@ -41,7 +117,8 @@ def _jpeg(data: bytes) -> Iterator[Part]:
             continue
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4])
         if 0xE0 <= marker <= 0xEF:
-            yield f"APP{marker - 0xE0}", data[at + 4 : end]
+            body = data[at + 4 : end]
+            yield "XMP" if body.startswith(_XMP) else f"APP{marker - 0xE0}", body
         if marker == 0xFE:
             yield "COM", data[at + 4 : end]
         at = end

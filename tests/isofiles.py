@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 _CODED = frozenset(
     b"ftyp hdlr pitm iloc iinf iref ipma mdat idat dinf hvcC av1C ispe pixi irot imir clap free"
-    b" skip JXL  jxlc jxlp jxll".split(b" ")
-)
+    b" skip jxlc jxlp jxll".split(b" ")
+) | {b"JXL "}
 """Boxes that only say how the image is stored or shown."""
 _NESTED = {b"iprp": 0, b"ipco": 0, b"grpl": 0}
 """Boxes that are opened, and the bytes before what is in them."""

@@ -72,7 +72,10 @@ def _merged(told: dict[str, Any]) -> Fields:
 
 
 def jpeg_coding(files: Sequence[Path]) -> dict[str, list[str]]:
-    """Of each JPEG's components: sampling and a digest of the quantisation table."""
+    """Of each JPEG's components: how much coarser it is stored, and a digest of its table.
+
+    Factors of 2x2, 1x2, 1x2 say the same as 2x1, 1x1, 1x1.
+    """
     return {os.path.basename(file): _components(file.read_bytes()) for file in files}
 
 
@@ -89,8 +92,11 @@ def _components(data: bytes) -> list[str]:
             size = 128 if body[0] >> 4 else 64
             tables[body[0] & 15] = hashlib.sha256(body[1 : 1 + size]).hexdigest()[:8]
             body = body[1 + size :]
-    parts = (frame[start : start + 3] for start in range(6, len(frame), 3))
-    return [f"{part[1] >> 4}x{part[1] & 15} {tables[part[2]]}" for part in parts]
+    parts = [frame[start : start + 3] for start in range(6, len(frame), 3)]
+    wide, high = (max(part[1] >> 4 for part in parts), max(part[1] & 15 for part in parts))
+    return [
+        f"{wide // (part[1] >> 4)}x{high // (part[1] & 15)} {tables[part[2]]}" for part in parts
+    ]
 
 
 _START_OF_SCAN, _TABLES = 0xDA, 0xDB
@@ -122,7 +128,7 @@ def timing(file: Path) -> list[str]:
         return re.findall(r"(?m)^\s*((?:Duration|Loop count)\s*:.*)$", _said("webpinfo", file))
     if file.suffix == ".avif":
         return re.findall(r"\[duration ([\d.]+) ", _said("avifdec", "--info", file))
-    if file.suffix == ".png":
+    if file.suffix in {".png", ".apng"}:
         return _chunks(file.read_bytes())
     return _said("identify", "-format", "%wx%h %z %[channels]\n", file).splitlines()
 
@@ -167,7 +173,9 @@ def _decoding(file: Path, stem: Path, which: str, profile: Path | None) -> str:
     if profile is not None:
         return f"convert {file}{which} -profile {profile} {last}"
     if file.suffix == ".jxl":
-        return f"djxl --quiet {file} {stem}.png && convert {stem}.png {last}"
+        # djxl 0.7 writes no PNG of 16 bits with alpha.
+        read = f"djxl --quiet {file} {stem}.png || vips copy {file} {stem}.png"
+        return f"{{ {read}; }} && convert {stem}.png {last}"
     if file.suffix == ".avif":  # libheif neither undoes premultiplied alpha nor leaves ICC alone
         return f"avifdec -d 16 {file} {stem}.png && convert {stem}.png {last}"
     if file.suffix == ".webp" and not which:  # all frames as they are shown, one below the other

@@ -11,7 +11,7 @@ from functools import cache
 
 Edit = Callable[[bytes], bytes]
 
-TAKEN = "taken"
+TAKEN, UNCHANGED = "taken", "unchanged"
 
 PATH = f"/usr/bin:/bin:{os.environ.get('PATH', '')}"
 """The distribution's own tools before anything of the same name."""
@@ -28,7 +28,8 @@ class Recipe:
     make: str
     """Shell commands, run among the sources: they write `$out`, and may use names on `$tmp`."""
     fate: str = TAKEN
-    """Under the default policies: `taken`, or the reason of the refusal; `a|b` where both do."""
+    """Under the default policies: `taken` (sharpened), `unchanged` (copied as it is), or the reason
+    of the refusal; `a|b` where both do."""
     kind: str = "rgb8"
     """What an outside reader finds in the output: channels and bits."""
     fates: Mapping[str, str] = field(default_factory=dict)
@@ -44,6 +45,8 @@ class Recipe:
     frames: int = 1
     differs: tuple[str, ...] = ()
     """Fields, as patterns, that cannot stay as they are in this file; the table says why."""
+    like: str = ""
+    """Another file with the same pixels, where no other program at hand reads this one."""
     needs: tuple[str, ...] = ()
     """Sources that not every machine has: ICC profiles."""
 
@@ -64,7 +67,7 @@ class Recipe:
         return sorted(tool for tool in self.tools if not installed(tool))
 
     def fate_under(self, policy: str = "") -> frozenset[str]:
-        """What may become of it: `taken` or reasons."""
+        """What may become of it: `taken`, `unchanged` or reasons."""
         return frozenset(self.fates.get(policy, self.fate).split("|"))
 
 

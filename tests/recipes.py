@@ -6,16 +6,15 @@ format has independent choices; each family says in a line what it is there for.
 
 from __future__ import annotations
 
-import zlib
 from itertools import product
 from typing import TYPE_CHECKING
 
-from tests.recipe import Recipe
+from tests import recipes_odd
+from tests.edits import after_start, appended, chunk, top_down
+from tests.recipe import UNCHANGED, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.recipe import Edit
 
 FULL_EXIF = (
     "-Make=Maker",
@@ -59,7 +58,8 @@ ORIENTATIONS = range(1, 9)
 CMYK = {"cmyk=convert": "taken"}
 NO_PROFILE = {"cmyk=convert": "color_mode"}
 FRAMES = {"frames=first": "taken", "frames=all": "taken"}
-ONE_BIT = {"one_bit=pass": "taken"}
+ONE_BIT = {"one_bit=pass": UNCHANGED}
+"""Black and white without gray has no edge to sharpen: refused, or by policy copied as it is."""
 SIZES = ("1x1", "1x50", "50x1", "2x2", "7x3", "8x8", "15x17", "16x16", "17x33", "96x1")
 TABLE_LOST = (
     *("PNG:BitDepth", "PNG:ColorType", "PNG:Palette", "PNG:Transparency"),
@@ -92,7 +92,7 @@ def recipes() -> list[Recipe]:
     families = (
         *(_jpeg(), _jpeg_metadata(), _jpeg_odd(), _png(), _png_metadata(), _png_palettes()),
         *(_webp(), _tiff(), _tiff_depths(), _tiff_metadata(), _avif(), _bmp(), _pnm(), _gif()),
-        *(_animations(), _heic(), _jxl(), _strangers()),
+        *(_animations(), _heic(), _jxl(), _strangers(), *recipes_odd.families()),
     )
     return [recipe for family in families for recipe in family]
 
@@ -209,11 +209,11 @@ def _jpeg_odd() -> Iterator[Recipe]:
     yield Recipe("jpeg-two-in-one.jpg", f"{two} && cat $tmp.jpg $tmp.gain.jpg > $out", lossy=True)
     for name, behind in (("zeros", bytes(500)), ("text", b"left by some program\n" * 9)):
         make = "cjpeg rgb.ppm > $out"
-        recipe = Recipe(f"jpeg-behind-{name}.jpg", make, lossy=True, edit=_appended(behind))
+        recipe = Recipe(f"jpeg-behind-{name}.jpg", make, lossy=True, edit=appended(behind))
         yield recipe
     for transform in (0, 1, 2):  # what Photoshop writes; beside JFIF's marker it says nothing
         marker = b"\xff\xee\0\x0eAdobe\0\x64\x40\0\0\0" + bytes((transform,))
-        edit = _after_start(marker)
+        edit = after_start(marker)
         make = "cjpeg -sample 2x2 rgb.ppm > $out"
         yield Recipe(f"jpeg-adobe{transform}.jpg", make, lossy=True, edit=edit)
     rare = ("File:YCbCrSubSampling",)
@@ -342,14 +342,14 @@ def _png_metadata() -> Iterator[Recipe]:
     for (signal, (body, fate)), bits in product(signals.items(), ("", "16")):
         make = f"convert rgb{bits}.ppm -strip $out"
         name = f"png-cicp-{signal}{bits}.png"
-        yield Recipe(name, make, fate, f"rgb{bits or 8}", edit=_chunk(b"cICP", body))
-    for name, chunk, body in (
+        yield Recipe(name, make, fate, f"rgb{bits or 8}", edit=chunk(b"cICP", body))
+    for name, kind, body in (
         ("sbit", b"sBIT", bytes((5, 6, 5))),
         ("light", b"cLLI", bytes(8)),
         ("private", b"prVT", b"something of somebody's"),
         ("private-safe", b"prVt", b"safe to copy"),
     ):
-        yield Recipe(f"png-chunk-{name}.png", plain, edit=_chunk(chunk, body))
+        yield Recipe(f"png-chunk-{name}.png", plain, edit=chunk(kind, body))
     yield Recipe(
         "png-cut.png", "convert rgb.ppm $tmp.png && head -c 3000 $tmp.png > $out", "truncated"
     )
@@ -501,9 +501,9 @@ def _tiff_depths() -> Iterator[Recipe]:
     for name in casts:
         make = f"vips cast rgb16.ppm $out {name}"
         fate = "color_mode|bit_depth" if name in {"complex", "short", "char"} else "bit_depth"
-        if name == "float":
+        if name in {"float", "double"}:
             fate = "taken"
-        yield Recipe(f"tiff-{name}.tif", make, fate, kind="rgb32")
+        yield Recipe(f"tiff-{name}.tif", make, fate, kind="rgb64" if name == "double" else "rgb32")
     for space, fate in (
         ("lab", "color_mode|bit_depth"),
         ("labs", "color_mode|bit_depth"),
@@ -517,9 +517,9 @@ def _tiff_depths() -> Iterator[Recipe]:
         make = (
             f"vips cast {source} $tmp.v {kind} && vips tiffsave $tmp.v $out --compression deflate"
         )
-        fate, depth = ("taken", source[:-6] + "32") if kind == "float" else ("bit_depth", "")
+        depth = source[:-6] + ("32" if kind == "float" else "64")
         name = f"tiff-{source[:-6]}-{kind}-zip.tif"
-        yield Recipe(name, make, fate, depth, differs=("IFD0:Predictor",))
+        yield Recipe(name, make, kind=depth, differs=("IFD0:Predictor",))
     make = "convert rgb16.ppm -depth 12 $out"
     yield Recipe("tiff-rgb12.tif", make, "bit_depth|taken", kind="rgb16")
     make = "convert rgb.ppm coffee.ppm rocket.ppm $out"
@@ -662,7 +662,7 @@ def _bmp() -> Iterator[Recipe]:
         yield Recipe(f"bmp-{name.lower()}.bmp", make, lossy=True, floor_db=50, differs=BMP_HEADER)
     make = "convert rgb.ppm -flip $out"
     upside = (*BMP_HEADER, "File:ImageHeight")
-    yield Recipe("bmp-top-down.bmp", make, edit=_top_down, differs=upside)
+    yield Recipe("bmp-top-down.bmp", make, edit=top_down, differs=upside)
     make = "convert rgb.ppm -density 300 -units PixelsPerInch $out"
     yield Recipe("bmp-density.bmp", make, differs=BMP_HEADER)
 
@@ -868,25 +868,3 @@ def _strangers() -> Iterator[Recipe]:
     )
     yield Recipe("stranger-text.jpg", "printf 'no picture' > $out", "not_an_image")
     yield Recipe("stranger-empty.png", "true > $out", "empty")
-
-
-def _appended(behind: bytes) -> Edit:
-    """Put bytes behind the end."""
-    return lambda data: data + behind
-
-
-def _after_start(segment: bytes) -> Edit:
-    """Put a segment behind a JPEG's first, which is JFIF's."""
-    return lambda data: data[:20] + segment + data[20:]
-
-
-def _chunk(kind: bytes, body: bytes) -> Edit:
-    """Put a chunk behind a PNG's header."""
-    chunk = len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
-    return lambda data: data[:33] + chunk + data[33:]
-
-
-def _top_down(data: bytes) -> bytes:
-    """A bitmap's rows from the top: the height is negative."""
-    height = int.from_bytes(data[22:26], "little", signed=True)
-    return data[:22] + (-height).to_bytes(4, "little", signed=True) + data[26:]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from skimage import data
@@ -66,6 +66,9 @@ def _photographs() -> dict[str, Pixels]:
         "rgba16.pam": np.dstack([deep, alpha_deep]),
         "ga.pam": np.dstack([gray, alpha]),
         "ga16.pam": np.dstack([gray_deep, alpha_deep]),
+        "cut.pam": _cut_out(plain, alpha),
+        "cut16.pam": _cut_out(deep, alpha_deep),
+        "cut-ga.pam": _cut_out(gray, alpha),
         "coffee.ppm": _crop(data.coffee(), 120, 200, 61, 47),  # type: ignore[no-untyped-call]
         "chelsea.ppm": _crop(data.chelsea(), 90, 120, 64, 97),  # type: ignore[no-untyped-call]
         "rocket.ppm": _crop(data.rocket(), 100, 280, 96, 64),  # type: ignore[no-untyped-call]
@@ -88,6 +91,11 @@ def _alpha() -> NDArray[np.uint16]:
     """A soft slope with a part of 0 and a part of full opacity."""
     slope = np.linspace(-0.3, 1.3, WIDTH)[None, :] + np.linspace(-0.1, 0.1, HEIGHT)[:, None]
     return (np.clip(slope, 0, 1) * 65535).round().astype(np.uint16)
+
+
+def _cut_out(colors: NDArray[Any], alpha: NDArray[Any]) -> Pixels:
+    """With alpha, and black where it is 0, as most programs write."""
+    return np.dstack([np.where(alpha[..., None] > 0, colors, 0).astype(colors.dtype), alpha])
 
 
 def pnm(pixels: Pixels) -> bytes:

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 EXIF, GPS, INTEROPERABILITY, NOTE, SUB_IFDS = 34665, 34853, 40965, 37500, 330
 ASCII, SHORT, LONG, UNDEFINED, IFD, UTF8 = 2, 3, 4, 7, 13, 129
-WIDTHS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
+WIDTHS = {
+    1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+    16: 8, 17: 8, 18: 8, 129: 1,
+}  # fmt: skip
+"""Bytes of a value, by its type."""
 _TILE_OFFSETS = 324
 POINTERS = (EXIF, GPS, INTEROPERABILITY, 33424)
 Tags = dict[int, tuple[int, bytes]]
@@ -73,29 +77,56 @@ class Tiff:
         return self.directory({**own, **tags})
 
 
+@dataclass(frozen=True)
+class Form:
+    """Byte order of a TIFF, and the widths of its numbers: those of BigTIFF are twice as wide."""
+
+    order: str
+    is_big: bool
+
+    @classmethod
+    def of(cls, data: bytes) -> Form:
+        """Of a file."""
+        order = "<" if data[:2] == b"II" else ">"
+        return cls(order, struct.unpack_from(order + "H", data, 2) == (43,))
+
+    def place(self, data: bytes, at: int) -> int:
+        """An offset that is stored there."""
+        (found,) = struct.unpack_from(self.order + ("Q" if self.is_big else "I"), data, at)
+        return int(found)
+
+    def rows(self, data: bytes, at: int) -> tuple[range, str]:
+        """Offsets of the entries of a directory, and the layout of one; its link is at the end."""
+        (count,) = struct.unpack_from(self.order + ("Q" if self.is_big else "H"), data, at)
+        first, size = (at + 8, 20) if self.is_big else (at + 2, 12)
+        layout = self.order + ("HHQ" if self.is_big else "HHI")
+        return range(first, first + size * count + 1, size), layout
+
+
 def tags_of(data: bytes) -> list[dict[tuple[int, ...], bytes]]:
-    """All tags of each page of a classic TIFF, by the pointers that lead to them and their number.
+    """All tags of each page of a TIFF, by the pointers that lead to them and their number.
 
     A value that lies beyond the end of the file is an empty one.
     """
-    order = "<" if data[:2] == b"II" else ">"
-    (place,) = struct.unpack_from(order + "I", data, 4)
+    form = Form.of(data)
+    place = form.place(data, 8 if form.is_big else 4)
     pages = []
     while place:
-        pages.append(dict(_entries(data, order, place, ())))
-        (count,) = struct.unpack_from(order + "H", data, place)
-        (place,) = struct.unpack_from(order + "I", data, place + 2 + 12 * count)
+        pages.append(dict(_entries(data, form, place, ())))
+        place = form.place(data, form.rows(data, place)[0][-1])
     return pages
 
 
 def _entries(
-    data: bytes, order: str, place: int, path: tuple[int, ...]
+    data: bytes, form: Form, place: int, path: tuple[int, ...]
 ) -> Iterator[tuple[tuple[int, ...], bytes]]:
-    (count,) = struct.unpack_from(order + "H", data, place)
-    for at in range(place + 2, place + 2 + 12 * count, 12):
-        tag, kind, length, first = struct.unpack_from(order + "HHII", data, at)
-        size = WIDTHS[kind] * length
-        where = at + 8 if size <= 4 else first
-        if tag in POINTERS and 8 < first < len(data):
-            yield from _entries(data, order, first, (*path, tag))
+    *rows, _ = form.rows(data, place)[0]
+    layout = form.rows(data, place)[1]
+    width = 8 if form.is_big else 4
+    for at in rows:
+        tag, kind, length = struct.unpack_from(layout, data, at)
+        size, value = WIDTHS[kind] * length, at + struct.calcsize(layout)
+        where = value if size <= width else form.place(data, value)
+        if tag in POINTERS and length == 1 and 8 < form.place(data, value) < len(data):
+            yield from _entries(data, form, form.place(data, value), (*path, tag))
         yield (*path, tag), bytes(data[where : where + size])

@@ -11,6 +11,7 @@ import math
 import queue
 import threading
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpend.intake.folder import FolderIntake
@@ -48,15 +49,10 @@ def open_intake(
         chance: spreads the scans of several folders.
         objection: returns why the folder is not the one to work in, or None; from any thread.
     """
-    kind = ThreadedIntake if options.threaded else FolderIntake
-    return kind(
-        options,
-        fresh=fresh,
-        patience=patience,
-        wake=wake,
-        chance=chance,
-        objection=objection,
+    inner = partial(
+        FolderIntake, options, patience=patience, wake=wake, chance=chance, objection=objection
     )
+    return ThreadedIntake(inner, fresh, wake) if options.threaded else inner(fresh=fresh)
 
 
 class _ClosedError(Exception):
@@ -73,32 +69,23 @@ class _Order:
 
 
 class ThreadedIntake:
-    """FolderIntake that never blocks its caller; it has the same arguments.
+    """FolderIntake that never blocks its caller.
 
     All methods are called from one thread. The result of a step is returned by a later call, which
     `wake` asks for.
+
+    Args:
+        inner: makes the FolderIntake, given `fresh`.
+        fresh: selects the files that are new to the ledger.
+        wake: asks for a step soon, from any thread; must return at once.
     """
 
     def __init__(
-        self,
-        options: FolderOptions,
-        *,
-        fresh: Fresh,
-        patience: Patience,
-        wake: Callable[[], None],
-        chance: random.Random,
-        objection: Callable[[], str | None] = lambda: None,
+        self, inner: Callable[..., FolderIntake], fresh: Fresh, wake: Callable[[], None]
     ) -> None:
         self._fresh = fresh
         self._wake = wake
-        self._inner = FolderIntake(
-            options,
-            fresh=self._ask,
-            patience=patience,
-            wake=wake,
-            chance=chance,
-            objection=objection,
-        )
+        self._inner = inner(fresh=self._ask)
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
         self._ends: queue.SimpleQueue[Step | BaseException] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Sequence[Found] | None] = queue.SimpleQueue()

@@ -149,8 +149,8 @@ def _check(source: Source, header: JxlHeader) -> None:
     if header.colours.has_profile:
         raise ImageRefusedError(
             Reason.COLOR_MODE,
-            "it has an ICC profile, and the encoder for JPEG XL (imagecodecs) writes none; save it with"
-            " colours that JPEG XL tells by numbers, such as sRGB or Display P3, or as PNG or TIFF",
+            "it has an ICC profile, and the encoder for JPEG XL (imagecodecs) writes none; save it"
+            " with colours that JPEG XL tells by numbers, as sRGB or Display P3, or as PNG or TIFF",
         )
 
 

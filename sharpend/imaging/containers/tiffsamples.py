@@ -22,7 +22,6 @@ from sharpend.imaging.containers.tiffpage import (
     UNASSOCIATED,
     WHITE_IS_ZERO,
     extra_types,
-    is_floating,
 )
 from sharpend.imaging.source import bit_depth
 
