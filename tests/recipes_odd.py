@@ -26,6 +26,7 @@ BEYOND = 99_999_999
 HEIF_FORM = (r"QuickTime:.*|Meta:.*|File:(FileType.*|MIMEType)",)
 """The boxes are written anew; the test of parts tells which of them are lost."""
 BMP_FORM = (r"File:(BMPVersion|Compression|ColorSpace|.*(Mask|Endpoint)|Gamma.*|RenderingIntent)",)
+GIF_FORM = (r"GIF:(BitsPerPixel|HasColorMap|ColorResolutionDepth|BackgroundColor|.*Version)",)
 TRAILERS = (r"(Trailer|Samsung|EmbeddedVideo|ZIP).*",)
 
 
@@ -71,8 +72,7 @@ def _cut_outs() -> Iterator[Recipe]:
     heic = "heif-enc -q 80 $tmp.png -o $out"
     yield Recipe("cutout.heic", f"{plain} && {heic}", kind="rgba8", lossy=True, differs=HEIF_FORM)
     hard = "-channel A -threshold 50% +channel"
-    table = (r"GIF:(BitsPerPixel|HasColorMap|ColorResolutionDepth|BackgroundColor|.*Version)",)
-    table += ("GIF:TransparentColor",)
+    table = (*GIF_FORM, "GIF:TransparentColor")
     yield Recipe("cutout.gif", f"convert cut.pam {hard} $out", kind="rgba8", differs=table)
     keyed = (r"PNG:(BitDepth|ColorType|Palette|Transparency|BackgroundColor)",)
     palette = f"{plain} && vips pngsave $tmp.png $out --palette --bitdepth 8"
@@ -89,11 +89,10 @@ def _animated_cut_outs() -> Iterator[Recipe]:
     webp = f"{two} && img2webp -lossless -d 80 {pair} -o $out"
     hard = "-channel A -threshold 50% +channel"
     gif = f"convert -dispose Background -delay 9 -loop 0 cut.pam \\( cut.pam -flop \\) {hard} $out"
-    table = (r"GIF:(BitsPerPixel|HasColorMap|ColorResolutionDepth|BackgroundColor|.*Version)",)
     for name, make, differs in (
         ("cutout-animated.png", f"{two} && apngasm $out {pair} 1 10", ("PNG:ColorType",)),
         ("cutout-animated.webp", webp, ()),
-        ("cutout-animated.gif", gif, (*table, "GIF:TransparentColor")),
+        ("cutout-animated.gif", gif, (*GIF_FORM, "GIF:TransparentColor")),
     ):
         yield Recipe(name, make, "animated", "rgba8", FRAMES, frames=2, differs=differs)
 
@@ -190,10 +189,9 @@ def _png() -> Iterator[Recipe]:
 
 def _gif_and_webp() -> Iterator[Recipe]:
     """A missing end, data behind it, animations of one frame, chunks that no flag tells of."""
-    table = (r"GIF:(BitsPerPixel|HasColorMap|ColorResolutionDepth|BackgroundColor|.*Version)",)
     gif = "convert rgb.ppm $out"
-    yield Recipe("no-end.gif", gif, edit=edits.cut(1), differs=table)
-    yield Recipe("behind.gif", gif, edit=edits.appended(b"left behind " * 40), differs=table)
+    yield Recipe("no-end.gif", gif, edit=edits.cut(1), differs=GIF_FORM)
+    yield Recipe("behind.gif", gif, edit=edits.appended(b"left behind " * 40), differs=GIF_FORM)
     one = "convert -delay 10 -loop 3 rgb.ppm $out"
     yield Recipe("one-frame.gif", one, differs=(*table, "GIF:(AnimationIterations|Duration)"))
     webp = "cwebp -quiet -lossless rgb.ppm -o $tmp.webp"
@@ -227,7 +225,7 @@ def _tiff() -> Iterator[Recipe]:
     yield Recipe("mask.tif", make, differs=pages)
     make = "convert rgb.ppm -compress None $out"
     layers = b"Adobe Photoshop Document Data Block\0" + bytes(range(200))
-    broken = {
+    broken: dict[str, tuple[int, int, int, bytes | int]] = {
         "layers": (37724, 7, len(layers), layers),
         "credentials": (52545, 7, 40, b"\0\0\0\x28jumb" + bytes(32)),
         "exif-beyond": (34665, 4, 1, BEYOND),
@@ -242,7 +240,7 @@ def _tiff() -> Iterator[Recipe]:
     }
     gone = (r"(IFD0|ExifIFD|JUMBF|Photoshop|XMP|ICC).*",)
     for name, entry in broken.items():
-        left = () if name in {"private", "utf8", "geo"} else gone
+        left = () if name in {"private", "utf8", "geo", "large"} else gone
         yield Recipe(f"tag-{name}.tif", make, edit=edits.tagged(entry), differs=left)
 
 

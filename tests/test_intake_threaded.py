@@ -22,7 +22,7 @@ from sharpend.files.mounts import Mount
 from sharpend.intake import scan
 from sharpend.intake.patience import Patience
 from sharpend.intake.protocol import FolderOptions, Step
-from sharpend.intake.threaded import PATIENCE_S, open_intake
+from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake, open_intake
 from sharpend.ledger.opening import open_ledger
 from sharpend.task import Options
 from tests.conftest import drop
@@ -47,13 +47,15 @@ class Loop:
         self.asked_in: set[str] = set()
         self.fails = False
         self._woken = threading.Semaphore(0)
-        self.intake = open_intake(
+        intake = open_intake(
             FolderOptions(os.fsencode(root), settle_s=0.0, polling=True, poll_s=0.1, threaded=True),
             self._fresh,
             Patience(),
             wake=self._woken.release,
             chance=random.Random(0),
         )
+        assert isinstance(intake, ThreadedIntake)
+        self.intake = intake
 
     def _fresh(self, found: Sequence[Found]) -> list[Found]:
         self.asked_in.add(threading.current_thread().name)

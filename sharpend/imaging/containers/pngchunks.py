@@ -174,7 +174,7 @@ def _pixel_bytes(header: bytes) -> int:
         for left, top, across, down in passes
         if width > left and height > top
     )
-    return sum(rows * (1 + -(-columns * row_bits // 8)) for columns, rows in sizes)
+    return int(sum(rows * (1 + -(-columns * row_bits // 8)) for columns, rows in sizes))
 
 
 def _joined(made: Iterable[tuple[bytes, bytes]]) -> bytes:
