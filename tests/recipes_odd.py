@@ -193,7 +193,7 @@ def _gif_and_webp() -> Iterator[Recipe]:
     yield Recipe("no-end.gif", gif, edit=edits.cut(1), differs=GIF_FORM)
     yield Recipe("behind.gif", gif, edit=edits.appended(b"left behind " * 40), differs=GIF_FORM)
     one = "convert -delay 10 -loop 3 rgb.ppm $out"
-    yield Recipe("one-frame.gif", one, differs=(*table, "GIF:(AnimationIterations|Duration)"))
+    yield Recipe("one-frame.gif", one, differs=(*GIF_FORM, "GIF:(AnimationIterations|Duration)"))
     webp = "cwebp -quiet -lossless rgb.ppm -o $tmp.webp"
     mux = f"{webp} && webpmux -set exif camera.exif $tmp.webp -o $out"
     yield Recipe("unknown-chunk.webp", mux, edit=edits.riff(b"TEST", b"what is this"))

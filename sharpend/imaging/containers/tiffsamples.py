@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.depth import Sample
     from sharpend.imaging.picture import Frame
 
-OURS = frozenset({"float", "white", "remainder"})
+OURS = frozenset({"float", "white", "exact"})
 """Keys of a frame's encoding that are for this module and no options of tifffile."""
 _BYTE_BITS = 8
 _SEPARATE = 2
@@ -136,7 +136,7 @@ def white_of(colors: NDArray[Any], declared: float) -> int:
 def scaled(values: NDArray[Any], white: int) -> NDArray[np.float32]:
     """Scale floating point numbers to 1 for white; exact, but for the very smallest numbers.
 
-    Those of 64 bits are rounded; `float_options` keeps what is lost.
+    Those of 64 bits are rounded; `float_options` keeps them.
     """
     if values.dtype == np.float64:
         values = values.clip(-_LARGEST, _LARGEST)
@@ -177,10 +177,15 @@ def _extra(
 
 def _numbers(values: NDArray[Any], encoding: Mapping[str, Any]) -> NDArray[Any]:
     """Scale samples back to the source's white, and to its kind of floating point numbers."""
-    if "remainder" in encoding:
-        return np.asarray(values.astype(np.float64) * encoding["white"] + encoding["remainder"])
-    if encoding["white"] > 1:
-        values = values * np.float32(encoding["white"])
+    white = encoding["white"]
+    if "exact" in encoding:
+        exact = np.concatenate(encoding["exact"], axis=2)
+        for channel in range(exact.shape[2]):
+            plane = exact[..., channel]
+            plane += (values[..., channel].astype(np.float64) - scaled(plane, white)) * white
+        return exact
+    if white > 1:
+        values = values * np.float32(white)
     return values.astype(encoding["float"], copy=False)
 
 
@@ -192,14 +197,12 @@ def float_options(
     Args:
         page: of floating point numbers.
         white: the value that stands for white.
-        samples: colours and extra samples as they are stored. Of 64 bits, the encoding keeps what
-            rounding to 32 takes from them: numbers that do not change come back exactly.
+        samples: colours and extra samples as they are stored. Those of 64 bits are kept, and what
+            changes is added to them: numbers that do not change come back exactly.
     """
     options: dict[str, Any] = {"float": f"f{page.bitspersample // 8}", "white": white}
     if page.bitspersample == _DOUBLE_BITS:
-        rounded = (scaled(each, white).astype(np.float64) * white for each in samples)
-        left = [each - other for each, other in zip(samples, rounded, strict=True)]
-        options["remainder"] = np.concatenate(left, axis=2)
+        options["exact"] = tuple(samples)
     return options
 
 
