@@ -7,14 +7,24 @@ import resource
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import tracemalloc
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import tifffile
+from PIL import Image
 
 from sharpend import machine
+from sharpend.imaging import codec
+from sharpend.workers.limits import bytes_at_most
+from tests.conftest import photograph
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 BEGIN = """
@@ -119,3 +129,44 @@ def test_a_machine_may_not_tell_of_its_processor(
     assert machine.processor() == ""
     (tmp_path / "cpuinfo").write_text("flags : avx2 amx_bf16")
     assert "amx_bf16" in machine.processor()
+
+
+def tiff(pixels: NDArray[Any]) -> bytes:
+    """An uncompressed TIFF with alpha."""
+    file = BytesIO()
+    tifffile.imwrite(file, pixels, photometric="rgb", extrasamples=["unassalpha"])
+    return file.getvalue()
+
+
+def gif(pixels: NDArray[Any]) -> bytes:
+    """A GIF of one frame."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "GIF")
+    return file.getvalue()
+
+
+RGB = photograph(600, 800)
+RGBA = np.dstack([RGB, RGB[::-1, :, :1]])
+IMAGES = {
+    "gif": gif(RGB),
+    "tiff of 16 bits": tiff(RGBA.astype(np.uint16) * 257),
+    "tiff of 32 bits": tiff((RGBA / 255).astype(np.float32)),
+    "tiff of 64 bits": tiff(RGBA / 255),
+}
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_image_takes_no_more_memory_than_is_counted_for_it(name: str) -> None:
+    """From decoding to encoding, with all its samples changed; heaps of C libraries not counted."""
+    file = BytesIO(IMAGES[name])
+    header = codec.probe(file)
+    tracemalloc.start()
+    try:
+        picture = codec.decode(file, max_pixels=10**9, max_bytes=10**9)
+        frame = picture.frames[0]
+        changed = frame.with_pixels(frame.pixels[::-1].copy())
+        codec.encode(picture.with_frames([changed]), BytesIO())
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < bytes_at_most(header.height * header.width, header.bits)

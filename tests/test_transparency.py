@@ -286,8 +286,9 @@ def test_natural_content_is_sharpened_as_if_all_were_visible(
     whole = seen_gray(writer) if "gray" in name else blurred()
     model = Sharpener(load("lite-photo"), CPU)
     for number, change in enumerate(changes(before, after)):
-        shown, visible = (each[:, :: -1 if number else 1] for each in (whole, HARD > 0))
-        sharp = model.sharpen(np.ascontiguousarray(shown), cues=measure(shown, visible))
+        way = -1 if number else 1
+        shown, visible = np.ascontiguousarray(whole[:, ::way]), HARD[:, ::way] > 0
+        sharp = model.sharpen(shown, cues=measure(shown, visible))
         true = abs(levels(sharp) - levels(shown))[visible].mean()
         assert change.mean() == pytest.approx(true, rel=0.1)
         assert true > 1

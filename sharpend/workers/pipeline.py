@@ -38,7 +38,7 @@ from sharpend.model.runtime import is_out_of_memory
 from sharpend.model.shipped import find
 from sharpend.task import Failed, Failure, Staged, Task
 from sharpend.workers import skipping, staging
-from sharpend.workers.limits import BYTES_PER_PIXEL
+from sharpend.workers.limits import bytes_at_most
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -176,7 +176,7 @@ class Pipeline:
             header = codec.probe(file)
         except ImageRefusedError:
             return False
-        return header.height * header.width * BYTES_PER_PIXEL > self._memory_bytes
+        return bytes_at_most(header.height * header.width, header.bits) > self._memory_bytes
 
     def _measured(
         self, seen: Seen, sharpened: Frame, cues: Cues, options: Options
