@@ -18,7 +18,7 @@ BYTES_PER_PIXEL = 96
 """Memory of an image of up to 16 bits, at most from decoding to encoding: measured 88 for a GIF, 52
 for 16 bits with alpha in an uncompressed TIFF, 14 for a JPEG."""
 _BYTES_PER_BIT = 4
-"""Of the samples of floating point: measured 108 bytes a pixel for 32 bits with alpha, 229 for 64."""
+"""Of floating point samples: measured 108 a pixel for 32 bits with alpha, 229 for 64."""
 OPEN_FILES = 1024
 """A worker holds about 30 at a time, with the driver of several GPUs a few hundred."""
 RESERVED_PER_THREAD = 136 << 20
