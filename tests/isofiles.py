@@ -74,7 +74,7 @@ def _items(meta: dict[bytes, bytes]) -> Iterator[tuple[bytes, bytes]]:
             if number not in shown:
                 yield b"image", b"".join(sorted({b"auxl", b"thmb"} & set(related)))
         elif not describes or describes & shown:
-            yield kind, entry[13:].strip(b"\0")
+            yield kind, entry[12:].partition(b"\0")[2].strip(b"\0")  # behind its name: its type
 
 
 @dataclass(frozen=True)
