@@ -21,9 +21,10 @@ from sharpend.files.access import Access
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
 from sharpend.files.os_errors import decision
+from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.files.roots import Root, is_on_system_disk, look
 from sharpend.logs.logs import printable
-from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
+from sharpend.policies import CollisionPolicy, ExistingPolicy, Sidecars, SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,6 +132,9 @@ class Destination:
     """True if names that differ only in case or in Unicode normal form collide, too."""
     access: Access = field(default_factory=Access)
     """Group and mode of outputs and of the folders created for them."""
+    sidecars: Sidecars = Sidecars.FOLLOW
+    left_alone: Patterns = EVERYTHING
+    """Leaves out the sidecars that the user excludes."""
     quarantine_root: bytes | None = None
     """Compared with what it was before, if it is known."""
     guard: RootGuard = field(default_factory=lambda: RootGuard("folder"), compare=False)

@@ -187,7 +187,7 @@ class Quarantine:
             return None, None
         job = entry.job
         try:
-            with leased_source(destination.input_root, job) as lease:
+            with leased_source(destination.input_root, job.relative, job.fingerprint) as lease:
                 wait_s = self._wait_s(lease, entry, waited=waited)
                 if wait_s:
                     return None, now_s + wait_s

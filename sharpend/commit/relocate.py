@@ -69,6 +69,13 @@ class DirectoryEntry:
         return os.open(self.name, _READ, dir_fd=self.directory_fd)
 
 
+def _take_after(descriptor: int, original: os.stat_result) -> None:
+    """Copy mode and times from the original."""
+    with suppress(PermissionError):  # FAT and some network shares support neither
+        os.fchmod(descriptor, stat.S_IMODE(original.st_mode))
+        os.utime(descriptor, ns=(original.st_atime_ns, original.st_mtime_ns))
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """Description of one file to move."""
@@ -82,6 +89,8 @@ class Move:
     """Name of an unfinished copy in the target's folder, if that is on another file system."""
     is_undisturbed: Callable[[], bool] = lambda: True
     """Returns False as soon as a process opens the file for writing; asked while it is copied."""
+    complete: Callable[[int, os.stat_result], None] = _take_after
+    """Sets mode and times of a copy: its descriptor, and the status of the original."""
 
 
 def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> bytes | None:
@@ -105,9 +114,9 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
     for candidate in candidates:
         with ExitStack() as stack:
             source = _source(move, stack)
-            parent, name = os.path.split(candidate)
-            target_fd = stack.enter_context(directory(target_root, parent, create=True))
-            target = DirectoryEntry(target_fd, name)
+            target = _target(target_root, candidate, stack, create=source is not None)
+            if target is None:
+                return None
             if _was_moved_before(source, target, move.meant):
                 _drop(source, move)
                 return candidate
@@ -115,18 +124,70 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
                 continue
             if source is None or not move.meant.is_same_file(source.fingerprint()):
                 return None
-            with suppress(FileExistsError), refusing_name(target_fd, name, creates=False):
+            with (
+                suppress(FileExistsError),
+                refusing_name(target.directory_fd, target.name, creates=False),
+            ):
                 _carry(source, target, move)
                 return candidate
     return None
 
 
+def duplicate(move: Move, target_root: bytes, target: bytes, *, replaces: bool) -> bool:
+    """Copy a file durably, and leave it where it is.
+
+    Args:
+        move: the file.
+        target_root: existing folder that the path `target` is below; its folder exists.
+        target: path of the copy.
+        replaces: another regular file with this path is replaced; else it stays.
+
+    Returns:
+        True if a file with this content has the path now, also if it had before; False if another
+        file, a link or a folder has it, or the source is missing.
+
+    Raises:
+        ImageRefusedError, OSError: as of `relocate`.
+    """
+    parent, name = os.path.split(target)
+    with ExitStack() as stack:
+        source = _source(move, stack)
+        copy = DirectoryEntry(stack.enter_context(directory(target_root, parent)), name)
+        there = copy.fingerprint()
+        if source is None or (copy.exists() and not there):
+            return False
+        if there is not None and same_bytes(source, copy):
+            return True
+        if there is not None and not replaces:
+            return False
+        with suppress(FileExistsError), refusing_name(copy.directory_fd, name, creates=True):
+            _copy(source, copy, move, replaces=replaces)
+            fsync_directory(copy.directory_fd)
+            return True
+    return False
+
+
 def _source(move: Move, stack: ExitStack) -> DirectoryEntry | None:
+    """Return the source's entry, or None if nothing has its path."""
     parent, name = os.path.split(move.relative)
+    with suppress(FileNotFoundError):
+        entry = DirectoryEntry(stack.enter_context(directory(move.root, parent)), name)
+        return entry if entry.exists() else None
+    return None
+
+
+def _target(
+    root: bytes, candidate: bytes, stack: ExitStack, *, create: bool
+) -> DirectoryEntry | None:
+    """Return the candidate's entry, or None if its folder is missing and not to be made."""
+    parent, name = os.path.split(candidate)
     try:
-        return DirectoryEntry(stack.enter_context(directory(move.root, parent)), name)
+        fd = stack.enter_context(directory(root, parent, create=create))
     except FileNotFoundError:
+        if create:
+            raise
         return None
+    return DirectoryEntry(fd, name)
 
 
 def _was_moved_before(
@@ -170,9 +231,12 @@ def _carry(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
         fsync_directory(source.directory_fd)
 
 
-def _copy(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
-    """Copy content, mode and times under a temporary name, then rename without clobbering."""
-    temp = DirectoryEntry(target.directory_fd, move.temp_name)
+def _copy(
+    source: DirectoryEntry, target: DirectoryEntry, move: Move, *, replaces: bool = False
+) -> None:
+    """Copy content, mode and times under a temporary name, then rename, clobbering by choice."""
+    target_fd = target.directory_fd
+    temp = DirectoryEntry(target_fd, move.temp_name)
     try:
         with os.fdopen(source.open(), "rb") as original:
             status = os.fstat(original.fileno())
@@ -180,12 +244,13 @@ def _copy(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
             with os.fdopen(descriptor, "wb") as copy:
                 _copy_bytes(original, copy, move)
                 copy.flush()
-                with suppress(PermissionError):  # FAT and some network shares support neither
-                    os.fchmod(descriptor, stat.S_IMODE(status.st_mode))
-                    os.utime(descriptor, ns=(status.st_atime_ns, status.st_mtime_ns))
+                move.complete(descriptor, status)
                 os.fsync(descriptor)
         _require_equal(source, temp, move)
-        rename_without_clobbering(temp.directory_fd, temp.name, target.directory_fd, target.name)
+        if replaces:
+            os.replace(temp.name, target.name, src_dir_fd=temp.directory_fd, dst_dir_fd=target_fd)
+        else:
+            rename_without_clobbering(temp.directory_fd, temp.name, target_fd, target.name)
     except BaseException:
         temp.unlink()
         raise

@@ -12,9 +12,10 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Committed, Committer
+from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
+from sharpend.commit.results import Committed
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder
@@ -212,8 +213,7 @@ class Dispatcher:
             folder.pause(str(error), now_s)
             return
         except ImageRefusedError as error:
-            refusal = QuarantineReason(error.reason, str(error), error.setting)
-            self._outcomes.refuse(handed, refusal)
+            self._outcomes.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
             return
         except TransientError as error:
             self._outcomes.again(handed, error.reason, str(error), stage="open")

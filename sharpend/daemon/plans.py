@@ -88,6 +88,8 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             output_root=os.fsencode(folder.output),
             source=folder.source,
             archive_root=None if folder.archive is None else os.fsencode(folder.archive),
+            sidecars=folder.sidecars,
+            left_alone=Patterns(folder.exclude),
             existing=folder.existing,
             naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
             collision=folder.collision,

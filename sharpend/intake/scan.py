@@ -20,6 +20,7 @@ from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.patterns import EVERYTHING, Patterns
+from sharpend.files.sidecars import is_sidecar
 from sharpend.imaging.formats import format_of
 from sharpend.intake.junk import ignored
 
@@ -32,6 +33,7 @@ _REMEMBERED = 16
 _MOST_KINDS = 16
 _LONGEST_SUFFIX = 12
 LINK, SPECIAL, SUBFOLDER, NO_SUFFIX = "link", "special file", "sub-folder", "without suffix"
+SIDECAR = "sidecar"
 EXCLUDED, OTHER = "excluded", "of other kinds"
 """Causes why an entry is left alone, beside a suffix that no format has."""
 
@@ -274,7 +276,9 @@ def _classify(
 
 
 def _suffix(name: bytes) -> str:
-    """Return a name's suffix for people, or the words for a name without a short one."""
+    """Return a name's suffix for people, or the words for a name of another kind."""
+    if is_sidecar(name):
+        return SIDECAR
     suffix = display(os.path.splitext(name)[1].lower())
     return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX else NO_SUFFIX
 

@@ -19,6 +19,7 @@ from sharpend.policies import (
     Losses,
     Metadata,
     OneBit,
+    Sidecars,
     SourcePolicy,
     Thumbnail,
 )
@@ -66,6 +67,9 @@ class FolderSettings(Section):
     """Policy for an input once its output is durable."""
     archive: Directory | None = Field(default=None, validate_default=True)
     """The folder to which `source = "archive"` moves inputs; required with it, refused without."""
+    sidecars: Sidecars = Sidecars.FOLLOW
+    """Policy for the sidecars (.xmp, .aae) of an input: leave them; follow: archive them with it;
+    copy: also copy them beside the output, under its name."""
     existing: ExistingPolicy = ExistingPolicy.SUFFIX
     """Policy for a file that has the output's name and was not written by sharpend."""
     collision: CollisionPolicy = CollisionPolicy.NUMBER

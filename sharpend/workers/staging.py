@@ -16,7 +16,6 @@ from sharpend.files.os_errors import decision
 from sharpend.imaging import codec
 
 if TYPE_CHECKING:
-    from sharpend.files.access import Access
     from sharpend.imaging.picture import Picture
     from sharpend.task import Task
 
@@ -55,7 +54,7 @@ def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result)
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             codec.encode(picture, file)
         task.access.give_file(descriptor)
-        _take_after(descriptor, source, task.access)
+        task.access.take_after(descriptor, source)
         os.fsync(descriptor)
         return Fingerprint.of(os.fstat(descriptor))
     except BaseException:
@@ -64,13 +63,3 @@ def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result)
         raise
     finally:
         os.close(descriptor)
-
-
-def _take_after(descriptor: int, source: os.stat_result, access: Access) -> None:
-    """Copy owner, mode and times from the source, except what the folder sets."""
-    with suppress(PermissionError):  # FAT and some network mounts know neither for a file
-        if os.geteuid() == 0:  # only root may give files away
-            os.fchown(descriptor, source.st_uid, source.st_gid if access.group is None else -1)
-        if access.mode is None:
-            os.fchmod(descriptor, source.st_mode & 0o777)
-        os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
