@@ -17,7 +17,7 @@ from sharpend.commit.results import Committed
 from sharpend.commit.retention import prune_archive
 from sharpend.files.access import Access
 from sharpend.files.patterns import Patterns
-from sharpend.files.sidecars import belongs_to, is_sidecar, possible_sidecars, renamed
+from sharpend.files.sidecars import belongs_to, core, is_sidecar, possible_sidecars, renamed
 from sharpend.policies import ExistingPolicy, Sidecars, SourcePolicy
 from tests.shop import CommitShop, CrashError
 from tests.test_commit import STEPS, across_disks
@@ -41,7 +41,7 @@ def place(shop: CommitShop, *names: str) -> None:
     for name in names:
         path = shop.home / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
+        path.write_bytes(os.fsencode(name))
 
 
 def told(done: Committed) -> Mapping[str, object]:
@@ -52,6 +52,7 @@ def told(done: Committed) -> Mapping[str, object]:
 FOLLOW = [
     ("IMG_1.jpg", ["IMG_1.xmp"]),
     ("IMG_1.jpg", ["IMG_1.jpg.xmp", "IMG_1.xmp"]),
+    ("caf\udcff.jpg", ["caf\udcff.xmp"]),
     ("sub/IMG_1.JPG", ["sub/IMG_1.XMP"]),
     ("IMG_1234.HEIC", ["IMG_1234.AAE", "IMG_O1234.AAE", "IMG_1234.xmp"]),
     ("IMG_E1234.HEIC", ["IMG_1234.AAE", "IMG_E1234.aae"]),
@@ -69,7 +70,7 @@ def test_sidecars_follow_their_image_into_the_archive(
     shop.drop(image)
     done = shop.run()
     assert shop.files("in") == {}
-    assert shop.files("archive") == {image: b"photo"} | {one: one.encode() for one in beside}
+    assert shop.files("archive") == {image: b"photo"} | {one: os.fsencode(one) for one in beside}
     assert {os.fsdecode(one) for one in done.archived} == set(beside)
     assert (done.warning, "sidecars" in told(done)) == ("", True)
 
@@ -337,4 +338,5 @@ def test_each_name_that_is_looked_for_belongs_to_its_image() -> None:
         for name in names:
             assert is_sidecar(name)
             assert belongs_to(name, image)
+            assert core(name) in image
             assert belongs_to(renamed(name, image, image), image)

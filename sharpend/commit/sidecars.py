@@ -8,6 +8,7 @@ that lies there, one that a process writes or that is larger than any sidecar, a
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,7 +24,7 @@ from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import display
 from sharpend.files.lease import Writers
 from sharpend.files.mounts import mount_of
-from sharpend.files.sidecars import belongs_to, is_own, possible_sidecars, renamed
+from sharpend.files.sidecars import belongs_to, core, is_own, possible_sidecars, renamed
 from sharpend.intake.junk import ignored
 from sharpend.policies import ExistingPolicy, Sidecars
 
@@ -144,10 +145,24 @@ def sidecars_alone(fd: int, image: bytes) -> list[tuple[bytes, Fingerprint]]:
     found = _looked_up(fd, image)
     if not found:
         return []
-    with os.scandir(fd) as entries:
-        others = [os.fsencode(one.name) for one in entries if not one.is_dir(follow_symlinks=False)]
-    names = [_without_temporary(name) for name in others]
-    return [one for one in found if not any(belongs_to(one[0], name) for name in names)]
+    entries = os.listdir(fd)  # a folder may have 100,000, so each is looked at once, and shortly
+    return [one for one in found if not _has_another(fd, one[0], entries)]
+
+
+def _has_another(fd: int, sidecar: bytes, entries: list[str]) -> bool:
+    """Return whether a sidecar belongs to one of the entries of an open folder, or will."""
+    part = os.fsdecode(core(sidecar))
+    similar = (os.fsencode(entry) for entry in entries if part in entry)
+    return any(
+        belongs_to(sidecar, _without_temporary(name)) and not _is_folder(fd, name)
+        for name in similar
+    )
+
+
+def _is_folder(fd: int, name: bytes) -> bool:
+    with suppress(FileNotFoundError):
+        return stat.S_ISDIR(os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode)
+    return False
 
 
 def _sidecars(destination: Destination, image: bytes, *, alone: bool) -> list[Beside]:

@@ -51,6 +51,13 @@ def belongs_to(sidecar: bytes, other: bytes) -> bool:
     return base == other or stem in family | {base}
 
 
+def core(sidecar: bytes) -> bytes:
+    """Return the part of a sidecar's name that is in the name of each file that it belongs to."""
+    base, suffix = os.path.splitext(sidecar)
+    found = _APPLE.fullmatch(base)
+    return base if found is None or suffix.lower() != _AAE else found[1]
+
+
 def renamed(sidecar: bytes, image: bytes, other: bytes) -> bytes:
     """Name a sidecar after the name `other` that its image has elsewhere, by the same convention.
 
