@@ -29,8 +29,8 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events event_description operator_event_keys model_event_keys event_keys logs repeats",
-    "files": "owner fingerprint patterns sidecars name_faults os_errors access atomic beneath"
-    " digest lease mounts roots",
+    "files": "owner fingerprint patterns sidecars attributes name_faults os_errors access atomic"
+    " beneath digest lease mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec trials messages serve"
     " process interface answers pool",

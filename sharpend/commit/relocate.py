@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
+from sharpend.files.attributes import copy_attributes
 from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 
 if TYPE_CHECKING:
@@ -69,11 +70,13 @@ class DirectoryEntry:
         return os.open(self.name, _READ, dir_fd=self.directory_fd)
 
 
-def _take_after(descriptor: int, original: os.stat_result) -> None:
-    """Copy mode and times from the original."""
+def _take_after(copy: int, original: int) -> None:
+    """Copy attributes, mode and times from the original; both are open."""
+    copy_attributes(original, copy)
+    status = os.fstat(original)
     with suppress(PermissionError):  # FAT and some network shares support neither
-        os.fchmod(descriptor, stat.S_IMODE(original.st_mode))
-        os.utime(descriptor, ns=(original.st_atime_ns, original.st_mtime_ns))
+        os.fchmod(copy, stat.S_IMODE(status.st_mode))
+        os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ class Move:
     """Name of an unfinished copy in the target's folder, if that is on another file system."""
     is_undisturbed: Callable[[], bool] = lambda: True
     """Returns False as soon as a process opens the file for writing; asked while it is copied."""
-    complete: Callable[[int, os.stat_result], None] = _take_after
-    """Sets mode and times of a copy: its descriptor, and the status of the original."""
+    complete: Callable[[int, int], None] = _take_after
+    """Sets mode, times and attributes of a copy: the descriptors of the copy and the original."""
 
 
 def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> bytes | None:
@@ -239,12 +242,11 @@ def _copy(
     temp = DirectoryEntry(target_fd, move.temp_name)
     try:
         with os.fdopen(source.open(), "rb") as original:
-            status = os.fstat(original.fileno())
             descriptor = os.open(temp.name, CREATE_EXCLUSIVELY, 0o600, dir_fd=temp.directory_fd)
             with os.fdopen(descriptor, "wb") as copy:
                 _copy_bytes(original, copy, move)
                 copy.flush()
-                move.complete(descriptor, status)
+                move.complete(descriptor, original.fileno())
                 os.fsync(descriptor)
         _require_equal(source, temp, move)
         if replaces:

@@ -7,6 +7,7 @@ that lies there, one that a process writes or that is larger than any sidecar, a
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from sharpend.commit.names import numbered
 from sharpend.commit.relocate import DirectoryEntry, Move, duplicate, relocate
 from sharpend.commit.source import leased_source
 from sharpend.errors import ImageRefusedError, Reason, TransientError
+from sharpend.files.attributes import copy_attributes
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import display
 from sharpend.files.lease import Writers
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.records import Product
 
+_NO_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
+"""Answers to a name that no file can have, such as one of 254 bytes with a suffix more."""
 MOST_BYTES = 64_000_000
 """A larger file is no sidecar; masks in XMP take some megabytes."""
 
@@ -191,7 +195,12 @@ def _looked_up(fd: int, image: bytes) -> list[tuple[bytes, Fingerprint]]:
     """List the regular files with names of its sidecars; once where upper case is lower case."""
     found: dict[Fingerprint, bytes] = {}
     for name in possible_sidecars(image):
-        fingerprint = DirectoryEntry(fd, name).fingerprint()
+        try:
+            fingerprint = DirectoryEntry(fd, name).fingerprint()
+        except OSError as error:
+            if error.errno not in _NO_NAME:
+                raise
+            continue
         if fingerprint is not None:
             found.setdefault(fingerprint, name)
     return [(name, fingerprint) for fingerprint, name in found.items()]
@@ -202,10 +211,11 @@ def _without_temporary(name: bytes) -> bytes:
     return os.path.splitext(name.lstrip(b"."))[0] if ignored(name) else name
 
 
-def _give(access: Access, descriptor: int, original: os.stat_result) -> None:
-    """Give a copy the permissions of outputs."""
-    access.give_file(descriptor)
-    access.take_after(descriptor, original)
+def _give(access: Access, copy: int, original: int) -> None:
+    """Give a copy the permissions of outputs; both files are open."""
+    copy_attributes(original, copy)
+    access.give_file(copy)
+    access.take_after(copy, os.fstat(original))
 
 
 @contextmanager
