@@ -132,6 +132,8 @@ class Destination:
     """True if names that differ only in case or in Unicode normal form collide, too."""
     access: Access = field(default_factory=Access)
     """Group and mode of outputs and of the folders created for them."""
+    remove_empty_folders: bool = False
+    """True if sub-folders of the input go once their images were archived or deleted."""
     sidecars: Sidecars = Sidecars.FOLLOW
     left_alone: Patterns = EVERYTHING
     """Leaves out the sidecars that the user excludes."""

@@ -88,6 +88,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             output_root=os.fsencode(folder.output),
             source=folder.source,
             archive_root=None if folder.archive is None else os.fsencode(folder.archive),
+            remove_empty_folders=folder.remove_empty_folders,
             sidecars=folder.sidecars,
             left_alone=Patterns(folder.exclude),
             existing=folder.existing,

@@ -67,6 +67,8 @@ class FolderSettings(Section):
     """Policy for an input once its output is durable."""
     archive: Directory | None = Field(default=None, validate_default=True)
     """The folder to which `source = "archive"` moves inputs; required with it, refused without."""
+    remove_empty_folders: Flag = False
+    """Remove subfolders of the input that became empty because images were archived or deleted."""
     sidecars: Sidecars = Sidecars.FOLLOW
     """Policy for the sidecars (.xmp, .aae) of an input: leave them; follow: archive them with it;
     copy: also copy them beside the output, under its name."""
