@@ -58,7 +58,7 @@ ROOMS = {
     "ledger": "sql caseless schema alike records store copies scheduling reader registration"
     " standing ledger opening",
     "intake": "junk scan patience protocol settle watch schedule listen folder threaded",
-    "commit": "names destination stale source relocate sidecars results ownership disposal"
+    "commit": "portable names destination stale source relocate sidecars results ownership disposal"
     " adoption committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd wall_clock snapshot state_outage context attempts"
     " measurements judgements arrivals rest entries folder overview roots refused_sources"

@@ -14,7 +14,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, faults, output_names, require_same_root
+from sharpend.commit.destination import (
+    Destination,
+    faults,
+    is_rewritten,
+    output_names,
+    require_same_root,
+)
 from sharpend.commit.disposal import dispose_source
 from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import DirectoryEntry
@@ -201,7 +207,13 @@ class Committer:
 
     def _dispose(self, destination: Destination, job: Job, product: Product) -> Committed:
         passed_on = not (product.pixels or product.unchanged)
-        done = Committed(job, product.output, product.unchanged, passed_on=passed_on)
+        done = Committed(
+            job,
+            product.output,
+            product.unchanged,
+            passed_on=passed_on,
+            rewritten=is_rewritten(destination, job.relative),
+        )
         begin = partial(self._ledger.begin_disposal, job)
         temp_name = self._names.new(job.id)
         try:

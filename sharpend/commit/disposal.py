@@ -128,7 +128,9 @@ def _archive(
     undisturbed = NO_LEASE.is_undisturbed if lease is None else lease.is_undisturbed
     move = Move(destination.input_root, job.relative, job.fingerprint, temp_name, undisturbed)
     with faults(destination, archive_root, "archive"):
-        return relocate(move, archive_root, numbered(archive_root, job.relative))
+        names = numbered(archive_root, job.relative)
+        portable = numbered(archive_root, job.relative, portable=True)
+        return relocate(move, archive_root, names, portable if destination.portable_names else None)
 
 
 def _delete(input_root: bytes, job: Job, lease: Lease) -> None:

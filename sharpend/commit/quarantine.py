@@ -198,7 +198,9 @@ class Quarantine:
                     self._names.new(job.id),
                     lambda: lease is None or lease.is_undisturbed(),
                 )
-                return relocate(move, self.root, numbered(self.root, place_of(job))), None
+                names = numbered(self.root, place_of(job))
+                portable = numbered(self.root, place_of(job), portable=True)
+                return relocate(move, self.root, names, portable), None
         except ImageRefusedError:
             return None, None
         except OSError as error:

@@ -15,9 +15,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.errors import ImageRefusedError
 from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
 from sharpend.files.attributes import copy_attributes
-from sharpend.files.beneath import directory, fingerprint_at, refusing_name
+from sharpend.files.beneath import directory, fingerprint_at, is_about_name, refusing_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,13 +97,19 @@ class Move:
     """Sets mode, times and attributes of a copy: the descriptors of the copy and the original."""
 
 
-def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> bytes | None:
+def relocate(
+    move: Move,
+    target_root: bytes,
+    candidates: Iterable[bytes],
+    otherwise: Iterable[bytes] | None = None,
+) -> bytes | None:
     """Move a file to the first candidate that is free.
 
     Args:
         move: the file.
         target_root: existing folder; missing folders below it are created.
         candidates: paths below `target_root`, in order of preference.
+        otherwise: candidates instead of them if the file system does not take one of their names.
 
     Returns:
         The new path below `target_root`, also if an earlier call had moved the file; None if the
@@ -114,23 +121,30 @@ def relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> byt
         OSError: any other error; the source then still exists. EBUSY if it changed while it was
             copied, or a process opened it for writing.
     """
+    try:
+        return _relocate(move, target_root, candidates)
+    except (ImageRefusedError, OSError) as error:
+        if otherwise is None or not is_about_name(error):
+            raise
+    return _relocate(move, target_root, otherwise)
+
+
+def _relocate(move: Move, target_root: bytes, candidates: Iterable[bytes]) -> bytes | None:
     for candidate in candidates:
         with ExitStack() as stack:
             source = _source(move, stack)
             target = _target(target_root, candidate, stack, create=source is not None)
             if target is None:
                 return None
-            if _was_moved_before(source, target, move.meant):
-                _drop(source, move)
-                return candidate
-            if target.exists():
-                continue
-            if source is None or not move.meant.is_same_file(source.fingerprint()):
-                return None
-            with (
-                suppress(FileExistsError),
-                refusing_name(target.directory_fd, target.name, creates=False),
-            ):
+            fd, name = target.directory_fd, target.name
+            with suppress(FileExistsError), refusing_name(fd, name, creates=False):
+                if _was_moved_before(source, target, move.meant):
+                    _drop(source, move)
+                    return candidate
+                if target.exists():
+                    continue
+                if source is None or not move.meant.is_same_file(source.fingerprint()):
+                    return None
                 _carry(source, target, move)
                 return candidate
     return None

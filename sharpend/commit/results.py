@@ -38,6 +38,8 @@ class Committed:
     """Reason why the source or a sidecar stays: it cannot be disposed of, or not yet."""
     copied: tuple[bytes, ...] = ()
     """Sidecars beside the output, below the output root."""
+    rewritten: bool = False
+    """True where the output has another name than the template gives, to be portable."""
     archived: tuple[bytes, ...] = ()
     """Sidecars that followed the source, below the archive."""
     disposal_pending: bool = False
@@ -50,6 +52,7 @@ class Committed:
         """Return keys and values for the event of its end; those without a value are left out."""
         return (
             ({"warning": self.warning} if self.warning else {})
+            | ({"rewritten": True} if self.rewritten else {})
             | ({"sidecars": list(self.archived)} if self.archived else {})
             | ({"sidecar_copies": list(self.copied)} if self.copied else {})
         )

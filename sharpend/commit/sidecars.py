@@ -99,7 +99,9 @@ def archive_sidecars(
         )
         with _told(one, left), _moving(destination, one, temp_name) as move:
             with faults(destination, root, "archive"):
-                place = relocate(move, root, places)
+                portable = numbered(root, archived + suffix, portable=True)
+                otherwise = portable if destination.portable_names else None
+                place = relocate(move, root, places, otherwise)
             paths += [] if place is None else [place]
     return Followed(tuple(paths), tuple(left))
 

@@ -109,6 +109,7 @@ DESCRIBED: Mapping[Event, Described] = {
             "notes": "list of text: what had to change on the way, in words",
             "losses": "list of text: content of the input that the output lacks, in words",
             "warning": "text: why the input or a sidecar was not archived, removed or copied",
+            "rewritten": "boolean: true where `portable_names` changed the output's name",
             "sidecars": "list of text: sidecars that followed, below the archive",
             "sidecar_copies": "list of text: sidecars beside the output, below the output folder",
             "recovered": "boolean: true where the end of an interrupted attempt was completed",

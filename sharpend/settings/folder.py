@@ -77,7 +77,8 @@ class FolderSettings(Section):
     collision: CollisionPolicy = CollisionPolicy.NUMBER
     """Policy for two inputs whose outputs would have the same name."""
     portable_names: Flag = False
-    """Treat names that differ only in case or in Unicode's normal form as equal."""
+    """Treat names that differ only in case or in Unicode's normal form as equal, and rewrite names
+    that Windows or the output's file system does not take."""
     output_name: Template = "{stem}{suffix}{ext}"
     """The output's file name; {ext} is the input's suffix with its dot, {suffix} the next key."""
     suffix: Suffix = ""
