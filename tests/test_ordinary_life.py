@@ -41,7 +41,7 @@ def test_sidecars_tags_folders_and_names_in_one_run(networks: Networks, attribut
         "sidecars": "copy",
         "remove_empty_folders": True,
         "portable_names": True,
-        "settle_s": 0.1,
+        "settle_s": 2.5,
     }
     config = configured(attributes, networks.student, folder)
     ran = once("--config", config, "--json")

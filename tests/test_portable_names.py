@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sharpend.commit import sidecars
 from sharpend.commit.names import Naming, numbered
 from sharpend.commit.portable import is_portable
 from sharpend.commit.quarantine import Quarantine
@@ -138,7 +139,9 @@ def test_without_the_setting_names_are_mirrored(shop: CommitShop) -> None:
 BAD = ["what?.png", "2019-05-01 12:30/a.png", "\udcff.png", "sub/1:2.png"]
 
 
-def test_outputs_and_originals_reach_a_windows_disk(shop: CommitShop, tmp_path: Path) -> None:
+def test_outputs_and_originals_reach_a_windows_disk(
+    shop: CommitShop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both are rewritten, and told; a second look finds nothing to do."""
     with windows_disk(tmp_path) as disk:
         for name in ("o", "originals"):
@@ -152,6 +155,7 @@ def test_outputs_and_originals_reach_a_windows_disk(shop: CommitShop, tmp_path: 
         for name in (*BAD, "good.png"):
             shop.drop(name, os.fsencode(name))
         (shop.home / "in/what?.xmp").write_bytes(b"rating")
+        monkeypatch.setattr(sidecars, "SETTLED_S", 0.0)
         shop.run_all()
         assert shop.ledger.counts()[State.DISPOSED] == len(BAD) + 1
         assert shop.files("in") == {}

@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.fixture(autouse=True)
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test has written is as good as old."""
+    monkeypatch.setattr(sidecars, "SETTLED_S", 0.0)
+    monkeypatch.setattr(sidecars, "UNLEASED_SETTLED_S", 0.0)
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[CommitShop]:
     """A shop that archives its sources."""
@@ -237,6 +244,23 @@ def test_a_sidecar_that_is_being_written_follows_later(shop: CommitShop) -> None
     assert isinstance(again, Committed)
     assert again.archived == (b"x.xmp",)
     assert shop.files("archive") == {"x.png": b"photo", "x.xmp": b"x.xmp and more"}
+
+
+def test_a_sidecar_that_just_came_may_be_half_a_file(
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has it open now, but its writer may open it again: it follows a little later."""
+    place(shop, "x.xmp")
+    shop.drop("x.png")
+    with monkeypatch.context() as soon:
+        soon.setattr(sidecars, "SETTLED_S", 3600.0)
+        soon.setattr(sidecars, "UNLEASED_SETTLED_S", 3600.0)
+        assert shop.run().disposal_pending
+        assert set(shop.files("in")) == {"x.xmp"}
+    (done,) = shop.restart()
+    assert isinstance(done, Committed)
+    assert done.archived == (b"x.xmp",)
+    assert shop.files("in") == {}
 
 
 def test_links_and_giants_are_no_sidecars(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.records import Product
 
+SETTLED_S = 2.0
+"""A sidecar that changed later may be half a file: its writer can open it again."""
+UNLEASED_SETTLED_S = 10.0
+"""The same if the system does not tell who has it open."""
 _NO_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 """Answers to a name that no file can have, such as one of 254 bytes with a suffix more."""
 MOST_BYTES = 64_000_000
@@ -241,6 +246,15 @@ def _moving(destination: Destination, sidecar: Beside, temp_name: bytes) -> Iter
         faults(destination, root, "input"),
         leased_source(root, path, sidecar.fingerprint) as lease,
     ):
-        if lease is None or lease.writers is Writers.SOME:
+        if lease is None or not _has_settled(root, path, lease.writers):
             raise TransientError(Reason.IO_ERROR, f"{display(path)} is still being written")
         yield Move(root, path, sidecar.fingerprint, temp_name, lease.is_undisturbed)
+
+
+def _has_settled(root: bytes, path: bytes, writers: Writers) -> bool:
+    """Return whether no process writes a file, as far as is known, and its last change is past."""
+    parent, name = os.path.split(path)
+    with directory(root, parent) as fd:
+        changed_s = os.stat(name, dir_fd=fd, follow_symlinks=False).st_ctime
+    wait_s = UNLEASED_SETTLED_S if writers is Writers.UNKNOWN else SETTLED_S
+    return writers is not Writers.SOME and not 0 <= time.time() - changed_s < wait_s
