@@ -191,6 +191,6 @@ def name_not_possible(shown: str, cause: str) -> ImageRefusedError:
     return ImageRefusedError(
         Reason.NAME_NOT_POSSIBLE,
         f"the file system of the output does not take the name {shown!r} ({cause}), though it takes"
-        " others there: rename the input or its folder, or change folder.output_name",
-        setting="folder.output",
+        " others there: set folder.portable_names, or rename the input or its folder",
+        setting="folder.portable_names",
     )

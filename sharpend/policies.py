@@ -73,6 +73,16 @@ class SourcePolicy(StrEnum):
     DELETE = "delete"
 
 
+class Sidecars(StrEnum):
+    """Handling of the sidecars (`.xmp`, `.aae`) of an input."""
+
+    LEAVE = "leave"
+    FOLLOW = "follow"
+    """They are moved into the archive with the input."""
+    COPY = "copy"
+    """The same, and before that they are copied beside the output, under its name."""
+
+
 class ExistingPolicy(StrEnum):
     """Handling of a foreign file that has the output's name."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from sharpend.model.weights import Card, digest, save_network
 from tests.outside_tools import advice
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -138,3 +140,17 @@ def drop(folder: Path, name: str, *, height: int = 48, width: int = 64, seed: in
     hidden = folder / f".{seed}.tmp"
     save_png(photograph(height, width, seed=seed), hidden)
     return hidden.rename(folder / name)
+
+
+@pytest.fixture
+def attributes() -> Iterator[Path]:
+    """A folder on a file system with extended attributes."""
+    for parent in ("/dev/shm", None, "/var/tmp"):  # noqa: S108 - a folder of its own is made below
+        with tempfile.TemporaryDirectory(dir=parent) as name:
+            try:
+                os.setxattr(name, "user.sharpend.test", b"")
+            except OSError:
+                continue
+            yield Path(name)
+            return
+    pytest.skip("no file system with extended attributes for users")

@@ -25,6 +25,7 @@ MAKERS = {
     "_precision": "daemon.status",
     "summary": "agreement.alarm",
     "recovery_paths": "ledger.opening",
+    "told": "commit.results",
 }
 """Methods and attributes that give a mapping of keys, and the module that builds it."""
 HANDED_IN = {("daemon.status", "publish", "window"): "publish"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -63,9 +63,69 @@ def disks(base: Path, *names: str) -> Iterator[list[Disk]]:
 def small_disk(path: Path, megabytes: int = 2) -> Iterator[None]:
     """A file system of so many megabytes; skips the test where mounts are not permitted."""
     path.mkdir()
-    if not ran("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", path):
+    with mounted(path, "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs"):
+        yield
+
+
+@contextmanager
+def mounted(path: Path, *how: str) -> Iterator[None]:
+    """A file system at a folder; skips the test where mounts are not permitted."""
+    if not ran("mount", *how, path):
         pytest.skip("not permitted to mount a file system")
     try:
         yield
     finally:
         assert ran("umount", "-l", path)
+
+
+_CASELESS = [
+    (["mkfs.vfat"], ["mount", "-t", "vfat", "-o", "iocharset=utf8"]),
+    (["mkfs.exfat"], ["mount", "-t", "exfat"]),
+    (["mkfs.exfat"], ["mount.exfat-fuse"]),
+    (["mkfs.ntfs", "--force"], ["mount", "-t", "ntfs3", "-o", "nocase"]),
+]
+"""How such a disk is made, and mounted."""
+
+
+@contextmanager
+def caseless_disk(image: Path, at: Path) -> Iterator[Callable[[], bool]]:
+    """A disk in place that takes `A` for `a`; yields what mounts it anew."""
+    image.touch()
+    os.truncate(image, 64 << 20)
+    losetup = shutil.which("losetup") or pytest.skip("there is no losetup")
+    asked = subprocess.run([losetup, "-f", "--show", image], check=False, capture_output=True)
+    device = asked.stdout.decode().strip()
+    if asked.returncode:
+        pytest.skip("not permitted to make a loop device")
+    try:
+        for make, mount in _CASELESS:
+            if ran(*make, device) and ran(*mount, device, at):
+                break
+        else:
+            pytest.skip("no disk can be made here that does not tell upper from lower case")
+        try:
+            yield lambda: ran("umount", at) and ran(*mount, device, at)
+        finally:
+            ran("umount", at)
+    finally:
+        ran("losetup", "-d", device)
+
+
+@contextmanager
+def windows_disk(base: Path) -> Iterator[Path]:
+    """An NTFS that takes the names of Windows only."""
+    image, mount = base / "disk.img", base / "usb"
+    where = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    for tool in ("mkntfs", "ntfs-3g", "fusermount"):
+        if shutil.which(tool, path=where) is None:
+            pytest.skip(f"needs {tool}")
+    with image.open("wb") as file:
+        file.truncate(8_000_000)
+    mount.mkdir()
+    assert ran(shutil.which("mkntfs", path=where) or "", "-F", "-Q", image)
+    if not ran("ntfs-3g", "-o", "windows_names", image, mount):
+        pytest.skip("not permitted to mount a file system by FUSE")
+    try:
+        yield mount
+    finally:
+        ran("fusermount", "-uz", mount)

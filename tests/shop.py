@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Attempt, Committed, Committer, Prepared, Unfinished
+from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
+from sharpend.commit.results import Attempt, Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.opening import open_ledger

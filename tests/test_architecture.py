@@ -29,8 +29,8 @@ F5  checks/  commands/  cli  __main__
 
 ROOMS = {
     "logs": "events event_description operator_event_keys model_event_keys event_keys logs repeats",
-    "files": "owner fingerprint patterns name_faults os_errors access atomic beneath digest lease"
-    " mounts roots",
+    "files": "owner fingerprint patterns sidecars attributes name_faults os_errors access atomic"
+    " beneath digest lease mounts roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec trials messages serve"
     " process interface answers pool",
@@ -58,12 +58,12 @@ ROOMS = {
     "ledger": "sql caseless schema alike records store copies scheduling reader registration"
     " standing ledger opening",
     "intake": "junk scan patience protocol settle watch schedule listen folder threaded",
-    "commit": "names destination stale source relocate ownership disposal adoption committer"
-    " reasons quarantine ages retention",
+    "commit": "portable names destination stale source relocate sidecars results ownership disposal"
+    " adoption committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd wall_clock snapshot state_outage context attempts"
     " measurements judgements arrivals rest entries folder overview roots refused_sources"
-    " outcomes maintenance recognition registrar writers dispatcher_config dispatcher status"
-    " hook_runs hooked_log plans assembly mode daemon",
+    " emptied_folders outcomes maintenance recognition registrar writers dispatcher_config"
+    " folder_upkeep dispatcher status hook_runs hooked_log plans assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "stdout selection arguments inputs accept bench check doctor listing status retry"
     " hold move inspect formats run preview results once live demo",

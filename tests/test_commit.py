@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.commit.committer import Committed, Prepared, Unfinished
 from sharpend.commit.destination import TempNames
 from sharpend.commit.names import Naming
+from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.errors import (
     FolderFaultError,
@@ -32,7 +32,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-STEPS = ["chosen", "staged", "renamed", "synced", "finished", "source_removed", "disposed"]
+STEPS = [
+    "chosen",
+    "staged",
+    "renamed",
+    "synced",
+    "finished",
+    "copied",
+    "source_removed",
+    "sidecars_moved",
+    "disposed",
+]
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ import pytest
 
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
 from sharpend.commit.ages import Retention
-from sharpend.commit.committer import Committed, Committer, Prepared
+from sharpend.commit.committer import Committer
 from sharpend.commit.names import Naming
+from sharpend.commit.results import Committed, Prepared
 from sharpend.daemon import dispatcher
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import Reason, TransientError

@@ -357,7 +357,7 @@ def bare(shop: Shop) -> Folder:
         log,
         intake=intake,
         entries=entries,
-        each_step=lambda _: None,
+        each_step=lambda *_: None,
         reopen=lambda _: None,
     )
 

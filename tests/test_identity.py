@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import nullcontext
@@ -31,7 +30,7 @@ from tests.fakes import Shop
 from tests.renumbering import renumbering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.conftest import Networks
 
@@ -384,20 +383,6 @@ def test_copies_of_sharp_images_are_not_doubled(tmp_path: Path, networks: Networ
     shutil.rmtree(tmp_path / "state")
     assert place.once(**sharp).outcomes == {"unchanged": 1}
     assert sorted(place.outputs()) == ["a.png"]
-
-
-@pytest.fixture
-def attributes() -> Iterator[Path]:
-    """A folder on a file system with extended attributes."""
-    for parent in (None, "/var/tmp"):  # noqa: S108 - a folder of its own is made below it
-        with tempfile.TemporaryDirectory(dir=parent) as name:
-            try:
-                os.setxattr(name, "user.sharpend.test", b"")
-            except OSError:
-                continue
-            yield Path(name)
-            return
-    pytest.skip("no file system with extended attributes for users")
 
 
 def test_two_states_are_told_of_each_other(attributes: Path, networks: Networks) -> None:

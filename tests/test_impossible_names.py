@@ -6,54 +6,23 @@ On a real NTFS that refuses the names that Windows refuses.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import drop
 from tests.daemons import configured, is_idle, once, running, temps
+from tests.mounts import windows_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Networks
 
 pytestmark = pytest.mark.slow
 
-DISK_BYTES = 8_000_000
 GOOD = {"ok1.png", "zz.png", "sub/fine.png"}
 BAD = {"what?.png", "2019-05-01 12:30/a.png", "2019-05-01 12:30/below/b.png", "sub/1:2.png"}
-
-
-@contextmanager
-def windows_disk(base: Path) -> Iterator[Path]:
-    """An NTFS that takes the names of Windows only."""
-    image, mount = base / "disk.img", base / "usb"
-    for tool in ("mkntfs", "ntfs-3g", "fusermount"):
-        if shutil.which(tool, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
-            pytest.skip(f"needs {tool}")
-    with image.open("wb") as file:
-        file.truncate(DISK_BYTES)
-    mount.mkdir()
-    run("/usr/sbin/mkntfs", "-F", "-Q", image)
-    try:
-        run("ntfs-3g", "-o", "windows_names", image, mount)
-    except subprocess.CalledProcessError:
-        pytest.skip("not permitted to mount a file system by FUSE")
-    try:
-        yield mount
-    finally:
-        run("fusermount", "-uz", mount)
-
-
-def run(program: str, *arguments: str | Path) -> None:
-    """Run a program to its end."""
-    subprocess.run([program, *map(str, arguments)], check=True, capture_output=True)
 
 
 def fill(base: Path, names: set[str]) -> None:
@@ -88,7 +57,7 @@ def test_once_does_all_that_can_be_named(networks: Networks, tmp_path: Path) -> 
         line = refused[str(tmp_path / "in" / name)]
         assert (line["reason"], line["attempts"]) == ("name_not_possible", 1)
         assert repr(part) in line["message"]
-        assert line["setting"] == "folder.output"
+        assert line["setting"] == "folder.portable_names"
     assert files(tmp_path / "in") == GOOD | BAD
 
 

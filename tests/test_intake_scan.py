@@ -116,7 +116,7 @@ def test_unknown_suffixes_are_counted(tmp_path: Path) -> None:
         write(tmp_path / name)
     tally = Tally()
     assert walked(tmp_path, tally=tally) == []
-    assert tally.left_alone == {".xmp": 1, ".cr3": 1, ".mov": 1, scan.NO_SUFFIX: 2}
+    assert tally.left_alone == {scan.SIDECAR: 1, ".cr3": 1, ".mov": 1, scan.NO_SUFFIX: 2}
     assert look(tmp_path, b"a.xmp") is None
 
 
@@ -131,13 +131,13 @@ def test_any_number_of_suffixes_is_a_short_text(tmp_path: Path) -> None:
 
 def test_what_is_left_alone_in_words(tmp_path: Path) -> None:
     """The most frequent cause is first; folders that are not entered count, hidden names do not."""
-    for name in ("1.NEF", "2.nef", "3.NEF", ".hidden.nef", "sub/4.nef", "a.tmp"):
+    for name in ("1.NEF", "2.nef", "3.NEF", "1.xmp", ".hidden.nef", "sub/4.nef", "a.tmp"):
         write(tmp_path / name)
     (tmp_path / "album").symlink_to("sub")
     tally = Tally()
     assert walked(tmp_path, recursive=False, tally=tally) == []
     text = scan.left_alone_text(tally.left_alone)
-    assert text == "3 .nef (no known format), 1 link, 1 sub-folder"
+    assert text == "3 .nef (no known format), 1 link, 1 sidecar, 1 sub-folder"
     assert scan.left_alone_text({}) == ""
 
 

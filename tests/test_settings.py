@@ -346,6 +346,11 @@ FOLDER_FAULTS = [
     ('input = "in"\noutput = ""', "output: must name a folder, not ''"),
     ('input = "a\\u0000"\noutput = "out"', "input: must name a folder, not '{}/a\\x00'"),
     (FOLDER[11:] + 'ouput = "x"', "ouput: unknown key; did you mean output?"),
+    (
+        FOLDER[11:] + 'sidecars = "copy"\nmetadata = "strip-gps"',
+        "sidecars: copies metadata that the outputs of this folder must lack; set "
+        '"follow", or metadata = "keep"',
+    ),
     (FOLDER[11:] + 'source = "archive"', 'archive: is required by source = "archive"'),
     (
         FOLDER[11:] + 'archive = "old"',

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.commands.arguments import workable_settings_of
@@ -17,8 +18,10 @@ from sharpend.commands.results import ResultPrinter
 from sharpend.commands.selection import selected
 from sharpend.daemon import plans
 from sharpend.daemon.daemon import Daemon
+from sharpend.daemon.emptied_folders import EmptiedFolders
 from sharpend.daemon.mode import Mode
 from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UnavailableError, UsageError
+from sharpend.intake import scan
 from sharpend.ledger.reader import ALL_FOLDERS, LedgerReader
 from sharpend.ledger.store import has_ledger
 from sharpend.settings.load import check_folders
@@ -26,6 +29,7 @@ from sharpend.settings.load import check_folders
 if TYPE_CHECKING:
     import argparse
 
+    from sharpend.logs.logs import Log
     from sharpend.settings.load import Settings
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
@@ -64,7 +68,28 @@ def _run(settings: Settings, *, as_json: bool) -> int:
     printer.close(daemon.agreement)
     if daemon.was_stopped:
         return SIGNALLED + daemon.was_stopped
+    _remove_emptied(settings, log)
     return ExitCode.SOME_QUARANTINED if printer.counts["quarantined"] else status
+
+
+def _remove_emptied(settings: Settings, log: Log) -> None:
+    """Remove the sub-folders out of which images were taken, in folders that ask for it."""
+    wanted = [one for one in plans.folder_plans(settings) if one.destination.remove_empty_folders]
+    if not wanted:
+        return
+    with LedgerReader.read_only(settings.state) as ledger:
+        for plan in wanted:
+            way, tally = plan.destination, scan.Tally()
+            name = ledger.folder_name(way.input_root, way.output_root) or way.folder
+            looked = scan.walk(
+                way.input_root,
+                recursive=plan.intake.recursive,
+                tally=tally,
+                patterns=plan.intake.patterns,
+            )
+            for _ in looked:
+                pass
+            EmptiedFolders(replace(way, folder=name), ledger, log, quiet_s=None).scanned(tally)
 
 
 def _at_any_hour(settings: Settings) -> Settings:

@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, faults, output_names, require_same_root
-from sharpend.commit.disposal import dispose_source, reason_to_keep
+from sharpend.commit.destination import (
+    Destination,
+    faults,
+    is_rewritten,
+    output_names,
+    require_same_root,
+)
+from sharpend.commit.disposal import dispose_source
 from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import DirectoryEntry
+from sharpend.commit.results import Attempt, Committed, Prepared, Unfinished
+from sharpend.commit.sidecars import archive_sidecars, copy_sidecars
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at, refusing_name
@@ -29,58 +37,14 @@ if TYPE_CHECKING:
 
     from sharpend.commit.destination import TempNames
     from sharpend.ledger.ledger import Ledger
-    from sharpend.task import Staged
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """Names for the staged file of one attempt."""
-
-    parent: bytes
-    """The output's folder, below the output root."""
-    temp_name: bytes
-    """Name of the staged file in that folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Committed:
-    """A finished job."""
-
-    job: Job
-    output: bytes
-    """Path below the output root."""
-    unchanged: bool
-    """True where a foreign file has that name and was kept (`existing = "skip"`)."""
-    warning: str = ""
-    """Reason why the source stays: it cannot be disposed of, or not yet."""
-    disposal_pending: bool = False
-    """True where the source cannot be disposed of yet; `recover` tries again."""
-    passed_on: bool = False
-    """True where the output is a copy of the input."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A job that `recover` could not finish."""
-
-    job: Job
-    error: FolderFaultError | TransientError | ImageRefusedError
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A worker's staged file, with the digest of its options and the policy on its losses."""
-
-    staged: Staged
-    options_digest: str = ""
-    losses: Losses = Losses.KEEP
 
 
 class Committer:
     """Publish staged files; one instance serves all folders, from one thread.
 
     `at` is called with the name of each step after it, so that tests can simulate a crash there.
-    Steps: chosen, staged, renamed, synced, finished, source_removed, disposed.
+    Steps: chosen, staged, renamed, synced, finished, copied, source_removed, sidecars_moved,
+    disposed.
 
     Every method raises FolderFaultError when no file of the folder can be worked on, and
     TransientError when a later attempt at this file may succeed. After a FolderFaultError the
@@ -243,21 +207,28 @@ class Committer:
 
     def _dispose(self, destination: Destination, job: Job, product: Product) -> Committed:
         passed_on = not (product.pixels or product.unchanged)
-        kept = reason_to_keep(destination, product)
-        done = Committed(job, product.output, product.unchanged, kept, passed_on=passed_on)
+        done = Committed(
+            job,
+            product.output,
+            product.unchanged,
+            passed_on=passed_on,
+            rewritten=is_rewritten(destination, job.relative),
+        )
+        begin = partial(self._ledger.begin_disposal, job)
+        temp_name = self._names.new(job.id)
         try:
-            if not (product.unchanged or kept):
-                temp_name = self._names.new(job.id)
-                begin = partial(self._ledger.begin_disposal, job)
-                dispose_source(destination, job, temp_name, begin)
-        except ImageRefusedError as error:
-            done = replace(done, warning=str(error))
+            copied = copy_sidecars(destination, job.relative, product, temp_name)
+            self._at("copied")
+            disposed = dispose_source(destination, job, product, temp_name, begin)
+            self._at("source_removed")
+            archived = archive_sidecars(destination, job.relative, disposed.archived, temp_name)
+            self._at("sidecars_moved")
         except TransientError as error:
             return replace(done, warning=str(error), disposal_pending=True)
-        self._at("source_removed")
-        self._ledger.dispose(job, stays=bool(done.warning))
+        self._ledger.dispose(job, stays=bool(disposed.stays_for))
         self._at("disposed")
-        return done
+        warning = "; ".join(filter(None, [disposed.stays_for, *copied.left, *archived.left]))
+        return replace(done, warning=warning, copied=copied.paths, archived=archived.paths)
 
     @contextmanager
     def _output_folder(self, destination: Destination, output: bytes) -> Iterator[int]:

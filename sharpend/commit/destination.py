@@ -21,9 +21,10 @@ from sharpend.files.access import Access
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
 from sharpend.files.os_errors import decision
+from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.files.roots import Root, is_on_system_disk, look
 from sharpend.logs.logs import printable
-from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
+from sharpend.policies import CollisionPolicy, ExistingPolicy, Sidecars, SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,9 +129,15 @@ class Destination:
     naming: Naming = AS_THE_INPUT
     collision: CollisionPolicy = CollisionPolicy.NUMBER
     portable_names: bool = False
-    """True if names that differ only in case or in Unicode normal form collide, too."""
+    """True if names that differ only in case or in Unicode normal form collide, too, and names that
+    Windows or the output's file system does not take are rewritten."""
     access: Access = field(default_factory=Access)
     """Group and mode of outputs and of the folders created for them."""
+    remove_empty_folders: bool = False
+    """True if sub-folders of the input go once their images were archived or deleted."""
+    sidecars: Sidecars = Sidecars.FOLLOW
+    left_alone: Patterns = EVERYTHING
+    """Leaves out the sidecars that the user excludes."""
     quarantine_root: bytes | None = None
     """Compared with what it was before, if it is known."""
     guard: RootGuard = field(default_factory=lambda: RootGuard("folder"), compare=False)
@@ -177,7 +184,17 @@ def output_names(destination: Destination, relative: bytes) -> Iterator[bytes]:
     Raises:
         ImageRefusedError: NAME_TOO_LONG, when the next name is too long and cannot be shortened.
     """
-    return numbered(destination.output_root, relative, destination.naming)
+    return numbered(
+        destination.output_root, relative, destination.naming, portable=destination.portable_names
+    )
+
+
+def is_rewritten(destination: Destination, relative: bytes) -> bool:
+    """Return whether an output's name, or that of a folder above it, is another to be portable."""
+    if not destination.portable_names:
+        return False
+    plain = numbered(destination.output_root, relative, destination.naming)
+    return next(output_names(destination, relative)) != next(plain)
 
 
 def require_same_root(destination: Destination, root: bytes, setting: str) -> None:

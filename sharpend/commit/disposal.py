@@ -1,25 +1,26 @@
 """Disposal of an input after its output is committed: keep, archive or delete it.
 
-Owns the last step of a job, and the reason why a source with more content than its output is not
-deleted. Refuses to touch a file that is not the one that was processed or that a process has open
-for writing, to overwrite anything in the archive, and to look for sources below a root that was
-replaced.
+Owns the disposal of the source, and the reason why a source with more
+content than its output is not deleted. Refuses to touch a file that is not the one that was
+processed or that a process has open for writing, to overwrite anything in the archive, and to look
+for sources below a root that was replaced.
 """
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, faults, require_same_root
 from sharpend.commit.names import numbered
 from sharpend.commit.relocate import DirectoryEntry, Move, relocate, still_written
 from sharpend.commit.source import leased_source
-from sharpend.errors import Reason, TransientError
+from sharpend.errors import ImageRefusedError, Reason, TransientError
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import display
-from sharpend.files.lease import Lease, Writers
+from sharpend.files.lease import NO_LEASE, Lease, Writers
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
@@ -28,7 +29,50 @@ if TYPE_CHECKING:
     from sharpend.ledger.records import Job, Product
 
 
-def reason_to_keep(destination: Destination, product: Product) -> str:
+@dataclass(frozen=True, slots=True)
+class Disposed:
+    """Result of the disposal of one source."""
+
+    stays_for: str = ""
+    """Reason why the source stays for good, against the policy of its folder; empty if none."""
+    archived: bytes | None = None
+    """Path of the source below the archive, also if an earlier call had moved it there."""
+
+
+def dispose_source(
+    destination: Destination,
+    job: Job,
+    product: Product,
+    temp_name: bytes,
+    begin: Callable[[], None],
+) -> Disposed:
+    """Keep, archive or delete the source, if it is still the file that was processed.
+
+    Can be repeated after a crash. In the archive the source has the same path as in the input, or
+    one with `-2`, `-3`, … where that is taken.
+
+    Args:
+        destination: of the job's folder.
+        job: the input.
+        product: its output.
+        temp_name: name of the unfinished copy of a file on another file system.
+        begin: called before the source is touched; records that another file with its path is a
+            new input from then on.
+
+    Raises:
+        FolderFaultError: the archive or the input folder cannot be worked on.
+        TransientError: this source may be disposed of later; a process has it open for writing.
+    """
+    kept = _reason_to_keep(destination, product)
+    if product.unchanged or kept:
+        return Disposed(kept)
+    try:
+        return Disposed(archived=_let_go(destination, job, temp_name, begin))
+    except ImageRefusedError as error:  # it can never be archived
+        return Disposed(str(error))
+
+
+def _reason_to_keep(destination: Destination, product: Product) -> str:
     """Explain why a source is kept that would be deleted; "" where it need not be kept.
 
     What is archived is not lost. The decision is the product's, made when it was staged, so that a
@@ -42,56 +86,51 @@ def reason_to_keep(destination: Destination, product: Product) -> str:
     )
 
 
-def dispose_source(
+def _let_go(
     destination: Destination, job: Job, temp_name: bytes, begin: Callable[[], None]
-) -> None:
-    """Keep, archive or delete the source, if it is still the file that was processed.
-
-    Can be repeated after a crash. In the archive the source has the same path as in the input, or
-    one with `-2`, `-3`, … where that is taken.
-
-    Args:
-        destination: of the job's folder.
-        job: the input.
-        temp_name: name of the unfinished copy in an archive on another file system.
-        begin: called before the source is touched; records that another file with its path is a
-            new input from then on.
+) -> bytes | None:
+    """Do with the source what the policy says; return its path in the archive, if it is there.
 
     Raises:
-        FolderFaultError: the archive or the input folder cannot be worked on.
-        TransientError: this source may be disposed of later; a process has it open for writing.
-        ImageRefusedError: it can never be archived: a folder on the path is a link, or the name is
-            too long.
+        ImageRefusedError: it can never be archived: a folder on the path is a link, or the file
+            system of the archive does not take its name.
     """
     if destination.source is SourcePolicy.KEEP:
-        return
+        return None
     require_same_root(destination, destination.input_root, "input")
     with (
         faults(destination, destination.input_root, "input"),
-        leased_source(destination.input_root, job) as lease,
+        leased_source(destination.input_root, job.relative, job.fingerprint) as lease,
     ):
-        if lease is None:
-            return
-        if lease.writers is Writers.SOME:
+        if lease is not None and lease.writers is Writers.SOME:
             path = display(os.path.join(destination.input_root, job.relative))
             raise TransientError(Reason.IO_ERROR, f"{path} is still open for writing")
         if destination.source is SourcePolicy.DELETE:
-            begin()
-            _delete(destination.input_root, job, lease)
+            if lease is not None:
+                begin()
+                _delete(destination.input_root, job, lease)
         elif destination.archive_root is not None:
             require_same_root(destination, destination.archive_root, "archive")
-            begin()
-            _archive(destination, destination.archive_root, job, temp_name, lease)
+            if lease is not None:
+                begin()
+            return _archive(destination, destination.archive_root, job, temp_name, lease)
+    return None
 
 
 def _archive(
-    destination: Destination, archive_root: bytes, job: Job, temp_name: bytes, lease: Lease
-) -> None:
-    move = Move(
-        destination.input_root, job.relative, job.fingerprint, temp_name, lease.is_undisturbed
-    )
+    destination: Destination,
+    archive_root: bytes,
+    job: Job,
+    temp_name: bytes,
+    lease: Lease | None,
+) -> bytes | None:
+    """Move the source into the archive, or find it there; None if it is gone or another file."""
+    undisturbed = NO_LEASE.is_undisturbed if lease is None else lease.is_undisturbed
+    move = Move(destination.input_root, job.relative, job.fingerprint, temp_name, undisturbed)
     with faults(destination, archive_root, "archive"):
-        relocate(move, archive_root, numbered(archive_root, job.relative))
+        names = numbered(archive_root, job.relative)
+        portable = numbered(archive_root, job.relative, portable=True)
+        return relocate(move, archive_root, names, portable if destination.portable_names else None)
 
 
 def _delete(input_root: bytes, job: Job, lease: Lease) -> None:

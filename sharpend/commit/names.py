@@ -1,14 +1,13 @@
 """Output names: fill in the template, append a number, and shorten names that are too long.
 
-Owns the placeholders, the numbers `-2`, `-3`, …, and the rule of shortening. A name depends only on
-the input's name and the limit of the file system, so it is the same each time. Refuses a name that
-is too long even without its stem.
+Owns the placeholders, the numbers `-2`, `-3`, …, the rule of shortening, and when a name is made
+portable. A name depends only on the input's name and on what the file system takes, so it is the
+same each time. Refuses a name that is too long even without its stem.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import unicodedata
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from itertools import accumulate, count
 from typing import TYPE_CHECKING
 
+from sharpend.commit.portable import clean, digest_of, is_portable
 from sharpend.errors import name_too_long
 from sharpend.files.fingerprint import display
 
@@ -28,7 +28,7 @@ NAME_LIMITS_BYTES = (255, 143)
 _FIELDS = re.compile(r"\{(stem|suffix|ext|folder|model)\}")
 _LONGEST_EXT_BYTES = 16
 """A longer text after the last dot counts as part of the stem, not as a suffix."""
-_DIGEST_DIGITS = 8
+_NOT_TAKEN = {errno.EINVAL, errno.EILSEQ}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,25 @@ AS_THE_INPUT = Naming()
 """Rule of an output that has its input's name."""
 
 
-def numbered(root: bytes, relative: bytes, naming: Naming = AS_THE_INPUT) -> Iterator[bytes]:
+def numbered(
+    root: bytes, relative: bytes, naming: Naming = AS_THE_INPUT, *, portable: bool = False
+) -> Iterator[bytes]:
     """Yield the names that an output may take, in order of preference: x.jpg, x-2.jpg, ….
 
     Args:
         root: existing folder that the names are below; its file system limits their length.
         relative: path of the input below its root; its folders are mirrored.
         naming: rule for the name.
+        portable: rewrite names that Windows or this file system does not take, those of folders
+            too: `a?.jpg` becomes `a_~1a2b3c4d.jpg`.
 
     Raises:
         ImageRefusedError: NAME_TOO_LONG, when the next name is too long and cannot be shortened.
     """
     parent, name = os.path.split(relative)
+    if portable:
+        yield from _portable_names(root, parent, name, naming)
+        return
     for number in count(1):
         mark = b"" if number == 1 else b"-%d" % number
         yield os.path.join(parent, _fitting(root, name, naming, mark))
@@ -92,8 +99,7 @@ def shortened(name: bytes, limit: int, naming: Naming = AS_THE_INPUT, mark: byte
         ImageRefusedError: NAME_TOO_LONG, when the name without its stem is too long already.
     """
     stem, ext = _split(name)
-    digits = hashlib.sha256(name).hexdigest()[:_DIGEST_DIGITS].encode()
-    end = b"~" + digits + mark
+    end = digest_of(name) + mark
     spare = limit - len(naming.filled(b"", ext))
     room = spare // naming.template.count("{stem}") - len(end)
     if room < 0:
@@ -109,6 +115,51 @@ def _fitting(root: bytes, name: bytes, naming: Naming, mark: bytes) -> bytes:
             break
         made = shortened(name, limit, naming, mark)
     return made
+
+
+def _portable_names(root: bytes, parent: bytes, name: bytes, naming: Naming) -> Iterator[bytes]:
+    above = b""
+    for folder in filter(None, parent.split(b"/")):
+        inside = os.path.join(root, above)
+        above = os.path.join(above, _portable(inside, folder, AS_THE_INPUT, b""))
+    for number in count(1):
+        mark = b"" if number == 1 else b"-%d" % number
+        yield os.path.join(above, _portable(os.path.join(root, above), name, naming, mark))
+
+
+def _portable(folder: bytes, name: bytes, naming: Naming, mark: bytes) -> bytes:
+    """Return the name by the template, rewritten where it is not portable or not taken.
+
+    Where the input's own name is at fault, its digest keeps it different from others.
+    """
+    made = _fitting(folder, name, naming, mark)
+    if _is_taken(folder, made):
+        return made
+    for ascii_only in (False, True):
+        other = (
+            name if is_portable(name) and not ascii_only else _distinct(name, ascii_only=ascii_only)
+        )
+        made = clean(_fitting(folder, other, naming, mark), ascii_only=ascii_only)
+        if _is_taken(folder, made):
+            break
+    return made
+
+
+def _distinct(name: bytes, *, ascii_only: bool) -> bytes:
+    stem, ext = (clean(part, ascii_only=ascii_only) for part in _split(name))
+    return stem + digest_of(name) + ext
+
+
+def _is_taken(folder: bytes, name: bytes) -> bool:
+    """Return whether Windows and this file system take a name; the latter is asked if in doubt."""
+    if not is_portable(name):
+        return False
+    if not name.isascii():
+        try:
+            os.lstat(os.path.join(folder, name))
+        except OSError as error:
+            return error.errno not in _NOT_TAKEN
+    return True
 
 
 def _is_short_enough(root: bytes, name: bytes) -> bool:

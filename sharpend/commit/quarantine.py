@@ -187,7 +187,7 @@ class Quarantine:
             return None, None
         job = entry.job
         try:
-            with leased_source(destination.input_root, job) as lease:
+            with leased_source(destination.input_root, job.relative, job.fingerprint) as lease:
                 wait_s = self._wait_s(lease, entry, waited=waited)
                 if wait_s:
                     return None, now_s + wait_s
@@ -198,7 +198,9 @@ class Quarantine:
                     self._names.new(job.id),
                     lambda: lease is None or lease.is_undisturbed(),
                 )
-                return relocate(move, self.root, numbered(self.root, place_of(job))), None
+                names = numbered(self.root, place_of(job))
+                portable = numbered(self.root, place_of(job), portable=True)
+                return relocate(move, self.root, names, portable), None
         except ImageRefusedError:
             return None, None
         except OSError as error:

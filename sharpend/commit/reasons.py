@@ -7,6 +7,7 @@ input folder the path of another one that was moved.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from sharpend.commit.names import numbered, shortened
 from sharpend.errors import ImageRefusedError
 from sharpend.files.atomic import replacing_at
-from sharpend.files.beneath import directory
+from sharpend.files.beneath import directory, refusing_name
 from sharpend.files.fingerprint import display
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def write_reason(
     """Write the reason file beside the moved source, or where that will be.
 
     If a parent of the path is a file or a link (a quarantined `a.jpg`, and later a folder of that
-    name), the reason file is put at the top, named by a digest of its path.
+    name), or the file system does not take a name, the reason file is put at the top, named by a
+    digest of its path.
 
     Args:
         root: of the quarantine.
@@ -59,7 +61,9 @@ def write_reason(
     content = _reason_of(destination, entry)
     try:
         _write_at(root, note, content)
-    except ImageRefusedError:
+    except (ImageRefusedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
         note = hashlib.sha256(note).hexdigest().encode() + _NOTE_SUFFIX
         _write_at(root, note, content)
     return os.path.join(root, note)
@@ -75,6 +79,7 @@ def _write_at(root: bytes, note: bytes, content: Mapping[str, object]) -> None:
     parent, name = os.path.split(note)
     with (
         directory(root, parent, create=True) as fd,
+        refusing_name(fd, name, creates=True),
         replacing_at(fd, name) as file,
     ):
         file.write(json.dumps(content, indent=2).encode() + b"\n")

@@ -1,10 +1,11 @@
 """Retention: delete expired files of the quarantine and the archives, and expired ledger rows.
 
-Owns the deletion; `ages` chooses. All work is done in small pieces, each of which can be repeated
-after a crash: files are deleted before the rows that name them. Refuses to delete anything but
-regular image files and our own reason files, to follow a link, to work below a root that was
-replaced, and to delete the row of an input whose source or output exists: it would be processed
-again, or its output be taken for a foreign file.
+Owns the deletion; `ages` chooses. An archived image takes its sidecars along. All work is done in
+small pieces, each of which can be repeated after a crash: files are deleted before the rows that
+name them. Refuses to delete anything but regular image files, their sidecars and our own reason
+files, to follow a link, to work below a root that was replaced, and to delete the row of an input
+whose source or output exists: it would be processed again, or its output be taken for a foreign
+file.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sharpend.commit.ages import Ages, Limits
 from sharpend.commit.destination import Destination, require_same_root, roots_of
+from sharpend.commit.sidecars import sidecars_alone
 from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import scan
 from sharpend.ledger.records import State
+from sharpend.policies import Sidecars
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -78,7 +81,9 @@ def prune_archive(destination: Destination, limits: Limits, now_s: float) -> Rou
     for piece in _archived(destination):
         for relative, status in piece:
             if surplus.includes(status.st_ctime, status.st_size):
-                _remove(destination.archive_root, relative, Fingerprint.of(status), removed)
+                follows = destination.sidecars is not Sidecars.LEAVE
+                meant = Fingerprint.of(status)
+                _remove(destination.archive_root, relative, meant, removed, sidecars=follows)
                 if (removed.files + removed.failed) % _PIECE == 0:
                     yield
         yield
@@ -188,8 +193,17 @@ def _delete_entry(
     return entry.note is None or _remove(root, os.path.relpath(entry.note, root), None, removed)
 
 
-def _remove(root: bytes, relative: bytes, meant: Fingerprint | None, removed: Removed) -> bool:
+def _remove(
+    root: bytes,
+    relative: bytes,
+    meant: Fingerprint | None,
+    removed: Removed,
+    *,
+    sidecars: bool = False,
+) -> bool:
     """Delete an image, or without a fingerprint a reason file, and folders that become empty.
+
+    With `sidecars`, those of the image go with it, unless they belong to another file there.
 
     Returns:
         True if the file does not exist any more, or did not exist before.
@@ -202,6 +216,8 @@ def _remove(root: bytes, relative: bytes, meant: Fingerprint | None, removed: Re
                 removed.failed += 1
                 return False
             os.unlink(name, dir_fd=fd)
+            for sidecar, _ in sidecars_alone(fd, name) if sidecars else ():
+                os.unlink(sidecar, dir_fd=fd)
     except FileNotFoundError:
         pass
     except (OSError, ImageRefusedError):

@@ -1,4 +1,4 @@
-"""Source of a job, opened in its input folder with a lease.
+"""File of an input folder, opened with a lease: the source of a job, or a sidecar.
 
 Owns the question whether a source may be moved or deleted now: it still is the file that was
 judged, and no process has it open for writing. Refuses to believe leases on network file systems,
@@ -19,17 +19,20 @@ from sharpend.files.mounts import mount_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sharpend.ledger.records import Job
-
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
-def leased_source(input_root: bytes, job: Job) -> Iterator[Lease | None]:
-    """Open the source of a job and hold a lease on it for the length of a block.
+def leased_source(input_root: bytes, relative: bytes, meant: Fingerprint) -> Iterator[Lease | None]:
+    """Open a file of an input folder and hold a lease on it for the length of a block.
+
+    Args:
+        input_root: of the folder.
+        relative: path below it.
+        meant: fingerprint that the file must have.
 
     Yields:
-        The lease; None if the source is missing or has become another file.
+        The lease; None if the file is missing or has become another file.
 
     Raises:
         ImageRefusedError: a folder on the path is a link.
@@ -37,7 +40,7 @@ def leased_source(input_root: bytes, job: Job) -> Iterator[Lease | None]:
     """
     with ExitStack() as stack:
         try:
-            descriptor = _opened(input_root, job)
+            descriptor = _opened(input_root, relative, meant)
         except FileNotFoundError:
             descriptor = None
         except PermissionError:  # a move or deletion needs no permission to read
@@ -47,21 +50,21 @@ def leased_source(input_root: bytes, job: Job) -> Iterator[Lease | None]:
             yield None
             return
         stack.callback(os.close, descriptor)
-        folder = os.path.dirname(os.path.join(input_root, job.relative))
+        folder = os.path.dirname(os.path.join(input_root, relative))
         if mount_of(folder).is_networked:
             yield NO_LEASE
         else:
             yield stack.enter_context(read_lease(descriptor))
 
 
-def _opened(input_root: bytes, job: Job) -> int | None:
-    """Open the source for reading; None if it has become another file."""
-    parent, name = os.path.split(job.relative)
+def _opened(input_root: bytes, relative: bytes, meant: Fingerprint) -> int | None:
+    """Open the file for reading; None if it has become another file."""
+    parent, name = os.path.split(relative)
     with directory(input_root, parent) as fd:
-        if not job.fingerprint.is_same_file(fingerprint_at(fd, name)):
+        if not meant.is_same_file(fingerprint_at(fd, name)):
             return None
         descriptor = os.open(name, _READ, dir_fd=fd)
-    if job.fingerprint.is_same_file(Fingerprint.of(os.fstat(descriptor))):
+    if meant.is_same_file(Fingerprint.of(os.fstat(descriptor))):
         return descriptor
     os.close(descriptor)
     return None

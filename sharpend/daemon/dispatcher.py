@@ -12,12 +12,14 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Committed, Committer
+from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
+from sharpend.commit.results import Committed
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder
+from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Handed, Outcomes, Result
 from sharpend.daemon.overview import take_snapshot
@@ -25,7 +27,6 @@ from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.rest import Rest
 from sharpend.daemon.roots import reopen
-from sharpend.daemon.writers import OutputWriters
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
@@ -34,7 +35,6 @@ from sharpend.task import Died, Failed, Failure, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from sharpend.daemon.dispatcher_config import DispatcherConfig
     from sharpend.daemon.folder import FolderPlan
@@ -89,24 +89,24 @@ class Dispatcher:
         self._finish_at_s = -math.inf
         self._pool = pool
         self._measurements = config.measurements
-        where = config.state_dir
-        self.folders = {one.destination.folder: self._opened(one, where) for one in config.plans}
+        self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
         self._rest = Rest({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
         self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
 
-    def _opened(self, plan: FolderPlan, state_dir: Path) -> Folder:
+    def _opened(self, plan: FolderPlan, config: DispatcherConfig) -> Folder:
         """Open a folder: its intake, and what records its files."""
         way, chance = plan.destination, random.Random()  # noqa: S311 - spreads scans, guards nothing
         check = partial(way.guard.objection, way.input_root, "input")
         intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance, objection=check)
+        upkeep = FolderUpkeep(way, config.state_dir, config.quiet_s, self._ledger, self._log)
         return Folder(
             plan,
             self._log,
             intake=intake,
             entries=Registrar(plan, self._ledger, self._log, wake=self._wake),
-            each_step=OutputWriters(way, state_dir, self._ledger, self._log).check,
+            each_step=upkeep.step,
             reopen=lambda is_due: reopen(way, self._ledger, is_due=is_due),
         )
 
@@ -212,8 +212,7 @@ class Dispatcher:
             folder.pause(str(error), now_s)
             return
         except ImageRefusedError as error:
-            refusal = QuarantineReason(error.reason, str(error), error.setting)
-            self._outcomes.refuse(handed, refusal)
+            self._outcomes.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
             return
         except TransientError as error:
             self._outcomes.again(handed, error.reason, str(error), stage="open")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.entries import Entries
     from sharpend.intake.patience import Patience
     from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
-    from sharpend.intake.scan import Found
+    from sharpend.intake.scan import Found, Tally
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
     from sharpend.policies import Hours
@@ -82,7 +82,8 @@ class Folder:
         log: for pauses, resumptions and polling.
         intake: starts the intake; as `open_intake` with the arguments `fresh` and `patience`.
         entries: records settled files.
-        each_step: called with the time of each step (monotonic seconds).
+        each_step: called with the time of each step (monotonic seconds), and the counts of the last
+            full scan, or None.
         reopen: opens the roots again if they were accepted, or else if its argument is True; then
             the guard says whether that succeeded.
     """
@@ -94,7 +95,7 @@ class Folder:
         *,
         intake: Callable[[Fresh, Patience], Intake],
         entries: Entries,
-        each_step: Callable[[float], None],
+        each_step: Callable[[float, Tally | None], None],
         reopen: Callable[[bool], None],
     ) -> None:
         self.plan = plan
@@ -131,7 +132,7 @@ class Folder:
             self.resettle(relative)
         if step.tally is not None:
             self._entries.scanned()
-        self._each_step(now_s)
+        self._each_step(now_s, step.tally)
         self._log_changes(step)
         self._last = step
         if self.is_settled and not self.paused:

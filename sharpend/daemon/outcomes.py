@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Attempt, Committed, Committer, Unfinished
+from sharpend.commit.results import Attempt, Committed, Unfinished
 from sharpend.daemon.attempts import discard
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
@@ -19,6 +19,7 @@ from sharpend.task import Died, Failed, Failure, Staged, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.commit.committer import Committer
     from sharpend.commit.quarantine import Quarantine
     from sharpend.daemon.attempts import RetryOptions
     from sharpend.daemon.folder import Folder
@@ -138,7 +139,7 @@ class Outcomes:
             values |= {"sharpness": staged.sharpness and round(staged.sharpness, 3)}
             values |= {"notes": list(staged.notes)} if staged.notes else {}
             values |= {"losses": list(staged.losses)} if staged.losses else {}
-        values |= {"warning": committed.warning} if committed.warning else {}
+        values |= committed.told
         result = _result(handed.folder, committed)
         self._log_finished(
             replace(result, staged=staged, commit_s=commit_s, seconds=seconds), **values
@@ -272,8 +273,7 @@ class Outcomes:
                 continue
             works = works or not ended.disposal_pending
             if self._is_news(ended):
-                warning = ended.warning or None
-                self._log_finished(_result(folder, ended), recovered=True, warning=warning)
+                self._log_finished(_result(folder, ended), recovered=True, **ended.told)
         if works:
             folder.resume()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import grp
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sharpend.errors import ConfigError, FolderFaultError
@@ -47,6 +48,15 @@ class Access:
             FolderFaultError: the file system or the kernel does not let us.
         """
         self._give(descriptor, self.mode)
+
+    def take_after(self, descriptor: int, source: os.stat_result) -> None:
+        """Copy owner, mode and times from a source to an open file, except what is set here."""
+        with suppress(PermissionError):  # FAT and some network mounts know neither for a file
+            if os.geteuid() == 0:  # only root may give files away
+                os.fchown(descriptor, source.st_uid, source.st_gid if self.group is None else -1)
+            if self.mode is None:
+                os.fchmod(descriptor, source.st_mode & _PERMISSIONS)
+            os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
 
     def give_folder(self, descriptor: int) -> None:
         """Set group and mode of an open folder that was just made.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason, name_not_possible
@@ -73,7 +73,8 @@ def directory(
     try:
         for name in names:
             try:
-                below = _open_component(descriptor, name, relative, flags)
+                with refusing_name(descriptor, name, creates=False) if create else nullcontext():
+                    below = _open_component(descriptor, name, relative, flags)
             except FileNotFoundError:
                 if not create:
                     raise
@@ -139,6 +140,13 @@ def refusing_name(parent: int, name: bytes, *, creates: bool) -> Iterator[None]:
         if is_of_name(error, parent, creates=creates):
             raise name_not_possible(display(name), error.strerror or "no cause given") from error
         raise
+
+
+def is_about_name(error: ImageRefusedError | OSError) -> bool:
+    """Return whether an error is that the file system does not take a name, or its length."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENAMETOOLONG
+    return error.reason in {Reason.NAME_NOT_POSSIBLE, Reason.NAME_TOO_LONG}
 
 
 def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:

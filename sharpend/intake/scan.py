@@ -20,6 +20,7 @@ from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.patterns import EVERYTHING, Patterns
+from sharpend.files.sidecars import is_sidecar
 from sharpend.imaging.formats import format_of
 from sharpend.intake.junk import ignored
 
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CHUNK = 1000
-_REMEMBERED = 16
-_MOST_KINDS = 16
+_REMEMBERED = _MOST_KINDS = 16
+_MOST_EMPTY = 10_000
 _LONGEST_SUFFIX = 12
 LINK, SPECIAL, SUBFOLDER, NO_SUFFIX = "link", "special file", "sub-folder", "without suffix"
+SIDECAR = "sidecar"
 EXCLUDED, OTHER = "excluded", "of other kinds"
 """Causes why an entry is left alone, beside a suffix that no format has."""
 
@@ -61,6 +63,8 @@ class Tally:
     left_alone: Counter[str] = field(default_factory=Counter)
     """Entries that are no inputs, by cause: a suffix that is not in the format table, in lower
     case, or one of the words above. More than 16 causes are counted as one."""
+    empty: list[bytes] = field(default_factory=list)
+    """Directories below the root without any entry, 10,000 at most."""
     ignored: int = 0
     """Temporary and junk names; a directory counts as one and is not entered."""
     unreadable: int = 0
@@ -212,7 +216,7 @@ def walk(
     chunk: list[Found] = []
     entries = 0
     while pending:
-        directory = pending.pop()
+        directory, before = pending.pop(), entries
         try:
             for entry in _listing(root, directory):
                 found = _classify(entry, directory, pending, tally, patterns)
@@ -222,6 +226,8 @@ def walk(
                 if entries % _CHUNK == 0:
                     yield chunk
                     chunk = []
+            if entries == before and directory and len(tally.empty) < _MOST_EMPTY:
+                tally.empty.append(directory)
         except (OSError, ImageRefusedError):
             tally.cannot_read(directory)
         if not recursive:
@@ -274,7 +280,9 @@ def _classify(
 
 
 def _suffix(name: bytes) -> str:
-    """Return a name's suffix for people, or the words for a name without a short one."""
+    """Return a name's suffix for people, or the words for a name of another kind."""
+    if is_sidecar(name):
+        return SIDECAR
     suffix = display(os.path.splitext(name)[1].lower())
     return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX else NO_SUFFIX
 

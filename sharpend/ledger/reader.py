@@ -239,6 +239,12 @@ class LedgerReader:
         row = self._store.row(sql.PREVIOUS, folder, relative)
         return None if row is None else row["output"]
 
+    def let_go_below(self, folder: str, relative: bytes) -> float | None:
+        """Return when the last image was done whose source left this sub-folder (wall clock)."""
+        last = relative + b"/" + b"\xff" * 256  # no name is as long
+        row = self._store.row(sql.LET_GO_BELOW, folder, relative + b"/", last)
+        return None if row is None else row[0]
+
     def job(self, job_id: int) -> Job | None:
         """Return the job in its current state."""
         row = self._store.row(sql.BY_ID, job_id)

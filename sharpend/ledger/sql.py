@@ -53,6 +53,9 @@ SELECT folder_name, relative, let_go, staged_output, staged_mark FROM known
 WHERE staged_key = ?1 AND NOT unchanged
 AND folder_output = (SELECT output FROM folder WHERE name = ?2)
 """
+LET_GO_BELOW = """
+SELECT max(finished_at) FROM known WHERE folder_name = ? AND let_go AND relative BETWEEN ? AND ?
+"""
 IN_STATE = "SELECT * FROM known WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 BY_ID = "SELECT * FROM known WHERE id = ?"
 FOLDER = "SELECT id, name FROM folder WHERE input = ? AND output = ?"

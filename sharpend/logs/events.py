@@ -23,6 +23,7 @@ class Event(StrEnum):
     FOLDER_POLLED = "folder.polled"
     FOLDER_WATCHED = "folder.watched"
     FOLDER_SURVEYED = "folder.surveyed"
+    SUBFOLDERS_REMOVED = "subfolders.removed"
     FILE_SETTLED = "file.settled"
     IMAGE_FINISHED = "image.finished"
     BATCH_FINISHED = "batch.finished"

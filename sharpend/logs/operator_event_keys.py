@@ -16,6 +16,15 @@ OPERATION: Mapping[Event, Described] = {
         "with `only_new`, the first scan is complete; what was there stays as it is",
         {"folder": "text: name of the folder", "left": "integer: images that stay as they are"},
     ),
+    Event.SUBFOLDERS_REMOVED: Described(
+        INFO,
+        "with `remove_empty_folders`, emptied sub-folders of an input were removed",
+        {
+            "folder": "text: name of the folder",
+            "removed": "integer: sub-folders removed",
+            "paths": "list of text: the first 16 of them, below the input folder",
+        },
+    ),
     Event.BATCH_FINISHED: Described(
         INFO,
         "the queue ran empty, and no file is settling",

@@ -19,6 +19,7 @@ from sharpend.policies import (
     Losses,
     Metadata,
     OneBit,
+    Sidecars,
     SourcePolicy,
     Thumbnail,
 )
@@ -66,12 +67,18 @@ class FolderSettings(Section):
     """Policy for an input once its output is durable."""
     archive: Directory | None = Field(default=None, validate_default=True)
     """The folder to which `source = "archive"` moves inputs; required with it, refused without."""
+    remove_empty_folders: Flag = False
+    """Remove subfolders of the input that became empty because images were archived or deleted."""
+    sidecars: Sidecars = Sidecars.FOLLOW
+    """Policy for the sidecars (.xmp, .aae) of an input: leave them; follow: archive them with it;
+    copy: also copy them beside the output, under its name."""
     existing: ExistingPolicy = ExistingPolicy.SUFFIX
     """Policy for a file that has the output's name and was not written by sharpend."""
     collision: CollisionPolicy = CollisionPolicy.NUMBER
     """Policy for two inputs whose outputs would have the same name."""
     portable_names: Flag = False
-    """Treat names that differ only in case or in Unicode's normal form as equal."""
+    """Treat names that differ only in case or in Unicode's normal form as equal, and rewrite names
+    that Windows or the output's file system does not take."""
     output_name: Template = "{stem}{suffix}{ext}"
     """The output's file name; {ext} is the input's suffix with its dot, {suffix} the next key."""
     suffix: Suffix = ""

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.logs.logs import printable
+from sharpend.policies import Metadata, Sidecars
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.hook import HookSettings
 from sharpend.settings.overlaps import Place, overlaps
@@ -54,6 +55,9 @@ NOT_RELOADABLE = ("state",)
 AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-photo", "base-photo"
 """Models for `auto`; the second, larger one if a GPU is named in `model.device`."""
 
+_WOULD_TELL = (
+    'copies metadata that the outputs of this folder must lack; set "follow", or metadata = "keep"'
+)
 _ABSENT = object()
 
 
@@ -93,6 +97,7 @@ def load(
     except ValidationError as error:
         raise ConfigError(_lines(found + problems(error, layers, _known()))) from error
     found += _duplicate_names(settings, layers)
+    found += _copies_of_metadata(settings, layers)
     if not may_overlap:
         found += [problem(key, advice, layers) for key, advice in overlaps(_places(settings))]
     if found:
@@ -194,6 +199,16 @@ def _duplicate_names(settings: Settings, layers: list[Layer]) -> list[str]:
             advice = f"another folder has the name {name}; set a different one"
             found.append(problem(("folder", index, "name"), advice, layers))
     return found
+
+
+def _copies_of_metadata(settings: Settings, layers: list[Layer]) -> list[str]:
+    """Find folders whose sidecars would bring back the metadata that their outputs must lack."""
+    return [
+        problem(("folder", index, "sidecars"), _WOULD_TELL, layers)
+        for index, folder in enumerate(settings.folder)
+        if folder.sidecars is Sidecars.COPY
+        and (folder.metadata or settings.pictures.metadata) is not Metadata.KEEP
+    ]
 
 
 def _places(settings: Settings) -> Iterator[Place]:

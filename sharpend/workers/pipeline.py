@@ -133,7 +133,7 @@ class Pipeline:
                 stages.is_large = self._is_large(file)
                 picture = codec.decode(file, policies=options.policies, **options.limits)
                 record = _record(stages.input_digest, sharpener, options)
-            status = os.fstat(descriptor)
+            original = staging.Original.of(descriptor, options.policies)
         with stages.stage("measure"):
             seen = [transparency.seen(frame) for frame in picture.frames]
             cues = [sharpener.measured(one.pixels, one.visible) for one in seen]
@@ -149,11 +149,11 @@ class Pipeline:
         # Last, so that nothing can fail while a staged file lies there.
         with stages.stage("encode"):
             picture = finished(picture.with_frames(frames), options.policies, record)
-            staged = staging.write(task, picture, status)
+            written = staging.write(task, picture, original)
         return Staged(
             job_id=task.job_id,
             temp_name=task.temp_name,
-            fingerprint=staged,
+            fingerprint=written.fingerprint,
             height=picture.size[0],
             width=picture.size[1],
             frames=len(frames),
@@ -162,7 +162,7 @@ class Pipeline:
             agreement=agreement,
             model_digest=sharpener.digest,
             tile_px=sharpener.runtime.tile_px,
-            notes=(*picture.notes, note) if note else picture.notes,
+            notes=(*picture.notes, *written.notes, *filter(None, [note])),
             losses=picture.losses,
             sharpness=cues[0].judged if cues else None,
             input_digest=stages.input_digest,

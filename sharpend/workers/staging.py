@@ -1,6 +1,6 @@
 """Staged files: write the finished image durably under a temporary name beside its final one.
 
-Owns how it is written, and its owner, mode and times. Refuses a temporary name
+Owns how it is written, and its owner, mode, times and attributes. Refuses a temporary name
 that exists, and to leave a partial file. Final names are given by `commit` alone.
 """
 
@@ -8,29 +8,62 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.files.attributes import attributes_of, give_attributes
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.os_errors import decision
 from sharpend.imaging import codec
+from sharpend.policies import Metadata
 
 if TYPE_CHECKING:
-    from sharpend.files.access import Access
+    from collections.abc import Mapping
+
     from sharpend.imaging.picture import Picture
+    from sharpend.policies import Policies
     from sharpend.task import Task
 
 
-def write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Properties of an input that its output takes over."""
+
+    status: os.stat_result
+    """Owner, mode and times."""
+    attributes: Mapping[str, bytes]
+    """Extended attributes, by name."""
+    left: int
+    """Number of attributes that are too large, or could not be read."""
+
+    @classmethod
+    def of(cls, descriptor: int, policies: Policies) -> Original:
+        """Look at an open input; attributes are metadata, which a policy can strip."""
+        keeps = policies.metadata is Metadata.KEEP
+        attributes, left = attributes_of(descriptor) if keeps else ({}, 0)
+        return cls(os.fstat(descriptor), attributes, left)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A staged file."""
+
+    fingerprint: Fingerprint
+    notes: tuple[str, ...]
+    """Properties of the input that it lacks, in words."""
+
+
+def write(task: Task, picture: Picture, original: Original) -> Written:
     """Write the staged file durably with its final permissions, or not at all.
 
     Args:
         task: says where to, and who may read it.
         picture: sharpened and finished.
-        source: the input's status, whose owner, mode and times are copied.
+        original: the input's properties, which are copied.
 
     Returns:
-        Fingerprint of the staged file.
+        The staged file.
 
     Raises:
         FolderFaultError: the output folder as a whole cannot be written.
@@ -38,7 +71,7 @@ def write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
     """
     try:
         with directory(task.output_root, task.output_parent) as parent:
-            return _write_in(parent, task, picture, source)
+            return _write_in(parent, task, picture, original)
     except OSError as error:
         of_root = (
             f"folder.output: {display(task.output_root)}: {error.strerror}; "
@@ -48,16 +81,17 @@ def write(task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
         raise decision(error, task.output_root, of_root=of_root, of_file=of_file) from error
 
 
-def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result) -> Fingerprint:
+def _write_in(parent: int, task: Task, picture: Picture, original: Original) -> Written:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(task.temp_name, flags, 0o600, dir_fd=parent)
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             codec.encode(picture, file)
         task.access.give_file(descriptor)
-        _take_after(descriptor, source, task.access)
+        left = original.left + give_attributes(descriptor, original.attributes)
+        task.access.take_after(descriptor, original.status)
         os.fsync(descriptor)
-        return Fingerprint.of(os.fstat(descriptor))
+        return Written(Fingerprint.of(os.fstat(descriptor)), _note(left))
     except BaseException:
         with suppress(OSError):
             os.unlink(task.temp_name, dir_fd=parent)
@@ -66,11 +100,7 @@ def _write_in(parent: int, task: Task, picture: Picture, source: os.stat_result)
         os.close(descriptor)
 
 
-def _take_after(descriptor: int, source: os.stat_result, access: Access) -> None:
-    """Copy owner, mode and times from the source, except what the folder sets."""
-    with suppress(PermissionError):  # FAT and some network mounts know neither for a file
-        if os.geteuid() == 0:  # only root may give files away
-            os.fchown(descriptor, source.st_uid, source.st_gid if access.group is None else -1)
-        if access.mode is None:
-            os.fchmod(descriptor, source.st_mode & 0o777)
-        os.utime(descriptor, ns=(source.st_atime_ns, source.st_mtime_ns))
+def _note(left: int) -> tuple[str, ...]:
+    """Say how many attributes the output lacks."""
+    what = "attribute was" if left == 1 else "attributes were"
+    return (f"{left} extended {what} not copied",) if left else ()

@@ -1,0 +1,75 @@
+"""Values that a commit takes and returns: names, attempts, and finished or unfinished jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sharpend.policies import Losses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
+    from sharpend.ledger.records import Job
+    from sharpend.task import Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Names for the staged file of one attempt."""
+
+    parent: bytes
+    """The output's folder, below the output root."""
+    temp_name: bytes
+    """Name of the staged file in that folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A finished job."""
+
+    job: Job
+    output: bytes
+    """Path below the output root."""
+    unchanged: bool
+    """True where a foreign file has that name and was kept (`existing = "skip"`)."""
+    warning: str = ""
+    """Reason why the source or a sidecar stays: it cannot be disposed of, or not yet."""
+    copied: tuple[bytes, ...] = ()
+    """Sidecars beside the output, below the output root."""
+    rewritten: bool = False
+    """True where the output has another name than the template gives, to be portable."""
+    archived: tuple[bytes, ...] = ()
+    """Sidecars that followed the source, below the archive."""
+    disposal_pending: bool = False
+    """True where the source cannot be disposed of yet; `recover` tries again."""
+    passed_on: bool = False
+    """True where the output is a copy of the input."""
+
+    @property
+    def told(self) -> Mapping[str, object]:
+        """Return keys and values for the event of its end; those without a value are left out."""
+        return (
+            ({"warning": self.warning} if self.warning else {})
+            | ({"rewritten": True} if self.rewritten else {})
+            | ({"sidecars": list(self.archived)} if self.archived else {})
+            | ({"sidecar_copies": list(self.copied)} if self.copied else {})
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A job that `recover` could not finish."""
+
+    job: Job
+    error: FolderFaultError | TransientError | ImageRefusedError
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A worker's staged file, with the digest of its options and the policy on its losses."""
+
+    staged: Staged
+    options_digest: str = ""
+    losses: Losses = Losses.KEEP
