@@ -40,7 +40,8 @@ ROOMS = {
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture losses transparency source"
     " containers containers.container containers.pillow containers.trailers"
-    " containers.jpegparts containers.jpegmpf containers.jpegwalk containers.jpegdamage"
+    " containers.jpegparts containers.jpegmpf containers.jpegwalk"
+    " containers.jpegpixels containers.jpegdamage"
     " containers.jpegmetadata containers.jpeg"
     " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
@@ -74,7 +75,7 @@ DOORS = {
     "PIL": {"sharpend.benchmark.peer", "sharpend.imaging"},
     "imagecodecs": {
         "sharpend.imaging.containers.avifdeep",
-        "sharpend.imaging.containers.jpegdamage",
+        "sharpend.imaging.containers.jpegpixels",
         "sharpend.imaging.containers.jxl",
         "sharpend.imaging.containers.png",
     },

@@ -1,7 +1,7 @@
 """JPEG: read and write the first image, with its quantisation tables and subsampling.
 
-Pixels are Pillow's, which gets a stream without metadata; the segments that are carried are put
-around what it writes, which no encoder's options can do.
+Pillow reads a stream without metadata, its pixels are taken from `jpegpixels` where both are equal;
+the segments that are carried are put around what is written, which no encoder's options can do.
 
 Source: ITU-T T.81 (JPEG).
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from PIL import ImageFile
@@ -19,7 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import jpegdamage, pillow, trailers
+from sharpend.imaging.containers import jpegdamage, jpegpixels, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.jpegmetadata import XMP, blocks, fitting, losses, spliced
 from sharpend.imaging.containers.jpegparts import (
@@ -102,12 +102,17 @@ def _read(source: Source) -> Picture:
         ImageRefusedError: `truncated`, `damaged`, `too_many_scans`, and as `pillow.Reading`.
     """
     found = parts(source.data, most_scans=source.max_scans, stop=trailers.samsung(source.data))
+    decoded = cache(partial(jpegpixels.decoded, found))  # when limits and policies let it through
     reading = pillow.Reading(
-        partial(_carried, found), _options, count=pillow.one_frame, converted=_converted
+        partial(_carried, found),
+        _options,
+        count=pillow.one_frame,
+        converted=_converted,
+        ready=lambda: decoded().pixels,
     )
     colour = found.stream(lambda each: each.marker in {APP0, APP14})
     picture = reading(replace(source, data=colour))
-    return picture.told((jpegdamage.check(found), losses(found)))
+    return picture.told((jpegdamage.check(found, decoded().warning), losses(found)))
 
 
 def _carried(found: Parts, _source: Source, image: Image.Image) -> Told:
