@@ -43,7 +43,7 @@ ROOMS = {
     " containers.jpegparts containers.jpegmpf containers.jpegwalk"
     " containers.jpegpixels containers.jpegdamage"
     " containers.jpegmetadata containers.jpeg"
-    " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
+    " containers.pngchunks containers.pngpixels containers.apng containers.png containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
     " containers.leftout containers.avifdeep containers.avif containers.heic"
     " containers.jxlheader containers.jxl"
@@ -78,6 +78,7 @@ DOORS = {
         "sharpend.imaging.containers.jpegpixels",
         "sharpend.imaging.containers.jxl",
         "sharpend.imaging.containers.png",
+        "sharpend.imaging.containers.pngpixels",
     },
     "tifffile": {
         f"sharpend.imaging.containers.{module}"

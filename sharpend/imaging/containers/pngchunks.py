@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SIGNATURE_BYTES, IHDR_BYTES = 8, 13
 HEADER_END = SIGNATURE_BYTES + 12 + IHDR_BYTES
 """Offset of the chunks after the header."""
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LOWER_CASE = 0x20
 """The bit that says ancillary in a chunk type's first letter, safe to copy in its last."""
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
@@ -81,7 +81,7 @@ class Parts:
     def stream(self) -> bytes:
         """Join the chunks that decode the image to a PNG of their own."""
         made = [chunk(kind, body) for kind, body in self.sound() if kind in PIXELS]
-        return b"".join([_SIGNATURE, *made, chunk(b"IEND", b"")])
+        return b"".join([SIGNATURE, *made, chunk(b"IEND", b"")])
 
 
 def parts(data: bytes) -> Parts:
