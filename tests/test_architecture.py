@@ -42,8 +42,9 @@ ROOMS = {
     " containers containers.container containers.pillow containers.trailers"
     " containers.jpegparts containers.jpegmpf containers.jpegwalk"
     " containers.jpegpixels containers.jpegdamage"
-    " containers.jpegmetadata containers.jpeg"
-    " containers.pngchunks containers.pngpixels containers.apng containers.png containers.vp8 containers.webp"
+    " containers.jpegmetadata containers.jpegquality containers.jpeg"
+    " containers.pngchunks containers.pngpixels containers.apng containers.png"
+    " containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
     " containers.leftout containers.avifdeep containers.avif containers.heic"
     " containers.jxlheader containers.jxl"
@@ -75,6 +76,7 @@ DOORS = {
     "PIL": {"sharpend.benchmark.peer", "sharpend.imaging"},
     "imagecodecs": {
         "sharpend.imaging.containers.avifdeep",
+        "sharpend.imaging.containers.jpeg",
         "sharpend.imaging.containers.jpegpixels",
         "sharpend.imaging.containers.jxl",
         "sharpend.imaging.containers.png",

@@ -14,12 +14,13 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+import imagecodecs
 from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import jpegdamage, jpegpixels, pillow, trailers
+from sharpend.imaging.containers import jpegdamage, jpegpixels, jpegquality, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.jpegmetadata import XMP, blocks, fitting, losses, spliced
 from sharpend.imaging.containers.jpegparts import (
@@ -63,6 +64,8 @@ _SAMPLINGS: Mapping[tuple[tuple[int, int], ...], int] = {
     ((2, 2), (1, 1), (1, 1)): 2,
 }
 """Pillow's numbers of 4:4:4, 4:2:2 and 4:2:0, by the components' factors."""
+_NAMES = ("444", "422", "420")
+"""Names of the same samplings in imagecodecs."""
 
 
 def probe(reader: Reader) -> Header:
@@ -201,6 +204,23 @@ def _converted(source: Source, image: Image.Image, told: Told) -> Picture:
 
 
 def _write(picture: Picture) -> bytes:
+    encoded = _by_quality(picture.frames[0]) or _by_tables(picture)
+    return spliced(encoded, picture.carried.blocks)
+
+
+def _by_quality(frame: Frame) -> bytes | None:
+    """Encode as libjpeg does at some quality, byte for byte as Pillow; None for other tables."""
+    options = frame.encoding
+    quality = jpegquality.quality_of(options.get("qtables", ()))
+    if quality is None or options["progressive"] or options.get("keep_rgb"):
+        return None
+    if frame.pixels.shape[2] == 1:
+        return bytes(imagecodecs.jpeg8_encode(frame.pixels[..., 0], quality))
+    sampling = _NAMES[options["subsampling"]]
+    return bytes(imagecodecs.jpeg8_encode(frame.pixels, quality, subsampling=sampling))
+
+
+def _by_tables(picture: Picture) -> bytes:
     height, width = picture.size
     before = ImageFile.MAXBLOCK
     # Progressive files are written in one piece.
@@ -209,7 +229,7 @@ def _write(picture: Picture) -> bytes:
         (encoded,) = pillow.stills(picture)
     finally:
         ImageFile.MAXBLOCK = before
-    return spliced(encoded, picture.carried.blocks)
+    return encoded
 
 
 CONTAINER = Container(probe, _read, _write, xmp_at=XMP, fitting=fitting)
