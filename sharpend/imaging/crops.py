@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from sharpend.imaging.depth import Depth
@@ -17,7 +19,7 @@ _FEWEST_ROWS = 32
 """Rows of a window that are measured at least, where it has so many."""
 _STRIP_PX = 1 << 19
 """Pixels measured at once, which bounds the memory."""
-_SUMS = {1: np.int16, 2: np.int32, 4: np.float64}
+_SUMS: Mapping[int, type[Any]] = {1: np.int16, 2: np.int32, 4: np.float64}
 """Types that hold the sum of the channels exactly, by the bytes of a sample."""
 
 
@@ -52,7 +54,7 @@ def most_detailed(pixels: NDArray[Depth], *, height: int, width: int) -> tuple[s
     return slice(top, top + height), slice(left, left + width)
 
 
-def _sums(pixels: NDArray[Depth], step: int, borders: NDArray[np.integer]) -> NDArray[np.generic]:
+def _sums(pixels: NDArray[Depth], step: int, borders: NDArray[Any]) -> NDArray[Any]:
     """Sum the edges of every `step`-th row between neighbouring borders."""
     rows, columns = pixels.shape[:2]
     kind = _SUMS[pixels.itemsize]
@@ -68,9 +70,9 @@ def _sums(pixels: NDArray[Depth], step: int, borders: NDArray[np.integer]) -> ND
     return np.concatenate(found)
 
 
-def _light(pixels: NDArray[Depth], kind: type[np.generic]) -> NDArray[np.generic]:
+def _light(pixels: NDArray[Depth], kind: type[Any]) -> NDArray[Any]:
     """Sum the channels."""
-    light = pixels[..., 0].astype(kind)
+    light: NDArray[Any] = pixels[..., 0].astype(kind)
     for channel in range(1, pixels.shape[2]):
         light += pixels[..., channel]
     return light

@@ -134,7 +134,7 @@ class Reading:
     keeps_palette: bool = False
     deep: Callable[[Source, list[str]], NDArray[np.uint16]] | None = None
     """The samples of a still of more than 8 bits, which Pillow would reduce to 8; adds notes."""
-    ready: Callable[[], NDArray[np.uint8] | None] = _not_ready
+    ready: Callable[[], NDArray[Sample] | None] = _not_ready
     """The samples of a still by a faster decoder, alpha among the channels, called after all checks
     of the header; None where Pillow must decode."""
 

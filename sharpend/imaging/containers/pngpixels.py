@@ -76,7 +76,7 @@ def encoded(frame: Frame, compression: Compression) -> bytes:
     step = max(1, _STRIP_BYTES // row_bytes)
     for top in range(0, height, step):
         filtered[top : top + step] = _filtered(frame, kind, top, top + step)
-    packed = bytes(imagecodecs.deflate_encode(filtered, _LEVELS[compression]))
+    packed = _deflated(filtered, _LEVELS[compression])
     header = _HEADER.pack(width, height, bits, _COLOR_TYPES[channels], 0, 0, 0)
     made = [chunk(b"IHDR", header), *_pieces(packed), chunk(b"IEND", b"")]
     return b"".join([SIGNATURE, *made])
@@ -87,7 +87,11 @@ def _size_of_samples(frame: Frame, kind: int) -> int:
     height = len(frame.pixels)
     tops = range(0, height, max(_SAMPLE_ROWS, height // _SAMPLES))
     rows = np.vstack([_filtered(frame, kind, top, top + _SAMPLE_ROWS) for top in tops])
-    return len(imagecodecs.deflate_encode(rows, _LEVELS[Compression.FAST]))
+    return len(_deflated(rows, _LEVELS[Compression.FAST]))
+
+
+def _deflated(rows: Bytes, level: int) -> bytes:
+    return bytes(imagecodecs.deflate_encode(rows.data, level))  # type: ignore[arg-type]
 
 
 def _filtered(frame: Frame, kind: int, top: int, bottom: int) -> Bytes:

@@ -153,11 +153,8 @@ def _read(source: Source) -> Picture:
 
 def _options(source: Source, image: Image.Image, count: int) -> Options:
     quality = source.header.quality
-    options = (
-        _LOSSLESS[source.policies.compression]
-        if quality is None
-        else {"exact": True, "quality": quality}
-    )
+    lossless = _LOSSLESS[source.policies.compression]
+    options = lossless if quality is None else {"exact": True, "quality": quality}
     if count > 1 and "background" in image.info:
         return {**options, "background": image.info["background"]}
     return options
