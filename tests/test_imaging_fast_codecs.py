@@ -169,11 +169,6 @@ def test_a_png_is_hardly_larger_than_pillows(pixels: NDArray[np.uint8]) -> None:
     assert small < fast <= 1.2 * len(pillows(pixels, "PNG", compress_level=3))
 
 
-def webp() -> bytes:
-    """Encode a lossless WebP."""
-    return pillows(photograph(200, 300), "WEBP", lossless=True)
-
-
 def deflated() -> bytes:
     """Encode a TIFF with deflate."""
     file = BytesIO()
@@ -186,7 +181,6 @@ def deflated() -> bytes:
     ("form", "data"),
     [
         (Format.PNG, pillows(photograph(200, 300), "PNG")),
-        (Format.WEBP, webp()),
         (Format.TIFF, deflated()),
     ],
 )

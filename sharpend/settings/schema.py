@@ -80,7 +80,7 @@ class PictureSettings(Section):
     """Images with content that outputs lack (a video, layers): keep their sources, accept, refuse.
     """
     compression: Compression = Compression.FAST
-    """PNG, lossless WebP and TIFF with deflate: fast, or small files that take longer."""
+    """PNG and TIFF with deflate: fast, or small files that take longer."""
 
 
 class WorkerSettings(Section):
