@@ -35,7 +35,7 @@ ROOMS = {
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec trials messages serve"
     " process interface answers pool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
-    "imaging": "formats depth reading filters crops enlarged tensors libraries extras"
+    "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture losses transparency source"
