@@ -65,6 +65,14 @@ class Losses(StrEnum):
     REFUSE = "refuse"
 
 
+class Compression(StrEnum):
+    """Policy for formats that are compressed with more or less effort."""
+
+    FAST = "fast"
+    SMALL = "small"
+    """Smaller files, for more time."""
+
+
 class SourcePolicy(StrEnum):
     """Handling of an input after its output is committed."""
 
@@ -113,6 +121,7 @@ class Policies:
     """Path of the ICC profile of CMYK images that have none; empty: those are refused."""
     losses: Losses = field(default=Losses.KEEP, repr=False)
     """Not part of `Options.digest`: it changes no output."""
+    compression: Compression = field(default=Compression.FAST, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from sharpend.files.access import Access
-from sharpend.policies import Policies
+from sharpend.policies import Compression, Policies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +65,8 @@ class Options:
             text += f" crispness {self.crispness:g}"
         if self.skip_sharp_above is not None:
             text += f" skip_sharp_above {self.skip_sharp_above:g}"
+        if self.policies.compression is not Compression.FAST:
+            text += f" compression {self.policies.compression}"
         if self.policies.cmyk_profile:
             text += f" cmyk_profile {self.policies.cmyk_profile}"
         return hashlib.sha256(text.encode()).hexdigest()

@@ -40,9 +40,11 @@ ROOMS = {
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture losses transparency source"
     " containers containers.container containers.pillow containers.trailers"
-    " containers.jpegparts containers.jpegmpf containers.jpegwalk containers.jpegdamage"
-    " containers.jpegmetadata containers.jpeg"
-    " containers.pngchunks containers.apng containers.png containers.vp8 containers.webp"
+    " containers.jpegparts containers.jpegmpf containers.jpegwalk"
+    " containers.jpegpixels containers.jpegdamage"
+    " containers.jpegmetadata containers.jpegquality containers.jpeg"
+    " containers.pngchunks containers.pngpixels containers.apng containers.png"
+    " containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
     " containers.leftout containers.avifdeep containers.avif containers.heic"
     " containers.jxlheader containers.jxl"
@@ -74,9 +76,11 @@ DOORS = {
     "PIL": {"sharpend.benchmark.peer", "sharpend.imaging"},
     "imagecodecs": {
         "sharpend.imaging.containers.avifdeep",
-        "sharpend.imaging.containers.jpegdamage",
+        "sharpend.imaging.containers.jpeg",
+        "sharpend.imaging.containers.jpegpixels",
         "sharpend.imaging.containers.jxl",
         "sharpend.imaging.containers.png",
+        "sharpend.imaging.containers.pngpixels",
     },
     "tifffile": {
         f"sharpend.imaging.containers.{module}"

@@ -134,7 +134,7 @@ def test_apng_keeps_a_picture_that_is_no_frame() -> None:
     first, *others = moving(transparent=False)
     file = BytesIO()
     first.save(file, "PNG", save_all=True, append_images=others, default_image=True, duration=50)
-    animation = apng.animation(again(file.getvalue()))
+    animation = apng.animation(pngchunks.chunks(again(file.getvalue())))
     assert animation is not None
     assert (animation.has_default, len(animation.timings)) == (True, 3)
     for one, other in zip(shown(file.getvalue()), shown(again(file.getvalue())), strict=True):

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from sharpend.policies import (
     Cmyk,
     CollisionPolicy,
+    Compression,
     ExistingPolicy,
     Frames,
     Losses,
@@ -115,6 +116,8 @@ class FolderSettings(Section):
     """Record model and input in the output's XMP; default: `[pictures] provenance`."""
     losses: Losses | None = None
     """Policy for content that the output lacks; default: `[pictures] losses`."""
+    compression: Compression | None = None
+    """Speed or size of PNG and of TIFF with deflate; default: `[pictures] compression`."""
     overshoot: Levels | None = None
     """Most levels beyond the surrounding values, 0 to 255; default: `[model] overshoot`."""
     settle_s: Auto | Annotated[Number, Field(ge=0)] = "auto"

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sharpend.model.softness import SHARP_ABOVE
-from sharpend.policies import Cmyk, Frames, Losses, Metadata, OneBit, Thumbnail
+from sharpend.policies import Cmyk, Compression, Frames, Losses, Metadata, OneBit, Thumbnail
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.hook import HookSettings
 from sharpend.settings.section import Section
@@ -79,6 +79,8 @@ class PictureSettings(Section):
     losses: Losses = Losses.KEEP
     """Images with content that outputs lack (a video, layers): keep their sources, accept, refuse.
     """
+    compression: Compression = Compression.FAST
+    """PNG and TIFF with deflate: fast, or small files that take longer."""
 
 
 class WorkerSettings(Section):

@@ -186,6 +186,7 @@ _OPTIONS = record(
         provenance=flag(),
         cmyk_profile=_PATH_TEXT,
         losses=choice(policies.Losses),
+        compression=choice(policies.Compression),
     ),
     overshoot=whole(0, 255),
     max_pixels=_SETTING,

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from sharpend.imaging.containers.pngchunks import HEADER_END, chunk, chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from sharpend.imaging.containers.pngchunks import Parts
     from sharpend.imaging.picture import Frame, Picture
 
 _CONTROL = struct.Struct(">IIIIIHHBB")
@@ -39,12 +40,12 @@ class Animation:
     """The image that old readers show is no frame."""
 
 
-def animation(data: bytes) -> Animation | None:
-    """Read the animation data of a whole PNG; None for a still image."""
+def animation(found: Iterable[tuple[bytes, bytes]]) -> Animation | None:
+    """Read the animation data of the chunks of a whole PNG; None for a still image."""
     plays: int | None = None
     timings = []
     default_first, has_default = True, False
-    for kind, body in chunks(data):
+    for kind, body in found:
         if kind == b"acTL":
             plays = int.from_bytes(body[4:8])
         elif kind == b"fcTL":
@@ -55,15 +56,15 @@ def animation(data: bytes) -> Animation | None:
     return None if plays is None else Animation(plays, tuple(timings), has_default)
 
 
-def frame_count(data: bytes) -> int:
+def frame_count(found: Parts) -> int:
     """Count the images of a whole PNG: frames, and the default image where it is no frame."""
-    told = animation(data)
+    told = animation(found.sound())
     return len(told.timings) + told.has_default if told else 1
 
 
 def timed(picture: Picture, data: bytes) -> Picture:
     """Add the frame times of the whole file to an image that Pillow read."""
-    told = animation(data) if len(picture.frames) > 1 else None
+    told = animation(chunks(data)) if len(picture.frames) > 1 else None
     if told is None:
         return picture
     timings = [(0.0, 0)] * told.has_default + list(told.timings)
@@ -76,7 +77,7 @@ def timed(picture: Picture, data: bytes) -> Picture:
 
 
 def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
-    """Join frames that Pillow wrote as single PNGs, of one size and mode, into one APNG."""
+    """Join frames that were written as single PNGs, of one size and mode, into one APNG."""
     frames = picture.frames
     first = stills[0]
     has_default = not frames[0].is_shown

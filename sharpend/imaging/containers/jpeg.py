@@ -1,7 +1,7 @@
 """JPEG: read and write the first image, with its quantisation tables and subsampling.
 
-Pixels are Pillow's, which gets a stream without metadata; the segments that are carried are put
-around what it writes, which no encoder's options can do.
+Pillow reads a stream without metadata, its pixels are taken from `jpegpixels` where both are equal;
+the segments that are carried are put around what is written, which no encoder's options can do.
 
 Source: ITU-T T.81 (JPEG).
 """
@@ -11,15 +11,16 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
+import imagecodecs
 from PIL import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import jpegdamage, pillow, trailers
+from sharpend.imaging.containers import jpegdamage, jpegpixels, jpegquality, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.jpegmetadata import XMP, blocks, fitting, losses, spliced
 from sharpend.imaging.containers.jpegparts import (
@@ -63,6 +64,8 @@ _SAMPLINGS: Mapping[tuple[tuple[int, int], ...], int] = {
     ((2, 2), (1, 1), (1, 1)): 2,
 }
 """Pillow's numbers of 4:4:4, 4:2:2 and 4:2:0, by the components' factors."""
+_NAMES = ("444", "422", "420")
+"""Names of the same samplings in imagecodecs."""
 
 
 def probe(reader: Reader) -> Header:
@@ -102,12 +105,17 @@ def _read(source: Source) -> Picture:
         ImageRefusedError: `truncated`, `damaged`, `too_many_scans`, and as `pillow.Reading`.
     """
     found = parts(source.data, most_scans=source.max_scans, stop=trailers.samsung(source.data))
+    decoded = cache(partial(jpegpixels.decoded, found))  # when limits and policies let it through
     reading = pillow.Reading(
-        partial(_carried, found), _options, count=pillow.one_frame, converted=_converted
+        partial(_carried, found),
+        _options,
+        count=pillow.one_frame,
+        converted=_converted,
+        ready=lambda: decoded().pixels,
     )
     colour = found.stream(lambda each: each.marker in {APP0, APP14})
     picture = reading(replace(source, data=colour))
-    return picture.told((jpegdamage.check(found), losses(found)))
+    return picture.told((jpegdamage.check(found, decoded().warning), losses(found)))
 
 
 def _carried(found: Parts, _source: Source, image: Image.Image) -> Told:
@@ -196,6 +204,23 @@ def _converted(source: Source, image: Image.Image, told: Told) -> Picture:
 
 
 def _write(picture: Picture) -> bytes:
+    encoded = _by_quality(picture.frames[0]) or _by_tables(picture)
+    return spliced(encoded, picture.carried.blocks)
+
+
+def _by_quality(frame: Frame) -> bytes | None:
+    """Encode as libjpeg does at some quality, byte for byte as Pillow; None for other tables."""
+    options = frame.encoding
+    quality = jpegquality.quality_of(options.get("qtables", ()))
+    if quality is None or options["progressive"] or options.get("keep_rgb"):
+        return None
+    if frame.pixels.shape[2] == 1:
+        return bytes(imagecodecs.jpeg8_encode(frame.pixels[..., 0], quality))
+    sampling = _NAMES[options["subsampling"]]
+    return bytes(imagecodecs.jpeg8_encode(frame.pixels, quality, subsampling=sampling))
+
+
+def _by_tables(picture: Picture) -> bytes:
     height, width = picture.size
     before = ImageFile.MAXBLOCK
     # Progressive files are written in one piece.
@@ -204,7 +229,7 @@ def _write(picture: Picture) -> bytes:
         (encoded,) = pillow.stills(picture)
     finally:
         ImageFile.MAXBLOCK = before
-    return spliced(encoded, picture.carried.blocks)
+    return encoded
 
 
 CONTAINER = Container(probe, _read, _write, xmp_at=XMP, fitting=fitting)

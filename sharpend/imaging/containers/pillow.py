@@ -113,6 +113,10 @@ def _as_read(picture: Picture, _data: bytes) -> Picture:
     return picture
 
 
+def _not_ready() -> None:
+    """Leave decoding to Pillow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Format-specific hooks for what Pillow does not report, or reports wrongly."""
@@ -130,6 +134,9 @@ class Reading:
     keeps_palette: bool = False
     deep: Callable[[Source, list[str]], NDArray[np.uint16]] | None = None
     """The samples of a still of more than 8 bits, which Pillow would reduce to 8; adds notes."""
+    ready: Callable[[], NDArray[Sample] | None] = _not_ready
+    """The samples of a still by a faster decoder, alpha among the channels, called after all checks
+    of the header; None where Pillow must decode."""
 
     def __call__(self, source: Source) -> Picture:
         """Read the wanted frames, with the first one's metadata.
@@ -171,10 +178,11 @@ class Reading:
     def _samples(
         self, image: Image.Image, source: Source, notes: list[str]
     ) -> tuple[NDArray[Sample], NDArray[Sample] | None]:
-        """Pixels and alpha, by Pillow or of more than 8 bits."""
-        if self.deep is None or source.header.bits <= 8:  # noqa: PLR2004 - bits
+        """Pixels and alpha, by a decoder of more than 8 bits, a faster one, or Pillow."""
+        is_deep = self.deep is not None and source.header.bits > 8  # noqa: PLR2004 - bits
+        values = self.deep(source, notes) if self.deep and is_deep else self.ready()
+        if values is None:
             return self._pixels(image, source.header, notes)
-        values = self.deep(source, notes)
         values = values.reshape(*values.shape[:2], -1)
         if values.shape[2] in _WITH_ALPHA:
             return values[..., :-1].copy(), values[..., -1].copy()

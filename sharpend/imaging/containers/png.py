@@ -1,7 +1,7 @@
 """PNG: parse header and metadata chunks, read and write 16-bit pixels.
 
-Owns which chunks are carried, as they are. Pillow reads and writes pixels of up to 8 bits; it would
-halve 16, so those go through imagecodecs.
+Owns which chunks are carried, as they are. Pillow reads palettes, small depths and animations, and
+knows the modes of up to 8 bits; `pngpixels` reads all else and writes.
 
 Source: PNG specification, third edition (W3C, 2025), sections 5 and 11.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 from sharpend.errors import Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import apng, pillow, trailers
+from sharpend.imaging.containers import apng, pillow, pngpixels, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.pngchunks import (
     HEADER_END,
@@ -37,6 +37,7 @@ from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carrie
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import Reader, damaged, unsupported
 from sharpend.imaging.source import Header, bit_depth
+from sharpend.policies import Compression
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,8 +51,6 @@ if TYPE_CHECKING:
 
 _INTERLACED_AT = 28
 _PALETTE = 3
-_LEVEL = 3
-"""Of deflate. A 1080p photograph takes 265 ms at level 3 and 707 ms at 6, for a few per cent."""
 _KINDS = {
     b"eXIf": Kind.EXIF,
     b"iCCP": Kind.ICC,
@@ -155,9 +154,10 @@ def _read(source: Source) -> Picture:
     losses = _losses(found, blocks) + trailers.unknown(lost)
     told = Carried(blocks), notes
     color.check_not_hdr(_transfer(found), icc.profile_of(told[0]))
-    pixels = replace(source, data=found.stream())
-    deep = source.header.bits == _DEEP_BITS
-    picture = _read_deep(pixels, found, told) if deep else _reading(told)(pixels)
+    if source.header.bits == _DEEP_BITS:
+        picture = _read_deep(source, found, told)
+    else:
+        picture = _reading(found, told)(replace(source, data=found.stream()))
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
     return picture.told(((), losses))
@@ -173,8 +173,7 @@ def _read_deep(source: Source, found: Parts, told: Told) -> Picture:
     kinds = [kind for kind, _ in found.sound()]
     if kinds.count(b"fcTL") > 1 and source.wanted(2, Reason.ANIMATED) > 1:
         raise bit_depth("of 16 bits in an animation")
-    values = _decoded(source.data, found)
-    values = values.reshape(*values.shape[:2], -1)
+    values = pngpixels.decoded(found)
     if b"tRNS" in kinds:
         notes.append("its transparent colour was written as an alpha channel")
     pixels, alpha = values, None
@@ -183,27 +182,8 @@ def _read_deep(source: Source, found: Parts, told: Told) -> Picture:
             np.ascontiguousarray(values[..., :-1]),
             np.ascontiguousarray(values[..., -1]),
         )
-    picture = Picture((Frame(pixels, alpha, carried),), Format.PNG)
-    return picture.told((notes, pillow.dropped(apng.frame_count(source.data), 1)))
-
-
-def _decoded(data: bytes, found: Parts) -> NDArray[np.uint16]:
-    """Decode samples of 16 bits; also without the end of their stream, as Pillow does with 8."""
-    try:
-        return np.asarray(imagecodecs.png_decode(data))
-    except imagecodecs.PngError:
-        completed = found.completed()
-        if completed is None:
-            raise
-    return np.asarray(imagecodecs.png_decode(completed))
-
-
-def _write_deep(pixels: NDArray[Sample], alpha: NDArray[Sample] | None) -> bytes:
-    """Write a PNG with 16 bits per sample, without metadata."""
-    values = pixels if alpha is None else np.dstack([pixels, alpha])
-    if values.shape[2] == 1:
-        values = values[..., 0]
-    return bytes(imagecodecs.png_encode(np.ascontiguousarray(values), level=_LEVEL))
+    picture = Picture((Frame(pixels, alpha, carried, _encoding(source)),), Format.PNG)
+    return picture.told((notes, pillow.dropped(apng.frame_count(found), 1)))
 
 
 def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
@@ -218,9 +198,25 @@ def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
     return encoded[:HEADER_END] + b"".join(made) + encoded[HEADER_END:] + behind
 
 
-def _reading(told: Told) -> pillow.Reading:
+def _reading(found: Parts, told: Told) -> pillow.Reading:
     """Pillow's way of reading up to 8 bits."""
-    return pillow.Reading(partial(_carried, told), _options, check=_unchecked, timed=apng.timed)
+    return pillow.Reading(
+        partial(_carried, told),
+        lambda source, _image, _count: _encoding(source),
+        check=_unchecked,
+        timed=apng.timed,
+        ready=partial(_decoded, found),
+    )
+
+
+def _decoded(found: Parts) -> NDArray[Sample] | None:
+    """Pixels of a still of 8 bits; None where Pillow must read, or say what is wrong."""
+    if not pngpixels.is_plain(found):
+        return None
+    try:
+        return pngpixels.decoded(found)
+    except imagecodecs.PngError:
+        return None
 
 
 def _carried(told: Told, source: Source, image: Image.Image) -> Told:
@@ -234,17 +230,17 @@ def _unchecked(_source: Source, _carried: Carried) -> None:
     """Skip the check for high dynamic range, which has been made."""
 
 
-def _options(_source: Source, _image: Image.Image, _count: int) -> Options:
-    return {"compress_level": _LEVEL}
+def _encoding(source: Source) -> Options:
+    return {"compression": source.policies.compression}
 
 
 def _write(picture: Picture) -> bytes:
-    if picture.pixels.dtype == np.uint16:
-        encoded = _write_deep(picture.pixels, picture.alpha)
-    else:
-        encoded, *further = pillow.stills(picture)
-        if further:
-            encoded = apng.assembled([encoded, *further], picture)
+    encoded, *further = [
+        pngpixels.encoded(frame, frame.encoding.get("compression", Compression.FAST))
+        for frame in picture.frames
+    ]
+    if further:
+        encoded = apng.assembled([encoded, *further], picture)
     return _spliced(encoded, picture.carried.blocks)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SIGNATURE_BYTES, IHDR_BYTES = 8, 13
 HEADER_END = SIGNATURE_BYTES + 12 + IHDR_BYTES
 """Offset of the chunks after the header."""
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _LOWER_CASE = 0x20
 """The bit that says ancillary in a chunk type's first letter, safe to copy in its last."""
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
@@ -179,7 +179,7 @@ def _pixel_bytes(header: bytes) -> int:
 
 def _joined(made: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Build a PNG of chunks, types and contents."""
-    return b"".join([_SIGNATURE, *(chunk(*each) for each in made), chunk(b"IEND", b"")])
+    return b"".join([SIGNATURE, *(chunk(*each) for each in made), chunk(b"IEND", b"")])
 
 
 def _judged(found: list[Chunk]) -> Iterator[Chunk]:

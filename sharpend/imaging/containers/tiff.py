@@ -120,7 +120,7 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str])
     keeps = tiffsamples.keeps_samples(page)
     carried = tiffcarried.carried_of(tags, keeps_samples=keeps, notes=notes)
     color.check_not_hdr(None, icc.profile_of(carried))
-    encoding = encoding_of(page, notes)
+    encoding = encoding_of(page, notes, source.policies.compression)
     colors, extra = tiffsamples.samples_of(page, _decoded(page), notes)
     if tiffpage.is_floating(page):
         white = tiffsamples.white_of(colors, _declared(tags))

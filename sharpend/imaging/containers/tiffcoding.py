@@ -9,15 +9,12 @@ Source: TIFF 6.0; tifffile's names for its tags.
 from __future__ import annotations
 
 import struct
-from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
-from PIL.JpegImagePlugin import JpegImageFile
 
-from sharpend.imaging.containers import jpeg
+from sharpend.imaging.containers import jpeg, jpegquality
 from sharpend.imaging.containers.tiffpage import (
     ASSOCIATED,
     JPEG,
@@ -31,6 +28,7 @@ from sharpend.imaging.containers.tiffpage import (
     is_floating,
 )
 from sharpend.imaging.reading import Reader, damaged
+from sharpend.policies import Compression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +38,8 @@ if TYPE_CHECKING:
 _TABLES, _END, _SCAN = 0xDB, 0xD9, 0xDA
 """JPEG's markers."""
 _UNCOMPRESSED, _DEFLATE = 1, 8
+_DEFLATES = frozenset({_DEFLATE, 32946})
+"""Adobe's number, and the older one."""
 _HORIZONTAL, _FLOATING = 2, 3
 """Predictors: differences of numbers, of the bytes of floating point numbers."""
 _BYTE_BITS = 8
@@ -49,7 +49,9 @@ _SUBSAMPLED = (2, 2)
 """Default of a page without the tag."""
 
 
-def encoding_of(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
+def encoding_of(
+    page: tifffile.TiffPage, notes: list[str], compression: Compression
+) -> dict[str, Any]:
     """Choose the tifffile options that encode a page as the source is encoded."""
     known = {UNKNOWN, ASSOCIATED, UNASSOCIATED}
     types = tuple(each if each in known else UNKNOWN for each in extra_types(page))
@@ -59,8 +61,15 @@ def encoding_of(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
         "extrasamples": types or None,
         "planarconfig": page.planarconfig,
         **_division(page, notes),
-        **_compression(page, notes),
+        **_effort(_compression(page, notes), compression),
     }
+
+
+def _effort(options: dict[str, Any], compression: Compression) -> dict[str, Any]:
+    """Add the level of deflate; tifffile's own gives small files."""
+    if options["compression"] in _DEFLATES and compression is Compression.FAST:
+        return {**options, "compressionargs": {"level": 1}}
+    return options
 
 
 def _division(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
@@ -110,21 +119,8 @@ def _quantisation(data: bytes) -> tuple[int, ...]:
     raise damaged("a JPEG without quantisation tables")
 
 
-@cache
-def _first_tables() -> tuple[tuple[int, ...], ...]:
-    """First quantisation tables of libjpeg's qualities 1 to 100."""
-    tables = []
-    for quality in range(1, 101):
-        buffer = BytesIO()
-        Image.new("L", (8, 8)).save(buffer, "JPEG", quality=quality)
-        with Image.open(buffer) as image:
-            assert isinstance(image, JpegImageFile)  # noqa: S101 - tells the type checker
-            tables.append(tuple(image.quantization[0]))
-    return tuple(tables)
-
-
 def _quality_of(table: Sequence[int]) -> int:
     """Find the libjpeg quality whose first quantisation table is nearest."""
     total = sum(table)
-    distances = [abs(sum(each) - total) for each in _first_tables()]
+    distances = [abs(sum(each) - total) for each in jpegquality.luminance_tables()]
     return 1 + distances.index(min(distances))

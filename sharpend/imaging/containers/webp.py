@@ -36,7 +36,9 @@ _FIRST_CHUNK = 12
 _EXTENDED_END = 30
 _ANIMATED, _ALPHA = 2, 16
 _LOSSLESS: Options = {"lossless": True, "exact": True, "quality": 20, "method": 2}
-"""Half the time of Pillow's default, 1 % more bytes; `exact` keeps colours under alpha 0."""
+"""Half the time of Pillow's default, 1 % more bytes; `exact` keeps colours under alpha 0. Method 0
+takes a quarter of the time and writes drawings more than twice as large. Lossy keeps Pillow's
+method, 4: in half the time colours are further from what was sharpened, by up to 0.3 dB."""
 _RIFF = {Kind.ICC: (b"ICCP", 32), Kind.EXIF: (b"EXIF", 8), Kind.XMP: (b"XMP ", 4)}
 """Chunk and flag."""
 _KINDS = {chunk: kind for kind, (chunk, _) in _RIFF.items()}
