@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from pathlib import Path
 
 _PROC = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
+_SIGNS_OF_A_GPU = (_PROC / "driver/nvidia", Path("/dev/kfd"))
+"""Files of the drivers of NVIDIA and AMD; not every card with a driver can be computed with."""
 
 
 def cores() -> int:
@@ -18,6 +21,13 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def may_have_gpu() -> bool:
+    """Return whether models may run on a GPU here; only torch, in a worker, knows for sure."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    return any(path.exists() for path in _SIGNS_OF_A_GPU)
 
 
 def processor() -> str:

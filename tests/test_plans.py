@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sharpend import machine
 from sharpend.agreement.alarm import MEASURABLE_FROM
 from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.names import Naming
@@ -163,16 +165,49 @@ def test_without_folders_the_main_network_is_meant(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "count", "threads"), [(1, 1, 1), (2, 1, 2), (4, 2, 2), (8, 4, 2), (64, 4, 16)]
+    ("device", "cores", "machine_gb", "count", "threads"),
+    [
+        ("cpu", 1, 24, 1, 1),
+        ("cpu", 2, 24, 2, 1),
+        ("cpu", 4, 8, 2, 2),
+        ("cpu", 8, 1, 1, 8),
+        ("cpu", 96, 1000, 64, 1),
+        ("cuda", 1, 24, 1, 1),
+        ("cuda:1", 8, 24, 4, 2),
+        ("mps", 64, 24, 4, 16),
+    ],
 )
-def test_automatic_workers_follow_the_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, count: int, threads: int
+def test_automatic_workers_follow_the_cores_and_the_memory(  # noqa: PLR0913 - a table's columns
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    device: str,
+    cores: int,
+    machine_gb: int,
+    count: int,
+    threads: int,
 ) -> None:
-    """Workers share the cores this process may use, and no worker has more than its share."""
+    """On a CPU each core has a worker of one thread, if they have the memory; on a GPU few do."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    made = settings(tmp_path)
+    monkeypatch.setattr(plans, "available_bytes", lambda: machine_gb * 10**9)
+    made = settings(tmp_path, model={"device": device})
     assert plans.worker_count(made) == count
     assert plans.worker_options(made).threads == threads
+
+
+@pytest.mark.parametrize(("there", "count"), [(True, 4), (False, 8)])
+def test_a_machine_that_may_have_a_gpu_has_few_workers(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    there: bool,  # noqa: FBT001
+    count: int,
+) -> None:
+    """Only a worker knows the device that `auto` means, so a driver is enough."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(plans, "available_bytes", lambda: 10**12)
+    monkeypatch.setattr(machine, "_SIGNS_OF_A_GPU", (tmp_path if there else tmp_path / "none",))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert plans.worker_count(settings(tmp_path)) == count
 
 
 def test_workers_as_set(tmp_path: Path) -> None:

@@ -122,6 +122,20 @@ def test_workers_follow_the_first_ones_precision(light: None) -> None:  # noqa: 
     crew.pool.stop()
 
 
+def test_all_workers_start_at_once(light: None) -> None:  # noqa: ARG001
+    """The first question starts every process, so no task waits for one."""
+    crew = Crew(count=3)
+    crew.pool.engine("lite", teacher=False)
+    started = psutil.Process().children()
+    for number in range(3):
+        crew.submit(b"well", number)
+    staged = crew.outcomes(3)
+    assert {one.pid for one in started} >= {
+        int(one.model_digest) for one in staged if isinstance(one, Staged)
+    }
+    crew.pool.stop()
+
+
 def test_slots_are_counted(light: None) -> None:  # noqa: ARG001
     """A busy worker takes nothing, and the earliest deadline is known."""
     crew = Crew(count=2)

@@ -14,7 +14,7 @@ from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.destination import Destination, RootGuard
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.hook_runs import Hook
 from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
@@ -22,7 +22,7 @@ from sharpend.files.patterns import Patterns
 from sharpend.intake.protocol import FolderOptions
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
-from sharpend.machine import available_bytes, cores
+from sharpend.machine import available_bytes, cores, may_have_gpu
 from sharpend.policies import Hours, Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
@@ -40,9 +40,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MEGA = 1_000_000
-MOST_AUTOMATIC_WORKERS = 4
+MOST_WORKERS = 64
+"""Most processes that are chosen automatically; as for the setting."""
+MOST_WORKERS_ON_GPU = 4
 """One process decodes and encodes while another computes; more only cost memory."""
-CORES_PER_WORKER = 2
+CORES_PER_WORKER_ON_GPU = 2
+BYTES_PER_WORKER = 2 << 30
+"""Memory of a process with its models, and of a large image in it."""
 LEAST_BYTES = 1 << 30
 """Memory for a running model, and for all that does not depend on the image's size."""
 SHARE_OF_MEMORY = 0.8
@@ -178,9 +182,19 @@ def models(settings: Settings) -> list[str]:
 
 
 def worker_count(settings: Settings) -> int:
-    """Return the number of worker processes."""
+    """Return the number of worker processes.
+
+    On a CPU there is one for each core that has memory: the threads of one process wait for each
+    other, which costs most of the speed while other programs use the cores.
+    """
     count = _unless_auto(settings.workers.count)
-    return count or max(1, min(cores() // CORES_PER_WORKER, MOST_AUTOMATIC_WORKERS))
+    if count is not None:
+        return count
+    device = settings.model.device
+    if device.startswith(("cuda", "mps")) or (device == "auto" and may_have_gpu()):
+        return max(1, min(cores() // CORES_PER_WORKER_ON_GPU, MOST_WORKERS_ON_GPU))
+    fitting = int(available_bytes() * SHARE_OF_MEMORY) // BYTES_PER_WORKER
+    return max(1, min(cores(), fitting, MOST_WORKERS))
 
 
 def worker_options(settings: Settings) -> WorkerOptions:

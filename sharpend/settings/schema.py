@@ -87,7 +87,8 @@ class WorkerSettings(Section):
     """`[workers]`: the worker processes."""
 
     count: Auto | Annotated[Whole, Field(ge=1, le=64)] = "auto"
-    """Number of processes, 1 to 64; auto: by cores and memory."""
+    """Number of processes, 1 to 64; auto: on a CPU one for each core with
+    2 GiB of memory, on a GPU one for two cores, up to 4."""
     threads: Auto | Annotated[Whole, Field(ge=1, le=1024)] = "auto"
     """Torch threads of each process; auto: cores / processes."""
     job_timeout_s: Positive = 600

@@ -35,6 +35,8 @@ class Workers(Protocol):
     ) -> Engine:
         """Load a model, and its teacher, and try it once; blocks until that is done.
 
+        The workers are started at the first call.
+
         Args:
             model: the model's name or path.
             teacher: load its teacher, too.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -102,10 +103,12 @@ class Pool:
     def engine(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
     ) -> Engine:
-        """Load a model in the first worker, see `Workers.engine`."""
+        """Start all workers, and load a model in the first one, see `Workers.engine`."""
         slot = self._slots[0]
         try:
             process = self._ready(slot)
+            if self._options.precision != "auto" or self._options.trials:
+                self._start_others()  # no trial is expected that they would have to follow
             process.send(Describe(model, teacher))
             engine = self._described(process, model, go_on)
         except (OSError, RuntimeError) as error:
@@ -115,6 +118,7 @@ class Pool:
             raise
         self._idle_bytes = max(self._idle_bytes, engine.resident_bytes or 0)
         self._follow(engine.trial)
+        self._start_others()
         return engine
 
     def _follow(self, trial: Trial | None) -> None:
@@ -122,6 +126,15 @@ class Pool:
         known = self._options.trials
         if trial is not None and trial not in known:
             self._options = replace(self._options, trials=(trial, *known))
+            for slot in self._slots[1:]:  # started without it
+                if slot.task is None:
+                    self._retire(slot)
+
+    def _start_others(self) -> None:
+        """Start the processes of the other workers, which are ready at about the same time."""
+        with suppress(OSError, RuntimeError):  # their first task starts them, or says why not
+            for slot in self._slots[1:]:
+                self._ready(slot)
 
     def _described(self, process: WorkerProcess, model: str, go_on: Callable[[], bool]) -> Engine:
         """Wait for the answer to a Describe request."""
