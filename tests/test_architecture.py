@@ -59,10 +59,10 @@ ROOMS = {
     " sections plots",
     "ledger": "sql caseless schema alike records store copies scheduling reader registration"
     " standing ledger opening",
-    "intake": "junk scan patience protocol settle watch schedule listen folder threaded",
+    "intake": "junk wall_clock scan patience protocol settle watch schedule listen folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
     " adoption committer emptied reasons quarantine ages retention",
-    "daemon": "backoff throughput signals systemd wall_clock snapshot state_outage context attempts"
+    "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements judgements arrivals rest entries folder overview roots refused_sources"
     " emptied_folders outcomes maintenance recognition registrar writers dispatcher_config"
     " folder_upkeep dispatcher status hook_runs hooked_log plans assembly mode daemon",

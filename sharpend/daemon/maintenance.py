@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarantine
-from sharpend.daemon.wall_clock import WallClock
 from sharpend.errors import FolderFaultError, LedgerError
+from sharpend.intake.wall_clock import WallClock
 from sharpend.ledger import copies
 from sharpend.logs.events import Event
 

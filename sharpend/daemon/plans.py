@@ -14,7 +14,7 @@ from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.destination import Destination, RootGuard
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.folder_plan import FolderPlan
+from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.hook_runs import Hook
 from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of

@@ -10,8 +10,8 @@ import math
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.wall_clock import WallClock
 from sharpend.errors import FolderFaultError
+from sharpend.intake.wall_clock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Collection
