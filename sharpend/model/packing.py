@@ -24,6 +24,7 @@ import torch
 
 from sharpend.imaging.depth import white, within
 from sharpend.model import plain_packing as plain
+from sharpend.model.cells import CELL, COLOURS, SIDE, cells_of, interpolated, unfolded
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     Change = tuple[NDArray[Any], NDArray[np.float32] | None, NDArray[np.float32] | None, float]
     """Arguments of the passes: detail, mask, gate, scale."""
 
-REACH_PX = (plain.REACH + 1) * plain.SIDE
+REACH_PX = (plain.REACH + 1) * SIDE
 """Reach of the means around a cell; a tile's halo grows by this."""
 
 
@@ -51,7 +52,7 @@ COMPILED = _compiled()
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """What is added to pixels, on the folded grid, before strength and clamping."""
+    """Addition to pixels on the folded grid, before strength and clamping."""
 
     detail: Tensor
     """1 x 48 x h x w float32 or bfloat16, in [-1, 1]."""
@@ -81,7 +82,7 @@ class Packed:
         self.pixels = within(pixels)
         self.white = white(pixels.dtype)
         height, width, channels = pixels.shape
-        self.size = (height // plain.SIDE, width // plain.SIDE)
+        self.size = (height // SIDE, width // SIDE)
         shape = (*self.size, channels)
         self._sums = np.empty(shape, np.int32)
         kind = np.float32 if pixels.dtype == np.float32 else np.uint16
@@ -99,9 +100,7 @@ class Packed:
             1 x 48 x h x w, channels last: 16 values of each colour, as `pixel_unshuffle` has them.
         """
         is_half = precision == torch.bfloat16
-        made = np.empty(
-            (*self.size, plain.COLOURS, plain.CELL), np.uint16 if is_half else np.float32
-        )
+        made = np.empty((*self.size, COLOURS, CELL), np.uint16 if is_half else np.float32)
         self._passes.pack(self.pixels, self._sums if less_mean else None, made)
         tensor = torch.from_numpy(made.view(np.int16) if is_half else made)
         if is_half:
@@ -115,7 +114,7 @@ class Packed:
             weights: of the three channels; they add up to one.
         """
         height, width = (size + 2 * plain.LUMA_EDGE for size in self.size)
-        made = np.empty((height, width, plain.CELL), np.float32)
+        made = np.empty((height, width, CELL), np.float32)
         self._passes.luma(self.pixels, self._scaled(weights), made)
         return torch.from_numpy(made)[None].permute(0, 3, 1, 2)
 
@@ -158,7 +157,7 @@ class Packed:
 
         Added to the pixels it stays between black and white; None is nothing.
         """
-        cells = plain.cells_of(self.pixels)
+        cells = cells_of(self.pixels)
         if added is None:
             return np.zeros(cells.shape, np.float32)
         return plain.change_of(cells, *self._change(added, strength * self.white))
@@ -167,17 +166,17 @@ class Packed:
         """Return the same with gray repeated over three channels."""
         return (
             self
-            if self.pixels.shape[2] == plain.COLOURS
-            else Packed(np.repeat(self.pixels, plain.COLOURS, axis=2))
+            if self.pixels.shape[2] == COLOURS
+            else Packed(np.repeat(self.pixels, COLOURS, axis=2))
         )
 
     def plane(
         self, change: NDArray[np.float32], weights: tuple[float, float, float]
     ) -> NDArray[np.float32]:
         """Compute luma of the pixels with a change, H x W in [0, 1]; weights as for `luma`."""
-        values = plain.cells_of(self.pixels).astype(np.float32) + change
+        values = cells_of(self.pixels).astype(np.float32) + change
         gray = plain.weighted(values, self._scaled(weights))
-        return np.ascontiguousarray(plain.unfolded(gray[:, :, None])[:, :, 0])
+        return np.ascontiguousarray(unfolded(gray[:, :, None])[:, :, 0])
 
     def balanced(self, change: NDArray[np.float32]) -> Added:
         """Keep a change between black and white, and subtract its local mean.
@@ -185,9 +184,9 @@ class Packed:
         Returns:
             As if a network added it, with a strength of 1.
         """
-        inside = self._as_added(plain.kept(change, plain.cells_of(self.pixels)))
+        inside = self._as_added(plain.kept(change, cells_of(self.pixels)))
         means = self._means(self._change(inside, self.white))
-        return self._as_added(self.change(inside, 1.0) - plain.interpolated(means))
+        return self._as_added(self.change(inside, 1.0) - interpolated(means))
 
     def _as_added(self, change: NDArray[np.float32]) -> Added:
         tensor = torch.from_numpy(change / np.float32(self.white)).reshape(1, *self.size, -1)
@@ -210,7 +209,7 @@ class Packed:
         """Local means of a change, h x w x C, in levels of the pixels."""
         sums, made = np.empty_like(self._sums), np.empty(self._sums.shape, np.float32)
         self._passes.sum(self.pixels, *change, sums)
-        around = (2 * plain.REACH + 1) ** 2 * plain.CELL
+        around = (2 * plain.REACH + 1) ** 2 * CELL
         scale = 1 / (around * plain.steps_per_level(self.pixels.dtype))
         self._passes.means(sums, sums.shape, scale, made)
         return made

@@ -13,6 +13,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sharpend.imaging.depth import white
+from sharpend.model.cells import (
+    CELL,
+    COLOURS,
+    SIDE,
+    cells_of,
+    extreme_of_nine,
+    interpolated,
+    sum_of_nine,
+    total,
+    unfolded,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,11 +31,6 @@ if TYPE_CHECKING:
     Levels = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.float32]
     Floats = NDArray[np.float32]
 
-SIDE = 4
-"""Side of a cell in pixels."""
-CELL = SIDE * SIDE
-COLOURS = 3
-"""Channels of a network, whatever the pixels have."""
 REACH = 4
 """Cells to each side of a local mean. Fewer would take fine detail for a shift, and cost
 fidelity."""
@@ -34,8 +40,6 @@ STEPS = 2**20
 """Steps of a change from black to white in which it is summed: 1296 of them fit into 32 bits."""
 FLOAT_LEVELS = 2**22
 """Levels that floating point pixels are rounded to for the network alone."""
-_BEFORE = np.asarray([0.375, 0.125, 0.875, 0.625], np.float32)
-"""Weight of the upper or left one of the two cells between whose centres a pixel lies."""
 
 
 def survey(
@@ -76,8 +80,8 @@ def pack(
     if sums is None:
         made = levels.astype(np.float32) * np.float32(1 / top)
     else:
-        count = (_nine(np.ones_like(sums[..., :1])) * CELL)[..., None]
-        less = count * levels - _nine(sums)[..., None]
+        count = (sum_of_nine(np.ones_like(sums[..., :1])) * CELL)[..., None]
+        less = count * levels - sum_of_nine(sums)[..., None]
         made = less.astype(np.float32) * (1 / (count * float(top))).astype(np.float32)
     folded[...] = _half(made) if folded.dtype == np.uint16 else made
 
@@ -107,8 +111,8 @@ def gates(mask: Floats, size: tuple[int, int], floor: float, gate: Floats) -> No
     squares = (mask * mask).reshape(*size, CELL)
     for half in (8, 4, 2, 1):
         squares = squares[..., :half] + squares[..., half:]
-    counts = _nine(np.ones_like(squares)) * np.float32(CELL)
-    energy = _nine(squares) / counts
+    counts = sum_of_nine(np.ones_like(squares)) * np.float32(CELL)
+    energy = sum_of_nine(squares) / counts
     whole = np.maximum(energy + np.float32(floor), np.float32(1e-30))
     gate[...] = (energy / whole)[..., 0]
 
@@ -150,8 +154,8 @@ def means(sums: NDArray[np.int32], size: tuple[int, int, int], scale: float, mad
     height, width, _ = size
     mirrored = np.pad(sums, ((REACH, REACH), (REACH, REACH), (0, 0)), mode="symmetric")
     side = range(2 * REACH + 1)
-    tall = _total([mirrored[row : row + height] for row in side])
-    square = _total([tall[:, column : column + width] for column in side])
+    tall = total([mirrored[row : row + height] for row in side])
+    square = total([tall[:, column : column + width] for column in side])
     made[...] = square.astype(np.float32) * np.float32(scale)
 
 
@@ -182,8 +186,8 @@ def finish(  # noqa: D417, PLR0913, PLR0917 - called as the compiled one; the re
     cells = cells_of(pixels)
     change = change_of(cells, detail, mask, gate, scale) - interpolated(shifts)
     top = np.float32(white(pixels.dtype))
-    least = np.maximum(_extreme(np.minimum, lowest) - np.float32(margin), 0)[..., None]
-    most = np.minimum(_extreme(np.maximum, highest) + np.float32(margin), top)[..., None]
+    least = np.maximum(extreme_of_nine(np.minimum, lowest) - np.float32(margin), 0)[..., None]
+    most = np.minimum(extreme_of_nine(np.maximum, highest) + np.float32(margin), top)[..., None]
     made = np.minimum(np.maximum(cells.astype(np.float32) + change, least), most)
     if pixels.dtype != np.float32:
         made = np.rint(made)
@@ -246,20 +250,6 @@ def kept(change: Floats, cells: NDArray[Any]) -> Floats:
     return np.asarray(np.minimum(np.maximum(change, -values), top - values), np.float32)
 
 
-def cells_of(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Convert H x W x C to h x w x C x 16."""
-    height, width, channels = pixels.shape
-    apart = pixels.reshape(height // SIDE, SIDE, width // SIDE, SIDE, channels)
-    return apart.transpose(0, 2, 4, 1, 3).reshape(height // SIDE, width // SIDE, channels, CELL)
-
-
-def unfolded(cells: NDArray[Any]) -> NDArray[Any]:
-    """Convert h x w x C x 16 back to H x W x C."""
-    height, width, channels, _ = cells.shape
-    apart = cells.reshape(height, width, channels, SIDE, SIDE).transpose(0, 3, 1, 4, 2)
-    return apart.reshape(height * SIDE, width * SIDE, channels)
-
-
 def _levels(values: NDArray[Any]) -> NDArray[np.int32]:
     """Whole numbers of pixels, of floating point ones rounded."""
     if values.dtype == np.float32:
@@ -271,48 +261,3 @@ def _half(values: Floats) -> NDArray[np.uint16]:
     """Bits of bfloat16, rounded to even."""
     bits = values.view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
-
-
-def _total(parts: list[NDArray[Any]]) -> NDArray[Any]:
-    """Sum arrays, one after the other."""
-    made = parts[0].copy()
-    for part in parts[1:]:
-        made += part
-    return made
-
-
-def _nine(values: NDArray[Any]) -> NDArray[Any]:
-    """Sum of 3 x 3 cells around each, none beyond the edge: h x w x C."""
-    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)))
-    tall = padded[:-2] + padded[1:-1] + padded[2:]
-    return np.asarray(tall[:, :-2] + tall[:, 1:-1] + tall[:, 2:])
-
-
-def _extreme(of: Any, values: NDArray[Any]) -> Floats:  # noqa: ANN401 - a ufunc
-    """Extreme of 3 x 3 cells around each: h x w x C."""
-    padded = np.pad(values, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    tall = of(of(padded[:-2], padded[1:-1]), padded[2:])
-    return np.asarray(of(of(tall[:, :-2], tall[:, 1:-1]), tall[:, 2:]), np.float32)
-
-
-def interpolated(cells: Floats) -> Floats:
-    """Interpolate values, h x w x C, between the centres of cells: h x w x C x 16."""
-    tall = _between(cells, axis=0)  # (h, w, C, 4)
-    full = _between(tall, axis=1)  # (h, w, C, 4, 4)
-    return full.reshape(*cells.shape, CELL)
-
-
-def _between(cells: Floats, *, axis: int) -> Floats:
-    """Interpolate along one axis: a last axis of SIDE values is added."""
-    size = cells.shape[axis]
-    before, after = (
-        np.take(cells, np.clip(np.arange(size) + step, 0, size - 1), axis=axis) for step in (-1, 1)
-    )
-    pairs = [(before, cells), (before, cells), (cells, after), (cells, after)]
-    return np.stack(
-        [
-            one * weight + two * (np.float32(1) - weight)
-            for (one, two), weight in zip(pairs, _BEFORE, strict=True)
-        ],
-        axis=-1,
-    )
