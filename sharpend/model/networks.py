@@ -44,8 +44,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
         """Map B x C x H x W features to the same shape; `scale` (B x C x 1 x 1) what is added."""
-        inner: Tensor = self.second(F.relu(self.first(features)))
-        return features + (inner if scale is None else inner * scale)
+        inner: Tensor = self.second(F.relu(self.first(features), inplace=True))
+        return (inner if scale is None else inner * scale).add_(features)
 
 
 class SharpeningNetwork(nn.Module):
@@ -156,7 +156,7 @@ class SharpeningNetwork(nn.Module):
         """Run the convolutions; cues give a scale for the head, each block, and the tail."""
         scales = [None] * (self.blocks + 2) if cues is None else self.scales(cues)
         head, *of_blocks, tail = scales
-        features = shallow = _scaled(F.relu(self.head(folded)), head)
+        features = shallow = _scaled(F.relu(self.head(folded), inplace=True), head)
         for block, scale in zip(self.body, of_blocks, strict=True):
             features = block(features, None if scale is None else scale.to(features.dtype))
         features = _scaled(shallow + features, tail)
