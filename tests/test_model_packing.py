@@ -1,4 +1,4 @@
-"""One pass from pixels to a network and one back: compiled, in numpy, and as their words say."""
+"""One pass from pixels to a model and one back: compiled, in numpy, and as their words say."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def noise(shape: tuple[int, int, int], dtype: type[Any], *, lowest: float = 0) -
 def added_to(
     pixels: NDArray[Any], precision: torch.dtype, *, masked: bool, shift: float = 0.0
 ) -> Added:
-    """What a network might add to pixels, clipping included."""
+    """Values that a model might add to pixels, clipping included."""
     torch.manual_seed(pixels.shape[1])
     height, width = (size // 4 for size in pixels.shape[:2])
     detail = (torch.randn(1, 48, height, width) * 0.1 + shift).to(precision)
@@ -152,7 +152,7 @@ def test_the_result_is_that_of_one_step_after_the_other(
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_network_is_given_what_training_gives_it(channels: int, dtype: type[Any]) -> None:
+def test_a_model_is_given_what_training_gives_it(channels: int, dtype: type[Any]) -> None:
     """Folded pixels less their local mean, and luma with its edge repeated, within rounding."""
     for height, width in SIZES:
         pixels = noise((height, width, channels), dtype)
@@ -183,8 +183,8 @@ def test_nothing_added_is_the_input(channels: int, dtype: type[Any]) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_the_mean_of_the_whole_picture_stays(height: int, width: int) -> None:
-    """Whatever is added, of each channel, up to the edges and in pictures of one cell."""
+def test_the_mean_of_the_whole_image_stays(height: int, width: int) -> None:
+    """Whatever is added, of each channel, up to the edges and in images of one cell."""
     pixels = noise((height, width, 3), np.float32, lowest=0.3) * np.float32(0.7)
     added = added_to(pixels, torch.float32, masked=False, shift=0.2)
     change = Packed(pixels).change(added, 1.0)
@@ -194,7 +194,7 @@ def test_the_mean_of_the_whole_picture_stays(height: int, width: int) -> None:
 
 
 def test_a_shift_is_taken_out_wherever_it_is() -> None:
-    """A picture that only became brighter is the input again."""
+    """An image that only became brighter is the input again."""
     pixels = noise((40, 60, 3), np.uint16) // 2
     brighter = Added(torch.full((1, 48, 10, 15), 0.25))
     assert np.array_equal(finished(Packed(pixels), brighter), pixels)
