@@ -139,8 +139,10 @@ class SharpeningNetwork(nn.Module):
         """
         cues = self._cues(measured)
         trunk = self._trunk(folded, cues)
-        if cues is None or luma is None or measured is None:
+        if cues is None:
             return Added(trunk)
+        if luma is None or measured is None:
+            raise ValueError("a cued model needs luma and the measured energies of the whole image")
         mask, floor = self.mask.ungated(luma, cues, measured)
         return Added(trunk, mask, float(floor))
 
