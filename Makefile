@@ -38,7 +38,7 @@ soak: $(VENV)/.dev  ## an hour of one image a second; Ctrl-C ends it with what w
 	$(BIN)/python -m tests.soak
 
 clean:  ## remove what the targets above made
-	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo-output .mypy_cache .ruff_cache .pytest_cache .hypothesis sharpend/model/*.so
 
 # On Linux, pip takes torch for CUDA; `PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make …`
 # takes the build for CPUs, which is 4.5 GB smaller.
@@ -104,7 +104,7 @@ settings = test -e $(1) || sed -e '0,/^\#\[\[folder/s//[[folder/' \
 	-e '0,/^\#input = .*/s||input = "$(2)/incoming"|' -e '0,/^\#output = .*/s||output = "$(2)/sharp"|' \
 	-e '/^\# As it is, this file sets nothing/d' -e '$(3)' config/sharpend.toml >$(1)
 
-$(VENV)/.%: pyproject.toml
+$(VENV)/.%: pyproject.toml hatch_build.py sharpend/model/_packing.c
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@

@@ -53,7 +53,7 @@ ROOMS = {
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffout"
     " containers.tiff"
     " detection codec files contents finishing sheet",
-    "model": "folding cues conditioning networks tiling overshoot balance crispness"
+    "model": "folding cues conditioning cells plain_packing packing networks tiling crispness"
     " shipped weights trial runtime ssim softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks commands whole peer peers"
     " sections plots",

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from sharpend.imaging.depth import Depth
     from sharpend.model.cues import Cues
+    from sharpend.model.packing import Added, Packed
 
 WHOLE_PX = 4096
 SHAPES = {"student": (16, 1), "teacher": (16, 2), "cued": (16, 1)}
@@ -291,11 +291,11 @@ class Scarce(Runtime):
 
     room_px = 0
 
-    def detail(self, picture: Tensor, cues: Cues | None = None) -> Tensor:
+    def added(self, packed: Packed, cues: Cues | None = None) -> Added:
         """As the real one, while there is room."""
-        if picture.shape[-1] * picture.shape[-2] > self.room_px:
+        if packed.pixels.shape[0] * packed.pixels.shape[1] > self.room_px:
             raise MemoryError("no room")
-        return super().detail(picture, cues)
+        return super().added(packed, cues)
 
 
 def scarce(tile_px: int | None, *, room_px: int) -> Sharpener:

@@ -12,11 +12,10 @@ from skimage import data
 
 from sharpend.imaging.depth import white
 from sharpend.model import weights
-from sharpend.model.balance import balance
 from sharpend.model.cues import measure
-from sharpend.model.overshoot import bound
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import CRISP_REACH_PX, Sharpener
+from tests.passes import balance, bound
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray

@@ -79,12 +79,25 @@ class AdaptiveMask(nn.Module):
             B x 1 x H x W in the dtype of the gains, to be added to each channel.
         """
         with torch.autocast(picture.device.type, enabled=False):
-            gains = RATE * self.gains(F.relu(self.second(F.relu(self.first(cues)))))  # (B, BANDS)
-            folded = folded_luma(luma(picture.to(gains.dtype)))
-            mask = _filtered(folded, gains)  # (B, 16, H/4, W/4)
-            floor = (gains.square() * (FLOOR_TIMES * measured[:, -BANDS:] + _TINY)).sum(dim=1)
+            folded = folded_luma(luma(picture.to(self.gains.weight.dtype)))
+            mask, floor = self.ungated(folded, cues, measured)
             gate = F.interpolate(_gate(mask, floor), scale_factor=FOLD_PX, mode="bilinear")
             return F.pixel_shuffle(mask, FOLD_PX) * gate
+
+    def ungated(self, folded: Tensor, cues: Tensor, measured: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the mask before its gate, and the energy at which that stands half open.
+
+        Args:
+            folded: luma, as `folded_luma` makes it.
+            cues: B x CUES.
+            measured: as for `forward`.
+
+        Returns:
+            B x 16 x H/4 x W/4, on the folded grid, and B.
+        """
+        gains = RATE * self.gains(F.relu(self.second(F.relu(self.first(cues)))))  # (B, BANDS)
+        floor = (gains.square() * (FLOOR_TIMES * measured[:, -BANDS:] + _TINY)).sum(dim=1)
+        return _filtered(folded, gains), floor
 
 
 def _filtered(folded: Tensor, gains: Tensor) -> Tensor:

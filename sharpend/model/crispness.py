@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.model.cues import FAINT, FOLD_PX, band_kernels, folded_luma, luma
+from sharpend.model.cues import FAINT, FOLD_PX, LUMA, band_kernels, folded_luma
 from sharpend.model.cues import REACH_PX as BANDS_REACH_PX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
+
+    from sharpend.model.packing import Added, Packed
 
 GAINS = (1.2, 1.08, 0.6)
 """Of the bands, from the finest on, at crispness 1."""
@@ -33,22 +35,45 @@ REACH_PX = BANDS_REACH_PX + AROUND_PX
 """Reach of the mask, a multiple of FOLD_PX; a tile's halo grows by this."""
 
 
-def crispen(picture: Tensor, amount: float, noise: Sequence[float]) -> None:
-    """Add the mask to an image, in place; flat areas stay exactly unchanged.
+def crispen(
+    packed: Packed,
+    added: Added | None,
+    strength: float,
+    *,
+    amount: float,
+    noise: Sequence[float],
+) -> Added:
+    """Lay the mask over what a model adds; flat areas stay exactly unchanged.
+
+    The local mean is removed once here, and once more by `Packed.finish`: the mask clips far more
+    than a model, so that one pass leaves a shift.
 
     Args:
-        picture: 1 x 3 x H x W float32 in [0, 1], H and W multiples of FOLD_PX, sRGB-encoded.
-        amount: 0..1.
+        packed: the window, its sides multiples of FOLD_PX, sRGB-encoded.
+        added: by the model; None for nothing.
+        strength: scales it.
+        amount: 0..1, of the mask.
         noise: energies of the bands at the noise floor of the whole image, `Cues.noise`.
+
+    Returns:
+        The sum of both; its strength is 1.
     """
-    gray = luma(picture)
+    packed = packed.in_colour()
+    change = packed.change(added, strength)
+    gray = torch.from_numpy(packed.plane(change, LUMA))[None, None]
+    mask = F.pixel_unshuffle(_mask(gray, amount, noise), FOLD_PX)[0].mul_(packed.white)
+    return packed.balanced(change + mask.permute(1, 2, 0).numpy()[:, :, None])
+
+
+def _mask(gray: Tensor, amount: float, noise: Sequence[float]) -> Tensor:
+    """Compute the mask of luma, 1 x 1 x H x W in [0, 1]."""
     folded = folded_luma(gray)
     wanted = gray.clone()
     for kernel, gain, floor in zip(band_kernels(), GAINS, noise, strict=True):
         band = F.pixel_shuffle(F.conv2d(folded, kernel), FOLD_PX)
         wanted.addcmul_(band, _gate(band, max(floor, LEAST_NOISE)), value=gain * amount)
     _bound(wanted, gray)
-    picture.add_(wanted.sub_(gray)).clamp_(0, 1)
+    return wanted.sub_(gray)
 
 
 def _gate(band: Tensor, floor: float) -> Tensor:

@@ -48,7 +48,8 @@ FAINT = (0.4 / 255) ** 2
 """Energy that rounding to 8 bits leaves in any image; lower values are rounding noise."""
 MAY_BE_ENLARGED = -1.3
 """Sharpness above which no enlargement by four was seen; sharper images need no closer look."""
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of the channels, of BT.601."""
 _SAMPLED = ((0, 1), (1, 3), (2, 0), (3, 2))
 """Pixels of a cell at which energies are sampled: each row and column of the cell once."""
 
@@ -161,7 +162,7 @@ def _above_floor(measured: Tensor) -> Tensor:
 def luma(picture: Tensor) -> Tensor:
     """BT.601 luma of B x 3 x H x W: B x 1 x H x W."""
     red, green, blue = picture.unbind(dim=1)
-    return (red * _LUMA[0] + green * _LUMA[1] + blue * _LUMA[2]).unsqueeze(1)
+    return (red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]).unsqueeze(1)
 
 
 def folded_luma(gray: Tensor) -> Tensor:
@@ -246,7 +247,7 @@ def _gray(pixels: NDArray[Depth]) -> NDArray[np.float32]:
     scale = np.float32(1 / white(pixels.dtype))
     if pixels.shape[2] == 1:
         return pixels[:, :, 0].astype(np.float32) * scale
-    weights = np.asarray(_LUMA, np.float32) * scale
+    weights = np.asarray(LUMA, np.float32) * scale
     return pixels.astype(np.float32) @ weights
 
 

@@ -15,7 +15,7 @@ features and set the gains of an adaptive mask beside it (`sharpend.model.condit
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +24,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 from sharpend.model.conditioning import MASK_CELLS, AdaptiveMask, FeatureScales
 from sharpend.model.cues import FOLD_PX, cues_of
 from sharpend.model.folding import sum_of_nine
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from sharpend.model.packing import Added
 
 GRID_PX = FOLD_PX
 """Side of the blocks folded into channels: the degradation's factor (ESPCN, arXiv:1609.05158)."""
@@ -46,8 +44,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor, scale: Tensor | None = None) -> Tensor:
         """Map B x C x H x W features to the same shape; `scale` (B x C x 1 x 1) what is added."""
-        inner: Tensor = self.second(F.relu(self.first(features)))
-        return features + (inner if scale is None else inner * scale)
+        inner: Tensor = self.second(F.relu(self.first(features), inplace=True))
+        return (inner if scale is None else inner * scale).add_(features)
 
 
 class SharpeningNetwork(nn.Module):
@@ -116,28 +114,56 @@ class SharpeningNetwork(nn.Module):
         Raises:
             ValueError: the model is cued and nothing was measured.
         """
-        if not self.cued:  # models without cues ignore them
-            return self._trunk(picture, [None] * (self.blocks + 2))
-        if measured is None:
-            raise ValueError("a cued model needs the measured energies of the whole image")
-        cues = cues_of(measured)
-        mask: Tensor = self.mask(picture, cues, measured)
-        return self._trunk(picture, self.scales(cues)).add_(mask)
-
-    def _trunk(self, picture: Tensor, scales: Sequence[Tensor | None]) -> Tensor:
-        """Run the convolutions; a scale for the head, one for each block, one for the tail."""
+        cues = self._cues(measured)
         folded = F.pixel_unshuffle(picture, GRID_PX)  # (B, 48, H/4, W/4)
         if self.bias_free:
             folded = less_local_mean(folded)
         folded = folded.to(self.head.weight.dtype, memory_format=torch.channels_last)
+        # In the image's own layout: sums of two layouts take longer than the convolutions.
+        trunk = self._trunk(folded, cues).to(picture.dtype)
+        detail = F.pixel_shuffle(trunk, GRID_PX).contiguous()
+        return detail if cues is None else detail.add_(self.mask(picture, cues, measured))
+
+    def added(self, folded: Tensor, luma: Tensor | None, measured: Tensor | None) -> Added:
+        """Compute the same on the folded grid, of one image, for inference.
+
+        Args:
+            folded: 1 x 48 x H/4 x W/4 in the dtype of the weights, less its local mean where the
+                model is bias-free; channels last.
+            luma: 1 x 16 x (H/4 + 4) x (W/4 + 4) float32, as `folded_luma` makes it; needed by a
+                cued model alone.
+            measured: as for `detail`.
+
+        Raises:
+            ValueError: as `detail`.
+        """
+        cues = self._cues(measured)
+        trunk = self._trunk(folded, cues)
+        if cues is None:
+            return Added(trunk)
+        if luma is None or measured is None:
+            raise ValueError("a cued model needs luma and the measured energies of the whole image")
+        mask, floor = self.mask.ungated(luma, cues, measured)
+        return Added(trunk, mask, float(floor))
+
+    def _cues(self, measured: Tensor | None) -> Tensor | None:
+        """Cues of the measured energies, B x CUES; models without cues ignore them."""
+        if not self.cued:
+            return None
+        if measured is None:
+            raise ValueError("a cued model needs the measured energies of the whole image")
+        return cues_of(measured)
+
+    def _trunk(self, folded: Tensor, cues: Tensor | None) -> Tensor:
+        """Run the convolutions; cues give a scale for the head, each block, and the tail."""
+        scales = [None] * (self.blocks + 2) if cues is None else self.scales(cues)
         head, *of_blocks, tail = scales
-        features = shallow = _scaled(F.relu(self.head(folded)), head)
+        features = shallow = _scaled(F.relu(self.head(folded), inplace=True), head)
         for block, scale in zip(self.body, of_blocks, strict=True):
             features = block(features, None if scale is None else scale.to(features.dtype))
         features = _scaled(shallow + features, tail)
-        detail = self.tail(features).to(picture.dtype)
-        # In the image's own layout: sums of two layouts take longer than the convolutions.
-        return F.pixel_shuffle(detail, GRID_PX).contiguous()
+        detail: Tensor = self.tail(features)
+        return detail
 
     def forward(self, picture: Tensor, measured: Tensor | None = None) -> Tensor:
         """Sharpen: B x 3 x H x W in [0, 1] to the same shape, not clamped; see `detail`."""

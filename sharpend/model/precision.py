@@ -26,6 +26,7 @@ from sharpend import __version__
 from sharpend.imaging.filters import degrade
 from sharpend.imaging.tensors import to_tensor
 from sharpend.machine import processor_key
+from sharpend.model.packing import Packed
 from sharpend.model.runtime import choose_device
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.ssim import compute_ssim
@@ -119,8 +120,8 @@ def _likeness(exact: Sharpener, fast: Sharpener, pixels: NDArray[np.uint8], cues
 
 def _on_tile(sharpener: Sharpener, pixels: NDArray[np.uint8], cues: Cues) -> Callable[[], object]:
     """Make a function that runs the model, without the steps before and after it, on a tile."""
-    picture = to_tensor(pixels)
-    return lambda: sharpener.runtime.detail(picture, cues)
+    packed = Packed(pixels)
+    return lambda: sharpener.runtime.added(packed, cues)
 
 
 def timed(device: torch.device, *runs: Callable[[], object]) -> list[float]:

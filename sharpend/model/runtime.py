@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.model.cues import LUMA
 from sharpend.model.networks import GRID_PX
 from sharpend.model.tiling import SMALLEST_TILE_PX
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from sharpend.model.cues import Cues
+    from sharpend.model.networks import SharpeningNetwork
+    from sharpend.model.packing import Added, Packed
     from sharpend.model.trial import Trial
-from sharpend.model.networks import SharpeningNetwork
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LARGEST_TILE_PX = 4096
@@ -137,22 +137,24 @@ class Runtime:
         return min(max(side // GRID_PX * GRID_PX, SMALLEST_TILE_PX), LARGEST_TILE_PX)
 
     @torch.inference_mode()
-    def detail(self, picture: Tensor, cues: Cues | None = None) -> Tensor:
-        """Compute the detail that is added to one window.
+    def added(self, packed: Packed, cues: Cues | None = None) -> Added:
+        """Compute what the model adds to one window.
 
         Args:
-            picture: 1 x 3 x H x W float32 on the CPU, in [0, 1], sides multiples of GRID_PX.
+            packed: the window.
             cues: of the whole image that the window is of; needed where `cued`.
 
         Returns:
-            The same shape, float32 on the CPU.
+            On the CPU.
 
         Raises:
             MemoryError: the window does not fit the device.
         """
         try:
+            folded = packed.folded(self.precision, less_mean=self._network.bias_free)
+            luma = packed.luma(LUMA).to(self.device) if self.cued else None
             measured = None if cues is None else cues.tensor().to(self.device)
-            return self._network.detail(picture.to(self.device), measured).cpu()
+            return self._network.added(folded.to(self.device), luma, measured).cpu()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpend.imaging.depth import keep_beyond
-from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import crispness as crisp
-from sharpend.model.balance import REACH_PX, balance
 from sharpend.model.cues import measure, tested_for_enlargement
-from sharpend.model.overshoot import bound
+from sharpend.model.networks import GRID_PX
+from sharpend.model.packing import REACH_PX, Packed
 from sharpend.model.runtime import Placement, Runtime
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
 from sharpend.task import OVERSHOOT
@@ -85,7 +84,7 @@ class Sharpener:
                 multiplied by alpha; all of them steer what lies near.
             strength: 0..2, scales what the model adds; at 0 it does not run.
             overshoot: 0..255, levels of 8 bit by which a channel may leave its values around a
-                pixel; see `sharpend.model.overshoot.bound`.
+                pixel; see `sharpend.model.packing.Packed.finish`.
             crispness: 0..1, how much of a mask is laid over the model's result; see
                 `sharpend.model.crispness`.
             cues: of the whole image, by `measured`, where these pixels are a part of it or some of
@@ -148,26 +147,32 @@ class Sharpener:
         sharpened = np.empty_like(padded)
         halo_px = how.runtime.halo_px + REACH_PX + (CRISP_REACH_PX if how.crispness else 0)
         for tile in plan_tiles(*padded.shape[:2], tile_px=how.runtime.tile_px, halo_px=halo_px):
-            window = _window(padded[tile.window.slices], how)
-            sharpened[tile.core.slices] = window[tile.core.within(tile.window).slices]
+            inner = tile.core.within(tile.window)
+            at = inner.top // GRID_PX, inner.left // GRID_PX
+            _sharpen_window(padded[tile.window.slices], how, sharpened[tile.core.slices], at)
+        keep_beyond(sharpened, padded)
         return sharpened[:height, :width]
 
 
-def _window(pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
-    """Sharpen one window; pixels within the halo of its inner edges are not to be used."""
-    picture = to_tensor(pixels)
-    result = picture.clone()
-    if how.strength:
-        result.add_(how.runtime.detail(picture, how.cues), alpha=how.strength).clamp_(0, 1)
+def _sharpen_window(
+    pixels: NDArray[Depth], how: _Parameters, out: NDArray[Depth], at: tuple[int, int]
+) -> None:
+    """Sharpen the part of one window that `out` has; none of it within the halo of inner edges.
+
+    Args:
+        pixels: the window, H x W x C.
+        how: parameters of the image.
+        out: gets the part.
+        at: row and column of its first cell in the window.
+    """
+    packed = Packed(pixels)
+    added = how.runtime.added(packed, how.cues) if how.strength else None
+    strength = how.strength
     if how.crispness and how.cues is not None:
-        crisp.crispen(result, how.crispness, how.cues.noise)
-    balance(result, picture)
-    if how.crispness:  # clips far more than a model, so that one pass leaves a shift
-        balance(result.clamp_(0, 1), picture)
-    sharpened = to_pixels(result, channels=pixels.shape[2], dtype=pixels.dtype)
-    bound(sharpened, pixels, levels=how.overshoot)
-    keep_beyond(sharpened, pixels)
-    return sharpened
+        added = crisp.crispen(packed, added, strength, amount=how.crispness, noise=how.cues.noise)
+        strength = 1.0
+    if added is not None:
+        packed.finish(added, out, at, strength=strength, overshoot=how.overshoot)
 
 
 def keep_hidden(

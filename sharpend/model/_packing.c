@@ -1,0 +1,746 @@
+/* Passes over the pixels of one window before and after a network's convolutions.
+
+   Each function fills the arrays that it is given, and equals the function of this name in
+   plain_packing.py bit for bit: sums are of whole numbers, and every operation on float32 is
+   rounded by itself (-ffp-contract=off). The text there says what each array is. Nothing depends
+   on the place or the size of a window. Arrays are C-contiguous; rows of `pixels` and `out` may
+   lie further apart. Sizes and types are checked here, so that a wrong call is an error. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SIDE 4
+#define CELL (SIDE * SIDE)
+#define COLOURS 3
+#define REACH 4 /* cells to each side of a local mean */
+#define AROUND (2 * REACH + 1)
+#define LUMA_EDGE 2 /* cells by which luma is repeated beyond the edge */
+
+#define INLINE static inline __attribute__((always_inline))
+/* Where the C library can choose at load time, a second version for newer processors. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define PASS __attribute__((target_clones("avx2", "default"))) static
+#else
+#define PASS static
+#endif
+
+INLINE uint16_t smaller(uint16_t one, uint16_t other) { return one < other ? one : other; }
+INLINE uint16_t larger(uint16_t one, uint16_t other) { return one > other ? one : other; }
+
+typedef float floats4 __attribute__((vector_size(16)));
+
+typedef struct {
+    char *data;
+    Py_ssize_t row_bytes, rows, columns; /* rows and columns of cells */
+    int channels, depth;                 /* bytes of a value */
+} Pixels;
+
+typedef struct {
+    const void *detail; /* rows x columns x 48, float32 or bfloat16 */
+    int is_half;
+    const float *mask, *gate; /* rows x columns x 16, rows x columns; NULL without a mask */
+    float scale;
+} Change;
+
+INLINE float rounded(float value) { /* to even; below 2^22 */
+    const float magic = 12582912.0f;
+    return (value + magic) - magic;
+}
+
+INLINE float clamped(float value, float least, float most) {
+    value = value < least ? least : value;
+    return value > most ? most : value;
+}
+
+INLINE float white_of(const Pixels *pixels) { return pixels->depth == 1 ? 255.0f : 65535.0f; }
+
+/* Values of one cell, colour by colour. */
+INLINE void load(const Pixels *from, Py_ssize_t row, Py_ssize_t column, uint16_t to[][CELL]) {
+    const int width = SIDE * from->channels;
+    uint8_t bytes[CELL * COLOURS];
+    uint16_t values[CELL * COLOURS];
+    for (int y = 0; y < SIDE; y++) {
+        const char *line = from->data + (row * SIDE + y) * from->row_bytes;
+        line += column * width * from->depth;
+        if (from->depth == 1)
+            memcpy(bytes + y * width, line, width);
+        else
+            memcpy(values + y * width, line, 2 * width);
+    }
+    for (int k = 0; k < CELL; k++)
+        for (int c = 0; c < from->channels; c++)
+            to[c][k] = from->depth == 1 ? bytes[k * from->channels + c]
+                                        : values[k * from->channels + c];
+}
+
+INLINE void store(const Pixels *to, Py_ssize_t row, Py_ssize_t column, uint16_t from[][CELL]) {
+    const int width = SIDE * to->channels;
+    uint8_t bytes[CELL * COLOURS];
+    uint16_t values[CELL * COLOURS];
+    for (int k = 0; k < CELL; k++)
+        for (int c = 0; c < to->channels; c++)
+            if (to->depth == 1)
+                bytes[k * to->channels + c] = (uint8_t)from[c][k];
+            else
+                values[k * to->channels + c] = from[c][k];
+    for (int y = 0; y < SIDE; y++) {
+        char *line = to->data + (row * SIDE + y) * to->row_bytes + column * width * to->depth;
+        if (to->depth == 1)
+            memcpy(line, bytes + y * width, width);
+        else
+            memcpy(line, values + y * width, 2 * width);
+    }
+}
+
+INLINE void survey_all(const Pixels *pixels, int32_t *sums, uint16_t *lowest, uint16_t *highest) {
+    uint16_t q[COLOURS][CELL];
+    for (Py_ssize_t i = 0, at = 0; i < pixels->rows; i++)
+        for (Py_ssize_t j = 0; j < pixels->columns; j++) {
+            load(pixels, i, j, q);
+            for (int c = 0; c < pixels->channels; c++, at++) {
+                uint16_t least = q[c][0], most = q[c][0];
+                int32_t sum = 0;
+                for (int k = 0; k < CELL; k++) {
+                    least = q[c][k] < least ? q[c][k] : least;
+                    most = q[c][k] > most ? q[c][k] : most;
+                    sum += q[c][k];
+                }
+                sums[at] = sum;
+                lowest[at] = least;
+                highest[at] = most;
+            }
+        }
+}
+
+INLINE uint16_t half(float value) { /* float32 to bfloat16, rounded to even */
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+INLINE void put(void *to, int is_half, Py_ssize_t at, const float from[CELL]) {
+    for (int k = 0; k < CELL; k++)
+        if (is_half)
+            ((uint16_t *)to)[at + k] = half(from[k]);
+        else
+            ((float *)to)[at + k] = from[k];
+}
+
+/* Less the mean of the cells around, or as they are where there are no sums. */
+INLINE void pack_all(const Pixels *pixels, const int32_t *sums, int is_half, void *folded) {
+    const int channels = pixels->channels;
+    const Py_ssize_t step = pixels->columns * channels;
+    uint16_t q[COLOURS][CELL];
+    float made[CELL];
+    for (Py_ssize_t i = 0, at = 0; i < pixels->rows; i++) {
+        const Py_ssize_t top = i > 0 ? i - 1 : 0;
+        const Py_ssize_t bottom = i + 1 < pixels->rows ? i + 1 : i;
+        for (Py_ssize_t j = 0; j < pixels->columns; j++) {
+            const Py_ssize_t left = j > 0 ? j - 1 : 0;
+            const Py_ssize_t right = j + 1 < pixels->columns ? j + 1 : j;
+            const int32_t count = (int32_t)((bottom - top + 1) * (right - left + 1)) * CELL;
+            const int32_t times = sums ? count : 1;
+            const float scale = (float)(1.0 / ((double)times * white_of(pixels)));
+            load(pixels, i, j, q);
+            for (int c = 0; c < COLOURS; c++, at += CELL) {
+                const int of = channels == 1 ? 0 : c;
+                int32_t sum = 0;
+                for (Py_ssize_t y = top; sums && y <= bottom; y++)
+                    for (Py_ssize_t x = left; x <= right; x++)
+                        sum += sums[y * step + x * channels + of];
+                for (int k = 0; k < CELL; k++)
+                    made[k] = (float)(times * (int32_t)q[of][k] - sum) * scale;
+                put(folded, is_half, at, made);
+            }
+        }
+    }
+}
+
+INLINE void luma_all(const Pixels *pixels, const float weights[COLOURS], float *luma) {
+    const Py_ssize_t columns = pixels->columns + 2 * LUMA_EDGE, line = columns * CELL;
+    const Py_ssize_t rows = pixels->rows + 2 * LUMA_EDGE;
+    uint16_t q[COLOURS][CELL];
+    for (Py_ssize_t i = 0; i < pixels->rows; i++) {
+        float *to = luma + (i + LUMA_EDGE) * line + LUMA_EDGE * CELL;
+        for (Py_ssize_t j = 0; j < pixels->columns; j++, to += CELL) {
+            load(pixels, i, j, q);
+            for (int k = 0; k < CELL; k++) {
+                float sum = (float)q[0][k] * weights[0];
+                for (int c = 1; c < pixels->channels; c++)
+                    sum = sum + (float)q[c][k] * weights[c];
+                to[k] = sum;
+            }
+        }
+        for (int k = 0; k < LUMA_EDGE * CELL; k++) {
+            const int y = k % CELL / SIDE * SIDE;
+            luma[(i + LUMA_EDGE) * line + k] = luma[(i + LUMA_EDGE) * line + LUMA_EDGE * CELL + y];
+            to[k] = to[y + SIDE - 1 - CELL];
+        }
+    }
+    for (Py_ssize_t at = 0; at < LUMA_EDGE * line; at++) {
+        const Py_ssize_t cell = at % line / CELL * CELL, x = at % SIDE;
+        luma[at] = luma[LUMA_EDGE * line + cell + x];
+        luma[(rows - LUMA_EDGE) * line + at] =
+            luma[(rows - LUMA_EDGE - 1) * line + cell + x + CELL - SIDE];
+    }
+}
+
+INLINE float energy_of(const float mask[CELL]) {
+    float sums[CELL];
+    for (int k = 0; k < CELL; k++)
+        sums[k] = mask[k] * mask[k];
+    for (int half_of = CELL / 2; half_of; half_of /= 2)
+        for (int k = 0; k < half_of; k++)
+            sums[k] = sums[k] + sums[k + half_of];
+    return sums[0];
+}
+
+INLINE void gates_all(
+    const float *mask, Py_ssize_t rows, Py_ssize_t columns, float floor, float *energies, float *gate
+) {
+    for (Py_ssize_t at = 0; at < rows * columns; at++)
+        energies[at] = energy_of(mask + at * CELL);
+    for (Py_ssize_t i = 0; i < rows; i++)
+        for (Py_ssize_t j = 0; j < columns; j++) {
+            float sum = 0, cells = 0;
+            for (Py_ssize_t x = j > 0 ? j - 1 : 0; x <= j + 1 && x < columns; x++) {
+                float tall = 0;
+                for (Py_ssize_t y = i > 0 ? i - 1 : 0; y <= i + 1 && y < rows; y++) {
+                    tall = tall + energies[y * columns + x];
+                    cells++;
+                }
+                sum = sum + tall;
+            }
+            const float energy = sum / (cells * CELL);
+            const float whole = energy + floor;
+            gate[i * columns + j] = energy / (whole < 1e-30f ? 1e-30f : whole);
+        }
+}
+
+/* Interpolation between the centres of cells: first down, for the four rows of a row of cells. */
+INLINE void down(
+    const float *cells, Py_ssize_t rows, Py_ssize_t wide, Py_ssize_t row, float *lines
+) {
+    static const float before[SIDE] = {0.375f, 0.125f, 0.875f, 0.625f};
+    for (int y = 0; y < SIDE; y++) {
+        Py_ssize_t upper = row - (y < SIDE / 2), lower = upper + 1;
+        const float weight = before[y], other = 1.0f - weight;
+        const float *one = cells + (upper < 0 ? 0 : upper) * wide;
+        const float *two = cells + (lower < rows ? lower : rows - 1) * wide;
+        for (Py_ssize_t x = 0; x < wide; x++)
+            lines[y * wide + x] = one[x] * weight + two[x] * other;
+    }
+}
+
+/* Then across, for the pixels of one cell. */
+INLINE void across(
+    const float *lines, Py_ssize_t columns, int channels, Py_ssize_t column, int c, float to[CELL]
+) {
+    const floats4 before = {0.375f, 0.125f, 0.875f, 0.625f}, after = {0.625f, 0.875f, 0.125f, 0.375f};
+    const Py_ssize_t left = column > 0 ? column - 1 : 0;
+    const Py_ssize_t right = column + 1 < columns ? column + 1 : column;
+    for (int y = 0; y < SIDE; y++) {
+        const float *line = lines + y * columns * channels + c;
+        const float l = line[left * channels], m = line[column * channels];
+        const float r = line[right * channels];
+        const floats4 one = {l, l, m, m}, two = {m, m, r, r};
+        const floats4 made = one * before + two * after;
+        memcpy(to + y * SIDE, &made, sizeof made);
+    }
+}
+
+/* The change of one cell of the pixels, in levels, each pixel kept within black and white. */
+INLINE void change_of(
+    const Change *change, const Pixels *pixels, Py_ssize_t cell, const float *gate,
+    uint16_t q[][CELL], float to[][CELL]
+) {
+    float added[CELL], each[COLOURS][CELL];
+    const float white = white_of(pixels);
+    for (int k = 0; k < CELL && change->mask; k++)
+        added[k] = change->mask[cell * CELL + k] * gate[k];
+    for (int c = 0; c < COLOURS; c++)
+        for (int k = 0; k < CELL; k++) {
+            const Py_ssize_t at = (cell * COLOURS + c) * CELL + k;
+            const float value = (float)q[pixels->channels == 1 ? 0 : c][k];
+            float detail;
+            if (change->is_half) {
+                const uint32_t bits = (uint32_t)((const uint16_t *)change->detail)[at] << 16;
+                memcpy(&detail, &bits, 4);
+            } else
+                detail = ((const float *)change->detail)[at];
+            if (change->mask)
+                detail = detail + added[k];
+            each[c][k] = clamped(detail * change->scale, -value, white - value);
+        }
+    for (int k = 0; k < CELL; k++)
+        if (pixels->channels == 1)
+            to[0][k] = ((each[0][k] + each[1][k]) + each[2][k]) * (1.0f / COLOURS);
+        else
+            for (int c = 0; c < COLOURS; c++)
+                to[c][k] = each[c][k];
+}
+
+INLINE void sum_all(const Pixels *pixels, const Change *change, float *lines, int32_t *sums) {
+    const float unit = (float)((1 << 20) / ((int)white_of(pixels) + 1));
+    uint16_t q[COLOURS][CELL];
+    float made[COLOURS][CELL], gate[CELL];
+    for (Py_ssize_t i = 0, cell = 0; i < pixels->rows; i++) {
+        if (change->mask)
+            down(change->gate, pixels->rows, pixels->columns, i, lines);
+        for (Py_ssize_t j = 0; j < pixels->columns; j++, cell++) {
+            if (change->mask)
+                across(lines, pixels->columns, 1, j, 0, gate);
+            load(pixels, i, j, q);
+            change_of(change, pixels, cell, gate, q, made);
+            for (int c = 0; c < pixels->channels; c++) {
+                int32_t sum = 0;
+                for (int k = 0; k < CELL; k++)
+                    sum += (int32_t)rounded(made[c][k] * unit);
+                sums[cell * pixels->channels + c] = sum;
+            }
+        }
+    }
+}
+
+INLINE Py_ssize_t mirrored(Py_ssize_t at, Py_ssize_t size) {
+    at = at % (2 * size);
+    at = at < 0 ? at + 2 * size : at;
+    return at < size ? at : 2 * size - 1 - at;
+}
+
+/* Sums over 9 x 9 cells, whole numbers, so that running sums are exact. */
+INLINE void means_all(
+    const int32_t *sums, Py_ssize_t rows, Py_ssize_t columns, int channels, float scale,
+    int32_t *tall, float *means
+) {
+    const Py_ssize_t wide = columns * channels;
+    memset(tall, 0, wide * sizeof *tall);
+    for (Py_ssize_t i = -REACH; i < REACH; i++)
+        for (Py_ssize_t x = 0; x < wide; x++)
+            tall[x] += sums[mirrored(i, rows) * wide + x];
+    for (Py_ssize_t i = 0; i < rows; i++) {
+        const int32_t *enters = sums + mirrored(i + REACH, rows) * wide;
+        const int32_t *leaves = sums + mirrored(i - REACH, rows) * wide;
+        for (Py_ssize_t x = 0; x < wide; x++)
+            tall[x] += enters[x];
+        for (int c = 0; c < channels; c++) {
+            int32_t sum = 0;
+            for (Py_ssize_t j = -REACH; j < REACH; j++)
+                sum += tall[mirrored(j, columns) * channels + c];
+            for (Py_ssize_t j = 0; j < columns; j++) {
+                sum += tall[mirrored(j + REACH, columns) * channels + c];
+                means[i * wide + j * channels + c] = (float)sum * scale;
+                sum -= tall[mirrored(j - REACH, columns) * channels + c];
+            }
+        }
+        for (Py_ssize_t x = 0; x < wide; x++)
+            tall[x] -= leaves[x];
+    }
+}
+
+typedef struct {
+    const float *means;
+    const uint16_t *lowest, *highest;
+    int margin;
+    Pixels out;
+    Py_ssize_t top, left;
+} Finish;
+
+/* The range that 3 x 3 cells and the margin leave to each cell of a row; lines is scratch. */
+INLINE void limits_of(
+    const Finish *finish, const Pixels *pixels, Py_ssize_t row, uint16_t *lines, float *least,
+    float *most
+) {
+    const int channels = pixels->channels, white = (int)white_of(pixels);
+    const Py_ssize_t wide = pixels->columns * channels;
+    const Py_ssize_t up = row > 0 ? -wide : 0, down_by = row + 1 < pixels->rows ? wide : 0;
+    const uint16_t *lowest = finish->lowest + row * wide, *highest = finish->highest + row * wide;
+    /* The edge repeated: a cell before the first, one behind the last. */
+    uint16_t *low = lines + channels, *high = low + wide + 2 * channels;
+    for (Py_ssize_t x = 0; x < wide; x++) {
+        low[x] = smaller(smaller(lowest[x + up], lowest[x]), lowest[x + down_by]);
+        high[x] = larger(larger(highest[x + up], highest[x]), highest[x + down_by]);
+    }
+    for (int c = 0; c < channels; c++) {
+        low[c - channels] = low[c], low[wide + c] = low[wide - channels + c];
+        high[c - channels] = high[c], high[wide + c] = high[wide - channels + c];
+    }
+    for (Py_ssize_t x = 0; x < wide; x++) {
+        const int l = smaller(smaller(low[x - channels], low[x]), low[x + channels]);
+        const int h = larger(larger(high[x - channels], high[x]), high[x + channels]);
+        least[x] = (float)(l < finish->margin ? 0 : l - finish->margin);
+        most[x] = (float)(h > white - finish->margin ? white : h + finish->margin);
+    }
+}
+
+typedef struct {
+    float *gates, *shifts, *least, *most;
+    uint16_t *lines;
+} Lines;
+
+INLINE void finish_all(
+    const Pixels *pixels, const Change *change, const Finish *finish, const Lines *lines
+) {
+    const int channels = pixels->channels;
+    uint16_t q[COLOURS][CELL], result[COLOURS][CELL];
+    float made[COLOURS][CELL], gate[CELL], shift[CELL];
+    for (Py_ssize_t y = 0; y < finish->out.rows; y++) {
+        const Py_ssize_t i = finish->top + y;
+        if (change->mask)
+            down(change->gate, pixels->rows, pixels->columns, i, lines->gates);
+        down(finish->means, pixels->rows, pixels->columns * channels, i, lines->shifts);
+        limits_of(finish, pixels, i, lines->lines, lines->least, lines->most);
+        for (Py_ssize_t x = 0; x < finish->out.columns; x++) {
+            const Py_ssize_t j = finish->left + x;
+            if (change->mask)
+                across(lines->gates, pixels->columns, 1, j, 0, gate);
+            load(pixels, i, j, q);
+            change_of(change, pixels, i * pixels->columns + j, gate, q, made);
+            for (int c = 0; c < channels; c++) {
+                const float least = lines->least[j * channels + c];
+                const float most = lines->most[j * channels + c];
+                across(lines->shifts, pixels->columns, channels, j, c, shift);
+                for (int k = 0; k < CELL; k++) {
+                    const float value = (float)q[c][k] + (made[c][k] - shift[k]);
+                    result[c][k] = (uint16_t)(int32_t)rounded(clamped(value, least, most));
+                }
+            }
+            store(&finish->out, y, x, result);
+        }
+    }
+}
+
+/* With depth and channels as constants the compiler unrolls the cells. */
+#define BY_KIND(pixels, call)                                                                      \
+    do {                                                                                           \
+        Pixels of = *(pixels);                                                                     \
+        if (of.depth == 1 && of.channels == 3) {                                                   \
+            of.depth = 1, of.channels = 3;                                                         \
+            call;                                                                                  \
+        } else if (of.depth == 1) {                                                                \
+            of.depth = 1, of.channels = 1;                                                         \
+            call;                                                                                  \
+        } else if (of.channels == 3) {                                                             \
+            of.depth = 2, of.channels = 3;                                                         \
+            call;                                                                                  \
+        } else {                                                                                   \
+            of.depth = 2, of.channels = 1;                                                         \
+            call;                                                                                  \
+        }                                                                                          \
+    } while (0)
+
+PASS void survey_pass(const Pixels *pixels, int32_t *sums, uint16_t *lowest, uint16_t *highest) {
+    BY_KIND(pixels, survey_all(&of, sums, lowest, highest));
+}
+
+PASS void pack_pass(const Pixels *pixels, const int32_t *sums, int is_half, void *folded) {
+    if (is_half)
+        BY_KIND(pixels, pack_all(&of, sums, 1, folded));
+    else
+        BY_KIND(pixels, pack_all(&of, sums, 0, folded));
+}
+
+PASS void luma_pass(const Pixels *pixels, const float *weights, float *luma) {
+    BY_KIND(pixels, luma_all(&of, weights, luma));
+}
+
+PASS void gates_pass(
+    const float *mask, Py_ssize_t rows, Py_ssize_t columns, float floor, float *energies, float *gate
+) {
+    gates_all(mask, rows, columns, floor, energies, gate);
+}
+
+PASS void sum_pass(const Pixels *pixels, const Change *change, float *lines, int32_t *sums) {
+    Change how = *change;
+    if (how.is_half) {
+        how.is_half = 1;
+        BY_KIND(pixels, sum_all(&of, &how, lines, sums));
+    } else {
+        how.is_half = 0;
+        BY_KIND(pixels, sum_all(&of, &how, lines, sums));
+    }
+}
+
+PASS void means_pass(
+    const int32_t *sums, Py_ssize_t rows, Py_ssize_t columns, int channels, float scale,
+    int32_t *tall, float *means
+) {
+    means_all(sums, rows, columns, channels, scale, tall, means);
+}
+
+PASS void finish_pass(
+    const Pixels *pixels, const Change *change, const Finish *finish, const Lines *lines
+) {
+    Change how = *change;
+    if (how.is_half) {
+        how.is_half = 1;
+        BY_KIND(pixels, finish_all(&of, &how, finish, lines));
+    } else {
+        how.is_half = 0;
+        BY_KIND(pixels, finish_all(&of, &how, finish, lines));
+    }
+}
+
+/* H x W x C values of one or two bytes, their rows anywhere. */
+static int take_pixels(PyObject *array, int flags, Py_buffer *view, Pixels *pixels) {
+    if (PyObject_GetBuffer(array, view, PyBUF_STRIDES | flags) < 0)
+        return -1;
+    const Py_ssize_t *shape = view->shape, *strides = view->strides;
+    if (view->ndim == 3 && shape[0] % SIDE == 0 && shape[1] % SIDE == 0 && shape[0] && shape[1] &&
+        (shape[2] == 1 || shape[2] == COLOURS) && (view->itemsize == 1 || view->itemsize == 2) &&
+        strides[2] == view->itemsize && strides[1] == shape[2] * view->itemsize) {
+        *pixels = (Pixels){view->buf, strides[0], shape[0] / SIDE, shape[1] / SIDE,
+                           (int)shape[2], (int)view->itemsize};
+        return 0;
+    }
+    PyBuffer_Release(view);
+    PyErr_SetString(PyExc_ValueError, "pixels are H x W x 1 or 3 of 8 or 16 bits, in whole cells");
+    return -1;
+}
+
+static int has(const Py_buffer *view, Py_ssize_t values, Py_ssize_t bytes) {
+    if (view->buf == NULL || view->len == values * bytes)
+        return 1;
+    PyErr_Format(PyExc_ValueError, "an array of %zd bytes is not %zd values", view->len, values);
+    return 0;
+}
+
+/* The arrays of a change, which belong to so many cells. */
+static int take_change(
+    const Py_buffer *detail, const Py_buffer *mask, const Py_buffer *gate, float scale,
+    Py_ssize_t cells, Change *change
+) {
+    const int is_half = detail->len == cells * CELL * COLOURS * 2;
+    *change = (Change){detail->buf, is_half, mask->buf, gate->buf, scale};
+    if (!mask->buf != !gate->buf) {
+        PyErr_SetString(PyExc_ValueError, "mask and gate come together");
+        return 0;
+    }
+    return (is_half || has(detail, cells * CELL * COLOURS, 4)) && has(mask, cells * CELL, 4) &&
+           has(gate, cells, 4);
+}
+
+static void *room(Py_ssize_t values) {
+    void *made = malloc(4 * (size_t)values);
+    if (made == NULL)
+        PyErr_NoMemory();
+    return made;
+}
+
+static PyObject *nothing_unless_failed(void) {
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *survey(PyObject *self, PyObject *arguments) {
+    PyObject *array;
+    Pixels pixels;
+    Py_buffer view, sums, lowest, highest;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "Ow*w*w*", &array, &sums, &lowest, &highest))
+        return NULL;
+    if (take_pixels(array, 0, &view, &pixels) == 0) {
+        const Py_ssize_t values = pixels.rows * pixels.columns * pixels.channels;
+        if (has(&sums, values, 4) && has(&lowest, values, 2) && has(&highest, values, 2)) {
+            Py_BEGIN_ALLOW_THREADS;
+            survey_pass(&pixels, sums.buf, lowest.buf, highest.buf);
+            Py_END_ALLOW_THREADS;
+        }
+        PyBuffer_Release(&view);
+    }
+    PyBuffer_Release(&sums);
+    PyBuffer_Release(&lowest);
+    PyBuffer_Release(&highest);
+    return nothing_unless_failed();
+}
+
+static PyObject *pack(PyObject *self, PyObject *arguments) {
+    PyObject *array;
+    Pixels pixels;
+    Py_buffer view, sums, folded;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "Oz*w*", &array, &sums, &folded))
+        return NULL;
+    if (take_pixels(array, 0, &view, &pixels) == 0) {
+        const Py_ssize_t cells = pixels.rows * pixels.columns;
+        const int is_half = folded.len == cells * CELL * COLOURS * 2;
+        if (has(&sums, cells * pixels.channels, 4) &&
+            (is_half || has(&folded, cells * CELL * COLOURS, 4))) {
+            Py_BEGIN_ALLOW_THREADS;
+            pack_pass(&pixels, sums.buf, is_half, folded.buf);
+            Py_END_ALLOW_THREADS;
+        }
+        PyBuffer_Release(&view);
+    }
+    PyBuffer_Release(&sums);
+    PyBuffer_Release(&folded);
+    return nothing_unless_failed();
+}
+
+static PyObject *luma(PyObject *self, PyObject *arguments) {
+    PyObject *array;
+    Pixels pixels;
+    Py_buffer view, made;
+    float weights[COLOURS];
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "O(fff)w*", &array, weights, weights + 1, weights + 2, &made))
+        return NULL;
+    if (take_pixels(array, 0, &view, &pixels) == 0) {
+        const Py_ssize_t rows = pixels.rows + 2 * LUMA_EDGE;
+        if (has(&made, rows * (pixels.columns + 2 * LUMA_EDGE) * CELL, 4)) {
+            Py_BEGIN_ALLOW_THREADS;
+            luma_pass(&pixels, weights, made.buf);
+            Py_END_ALLOW_THREADS;
+        }
+        PyBuffer_Release(&view);
+    }
+    PyBuffer_Release(&made);
+    return nothing_unless_failed();
+}
+
+static PyObject *gates(PyObject *self, PyObject *arguments) {
+    Py_ssize_t rows, columns;
+    Py_buffer mask, gate;
+    float floor, *energies;
+    (void)self;
+    if (!PyArg_ParseTuple(arguments, "y*(nn)fw*", &mask, &rows, &columns, &floor, &gate))
+        return NULL;
+    if (rows > 0 && columns > 0 && has(&mask, rows * columns * CELL, 4) &&
+        has(&gate, rows * columns, 4) && (energies = room(rows * columns)) != NULL) {
+        Py_BEGIN_ALLOW_THREADS;
+        gates_pass(mask.buf, rows, columns, floor, energies, gate.buf);
+        Py_END_ALLOW_THREADS;
+        free(energies);
+    }
+    PyBuffer_Release(&mask);
+    PyBuffer_Release(&gate);
+    return nothing_unless_failed();
+}
+
+static PyObject *sum(PyObject *self, PyObject *arguments) {
+    PyObject *array;
+    Pixels pixels;
+    Change change;
+    Py_buffer view, detail, mask, gate, sums;
+    float scale, *lines;
+    (void)self;
+    if (!PyArg_ParseTuple(
+            arguments, "Oy*z*z*fw*", &array, &detail, &mask, &gate, &scale, &sums))
+        return NULL;
+    if (take_pixels(array, 0, &view, &pixels) == 0) {
+        const Py_ssize_t cells = pixels.rows * pixels.columns;
+        if (take_change(&detail, &mask, &gate, scale, cells, &change) &&
+            has(&sums, cells * pixels.channels, 4) &&
+            (lines = room(pixels.columns * SIDE)) != NULL) {
+            Py_BEGIN_ALLOW_THREADS;
+            sum_pass(&pixels, &change, lines, sums.buf);
+            Py_END_ALLOW_THREADS;
+            free(lines);
+        }
+        PyBuffer_Release(&view);
+    }
+    PyBuffer_Release(&detail);
+    PyBuffer_Release(&mask);
+    PyBuffer_Release(&gate);
+    PyBuffer_Release(&sums);
+    return nothing_unless_failed();
+}
+
+static PyObject *means(PyObject *self, PyObject *arguments) {
+    Py_ssize_t rows, columns;
+    int channels;
+    Py_buffer sums, made;
+    float scale;
+    int32_t *tall;
+    (void)self;
+    if (!PyArg_ParseTuple(
+            arguments, "y*(nni)fw*", &sums, &rows, &columns, &channels, &scale, &made))
+        return NULL;
+    if (rows > 0 && columns > 0 && channels > 0 && has(&sums, rows * columns * channels, 4) &&
+        has(&made, rows * columns * channels, 4) && (tall = room(columns * channels)) != NULL) {
+        Py_BEGIN_ALLOW_THREADS;
+        means_pass(sums.buf, rows, columns, channels, scale, tall, made.buf);
+        Py_END_ALLOW_THREADS;
+        free(tall);
+    }
+    PyBuffer_Release(&sums);
+    PyBuffer_Release(&made);
+    return nothing_unless_failed();
+}
+
+static int fits(const Pixels *pixels, const Finish *finish) {
+    const Pixels *out = &finish->out;
+    if (out->depth == pixels->depth && out->channels == pixels->channels && finish->top >= 0 &&
+        finish->left >= 0 && finish->top <= pixels->rows - out->rows &&
+        finish->left <= pixels->columns - out->columns && finish->margin >= 0)
+        return 1;
+    PyErr_SetString(PyExc_ValueError, "the output is no part of the pixels");
+    return 0;
+}
+
+static PyObject *finish(PyObject *self, PyObject *arguments) {
+    PyObject *array, *output;
+    Pixels pixels;
+    Change change;
+    Finish how;
+    Py_buffer view, to, detail, mask, gate, shifts, lowest, highest;
+    float scale;
+    (void)self;
+    if (!PyArg_ParseTuple(
+            arguments, "Oy*z*z*fy*y*y*iO(nn)", &array, &detail, &mask, &gate, &scale, &shifts,
+            &lowest, &highest, &how.margin, &output, &how.top, &how.left))
+        return NULL;
+    how.means = shifts.buf, how.lowest = lowest.buf, how.highest = highest.buf;
+    if (take_pixels(array, 0, &view, &pixels) == 0) {
+        const Py_ssize_t cells = pixels.rows * pixels.columns, values = cells * pixels.channels;
+        if (take_change(&detail, &mask, &gate, scale, cells, &change) && has(&shifts, values, 4) &&
+            has(&lowest, values, 2) && has(&highest, values, 2) &&
+            take_pixels(output, PyBUF_WRITABLE, &to, &how.out) == 0) {
+            const Py_ssize_t wide = pixels.columns * pixels.channels;
+            float *start = NULL;
+            if (fits(&pixels, &how) && (start = room(4 * pixels.columns + 8 * wide + 8)) != NULL) {
+                Lines lines = {start, start + 4 * pixels.columns, NULL, NULL, NULL};
+                lines.least = lines.shifts + 4 * wide;
+                lines.most = lines.least + wide;
+                lines.lines = (uint16_t *)(lines.most + wide);
+                Py_BEGIN_ALLOW_THREADS;
+                finish_pass(&pixels, &change, &how, &lines);
+                Py_END_ALLOW_THREADS;
+            }
+            free(start);
+            PyBuffer_Release(&to);
+        }
+        PyBuffer_Release(&view);
+    }
+    PyBuffer_Release(&detail);
+    PyBuffer_Release(&mask);
+    PyBuffer_Release(&gate);
+    PyBuffer_Release(&shifts);
+    PyBuffer_Release(&lowest);
+    PyBuffer_Release(&highest);
+    return nothing_unless_failed();
+}
+
+static PyMethodDef methods[] = {
+    {"survey", survey, METH_VARARGS, "Sum, minimum and maximum of each cell."},
+    {"pack", pack, METH_VARARGS, "Convert pixels to what a network takes."},
+    {"luma", luma, METH_VARARGS, "Compute luma, its edge repeated."},
+    {"gates", gates, METH_VARARGS, "Compute the gate of an adaptive mask."},
+    {"sum", sum, METH_VARARGS, "Sum the change of each cell."},
+    {"means", means, METH_VARARGS, "Compute local means of sums."},
+    {"finish", finish, METH_VARARGS, "Add a change to pixels, less its means, within bounds."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {{0, NULL}};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "_packing", "Passes over pixels, see plain_packing.py.", 0, methods,
+    slots, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__packing(void) { return PyModuleDef_Init(&definition); }
