@@ -18,7 +18,7 @@ from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.measurements import Measurements
-from sharpend.daemon.roots import prepare_roots
+from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.protocol import FolderOptions
@@ -117,13 +117,20 @@ class FakePool:
         return unfinished
 
     def stage(
-        self, task: Task | None = None, content: bytes | None = None, **changes: object
+        self,
+        task: Task | None = None,
+        content: bytes | None = None,
+        *,
+        mtime_ns: int | None = None,
+        **changes: object,
     ) -> Staged:
         """End a task well, with a real staged file; the oldest one unless told."""
         task = task or self.tasks[0]
         path = os.path.join(task.output_root, task.output_parent, task.temp_name)
         with open(path, "wb") as file:
             file.write(PICTURE + task.relative if content is None else content)
+        if mtime_ns is not None:
+            os.utime(path, ns=(mtime_ns, mtime_ns))
         fingerprint = Fingerprint.of(os.stat(path))
         staged = Staged(task.job_id, task.temp_name, fingerprint, 480, 640, 480 * 640)
         values = {"stages_s": {"decode": 0.1, "infer": 0.2}} | changes
@@ -204,7 +211,7 @@ class Shop:
         self.dispatcher.remove_stale_temps()
 
     def _built(self) -> Dispatcher:
-        plans = [prepare_roots(self._plan(name), self.ledger) for name in self.names]
+        plans = [prepare_roots(self._plan(one), self.ledger, OnFault.PAUSE) for one in self.names]
         alarms = {model: AgreementAlarm(options) for model, options in self._alarms.items()}
         self.measurements = Measurements(Throughput(time.monotonic()), alarms)
         return Dispatcher(

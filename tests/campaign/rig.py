@@ -7,13 +7,14 @@ import random
 import shutil
 import subprocess
 import tempfile
+import time
 import warnings
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -104,6 +105,10 @@ class Rig:
         hidden.write_bytes(content or self.picture)
         return hidden.rename(path)
 
+    def pause(self, longest_s: float) -> None:
+        """Let a random time pass, so that the next step meets the daemon at any moment."""
+        time.sleep(self.chance.uniform(0, longest_s))
+
     def counts(self) -> Counter[str]:
         """How many jobs are in each state, as the ledger says."""
         with LedgerReader.read_only(self.state) as ledger:
@@ -157,6 +162,11 @@ def large_picture() -> bytes:
     buffer = BytesIO()
     Image.fromarray(photograph(600, 900)).resize((2700, 1800)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def first_done(daemon: Daemon, names: set[str]) -> dict[str, Any]:
+    """Wait for the first of these files; returns its event."""
+    return dict(daemon.wait_for("image.finished", where=lambda one: one["path"] in names))
 
 
 def files(root: Path) -> list[Path]:

@@ -6,22 +6,28 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.campaign import (
+    absences,
     bursts,
     clocks,
     crashes,
     damage,
     disks,
     elsewhere,
+    moves,
     names,
     pictures,
     states,
+    uploads,
     writers,
 )
 
 if TYPE_CHECKING:
     from tests.campaign.rig import Scenario
 
-_SUBJECTS = (crashes, bursts, writers, disks, names, pictures, damage, clocks, states, elsewhere)
+_SUBJECTS = (
+    *(crashes, bursts, writers, disks, names, pictures, damage, clocks, states, elsewhere),
+    *(absences, uploads, moves),
+)
 
 
 def _order(scenario: Scenario) -> tuple[int, str]:

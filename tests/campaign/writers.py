@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 import zlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from sharpend.policies import SourcePolicy
+from tests.campaign.places import Place, placed
 from tests.campaign.rig import PATIENCE_S, Finding, Rig, Scenario, large_picture, png
 from tests.daemons import Daemon, running, temps, until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
+
+    from tests.campaign.places import Folders
 
 PAUSES_S = (0.0, 0.2, 4.0, 8.0)
 """Between closing the file and opening it again, as scanners do."""
@@ -29,41 +36,43 @@ TEMPORARY = (
 )
 
 
-def slow_writers(rig: Rig, rounds: int, finding: Finding) -> None:
+def slow_writers(place: Place, rig: Rig, rounds: int, finding: Finding) -> None:
     """10: files that grow by 1 kB a second, and are closed and opened again meanwhile."""
-    rig.configure(rig.folder(settle_s="auto"))
-    with running("--config", rig.config) as daemon:
-        daemon.wait_for("daemon.ready")
-        told = []
-        pauses_s = PAUSES_S if rounds > REOPENED else PAUSES_S[:3]
-        writers = [
-            threading.Thread(target=write_slowly, args=(rig, pause_s, rounds))
-            for pause_s in pauses_s
-        ]
-        for writer in writers:
-            writer.start()
-        for writer in writers:
-            writer.join()
-        for pause_s in pauses_s:
-            name = f"{pause_s}.png"
-            began_s = time.monotonic()
-            until(lambda name=name: whole(rig, name), within_s=PATIENCE_S)  # type: ignore[misc]
-            finding.recovered(time.monotonic() - began_s, 10)
-            early = len(daemon.events("image.quarantined", path=name))
-            early += len(daemon.events("image.retried", path=name))
-            short = pause_s < SHORTER_THAN_SETTLE_S
-            finding.expect(not (early and short), f"{name} was read {early} times too early")
-            told.append(f"{early} with pauses of {pause_s:g} s")
-        expect_no_reasons(rig, finding)
+    pauses_s = PAUSES_S if rounds > REOPENED else PAUSES_S[:3]
+    told = []
+    with placed(rig, place) as folders:
+        folders.configure(settle_s="auto")
+        with folders.daemon() as daemon:
+            write_all(folders, pauses_s, rounds)
+            for pause_s in pauses_s:
+                early = judged_early(folders, daemon, f"{pause_s}.png", finding)
+                short = pause_s < SHORTER_THAN_SETTLE_S
+                finding.expect(not (early and short), f"read {early} times too early")
+                told.append(f"{early} with pauses of {pause_s:g} s")
+        folders.check(finding)
     finding.figures = f"read too early: {', '.join(told)}"
-    rig.check(finding, {f"{pause_s}.png" for pause_s in pauses_s})
     finding.rounds = rounds
 
 
-def write_slowly(rig: Rig, pause_s: float, kilobytes: int) -> None:
+def write_all(folders: Folders, pauses_s: Sequence[float], kilobytes: int) -> None:
+    """Run writers with each of these pauses in each folder, side by side, to their end."""
+    content = padded_png(folders.rig.picture, kilobytes * 1000)
+    writers = [
+        threading.Thread(
+            target=write_slowly,
+            args=(folders.path(policy, f"{pause_s}.png", content), content, pause_s),
+        )
+        for policy in SourcePolicy
+        for pause_s in pauses_s
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+
+def write_slowly(path: Path, content: bytes, pause_s: float) -> None:
     """One writer: 1 kB a second, with pauses in between."""
-    content = padded_png(rig.picture, kilobytes * 1000)
-    path = rig.inbox / f"{pause_s}.png"
     at_once = max(1000, len(content) // REOPENED)
     for begin in range(0, len(content), at_once):
         with path.open("ab", buffering=0) as file:
@@ -71,6 +80,18 @@ def write_slowly(rig: Rig, pause_s: float, kilobytes: int) -> None:
                 file.write(content[piece : min(piece + PIECE, begin + at_once)])
                 time.sleep(PIECE / 1000)
         time.sleep(pause_s)
+
+
+def judged_early(folders: Folders, daemon: Daemon, name: str, finding: Finding) -> int:
+    """Number of judgements before a file was whole, after it is done in all folders."""
+    early = 0
+    for policy in SourcePolicy:
+        output, began_s = folders.outputs(policy) / name, time.monotonic()
+        until(lambda output=output: whole(folders.rig, output), within_s=PATIENCE_S)  # type: ignore[misc]
+        finding.recovered(time.monotonic() - began_s, 30)
+        early += len(daemon.events("image.quarantined", folder=policy, path=name))
+        early += len(daemon.events("image.retried", folder=policy, path=name))
+    return early
 
 
 def padded_png(picture: bytes, size: int) -> bytes:
@@ -81,11 +102,11 @@ def padded_png(picture: bytes, size: int) -> bytes:
     return header + (len(padding) - 4).to_bytes(4) + padding + checked + rest
 
 
-def whole(rig: Rig, name: str) -> bool:
+def whole(rig: Rig, output: Path) -> bool:
     """The output is that of the input as it is now: nothing of it is queued or refused."""
     counts = rig.counts()
     waiting = sum(counts[state] for state in ("pending", "running", "deferred", "staged", "done"))
-    return (rig.outbox / name).exists() and waiting == 0
+    return output.exists() and waiting == 0
 
 
 def expect_no_reasons(rig: Rig, finding: Finding) -> None:
@@ -94,31 +115,30 @@ def expect_no_reasons(rig: Rig, finding: Finding) -> None:
     finding.expect(not reasons, f"still in quarantine: {reasons[:3]}")
 
 
-def preallocated(rig: Rig, rounds: int, finding: Finding) -> None:
+def preallocated(place: Place, rig: Rig, rounds: int, finding: Finding) -> None:
     """11: the final size at once, the data later, and times set back as by `cp -p`."""
-    rig.configure(rig.folder(settle_s="auto"))
-    past_s = time.time() - 10**6
-    with running("--config", rig.config) as daemon:
-        daemon.wait_for("daemon.ready")
-        opened = []
-        for number in range(rounds):
-            path = rig.inbox / f"{number}.png"
-            opened.append(path.open("wb", buffering=0))
-            os.posix_fallocate(opened[-1].fileno(), 0, len(rig.picture))
-            os.utime(path, (past_s, past_s))
-        time.sleep(4)  # longer than an open file takes to settle
-        for file in opened:
-            file.write(rig.picture)
-            file.close()
-            os.utime(file.name, (past_s + 1, past_s + 1))
-        began_s = time.monotonic()
-        for number in range(rounds):
-            daemon.wait_for("image.finished", path=f"{number}.png")
-        finding.recovered(time.monotonic() - began_s, 30)
-        early = len(daemon.events("image.quarantined"))
-        expect_no_reasons(rig, finding)
-    rig.check(finding, {f"{number}.png" for number in range(rounds)})
-    finding.rounds = rounds
+    past_s, each = time.time() - 10**6, range(rounds // len(SourcePolicy))
+    with placed(rig, place) as folders:
+        folders.configure(settle_s="auto")
+        with folders.daemon() as daemon:
+            opened = []
+            for policy, number in itertools.product(SourcePolicy, each):
+                path = folders.path(policy, f"{number}.png", rig.picture)
+                opened.append(path.open("wb", buffering=0))
+                os.posix_fallocate(opened[-1].fileno(), 0, len(rig.picture))
+                os.utime(path, (past_s, past_s))
+            time.sleep(4)  # longer than an open file takes to settle
+            for file in opened:
+                file.write(rig.picture)
+                file.close()
+                os.utime(file.name, (past_s + 1, past_s + 1))
+            began_s = time.monotonic()
+            for policy, number in itertools.product(SourcePolicy, each):
+                daemon.wait_for("image.finished", folder=policy, path=f"{number}.png")
+            finding.recovered(time.monotonic() - began_s, PATIENCE_S)
+            early = len(daemon.events("image.quarantined"))
+        folders.check(finding)
+    finding.rounds = len(each) * len(SourcePolicy)
     finding.figures = f"{early} were looked at while they were empty, and done when they were not"
 
 
@@ -197,7 +217,7 @@ def deleted(rig: Rig, rounds: int, finding: Finding) -> None:
             rig.drop(f"after-{number}.png")
             daemon.wait_for("image.finished", within_s=PATIENCE_S, path=f"after-{number}.png")
             finding.rounds += 1
-        until(lambda: whole(rig, "after-0.png"))
+        until(lambda: whole(rig, rig.outbox / "after-0.png"))
         expect_calm(daemon, finding)
         gone = len(daemon.events("image.vanished"))
         finding.expect(gone > 0, "nothing ever vanished")
@@ -241,24 +261,40 @@ def touched(rig: Rig, rounds: int, finding: Finding) -> None:
     finding.rounds = rounds
 
 
+IN_EACH_PLACE = tuple(
+    Scenario(
+        f"{number}{letter}",
+        f"{title}; keep, archive, delete; {place}",
+        target,
+        partial(run, place),
+        rounds,
+        few,
+        in_ci=in_ci,
+    )
+    for number, title, target, run, rounds, few, in_ci in (
+        (
+            "10",
+            "writers of 1 kB/s that pause and reopen",
+            "not read early unless the pause is longer than settle; then done again",
+            slow_writers,
+            100,
+            4,
+            False,
+        ),
+        (
+            "11",
+            "preallocated files with times set back",
+            "done when they are whole",
+            preallocated,
+            102,
+            6,
+            True,
+        ),
+    )
+    for letter, place in zip(("", "b", "c"), Place, strict=True)
+)
 SCENARIOS = (
-    Scenario(
-        "10",
-        "writers of 1 kB/s that pause and reopen",
-        "not read early unless the pause is longer than settle; then done again",
-        slow_writers,
-        100,
-        4,
-        in_ci=False,
-    ),
-    Scenario(
-        "11",
-        "preallocated files with times set back",
-        "done when they are whole",
-        preallocated,
-        50,
-        5,
-    ),
+    *IN_EACH_PLACE,
     Scenario(
         "12",
         "temporary names of rsync, browsers, syncthing",
