@@ -122,6 +122,18 @@ def test_without_the_compiled_passes_images_are_the_same(
         assert np.array_equal(used.sharpen(pixels, **each), expected)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pixels_may_lie_anyhow_in_memory(channels: int) -> None:
+    """A channel of another array, planes, columns first: the same result."""
+    used = Sharpener(weights.load("lite-photo"), Placement("cpu", threads=1))
+    wide = np.dstack([astronaut()[:61, :83]] * 2).astype(np.uint16) * 257
+    pixels = np.ascontiguousarray(wide[..., :channels])
+    expected = used.sharpen(pixels)
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1)).transpose(1, 2, 0)
+    for each in (wide[..., :channels], planes, np.asfortranarray(pixels)):
+        assert np.array_equal(used.sharpen(each), expected)
+
+
 @cache
 def astronaut() -> NDArray[np.uint8]:
     """A photograph that was reduced by four and enlarged again."""

@@ -76,7 +76,7 @@ def test_a_sharp_file_passes_byte_for_byte(
     sharp().save(source, quality=91)
     with source.open("ab") as file:
         file.write(b"what follows the picture")
-    monkeypatch.setattr(Runtime, "detail", None)
+    monkeypatch.setattr(Runtime, "added", None)
     outcome = run(worker, bench, source)
     assert passed(bench, source)
     assert (outcome.height, outcome.width, outcome.pixels, outcome.frames) == (128, 128, 0, 0)

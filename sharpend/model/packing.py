@@ -67,19 +67,25 @@ class Added:
         return Added(self.detail.cpu(), mask, self.floor)
 
 
+def _in_rows(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels whose rows are without gaps; copied at need."""
+    is_dense = pixels.strides[1:] == (pixels.shape[2] * pixels.itemsize, pixels.itemsize)
+    return pixels if is_dense else np.ascontiguousarray(pixels)
+
+
 class Packed:
     """Pixels of one window, on their way to a network and back.
 
     Args:
-        pixels: H x W x C uint8, uint16 or float32, C 1 or 3, H and W multiples of GRID_PX; rows may
-            lie apart in memory. Floating point values are clamped to [0, 1].
+        pixels: H x W x C uint8, uint16 or float32, C 1 or 3, H and W multiples of GRID_PX, however
+            they lie in memory. Floating point values are clamped to [0, 1].
         passes: the module of the passes; None for the compiled ones where they can be used.
     """
 
     def __init__(self, pixels: NDArray[Any], passes: ModuleType | None = None) -> None:
         compiled = None if pixels.dtype == np.float32 else COMPILED
         self._passes: ModuleType = passes or compiled or plain
-        self.pixels = within(pixels)
+        self.pixels = _in_rows(within(pixels))
         self.white = white(pixels.dtype)
         height, width, channels = pixels.shape
         self.size = (height // SIDE, width // SIDE)

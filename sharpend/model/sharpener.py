@@ -144,7 +144,7 @@ class Sharpener:
     def _sharpen(self, pixels: NDArray[Depth], how: _Parameters) -> NDArray[Depth]:
         height, width = pixels.shape[:2]
         padded = pad_to_grid(pixels)
-        sharpened = np.empty_like(padded)
+        sharpened = np.empty(padded.shape, padded.dtype)  # dense, whatever the input is
         halo_px = how.runtime.halo_px + REACH_PX + (CRISP_REACH_PX if how.crispness else 0)
         for tile in plan_tiles(*padded.shape[:2], tile_px=how.runtime.tile_px, halo_px=halo_px):
             inner = tile.core.within(tile.window)
