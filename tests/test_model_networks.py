@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
-from sharpend.model.cues import MEASURED, measure_batch
+from sharpend.model.cues import MEASURED, measure
 from sharpend.model.networks import GRID_PX, NETWORKS, SharpeningNetwork, StudentNet, TeacherNet
 
 SMALL: list[tuple[str, int, int, bool, bool]] = [
@@ -137,11 +138,17 @@ def told(network: SharpeningNetwork) -> SharpeningNetwork:
     return network
 
 
+def energies(pictures: torch.Tensor) -> torch.Tensor:
+    """The measured energies of each image of a batch."""
+    levels = pictures.mul(65_535).round().permute(0, 2, 3, 1).numpy().astype(np.uint16)
+    return torch.cat([measure(each).tensor() for each in levels])
+
+
 def test_a_cued_network_begins_as_its_trunk() -> None:
     """Until it is trained every feature's scale is one, and the mask is a slight unsharp mask."""
     network = StudentNet(8, 1, cued=True)
     picture = torch.rand(2, 3, 32, 40)
-    measured = measure_batch(picture)
+    measured = energies(picture)
     for scale in network.scales(torch.rand(2, 6)):
         assert torch.equal(scale, torch.ones(2, 8, 1, 1))
     added = network.detail(picture, measured) - network.detail(picture, measured * 100)
@@ -154,14 +161,14 @@ def test_a_cued_network_needs_to_be_told() -> None:
     with pytest.raises(ValueError, match="measured energies of the whole image"):
         StudentNet(4, 1, cued=True).detail(picture)
     plain = StudentNet(4, 1)
-    assert torch.equal(plain.detail(picture), plain.detail(picture, measure_batch(picture)))
+    assert torch.equal(plain.detail(picture), plain.detail(picture, energies(picture)))
 
 
 def test_pictures_of_a_batch_follow_their_own_cues() -> None:
     """A batch is what its images are one by one, as inference runs them."""
     network = told(StudentNet(8, 2, bias_free=True, cued=True))
     pictures = torch.rand(3, 3, 32, 40) * torch.tensor([0.2, 0.5, 1.0]).view(3, 1, 1, 1)
-    measured = measure_batch(pictures)
+    measured = energies(pictures)
     together = network.detail(pictures, measured)
     for index in range(3):
         one = slice(index, index + 1)
@@ -186,7 +193,7 @@ def test_the_mask_does_not_raise_noise_at_the_floor() -> None:
     picture = torch.full((1, 3, 64, 64), 0.4)
     picture[..., 32:] = 0.6
     picture += torch.randn(1, 1, 64, 64) * 0.004
-    measured = measure_batch(picture)
+    measured = energies(picture)
     gated = network.mask(picture, torch.zeros(1, 6), measured)
     free = network.mask(picture, torch.zeros(1, 6), torch.zeros_like(measured))
     calm, edge = (..., slice(0, 16)), (..., slice(30, 34))

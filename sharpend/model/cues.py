@@ -116,19 +116,6 @@ def tested_for_enlargement(
     return replace(cues, enlarged=is_enlarged(green, visible))
 
 
-def measure_batch(pixels: Tensor) -> Tensor:
-    """Measure opaque images of one size.
-
-    Args:
-        pixels: B x 3 x H x W float32 in [0, 1].
-
-    Returns:
-        B x MEASURED float32, as `Cues.tensor` has them.
-    """
-    each = torch.split(pixels, 1)
-    return torch.cat([_pooled(*_tiles(picture, None)).tensor() for picture in each])
-
-
 def cues_of(measured: Tensor) -> Tensor:
     """Turn energies into a model's cues, each about -1 to 1.
 
