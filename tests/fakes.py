@@ -267,7 +267,7 @@ class Shop:
         path.parent.mkdir(parents=True, exist_ok=True)
         hidden = path.parent / ".new.tmp"
         hidden.write_bytes(content)
-        self.dispatcher.folders[folder].intake.unsettle(os.fsencode(name))
+        self.dispatcher.folders[folder].resettle(os.fsencode(name))
         return hidden.rename(path)
 
     def turn(self, after_s: float = 0.5) -> None:

@@ -176,7 +176,7 @@ class Promise(RuleBasedStateMachine):
         """A file is dropped, or replaced; the watch may have lost its event."""
         self.put(name)
         if told:
-            self.shop.dispatcher.folders["in"].intake.unsettle(os.fsencode(name))
+            self.shop.dispatcher.folders["in"].resettle(os.fsencode(name))
 
     @rule(name=NAMES)
     def append(self, name: str) -> None:
@@ -330,6 +330,7 @@ class Promise(RuleBasedStateMachine):
             self.put(name)
         intake = self.shop.dispatcher.folders["in"].intake
         assert isinstance(intake, FolderIntake)
+        intake._wake()
         with patch.object(intake._listener, "take", return_value=Dirty(everything=True)):
             self.turn(0.1)
 

@@ -57,9 +57,10 @@ ROOMS = {
     " shipped weights trial runtime ssim softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks commands whole peer peers"
     " sections plots",
-    "ledger": "sql caseless schema alike records store copies scheduling reader registration"
-    " standing ledger opening",
-    "intake": "junk wall_clock scan patience protocol settle watch schedule listen folder threaded",
+    "ledger": "sql standing_sql caseless schema alike records store copies scheduling reader"
+    " registration standing ledger opening",
+    "intake": "junk scan patience protocol wall_clock file_times settle watch schedule listen"
+    " folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
     " adoption committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"

@@ -220,7 +220,7 @@ def test_an_input_that_goes_pauses_and_comes_back(shop: Shop) -> None:
     shop.conclude()
     root = shop.home / "in"
     root.rename(shop.home / "away")
-    shop.settle()
+    shop.turn(after_s=2.0)
     folder = shop.dispatcher.folders["in"]
     assert folder.paused == "the folder is gone"
     assert shop.log.of(Event.FOLDER_PAUSED) == [{"folder": "in", "reason": "the folder is gone"}]
@@ -403,7 +403,7 @@ def test_a_refusal_goes_when_its_file_changes(shop: Shop) -> None:
     assert note.exists()
     with path.open("ab") as file:
         file.write(b" and whole")
-    shop.dispatcher.folders["in"].intake.unsettle(b"a.png")
+    shop.dispatcher.folders["in"].resettle(b"a.png")
     shop.settle()
     assert not note.exists()
     (changed,) = shop.log.of(Event.IMAGE_CHANGED)

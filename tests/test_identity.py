@@ -232,7 +232,7 @@ def test_twenty_thousand_files(
     layer = renumbering(kind) if kind == "fuseblk" else nullcontext()
     with layer:
         for scan in ("first", "second"):
-            folder.intake.restart()
+            folder.restart()
             began_s = time.monotonic()
             shop.turn()
             while not folder.is_settled:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from watchdog.observers import Observer
 
+from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.mounts import Mount
 from sharpend.intake import folder, scan
 from sharpend.intake.folder import FolderIntake
@@ -135,6 +136,80 @@ def test_files_found_at_start_settle(root: Path) -> None:
         assert daemon.names == [b"a.png"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "age_s", "settle_s", "at_once"),
+    [
+        ("ext4", 3600.0, None, True),
+        ("ext4", 30.0, 20.0, True),
+        ("ext4", 30.0, 40.0, False),
+        ("ext4", 3600.0, 90.0, False),
+        ("ext4", 2.5, None, False),
+        ("ext4", -3600.0, None, False),
+        ("nfs4", 3600.0, None, False),
+        ("vfat", 3600.0, None, False),
+        ("unknown", 3600.0, None, False),
+    ],
+)
+def test_a_file_that_is_old_enough_needs_no_second_look(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    age_s: float,
+    settle_s: float | None,
+    at_once: bool,  # noqa: FBT001
+) -> None:
+    """A scan believes a time of change on a local disk, from the last minute and no later one."""
+    (root / "a.png").touch()
+    monkeypatch.setattr(folder, "mount_of", lambda _: Mount(b"/", kind))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + age_s)
+    with running(root, settle_s=settle_s, polling=True) as daemon:
+        assert (daemon.step().settling == 0) is at_once
+        assert (daemon.names == [b"a.png"]) is at_once
+
+
+def test_a_clock_that_was_set_is_not_believed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that came before the clock was set looks old, and is looked at twice all the same."""
+    real, ahead_s = time.time, 0.0
+    monkeypatch.setattr(time, "time", lambda: real() + ahead_s)
+    with running(root, polling=True, poll_s=0.1) as daemon:
+        daemon.run(0.1)
+        (root / "a.png").touch()
+        ahead_s = 3600.0
+        assert daemon.run(1.9).settling == 1
+        assert daemon.names == []
+        daemon.run(3.0)
+        assert daemon.names == [b"a.png"]
+
+
+def test_a_machine_that_has_just_started_believes_no_time(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a battery its clock is wrong until the network sets it."""
+    (root / "a.png").touch()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600.0)
+    with running(root, polling=True) as daemon:
+        daemon.now_s = 20.0
+        assert daemon.step().settling == 1
+
+
+def test_what_was_judged_too_early_is_looked_at_twice(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a mistake the longer wait is kept, whatever the file's time says."""
+    (root / "a.png").touch()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 3600.0)
+    with running(root, polling=True) as daemon:
+        judged = Fingerprint.of((root / "a.png").stat())
+        daemon.patience.record(b"a.png", judged)
+        daemon.run(3.9)
+        assert daemon.names == []
+        daemon.run(0.2)
+        assert daemon.names == [b"a.png"]
+
+
 def test_slow_writer_is_never_early(root: Path) -> None:
     """A file that keeps growing is not handed on before it has stopped, and then once."""
     with running(root) as daemon:
@@ -213,12 +288,15 @@ def test_local_file_system_is_watched(root: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_renamed_in_from_outside(root: Path, tmp_path: Path) -> None:
-    """A file that was written elsewhere and renamed in is taken."""
+    """A file that was written elsewhere and renamed in is taken, as soon as one that is closed."""
     (tmp_path / "a.png").touch()
     with running(root) as daemon:
         daemon.run(10.0)
         os.rename(tmp_path / "a.png", root / "a.png")
-        daemon.run_until(b"a.png")
+        assert daemon.woken.wait(DEADLINE_S)
+        daemon.step()
+        daemon.run(1.0)
+        assert daemon.names == [b"a.png"]
 
 
 def test_written_right_after_mkdir(root: Path) -> None:

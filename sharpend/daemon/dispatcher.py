@@ -99,7 +99,7 @@ class Dispatcher:
         """Open a folder: its intake, and what records its files."""
         way, chance = plan.destination, random.Random()  # noqa: S311 - spreads scans, guards nothing
         check = partial(way.guard.objection, way.input_root, "input")
-        intake = partial(open_intake, plan.intake, wake=self._wake, chance=chance, objection=check)
+        intake = partial(open_intake, plan.intake, chance=chance, objection=check)
         upkeep = FolderUpkeep(way, config.state_dir, config.quiet_s, self._ledger, self._log)
         return Folder(
             plan,
@@ -146,7 +146,7 @@ class Dispatcher:
                 self._ledger.release(job)
         self._quarantine.recover(self._destinations)
         for folder in self.folders.values():  # settled files may not have been recorded
-            folder.intake.restart()
+            folder.restart()
 
     def _is_running(self, job: Job) -> bool:
         """Return whether the job is running according to the ledger."""
@@ -175,7 +175,8 @@ class Dispatcher:
         folders = self.folders.values()
         next_s = self._maintenance.step(now_s, time.time())
         next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
-        if folders and all(folder.is_settled and not folder.paused for folder in folders):
+        settled = (folder.is_settled and not folder.paused for folder in folders)
+        if self._ledger.needs_reconciling and folders and all(settled):
             self._ledger.set_reconciled()
         return next_s
 

@@ -1,15 +1,39 @@
-"""Interface of the entry of settled files into the ledger, as a folder uses it."""
+"""Interface of the entry of settled files into the ledger, as a folder uses it; its wake-up."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sharpend.daemon.judgements import Judgements
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.scan import Found
+
+
+class FolderWake:
+    """Wake-up of one folder: its next step comes soon, whatever time it asked for.
+
+    Args:
+        wake: wakes the main loop, from any thread.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        self._asked = True
+
+    def __call__(self) -> None:
+        """Ask for a step, from any thread."""
+        self._asked = True
+        self._wake()
+
+    def take(self) -> bool:
+        """Return whether a step was asked for since the last call; True at the first."""
+        if not self._asked:
+            return False
+        self._asked = False  # before the step: what another thread asks for now gets one more
+        return True
 
 
 class Entries(Protocol):
@@ -17,6 +41,8 @@ class Entries(Protocol):
 
     judgements: Judgements
     """Of the files that were entered."""
+    wake: FolderWake
+    """Asks for a step of the folder: an answer waits, or the intake has found something."""
 
     def fresh(self, found: Sequence[Found]) -> list[Found]:
         """Return the files that the ledger has neither finished nor queued nor seen."""

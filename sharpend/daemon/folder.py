@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from sharpend.commit.destination import Destination
     from sharpend.daemon.entries import Entries
-    from sharpend.intake.patience import Patience
-    from sharpend.intake.protocol import FolderOptions, Fresh, Intake, Step
+    from sharpend.intake.protocol import FolderOptions, Intake, Step
     from sharpend.intake.scan import Found, Tally
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
@@ -80,7 +79,7 @@ class Folder:
     Args:
         plan: with its roots prepared, or found missing.
         log: for pauses, resumptions and polling.
-        intake: starts the intake; as `open_intake` with the arguments `fresh` and `patience`.
+        intake: starts it; as `open_intake` with the arguments `fresh`, `patience` and `wake`.
         entries: records settled files.
         each_step: called with the time of each step (monotonic seconds), and the counts of the last
             full scan, or None.
@@ -93,7 +92,7 @@ class Folder:
         plan: FolderPlan,
         log: Log,
         *,
-        intake: Callable[[Fresh, Patience], Intake],
+        intake: Callable[..., Intake],
         entries: Entries,
         each_step: Callable[[float, Tally | None], None],
         reopen: Callable[[bool], None],
@@ -112,13 +111,25 @@ class Folder:
         self._log = log
         self._entries = entries
         self._each_step = each_step
+        self._wake = entries.wake
+        self._next_s = -math.inf
         self._reopen = reopen
         self.judgements = entries.judgements
-        self.intake = intake(entries.fresh, self.judgements.patience)
+        self.intake = intake(entries.fresh, self.judgements.patience, wake=entries.wake)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
-        """Record settled files; return the time of the next step (monotonic seconds)."""
+        """Record settled files if a step is due; return the time of the next (monotonic seconds).
+
+        A daemon with many folders is woken often: each wake-up costs one folder's step, not all.
+        """
+        if self._wake.take() or now_s >= self._next_s:
+            self._next_s = now_s  # if the step fails, it is repeated
+            next_s = self._stepped(now_s)
+            self._next_s = now_s if self._resettled else next_s
+        return self._next_s
+
+    def _stepped(self, now_s: float) -> float:
         if now_s >= self._look_at_s:
             self._look_at_s = now_s + LOOK_S
             self._look_at_roots()
@@ -172,8 +183,13 @@ class Folder:
 
     def resettle(self, relative: bytes) -> None:
         """Let a file settle again."""
-        self._resettled = True
+        self._resettled, self._next_s = True, -math.inf
         self.intake.unsettle(relative)
+
+    def restart(self) -> None:
+        """Scan the whole folder anew."""
+        self._next_s = -math.inf
+        self.intake.restart()
 
     @property
     def is_scanned(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.adoption import Existing, existing_output
 from sharpend.daemon.arrivals import Arrivals
-from sharpend.daemon.entries import Entries
+from sharpend.daemon.entries import Entries, FolderWake
 from sharpend.daemon.judgements import Judgements
 from sharpend.daemon.recognition import Question, Recognition
 from sharpend.ledger.alike import Recognised
@@ -58,10 +58,11 @@ class Registrar(Entries):
         self._log = log
         only_new = plan.only_new if plan.intake.only is None else None
         self._arrivals = Arrivals(ledger.unknown, ledger, log, self._folder, only_new=only_new)
+        self.wake = FolderWake(wake)
         self.judgements = Judgements(self._folder, log)
         self._skips = destination.existing is ExistingPolicy.SKIP
         """Leave any file with an output's name as it is, so none is read."""
-        self._recognition = Recognition(destination, wake)
+        self._recognition = Recognition(destination, self.wake)
         self._is_new = ledger.adopts(self._folder)
         self._adopted = 0
 

@@ -51,6 +51,10 @@ _NETWORKED = frozenset(
 _RENUMBERING = frozenset({"exfat", "msdos", "vfat", "fuseblk"})
 
 
+UNKNOWN = "unknown"
+"""Kind of a mount where the system does not tell it."""
+
+
 class Mount(NamedTuple):
     """One mount, as the kernel names its parts."""
 
@@ -70,6 +74,11 @@ class Mount(NamedTuple):
         return self.kind in _NETWORKED or self.kind == "fuse" or self.kind.startswith("fuse.")
 
     @property
+    def tells_times(self) -> bool:
+        """True if the times of files are those of this machine's clock, to the second."""
+        return not self.renumbers and self.kind != UNKNOWN
+
+    @property
     def renumbers(self) -> bool:
         """True if the inode number of an unchanged file may change while it is mounted."""
         return self.is_networked or self.kind in _RENUMBERING
@@ -81,7 +90,7 @@ def mount_of(root: bytes) -> Mount:
         with open(_MOUNT_TABLE, "rb") as table:
             text = table.read()
     except OSError:
-        return Mount(b"/", "unknown")
+        return Mount(b"/", UNKNOWN)
     return find_mount(os.path.realpath(root), text)
 
 
@@ -90,7 +99,7 @@ def find_mount(path: bytes, table: bytes) -> Mount:
 
     Source: proc_pid_mountinfo(5); among mounts on one point the last one covers the others.
     """
-    best = Mount(b"", "unknown")
+    best = Mount(b"", UNKNOWN)
     for line in table.splitlines():
         before, separator, after = line.partition(b" - ")
         fields = before.split(b" ")

@@ -1,19 +1,22 @@
 """Intake of one input folder: find its files and report those that have settled.
 
 Combines scans, events and settling, and owns the folder's state: working or paused. Refuses to open
-a file, to conclude anything from a missing file, and to remember finished files: a callable asks
-the ledger.
+a file, to conclude anything from a missing file, to believe times of files on a file system with
+another clock, and to remember finished files: a callable asks the ledger.
 """
 
 from __future__ import annotations
 
+import math
 import stat
+import time
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.files.mounts import Mount, mount_of
 from sharpend.intake import scan
+from sharpend.intake.file_times import FileTimes
 from sharpend.intake.listen import Listener
 from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.scan import Found
@@ -62,6 +65,7 @@ class FolderIntake:
         self._wake = wake
         self._chance = chance
         self._objection = objection
+        self._times = FileTimes()
         self._mount: Mount | None = None
         self._identity: tuple[int, int] | None = None
         self._reset()
@@ -73,6 +77,7 @@ class FolderIntake:
             if self._identity is not None:
                 self.restart()
             return Step(now_s + _CHECK_S, paused=fault)
+        self._times.look(now_s, time.time())
         self._read_events(now_s)
         settled = self._scan(now_s)
         settled += self._check_files(now_s, {found.relative for found in settled})
@@ -160,8 +165,9 @@ class FolderIntake:
         if self._schedule.due(now_s):
             self._listener.renew(now_s)  # watch first, then scan: no change is missed in between
             self._schedule.begin(now_s, every_s=self._scan_interval_s())
-        seen = [self._as_it_lasts(found) for found in self._schedule.advance(now_s)]
-        return self._settled_of(seen, {}, now_s)
+        chunk = sorted(self._schedule.advance(now_s), key=lambda found: found.relative)
+        seen = [self._as_it_lasts(found) for found in chunk]
+        return self._settled_of(seen, {}, now_s, is_scan=True)
 
     def _scan_interval_s(self) -> float:
         """Return the interval of scans: by polling `poll_s`, or more where a scan takes long."""
@@ -215,9 +221,17 @@ class FolderIntake:
         return replace(found, fingerprint=found.fingerprint.without_inode)
 
     def _settled_of(
-        self, seen: Sequence[Found], events: Mapping[bytes, bool], now_s: float
+        self,
+        seen: Sequence[Found],
+        events: Mapping[bytes, bool],
+        now_s: float,
+        *,
+        is_scan: bool = False,
     ) -> list[Found]:
-        """Check files that the ledger does not know, and return those that have settled."""
+        """Check files that the ledger does not know, and return those that have settled.
+
+        Only a scan believes times: what an event or a failure names is looked at twice.
+        """
         waiting: list[Found] = []
         others: list[Found] = []
         for found in seen:
@@ -228,14 +242,23 @@ class FolderIntake:
         return [
             found
             for found in waiting
-            if self._has_settled(found, now_s, finished=events.get(found.relative, False))
+            if self._has_settled(
+                found, now_s, finished=events.get(found.relative, False), is_scan=is_scan
+            )
         ]
 
-    def _has_settled(self, found: Found, now_s: float, *, finished: bool = False) -> bool:
-        wait_s = self._patience.wait_s(
-            found.relative, found.fingerprint, self._wait_s(finished=finished)
+    def _has_settled(
+        self, found: Found, now_s: float, *, finished: bool = False, is_scan: bool = False
+    ) -> bool:
+        relative, fingerprint = found.relative, found.fingerprint
+        usual_s = self._wait_s(finished=finished)
+        wait_s = self._patience.wait_s(relative, fingerprint, usual_s)
+        since_s = math.inf
+        if is_scan and wait_s == usual_s and self._mount is not None and self._mount.tells_times:
+            since_s = self._times.unchanged_since_s(found.changed_s)
+        return self._settler.look(
+            relative, fingerprint, now_s=now_s, wait_s=wait_s, since_s=since_s
         )
-        return self._settler.look(found.relative, found.fingerprint, now_s=now_s, wait_s=wait_s)
 
     def _wait_s(self, *, finished: bool) -> float:
         if self._options.settle_s is not None:

@@ -49,22 +49,34 @@ class Settler:
         return candidate is not None and candidate.fingerprint == fingerprint
 
     def look(
-        self, relative: bytes, fingerprint: Fingerprint, *, now_s: float, wait_s: float
+        self,
+        relative: bytes,
+        fingerprint: Fingerprint,
+        *,
+        now_s: float,
+        wait_s: float,
+        since_s: float = math.inf,
     ) -> bool:
         """Record a check of a file; return True when it has settled and is no candidate any more.
 
-        A file is settled when two checks at least `wait_s` apart found the same fingerprint. The
-        shortest wait since its last change counts.
+        A file is settled when two checks at least `wait_s` apart found the same fingerprint, or
+        when it is known to be unchanged for so long. The shortest wait since its last change
+        counts.
 
         Args:
             relative: the file, below its folder's root.
             fingerprint: at this check.
             now_s: monotonic seconds.
             wait_s: seconds, by the event that led to this check.
+            since_s: monotonic seconds since when it is known to be unchanged.
         """
+        if now_s - since_s >= wait_s:
+            self.forget(relative)
+            return True
         candidate = self._candidates.get(relative)
         if candidate is None or candidate.fingerprint != fingerprint:
-            self._await(relative, _Candidate(fingerprint, now_s, now_s + wait_s))
+            since_s = min(since_s, now_s)
+            self._await(relative, _Candidate(fingerprint, since_s, since_s + wait_s))
             return False
         due_s = min(candidate.due_s, candidate.since_s + wait_s)
         if now_s >= due_s:

@@ -10,9 +10,14 @@ CLOCK_SET_S = 60.0
 
 
 class WallClock:
-    """Observer of the wall clock; call `was_set` regularly."""
+    """Observer of the wall clock; call `was_set` regularly.
 
-    def __init__(self) -> None:
+    Args:
+        tolerance_s: difference between the two clocks up to which the wall clock was not set.
+    """
+
+    def __init__(self, tolerance_s: float = CLOCK_SET_S) -> None:
+        self._tolerance_s = tolerance_s
         self._offset_s: float | None = None
 
     def was_set(self, now_s: float, wall_s: float) -> bool:
@@ -23,4 +28,4 @@ class WallClock:
             wall_s: wall clock in seconds.
         """
         before_s, self._offset_s = self._offset_s, wall_s - now_s
-        return before_s is not None and abs(self._offset_s - before_s) > CLOCK_SET_S
+        return before_s is not None and abs(self._offset_s - before_s) > self._tolerance_s

@@ -33,6 +33,8 @@ from sharpend.errors import SharpendError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from watchdog.observers.api import BaseObserver
+
 _MOST_PATHS = 512
 _JOIN_S = 5.0
 _IN_CREATE = 0x100
@@ -155,7 +157,7 @@ class Watch:
 
     def _start(self, *, recursive: bool) -> None:
         try:
-            self._observer = Observer()
+            self._observer = _observer()
         except OSError as error:
             raise WatchUnavailableError(_explain(error)) from error
         try:
@@ -182,9 +184,9 @@ class _Marker(FileSystemEventHandler):
         try:
             moved = isinstance(event, FileMovedEvent)
             finished = moved or isinstance(event, FileClosedEvent)
-            self._watch.mark(os.fsencode(event.src_path), finished=finished)
-            if event.dest_path:
-                self._watch.mark(os.fsencode(event.dest_path), finished=finished)
+            for path in (event.src_path, event.dest_path):
+                if path:  # of a move into or out of the folder, one end is unknown
+                    self._watch.mark(os.fsencode(path), finished=finished)
         except Exception:  # noqa: BLE001 - an exception would silently end watchdog's thread
             self._watch.mark_all()
 
@@ -198,6 +200,13 @@ class _WarningHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - any warning may be an overflow
         self._mark_all()
+
+
+def _observer() -> BaseObserver:
+    """Make an observer that tells a file which was moved in from one that was created."""
+    if sys.platform == "linux":
+        return Observer(generate_full_events=True)  # type: ignore[call-arg]
+    return Observer()
 
 
 def _probe(root: bytes) -> None:

@@ -41,6 +41,7 @@ class Ledger(Registration, Standing, LedgerReader):
     Attributes:
         rebuilt: the previous ledger was damaged or missing; this one was created empty or is a
             copy, and not all folders were scanned since. Stays True while it is open.
+        needs_reconciling: the same, but False after `set_reconciled`.
         recovery_paths: of the damaged ledger (`moved_aside`) and of the `newest_backup`, or None.
     """
 
@@ -48,7 +49,7 @@ class Ledger(Registration, Standing, LedgerReader):
         super().__init__(store)
         self._lock_fd = lock_fd
         self._scheduler = Scheduler(store)
-        self.rebuilt = self._needs_reconciling = rebuilt
+        self.rebuilt = self.needs_reconciling = rebuilt
         self.recovery_paths: dict[str, Path | None] = {}
 
     def close(self) -> None:
@@ -64,9 +65,8 @@ class Ledger(Registration, Standing, LedgerReader):
 
     def set_reconciled(self) -> None:
         """Record that all folders were scanned: the next start need not adopt existing outputs."""
-        if self._needs_reconciling:
-            self._store.set_reconciled()
-            self._needs_reconciling = False
+        self._store.set_reconciled()
+        self.needs_reconciling = False
 
     def claim(
         self, now_s: float, folders: Collection[str], newest: Collection[str] = ()
@@ -82,10 +82,10 @@ class Ledger(Registration, Standing, LedgerReader):
             folders: names of the folders that may work; paused folders are left out.
             newest: those of them whose newest job is next; in the others it is the oldest.
         """
+        row = self._scheduler.next(now_s, folders, newest)
+        if row is None:
+            return None
         with self._store.transaction() as cursor:
-            row = self._scheduler.next(now_s, folders, newest)
-            if row is None:
-                return None
             self._scheduler.served(row)
             _refuse_illegal(cursor, row["id"], State.RUNNING)
             cursor.execute(sql.CLAIM, {"id": row["id"]})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend.ledger import sql
+from sharpend.ledger import sql, standing_sql
 from sharpend.ledger.alike import Alike
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.records import (
@@ -137,7 +137,7 @@ class LedgerReader:
     def _without_seen(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        for batch, rows in self._batches(sql.SEEN, folder, found):
+        for batch, rows in self._batches(standing_sql.SEEN, folder, found):
             seen = {(row["relative"], row["mark"]) for row in rows}
             yield from (one for one in batch if (one[0], content_mark_of(one[1])) not in seen)
 
@@ -174,18 +174,18 @@ class LedgerReader:
 
     def seen(self, folder: str) -> int:
         """Count the files that stay as they are because they were there at the first start."""
-        row = self._standing(sql.SEEN_OF, folder)
+        row = self._standing(standing_sql.SEEN_OF, folder)
         return 0 if row is None else int(row["files"])
 
     def holds(self) -> dict[str, float]:
         """Return since when folders are paused by an operator (wall clock), by name."""
         if self._store.row(sql.HAS_STANDING) is None:
             return {}
-        return {row["folder"]: row["since"] for row in self._store.rows(sql.HOLDS)}
+        return {row["folder"]: row["since"] for row in self._store.rows(standing_sql.HOLDS)}
 
     def is_surveyed(self, folder: str) -> bool:
         """Return whether the files of the folder's first start are known."""
-        row = self._standing(sql.SURVEY, folder)
+        row = self._standing(standing_sql.SURVEY, folder)
         return row is not None and bool(row["complete"])
 
     def _standing(self, query: str, *values: object) -> LedgerRow | None:

@@ -2,7 +2,8 @@
 
 Owns the fairness of the queue. Folders take turns, and in each folder so do retries and new jobs:
 with many of both, each gets half of the work. A job that kills the daemon repeatedly runs alone.
-Every question is answered from an index, so a queue of a million costs what one of ten does.
+Every question is answered from an index, so a queue of a million costs what one of ten does, and
+folders in which nothing waits cost next to nothing.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class Scheduler:
         self, now_s: float, folders: Collection[str], newest: Collection[str]
     ) -> LedgerRow | None:
         """Choose the job to run now, a row of the view `known`; arguments as `Ledger.claim`."""
+        waiting = {row["name"] for row in self._store.rows(sql.WAITING_FOLDERS)}
+        folders = waiting.intersection(folders)
+        if not folders:
+            return None
         running = self._store.row(sql.RUNNING)
         if running is not None and running["orphans"] >= ALONE_AFTER_ORPHANS:
             return None

@@ -16,11 +16,11 @@ SELECT min(added_at) AS at FROM job JOIN folder ON folder.id = job.folder
 WHERE state = 'pending' AND folder.name = ?
 """
 KEYS_PER_QUERY = 500
-_PLACES = ", ".join("?" * KEYS_PER_QUERY)
+PLACES = ", ".join("?" * KEYS_PER_QUERY)
 _HOLDS = "NOT (let_go AND state = 'disposed')"
 KNOWN_KEYS = (
     "SELECT relative, mark FROM job WHERE folder = (SELECT id FROM folder WHERE name = ?)"  # noqa: S608 - only question marks are put in
-    f" AND state <> 'vanished' AND {_HOLDS} AND relative IN ({_PLACES})"
+    f" AND state <> 'vanished' AND {_HOLDS} AND relative IN ({PLACES})"
 )
 # A folder that is new to the ledger is compared with others that have its output.
 ALIKE = (
@@ -29,7 +29,7 @@ ALIKE = (
     " AND (SELECT adopts FROM folder WHERE name = ?1)"
     " AND output = (SELECT output FROM folder WHERE name = ?1)))"
     f" AND {_HOLDS} AND (state IN ('done', 'disposed') OR (state = 'quarantined' AND own))"
-    f" AND relative IN ({_PLACES}) ORDER BY own DESC, id DESC"
+    f" AND relative IN ({PLACES}) ORDER BY own DESC, id DESC"
 )
 OUTCOME = """
 SELECT * FROM known WHERE folder_name = ? AND relative = ?
@@ -125,32 +125,6 @@ WHERE folder = (SELECT id FROM folder WHERE name = ?1)
 ON CONFLICT (folder, path) DO UPDATE SET seen = NULL
 """
 FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
-BEGIN_SURVEY = """
-INSERT INTO survey (folder, since) SELECT id, :now_s FROM folder WHERE name = :folder
-ON CONFLICT (folder) DO NOTHING
-"""
-SURVEY = """
-SELECT since, complete FROM survey WHERE folder = (SELECT id FROM folder WHERE name = ?)
-"""
-END_SURVEY = """
-UPDATE survey SET complete = 1 WHERE folder = (SELECT id FROM folder WHERE name = ?)
-"""
-FORGET_SURVEY = "DELETE FROM survey WHERE folder = (SELECT id FROM folder WHERE name = ?)"
-SEE = """
-INSERT OR REPLACE INTO seen (folder, relative, mark)
-SELECT id, ?2, ?3 FROM folder WHERE name = ?1
-"""
-SEEN = (
-    "SELECT relative, mark FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)"  # noqa: S608 - as above
-    f" AND relative IN ({_PLACES})"
-)
-SEEN_OF = """
-SELECT count(*) AS files FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)
-"""
-FORGET_SEEN = "DELETE FROM seen WHERE folder = (SELECT id FROM folder WHERE name = ?)"
-HOLD = "INSERT INTO hold (folder, since) VALUES (?, ?) ON CONFLICT (folder) DO NOTHING"
-END_HOLD = "DELETE FROM hold WHERE ?1 = '' OR folder = ?1"
-HOLDS = "SELECT folder, since FROM hold"
 HAS_STANDING = "SELECT 1 FROM sqlite_master WHERE name = 'seen'"
 _OTHER_CONTENT = "folder = ?1 AND relative = ?2 AND mark <> ?3"
 _REFUSED_IN_PLACE = "(+state = 'quarantined' AND moved IS NULL)"
@@ -202,6 +176,11 @@ ORDER BY id DESC LIMIT ?
 STATE_OF = "SELECT state FROM job WHERE id = ?"
 RUNNING = """
 SELECT count(*) AS jobs, coalesce(max(orphans), 0) AS orphans FROM job WHERE state = 'running'
+"""
+WAITING_FOLDERS = """
+SELECT name FROM folder WHERE EXISTS (SELECT 1 FROM job WHERE state IN ('pending', 'deferred'))
+AND (EXISTS (SELECT 1 FROM job WHERE job.folder = folder.id AND state = 'pending')
+    OR EXISTS (SELECT 1 FROM job WHERE job.folder = folder.id AND state = 'deferred'))
 """
 # An older generation of a path is finished first: never an old result over a new one.
 _NEXT = """
