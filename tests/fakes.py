@@ -274,8 +274,7 @@ class Shop:
         """One turn of the daemon's loop, some time later."""
         self.now_s += after_s
         self.dispatcher.step_folders(self.now_s)
-        self.dispatcher.conclude(self.now_s)
-        self.dispatcher.assign_jobs(self.now_s)
+        self.dispatcher.work(self.now_s)
 
     def settle(self) -> None:
         """Turns until what lies in the folders is known and handed out."""

@@ -65,8 +65,9 @@ ROOMS = {
     " adoption committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements judgements arrivals rest entries folder overview roots refused_sources"
-    " emptied_folders outcomes maintenance recognition registrar writers dispatcher_config"
-    " folder_upkeep dispatcher status hook_runs hooked_log plans assembly mode daemon",
+    " emptied_folders outcomes assignment maintenance recognition registrar writers"
+    " dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans assembly mode"
+    " daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "stdout selection arguments inputs accept bench check doctor listing status retry"
     " hold move inspect formats run preview results once live demo",

@@ -13,7 +13,7 @@ from sharpend.commit.ages import Retention
 from sharpend.commit.committer import Committer
 from sharpend.commit.names import Naming
 from sharpend.commit.results import Committed, Prepared
-from sharpend.daemon import dispatcher
+from sharpend.daemon import assignment
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import Reason, TransientError
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
@@ -74,6 +74,37 @@ def test_a_task_says_all_that_a_worker_needs(shop: Shop) -> None:
     assert (task.relative, task.output_parent) == (b"d/a.png", b"d")
     assert task.fingerprint.inode == source.stat().st_ino
     assert (shop.home / "in-out/d").is_dir()
+
+
+def test_a_worker_has_its_next_task_before_its_last_result_is_committed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker waits for the disk; a result waits in the ledger for nothing but its commit."""
+    for number in range(4):
+        shop.drop(f"{number}.png")
+    shop.settle()
+    at_work: list[list[bytes]] = []
+    commit = Committer.commit
+
+    def watched(*given: object) -> Committed:
+        at_work.append([task.relative for task in shop.pool.tasks])
+        return commit(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Committer, "commit", watched)
+    shop.pool.stage()
+    shop.turn()
+    assert at_work == [[b"1.png", b"2.png"]]
+    assert shop.made() == ["0.png"]
+
+
+def test_a_failure_is_heard_before_the_next_task(shop: Shop) -> None:
+    """It may pause the folder, so nothing is begun that would fail alike."""
+    for number in range(4):
+        shop.drop(f"{number}.png")
+    shop.settle()
+    shop.pool.fail(Failure.FOLDER)
+    shop.turn()
+    assert len(shop.pool.submitted) == 2
 
 
 def test_folders_take_turns(tmp_path: Path) -> None:
@@ -169,7 +200,7 @@ def test_a_subfolder_that_fails_is_tried_again(shop: Shop, monkeypatch: pytest.M
 
 def test_many_skips_do_not_hold_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs that need no worker are ended a few at a time: signals and watchdog come between."""
-    monkeypatch.setattr(dispatcher, "HANDED_AT_ONCE", 2)
+    monkeypatch.setattr(assignment, "HANDED_AT_ONCE", 2)
     shop = Shop(tmp_path, existing=ExistingPolicy.SKIP)
     for number in range(5):
         shop.drop(f"{number}.png")

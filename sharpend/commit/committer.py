@@ -1,9 +1,10 @@
 """Publication of a staged temporary file under its final name, and disposal of the source.
 
 Owns the order of the steps: ledger `staged`, rename, fsync of the folder, ledger `done`, disposal
-of the source, ledger `disposed`. Each can be repeated: `recover` repairs a crash. Refuses to
-overwrite a foreign file, a link or a folder, to touch a source that is not the file that was
-processed, and to create a root that is missing.
+of the source, ledger `disposed`; the last comes together with `done` where the source stays and no
+sidecar is copied. Each can be repeated: `recover` repairs a crash. Refuses to overwrite a foreign
+file, a link or a folder, to touch a source that is not the file that was processed, and to create a
+root that is missing.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sharpend.commit.destination import (
     output_names,
     require_same_root,
 )
-from sharpend.commit.disposal import dispose_source
+from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_keep
 from sharpend.commit.ownership import NameStatus, choose
 from sharpend.commit.relocate import DirectoryEntry
 from sharpend.commit.results import Attempt, Committed, Prepared, Unfinished
@@ -199,13 +200,20 @@ class Committer:
     def _finish(
         self, destination: Destination, job: Job, product: Product, now_s: float
     ) -> Committed:
-        for note in self._ledger.finish(job, now_s):
+        has_ended = ends_at_once(destination, product)
+        with self._ledger.joined():
+            notes = self._ledger.finish(job, now_s)
+            if has_ended:
+                self._ledger.dispose(job, stays=bool(reason_to_keep(destination, product)))
+        for note in notes:
             with suppress(OSError):  # the reason file of an earlier failure
                 os.unlink(note)
         self._at("finished")
-        return self._dispose(destination, job, product)
+        return self._dispose(destination, job, product, has_ended=has_ended)
 
-    def _dispose(self, destination: Destination, job: Job, product: Product) -> Committed:
+    def _dispose(
+        self, destination: Destination, job: Job, product: Product, *, has_ended: bool = False
+    ) -> Committed:
         passed_on = not (product.pixels or product.unchanged)
         done = Committed(
             job,
@@ -225,7 +233,8 @@ class Committer:
             self._at("sidecars_moved")
         except TransientError as error:
             return replace(done, warning=str(error), disposal_pending=True)
-        self._ledger.dispose(job, stays=bool(disposed.stays_for))
+        if not has_ended:
+            self._ledger.dispose(job, stays=bool(disposed.stays_for))
         self._at("disposed")
         warning = "; ".join(filter(None, [disposed.stays_for, *copied.left, *archived.left]))
         return replace(done, warning=warning, copied=copied.paths, archived=archived.paths)

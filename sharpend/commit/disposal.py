@@ -21,7 +21,7 @@ from sharpend.errors import ImageRefusedError, Reason, TransientError
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import display
 from sharpend.files.lease import NO_LEASE, Lease, Writers
-from sharpend.policies import SourcePolicy
+from sharpend.policies import Sidecars, SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +63,7 @@ def dispose_source(
         FolderFaultError: the archive or the input folder cannot be worked on.
         TransientError: this source may be disposed of later; a process has it open for writing.
     """
-    kept = _reason_to_keep(destination, product)
+    kept = reason_to_keep(destination, product)
     if product.unchanged or kept:
         return Disposed(kept)
     try:
@@ -72,7 +72,15 @@ def dispose_source(
         return Disposed(str(error))
 
 
-def _reason_to_keep(destination: Destination, product: Product) -> str:
+def ends_at_once(destination: Destination, product: Product) -> bool:
+    """Return whether nothing is left to do once the output has its name, durably."""
+    stays = destination.source is SourcePolicy.KEEP or product.unchanged
+    return destination.sidecars is not Sidecars.COPY and (
+        stays or bool(reason_to_keep(destination, product))
+    )
+
+
+def reason_to_keep(destination: Destination, product: Product) -> str:
     """Explain why a source is kept that would be deleted; "" where it need not be kept.
 
     What is archived is not lost. The decision is the product's, made when it was staged, so that a

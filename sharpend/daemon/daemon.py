@@ -171,12 +171,10 @@ class Loop:
         """Run each part once; return the time of the next turn (monotonic seconds)."""
         dispatcher = self._parts.dispatcher
         next_s = dispatcher.step_folders(now_s)
-        dispatcher.conclude(now_s)
         if self._control.reload:
             self._reload()
-        if self._wanted is None:
-            dispatcher.assign_jobs(now_s)
-        elif not dispatcher.is_working:
+        dispatcher.work(now_s, assigns=self._wanted is None)
+        if self._wanted is not None and not dispatcher.is_working:
             self._swap(self._wanted)
         if not self._is_ready and all(folder.is_scanned for folder in dispatcher.folders.values()):
             self._is_ready = True

@@ -1,7 +1,7 @@
 """Dispatcher: assign due jobs to idle workers and record their results.
 
-Owns the folders, and the assignment of jobs to workers. Holds no more jobs in memory than there are
-workers: the ledger is the queue.
+Owns the folders, and the order of the work in one turn: a worker gets its next task before its last
+result is committed. Holds no more jobs in memory than two for each worker: the ledger is the queue.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
-from sharpend.commit.results import Committed
 from sharpend.commit.stale import remove_stale_temps
+from sharpend.daemon.assignment import Assignment
 from sharpend.daemon.attempts import discard
-from sharpend.daemon.folder import Folder
+from sharpend.daemon.folder import Folder, Handed
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.maintenance import Maintenance, Paths
-from sharpend.daemon.outcomes import Handed, Outcomes, Result
+from sharpend.daemon.outcomes import Outcomes, Result
 from sharpend.daemon.overview import take_snapshot
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.rest import Rest
 from sharpend.daemon.roots import reopen
-from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
+from sharpend.errors import Reason
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason, State
 from sharpend.logs.events import Event
-from sharpend.task import Died, Failed, Failure, Outcome
+from sharpend.task import Died, Outcome, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,6 @@ FINISH_EVERY_S = 30.0
 """Interval between attempts to finish commits that a busy source or a paused folder interrupted."""
 LONGEST_OVERDUE_S = 30.0
 """Seconds after a deadline by which the pool must have replaced a worker; later is a stall."""
-HANDED_AT_ONCE = 100
-"""Most jobs claimed in one turn: those without work must not delay signals and watchdog."""
 
 
 class Dispatcher:
@@ -83,13 +81,16 @@ class Dispatcher:
         self._outcomes = Outcomes(
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
         )
-        self._handed: dict[int, Handed] = {}
         self._stopped: list[Handed] = []
         self._unrecorded: list[tuple[Handed, Outcome]] = []
         self._finish_at_s = -math.inf
         self._pool = pool
         self._measurements = config.measurements
         self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
+        self._assignment = Assignment(
+            ledger, self._committer, self._outcomes, config.measurements, self.folders
+        )
+        self._handed = self._assignment.handed
         self._rest = Rest({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
         self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
@@ -180,68 +181,59 @@ class Dispatcher:
             self._ledger.set_reconciled()
         return next_s
 
-    def assign_jobs(self, now_s: float) -> None:
-        """Claim due jobs for idle workers."""
-        for _ in range(HANDED_AT_ONCE):
-            if not self._pool.free:
-                return
-            busy = {handed.folder.name for handed in self._handed.values()}
-            open_folders = [
-                name
-                for name, folder in self.folders.items()
-                if name not in self._rest.reasons and folder.may_work(now_s, running=name in busy)
-            ]
-            newest = [name for name in open_folders if self.folders[name].plan.newest_first]
-            job = self._ledger.claim(time.time(), open_folders, newest)
-            if job is None:
-                return
-            self._hand(job, now_s)
-        self._wake()
+    def work(self, now_s: float, *, assigns: bool = True) -> None:
+        """Record the results of all tasks that ended, and give idle workers new ones.
 
-    def _hand(self, job: Job, now_s: float) -> None:
-        """Give one claimed job to a worker, or end it where no work is needed."""
-        folder = self.folders[job.folder]
-        handed = Handed(job, folder, now_s)
-        if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
-            left_out = Failed(job.id, Failure.VANISHED, None, "exclude or include leave it out")
-            self._outcomes.conclude(handed, left_out, now_s)
-            return
-        try:
-            prepared = self._committer.prepare(folder.plan.destination, job, time.time())
-        except FolderFaultError as error:
-            self._ledger.release(job)
-            folder.pause(str(error), now_s)
-            return
-        except ImageRefusedError as error:
-            self._outcomes.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
-            return
-        except TransientError as error:
-            self._outcomes.again(handed, error.reason, str(error), stage="open")
-            return
-        if isinstance(prepared, Committed):
-            self._outcomes.finished(handed, prepared, None, commit_s=0.0, ended_s=now_s)
-            return
-        measured = self._measurements.wants(folder.plan.options.model)
-        task = folder.plan.task(job, prepared.parent, prepared.temp_name, measured=measured)
-        self._handed[job.id] = Handed(job, folder, now_s, task)
-        self._pool.submit(task, now_s)
+        Failures come first, as they may pause a folder. What is staged is committed last, while
+        the workers have their next tasks; each worker has at most one result that waits for it.
 
-    def conclude(self, now_s: float) -> None:
-        """Record the results of all tasks that ended."""
-        for outcome in self._pool.finished(now_s):
-            self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
-            self._record(now_s)
+        Args:
+            now_s: monotonic seconds.
+            assigns: False begins no image.
+        """
+        self._collect(now_s)
+        self._record(now_s, staged=False)
+        if assigns:
+            self._assign(now_s)
+        if self.conclude(now_s) and assigns:  # what had to wait for a commit may be due now
+            self._assign(now_s)
+        self._ledger.sync()
+
+    def _assign(self, now_s: float) -> None:
+        waiting = {handed.folder.name for handed, _ in self._unrecorded}
+        resting = self._rest.reasons
+        if not self._assignment.assign(self._pool, now_s, resting=resting, busy=waiting):
+            self._wake()
+
+    def conclude(self, now_s: float) -> bool:
+        """Record the results of all tasks that ended; return whether there were any."""
+        self._collect(now_s)
+        had_results = bool(self._unrecorded)
+        self._record(now_s)
         images, quarantined = self._measurements.throughput.batch
         if (images or quarantined) and self.is_done:
             self._measurements.throughput.end_batch()
             self._log.info(Event.BATCH_FINISHED, images=images, quarantined=quarantined)
+        return had_results
 
-    def _record(self, now_s: float) -> None:
-        """Record waiting results in order; during a state outage they go on waiting."""
-        while self._unrecorded:
-            handed, outcome = self._unrecorded[0]
+    def _collect(self, now_s: float) -> None:
+        """Take the results of all tasks that ended."""
+        for outcome in self._pool.finished(now_s):
+            self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
+
+    def _record(self, now_s: float, *, staged: bool = True) -> None:
+        """Record waiting results in order; during a state outage they go on waiting.
+
+        Args:
+            now_s: monotonic seconds.
+            staged: also those that have to be committed.
+        """
+        for pair in list(self._unrecorded):
+            handed, outcome = pair
+            if isinstance(outcome, Staged) and not staged:
+                continue
             self._outcomes.conclude(handed, outcome, now_s)
-            self._unrecorded.pop(0)
+            self._unrecorded.remove(pair)
             if isinstance(outcome, Died):  # a killed worker may write until it has ended
                 self._stopped.append(handed)
             model = handed.folder.plan.options.model

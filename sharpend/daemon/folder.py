@@ -119,10 +119,7 @@ class Folder:
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
-        """Record settled files if a step is due; return the time of the next (monotonic seconds).
-
-        A daemon with many folders is woken often: each wake-up costs one folder's step, not all.
-        """
+        """Record settled files if a step is due; return the time of the next one (monotonic)."""
         if self._wake.take() or now_s >= self._next_s:
             self._next_s = now_s  # if the step fails, it is repeated
             next_s = self._stepped(now_s)
@@ -286,3 +283,15 @@ class Folder:
         """Stop watching the input."""
         self.intake.close()
         self._entries.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A claimed job, with the task that a worker got."""
+
+    job: Job
+    folder: Folder
+    since_s: float
+    """Monotonic seconds."""
+    task: Task | None = None
+    """None if the job ended before it was submitted."""

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.results import Attempt, Committed, Unfinished
 from sharpend.daemon.attempts import discard
+from sharpend.daemon.folder import Folder, Handed
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
-from sharpend.task import Died, Failed, Failure, Staged, Task
+from sharpend.task import Died, Failed, Failure, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from sharpend.commit.committer import Committer
     from sharpend.commit.quarantine import Quarantine
     from sharpend.daemon.attempts import RetryOptions
-    from sharpend.daemon.folder import Folder
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.task import Outcome
@@ -47,18 +47,6 @@ class Result:
     commit_s: float = 0.0
     seconds: float = 0.0
     """Seconds from the start of the attempt to its end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Handed:
-    """A claimed job, with the task that a worker got."""
-
-    job: Job
-    folder: Folder
-    since_s: float
-    """Monotonic seconds."""
-    task: Task | None = None
-    """None if the job ended before it was submitted."""
 
 
 class Outcomes:

@@ -8,6 +8,7 @@ system, and to run beside a second writer of the same state directory.
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
@@ -20,7 +21,7 @@ from sharpend.ledger.scheduling import Scheduler
 from sharpend.ledger.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from sharpend.errors import Reason
@@ -77,6 +78,9 @@ class Ledger(Registration, Standing, LedgerReader):
         nothing else is due, and while it runs nothing else is claimed. A deferred job is due at
         its time, or when that time is impossibly far off because the clock was set back.
 
+        A death of the machine may lose the claim until the next transaction or `sync`: then the
+        job is pending, as a start would make it.
+
         Args:
             now_s: the wall clock in seconds.
             folders: names of the folders that may work; paused folders are left out.
@@ -85,11 +89,21 @@ class Ledger(Registration, Standing, LedgerReader):
         row = self._scheduler.next(now_s, folders, newest)
         if row is None:
             return None
-        with self._store.transaction() as cursor:
+        with self._store.soon_durable() as cursor:
             self._scheduler.served(row)
             _refuse_illegal(cursor, row["id"], State.RUNNING)
             cursor.execute(sql.CLAIM, {"id": row["id"]})
             return job_of(cursor.execute(sql.BY_ID, (row["id"],)).fetchone())
+
+    def sync(self) -> None:
+        """Make claims durable, so that an attempt counts whatever it does to this machine."""
+        self._store.sync()
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Make all changes within a block durable in one transaction, or none of them."""
+        with self._store.transaction():
+            yield
 
     def release(self, job: Job) -> None:
         """Return a job to pending without counting the attempt: drain, paused folder, redo."""

@@ -34,6 +34,8 @@ COPY_MARK = 0x636F7079
 RECONCILING_MARK = 0x646F7562
 """SQLite's application_id of a ledger that needs reconciling; it is kept through any crash."""
 
+_REWRITE = f"PRAGMA user_version = {SCHEMA_VERSION}"
+"""Writes a value that is there already: the smallest transaction that reaches the disk."""
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _FAULTS = {
     sqlite3.SQLITE_FULL,
@@ -55,6 +57,8 @@ class Store:
         connection.row_factory = sqlite3.Row
         self._connection = connection
         self._state_dir = state_dir
+        self._may_be_lost = False
+        """A power cut now may lose what was committed last."""
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Return the rows of one query: one that the caller has bounded."""
@@ -67,7 +71,14 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commit the whole block, durably, or roll it back."""
+        """Commit the whole block, durably, or roll it back.
+
+        A transaction in the block of another one is committed with that, or rolled back alone.
+        """
+        if self._connection.in_transaction:
+            with self._joined():
+                yield self._connection
+            return
         with translated(self._state_dir):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -77,6 +88,41 @@ class Store:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        self._may_be_lost = False
+
+    @contextmanager
+    def _joined(self) -> Iterator[None]:
+        """Roll a block within a transaction back if it fails."""
+        with translated(self._state_dir):
+            self._connection.execute("SAVEPOINT joined")
+            try:
+                yield
+            except BaseException:
+                if self._connection.in_transaction:  # SQLite ends it itself if the disk is full
+                    self._connection.execute("ROLLBACK TO joined")
+                raise
+            self._connection.execute("RELEASE joined")
+
+    @contextmanager
+    def soon_durable(self) -> Iterator[sqlite3.Connection]:
+        """Commit the whole block, or roll it back; the next transaction or `sync` makes it durable.
+
+        Until then it outlives a death of this process, and not one of the machine.
+        """
+        with translated(self._state_dir):
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+            try:
+                with self.transaction():
+                    yield self._connection
+            finally:
+                self._connection.execute("PRAGMA synchronous = FULL")
+        self._may_be_lost = True
+
+    def sync(self) -> None:
+        """Make all that was committed durable."""
+        if self._may_be_lost:
+            with self.transaction() as cursor:
+                cursor.execute(_REWRITE)
 
     def needs_reconciling(self) -> bool:
         """Return whether outputs may exist that this ledger does not know, until `set_reconciled`.
@@ -102,7 +148,7 @@ class Store:
         with translated(self._state_dir):
             try_to_write(self._state_dir)
         with self.transaction() as cursor:
-            cursor.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            cursor.execute(_REWRITE)
 
     def close(self) -> None:
         """Close the file."""

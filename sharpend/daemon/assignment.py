@@ -1,0 +1,138 @@
+"""Assignment of due jobs to idle workers.
+
+Owns the tasks that workers have. Claims no more jobs than there are idle workers: the ledger is the
+queue. A claim is durable soon after its task has begun, so that no worker waits for the disk.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from sharpend.commit.results import Committed
+from sharpend.daemon.folder import Handed
+from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
+from sharpend.ledger.records import Job, QuarantineReason
+from sharpend.task import Failed, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sharpend.commit.committer import Committer
+    from sharpend.daemon.folder import Folder
+    from sharpend.daemon.measurements import Measurements
+    from sharpend.errors import Reason
+    from sharpend.ledger.ledger import Ledger
+    from sharpend.task import Staged
+    from sharpend.workers.interface import Workers
+
+HANDED_AT_ONCE = 100
+"""Most jobs claimed in one turn: those without work must not delay signals and watchdog."""
+
+
+class Ends(Protocol):
+    """Handler of jobs that need no worker; `outcomes` has the methods."""
+
+    def conclude(self, handed: Handed, outcome: Failed, now_s: float) -> None:
+        """Handle a failure."""
+
+    def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
+        """Quarantine an input with its reason."""
+
+    def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
+        """Schedule another attempt."""
+
+    def finished(
+        self,
+        handed: Handed,
+        committed: Committed,
+        staged: Staged | None,
+        *,
+        commit_s: float,
+        ended_s: float,
+    ) -> None:
+        """Report a finished input."""
+
+
+class Assignment:
+    """Assignment of the jobs of all folders; all methods are called from one thread.
+
+    Args:
+        ledger: the queue.
+        committer: prepares the output's folder.
+        outcomes: of jobs that need no worker.
+        measurements: choose the images to compare with the teacher.
+        folders: by name.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        committer: Committer,
+        outcomes: Ends,
+        measurements: Measurements,
+        folders: Mapping[str, Folder],
+    ) -> None:
+        self._ledger = ledger
+        self._committer = committer
+        self._outcomes = outcomes
+        self._measurements = measurements
+        self._folders = folders
+        self.handed: dict[int, Handed] = {}
+        """Jobs that workers have, by number."""
+
+    def assign(
+        self, pool: Workers, now_s: float, *, resting: Collection[str], busy: Collection[str]
+    ) -> bool:
+        """Claim due jobs for idle workers; return False if it ended with work left.
+
+        Args:
+            pool: the workers.
+            now_s: monotonic seconds.
+            resting: folders that begin no image.
+            busy: folders with an image that is finished and not committed.
+        """
+        for _ in range(HANDED_AT_ONCE):
+            if not pool.free:
+                return True
+            running = {handed.folder.name for handed in self.handed.values()}.union(busy)
+            may_work = [
+                name
+                for name, folder in self._folders.items()
+                if name not in resting and folder.may_work(now_s, running=name in running)
+            ]
+            newest = [name for name in may_work if self._folders[name].plan.newest_first]
+            job = self._ledger.claim(time.time(), may_work, newest)
+            if job is None:
+                return True
+            self._hand(job, pool, now_s)
+        return False
+
+    def _hand(self, job: Job, pool: Workers, now_s: float) -> None:
+        """Give one claimed job to a worker, or end it where no work is needed."""
+        folder = self._folders[job.folder]
+        handed = Handed(job, folder, now_s)
+        if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
+            left_out = Failed(job.id, Failure.VANISHED, None, "exclude or include leave it out")
+            self._outcomes.conclude(handed, left_out, now_s)
+            return
+        try:
+            prepared = self._committer.prepare(folder.plan.destination, job, time.time())
+        except FolderFaultError as error:
+            self._ledger.release(job)
+            folder.pause(str(error), now_s)
+            return
+        except ImageRefusedError as error:
+            refusal = QuarantineReason(error.reason, str(error), error.setting)
+            self._outcomes.refuse(handed, refusal)
+            return
+        except TransientError as error:
+            self._outcomes.again(handed, error.reason, str(error), stage="open")
+            return
+        if isinstance(prepared, Committed):
+            self._outcomes.finished(handed, prepared, None, commit_s=0.0, ended_s=now_s)
+            return
+        measured = self._measurements.wants(folder.plan.options.model)
+        task = folder.plan.task(job, prepared.parent, prepared.temp_name, measured=measured)
+        self.handed[job.id] = Handed(job, folder, now_s, task)
+        pool.submit(task, now_s)
