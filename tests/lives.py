@@ -81,10 +81,9 @@ class Promise(RuleBasedStateMachine):
         self.home = Path(tempfile.mkdtemp(prefix="promise-"))
         for name in ("in", "in-out", "archive", "disk"):
             (self.home / name).mkdir()
-        self.clock_s = 0.0
-        """How far the wall clock is ahead of the real one."""
-        real = time.time
-        self.clock = patch.object(time, "time", lambda: real() + self.clock_s)
+        self.clock_s = time.time()
+        """The wall clock: time passes in turns alone, so that equal choices lead to equal lives."""
+        self.clock = patch.object(time, "time", lambda: self.clock_s)
         self.clock.start()
         self.faults: dict[str, Exception] = {}
         """What happens at the next step of a name, once."""
