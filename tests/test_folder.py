@@ -17,6 +17,7 @@ from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.roots import prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError, Reason
 from sharpend.files.access import Access
+from sharpend.intake.folder import FolderIntake
 from sharpend.intake.protocol import FolderOptions
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.opening import open_ledger
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sharpend.intake.protocol import Step
     from sharpend.ledger.ledger import Ledger
 
 
@@ -360,6 +362,28 @@ def bare(shop: Shop) -> Folder:
         each_step=lambda *_: None,
         reopen=lambda _: None,
     )
+
+
+def test_a_wake_up_costs_the_step_of_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others have theirs when it is due."""
+    shop = Shop(tmp_path, names=("in", "other"))
+    shop.settle()
+    stepped: list[bytes] = []
+    step = FolderIntake.step
+
+    def watched(intake: FolderIntake, now_s: float) -> Step:
+        stepped.append(os.path.basename(intake._options.root))
+        return step(intake, now_s)
+
+    monkeypatch.setattr(FolderIntake, "step", watched)
+    shop.drop("a.png")
+    shop.turn(after_s=0.0)
+    assert stepped == [b"in"]
+    shop.turn(after_s=2.0)
+    assert sorted(stepped) == [b"in", b"in", b"other"]
+    shop.close()
 
 
 def test_probes_come_less_often(shop: Shop) -> None:
