@@ -27,7 +27,7 @@ HEIF_FORM = (r"QuickTime:.*|Meta:.*|File:(FileType.*|MIMEType)",)
 """The boxes are written anew; the test of parts tells which of them are lost."""
 BMP_FORM = (r"File:(BMPVersion|Compression|ColorSpace|.*(Mask|Endpoint)|Gamma.*|RenderingIntent)",)
 GIF_FORM = (r"GIF:(BitsPerPixel|HasColorMap|ColorResolutionDepth|BackgroundColor|.*Version)",)
-TRAILERS = (r"(Trailer|Samsung|EmbeddedVideo|ZIP).*",)
+TRAILERS = (r"(File:)?(Trailer|Samsung|EmbeddedVideo|ZIP).*",)
 
 
 def families() -> tuple[Iterator[Recipe], ...]:
