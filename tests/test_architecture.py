@@ -69,7 +69,7 @@ ROOMS = {
     " dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans assembly mode"
     " daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "commands": "stdout selection arguments inputs accept bench check doctor listing status retry"
+    "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
     " hold move inspect formats run preview results once live demo",
 }
 """Inside a sub-package, the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.commands.arguments import used_state_of
+from sharpend.commands.overrides import used_state_of
 from sharpend.errors import UsageError
 from sharpend.ledger.opening import is_locked, open_beside
 from sharpend.logs.logs import printable

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.commands.arguments import workable_settings_of
+from sharpend.commands.overrides import workable_settings_of
 from sharpend.daemon import plans
 from sharpend.daemon.roots import objections
 from sharpend.errors import InputMissingError, OutputFailedError

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.checks import device, finding, folders, mounts, runner, sight, state, unit
 from sharpend.checks.finding import Finding, fault, note
-from sharpend.commands.arguments import overrides_of
+from sharpend.commands.overrides import overrides_of
 from sharpend.daemon import plans
 from sharpend.daemon.roots import objections
 from sharpend.daemon.status import read_status

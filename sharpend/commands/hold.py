@@ -10,7 +10,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from sharpend.commands.arguments import used_state_of
+from sharpend.commands.overrides import used_state_of
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.ledger.opening import open_beside
 from sharpend.ledger.reader import ALL_FOLDERS

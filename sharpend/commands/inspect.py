@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from sharpend.commands.arguments import settings_of
+from sharpend.commands.overrides import settings_of
 from sharpend.daemon import plans
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, TransientError
 from sharpend.logs.logs import plain, printable

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from sharpend.commands.arguments import used_state_of
+from sharpend.commands.overrides import used_state_of
 from sharpend.errors import InputMissingError
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend.commands.arguments import used_state_of
+from sharpend.commands.overrides import used_state_of
 from sharpend.errors import ExitCode, InputMissingError
 from sharpend.files.fingerprint import display
 from sharpend.ledger.opening import open_ledger

@@ -11,8 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.commands.arguments import workable_settings_of
 from sharpend.commands.inputs import number_to_do
+from sharpend.commands.overrides import workable_settings_of
 from sharpend.commands.preview import dry_run
 from sharpend.commands.results import ResultPrinter
 from sharpend.commands.selection import selected

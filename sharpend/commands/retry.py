@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend.commands.arguments import used_state_of
+from sharpend.commands.overrides import used_state_of
 from sharpend.commit.destination import Destination, RootGuard, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon.roots import remember

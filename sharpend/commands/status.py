@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sharpend.agreement.alarm import summary_lines
 from sharpend.checks.finding import Level
 from sharpend.checks.state import daemon as check_daemon
-from sharpend.commands.arguments import settings_of, used_state_of
 from sharpend.commands.listing import local_time
+from sharpend.commands.overrides import settings_of, used_state_of
 from sharpend.daemon.rest import HELD
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode

@@ -1,6 +1,7 @@
 """Measurements of finished work: throughput, and agreement with the teacher.
 
-Kept by a reload if the settings of workers and agreement did not change.
+The figures of finished work are counted in `throughput`, what stands now is in `snapshot`; `status`
+writes the report of both. Kept by a reload if the settings of workers and agreement did not change.
 """
 
 from __future__ import annotations

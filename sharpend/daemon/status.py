@@ -1,7 +1,7 @@
 """Status reporting: daemon.ready, report.published, the status file and the status line.
 
-Owns the values of `daemon.ready`, `report.published` and the status file. Reads a snapshot and
-knows none of the parts.
+Owns the values of `daemon.ready`, `report.published` and the status file. Reads a snapshot,
+which `overview` takes, and knows none of the parts.
 """
 
 from __future__ import annotations

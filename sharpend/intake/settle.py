@@ -1,7 +1,8 @@
 """Settling of files: decide when a file has stopped changing.
 
 Owns the candidates, each with its fingerprint and since when it has that. Pure: the caller passes
-times and fingerprints. There is no time limit: a file that keeps changing stays a candidate.
+times and fingerprints, and `intake.folder` chooses one of the three default waits below. There is
+no time limit: a file that keeps changing stays a candidate.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Inference runtime: run a model with torch on one device, in a precision and tile size.
 
-Owns every choice that depends on the machine. Unusable settings are refused with the key to
+There is one runtime, torch, which `model.sharpener` constructs. Owns every choice that depends on
+the machine. Unusable settings are refused with the key to
 change; the only thing that is ever chosen again at run time is an automatic tile size.
 """
 

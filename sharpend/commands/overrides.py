@@ -1,4 +1,7 @@
-"""Command line options: merge them with configuration file and environment into settings."""
+"""Settings of a command: what the command line overrides, over environment and configuration file.
+
+The options themselves are declared in `sharpend.cli`.
+"""
 
 from __future__ import annotations
 
