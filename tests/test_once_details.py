@@ -73,8 +73,8 @@ def test_an_interrupted_run_says_what_is_left(
 ) -> None:
     """After Ctrl-C, or with its terminal closed, it drains and counts what is left."""
     config = configured(tmp_path, networks.student)
-    names = {f"{index}.png" for index in range(40)}
-    for index in range(40):
+    names = {f"{index}.png" for index in range(200)}
+    for index in range(200):
         drop(tmp_path / "in", f"{index}.png", height=256, width=256, seed=index)
     process = subprocess.Popen(
         [sys.executable, "-m", "sharpend", "once", "--config", str(config)],

@@ -34,7 +34,7 @@ ROLES = ("output", "archive", "input")
 WAYS = list(itertools.product(ROLES, (False, True)))
 """The disk that is away, and True if another one is in its place."""
 RESUMED_WITHIN_S = 60
-BURST = 6
+BURST = 30
 LARGE = 2_000_000
 """Bytes of the image that takes long to copy."""
 
@@ -107,10 +107,15 @@ class Disks:
         finding.expect(not differs, f"outputs differ: {sorted(differs)[:3]}")
         faults = {broken(path) for path in made} - {""}
         finding.expect(not faults, f"broken outputs: {faults}")
-        left = [temp for disk in self.disks.values() for temp in temps(disk)]
-        finding.expect(not left, f"left behind: {left[:3]}")
         for path in [*made, *files(self.disks["archive"])]:
             path.unlink()
+
+    def expect_clean(self, finding: Finding) -> None:
+        """Check that no temporary file is left after a start with all disks."""
+        with running("--config", self.rig.config) as daemon:
+            daemon.wait_for("daemon.ready")
+        left = [temp for disk in self.disks.values() for temp in temps(disk)]
+        finding.expect(not left, f"left behind: {left[:3]}")
 
 
 @contextmanager
@@ -151,30 +156,33 @@ def away_at_start(rig: Rig, rounds: int, finding: Finding) -> None:
                 finding.expect(len(daemon.events("image.finished")) == 1, "done again")
             disks.expect_done(finding, {name})
             finding.rounds += 1
+        disks.expect_clean(finding)
 
 
 def away_at_reload(rig: Rig, rounds: int, finding: Finding) -> None:
     """46: SIGHUP while a disk is away, known to the daemon or not yet."""
-    with disks_of(rig) as disks, running("--config", rig.config) as daemon:
-        daemon.wait_for("daemon.ready")
-        disks.expect_done(finding, {"first.png"})
-        for number in range(rounds):
-            role, swap = WAYS[number % len(WAYS)]
-            name = f"{number}.png"
-            disks.take(role, swap=swap)
-            disks.drop(name)
-            if rig.chance.random() < 0.5:
-                daemon.wait_for("folder.paused", where=later_than(last(daemon)))
-            daemon.send(signal.SIGHUP)
-            reloaded = daemon.wait_for("config.reloaded")
-            daemon.wait_for("folder.paused", where=later_than(reloaded))
-            come_back(disks, daemon, role, finding)
-            daemon.wait_for("image.finished", path=name)
-            rig.wait_until_idle(daemon, number + 2)
-            disks.expect_done(finding, {name})
-            finding.rounds += 1
-        done = len(daemon.events("image.finished"))
-        finding.expect(done == rounds, f"{done} done of {rounds}")
+    with disks_of(rig) as disks:
+        with running("--config", rig.config) as daemon:
+            daemon.wait_for("daemon.ready")
+            disks.expect_done(finding, {"first.png"})
+            for number in range(rounds):
+                role, swap = WAYS[number % len(WAYS)]
+                name = f"{number}.png"
+                disks.take(role, swap=swap)
+                disks.drop(name)
+                if rig.chance.random() < 0.5:
+                    daemon.wait_for("folder.paused", where=later_than(last(daemon)))
+                daemon.send(signal.SIGHUP)
+                reloaded = daemon.wait_for("config.reloaded")
+                daemon.wait_for("folder.paused", where=later_than(reloaded))
+                come_back(disks, daemon, role, finding)
+                daemon.wait_for("image.finished", path=name)
+                rig.wait_until_idle(daemon, number + 2)
+                disks.expect_done(finding, {name})
+                finding.rounds += 1
+            done = len(daemon.events("image.finished"))
+            finding.expect(done == rounds, f"{done} done of {rounds}")
+        disks.expect_clean(finding)
 
 
 def come_back(disks: Disks, daemon: Daemon, role: str, finding: Finding) -> None:
@@ -209,6 +217,7 @@ def away_while_archiving(rig: Rig, rounds: int, finding: Finding) -> None:
                     dies = rig.chance.random() < 0.5
                     dead += dies
                     interrupt(disks, daemon, ways, finding, large=large, dies=dies)
+        disks.expect_clean(finding)
     finding.figures = f"{dead} rounds with a kill -9 while the disk was away"
 
 
