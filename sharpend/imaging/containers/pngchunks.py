@@ -51,6 +51,8 @@ _LENGTHS = {
 }
 """Lengths of chunks that have a fixed one."""
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
+_PIECE_BYTES = 1 << 18
+"""Inflated at once where bytes are only counted."""
 _PROFILE = re.compile(rb"[^\0]{1,79}\0\0", re.DOTALL)
 """Name of an iCCP chunk's profile, and the method of its compression."""
 
@@ -151,17 +153,13 @@ def frame_controls(data: bytes) -> int:
 
 def _has_all_pixels(found: list[Chunk]) -> bool:
     """Return whether the compressed pixels hold every row."""
-    stream, inflated = zlib.decompressobj(), 0
+    if not found:
+        return False
+    most = _pixel_bytes(found[0].body)
     try:
-        for each in found:
-            if each.kind == b"IDAT":
-                rest = each.body
-                while rest and not stream.eof:
-                    inflated += len(stream.decompress(rest, LARGEST))
-                    rest = stream.unconsumed_tail
+        return _inflated_bytes((one.body for one in found if one.kind == b"IDAT"), most)[0] == most
     except zlib.error:
         return False
-    return bool(found) and inflated >= _pixel_bytes(found[0].body)
 
 
 def _pixel_bytes(header: bytes) -> int:
@@ -186,13 +184,24 @@ def _judged(found: list[Chunk]) -> Iterator[Chunk]:
     """Mark chunks whose content cannot be what their type says; at most 16 MiB are inflated."""
     left = LARGEST
     for each in found:
-        packed = _packed(each.kind, each.body)
-        inflated = _inflated_bytes(packed, left) if packed and left else 0
+        inflated = _inflated(each, left)
         left -= inflated or 0
-        is_valid = packed is not None and inflated is not None
+        is_valid = inflated is not None
         is_valid &= each.kind != b"iCCP" or inflated != LARGEST  # no profile is so large
         is_worse = each.is_sound and not is_valid  # a copy of each would double the memory
         yield replace(each, is_sound=False) if is_worse else each
+
+
+def _inflated(each: Chunk, most: int) -> int | None:
+    """Count what an ancillary chunk inflates to; None if it is not what its type says."""
+    packed = _packed(each.kind, each.body)
+    if not packed or not most:
+        return None if packed is None else 0
+    try:
+        count, has_ended = _inflated_bytes([packed], most)
+    except zlib.error:
+        return None
+    return count if has_ended else None
 
 
 def _packed(kind: bytes, body: bytes) -> bytes | None:
@@ -207,14 +216,24 @@ def _packed(kind: bytes, body: bytes) -> bytes | None:
     return packed_part(kind, body)
 
 
-def _inflated_bytes(data: bytes, most: int) -> int | None:
-    """Return how many bytes a zlib stream has, counted up to `most`; None if it is damaged."""
-    stream = zlib.decompressobj()
-    try:
-        inflated = len(stream.decompress(data, most))
-    except zlib.error:
-        return None
-    return inflated if stream.eof or inflated == most else None
+def _inflated_bytes(parts: Iterable[bytes], most: int) -> tuple[int, bool]:
+    """Count the bytes of a zlib stream, up to `most`, and keep none of them.
+
+    Returns:
+        The count, and whether the end of the stream or `most` was reached.
+
+    Raises:
+        zlib.error: the stream is damaged.
+    """
+    stream, inflated = zlib.decompressobj(), 0
+    for rest in parts:
+        while inflated < most and not stream.eof:
+            piece = stream.decompress(rest, min(_PIECE_BYTES, most - inflated))
+            if not piece:
+                break
+            inflated += len(piece)
+            rest = stream.unconsumed_tail  # noqa: PLW2901 - the rest of this part
+    return inflated, stream.eof or inflated == most
 
 
 def is_ancillary(kind: bytes) -> bool:
