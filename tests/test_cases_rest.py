@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging import losses
 from sharpend.imaging.containers import jpegparts, jpegpixels, jpegwalk
 from sharpend.imaging.containers.pngchunks import chunk, chunks
 from sharpend.imaging.depth import white
@@ -25,7 +26,7 @@ from sharpend.imaging.finishing import finished
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.picture import Picture
-from sharpend.policies import Cmyk, Frames, Metadata, OneBit, Policies
+from sharpend.policies import Cmyk, Frames, Losses, Metadata, OneBit, Policies
 from tests import cases, outside, sources
 from tests.cases import bytes_of, written
 from tests.inventory import lost, parts_of
@@ -125,12 +126,17 @@ def test_only_declared_thumbnails_are_no_loss(
         assert [word in text for word, text in zip(right, told, strict=True)] == [True] * len(right)
 
 
-def test_what_stripping_removes_is_a_note() -> None:
-    """The owner wants it gone: no loss, which would keep or refuse the source."""
-    picture = decoded(bytes_of("jpeg-motion.jpg"))
-    stripped = finished(picture, Policies(metadata=Metadata.STRIP), None)
-    assert "data behind its image" in stripped.notes[-1]
-    assert stripped.losses == picture.losses == ()
+@pytest.mark.parametrize("policy", [Metadata.STRIP, Metadata.STRIP_GPS])
+@pytest.mark.parametrize("name", ["jpeg-motion.jpg", "jpeg-samsung.jpg", "png-tail.png"])
+def test_a_video_or_an_archive_is_no_metadata(name: str, policy: Metadata) -> None:
+    """Where a policy on metadata removes it, that is a loss: its source is not deleted for it."""
+    picture = decoded(bytes_of(name))
+    assert losses.check(picture, Policies()).losses == picture.losses
+    (found,) = set(losses.check(picture, Policies(metadata=policy)).losses) - set(picture.losses)
+    assert "a video, an archive" in found
+    with pytest.raises(ImageRefusedError) as caught:
+        losses.check(picture, Policies(metadata=policy, losses=Losses.REFUSE))
+    assert caught.value.reason is Reason.WOULD_LOSE
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -97,9 +97,8 @@ def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str
     facts["passed_on"] = False
     if skipping.may_skip(cues, how):
         picture = skipping.skipped(file, picture, cues, how)
-        facts |= {"passed_on": not picture.frames, "notes": picture.notes, "losses": picture.losses}
-    losses.check(picture, how.policies)
-    return facts
+        facts |= {"passed_on": not picture.frames, "notes": picture.notes}
+    return facts | {"losses": losses.check(picture, how.policies).losses}
 
 
 def _refused(error: ImageRefusedError) -> tuple[dict[str, Any], ExitCode]:

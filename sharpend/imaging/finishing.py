@@ -47,10 +47,6 @@ def finished(picture: Picture, policies: Policies, record: Provenance | None) ->
 def _finished(frame: Frame, container: Container, policies: Policies, notes: list[str]) -> Frame:
     carried = frame.carried
     if policies.metadata is Metadata.STRIP:
-        if any(block.where == TRAILER for block in carried.blocks):
-            notes.append(
-                "removed the data behind its image (a video, an archive) with its metadata"
-            )
         encoding = {key: value for key, value in frame.encoding.items() if key != "header"}
         return replace(frame, carried=_stripped(carried), encoding=encoding)
     if policies.metadata is Metadata.STRIP_GPS:
