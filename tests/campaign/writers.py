@@ -88,7 +88,7 @@ def judged_early(folders: Folders, daemon: Daemon, name: str, finding: Finding) 
     for policy in SourcePolicy:
         output, began_s = folders.outputs(policy) / name, time.monotonic()
         until(lambda output=output: whole(folders.rig, output), within_s=PATIENCE_S)  # type: ignore[misc]
-        finding.recovered(time.monotonic() - began_s, 30)
+        finding.recovered(time.monotonic() - began_s, 10)
         early += len(daemon.events("image.quarantined", folder=policy, path=name))
         early += len(daemon.events("image.retried", folder=policy, path=name))
     return early
@@ -135,7 +135,7 @@ def preallocated(place: Place, rig: Rig, rounds: int, finding: Finding) -> None:
             began_s = time.monotonic()
             for policy, number in itertools.product(SourcePolicy, each):
                 daemon.wait_for("image.finished", folder=policy, path=f"{number}.png")
-            finding.recovered(time.monotonic() - began_s, PATIENCE_S)
+            finding.recovered(time.monotonic() - began_s, 30)
             early = len(daemon.events("image.quarantined"))
         folders.check(finding)
     finding.rounds = len(each) * len(SourcePolicy)
