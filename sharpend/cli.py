@@ -179,7 +179,7 @@ def _add_bench(add: _Add) -> None:
     command.add_argument("--model", action="append", metavar="NAME", help=told)
     told = "images for the whole daemon and other tools; made unless given"
     command.add_argument("--images", type=Path, metavar="DIR", help=told)
-    command.add_argument("--quick", action="store_true", help="a minute: few and small images")
+    command.add_argument("--quick", action="store_true", help="a few minutes: few and small images")
     told = "folder for benchmark.json and plots"
     command.add_argument("--to", type=Path, metavar="DIR", help=told)
 

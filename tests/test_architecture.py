@@ -55,7 +55,7 @@ ROOMS = {
     " detection codec files contents finishing sheet",
     "model": "folding cues conditioning cells plain_packing packing networks tiling crispness"
     " shipped weights trial runtime ssim softness sharpener precision",
-    "benchmark": "figures memory process rounds images serve networks commands whole peer peers"
+    "benchmark": "figures memory process rounds images serve networks live once whole peer peers"
     " sections plots",
     "ledger": "sql standing_sql caseless schema alike records store copies scheduling reader"
     " registration standing ledger opening",
@@ -70,7 +70,7 @@ ROOMS = {
     " daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
-    " hold move inspect formats run preview results once live demo",
+    " hold move inspect formats run preview results once demo",
 }
 """Inside a sub-package, the same."""
 

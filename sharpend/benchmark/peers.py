@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.benchmark.commands import run_once
 from sharpend.benchmark.figures import Cell, Figure, Table, ratio
+from sharpend.benchmark.once import run_once
 from sharpend.benchmark.rounds import in_turn, timed
+from sharpend.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +68,12 @@ def _tools() -> dict[str, Callable[[Path, Path], list[str]]]:
 
 def _run(command: Callable[[Path, Path], list[str]], source: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="sharpend-bench-") as to:
-        subprocess.run(command(source, Path(to)), check=True, capture_output=True)
+        done = subprocess.run(
+            command(source, Path(to)), check=False, capture_output=True, text=True
+        )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
+        raise UnavailableError(f"{done.args[0]} cannot sharpen {source}: {said[-1]}")
 
 
 def _once(source: Path, model: str) -> None:

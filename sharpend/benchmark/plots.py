@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 from sharpend.benchmark.figures import Figure
@@ -15,20 +16,25 @@ if TYPE_CHECKING:
 _ROW_INCHES, _WIDTH_INCHES = 0.3, 8
 
 
+def require_matplotlib() -> None:
+    """Check that plots can be drawn.
+
+    Raises:
+        UnavailableError: matplotlib is not installed.
+    """
+    if not importlib.util.find_spec("matplotlib"):
+        raise UnavailableError("--to: plots need matplotlib: pip install 'sharpend[bench]'")
+
+
 def draw(table: Table, path: Path) -> None:
     """Draw the first column of a table as bars.
 
     Args:
         table: rows without a figure in that column are left out.
         path: of the PNG, replaced where it exists.
-
-    Raises:
-        UnavailableError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure as Canvas  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise UnavailableError("--plots: pip install 'sharpend[bench]'") from error
+    from matplotlib.figure import Figure as Canvas  # noqa: PLC0415 - an extra
+
     column = table.columns[0]
     bars = {row: cells.get(column) for row, cells in table.rows.items()}
     figures = {

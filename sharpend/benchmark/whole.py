@@ -6,8 +6,9 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from sharpend.benchmark.commands import Run, run_once, running
 from sharpend.benchmark.figures import Cell, Figure, Table
+from sharpend.benchmark.live import running_daemon
+from sharpend.benchmark.once import Run, run_once
 from sharpend.logs.events import Event
 from sharpend.machine import cores
 
@@ -23,6 +24,8 @@ output = "{base}/{number}/output"
 polling = {polling}
 """
 _MINUTE_S = 60
+POLLED = 100
+"""Polled folders of an idle daemon."""
 _SKIPPED = 2
 """First images that are not counted: lazy initialisation and the first comparison with the teacher
 slow them."""
@@ -86,15 +89,15 @@ def latency(image: Path, scratch: Path, rounds: int) -> Table:
     The image is renamed into the folder, or copied into it; the clock stops at `image.finished`.
     """
     folder = scratch / "0"
-    (folder / "input").mkdir(parents=True)
     ways = {"renamed in": _renamed, "copied in": _copied}
     seconds: dict[str, list[float]] = {way: [] for way in ways}
-    with running(_FOLDER.format(base=scratch, number=0, polling="false"), scratch) as daemon:
+    with running_daemon(_settings(scratch, 1, polling=False), {}) as daemon:
+        daemon.await_event(Event.DAEMON_READY)
         for number in range(rounds + 1):
             for way, place in ways.items():
                 began = time.monotonic()
                 place(image, folder / "input" / f"{number}-{way.split()[0]}.jpg")
-                daemon.wait_for(Event.IMAGE_FINISHED)
+                daemon.await_event(Event.IMAGE_FINISHED)
                 seconds[way].append(time.monotonic() - began)
     rows: dict[str, dict[str, Cell]] = {
         way: {"seconds": Figure.of(found[1:])} for way, found in seconds.items()
@@ -108,23 +111,18 @@ def idle(scratch: Path, seconds: float, counts: tuple[int, ...] = (1, 100, 500))
     Args:
         scratch: an empty folder.
         seconds: of watching each.
-        counts: numbers of folders; 100 polled ones are measured as well.
+        counts: numbers of folders; POLLED polled ones are measured as well.
     """
     rows: dict[str, dict[str, Cell]] = {}
-    kinds = [(count, "false") for count in counts] + [(100, "true")]
-    for count, polling in kinds:
-        place = scratch / f"{count}-{polling}"
-        for number in range(count):
-            (place / str(number) / "input").mkdir(parents=True)
-        settings = "".join(
-            _FOLDER.format(base=place, number=number, polling=polling) for number in range(count)
-        )
-        with running(settings, place) as daemon:
+    for count, polling in [*((count, False) for count in counts), (POLLED, True)]:
+        options = _settings(scratch / f"{count}-{polling}", count, polling=polling)
+        with running_daemon(options, {}) as daemon:
+            daemon.await_event(Event.DAEMON_READY)
             time.sleep(min(seconds, _SETTLED_S))
             before, began = daemon.cpu_s(), time.monotonic()
             time.sleep(seconds)
             used = (daemon.cpu_s() - before) / (time.monotonic() - began)
-        row = f"{count} folders" + ", polled" * (polling == "true")
+        row = f"{count} folders" + ", polled" * polling
         rows[row] = {"CPU s/minute": used * _MINUTE_S, "share of a core, %": 100 * used}
     return Table("Idle daemon", ("CPU s/minute", "share of a core, %"), rows)
 
@@ -133,26 +131,30 @@ _SETTLED_S = 5.0
 """After the start, before an idle daemon is watched."""
 
 
+def _settings(base: Path, count: int, *, polling: bool) -> list[str]:
+    """Make so many folders and settings for them; return the daemon's options."""
+    told = []
+    for number in range(count):
+        (base / str(number) / "input").mkdir(parents=True)
+        told.append(_FOLDER.format(base=base, number=number, polling=str(polling).lower()))
+    settings = base / "sharpend.toml"
+    settings.write_text("".join(told))
+    return ["--config", str(settings), "--state", str(base / "state")]
+
+
 def queue(given: Mapping[str, Path], scratch: Path) -> Table:
     """Measure `once` on folders of tiny images, and again where all of them are finished."""
     rows: dict[str, dict[str, Cell]] = {}
     for row, source in given.items():
         place = scratch / source.name
         first = run_once(source, place, {})
-        again = _again(source, place)
         rows[row] = {
             "images/s": first.images_per_s(skip=1),
             "first run, s": first.seconds,
-            "run again, s": again,
+            "run again, s": run_once(source, place, {}).seconds,
         }
     columns = ("images/s", "first run, s", "run again, s")
     return Table("Growth by queue", columns, rows)
-
-
-def _again(source: Path, place: Path) -> float:
-    began = time.monotonic()
-    run_once(source, place, {})
-    return time.monotonic() - began
 
 
 def _renamed(image: Path, to: Path) -> None:

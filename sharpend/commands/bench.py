@@ -26,9 +26,13 @@ def main(options: argparse.Namespace) -> int:
     """Measure and print."""
     # Not at the top: numpy and torch, which the command line does without.
     from sharpend.benchmark import sections  # noqa: PLC0415
+    from sharpend.benchmark.plots import require_matplotlib  # noqa: PLC0415
 
     if options.images is not None and not any(_files(options.images)):
         raise InputMissingError(f"--images: {options.images}: no file in this folder")
+    if options.to is not None:
+        require_matplotlib()
+        options.to.mkdir(parents=True, exist_ok=True)
     sizes = sections.QUICK if options.quick else sections.FULL
     models = tuple(options.model or sections.DEFAULT_MODELS)
     wanted = SECTIONS if "all" in options.section else options.section
@@ -39,8 +43,8 @@ def main(options: argparse.Namespace) -> int:
         for name, table in sections.measured(every, wanted):
             found[name] = table
             print(table.markdown(), flush=True)
-    if options.to is not None:
-        _write(found, options.to, sections.machine())
+            if options.to is not None:
+                _write(found, name, options.to, sections.machine())
     return 0
 
 
@@ -50,13 +54,11 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.iterdir() if path.is_file()]
 
 
-def _write(found: dict[str, Table], folder: Path, machine: str) -> None:
-    """Write the tables as one JSON file, and a plot of each."""
+def _write(found: dict[str, Table], name: str, folder: Path, machine: str) -> None:
+    """Write all tables so far as one JSON file, and a plot of the latest."""
     from sharpend.benchmark.plots import draw  # noqa: PLC0415 - as above
 
-    folder.mkdir(parents=True, exist_ok=True)
-    tables = {name: asdict(table) for name, table in found.items()}
+    tables = {each: asdict(table) for each, table in found.items()}
     content = {"machine": machine, "sections": tables}
     (folder / "benchmark.json").write_text(json.dumps(content, indent=1))
-    for name, table in found.items():
-        draw(table, folder / f"{name}.png")
+    draw(found[name], folder / f"{name}.png")

@@ -17,7 +17,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement.alarm import summary_lines
-from sharpend.commands.live import await_event, running_daemon
+from sharpend.benchmark.live import running_daemon
 from sharpend.errors import InputMissingError, UnavailableError
 from sharpend.imaging.formats import format_of
 from sharpend.logs.events import Event
@@ -43,8 +43,6 @@ KINDS = (FOUR, SOFT, SHARP, CRISP)
 ENVIRONMENT = {
     "SHARPEND_AGREEMENT__SAMPLE": "1",
     "SHARPEND_AGREEMENT__BUDGET": "1",
-    "SHARPEND_LOG__FORMAT": "json",
-    "SHARPEND_LOG__LEVEL": "info",
 }
 """The demo asks the teacher about every image: there are only a few."""
 SETTINGS = """
@@ -146,8 +144,8 @@ def _sharpen(
         for kind, make in _makers().items()
     }
     command = ["--config", str(settings), "--state", str(scratch / "state"), *arguments]
-    with running_daemon(command, ENVIRONMENT) as events:
-        await_event(events, Event.DAEMON_READY)
+    with running_daemon(command, ENVIRONMENT) as daemon:
+        daemon.await_event(Event.DAEMON_READY)
         for (name, kind), pixels in given.items():
             staged = scratch / "staged.png"
             save_png(pixels, staged)
@@ -155,11 +153,11 @@ def _sharpen(
             os.rename(staged, scratch / folder / _file_name(name, kind))
         outputs = {}
         for _ in given:
-            finished = await_event(events, Event.IMAGE_FINISHED)
+            finished = daemon.await_event(Event.IMAGE_FINISHED)
             folder = "crisper" if finished["folder"] == "crisp" else "sharp"
             outputs[Path(finished["path"]).name] = scratch / folder / finished["output"]
     # Read its log to the end: it has to end before its folders are removed.
-    report = [event for event in events if event["event"] == Event.REPORT_PUBLISHED][-1]
+    report = [event for event in daemon.events if event["event"] == Event.REPORT_PUBLISHED][-1]
     for path in outputs.values():  # a new demo takes the place of the last one's images
         shutil.copyfile(path, output / path.name)
     compared = [

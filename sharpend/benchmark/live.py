@@ -1,0 +1,100 @@
+"""Daemon as a child process, for commands that show or measure it at work: start, events, drain."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sharpend.errors import SharpendError, UnavailableError
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+DEADLINE_S = 300.0
+LOGGED = {"SHARPEND_LOG__FORMAT": "json", "SHARPEND_LOG__LEVEL": "info"}
+"""Environment of commands whose events are read."""
+
+
+class LiveDaemon:
+    """Running daemon.
+
+    Attributes:
+        events: its events as they come, and after the daemon has drained those of its end.
+    """
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.events = _events(process)
+
+    def await_event(self, wanted: Event) -> dict[str, Any]:
+        """Return the next event of a kind.
+
+        Raises:
+            SharpendError: an image was quarantined before.
+            UnavailableError: the daemon ended before.
+        """
+        for event in self.events:
+            if event["event"] == wanted:
+                return event
+            if event["event"] == Event.IMAGE_QUARANTINED:
+                raise SharpendError(f"{event['path']} was quarantined: {event['message']}")
+        raise UnavailableError(f"the daemon ended before {wanted}; see its own message above")
+
+    def cpu_s(self) -> float:
+        """Return the processor time of the daemon's own process so far, seconds."""
+        with open(f"/proc/{self._process.pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def running_daemon(arguments: list[str], environment: Mapping[str, str]) -> Iterator[LiveDaemon]:
+    """Run a real `sharpend run` for the length of a block, and drain it by SIGTERM.
+
+    Args:
+        arguments: its options.
+        environment: of it, beside this process's and LOGGED.
+    """
+    daemon = subprocess.Popen(
+        [sys.executable, "-m", "sharpend", "run", *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **LOGGED, **environment},
+    )
+    overdue = threading.Timer(DEADLINE_S, daemon.kill)
+    overdue.start()
+    try:
+        yield LiveDaemon(daemon)
+        daemon.send_signal(signal.SIGTERM)
+    except BaseException:
+        daemon.kill()
+        raise
+    finally:
+        overdue.cancel()
+
+
+def _events(daemon: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """Parse the daemon's log, event by event, until it ends."""
+    if daemon.stderr is None:
+        raise UnavailableError("the daemon's log cannot be read")
+    with daemon.stderr:
+        yield from parsed(daemon.stderr)
+    daemon.wait()
+
+
+def parsed(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Parse a log of JSON lines; lines that are no events are passed on to stderr."""
+    for line in lines:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            print(line, end="", file=sys.stderr)  # noqa: T201 - for people
+            continue
+        yield event
