@@ -173,11 +173,16 @@ def replaced_in_work(rig: Rig, rounds: int, finding: Finding) -> None:
     large, in_work = large_picture(), 0
     with running("--config", rig.config) as daemon:
         daemon.wait_for("daemon.ready")
+        rig.drop("alone.png", large)
+        until(lambda: running_jobs(rig))
+        began_s = time.monotonic()
+        daemon.wait_for("image.finished")
+        work_s = time.monotonic() - began_s
         for number in range(rounds):
             name = f"{number}.png"
             rig.drop(name, large)
             until(lambda: temps(rig.outbox) or running_jobs(rig))
-            time.sleep(rig.chance.uniform(0, 0.8))  # anywhere between open and commit
+            time.sleep(work_s * number / rounds)  # each between open and commit
             rig.drop(name)
             in_work += running_jobs(rig)
             began_s = time.monotonic()
@@ -187,7 +192,7 @@ def replaced_in_work(rig: Rig, rounds: int, finding: Finding) -> None:
         expect_no_reasons(rig, finding)
     finding.expect(in_work > 0, "none was met in work")
     finding.figures = f"{in_work} met in work"
-    rig.check(finding, {f"{number}.png" for number in range(rounds)})
+    rig.check(finding, {"alone.png", *(f"{number}.png" for number in range(rounds))})
 
 
 def running_jobs(rig: Rig) -> int:
