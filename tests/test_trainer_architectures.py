@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sharpend.errors import UnavailableError, UsageError
+from sharpend.model.cues import MEASURED, cues_of
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import Card, save_network
 from trainer.training.architectures import Branches, begin_with, build, folded
@@ -68,6 +69,20 @@ def test_branches_begin_as_the_plain_network_and_learn() -> None:
     for name, values in layer.named_parameters():
         assert values.grad is not None
         assert values.grad.abs().sum() > 0, name
+
+
+def test_scales_of_blocks_can_be_held() -> None:
+    """After a step the first and last scale have moved, and those of the blocks stand at 1."""
+    torch.manual_seed(0)
+    network = build(NetworkConfig("student", 8, 2, cued=True, scaled_blocks=False))
+    assert isinstance(network, StudentNet)
+    picture, measured = torch.rand(2, 3, 16, 16), torch.rand(2, MEASURED)
+    rule = torch.optim.Adam(network.parameters(), lr=0.01)
+    (network(picture, measured) - picture.roll(1, -1)).square().mean().backward()
+    rule.step()
+    first, *blocks, last = network.scales(cues_of(measured))
+    assert all(torch.equal(scale, torch.ones_like(scale)) for scale in blocks)
+    assert all((scale != 1).any() for scale in (first, last))
 
 
 def test_a_run_can_begin_with_other_weights(tmp_path: Path) -> None:

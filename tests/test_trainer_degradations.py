@@ -180,11 +180,38 @@ def test_a_second_pass_is_to_restore_what_the_first_one_left() -> None:
     assert all(not np.array_equal(one.input, one.target) for one in passed)
 
 
+def test_the_ablation_draws_no_sharpened_image() -> None:
+    """The other kinds keep their proportions."""
+    mixture = photo.PHOTO_UNSHARPENED.mixture
+    seen = Counter(mixture(part(), chance(seed), lambda soft: soft).kind for seed in range(300))
+    assert set(seen) == set(photo.KINDS) - {photo.SHARPENED, photo.SECOND_PASS}
+
+
+def test_the_ablation_draws_no_exact_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 100 images half are resized by an exact factor in the mixture, and none without them."""
+    drawn: list[float] = []
+    resized = blur.resized
+
+    def spy(
+        pixels: NDArray[np.uint8], factor: float, *, down: str, up: str, antialias: bool
+    ) -> NDArray[np.uint8]:
+        drawn.append(factor)
+        return resized(pixels, factor, down=down, up=up, antialias=antialias)
+
+    monkeypatch.setattr(blur, "resized", spy)
+    for exact, least, most in ((0.5, 30, 70), (0.0, 0, 0)):
+        drawn.clear()
+        for seed in range(100):
+            photo.PhotoMixture(exact=exact).softened(part(), photo.RESIZE, chance(seed))
+        assert least <= sum(factor in (1.5, 2, 3, 4) for factor in drawn) <= most
+
+
 @pytest.mark.parametrize("kind", ["x4", "resize", "gaussian", "defocus", "motion"])
 def test_every_softener_softens(kind: str) -> None:
     """On the mean of several draws the finest band loses against the next one."""
     sharp = measure(photograph()).sharpness
-    cues = [measure(photo.softened(photograph(), kind, chance(n))).sharpness for n in range(8)]
+    drawn = (photo.photo.softened(photograph(), kind, chance(number)) for number in range(8))
+    cues = [measure(one).sharpness for one in drawn]
     assert np.mean(cues) < sharp - 0.1
 
 

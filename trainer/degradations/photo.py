@@ -5,6 +5,7 @@ Owns the kinds of softness, their shares and the ranges that are drawn from.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     from trainer.degradations.mixture import Pixels, Sharpen
 
-SHARPENED, SECOND_PASS = "sharpened", "second-pass"
-KINDS = (UNTOUCHED, "x4", "resize", "gaussian", "defocus", "motion", SHARPENED, SECOND_PASS)
+RESIZE, SHARPENED, SECOND_PASS = "resize", "sharpened", "second-pass"
+KINDS = (UNTOUCHED, "x4", RESIZE, "gaussian", "defocus", "motion", SHARPENED, SECOND_PASS)
+_PROCESSED = (SHARPENED, SECOND_PASS)
 SHARP = (UNTOUCHED, SHARPENED)
 """Kinds whose target is the input itself."""
 _SHARES = (0.14, 0.05, 0.25, 0.24, 0.11, 0.06, 0.03, 0.12)
@@ -53,54 +55,87 @@ _LIMITS = """\
 - Detail that is lost is guessed. Do not use the output as evidence or for measurements."""
 
 
-def photo(
-    pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
-) -> Degraded:
-    """Degrade an original as photographs are degraded before a user gets them.
+@dataclass(frozen=True, slots=True)
+class PhotoMixture:
+    """Mixture of photographs of any softness.
 
     Order of steps: blur by lens, motion or resizing; noise; noise reduction; sharpening; JPEG. Some
     images are not softened, and some are sharpened already: their target is the input. Outputs of a
     network have the original as target, because what the first pass left soft may be restored by
     the next one, and what it sharpened too much is to be taken back: a third pass then does little.
 
-    Args:
-        pixels: the original, H x W x 3 uint8.
-        generator: of every choice.
-        sharpen: a model that makes the kind "second-pass"; without one, that share is "sharpened".
+    Attributes:
+        shares: of KINDS.
+        exact: share of resizing by one of the exact factors, of all resizing.
     """
-    kind = KINDS[generator.choice(len(KINDS), p=_SHARES)]
-    if kind == SECOND_PASS and sharpen is not None:
-        return _second_pass(pixels, generator, sharpen)
-    if kind in (SHARPENED, SECOND_PASS):
-        given = _already_sharpened(pixels, generator)
-        return Degraded(SHARPENED, given, given)
-    soft = softened(pixels, kind, generator)
-    if kind == "x4" and chance(generator, 0.8):  # the report's degradation has no further step
-        return Degraded(kind, soft, pixels)
-    given, clean = _developed(soft, generator)
-    reference = clean if kind == UNTOUCHED else pixels
-    return Degraded(kind, given, residual_target(given, reference, clean))
 
+    shares: tuple[float, ...] = _SHARES
+    exact: float = 0.5
 
-def softened(pixels: Pixels, kind: str, generator: np.random.Generator) -> Pixels:
-    """Soften an image by this kind; a quarter of the optical kinds a second time."""
-    soft = _SOFTENERS[kind](pixels, generator)
-    if kind in ("gaussian", "defocus", "motion") and chance(generator, 0.25):
-        if chance(generator, 0.3):
-            return _resized(soft, generator)
-        return blur.gaussian(soft, generator.uniform(0.3, 0.8))
-    return soft
+    def __call__(
+        self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
+    ) -> Degraded:
+        """Degrade an original as photographs are degraded before a user gets them.
 
+        Args:
+            pixels: the original, H x W x 3 uint8.
+            generator: of every choice.
+            sharpen: a model that makes the kind "second-pass"; without one, that share is
+                "sharpened".
+        """
+        kind = KINDS[generator.choice(len(KINDS), p=self.shares)]
+        if kind == SECOND_PASS and sharpen is not None:
+            return self._second_pass(pixels, generator, sharpen)
+        if kind in _PROCESSED:
+            given = self._already_sharpened(pixels, generator)
+            return Degraded(SHARPENED, given, given)
+        soft = self.softened(pixels, kind, generator)
+        if kind == "x4" and chance(generator, 0.8):  # the report's degradation has no further step
+            return Degraded(kind, soft, pixels)
+        given, clean = _developed(soft, generator)
+        reference = clean if kind == UNTOUCHED else pixels
+        return Degraded(kind, given, residual_target(given, reference, clean))
 
-def _resized(pixels: Pixels, generator: np.random.Generator) -> Pixels:
-    factor = float(np.exp(generator.uniform(np.log(1.15), np.log(4))))
-    if chance(generator, 0.5):
-        factor = float(generator.choice(_EXACT_FACTORS))
-    kernels = list(KERNELS)
-    down = "bicubic" if chance(generator, 0.6) else str(generator.choice(kernels))
-    up = "bicubic" if chance(generator, 0.7) else str(generator.choice(kernels[:3]))
-    antialias = chance(generator, 0.85)
-    return blur.resized(pixels, factor, down=down, up=up, antialias=antialias)
+    def softened(self, pixels: Pixels, kind: str, generator: np.random.Generator) -> Pixels:
+        """Soften an image by this kind; a quarter of the optical kinds a second time."""
+        if kind == RESIZE:
+            return self._resized(pixels, generator)
+        soft = _SOFTENERS[kind](pixels, generator)
+        if kind in ("gaussian", "defocus", "motion") and chance(generator, 0.25):
+            if chance(generator, 0.3):
+                return self._resized(soft, generator)
+            return blur.gaussian(soft, generator.uniform(0.3, 0.8))
+        return soft
+
+    def _resized(self, pixels: Pixels, generator: np.random.Generator) -> Pixels:
+        factor = float(np.exp(generator.uniform(np.log(1.15), np.log(4))))
+        if chance(generator, self.exact):
+            factor = float(generator.choice(_EXACT_FACTORS))
+        kernels = list(KERNELS)
+        down = "bicubic" if chance(generator, 0.6) else str(generator.choice(kernels))
+        up = "bicubic" if chance(generator, 0.7) else str(generator.choice(kernels[:3]))
+        antialias = chance(generator, 0.85)
+        return blur.resized(pixels, factor, down=down, up=up, antialias=antialias)
+
+    def _already_sharpened(self, pixels: Pixels, generator: np.random.Generator) -> Pixels:
+        """An image, soft or sharp, after an unsharp mask of a random radius."""
+        kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
+        soft = _developed(self.softened(pixels, kind, generator), generator)[0]
+        radius, percent = generator.uniform(0.5, 3.0), int(generator.integers(60, 260))
+        return camera.sharpened(soft, radius, percent, int(generator.integers(0, 3)))
+
+    def _second_pass(
+        self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen
+    ) -> Degraded:
+        """An image, soft or sharp, after one or two passes of a network."""
+        kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
+        given, clean = _developed(self.softened(pixels, kind, generator), generator)
+        reference = clean if kind == UNTOUCHED else pixels
+        for _ in range(2 if chance(generator, _TWICE) else 1):
+            noisy = given is not clean
+            clean = sharpen(clean)
+            given = sharpen(given) if noisy else clean
+        return Degraded(SECOND_PASS, given, residual_target(given, reference, clean))
 
 
 def _gaussian(pixels: Pixels, generator: np.random.Generator) -> Pixels:
@@ -124,31 +159,10 @@ def _x4(pixels: Pixels, _: np.random.Generator) -> Pixels:
 _SOFTENERS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
     UNTOUCHED: lambda pixels, _: pixels,
     "x4": _x4,
-    "resize": _resized,
     "gaussian": _gaussian,
     "defocus": _defocus,
     "motion": _motion,
 }
-
-
-def _already_sharpened(pixels: Pixels, generator: np.random.Generator) -> Pixels:
-    """An image, soft or sharp, after an unsharp mask of a random radius."""
-    kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
-    soft = _developed(softened(pixels, kind, generator), generator)[0]
-    radius, percent = generator.uniform(0.5, 3.0), int(generator.integers(60, 260))
-    return camera.sharpened(soft, radius, percent, int(generator.integers(0, 3)))
-
-
-def _second_pass(pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen) -> Degraded:
-    """An image, soft or sharp, after one or two passes of a network."""
-    kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
-    given, clean = _developed(softened(pixels, kind, generator), generator)
-    reference = clean if kind == UNTOUCHED else pixels
-    for _ in range(2 if chance(generator, _TWICE) else 1):
-        noisy = given is not clean
-        clean = sharpen(clean)
-        given = sharpen(given) if noisy else clean
-    return Degraded(SECOND_PASS, given, residual_target(given, reference, clean))
 
 
 def _developed(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels]:
@@ -174,4 +188,13 @@ def _developed(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pi
     return given, clean
 
 
+def _without_sharpened() -> tuple[float, ...]:
+    """Shares without images that are sharpened already; the others grow in proportion."""
+    kept = [0.0 if kind in _PROCESSED else each for kind, each in zip(KINDS, _SHARES, strict=True)]
+    return tuple(each / sum(kept) for each in kept)
+
+
+photo = PhotoMixture()
 PHOTO = Degradation(photo, _USE, _LIMITS)
+PHOTO_DRAWN_FACTORS = Degradation(PhotoMixture(exact=0), _USE, _LIMITS)
+PHOTO_UNSHARPENED = Degradation(PhotoMixture(shares=_without_sharpened()), _USE, _LIMITS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.model.weights import REDUCTION
-from trainer.degradations.photo import PHOTO
+from trainer.degradations.photo import PHOTO, PHOTO_DRAWN_FACTORS, PHOTO_UNSHARPENED
 from trainer.degradations.reduction import REPORT
 
 if TYPE_CHECKING:
@@ -18,5 +18,14 @@ if TYPE_CHECKING:
 
     from trainer.degradations.mixture import Degradation
 
-DEGRADATIONS: Mapping[str, Degradation] = {REDUCTION: REPORT, "photo": PHOTO}
-"""Every degradation by its name: the report's, and photographs of any softness."""
+DEGRADATIONS: Mapping[str, Degradation] = {
+    REDUCTION: REPORT,
+    "photo": PHOTO,
+    "photo-drawn-factors": PHOTO_DRAWN_FACTORS,
+    "photo-unsharpened": PHOTO_UNSHARPENED,
+}
+"""Every degradation by its name: the report's, and photographs of any softness.
+
+The last two lack a part of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and
+images that are sharpened already.
+"""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from sharpend.errors import UsageError
+from sharpend.model.conditioning import FeatureScales
 from sharpend.model.networks import NETWORKS
 
 if TYPE_CHECKING:
@@ -79,11 +80,26 @@ def build(network: NetworkConfig) -> nn.Module:
     built = NETWORKS[network.kind](
         network.channels, network.blocks, bias_free=network.bias_free, cued=network.cued
     )
+    if network.cued and not network.scaled_blocks:
+        _hold_scales_of_blocks(built)
     if network.branches:
         for layer in [one for one in built.modules() if isinstance(one, nn.Conv2d)]:
             branches = Branches(layer.weight, network.branches)
             parametrize.register_parametrization(layer, "weight", branches)
     return built
+
+
+def _hold_scales_of_blocks(network: nn.Module) -> None:
+    """Stop the gradients of the scales of residual blocks, which then stay at their initial 1."""
+    scales = network.scales
+    assert isinstance(scales, FeatureScales)  # noqa: S101 - tells the type checker
+    for parameter in (scales.out.weight, scales.out.bias):
+        first_and_last = torch.zeros(scales.places, len(parameter) // scales.places)
+        first_and_last[[0, -1]] = 1
+        kept = first_and_last.reshape(-1, *[1] * (parameter.dim() - 1))
+        parameter.register_hook(  # type: ignore[no-untyped-call]
+            lambda gradient, kept=kept: gradient * kept.to(gradient)
+        )
 
 
 @torch.no_grad()

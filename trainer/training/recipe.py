@@ -45,6 +45,8 @@ class NetworkConfig:
     """Over-parameterise each 3x3 convolution by this many hidden channels, folded at export."""
     cued: bool = False
     """Condition the network on the softness of the whole image, with an adaptive mask beside it."""
+    scaled_blocks: bool = True
+    """Let the cues scale each residual block; else the first and last convolution alone."""
     start: str = ""
     """Initial weights: a shipped name, a file or a run's folder; others stay random."""
     start_tail: float = 1.0
