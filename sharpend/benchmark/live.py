@@ -26,12 +26,13 @@ class LiveDaemon:
     """Running daemon.
 
     Attributes:
-        events: its events as they come, and after the daemon has drained those of its end.
+        last_events: those of its end, once it has ended.
     """
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
-        self.events = _events(process)
+        self._events = _events(process)
+        self.last_events: list[dict[str, Any]] = []
 
     def await_event(self, wanted: Event) -> dict[str, Any]:
         """Return the next event of a kind.
@@ -40,12 +41,17 @@ class LiveDaemon:
             SharpendError: an image was quarantined before.
             UnavailableError: the daemon ended before.
         """
-        for event in self.events:
+        for event in self._events:
             if event["event"] == wanted:
                 return event
             if event["event"] == Event.IMAGE_QUARANTINED:
                 raise SharpendError(f"{event['path']} was quarantined: {event['message']}")
         raise UnavailableError(f"the daemon ended before {wanted}; see its own message above")
+
+    def drain(self) -> None:
+        """Ask it to end, and read its log until it has ended."""
+        self._process.send_signal(signal.SIGTERM)
+        self.last_events = list(self._events)
 
     def cpu_s(self) -> float:
         """Return the processor time of the daemon's own process so far, seconds."""
@@ -56,37 +62,36 @@ class LiveDaemon:
 
 @contextmanager
 def running_daemon(arguments: list[str], environment: Mapping[str, str]) -> Iterator[LiveDaemon]:
-    """Run a real `sharpend run` for the length of a block, and drain it by SIGTERM.
+    """Run a real `sharpend run` for the length of a block; it has ended when the block has.
 
     Args:
         arguments: its options.
         environment: of it, beside this process's and LOGGED.
     """
-    daemon = subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-m", "sharpend", "run", *arguments],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **LOGGED, **environment},
     )
-    overdue = threading.Timer(DEADLINE_S, daemon.kill)
+    overdue = threading.Timer(DEADLINE_S, process.kill)
     overdue.start()
-    try:
-        yield LiveDaemon(daemon)
-        daemon.send_signal(signal.SIGTERM)
-    except BaseException:
-        daemon.kill()
-        raise
-    finally:
-        overdue.cancel()
+    with process:  # closes its pipe and waits for it
+        try:
+            daemon = LiveDaemon(process)
+            yield daemon
+            daemon.drain()
+        finally:
+            process.kill()
+            overdue.cancel()
 
 
-def _events(daemon: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+def _events(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
     """Parse the daemon's log, event by event, until it ends."""
-    if daemon.stderr is None:
+    if process.stderr is None:
         raise UnavailableError("the daemon's log cannot be read")
-    with daemon.stderr:
-        yield from parsed(daemon.stderr)
-    daemon.wait()
+    yield from parsed(process.stderr)
+    process.wait()
 
 
 def parsed(lines: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -156,8 +156,7 @@ def _sharpen(
             finished = daemon.await_event(Event.IMAGE_FINISHED)
             folder = "crisper" if finished["folder"] == "crisp" else "sharp"
             outputs[Path(finished["path"]).name] = scratch / folder / finished["output"]
-    # Read its log to the end: it has to end before its folders are removed.
-    report = [event for event in daemon.events if event["event"] == Event.REPORT_PUBLISHED][-1]
+    report = [event for event in daemon.last_events if event["event"] == Event.REPORT_PUBLISHED][-1]
     for path in outputs.values():  # a new demo takes the place of the last one's images
         shutil.copyfile(path, output / path.name)
     compared = [
