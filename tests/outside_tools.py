@@ -11,9 +11,13 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 CI = Path(__file__).parent.parent / ".ci/run"
 PROVIDES = {
+    "acl": "setfacl",
     "apngasm": "apngasm",
+    "bindfs": "bindfs",
     "gifsicle": "gifsicle",
     "imagemagick": "convert",
     "libavif-bin": "avifdec",
@@ -27,6 +31,9 @@ PROVIDES = {
     "libvips-tools": "vips",
     "netpbm": "pnmtopng",
     "ntfs-3g": "ntfs-3g",
+    "rsync": "rsync",
+    "samba": "smbd",
+    "smbclient": "smbclient",
     "systemd": "systemd-analyze",
     "util-linux": "unshare",
     "webp": "webpinfo",
@@ -39,6 +46,14 @@ def packages() -> list[str]:
     found = re.search(r"--no-install-recommends((?:\s+\\?\s*[a-z0-9-]+)+)", CI.read_text())
     assert found is not None, "no apt-get line in .ci/run"
     return found[1].replace("\\", " ").split()
+
+
+def need(program: str) -> str:
+    """The path of a program; a test without it is skipped."""
+    found = _program(program)
+    if found is None:
+        pytest.skip(f"there is no {program}")
+    return found
 
 
 def missing() -> list[str]:
@@ -55,7 +70,11 @@ def _is_there(thing: str) -> bool:
         except OSError:
             return False
         return True
-    return shutil.which(thing, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is not None
+    return _program(thing) is not None
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 def advice() -> str:

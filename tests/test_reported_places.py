@@ -1,0 +1,235 @@
+"""Disks, containers and limits that public reports of other daemons tell of."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from tests.conftest import drop
+from tests.daemons import configured, running, surroundings, temps, until
+from tests.mounts import mounted, ran
+from tests.outside_tools import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Networks
+
+pytestmark = pytest.mark.slow
+
+
+class Served:
+    """A folder that a FUSE server shows at another place."""
+
+    def __init__(self, source: Path, at: Path) -> None:
+        self._source, self._at = source, at
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def mount(self) -> None:
+        """Start the server; a test that may not is skipped."""
+        self._at.mkdir(exist_ok=True)
+        command = [need("bindfs"), "-f", str(self._source), str(self._at)]
+        self._server = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+        until(lambda: self._at.is_mount() or self._is_gone())
+        if self._is_gone():
+            pytest.skip("not permitted to mount by FUSE")
+
+    def kill(self) -> None:
+        """End the server as a crash does: what is below answers ENOTCONN from now on."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait()
+
+    def unmount(self) -> None:
+        """Remove the dead mount."""
+        assert ran("umount", "-l", self._at)
+
+    def _is_gone(self) -> bool:
+        return self._server is not None and self._server.poll() is not None
+
+
+@pytest.mark.parametrize("root", ["in", "out"])
+def test_a_file_system_whose_server_is_killed(
+    networks: Networks, tmp_path: Path, root: str
+) -> None:
+    """The folder pauses with its name, goes on once it is mounted again, and loses nothing."""
+    (tmp_path / f"real-{root}").mkdir()
+    served = Served(tmp_path / f"real-{root}", tmp_path / root)
+    served.mount()
+    inputs = tmp_path / ("real-in" if root == "in" else "in")
+    try:
+        with running("--config", configured(tmp_path, networks.student)) as daemon:
+            drop(inputs, "before.png")
+            daemon.wait_for("image.finished", path="before.png")
+            served.kill()
+            drop(inputs, "while.png", seed=1)
+            assert daemon.wait_for("folder.paused")["folder"]
+            served.unmount()
+            served.mount()
+            daemon.wait_for("folder.resumed")
+            daemon.wait_for("image.finished", path="while.png")
+        assert daemon.events("image.quarantined") == []
+    finally:
+        served.kill()
+        served.unmount()
+    made = tmp_path / ("real-out" if root == "out" else "out")
+    assert {path.name for path in made.iterdir()} == {"before.png", "while.png"}
+
+
+@contextmanager
+def layered(base: Path) -> Iterator[None]:
+    """An overlay at `in`, over what lies in `lower`; its layers are on a disk in memory."""
+    for name in ("lower", "upper", "work", "in"):
+        (base / name).mkdir(exist_ok=True, parents=True)
+    layers = f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work"
+    with mounted(base / "in", "-t", "overlay", "-o", layers, "overlay"):
+        yield
+
+
+def test_an_overlay_that_is_mounted_again(networks: Networks, tmp_path: Path) -> None:
+    """Files of the lower and of the upper layer are done once, though their inodes change."""
+    (tmp_path / "layers").mkdir()
+    with mounted(tmp_path / "layers", "-t", "tmpfs", "tmpfs"):
+        base = tmp_path / "layers"
+        drop(base / "lower", "lower.png")
+        config = configured(base, networks.student)
+        with layered(base):
+            drop(base / "in", "upper.png", seed=1)
+            with running("--config", config) as daemon:
+                for name in ("lower.png", "upper.png"):
+                    daemon.wait_for("image.finished", path=name)
+        with layered(base), running("--config", config) as daemon:
+            drop(base / "in", "new.png", seed=2)
+            daemon.wait_for("image.finished", path="new.png")
+        assert len(daemon.events("image.finished")) == 1
+
+
+def test_a_disk_that_is_mounted_below_an_input(networks: Networks, tmp_path: Path) -> None:
+    """Its images are done once; while it is away nothing is taken for removed or done again."""
+    disk = tmp_path / "disk.img"
+    disk.touch()
+    os.truncate(disk, 16 << 20)
+    if not ran("mkfs.ext4", "-q", disk):
+        pytest.skip("there is no mkfs.ext4")
+    (tmp_path / "in" / "card").mkdir(parents=True)
+    config = configured(tmp_path, networks.student)
+    with running("--config", config) as daemon:
+        daemon.wait_for("daemon.ready")
+        for number in range(2):
+            with mounted(tmp_path / "in" / "card", "-o", "loop", str(disk)):
+                drop(tmp_path / "in" / "card", f"{number}.png", seed=number)
+                daemon.wait_for("image.finished", path=f"card/{number}.png")
+        drop(tmp_path / "in", "after.png")
+        daemon.wait_for("image.finished", path="after.png")
+    finished = [event["path"] for event in daemon.events("image.finished")]
+    assert sorted(finished) == ["after.png", "card/0.png", "card/1.png"]
+
+
+def test_a_daemon_that_is_process_one(networks: Networks, tmp_path: Path) -> None:
+    """In a PID namespace of its own it drains at SIGTERM, ends with 0 and leaves no process."""
+    config = configured(tmp_path, networks.student)
+    unshare = (need("unshare"), "--pid", "--fork", "--mount-proc")
+    if not ran(*unshare, "true"):
+        pytest.skip("not permitted to make a PID namespace")
+    with running("--config", config, prefix=unshare) as daemon:
+        daemon.wait_for("daemon.ready")
+        drop(tmp_path / "in", "a.png")
+        daemon.wait_for("image.finished", path="a.png")
+        (first,) = psutil.Process(daemon.process.pid).children()
+        family = [first, *first.children(recursive=True)]
+        first.send_signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+        assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+def test_a_container_of_any_user(networks: Networks, tmp_path: Path) -> None:
+    """A user without a name, no HOME, the C locale and a root that cannot be written suffice."""
+    capabilities = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    # With it Python is found even where it lies in the home folder of another user.
+    other = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", *capabilities)
+    config = configured(tmp_path, networks.student)
+    drop(tmp_path / "in", "a.png")
+    for path in (tmp_path, *tmp_path.rglob("*"), networks.student):
+        os.chown(path, 54321, 54321)
+    inside = (
+        f"mount --bind {tmp_path} {tmp_path} && mount -o remount,bind,ro / && exec"
+        f" {' '.join(other)} env -i LC_ALL=C {sys.executable} -m sharpend once --config {config}"
+    )
+    if os.geteuid() or not ran(need("unshare"), "--mount", "mount", "-o", "remount,bind,ro", "/"):
+        pytest.skip("not permitted to make a mount namespace")
+    for parent in networks.student.parents:  # pytest's folders are those of one user
+        parent.chmod(parent.stat().st_mode | 0o055)
+    ended = subprocess.run(
+        [need("unshare"), "--mount", "sh", "-c", inside],
+        check=False,
+        capture_output=True,
+        text=True,
+        env=surroundings({}),
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "out" / "a.png").stat().st_uid == 54321
+
+
+def test_a_daemon_that_is_stopped_for_longer_than_a_job_may_take(
+    networks: Networks, tmp_path: Path
+) -> None:
+    """After SIGCONT no attempt counts twice, and each image is done once."""
+    config = configured(tmp_path, networks.student, workers={"count": 1, "job_timeout_s": 10})
+    with running("--config", config) as daemon:
+        daemon.wait_for("daemon.ready")
+        drop(tmp_path / "in", "large.png", height=1200, width=1600)
+        until(lambda: temps(tmp_path / "out"))
+        daemon.send(signal.SIGSTOP)
+        drop(tmp_path / "in", "small.png", seed=1)
+        until_passed(12)
+        daemon.send(signal.SIGCONT)
+        for name in ("large.png", "small.png"):
+            daemon.wait_for("image.finished", path=name)
+    assert len(daemon.events("image.finished")) == 2
+    assert daemon.events("image.quarantined") == []
+
+
+def until_passed(seconds: float) -> None:
+    """Let time pass: it is what a stopped daemon is measured by."""
+    time.sleep(seconds)
+
+
+def test_few_open_files(networks: Networks, tmp_path: Path) -> None:
+    """64 descriptors are enough for 200 images."""
+    for number in range(200):
+        drop(tmp_path / "in", f"{number}.png", height=16, width=16, seed=number)
+    prefix = (need("prlimit"), "--nofile=64:64")
+    with running("--config", configured(tmp_path, networks.student), prefix=prefix) as daemon:
+        for _ in range(200):
+            daemon.wait_for("image.finished")
+    assert daemon.events("image.quarantined") == daemon.events("image.retried") == []
+
+
+def test_a_default_access_list(networks: Networks, tmp_path: Path) -> None:
+    """Below a folder with a default list, `mode` lets its users read the output."""
+    (tmp_path / "out").mkdir()
+    user = "54321"
+    if not ran(need("setfacl"), "-m", f"d:u:{user}:rwX,u:{user}:rwX", tmp_path / "out"):
+        pytest.skip("no access lists on this file system")
+    folder: dict[str, Any] = {"input": tmp_path / "in", "output": tmp_path / "out", "mode": "0660"}
+    config = configured(tmp_path, networks.student, folder | {"settle_s": 0.1})
+    drop(tmp_path / "in" / "sub", "a.png").chmod(0o600)
+    with running("--config", config) as daemon:
+        daemon.wait_for("image.finished", path="sub/a.png")
+    listed = subprocess.run(
+        [need("getfacl"), "--omit-header", "--numeric", tmp_path / "out" / "sub" / "a.png"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    granted = next(line for line in listed.splitlines() if line.startswith(f"user:{user}:"))
+    assert "#effective:---" not in granted
