@@ -44,7 +44,7 @@ clean:  ## remove what the targets above made
 # takes the build for CPUs, which is 4.5 GB smaller.
 install: install-files  ## as root: the service, its user, folders, settings and virtual environment
 	$(PYTHON) -m venv $(HOME_OF_SERVICE)
-	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic]'
+	$(HOME_OF_SERVICE)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,web]'
 	install -d $(PREFIX)/bin
 	ln -sf $(HOME_OF_SERVICE)/bin/sharpend $(PREFIX)/bin/sharpend
 	systemd-sysusers $(PREFIX)/lib/sysusers.d/sharpend.conf
@@ -52,7 +52,8 @@ install: install-files  ## as root: the service, its user, folders, settings and
 	$(if-booted) systemctl daemon-reload
 
 install-files:  ## only the files of the service, below DESTDIR
-	install -D -m 644 -t $(UNITS) systemd/sharpend.service systemd/sharpend@.service
+	install -D -m 644 -t $(UNITS) systemd/sharpend.service systemd/sharpend@.service \
+	    systemd/sharpend-metrics.service systemd/sharpend-metrics.timer
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d systemd/sysusers.d/sharpend.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d systemd/tmpfiles.d/sharpend.conf
 	$(call shell-files,$(DESTDIR)$(PREFIX))
@@ -60,8 +61,9 @@ install-files:  ## only the files of the service, below DESTDIR
 	$(call settings,$(DESTDIR)/etc/sharpend/sharpend.toml,/srv/sharpend,s|^#state = |state = |)
 
 uninstall:  ## as root: remove it; settings, state, folders and user stay
-	-$(if-booted) systemctl disable --now sharpend
+	-$(if-booted) systemctl disable --now sharpend sharpend-metrics.timer
 	rm -rf $(HOME_OF_SERVICE) $(PREFIX)/bin/sharpend $(UNITS)/sharpend.service $(UNITS)/sharpend@.service
+	rm -f $(UNITS)/sharpend-metrics.service $(UNITS)/sharpend-metrics.timer
 	rm -f $(PREFIX)/lib/sysusers.d/sharpend.conf $(PREFIX)/lib/tmpfiles.d/sharpend.conf
 	cd $(PREFIX) && rm -f $(SHELL_FILES)
 	$(if-booted) systemctl daemon-reload

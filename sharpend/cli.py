@@ -26,6 +26,7 @@ from sharpend.commands import (
     hold,
     inspect,
     listing,
+    metrics,
     move,
     once,
     retry,
@@ -233,6 +234,11 @@ def _add_questions(add: _Add) -> None:
         action="store_true",
         help="one line; exit status 1 unless it is healthy, 69 where no daemon runs",
     )
+
+    command = add("metrics", metrics.main, "print metrics in the text format of Prometheus")
+    _add_settings(command, folders=False)
+    told = "replace this file, which ends with .prom, for node_exporter"
+    command.add_argument("--textfile", type=Path, metavar="PATH", help=told)
 
     command = add("list", listing.main, "list images that wait, are in quarantine, or are done")
     _add_settings(command, folders=False)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 PAGE = Path(__file__).parent.parent / "config" / "README.md"
-BEGIN, END = "<!-- events: begin -->\n", "<!-- events: end -->\n"
+MONITORING = PAGE.parent / "monitoring" / "README.md"
 EVERY_LINE = {"event", "level", "timestamp"}
 JSON_TYPES: Mapping[str, tuple[type, ...]] = {
     "text": (str,),
@@ -96,10 +96,12 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (head, ("---",) * len(head), *rows)]
 
 
-def split_page() -> tuple[str, str, str]:
-    """The page up to its tables, the tables, and what follows."""
-    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    tables, end, after = rest.partition(END)
-    assert begin, "config/README.md lacks a marker"
-    assert end, "config/README.md lacks a marker"
-    return before + begin, tables.strip("\n") + "\n", end + after
+def split_page(page: Path = PAGE, tables: str = "events") -> tuple[str, str, str]:
+    """A page up to its tables, the tables between the two markers, and what follows."""
+    begin, end = f"<!-- {tables}: begin -->\n", f"<!-- {tables}: end -->\n"
+    text = page.read_text(encoding="utf-8")
+    assert begin in text, f"{page} lacks a marker"
+    assert end in text, f"{page} lacks a marker"
+    before, _, rest = text.partition(begin)
+    between, _, after = rest.partition(end)
+    return before + begin, between.strip("\n") + "\n", end + after

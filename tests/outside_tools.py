@@ -31,6 +31,7 @@ PROVIDES = {
     "libvips-tools": "vips",
     "netpbm": "pnmtopng",
     "ntfs-3g": "ntfs-3g",
+    "prometheus": "promtool",
     "rsync": "rsync",
     "samba": "smbd",
     "smbclient": "smbclient",

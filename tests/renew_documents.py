@@ -7,7 +7,8 @@ import hashlib
 from sharpend.imaging import formats
 from sharpend.model import weights
 from sharpend.model.shipped import SHIPPED, find
-from tests.described import PAGE, markdown, split_page
+from sharpend.web import metric_list
+from tests.described import MONITORING, PAGE, markdown, split_page
 from tests.shell_files import write_shell_files
 from trainer.publishing.rewriting import renewed_card
 
@@ -15,10 +16,12 @@ _HEAD, _END = "| format | bits |", "\n\n"
 
 
 def main() -> None:
-    """Write config/README.md's tables, the man page, the completions and the model cards."""
+    """Write the tables of the pages in config, the man page, the completions and the cards."""
     before, _, after = split_page()
     page = f"{before}\n{markdown()}\n{after}"
     PAGE.write_text(_with_formats(page), encoding="utf-8")
+    before, _, after = split_page(MONITORING, "metrics")
+    MONITORING.write_text(f"{before}\n{metric_list.markdown()}\n{after}", encoding="utf-8")
     write_shell_files()
     for card in sorted(SHIPPED.glob("*.md")):
         sha256 = hashlib.sha256(find(card.stem).read_bytes()).hexdigest()

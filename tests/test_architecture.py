@@ -23,14 +23,14 @@ F1  files/  imaging/  task  model/  benchmark/  settings/  ledger/
 F2  intake/  commit/  agreement/
 F3  workers/
 F4  daemon/
-F5  checks/  commands/  cli  __main__
+F5  checks/  web/  commands/  cli  __main__
 """
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
     "logs": "events event_description operator_event_keys model_event_keys event_keys logs repeats",
     "files": "owner fingerprint patterns sidecars attributes name_faults os_errors access atomic"
-    " beneath digest lease mounts roots",
+    " beneath digest lease mounts room roots",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging pipeline worker jsoncodec trials messages serve"
     " process interface answers pool",
@@ -58,7 +58,7 @@ ROOMS = {
     "benchmark": "figures memory process rounds images serve networks live once whole peer peers"
     " sections plots",
     "ledger": "sql standing_sql caseless schema alike records store copies scheduling reader"
-    " registration standing ledger opening",
+    " registration standing ledger opening figures",
     "intake": "junk scan patience protocol wall_clock file_times settle watch schedule listen"
     " folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
@@ -69,8 +69,9 @@ ROOMS = {
     " dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans assembly mode"
     " daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
+    "web": "metric_list metrics",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
-    " hold move inspect formats run preview results once demo",
+    " hold move metrics inspect formats run preview results once demo",
 }
 """Inside a sub-package, the same."""
 
@@ -91,6 +92,7 @@ DOORS = {
     "cv2": {"sharpend.benchmark.peer"},
     "matplotlib": {"sharpend.benchmark.plots", "trainer.figures"},
     "pathspec": {"sharpend.files.patterns"},
+    "prometheus_client": {"sharpend.web.metrics"},
     "pydantic": {"sharpend.settings"},
     "pydantic_core": {"sharpend.settings"},
     "pydantic_settings": {"sharpend.settings"},

@@ -18,6 +18,7 @@ SYSTEMD = Path(__file__).parent.parent / "systemd"
 UNIT = SYSTEMD / "sharpend.service"
 TEMPLATE = SYSTEMD / "sharpend@.service"
 OF_USER = SYSTEMD / "user/sharpend.service"
+METRICS, TIMER = SYSTEMD / "sharpend-metrics.service", SYSTEMD / "sharpend-metrics.timer"
 UNITS = [UNIT, TEMPLATE, OF_USER]
 
 needs_systemd = pytest.mark.skipif(
@@ -88,6 +89,29 @@ def test_systemd_accepts_the_users_unit(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @needs_systemd
+def test_systemd_accepts_the_timer(tmp_path: Path) -> None:
+    """So does it with the service that writes metrics, whose exposure is as low as the daemon's."""
+    copy = copied(METRICS, tmp_path)
+    shutil.copy(TIMER, tmp_path)
+    result = ran("systemd-analyze", "verify", "--man=no", str(copy), str(tmp_path / TIMER.name))
+    assert (result.returncode, result.stdout) == (0, "")
+    assert exposure(copy) <= 1.0
+
+
+def test_the_metrics_are_as_confined_as_the_daemon() -> None:
+    """Whatever the daemon's unit takes away, that of the metrics takes away too."""
+    of_daemon = {"ReadWritePaths", "MemoryHigh", "SystemCallFilter", "StateDirectory"}
+    of_daemon |= {"StateDirectoryMode", "OOMPolicy", "Environment", "Description", "ExecStart"}
+    service = re.split(r"(?m)^# Who runs it", UNIT.read_text(encoding="utf-8"))[1]
+    wanted = dict(re.findall(r"(?m)^(\w+)=(.*)$", service.split("[Install]")[0]))
+    given = values_of(METRICS)
+    missing = {key for key, value in wanted.items() if given.get(key) != value} - of_daemon
+    assert missing == set()
+    filters = [value for key, value in lines_of(METRICS) if key == "SystemCallFilter"]
+    assert filters == ["@system-service", "~@privileged @resources"]
+
+
+@needs_systemd
 @pytest.mark.parametrize("unit", [UNIT, TEMPLATE], ids=lambda unit: unit.name)
 def test_the_exposure_stays_low(unit: Path, tmp_path: Path) -> None:
     """`systemd-analyze security` rates the unit at 1.0 of 10 or better, with a GPU at 2.5."""
@@ -135,14 +159,18 @@ def test_what_would_break_the_daemon_is_not_set(unit: Path) -> None:
     assert int(values_of(unit)["TimeoutStopSec"]) > DRAIN_S
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: str(unit.relative_to(SYSTEMD)))
+@pytest.mark.parametrize(
+    "unit", [*UNITS, METRICS, TIMER], ids=lambda unit: str(unit.relative_to(SYSTEMD))
+)
 def test_no_line_undoes_another(unit: Path) -> None:
     """Every key stands once; only the filter of system calls is built in steps."""
     keys = [key for key, _ in lines_of(unit) if key != "SystemCallFilter"]
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize("path", [UNIT, OF_USER, SYSTEMD / "cuda.conf"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [UNIT, OF_USER, METRICS, SYSTEMD / "cuda.conf"], ids=lambda path: path.name
+)
 def test_every_line_has_its_reason(path: Path) -> None:
     """What takes something away stands under a comment, in the same paragraph."""
     for paragraph in path.read_text(encoding="utf-8").split("\n\n"):
@@ -168,7 +196,8 @@ def test_make_installs_what_the_units_need(tmp_path: Path) -> None:
     result = ran(*make)
     assert result.returncode == 0, result.stdout
     units = tmp_path / "usr/local/lib/systemd/system"
-    assert sorted(path.name for path in units.iterdir()) == [UNIT.name, TEMPLATE.name]
+    ours = sorted(unit.name for unit in (UNIT, TEMPLATE, METRICS, TIMER))
+    assert sorted(path.name for path in units.iterdir()) == ours
     config = tmp_path / "etc/sharpend/sharpend.toml"
     given = tomllib.loads(config.read_text(encoding="utf-8"))
     folders = (tmp_path / "usr/local/lib/tmpfiles.d/sharpend.conf").read_text(encoding="utf-8")

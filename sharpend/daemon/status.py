@@ -101,6 +101,7 @@ class StatusReporter:
         return {
             "queue_depth": now.queue_depth,
             "oldest_pending_s": now.oldest_pending_s,
+            "workers": now.workers,
             "model": self.engine.model,
             "device": self.engine.device,
             **self._precision(),
@@ -127,6 +128,7 @@ class StatusReporter:
 
     def _write_status(self, state: str, now: Snapshot, report: dict[str, object]) -> None:
         front = {"state": state, "pid": os.getpid(), "version": __version__, "at": time.time()}
+        front["folders"] = list(now.folders)
         try:
             write_status(self.state_dir, front | report)
         except OSError as error:

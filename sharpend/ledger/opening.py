@@ -149,6 +149,18 @@ def is_locked(state_dir: Path) -> bool:
     return False
 
 
+def locked_since(state_dir: Path) -> float | None:
+    """Return when the process that works on this state directory began (wall clock), or None.
+
+    Raises:
+        StateFaultError: this user may not look there.
+    """
+    if not is_locked(state_dir):
+        return None
+    with translated(state_dir):
+        return (state_dir / "lock").stat().st_mtime  # `lock` writes it, and nobody else
+
+
 def _open_or_rebuild(state_dir: Path, *, lost: bool) -> tuple[Store, Path | None]:
     """Open the ledger for writing; create a new one if it is missing or damaged.
 

@@ -59,7 +59,7 @@ SELECT max(finished_at) FROM known WHERE folder_name = ? AND let_go AND relative
 IN_STATE = "SELECT * FROM known WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
 BY_ID = "SELECT * FROM known WHERE id = ?"
 FOLDER = "SELECT id, name FROM folder WHERE input = ? AND output = ?"
-FOLDERS = "SELECT name, input, output FROM folder ORDER BY id"
+FOLDERS = "SELECT id, name, input, output FROM folder ORDER BY id"
 NEW_FOLDER = "INSERT INTO folder (name, input, output, adopts) VALUES (?, ?, ?, 1)"
 ADOPTS = "SELECT adopts FROM folder WHERE name = ?"
 ADOPTS_NO_MORE = "UPDATE folder SET adopts = 0 WHERE name = ?"

@@ -223,6 +223,7 @@ DESCRIBED: Mapping[Event, Described] = {
             "sharpness": "table or null, natural logarithm: `p10`, `p50`, `p90` of the inputs",
             **_QUEUE,
             "oldest_pending_s": "number or null, seconds: how long the oldest image waits",
+            "workers": "integer: worker processes",
             **MODEL,
             **DEVICE,
             "agreement": "table or null: the keys of `agreement.low` but `model`",
