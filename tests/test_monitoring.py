@@ -18,14 +18,15 @@ SCRAPED = {"instance", "job"}
 """Labels that Prometheus adds."""
 LABELS = {metric.name: set(metric.labels) | SCRAPED for metric in METRICS}
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed"
-)
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 
 
 def alerts() -> dict[str, str]:
     """Each alert with its expression in one line."""
-    found = re.findall(r"- alert: (\w+)\n\s+expr: (?:>-\n)?(.*?)\n\s+(?:for|labels):", text(), re.S)
+    found = re.findall(
+        r"- alert: (\w+)\n\s+expr: (?:>-\n)?(.*?)\n\s+(?:for|labels):", text(), re.DOTALL
+    )
     return {name: " ".join(expression.split()) for name, expression in found}
 
 
@@ -56,7 +57,7 @@ def unknown(expression: str) -> list[str]:
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """A finished promtool."""
     return subprocess.run(
-        ["promtool", *map(str, arguments)], check=False, capture_output=True, text=True
+        [PROMTOOL or "", *map(str, arguments)], check=False, capture_output=True, text=True
     )
 
 
@@ -106,7 +107,7 @@ def test_promtool_accepts_the_rules() -> None:
 def test_each_rule_is_held_by_its_test(alert: str, instead: str, tmp_path: Path) -> None:
     """A rule that never fires, or always does, fails the tests of the rules."""
     one = rf"(alert: {alert}\n\s+expr: )(?:>-\n)?.*?(\n\s+(?:for|labels):)"
-    changed, number = re.subn(one, rf"\g<1>{instead}\g<2>", text(), flags=re.S)
+    changed, number = re.subn(one, rf"\g<1>{instead}\g<2>", text(), flags=re.DOTALL)
     assert number == 1
     (tmp_path / RULES.name).write_text(changed, encoding="utf-8")
     shutil.copy(TESTS, tmp_path)

@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/sharpend
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sharpend_subparsers=(once run retry move pause resume accept demo bench check doctor status list inspect formats)
+_shtab_sharpend_subparsers=(once run retry move pause resume accept demo bench check doctor status metrics list inspect formats)
 
 _shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --from-file --null --json --dry-run)
 _shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
@@ -19,6 +19,7 @@ _shtab_sharpend_bench_option_strings=(-h --help --model --images --quick --to)
 _shtab_sharpend_check_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_doctor_option_strings=(-h --help --config --state --json)
 _shtab_sharpend_status_option_strings=(-h --help --config --state --json --check)
+_shtab_sharpend_metrics_option_strings=(-h --help --config --state --textfile)
 _shtab_sharpend_list_option_strings=(-h --help --config --state --folder --json)
 _shtab_sharpend_inspect_option_strings=(-h --help --config --json)
 _shtab_sharpend_formats_option_strings=(-h --help)
@@ -56,6 +57,9 @@ _shtab_sharpend_doctor___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_doctor___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_status___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_status___state_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_metrics___config_COMPGEN=_shtab_compgen_files
+_shtab_sharpend_metrics___state_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_metrics___textfile_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_list___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_list___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_inspect_pos_0_COMPGEN=_shtab_compgen_files
@@ -63,7 +67,7 @@ _shtab_sharpend_inspect___config_COMPGEN=_shtab_compgen_files
 
 _shtab_sharpend_bench_pos_0_choices=(all models stages size daemon latency queue idle peers)
 _shtab_sharpend_list_pos_0_choices=(waiting quarantined done)
-_shtab_sharpend_pos_0_choices=(once run retry move pause resume accept demo bench check doctor status list inspect formats)
+_shtab_sharpend_pos_0_choices=(once run retry move pause resume accept demo bench check doctor status metrics list inspect formats)
 
 _shtab_sharpend_once_pos_0_nargs='*'
 _shtab_sharpend_once__h_nargs=0
@@ -109,6 +113,8 @@ _shtab_sharpend_status__h_nargs=0
 _shtab_sharpend_status___help_nargs=0
 _shtab_sharpend_status___json_nargs=0
 _shtab_sharpend_status___check_nargs=0
+_shtab_sharpend_metrics__h_nargs=0
+_shtab_sharpend_metrics___help_nargs=0
 _shtab_sharpend_list__h_nargs=0
 _shtab_sharpend_list___help_nargs=0
 _shtab_sharpend_list___json_nargs=0

@@ -50,8 +50,8 @@ function _shtab_sharpend_using
   test "$_shtab_sharpend_cmdpath" = "$argv"
 end
 
-set -g _shtab_sharpend_commands once run retry move pause resume accept demo bench check doctor status list inspect formats
-set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --folder --from-file --images --input --model --output --pictures --skip-sharp-above --state --strength --to --workers
+set -g _shtab_sharpend_commands once run retry move pause resume accept demo bench check doctor status metrics list inspect formats
+set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --folder --from-file --images --input --model --output --pictures --skip-sharp-above --state --strength --textfile --to --workers
 
 complete -c sharpend -e
 complete -c sharpend -f
@@ -154,6 +154,11 @@ complete -c sharpend -n '_shtab_sharpend_using status' -l config -xka "(__fish_c
 complete -c sharpend -n '_shtab_sharpend_using status' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
 complete -c sharpend -n '_shtab_sharpend_using status' -l json -d 'one JSON object on stdout'
 complete -c sharpend -n '_shtab_sharpend_using status' -l check -d 'one line; exit status 1 unless it is healthy, 69 where no daemon runs'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a metrics -d 'Print metrics in the text format of Prometheus.'
+complete -c sharpend -n '_shtab_sharpend_using metrics' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using metrics' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
+complete -c sharpend -n '_shtab_sharpend_using metrics' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
+complete -c sharpend -n '_shtab_sharpend_using metrics' -l textfile -xka "(__fish_complete_path (commandline -ct))" -d 'replace this file, which ends with .prom, for node_exporter'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a list -d 'List images that wait, are in quarantine, or are done.'
 complete -c sharpend -n '_shtab_sharpend_using list' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using list' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'

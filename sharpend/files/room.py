@@ -23,7 +23,7 @@ class Room(NamedTuple):
 
     size_bytes: int
     available_bytes: int
-    """What a process without privileges can still write."""
+    """Bytes that a process without privileges can still write."""
 
 
 def room_of(folder: bytes) -> Room | None:

@@ -67,9 +67,7 @@ METRICS = (
         _LEDGER,
         "Images ever registered; grows on across restarts, retries and pruning.",
     ),
-    Metric(
-        "sharpend_images", _LEDGER, "Images in each state of the ledger.", ("folder", "state")
-    ),
+    Metric("sharpend_images", _LEDGER, "Images in each state of the ledger.", ("folder", "state")),
     Metric(
         "sharpend_quarantined_images",
         _LEDGER,
@@ -82,9 +80,7 @@ METRICS = (
         "Age of the oldest pending image in seconds; 0 if none waits.",
         _BY_FOLDER,
     ),
-    Metric(
-        "sharpend_report_timestamp_seconds", _REPORT, "Unix time of the daemon's last report."
-    ),
+    Metric("sharpend_report_timestamp_seconds", _REPORT, "Unix time of the daemon's last report."),
     Metric("sharpend_build_info", _REPORT, "Version of the daemon; the value is 1.", ("version",)),
     Metric(
         "sharpend_model_info",
@@ -132,9 +128,7 @@ METRICS = (
         "1 if the folder begins no image, by a fault or on purpose, else 0.",
         _BY_FOLDER,
     ),
-    Metric(
-        "sharpend_unreadable_entries", _REPORT, "Entries that could not be read.", _BY_FOLDER
-    ),
+    Metric("sharpend_unreadable_entries", _REPORT, "Entries that could not be read.", _BY_FOLDER),
     Metric("sharpend_left_alone_entries", _REPORT, "Entries that are no inputs.", _BY_FOLDER),
     Metric(
         "sharpend_agreement_samples_total",
@@ -187,7 +181,10 @@ METRICS = (
         _BY_MODEL,
     ),
     Metric(
-        "sharpend_agreement_low", _REPORT, "1 while the agreement alarm is raised, else 0.", _BY_MODEL
+        "sharpend_agreement_low",
+        _REPORT,
+        "1 while the agreement alarm is raised, else 0.",
+        _BY_MODEL,
     ),
 )
 """In the order of the table."""

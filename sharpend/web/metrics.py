@@ -83,7 +83,7 @@ class _StateCollector(Collector):
 class _Samples:
     """Values by metric, filled by name."""
 
-    _families: dict[str, Family] = field(
+    _families: dict[str, CounterMetricFamily | GaugeMetricFamily] = field(
         default_factory=lambda: {
             one.name: (CounterMetricFamily if one.is_counter else GaugeMetricFamily)(
                 one.name, one.about, labels=one.labels
@@ -203,9 +203,7 @@ def _agreements(status: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, A
         yield status["model"], status["agreement"]
 
 
-def _add_agreement(
-    samples: _Samples, agreement: Mapping[str, Any], model: str, role: str
-) -> None:
+def _add_agreement(samples: _Samples, agreement: Mapping[str, Any], model: str, role: str) -> None:
     for key, name in _OF_AGREEMENT.items():
         samples.add(name, agreement.get(key), model, role)
     samples.add("sharpend_agreement_low", agreement["verdict"] == "low", model, role)
