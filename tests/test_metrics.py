@@ -218,6 +218,14 @@ def test_models_have_their_own_figures(watched: Watched) -> None:
     assert of(values, "sharpend_agreement_residual_ratio", model="base", role="shipped") is None
 
 
+def test_a_canary_stands_beside_the_model_that_it_may_replace(watched: Watched) -> None:
+    """Its block of the report names its model, and its figures have a role of their own."""
+    watched.report(canary={**AGREEMENT, "model": "new", "verdict": "low"})
+    values = values_of(watched.state)
+    assert of(values, "sharpend_agreement_low", model="new", role="canary") == 1
+    assert of(values, "sharpend_agreement_low", model="lite", role="shipped") == 0
+
+
 def test_a_daemon_that_is_down_shows_no_old_figure(watched: Watched) -> None:
     """`sharpend_up` is 0, the report's figures are left out, and the ledger's are still true."""
     watched.ledger.close()
@@ -345,6 +353,15 @@ def test_a_file_that_cannot_serve_is_refused(
     assert main(command) == status
     assert told in capsys.readouterr().err
     assert not (tmp_path / name).exists()
+
+
+def test_a_missing_library_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where the extra is not installed, one line names it."""
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    assert main(["metrics"]) == ExitCode.UNAVAILABLE
+    assert "pip install 'sharpend[web]'" in capsys.readouterr().err
 
 
 def test_the_page_has_the_list() -> None:

@@ -37,7 +37,7 @@ class FolderFigures:
     refusals: Mapping[str, int]
     """Number of quarantined jobs by reason, without zeros."""
     oldest_pending_at: float | None
-    """When the oldest pending job was added (wall clock); None if none waits."""
+    """Time when the oldest pending job was added (wall clock); None if none waits."""
 
 
 @dataclass(frozen=True, slots=True)

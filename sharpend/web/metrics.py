@@ -172,8 +172,8 @@ def _add_report(samples: _Samples, status: Mapping[str, Any]) -> None:
         samples.add("sharpend_unreadable_entries", status["unreadable"].get(name, 0), name)
         alone = status["left_alone"].get(name, {})
         samples.add("sharpend_left_alone_entries", sum(alone.values()), name)
-    for name, agreement in _agreements(status):
-        _add_agreement(samples, agreement, name, "shipped")
+    for role, model, agreement in _agreements(status):
+        _add_agreement(samples, agreement, model, role)
 
 
 def _add_window(samples: _Samples, status: Mapping[str, Any]) -> None:
@@ -195,12 +195,14 @@ def _percentiles(of: Mapping[str, float]) -> Iterable[tuple[str, float]]:
     return ((name.removeprefix("p"), value) for name, value in of.items())
 
 
-def _agreements(status: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    """Yield each model with its agreement block."""
-    if status["agreement_by_model"]:
-        yield from status["agreement_by_model"].items()
-    elif status["agreement"]:
-        yield status["model"], status["agreement"]
+def _agreements(status: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield role, model and agreement block of each model; that of a canary names its model."""
+    by_model = status["agreement_by_model"] or {status["model"]: status["agreement"]}
+    for model, agreement in by_model.items():
+        if agreement:
+            yield "shipped", model, agreement
+    if canary := status.get("canary"):
+        yield "canary", canary["model"], canary
 
 
 def _add_agreement(samples: _Samples, agreement: Mapping[str, Any], model: str, role: str) -> None:
