@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,9 @@ if os.access("/dev/shm", os.W_OK):  # noqa: S108 - below it pytest makes a folde
     # that is killed leaves its pages in memory, and nobody cuts the power.
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # noqa: S108 - as above
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-"""Processes that tests start find our modules compiled, as those of an installed program do."""
+sys.dont_write_bytecode = False
+"""Processes that tests start find our modules compiled, as those of an installed program do, and
+pytest keeps the tests that it has rewritten: to do it again takes six seconds."""
 torch.set_num_threads(1)
 """Tiny tensors: more threads only wait for each other on a busy machine."""
 

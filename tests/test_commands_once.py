@@ -59,7 +59,11 @@ def mixed(folder: Path) -> list[bytes]:
 def configured(base: Path, model: Path, **folder: object) -> Path:
     """A configuration of one folder whose files settle at once."""
     config = base / "sharpend.toml"
-    settings: dict[str, dict[str, object]] = {"model": {"name": model}, "agreement": {"sample": 0}}
+    settings: dict[str, dict[str, object]] = {
+        "model": {"name": model, "precision": "float32"},
+        "workers": {"count": 1},
+        "agreement": {"sample": 0},
+    }
     ways = {"input": base / "in", "output": base / "out", "settle_s": 0.1}
     config.write_text(toml(base / "state", settings, ways | folder))
     return config

@@ -68,7 +68,7 @@ def world(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Itera
         {"input": base / "second", "output": base / "second-out", "settle_s": 0.1},
     ]
     settings: dict[str, dict[str, object]] = {
-        "model": {"name": networks.student, "device": "cpu"},
+        "model": {"name": networks.student, "device": "cpu", "precision": "float32"},
         "workers": {"count": 1},
         "retry": {"first_s": 0.1},
         "agreement": {"sample": 0},

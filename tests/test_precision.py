@@ -18,6 +18,7 @@ from sharpend.model.runtime import Placement
 from sharpend.model.trial import LEAST_SSIM, Trial
 from sharpend.model.weights import Card, save_network
 from sharpend.settings.load import Settings
+from sharpend.settings.schema import ModelSettings
 from sharpend.workers import trials
 from sharpend.workers.worker import Engine
 from tests.daemons import configured, running
@@ -195,27 +196,25 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> No
 # The daemon
 
 
-def test_a_later_start_remembers(
-    networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The first start measures, the second takes its answer, a damaged file is measured anew."""
-    config = configured(tmp_path, networks.student)
-    told = []
-    for _ in range(3):
-        with running("--config", config, SHARPEND_MODEL__PRECISION="auto") as daemon:
-            told.append(daemon.wait_for("daemon.ready"))
-        if len(told) == 2:
-            (tmp_path / "state" / trials.FILE).write_bytes(b"damaged")
-    first, second, third = told
-    assert [one["precision_remembered"] for one in told] == [False, True, False]
+@pytest.mark.slow
+def test_a_later_start_remembers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A damaged file is measured anew, what is refused is told, and the next start remembers."""
+    config = configured(tmp_path, coarse(tmp_path))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / trials.FILE).write_bytes(b"damaged")
+    with running("--config", config, SHARPEND_MODEL__PRECISION="bfloat16") as daemon:
+        assert daemon.wait_for("precision.refused")["model"] == "coarse"
+        first = daemon.wait_for("daemon.ready")
+    with running("--config", config, SHARPEND_MODEL__PRECISION="auto") as daemon:
+        second = daemon.wait_for("daemon.ready")
+    assert [one["precision_remembered"] for one in (first, second)] == [False, True]
     measured = ("precision", "float32_ms", "bfloat16_ms", "bfloat16_ssim", "device")
     assert [first[key] for key in measured] == [second[key] for key in measured]
-    assert first["device"] == f"cpu {first['precision']}"
+    assert first["device"] == "cpu float32"
     assert "times as fast as float32" in first["precision_cause"]
     assert "remembered" in second["precision_cause"]
-    assert third["float32_ms"] > 0
     assert main(["status", "--state", str(tmp_path / "state")]) == 0
-    line = f"precision: {third['precision']}: {third['precision_cause']}"
+    line = f"precision: {second['precision']}: {second['precision_cause']}"
     assert line in capsys.readouterr().out.splitlines()
 
 
@@ -229,12 +228,14 @@ def test_a_trial_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert "gone" in told["reason"]
 
 
-def test_a_refused_precision_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ssim", "warnings"), [(0.9, 1), (1.0, 0)])
+def test_a_refused_precision_is_told(tmp_path: Path, ssim: float, warnings: int) -> None:
     """bfloat16 is set, the pixels differ: a warning names the setting, and float32 runs."""
-    config = configured(tmp_path, coarse(tmp_path))
-    with running("--config", config, SHARPEND_MODEL__PRECISION="bfloat16") as daemon:
-        refused = daemon.wait_for("precision.refused", model="coarse")
-        ready = daemon.wait_for("daemon.ready")
-    assert refused["bfloat16_ssim"] == ready["bfloat16_ssim"] < LEAST_SSIM
-    assert refused["message"].startswith("model.precision: ")
-    assert ready["device"] == "cpu float32"
+    settings = Settings(state=tmp_path, model=ModelSettings(precision="bfloat16"))
+    engine = Engine("coarse", "digest", "cpu", 128, 4, None, None, trial=Trial(KEY, 2, 1, ssim))
+    engine = replace(engine, precision=Trial(KEY, 2, 1, ssim).chosen("bfloat16"))
+    log = ListLog()
+    assembly._tell_of_refusals(settings, {"coarse": engine}, log)
+    told = log.of(Event.PRECISION_REFUSED)
+    assert [(one["model"], one["bfloat16_ssim"]) for one in told] == [("coarse", ssim)] * warnings
+    assert all(one["message"].startswith("model.precision: ") for one in told)
