@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.conftest import Networks
 
 SETTLE_S = 0.4
+"""Of the second folder, whose writer pauses; files of the first one settle at once."""
 
 
 @dataclass
@@ -64,8 +65,8 @@ def world(tmp_path_factory: pytest.TempPathFactory, networks: Networks) -> Itera
     """One daemon for the module; images lay in its folders before it started."""
     base = tmp_path_factory.mktemp("world")
     folders = [
-        {"input": base / "inbox", "output": base / "outbox", "settle_s": SETTLE_S},
-        {"input": base / "second", "output": base / "second-out", "settle_s": 0.1},
+        {"input": base / "inbox", "output": base / "outbox", "settle_s": 0.1},
+        {"input": base / "second", "output": base / "second-out", "settle_s": SETTLE_S},
     ]
     settings: dict[str, dict[str, object]] = {
         "model": {"name": networks.student, "device": "cpu", "precision": "float32"},
@@ -109,7 +110,7 @@ def test_a_slow_copy_is_taken_once_and_whole(world: World) -> None:
     """A writer that pauses for less than `settle_s` is not interrupted."""
     content = drop(world.base, "ready.png", seed=3).read_bytes()
     pause = threading.Event()
-    with (world.inbox / "slow.png").open("wb", buffering=0) as file:
+    with (world.base / "second" / "slow.png").open("wb", buffering=0) as file:
         for start in range(0, len(content), len(content) // 4 + 1):
             file.write(content[start : start + len(content) // 4 + 1])
             pause.wait(SETTLE_S / 2)

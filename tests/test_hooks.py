@@ -29,6 +29,8 @@ from tests.test_settings import read, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+POLL_S = 0.01
+"""How soon the server notices that it is to stop; half a second unless told."""
 WRITE = "import sys; open(sys.argv[1], 'wb').write(sys.stdin.buffer.read())"
 SLEEP = "import time; time.sleep(600)"
 
@@ -176,7 +178,7 @@ def server(status: int) -> Iterator[tuple[str, list[bytes]]]:
             pass
 
     with HTTPServer(("127.0.0.1", 0), Handler) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+        thread = threading.Thread(target=listening.serve_forever, args=[POLL_S])
         thread.start()
         yield f"http://127.0.0.1:{listening.server_port}/x", sent
         listening.shutdown()

@@ -101,12 +101,14 @@ def find_mount(path: bytes, table: bytes) -> Mount:
     """
     best = Mount(b"", UNKNOWN)
     for line in table.splitlines():
-        before, separator, after = line.partition(b" - ")
-        fields = before.split(b" ")
-        if not separator or len(fields) < 5:  # noqa: PLR2004 - the fifth field is the mount point
+        fields = line.split(b" ", 5)
+        if len(fields) < 6:  # noqa: PLR2004 - the fifth field is the mount point
             continue
         point = _unescaped(fields[4])
-        if len(point) >= len(best.point) and lies_on(path, point):
+        if len(point) < len(best.point) or not lies_on(path, point):
+            continue
+        _, separator, after = fields[5].partition(b" - ")
+        if separator:
             kind, source = (*after.split(b" "), b"")[:2]
             best = Mount(
                 point,
@@ -161,6 +163,8 @@ def _fstab_points() -> Iterator[bytes]:
 
 
 def _unescaped(field: bytes) -> bytes:
+    if b"\\" not in field:
+        return field
     return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
 
 
