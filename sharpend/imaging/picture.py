@@ -101,12 +101,12 @@ class Picture:
         """Metadata of the file, further pages excepted."""
         return self.frames[0].carried
 
-    def told(self, *told: tuple[Sequence[str], Sequence[str]]) -> Picture:
+    def with_notes(self, *added: tuple[Sequence[str], Sequence[str]]) -> Picture:
         """Add pairs of notes and losses, each sentence once; none to a file passed on whole."""
         if self.as_it_is:
             return self
-        notes = chain(self.notes, *(each for each, _ in told))
-        losses = chain(self.losses, *(each for _, each in told))
+        notes = chain(self.notes, *(each for each, _ in added))
+        losses = chain(self.losses, *(each for _, each in added))
         return replace(self, notes=tuple(dict.fromkeys(notes)), losses=tuple(dict.fromkeys(losses)))
 
     def with_frames(self, frames: Sequence[Frame]) -> Picture:

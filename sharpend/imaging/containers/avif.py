@@ -16,7 +16,7 @@ from PIL import Image
 
 from sharpend.imaging.containers import avifdeep, isobmff, pillow
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
+from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of, with_exif
 from sharpend.imaging.containers.items import color_of, items_of, with_essential
 from sharpend.imaging.containers.leftout import left_out
@@ -29,7 +29,7 @@ from sharpend.imaging.source import Header
 if TYPE_CHECKING:
     from sharpend.imaging.containers.geometry import Crop
     from sharpend.imaging.containers.items import Boxes
-    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.source import Source
 
@@ -74,9 +74,9 @@ def _codecs(image: Boxes) -> list[int]:
     return [body[2] for kind, body in image if kind == b"av1C" and len(body) >= _AV1C_BYTES]
 
 
-def _carried(source: Source, image: Image.Image) -> Told:
+def _carried(source: Source, image: Image.Image) -> CarriedAndNotes:
     items = items_of(Reader(BytesIO(source.data)))
-    carried = metadata_of(items, source.data, pillow.told(source, image)[0])
+    carried = metadata_of(items, source.data, pillow.read_metadata(source, image)[0])
     carried, notes = pillow.unannounced(carried)
     if source.header.lossless:
         notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
@@ -107,15 +107,17 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
 def _write(picture: Picture) -> bytes:
     """Encode at the lowest quality whose file is no smaller than the source: AVIF stores none."""
     first, *others = picture.frames
-    told = dict(first.encoding)
-    colour, least_bytes = told.pop("colour", None), told.pop("bytes", 0)
+    encoding = dict(first.encoding)
+    colour, least_bytes = encoding.pop("colour", None), encoding.pop("bytes", 0)
     exif = first.carried.data(Kind.EXIF)
-    turning = Block(Kind.EXIF, _orientation_exif(told.pop("orientation", 1), has_more=bool(exif)))
+    turning = Block(
+        Kind.EXIF, _orientation_exif(encoding.pop("orientation", 1), has_more=bool(exif))
+    )
     carried = Carried((*first.carried.without(Kind.EXIF).blocks, turning))
-    bits = told.pop("bits", 0)
+    bits = encoding.pop("bits", 0)
     encoded = b""
-    for quality in (told.get("quality", _QUALITIES[0]), *_QUALITIES[1:]):
-        frame = replace(first, carried=carried, encoding={**told, "quality": quality})
+    for quality in (encoding.get("quality", _QUALITIES[0]), *_QUALITIES[1:]):
+        frame = replace(first, carried=carried, encoding={**encoding, "quality": quality})
         shown = _black(frame) if bits else frame
         encoded = pillow.write(picture.with_frames([shown, *others]))
         if bits:
@@ -134,11 +136,11 @@ def _black(frame: Frame) -> Frame:
 
 def _orientation_exif(orientation: int, *, has_more: bool) -> bytes:
     """EXIF by which Pillow sets the rotation; `has_more` adds a tag, so that an item is written."""
-    told = Image.Exif()
-    told[ORIENTATION] = orientation
+    block = Image.Exif()
+    block[ORIENTATION] = orientation
     if has_more:
-        told[_SOFTWARE] = "-"
-    return told.tobytes()
+        block[_SOFTWARE] = "-"
+    return block.tobytes()
 
 
 def _read(source: Source) -> Picture:
@@ -150,9 +152,9 @@ def _read(source: Source) -> Picture:
     crop = crop_of(image)
     picture = _READING(whole)
     has_told = len(picture.frames) > 1 or bool(picture.losses)
-    told = left_out(source.data, items, tells_frames=has_told)
+    left = left_out(source.data, items, tells_frames=has_told)
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
-    return picture.with_frames(frames).told(told, crop_told(image, crop))
+    return picture.with_frames(frames).with_notes(left, crop_notes(image, crop))
 
 
 def _cropped(frame: Frame, crop: Crop) -> Frame:

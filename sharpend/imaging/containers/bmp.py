@@ -77,14 +77,14 @@ def _read(source: Source) -> Picture:
     options: Options = {"dpi": _density(found, data)}
     if found.bits <= PALETTE_BITS:
         reading = pillow.Reading(lambda *_: (carried, notes), lambda *_: options)
-        return reading(source).told(((), _lost(found, data)))
+        return reading(source).with_notes(((), _lost(found, data)))
     pixels, alpha, unused = _unpacked(found, data)
     if found.bits < 24:  # noqa: PLR2004 - 8 bits a channel
         notes.append(f"its colours of {found.bits} bits a pixel were written with 24 or 32")
     if unused is not None:
         options |= {"unused": unused}
     frame = Frame(pixels, alpha, carried, options)
-    return Picture((frame,), Format.BMP).told((notes, _lost(found, data)))
+    return Picture((frame,), Format.BMP).with_notes((notes, _lost(found, data)))
 
 
 def _carried(found: BmpHeader, data: bytes) -> tuple[Carried, list[str]]:

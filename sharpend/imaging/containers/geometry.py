@@ -77,18 +77,18 @@ def crop_of(image: Boxes) -> Crop | None:
     return None if crop == (0, 0, height, width) else crop
 
 
-def crop_told(image: Boxes, crop: Crop | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def crop_notes(image: Boxes, crop: Crop | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Name what was cut off: notes for an encoder's padding, losses for more."""
     if crop is None:
         return (), ()
     height, width = size_of(image)
-    told = (
+    note = (
         f"it was cropped to {crop.width} x {crop.height} of {width} x {height}, as it is shown",
     )
     is_padding = crop[:2] == (0, 0) and (
         max(height - crop.height, width - crop.width) < _PADDING_PX
     )
-    return (told, ()) if is_padding else ((), told)
+    return (note, ()) if is_padding else ((), note)
 
 
 def _first(image: Boxes, wanted: bytes) -> bytes:

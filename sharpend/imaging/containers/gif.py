@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Source
@@ -108,7 +108,7 @@ def _frame(still: bytes, frame: Frame) -> bytes:
     return b"!\xf9\x04" + control + transparent[1:] + b"\0" + painted
 
 
-def _carried(source: Source, _image: Image.Image) -> Told:
+def _carried(source: Source, _image: Image.Image) -> CarriedAndNotes:
     told = layout(source.data)
     notes = {
         "its colours were reduced to a palette of 256": True,
@@ -138,7 +138,7 @@ def _read(source: Source) -> Picture:
         return source.bilevel()
     losses = trailers.unknown(data[told.end :])
     texts = ["its texts, which a viewer draws itself, are not in the output"]
-    return picture.told((notes * (data[6:10] != screen), losses + texts * bool(told.texts)))
+    return picture.with_notes((notes * (data[6:10] != screen), losses + texts * bool(told.texts)))
 
 
 def _timed(picture: Picture, data: bytes) -> Picture:

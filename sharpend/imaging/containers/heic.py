@@ -17,7 +17,7 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import extras
 from sharpend.imaging.containers import isobmff, pillow
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.geometry import check_square, crop_of, crop_told, size_of
+from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
 from sharpend.imaging.containers.itemdata import metadata_of
 from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from sharpend.imaging.containers.items import Boxes, Items
-    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.source import Source
 
@@ -87,9 +87,9 @@ def _not_hevc(items: Items) -> ImageRefusedError:
     )
 
 
-def _carried(source: Source, image: Image.Image) -> Told:
+def _carried(source: Source, image: Image.Image) -> CarriedAndNotes:
     items = items_of(Reader(BytesIO(source.data)))
-    carried = metadata_of(items, source.data, pillow.told(source, image)[0])
+    carried = metadata_of(items, source.data, pillow.read_metadata(source, image)[0])
     notes = []
     if any(kind == b"imir" or (kind, body) in _TURNS for kind, body in items.image(items.primary)):
         notes.append("it was rotated upright by the HEIC decoder")
@@ -115,12 +115,12 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
 
 def _write(picture: Picture) -> bytes:
     frame = picture.frames[0]
-    told = dict(frame.encoding)
-    colour, bits = told.pop("colour", None), told.pop("bits", None)
+    encoding = dict(frame.encoding)
+    colour, bits = encoding.pop("colour", None), encoding.pop("bits", None)
     if bits:
-        encoded = _deep(frame, bits, told)
+        encoded = _deep(frame, bits, encoding)
     else:
-        encoded = pillow.write(picture.with_frames([replace(frame, encoding=told)]))
+        encoded = pillow.write(picture.with_frames([replace(frame, encoding=encoding)]))
     return isobmff.with_colour(encoded, *colour) if colour else encoded
 
 
@@ -158,8 +158,8 @@ def _read(source: Source) -> Picture:
     whole = replace(source, data=isobmff.without_cut_padding(source.data))
     items = items_of(Reader(BytesIO(whole.data)))
     image = items.image(items.primary)
-    told = [left_out(source.data, items, tells_frames=False), crop_told(image, crop_of(image))]
-    return _READING(whole).told(*told)
+    lost = [left_out(source.data, items, tells_frames=False), crop_notes(image, crop_of(image))]
+    return _READING(whole).with_notes(*lost)
 
 
 # Its further images are shots or depth, no frames.

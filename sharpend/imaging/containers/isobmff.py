@@ -84,8 +84,8 @@ class Box(NamedTuple):
     start: int
     """Of its content."""
     end: int
-    told: int
-    """Its length as told in 32 bits: 0 to the end of all, 1 told in 64 bits, 2 to 7 nonsense."""
+    size_field: int
+    """Its size field of 32 bits: 0 to the end of all, 1 for one of 64 bits, 2 to 7 nonsense."""
 
 
 def boxes(reader: Reader) -> Iterator[Box]:
@@ -95,12 +95,12 @@ def boxes(reader: Reader) -> Iterator[Box]:
     """
     at = 0
     while len(head := reader.up_to(at, 2 * _HEAD_BYTES)) >= _HEAD_BYTES:
-        told = length = int.from_bytes(head[:4])
+        size_field = length = int.from_bytes(head[:4])
         start = at + _HEAD_BYTES
-        if told == 1:
+        if size_field == 1:
             length, start = int.from_bytes(head[8:]), at + 2 * _HEAD_BYTES
         end = at + length
-        yield Box(head[4:8], start, end if start <= end else reader.size, told)
+        yield Box(head[4:8], start, end if start <= end else reader.size, size_field)
         if end < start:
             return
         at = end
@@ -109,7 +109,7 @@ def boxes(reader: Reader) -> Iterator[Box]:
 def inside(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Parse the boxes within a box: type and content."""
     for box in boxes(Reader(BytesIO(content))):
-        if 0 < box.told < _HEAD_BYTES:
+        if 0 < box.size_field < _HEAD_BYTES:
             return
         yield box.kind, content[box.start : box.end]
 
@@ -123,9 +123,9 @@ def meta_of(reader: Reader) -> list[tuple[bytes, bytes]]:
     kinds = set()
     for box in islice(boxes(reader), _MAX_BOXES):
         if box.kind == b"meta":
-            content = reader.at(box.start, max(0, box.told - _HEAD_BYTES))
+            content = reader.at(box.start, max(0, box.size_field - _HEAD_BYTES))
             return list(inside(content[_VERSION_BYTES:]))
-        if box.told < _HEAD_BYTES:  # only media data is so large, and comes behind
+        if box.size_field < _HEAD_BYTES:  # only media data is so large, and comes behind
             raise damaged("it has no description of an image")
         kinds.add(box.kind)
     if b"moov" in kinds:
@@ -139,7 +139,7 @@ def without_cut_padding(data: bytes) -> bytes:
     """Remove padding at the end that is shorter than it says; nothing else is removed."""
     *_, last = boxes(Reader(BytesIO(data)))
     if last.kind in _PADDING and last.end > len(data):
-        return data[: last.start - _HEAD_BYTES * (2 if last.told == 1 else 1)]
+        return data[: last.start - _HEAD_BYTES * (2 if last.size_field == 1 else 1)]
     return data
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
     from sharpend.imaging.source import Source
 
 _MAX_SEGMENTS = 10_000
@@ -115,10 +115,10 @@ def _read(source: Source) -> Picture:
     )
     colour = found.stream(lambda each: each.marker in {APP0, APP14})
     picture = reading(replace(source, data=colour))
-    return picture.told((jpegdamage.check(found, decoded().warning), losses(found)))
+    return picture.with_notes((jpegdamage.check(found, decoded().warning), losses(found)))
 
 
-def _carried(found: Parts, _source: Source, image: Image.Image) -> Told:
+def _carried(found: Parts, _source: Source, image: Image.Image) -> CarriedAndNotes:
     """List the blocks of a whole file, and notes on those that are changed or left out."""
     carried, notes = blocks(found)
     if image.mode not in {"L", "CMYK"} and not _keeps_sampling(_checked(image)):
@@ -187,7 +187,7 @@ def _is_rgb(image: Image.Image) -> bool:
     return image.info.get("adobe_transform") == 0 and "jfif" not in image.info
 
 
-def _converted(source: Source, image: Image.Image, told: Told) -> Picture:
+def _converted(source: Source, image: Image.Image, metadata: CarriedAndNotes) -> Picture:
     """Convert a CMYK JPEG to sRGB."""
     source.check_cmyk()
     if "adobe" not in image.info:
@@ -195,7 +195,7 @@ def _converted(source: Source, image: Image.Image, told: Told) -> Picture:
             Reason.COLOR_MODE,
             "its colours are CMYK without Adobe's marker, so whether 0 is no ink is unknown",
         )
-    carried, notes = told
+    carried, notes = metadata
     fallback = source.policies.cmyk_profile
     pixels, profile, note = color.to_srgb(image, icc.profile_of(carried), fallback)
     found = (*carried.without(Kind.ICC, Kind.COLOR).blocks, *icc.in_pieces(profile))

@@ -13,14 +13,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers import jpegmpf, pillow, trailers
-from sharpend.imaging.containers.jpegparts import APP0, APP14, ARITHMETIC, Parts, is_told
+from sharpend.imaging.containers.jpegparts import APP0, APP14, ARITHMETIC, Parts, is_metadata
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sharpend.imaging.containers.pillow import Told
+    from sharpend.imaging.containers.pillow import CarriedAndNotes
 
 _APP11 = 0xEB
 _SEGMENT_MAX = 65_533
@@ -58,7 +58,7 @@ _VIDEO_UNANNOUNCED = (
 _EXTENSION_LOST = "its JPEG XT extension layers are not in the output"
 
 
-def blocks(found: Parts) -> Told:
+def blocks(found: Parts) -> CarriedAndNotes:
     """Extract the metadata segments and what is carried from behind the image; list notes."""
     notes = ["its end mark was missing"] * (not found.has_end_mark)
     if found.stray_bytes:
@@ -70,7 +70,7 @@ def blocks(found: Parts) -> Told:
         told = found.data[segment.start + 1 : segment.start + 2] + found.body(segment)
         note = _left_out(told)
         notes += [note] if note else []
-        if is_told(segment.marker) and note is None:
+        if is_metadata(segment.marker) and note is None:
             made.append(_block(told))
     if not icc.is_complete(made):
         made = [block for block in made if block.kind is not Kind.ICC]

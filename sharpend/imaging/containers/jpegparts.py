@@ -85,12 +85,12 @@ class Parts:
         kept = [
             self.data[segment.start : segment.coded_end]
             for segment in self.segments
-            if not is_told(segment.marker) or wanted(segment)
+            if not is_metadata(segment.marker) or wanted(segment)
         ]
         return b"".join([b"\xff\xd8", *kept, END_MARK])
 
 
-def is_told(marker: int) -> bool:
+def is_metadata(marker: int) -> bool:
     """Return whether a segment is metadata, which no decoder needs: APPn or a comment."""
     return marker in _APPLICATION or marker == COMMENT
 

@@ -28,7 +28,7 @@ from sharpend.imaging.containers.jpegparts import (
     SCAN,
     Parts,
     Segment,
-    is_told,
+    is_metadata,
 )
 from sharpend.imaging.containers.jpegwalk import CORRUPT
 
@@ -169,7 +169,7 @@ def _directory(tags: list[tuple[int, int, tuple[int, ...]]]) -> bytes:
 def _essential(parts: Parts, segment: Segment) -> bytes:
     """Bytes of a segment without what libjpeg would warn of first although it does no harm."""
     data = parts.data[segment.start : segment.coded_end]
-    if is_told(segment.marker):
+    if is_metadata(segment.marker):
         return b""
     if segment.marker == SCAN and parts.frame.marker in SEQUENTIAL:
         at = segment.end - segment.start

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Header, Source
 
-    Told = tuple[Carried, list[str]]
+    CarriedAndNotes = tuple[Carried, list[str]]
     """Metadata of a file, and notes on what of it cannot be kept."""
     Options = dict[str, Any]
     """Pillow's save options, and what else a format's writer has to know of the source."""
@@ -48,13 +48,13 @@ _WITH_ALPHA = (2, 4)
 _ALPHA = frozenset({"LA", "RGBA"})
 
 
-def told(_source: Source, image: Image.Image) -> Told:
+def read_metadata(_source: Source, image: Image.Image) -> CarriedAndNotes:
     """Read EXIF, ICC profile and XMP as Pillow gives them."""
     found = {kind: image.info.get(name) or b"" for kind, name in NAMES.items()}
     return Carried(tuple(Block(kind, data) for kind, data in found.items() if data)), []
 
 
-def unannounced(carried: Carried) -> Told:
+def unannounced(carried: Carried) -> CarriedAndNotes:
     """Remove from XMP the announcements of parts of the file that no output holds."""
     block = carried.block(Kind.XMP)
     try:
@@ -121,13 +121,13 @@ def _not_ready() -> None:
 class Reading:
     """Format-specific hooks for what Pillow does not report, or reports wrongly."""
 
-    carried: Callable[[Source, Image.Image], Told] = told
+    carried: Callable[[Source, Image.Image], CarriedAndNotes] = read_metadata
     options: Callable[[Source, Image.Image, int], Options] = _no_options
     """The save options for so many frames of an image that is open but not loaded."""
     count: Callable[[Image.Image, Header], int] = frame_count
     check: Callable[[Source, Carried], None] = check_range
     """Refuses colours whose numbers are not what the models have learned."""
-    converted: Callable[[Source, Image.Image, Told], Picture] | None = None
+    converted: Callable[[Source, Image.Image, CarriedAndNotes], Picture] | None = None
     """An image in CMYK as sRGB, where a format has such."""
     timed: Callable[[Picture, bytes], Picture] = _as_read
     """The times as the file tells them, where Pillow rounds them or leaves some out."""
@@ -170,7 +170,7 @@ class Reading:
                 frames.append(Frame(pixels, alpha, Carried(), options, duration_ms))
             loop = int(image.info.get("loop", 0)) if count > 1 else None
         frames[0] = replace(frames[0], carried=carried)
-        picture = Picture(tuple(frames), header.format, loop=loop).told(
+        picture = Picture(tuple(frames), header.format, loop=loop).with_notes(
             (notes, dropped(held, count))
         )
         return self.timed(picture, source.data)

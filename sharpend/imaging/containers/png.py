@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
     from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Source
 
@@ -152,24 +152,24 @@ def _read(source: Source) -> Picture:
     notes = _left_out(found, blocks, data)
     lost = data[found.end : kept]
     losses = _losses(found, blocks) + trailers.unknown(lost)
-    told = Carried(blocks), notes
-    color.check_not_hdr(_transfer(found), icc.profile_of(told[0]))
+    metadata = Carried(blocks), notes
+    color.check_not_hdr(_transfer(found), icc.profile_of(metadata[0]))
     if source.header.bits == _DEEP_BITS:
-        picture = _read_deep(source, found, told)
+        picture = _read_deep(source, found, metadata)
     else:
-        picture = _reading(found, told)(replace(source, data=found.stream()))
+        picture = _reading(found, metadata)(replace(source, data=found.stream()))
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
-    return picture.told(((), losses))
+    return picture.with_notes(((), losses))
 
 
-def _read_deep(source: Source, found: Parts, told: Told) -> Picture:
+def _read_deep(source: Source, found: Parts, metadata: CarriedAndNotes) -> Picture:
     """Read a PNG with 16 bits per sample.
 
     Raises:
         ImageRefusedError: `damaged`; `bit_depth` for an animation or a transparent colour.
     """
-    carried, notes = told
+    carried, notes = metadata
     kinds = [kind for kind, _ in found.sound()]
     if kinds.count(b"fcTL") > 1 and source.wanted(2, Reason.ANIMATED) > 1:
         raise bit_depth("of 16 bits in an animation")
@@ -183,7 +183,7 @@ def _read_deep(source: Source, found: Parts, told: Told) -> Picture:
             np.ascontiguousarray(values[..., -1]),
         )
     picture = Picture((Frame(pixels, alpha, carried, _encoding(source)),), Format.PNG)
-    return picture.told((notes, pillow.dropped(apng.frame_count(found), 1)))
+    return picture.with_notes((notes, pillow.dropped(apng.frame_count(found), 1)))
 
 
 def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
@@ -198,10 +198,10 @@ def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
     return encoded[:HEADER_END] + b"".join(made) + encoded[HEADER_END:] + behind
 
 
-def _reading(found: Parts, told: Told) -> pillow.Reading:
+def _reading(found: Parts, metadata: CarriedAndNotes) -> pillow.Reading:
     """Pillow's way of reading up to 8 bits."""
     return pillow.Reading(
-        partial(_carried, told),
+        partial(_carried, metadata),
         lambda source, _image, _count: _encoding(source),
         check=_unchecked,
         timed=apng.timed,
@@ -219,11 +219,11 @@ def _decoded(found: Parts) -> NDArray[Sample] | None:
         return None
 
 
-def _carried(told: Told, source: Source, image: Image.Image) -> Told:
-    carried, notes = told
+def _carried(metadata: CarriedAndNotes, source: Source, image: Image.Image) -> CarriedAndNotes:
+    carried, notes = metadata
     if image.mode == "L" and source.header.bits < _BYTE_BITS:
         return carried, [*notes, f"its gray of {source.header.bits} bits was written with 8"]
-    return told
+    return metadata
 
 
 def _unchecked(_source: Source, _carried: Carried) -> None:

@@ -85,7 +85,7 @@ def _read(source: Source) -> Picture:
     frames = [_frame(source.data, head) for head in places[:count]]
     behind = _behind(source.data, places[-1])
     losses = pillow.dropped(len(places), count, "images") + trailers.unknown(behind)
-    return Picture(tuple(frames), Format.PNM).told(((), losses))
+    return Picture(tuple(frames), Format.PNM).with_notes(((), losses))
 
 
 def _places(data: bytes) -> list[re.Match[bytes]]:

@@ -103,7 +103,7 @@ def _wanted(
     wanted = source.wanted(count, Reason.PAGES)
     if wanted < count:
         chosen.losses.append(f"its other {count - wanted} pages were not kept")
-        if tiffstack.told_of(tags[0]) > 1:
+        if tiffstack.declared_images(tags[0]) > 1:
             tags[0] = tiffstack.without_counts(tags[0])
             chosen.notes.append("its description counts its images no more")
     if len(tags) == 1:

@@ -38,22 +38,22 @@ def count_of(page: tifffile.TiffPage, tags: Ifd, size: int) -> int:
     Raises:
         ImageRefusedError: `truncated`, where it has room for some of them.
     """
-    told = told_of(tags)
-    if told < 2 or page.compression != UNCOMPRESSED or not _is_contiguous(page):  # noqa: PLR2004
+    declared = declared_images(tags)
+    if declared < 2 or page.compression != UNCOMPRESSED or not _is_contiguous(page):  # noqa: PLR2004
         return 1
     there = (size - page.dataoffsets[0]) // sum(page.databytecounts)
-    if 1 < there < told:
+    if 1 < there < declared:
         raise truncated()
-    return told if there >= told else 1
+    return declared if there >= declared else 1
 
 
-def told_of(tags: Ifd) -> int:
-    """Number of images that ImageJ's description tells; 1 without one."""
+def declared_images(tags: Ifd) -> int:
+    """Number of images that ImageJ's description declares; 1 without one."""
     entry = tags.entries.get(_DESCRIPTION)
     if entry is None or not entry.data.startswith(_START):
         return 1
-    told = _IMAGES.search(entry.data)
-    return int(told[1]) if told else 1
+    found = _IMAGES.search(entry.data)
+    return int(found[1]) if found else 1
 
 
 def end_of(page: tifffile.TiffPage, count: int) -> int:

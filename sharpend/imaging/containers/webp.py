@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from sharpend.imaging.containers.pillow import Options, Told
+    from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.reading import Reader
     from sharpend.imaging.source import Source
@@ -118,7 +118,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 8 + length + (length & 1)
 
 
-def _carried(source: Source, _image: Image.Image) -> Told:
+def _carried(source: Source, _image: Image.Image) -> CarriedAndNotes:
     """Read the metadata chunks, whatever the flags of VP8X say of them, and unknown chunks."""
     blocks, notes = [], []
     for kind, body in _chunks(source.data):
@@ -145,7 +145,7 @@ def _read(source: Source) -> Picture:
     picture = _READING(replace(source, data=data))
     if len(picture.frames) == 1 and any(kind == b"ANIM" for kind, _ in _chunks(data)):
         notes.append("its animation was written as a still image")
-    return picture.told((notes, trailers.unknown(data[end:])))
+    return picture.with_notes((notes, trailers.unknown(data[end:])))
 
 
 def _options(source: Source, image: Image.Image, count: int) -> Options:
