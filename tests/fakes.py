@@ -21,7 +21,7 @@ from sharpend.daemon.measurements import Measurements
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.intake.protocol import FolderOptions
+from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
 from sharpend.policies import Policies

@@ -13,7 +13,7 @@ from sharpend.commit.names import Naming
 from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.registrar import Registrar
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.intake.protocol import FolderOptions
+from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Owner, State
 from sharpend.task import Options

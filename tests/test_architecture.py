@@ -59,7 +59,7 @@ ROOMS = {
     " sections plots",
     "ledger": "sql standing_sql caseless schema alike records store copies scheduling reader"
     " registration standing ledger opening figures",
-    "intake": "junk scan patience protocol wall_clock file_times settle watch schedule listen"
+    "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
     " folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
     " adoption committer emptied reasons quarantine ages retention",

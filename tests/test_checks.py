@@ -18,7 +18,7 @@ from sharpend.daemon.folder import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
 from sharpend.files.mounts import Mount
-from sharpend.intake.protocol import FolderOptions
+from sharpend.intake.interface import FolderOptions
 from sharpend.policies import SourcePolicy
 from sharpend.task import Options
 

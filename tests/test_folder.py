@@ -18,7 +18,7 @@ from sharpend.daemon.roots import prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError, Reason
 from sharpend.files.access import Access
 from sharpend.intake.folder import FolderIntake
-from sharpend.intake.protocol import FolderOptions
+from sharpend.intake.interface import FolderOptions
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sharpend.intake.protocol import Step
+    from sharpend.intake.interface import Step
     from sharpend.ledger.ledger import Ledger
 
 

@@ -18,8 +18,8 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.mounts import Mount
 from sharpend.intake import folder, scan
 from sharpend.intake.folder import FolderIntake
+from sharpend.intake.interface import FolderOptions, Step
 from sharpend.intake.patience import Patience
-from sharpend.intake.protocol import FolderOptions, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

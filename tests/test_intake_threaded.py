@@ -20,8 +20,8 @@ from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.roots import prepare_roots
 from sharpend.files.mounts import Mount
 from sharpend.intake import scan
+from sharpend.intake.interface import FolderOptions, Step
 from sharpend.intake.patience import Patience
-from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.threaded import PATIENCE_S, ThreadedIntake, open_intake
 from sharpend.ledger.opening import open_ledger
 from sharpend.task import Options

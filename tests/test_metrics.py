@@ -56,6 +56,17 @@ AGREEMENT = {
     "measurable": 7,
     "verdict": "good",
 }
+CANARY = {
+    **AGREEMENT,
+    "model": "new",
+    "verdict": "low",
+    "mean": 0.95,
+    "used_mean": 0.96,
+    "used_residual_ratio": 0.2,
+    "difference": 5.1,
+    "crop_ms": 12.0,
+    "used_crop_ms": 10.0,
+}
 NOW = Snapshot(
     workers=2,
     queue_depth=3,
@@ -136,7 +147,8 @@ class Watched:
     def report(self, now: Snapshot = NOW, **window: object) -> None:
         """Publish a report."""
         engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-        StatusReporter(self.state, engine, ListLog()).publish(now, {**WINDOW, **window})
+        values = {**WINDOW, "canary": CANARY, **window}
+        StatusReporter(self.state, engine, ListLog()).publish(now, values)
 
 
 @pytest.fixture
@@ -182,11 +194,11 @@ def test_every_metric_of_the_list_is_exposed(watched: Watched) -> None:
         ("sharpend_folder_paused", {"folder": "in"}, 0),
         ("sharpend_unreadable_entries", {"folder": "in"}, 5),
         ("sharpend_left_alone_entries", {"folder": "in"}, 6),
-        ("sharpend_agreement_rolling_ssim", {"model": "lite", "role": "shipped"}, 0.96),
-        ("sharpend_agreement_noop_ssim", {"model": "lite", "role": "shipped"}, 0.8),
-        ("sharpend_agreement_residual_ratio", {"model": "lite", "role": "shipped"}, 0.3),
-        ("sharpend_agreement_residual_alarm_ratio", {"model": "lite", "role": "shipped"}, 0.5),
-        ("sharpend_agreement_low", {"model": "lite", "role": "shipped"}, 0),
+        ("sharpend_agreement_rolling_ssim", {"model": "lite", "role": "in_use"}, 0.96),
+        ("sharpend_agreement_noop_ssim", {"model": "lite", "role": "in_use"}, 0.8),
+        ("sharpend_agreement_residual_ratio", {"model": "lite", "role": "in_use"}, 0.3),
+        ("sharpend_agreement_residual_alarm_ratio", {"model": "lite", "role": "in_use"}, 0.5),
+        ("sharpend_agreement_low", {"model": "lite", "role": "in_use"}, 0),
     ],
 )
 def test_each_figure_is_that_of_its_source(
@@ -213,17 +225,26 @@ def test_models_have_their_own_figures(watched: Watched) -> None:
     low = {**AGREEMENT, "verdict": "low", "residual_ratio": None}
     watched.report(replace(NOW, agreement={"lite": AGREEMENT, "base": low}, low=("base",)))
     values = values_of(watched.state)
-    lows = [of(values, "sharpend_agreement_low", model=m, role="shipped") for m in ("lite", "base")]
+    lows = [of(values, "sharpend_agreement_low", model=m, role="in_use") for m in ("lite", "base")]
     assert lows == [0, 1]
-    assert of(values, "sharpend_agreement_residual_ratio", model="base", role="shipped") is None
+    assert of(values, "sharpend_agreement_residual_ratio", model="base", role="in_use") is None
 
 
-def test_a_canary_stands_beside_the_model_that_it_may_replace(watched: Watched) -> None:
-    """Its block of the report names its model, and its figures have a role of their own."""
-    watched.report(canary={**AGREEMENT, "model": "new", "verdict": "low"})
+def test_a_canary_stands_beside_the_model_in_use(watched: Watched) -> None:
+    """Its block of the report names its model, and both are compared over the same crops."""
     values = values_of(watched.state)
+    assert of(values, "sharpend_agreement_low", model="lite", role="in_use") == 0
     assert of(values, "sharpend_agreement_low", model="new", role="canary") == 1
-    assert of(values, "sharpend_agreement_low", model="lite", role="shipped") == 0
+    for name, canary, in_use in (
+        ("sharpend_canary_ssim", 0.95, 0.96),
+        ("sharpend_canary_residual_ratio", 0.3, 0.2),
+        ("sharpend_canary_crop_seconds", 0.012, 0.01),
+    ):
+        found = [of(values, name, role=role) for role in ("canary", "in_use")]
+        assert found == [pytest.approx(canary), pytest.approx(in_use)]
+    assert of(values, "sharpend_canary_difference_ratio") == pytest.approx(0.02)
+    watched.report(canary=None)
+    assert not {name for name in names_in(values_of(watched.state)) if "canary" in name}
 
 
 def test_a_daemon_that_is_down_shows_no_old_figure(watched: Watched) -> None:

@@ -13,8 +13,8 @@ from sharpend.errors import ExitCode
 from sharpend.files.patterns import Patterns, require_pattern
 from sharpend.intake import scan
 from sharpend.intake.folder import FolderIntake
+from sharpend.intake.interface import FolderOptions
 from sharpend.intake.patience import Patience
-from sharpend.intake.protocol import FolderOptions
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from tests.fakes import Shop

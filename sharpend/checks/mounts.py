@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sharpend.files.mounts import Mount
-    from sharpend.intake.protocol import FolderOptions
+    from sharpend.intake.interface import FolderOptions
 
 _LIMITS = "/proc/sys/fs/inotify"
 _FORGETFUL = {"tmpfs", "ramfs"}

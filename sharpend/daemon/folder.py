@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sharpend.commit.destination import Destination
     from sharpend.daemon.entries import Entries
-    from sharpend.intake.protocol import FolderOptions, Intake, Step
+    from sharpend.intake.interface import FolderOptions, Intake, Step
     from sharpend.intake.scan import Found, Tally
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log

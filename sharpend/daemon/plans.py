@@ -19,7 +19,7 @@ from sharpend.daemon.hook_runs import Hook
 from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
 from sharpend.files.patterns import Patterns
-from sharpend.intake.protocol import FolderOptions
+from sharpend.intake.interface import FolderOptions
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
 from sharpend.machine import available_bytes, cores, may_have_gpu

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from sharpend.files.mounts import Mount, mount_of
 from sharpend.intake import scan
 from sharpend.intake.file_times import FileTimes
+from sharpend.intake.interface import FolderOptions, Step
 from sharpend.intake.listen import Listener
-from sharpend.intake.protocol import FolderOptions, Step
 from sharpend.intake.scan import Found
 from sharpend.intake.schedule import ScanSchedule
 from sharpend.intake.settle import FINISHED_WAIT_S, NETWORK_WAIT_S, WAIT_S, Settler
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping, Sequence
 
+    from sharpend.intake.interface import Fresh
     from sharpend.intake.patience import Patience
-    from sharpend.intake.protocol import Fresh
 
 _CHECK_S = 2.0  # interval of the check for a deleted or replaced folder
 _BATCH = 1000

@@ -15,14 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpend.intake.folder import FolderIntake
-from sharpend.intake.protocol import Step
+from sharpend.intake.interface import Step
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Sequence
 
+    from sharpend.intake.interface import FolderOptions, Fresh, Intake
     from sharpend.intake.patience import Patience
-    from sharpend.intake.protocol import FolderOptions, Fresh, Intake
     from sharpend.intake.scan import Found
 
 PATIENCE_S = 10.0

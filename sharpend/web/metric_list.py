@@ -40,7 +40,7 @@ class Metric:
 
 
 _NOW, _LEDGER, _REPORT = Origin.NOW, Origin.LEDGER, Origin.REPORT
-_BY_FOLDER, _BY_MODEL = ("folder",), ("model", "role")
+_BY_FOLDER, _BY_MODEL, _BY_ROLE = ("folder",), ("model", "role"), ("role",)
 
 METRICS = (
     Metric("sharpend_up", _NOW, "1 while a process works with the state directory, else 0."),
@@ -185,6 +185,24 @@ METRICS = (
         _REPORT,
         "1 while the agreement alarm is raised, else 0.",
         _BY_MODEL,
+    ),
+    Metric(
+        "sharpend_canary_ssim",
+        _REPORT,
+        "Mean SSIM to the teacher over the crops of the canary, of it and of the model in use.",
+        _BY_ROLE,
+    ),
+    Metric(
+        "sharpend_canary_residual_ratio",
+        _REPORT,
+        "Residual ratio over the same crops.",
+        _BY_ROLE,
+    ),
+    Metric("sharpend_canary_crop_seconds", _REPORT, "Median time for a crop of these.", _BY_ROLE),
+    Metric(
+        "sharpend_canary_difference_ratio",
+        _REPORT,
+        "Root mean square of canary - model in use, as a share of the range of the pixels.",
     ),
 )
 """In the order of the table."""

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sharpend.ledger.figures import FolderFigures, LedgerFigures
 
 HEALTHS = ("ok", "degraded", "fail")
+IN_USE, CANARY = "in_use", "canary"
+"""Roles of models: their results are written, or they are on trial."""
 _AT_WORK = {"running", "paused"}
 _ROOM = RoomReader()
 """One for the process, because it remembers the file systems that hang."""
@@ -47,6 +49,12 @@ _OF_AGREEMENT = {
     "measurable": "sharpend_agreement_measurable_samples",
 }
 """Metric for each number of an agreement block (`AgreementAlarm.summary`)."""
+_OF_CANARY = (
+    ("sharpend_canary_ssim", 1, "mean", "used_mean"),
+    ("sharpend_canary_residual_ratio", 1, "residual_ratio", "used_residual_ratio"),
+    ("sharpend_canary_crop_seconds", 1e-3, "crop_ms", "used_crop_ms"),
+)
+"""Metric, its unit, and the keys of the canary and of the model in use in the block `canary`."""
 
 
 def exposition(state_dir: Path) -> tuple[str, bytes]:
@@ -174,15 +182,15 @@ def _add_report(samples: _Samples, status: Mapping[str, Any]) -> None:
         samples.add("sharpend_left_alone_entries", sum(alone.values()), name)
     for role, model, agreement in _agreements(status):
         _add_agreement(samples, agreement, model, role)
+    if canary := status.get("canary"):
+        _add_canary(samples, canary)
 
 
 def _add_window(samples: _Samples, status: Mapping[str, Any]) -> None:
     """Add the counts and the figures of the last window; the first report has none yet."""
     samples.add("sharpend_images_finished_total", status.get("images_total", 0))
     samples.add("sharpend_images_quarantined_total", status.get("failures_total", 0))
-    megapixels_per_s = status.get("megapixels_per_s")
-    if megapixels_per_s is not None:
-        samples.add("sharpend_pixels_per_second", megapixels_per_s * 1e6)
+    samples.add("sharpend_pixels_per_second", _scaled(status.get("megapixels_per_s"), 1e6))
     for stage, latency_ms in (status.get("latency_ms") or {}).items():
         for percentile, value_ms in _percentiles(latency_ms):
             samples.add("sharpend_stage_seconds", value_ms / 1000, stage, percentile)
@@ -200,12 +208,24 @@ def _agreements(status: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[s
     by_model = status["agreement_by_model"] or {status["model"]: status["agreement"]}
     for model, agreement in by_model.items():
         if agreement:
-            yield "shipped", model, agreement
+            yield IN_USE, model, agreement
     if canary := status.get("canary"):
-        yield "canary", canary["model"], canary
+        yield CANARY, canary["model"], canary
 
 
 def _add_agreement(samples: _Samples, agreement: Mapping[str, Any], model: str, role: str) -> None:
     for key, name in _OF_AGREEMENT.items():
         samples.add(name, agreement.get(key), model, role)
     samples.add("sharpend_agreement_low", agreement["verdict"] == "low", model, role)
+
+
+def _add_canary(samples: _Samples, canary: Mapping[str, Any]) -> None:
+    """Add the comparison of a canary with the model in use, over the same crops."""
+    for name, unit, *keys in _OF_CANARY:
+        for role, key in zip((CANARY, IN_USE), keys, strict=True):
+            samples.add(name, _scaled(canary.get(key), unit), role)
+    samples.add("sharpend_canary_difference_ratio", _scaled(canary.get("difference"), 1 / 255))
+
+
+def _scaled(value: float | None, unit: float) -> float | None:
+    return None if value is None else value * unit
