@@ -45,7 +45,7 @@ def test_an_outage_is_told_once() -> None:
     state_outage = StateOutage(Notifier({}), log)
     for now_s in range(5):
         state_outage.failed(FULL, float(now_s))
-        assert state_outage.reason == "the disk is full"
+        assert state_outage.fault == "the disk is full"
     state_outage.ended(6.0)
     state_outage.ended(7.0)
     assert log.told == [
@@ -114,7 +114,7 @@ def test_what_waiting_cannot_mend_is_not_waited_for(tmp_path: Path) -> None:
     state_outage = StateOutage(Notifier({}), ListLog())
     with pytest.raises(StateFaultError, match="File exists"):
         state_outage.wait_for_ledger(tmp_path / "state", lambda _: False)
-    assert state_outage.reason is None
+    assert state_outage.fault is None
 
 
 def full(*_: object) -> None:

@@ -148,12 +148,12 @@ class Loop:
     def _stalled_by(self, now_s: float) -> str | None:
         """Return what is stalled, or None; during a state outage results may wait."""
         dispatcher = self._parts.dispatcher
-        return dispatcher.stalled_by(now_s) if self._outage.reason is None else None
+        return dispatcher.stalled_by(now_s) if self._outage.fault is None else None
 
     def _turn(self, now_s: float) -> float:
         """Run one turn, or probe during a state outage; return the time of the next."""
         try:
-            if self._outage.reason is None:
+            if self._outage.fault is None:
                 return self._work(now_s)
             if now_s >= self._outage.next_s:
                 self._parts.dispatcher.recover_from_outage(now_s)
@@ -187,12 +187,12 @@ class Loop:
 
     def _snapshot(self) -> Snapshot:
         """Take a snapshot of the daemon's state."""
-        return replace(self._parts.dispatcher.snapshot(), state_fault=self._outage.reason)
+        return replace(self._parts.dispatcher.snapshot(), state_fault=self._outage.fault)
 
     def _summary(self) -> str:
         """Format the line for `systemctl status`; reads no ledger during a state outage."""
-        if self._outage.reason is not None:
-            return paused_line(self._outage.reason)
+        if self._outage.fault is not None:
+            return paused_line(self._outage.fault)
         return self._parts.status.summary(self._snapshot())
 
     def _report(self, now_s: float) -> None:
@@ -229,7 +229,7 @@ class Loop:
                     parts.log.info(Event.DAEMON_DRAINING, running=len(parts.pool.running))
                 # Interrupted tasks are repeated from the start, so running ones may finish: until
                 # the deadline, a second signal, or a state outage. No new ones are started.
-                while dispatcher.is_working and self._outage.reason is None:
+                while dispatcher.is_working and self._outage.fault is None:
                     now_s = time.monotonic()
                     if now_s > deadline_s or self._control.stops > 1:
                         break

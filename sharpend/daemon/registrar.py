@@ -77,7 +77,7 @@ class Registrar(Entries):
 
     def register(self, entries: Sequence[Entry]) -> tuple[list[bytes], str]:
         """Enter settled files, or begin to compare them: see `Entries`."""
-        known, adopted, questions, unread, reason = [], [], [], [], ""
+        known, adopted, questions, unread, cause = [], [], [], [], ""
         alike = dict(self._ledger.alike(self._folder, entries))
         for entry, jobs in alike.items():
             sure = [job for job in jobs if job.fingerprint.is_same_file(entry[1])]
@@ -93,7 +93,7 @@ class Registrar(Entries):
                 existing = self._existing(entry)
             except OSError as error:  # unknown whether it exists; it must not be made twice
                 unread.append(entry[0])
-                reason = error.strerror or str(error)
+                cause = error.strerror or str(error)
                 continue
             if existing is None or (self._skips and not existing.is_certain):
                 new.append(entry)
@@ -103,7 +103,7 @@ class Registrar(Entries):
                 questions.append(Question(entry, existing=existing))
         self._enter(known, adopted, new)
         self._recognition.ask(questions)
-        return unread, reason
+        return unread, cause
 
     def collect(self) -> list[bytes]:
         """Enter the files that were compared; return paths of those that changed meanwhile."""

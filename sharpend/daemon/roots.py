@@ -210,14 +210,14 @@ def _look(destination: Destination) -> None:
 
 def _require_input(root: bytes) -> None:
     try:
-        reason = None if stat.S_ISDIR(os.stat(root).st_mode) else "not a folder"
+        cause = None if stat.S_ISDIR(os.stat(root).st_mode) else "not a folder"
     except FileNotFoundError:
-        reason = "no such folder"
+        cause = "no such folder"
     except OSError as error:
-        reason = error.strerror or str(error)
-    if reason is not None:
+        cause = error.strerror or str(error)
+    if cause is not None:
         raise InputMissingError(
-            f"folder.input: {_shown(root)}: {reason}; create it or change folder.input"
+            f"folder.input: {_shown(root)}: {cause}; create it or change folder.input"
         )
 
 

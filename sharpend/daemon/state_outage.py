@@ -41,13 +41,13 @@ class StateOutage:
         log: for the two events.
 
     Attributes:
-        reason: cause of the current outage, or None.
+        fault: cause of the current outage, or None.
         next_s: time of the next probe.
         log: as given; a reload may replace it.
     """
 
     def __init__(self, notifier: Notifier, log: Log) -> None:
-        self.reason: str | None = None
+        self.fault: str | None = None
         self.next_s = -math.inf
         self.log = log
         self._notifier = notifier
@@ -56,20 +56,20 @@ class StateOutage:
 
     def failed(self, error: StateFaultError, now_s: float) -> bool:
         """Record a failure; log it and return True if an outage begins."""
-        is_news, self.reason = self.reason is None, str(error)
+        is_news, self.fault = self.fault is None, str(error)
         calm = is_news and now_s - self._ended_s > CALM_S
         self._failures = 1 if calm else self._failures + 1
         self.next_s = now_s + PROBES.wait_s(self._failures)
         if is_news:
-            self.log.error(Event.STATE_PAUSED, reason=self.reason)
-            self._notifier.status(paused_line(self.reason))
+            self.log.error(Event.STATE_PAUSED, reason=self.fault)
+            self._notifier.status(paused_line(self.fault))
         return is_news
 
     def ended(self, now_s: float) -> bool:
         """Record a success; log it and return True if an outage ends."""
-        if self.reason is None:
+        if self.fault is None:
             return False
-        self.reason, self._ended_s = None, now_s
+        self.fault, self._ended_s = None, now_s
         self.log.info(Event.STATE_RESUMED)
         return True
 
