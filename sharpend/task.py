@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sharpend.errors import Reason
     from sharpend.files.fingerprint import Fingerprint
+    from sharpend.files.previews import Layout
 
 OVERSHOOT = 48
 """Default: the smallest bound that was found to cost no fidelity."""
@@ -90,6 +91,8 @@ class Task:
     measure_agreement: bool = False
     access: Access = field(default_factory=Access)
     """Group and mode of the staged file, set before anybody can open it."""
+    preview: bytes | None = None
+    """Folder to make for a preview, by `Previews.new_folder`; None: none is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +132,10 @@ class Staged:
     """Of all frames or pages together; none of a file that was passed on as it is."""
     frames: int = 1
     stages_s: Mapping[str, float] = field(default_factory=dict)
-    """Seconds spent by stage: decode, measure, infer, encode, agree."""
+    """Seconds spent by stage: decode, measure, infer, agree, preview, encode."""
     agreement: AgreementSample | None = None
+    preview: Layout | None = None
+    """The preview that was written; None: none was asked for, or `notes` say why there is none."""
     model_digest: str = ""
     tile_px: int = 0
     notes: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.measurements import Measurements
+from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
@@ -169,6 +170,7 @@ class Shop:
         alarms: by model.
         retention: what is kept, and how long.
         policies: of every folder, for its images.
+        previews: their bounds, from the next start or reload on.
         changes: to every folder's plan or way out.
     """
 
@@ -182,6 +184,7 @@ class Shop:
         alarms: Mapping[str, AlarmOptions] | None = None,
         retention: Retention = KEEP_ALL,
         policies: Policies = DEFAULT,
+        previews: PreviewLimits = FEW,
         **changes: Any,  # noqa: ANN401 - of any field
     ) -> None:
         self.home = home
@@ -194,6 +197,7 @@ class Shop:
         self._alarms = alarms or {}
         self._retention = retention
         self._policies = policies
+        self.previews = previews
         self._changes = changes
         self._workers = workers
         self.intake: dict[str, Any] = {}
@@ -216,7 +220,12 @@ class Shop:
         self.measurements = Measurements(Throughput(time.monotonic()), alarms)
         return Dispatcher(
             DispatcherConfig(
-                self.home / "state", plans, self._retry, self.measurements, self._retention
+                self.home / "state",
+                plans,
+                self._retry,
+                self.measurements,
+                self._retention,
+                self.previews,
             ),
             self.ledger,
             self.pool,

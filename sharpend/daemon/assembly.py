@@ -226,6 +226,7 @@ def _dispatcher_config(
         retry=plans.retry_options(settings),
         measurements=measurements,
         retention=plans.retention(settings),
+        previews=plans.preview_limits(settings),
         quiet_s=settings.intake.quiet_s,
     )
 

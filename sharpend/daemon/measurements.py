@@ -6,7 +6,7 @@ writes the report of both. Kept by a reload if the settings of workers and agree
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.logs.events import Event
@@ -29,10 +29,10 @@ class Measurements:
     alarms: Mapping[str, AgreementAlarm]
     """By model, for models with a teacher; the main model first."""
 
-    def wants(self, model: str) -> bool:
-        """Return whether the next image of a model should be compared with its teacher."""
-        alarm = self.alarms.get(model)
-        return alarm is not None and alarm.wants()
+    def asked(self, task: Task) -> Task:
+        """Add the request for a comparison to a task, where its image is a sample."""
+        alarm = self.alarms.get(task.options.model)
+        return replace(task, measure_agreement=alarm is not None and alarm.wants())
 
     def record(self, model: str, task: Task | None, outcome: Outcome, log: Log) -> None:
         """Add an image's agreement sample to its alarm, and log a change of the alarm."""

@@ -16,6 +16,7 @@ from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.hook_runs import Hook
+from sharpend.daemon.preview_upkeep import PreviewLimits
 from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
 from sharpend.files.patterns import Patterns
@@ -247,6 +248,12 @@ def retention(settings: Settings) -> Retention:
         ledger_days=None if kept.ledger_days == "never" else kept.ledger_days,
         backups=kept.backups,
     )
+
+
+def preview_limits(settings: Settings) -> PreviewLimits:
+    """Bounds of the previews."""
+    kept = settings.previews
+    return PreviewLimits(kept.count, round(kept.max_mb * _MEGA), kept.share)
 
 
 def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimited"]) -> Limits:

@@ -36,6 +36,7 @@ class Event(StrEnum):
     REPORT_PUBLISHED = "report.published"
     AGREEMENT_LOW = "agreement.low"
     AGREEMENT_RECOVERED = "agreement.recovered"
+    PREVIEW_FAILED = "preview.failed"
     PRECISION_REFUSED = "precision.refused"
     PRECISION_UNSAVED = "precision.unsaved"
     FOLDER_SKIPPED = "folder.skipped"

@@ -162,6 +162,17 @@ class ReportSettings(Section):
     """Seconds between two reports."""
 
 
+class PreviewSettings(Section):
+    """`[previews]`: small images before and after, for people, in the state directory."""
+
+    count: Annotated[Whole, Field(ge=0, le=10_000)] = 200
+    """Number of images of which a preview is kept, 0 to 10000; 0 switches them off."""
+    max_mb: Annotated[Number, Field(ge=0)] = 64
+    """Largest size of all previews, in millions of bytes; the oldest are removed first."""
+    share: Share = 0.01
+    """Largest share of the workers' time that making them may take, 0 to 1."""
+
+
 class AgreementSettings(Section):
     """`[agreement]`: comparison with the teacher on a sample of the images."""
 
@@ -209,6 +220,7 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     report: ReportSettings = ReportSettings()
     agreement: AgreementSettings = AgreementSettings()
+    previews: PreviewSettings = PreviewSettings()
     log: LogSettings = LogSettings()
 
 

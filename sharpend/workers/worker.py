@@ -110,13 +110,13 @@ def _die_with_parent(daemon_pid: int) -> None:
 def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
     """Load and try a model, and its teacher if one is wanted."""
     try:
-        sharpener = _pipeline.sharpener(model)
+        sharpener = _pipeline.models.sharpener(model)
         sharpener.warm_up()
     except TransientError as error:
         raise UnavailableError(str(error)) from error
     card = sharpener.card
     if teacher and card.teacher is not None:
-        _pipeline.opinion(model)
+        _pipeline.models.opinion(model)
     return Engine(
         model=card.name,
         digest=sharpener.digest,
