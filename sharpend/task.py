@@ -91,6 +91,8 @@ class Task:
     measure_agreement: bool = False
     access: Access = field(default_factory=Access)
     """Group and mode of the staged file, set before anybody can open it."""
+    canary: str | None = None
+    """Name or path of the canary, to be tried on a crop; None: none is."""
     preview: bytes | None = None
     """Folder to make for a preview, by `Previews.new_folder`; None: none is wanted."""
 
@@ -118,6 +120,20 @@ class AgreementSample:
 
 
 @dataclass(frozen=True, slots=True)
+class CanarySample:
+    """A canary and the model in use on one crop."""
+
+    canary: AgreementSample
+    used: AgreementSample
+    """The model in use on the same crop."""
+    difference: float
+    """Root mean square of canary - model in use, levels of 8 bit."""
+    canary_ms: float
+    """Milliseconds in which the canary sharpened the crop, with its halo."""
+    used_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """Result of a successful task: the output is durable under its temporary name."""
 
@@ -132,8 +148,9 @@ class Staged:
     """Of all frames or pages together; none of a file that was passed on as it is."""
     frames: int = 1
     stages_s: Mapping[str, float] = field(default_factory=dict)
-    """Seconds spent by stage: decode, measure, infer, agree, preview, encode."""
+    """Seconds spent by stage: decode, measure, infer, agree, canary, preview, encode."""
     agreement: AgreementSample | None = None
+    canary: CanarySample | None = None
     preview: Layout | None = None
     """The preview that was written; None: none was asked for, or `notes` say why there is none."""
     model_digest: str = ""

@@ -24,6 +24,7 @@ MAKERS = {
     "_current_state": "daemon.status",
     "_precision": "daemon.status",
     "summary": "agreement.alarm",
+    "figures": "daemon.measurements",
     "recovery_paths": "ledger.opening",
     "told": "commit.results",
 }

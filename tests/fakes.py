@@ -17,7 +17,7 @@ from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import FolderPlan
-from sharpend.daemon.measurements import Measurements
+from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.throughput import Throughput
@@ -171,6 +171,7 @@ class Shop:
         retention: what is kept, and how long.
         policies: of every folder, for its images.
         previews: their bounds, from the next start or reload on.
+        canary: tried beside a model of `alarms`.
         changes: to every folder's plan or way out.
     """
 
@@ -185,6 +186,7 @@ class Shop:
         retention: Retention = KEEP_ALL,
         policies: Policies = DEFAULT,
         previews: PreviewLimits = FEW,
+        canary: Canary | None = None,
         **changes: Any,  # noqa: ANN401 - of any field
     ) -> None:
         self.home = home
@@ -198,6 +200,7 @@ class Shop:
         self._retention = retention
         self._policies = policies
         self.previews = previews
+        self._canary = canary
         self._changes = changes
         self._workers = workers
         self.intake: dict[str, Any] = {}
@@ -217,7 +220,7 @@ class Shop:
     def _built(self) -> Dispatcher:
         plans = [prepare_roots(self._plan(one), self.ledger, OnFault.PAUSE) for one in self.names]
         alarms = {model: AgreementAlarm(options) for model, options in self._alarms.items()}
-        self.measurements = Measurements(Throughput(time.monotonic()), alarms)
+        self.measurements = Measurements(Throughput(time.monotonic()), alarms, self._canary)
         return Dispatcher(
             DispatcherConfig(
                 self.home / "state",

@@ -66,8 +66,8 @@ ROOMS = {
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements preview_upkeep judgements arrivals rest entries folder overview roots"
     " refused_sources emptied_folders outcomes assignment maintenance recognition registrar writers"
-    " dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans assembly mode"
-    " daemon",
+    " dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans kept_plans crew"
+    " assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
     " hold move inspect formats run preview results once demo",

@@ -18,12 +18,13 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.previews import Layout
 from sharpend.model.trial import Trial
 from sharpend.policies import Losses, Metadata, Policies
-from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
+from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
 from sharpend.workers import frames, messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
 from sharpend.workers.worker import Engine, WorkerOptions
 
+AGREEMENT = AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300)
 STAGED = Staged(
     job_id=7,
     temp_name=bytes(range(1, 256)),
@@ -33,7 +34,8 @@ STAGED = Staged(
     pixels=480 * 640,
     frames=2,
     stages_s={"decode": 0.25, "encode": 1.0},
-    agreement=AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300),
+    agreement=AGREEMENT,
+    canary=CanarySample(AGREEMENT, AGREEMENT, 1.5, 20.0, 10.0),
     preview=Layout((1, 2, 512, 256), 640, 480, (1, 2, 3, 4)),
     model_digest="ab" * 32,
     tile_px=512,
@@ -63,6 +65,7 @@ TASK = Task(
         policies=Policies(Metadata.STRIP, provenance=True, losses=Losses.REFUSE),
     ),
     measure_agreement=True,
+    canary=os.fsdecode(b"/models/\xfe"),
     preview=b"/state/previews/.tmp-\xff",
     access=Access(1000, 0o640),
 )
@@ -73,7 +76,9 @@ TASK = Task(
     [
         Began(7),
         STAGED,
-        replace(STAGED, agreement=None, preview=None, notes=(), stages_s={}, sharpness=None),
+        replace(
+            STAGED, agreement=None, canary=None, preview=None, notes=(), stages_s={}, sharpness=None
+        ),
         FAILED,
         replace(FAILED, reason=None, setting=None),
         Raised("ZeroDivisionError('bug')"),
@@ -141,6 +146,7 @@ def changed(answer: messages.Answer, /, **values: object) -> bytes:
         changed(STAGED, stages_s=[]),
         changed(STAGED, agreement={"student": 1.0}),
         changed(STAGED, pixels=2**64),
+        changed(STAGED, canary={"difference": 1.0}),
         changed(STAGED, preview={"crop": [0, 0, 1, 1]}),
         changed(STAGED, preview=LAYOUT | {"crop": [0, 0, 1]}),
         changed(STAGED, preview=LAYOUT | {"sizes": [1, 1, 1, 2**40]}),

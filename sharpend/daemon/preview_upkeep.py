@@ -1,7 +1,7 @@
 """Upkeep of previews: choose the images that get one, publish them, keep within the bounds.
 
 Owns what previews may cost. Their time is an allowance: it grows with the clock, by a share of the
-time of all workers, up to a few seconds. So each image of a small batch gets a preview, and under
+time of all workers, up to one second. So each image of a small batch gets a preview, and under
 load a sample does. An image is asked once, at its first attempt: what kills a worker while it draws
 costs one attempt and no image. Faults of the state directory are logged and have no consequence.
 """
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
     from sharpend.task import Outcome, Task
 
-MOST_SAVED_S = 2.0
-"""Most seconds of workers that an idle time saves for the next images: some thirty previews."""
+MOST_SAVED_S = 1.0
+"""Most seconds of workers that an idle time saves for the next images: about fifteen previews."""
 
 
 @dataclass(frozen=True, slots=True)

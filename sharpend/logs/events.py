@@ -36,6 +36,8 @@ class Event(StrEnum):
     REPORT_PUBLISHED = "report.published"
     AGREEMENT_LOW = "agreement.low"
     AGREEMENT_RECOVERED = "agreement.recovered"
+    CANARY_LOW = "canary.low"
+    CANARY_RECOVERED = "canary.recovered"
     PREVIEW_FAILED = "preview.failed"
     PRECISION_REFUSED = "precision.refused"
     PRECISION_UNSAVED = "precision.unsaved"

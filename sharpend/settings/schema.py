@@ -162,6 +162,15 @@ class ReportSettings(Section):
     """Seconds between two reports."""
 
 
+class CanarySettings(Section):
+    """`[canary]`: a second model that is tried on crops and never written out."""
+
+    model: str = Field(default="none", min_length=1)
+    """A shipped model, or a weights file; none: no model is tried."""
+    share: Share = 0.02
+    """Share of the main model's images on which it is tried, 0 to 1."""
+
+
 class PreviewSettings(Section):
     """`[previews]`: small images before and after, for people, in the state directory."""
 
@@ -220,6 +229,7 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     report: ReportSettings = ReportSettings()
     agreement: AgreementSettings = AgreementSettings()
+    canary: CanarySettings = CanarySettings()
     previews: PreviewSettings = PreviewSettings()
     log: LogSettings = LogSettings()
 

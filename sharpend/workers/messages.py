@@ -19,7 +19,7 @@ from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.previews import IMAGES, MOST_BYTES, Layout
-from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
+from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
 from sharpend.workers.jsoncodec import (
     Kind,
     MessageError,
@@ -56,7 +56,7 @@ NAME_CHARACTERS = 200
 TEMP_NAME_BYTES = 255
 """Longest file name of Linux file systems."""
 PIXELS = 1 << 40
-STAGES = ("decode", "measure", "infer", "agree", "preview", "encode")
+STAGES = ("decode", "measure", "infer", "agree", "canary", "preview", "encode")
 """The timed stages of a task: keys of `Staged.stages_s`, values of `Failed.stage`."""
 UNTIMED_STAGES = ("open",)
 """Stages that take no time worth a key; a task can fail in them, too."""
@@ -126,6 +126,15 @@ _AGREEMENT = record(
     detail=_RESIDUAL,
     values=whole(1, PIXELS),
 )
+_MS = real(0.0, 1e9)
+_CANARY = record(
+    CanarySample,
+    canary=_AGREEMENT,
+    used=_AGREEMENT,
+    difference=real(0.0, 1e6),
+    canary_ms=_MS,
+    used_ms=_MS,
+)
 _PREVIEW = record(
     Layout,
     crop=exactly(4, whole(0, PIXELS)),
@@ -145,6 +154,7 @@ _STAGED = record(
     frames=whole(0, PIXELS),
     stages_s=table(STAGES, real(0.0, SECONDS)),
     agreement=optional(_AGREEMENT),
+    canary=optional(_CANARY),
     preview=optional(_PREVIEW),
     model_digest=_NAME,
     tile_px=whole(0, PIXELS),
@@ -178,6 +188,7 @@ _ENGINE = record(
     measurable_from=optional(real(0.0, 1e6)),
     precision=_NAME,
     trial=optional(TRIAL),
+    teacher_digest=optional(_NAME),
 )
 _OPTIONS = record(
     Options,
@@ -213,6 +224,7 @@ _TASK = record(
     fingerprint=_FINGERPRINT,
     options=_OPTIONS,
     measure_agreement=flag(),
+    canary=optional(_PATH_TEXT),
     preview=optional(_PATH),
     access=record(Access, group=optional(whole(0, (1 << 32) - 1)), mode=optional(whole(0, 0o7777))),
 )

@@ -1,10 +1,11 @@
-"""Observations of a sharpened image: comparison with the teacher, and a preview for people.
+"""Observations of a sharpened image: comparison with the teacher, canary, preview for people.
 
 None changes the output, and none fails the image: what could not be observed is a note.
 """
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,12 +14,12 @@ from sharpend.files.previews import Layout, write_images
 from sharpend.imaging import preview
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.transparency import Seen
     from sharpend.model.cues import Cues
-    from sharpend.task import AgreementSample, Options, Task
+    from sharpend.task import AgreementSample, CanarySample, Options, Task
     from sharpend.workers.models import Models
     from sharpend.workers.stages import Stages
 
@@ -35,11 +36,19 @@ class Subject:
     """Of the same."""
 
 
+def first_of(
+    before: Picture, after: Sequence[Frame], seen: Sequence[Seen], cues: Sequence[Cues]
+) -> Subject | None:
+    """Take the first frame or page of an image; None of a file that is copied unchanged."""
+    return Subject(before, after[0], seen[0], cues[0]) if after else None
+
+
 @dataclass(frozen=True, slots=True)
 class Observed:
     """Observations of one image; None: not asked for, or see `notes`."""
 
     agreement: AgreementSample | None = None
+    canary: CanarySample | None = None
     preview: Layout | None = None
     notes: tuple[str, ...] = ()
 
@@ -56,17 +65,22 @@ class Observer:
         self._models = models
         self._crop_px = crop_px
 
-    def observe(self, task: Task, subject: Subject, stages: Stages) -> Observed:
-        """Make the observations that a task asks for."""
+    def observe(self, task: Task, subject: Subject | None, stages: Stages) -> Observed:
+        """Make the observations that a task asks for; none of a file that is copied unchanged."""
+        if subject is None:
+            return Observed()
         notes: list[str] = []
-        agreement = layout = None
+        agreement = canary = layout = None
         if task.measure_agreement:
             with stages.stage("agree"), _noted("agreement was not measured", notes):
                 agreement = self._compared(subject, task.options)
+        if task.canary is not None:
+            with stages.stage("canary"), _noted("the canary was not measured", notes):
+                canary = self._tried(task.canary, subject, task.options)
         if task.preview is not None:
             with stages.stage("preview"), _noted("no preview was made", notes):
                 layout = _drawn(task.preview, subject)
-        return Observed(agreement, layout, tuple(notes))
+        return Observed(agreement, canary, layout, tuple(notes))
 
     def _compared(self, subject: Subject, options: Options) -> AgreementSample | None:
         """Compare the output with the teacher."""
@@ -82,6 +96,22 @@ class Observer:
             visible=seen.visible,
             cues=subject.cues,
         )
+
+    def _tried(self, model: str, subject: Subject, options: Options) -> CanarySample | None:
+        """Try a canary on a crop, beside the model in use."""
+        sample = self._models.opinion(options.model).compare_both(
+            subject.seen.pixels,
+            self._models.sharpener(options.model),
+            self._models.sharpener(model),
+            crop_px=self._crop_px,
+            strength=options.strength,
+            overshoot=options.overshoot,
+            visible=subject.seen.visible,
+            cues=subject.cues,
+        )
+        if sample is not None and not math.isfinite(sample.difference):
+            raise ValueError("its pixels are no finite numbers")
+        return sample
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from sharpend.task import Failed, Failure, Staged, Task
 from sharpend.workers import skipping, staging
 from sharpend.workers.limits import bytes_at_most
 from sharpend.workers.models import Models
-from sharpend.workers.observation import Observed, Observer, Subject
+from sharpend.workers.observation import Observer, first_of
 from sharpend.workers.opening import opened
 from sharpend.workers.stages import Stages
 
@@ -89,11 +89,9 @@ class Pipeline:
         with stages.stage("infer"):
             each = zip(picture.frames, seen, cues, strict=False)  # no frames if copied unchanged
             frames = [_sharpened(*one, sharpener, options) for one in each]
-        observed = Observed()
-        if frames:
-            subject = Subject(picture, frames[0], seen[0], cues[0])
-            observed = self._observer.observe(task, subject, stages)
-            del subject
+        first = first_of(picture, frames, seen, cues)
+        observed = self._observer.observe(task, first, stages)
+        del first
         seen.clear()  # encoding is where an image needs most memory
         # Last, so that nothing can fail while a staged file lies there.
         with stages.stage("encode"):
@@ -109,6 +107,7 @@ class Pipeline:
             pixels=sum(frame.pixels.shape[0] * frame.pixels.shape[1] for frame in frames),
             stages_s=stages.seconds,
             agreement=observed.agreement,
+            canary=observed.canary,
             preview=observed.preview,
             model_digest=sharpener.digest,
             tile_px=sharpener.runtime.tile_px,

@@ -72,6 +72,8 @@ class Engine:
     """float32 or bfloat16."""
     trial: Trial | None = None
     """The trial that chose the precision; None where it is set to float32."""
+    teacher_digest: str | None = None
+    """Of the teacher that the card names; None where it names none."""
 
 
 _pipeline: Any = None
@@ -131,6 +133,7 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
         measurable_from=card.measurable_from,
         precision=sharpener.runtime.precision_name,
         trial=sharpener.trial,
+        teacher_digest=card.teacher_digest,
     )
 
 
