@@ -106,6 +106,10 @@ def test_colours_are_made_srgb() -> None:
     srgb = drawn(with_blocks(pixels, Block(Kind.ICC, profile("sRGB"))))
     assert difference(shown(srgb.images[0]), pixels) < 2
     unusable = drawn(with_blocks(pixels, Block(Kind.ICC, lab.tobytes())))
+    swapped = profile("sRGB").replace(b"rXYZ", b"....").replace(b"gXYZ", b"rXYZ")
+    other = drawn(with_blocks(pixels, Block(Kind.ICC, swapped.replace(b"....", b"gXYZ"))))
+    assert difference(shown(other.images[0]), pixels[..., [1, 0, 2]]) < 3
+    assert difference(shown(other.images[3]), pixels[..., [1, 0, 2]]) < 3
     broken = drawn(with_blocks(pixels, Block(Kind.ICC, b"no profile")))
     assert shown(broken.images[0]).tobytes() == shown(drawn(Frame(pixels)).images[0]).tobytes()
     assert shown(unusable.images[0]).shape == (40, 40, 3)
