@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -179,6 +180,17 @@ def test_previews_cost_a_share_of_the_time(tmp_path: Path) -> None:
     assert shop.pool.tasks[0].preview is not None
 
 
+@pytest.mark.parametrize(("share", "gets_one"), [(0, False), (1, True)])
+def test_all_or_none(tmp_path: Path, share: float, *, gets_one: bool) -> None:
+    """A share of 1 is every image, however long previews take; a share of 0 is none."""
+    shop = Shop(tmp_path, previews=PreviewLimits(share=share))
+    for name in ("a.png", "b.png"):
+        shop.take(name)
+        assert (shop.pool.tasks[0].preview is not None) == gets_one
+        shop.pool.stage(stages_s={"preview": 3600.0})
+        shop.turn()
+
+
 def test_a_second_attempt_has_no_preview(tmp_path: Path, previews: Previews) -> None:
     """What kills a worker while it draws costs one attempt and no image; nothing is left of it."""
     shop = Shop(tmp_path)
@@ -241,10 +253,11 @@ def test_a_disk_without_room_costs_no_image(tmp_path: Path, previews: Previews) 
 def test_a_preview_that_is_not_as_told_costs_no_image(tmp_path: Path, previews: Previews) -> None:
     """A worker that announces what it did not write loses the preview alone."""
     shop = Shop(tmp_path)
-    shop.take("a.png")
-    (task,) = shop.pool.tasks
-    shop.pool.stage(preview=LAYOUT)
-    shop.turn()
-    assert shop.count(State.DISPOSED) == 1
-    assert previews.find(task.job_id) is None
+    for number in range(3):
+        shop.take(f"{number}.png")
+        (task,) = shop.pool.tasks
+        shop.pool.stage(preview=replace(LAYOUT, width=number))
+        shop.turn()
+        assert previews.find(task.job_id) is None
+    assert shop.count(State.DISPOSED) == 3
     assert len(shop.log.of(Event.PREVIEW_FAILED)) == 1

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.files.previews import Previews, UnfitPreviewError
+from sharpend.files.previews import FOLDER, Previews, UnfitPreviewError
 from sharpend.logs.events import Event
 from sharpend.task import Died, Staged
 
@@ -37,7 +37,8 @@ class PreviewLimits:
     """The oldest are removed beyond it; 0: none are made."""
     most_bytes: int = 64_000_000
     share: float = 0.01
-    """Largest share of the workers' time that they may take, 0..1, but for MOST_SAVED_S."""
+    """Largest share of the workers' time that they may take, 0..1, but for MOST_SAVED_S; 1: every
+    image gets one."""
 
 
 FEW = PreviewLimits()
@@ -99,8 +100,7 @@ class PreviewUpkeep:
             now_s: monotonic seconds.
         """
         self._earn(now_s)
-        is_off = not (self._limits.count and self._limits.share)
-        if is_off or job.attempts > 1 or self._allowed_s < self._price_s:
+        if job.attempts > 1 or not (self._limits.count and self._can_pay()):
             return task
         with self._told():
             return replace(task, preview=self._previews.new_folder())
@@ -122,10 +122,16 @@ class PreviewUpkeep:
                     self._sizes.pop(task.job_id, None)
                     self._sizes[task.job_id] = size
                     self._prune()
+                    self._fault = ""
                     return
         elif isinstance(outcome, Died):
             self._late.append(task.preview)
         self._previews.discard(task.preview)
+
+    def _can_pay(self) -> bool:
+        """Return whether the allowance is enough for one more preview."""
+        share = self._limits.share
+        return share == 1 or (share > 0 and self._allowed_s >= self._price_s)
 
     def _earn(self, now_s: float) -> None:
         """Let the allowance grow."""
@@ -146,12 +152,12 @@ class PreviewUpkeep:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Log a fault of the block once, and again after it was gone."""
+        """Log a fault of the block once, and again after a preview was kept."""
         try:
             yield
         except (OSError, UnfitPreviewError) as error:
-            if str(error) != self._fault:
-                self._log.warning(Event.PREVIEW_FAILED, reason=str(error))
-            self._fault = str(error)
-        else:
-            self._fault = ""
+            # Names of temporary folders are random: equal faults would not look equal.
+            cause = error.strerror if isinstance(error, OSError) else str(error)
+            if cause != self._fault:
+                self._log.warning(Event.PREVIEW_FAILED, reason=f"{FOLDER}: {cause}")
+            self._fault = cause or ""

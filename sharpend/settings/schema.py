@@ -179,7 +179,8 @@ class PreviewSettings(Section):
     max_mb: Annotated[Number, Field(ge=0)] = 64
     """Largest size of all previews, in millions of bytes; the oldest are removed first."""
     share: Share = 0.01
-    """Largest share of the workers' time that making them may take, 0 to 1."""
+    """Largest share of the workers' time that making them may take, 0 to 1; at 1 each image gets
+    one."""
 
 
 class AgreementSettings(Section):
