@@ -95,28 +95,37 @@ class Measurements:
 
     def record(self, model: str, task: Task | None, outcome: Outcome, log: Log) -> None:
         """Add an image's samples to their alarms, and log a change of an alarm."""
-        sample, tried = None, None
-        if isinstance(outcome, Staged):
-            sample, tried = outcome.agreement, outcome.canary
         alarm, canary = self.alarms.get(model), self._canary_of(model)
         if alarm is not None:
-            is_missed = sample is None and task is not None and task.measure_agreement
-            _account(alarm, "agree", outcome, is_missed=is_missed)
-            if sample is not None and alarm.add(sample):
-                values = {"model": model, **alarm.summary()}
-                if alarm.low:
-                    log.warning(Event.AGREEMENT_LOW, **values)
-                else:
-                    log.info(Event.AGREEMENT_RECOVERED, **values)
+            self._record_agreement(alarm, model, task, outcome, log)
         if canary is not None:
-            is_missed = tried is None and task is not None and task.canary is not None
-            _account(canary.alarm, "canary", outcome, is_missed=is_missed)
-            if tried is not None and canary.add(tried):
-                figures = canary.figures()
-                if canary.alarm.low:
-                    log.warning(Event.CANARY_LOW, **figures)
-                else:
-                    log.info(Event.CANARY_RECOVERED, **figures)
+            self._record_canary(canary, task, outcome, log)
+
+    @staticmethod
+    def _record_agreement(
+        alarm: AgreementAlarm, model: str, task: Task | None, outcome: Outcome, log: Log
+    ) -> None:
+        sample = outcome.agreement if isinstance(outcome, Staged) else None
+        is_missed = sample is None and task is not None and task.measure_agreement
+        _account(alarm, "agree", outcome, is_missed=is_missed)
+        if sample is not None and alarm.add(sample):
+            values = {"model": model, **alarm.summary()}
+            if alarm.low:
+                log.warning(Event.AGREEMENT_LOW, **values)
+            else:
+                log.info(Event.AGREEMENT_RECOVERED, **values)
+
+    @staticmethod
+    def _record_canary(canary: Canary, task: Task | None, outcome: Outcome, log: Log) -> None:
+        sample = outcome.canary if isinstance(outcome, Staged) else None
+        is_missed = sample is None and task is not None and task.canary is not None
+        _account(canary.alarm, "canary", outcome, is_missed=is_missed)
+        if sample is not None and canary.add(sample):
+            figures = canary.figures()
+            if canary.alarm.low:
+                log.warning(Event.CANARY_LOW, **figures)
+            else:
+                log.info(Event.CANARY_RECOVERED, **figures)
 
     def _canary_of(self, model: str) -> Canary | None:
         """Return the canary if it is tried on images of this model."""
