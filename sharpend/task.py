@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sharpend.errors import Reason
     from sharpend.files.fingerprint import Fingerprint
+    from sharpend.files.previews import Layout
 
 OVERSHOOT = 48
 """Default: the smallest bound that was found to cost no fidelity."""
@@ -90,6 +91,10 @@ class Task:
     measure_agreement: bool = False
     access: Access = field(default_factory=Access)
     """Group and mode of the staged file, set before anybody can open it."""
+    canary: str | None = None
+    """Name or path of the canary, to be tried on a crop; None: none is."""
+    preview: bytes | None = None
+    """Folder to make for a preview, by `Previews.new_folder`; None: none is wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,20 @@ class AgreementSample:
 
 
 @dataclass(frozen=True, slots=True)
+class CanarySample:
+    """A canary and the model in use on one crop."""
+
+    canary: AgreementSample
+    used: AgreementSample
+    """The model in use on the same crop."""
+    difference: float
+    """Root mean square of canary - model in use, levels of 8 bit."""
+    canary_ms: float
+    """Milliseconds in which the canary sharpened the crop, with its halo."""
+    used_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Staged:
     """Result of a successful task: the output is durable under its temporary name."""
 
@@ -129,8 +148,11 @@ class Staged:
     """Of all frames or pages together; none of a file that was passed on as it is."""
     frames: int = 1
     stages_s: Mapping[str, float] = field(default_factory=dict)
-    """Seconds spent by stage: decode, measure, infer, encode, agree."""
+    """Seconds spent by stage: decode, measure, infer, agree, canary, preview, encode."""
     agreement: AgreementSample | None = None
+    canary: CanarySample | None = None
+    preview: Layout | None = None
+    """The preview that was written; None: none was asked for, or `notes` say why there is none."""
     model_digest: str = ""
     tile_px: int = 0
     notes: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ MAKERS = {
     "_current_state": "daemon.status",
     "_precision": "daemon.status",
     "summary": "agreement.alarm",
+    "figures": "daemon.measurements",
     "recovery_paths": "ledger.opening",
     "told": "commit.results",
 }
@@ -35,7 +36,7 @@ PASS_ON = {("logs.logs", "write")}
 AT_THEIR_LEVEL = ("logs.repeats", "_sum_up")
 """Logs at the level of the events that it stands for: those of `_OF_ONE_FILE`."""
 BY_STAGE = ("daemon.outcomes", "finished")
-"""Makes keys `{stage}_s` of the stages that `workers.pipeline` measures."""
+"""Makes keys `{stage}_s` of the stages that a worker measures."""
 OF_LIBRARIES = ("logs.logs", "_name_the_library")
 """Makes an event of a library's record, at the record's level; the standard library and structlog
 add the traceback and the stack that a record may have."""
@@ -178,7 +179,7 @@ def stages() -> frozenset[str]:
     return frozenset(
         ast.literal_eval(call.args[0])
         for function in functions()
-        if function.module == "workers.pipeline"
+        if function.module.startswith("workers.")
         for call in function.calls()
         if isinstance(call.func, ast.Attribute) and call.func.attr == "stage"
     )

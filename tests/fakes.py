@@ -17,7 +17,8 @@ from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder import FolderPlan
-from sharpend.daemon.measurements import Measurements
+from sharpend.daemon.measurements import Canary, Measurements
+from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
@@ -169,6 +170,8 @@ class Shop:
         alarms: by model.
         retention: what is kept, and how long.
         policies: of every folder, for its images.
+        previews: their bounds, from the next start or reload on.
+        canary: tried beside a model of `alarms`.
         changes: to every folder's plan or way out.
     """
 
@@ -182,6 +185,8 @@ class Shop:
         alarms: Mapping[str, AlarmOptions] | None = None,
         retention: Retention = KEEP_ALL,
         policies: Policies = DEFAULT,
+        previews: PreviewLimits = FEW,
+        canary: Canary | None = None,
         **changes: Any,  # noqa: ANN401 - of any field
     ) -> None:
         self.home = home
@@ -194,6 +199,8 @@ class Shop:
         self._alarms = alarms or {}
         self._retention = retention
         self._policies = policies
+        self.previews = previews
+        self._canary = canary
         self._changes = changes
         self._workers = workers
         self.intake: dict[str, Any] = {}
@@ -213,10 +220,15 @@ class Shop:
     def _built(self) -> Dispatcher:
         plans = [prepare_roots(self._plan(one), self.ledger, OnFault.PAUSE) for one in self.names]
         alarms = {model: AgreementAlarm(options) for model, options in self._alarms.items()}
-        self.measurements = Measurements(Throughput(time.monotonic()), alarms)
+        self.measurements = Measurements(Throughput(time.monotonic()), alarms, self._canary)
         return Dispatcher(
             DispatcherConfig(
-                self.home / "state", plans, self._retry, self.measurements, self._retention
+                self.home / "state",
+                plans,
+                self._retry,
+                self.measurements,
+                self._retention,
+                self.previews,
             ),
             self.ledger,
             self.pool,

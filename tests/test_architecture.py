@@ -30,10 +30,10 @@ F5  checks/  web/  commands/  cli  __main__
 ROOMS = {
     "logs": "events event_description operator_event_keys model_event_keys event_keys logs repeats",
     "files": "owner fingerprint patterns sidecars attributes name_faults os_errors access atomic"
-    " beneath digest lease mounts room roots",
+    " beneath digest lease mounts room roots previews",
     "agreement": "alarm opinion",
-    "workers": "limits sandbox skipping staging pipeline worker jsoncodec trials messages serve"
-    " process interface answers pool",
+    "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
+    " jsoncodec frames trials messages serve process interface answers pool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
@@ -52,7 +52,7 @@ ROOMS = {
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffout"
     " containers.tiff"
-    " detection codec files contents finishing sheet",
+    " detection codec files contents preview finishing sheet",
     "model": "folding cues conditioning cells plain_packing packing networks tiling crispness"
     " shipped weights trial runtime ssim softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole peer peers"
@@ -64,10 +64,10 @@ ROOMS = {
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
     " adoption committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
-    " measurements judgements arrivals rest entries folder overview roots refused_sources"
-    " emptied_folders outcomes assignment maintenance recognition registrar writers"
-    " dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans assembly mode"
-    " daemon",
+    " measurements preview_upkeep judgements arrivals rest entries folder overview roots"
+    " refused_sources emptied_folders outcomes assignment maintenance recognition registrar writers"
+    " dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans kept_plans crew"
+    " assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "web": "metric_list metrics",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"

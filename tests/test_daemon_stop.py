@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from sharpend.daemon import assembly, plans
+from sharpend.daemon.crew import Crew
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.mode import Mode
@@ -35,7 +36,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     made = load(None, {"state": tmp_path / "state", "folder": folders})
     engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
     engines = dict.fromkeys(plans.models(made), engine)
-    monkeypatch.setattr(assembly, "start", lambda *_, **__: (FakePool(1), engines))
+    monkeypatch.setattr(assembly, "start", lambda *_, **__: Crew(FakePool(1), engines))
     return made
 
 
@@ -121,7 +122,7 @@ def test_parts_that_cannot_be_joined_leave_no_worker(
             return super().stop()
 
     pool = Counted(1)
-    monkeypatch.setattr(assembly, "start", lambda *_, **__: (pool, {}))
+    monkeypatch.setattr(assembly, "start", lambda *_, **__: Crew(pool, {}))
     monkeypatch.setattr(assembly, "Dispatcher", lambda *_, **__: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         Daemon(settings, ListLog(), Mode()).run()

@@ -15,14 +15,16 @@ from hypothesis import strategies as st
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.previews import Layout
 from sharpend.model.trial import Trial
 from sharpend.policies import Losses, Metadata, Policies
-from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
-from sharpend.workers import messages
+from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
+from sharpend.workers import frames, messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
 from sharpend.workers.worker import Engine, WorkerOptions
 
+AGREEMENT = AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300)
 STAGED = Staged(
     job_id=7,
     temp_name=bytes(range(1, 256)),
@@ -32,7 +34,9 @@ STAGED = Staged(
     pixels=480 * 640,
     frames=2,
     stages_s={"decode": 0.25, "encode": 1.0},
-    agreement=AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300),
+    agreement=AGREEMENT,
+    canary=CanarySample(AGREEMENT, AGREEMENT, 1.5, 20.0, 10.0),
+    preview=Layout((1, 2, 512, 256), 640, 480, (1, 2, 3, 4)),
     model_digest="ab" * 32,
     tile_px=512,
     notes=("a palette was written as RGB", "über"),
@@ -61,6 +65,8 @@ TASK = Task(
         policies=Policies(Metadata.STRIP, provenance=True, losses=Losses.REFUSE),
     ),
     measure_agreement=True,
+    canary=os.fsdecode(b"/models/\xfe"),
+    preview=b"/state/previews/.tmp-\xff",
     access=Access(1000, 0o640),
 )
 
@@ -70,7 +76,9 @@ TASK = Task(
     [
         Began(7),
         STAGED,
-        replace(STAGED, agreement=None, notes=(), stages_s={}, sharpness=None),
+        replace(
+            STAGED, agreement=None, canary=None, preview=None, notes=(), stages_s={}, sharpness=None
+        ),
         FAILED,
         replace(FAILED, reason=None, setting=None),
         Raised("ZeroDivisionError('bug')"),
@@ -112,6 +120,9 @@ def test_what_is_too_long_is_cut_by_an_honest_worker() -> None:
     assert len(messages.encode(longest)) < ANSWER_BYTES
 
 
+LAYOUT = {"crop": [0, 0, 1, 1], "width": 1, "height": 1, "sizes": [1, 1, 1, 1]}
+
+
 def changed(answer: messages.Answer, /, **values: object) -> bytes:
     """A message with other values."""
     ((name, told),) = json.loads(messages.encode(answer)).items()
@@ -135,6 +146,11 @@ def changed(answer: messages.Answer, /, **values: object) -> bytes:
         changed(STAGED, stages_s=[]),
         changed(STAGED, agreement={"student": 1.0}),
         changed(STAGED, pixels=2**64),
+        changed(STAGED, canary={"difference": 1.0}),
+        changed(STAGED, preview={"crop": [0, 0, 1, 1]}),
+        changed(STAGED, preview=LAYOUT | {"crop": [0, 0, 1]}),
+        changed(STAGED, preview=LAYOUT | {"sizes": [1, 1, 1, 2**40]}),
+        changed(STAGED, preview=LAYOUT | {"width": -1}),
         changed(STAGED, pixels=1.0),
         b'{"began":{"job_id":1},"raised":{"error":""}}',
         b'{"task":{}}',
@@ -184,13 +200,13 @@ def test_no_value_raises_another_error(name: str, value: object) -> None:
 def test_frames() -> None:
     """Frames follow each other; an end within one, and one too long, are told."""
     pipe = io.BytesIO()
-    messages.send(pipe, b"one")
-    messages.send(pipe, b"two")
+    frames.send(pipe, b"one")
+    frames.send(pipe, b"two")
     pipe.seek(0)
-    assert [messages.receive(pipe, 3) for _ in range(3)] == [b"one", b"two", None]
+    assert [frames.receive(pipe, 3) for _ in range(3)] == [b"one", b"two", None]
     for cut in (b"\0", b"\0\0\0\x02a", b"\0\0\0\x00", b"\0\0\0\x04abcd"):
         with pytest.raises(MessageError):
-            messages.receive(io.BytesIO(cut), 3)
+            frames.receive(io.BytesIO(cut), 3)
 
 
 def test_a_field_without_its_kind_is_noticed_at_once() -> None:

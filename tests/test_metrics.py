@@ -75,6 +75,7 @@ NOW = Snapshot(
     quarantined=1,
     agreement={"lite": AGREEMENT},
     low=(),
+    canary=None,
     folders=("in", ODD),
     paused={ODD: "full"},
     unreadable={"in": 5},

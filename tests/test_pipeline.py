@@ -15,6 +15,7 @@ from sharpend.errors import Reason, TransientError
 from sharpend.files import beneath
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.previews import IMAGES
 from sharpend.imaging import codec
 from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
@@ -126,7 +127,7 @@ def test_a_picture_is_staged(worker: Pipeline, bench: Bench) -> None:
     assert outcome.fingerprint == Fingerprint.of(status)
     assert (outcome.height, outcome.width) == (48, 64)
     assert outcome.temp_name == TEMP
-    assert outcome.model_digest == worker.sharpener(bench.options.model).digest
+    assert outcome.model_digest == worker.models.sharpener(bench.options.model).digest
     assert set(outcome.stages_s) == {"decode", "measure", "infer", "encode"}
     assert status.st_mode & 0o7777 == 0o640
     assert status.st_mtime_ns == 1_600_000_000_123_456_789
@@ -170,7 +171,7 @@ def test_crispness_works_without_the_network(worker: Pipeline, bench: Bench) -> 
     outcome = staged(worker.run(bench.task(source, options=options)))
     crisp = bench.decoded().pixels
     cues = measure(shown.pixels, shown.visible)
-    expected = worker.sharpener(bench.options.model).sharpen(
+    expected = worker.models.sharpener(bench.options.model).sharpen(
         shown.pixels, strength=0, crispness=1.0, cues=cues
     )
     assert outcome.sharpness == cues.sharpness
@@ -264,6 +265,31 @@ def test_a_missing_teacher_costs_no_picture(bench: Bench, networks: Networks) ->
     outcome = staged(Pipeline(CPU, crop_px=64).run(task))
     assert outcome.agreement is None
     assert [note for note in outcome.notes if "names no teacher" in note]
+
+
+def test_a_preview_is_made_when_asked(worker: Pipeline, bench: Bench) -> None:
+    """It shows input and output, and the output is the same without it."""
+    source = drop(bench.source, "a.png", height=96, width=120)
+    folder = os.fsencode(bench.output.parent / "preview")
+    staged(worker.run(bench.task(source)))
+    alone = bench.made.read_bytes()
+    bench.made.unlink()
+    outcome = staged(worker.run(bench.task(source, preview=folder)))
+    assert bench.made.read_bytes() == alone
+    assert outcome.preview is not None
+    assert (outcome.preview.crop, outcome.preview.sizes[0]) == (
+        (0, 0, 120, 96),
+        os.path.getsize(os.path.join(folder, IMAGES[0].encode())),
+    )
+    assert "preview" in outcome.stages_s
+
+
+def test_a_preview_that_fails_costs_no_picture(worker: Pipeline, bench: Bench) -> None:
+    """Where its folder cannot be made the image is finished, and says why."""
+    folder = os.fsencode(bench.output.parent / "missing" / "preview")
+    outcome = staged(worker.run(bench.task(drop(bench.source, "a.png"), preview=folder)))
+    assert outcome.preview is None
+    assert [note for note in outcome.notes if "no preview was made: [Errno 2]" in note]
 
 
 # Sources that are not what was settled
@@ -566,7 +592,7 @@ def test_what_nobody_foresaw_is_tried_again(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(worker.sharpener(bench.options.model), "sharpen", fail)
+    monkeypatch.setattr(worker.models.sharpener(bench.options.model), "sharpen", fail)
     outcome = failed(worker.run(task), bench)
     assert (outcome.failure, outcome.reason) == (Failure.TRANSIENT, reason)
     assert outcome.stage == "infer"
@@ -580,7 +606,7 @@ def test_a_bug_tells_where_it_is(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("bug")
 
-    monkeypatch.setattr(worker.sharpener(bench.options.model), "sharpen", fail)
+    monkeypatch.setattr(worker.models.sharpener(bench.options.model), "sharpen", fail)
     outcome = failed(worker.run(bench.task(drop(bench.source, "a.png"))), bench)
     assert "ZeroDivisionError: bug (test_pipeline.py:" in outcome.message
 

@@ -62,7 +62,7 @@ def test_16_bits_come_out_as_16_bits(worker: Pipeline, bench: Bench) -> None:
     deep = bench.decoded().pixels
     assert deep.dtype == np.uint16
     assert len(np.unique(deep)) > 256
-    sharpened = worker.sharpener(bench.options.model).sharpen(pixels)
+    sharpened = worker.models.sharpener(bench.options.model).sharpen(pixels)
     assert np.abs(deep / 257 - sharpened).max() <= 0.51
 
 
@@ -80,7 +80,7 @@ def test_every_frame_is_sharpened(worker: Pipeline, bench: Bench) -> None:
             file, max_pixels=10**6, max_bytes=10**6, policies=Policies(frames=Frames.ALL)
         )
     assert [frame.duration_ms for frame in made.frames] == [70, 80, 90]
-    sharpener = worker.sharpener(bench.options.model)
+    sharpener = worker.models.sharpener(bench.options.model)
     for frame, before in zip(made.frames, frames, strict=True):
         assert np.array_equal(frame.pixels, sharpener.sharpen(np.asarray(before)))
 
@@ -101,7 +101,7 @@ def test_an_output_tells_how_it_was_made(worker: Pipeline, bench: Bench) -> None
     policies = Policies(provenance=True)
     outcome = run(worker, bench, source, policies)
     assert contents_of(bench.decoded()).provenance == Provenance(
-        model=worker.sharpener(bench.options.model).card.name,
+        model=worker.models.sharpener(bench.options.model).card.name,
         model_digest=outcome.model_digest,
         options_digest=replace(bench.options, policies=policies).digest,
         input_digest=hashlib.sha256(source.read_bytes()).hexdigest(),

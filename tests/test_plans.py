@@ -13,7 +13,7 @@ from sharpend import machine
 from sharpend.agreement.alarm import MEASURABLE_FROM
 from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.names import Naming
-from sharpend.daemon import plans
+from sharpend.daemon import kept_plans, plans
 from sharpend.files.access import Access
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
@@ -257,7 +257,7 @@ def test_automatic_tiles_are_left_to_the_worker(tmp_path: Path) -> None:
 
 def test_by_default_nothing_of_a_users_goes(tmp_path: Path) -> None:
     """Only what the ledger remembers of what is gone, and old backups of the ledger."""
-    kept = plans.retention(settings(tmp_path))
+    kept = kept_plans.retention(settings(tmp_path))
     assert kept.quarantine.keep_everything
     assert kept.archive.keep_everything
     assert (kept.ledger_days, kept.backups) == (90, 2)
@@ -273,7 +273,7 @@ def test_retention_as_set(tmp_path: Path) -> None:
         "ledger_days": "never",
         "backups": 0,
     }
-    kept = plans.retention(settings(tmp_path, retention=table))
+    kept = kept_plans.retention(settings(tmp_path, retention=table))
     assert kept == Retention(Limits(30, 0.5), Limits(365, 5000), None, 0)
 
 

@@ -396,8 +396,13 @@ def test_workers_die_with_the_daemon(tmp_path: Path) -> None:
 class Cramped:
     """A pipeline on a device without memory."""
 
-    def sharpener(self, _: str) -> Cramped:
+    @property
+    def models(self) -> Cramped:
         """Itself."""
+        return self
+
+    def sharpener(self, _: str) -> Cramped:
+        """Likewise."""
         return self
 
     def warm_up(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sharpend.cli import main
-from sharpend.daemon import assembly
+from sharpend.daemon import crew
 from sharpend.logs.events import Event
 from sharpend.model import precision, weights
 from sharpend.model.networks import StudentNet
@@ -223,7 +223,7 @@ def test_a_trial_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     settings = Settings(state=tmp_path / "gone")
     engine = Engine("lite", "digest", "cpu", 128, 4, None, None, trial=Trial(KEY, 2.0, 1.0, 1.0))
     log = ListLog()
-    assembly._remember_trials(settings, {"lite": engine}, log)
+    crew.remember_trials(settings, {"lite": engine}, log)
     (told,) = log.of(Event.PRECISION_UNSAVED)
     assert "gone" in told["reason"]
 
@@ -235,7 +235,7 @@ def test_a_refused_precision_is_told(tmp_path: Path, ssim: float, warnings: int)
     engine = Engine("coarse", "digest", "cpu", 128, 4, None, None, trial=Trial(KEY, 2, 1, ssim))
     engine = replace(engine, precision=Trial(KEY, 2, 1, ssim).chosen("bfloat16"))
     log = ListLog()
-    assembly._tell_of_refusals(settings, {"coarse": engine}, log)
+    crew.tell_of_refusals(settings, {"coarse": engine}, log)
     told = log.of(Event.PRECISION_REFUSED)
     assert [(one["model"], one["bfloat16_ssim"]) for one in told] == [("coarse", ssim)] * warnings
     assert all(one["message"].startswith("model.precision: ") for one in told)

@@ -14,6 +14,7 @@ import pytest
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import assembly, plans, state_outage
 from sharpend.daemon.backoff import Backoff
+from sharpend.daemon.crew import Crew
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.mode import Mode
 from sharpend.daemon.state_outage import CALM_S, PROBES, StateOutage
@@ -238,7 +239,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     settings = load(None, {"state": tmp_path / "state", "folder": folders})
     engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
     engines = dict.fromkeys(plans.models(settings), engine)
-    monkeypatch.setattr(assembly, "start", lambda *_, **__: (FakePool(1), engines))
+    monkeypatch.setattr(assembly, "start", lambda *_, **__: Crew(FakePool(1), engines))
     monkeypatch.setattr(state_outage, "PROBES", Backoff(0.0, 0.0))
     log = Stopping()
     log.daemon = Daemon(settings, log, Mode(load=lambda: settings))

@@ -27,6 +27,7 @@ WELL = Snapshot(
     sharpened=4,
     quarantined=1,
     agreement={"lite": {"n": 0, "verdict": "not measurable"}},
+    canary=None,
     low=(),
     folders=("in", "other"),
     paused={},

@@ -8,6 +8,7 @@ import pytest
 
 from sharpend.daemon.assembly import Callbacks, Parts
 from sharpend.daemon.context import process_context
+from sharpend.daemon.crew import Crew
 from sharpend.daemon.daemon import Loop
 from sharpend.daemon.dispatcher import LONGEST_OVERDUE_S
 from sharpend.daemon.mode import Mode
@@ -41,8 +42,7 @@ class Watched:
             settings=load(None, {"state": state_dir}),
             log=shop.log,
             ledger=shop.ledger,
-            pool=shop.pool,
-            engines={"lite": engine},
+            crew=Crew(shop.pool, {"lite": engine}),
             measurements=shop.measurements,
             dispatcher=shop.dispatcher,
             status=StatusReporter(state_dir, engine, shop.log),

@@ -202,11 +202,12 @@ def summary_lines(agreement: Mapping[str, Any] | None, *, device: str = "") -> l
     )
     lines = [f"{line}, on {device}" if device else line]
     if "measurable" in agreement:  # older versions did not measure it
-        lines.append(_describe_ratio(agreement))
+        lines.append(describe_ratio(agreement))
     return lines
 
 
-def _describe_ratio(agreement: Mapping[str, Any]) -> str:
+def describe_ratio(agreement: Mapping[str, Any]) -> str:
+    """Describe the residual ratio of a report's agreement block for people."""
     count, ratio = agreement["measurable"], agreement["residual_ratio"]
     crops = f"{count} measurable crop(s) of the last ones"
     if ratio is None:

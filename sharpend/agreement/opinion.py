@@ -6,6 +6,8 @@ and what follows from the numbers, is the daemon's business.
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from sharpend.model.networks import GRID_PX
 from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
 from sharpend.model.trial import FLOAT32
-from sharpend.task import AgreementSample
+from sharpend.task import AgreementSample, CanarySample
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from sharpend.model.cues import Cues
     from sharpend.model.runtime import Placement
     from sharpend.model.weights import Card
+
+_LEVELS = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +152,50 @@ class SecondOpinion:
             return taught.crops_compared(pixels[crop], _crop_by(sharpened, pixels, crop, how))
         return taught.compared(pixels, sharpened)
 
+    def compare_both(  # noqa: PLR0913 - as above
+        self,
+        pixels: NDArray[Depth],
+        used: Sharpener,
+        canary: Sharpener,
+        *,
+        crop_px: int,
+        strength: float,
+        overshoot: int,
+        visible: NDArray[np.bool_] | None = None,
+        cues: Cues,
+    ) -> CanarySample | None:
+        """Sharpen the most detailed crop with teacher, model in use and canary, and compare.
+
+        Args:
+            pixels: the input, H x W x C.
+            used: the model in use.
+            canary: the other one.
+            crop_px: as `compare` takes it.
+            strength: likewise.
+            overshoot: likewise.
+            visible: likewise.
+            cues: of the whole image, by `used`.
+
+        Returns:
+            The sample, or None for a side below SSIM's window.
+        """
+        how = _Parameters(strength, overshoot, visible, cues)
+        taught = self._taught(pixels, crop_px, how)
+        if taught is None:
+            return None
+        crop = taught.rows, taught.columns
+        made, used_ms = _timed(used, pixels, crop, how)
+        how = replace(how, cues=canary.measured(pixels, visible, cues))
+        tried, canary_ms = _timed(canary, pixels, crop, how)
+        energy = _energy(to_tensor(tried), to_tensor(made))
+        return CanarySample(
+            canary=taught.crops_compared(pixels[crop], tried),
+            used=taught.crops_compared(pixels[crop], made),
+            difference=math.sqrt(energy / taught.picture.numel()) * _LEVELS,
+            canary_ms=canary_ms,
+            used_ms=used_ms,
+        )
+
     def taught(
         self,
         pixels: NDArray[Depth],
@@ -174,6 +222,14 @@ class SecondOpinion:
             how = replace(how, cues=self._teacher.measured(pixels, how.visible, how.cues))
         taught = _crop_by(self._teacher, pixels, crop, how)
         return Taught(*crop, to_tensor(taught), how.strength)
+
+
+def _timed(
+    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _Parameters
+) -> tuple[NDArray[Depth], float]:
+    """Sharpen a crop, and measure the milliseconds."""
+    started_s = time.perf_counter()
+    return _crop_by(sharpener, pixels, crop, how), (time.perf_counter() - started_s) * 1000
 
 
 def _crop_by(

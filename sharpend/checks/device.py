@@ -25,11 +25,18 @@ _CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
 
 def engines(
-    runner: Runner, options: WorkerOptions, models: Sequence[str], *, teacher: bool
+    runner: Runner,
+    options: WorkerOptions,
+    models: Sequence[str],
+    *,
+    teacher: bool,
+    canary: str | None = None,
 ) -> dict[str, Any] | UnavailableError:
     """Start a worker as the daemon would, with its user's rights, and return its answer."""
     given = messages.WORKER_OPTIONS.write(options)
-    question = {"options": given, "models": list(models), "teacher": teacher}
+    wanted = [(model, teacher, "") for model in models]
+    wanted += [] if canary is None else [(canary, False, "canary.model: ")]
+    question = {"options": given, "models": wanted}
     try:
         told: dict[str, Any] = ask(runner, _ENGINE, question)
     except UnavailableError as error:

@@ -22,11 +22,11 @@ def _respond(question: dict[str, Any]) -> dict[str, Any]:
     options = messages.WORKER_OPTIONS.read(question["options"])
     worker.start(options, os.getppid())
     engines, errors = [], []
-    for model in question["models"]:
+    for model, teacher, key in question["models"]:
         try:
-            engines.append(_described(worker.describe(model, question["teacher"]), options))
+            engines.append(_described(worker.describe(model, teacher), options))
         except UnavailableError as error:
-            errors.append(str(error))
+            errors.append(f"{key}{error}")
     libraries = importlib.import_module("sharpend.imaging.libraries").versions()
     return {"engines": engines, "errors": errors, "torch": _torch(), "libraries": libraries}
 

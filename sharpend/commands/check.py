@@ -29,6 +29,10 @@ def main(options: argparse.Namespace) -> int:
         way = plan.destination
         line = f"{way.folder}: {display(way.input_root)} -> {display(way.output_root)}"
         print(printable(f"{line}, model {plan.options.model}, source {way.source}"))
+    canary = plans.canary_model(settings)
+    if canary is not None:
+        share = f"{settings.canary.share:.0%} of the main model's images"
+        print(printable(f"canary: {canary}, tried on crops of {share}"))
     print(printable(f"state: {settings.state}; workers: {plans.worker_count(settings)}"))
     _check_roots(settings)
     return 0

@@ -88,9 +88,9 @@ def workable_settings_of(
     settings = settings_of(options, files)
     if not settings.folder:
         raise UsageError("no folder to work on: give --input and --output, or a --config file")
-    _check_networks(
-        settings, "command line" if options.model else str(options.config or "settings")
-    )
+    file = str(options.config or "settings")
+    _check_networks(settings, "command line" if options.model else file)
+    _require_canary(settings, file)
     return settings
 
 
@@ -104,6 +104,15 @@ def _check_networks(settings: Settings, where: str) -> None:
             find(plan.options.model)
         except UnavailableError as error:
             raise ConfigError(f"{where}: {key}: {error}") from error
+
+
+def _require_canary(settings: Settings, where: str) -> None:
+    canary = plans.canary_model(settings)
+    try:
+        if canary is not None:
+            find(canary)
+    except UnavailableError as error:
+        raise ConfigError(f"{where}: canary.model: {error}") from error
 
 
 def used_state_of(options: argparse.Namespace) -> Path:

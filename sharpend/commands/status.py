@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from sharpend.agreement.alarm import summary_lines
+from sharpend.agreement.alarm import describe_ratio, summary_lines
 from sharpend.checks.finding import Level
 from sharpend.checks.state import daemon as check_daemon
 from sharpend.commands.listing import local_time
@@ -93,6 +93,7 @@ def _text(status: dict[str, Any]) -> str:
     if last.get("sharpness"):
         lines.append(_describe_sharpness(last["sharpness"]))
     lines += summary_lines(last.get("agreement"))
+    lines += _describe_canary(last.get("canary"))
     lines += [
         f"left alone: {name}: {left_alone_text(counts)}"
         for name, counts in (last.get("left_alone") or {}).items()
@@ -104,6 +105,21 @@ def _text(status: dict[str, Any]) -> str:
     paused = (last.get("paused") or {}).items()  # of the last report; the ledger knows holds now
     lines += [f"paused: {name}: {why}" for name, why in paused if why != HELD]
     return "\n".join(logs.printable(line) for line in lines)
+
+
+def _describe_canary(canary: dict[str, Any] | None) -> list[str]:
+    """Describe a report's block of the canary, two lines; none without a canary."""
+    if not canary:
+        return []
+    if not canary["n"]:
+        return [f"canary {canary['model']}: not measured yet"]
+    return [
+        f"canary {canary['model']}: SSIM {canary['mean']:.4f} to the teacher on {canary['n']} "
+        f"crop(s) (model in use: {canary['used_mean']:.4f}), {canary['crop_ms']:.1f} ms a crop "
+        f"(model in use: {canary['used_crop_ms']:.1f}), {canary['difference']:.2f} levels between "
+        "both",
+        f"canary {canary['model']}: {describe_ratio(canary)}",
+    ]
 
 
 def _describe_sharpness(sharpness: dict[str, float]) -> str:

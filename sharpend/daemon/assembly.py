@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
-from sharpend.daemon import plans
+from sharpend.daemon import kept_plans, plans
+from sharpend.daemon.crew import Crew, canary_engine, remember_trials, tell_of_refusals
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.hooked_log import HookedLog
-from sharpend.daemon.measurements import Measurements
+from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
 from sharpend.logs.events import Event
-from sharpend.model.trial import BFLOAT16, LEAST_SSIM
 from sharpend.workers import sandbox, trials
 from sharpend.workers.pool import Pool
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.settings.load import Settings
-    from sharpend.workers.interface import Workers
     from sharpend.workers.worker import Engine
 
 
@@ -57,9 +56,7 @@ class Parts:
     """Source of the parts."""
     log: Log
     ledger: Ledger
-    pool: Workers
-    engines: Mapping[str, Engine]
-    """By model as named in the settings; the main model first."""
+    crew: Crew
     measurements: Measurements
     dispatcher: Dispatcher
     status: StatusReporter
@@ -90,32 +87,31 @@ def assemble(
         SharpendError: a folder, the device, a model or a worker is unavailable; nothing new runs.
     """
     prepared = prepare(settings, ledger, on_fault)
-    pool, engines = _kept_or_started(settings, calls, old)
+    crew = _kept_or_started(settings, calls, old)
+    engines = crew.engines
     try:
         log = _log(settings, log, prepared, old)
-        config = _dispatcher_config(settings, prepared, _measurements(settings, pool, engines, old))
-        _remember_trials(settings, engines, log)
-        _tell_of_refusals(settings, engines, log)
+        config = _dispatcher_config(settings, prepared, _measurements(settings, crew, old))
+        remember_trials(settings, engines, log)
+        tell_of_refusals(settings, engines, log)
         _retry_outdated(prepared, engines, ledger)
         _warn_of_repetition(prepared, ledger, log)
         dispatcher = Dispatcher(
-            config, ledger, pool, log, wake=calls.wake, on_result=calls.on_result
+            config, ledger, crew.pool, log, wake=calls.wake, on_result=calls.on_result
         )
     except BaseException:
-        if old is None or pool is not old.pool:
-            pool.stop()
+        if old is None or crew is not old.crew:
+            crew.pool.stop()
         raise
     status = StatusReporter(settings.state, next(iter(engines.values())), log)
-    return Parts(settings, log, ledger, pool, engines, config.measurements, dispatcher, status)
+    return Parts(settings, log, ledger, crew, config.measurements, dispatcher, status)
 
 
-def _kept_or_started(
-    settings: Settings, calls: Callbacks, old: Parts | None
-) -> tuple[Workers, Mapping[str, Engine]]:
+def _kept_or_started(settings: Settings, calls: Callbacks, old: Parts | None) -> Crew:
     """Keep the workers if their settings did not change; else start new ones."""
     values = plans.worker_start_values
     if old is not None and values(settings) == values(old.settings):
-        return old.pool, old.engines
+        return old.crew
     return start(settings, wake=calls.wake, go_on=calls.go_on)
 
 
@@ -124,69 +120,13 @@ def retire(old: Parts, new: Parts) -> None:
     old.dispatcher.close()
     if isinstance(old.log, HookedLog) and not isinstance(new.log, HookedLog):
         old.log.close()
-    if new.pool is not old.pool:
-        old.pool.stop()
+    if new.crew is not old.crew:
+        old.crew.pool.stop()
 
 
 def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[FolderPlan]:
     """Plan the folders; create and check their roots."""
     return [prepare_roots(plan, ledger, on_fault) for plan in plans.folder_plans(settings)]
-
-
-def start(
-    settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], bool]
-) -> tuple[Workers, dict[str, Engine]]:
-    """Start the workers, and wait until each model was loaded and tried.
-
-    Args:
-        settings: validated.
-        wake: called from any thread when a result waits.
-        go_on: called repeatedly; False cancels the wait.
-
-    Returns:
-        The pool, and the facts about each model, by its name in the settings.
-
-    Raises:
-        UnavailableError: the device, a model or a worker is unavailable, or `go_on` returned False.
-    """
-    sandbox.deny_inspection()
-    pool = Pool(
-        replace(plans.worker_options(settings), trials=trials.read(settings.state)),
-        count=plans.worker_count(settings),
-        job_timeout_s=settings.workers.job_timeout_s,
-        wake=wake,
-    )
-    watched = bool(settings.agreement.sample)
-    try:
-        return pool, {
-            model: pool.engine(model, teacher=watched, go_on=go_on)
-            for model in plans.models(settings)
-        }
-    except BaseException:
-        pool.stop()
-        raise
-
-
-def _remember_trials(settings: Settings, engines: Mapping[str, Engine], log: Log) -> None:
-    """Write the trials that the workers made, so that the next start takes them as they are."""
-    made = (engine.trial for engine in engines.values())
-    try:
-        trials.remember(settings.state, [one for one in made if one is not None])
-    except OSError as error:
-        log.warning(Event.PRECISION_UNSAVED, reason=str(error))
-
-
-def _tell_of_refusals(settings: Settings, engines: Mapping[str, Engine], log: Log) -> None:
-    """Log models that run in float32 although bfloat16 is set."""
-    for engine in engines.values():
-        if settings.model.precision == BFLOAT16 != engine.precision:
-            log.warning(
-                Event.PRECISION_REFUSED,
-                model=engine.model,
-                bfloat16_ssim=engine.trial and engine.trial.ssim,
-                message=f"model.precision: {engine.model} runs in float32: {engine.trial}, and "
-                f'{LEAST_SSIM} is needed; set it to "auto" or "float32"',
-            )
 
 
 def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
@@ -202,19 +142,64 @@ def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | 
     return HookedLog(log, hooks, roots, runs) if hooks else log
 
 
-def _measurements(
-    settings: Settings, pool: Workers, engines: Mapping[str, Engine], old: Parts | None
-) -> Measurements:
-    """Construct throughput, and alarms of models with a teacher, or keep the old ones."""
-    if old is not None and pool is old.pool and settings.agreement == old.settings.agreement:
+def start(settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], bool]) -> Crew:
+    """Start the workers, and wait until each model was loaded and tried.
+
+    Args:
+        settings: validated.
+        wake: called from any thread when a result waits.
+        go_on: called repeatedly; False cancels the wait.
+
+    Returns:
+        The pool, and the facts about each model and the canary.
+
+    Raises:
+        UnavailableError: the device, a model or a worker is unavailable, or `go_on` returned False.
+    """
+    sandbox.deny_inspection()
+    pool = Pool(
+        replace(plans.worker_options(settings), trials=trials.read(settings.state)),
+        count=plans.worker_count(settings),
+        job_timeout_s=settings.workers.job_timeout_s,
+        wake=wake,
+    )
+    canary = plans.canary_model(settings)
+    watched = bool(settings.agreement.sample or canary)
+    try:
+        engines = {
+            model: pool.engine(model, teacher=watched, go_on=go_on)
+            for model in plans.models(settings)
+        }
+        return Crew(pool, engines, canary_engine(canary, pool, engines, go_on))
+    except BaseException:
+        pool.stop()
+        raise
+
+
+def _measurements(settings: Settings, crew: Crew, old: Parts | None) -> Measurements:
+    """Construct counters, alarms of models with a teacher and canary, or keep the old ones."""
+    if old is not None and crew is old.crew and _measures_alike(settings, old.settings):
         return old.measurements
     alarms = {
         model: AgreementAlarm(plans.alarm_options(settings, engine))
-        for model, engine in engines.items()
+        for model, engine in crew.engines.items()
         if engine.teacher is not None
     }
     counted = Throughput(time.monotonic()) if old is None else old.measurements.throughput
-    return Measurements(counted, alarms)
+    return Measurements(counted, alarms, _canary(settings, crew))
+
+
+def _measures_alike(one: Settings, other: Settings) -> bool:
+    return one.agreement == other.agreement and one.canary == other.canary
+
+
+def _canary(settings: Settings, crew: Crew) -> Canary | None:
+    """Construct the canary of the main model."""
+    if crew.canary is None:
+        return None
+    main, engine = next(iter(crew.engines.items()))
+    options = plans.canary_options(settings, engine, crew.canary)
+    return Canary(settings.canary.model, main, crew.canary.model, options)
 
 
 def _dispatcher_config(
@@ -225,7 +210,8 @@ def _dispatcher_config(
         plans=prepared,
         retry=plans.retry_options(settings),
         measurements=measurements,
-        retention=plans.retention(settings),
+        retention=kept_plans.retention(settings),
+        previews=kept_plans.preview_limits(settings),
         quiet_s=settings.intake.quiet_s,
     )
 

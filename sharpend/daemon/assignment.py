@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sharpend.commit.committer import Committer
     from sharpend.daemon.folder import Folder
     from sharpend.daemon.measurements import Measurements
+    from sharpend.daemon.preview_upkeep import PreviewUpkeep
     from sharpend.errors import Reason
     from sharpend.ledger.ledger import Ledger
     from sharpend.task import Staged
@@ -63,6 +64,7 @@ class Assignment:
         outcomes: of jobs that need no worker.
         measurements: choose the images to compare with the teacher.
         folders: by name.
+        previews: choose the images that get one.
     """
 
     def __init__(
@@ -72,12 +74,14 @@ class Assignment:
         outcomes: Ends,
         measurements: Measurements,
         folders: Mapping[str, Folder],
+        previews: PreviewUpkeep,
     ) -> None:
         self._ledger = ledger
         self._committer = committer
         self._outcomes = outcomes
         self._measurements = measurements
         self._folders = folders
+        self._previews = previews
         self.handed: dict[int, Handed] = {}
         """Jobs that workers have, by number."""
 
@@ -132,7 +136,7 @@ class Assignment:
         if isinstance(prepared, Committed):
             self._outcomes.finished(handed, prepared, None, commit_s=0.0, ended_s=now_s)
             return
-        measured = self._measurements.wants(folder.plan.options.model)
-        task = folder.plan.task(job, prepared.parent, prepared.temp_name, measured=measured)
+        task = folder.plan.task(job, prepared.parent, prepared.temp_name)
+        task = self._previews.asked(self._measurements.asked(task), job, now_s)
         self.handed[job.id] = Handed(job, folder, now_s, task)
         pool.submit(task, now_s)

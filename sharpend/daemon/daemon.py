@@ -226,7 +226,7 @@ class Loop:
                 self._notifier.stopping()
                 deadline_s = time.monotonic() + DRAIN_S
                 if self._control.stops:
-                    parts.log.info(Event.DAEMON_DRAINING, running=len(parts.pool.running))
+                    parts.log.info(Event.DAEMON_DRAINING, running=len(parts.crew.pool.running))
                 # Interrupted tasks are repeated from the start, so running ones may finish: until
                 # the deadline, a second signal, or a state outage. No new ones are started.
                 while dispatcher.is_working and self._outage.fault is None:
@@ -245,7 +245,7 @@ class Loop:
                 # Before the workers: files that settle from now on are left to the next start.
                 dispatcher.close()
                 # Before their temporary files are removed: a running worker would go on writing.
-                parts.pool.stop()
+                parts.crew.pool.stop()
                 # Before the report, which counts interrupted jobs as waiting.
                 dispatcher.release_unfinished()
                 self._publish(time.monotonic(), state="stopped")

@@ -23,6 +23,7 @@ from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import Outcomes, Result
 from sharpend.daemon.overview import take_snapshot
+from sharpend.daemon.preview_upkeep import PreviewUpkeep
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.rest import Rest
@@ -87,8 +88,9 @@ class Dispatcher:
         self._pool = pool
         self._measurements = config.measurements
         self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
+        self._gallery = PreviewUpkeep(config.state_dir, config.previews, pool.count, ledger, log)
         self._assignment = Assignment(
-            ledger, self._committer, self._outcomes, config.measurements, self.folders
+            ledger, self._committer, self._outcomes, self._measurements, self.folders, self._gallery
         )
         self._handed = self._assignment.handed
         self._rest = Rest({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
@@ -115,6 +117,7 @@ class Dispatcher:
         """Recover interrupted jobs, commits and quarantines at a start and after a reload."""
         given_up = self._ledger.recover()
         self._quarantine.recover(self._destinations)
+        self._gallery.recover()
         for job in given_up:
             if job.folder in self.folders and not self.folders[job.folder].is_closed:
                 self._give_up(job)
@@ -219,7 +222,9 @@ class Dispatcher:
     def _collect(self, now_s: float) -> None:
         """Take the results of all tasks that ended."""
         for outcome in self._pool.finished(now_s):
-            self._unrecorded.append((self._handed.pop(outcome.job_id), outcome))
+            handed = self._handed.pop(outcome.job_id)
+            self._gallery.ended(handed.task, outcome)
+            self._unrecorded.append((handed, outcome))
 
     def _record(self, now_s: float, *, staged: bool = True) -> None:
         """Record waiting results in order; during a state outage they go on waiting.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.ages import KEEP_ALL, Retention
 from sharpend.commit.quarantine import QUIET_S
+from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,5 +27,6 @@ class DispatcherConfig:
     retry: RetryOptions
     measurements: Measurements
     retention: Retention = KEEP_ALL
+    previews: PreviewLimits = FEW
     quiet_s: float = QUIET_S
     """Seconds that a refused input must stay unchanged before it leaves its place."""

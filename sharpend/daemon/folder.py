@@ -50,14 +50,13 @@ class FolderPlan:
     only_new: bool = False
     """Leave the images as they are that are there at the first start."""
 
-    def task(self, job: Job, parent: bytes, temp_name: bytes, *, measured: bool) -> Task:
+    def task(self, job: Job, parent: bytes, temp_name: bytes) -> Task:
         """Make the task of a worker for one claimed job of this folder.
 
         Args:
             job: claimed from the ledger.
             parent: folder of the output, below the output root.
             temp_name: name of the staged file in it.
-            measured: compare with the teacher.
         """
         return Task(
             job_id=job.id,
@@ -68,7 +67,6 @@ class FolderPlan:
             temp_name=temp_name,
             fingerprint=job.fingerprint,
             options=self.options,
-            measure_agreement=measured,
             access=self.destination.access,
         )
 

@@ -1,4 +1,4 @@
-"""Measurements of finished work: throughput, and agreement with the teacher.
+"""Measurements of finished work: throughput, agreement with the teacher, and the canary.
 
 The figures of finished work are counted in `throughput`, what stands now is in `snapshot`; `status`
 writes the report of both. Kept by a reload if the settings of workers and agreement did not change.
@@ -6,19 +6,72 @@ writes the report of both. Kept by a reload if the settings of workers and agree
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
+from statistics import fmean, median
 from typing import TYPE_CHECKING
 
+from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.logs.events import Event
 from sharpend.task import Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from sharpend.agreement.alarm import AgreementAlarm
+    from sharpend.agreement.alarm import AlarmOptions
     from sharpend.daemon.throughput import Throughput
     from sharpend.logs.logs import Log
-    from sharpend.task import Outcome, Task
+    from sharpend.task import CanarySample, Outcome, Task
+
+
+class Canary:
+    """Counts, means and alarm of a canary: a second student, tried beside the one in use.
+
+    Whether it is asked for and whether it is low is decided by an agreement alarm of its own; the
+    model in use is measured on the same crops, for comparison. Nothing of a canary is written out.
+
+    Args:
+        model: name or path, as set.
+        beside: the model in use, whose images are sampled, likewise.
+        name: on the canary's card.
+        options: share, budget, window and lines.
+
+    Attributes:
+        alarm: of the canary.
+    """
+
+    def __init__(self, model: str, beside: str, name: str, options: AlarmOptions) -> None:
+        self.model = model
+        self.beside = beside
+        self.name = name
+        self.alarm = AgreementAlarm(options)
+        self._used = AgreementAlarm(options)
+        self._recent: deque[CanarySample] = deque(maxlen=options.window)
+
+    def add(self, sample: CanarySample) -> bool:
+        """Add a sample; return True if it raised or cleared the canary's alarm."""
+        self._recent.append(sample)
+        self._used.add(sample.used)
+        return self.alarm.add(sample.canary)
+
+    def figures(self) -> dict[str, object]:
+        """Build the canary's block of a report: of the alarm, and beside the model in use."""
+        used = self._used.summary()
+        return {
+            "model": self.name,
+            **self.alarm.summary(),
+            "used_mean": used["mean"],
+            "used_residual_ratio": used["residual_ratio"],
+            "difference": self._over_window(fmean, lambda sample: sample.difference),
+            "crop_ms": self._over_window(median, lambda sample: sample.canary_ms),
+            "used_crop_ms": self._over_window(median, lambda sample: sample.used_ms),
+        }
+
+    def _over_window(
+        self, center: Callable[[list[float]], float], value: Callable[[CanarySample], float]
+    ) -> float | None:
+        """Compute a mean or median over the window; None without a sample."""
+        return center([value(sample) for sample in self._recent]) if self._recent else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +81,55 @@ class Measurements:
     throughput: Throughput
     alarms: Mapping[str, AgreementAlarm]
     """By model, for models with a teacher; the main model first."""
+    canary: Canary | None = None
+    """Tried on images of the main model."""
 
-    def wants(self, model: str) -> bool:
-        """Return whether the next image of a model should be compared with its teacher."""
-        alarm = self.alarms.get(model)
-        return alarm is not None and alarm.wants()
+    def asked(self, task: Task) -> Task:
+        """Add requests to a task, where its image is a sample: comparison, canary."""
+        alarm, canary = self.alarms.get(task.options.model), self._canary_of(task.options.model)
+        return replace(
+            task,
+            measure_agreement=alarm is not None and alarm.wants(),
+            canary=canary.model if canary is not None and canary.alarm.wants() else None,
+        )
 
     def record(self, model: str, task: Task | None, outcome: Outcome, log: Log) -> None:
-        """Add an image's agreement sample to its alarm, and log a change of the alarm."""
-        alarm = self.alarms.get(model)
-        if alarm is None:
-            return
-        sample = None
-        if isinstance(outcome, Staged):
-            sample, stages_s = outcome.agreement, outcome.stages_s
-            alarm.spent(busy_s=sum(stages_s.values()), agree_s=stages_s.get("agree", 0.0))
-        if sample is None:
-            if task is not None and task.measure_agreement:
-                alarm.missed()
-        elif alarm.add(sample):
+        """Add an image's samples to their alarms, and log a change of an alarm."""
+        alarm, canary = self.alarms.get(model), self._canary_of(model)
+        if alarm is not None:
+            self._record_agreement(alarm, model, task, outcome, log)
+        if canary is not None:
+            self._record_canary(canary, task, outcome, log)
+
+    @staticmethod
+    def _record_agreement(
+        alarm: AgreementAlarm, model: str, task: Task | None, outcome: Outcome, log: Log
+    ) -> None:
+        sample = outcome.agreement if isinstance(outcome, Staged) else None
+        is_missed = sample is None and task is not None and task.measure_agreement
+        _account(alarm, "agree", outcome, is_missed=is_missed)
+        if sample is not None and alarm.add(sample):
             values = {"model": model, **alarm.summary()}
             if alarm.low:
                 log.warning(Event.AGREEMENT_LOW, **values)
             else:
                 log.info(Event.AGREEMENT_RECOVERED, **values)
+
+    @staticmethod
+    def _record_canary(canary: Canary, task: Task | None, outcome: Outcome, log: Log) -> None:
+        sample = outcome.canary if isinstance(outcome, Staged) else None
+        is_missed = sample is None and task is not None and task.canary is not None
+        _account(canary.alarm, "canary", outcome, is_missed=is_missed)
+        if sample is not None and canary.add(sample):
+            figures = canary.figures()
+            if canary.alarm.low:
+                log.warning(Event.CANARY_LOW, **figures)
+            else:
+                log.info(Event.CANARY_RECOVERED, **figures)
+
+    def _canary_of(self, model: str) -> Canary | None:
+        """Return the canary if it is tried on images of this model."""
+        return self.canary if self.canary is not None and self.canary.beside == model else None
 
     @property
     def agreement(self) -> dict[str, dict[str, object]]:
@@ -62,3 +140,12 @@ class Measurements:
     def low(self) -> tuple[str, ...]:
         """Models whose alarm is raised."""
         return tuple(model for model, alarm in self.alarms.items() if alarm.low)
+
+
+def _account(alarm: AgreementAlarm, stage: str, outcome: Outcome, *, is_missed: bool) -> None:
+    """Tell an alarm the time of an image, and whether a sample that it wanted did not come."""
+    if isinstance(outcome, Staged):
+        stages_s = outcome.stages_s
+        alarm.spent(busy_s=sum(stages_s.values()), agree_s=stages_s.get(stage, 0.0))
+    if is_missed:
+        alarm.missed()

@@ -31,6 +31,7 @@ def take_snapshot(
         sharpened=totals.total_images - totals.total_unchanged,
         quarantined=totals.total_failures,
         agreement=measurements.agreement,
+        canary=None if measurements.canary is None else measurements.canary.figures(),
         low=measurements.low,
         folders=tuple(folders),
         paused={name: one.paused for name, one in named if one.paused},

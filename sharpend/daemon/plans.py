@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
-from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.destination import Destination, RootGuard
 from sharpend.commit.names import Naming
 from sharpend.daemon.attempts import RetryOptions
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MEGA = 1_000_000
+NO_CANARY = "none"
 MOST_WORKERS = 64
 """Most processes that are chosen automatically; as for the setting."""
 MOST_WORKERS_ON_GPU = 4
@@ -229,6 +229,7 @@ def worker_start_values(settings: Settings) -> tuple[object, ...]:
         settings.workers.job_timeout_s,
         models(settings),
         bool(settings.agreement.sample),
+        canary_model(settings),
     )
 
 
@@ -236,23 +237,6 @@ def retry_options(settings: Settings) -> RetryOptions:
     """Limits and waits of retries."""
     retry = settings.retry
     return RetryOptions(retry.attempts, retry.first_s, retry.longest_s)
-
-
-def retention(settings: Settings) -> Retention:
-    """Limits of quarantine, archives, ledger and backups."""
-    kept = settings.retention
-    return Retention(
-        quarantine=_limits(kept.quarantine_days, kept.quarantine_megabytes),
-        archive=_limits(kept.archive_days, kept.archive_megabytes),
-        ledger_days=None if kept.ledger_days == "never" else kept.ledger_days,
-        backups=kept.backups,
-    )
-
-
-def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimited"]) -> Limits:
-    return Limits(
-        None if days == "never" else days, None if megabytes == "unlimited" else megabytes
-    )
 
 
 def alarm_options(settings: Settings, engine: Engine) -> AlarmOptions:
@@ -270,6 +254,23 @@ def alarm_options(settings: Settings, engine: Engine) -> AlarmOptions:
         residual_above=engine.residual_above if residual is None else residual,
         measurable_from=MEASURABLE_FROM if least is None else least,
     )
+
+
+def canary_model(settings: Settings) -> str | None:
+    """Return the model that is tried; None where none is, or on no image."""
+    canary = settings.canary
+    return canary.model if canary.model != NO_CANARY and canary.share else None
+
+
+def canary_options(settings: Settings, used: Engine, canary: Engine) -> AlarmOptions:
+    """Options of the canary's alarm.
+
+    Automatic lines are those of its card where it was taught by the same teacher, or else those of
+    the model in use: it is measured by the teacher of that model.
+    """
+    has_own = canary.residual_above is not None and canary.teacher_digest == used.teacher_digest
+    lines = alarm_options(settings, canary if has_own else used)
+    return replace(lines, sample=settings.canary.share)
 
 
 def _unless_auto(value: T | Literal["auto"]) -> T | None:

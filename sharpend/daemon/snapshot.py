@@ -25,6 +25,8 @@ class Snapshot:
     quarantined: int
     agreement: Mapping[str, dict[str, object]]
     """Summary of the alarm by model, for models with a teacher; the main model first."""
+    canary: Mapping[str, object] | None
+    """Figures of the canary; None without one."""
     low: tuple[str, ...]
     """Models whose alarm is raised."""
     folders: tuple[str, ...]

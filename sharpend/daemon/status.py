@@ -107,6 +107,7 @@ class StatusReporter:
             **self._precision(),
             "agreement": next(iter(now.agreement.values()), None),
             "agreement_by_model": now.agreement if len(now.agreement) > 1 else None,
+            "canary": now.canary,
             "paused": now.paused,
             "unreadable": now.unreadable,
             "left_alone": now.left_alone,

@@ -72,7 +72,7 @@ def contents_of(picture: Picture) -> Contents:
         dpi=_of_bmp(picture) or _dpi(carried),
         comment=_comment(carried),
         thumbnail_bytes=len(exif.thumbnail_of(block)),
-        orientation=_orientation(picture),
+        orientation=orientation_of(picture),
         gps=_tells_position(carried),
         provenance=Provenance.of(xmp.record_of(packet)),
     )
@@ -119,7 +119,7 @@ def _comment(carried: Carried) -> str:
     return comments[0].rstrip(b"\0").decode(errors="replace") if comments else ""
 
 
-def _orientation(picture: Picture) -> int:
+def orientation_of(picture: Picture) -> int:
     """Orientation as viewers show it: an AVIF by its own properties, whatever its EXIF says."""
     carried, own = picture.carried, picture.frames[0].encoding.get("orientation")
     if own:

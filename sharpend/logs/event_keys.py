@@ -41,6 +41,8 @@ _STAGES = {
     "measure_s": "number, seconds: measuring the sharpness",
     "infer_s": "number, seconds: the model",
     "agree_s": "number, seconds: comparison with the teacher, where the image was sampled",
+    "canary_s": "number, seconds: trial of the canary, where the image was sampled for it",
+    "preview_s": "number, seconds: making a preview, where one was made",
     "encode_s": "number, seconds: encoding and writing",
 }
 DESCRIBED: Mapping[Event, Described] = {
@@ -123,7 +125,7 @@ DESCRIBED: Mapping[Event, Described] = {
             **_IMAGE,
             **_ERROR,
             "stage": "text: where it failed: `open`, `decode`, `measure`, `infer`, `agree`,"
-            " `encode` or `commit`",
+            " `canary`, `preview`, `encode` or `commit`",
             **_ATTEMPTS,
             "wait_s": "number, seconds: until the next attempt",
         },
@@ -219,7 +221,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "images_per_s": "number, 1/second: throughput in these seconds",
             "megapixels_per_s": "number, 10^6 pixels/second: throughput in these seconds",
             "latency_ms": "table, milliseconds: `p50` and `p95` (median, 95th percentile) by"
-            " stage: `decode`, `measure`, `infer`, `agree`, `encode`, `commit`, `total`",
+            " stage: `decode`, `measure`, `infer`, `agree`, `canary`, `preview`, `encode`,"
+            " `commit`, `total`",
             "sharpness": "table or null, natural logarithm: `p10`, `p50`, `p90` of the inputs",
             **_QUEUE,
             "oldest_pending_s": "number or null, seconds: how long the oldest image waits",
@@ -227,6 +230,7 @@ DESCRIBED: Mapping[Event, Described] = {
             **MODEL,
             **DEVICE,
             "agreement": "table or null: the keys of `agreement.low` but `model`",
+            "canary": "table or null: the keys of `canary.low`; null without a canary",
             "agreement_by_model": "table or null: the same by model, where there are several",
             "paused": "table of text: by folder, why it is paused",
             "unreadable": "table of integers: by folder, entries that could not be read",
@@ -252,6 +256,9 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.LEDGER_PRUNED: Described(
         INFO, "the same of the ledger", {"inputs": "integer: inputs that were forgotten"}
+    ),
+    Event.PREVIEW_FAILED: Described(
+        WARNING, "a preview could not be kept; the image itself is not concerned", _FAULT
     ),
     Event.UPKEEP_FAILED: Described(
         WARNING, "a backup or a deletion failed; it is tried again in an hour", _FAULT

@@ -34,6 +34,17 @@ _AGREEMENT = {
     "measurable": "integer: measurable samples in the window",
     "verdict": "text: `good`, `low` or `not measurable`",
 }
+_CANARY = {
+    "model": "text: name on the canary's card",
+    **_AGREEMENT,
+    "used_mean": "number or null, SSIM: model in use to teacher, over the same samples",
+    "used_residual_ratio": "number or null, ratio: `residual_ratio` of the model in use, over the"
+    " same samples",
+    "difference": "number or null, levels of 8 bit: root mean square of canary - model in use,"
+    " mean over the window",
+    "crop_ms": "number or null, milliseconds: a crop by the canary, median over the window",
+    "used_crop_ms": "number or null, milliseconds: the same crops by the model in use",
+}
 
 OF_MODELS: Mapping[Event, Described] = {
     Event.AGREEMENT_LOW: Described(
@@ -41,6 +52,12 @@ OF_MODELS: Mapping[Event, Described] = {
     ),
     Event.AGREEMENT_RECOVERED: Described(
         INFO, "no rule of the alarm holds any more", {**MODEL, **_AGREEMENT}
+    ),
+    Event.CANARY_LOW: Described(
+        WARNING, "a rule of the alarm holds for the canary (see Canary)", _CANARY
+    ),
+    Event.CANARY_RECOVERED: Described(
+        INFO, "no rule of the alarm holds for the canary any more", _CANARY
     ),
     Event.PRECISION_REFUSED: Described(
         WARNING,

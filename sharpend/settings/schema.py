@@ -162,6 +162,27 @@ class ReportSettings(Section):
     """Seconds between two reports."""
 
 
+class CanarySettings(Section):
+    """`[canary]`: a second model that is tried on crops and never written out."""
+
+    model: str = Field(default="none", min_length=1)
+    """A shipped model, or a weights file; none: no model is tried."""
+    share: Share = 0.02
+    """Share of the main model's images on which it is tried, 0 to 1."""
+
+
+class PreviewSettings(Section):
+    """`[previews]`: small images before and after, for people, in the state directory."""
+
+    count: Annotated[Whole, Field(ge=0, le=10_000)] = 200
+    """Number of images of which a preview is kept, 0 to 10000; 0 switches them off."""
+    max_mb: Annotated[Number, Field(ge=0)] = 64
+    """Largest size of all previews, in millions of bytes; the oldest are removed first."""
+    share: Share = 0.01
+    """Largest share of the workers' time that making them may take, 0 to 1; at 1 each image gets
+    one."""
+
+
 class AgreementSettings(Section):
     """`[agreement]`: comparison with the teacher on a sample of the images."""
 
@@ -209,6 +230,8 @@ class Settings(Section):
     retention: RetentionSettings = RetentionSettings()
     report: ReportSettings = ReportSettings()
     agreement: AgreementSettings = AgreementSettings()
+    canary: CanarySettings = CanarySettings()
+    previews: PreviewSettings = PreviewSettings()
     log: LogSettings = LogSettings()
 
 

@@ -190,6 +190,7 @@ def _anchored(
     _anchor(result, ("state",), base, environment)
     _anchor_named(result.get("pictures"), "cmyk_profile", base, environment)
     _anchor_named(result.get("model"), "name", base, environment)
+    _anchor_named(result.get("canary"), "model", base, environment)
     folders = result.get("folder")
     for folder in folders if isinstance(folders, list) else ():
         _anchor(folder, _FOLDER_PATHS, base, environment)

@@ -189,6 +189,18 @@ def items(kind: Kind[T], most: int) -> Kind[tuple[T, ...]]:
     return Kind(lambda value: [kind.write(one) for one in value[:most]], read)
 
 
+def exactly(count: int, kind: Kind[T]) -> Kind[tuple[T, ...]]:
+    """A list of one length."""
+
+    def read(value: object) -> tuple[T, ...]:
+        listed = _of_type(value, list)
+        if len(listed) != count:
+            raise MessageError(f"a list has not {count} values")
+        return tuple(kind.read(one) for one in listed)
+
+    return Kind(lambda value: [kind.write(one) for one in value], read)
+
+
 def table(keys: Collection[str], kind: Kind[T]) -> Kind[Mapping[str, T]]:
     """A table with any of the named keys."""
 

@@ -1,8 +1,8 @@
-"""Messages between the daemon and its workers: length-prefixed JSON with bounds on every value.
+"""Messages between the daemon and its workers: JSON with bounds on every value.
 
 Owns the list of all fields that cross the pipe. A worker decodes untrusted files and may have been
 taken over, so the daemon reads its answers strictly: see `sharpend.workers.jsoncodec`. Whether an
-answer fits the task that was handed out is judged by `sharpend.workers.pool`.
+answer fits the task that was handed out is judged by `sharpend.workers.pool`; `frames` sends it.
 
 A field that is added to a class below needs its kind here; without one the import fails.
 """
@@ -12,19 +12,21 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 from sharpend import policies
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import AgreementSample, Failed, Failure, Options, Staged, Task
+from sharpend.files.previews import IMAGES, MOST_BYTES, Layout
+from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
 from sharpend.workers.jsoncodec import (
     Kind,
     MessageError,
     choice,
     digest,
     dumps,
+    exactly,
     flag,
     items,
     loads,
@@ -54,7 +56,7 @@ NAME_CHARACTERS = 200
 TEMP_NAME_BYTES = 255
 """Longest file name of Linux file systems."""
 PIXELS = 1 << 40
-STAGES = ("decode", "measure", "infer", "agree", "encode")
+STAGES = ("decode", "measure", "infer", "agree", "canary", "preview", "encode")
 """The timed stages of a task: keys of `Staged.stages_s`, values of `Failed.stage`."""
 UNTIMED_STAGES = ("open",)
 """Stages that take no time worth a key; a task can fail in them, too."""
@@ -64,7 +66,6 @@ _WHOLE_64 = (1 << 63) - 1
 _SETTING = whole(0, 10**320)
 """A number of the settings, which are trusted: whatever a person may have written."""
 _SETTING_S = real(0.0, sys.float_info.max)
-_HEADER_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,22 @@ _AGREEMENT = record(
     detail=_RESIDUAL,
     values=whole(1, PIXELS),
 )
+_MS = real(0.0, 1e9)
+_CANARY = record(
+    CanarySample,
+    canary=_AGREEMENT,
+    used=_AGREEMENT,
+    difference=real(0.0, 1e6),
+    canary_ms=_MS,
+    used_ms=_MS,
+)
+_PREVIEW = record(
+    Layout,
+    crop=exactly(4, whole(0, PIXELS)),
+    width=whole(1, PIXELS),
+    height=whole(1, PIXELS),
+    sizes=exactly(len(IMAGES), whole(1, MOST_BYTES)),
+)
 
 _STAGED = record(
     Staged,
@@ -137,6 +154,8 @@ _STAGED = record(
     frames=whole(0, PIXELS),
     stages_s=table(STAGES, real(0.0, SECONDS)),
     agreement=optional(_AGREEMENT),
+    canary=optional(_CANARY),
+    preview=optional(_PREVIEW),
     model_digest=_NAME,
     tile_px=whole(0, PIXELS),
     notes=items(text(NOTE_CHARACTERS), NOTES),
@@ -169,6 +188,7 @@ _ENGINE = record(
     measurable_from=optional(real(0.0, 1e6)),
     precision=_NAME,
     trial=optional(TRIAL),
+    teacher_digest=optional(_NAME),
 )
 _OPTIONS = record(
     Options,
@@ -204,6 +224,8 @@ _TASK = record(
     fingerprint=_FINGERPRINT,
     options=_OPTIONS,
     measure_agreement=flag(),
+    canary=optional(_PATH_TEXT),
+    preview=optional(_PATH),
     access=record(Access, group=optional(whole(0, (1 << 32) - 1)), mode=optional(whole(0, 0o7777))),
 )
 WORKER_OPTIONS = record(
@@ -267,31 +289,3 @@ def _decoded(body: bytes, known: dict[str, tuple[type, Kind[Any]]]) -> Any:  # n
         raise MessageError("it is no message that is known")
     ((name, value),) = parsed.items()
     return known[name][1].read(value)
-
-
-def send(pipe: IO[bytes], body: bytes) -> None:
-    """Write one frame: its length in four bytes, then the body."""
-    pipe.write(len(body).to_bytes(_HEADER_BYTES, "big") + body)
-    pipe.flush()
-
-
-def receive(pipe: IO[bytes], longest: int) -> bytes | None:
-    """Read one frame; None at the end of the pipe.
-
-    Args:
-        pipe: buffered, so that a read waits for all it asks for.
-        longest: bytes of the longest body; more is refused before it is read.
-
-    Raises:
-        MessageError: the frame is too long, or the pipe ended within it.
-    """
-    header = pipe.read(_HEADER_BYTES)
-    if not header:
-        return None
-    size = int.from_bytes(header, "big")
-    if len(header) == _HEADER_BYTES and size > longest:
-        raise MessageError(f"it is longer than {longest} bytes")
-    body = pipe.read(size) if len(header) == _HEADER_BYTES else b""
-    if not body or len(body) < size:
-        raise MessageError("the pipe ended within it")
-    return body

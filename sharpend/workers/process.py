@@ -1,8 +1,8 @@
 """Worker process handle: start it, exchange messages over two pipes, kill it, wait for it.
 
 Requests go to the worker's standard input, answers come from its standard output, one JSON frame
-each (see `sharpend.workers.messages`). Nothing else is shared: no other descriptor, no memory, no
-lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
+each (see `sharpend.workers.messages` and `frames`). Nothing else is shared: no other descriptor, no
+memory, no lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from sharpend import machine
-from sharpend.workers import messages
+from sharpend.workers import frames, messages
 from sharpend.workers.jsoncodec import MessageError, dumps
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class WorkerProcess:
 
     def _write(self, body: bytes) -> None:
         with suppress(OSError, ValueError):  # it ended: the end of the other pipe reports that
-            messages.send(_opened(self._process.stdin), body)
+            frames.send(_opened(self._process.stdin), body)
 
     def _listen(self) -> None:
         """Read answers until the pipe ends or one is not valid."""
@@ -152,7 +152,7 @@ def _in_thread(target: Callable[[], None]) -> threading.Thread:
 
 def _received(pipe: IO[bytes]) -> Answer | MessageError | EOFError:
     try:
-        body = messages.receive(pipe, messages.ANSWER_BYTES)
+        body = frames.receive(pipe, messages.ANSWER_BYTES)
         return EOFError() if body is None else messages.answer(body)
     except MessageError as error:
         return error

@@ -72,6 +72,8 @@ class Engine:
     """float32 or bfloat16."""
     trial: Trial | None = None
     """The trial that chose the precision; None where it is set to float32."""
+    teacher_digest: str | None = None
+    """Of the teacher that the card names; None where it names none."""
 
 
 _pipeline: Any = None
@@ -110,13 +112,13 @@ def _die_with_parent(daemon_pid: int) -> None:
 def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
     """Load and try a model, and its teacher if one is wanted."""
     try:
-        sharpener = _pipeline.sharpener(model)
+        sharpener = _pipeline.models.sharpener(model)
         sharpener.warm_up()
     except TransientError as error:
         raise UnavailableError(str(error)) from error
     card = sharpener.card
     if teacher and card.teacher is not None:
-        _pipeline.opinion(model)
+        _pipeline.models.opinion(model)
     return Engine(
         model=card.name,
         digest=sharpener.digest,
@@ -131,6 +133,7 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
         measurable_from=card.measurable_from,
         precision=sharpener.runtime.precision_name,
         trial=sharpener.trial,
+        teacher_digest=card.teacher_digest,
     )
 
 

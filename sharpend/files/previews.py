@@ -1,0 +1,236 @@
+"""Previews: small images of an input and of its output, for people, in the state directory.
+
+Owns their names, how a worker writes one, the check of what it wrote, and the rename that makes it
+visible: a reader finds all of a preview or nothing. Each is one folder, named by its job. They are
+no records: none is synchronised to the disk, and one that a crash has cut is not found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from sharpend.files.atomic import CREATE_EXCLUSIVELY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+FOLDER = "previews"
+"""Folder in the state directory."""
+IMAGES = ("crop-before.webp", "crop-after.webp", "whole-before.webp", "whole-after.webp")
+"""Files of a preview: the most detailed crop in its own size, and the whole image made smaller."""
+DESCRIPTION = "preview.json"
+MOST_BYTES = 4 << 20
+"""Largest file of a preview; noise in a crop of 512 x 512 takes a tenth of it."""
+MOST_PX = 1 << 40
+_IS_JOB = re.compile("[0-9]{1,19}")
+_TEMPORARY = ".tmp-"
+_DESCRIPTION_BYTES = 4096
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Geometry and sizes of a preview."""
+
+    crop: tuple[int, ...]
+    """Left, top, width and height of the crop, in pixels of the upright image."""
+    width: int
+    """Of the upright image, in pixels."""
+    height: int
+    sizes: tuple[int, ...]
+    """Bytes of each of `IMAGES`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A preview that is complete; it can be removed at any time."""
+
+    folder: Path
+    crop: tuple[int, int, int, int]
+    """Left, top, width and height of the crop, in pixels of the upright image."""
+    width: int
+    """Of the upright image, in pixels."""
+    height: int
+
+    def path(self, name: str) -> Path:
+        """Return the path of one of `IMAGES`.
+
+        Raises:
+            KeyError: it is none of them.
+        """
+        if name not in IMAGES:
+            raise KeyError(name)
+        return self.folder / name
+
+
+class UnfitPreviewError(Exception):
+    """A preview is not what its worker said."""
+
+
+_NOT_WHOLE = OSError, ValueError, TypeError, KeyError, UnfitPreviewError
+
+
+def write_images(folder: bytes, images: Sequence[bytes]) -> tuple[int, ...]:
+    """Write the files of a preview into a new folder; called by a worker.
+
+    Args:
+        folder: must not exist; it is removed again if this fails.
+        images: content of each of `IMAGES`.
+
+    Returns:
+        Their sizes in bytes.
+
+    Raises:
+        UnfitPreviewError: a file would be larger than MOST_BYTES.
+        OSError: the folder or a file cannot be written.
+    """
+    if max(map(len, images)) > MOST_BYTES:
+        raise UnfitPreviewError(f"a file of it would be larger than {MOST_BYTES} bytes")
+    os.mkdir(folder)
+    try:
+        with _opened(folder) as descriptor:
+            for name, content in zip(IMAGES, images, strict=True):
+                _write_at(descriptor, name, content)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return tuple(map(len, images))
+
+
+class Previews:
+    """Previews of a state directory; readers call `find` from any process."""
+
+    def __init__(self, state: Path) -> None:
+        self._folder = state / FOLDER
+
+    def find(self, job_id: int) -> Preview | None:
+        """Return the preview of a job; None if there is none, or it is not whole."""
+        folder = self._folder / str(job_id)
+        with suppress(*_NOT_WHOLE), _opened(folder) as descriptor:
+            layout = _read_layout(descriptor)
+            _require_images(descriptor, layout.sizes)
+            left, top, width, height = layout.crop
+            return Preview(folder, (left, top, width, height), layout.width, layout.height)
+        return None
+
+    def new_folder(self) -> bytes:
+        """Return the path of a new folder, which a worker makes; `publish` renames it.
+
+        Raises:
+            OSError: the state directory is missing, full or not writable.
+        """
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        return os.fsencode(self._folder / f"{_TEMPORARY}{secrets.token_hex(8)}")
+
+    def publish(self, folder: bytes, job_id: int, layout: Layout) -> int:
+        """Make a worker's preview that of a job, in place of an older one.
+
+        Args:
+            folder: from `new_folder`.
+            job_id: number of the job in the ledger.
+            layout: as the worker told it.
+
+        Returns:
+            Its size in bytes.
+
+        Raises:
+            UnfitPreviewError: it is not what its worker told.
+            OSError: the state directory is full or not writable.
+        """
+        with _opened(folder) as descriptor:
+            if sorted(os.listdir(descriptor)) != sorted(IMAGES):
+                raise UnfitPreviewError("its files are others than those of a preview")
+            _require_images(descriptor, layout.sizes)
+            _write_at(descriptor, DESCRIPTION, json.dumps(asdict(layout)).encode())
+        self.remove(job_id)
+        os.rename(folder, self._folder / str(job_id))
+        return sum(layout.sizes)
+
+    def sizes(self) -> dict[int, int]:
+        """Return the size in bytes of each preview by its job, the oldest first."""
+        found = []
+        with suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                if _IS_JOB.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                    with suppress(OSError):
+                        at_ns = entry.stat(follow_symlinks=False).st_mtime_ns
+                        found.append((at_ns, int(entry.name), _bytes_in(entry.path)))
+        return {job_id: size for _, job_id, size in sorted(found)}
+
+    def remove(self, job_id: int) -> None:
+        """Remove the preview of a job if there is one; its description goes first."""
+        folder = self._folder / str(job_id)
+        with suppress(OSError):
+            os.unlink(folder / DESCRIPTION)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def discard(self, folder: bytes) -> None:
+        """Remove a folder that a worker has made, or not."""
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_leftovers(self) -> None:
+        """Remove what ended workers left; called while no worker has an image."""
+        with suppress(OSError):
+            for name in os.listdir(self._folder):
+                if name.startswith(_TEMPORARY):
+                    self.discard(os.fsencode(self._folder / name))
+
+
+def _read_layout(descriptor: int) -> Layout:
+    """Read the description; ValueError, TypeError or KeyError where it is none."""
+    opened = os.open(DESCRIPTION, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+    with os.fdopen(opened, "rb") as file:
+        told = json.loads(file.read(_DESCRIPTION_BYTES))
+    return Layout(
+        crop=_numbers(told["crop"], MOST_PX),
+        width=_number(told["width"], MOST_PX),
+        height=_number(told["height"], MOST_PX),
+        sizes=_numbers(told["sizes"], MOST_BYTES),
+    )
+
+
+def _numbers(values: Any, most: int) -> tuple[int, ...]:  # noqa: ANN401 - of any JSON
+    if len(values) != len(IMAGES):
+        raise ValueError("there are not four numbers")
+    return tuple(_number(value, most) for value in values)
+
+
+def _number(value: Any, most: int) -> int:  # noqa: ANN401 - of any JSON
+    if type(value) is not int or not 0 <= value <= most:
+        raise ValueError("a value is no number, or out of range")
+    return value
+
+
+def _require_images(descriptor: int, sizes: Sequence[int]) -> None:
+    """Require that each image is a regular file of its size; UnfitPreviewError."""
+    for name, size in zip(IMAGES, sizes, strict=True):
+        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != size:
+            raise UnfitPreviewError(f"{name} is no file of {size} bytes")
+
+
+def _write_at(descriptor: int, name: str, content: bytes) -> None:
+    with os.fdopen(os.open(name, CREATE_EXCLUSIVELY, 0o666, dir_fd=descriptor), "wb") as file:
+        file.write(content)
+
+
+def _bytes_in(folder: str) -> int:
+    return sum(entry.stat(follow_symlinks=False).st_size for entry in os.scandir(folder))
+
+
+@contextmanager
+def _opened(folder: bytes | Path) -> Iterator[int]:
+    descriptor = os.open(folder, _DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

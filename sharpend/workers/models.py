@@ -1,0 +1,45 @@
+"""Models of a worker process: each is loaded at its first use, and stays."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.agreement.opinion import SecondOpinion
+from sharpend.model import weights
+from sharpend.model.precision import place
+from sharpend.model.shipped import find
+
+if TYPE_CHECKING:
+    from sharpend.model.runtime import Placement
+    from sharpend.model.sharpener import Sharpener
+
+
+class Models:
+    """Models and their teachers on one device, by name or path."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        self._sharpeners: dict[str, Sharpener] = {}
+        self._opinions: dict[str, SecondOpinion] = {}
+
+    def sharpener(self, model: str) -> Sharpener:
+        """Return the model of this name or path, loaded at its first use.
+
+        Raises:
+            UnavailableError: it cannot be loaded, or the device is not there.
+        """
+        if model not in self._sharpeners:
+            self._sharpeners[model] = place(weights.load(model), self._placement)
+        return self._sharpeners[model]
+
+    def opinion(self, model: str) -> SecondOpinion:
+        """Return the teacher of a student, loaded at its first use.
+
+        Raises:
+            UnavailableError: there is none, or not the right one.
+        """
+        if model not in self._opinions:
+            # An out-of-memory student has shrunk its tile for its own model only.
+            card, folder = self.sharpener(model).card, find(model).parent
+            self._opinions[model] = SecondOpinion(card, self._placement, beside=folder)
+        return self._opinions[model]
