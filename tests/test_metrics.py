@@ -75,7 +75,7 @@ NOW = Snapshot(
     quarantined=1,
     agreement={"lite": AGREEMENT},
     low=(),
-    canary=None,
+    canary=CANARY,
     folders=("in", ODD),
     paused={ODD: "full"},
     unreadable={"in": 5},
@@ -148,8 +148,7 @@ class Watched:
     def report(self, now: Snapshot = NOW, **window: object) -> None:
         """Publish a report."""
         engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-        values = {**WINDOW, "canary": CANARY, **window}
-        StatusReporter(self.state, engine, ListLog()).publish(now, values)
+        StatusReporter(self.state, engine, ListLog()).publish(now, {**WINDOW, **window})
 
 
 @pytest.fixture
@@ -244,7 +243,7 @@ def test_a_canary_stands_beside_the_model_in_use(watched: Watched) -> None:
         found = [of(values, name, role=role) for role in ("canary", "in_use")]
         assert found == [pytest.approx(canary), pytest.approx(in_use)]
     assert of(values, "sharpend_canary_difference_ratio") == pytest.approx(0.02)
-    watched.report(canary=None)
+    watched.report(replace(NOW, canary=None))
     assert not {name for name in names_in(values_of(watched.state)) if "canary" in name}
 
 
