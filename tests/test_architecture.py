@@ -90,6 +90,7 @@ DOORS = {
         for module in ("tiff", "tiffcarried", "tiffcoding", "tiffpage", "tiffsamples", "tiffstack")
     },
     "cv2": {"sharpend.benchmark.peer"},
+    "jinja2": {"trainer.evaluation.mos.pages"},
     "matplotlib": {"sharpend.benchmark.plots", "trainer.figures"},
     "pathspec": {"sharpend.files.patterns"},
     "prometheus_client": {"sharpend.web.metrics"},
@@ -102,11 +103,18 @@ DOORS = {
         "trainer.training.checkpoint",
         "trainer.training.teacher",
     },
+    "scipy": {"trainer.evaluation.mos.intervals"},
     "spandrel": {"trainer.training.teacher"},
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.opening", "sharpend.ledger.store"},
+    "starlette": {
+        "trainer.evaluation.mos.app",
+        "trainer.evaluation.mos.forms",
+        "trainer.evaluation.mos.serving",
+    },
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.reduction"},
     "tqdm": {"sharpend.commands.results", "trainer.training.progress"},
+    "uvicorn": {"trainer.evaluation.mos.serving"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""
@@ -120,9 +128,11 @@ evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result
 evaluation.agreement  softness samples lines streams
+evaluation.mos  protocol study order votes raters forms pages app serving stimuli ratings screening
+evaluation.mos  intervals results tables
 publishing  matrix_section model_card rewriting weights_card
-figures  canvas curves scene drawing diagram pair
-commands  options matrix evaluate alarm degrade export figure label line pool prepare train
+figures  canvas curves scene drawing diagram pair opinions
+commands  options matrix evaluate alarm degrade export figure label line pool prepare train mos
 """
 """The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "teacher": ("train", "Train a teacher by a recipe, or resume its training."),
     "distill": ("train", "Train a student by a recipe, or resume its training."),
     "evaluate": ("evaluate", "Measure models on sets of images; write tables and contact sheets."),
+    "mos": ("mos", "Prepare, serve or report a study of people's opinion of the images."),
     "export": ("export", "Make a weights file and its model card from a run."),
     "line": ("line", "Measure the alarm lines of a student again and update its cards."),
     "alarm": ("alarm", "Measure false alarms and detection delay of the daemon's agreement alarm."),
