@@ -42,7 +42,9 @@ def _user(user: str) -> str:
 class HookSettings(Section):
     """`[[hook]]`: one program or address, for one event."""
 
-    event: Literal["image.finished", "image.quarantined", "batch.finished", "agreement.low"]
+    event: Literal[
+        "image.finished", "image.quarantined", "batch.finished", "agreement.low", "canary.low"
+    ]
     """The event of the log that the hook is for."""
     command: Annotated[tuple[str, ...], BeforeValidator(_command)] | None = None
     """Program and arguments, started without a shell; it gets JSON on its standard input."""
