@@ -89,13 +89,13 @@ def test_a_source_that_has_more_than_its_output_stays_for_good(shop: CommitShop,
     job = shop.claim()
     attempt = shop.work(job, LOST)
     try:
-        ended: list[Committed | Unfinished] = [shop.committer.commit(shop.to, job, attempt, NOW)]
+        ended: list[Committed | Unfinished] = [shop.commit(job, attempt)]
     except CrashError:
         shop.crash_at = ""
         ended = shop.restart()
     if shop.state() is State.PENDING:  # the staged file was lost before the ledger knew it
         job = shop.claim()
-        ended = [shop.committer.commit(shop.to, job, shop.work(job, LOST), NOW)]
+        ended = [shop.commit(job, shop.work(job, LOST))]
     assert ["pictures.losses" in one.warning for one in ended if isinstance(one, Committed)] == (
         [True] * (step not in STEPS[STEPS.index("finished") :])
     )
@@ -110,11 +110,11 @@ def test_what_is_done_again_with_losses_accepted_is_deleted(shop: CommitShop) ->
     """`sharpend retry --all` is the way to let go of a source that was kept."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     job = shop.claim()
-    shop.committer.commit(shop.to, job, shop.work(job, LOST), NOW)
+    shop.commit(job, shop.work(job, LOST))
     assert shop.ledger.retry_finished("in", b"a/x.png") == 1
     job = shop.claim()
     attempt = replace(shop.work(job, LOST), losses=Losses.ACCEPT)
-    assert shop.committer.commit(shop.to, job, attempt, NOW).warning == ""
+    assert shop.commit(job, attempt).warning == ""
     assert shop.files("in") == {}
     assert shop.files("out") == {"a/x.png": b"sharp photo"}
 
@@ -180,7 +180,7 @@ def test_a_source_that_was_replaced_in_time_was_not_let_go(
     job = shop.claim()
     attempt = shop.work(job)
     shop.drop("a/x.png", b"another")
-    shop.committer.commit(shop.to, job, attempt, NOW)
+    shop.commit(job, attempt)
     shop.run_all()
     assert shop.files("out") == {"a/x.png": b"sharp another"}
 
@@ -334,7 +334,7 @@ def test_planted_output_names(shop: CommitShop, kind: str, policy: ExistingPolic
         case _:
             os.mkfifo(planted)
     before = planted.lstat()
-    done = shop.committer.commit(shop.to, job, attempt, NOW)
+    done = shop.commit(job, attempt)
     replaced = kind == "file" and policy is ExistingPolicy.REPLACE
     assert (planted.lstat().st_ino == before.st_ino) == (not replaced)
     assert secret.read_bytes() == b"secret"
@@ -432,7 +432,7 @@ def test_changed_source_stays(shop: CommitShop, source: SourcePolicy) -> None:
     job = shop.claim()
     attempt = shop.work(job)
     (shop.home / "in/a/x.png").write_bytes(b"newer content")
-    shop.committer.commit(shop.to, job, attempt, NOW)
+    shop.commit(job, attempt)
     assert shop.files("in") == {"a/x.png": b"newer content"}
     assert shop.files("archive") == {}
 
@@ -445,7 +445,7 @@ def test_vanished_source_is_no_fault(shop: CommitShop, source: SourcePolicy) -> 
     attempt = shop.work(job)
     (shop.home / "in/a/x.png").unlink()
     (shop.home / "in/a").rmdir()
-    shop.committer.commit(shop.to, job, attempt, NOW)
+    shop.commit(job, attempt)
     assert shop.state() is State.DISPOSED
 
 
@@ -457,9 +457,9 @@ def test_full_disk_before_the_rename(
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.committer.rename_without_clobbering", failing(number))
+        patched.setattr("sharpend.commit.publication.rename_without_clobbering", failing(number))
         with pytest.raises(FolderFaultError, match=r"folder in: .*`output`"):
-            shop.committer.commit(shop.to, job, attempt, NOW)
+            shop.commit(job, attempt)
         (left,) = shop.committer.recover(shop.to, NOW)
         assert isinstance(left, Unfinished)
         assert isinstance(left.error, FolderFaultError)
@@ -473,7 +473,7 @@ def test_full_disk_before_the_rename(
 def test_failing_fsync_after_the_rename(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error after the rename leaves the job staged: the output is recognised, not doubled."""
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.committer.fsync_directory", failing(errno.EIO))
+        patched.setattr("sharpend.commit.publication.fsync_directory", failing(errno.EIO))
         with pytest.raises(FolderFaultError):
             shop.run()
     assert shop.state() is State.STAGED
@@ -488,7 +488,7 @@ def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patched:
         patched.setattr("sharpend.commit.ownership.fingerprint_at", failing(errno.ENOSPC))
         with pytest.raises(FolderFaultError):
-            shop.committer.commit(shop.to, job, attempt, NOW)
+            shop.commit(job, attempt)
     assert shop.state() is State.PENDING
     assert shop.files("out") == {}
     assert shop.claim().attempts == 1
@@ -540,7 +540,7 @@ def test_unmounted_output_root(shop: CommitShop, *, replaced: bool) -> None:
     if replaced:
         root.mkdir()
     with pytest.raises(FolderFaultError, match="folder in"):
-        shop.committer.commit(shop.to, job, attempt, NOW)
+        shop.commit(job, attempt)
     assert root.exists() == replaced
     assert shop.state() is State.PENDING
     with pytest.raises(FolderFaultError):

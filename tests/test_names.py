@@ -276,9 +276,9 @@ def test_a_collision_at_the_last_moment_is_refused(shop: CommitShop) -> None:
         shop.drop(name, name.encode())
     jobs = [shop.claim(), shop.claim()]
     attempts = [shop.work(job) for job in jobs]
-    shop.committer.commit(shop.to, jobs[0], attempts[0], 1.0)
+    shop.commit(jobs[0], attempts[0])
     with pytest.raises(ImageRefusedError) as refused:
-        shop.committer.commit(shop.to, jobs[1], attempts[1], 1.0)
+        shop.commit(jobs[1], attempts[1])
     assert refused.value.reason is Reason.NAME_TAKEN
     assert shop.files("out") == {"x.out": b"sharp x.png"}
 

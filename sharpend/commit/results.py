@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from sharpend.policies import Losses
@@ -10,9 +11,26 @@ from sharpend.policies import Losses
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from sharpend.commit.destination import Destination
     from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
     from sharpend.ledger.records import Job
     from sharpend.task import Staged
+
+
+class NameStatus(Enum):
+    """Status of an output name for one input."""
+
+    FREE = auto()
+    OURS = auto()
+    """The file is an earlier output of the same input: it is replaced."""
+    REPLACEABLE = auto()
+    """A foreign file has the name, and the policy is to replace it."""
+    EQUAL = auto()
+    """A foreign file with the bytes of the new output has the name: it becomes the output."""
+    LEFT_ALONE = auto()
+    """A foreign file has the name, and the policy is to skip the input."""
+    TAKEN = auto()
+    """The name cannot be used: try the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +62,8 @@ class Committed:
     """Sidecars that followed the source, below the archive."""
     disposal_pending: bool = False
     """True where the source cannot be disposed of yet; `recover` tries again."""
+    stays: bool = False
+    """True where the source stays for good, against the policy of its folder."""
     passed_on: bool = False
     """True where the output is a copy of the input."""
 
@@ -73,3 +93,12 @@ class Attempt:
     staged: Staged
     options_digest: str = ""
     losses: Losses = Losses.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A running job of a group, with its folder's destination and the worker's staged file."""
+
+    destination: Destination
+    job: Job
+    attempt: Attempt
