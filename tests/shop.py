@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.results import Attempt, Committed, Entry, Prepared, Unfinished
+from sharpend.commit.publication import Attempt, Entry
+from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.opening import open_ledger

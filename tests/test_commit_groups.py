@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sharpend.commit.results import Entry
+    from sharpend.commit.publication import Entry
 
 NAMES = ("a/x.png", "a/y.png", "b/z.png")
 

@@ -12,7 +12,7 @@ from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
 from sharpend.commit.ages import Retention
 from sharpend.commit.committer import Committer
 from sharpend.commit.names import Naming
-from sharpend.commit.results import Committed, Entry, Prepared, Unfinished
+from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.daemon import assignment
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import Reason, TransientError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sharpend.commit.publication import Entry
     from sharpend.task import AgreementSample
 
 GOOD = sample(0.99, 0.95, ratio=0.1)

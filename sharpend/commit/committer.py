@@ -15,10 +15,17 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, faults, is_rewritten, output_names
+from sharpend.commit.destination import (
+    Destination,
+    NameStatus,
+    faults,
+    is_rewritten,
+    output_names,
+)
 from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_keep
 from sharpend.commit.ownership import choose
 from sharpend.commit.publication import (
+    Entry,
     OutputFolders,
     Publication,
     Publisher,
@@ -26,7 +33,7 @@ from sharpend.commit.publication import (
     begun,
 )
 from sharpend.commit.relocate import DirectoryEntry
-from sharpend.commit.results import Committed, Entry, NameStatus, Prepared, Unfinished
+from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.sidecars import archive_sidecars, copy_sidecars
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory

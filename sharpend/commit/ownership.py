@@ -14,9 +14,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, output_names
+from sharpend.commit.destination import Destination, NameStatus, output_names
 from sharpend.commit.relocate import DirectoryEntry, same_bytes
-from sharpend.commit.results import NameStatus
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 from sharpend.files.fingerprint import display

@@ -13,9 +13,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from sharpend.commit.destination import faults, output_names, require_same_root
+from sharpend.commit.destination import (
+    NameStatus,
+    faults,
+    output_names,
+    require_same_root,
+)
 from sharpend.commit.relocate import DirectoryEntry
-from sharpend.commit.results import NameStatus
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.atomic import fsync_directory, rename_without_clobbering
 from sharpend.files.beneath import directory, fingerprint_at, refusing_name
@@ -27,8 +31,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sharpend.commit.destination import Destination
-    from sharpend.commit.results import Entry
     from sharpend.ledger.records import Job
+    from sharpend.task import Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A worker's staged file, with the digest of its options and the policy on its losses."""
+
+    staged: Staged
+    options_digest: str = ""
+    losses: Losses = Losses.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A running job of a group, with its folder's destination and the worker's staged file."""
+
+    destination: Destination
+    job: Job
+    attempt: Attempt
 
 
 @dataclass(slots=True)

@@ -1,36 +1,15 @@
-"""Values that a commit takes and returns: names, attempts, and finished or unfinished jobs."""
+"""Values that a commit takes and returns: names, and finished or unfinished jobs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING
-
-from sharpend.policies import Losses
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sharpend.commit.destination import Destination
     from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
     from sharpend.ledger.records import Job
-    from sharpend.task import Staged
-
-
-class NameStatus(Enum):
-    """Status of an output name for one input."""
-
-    FREE = auto()
-    OURS = auto()
-    """The file is an earlier output of the same input: it is replaced."""
-    REPLACEABLE = auto()
-    """A foreign file has the name, and the policy is to replace it."""
-    EQUAL = auto()
-    """A foreign file with the bytes of the new output has the name: it becomes the output."""
-    LEFT_ALONE = auto()
-    """A foreign file has the name, and the policy is to skip the input."""
-    TAKEN = auto()
-    """The name cannot be used: try the next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +63,3 @@ class Unfinished:
 
     job: Job
     error: FolderFaultError | TransientError | ImageRefusedError
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A worker's staged file, with the digest of its options and the policy on its losses."""
-
-    staged: Staged
-    options_digest: str = ""
-    losses: Losses = Losses.KEEP
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A running job of a group, with its folder's destination and the worker's staged file."""
-
-    destination: Destination
-    job: Job
-    attempt: Attempt

@@ -10,7 +10,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.commit.results import Attempt, Committed, Entry, Unfinished
+from sharpend.commit.publication import Attempt, Entry
+from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder, Handed
 from sharpend.daemon.results import Result, result_of
