@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.publication import Attempt, Entry
+from sharpend.commit.publication import Attempt, Entry, OutputFolders
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint
@@ -80,9 +80,14 @@ class CommitShop:
         assert job is not None
         return job
 
+    def prepare(self, job: Job) -> Prepared | Committed:
+        """What comes before the work."""
+        with OutputFolders() as folders:
+            return self.committer.prepare(self.to, job, folders, NOW)
+
     def work(self, job: Job, losses: tuple[str, ...] = ()) -> Attempt:
         """What a worker does: the staged file is the source with a stamp."""
-        prepared = self.committer.prepare(self.to, job, NOW)
+        prepared = self.prepare(job)
         assert isinstance(prepared, Prepared)
         parent, temp_name = prepared.parent, prepared.temp_name
         temp = Path(os.fsdecode(os.path.join(self.to.output_root, parent, temp_name)))

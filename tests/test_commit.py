@@ -410,7 +410,7 @@ def test_skipped_before_the_work(shop: CommitShop) -> None:
     shop.to = replace(shop.to, existing=ExistingPolicy.SKIP, source=SourcePolicy.DELETE)
     (shop.home / "out/a").mkdir()
     (shop.home / "out/a/x.png").write_bytes(b"foreign")
-    done = shop.committer.prepare(shop.to, shop.claim(), NOW)
+    done = shop.prepare(shop.claim())
     assert isinstance(done, Committed)
     assert done.unchanged
     assert shop.files("in") == {"a/x.png": b"photo"}
@@ -421,7 +421,7 @@ def test_skipped_before_the_work(shop: CommitShop) -> None:
 def test_nothing_to_skip(shop: CommitShop, policy: ExistingPolicy) -> None:
     """Where no foreign file stands there is work to do."""
     shop.to = replace(shop.to, existing=policy)
-    assert isinstance(shop.committer.prepare(shop.to, shop.claim(), NOW), Prepared)
+    assert isinstance(shop.prepare(shop.claim()), Prepared)
     assert shop.state() is State.RUNNING
 
 
@@ -517,7 +517,7 @@ def test_fault_of_one_subfolder(
     """Where the root is not to blame as a whole, only this file is put off."""
     deny_creation(monkeypatch, number)
     with pytest.raises(TransientError) as raised:
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
     assert raised.value.reason is reason
 
 
@@ -526,7 +526,7 @@ def test_denied_root_pauses_the_folder(shop: CommitShop, monkeypatch: pytest.Mon
     deny_creation(monkeypatch, errno.EACCES)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FolderFaultError, match="`output`"):
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
 
 
 @pytest.mark.parametrize("replaced", [True, False])
@@ -544,7 +544,7 @@ def test_unmounted_output_root(shop: CommitShop, *, replaced: bool) -> None:
     assert root.exists() == replaced
     assert shop.state() is State.PENDING
     with pytest.raises(FolderFaultError):
-        shop.committer.prepare(shop.to, job, NOW)
+        shop.prepare(job)
 
 
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
@@ -670,7 +670,7 @@ def test_a_name_that_cannot_be_shortened_is_refused_before_the_work(shop: Commit
     """An output name that cannot exist is refused when the job is prepared."""
     shop.to = replace(shop.to, naming=Naming("n" * 256 + "{stem}{ext}"))
     with pytest.raises(ImageRefusedError) as refused:
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
     assert refused.value.reason is Reason.NAME_TOO_LONG
     assert refused.value.setting == "folder.output_name"
 
@@ -679,7 +679,7 @@ def test_template_cannot_leave_the_root(shop: CommitShop) -> None:
     """A template that climbs out of the root is refused for every file."""
     shop.to = replace(shop.to, naming=Naming("../../{stem}{ext}"))
     with pytest.raises(ImageRefusedError):
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
 
 
 def test_only_our_stale_temps_are_removed(shop: CommitShop, tmp_path: Path) -> None:

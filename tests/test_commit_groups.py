@@ -20,6 +20,7 @@ from sharpend.ledger.records import State
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from tests.crashing import COMMIT_STEPS
 from tests.fakes import Shop
+from tests.parent import cost
 from tests.shop import NOW, CommitShop, CrashError
 
 if TYPE_CHECKING:
@@ -217,43 +218,12 @@ def test_a_collision_within_a_group_is_refused(shop: CommitShop) -> None:
     assert len(shop.files("out")) == len(NAMES) + 2
 
 
-class Waits:
-    """Durable waits of a shop: calls of fsync, and commits that SQLite makes durable."""
-
-    def __init__(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.fsyncs, self.commits, self._is_full = 0, 0, True
-        shop.ledger._store._connection.set_trace_callback(self._saw)
-        real = os.fsync
-
-        def fsync(fd: int) -> None:
-            self.fsyncs += 1
-            real(fd)
-
-        monkeypatch.setattr(os, "fsync", fsync)
-
-    def _saw(self, statement: str) -> None:
-        if statement.startswith("PRAGMA synchronous"):
-            self._is_full = statement.endswith("FULL")
-        self.commits += self._is_full and statement == "COMMIT"
-
-
+@pytest.mark.parametrize(("hands", "most"), [(GROUP_OF, 0.2), (2, 2.5)])
 def test_a_busy_daemon_waits_for_the_disk_once_in_many_images(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hands: int, most: float
 ) -> None:
-    """At most 0.2 durable waits an image, claims and sub-folders included."""
-    images = 3 * GROUP_OF
-    shop = Shop(tmp_path, workers=GROUP_OF)
-    for number in range(images):
-        shop.drop(f"{number % 3}/{number}.png")
-    shop.settle()
-    waits = Waits(shop, monkeypatch)
-    while not shop.dispatcher.is_done:
-        for task in list(shop.pool.tasks):
-            shop.pool.stage(task)
-        shop.dispatcher.work(shop.now_s)
-    assert shop.count(State.DISPOSED) == images
-    assert 0 < waits.fsyncs + waits.commits <= 0.2 * images
-    shop.close()
+    """Claims and sub-folders included; with few hands, what they finish at once is together."""
+    assert 0 < cost(tmp_path, 3 * GROUP_OF, hands).waits <= most
 
 
 def test_one_image_does_not_wait_for_a_group(tmp_path: Path) -> None:

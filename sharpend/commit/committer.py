@@ -68,12 +68,15 @@ class Committer:
         self._names = names
         self._at = at
 
-    def prepare(self, destination: Destination, job: Job, now_s: float) -> Prepared | Committed:
+    def prepare(
+        self, destination: Destination, job: Job, folders: OutputFolders, now_s: float
+    ) -> Prepared | Committed:
         """Create the output's folder for a running job, or finish the job if its output stays.
 
         Args:
             destination: of the job's folder.
             job: running.
+            folders: of the outputs; for one turn, as their root is looked at when it is opened.
             now_s: wall clock, seconds.
 
         Returns:
@@ -88,7 +91,7 @@ class Committer:
         """
         first = next(output_names(destination, job.relative))
         skips = destination.existing is ExistingPolicy.SKIP
-        with OutputFolders() as folders, faults(destination, destination.output_root, "output"):
+        with faults(destination, destination.output_root, "output"):
             fd = folders.open(destination, first)
             if skips or destination.collision is CollisionPolicy.REFUSE:
                 output, status = choose(self._ledger, destination, job, fd)
