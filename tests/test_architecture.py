@@ -57,8 +57,8 @@ ROOMS = {
     " shipped weights trial runtime ssim softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole peer peers"
     " sections plots",
-    "ledger": "sql standing_sql caseless schema alike records store copies scheduling reader"
-    " registration standing ledger opening figures",
+    "ledger": "sql standing_sql caseless schema seal alike records store copies scheduling"
+    " reader registration standing ledger opening figures",
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
     " folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
