@@ -1,6 +1,6 @@
 """Cost of a job's life and of a start by the number of rows in the ledger.
 
-    python -m tests.ledger_rows [--rows 1000,2000000] [--rounds 20] [--in FOLDER]
+    python -m tests.ledger_rows [--rows 1000,2000000] [--rounds 10] [--in FOLDER]
 
 Half of the rows wait and half are finished. A life is what the daemon does for an image: claim,
 stage, finish and dispose, in groups of 50. The ledgers take turns in each round, so a busy machine
@@ -100,7 +100,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.ledger_rows")
     parser.add_argument("--rows", default="1000,2000000", help="of each ledger, the first the base")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--in", dest="folder", help="a folder of the disk to measure on")
     options = parser.parse_args()
     sizes = [int(rows) for rows in options.rows.split(",")]

@@ -62,7 +62,7 @@ ROOMS = {
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
     " folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
-    " adoption publication committer emptied reasons quarantine ages retention",
+    " shards adoption publication committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements preview_upkeep judgements arrivals rest entries folder overview roots"
     " refused_sources emptied_folders results outcomes unrecorded assignment maintenance recognition"

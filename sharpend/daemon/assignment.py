@@ -123,7 +123,8 @@ class Assignment:
         folder = self._folders[job.folder]
         handed = Handed(job, folder, now_s)
         if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
-            left_out = Failed(job.id, Failure.VANISHED, None, "exclude or include leave it out")
+            message = "exclude, include or --shard leave it out"
+            left_out = Failed(job.id, Failure.VANISHED, None, message)
             self._outcomes.conclude(handed, left_out, now_s)
             return
         try:
