@@ -78,12 +78,8 @@ class LedgerReader:
 
     def counts(self) -> dict[State, int]:
         """Return the number of jobs in each state; every state has its key."""
-        rows = self._store.rows(self._counting(sql.COUNTS))
+        rows = self._store.rows(self._store.counting(sql.COUNTS))
         return dict.fromkeys(State, 0) | {State(row["state"]): row["jobs"] for row in rows}
-
-    def _counting(self, query: str) -> str:
-        """Return a query; one that counts rows where an older version wrote the ledger."""
-        return query if self._store.row(sql.HAS_TALLY) else query.replace("tally", sql.COUNTED)
 
     def folders(self) -> list[tuple[str, tuple[bytes, bytes]]]:
         """List all folders ever used: name, input root and output root."""
@@ -97,7 +93,7 @@ class LedgerReader:
 
     def waiting(self, folders: Iterable[str]) -> int:
         """Return the number of unfinished jobs of these folders: queued, in work, or deferred."""
-        query = self._counting(sql.WAITING)
+        query = self._store.counting(sql.WAITING)
         return sum(self._store.rows(query, folder)[0]["jobs"] for folder in folders)
 
     def oldest_pending_at(self, folders: Iterable[str]) -> float | None:

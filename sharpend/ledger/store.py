@@ -19,7 +19,7 @@ from sharpend.errors import LedgerError, StateFaultError
 from sharpend.files.atomic import try_to_write
 from sharpend.files.owner import foreign_owner
 from sharpend.ledger.schema import SCHEMA_VERSION
-from sharpend.ledger.sql import FORGET_TALLY, FORGET_WAITING, TALLY
+from sharpend.ledger.sql import COUNTED, FORGET_TALLY, FORGET_WAITING, HAS_TALLY, TALLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +70,10 @@ class Store:
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
         """Return the first row of one query."""
         return next(iter(self.rows(sql, *values)), None)
+
+    def counting(self, query: str) -> str:
+        """Return a query of `tally`; it counts rows where an older version wrote the ledger."""
+        return query if self.row(HAS_TALLY) else query.replace("tally", COUNTED)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
