@@ -65,9 +65,9 @@ ROOMS = {
     " shards adoption publication committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements preview_upkeep judgements arrivals rest entries folder overview roots"
-    " refused_sources emptied_folders results outcomes unrecorded assignment maintenance recognition"
-    " registrar writers dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans"
-    " kept_plans crew assembly mode daemon",
+    " refused_sources emptied_folders results outcomes unrecorded assignment maintenance"
+    " recognition registrar writers dispatcher_config folder_upkeep dispatcher status hook_runs"
+    " hooked_log plans kept_plans crew assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "web": "metric_list metrics",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"

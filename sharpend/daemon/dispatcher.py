@@ -31,7 +31,7 @@ from sharpend.daemon.roots import reopen
 from sharpend.daemon.unrecorded import Unrecorded
 from sharpend.errors import Reason
 from sharpend.intake.threaded import open_intake
-from sharpend.ledger.records import Job, QuarantineReason, State
+from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
 from sharpend.task import Died
 
@@ -146,7 +146,7 @@ class Dispatcher:
         self._quarantine.probe()
         for folder in self.folders.values():
             self._outcomes.recover(folder, now_s)
-        self._unrecorded.keep(self._is_running)
+        self._unrecorded.keep_running(self._ledger)
         self._record(now_s)
         for job in self._ledger.running():
             if job.id not in self._handed:  # claimed, and not submitted to a worker
@@ -154,11 +154,6 @@ class Dispatcher:
         self._quarantine.recover(self._destinations)
         for folder in self.folders.values():  # settled files may not have been recorded
             folder.restart()
-
-    def _is_running(self, job: Job) -> bool:
-        """Return whether the job is running according to the ledger."""
-        known = self._ledger.job(job.id)
-        return known is not None and known.state is State.RUNNING
 
     @property
     def _destinations(self) -> dict[str, Destination]:

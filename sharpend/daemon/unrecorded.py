@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sharpend.ledger.records import State
 from sharpend.task import Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sharpend.daemon.folder import Handed
-    from sharpend.ledger.records import Job
+    from sharpend.ledger.reader import LedgerReader
     from sharpend.task import Died, Failed, Outcome
 
 GROUP_OF = 50
@@ -38,10 +39,11 @@ class Unrecorded:
         """Forget a result that is recorded."""
         del self._waiting[handed.job.id]
 
-    def keep(self, is_unrecorded: Callable[[Job], bool]) -> None:
-        """Forget the results of other jobs."""
-        kept = [number for number, (one, _) in self._waiting.items() if is_unrecorded(one.job)]
-        self._waiting = {number: self._waiting[number] for number in kept}
+    def keep_running(self, ledger: LedgerReader) -> None:
+        """Forget the results of jobs that are not running any more according to the ledger."""
+        known = {number: ledger.job(number) for number in self._waiting}
+        running = [number for number, job in known.items() if job and job.state is State.RUNNING]
+        self._waiting = {number: self._waiting[number] for number in running}
 
     @property
     def folders(self) -> set[str]:
