@@ -136,6 +136,8 @@ def _add_work(add: _Add) -> None:
     told = "read the files' paths from LIST, one a line; - is stdin"
     command.add_argument("--from-file", type=Path, metavar="LIST", help=told)
     command.add_argument("--null", action="store_true", help="paths in LIST end with a NUL byte")
+    told = "sharpen part I of N only (I from 0), with a state of its own"
+    command.add_argument("--shard", metavar="I/N", help=told)
     command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
     command.add_argument(
         "--dry-run", action="store_true", help="print planned actions; reads headers only"

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial, wraps
@@ -26,12 +27,14 @@ from sharpend.commands import retry
 from sharpend.commit.committer import Committer
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import dispatcher
+from sharpend.daemon.unrecorded import Unrecorded
 from sharpend.workers import process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sharpend.daemon.folder import Handed
     from sharpend.task import Failed, Staged, Task
     from sharpend.workers.pipeline import Pipeline
 
@@ -40,6 +43,7 @@ COMMIT_STEPS = ("chosen", "staged", "renamed", "synced", "finished", "source_rem
 QUARANTINE_STEPS = ("recorded", "moved", "written.reason", "noted")
 RETRY_STEPS = ("restored", "removed")
 
+_reached = Counter[str]()
 _at_work = ""
 """The input of this worker, where this process is one."""
 
@@ -54,6 +58,10 @@ class Order:
     """The worker alone, and not the daemon."""
     path: str = ""
     """Only with an input at work whose path has this in it."""
+    group: int = 1
+    """Staged files wait until so many can be committed together."""
+    nth: int = 1
+    """Which file of the group has reached the step."""
 
     def give(self, file: Path) -> None:
         """From now on, until the file is removed."""
@@ -62,14 +70,20 @@ class Order:
         hidden.rename(file)
 
 
+def ordered() -> Order | None:
+    """What is ordered now."""
+    with suppress(FileNotFoundError), open(os.environ["CRASH_ORDER"], encoding="utf-8") as file:
+        return Order(**json.load(file))
+    return None
+
+
 def at(step: str, *, in_worker: bool = False) -> None:
     """A step is reached."""
-    try:
-        with open(os.environ["CRASH_ORDER"], encoding="utf-8") as file:
-            order = Order(**json.load(file))
-    except FileNotFoundError:
+    order = ordered()
+    if order is None or order.step != step or order.path not in _at_work:
         return
-    if order.step != step or order.path not in _at_work:
+    _reached[step] += 1
+    if _reached[step] < order.nth:
         return
     if in_worker and not order.worker:
         os.open(_fifo(), os.O_WRONLY)  # a worker may signal nobody but itself
@@ -124,6 +138,15 @@ def hook_worker() -> None:
         setattr(owner, name, hooked)
 
 
+def groups(self: Unrecorded) -> list[list[tuple[Handed, Staged]]]:
+    """The staged files, once there are as many as ordered."""
+    order, found = ordered(), list(GROUPS(self))
+    return [] if order and sum(map(len, found)) < order.group else found
+
+
+GROUPS = Unrecorded.groups
+
+
 def at_reason(step: str) -> None:
     """A step of the quarantine; one of them is called as one of the worker's."""
     at("written.reason" if step == "written" else step)
@@ -139,6 +162,7 @@ def main() -> int:
         patch.object(dispatcher, "Committer", partial(Committer, at=at)),
         patch.object(dispatcher, "Quarantine", hooked),
         patch.object(retry, "Quarantine", hooked),
+        patch.object(Unrecorded, "groups", groups),
         patch.object(process, "PROGRAM", "tests.crashing_worker"),
     ):
         return cli.main()

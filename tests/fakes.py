@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.agreement.alarm import AlarmOptions
-    from sharpend.daemon.outcomes import Result
+    from sharpend.daemon.results import Result
     from sharpend.errors import Reason
     from sharpend.ledger.records import State
     from sharpend.logs.events import Event

@@ -503,6 +503,13 @@ class Promise(RuleBasedStateMachine):
         for data, count in Counter(self.outputs().values()).items():
             assert count <= len(self.paths[data.removeprefix(SHARP)])
 
+    @invariant()
+    def the_counters_are_right(self) -> None:
+        """The numbers of jobs that the ledger keeps are those of its rows."""
+        counted = self.shop.ledger._store.rows("SELECT state, count(*) FROM job GROUP BY state")
+        numbers = {state: jobs for state, jobs in self.shop.ledger.counts().items() if jobs}
+        assert numbers == {State(state): jobs for state, jobs in counted}
+
     def teardown(self) -> None:
         """When the faults end, everything does: an output or a reason for each input, no temps."""
         self.faults.clear()

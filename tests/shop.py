@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.results import Attempt, Committed, Prepared, Unfinished
+from sharpend.commit.publication import Attempt, Entry, OutputFolders
+from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.opening import open_ledger
@@ -79,9 +80,14 @@ class CommitShop:
         assert job is not None
         return job
 
+    def prepare(self, job: Job) -> Prepared | Committed:
+        """What comes before the work."""
+        with OutputFolders() as folders:
+            return self.committer.prepare(self.to, job, folders, NOW)
+
     def work(self, job: Job, losses: tuple[str, ...] = ()) -> Attempt:
         """What a worker does: the staged file is the source with a stamp."""
-        prepared = self.committer.prepare(self.to, job, NOW)
+        prepared = self.prepare(job)
         assert isinstance(prepared, Prepared)
         parent, temp_name = prepared.parent, prepared.temp_name
         temp = Path(os.fsdecode(os.path.join(self.to.output_root, parent, temp_name)))
@@ -90,15 +96,27 @@ class CommitShop:
         staged = Staged(job.id, temp_name, Fingerprint.of(temp.stat()), 3, 4, 12, model_digest="m")
         return Attempt(replace(staged, losses=losses), "o")
 
+    def commit(self, job: Job, attempt: Attempt, now_s: float = NOW) -> Committed:
+        """Commit one staged file; raises its error."""
+        ((_, ended),) = self.committer.commit([Entry(self.to, job, attempt)], now_s)
+        if isinstance(ended, Unfinished):
+            raise ended.error
+        return ended
+
     def run(self) -> Committed:
         """One job from claim to disposal."""
         job = self.claim()
-        return self.committer.commit(self.to, job, self.work(job), NOW)
+        return self.commit(job, self.work(job))
 
     def run_all(self) -> None:
-        """All jobs that are due."""
+        """All jobs that are due, one at a time."""
         while job := self.ledger.claim(NOW, {"in"}):
-            self.committer.commit(self.to, job, self.work(job), NOW)
+            self.commit(job, self.work(job))
+
+    def taken(self, count: int) -> list[Entry]:
+        """So many jobs, claimed and worked on, as one group."""
+        jobs = [self.claim() for _ in range(count)]
+        return [Entry(self.to, job, self.work(job)) for job in jobs]
 
     def files(self, folder: str) -> dict[str, bytes]:
         """Every file in a folder, hidden ones too, with its content."""

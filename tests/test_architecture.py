@@ -57,17 +57,17 @@ ROOMS = {
     " shipped weights trial runtime ssim softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole peer peers"
     " sections plots",
-    "ledger": "sql standing_sql caseless schema alike records store copies scheduling reader"
-    " registration standing ledger opening figures",
+    "ledger": "sql standing_sql caseless schema seal alike records store copies scheduling"
+    " reader registration standing ledger opening figures",
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
     " folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
-    " adoption committer emptied reasons quarantine ages retention",
+    " shards adoption publication committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements preview_upkeep judgements arrivals rest entries folder overview roots"
-    " refused_sources emptied_folders outcomes assignment maintenance recognition registrar writers"
-    " dispatcher_config folder_upkeep dispatcher status hook_runs hooked_log plans kept_plans crew"
-    " assembly mode daemon",
+    " refused_sources emptied_folders results outcomes unrecorded assignment maintenance"
+    " recognition registrar writers dispatcher_config folder_upkeep dispatcher status hook_runs"
+    " hooked_log plans kept_plans crew assembly mode daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
     "web": "metric_list metrics",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"

@@ -89,13 +89,13 @@ def test_a_source_that_has_more_than_its_output_stays_for_good(shop: CommitShop,
     job = shop.claim()
     attempt = shop.work(job, LOST)
     try:
-        ended: list[Committed | Unfinished] = [shop.committer.commit(shop.to, job, attempt, NOW)]
+        ended: list[Committed | Unfinished] = [shop.commit(job, attempt)]
     except CrashError:
         shop.crash_at = ""
         ended = shop.restart()
     if shop.state() is State.PENDING:  # the staged file was lost before the ledger knew it
         job = shop.claim()
-        ended = [shop.committer.commit(shop.to, job, shop.work(job, LOST), NOW)]
+        ended = [shop.commit(job, shop.work(job, LOST))]
     assert ["pictures.losses" in one.warning for one in ended if isinstance(one, Committed)] == (
         [True] * (step not in STEPS[STEPS.index("finished") :])
     )
@@ -110,11 +110,11 @@ def test_what_is_done_again_with_losses_accepted_is_deleted(shop: CommitShop) ->
     """`sharpend retry --all` is the way to let go of a source that was kept."""
     shop.to = replace(shop.to, source=SourcePolicy.DELETE)
     job = shop.claim()
-    shop.committer.commit(shop.to, job, shop.work(job, LOST), NOW)
+    shop.commit(job, shop.work(job, LOST))
     assert shop.ledger.retry_finished("in", b"a/x.png") == 1
     job = shop.claim()
     attempt = replace(shop.work(job, LOST), losses=Losses.ACCEPT)
-    assert shop.committer.commit(shop.to, job, attempt, NOW).warning == ""
+    assert shop.commit(job, attempt).warning == ""
     assert shop.files("in") == {}
     assert shop.files("out") == {"a/x.png": b"sharp photo"}
 
@@ -180,7 +180,7 @@ def test_a_source_that_was_replaced_in_time_was_not_let_go(
     job = shop.claim()
     attempt = shop.work(job)
     shop.drop("a/x.png", b"another")
-    shop.committer.commit(shop.to, job, attempt, NOW)
+    shop.commit(job, attempt)
     shop.run_all()
     assert shop.files("out") == {"a/x.png": b"sharp another"}
 
@@ -334,7 +334,7 @@ def test_planted_output_names(shop: CommitShop, kind: str, policy: ExistingPolic
         case _:
             os.mkfifo(planted)
     before = planted.lstat()
-    done = shop.committer.commit(shop.to, job, attempt, NOW)
+    done = shop.commit(job, attempt)
     replaced = kind == "file" and policy is ExistingPolicy.REPLACE
     assert (planted.lstat().st_ino == before.st_ino) == (not replaced)
     assert secret.read_bytes() == b"secret"
@@ -410,7 +410,7 @@ def test_skipped_before_the_work(shop: CommitShop) -> None:
     shop.to = replace(shop.to, existing=ExistingPolicy.SKIP, source=SourcePolicy.DELETE)
     (shop.home / "out/a").mkdir()
     (shop.home / "out/a/x.png").write_bytes(b"foreign")
-    done = shop.committer.prepare(shop.to, shop.claim(), NOW)
+    done = shop.prepare(shop.claim())
     assert isinstance(done, Committed)
     assert done.unchanged
     assert shop.files("in") == {"a/x.png": b"photo"}
@@ -421,7 +421,7 @@ def test_skipped_before_the_work(shop: CommitShop) -> None:
 def test_nothing_to_skip(shop: CommitShop, policy: ExistingPolicy) -> None:
     """Where no foreign file stands there is work to do."""
     shop.to = replace(shop.to, existing=policy)
-    assert isinstance(shop.committer.prepare(shop.to, shop.claim(), NOW), Prepared)
+    assert isinstance(shop.prepare(shop.claim()), Prepared)
     assert shop.state() is State.RUNNING
 
 
@@ -432,7 +432,7 @@ def test_changed_source_stays(shop: CommitShop, source: SourcePolicy) -> None:
     job = shop.claim()
     attempt = shop.work(job)
     (shop.home / "in/a/x.png").write_bytes(b"newer content")
-    shop.committer.commit(shop.to, job, attempt, NOW)
+    shop.commit(job, attempt)
     assert shop.files("in") == {"a/x.png": b"newer content"}
     assert shop.files("archive") == {}
 
@@ -445,7 +445,7 @@ def test_vanished_source_is_no_fault(shop: CommitShop, source: SourcePolicy) -> 
     attempt = shop.work(job)
     (shop.home / "in/a/x.png").unlink()
     (shop.home / "in/a").rmdir()
-    shop.committer.commit(shop.to, job, attempt, NOW)
+    shop.commit(job, attempt)
     assert shop.state() is State.DISPOSED
 
 
@@ -457,9 +457,9 @@ def test_full_disk_before_the_rename(
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.committer.rename_without_clobbering", failing(number))
+        patched.setattr("sharpend.commit.publication.rename_without_clobbering", failing(number))
         with pytest.raises(FolderFaultError, match=r"folder in: .*`output`"):
-            shop.committer.commit(shop.to, job, attempt, NOW)
+            shop.commit(job, attempt)
         (left,) = shop.committer.recover(shop.to, NOW)
         assert isinstance(left, Unfinished)
         assert isinstance(left.error, FolderFaultError)
@@ -473,7 +473,7 @@ def test_full_disk_before_the_rename(
 def test_failing_fsync_after_the_rename(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error after the rename leaves the job staged: the output is recognised, not doubled."""
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.committer.fsync_directory", failing(errno.EIO))
+        patched.setattr("sharpend.commit.publication.fsync_directory", failing(errno.EIO))
         with pytest.raises(FolderFaultError):
             shop.run()
     assert shop.state() is State.STAGED
@@ -488,7 +488,7 @@ def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patched:
         patched.setattr("sharpend.commit.ownership.fingerprint_at", failing(errno.ENOSPC))
         with pytest.raises(FolderFaultError):
-            shop.committer.commit(shop.to, job, attempt, NOW)
+            shop.commit(job, attempt)
     assert shop.state() is State.PENDING
     assert shop.files("out") == {}
     assert shop.claim().attempts == 1
@@ -517,7 +517,7 @@ def test_fault_of_one_subfolder(
     """Where the root is not to blame as a whole, only this file is put off."""
     deny_creation(monkeypatch, number)
     with pytest.raises(TransientError) as raised:
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
     assert raised.value.reason is reason
 
 
@@ -526,7 +526,7 @@ def test_denied_root_pauses_the_folder(shop: CommitShop, monkeypatch: pytest.Mon
     deny_creation(monkeypatch, errno.EACCES)
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FolderFaultError, match="`output`"):
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
 
 
 @pytest.mark.parametrize("replaced", [True, False])
@@ -540,11 +540,11 @@ def test_unmounted_output_root(shop: CommitShop, *, replaced: bool) -> None:
     if replaced:
         root.mkdir()
     with pytest.raises(FolderFaultError, match="folder in"):
-        shop.committer.commit(shop.to, job, attempt, NOW)
+        shop.commit(job, attempt)
     assert root.exists() == replaced
     assert shop.state() is State.PENDING
     with pytest.raises(FolderFaultError):
-        shop.committer.prepare(shop.to, job, NOW)
+        shop.prepare(job)
 
 
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
@@ -670,7 +670,7 @@ def test_a_name_that_cannot_be_shortened_is_refused_before_the_work(shop: Commit
     """An output name that cannot exist is refused when the job is prepared."""
     shop.to = replace(shop.to, naming=Naming("n" * 256 + "{stem}{ext}"))
     with pytest.raises(ImageRefusedError) as refused:
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
     assert refused.value.reason is Reason.NAME_TOO_LONG
     assert refused.value.setting == "folder.output_name"
 
@@ -679,7 +679,7 @@ def test_template_cannot_leave_the_root(shop: CommitShop) -> None:
     """A template that climbs out of the root is refused for every file."""
     shop.to = replace(shop.to, naming=Naming("../../{stem}{ext}"))
     with pytest.raises(ImageRefusedError):
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
 
 
 def test_only_our_stale_temps_are_removed(shop: CommitShop, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,7 +12,7 @@ from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
 from sharpend.commit.ages import Retention
 from sharpend.commit.committer import Committer
 from sharpend.commit.names import Naming
-from sharpend.commit.results import Committed, Prepared
+from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.daemon import assignment
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import Reason, TransientError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sharpend.commit.publication import Entry
     from sharpend.task import AgreementSample
 
 GOOD = sample(0.99, 0.95, ratio=0.1)
@@ -86,9 +87,9 @@ def test_a_worker_has_its_next_task_before_its_last_result_is_committed(
     at_work: list[list[bytes]] = []
     commit = Committer.commit
 
-    def watched(*given: object) -> Committed:
+    def watched(*given: Any) -> Iterator[tuple[Entry, Committed | Unfinished]]:  # noqa: ANN401 - as commit
         at_work.append([task.relative for task in shop.pool.tasks])
-        return commit(*given)  # type: ignore[arg-type]
+        return commit(*given)
 
     monkeypatch.setattr(Committer, "commit", watched)
     shop.pool.stage()

@@ -38,7 +38,7 @@ def take(shop: CommitShop, *names: str) -> None:
         shop.drop(name)
     for _ in names:
         job = shop.claim()
-        shop.committer.commit(shop.to, job, shop.work(job), time.time())
+        shop.commit(job, shop.work(job), time.time())
 
 
 def emptied(shop: CommitShop, *, after_s: float = 0.0, quiet_s: float | None = None) -> set[str]:

@@ -22,9 +22,19 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS, Ledger
 from sharpend.ledger.opening import is_locked, open_beside, open_ledger
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.records import MOVES, Claim, Job, Owner, Product, QuarantineReason, State
+from sharpend.ledger.records import (
+    MOVES,
+    Claim,
+    Job,
+    Owner,
+    Product,
+    QuarantineReason,
+    State,
+    mark_of,
+)
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 from sharpend.ledger.schema import SCHEMA_VERSION
+from tests.older_ledgers import older_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,22 +127,14 @@ def test_newer_ledger_is_refused(tmp_path: Path) -> None:
 
 def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
     """It can be read as it is; opened by its writer it learns whose each name is."""
-    with open_ledger(tmp_path) as ledger:
-        ledger.folder("in", b"/in", b"/out")
-        finished(ledger)
-    for column in ("staged_key", "output_key"):
-        change(tmp_path, f"DROP INDEX job_by_{column}")
-        change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
-    for column in ("let_go", "stays_for", "digest"):
-        change(tmp_path, f"ALTER TABLE job DROP COLUMN {column}")
-    for column in ("roots", "roots_since", "adopts"):
-        change(tmp_path, f"ALTER TABLE folder DROP COLUMN {column}")
-    for table in ("root", "seen", "survey", "hold", "installation"):
-        change(tmp_path, f"DROP TABLE {table}")
-    change(tmp_path, "DROP INDEX job_by_age")
-    change(tmp_path, "DROP INDEX job_leaving")
-    change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")
-    change(tmp_path, "PRAGMA user_version = 1")
+    older = older_ledger(tmp_path, 1)
+    older.execute(
+        "INSERT INTO job (folder, relative, mark, state, added_at, output, output_mark)"
+        " VALUES (1, ?, ?, 'disposed', 5.0, ?, ?)",
+        (b"x.png", mark_of(ONE), b"x.png", mark_of(MADE)),
+    )
+    older.commit()
+    older.close()
     with LedgerReader.read_only(tmp_path) as reader:
         assert reader.counts()[State.DISPOSED] == 1
         assert reader.seen("in") == 0

@@ -16,9 +16,10 @@ from sharpend.ledger import copies
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
-from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
+from sharpend.ledger.schema import SCHEMA_VERSION
 from sharpend.ledger.store import DamagedError
 from tests.fakes import Shop
+from tests.older_ledgers import older_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,15 +151,11 @@ def test_a_backup_does_not_take_the_last_room(
 @pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
 def test_an_older_ledger_is_copied_before_it_is_upgraded(tmp_path: Path, version: int) -> None:
     """Of every version: the upgrade keeps its rows, and the copy is what there was."""
-    connection = sqlite3.connect(tmp_path / "ledger.db")
-    connection.create_function("twin_key", 1, bytes)
-    connection.executescript("".join(STEPS[:version]))
-    connection.execute("INSERT INTO folder (name, input, output) VALUES ('in', x'2f', x'2f')")
+    connection = older_ledger(tmp_path, version)
     connection.execute(
         "INSERT INTO job (folder, relative, mark, state, added_at)"
         " VALUES (1, x'61', '10:20:30', 'pending', 5.0)"
     )
-    connection.execute(f"PRAGMA user_version = {version}")
     connection.commit()
     connection.close()
     for _ in range(2):

@@ -59,6 +59,9 @@ def test_the_length_of_the_queue_costs_nothing(
 
     def ask() -> None:
         ledger.oldest_pending_at(["in"])
+        ledger.counts()
+        ledger.waiting(["in"])
+        ledger.recover()
         ledger.claim(NOW, {"in"}, newest)
 
     fill(ledger, 10, state)

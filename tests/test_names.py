@@ -18,7 +18,7 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.ledger.caseless import twin_key
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from tests.mounts import caseless_disk
-from tests.shop import NOW, CommitShop
+from tests.shop import CommitShop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -262,7 +262,7 @@ def test_a_collision_is_refused_before_the_work(shop: CommitShop, policy: Existi
     shop.run_all()
     shop.drop("x.jpg", b"jpg")
     with pytest.raises(ImageRefusedError, match=r"'x\.out' belongs to .* 'x\.png'") as refused:
-        shop.committer.prepare(shop.to, shop.claim(), NOW)
+        shop.prepare(shop.claim())
     assert refused.value.reason is Reason.NAME_TAKEN
     assert refused.value.setting == "folder.collision"
     assert shop.files("out") == {"x.out": b"sharp png"}
@@ -276,9 +276,9 @@ def test_a_collision_at_the_last_moment_is_refused(shop: CommitShop) -> None:
         shop.drop(name, name.encode())
     jobs = [shop.claim(), shop.claim()]
     attempts = [shop.work(job) for job in jobs]
-    shop.committer.commit(shop.to, jobs[0], attempts[0], 1.0)
+    shop.commit(jobs[0], attempts[0])
     with pytest.raises(ImageRefusedError) as refused:
-        shop.committer.commit(shop.to, jobs[1], attempts[1], 1.0)
+        shop.commit(jobs[1], attempts[1])
     assert refused.value.reason is Reason.NAME_TAKEN
     assert shop.files("out") == {"x.out": b"sharp x.png"}
 

@@ -223,7 +223,7 @@ def test_a_source_that_was_carried_away_takes_no_sidecar_along(shop: CommitShop)
     job = shop.claim()
     attempt = shop.work(job)
     (shop.home / "in/a/x.png").unlink()
-    assert shop.committer.commit(shop.to, job, attempt, 1.0).archived == ()
+    assert shop.commit(job, attempt).archived == ()
     assert set(shop.files("in")) == {"a/x.xmp"}
     assert list((shop.home / "archive").iterdir()) == []
 

@@ -194,7 +194,7 @@ def test_a_failure_at_any_use_of_the_ledger_is_made_good(
         number += 1
         home = tmp_path / str(number)
         home.mkdir()
-        shop = Shop(home, workers=2)
+        shop = Shop(home, workers=4)
         for name in ("a.png", "b.png", "bad.png", "gone.png"):
             shop.drop(name)
         disk.fails_from = disk.uses + number

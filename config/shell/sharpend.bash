@@ -7,7 +7,7 @@
 
 _shtab_sharpend_subparsers=(once run retry move pause resume accept demo bench check doctor status metrics list inspect formats)
 
-_shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --from-file --null --json --dry-run)
+_shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --from-file --null --shard --json --dry-run)
 _shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
 _shtab_sharpend_retry_option_strings=(-h --help --config --state --all)
 _shtab_sharpend_move_option_strings=(-h --help --config --state --anyway)

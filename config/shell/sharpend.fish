@@ -51,7 +51,7 @@ function _shtab_sharpend_using
 end
 
 set -g _shtab_sharpend_commands once run retry move pause resume accept demo bench check doctor status metrics list inspect formats
-set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --folder --from-file --images --input --model --output --pictures --skip-sharp-above --state --strength --textfile --to --workers
+set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --folder --from-file --images --input --model --output --pictures --shard --skip-sharp-above --state --strength --textfile --to --workers
 
 complete -c sharpend -e
 complete -c sharpend -f
@@ -74,6 +74,7 @@ complete -c sharpend -n '_shtab_sharpend_using once' -l skip-sharp -l no-skip-sh
 complete -c sharpend -n '_shtab_sharpend_using once' -l skip-sharp-above -x -d 'sharpness threshold, as `inspect` measures it'
 complete -c sharpend -n '_shtab_sharpend_using once' -l from-file -x -d 'read the files'"'"' paths from LIST, one a line; - is stdin'
 complete -c sharpend -n '_shtab_sharpend_using once' -l null -d 'paths in LIST end with a NUL byte'
+complete -c sharpend -n '_shtab_sharpend_using once' -l shard -x -d 'sharpen part I of N only (I from 0), with a state of its own'
 complete -c sharpend -n '_shtab_sharpend_using once' -l json -d 'one JSON line per input on stdout'
 complete -c sharpend -n '_shtab_sharpend_using once' -l dry-run -d 'print planned actions; reads headers only'
 complete -c sharpend -n '_shtab_sharpend_using once; and test $_shtab_sharpend_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'sharpen these alone, not a folder'

@@ -16,6 +16,7 @@ from sharpend.commands.overrides import workable_settings_of
 from sharpend.commands.preview import dry_run
 from sharpend.commands.results import ResultPrinter
 from sharpend.commands.selection import selected
+from sharpend.commit.shards import Share, objection
 from sharpend.daemon import plans
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.emptied_folders import EmptiedFolders
@@ -49,6 +50,8 @@ def main(options: argparse.Namespace) -> int:
         print("the list is empty: there is nothing to do", file=sys.stderr)
         return ExitCode.OK
     settings = workable_settings_of(options, files)
+    if options.shard is not None:
+        settings = _shard(settings, options.shard)
     if options.dry_run:
         check_folders(settings)
         return dry_run(settings)
@@ -90,6 +93,24 @@ def _remove_emptied(settings: Settings, log: Log) -> None:
             for _ in looked:
                 pass
             EmptiedFolders(replace(way, folder=name), ledger, log, quiet_s=None).scanned(tally)
+
+
+def _shard(settings: Settings, text: str) -> Settings:
+    """Limit the folders to one share of their images; its state lies below that of the settings.
+
+    Raises:
+        UsageError: it is no share, or a folder cannot be worked on in shards.
+    """
+    try:
+        share = Share.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--shard {text}: {error}") from error
+    for plan in plans.folder_plans(settings):
+        if (reason := objection(plan.destination)) is not None:
+            raise UsageError(f"--shard: {reason}")
+    folders = tuple(one.shared((share.number, share.count)) for one in settings.folder)
+    state = settings.state / f"shard-{share}"
+    return settings.model_copy(update={"folder": folders, "state": state})
 
 
 def _at_any_hour(settings: Settings) -> Settings:

@@ -26,7 +26,7 @@ from sharpend.logs import logs
 
 if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
-    from sharpend.daemon.outcomes import Result
+    from sharpend.daemon.results import Result
     from sharpend.ledger.records import Outcome
     from sharpend.settings.load import Settings
 
@@ -103,7 +103,7 @@ class ResultPrinter:
             warning=result.warning,
             sharpness=staged.sharpness if staged is not None else None,
         )
-        self._line(result.folder.plan.destination, ending)
+        self._line(result.destination, ending)
 
     def close(self, agreement: dict[str, object] | None) -> None:
         """Print the inputs that needed nothing, and a summary."""

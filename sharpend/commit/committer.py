@@ -1,40 +1,48 @@
-"""Publication of a staged temporary file under its final name, and disposal of the source.
+"""Commit of staged files: publication under their final names, and disposal of their sources.
 
 Owns the order of the steps: ledger `staged`, rename, fsync of the folder, ledger `done`, disposal
 of the source, ledger `disposed`; the last comes together with `done` where the source stays and no
-sidecar is copied. Each can be repeated: `recover` repairs a crash. Refuses to overwrite a foreign
-file, a link or a folder, to touch a source that is not the file that was processed, and to create a
-root that is missing.
+sidecar is copied. The files of a group take each step together: a transaction and an fsync serve
+all of them. Each step can be repeated: `recover` repairs a crash. Refuses to overwrite a foreign
+file, a link or a folder, and to touch a source that is not the file that was processed.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import (
     Destination,
+    NameStatus,
     faults,
     is_rewritten,
     output_names,
-    require_same_root,
 )
 from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_keep
-from sharpend.commit.ownership import NameStatus, choose
+from sharpend.commit.ownership import choose
+from sharpend.commit.publication import (
+    Entry,
+    OutputFolders,
+    Publication,
+    Publisher,
+    as_existing,
+    begun,
+)
 from sharpend.commit.relocate import DirectoryEntry
-from sharpend.commit.results import Attempt, Committed, Prepared, Unfinished
+from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.sidecars import archive_sidecars, copy_sidecars
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
-from sharpend.files.atomic import fsync_directory, rename_without_clobbering
-from sharpend.files.beneath import directory, fingerprint_at, refusing_name
+from sharpend.files.atomic import fsync_directory
+from sharpend.files.beneath import directory
 from sharpend.ledger.records import Job, Product, State
-from sharpend.policies import CollisionPolicy, ExistingPolicy, Losses
+from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sharpend.commit.destination import TempNames
     from sharpend.ledger.ledger import Ledger
@@ -43,14 +51,14 @@ if TYPE_CHECKING:
 class Committer:
     """Publish staged files; one instance serves all folders, from one thread.
 
-    `at` is called with the name of each step after it, so that tests can simulate a crash there.
-    Steps: chosen, staged, renamed, synced, finished, copied, source_removed, sidecars_moved,
-    disposed.
+    `at` is called with the name of each step after it, for each file of a group, so that tests can
+    simulate a crash there. Steps: chosen, staged, renamed, synced, finished, copied,
+    source_removed, sidecars_moved, disposed.
 
-    Every method raises FolderFaultError when no file of the folder can be worked on, and
-    TransientError when a later attempt at this file may succeed. After a FolderFaultError the
-    ledger is consistent (the job pending, staged or done, no attempt counted): pause the folder,
-    and call `recover` when it resumes.
+    Errors of a file are FolderFaultError when no file of its folder can be worked on,
+    TransientError when a later attempt at this file may succeed, and ImageRefusedError when none
+    will. After a FolderFaultError the ledger is consistent (the job pending, staged or done, no
+    attempt counted): pause the folder, and call `recover` when it resumes.
     """
 
     def __init__(
@@ -60,12 +68,15 @@ class Committer:
         self._names = names
         self._at = at
 
-    def prepare(self, destination: Destination, job: Job, now_s: float) -> Prepared | Committed:
+    def prepare(
+        self, destination: Destination, job: Job, folders: OutputFolders, now_s: float
+    ) -> Prepared | Committed:
         """Create the output's folder for a running job, or finish the job if its output stays.
 
         Args:
             destination: of the job's folder.
             job: running.
+            folders: of the outputs; for one turn, as their root is looked at when it is opened.
             now_s: wall clock, seconds.
 
         Returns:
@@ -75,56 +86,74 @@ class Committer:
         Raises:
             ImageRefusedError: NAME_TOO_LONG, NAME_NOT_POSSIBLE, NAME_TAKEN by another input, or a
                 folder on the path is a link.
+            FolderFaultError: no file of the folder can be worked on.
+            TransientError: a later attempt at this file may succeed.
         """
         first = next(output_names(destination, job.relative))
         skips = destination.existing is ExistingPolicy.SKIP
-        with self._output_folder(destination, first) as fd:
+        with faults(destination, destination.output_root, "output"):
+            fd = folders.open(destination, first)
             if skips or destination.collision is CollisionPolicy.REFUSE:
                 output, status = choose(self._ledger, destination, job, fd)
                 if status is NameStatus.LEFT_ALONE:
-                    product = _as_existing(Product(output, job.fingerprint), fd, unchanged=True)
+                    product = as_existing(Product(output, job.fingerprint), fd, unchanged=True)
                     self._ledger.stage(job, product)
-                    return self._finish(destination, job, product, now_s)
-            return Prepared(os.path.dirname(first), self._names.new(job.id))
+                    return self._finish_one(Publication(destination, job, product), now_s)
+        return Prepared(os.path.dirname(first), self._names.new(job.id))
 
     def commit(
-        self, destination: Destination, job: Job, attempt: Attempt, now_s: float
-    ) -> Committed:
-        """Publish a running job's staged file and dispose of its source.
+        self, group: Sequence[Entry], now_s: float
+    ) -> Iterator[tuple[Entry, Committed | Unfinished]]:
+        """Publish the staged files of running jobs and dispose of their sources, step by step.
+
+        A file that fails leaves the group; the others go on. Its staged file is deleted where it
+        cannot be published any more. Do not call `recover` before the last entry has come.
 
         Args:
-            destination: of the job's folder.
-            job: running.
-            attempt: with the staged file; it is deleted where the commit fails for good.
+            group: at most one job of each input.
             now_s: wall clock in seconds.
 
-        Raises:
-            ImageRefusedError: NAME_TAKEN by another input, NAME_TOO_LONG or NAME_NOT_POSSIBLE.
+        Yields:
+            Each entry with its end, as soon as it has come; ImageRefusedError is NAME_TAKEN by
+            another input, NAME_TOO_LONG or NAME_NOT_POSSIBLE.
         """
-        staged = attempt.staged
-        first = next(output_names(destination, job.relative))
-        product = Product(
-            output=first,
-            fingerprint=staged.fingerprint,
-            temp=staged.temp_name,
-            model_digest=staged.model_digest,
-            options_digest=attempt.options_digest,
-            pixels=staged.pixels,
-            input_digest=staged.input_digest,
-            stays_for="; ".join(staged.losses) if attempt.losses is Losses.KEEP else "",
-        )
-        try:
-            with self._output_folder(destination, first) as fd:
-                product = self._publish(destination, job, product, fd)
-                return self._finish(destination, job, product, now_s)
-        except (FolderFaultError, TransientError, ImageRefusedError) as error:
-            if self._may_be_renamed(job) and not isinstance(error, ImageRefusedError):
-                # `recover` decides whether it was renamed
-                raise FolderFaultError(str(error)) from error
-            self._discard(destination, product)
-            if isinstance(error, FolderFaultError):
-                self._ledger.release(job)
-            raise
+        made = [(entry, begun(entry)) for entry in group]
+        publishable = [one for _, one in made if one.error is None]
+        with OutputFolders() as folders:
+            self._publisher(folders).publish(publishable)
+        for entry, one in made:
+            if one.error is not None:
+                yield entry, Unfinished(entry.job, self._given_up(one, one.error))
+        published = [(entry, one) for entry, one in made if one.error is None]
+        self._finish([one for _, one in published], now_s)
+        yield from self._dispose(published)
+
+    def _publisher(self, folders: OutputFolders) -> Publisher:
+        return Publisher(folders, self._choose, self._stage, self._at)
+
+    def _choose(self, one: Publication, fd: int) -> tuple[bytes, NameStatus]:
+        return choose(self._ledger, one.destination, one.job, fd, one.product)
+
+    def _stage(self, group: Sequence[Publication]) -> None:
+        """Record the names of staged files in one transaction."""
+        with self._ledger.joined():
+            for one in group:
+                write = self._ledger.restage if one.is_recorded else self._ledger.stage
+                write(one.job, one.product)
+
+    def _given_up(
+        self, one: Publication, error: FolderFaultError | TransientError | ImageRefusedError
+    ) -> FolderFaultError | TransientError | ImageRefusedError:
+        """Take a file that has no durable name out of the group; return its error for the caller.
+
+        One that may have been renamed is left to `recover`, which decides whether it was.
+        """
+        if one.is_recorded and not isinstance(error, ImageRefusedError):
+            return FolderFaultError(str(error))
+        self._discard(one.destination, one.product)
+        if isinstance(error, FolderFaultError):
+            self._ledger.release(one.job)
+        return error
 
     def recover(self, destination: Destination, now_s: float) -> Iterator[Committed | Unfinished]:
         """Finish, or reset to pending, the jobs that a crash or a fault left staged or done.
@@ -139,8 +168,9 @@ class Committer:
             for job, product in self._ledger.unfinished(state):
                 if job.folder != destination.folder:
                     continue
+                one = Publication(destination, job, product, is_recorded=True)
                 try:
-                    done = self._recover_one(destination, job, product, now_s)
+                    done = self._recover_one(one, now_s)
                 except (FolderFaultError, TransientError, ImageRefusedError) as error:
                     yield Unfinished(job, error)
                     if isinstance(error, FolderFaultError):
@@ -151,75 +181,87 @@ class Committer:
                     if done is not None:
                         yield done
 
-    def _recover_one(
-        self, destination: Destination, job: Job, product: Product, now_s: float
-    ) -> Committed | None:
-        if job.state is State.DONE:
-            return self._dispose(destination, job, product)
-        with self._output_folder(destination, product.output) as fd:
+    def _recover_one(self, one: Publication, now_s: float) -> Committed | None:
+        if one.job.state is State.DONE:
+            return self._dispose_one(one)
+        root, product = one.destination.output_root, one.product
+        with OutputFolders() as folders, faults(one.destination, root, "output"):
+            fd = folders.open(one.destination, product.output)
             temp = DirectoryEntry(fd, product.temp)
             output = DirectoryEntry(fd, os.path.basename(product.output))
             if output.fingerprint() == product.fingerprint:
                 if product.temp:
                     temp.unlink()
-            elif product.temp and temp.fingerprint() == product.fingerprint:
-                product = self._publish(destination, job, product, fd)
-            else:
-                self._ledger.release(job)
-                return None
-            fsync_directory(fd)
-            return self._finish(destination, job, product, now_s)
-
-    def _publish(self, destination: Destination, job: Job, product: Product, fd: int) -> Product:
-        """Rename the staged file to the first name that it may take; return the output."""
-        while True:
-            output, status = choose(self._ledger, destination, job, fd, product)
-            chosen = replace(product, output=output)
-            if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
-                chosen = _as_existing(chosen, fd, unchanged=status is NameStatus.LEFT_ALONE)
-            self._at("chosen")
-            record = self._ledger.restage if self._may_be_renamed(job) else self._ledger.stage
-            record(job, chosen)
-            self._at("staged")
-            with suppress(FileExistsError):  # somebody created this name meanwhile: choose again
-                _place(chosen, status, fd)
-                self._at("renamed")
                 fsync_directory(fd)
-                self._at("synced")
-                return chosen
-
-    def _may_be_renamed(self, job: Job) -> bool:
-        found = self._ledger.job(job.id)
-        return found is not None and found.state in {State.STAGED, State.DONE}
+            elif product.temp and temp.fingerprint() == product.fingerprint:
+                self._publisher(folders).publish([one])
+                if one.error is not None:
+                    raise one.error
+            else:
+                self._ledger.release(one.job)
+                return None
+        return self._finish_one(one, now_s)
 
     def _discard(self, destination: Destination, product: Product) -> None:
         parent = os.path.dirname(product.output)
         with suppress(OSError, ImageRefusedError), directory(destination.output_root, parent) as fd:
             DirectoryEntry(fd, product.temp).unlink()
 
-    def _finish(
-        self, destination: Destination, job: Job, product: Product, now_s: float
-    ) -> Committed:
-        has_ended = ends_at_once(destination, product)
+    def _finish_one(self, one: Publication, now_s: float) -> Committed:
+        self._finish([one], now_s)
+        return self._dispose_one(one)
+
+    def _finish(self, group: Sequence[Publication], now_s: float) -> None:
+        """Record that the outputs have their names, in one transaction."""
+        notes: list[bytes] = []
         with self._ledger.joined():
-            notes = self._ledger.finish(job, now_s)
-            if has_ended:
-                self._ledger.dispose(job, stays=bool(reason_to_keep(destination, product)))
+            for one in group:
+                notes += self._ledger.finish(one.job, now_s)
+                if ends_at_once(one.destination, one.product):
+                    stays = bool(reason_to_keep(one.destination, one.product))
+                    self._ledger.dispose(one.job, stays=stays)
+                    one.has_ended = True
         for note in notes:
             with suppress(OSError):  # the reason file of an earlier failure
                 os.unlink(note)
-        self._at("finished")
-        return self._dispose(destination, job, product, has_ended=has_ended)
+        for _ in group:
+            self._at("finished")
 
     def _dispose(
-        self, destination: Destination, job: Job, product: Product, *, has_ended: bool = False
-    ) -> Committed:
-        passed_on = not (product.pixels or product.unchanged)
+        self, group: Sequence[tuple[Entry, Publication]]
+    ) -> Iterator[tuple[Entry, Committed | Unfinished]]:
+        """Dispose of the sources of finished jobs; first come those that have ended already."""
+        for entry, one in group:
+            if one.has_ended:
+                yield entry, self._dispose_one(one)
+        ended = list[tuple[Entry, Publication, Committed]]()
+        for entry, one in group:
+            if one.has_ended:
+                continue
+            try:
+                ended.append((entry, one, self._let_go(one)))
+            except FolderFaultError as error:
+                yield entry, Unfinished(entry.job, error)
+        self._end([(one, done) for _, one, done in ended])
+        yield from ((entry, done) for entry, _, done in ended)
+
+    def _dispose_one(self, one: Publication) -> Committed:
+        done = self._let_go(one)
+        self._end([(one, done)])
+        return done
+
+    def _let_go(self, one: Publication) -> Committed:
+        """Keep, archive or delete a source and what belongs to it, its output being durable.
+
+        Raises:
+            FolderFaultError: the archive, the output or the input folder cannot be worked on.
+        """
+        destination, job, product = one.destination, one.job, one.product
         done = Committed(
             job,
             product.output,
             product.unchanged,
-            passed_on=passed_on,
+            passed_on=not (product.pixels or product.unchanged),
             rewritten=is_rewritten(destination, job.relative),
         )
         begin = partial(self._ledger.begin_disposal, job)
@@ -233,44 +275,22 @@ class Committer:
             self._at("sidecars_moved")
         except TransientError as error:
             return replace(done, warning=str(error), disposal_pending=True)
-        if not has_ended:
-            self._ledger.dispose(job, stays=bool(disposed.stays_for))
-        self._at("disposed")
         warning = "; ".join(filter(None, [disposed.stays_for, *copied.left, *archived.left]))
-        return replace(done, warning=warning, copied=copied.paths, archived=archived.paths)
+        return replace(
+            done,
+            warning=warning,
+            copied=copied.paths,
+            archived=archived.paths,
+            stays=bool(disposed.stays_for),
+        )
 
-    @contextmanager
-    def _output_folder(self, destination: Destination, output: bytes) -> Iterator[int]:
-        """Open the output's folder, created if missing; translate OSErrors meanwhile."""
-        root, parent = destination.output_root, os.path.dirname(output)
-        made = destination.access.give_folder  # readers of the outputs need access to it, too
-        require_same_root(destination, root, "output")
-        with (
-            faults(destination, root, "output"),
-            directory(root, parent, create=True, made=made) as fd,
-        ):
-            yield fd
-
-
-def _as_existing(product: Product, fd: int, *, unchanged: bool) -> Product:
-    """Return the product with the foreign file at its name as the output.
-
-    Raises:
-        FileExistsError: the name is no regular file any more.
-    """
-    existing = fingerprint_at(fd, os.path.basename(product.output))
-    if existing is None:
-        raise FileExistsError(product.output)
-    return replace(product, fingerprint=existing, unchanged=unchanged)
-
-
-def _place(product: Product, status: NameStatus, fd: int) -> None:
-    """Rename the staged file to its final name, or delete it where a foreign file is kept."""
-    name = os.path.basename(product.output)
-    with refusing_name(fd, name, creates=True):
-        if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
-            DirectoryEntry(fd, product.temp).unlink()
-        elif status is NameStatus.FREE:
-            rename_without_clobbering(fd, product.temp, fd, name)
-        else:
-            os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)
+    def _end(self, group: Sequence[tuple[Publication, Committed]]) -> None:
+        """Record in one transaction that nothing is left to do, where that is so."""
+        ended = [(one, done) for one, done in group if not done.disposal_pending]
+        if not all(one.has_ended for one, _ in ended):
+            with self._ledger.joined():
+                for one, done in ended:
+                    if not one.has_ended:
+                        self._ledger.dispose(one.job, stays=done.stays)
+        for _ in ended:
+            self._at("disposed")

@@ -13,6 +13,7 @@ import re
 import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 from sharpend.commit.names import AS_THE_INPUT, Naming, numbered
@@ -112,6 +113,22 @@ def _difference(before: Root, now: Root) -> str | None:
         return f"{printable(before.point)} is not mounted: mount it"
     there = f"{now.kind} at {printable(now.point)}"
     return f"is on another disk than before ({there}): mount the other one"
+
+
+class NameStatus(Enum):
+    """Status of an output name for one input."""
+
+    FREE = auto()
+    OURS = auto()
+    """The file is an earlier output of the same input: it is replaced."""
+    REPLACEABLE = auto()
+    """A foreign file has the name, and the policy is to replace it."""
+    EQUAL = auto()
+    """A foreign file with the bytes of the new output has the name: it becomes the output."""
+    LEFT_ALONE = auto()
+    """A foreign file has the name, and the policy is to skip the input."""
+    TAKEN = auto()
+    """The name cannot be used: try the next one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, output_names
+from sharpend.commit.destination import Destination, NameStatus, output_names
 from sharpend.commit.relocate import DirectoryEntry, same_bytes
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.beneath import directory, fingerprint_at, refusing_name
@@ -29,22 +28,6 @@ if TYPE_CHECKING:
     from sharpend.ledger.records import Job, Product
 
 _NAMES_SEARCHED = 1000
-
-
-class NameStatus(Enum):
-    """Status of an output name for one input."""
-
-    FREE = auto()
-    OURS = auto()
-    """The file is an earlier output of the same input: it is replaced."""
-    REPLACEABLE = auto()
-    """A foreign file has the name, and the policy is to replace it."""
-    EQUAL = auto()
-    """A foreign file with the bytes of the new output has the name: it becomes the output."""
-    LEFT_ALONE = auto()
-    """A foreign file has the name, and the policy is to skip the input."""
-    TAKEN = auto()
-    """The name cannot be used: try the next one."""
 
 
 _FOREIGN = {

@@ -1,18 +1,15 @@
-"""Values that a commit takes and returns: names, attempts, and finished or unfinished jobs."""
+"""Values that a commit takes and returns: names, and finished or unfinished jobs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.policies import Losses
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
     from sharpend.ledger.records import Job
-    from sharpend.task import Staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +41,8 @@ class Committed:
     """Sidecars that followed the source, below the archive."""
     disposal_pending: bool = False
     """True where the source cannot be disposed of yet; `recover` tries again."""
+    stays: bool = False
+    """True where the source stays for good, against the policy of its folder."""
     passed_on: bool = False
     """True where the output is a copy of the input."""
 
@@ -64,12 +63,3 @@ class Unfinished:
 
     job: Job
     error: FolderFaultError | TransientError | ImageRefusedError
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A worker's staged file, with the digest of its options and the policy on its losses."""
-
-    staged: Staged
-    options_digest: str = ""
-    losses: Losses = Losses.KEEP

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sharpend.daemon.folder import FolderPlan
-    from sharpend.daemon.outcomes import Result
+    from sharpend.daemon.results import Result
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.settings.load import Settings

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from sharpend.commit.publication import OutputFolders
 from sharpend.commit.results import Committed
 from sharpend.daemon.folder import Handed
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
@@ -96,32 +97,38 @@ class Assignment:
             resting: folders that begin no image.
             busy: folders with an image that is finished and not committed.
         """
-        for _ in range(HANDED_AT_ONCE):
-            if not pool.free:
-                return True
-            running = {handed.folder.name for handed in self.handed.values()}.union(busy)
-            may_work = [
-                name
-                for name, folder in self._folders.items()
-                if name not in resting and folder.may_work(now_s, running=name in running)
-            ]
-            newest = [name for name in may_work if self._folders[name].plan.newest_first]
-            job = self._ledger.claim(time.time(), may_work, newest)
-            if job is None:
-                return True
-            self._hand(job, pool, now_s)
+        with OutputFolders() as outputs:
+            for _ in range(HANDED_AT_ONCE):
+                if not pool.free:
+                    return True
+                job = self._claim(now_s, resting, busy)
+                if job is None:
+                    return True
+                self._hand(job, pool, now_s, outputs)
         return False
 
-    def _hand(self, job: Job, pool: Workers, now_s: float) -> None:
+    def _claim(self, now_s: float, resting: Collection[str], busy: Collection[str]) -> Job | None:
+        """Claim the next due job of the folders that may work."""
+        running = {handed.folder.name for handed in self.handed.values()}.union(busy)
+        may_work = [
+            name
+            for name, folder in self._folders.items()
+            if name not in resting and folder.may_work(now_s, running=name in running)
+        ]
+        newest = [name for name in may_work if self._folders[name].plan.newest_first]
+        return self._ledger.claim(time.time(), may_work, newest)
+
+    def _hand(self, job: Job, pool: Workers, now_s: float, outputs: OutputFolders) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""
         folder = self._folders[job.folder]
         handed = Handed(job, folder, now_s)
         if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
-            left_out = Failed(job.id, Failure.VANISHED, None, "exclude or include leave it out")
+            message = "exclude, include or --shard leave it out"
+            left_out = Failed(job.id, Failure.VANISHED, None, message)
             self._outcomes.conclude(handed, left_out, now_s)
             return
         try:
-            prepared = self._committer.prepare(folder.plan.destination, job, time.time())
+            prepared = self._committer.prepare(folder.plan.destination, job, outputs, time.time())
         except FolderFaultError as error:
             self._ledger.release(job)
             folder.pause(str(error), now_s)

@@ -21,27 +21,30 @@ from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder, Handed
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.maintenance import Maintenance, Paths
-from sharpend.daemon.outcomes import Outcomes, Result
+from sharpend.daemon.outcomes import Outcomes
 from sharpend.daemon.overview import take_snapshot
 from sharpend.daemon.preview_upkeep import PreviewUpkeep
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.rest import Rest
 from sharpend.daemon.roots import reopen
+from sharpend.daemon.unrecorded import Unrecorded
 from sharpend.errors import Reason
 from sharpend.intake.threaded import open_intake
-from sharpend.ledger.records import Job, QuarantineReason, State
+from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
-from sharpend.task import Died, Outcome, Staged
+from sharpend.task import Died
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.daemon.dispatcher_config import DispatcherConfig
     from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.results import Result
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
+    from sharpend.task import Outcome
     from sharpend.workers.interface import Workers
 
 FINISH_EVERY_S = 30.0
@@ -83,7 +86,7 @@ class Dispatcher:
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
         )
         self._stopped: list[Handed] = []
-        self._unrecorded: list[tuple[Handed, Outcome]] = []
+        self._unrecorded = Unrecorded()
         self._finish_at_s = -math.inf
         self._pool = pool
         self._measurements = config.measurements
@@ -143,7 +146,7 @@ class Dispatcher:
         self._quarantine.probe()
         for folder in self.folders.values():
             self._outcomes.recover(folder, now_s)
-        self._unrecorded = [pair for pair in self._unrecorded if self._is_running(pair[0].job)]
+        self._unrecorded.keep_running(self._ledger)
         self._record(now_s)
         for job in self._ledger.running():
             if job.id not in self._handed:  # claimed, and not submitted to a worker
@@ -151,11 +154,6 @@ class Dispatcher:
         self._quarantine.recover(self._destinations)
         for folder in self.folders.values():  # settled files may not have been recorded
             folder.restart()
-
-    def _is_running(self, job: Job) -> bool:
-        """Return whether the job is running according to the ledger."""
-        known = self._ledger.job(job.id)
-        return known is not None and known.state is State.RUNNING
 
     @property
     def _destinations(self) -> dict[str, Destination]:
@@ -203,9 +201,10 @@ class Dispatcher:
         self._ledger.sync()
 
     def _assign(self, now_s: float) -> None:
-        waiting = {handed.folder.name for handed, _ in self._unrecorded}
         resting = self._rest.reasons
-        if not self._assignment.assign(self._pool, now_s, resting=resting, busy=waiting):
+        if not self._assignment.assign(
+            self._pool, now_s, resting=resting, busy=self._unrecorded.folders
+        ):
             self._wake()
 
     def conclude(self, now_s: float) -> bool:
@@ -224,25 +223,29 @@ class Dispatcher:
         for outcome in self._pool.finished(now_s):
             handed = self._handed.pop(outcome.job_id)
             self._gallery.ended(handed.task, outcome)
-            self._unrecorded.append((handed, outcome))
+            self._unrecorded.add(handed, outcome)
 
     def _record(self, now_s: float, *, staged: bool = True) -> None:
-        """Record waiting results in order; during a state outage they go on waiting.
+        """Record waiting results, failures first; during a state outage they go on waiting.
 
         Args:
             now_s: monotonic seconds.
             staged: also those that have to be committed.
         """
-        for pair in list(self._unrecorded):
-            handed, outcome = pair
-            if isinstance(outcome, Staged) and not staged:
-                continue
-            self._outcomes.conclude(handed, outcome, now_s)
-            self._unrecorded.remove(pair)
-            if isinstance(outcome, Died):  # a killed worker may write until it has ended
-                self._stopped.append(handed)
-            model = handed.folder.plan.options.model
-            self._measurements.record(model, handed.task, outcome, self._log)
+        for handed, failure in self._unrecorded.failures():
+            self._outcomes.conclude(handed, failure, now_s)
+            self._recorded(handed, failure)
+        for group in self._unrecorded.groups() if staged else ():
+            for handed, outcome in self._outcomes.commit(group, now_s):
+                self._recorded(handed, outcome)
+
+    def _recorded(self, handed: Handed, outcome: Outcome) -> None:
+        """Measure an attempt whose outcome is in the ledger."""
+        self._unrecorded.remove(handed)
+        if isinstance(outcome, Died):  # a killed worker may write until it has ended
+            self._stopped.append(handed)
+        model = handed.folder.plan.options.model
+        self._measurements.record(model, handed.task, outcome, self._log)
 
     def _ended(self, result: Result) -> None:
         counted = self._measurements.throughput

@@ -10,7 +10,7 @@ from sharpend.daemon.roots import OnFault
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.daemon.outcomes import Result
+    from sharpend.daemon.results import Result
     from sharpend.settings.load import Settings
 
 

@@ -7,51 +7,31 @@ the whole folder, such as a full one. Every path leaves the job in one state of 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.commit.results import Attempt, Committed, Unfinished
+from sharpend.commit.publication import Attempt, Entry
+from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder, Handed
+from sharpend.daemon.results import Result, result_of
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
 from sharpend.task import Died, Failed, Failure, Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from sharpend.commit.committer import Committer
     from sharpend.commit.quarantine import Quarantine
     from sharpend.daemon.attempts import RetryOptions
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.task import Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Final result of one input, for `once` and for the report."""
-
-    folder: Folder
-    job: Job
-    outcome: str
-    """sharpened, unchanged or quarantined."""
-    output: bytes | None = None
-    reason: Reason | None = None
-    message: str = ""
-    setting: str | None = None
-    """Setting that would let a quarantined input through; `message` is the cause."""
-    warning: str = ""
-    """Reason why the source was not archived or deleted."""
-    staged: Staged | None = None
-    commit_s: float = 0.0
-    seconds: float = 0.0
-    """Seconds from the start of the attempt to its end."""
 
 
 class Outcomes:
-    """Handler of outcomes, one at a time, from one thread.
+    """Handler of outcomes, from one thread: failures one at a time, staged files in groups.
 
     Args:
         ledger: written first.
@@ -80,34 +60,53 @@ class Outcomes:
         self._reported: set[int] = set()
         """Finished jobs that were reported and whose source could not be disposed of yet."""
 
-    def conclude(self, handed: Handed, outcome: Outcome, now_s: float) -> None:
-        """Handle the outcome of one attempt."""
-        if isinstance(outcome, Staged):
-            self._staged(handed, outcome, now_s)
-        elif isinstance(outcome, Died):
+    def conclude(self, handed: Handed, outcome: Failed | Died, now_s: float) -> None:
+        """Handle the failure of one attempt."""
+        if isinstance(outcome, Died):
             self._died(handed, outcome)
         else:
             self._failed(handed, outcome, now_s)
 
-    def _staged(self, handed: Handed, staged: Staged, now_s: float) -> None:
-        started_s = time.monotonic()
-        options = handed.folder.plan.options
-        attempt = Attempt(staged, options.digest, options.policies.losses)
-        try:
-            committed = self._committer.commit(
-                handed.folder.plan.destination, handed.job, attempt, time.time()
-            )
-        except FolderFaultError as error:
+    def commit(
+        self, group: Sequence[tuple[Handed, Staged]], now_s: float
+    ) -> Iterator[tuple[Handed, Staged]]:
+        """Commit staged files together; yield each attempt as soon as it has its outcome.
+
+        Args:
+            group: successful attempts, at most one of each input.
+            now_s: monotonic seconds.
+        """
+        began_s = time.monotonic()
+        entries = [_entry(handed, staged) for handed, staged in group]
+        attempts = {entry.job.id: one for entry, one in zip(entries, group, strict=True)}
+        resumed = list[Folder]()
+        for entry, ended in self._committer.commit(entries, time.time()):
+            handed, staged = attempts[entry.job.id]
+            if isinstance(ended, Unfinished):
+                self._not_committed(handed, ended.error, now_s)
+            else:
+                ended_s = time.monotonic()
+                share_s = (ended_s - began_s) / len(group)
+                self.finished(handed, ended, staged, commit_s=share_s, ended_s=ended_s)
+                if handed.folder.resume():
+                    resumed.append(handed.folder)
+            yield handed, staged
+        for folder in resumed:
+            self.recover(folder, now_s)
+
+    def _not_committed(
+        self,
+        handed: Handed,
+        error: FolderFaultError | TransientError | ImageRefusedError,
+        now_s: float,
+    ) -> None:
+        """Pause the folder, refuse the image or try it again, by the error of its commit."""
+        if isinstance(error, FolderFaultError):
             handed.folder.pause(str(error), now_s)
-        except ImageRefusedError as error:
+        elif isinstance(error, ImageRefusedError):
             self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
-        except TransientError as error:
-            self.again(handed, error.reason, str(error), stage="commit")
         else:
-            ended_s = time.monotonic()
-            self.finished(handed, committed, staged, commit_s=ended_s - started_s, ended_s=ended_s)
-            if handed.folder.resume():
-                self.recover(handed.folder, now_s)
+            self.again(handed, error.reason, str(error), stage="commit")
 
     def finished(
         self,
@@ -129,17 +128,16 @@ class Outcomes:
             values |= {"notes": list(staged.notes)} if staged.notes else {}
             values |= {"losses": list(staged.losses)} if staged.losses else {}
         values |= committed.told
-        result = _result(handed.folder, committed)
-        self._log_finished(
-            replace(result, staged=staged, commit_s=commit_s, seconds=seconds), **values
-        )
+        result = result_of(handed.folder.plan.destination, committed)
+        result = replace(result, staged=staged, commit_s=commit_s, seconds=seconds)
+        self._log_finished(handed.folder, result, **values)
 
-    def _log_finished(self, result: Result, **values: object) -> None:
+    def _log_finished(self, folder: Folder, result: Result, **values: object) -> None:
         """Log and report an output that was published or existed before."""
-        result.folder.judgements.finished(result.job)
+        folder.judgements.finished(result.job)
         self._log.info(
             Event.IMAGE_FINISHED,
-            folder=result.folder.name,
+            folder=folder.name,
             path=result.job.relative,
             output=result.output,
             outcome=result.outcome,
@@ -237,7 +235,7 @@ class Outcomes:
         )
         self._on_result(
             Result(
-                handed.folder,
+                handed.folder.plan.destination,
                 handed.job,
                 "quarantined",
                 reason=refusal.reason,
@@ -262,7 +260,8 @@ class Outcomes:
                 continue
             works = works or not ended.disposal_pending
             if self._is_news(ended):
-                self._log_finished(_result(folder, ended), recovered=True, **ended.told)
+                result = result_of(folder.plan.destination, ended)
+                self._log_finished(folder, result, recovered=True, **ended.told)
         if works:
             folder.resume()
 
@@ -284,6 +283,7 @@ class Outcomes:
         return not was_told
 
 
-def _result(folder: Folder, committed: Committed) -> Result:
-    outcome = "unchanged" if committed.unchanged or committed.passed_on else "sharpened"
-    return Result(folder, committed.job, outcome, committed.output, warning=committed.warning)
+def _entry(handed: Handed, staged: Staged) -> Entry:
+    plan = handed.folder.plan
+    attempt = Attempt(staged, plan.options.digest, plan.options.policies.losses)
+    return Entry(plan.destination, handed.job, attempt)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.destination import Destination, RootGuard
 from sharpend.commit.names import Naming
+from sharpend.commit.shards import Shard, Share
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.hook_runs import Hook
@@ -85,31 +86,14 @@ def folder_plans(settings: Settings) -> list[FolderPlan]:
 
 def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
     model = resolve_model(folder.model or settings.model.name, device=settings.model.device)
+    destination = _destination(folder, settings, _name_of(model))
+    takes = None if folder.share is None else Shard(Share(*folder.share), destination).has
     return FolderPlan(
-        destination=Destination(
-            folder=folder.name,
-            input_root=os.fsencode(folder.input),
-            output_root=os.fsencode(folder.output),
-            source=folder.source,
-            archive_root=None if folder.archive is None else os.fsencode(folder.archive),
-            remove_empty_folders=folder.remove_empty_folders,
-            sidecars=folder.sidecars,
-            left_alone=Patterns(folder.exclude),
-            existing=folder.existing,
-            naming=Naming(folder.output_name, folder.suffix, folder.name, _name_of(model)),
-            collision=folder.collision,
-            portable_names=folder.portable_names,
-            quarantine_root=os.path.abspath(os.fsencode(settings.state / "quarantine")),
-            guard=RootGuard(folder.name, _unless_auto(folder.require_mount)),
-            access=Access(
-                group=None if folder.group is None else number_of(folder.group),
-                mode=None if folder.mode is None else int(folder.mode, 8),
-            ),
-        ),
+        destination=destination,
         intake=FolderOptions(
             root=os.fsencode(folder.input),
             recursive=folder.recursive,
-            patterns=Patterns(folder.exclude, folder.include),
+            patterns=Patterns(folder.exclude, folder.include, takes),
             only=folder.files,
             settle_s=_unless_auto(folder.settle_s),
             polling=_unless_auto(folder.polling) if folder.files is None else True,
@@ -126,6 +110,29 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
         newest_first=folder.order == "newest",
         hours=tuple(Hours.parse(text) for text in folder.hours),
         only_new=folder.only_new,
+    )
+
+
+def _destination(folder: FolderSettings, settings: Settings, model: str) -> Destination:
+    return Destination(
+        folder=folder.name,
+        input_root=os.fsencode(folder.input),
+        output_root=os.fsencode(folder.output),
+        source=folder.source,
+        archive_root=None if folder.archive is None else os.fsencode(folder.archive),
+        remove_empty_folders=folder.remove_empty_folders,
+        sidecars=folder.sidecars,
+        left_alone=Patterns(folder.exclude),
+        existing=folder.existing,
+        naming=Naming(folder.output_name, folder.suffix, folder.name, model),
+        collision=folder.collision,
+        portable_names=folder.portable_names,
+        quarantine_root=os.path.abspath(os.fsencode(settings.state / "quarantine")),
+        guard=RootGuard(folder.name, _unless_auto(folder.require_mount)),
+        access=Access(
+            group=None if folder.group is None else number_of(folder.group),
+            mode=None if folder.mode is None else int(folder.mode, 8),
+        ),
     )
 
 

@@ -11,8 +11,12 @@ import re
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from pathspec import GitIgnoreSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def require_pattern(pattern: str) -> str:
@@ -42,6 +46,8 @@ class Patterns:
     include: tuple[str, ...] = ()
     """If there are any, files that match none of them, nor lie in a folder that does, are left
     out."""
+    takes: Callable[[bytes], bool] | None = None
+    """Says of a file's path whether it is taken at all; None: every file is."""
 
     def leaves_out_entry(self, relative: bytes, *, is_folder: bool) -> bool:
         """Return whether one entry is left out; the folders above it were asked before.
@@ -52,13 +58,15 @@ class Patterns:
         """
         if self.exclude and _matches(self.exclude, relative, is_folder=is_folder):
             return True
-        return bool(self.include) and not (
-            is_folder or _matches(self.include, relative, is_folder=False)
-        )
+        if is_folder:
+            return False
+        if self.include and not _matches(self.include, relative, is_folder=False):
+            return True
+        return self.takes is not None and not self.takes(relative)
 
     def leaves_out(self, relative: bytes, *, is_folder: bool = False) -> bool:
         """Return whether an entry, or a folder above it, is left out."""
-        if not self.exclude and not self.include:
+        if not self.exclude and not self.include and self.takes is None:
             return False
         above = (at for at, byte in enumerate(relative) if byte == ord("/"))
         return any(self.leaves_out_entry(relative[:at], is_folder=True) for at in above) or (

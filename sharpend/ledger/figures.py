@@ -1,7 +1,7 @@
 """Ledger figures: jobs by folder and state, refusals by reason, the age of queues.
 
-Owns the statements of these counts, which metrics are made from. Each reads an index or the
-quarantined rows, never whole rows of the rest.
+Owns the statements of these counts, which metrics are made from. Each reads the numbers
+that are kept, an index or the quarantined rows, never whole rows of the rest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sharpend.ledger.store import Store
 
-_BY_STATE = "SELECT folder, state, count(*) AS jobs FROM job GROUP BY folder, state"
+_BY_STATE = "SELECT folder, state, jobs FROM tally"
 _BY_REASON = """
 SELECT folder, reason, count(*) AS jobs FROM job WHERE state = 'quarantined' GROUP BY folder, reason
 """
@@ -65,7 +65,7 @@ def read_figures(state_dir: Path) -> LedgerFigures:
 
 def _figures(store: Store) -> LedgerFigures:
     jobs: dict[int, dict[State, int]] = {}
-    for row in store.rows(_BY_STATE):
+    for row in store.rows(store.counting(_BY_STATE)):
         jobs.setdefault(row["folder"], {})[State(row["state"])] = row["jobs"]
     refusals: dict[int, dict[str, int]] = {}
     for row in store.rows(_BY_REASON):

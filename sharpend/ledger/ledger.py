@@ -8,14 +8,14 @@ system, and to run beside a second writer of the same state directory.
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
-from sharpend.ledger import sql
-from sharpend.ledger.caseless import twin_key
+from sharpend.ledger import seal, sql
+from sharpend.ledger.caseless import name_key
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.records import MOVES, Job, State, job_of, mark_of
+from sharpend.ledger.records import MOVES, Job, State, binary, job_of, mark_of
 from sharpend.ledger.registration import Registration
 from sharpend.ledger.scheduling import Scheduler
 from sharpend.ledger.standing import Standing
@@ -55,10 +55,14 @@ class Ledger(Registration, Standing, LedgerReader):
 
     def close(self) -> None:
         """Close the ledger and unlock the state directory."""
-        super().close()
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
+        if self._lock_fd is None:
+            super().close()
+            return
+        if self._store.close_in_order():
+            with suppress(OSError):  # then the next start reads the whole file
+                seal.put(self._store.state_dir)
+        os.close(self._lock_fd)
+        self._lock_fd = None
 
     def probe(self) -> None:
         """Test whether the state directory can be written: StateFaultError if not."""
@@ -111,21 +115,23 @@ class Ledger(Registration, Standing, LedgerReader):
 
     def stage(self, job: Job, product: Product) -> None:
         """Record the durable staged file and the final name chosen for it, before the rename."""
-        self._move(
-            job,
-            State.STAGED,
-            sql.STAGE,
-            temp=product.temp,
-            output=product.output,
-            mark=mark_of(product.fingerprint),
-            key=twin_key(product.output),
-            unchanged=product.unchanged,
-            model=product.model_digest,
-            options=product.options_digest,
-            pixels=product.pixels,
-            digest=product.input_digest,
-            stays_for=product.stays_for or None,
-        )
+        values = {
+            "id": job.id,
+            "temp": product.temp,
+            "output": product.output,
+            "mark": mark_of(product.fingerprint),
+            "key": name_key(product.output),
+            "unchanged": product.unchanged,
+            "model": product.model_digest,
+            "options": product.options_digest,
+            "pixels": product.pixels,
+            "digest": binary(product.input_digest),
+            "stays_for": product.stays_for or None,
+        }
+        with self._store.transaction() as cursor:
+            _refuse_illegal(cursor, job.id, State.STAGED)
+            cursor.execute(sql.KNOW_DIGESTS, values)
+            cursor.execute(sql.STAGE, values)
 
     def restage(self, job: Job, product: Product) -> None:
         """Change the final name of a staged job, and whether a foreign file is kept there."""
@@ -133,7 +139,7 @@ class Ledger(Registration, Standing, LedgerReader):
             "id": job.id,
             "output": product.output,
             "mark": mark_of(product.fingerprint),
-            "key": twin_key(product.output),
+            "key": name_key(product.output),
             "unchanged": product.unchanged,
         }
         with self._store.transaction() as cursor:
@@ -180,7 +186,7 @@ class Ledger(Registration, Standing, LedgerReader):
             "reason": refusal.reason,
             "message": refusal.message,
             "setting": refusal.setting,
-            "digest": refusal.input_digest,
+            "digest": binary(refusal.input_digest),
         }
         with self._store.transaction() as cursor:
             _refuse_illegal(cursor, job.id, State.QUARANTINED)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from sharpend.errors import StateFaultError, StateLockedError
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
-from sharpend.ledger import copies
-from sharpend.ledger.caseless import twin_key
+from sharpend.ledger import copies, seal
+from sharpend.ledger.caseless import name_key, twin_key
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import binary
 from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
 from sharpend.ledger.store import (
     BUSY_TIMEOUT_S,
@@ -57,7 +58,11 @@ def open_ledger(state_dir: Path) -> Ledger:
         lost = (state_dir / "lock").exists() and _is_empty(state_dir / "ledger.db")
     lock_fd = lock(state_dir)
     try:
-        store, aside = _open_or_rebuild(state_dir, lost=lost)
+        with translated(state_dir):
+            is_sealed = seal.take(state_dir)
+        store, aside = _open_or_rebuild(state_dir, lost=lost, is_sealed=is_sealed)
+        if not is_sealed:
+            store.recount()
         rebuilt = store.needs_reconciling()
     except BaseException:
         os.close(lock_fd)
@@ -161,12 +166,13 @@ def locked_since(state_dir: Path) -> float | None:
         return (state_dir / "lock").stat().st_mtime  # `lock` writes it, and nobody else
 
 
-def _open_or_rebuild(state_dir: Path, *, lost: bool) -> tuple[Store, Path | None]:
+def _open_or_rebuild(state_dir: Path, *, lost: bool, is_sealed: bool) -> tuple[Store, Path | None]:
     """Open the ledger for writing; create a new one if it is missing or damaged.
 
     Args:
         state_dir: with its lock held.
         lost: a missing ledger existed before.
+        is_sealed: the ledger is as it was closed in order; it is not checked.
 
     Returns:
         The store, and the path that a damaged ledger was moved to. The store needs reconciling if
@@ -177,43 +183,48 @@ def _open_or_rebuild(state_dir: Path, *, lost: bool) -> tuple[Store, Path | None
         StateFaultError: the file cannot be opened now.
     """
     try:
-        return _open_to_write(state_dir, reconcile=lost), None
+        return _open_to_write(state_dir, reconcile=lost, is_sealed=is_sealed), None
     except DamagedError:
         aside = _move_aside(state_dir)
         return _open_to_write(state_dir, reconcile=True), aside
 
 
-def _open_to_write(state_dir: Path, *, reconcile: bool = False) -> Store:
+def _open_to_write(state_dir: Path, *, reconcile: bool = False, is_sealed: bool = False) -> Store:
     """Open the ledger without checking the lock; LedgerError if it is damaged or newer.
 
     Args:
         state_dir: a missing ledger is created in it.
         reconcile: a ledger that is created now needs reconciling.
+        is_sealed: it is not checked.
     """
     with translated(state_dir):
         connection = sqlite3.connect(
             state_dir / "ledger.db", timeout=BUSY_TIMEOUT_S, isolation_level=None
         )
         try:
-            _prepare(connection, state_dir, reconcile=reconcile)
+            _prepare(connection, state_dir, reconcile=reconcile, is_sealed=is_sealed)
         except BaseException:
             connection.close()
             raise
     return Store(connection, state_dir)
 
 
-def _prepare(connection: sqlite3.Connection, state_dir: Path, *, reconcile: bool) -> None:
+def _prepare(
+    connection: sqlite3.Connection, state_dir: Path, *, reconcile: bool, is_sealed: bool
+) -> None:
     version = version_of(connection)
     refuse_newer(version, state_dir)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_WAL_BYTES}")
-    require_sound(connection, state_dir)
+    if not is_sealed:
+        require_sound(connection, state_dir)
     if version < SCHEMA_VERSION:
         if version:
             copies.keep_before_upgrade(state_dir, version)
-        connection.create_function("twin_key", 1, twin_key, deterministic=True)
+        for function in (twin_key, name_key, binary):
+            connection.create_function(function.__name__, 1, function, deterministic=True)
         steps = "".join(STEPS[version:])
         if reconcile and not version:
             steps += f"PRAGMA application_id = {RECONCILING_MARK};"

@@ -1,4 +1,4 @@
-"""Ledger queries: counts, outcomes, unknown inputs, owners of outputs.
+"""Ledger queries: numbers, outcomes, unknown inputs, owners of outputs.
 
 Owns every query that changes nothing; `status` opens this half alone, beside a running daemon.
 Refuses to load a whole table: answers are bounded, or come in pages while rows change under them.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 
 from sharpend.ledger import sql, standing_sql
 from sharpend.ledger.alike import Alike
-from sharpend.ledger.caseless import twin_key
+from sharpend.ledger.caseless import name_key
 from sharpend.ledger.records import (
     Claim,
     Ended,
@@ -24,6 +24,7 @@ from sharpend.ledger.records import (
     Quarantined,
     State,
     content_mark_of,
+    content_of,
     ended_of,
     fingerprint_of,
     job_of,
@@ -76,10 +77,9 @@ class LedgerReader:
         self._store.close()
 
     def counts(self) -> dict[State, int]:
-        """Count the jobs in each state; every state has its key."""
-        return dict.fromkeys(State, 0) | {
-            State(row["state"]): row["jobs"] for row in self._store.rows(sql.COUNTS)
-        }
+        """Return the number of jobs in each state; every state has its key."""
+        rows = self._store.rows(self._store.counting(sql.COUNTS))
+        return dict.fromkeys(State, 0) | {State(row["state"]): row["jobs"] for row in rows}
 
     def folders(self) -> list[tuple[str, tuple[bytes, bytes]]]:
         """List all folders ever used: name, input root and output root."""
@@ -92,15 +92,14 @@ class LedgerReader:
         return None if row is None else row["name"]
 
     def waiting(self, folders: Iterable[str]) -> int:
-        """Count the unfinished jobs of these folders: queued, in work, or deferred."""
-        rows = (self._store.row(sql.WAITING, folder) for folder in folders)
-        return sum(row["jobs"] for row in rows if row is not None)
+        """Return the number of unfinished jobs of these folders: queued, in work, or deferred."""
+        query = self._store.counting(sql.WAITING)
+        return sum(self._store.rows(query, folder)[0]["jobs"] for folder in folders)
 
     def oldest_pending_at(self, folders: Iterable[str]) -> float | None:
         """Time when the oldest pending job of these folders was added (wall clock)."""
-        rows = (self._store.row(sql.OLDEST_PENDING, folder) for folder in folders)
-        times = [row["at"] for row in rows if row is not None and row["at"] is not None]
-        return min(times, default=None)
+        rows = [self._store.rows(sql.OLDEST_PENDING, folder)[0] for folder in folders]
+        return min((row["at"] for row in rows if row["at"] is not None), default=None)
 
     def unknown(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
@@ -153,7 +152,7 @@ class LedgerReader:
             jobs: dict[bytes, list[Alike]] = {}
             for row in rows:
                 made = fingerprint_of(row["mark"])
-                one = Alike(row["id"], made, row["digest"], is_own=bool(row["own"]))
+                one = Alike(row["id"], made, content_of(row["digest"]), is_own=bool(row["own"]))
                 jobs.setdefault(row["relative"], []).append(one)
             for entry in batch:
                 same = [
@@ -179,9 +178,8 @@ class LedgerReader:
 
     def holds(self) -> dict[str, float]:
         """Return since when folders are paused by an operator (wall clock), by name."""
-        if self._store.row(sql.HAS_STANDING) is None:
-            return {}
-        return {row["folder"]: row["since"] for row in self._store.rows(standing_sql.HOLDS)}
+        rows = self._store.rows(standing_sql.HOLDS) if self._store.row(sql.HAS_STANDING) else []
+        return {row["folder"]: row["since"] for row in rows}
 
     def is_surveyed(self, folder: str) -> bool:
         """Return whether the files of the folder's first start are known."""
@@ -194,13 +192,11 @@ class LedgerReader:
 
     def adopts(self, folder: str) -> bool:
         """Return whether a folder was not scanned whole since the ledger knows it."""
-        row = self._store.row(sql.ADOPTS, folder)
-        return row is not None and bool(row["adopts"])
+        return any(row["adopts"] for row in self._store.rows(sql.ADOPTS, folder))
 
     def installation(self) -> str:
         """Return the random name of this ledger; copies of it have the same."""
-        row = self._store.row(sql.INSTALLATION)
-        return "" if row is None else str(row["id"])
+        return "".join(row["id"] for row in self._store.rows(sql.INSTALLATION))
 
     def earlier_output(self, folder: str) -> tuple[str, bytes, int] | None:
         """Return the folder that had the same input before, its output, and the images done."""
@@ -231,7 +227,7 @@ class LedgerReader:
 
     def claims(self, folder: str, output: bytes) -> list[Claim]:
         """List the inputs that were given this output name, or one that differs in case or form."""
-        rows = self._store.rows(sql.TWINS, twin_key(output), folder)
+        rows = self._store.rows(sql.TWINS, name_key(output), folder)
         return [Claim(_owner_of(row), row[3], fingerprint_of(row[4])) for row in rows]
 
     def previous_output(self, folder: str, relative: bytes) -> bytes | None:
@@ -256,7 +252,7 @@ class LedgerReader:
 
     def unfinished(self, state: State) -> Iterator[tuple[Job, Product]]:
         """Iterate over staged (or done) jobs with their products, for recovery."""
-        for row in self._pages(state):
+        for row in self._pages(state, sql.PRODUCTS):
             yield job_of(row), product_of(row)
 
     def quarantined(self) -> Iterator[Quarantined]:
@@ -288,10 +284,10 @@ class LedgerReader:
         """
         return {row["path"]: row["seen"] for row in self._store.rows(sql.ROOT_IDENTITIES, folder)}
 
-    def _pages(self, state: State) -> Iterator[LedgerRow]:
+    def _pages(self, state: State, query: str = sql.IN_STATE) -> Iterator[LedgerRow]:
         """Iterate over all rows in a state by pages of ids: no cursor stays open in between."""
         last = 0
-        while page := self._store.rows(sql.IN_STATE, state, last, _PAGE):
+        while page := self._store.rows(query, state, last, _PAGE):
             last = page[-1]["id"]
             yield from page
 

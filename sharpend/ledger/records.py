@@ -210,6 +210,16 @@ def content_mark_of(fingerprint: Fingerprint) -> str:
     return f"{fingerprint.size}:{fingerprint.mtime_ns}"
 
 
+def binary(digest: str | None) -> bytes | None:
+    """Convert a hexadecimal digest to the bytes in a row."""
+    return None if digest is None else bytes.fromhex(digest)
+
+
+def content_of(digest: bytes | None) -> str | None:
+    """Convert the bytes in a row to a hexadecimal digest."""
+    return None if digest is None else digest.hex()
+
+
 def fingerprint_of(mark: str) -> Fingerprint:
     """Convert the text in a row to a fingerprint."""
     size, mtime_ns, inode = mark.split(":")
@@ -237,8 +247,8 @@ def product_of(row: LedgerRow) -> Product:
         fingerprint=fingerprint_of(row["staged_mark"] if staged else row["output_mark"]),
         temp=row["temp"] or b"",
         unchanged=bool(row["unchanged"]),
-        model_digest=row["model"] or "",
-        options_digest=row["options"] or "",
+        model_digest=row["model_digest"] or "",
+        options_digest=row["options_digest"] or "",
         pixels=row["pixels"] or 0,
         stays_for=row["stays_for"] or "",
     )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
 from sharpend.ledger import sql
-from sharpend.ledger.caseless import twin_key
-from sharpend.ledger.records import Added, mark_of
+from sharpend.ledger.caseless import name_key
+from sharpend.ledger.records import Added, binary, mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,10 +95,10 @@ class Registration:
                     "folder": folder,
                     "relative": relative,
                     "mark": mark_of(fingerprint),
-                    "digest": product.input_digest,
+                    "digest": binary(product.input_digest),
                     "output": product.output,
                     "output_mark": mark_of(product.fingerprint),
-                    "output_key": twin_key(product.output),
+                    "output_key": name_key(product.output),
                     "now_s": now_s,
                 }
                 cursor.execute(sql.FORGET_VANISHED, values)
@@ -113,7 +113,7 @@ class Registration:
                     "folder": folder,
                     "relative": one.relative,
                     "mark": mark_of(one.fingerprint),
-                    "digest": one.digest,
+                    "digest": binary(one.digest),
                     "now_s": now_s,
                 }
                 cursor.execute(sql.FORGET_VANISHED, values)

@@ -99,6 +99,94 @@ ALTER TABLE folder ADD COLUMN adopts INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE installation (id TEXT NOT NULL);
 INSERT INTO installation VALUES (lower(hex(randomblob(8))));
 """
+# The table is made anew: digests by number, short keys of names, SHA-256 as bytes. The number of a
+# job is never given twice (`sqlite_sequence`): temporary files are named after it.
+_SLIM = """
+CREATE TABLE digest (id INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE);
+INSERT INTO digest (text)
+    SELECT model FROM job WHERE model <> '' UNION SELECT options FROM job WHERE options <> '';
+DROP VIEW known;
+ALTER TABLE job RENAME TO job_before;
+CREATE TABLE job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    folder INTEGER NOT NULL REFERENCES folder (id),
+    relative BLOB NOT NULL,
+    mark TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    orphans INTEGER NOT NULL DEFAULT 0,
+    added_at REAL NOT NULL,
+    next_at REAL,
+    temp BLOB,
+    staged_output BLOB,
+    staged_mark TEXT,
+    staged_key BLOB,
+    output BLOB,
+    output_mark TEXT,
+    output_key BLOB,
+    unchanged INTEGER NOT NULL DEFAULT 0,
+    let_go INTEGER NOT NULL DEFAULT 0,
+    model INTEGER REFERENCES digest (id),
+    options INTEGER REFERENCES digest (id),
+    pixels INTEGER,
+    digest BLOB,
+    stays_for TEXT,
+    finished_at REAL,
+    reason TEXT,
+    message TEXT,
+    setting TEXT,
+    note BLOB,
+    moved BLOB,
+    UNIQUE (folder, relative, mark)
+);
+INSERT INTO job
+SELECT id, folder, relative, mark, state, attempts, orphans, added_at, next_at, temp,
+    staged_output, staged_mark, iif(staged_output IS NULL, NULL, name_key(staged_output)),
+    output, output_mark, iif(output IS NULL, NULL, name_key(output)), unchanged, let_go,
+    (SELECT id FROM digest WHERE text = model), (SELECT id FROM digest WHERE text = options),
+    pixels, binary(job_before.digest), stays_for, finished_at, reason, message, setting, note, moved
+FROM job_before ORDER BY id;
+DELETE FROM sqlite_sequence WHERE name = 'job';
+UPDATE sqlite_sequence SET name = 'job' WHERE name = 'job_before';
+DROP TABLE job_before;
+CREATE INDEX job_by_age ON job (folder, state, added_at);
+CREATE INDEX job_by_time ON job (folder, next_at) WHERE state = 'deferred';
+CREATE INDEX job_in_state ON job (state, id);
+CREATE INDEX job_leaving ON job (folder, next_at) WHERE state = 'quarantined';
+CREATE INDEX job_by_output ON job (output_mark) WHERE output_mark IS NOT NULL;
+CREATE INDEX job_by_staged_key ON job (staged_key) WHERE staged_key IS NOT NULL;
+CREATE INDEX job_by_output_key ON job (output_key) WHERE output_key IS NOT NULL;
+CREATE INDEX job_orphaned ON job (id) WHERE orphans > 0;
+CREATE VIEW known AS
+    SELECT job.*, folder.name AS folder_name, folder.output AS folder_output
+    FROM job JOIN folder ON folder.id = job.folder;
+"""
+# Numbers of jobs by folder and state, kept with each change of a row: counting takes seconds where
+# there are millions. No conflict clauses: those of the statement outside would rule them.
+_TALLY = """
+CREATE TABLE tally (
+    folder INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    jobs INTEGER NOT NULL,
+    PRIMARY KEY (folder, state)
+) WITHOUT ROWID;
+INSERT INTO tally SELECT folder, state, count(*) FROM job GROUP BY folder, state;
+CREATE TRIGGER job_added AFTER INSERT ON job BEGIN
+    INSERT INTO tally SELECT new.folder, new.state, 0
+        WHERE NOT EXISTS (SELECT 1 FROM tally WHERE folder = new.folder AND state = new.state);
+    UPDATE tally SET jobs = jobs + 1 WHERE folder = new.folder AND state = new.state;
+END;
+CREATE TRIGGER job_removed AFTER DELETE ON job BEGIN
+    UPDATE tally SET jobs = jobs - 1 WHERE folder = old.folder AND state = old.state;
+END;
+CREATE TRIGGER job_moved AFTER UPDATE OF folder, state ON job
+WHEN old.state <> new.state OR old.folder <> new.folder BEGIN
+    UPDATE tally SET jobs = jobs - 1 WHERE folder = old.folder AND state = old.state;
+    INSERT INTO tally SELECT new.folder, new.state, 0
+        WHERE NOT EXISTS (SELECT 1 FROM tally WHERE folder = new.folder AND state = new.state);
+    UPDATE tally SET jobs = jobs + 1 WHERE folder = new.folder AND state = new.state;
+END;
+"""
 STEPS = (
     _TABLES,
     _TWINS,
@@ -110,6 +198,8 @@ STEPS = (
     _LOSSES,
     _STANDING,
     _CONTENT,
+    _SLIM,
+    _TALLY,
 )
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 

@@ -6,14 +6,19 @@ here is a row of question marks.
 
 from __future__ import annotations
 
-COUNTS = "SELECT state, count(*) AS jobs FROM job GROUP BY state"
+COUNTS = "SELECT state, sum(jobs) AS jobs FROM tally GROUP BY state"
 WAITING = """
-SELECT count(*) AS jobs FROM job JOIN folder ON folder.id = job.folder WHERE folder.name = ?
+SELECT coalesce(sum(jobs), 0) AS jobs FROM tally
+WHERE folder = (SELECT id FROM folder WHERE name = ?)
 AND state IN ('pending', 'running', 'staged', 'deferred')
 """
+HAS_TALLY = "SELECT 1 FROM sqlite_master WHERE name = 'tally'"
+COUNTED = "(SELECT folder, state, count(*) AS jobs FROM job GROUP BY folder, state)"
+FORGET_TALLY = "DELETE FROM tally"
+TALLY = "INSERT INTO tally SELECT folder, state, count(*) FROM job GROUP BY folder, state"
 OLDEST_PENDING = """
-SELECT min(added_at) AS at FROM job JOIN folder ON folder.id = job.folder
-WHERE state = 'pending' AND folder.name = ?
+SELECT min(added_at) AS at FROM job
+WHERE state = 'pending' AND folder = (SELECT id FROM folder WHERE name = ?)
 """
 KEYS_PER_QUERY = 500
 PLACES = ", ".join("?" * KEYS_PER_QUERY)
@@ -57,6 +62,12 @@ LET_GO_BELOW = """
 SELECT max(finished_at) FROM known WHERE folder_name = ? AND let_go AND relative BETWEEN ? AND ?
 """
 IN_STATE = "SELECT * FROM known WHERE state = ? AND id > ? ORDER BY id LIMIT ?"
+PRODUCTS = """
+SELECT known.*, model.text AS model_digest, options.text AS options_digest FROM known
+LEFT JOIN digest AS model ON model.id = known.model
+LEFT JOIN digest AS options ON options.id = known.options
+WHERE state = ? AND known.id > ? ORDER BY known.id LIMIT ?
+"""
 BY_ID = "SELECT * FROM known WHERE id = ?"
 FOLDER = "SELECT id, name FROM folder WHERE input = ? AND output = ?"
 FOLDERS = "SELECT id, name, input, output FROM folder ORDER BY id"
@@ -199,10 +210,13 @@ RELEASE = """
 UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0),
 temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id
 """
+KNOW_DIGESTS = "INSERT OR IGNORE INTO digest (text) VALUES (:model), (:options)"
 STAGE = """
 UPDATE job SET state = 'staged', temp = :temp, staged_output = :output, staged_mark = :mark,
-staged_key = :key, unchanged = :unchanged, model = :model, options = :options, pixels = :pixels,
-stays_for = :stays_for, digest = coalesce(:digest, digest) WHERE id = :id
+staged_key = :key, unchanged = :unchanged, pixels = :pixels, stays_for = :stays_for,
+model = (SELECT id FROM digest WHERE text = :model),
+options = (SELECT id FROM digest WHERE text = :options),
+digest = coalesce(:digest, digest) WHERE id = :id
 """
 RESTAGE = """
 UPDATE job SET staged_output = :output, staged_mark = :mark, staged_key = :key,
@@ -251,7 +265,10 @@ RECOVER = """
 UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0), orphans = orphans + 1
 WHERE state = 'running'
 """
-GIVEN_UP = "SELECT * FROM known WHERE state = 'pending' AND orphans > ? ORDER BY id"
+# Few jobs are orphans: their own index is read, not that of the state.
+GIVEN_UP = """
+SELECT * FROM known WHERE +state = 'pending' AND orphans > 0 AND orphans > ? ORDER BY id
+"""
 RETRY = """
 UPDATE OR IGNORE job SET state = 'pending', mark = :mark, attempts = 0, orphans = 0,
 reason = NULL, message = NULL, setting = NULL, note = NULL, moved = NULL, next_at = NULL
@@ -275,5 +292,6 @@ AND folder = (SELECT id FROM folder WHERE name = :folder)
 RETRY_OUTDATED = """
 UPDATE job SET state = 'pending', attempts = 0, orphans = 0 WHERE state = 'disposed' AND NOT let_go
 AND folder = (SELECT id FROM folder WHERE name = :folder) AND NOT unchanged
-AND (model IS NOT :model OR options IS NOT :options)
+AND (model IS NOT (SELECT id FROM digest WHERE text = :model)
+    OR options IS NOT (SELECT id FROM digest WHERE text = :options))
 """

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -19,7 +19,7 @@ from sharpend.errors import LedgerError, StateFaultError
 from sharpend.files.atomic import try_to_write
 from sharpend.files.owner import foreign_owner
 from sharpend.ledger.schema import SCHEMA_VERSION
-from sharpend.ledger.sql import FORGET_WAITING
+from sharpend.ledger.sql import COUNTED, FORGET_TALLY, FORGET_WAITING, HAS_TALLY, TALLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,18 +56,24 @@ class Store:
     def __init__(self, connection: sqlite3.Connection, state_dir: Path) -> None:
         connection.row_factory = sqlite3.Row
         self._connection = connection
-        self._state_dir = state_dir
+        self.state_dir = state_dir
         self._may_be_lost = False
         """A power cut now may lose what was committed last."""
+        self._has_failed = False
+        """The file or its disk has failed since it was opened."""
 
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Return the rows of one query: one that the caller has bounded."""
-        with translated(self._state_dir):
+        with self._translated():
             return self._connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
         """Return the first row of one query."""
         return next(iter(self.rows(sql, *values)), None)
+
+    def counting(self, query: str) -> str:
+        """Return a query of `tally`; it counts rows where an older version wrote the ledger."""
+        return query if self.row(HAS_TALLY) else query.replace("tally", COUNTED)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -79,7 +85,7 @@ class Store:
             with self._joined():
                 yield self._connection
             return
-        with translated(self._state_dir):
+        with self._translated():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -93,7 +99,7 @@ class Store:
     @contextmanager
     def _joined(self) -> Iterator[None]:
         """Roll a block within a transaction back if it fails."""
-        with translated(self._state_dir):
+        with self._translated():
             self._connection.execute("SAVEPOINT joined")
             try:
                 yield
@@ -109,7 +115,7 @@ class Store:
 
         Until then it outlives a death of this process, and not one of the machine.
         """
-        with translated(self._state_dir):
+        with self._translated():
             self._connection.execute("PRAGMA synchronous = NORMAL")
             try:
                 with self.transaction():
@@ -145,14 +151,39 @@ class Store:
 
     def probe(self) -> None:
         """Write to the directory, and rewrite a value in the ledger, as a test."""
-        with translated(self._state_dir):
-            try_to_write(self._state_dir)
+        with self._translated():
+            try_to_write(self.state_dir)
         with self.transaction() as cursor:
             cursor.execute(_REWRITE)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Translate errors, and remember those of the file or its disk."""
+        try:
+            with translated(self.state_dir):
+                yield
+        except (DamagedError, StateFaultError):
+            self._has_failed = True
+            raise
+
+    def recount(self) -> None:
+        """Count all jobs anew."""
+        with self.transaction() as cursor:
+            cursor.execute(FORGET_TALLY)
+            cursor.execute(TALLY)
 
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+    def close_in_order(self) -> bool:
+        """Close the file; return whether it is whole, without a log, and never failed."""
+        is_whole = False
+        with suppress(LedgerError), self._translated():
+            row = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            is_whole = row[0] == 0 and not self._has_failed
+        self.close()
+        return is_whole
 
 
 def has_ledger(state_dir: Path) -> bool:

@@ -135,6 +135,7 @@ class FolderSettings(Section):
     order: Literal["oldest", "newest"] = "oldest"
     """Order of the waiting images: the one that was found first, or last, is next."""
     _files: tuple[bytes, ...] | None = PrivateAttr(default=None)
+    _share: tuple[int, int] | None = PrivateAttr(default=None)
 
     @property
     def files(self) -> tuple[bytes, ...] | None:
@@ -145,6 +146,17 @@ class FolderSettings(Section):
         """Make a copy of these settings for the files at these paths below the input."""
         copy = self.model_copy()
         copy._files = tuple(files)  # noqa: SLF001 - of this class
+        return copy
+
+    @property
+    def share(self) -> tuple[int, int] | None:
+        """Part, and number of parts, of the images to sharpen; None: all. Not set by any file."""
+        return self._share
+
+    def shared(self, share: tuple[int, int]) -> Self:
+        """Make a copy of these settings for one part of the images."""
+        copy = self.model_copy()
+        copy._share = share  # noqa: SLF001 - of this class
         return copy
 
     @field_validator("archive")

@@ -182,14 +182,20 @@ class Boundaries:
 
 
 def boundaries() -> list[tuple[str, Order, bool]]:
-    """Each step of a good image and of a bad one, by policy; and the workers' own deaths."""
+    """Each step of a good image, of a group and of a bad one, by policy; and of the workers."""
     daemon = [
         (str(policy), Order(step), bad)
         for policy in SourcePolicy
         for steps, bad in ((WORKER_STEPS + COMMIT_STEPS, False), (QUARANTINE_STEPS, True))
         for step in steps
     ]
-    return daemon + [("keep", Order(step, worker=True), False) for step in WORKER_STEPS]
+    groups = [
+        (str(policy), Order(step, group=3, nth=nth), False)
+        for policy in SourcePolicy
+        for step in COMMIT_STEPS
+        for nth in (1, 2)
+    ]
+    return daemon + groups + [("keep", Order(step, worker=True), False) for step in WORKER_STEPS]
 
 
 def step_boundaries(rig: Rig, rounds: int, finding: Finding) -> None:

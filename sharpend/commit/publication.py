@@ -1,0 +1,275 @@
+"""Publication of a group of staged files under their final names.
+
+Owns the order of the steps up to a durable name, each taken for the whole group before the next:
+choice of the names, ledger `staged` in one transaction, renames, one fsync of each output folder.
+Each file is judged for itself: one that fails leaves the group and does not hold up the others.
+Refuses to give two files of a group one name, and to create a root that is missing.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
+
+from sharpend.commit.destination import (
+    NameStatus,
+    faults,
+    output_names,
+    require_same_root,
+)
+from sharpend.commit.relocate import DirectoryEntry
+from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
+from sharpend.files.atomic import fsync_directory, rename_without_clobbering
+from sharpend.files.beneath import directory, fingerprint_at, refusing_name
+from sharpend.ledger.caseless import twin_key
+from sharpend.ledger.records import Product
+from sharpend.policies import Losses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sharpend.commit.destination import Destination
+    from sharpend.ledger.records import Job
+    from sharpend.task import Staged
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A worker's staged file, with the digest of its options and the policy on its losses."""
+
+    staged: Staged
+    options_digest: str = ""
+    losses: Losses = Losses.KEEP
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A running job of a group, with its folder's destination and the worker's staged file."""
+
+    destination: Destination
+    job: Job
+    attempt: Attempt
+
+
+@dataclass(slots=True)
+class Publication:
+    """A staged file on its way to its final name."""
+
+    destination: Destination
+    job: Job
+    product: Product
+    is_recorded: bool = False
+    """True once the ledger has its job as staged: only `recover` may say what became of it."""
+    error: FolderFaultError | TransientError | ImageRefusedError | None = None
+    """Reason why it has no durable name, or None."""
+    status: NameStatus = NameStatus.FREE
+    """Of the name that was chosen."""
+    has_ended: bool = False
+    """True once the ledger has its job as disposed of."""
+
+
+class OutputFolders:
+    """Output folders, each opened once and kept open for the length of a block."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._opened: dict[tuple[bytes, bytes], int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def open(self, destination: Destination, output: bytes) -> int:
+        """Open the folder of an output, created if missing; return its descriptor.
+
+        Raises:
+            FolderFaultError: the root is not the one that it was, or cannot be worked in.
+            ImageRefusedError: a component is a link, or the file system does not take its name.
+            TransientError: a later attempt may succeed.
+        """
+        root, parent = destination.output_root, os.path.dirname(output)
+        if (root, parent) not in self._opened:
+            require_same_root(destination, root, "output")
+            made = destination.access.give_folder  # readers of the outputs need access to it, too
+            with faults(destination, root, "output"):
+                opened = directory(root, parent, create=True, made=made)
+                self._opened[root, parent] = self._stack.enter_context(opened)
+        return self._opened[root, parent]
+
+
+class Publisher:
+    """Publish the staged files of groups, from one thread.
+
+    Args:
+        folders: of the outputs, opened as they are needed.
+        choose: chooses the name of a file, given the descriptor of its folder.
+        record: records the names of all given files, or of none; LedgerError.
+        at: called with the name of each step after it: chosen, staged, renamed, synced.
+    """
+
+    def __init__(
+        self,
+        folders: OutputFolders,
+        choose: Callable[[Publication, int], tuple[bytes, NameStatus]],
+        record: Callable[[Sequence[Publication]], None],
+        at: Callable[[str], None],
+    ) -> None:
+        self._folders = folders
+        self._choose = choose
+        self._record = record
+        self._at = at
+
+    def publish(self, group: Sequence[Publication]) -> None:
+        """Give the staged files of a group their final names, durably.
+
+        Sets the product of each to its output, or its error. Names are given as if one file came
+        after the other: one that wants the name of an earlier one chooses when that has it, and so
+        do all behind it in its folder. A name that a stranger has taken meanwhile is chosen again.
+
+        Raises:
+            LedgerError: nothing was renamed since the last names that were recorded.
+        """
+        waiting = list(group)
+        while waiting:
+            chosen, waiting = self._name(waiting)
+            self._record(chosen)
+            for one in chosen:
+                one.is_recorded = True
+            for one in chosen:
+                with _judged(one):
+                    self._at("staged")
+            renamed, taken = self._rename(chosen)
+            self._sync(renamed)
+            waiting += taken
+
+    def _name(self, group: Sequence[Publication]) -> tuple[list[Publication], list[Publication]]:
+        """Choose a name for each; return those that have one, and those that have to wait."""
+        chosen, waiting = list[Publication](), list[Publication]()
+        names, closed = set[object](), set[int]()
+        for one in group:
+            with _judged(one):
+                fd = self._folders.open(one.destination, one.product.output)
+                output, status = self._choose(one, fd)
+                keys = _keys(one.destination, output, fd)
+                if fd in closed or not names.isdisjoint(keys):
+                    closed.add(fd)
+                    waiting.append(one)
+                    continue
+                product = replace(one.product, output=output)
+                if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
+                    is_kept = status is NameStatus.LEFT_ALONE
+                    product = as_existing(product, fd, unchanged=is_kept)
+                self._at("chosen")
+                names |= keys
+                one.product, one.status = product, status
+                chosen.append(one)
+        return chosen, waiting
+
+    def _rename(self, group: list[Publication]) -> tuple[list[Publication], list[Publication]]:
+        """Rename each file; return those renamed, and those whose name was taken meanwhile."""
+        renamed, taken = list[Publication](), list[Publication]()
+        for one in group:
+            if one.error is not None:
+                continue
+            with _judged(one):
+                try:
+                    fd = self._folders.open(one.destination, one.product.output)
+                    _place(one.product, one.status, fd)
+                except FileExistsError:
+                    taken.append(one)
+                    continue
+                self._at("renamed")
+                renamed.append(one)
+        return renamed, taken
+
+    def _sync(self, group: list[Publication]) -> None:
+        """Make the names durable: one fsync of each folder, whose failure is that of all in it."""
+        failures: dict[int, OSError | None] = {}
+        for one in group:
+            with _judged(one):
+                fd = self._folders.open(one.destination, one.product.output)
+                if fd not in failures:  # a second fsync may hide that the first one failed
+                    failures[fd] = _failure_to_sync(fd)
+                if (failure := failures[fd]) is not None:
+                    raise failure
+                self._at("synced")
+
+
+def begun(entry: Entry) -> Publication:
+    """Begin the publication of a worker's staged file; its name is the first that it may take."""
+    staged, job = entry.attempt.staged, entry.job
+    product = Product(
+        output=job.relative,
+        fingerprint=staged.fingerprint,
+        temp=staged.temp_name,
+        model_digest=staged.model_digest,
+        options_digest=entry.attempt.options_digest,
+        pixels=staged.pixels,
+        input_digest=staged.input_digest,
+        stays_for="; ".join(staged.losses) if entry.attempt.losses is Losses.KEEP else "",
+    )
+    one = Publication(entry.destination, job, product)
+    try:
+        first = next(output_names(entry.destination, job.relative))
+        one.product = replace(product, output=first)
+    except ImageRefusedError as error:
+        one.error = error
+    return one
+
+
+def as_existing(product: Product, fd: int, *, unchanged: bool) -> Product:
+    """Return the product with the foreign file at its name as the output.
+
+    Args:
+        product: with the name.
+        fd: descriptor of the output's folder.
+        unchanged: the file is kept by the policy; else its bytes are those of the output.
+
+    Raises:
+        FileExistsError: the name is no regular file any more.
+    """
+    existing = fingerprint_at(fd, os.path.basename(product.output))
+    if existing is None:
+        raise FileExistsError(product.output)
+    return replace(product, fingerprint=existing, unchanged=unchanged)
+
+
+@contextmanager
+def _judged(one: Publication) -> Iterator[None]:
+    """Take the errors of a block as those of one file."""
+    try:
+        with faults(one.destination, one.destination.output_root, "output"):
+            yield
+    except (FolderFaultError, TransientError, ImageRefusedError) as error:
+        one.error = error
+
+
+def _keys(destination: Destination, output: bytes, fd: int) -> set[object]:
+    """Return what no two names of a group may share, whatever leads to their folder."""
+    status = os.fstat(fd)
+    there = (status.st_dev, status.st_ino, twin_key(os.path.basename(output)))
+    return {there, (destination.output_root, twin_key(output))}
+
+
+def _failure_to_sync(fd: int) -> OSError | None:
+    try:
+        fsync_directory(fd)
+    except OSError as error:
+        return error
+    return None
+
+
+def _place(product: Product, status: NameStatus, fd: int) -> None:
+    """Rename the staged file to its final name, or delete it where a foreign file is kept."""
+    name = os.path.basename(product.output)
+    with refusing_name(fd, name, creates=True):
+        if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
+            DirectoryEntry(fd, product.temp).unlink()
+        elif status is NameStatus.FREE:
+            rename_without_clobbering(fd, product.temp, fd, name)
+        else:
+            os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)

@@ -1,0 +1,61 @@
+"""Results of workers that the ledger does not have yet, in the order in which they came.
+
+Owns the size of a group: what waits in one turn is committed together, and nothing waits for more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.ledger.records import State
+from sharpend.task import Staged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sharpend.daemon.folder import Handed
+    from sharpend.ledger.reader import LedgerReader
+    from sharpend.task import Died, Failed, Outcome
+
+GROUP_OF = 50
+"""Most staged files committed together; it bounds open folders and the time until the first of
+them is finished."""
+
+
+class Unrecorded:
+    """Results that wait to be recorded; during a state outage they go on waiting."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, tuple[Handed, Outcome]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def add(self, handed: Handed, outcome: Outcome) -> None:
+        """Remember the result of an attempt."""
+        self._waiting[handed.job.id] = (handed, outcome)
+
+    def remove(self, handed: Handed) -> None:
+        """Forget a result that is recorded."""
+        del self._waiting[handed.job.id]
+
+    def keep_running(self, ledger: LedgerReader) -> None:
+        """Forget the results of jobs that are not running any more according to the ledger."""
+        known = {number: ledger.job(number) for number in self._waiting}
+        running = [number for number, job in known.items() if job and job.state is State.RUNNING]
+        self._waiting = {number: self._waiting[number] for number in running}
+
+    @property
+    def folders(self) -> set[str]:
+        """Return the names of the folders that have a result here."""
+        return {handed.folder.name for handed, _ in self._waiting.values()}
+
+    def failures(self) -> list[tuple[Handed, Failed | Died]]:
+        """Return the failures."""
+        return [(one, end) for one, end in self._waiting.values() if not isinstance(end, Staged)]
+
+    def groups(self) -> Iterator[list[tuple[Handed, Staged]]]:
+        """Return the staged files, at most `GROUP_OF` at a time."""
+        staged = [(one, end) for one, end in self._waiting.values() if isinstance(end, Staged)]
+        for first in range(0, len(staged), GROUP_OF):
+            yield staged[first : first + GROUP_OF]

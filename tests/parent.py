@@ -1,0 +1,122 @@
+"""Cost of the daemon's own process for an image: claim, hand out, commit, record; no worker works.
+
+    python -m tests.parent [--images 2000] [--hands 64] [--rounds 3] [--groups 1,50] [--in FOLDER]
+
+Hands that do nothing stage a tiny file each; only the dispatcher's turns are timed, over a real
+ledger and real folders. Sizes of groups take turns in each round, so a busy machine slows all of
+them; 1 is a commit for each image. Durable waits are calls of fsync, and commits of SQLite that
+wait for the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from unittest.mock import patch
+
+from sharpend.daemon import unrecorded
+from sharpend.files.fingerprint import Fingerprint
+from tests.fakes import Shop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sharpend.ledger.ledger import Ledger
+
+
+class Waits:
+    """Durable waits of this process and one ledger, within a block."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.count = 0
+        self._is_full = True
+        self._connection = ledger._store._connection
+        self._fsync: Callable[[int], None] = os.fsync
+        self._patch = patch.object(os, "fsync", self._counted)
+
+    def __enter__(self) -> Self:
+        self._connection.set_trace_callback(self._saw)
+        self._patch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._patch.stop()
+        self._connection.set_trace_callback(None)
+
+    def _counted(self, fd: int) -> None:
+        self.count += 1
+        self._fsync(fd)
+
+    def _saw(self, statement: str) -> None:
+        if statement.startswith("PRAGMA synchronous"):
+            self._is_full = statement.endswith("FULL")
+        self.count += self._is_full and statement == "COMMIT"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one image."""
+
+    wall_ms: float
+    cpu_ms: float
+    waits: float
+
+
+def cost(home: Path, images: int, hands: int) -> Cost:
+    """Work off so many images, and measure the turns."""
+    shop = Shop(home, workers=hands)
+    one = Fingerprint(10, 20, 30)
+    found = [(b"%d/%d.png" % (number % 4, number), one) for number in range(images)]
+    shop.ledger.add("in", found, time.time())
+    wall_s = cpu_s = 0.0
+    waits = Waits(shop.ledger)
+    while len(shop.results) < images:
+        for task in list(shop.pool.tasks):
+            shop.pool.stage(task)
+        with waits:
+            began_s, spent_s = time.perf_counter(), time.process_time()
+            shop.dispatcher.work(shop.now_s)
+            wall_s += time.perf_counter() - began_s
+            cpu_s += time.process_time() - spent_s
+    shop.close()
+    return Cost(1e3 * wall_s / images, 1e3 * cpu_s / images, waits.count / images)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.parent")
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--hands", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--groups", default="1,50", help="sizes of groups, the first one the base")
+    parser.add_argument("--in", dest="folder", help="a folder of the disk to measure on")
+    options = parser.parse_args()
+    sizes = [int(size) for size in options.groups.split(",")]
+    costs: dict[int, list[Cost]] = defaultdict(list)
+    for _ in range(options.rounds):
+        for size in sizes:
+            with (
+                tempfile.TemporaryDirectory(dir=options.folder) as home,
+                patch.object(unrecorded, "GROUP_OF", size),
+            ):
+                costs[size].append(cost(Path(home), options.images, options.hands))
+    for size in sizes:
+        pairs = zip(costs[size], costs[sizes[0]], strict=True)
+        ratio = statistics.median(own.wall_ms / base.wall_ms for own, base in pairs)
+        wall_ms = statistics.median(one.wall_ms for one in costs[size])
+        cpu_ms = statistics.median(one.cpu_ms for one in costs[size])
+        said = (
+            f"{wall_ms:.2f} ms an image, {cpu_ms:.2f} ms of them computing, {ratio:.2f} of the base"
+        )
+        print(f"groups of {size}: {said}, {costs[size][0].waits:.2f} durable waits")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
