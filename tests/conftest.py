@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -35,6 +36,9 @@ sys.dont_write_bytecode = False
 pytest keeps the tests that it has rewritten: to do it again takes six seconds."""
 torch.set_num_threads(1)
 """Tiny tensors: more threads only wait for each other on a busy machine."""
+gc.set_threshold(10_000, 20, 20)
+"""Torch's objects and syntax trees of all modules are many: to look through them after every 700
+new ones takes a quarter of the time of tests that read source."""
 
 
 settings.register_profile("fast", max_examples=25)

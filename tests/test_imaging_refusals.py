@@ -8,7 +8,6 @@ import subprocess
 import time
 import warnings
 import zlib
-from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from sharpend.errors import ImageRefusedError, Reason, SharpendError
 from sharpend.imaging import codec, extras
 from sharpend.imaging.formats import Format
 from sharpend.policies import Frames, Metadata, OneBit, Policies
+from tests.bombs import zeros
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,15 +215,9 @@ def test_tiff_samples_that_would_lose(bits: tuple[int, ...], sample_format: int,
     assert told in str(error)
 
 
-@cache
-def packed_zeros() -> bytes:
-    """100 MB, deflated."""
-    return zlib.compress(bytes(100_000_000), 1)
-
-
 def packed_page(**changes: tuple[int, int, int]) -> bytes:
-    """A deflated gray TIFF of 10 x 10 pixels whose one strip inflates to 100 MB."""
-    packed = packed_zeros()
+    """A deflated gray TIFF of 10 x 10 pixels whose one strip inflates to 100 MiB."""
+    packed = zeros(100 << 20)
     entries = {
         256: (4, 1, 10), 257: (4, 1, 10), 258: (3, 1, 8), 259: (3, 1, 8), 262: (3, 1, 1),
         273: (4, 1, 150), 277: (3, 1, 1), 278: (4, 1, 10), 279: (4, 1, len(packed)),

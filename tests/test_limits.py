@@ -145,7 +145,7 @@ def gif(pixels: NDArray[Any]) -> bytes:
     return file.getvalue()
 
 
-RGB = photograph(600, 800)
+RGB = photograph(300, 400)
 RGBA = np.dstack([RGB, RGB[::-1, :, :1]])
 IMAGES = {
     "gif": gif(RGB),

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 from skimage.color import rgb2ycbcr
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -96,8 +95,11 @@ def test_what_cannot_be_compared_is_refused(
         score(photograph(*output), photograph(*original))
 
 
+@pytest.mark.slow  # scipy.stats alone takes a second to import
 def test_the_interval_is_that_of_scipy() -> None:
     """The percentile bootstrap of a mean, up to the chance of drawing."""
+    from scipy import stats  # noqa: PLC0415 - see above
+
     values = np.random.default_rng(3).gamma(2, 1, 24)
     found = estimate_mean(values)
     expected = stats.bootstrap(
