@@ -131,6 +131,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
         change(tmp_path, f"DROP TABLE {table}")
     change(tmp_path, "DROP INDEX job_by_age")
     change(tmp_path, "DROP INDEX job_leaving")
+    change(tmp_path, "DROP INDEX job_by_end")
     change(tmp_path, "CREATE INDEX job_by_state ON job (folder, state, id)")
     change(tmp_path, "PRAGMA user_version = 1")
     with LedgerReader.read_only(tmp_path) as reader:

@@ -128,6 +128,7 @@ class Outcomes:
             values |= {"sharpness": staged.sharpness and round(staged.sharpness, 3)}
             values |= {"notes": list(staged.notes)} if staged.notes else {}
             values |= {"losses": list(staged.losses)} if staged.losses else {}
+            values |= {"agreement": staged.agreement.told} if staged.agreement else {}
         values |= committed.told
         result = _result(handed.folder, committed)
         self._log_finished(

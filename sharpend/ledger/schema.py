@@ -99,6 +99,9 @@ ALTER TABLE folder ADD COLUMN adopts INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE installation (id TEXT NOT NULL);
 INSERT INTO installation VALUES (lower(hex(randomblob(8))));
 """
+_BY_END = """
+CREATE INDEX job_by_end ON job (state, finished_at) WHERE finished_at IS NOT NULL;
+"""
 STEPS = (
     _TABLES,
     _TWINS,
@@ -110,6 +113,7 @@ STEPS = (
     _LOSSES,
     _STANDING,
     _CONTENT,
+    _BY_END,
 )
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 
