@@ -7,7 +7,7 @@ reload with models that cannot be loaded. Reads the settings through `plans` alo
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
@@ -19,13 +19,13 @@ from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.history import History
 from sharpend.daemon.hooked_log import HookedLog
 from sharpend.daemon.measurements import Canary, Measurements
+from sharpend.daemon.pools import pool_of
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
 from sharpend.logs.events import Event
-from sharpend.workers import sandbox, trials
-from sharpend.workers.pool import Pool
+from sharpend.workers import sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,6 +115,8 @@ def _kept_or_started(settings: Settings, calls: Callbacks, old: Parts | None) ->
     values = plans.worker_start_values
     if old is not None and values(settings) == values(old.settings):
         return old.crew
+    if old is not None and "ray" in (settings.engine.kind, old.settings.engine.kind):
+        old.crew.pool.stop()  # it leaves room, and starts again where the new one fails
     return start(settings, wake=calls.wake, go_on=calls.go_on)
 
 
@@ -162,12 +164,7 @@ def start(settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], b
         UnavailableError: the device, a model or a worker is unavailable, or `go_on` returned False.
     """
     sandbox.deny_inspection()
-    pool = Pool(
-        replace(plans.worker_options(settings), trials=trials.read(settings.state)),
-        count=plans.worker_count(settings),
-        job_timeout_s=settings.workers.job_timeout_s,
-        wake=wake,
-    )
+    pool = pool_of(settings, wake)
     canary = plans.canary_model(settings)
     watched = bool(settings.agreement.sample or canary)
     try:

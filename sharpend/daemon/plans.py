@@ -27,6 +27,7 @@ from sharpend.policies import Hours, Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.task import Options
+from sharpend.workers.cluster.notices import Cluster
 from sharpend.workers.limits import BYTES_PER_PIXEL
 from sharpend.workers.worker import WorkerOptions
 
@@ -46,6 +47,7 @@ MOST_WORKERS = 64
 MOST_WORKERS_ON_GPU = 4
 """One process decodes and encodes while another computes; more only cost memory."""
 CORES_PER_WORKER_ON_GPU = 2
+GPUS_PER_HAND = 1 / MOST_WORKERS_ON_GPU
 BYTES_PER_WORKER = 2 << 30
 """Memory of a process with its models, and of a large image in it."""
 LEAST_BYTES = 1 << 30
@@ -204,9 +206,25 @@ def worker_count(settings: Settings) -> int:
     return max(1, min(cores(), fitting, MOST_WORKERS))
 
 
+def cluster(settings: Settings) -> Cluster:
+    """Cluster to join, and what each worker on it takes."""
+    engine = settings.engine
+    gpus = _unless_auto(engine.gpus)
+    if gpus is None:
+        gpus = GPUS_PER_HAND if settings.model.device.startswith("cuda") else 0.0
+    return Cluster(engine.address, engine.cpus, gpus)
+
+
+def workers_wanted(settings: Settings) -> int | None:
+    """Return the number of workers wanted on a cluster; None: as many as there is room for."""
+    return _unless_auto(settings.engine.workers)
+
+
 def worker_options(settings: Settings) -> WorkerOptions:
     """Options of every worker process."""
     threads = _unless_auto(settings.workers.threads)
+    if threads is None and settings.engine.kind == "ray":
+        threads = max(1, int(settings.engine.cpus))
     return WorkerOptions(
         device=settings.model.device,
         precision=settings.model.precision,
@@ -224,6 +242,8 @@ def _memory_bytes(settings: Settings) -> int:
     if chosen is not None:
         return round(chosen * _MEGA)
     largest = settings.limits.max_megapixels * _MEGA * BYTES_PER_PIXEL
+    if settings.engine.kind == "ray":  # the memory of this machine is not that of the nodes
+        return round(LEAST_BYTES + largest)
     share = available_bytes() * SHARE_OF_MEMORY / worker_count(settings)
     return round(max(min(LEAST_BYTES + largest, share), LEAST_BYTES))
 
@@ -233,6 +253,7 @@ def worker_start_values(settings: Settings) -> tuple[object, ...]:
     return (
         worker_options(settings),
         worker_count(settings),
+        settings.engine,
         settings.workers.job_timeout_s,
         models(settings),
         bool(settings.agreement.sample),
