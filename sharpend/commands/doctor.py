@@ -17,7 +17,7 @@ from sharpend.checks import device, finding, folders, mounts, nodes, runner, sig
 from sharpend.checks.finding import Finding, fault, note
 from sharpend.commands.overrides import overrides_of
 from sharpend.daemon import plans
-from sharpend.daemon.pools import ray_pool
+from sharpend.daemon.assembly import ray_pool
 from sharpend.daemon.roots import objections
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode

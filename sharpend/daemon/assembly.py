@@ -19,13 +19,15 @@ from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.history import History
 from sharpend.daemon.hooked_log import HookedLog
 from sharpend.daemon.measurements import Canary, Measurements
-from sharpend.daemon.pools import pool_of
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
 from sharpend.logs.events import Event
-from sharpend.workers import sandbox
+from sharpend.model.shipped import find, recorded_digest
+from sharpend.workers import sandbox, trials
+from sharpend.workers.cluster.raypool import RayPool
+from sharpend.workers.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.settings.load import Settings
-    from sharpend.workers.worker import Engine
+    from sharpend.workers.interface import Workers
+    from sharpend.workers.worker import Engine, WorkerOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,37 @@ def start(settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], b
     except BaseException:
         pool.stop()
         raise
+
+
+def pool_of(settings: Settings, wake: Callable[[], None]) -> Workers:
+    """Construct the workers; they are not started.
+
+    Args:
+        settings: validated.
+        wake: called from any thread when a result waits.
+
+    Raises:
+        UnavailableError: a model's weights cannot be read here.
+    """
+    if settings.engine.kind == "ray":
+        return ray_pool(settings, wake)
+    return Pool(
+        _options(settings),
+        count=plans.worker_count(settings),
+        job_timeout_s=settings.workers.job_timeout_s,
+        wake=wake,
+    )
+
+
+def ray_pool(settings: Settings, wake: Callable[[], None]) -> RayPool:
+    """Construct the workers of a cluster, as `pool_of`."""
+    digests = {model: recorded_digest(find(model)) for model in plans.models(settings)}
+    wanted = plans.workers_wanted(settings)
+    return RayPool(plans.cluster(settings), wanted, _options(settings), digests, wake)
+
+
+def _options(settings: Settings) -> WorkerOptions:
+    return replace(plans.worker_options(settings), trials=trials.read(settings.state))
 
 
 def _measurements(settings: Settings, crew: Crew, old: Parts | None) -> Measurements:
