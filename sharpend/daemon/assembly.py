@@ -7,7 +7,7 @@ reload with models that cannot be loaded. Reads the settings through `plans` alo
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
