@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
-from sharpend.daemon import kept_plans, plans
+from sharpend.daemon import cluster_plans, kept_plans, plans
 from sharpend.daemon.crew import Crew, canary_engine, remember_trials, tell_of_refusals
 from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
@@ -204,8 +204,8 @@ def pool_of(settings: Settings, wake: Callable[[], None]) -> Workers:
 def ray_pool(settings: Settings, wake: Callable[[], None]) -> RayPool:
     """Construct the workers of a cluster, as `pool_of`."""
     digests = {model: recorded_digest(find(model)) for model in plans.models(settings)}
-    wanted = plans.workers_wanted(settings)
-    return RayPool(plans.cluster(settings), wanted, _options(settings), digests, wake)
+    wanted = cluster_plans.workers_wanted(settings)
+    return RayPool(cluster_plans.cluster(settings), wanted, _options(settings), digests, wake)
 
 
 def _options(settings: Settings) -> WorkerOptions:

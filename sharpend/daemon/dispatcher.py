@@ -229,12 +229,7 @@ class Dispatcher:
         self._engine.update(self._pool.faults)
 
     def _record(self, now_s: float, *, staged: bool = True) -> None:
-        """Record waiting results, failures first; during a state outage they go on waiting.
-
-        Args:
-            now_s: monotonic seconds.
-            staged: also those that have to be committed.
-        """
+        """Record waiting results, failures first, and with `staged` also staged files."""
         for handed, failure in self._unrecorded.failures():
             self._outcomes.conclude(handed, failure, now_s)
             self._recorded(handed, failure)

@@ -27,7 +27,6 @@ from sharpend.policies import Hours, Policies
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.task import Options
-from sharpend.workers.cluster.notices import Cluster
 from sharpend.workers.limits import BYTES_PER_PIXEL
 from sharpend.workers.worker import WorkerOptions
 
@@ -47,7 +46,6 @@ MOST_WORKERS = 64
 MOST_WORKERS_ON_GPU = 4
 """One process decodes and encodes while another computes; more only cost memory."""
 CORES_PER_WORKER_ON_GPU = 2
-GPUS_PER_HAND = 1 / MOST_WORKERS_ON_GPU
 BYTES_PER_WORKER = 2 << 30
 """Memory of a process with its models, and of a large image in it."""
 LEAST_BYTES = 1 << 30
@@ -204,20 +202,6 @@ def worker_count(settings: Settings) -> int:
         return max(1, min(cores() // CORES_PER_WORKER_ON_GPU, MOST_WORKERS_ON_GPU))
     fitting = int(available_bytes() * SHARE_OF_MEMORY) // BYTES_PER_WORKER
     return max(1, min(cores(), fitting, MOST_WORKERS))
-
-
-def cluster(settings: Settings) -> Cluster:
-    """Cluster to join, and what each worker on it takes."""
-    engine = settings.engine
-    gpus = _unless_auto(engine.gpus)
-    if gpus is None:
-        gpus = GPUS_PER_HAND if settings.model.device.startswith("cuda") else 0.0
-    return Cluster(engine.address, engine.cpus, gpus)
-
-
-def workers_wanted(settings: Settings) -> int | None:
-    """Return the number of workers wanted on a cluster; None: as many as there is room for."""
-    return _unless_auto(settings.engine.workers)
 
 
 def worker_options(settings: Settings) -> WorkerOptions:
