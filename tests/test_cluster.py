@@ -99,6 +99,23 @@ def test_a_lost_hand_or_node_costs_no_attempt(
     assert len(list((tmp_path / "out").iterdir())) == number
 
 
+def test_a_new_head_is_joined(networks: Networks, tmp_path: Path) -> None:
+    """The daemon outlives the head: health is degraded until another one is there, then it works."""
+    with cluster(1) as ray, running("--config", settings(tmp_path, networks, ray)) as daemon:
+        drop(tmp_path / "in", "first.png")
+        finished(daemon, 1)
+        ray.head.kill()
+        daemon.wait_for("engine.degraded", subject="engine")
+        daemon.wait_for("report.published", health="degraded")
+        drop(tmp_path / "in", "second.png", seed=2)
+        for node in ray.nodes:
+            node.kill()
+        ray.start_head()
+        ray.add()
+        daemon.wait_for("engine.recovered", subject="engine")
+        finished(daemon, 1)
+
+
 @pytest.mark.parametrize(
     ("change", "status", "text"),
     [
