@@ -100,7 +100,7 @@ def test_a_lost_hand_or_node_costs_no_attempt(
 
 
 def test_a_new_head_is_joined(networks: Networks, tmp_path: Path) -> None:
-    """The daemon outlives the head: health is degraded until another one is there, then it works."""
+    """The daemon outlives the head: health is degraded until another one is there."""
     with cluster(1) as ray, running("--config", settings(tmp_path, networks, ray)) as daemon:
         drop(tmp_path / "in", "first.png")
         finished(daemon, 1)
