@@ -222,5 +222,17 @@ class Died:
     """The setting whose limit it was stopped for."""
 
 
-Outcome = Staged | Failed | Died
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Result of a task whose node of a cluster was lost, which is no fault of the image."""
+
+    job_id: int
+    node: str
+    """Name of the node; empty where the whole cluster was out of reach."""
+    cause: str
+
+
+Ending = Staged | Failed | Died
+"""Result of a worker that could be reached until its end."""
+Outcome = Ending | Lost
 """Result of an attempt."""

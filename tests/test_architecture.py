@@ -34,7 +34,9 @@ ROOMS = {
     " beneath digest lease mounts room roots previews rotated",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
-    " jsoncodec frames trials messages serve process interface answers pool",
+    " jsoncodec frames trials messages serve process interface answers pool"
+    " cluster cluster.notices cluster.requests cluster.bodies cluster.hand cluster.ferry"
+    " cluster.link cluster.contact cluster.hired cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
@@ -66,11 +68,12 @@ ROOMS = {
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
     " shards adoption publication committer emptied reasons quarantine ages retention",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
-    " measurements preview_upkeep judgements arrivals rest entries folder overview roots"
-    " refused_sources emptied_folders results outcomes unrecorded assignment maintenance"
-    " recognition registrar writers dispatcher_config folder_upkeep dispatcher history status diary"
-    " hook_runs hooked_log plans kept_plans crew assembly mode operations daemon",
-    "checks": "finding runner sight folders mounts state unit engine device",
+    " measurements preview_upkeep judgements arrivals engine_faults rest entries folder lost"
+    " overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
+    " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
+    " status diary hook_runs hooked_log plans kept_plans cluster_plans crew assembly mode operations"
+    " daemon",
+    "checks": "finding runner sight folders mounts state unit engine device nodes",
     "web": "metric_list metrics address tokens sessions gate forms words chart templates reading"
     " trends images changes links pages actions entry probes app serve",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
@@ -102,6 +105,7 @@ DOORS = {
     "pydantic_core": {"sharpend.settings"},
     "pydantic_settings": {"sharpend.settings"},
     "pytorch_msssim": {"sharpend.model.ssim"},
+    "ray": {"sharpend.workers.cluster.ferry", "sharpend.workers.cluster.hand"},
     "safetensors": {
         "sharpend.model.weights",
         "trainer.training.checkpoint",

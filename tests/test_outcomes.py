@@ -11,6 +11,7 @@ import pytest
 from sharpend.commit import committer, publication
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
+from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, Losses, Policies, SourcePolicy
@@ -373,3 +374,52 @@ def raising(error: Exception) -> Callable[..., None]:
         raise error
 
     return fail
+
+
+def test_a_lost_node_is_no_strike(shop: Shop) -> None:
+    """Ten nodes lost with one image cost it no attempt; it runs alone then, and is finished."""
+    shop.take()
+    for _ in range(10):
+        shop.pool.lose()
+        shop.settle()
+    assert shop.count(State.QUARANTINED) == 0
+    shop.pool.stage()
+    shop.conclude()
+    (finished,) = shop.log.of(Event.IMAGE_FINISHED)
+    assert finished["attempts"] == 1
+    assert len(shop.log.of(Event.WORKER_LOST)) == 10
+
+
+def test_an_image_that_takes_its_node_down_each_time_is_quarantined(shop: Shop) -> None:
+    """After as many nodes as daemons would be lost with it."""
+    shop.take()
+    for _ in range(GIVE_UP_AFTER_ORPHANS + 1):
+        shop.pool.lose()
+        shop.settle()
+    (refused,) = shop.log.of(Event.IMAGE_QUARANTINED)
+    assert refused["error_code"] is Reason.WORKER_DIED
+    assert "its node was lost 13 times" in refused["message"]
+
+
+def test_a_lost_cluster_counts_for_nothing(shop: Shop) -> None:
+    """However often it goes, no image is to blame."""
+    shop.take()
+    for _ in range(GIVE_UP_AFTER_ORPHANS + 2):
+        shop.pool.lose(node="")
+        shop.settle()
+    assert shop.count(State.QUARANTINED) == 0
+    assert shop.pool.submitted[-1].job_id == shop.pool.submitted[0].job_id
+
+
+def test_faults_of_the_engine_are_told_once(shop: Shop) -> None:
+    """Each is logged when it begins and when it has passed, and degrades the health meanwhile."""
+    shop.pool.engine_faults = {"engine": "the head is gone"}
+    shop.settle()
+    assert shop.log.of(Event.ENGINE_DEGRADED) == [
+        {"subject": "engine", "message": "the head is gone"}
+    ]
+    assert shop.dispatcher.snapshot().health == "degraded"
+    shop.pool.engine_faults = {}
+    shop.settle()
+    assert shop.log.of(Event.ENGINE_RECOVERED) == [{"subject": "engine"}]
+    assert shop.dispatcher.snapshot().health == "ok"

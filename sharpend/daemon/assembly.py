@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
-from sharpend.daemon import kept_plans, plans
+from sharpend.daemon import cluster_plans, kept_plans, plans
 from sharpend.daemon.crew import Crew, canary_engine, remember_trials, tell_of_refusals
 from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
@@ -24,7 +24,9 @@ from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
 from sharpend.logs.events import Event
+from sharpend.model.shipped import find, recorded_digest
 from sharpend.workers import sandbox, trials
+from sharpend.workers.cluster.raypool import RayPool
 from sharpend.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
     from sharpend.settings.load import Settings
-    from sharpend.workers.worker import Engine
+    from sharpend.workers.interface import Workers
+    from sharpend.workers.worker import Engine, WorkerOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,8 @@ def _kept_or_started(settings: Settings, calls: Callbacks, old: Parts | None) ->
     values = plans.worker_start_values
     if old is not None and values(settings) == values(old.settings):
         return old.crew
+    if old is not None and "ray" in (settings.engine.kind, old.settings.engine.kind):
+        old.crew.pool.stop()  # it leaves room, and starts again where the new one fails
     return start(settings, wake=calls.wake, go_on=calls.go_on)
 
 
@@ -162,12 +167,7 @@ def start(settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], b
         UnavailableError: the device, a model or a worker is unavailable, or `go_on` returned False.
     """
     sandbox.deny_inspection()
-    pool = Pool(
-        replace(plans.worker_options(settings), trials=trials.read(settings.state)),
-        count=plans.worker_count(settings),
-        job_timeout_s=settings.workers.job_timeout_s,
-        wake=wake,
-    )
+    pool = pool_of(settings, wake)
     canary = plans.canary_model(settings)
     watched = bool(settings.agreement.sample or canary)
     try:
@@ -179,6 +179,37 @@ def start(settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], b
     except BaseException:
         pool.stop()
         raise
+
+
+def pool_of(settings: Settings, wake: Callable[[], None]) -> Workers:
+    """Construct the workers; they are not started.
+
+    Args:
+        settings: validated.
+        wake: called from any thread when a result waits.
+
+    Raises:
+        UnavailableError: a model's weights cannot be read here.
+    """
+    if settings.engine.kind == "ray":
+        return ray_pool(settings, wake)
+    return Pool(
+        _options(settings),
+        count=plans.worker_count(settings),
+        job_timeout_s=settings.workers.job_timeout_s,
+        wake=wake,
+    )
+
+
+def ray_pool(settings: Settings, wake: Callable[[], None]) -> RayPool:
+    """Construct the workers of a cluster, as `pool_of`."""
+    digests = {model: recorded_digest(find(model)) for model in plans.models(settings)}
+    wanted = cluster_plans.workers_wanted(settings)
+    return RayPool(cluster_plans.cluster(settings), wanted, _options(settings), digests, wake)
+
+
+def _options(settings: Settings) -> WorkerOptions:
+    return replace(plans.worker_options(settings), trials=trials.read(settings.state))
 
 
 def _measurements(settings: Settings, crew: Crew, old: Parts | None) -> Measurements:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.daemon.assembly import Callbacks, Parts, assemble, prepare, retire
 from sharpend.daemon.context import ProcessContext, process_context
+from sharpend.daemon.engine_faults import raise_for_outage
 from sharpend.daemon.roots import OnFault
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
@@ -119,6 +120,7 @@ class Loop:
                 if self._mode.once:
                     for folder in self._parts.dispatcher.folders.values():
                         folder.raise_for_pause()  # a command does not wait for its end
+                    raise_for_outage(self._parts.crew.pool.faults)
                     if self._parts.dispatcher.is_done:
                         break
                 self._wait(next_s)

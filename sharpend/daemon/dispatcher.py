@@ -18,6 +18,7 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.daemon.assignment import Assignment
 from sharpend.daemon.attempts import discard
+from sharpend.daemon.engine_faults import EngineFaults
 from sharpend.daemon.folder import Folder, Handed
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.maintenance import Maintenance, Paths
@@ -33,7 +34,7 @@ from sharpend.errors import Reason
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
-from sharpend.task import Died
+from sharpend.task import Died, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,7 @@ class Dispatcher:
         self._unrecorded = Unrecorded()
         self._finish_at_s = -math.inf
         self._pool = pool
+        self._engine = EngineFaults(log)
         self._measurements = config.measurements
         self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
         self._gallery = PreviewUpkeep(config.state_dir, config.previews, pool.count, ledger, log)
@@ -219,19 +221,15 @@ class Dispatcher:
         return had_results
 
     def _collect(self, now_s: float) -> None:
-        """Take the results of all tasks that ended."""
+        """Take the results of all tasks that ended, and log the faults of the engine."""
         for outcome in self._pool.finished(now_s):
             handed = self._handed.pop(outcome.job_id)
             self._gallery.ended(handed.task, outcome)
             self._unrecorded.add(handed, outcome)
+        self._engine.update(self._pool.faults)
 
     def _record(self, now_s: float, *, staged: bool = True) -> None:
-        """Record waiting results, failures first; during a state outage they go on waiting.
-
-        Args:
-            now_s: monotonic seconds.
-            staged: also those that have to be committed.
-        """
+        """Record waiting results, failures first, and with `staged` also staged files."""
         for handed, failure in self._unrecorded.failures():
             self._outcomes.conclude(handed, failure, now_s)
             self._recorded(handed, failure)
@@ -242,7 +240,7 @@ class Dispatcher:
     def _recorded(self, handed: Handed, outcome: Outcome) -> None:
         """Measure an attempt whose outcome is in the ledger."""
         self._unrecorded.remove(handed)
-        if isinstance(outcome, Died):  # a killed worker may write until it has ended
+        if isinstance(outcome, Died | Lost):  # a worker may write until it has ended
             self._stopped.append(handed)
         model = handed.folder.plan.options.model
         self._measurements.record(model, handed.task, outcome, self._log)
@@ -257,7 +255,7 @@ class Dispatcher:
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot of the dispatcher's state."""
-        seen = take_snapshot(self.folders, self._ledger, self._measurements, self._pool.count)
+        seen = take_snapshot(self.folders, self._ledger, self._measurements, self._pool)
         return seen.with_rest(self._rest.reasons)
 
     @property

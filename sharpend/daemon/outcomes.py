@@ -14,11 +14,12 @@ from sharpend.commit.publication import Attempt, Entry
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder, Handed
+from sharpend.daemon.lost import give_back
 from sharpend.daemon.results import Result, result_of
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
-from sharpend.task import Died, Failed, Failure, Staged
+from sharpend.task import Died, Failed, Failure, Lost, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,10 +61,14 @@ class Outcomes:
         self._reported: set[int] = set()
         """Finished jobs that were reported and whose source could not be disposed of yet."""
 
-    def conclude(self, handed: Handed, outcome: Failed | Died, now_s: float) -> None:
+    def conclude(self, handed: Handed, outcome: Failed | Died | Lost, now_s: float) -> None:
         """Handle the failure of one attempt."""
         if isinstance(outcome, Died):
             self._died(handed, outcome)
+        elif isinstance(outcome, Lost):
+            refusal = give_back(handed.job, handed.task, outcome, self._ledger, self._log)
+            if refusal is not None:
+                self.refuse(handed, refusal)
         else:
             self._failed(handed, outcome, now_s)
 

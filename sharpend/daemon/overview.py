@@ -13,19 +13,20 @@ if TYPE_CHECKING:
     from sharpend.daemon.folder import Folder
     from sharpend.daemon.measurements import Measurements
     from sharpend.ledger.reader import LedgerReader
+    from sharpend.workers.interface import Workers
 
 
 def take_snapshot(
     folders: Mapping[str, Folder],
     ledger: LedgerReader,
     measurements: Measurements,
-    workers: int,
+    pool: Workers,
 ) -> Snapshot:
-    """Take a snapshot of the running parts; `workers` is their number."""
+    """Take a snapshot of the running parts; `pool` are the workers."""
     oldest_at = ledger.oldest_pending_at(folders)
     totals, named = measurements.throughput, folders.items()
     return Snapshot(
-        workers=workers,
+        workers=pool.count,
         queue_depth=ledger.waiting(folders),
         oldest_pending_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
         sharpened=totals.total_images - totals.total_unchanged,
@@ -37,4 +38,5 @@ def take_snapshot(
         paused={name: one.paused for name, one in named if one.paused},
         unreadable={name: one.unreadable for name, one in named if one.unreadable},
         left_alone={name: one.left_alone for name, one in named if one.left_alone},
+        engine_faults=pool.faults,
     )

@@ -207,6 +207,8 @@ def worker_count(settings: Settings) -> int:
 def worker_options(settings: Settings) -> WorkerOptions:
     """Options of every worker process."""
     threads = _unless_auto(settings.workers.threads)
+    if threads is None and settings.engine.kind == "ray":
+        threads = max(1, int(settings.engine.cpus))
     return WorkerOptions(
         device=settings.model.device,
         precision=settings.model.precision,
@@ -225,6 +227,8 @@ def _memory_bytes(settings: Settings) -> int:
     if chosen is not None:
         return round(chosen * _MEGA)
     largest = settings.limits.max_megapixels * _MEGA * BYTES_PER_PIXEL
+    if settings.engine.kind == "ray":  # the memory of this machine is not that of the nodes
+        return round(LEAST_BYTES + largest)
     share = available_bytes() * SHARE_OF_MEMORY / worker_count(settings)
     return round(max(min(LEAST_BYTES + largest, share), LEAST_BYTES))
 
@@ -234,6 +238,7 @@ def worker_start_values(settings: Settings) -> tuple[object, ...]:
     return (
         worker_options(settings),
         worker_count(settings),
+        settings.engine,
         settings.workers.job_timeout_s,
         models(settings),
         bool(settings.agreement.sample),

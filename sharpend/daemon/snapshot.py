@@ -5,7 +5,7 @@ Immutable plain values. Owns the definition of health.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Snapshot:
     """Number of entries that are no inputs, by folder and cause, without zeros."""
     resting: frozenset[str] = frozenset()
     """Those that are paused on purpose and by no fault."""
+    engine_faults: Mapping[str, str] = field(default_factory=dict)
+    """Cause by subject of faults of the engine: the whole of it, or one node."""
     state_fault: str | None = None
     """Cause of a state outage, or None."""
 
@@ -46,7 +48,8 @@ class Snapshot:
         """Overall health: ok, degraded or fail."""
         if self.state_fault is not None:
             return "fail"
-        return "degraded" if set(self.paused) - self.resting or self.low else "ok"
+        faults = set(self.paused) - self.resting or self.low or self.engine_faults
+        return "degraded" if faults else "ok"
 
     def with_rest(self, reasons: Mapping[str, str]) -> Snapshot:
         """Add the folders that rest on purpose, with the reason by name; a fault comes first."""

@@ -115,6 +115,7 @@ class StatusReporter:
             "paused": now.paused,
             "unreadable": now.unreadable,
             "left_alone": now.left_alone,
+            "engine_faults": dict(now.engine_faults),
             "state_fault": now.state_fault,
             "health": now.health,
         }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sharpend.daemon.folder import Handed
     from sharpend.ledger.reader import LedgerReader
-    from sharpend.task import Died, Failed, Outcome
+    from sharpend.task import Died, Failed, Lost, Outcome
 
 GROUP_OF = 50
 """Most staged files committed together; it bounds open folders and the time until the first of
@@ -50,7 +50,7 @@ class Unrecorded:
         """Return the names of the folders that have a result here."""
         return {handed.folder.name for handed, _ in self._waiting.values()}
 
-    def failures(self) -> list[tuple[Handed, Failed | Died]]:
+    def failures(self) -> list[tuple[Handed, Failed | Died | Lost]]:
         """Return the failures."""
         return [(one, end) for one, end in self._waiting.values() if not isinstance(end, Staged)]
 

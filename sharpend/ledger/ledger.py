@@ -113,6 +113,15 @@ class Ledger(Registration, Standing, LedgerReader):
         """Return a job to pending without counting the attempt: drain, paused folder, redo."""
         self._move(job, State.PENDING, sql.RELEASE)
 
+    def lose(self, job: Job) -> bool:
+        """Return a job to pending whose node was lost, as a start does after a death of the daemon.
+
+        Returns:
+            False if nodes or daemons were lost too often during attempts at it: quarantine it.
+        """
+        self._move(job, State.PENDING, sql.LOSE)
+        return job.orphans + 1 <= GIVE_UP_AFTER_ORPHANS
+
     def stage(self, job: Job, product: Product) -> None:
         """Record the durable staged file and the final name chosen for it, before the rename."""
         values = {

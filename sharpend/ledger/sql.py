@@ -265,6 +265,7 @@ RECOVER = """
 UPDATE job SET state = 'pending', attempts = max(attempts - 1, 0), orphans = orphans + 1
 WHERE state = 'running'
 """
+LOSE = RECOVER.replace("state = 'running'", "id = :id")
 # Few jobs are orphans: their own index is read, not that of the state.
 GIVEN_UP = """
 SELECT * FROM known WHERE +state = 'pending' AND orphans > 0 AND orphans > ? ORDER BY id

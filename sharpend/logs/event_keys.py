@@ -239,6 +239,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "unreadable": "table of integers: by folder, entries that could not be read",
             "left_alone": "table of tables: by folder, number of entries that are no inputs by"
             " cause: a suffix, `link`, `special file`, `excluded`, …",
+            "engine_faults": "table: cause by subject, where a cluster or a node of it is out of"
+            " order; the subject is `engine` or the name of the node",
             "state_fault": "text or null: why the state directory cannot be written",
             "health": "text: `ok`; `degraded` (a folder is paused or agreement is low); `fail`"
             " (the state directory fails)",

@@ -33,6 +33,31 @@ OPERATION: Mapping[Event, Described] = {
             "quarantined": "integer: images quarantined since then",
         },
     ),
+    Event.WORKER_LOST: Described(
+        WARNING,
+        'with `engine.kind = "ray"`, a node or the cluster was lost during an image;'
+        " its attempt does not count",
+        {
+            "folder": "text: name of the folder",
+            "path": "text: path of the image below the input folder",
+            "node": "text: name of the node; empty where the whole cluster was out of reach, or the"
+            " node does not see the folders",
+            "cause": "text: what happened, in words",
+        },
+    ),
+    Event.ENGINE_DEGRADED: Described(
+        WARNING,
+        'with `engine.kind = "ray"`, the cluster cannot be reached, or a node is not fit to work',
+        {
+            "subject": "text: `engine`, or the name of the node",
+            "message": "text: cause, and what to change",
+        },
+    ),
+    Event.ENGINE_RECOVERED: Described(
+        INFO,
+        "that fault has passed",
+        {"subject": "text: `engine`, or the name of the node"},
+    ),
     Event.HOOK_ENDED: Described(
         DEBUG + WARNING,
         "a hook ended; warning where it failed",

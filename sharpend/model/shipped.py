@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from sharpend.errors import UnavailableError
 
+DIGEST_KEY = "sharpend.digest"
+"""Key of a weights file's metadata: the digest of its tensors."""
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -36,3 +39,19 @@ def find(model: str, *, beside: Path | None = None) -> Path:
         f"{model}: no such model; shipped models are {', '.join(shipped_names())}, "
         "or give the path of a .safetensors file"
     )
+
+
+def recorded_digest(path: Path) -> str:
+    """Return the digest that a weights file states of itself; a worker checks it at loading.
+
+    Source: the header of the safetensors format, a length of 8 bytes and JSON.
+
+    Raises:
+        UnavailableError: the file cannot be read, or is not one of ours.
+    """
+    try:
+        with path.open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        return str(header["__metadata__"][DIGEST_KEY])
+    except (OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+        raise UnavailableError(f"model.name: {path}: not a sharpend weights file") from error

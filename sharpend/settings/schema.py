@@ -100,6 +100,23 @@ class WorkerSettings(Section):
     what limits.max_megapixels can need, within the machine's memory."""
 
 
+class EngineSettings(Section):
+    """`[engine]`: where the workers run."""
+
+    kind: Literal["local", "ray"] = "local"
+    """local: worker processes of this machine; ray: on the nodes of a Ray cluster."""
+    address: Annotated[str, Field(pattern=r"^(auto|.+:\d{1,5})$")] = "auto"
+    """HOST:PORT of the cluster's head, which is never started; auto: the cluster of this machine.
+    """
+    workers: Auto | Annotated[Whole, Field(ge=1, le=100_000)] = "auto"
+    """Number of workers on all nodes; auto: as many as there is room for, as nodes come and go."""
+    cpus: Annotated[Number, Field(gt=0, le=1024)] = 1
+    """Processors of a node that each worker takes, as Ray counts them; also its threads."""
+    gpus: Auto | Annotated[Number, Field(ge=0, le=64)] = "auto"
+    """GPUs of a node that each worker takes, also a fraction; auto: 0.25 where model.device is
+    cuda, else 0."""
+
+
 class LimitSettings(Section):
     """`[limits]`: sizes above which a file is refused before it is decoded."""
 
@@ -226,6 +243,7 @@ class Settings(Section):
     model: ModelSettings = ModelSettings()
     pictures: PictureSettings = PictureSettings()
     workers: WorkerSettings = WorkerSettings()
+    engine: EngineSettings = EngineSettings()
     limits: LimitSettings = LimitSettings()
     intake: IntakeSettings = IntakeSettings()
     retry: RetrySettings = RetrySettings()

@@ -9,26 +9,33 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from sharpend.task import Died, Failed, Staged, Task
+    from sharpend.task import Outcome, Task
     from sharpend.workers.worker import Engine
+
+ENGINE = "engine"
+"""Subject of a fault of the whole engine: no worker can work until it passes."""
 
 
 class Workers(Protocol):
-    """A fixed number of workers, each with at most one task; called from one thread."""
+    """Workers, each with at most one task; called from one thread."""
 
     @property
     def count(self) -> int:
-        """Number of workers."""
+        """Number of workers that can work now."""
 
     @property
     def free(self) -> int:
-        """Number of workers without a task."""
+        """Number of them without a task."""
 
     @property
     def running(self) -> list[Task]:
         """Tasks in progress."""
+
+    @property
+    def faults(self) -> Mapping[str, str]:
+        """Cause by subject of what is out of order; the subject `ENGINE` is the whole engine."""
 
     def engine(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
@@ -43,6 +50,7 @@ class Workers(Protocol):
             go_on: asked every second whether to go on waiting.
 
         Raises:
+            ConfigError: the engine cannot be used before something is changed.
             UnavailableError: the device, the model or a worker cannot be had, not within the
                 time for one task, or `go_on` said no.
         """
@@ -58,7 +66,7 @@ class Workers(Protocol):
             StopIteration: no worker is free.
         """
 
-    def finished(self, now_s: float) -> Iterable[Staged | Failed | Died]:
+    def finished(self, now_s: float) -> Iterable[Outcome]:
         """Return results since the last call, one per task; stop workers that exceed a limit."""
 
     def next_deadline_s(self) -> float:

@@ -236,6 +236,28 @@ def record(made: type[T], **kinds: Kind[Any]) -> Kind[T]:
     return Kind(write, read)
 
 
+def tagged(known: Mapping[str, tuple[type, Kind[Any]]]) -> Kind[Any]:
+    """A value of one of several classes: a table with one key, its tag.
+
+    Raises:
+        TypeError: a value that is written is of no class that is known.
+    """
+
+    def write(value: object) -> object:
+        for tag, (kind_of, kind) in known.items():
+            if isinstance(value, kind_of):
+                return {tag: kind.write(value)}
+        raise TypeError(f"{type(value).__name__} is no message")
+
+    def read(value: object) -> object:
+        if not isinstance(value, dict) or len(value) != 1 or not set(value) <= set(known):
+            raise MessageError("it is no message that is known")
+        ((tag, content),) = value.items()
+        return known[tag][1].read(content)
+
+    return Kind(write, read)
+
+
 def _read(name: str, kind: Kind[T], value: object) -> T:
     try:
         return kind.read(value)

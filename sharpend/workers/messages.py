@@ -23,7 +23,6 @@ from sharpend.model.trial import RUNTIMES
 from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
 from sharpend.workers.jsoncodec import (
     Kind,
-    MessageError,
     choice,
     digest,
     dumps,
@@ -37,6 +36,7 @@ from sharpend.workers.jsoncodec import (
     real,
     record,
     table,
+    tagged,
     text,
     whole,
 )
@@ -106,7 +106,7 @@ _JOB_ID = whole(0, _WHOLE_64)
 _SIZE = whole(0, _WHOLE_64)
 _NAME = text(NAME_CHARACTERS)
 _PATH = octets(REQUEST_BYTES)
-_PATH_TEXT: Kind[str] = Kind(
+PATH_TEXT: Kind[str] = Kind(
     lambda value: _PATH.write(os.fsencode(value)), lambda value: os.fsdecode(_PATH.read(value))
 )
 _FINGERPRINT = record(
@@ -194,7 +194,7 @@ _ENGINE = record(
 )
 _OPTIONS = record(
     Options,
-    model=_PATH_TEXT,
+    model=PATH_TEXT,
     strength=real(0.0, 2.0),
     crispness=real(0.0, 1.0),
     skip_sharp_above=optional(_SHARPNESS),
@@ -206,7 +206,7 @@ _OPTIONS = record(
         cmyk=choice(policies.Cmyk),
         one_bit=choice(policies.OneBit),
         provenance=flag(),
-        cmyk_profile=_PATH_TEXT,
+        cmyk_profile=PATH_TEXT,
         losses=choice(policies.Losses),
         compression=choice(policies.Compression),
     ),
@@ -226,7 +226,7 @@ _TASK = record(
     fingerprint=_FINGERPRINT,
     options=_OPTIONS,
     measure_agreement=flag(),
-    canary=optional(_PATH_TEXT),
+    canary=optional(PATH_TEXT),
     preview=optional(_PATH),
     access=record(Access, group=optional(whole(0, (1 << 32) - 1)), mode=optional(whole(0, 0o7777))),
 )
@@ -244,11 +244,11 @@ WORKER_OPTIONS = record(
 )
 """Start options on a worker's command line."""
 
-_REQUESTS: dict[str, tuple[type, Kind[Any]]] = {
-    "describe": (Describe, record(Describe, model=_PATH_TEXT, teacher=flag())),
+REQUESTS: dict[str, tuple[type, Kind[Any]]] = {
+    "describe": (Describe, record(Describe, model=PATH_TEXT, teacher=flag())),
     "task": (Task, _TASK),
 }
-_ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
+ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
     "began": (Began, record(Began, job_id=_JOB_ID)),
     "staged": (Staged, _STAGED),
     "failed": (Failed, _FAILED),
@@ -256,14 +256,14 @@ _ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
     "engine": (Engine, _ENGINE),
     "unavailable": (Unavailable, record(Unavailable, message=text(MESSAGE_CHARACTERS))),
 }
+_MESSAGE = tagged({**REQUESTS, **ANSWERS})
+_REQUEST: Kind[Request] = tagged(REQUESTS)
+_ANSWER: Kind[Answer] = tagged(ANSWERS)
 
 
 def encode(message: Request | Answer) -> bytes:
     """Encode a message as the body of a frame."""
-    for name, (kind_of, kind) in {**_REQUESTS, **_ANSWERS}.items():
-        if isinstance(message, kind_of):
-            return dumps({name: kind.write(message)})
-    raise TypeError(f"{type(message).__name__} is no message")
+    return dumps(_MESSAGE.write(message))
 
 
 def request(body: bytes) -> Request:
@@ -272,8 +272,7 @@ def request(body: bytes) -> Request:
     Raises:
         MessageError: it is not valid.
     """
-    parsed: Request = _decoded(body, _REQUESTS)
-    return parsed
+    return _REQUEST.read(loads(body))
 
 
 def answer(body: bytes) -> Answer:
@@ -282,13 +281,4 @@ def answer(body: bytes) -> Answer:
     Raises:
         MessageError: it is not valid.
     """
-    parsed: Answer = _decoded(body, _ANSWERS)
-    return parsed
-
-
-def _decoded(body: bytes, known: dict[str, tuple[type, Kind[Any]]]) -> Any:  # noqa: ANN401 - see callers
-    parsed = loads(body)
-    if not isinstance(parsed, dict) or len(parsed) != 1 or not set(parsed) <= set(known):
-        raise MessageError("it is no message that is known")
-    ((name, value),) = parsed.items()
-    return known[name][1].read(value)
+    return _ANSWER.read(loads(body))

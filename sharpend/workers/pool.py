@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sharpend.model.trial import Trial
-    from sharpend.task import Outcome, Task
+    from sharpend.task import Ending, Task
     from sharpend.workers.jsoncodec import MessageError
     from sharpend.workers.messages import Answer
     from sharpend.workers.worker import WorkerOptions
@@ -96,6 +96,11 @@ class Pool:
         return sum(slot.task is None for slot in self._slots)
 
     @property
+    def faults(self) -> dict[str, str]:
+        """Faults of the engine: none, since the workers are of this machine."""
+        return {}
+
+    @property
     def count(self) -> int:
         """Number of workers."""
         return len(self._slots)
@@ -157,7 +162,7 @@ class Pool:
         slot.submissions, slot.refused = 0, None
         self._begin(slot, task)
 
-    def finished(self, now_s: float) -> Iterator[Outcome]:
+    def finished(self, now_s: float) -> Iterator[Ending]:
         """Return results since the last call, each task once; stop workers that exceed a limit."""
         self._looked_s = now_s
         self._killed = [process for process in self._killed if not process.has_ended]
@@ -209,7 +214,7 @@ class Pool:
             slot.process = WorkerProcess(self._options, self._wake)
         return slot.process
 
-    def _received(self, slot: _Slot) -> Outcome | None:
+    def _received(self, slot: _Slot) -> Ending | None:
         """Result of the slot's task after the process's last messages; None while it goes on."""
         while slot.refused is None and slot.process is not None:
             answer = slot.process.take()
@@ -222,7 +227,7 @@ class Pool:
 
     def _judged(
         self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
-    ) -> Outcome | None:
+    ) -> Ending | None:
         """Result of a task after one answer."""
         task = slot.task
         if task is not None and isinstance(answer, Began):
@@ -237,7 +242,7 @@ class Pool:
 
     def _ended(
         self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
-    ) -> Outcome | None:
+    ) -> Ending | None:
         """Handle an ended process, or kill it for what it sent; retry a task that never began."""
         cause, setting = end_of(process.exit_code, answer)
         self._retire(slot)
@@ -267,7 +272,7 @@ class Pool:
         self._retire(slot)
         return Died(slot.task.job_id, cause, setting)
 
-    def _must_replace(self, slot: _Slot, outcome: Outcome) -> bool:
+    def _must_replace(self, slot: _Slot, outcome: Ending) -> bool:
         """Return whether a process must be replaced: a bug, out of memory, or it holds too much."""
         if isinstance(outcome, Failed) and outcome.reason in _REPLACE_AFTER:
             return True

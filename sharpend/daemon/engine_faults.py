@@ -1,0 +1,44 @@
+"""Faults of the engine: log each when it begins and when it has passed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.errors import UnavailableError
+from sharpend.logs.events import Event
+from sharpend.workers.interface import ENGINE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sharpend.logs.logs import Log
+
+
+def raise_for_outage(faults: Mapping[str, str]) -> None:
+    """Raise UnavailableError where the whole engine is out of order: a command does not wait."""
+    if ENGINE in faults:
+        raise UnavailableError(faults[ENGINE])
+
+
+class EngineFaults:
+    """Comparison of the engine's faults with those of the last turn."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._known: dict[str, str] = {}
+        """Cause by subject."""
+
+    def update(self, faults: Mapping[str, str]) -> None:
+        """Log what is new, and what has passed.
+
+        Args:
+            faults: cause by subject: the engine, or the name of a node.
+        """
+        if faults == self._known:
+            return
+        for subject, cause in faults.items():
+            if self._known.get(subject) != cause:
+                self._log.warning(Event.ENGINE_DEGRADED, subject=subject, message=cause)
+        for subject in self._known.keys() - faults.keys():
+            self._log.info(Event.ENGINE_RECOVERED, subject=subject)
+        self._known = dict(faults)

@@ -1,0 +1,46 @@
+"""Lost attempts: a node or the whole cluster went while an image was in work.
+
+Owns the rule that such an end is no fault of the image. An image that takes its node down each time
+is quarantined after as many of them as one that takes the daemon down, and runs alone before that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sharpend.daemon.attempts import discard
+from sharpend.errors import Reason
+from sharpend.ledger.records import QuarantineReason
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from sharpend.ledger.ledger import Ledger
+    from sharpend.ledger.records import Job
+    from sharpend.logs.logs import Log
+    from sharpend.task import Lost, Task
+
+
+def give_back(
+    job: Job, task: Task | None, lost: Lost, ledger: Ledger, log: Log
+) -> QuarantineReason | None:
+    """Return a job to the queue without counting the attempt.
+
+    Returns:
+        The reason to quarantine it, where its node was lost too often; else None.
+    """
+    discard(task)
+    log.warning(
+        Event.WORKER_LOST,
+        folder=job.folder,
+        path=job.relative,
+        node=lost.node,
+        cause=lost.cause,
+    )
+    if not lost.node:  # of the whole cluster, or of folders that a node does not see
+        ledger.release(job)
+        return None
+    if ledger.lose(job):
+        return None
+    times = job.orphans + 1
+    message = f"its node was lost {times} times while it was processed: {lost.cause}"
+    return QuarantineReason(Reason.WORKER_DIED, message)

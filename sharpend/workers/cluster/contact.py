@@ -1,0 +1,94 @@
+"""Contact with the cluster: a ferry while it lasts, and new tries with growing waits after it.
+
+Owns the fault that is told meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sharpend.workers.cluster.link import Ended, Link
+from sharpend.workers.cluster.notices import Joined, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sharpend.workers.cluster.notices import Cluster, Command, Notice
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
+
+
+class Contact:
+    """The one connection to a cluster; all methods are called from one thread.
+
+    Args:
+        cluster: what to join.
+        wake: called from any thread when something was heard.
+
+    Attributes:
+        fault: why there is no connection, in words; empty while there is one.
+        refused: the last refusal of the cluster, or None.
+        next_s: time of the next try (monotonic); infinite while a ferry runs.
+    """
+
+    def __init__(self, cluster: Cluster, wake: Callable[[], None]) -> None:
+        self._cluster = cluster
+        self._wake = wake
+        self._link: Link | None = None
+        self._failures = 0
+        self.fault = ""
+        self.refused: Refused | None = None
+        self.next_s = -math.inf
+
+    def heard(self, now_s: float) -> Iterator[Notice | Ended]:
+        """Return what was heard since the last call; connect first where a try is due."""
+        if self._link is None and now_s >= self.next_s:
+            self._connect(now_s)
+        for notice in [] if self._link is None else list(self._link.notices()):
+            if isinstance(notice, Joined):
+                self._failures, self.fault = 0, ""
+            elif isinstance(notice, Refused):
+                self.refused = notice
+            elif isinstance(notice, Ended):
+                where = f"engine.address: {self._cluster.address}"
+                lost = f"{where}: the connection to the cluster was lost ({notice.cause})"
+                self._fail(self.refused.message if self.refused else lost, now_s)
+            yield notice
+
+    def _connect(self, now_s: float) -> None:
+        self.refused, self.next_s = None, math.inf
+        try:
+            self._link = Link(self._cluster, self._wake)
+        except (OSError, RuntimeError) as error:
+            self._fail(f"engine: the process for Ray could not be started: {error!r}", now_s)
+
+    def _fail(self, cause: str, now_s: float) -> None:
+        """Begin an outage, or go on with one."""
+        self.fault = cause
+        self._drop()
+        self._failures += 1
+        wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10))
+        self.next_s = now_s + wait_s
+
+    def send(self, command: Command) -> None:
+        """Send a command, if there is a connection; never blocks."""
+        if self._link is not None:
+            self._link.send(command)
+
+    def close(self) -> None:
+        """End the ferry and all hands; the next call of `heard` would connect again."""
+        self._drop()
+        self.next_s = -math.inf
+
+    def _drop(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            link.close()
+
+
+def no_room(cluster: Cluster) -> str:
+    """Describe the fault that no node has room for a hand."""
+    each = f"{cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs"
+    advice = "start nodes with `ray start`, or change engine.cpus or engine.gpus"
+    return f"engine: no node of the cluster has room for a worker of {each}; {advice}"

@@ -1,0 +1,155 @@
+"""Hired hands, as the daemon knows them: where each is, what it was asked, whether it is fit.
+
+Owns the questions that a hand must answer before it works: versions, models, folders. Sends
+nothing itself.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sharpend import __version__
+from sharpend.workers.cluster.requests import Begin, Look, Root, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sharpend.task import Task
+    from sharpend.workers.cluster.notices import Placed
+    from sharpend.workers.cluster.requests import HandRequest
+    from sharpend.workers.worker import Engine, WorkerOptions
+
+AGAIN_S = 30.0
+"""Seconds after which a hand that is not fit is replaced."""
+
+
+@dataclass(slots=True)
+class Hired:
+    """A hand that was asked for."""
+
+    number: int
+    node: str = ""
+    """Name of its node; empty until it is placed."""
+    task: Task | None = None
+    deadline_s: float = math.inf
+    """Time by which it must have answered (monotonic), or is replaced where it is not fit."""
+    niceness: int = 0
+    described: int = 0
+    """Number of models that it has loaded."""
+    has_looked: bool = False
+    """True once it has seen all folders that tasks had so far."""
+    unfit: str = ""
+    """Cause why it gets no work."""
+
+    def retire(self, cause: str, again_s: float) -> None:
+        """Give it no more work, until it is replaced at `again_s`."""
+        self.unfit, self.deadline_s = cause, again_s
+
+
+class Crew:
+    """All hands of a pool.
+
+    Args:
+        options: of the worker of every hand.
+        program: module that a worker process runs.
+        patience_s: longest time for one answer.
+    """
+
+    def __init__(self, options: WorkerOptions, program: str, patience_s: float) -> None:
+        self.hands: dict[int, Hired] = {}
+        self.engines: dict[str, Engine] = {}
+        """By model."""
+        self.patience_s = patience_s
+        self.ray = ""
+        """Version of Ray on this machine."""
+        self._options = options
+        self._program = program
+        self._models: dict[str, bool] = {}
+        """True by model for those with a teacher."""
+        self._roots: dict[bytes, int] = {}
+        """Inode by path, of the folders that tasks had so far."""
+        self._hired = 0
+
+    def want(self, model: str, *, teacher: bool) -> None:
+        """Have every hand load a model, too, and its teacher."""
+        self._models[model] = teacher
+
+    def look_at(self, paths: Iterable[bytes]) -> None:
+        """Have every hand compare these folders with its node's before it works.
+
+        Raises:
+            OSError: one cannot be looked at here.
+        """
+        self._roots |= {path: os.stat(path).st_ino for path in paths}
+
+    def hire(self) -> Hired:
+        """Add a hand."""
+        self._hired += 1
+        hand = self.hands[self._hired] = Hired(self._hired)
+        return hand
+
+    def is_ready(self, hand: Hired) -> bool:
+        """Return whether a hand is placed and fit, and has loaded all models."""
+        has_all = hand.described == len(self._models) and (hand.has_looked or not self._roots)
+        return bool(hand.node) and not hand.unfit and has_all
+
+    def is_free(self, hand: Hired) -> bool:
+        """Return whether a hand can take a task."""
+        return hand.task is None and hand.deadline_s == math.inf and self.is_ready(hand)
+
+    def next_question(self, hand: Hired, now_s: float) -> HandRequest | None:
+        """Choose what an idle hand has to show next; None if it is ready, busy or not fit."""
+        if not hand.node or hand.unfit or hand.deadline_s < math.inf or self.is_ready(hand):
+            return None
+        hand.deadline_s = now_s + self.patience_s
+        if hand.described < len(self._models):
+            model = self._next_model(hand)
+            return Begin(self._options, self._program, model, self._models[model])
+        return Look(tuple(Root(path, inode) for path, inode in self._roots.items()))
+
+    def _next_model(self, hand: Hired) -> str:
+        return list(self._models)[hand.described]
+
+    def work(self, hand: Hired, task: Task, now_s: float) -> Work:
+        """Make the request for a task.
+
+        Raises:
+            OSError: a folder of it cannot be looked at here.
+        """
+        paths = dict.fromkeys((task.input_root, task.output_root))
+        self.look_at(paths)
+        roots = tuple(Root(path, self._roots[path]) for path in paths)
+        hand.has_looked = True  # this one looks with each task
+        hand.task, hand.deadline_s = task, now_s + self.patience_s
+        return Work(replace(task, preview=None), roots)  # no node sees the state directory
+
+    def judge_versions(self, hand: Hired, placed: Placed, now_s: float) -> None:
+        """Record where a hand is; retire it if its versions are not the daemon's."""
+        hand.node, hand.niceness = placed.node, placed.niceness
+        ours = {"sharpend": __version__, "Python": platform.python_version(), "Ray": self.ray}
+        theirs = {"sharpend": placed.sharpend, "Python": placed.python, "Ray": placed.ray}
+        other = [f"{name} {theirs[name]} in place of {ours[name]}" for name in ours]
+        other = [text for text, name in zip(other, ours, strict=True) if ours[name] != theirs[name]]
+        if other:
+            cause = f"it has {' and '.join(other)}; install the same versions on all nodes"
+            hand.retire(cause, now_s + AGAIN_S)
+
+    def described(
+        self, hand: Hired, engine: Engine, digests: Mapping[str, str], now_s: float
+    ) -> None:
+        """Record that a hand has loaded its next model; retire it if that is another."""
+        model = self._next_model(hand)
+        if digests.get(model, engine.digest) != engine.digest:
+            cause = f"its weights of {model} are {engine.digest[:12]} in place of "
+            cause += f"{digests[model][:12]}; install the same on all nodes"
+            hand.retire(cause, now_s + AGAIN_S)
+            return
+        hand.described += 1
+        self.engines.setdefault(model, engine)
+        known = self._options.trials
+        if engine.trial is not None and engine.trial not in known:
+            self._options = replace(self._options, trials=(engine.trial, *known))

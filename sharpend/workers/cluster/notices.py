@@ -1,0 +1,171 @@
+"""Commands to the ferry and its notices: the frames on the pipes between it and the daemon.
+
+Owns the list of all fields on these pipes, with their bounds. A body is a request to a hand or its
+answer (`bodies`), which the ferry does not read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sharpend.workers.jsoncodec import (
+    Kind,
+    dumps,
+    flag,
+    loads,
+    octets,
+    real,
+    record,
+    tagged,
+    text,
+    whole,
+)
+
+FRAME_BYTES = 40 * 1024 * 1024
+"""Longest frame: a body of the longest paths, whose quotation marks are escaped."""
+BODY_BYTES = 16 * 1024 * 1024
+TEXT_CHARACTERS = 2000
+NAME_CHARACTERS = 200
+_NUMBER = whole(0, (1 << 63) - 1)
+_TEXT = text(TEXT_CHARACTERS)
+_NAME = text(NAME_CHARACTERS)
+_BODY = octets(BODY_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Start options of the ferry."""
+
+    address: str
+    """HOST:PORT of the head, or auto for the cluster of this machine."""
+    cpus: float
+    """Of each hand, as Ray counts them."""
+    gpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hire:
+    """Command: start a hand on a node that has room for it."""
+
+    hand: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Command: hand a request to a hand."""
+
+    hand: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """Command: end a hand, whatever it does."""
+
+    hand: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Notice: the ferry is connected."""
+
+    ray: str
+    """Version of Ray here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Notice: the ferry cannot connect, and ends."""
+
+    message: str
+    is_setting: bool
+    """Trying again cannot help before something is changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Notice: the number of hands that the cluster's nodes have room for."""
+
+    hands: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Notice: a hand runs on a node; its own words follow."""
+
+    hand: int
+    node: str
+    """Name and address."""
+    sharpend: str
+    """Version, as the next two."""
+    python: str
+    ray: str
+    niceness: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """Notice: the answer of a hand to its last request."""
+
+    hand: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Notice: a hand, or its node, has ended or cannot be reached; it is killed."""
+
+    hand: int
+    cause: str
+
+
+Command = Hire | Ask | Fire
+Notice = Joined | Refused | Room | Placed | Answered | Gone
+
+CLUSTER = record(Cluster, address=_TEXT, cpus=real(0, 1e6), gpus=real(0, 1e6))
+"""Start options on the ferry's command line."""
+_COMMAND: Kind[Command] = tagged(
+    {
+        "hire": (Hire, record(Hire, hand=_NUMBER)),
+        "ask": (Ask, record(Ask, hand=_NUMBER, body=_BODY)),
+        "fire": (Fire, record(Fire, hand=_NUMBER)),
+    }
+)
+_NOTICE: Kind[Notice] = tagged(
+    {
+        "joined": (Joined, record(Joined, ray=_NAME)),
+        "refused": (Refused, record(Refused, message=_TEXT, is_setting=flag())),
+        "room": (Room, record(Room, hands=_NUMBER)),
+        "placed": (
+            Placed,
+            record(
+                Placed,
+                hand=_NUMBER,
+                node=_NAME,
+                sharpend=_NAME,
+                python=_NAME,
+                ray=_NAME,
+                niceness=whole(-100, 100),
+            ),
+        ),
+        "answered": (Answered, record(Answered, hand=_NUMBER, body=_BODY)),
+        "gone": (Gone, record(Gone, hand=_NUMBER, cause=_TEXT)),
+    }
+)
+
+
+def command(body: bytes) -> Command:
+    """Parse a command of the daemon; MessageError if it is not valid."""
+    return _COMMAND.read(loads(body))
+
+
+def notice(body: bytes) -> Notice:
+    """Parse a notice of the ferry; MessageError if it is not valid."""
+    return _NOTICE.read(loads(body))
+
+
+def encode(frame: Command | Notice) -> bytes:
+    """Encode a frame's body."""
+    kind: Kind[Any] = _COMMAND if isinstance(frame, Hire | Ask | Fire) else _NOTICE
+    return dumps(kind.write(frame))
