@@ -281,7 +281,7 @@ def configured(
 ) -> Path:
     """A configuration with one worker in float32; without folders, of `in` and `out`."""
     settings: dict[str, dict[str, object]] = {
-        "model": {"name": model, "device": "cpu", "precision": "float32"},
+        "model": {"name": model, "device": "cpu", "precision": "float32", "runtime": "torch"},
         "workers": {"count": 1},
         "retry": {"first_s": 0.1},
         "agreement": {"sample": 0},

@@ -10,7 +10,7 @@ import signal
 import time
 
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.model.trial import Trial
+from sharpend.model.trial import Form, Trial
 from sharpend.task import Staged, Task
 from sharpend.workers import serve, worker
 from sharpend.workers.worker import Engine, WorkerOptions
@@ -18,7 +18,7 @@ from sharpend.workers.worker import Engine, WorkerOptions
 _kept: list[bytes] = []
 """What is never let go."""
 _options: WorkerOptions | None = None
-TRIAL = Trial("ab" * 32, 2.0, 1.0, 1.0)
+TRIAL = Trial("ab" * 32, 2.0, (Form("torch", "bfloat16", 1.0, 1.0),))
 """What every worker says that it measured."""
 
 

@@ -55,7 +55,8 @@ ROOMS = {
     " containers.tiff"
     " detection codec files contents preview finishing sheet",
     "model": "folding cues conditioning cells plain_packing packing networks tiling crispness"
-    " shipped weights trial runtime ssim softness sharpener precision",
+    " shipped weights trial installed trunk openvino_trunk runtime ssim softness sharpener"
+    " precision",
     "benchmark": "figures memory process rounds images serve networks live once whole watched peer"
     " peers sections plots",
     "ledger": "sql standing_sql caseless schema seal alike records store copies scheduling"
@@ -94,6 +95,7 @@ DOORS = {
     "cv2": {"sharpend.benchmark.peer"},
     "jinja2": {"sharpend.web.templates", "trainer.evaluation.mos.pages"},
     "matplotlib": {"sharpend.benchmark.plots", "trainer.figures"},
+    "openvino": {"sharpend.model.openvino_trunk"},
     "pathspec": {"sharpend.files.patterns"},
     "prometheus_client": {"sharpend.web.metrics"},
     "pydantic": {"sharpend.settings"},
@@ -134,9 +136,10 @@ evaluation.matrix  targets result
 evaluation.agreement  softness samples lines streams
 evaluation.mos  protocol study order votes raters forms pages app serving stimuli ratings screening
 evaluation.mos  intervals results tables
-publishing  matrix_section model_card rewriting weights_card
+publishing  matrix_section model_card rewriting weights_card calibration
 figures  canvas curves scene drawing diagram pair opinions
-commands  options matrix evaluate alarm degrade export figure label line pool prepare train mos
+commands  options calibrate matrix evaluate alarm degrade export figure label line pool prepare
+commands  train mos
 """
 """The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
 

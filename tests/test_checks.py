@@ -362,7 +362,7 @@ def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
 # The device
 
 ENGINE: dict[str, Any] = {"model": "lite", "device": "cpu float32", "tile_px": 512, "teacher": None}
-ENGINE |= {"precision": "float32", "precision_cause": "as set", "is_refused": False}
+ENGINE |= {"precision": "float32", "precision_cause": "as set", "refused": []}
 ENGINE |= {"confined_by": ["no_new_privileges", "system_calls"]}
 TORCH: dict[str, Any] = {"version": "2.9", "built_for_cuda": None, "devices": [], "threads": 2}
 TORCH |= {"capability": "AVX512", "amx": True, "mkldnn": True}
@@ -422,11 +422,12 @@ def test_a_machine_that_confines_nothing_is_noted() -> None:
 
 def test_a_refused_precision_is_noted() -> None:
     """Where bfloat16 is set and its pixels are too unlike, float32 runs, and doctor says so."""
-    refused = ENGINE | {"is_refused": True, "precision_cause": "SSIM 0.91"}
+    refused = ENGINE | {"refused": ["bfloat16"], "precision_cause": "SSIM 0.91"}
     told = {"engines": [refused], "errors": [], "torch": TORCH, "libraries": LIBRARIES}
     found = list(device.device(told, driver=False))[1]
     assert (found.level, found.change[:15]) == (Level.NOTE, "model.precision")
     assert found.found.startswith("lite in float32: SSIM 0.91")
+    assert found.found.endswith("refused: bfloat16")
 
 
 def test_a_device_that_is_not_there_is_a_fault() -> None:

@@ -16,7 +16,7 @@ from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.previews import Layout
-from sharpend.model.trial import Trial
+from sharpend.model.trial import Form, Trial
 from sharpend.policies import Losses, Metadata, Policies
 from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
 from sharpend.workers import frames, messages
@@ -44,7 +44,9 @@ STAGED = Staged(
     sharpness=-1.25,
 )
 FAILED = Failed(7, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, "no", "workers.memory_mb", "infer")
-TRIAL = Trial("cd" * 32, 2.5, 1.0, 0.9999)
+TRIAL = Trial(
+    "cd" * 32, 2.5, (Form("torch", "bfloat16", 1.0, 0.9999), Form("openvino", "int8", 0.5, 0.999))
+)
 ENGINE = Engine(
     "lite", "ab", "cpu bfloat16", 512, 4, 0.5, "teacher", 10**9, ("system_calls",),
     precision="bfloat16", trial=TRIAL,
@@ -83,7 +85,7 @@ TASK = Task(
         replace(FAILED, reason=None, setting=None),
         Raised("ZeroDivisionError('bug')"),
         ENGINE,
-        replace(ENGINE, trial=replace(TRIAL, float32_ms=None, bfloat16_ms=None, ssim=None)),
+        replace(ENGINE, trial=replace(TRIAL, float32_ms=None, others=(Form("torch", "bfloat16"),))),
         replace(
             ENGINE, trial=None, alarm_below=None, teacher=None, resident_bytes=None, confined_by=()
         ),

@@ -13,10 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sharpend.errors import TransientError, UnavailableError
+from sharpend.imaging.tensors import to_tensor
 from sharpend.model import sharpener as sharpener_module
+from sharpend.model.installed import openvino_version
 from sharpend.model.networks import NETWORKS
-from sharpend.model.runtime import Placement, Runtime, choose_device
+from sharpend.model.runtime import Placement, Runtime, choose_device, openvino_trunk
 from sharpend.model.sharpener import Sharpener, keep_hidden
+from sharpend.model.ssim import compute_ssim
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
 from sharpend.model.weights import Card, Weights
 
@@ -30,6 +33,12 @@ if TYPE_CHECKING:
     from sharpend.model.packing import Added, Packed
 
 WHOLE_PX = 4096
+BY_OPENVINO = ("openvino float32", "openvino bfloat16", "openvino int8")
+FORMS = ["float32", "bfloat16", *(BY_OPENVINO if openvino_version() else ())]
+"""Precisions by torch, and by the runtimes that are installed."""
+needs_openvino = pytest.mark.skipif(
+    openvino_version() is None, reason="needs OpenVINO: pip install 'sharpend[openvino]'"
+)
 SHAPES = {"student": (16, 1), "teacher": (16, 2), "cued": (16, 1)}
 BIAS_FREE = {"student": True, "teacher": False, "cued": True}
 
@@ -46,15 +55,17 @@ def weights_of(name: str) -> Weights:
         if network.cued:
             network.scales.out.weight.normal_(0, 0.1)
             network.mask.gains.weight.normal_(0, 0.5)
+    network.ranges = (1.0,) * (2 * blocks)
     return Weights(network, Card("t", kind, channels, blocks, network.halo_px), "digest")
 
 
 @cache
-def sharpener(
-    kind: str = "student", tile_px: int = WHOLE_PX, precision: str = "float32"
-) -> Sharpener:
+def sharpener(kind: str = "student", tile_px: int = WHOLE_PX, form: str = "float32") -> Sharpener:
     """A sharpener on the CPU with a fixed tile."""
-    return Sharpener(weights_of(kind), Placement("cpu", precision, tile_px))
+    runtime, precision = form.split() if " " in form else ("torch", form)
+    return Sharpener(
+        weights_of(kind), Placement("cpu", precision, tile_px, threads=1, runtime=runtime)
+    )
 
 
 def noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint8]:
@@ -71,7 +82,7 @@ def deep_noise(height: int, width: int, channels: int = 3) -> NDArray[np.uint16]
 
 def tiled_equals_whole(
     kind: str,
-    precision: str,
+    form: str,
     tile_px: int,
     pixels: NDArray[Depth],
     *,
@@ -80,7 +91,7 @@ def tiled_equals_whole(
 ) -> bool:
     """Whether tiles and one pass give the same pixels."""
     tiled, whole = (
-        sharpener(kind, px, precision).sharpen(pixels, strength=strength, crispness=crisp)
+        sharpener(kind, px, form).sharpen(pixels, strength=strength, crispness=crisp)
         for px in (tile_px, WHOLE_PX)
     )
     return np.array_equal(tiled, whole)
@@ -98,21 +109,19 @@ def softened(pixels: NDArray[Depth]) -> NDArray[Depth]:
     height=st.integers(1, 300),
     width=st.integers(1, 300),
     tile_px=st.sampled_from([128, 132, 200]),
-    precision=st.sampled_from(["float32", "bfloat16"]),
+    form=st.sampled_from(FORMS),
     kind=st.sampled_from(["student", "teacher", "cued"]),
 )
-def test_tiles_cannot_be_seen(
-    height: int, width: int, tile_px: int, precision: str, kind: str
-) -> None:
-    """At any size, tile, precision and model the tiled pixels are those of one pass."""
-    assert tiled_equals_whole(kind, precision, tile_px, deep_noise(height, width))
+def test_tiles_cannot_be_seen(height: int, width: int, tile_px: int, form: str, kind: str) -> None:
+    """At any size, tile, form and model the tiled pixels are those of one pass."""
+    assert tiled_equals_whole(kind, form, tile_px, deep_noise(height, width))
 
 
 @settings(max_examples=12, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 300), st.integers(1, 300), st.sampled_from([1, 3])),
     tile_px=st.sampled_from([128, 132, 200]),
-    precision=st.sampled_from(["float32", "bfloat16"]),
+    form=st.sampled_from(FORMS),
     made=st.sampled_from([noise, deep_noise]),
     kind=st.sampled_from(["student", "cued"]),
     strength=st.sampled_from([0.0, 1.0, 2.0]),
@@ -120,38 +129,38 @@ def test_tiles_cannot_be_seen(
 def test_tiles_cannot_be_seen_with_crispness(
     shape: tuple[int, int, int],
     tile_px: int,
-    precision: str,
+    form: str,
     made: Callable[..., NDArray[np.uint8 | np.uint16]],
     kind: str,
     strength: float,
 ) -> None:
     """The same with the mask on top, at either depth, in gray and colour, and by itself."""
     pixels = softened(made(*shape))
-    assert tiled_equals_whole(kind, precision, tile_px, pixels, strength=strength, crisp=0.7)
+    assert tiled_equals_whole(kind, form, tile_px, pixels, strength=strength, crisp=0.7)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["student", "teacher", "cued"])
-def test_tiles_cannot_be_seen_in_a_sweep(kind: str, precision: str) -> None:
+def test_tiles_cannot_be_seen_in_a_sweep(kind: str, form: str) -> None:
     """The same around every multiple of the tile, and in images much longer than wide."""
     sides = [1, 3, 4, 5, 127, 128, 129, 255, 257, 383, 385]
     for (height, width), tile_px in product(product(sides, sides), [128, 256]):
-        assert tiled_equals_whole(kind, precision, tile_px, deep_noise(height, width)), (
+        assert tiled_equals_whole(kind, form, tile_px, deep_noise(height, width)), (
             height,
             width,
         )
     for height, width in [(1, 3001), (2999, 5), (701, 1203)]:
-        assert tiled_equals_whole(kind, precision, 128, deep_noise(height, width)), (height, width)
+        assert tiled_equals_whole(kind, form, 128, deep_noise(height, width)), (height, width)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_tiles_of_a_photograph_know_the_whole(channels: int, precision: str) -> None:
+def test_tiles_of_a_photograph_know_the_whole(channels: int, form: str) -> None:
     """Half of the image is calm and half is not, and still every tile is sharpened alike."""
     for pixels in (noise(300, 420, channels), deep_noise(300, 420, channels)):
         pixels[:, :200] = pixels[0, 0]
-        assert tiled_equals_whole("cued", precision, 128, pixels)
+        assert tiled_equals_whole("cued", form, 128, pixels)
     left, right = deep_noise(300, 420)[:, :200], deep_noise(300, 420)[:, 200:] // 16
     together = np.concatenate([left, right], axis=1)
     apart = sharpener("cued").sharpen(np.ascontiguousarray(right))
@@ -280,10 +289,47 @@ def test_bfloat16_stays_close_to_float32() -> None:
     """The trunk in bfloat16 moves no pixel by more than a few per cent of what is added."""
     pixels = noise(96, 96) // 2 + 64
     exact, low = (
-        sharpener(precision=precision).sharpen(pixels).astype(int)
+        sharpener(form=precision).sharpen(pixels).astype(int)
         for precision in ("float32", "bfloat16")
     )
     assert abs(exact - low).max() <= 0.05 * abs(exact - pixels).max() + 1
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    ("form", "least"), [*zip(BY_OPENVINO, (0.99999, 0.9999, 0.99), strict=True)]
+)
+@pytest.mark.parametrize("kind", ["student", "teacher", "cued"])
+def test_openvino_gives_the_same_picture(kind: str, form: str, least: float) -> None:
+    """Each of its precisions stays close to torch, in colour and gray, at either depth."""
+    for pixels in (noise(140, 150), noise(140, 150, 1), deep_noise(140, 150)):
+        exact, other = (
+            to_tensor(sharpener(kind, form=one).sharpen(pixels)) for one in ("float32", form)
+        )
+        assert float(compute_ssim(exact, other).item()) >= least
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_flat_stays_flat(form: str) -> None:
+    """A model without biases adds nothing at all where nothing varies."""
+    for value in (0, 1, 77, 255):
+        flat = np.full((140, 150, 3), value, np.uint8)
+        assert np.array_equal(sharpener(form=form).sharpen(flat, strength=2.0), flat)
+
+
+@needs_openvino
+def test_openvino_compiles_a_frame_once_for_windows_of_about_one_size() -> None:
+    """Sizes within 64 pixels share a frame, and only so many are kept."""
+    made = Sharpener(weights_of("student"), Placement("cpu", "int8", threads=1, runtime="openvino"))
+    module = openvino_trunk()
+    trunk = made.runtime._trunk
+    assert isinstance(trunk, module.OpenVinoTrunk)
+    for height, width in product((129, 150, 192), (190, 140)):
+        made.sharpen(noise(height, width))
+    assert list(trunk._frames) == [(48, 48)]
+    for cells in range(1, module.MOST_FRAMES + 2):
+        made.sharpen(noise(64 * cells, 64))
+    assert len(trunk._frames) == module.MOST_FRAMES
 
 
 class Scarce(Runtime):

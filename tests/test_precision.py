@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,17 +12,19 @@ import torch
 
 from sharpend.cli import main
 from sharpend.daemon import crew
+from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
-from sharpend.model import precision, weights
+from sharpend.model import installed, precision, weights
 from sharpend.model.networks import StudentNet
 from sharpend.model.precision import place, timed
 from sharpend.model.runtime import Placement
-from sharpend.model.trial import LEAST_SSIM, Trial
+from sharpend.model.trial import LEAST_SSIM, Form, Trial
 from sharpend.model.weights import Card, save_network
 from sharpend.settings.load import Settings
 from sharpend.settings.schema import ModelSettings
 from sharpend.workers import trials
 from sharpend.workers.worker import Engine
+from tests.conftest import drop
 from tests.daemons import configured, running
 from tests.fakes import ListLog
 
@@ -31,40 +35,79 @@ if TYPE_CHECKING:
 
 KEY = "ab" * 32
 AUTO = Placement("cpu", "auto", threads=1)
+needs_openvino = pytest.mark.skipif(
+    installed.openvino_version() is None, reason="needs OpenVINO: pip install 'sharpend[openvino]'"
+)
 CPU = torch.device("cpu")
 
 
+def trial(
+    float32_ms: float | None, *others: Form, key: str = KEY, remembered: bool = False
+) -> Trial:
+    """A trial with these numbers."""
+    return Trial(key, float32_ms, others, remembered)
+
+
+def half(ms: float | None, ssim: float | None = 1.0) -> Form:
+    """Torch in bfloat16."""
+    return Form("torch", "bfloat16", ms, ssim)
+
+
+def bytewise(ms: float | None, ssim: float | None = 1.0) -> Form:
+    """OpenVINO in int8."""
+    return Form("openvino", "int8", ms, ssim)
+
+
 @pytest.mark.parametrize(
-    ("float32_ms", "bfloat16_ms", "ssim", "auto", "bfloat16"),
+    ("float32_ms", "other", "auto", "bfloat16"),
     [
-        (2.2, 1.0, 0.9999, "bfloat16", "bfloat16"),
-        (1.1, 1.0, 0.999, "bfloat16", "bfloat16"),
-        (1.09, 1.0, 0.9999, "float32", "bfloat16"),
-        (0.5, 1.0, 1.0, "float32", "bfloat16"),
-        (2.2, 1.0, 0.9989, "float32", "float32"),
-        (None, None, None, "float32", "float32"),
+        (2.2, half(1.0, 0.9999), "bfloat16", "bfloat16"),
+        (1.1, half(1.0, 0.999), "bfloat16", "bfloat16"),
+        (1.09, half(1.0, 0.9999), "float32", "bfloat16"),
+        (0.5, half(1.0, 1.0), "float32", "bfloat16"),
+        (2.2, half(1.0, 0.9989), "float32", "float32"),
+        (None, half(None, None), "float32", "float32"),
     ],
 )
-def test_faster_and_alike(
-    float32_ms: float | None,
-    bfloat16_ms: float | None,
-    ssim: float | None,
-    auto: str,
-    bfloat16: str,
-) -> None:
+def test_faster_and_alike(float32_ms: float | None, other: Form, auto: str, bfloat16: str) -> None:
     """Auto takes bfloat16 where it gains a tenth; nothing takes it where pixels differ."""
-    trial = Trial(KEY, float32_ms, bfloat16_ms, ssim)
-    chosen = [trial.chosen(wanted) for wanted in ("auto", "bfloat16", "float32")]
+    made = trial(float32_ms, other)
+    chosen = [str(made.chosen("auto", wanted)) for wanted in ("auto", "bfloat16", "float32")]
     assert chosen == [auto, bfloat16, "float32"]
 
 
+@pytest.mark.parametrize(
+    ("others", "wanted", "chosen", "refused"),
+    [
+        ((half(2.0), bytewise(1.0)), ("auto", "auto"), "openvino int8", []),
+        ((half(2.0), bytewise(1.0)), ("torch", "auto"), "bfloat16", []),
+        ((half(2.0), bytewise(1.9)), ("auto", "auto"), "bfloat16", []),
+        ((half(2.0), bytewise(1.9)), ("auto", "int8"), "openvino int8", []),
+        ((half(2.0), bytewise(1.0, 0.998)), ("auto", "auto"), "openvino int8", []),
+        ((half(2.0), bytewise(1.0, 0.9979)), ("auto", "auto"), "bfloat16", ["openvino int8"]),
+        ((half(2.0), bytewise(1.0, 0.9979)), ("torch", "auto"), "bfloat16", []),
+        ((bytewise(1.0, 0.9979),), ("openvino", "int8"), "float32", ["openvino int8"]),
+        ((bytewise(None, None),), ("auto", "int8"), "float32", []),
+    ],
+)
+def test_the_fastest_of_what_is_allowed_and_alike(
+    others: tuple[Form, ...], wanted: tuple[str, str], chosen: str, refused: list[str]
+) -> None:
+    """Settings say what is allowed; a less simple form must gain a tenth; unlike ones are named."""
+    made = trial(4.0, *others)
+    assert str(made.chosen(*wanted)) == chosen
+    assert [str(one) for one in made.refused(*wanted)] == refused
+
+
 def test_auto_follows_the_measurement(networks: Networks) -> None:
-    """A model is placed in what its trial says, and both times and the likeness are real."""
+    """A model is placed in what its trial says, and times and likeness are real."""
     placed = place(weights.load(str(networks.student)), AUTO)
     assert placed.trial is not None
-    assert placed.runtime.precision_name == placed.trial.chosen("auto")
-    assert placed.trial.gain > 0
-    assert placed.trial.is_alike
+    assert placed.runtime.precision == placed.trial.chosen("torch", "auto").precision
+    assert placed.trial.float32_ms
+    measured = placed.trial.form("bfloat16")
+    assert measured.ms
+    assert measured.is_alike
     assert not placed.trial.remembered
 
 
@@ -76,17 +119,17 @@ def test_a_known_trial_is_not_made_again(
     loaded = weights.load(str(networks.student))
     measured = place(loaded, AUTO).trial
     assert measured is not None
-    known = Trial(measured.key, gain, 1.0, 1.0, remembered=True)
+    known = trial(gain, half(1.0), key=measured.key, remembered=True)
     monkeypatch.delattr(precision, "timed")
-    again = place(loaded, replace(AUTO, trials=(Trial(KEY, 1.0, 1.0, 1.0), known)))
-    assert (again.trial, again.runtime.precision_name) == (known, chosen)
+    again = place(loaded, replace(AUTO, trials=(trial(1.0, half(1.0)), known)))
+    assert (again.trial, again.runtime.precision) == (known, chosen)
 
 
 def test_float32_needs_no_trial(networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is set to float32 is measured by nobody."""
     monkeypatch.delattr(precision, "timed")
     placed = place(weights.load(str(networks.student)), replace(AUTO, precision="float32"))
-    assert (placed.trial, placed.runtime.precision) == (None, torch.float32)
+    assert (placed.trial, placed.runtime.precision) == (None, "float32")
 
 
 def coarse(folder: Path) -> Path:
@@ -103,23 +146,46 @@ def coarse(folder: Path) -> Path:
     return path
 
 
+def calibrated(folder: Path) -> Path:
+    """Weights of a small model that has ranges for int8."""
+    torch.manual_seed(4)
+    network = StudentNet(16, 1, bias_free=True)
+    path = folder / "small.safetensors"
+    card = Card("small", "student", 16, 1, network.halo_px, bias_free=True, ranges=(1.0, 1.0))
+    save_network(path, network, card)
+    return path
+
+
 @pytest.mark.parametrize("wanted", ["auto", "bfloat16"])
 def test_other_pixels_are_refused(tmp_path: Path, wanted: str) -> None:
     """Where bfloat16 gives another image, float32 runs, asked for or not."""
     placed = place(weights.load(str(coarse(tmp_path))), replace(AUTO, precision=wanted))
     assert placed.trial is not None
-    assert placed.trial.ssim is not None
-    assert placed.trial.ssim < LEAST_SSIM
-    assert placed.runtime.precision is torch.float32
+    (refused,) = placed.trial.refused("torch", wanted)
+    assert refused.ssim is not None
+    assert refused.ssim < LEAST_SSIM["bfloat16"]
+    assert placed.runtime.precision == "float32"
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["lite-x4", "base-x4", "lite-photo", "base-photo"])
+def test_shipped_models_are_alike_in_int8(name: str) -> None:
+    """All have ranges, and they and their specialists pass the line of int8."""
+    wanted = replace(AUTO, runtime="openvino", precision="int8")
+    placed = place(weights.load(name), wanted)
+    assert placed.trial is not None
+    assert placed.trial.refused("openvino", "int8") == ()
+    assert placed.runtime.described == "cpu openvino int8"
 
 
 @pytest.mark.parametrize("name", ["lite-x4", "base-x4", "lite-photo", "base-photo"])
 def test_shipped_models_are_alike(name: str) -> None:
     """All models that the daemon runs, and their specialists, pass far above the line."""
-    trial = place(weights.load(name), replace(AUTO, precision="bfloat16")).trial
-    assert trial is not None
-    assert trial.ssim is not None
-    assert trial.ssim > 1 - (1 - LEAST_SSIM) / 2
+    made = place(weights.load(name), replace(AUTO, precision="bfloat16")).trial
+    assert made is not None
+    ssim = made.form("bfloat16").ssim
+    assert ssim is not None
+    assert ssim > 1 - (1 - LEAST_SSIM["bfloat16"]) / 2
 
 
 def test_the_specialist_counts(networks: Networks, tmp_path: Path) -> None:
@@ -134,7 +200,7 @@ def test_the_specialist_counts(networks: Networks, tmp_path: Path) -> None:
     alone, pair = (place(one, AUTO).trial for one in (loaded, both))
     assert alone is not None
     assert pair is not None
-    assert (alone.is_alike, pair.is_alike) == (True, False)
+    assert [one.form("bfloat16").is_alike for one in (alone, pair)] == [True, False]
     assert alone.key != pair.key
 
 
@@ -162,7 +228,10 @@ def test_times_are_taken_in_turn() -> None:
 def test_trials_are_remembered(tmp_path: Path) -> None:
     """The latest stand first, a known one is not written again, and old ones fall out."""
     assert trials.read(tmp_path) == ()
-    made = [Trial(f"{number:064x}", 2.0, 1.0, 1.0) for number in range(trials.MOST + 2)]
+    made = [
+        trial(2.0, half(1.0), bytewise(0.5), key=f"{number:064x}")
+        for number in range(trials.MOST + 2)
+    ]
     for one in made:
         trials.remember(tmp_path, [one])
     assert trials.read(tmp_path) == tuple(
@@ -182,15 +251,17 @@ def test_trials_are_remembered(tmp_path: Path) -> None:
         b"[1]",
         b'[{"key":"x"}]',
         b"[" * 100_000,
-        b'[{"key":"%s","float32_ms":NaN,"bfloat16_ms":1,"ssim":1,"remembered":true}]' % (b"a" * 64),
+        b'[{"key":"%s","float32_ms":NaN,"others":[],"remembered":true}]' % (b"a" * 64),
+        b'[{"key":"%s","float32_ms":1.0,"others":[{"runtime":"c","precision":"int8","ms":1.0,'
+        b'"ssim":1.0}],"remembered":true}]' % (b"a" * 64),
     ],
 )
 def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> None:
     """It is read as empty, and replaced by the next trial."""
     (tmp_path / trials.FILE).write_bytes(content)
     assert trials.read(tmp_path) == ()
-    trials.remember(tmp_path, [Trial(KEY, 2.0, 1.0, None)])
-    assert trials.read(tmp_path) == (Trial(KEY, 2.0, 1.0, None, remembered=True),)
+    trials.remember(tmp_path, [trial(2.0, half(1.0, None))])
+    assert trials.read(tmp_path) == (trial(2.0, half(1.0, None), remembered=True),)
 
 
 # The daemon
@@ -221,21 +292,105 @@ def test_a_later_start_remembers(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_trial_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """The daemon goes on, and the log says why the next start will measure again."""
     settings = Settings(state=tmp_path / "gone")
-    engine = Engine("lite", "digest", "cpu", 128, 4, None, None, trial=Trial(KEY, 2.0, 1.0, 1.0))
+    engine = Engine("lite", "digest", "cpu", 128, 4, None, None, trial=trial(2.0, half(1.0)))
     log = ListLog()
     crew.remember_trials(settings, {"lite": engine}, log)
     (told,) = log.of(Event.PRECISION_UNSAVED)
     assert "gone" in told["reason"]
 
 
+@needs_openvino
+def test_openvino_works_inside_the_sandbox(tmp_path: Path) -> None:
+    """Confined workers with little memory sharpen images of many shapes, and say what they use.
+
+    The worker that made no trial follows it, and so does the next start.
+    """
+    config = configured(tmp_path, calibrated(tmp_path))
+    asked = {"SHARPEND_MODEL__RUNTIME": "openvino", "SHARPEND_MODEL__PRECISION": "int8"}
+    limits = {"SHARPEND_WORKERS__MEMORY_MB": "256", "SHARPEND_WORKERS__COUNT": "2"}
+    for remembered in (False, True):
+        with running("--config", config, **asked, **limits) as daemon:
+            for number in range(6):
+                size = {"height": 100 + 64 * number, "width": 700 - 64 * number}
+                drop(tmp_path / "in", f"{remembered}{number}.png", **size)
+            finished = [daemon.wait_for("image.finished") for _ in range(6)]
+            ready = daemon.wait_for("daemon.ready")
+            assert not daemon.events("worker.unconfined")
+        assert {one["outcome"] for one in finished} == {"sharpened"}
+        assert ready["device"] == "cpu openvino int8"
+        assert (ready["runtime"], ready["precision"]) == ("openvino", "int8")
+        assert ready["int8_ssim"] >= LEAST_SSIM["int8"]
+        assert ready["precision_remembered"] is remembered
+
+
+@needs_openvino
+def test_a_runtime_is_chosen_among_what_is_there(tmp_path: Path) -> None:
+    """Auto tries OpenVINO on a CPU; int8 is left out of a model without ranges."""
+    given = weights.load(str(calibrated(tmp_path)))
+    placed = place(given, replace(AUTO, runtime="auto"))
+    assert placed.trial is not None
+    tried = [str(one) for one in placed.trial.others]
+    assert tried == ["bfloat16", "openvino int8"]
+    assert str(placed.trial.chosen("auto", "auto")) in placed.runtime.described
+    given.network.ranges = ()
+    left = place(given, replace(AUTO, runtime="openvino")).trial
+    assert left is not None
+    assert [str(one) for one in left.others] == ["openvino float32", "openvino bfloat16"]
+
+
+@needs_openvino
+def test_float32_by_openvino_is_a_choice(networks: Networks) -> None:
+    """The runtime may be set, and the precision with it."""
+    wanted = replace(AUTO, runtime="openvino", precision="float32")
+    placed = place(weights.load(str(networks.student)), wanted)
+    assert placed.runtime.described == "cpu openvino float32"
+
+
+@needs_openvino
+def test_openvino_reports_nothing_to_anybody() -> None:
+    """Its import would send an event to a server; ours leaves that part out."""
+    code = (
+        "import sys; from sharpend.model import runtime; runtime.openvino_trunk(); "
+        "print(sorted(name for name in sys.modules if name.startswith('openvino_telemetry.')))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "version", "said"),
+    [
+        ("torch", "int8", None, "torch does not have it"),
+        ("auto", "int8", None, "openvino is not installed"),
+        ("openvino", "auto", None, "openvino is not installed"),
+        ("auto", "int8", "2026.1", "has no ranges"),
+    ],
+)
+def test_what_is_not_there_is_refused(
+    networks: Networks,
+    monkeypatch: pytest.MonkeyPatch,
+    runtime: str,
+    precision: str,
+    version: str | None,
+    said: str,
+) -> None:
+    """A form that cannot be had ends the start, with the setting to change."""
+    for module in (installed, sys.modules[place.__module__]):
+        monkeypatch.setattr(module, "openvino_version", lambda: version)
+    loaded = weights.load(str(networks.student))
+    with pytest.raises(UnavailableError, match=rf"^model\.(runtime|precision): .*{said}"):
+        place(loaded, replace(AUTO, runtime=runtime, precision=precision))
+
+
 @pytest.mark.parametrize(("ssim", "warnings"), [(0.9, 1), (1.0, 0)])
 def test_a_refused_precision_is_told(tmp_path: Path, ssim: float, warnings: int) -> None:
-    """bfloat16 is set, the pixels differ: a warning names the setting, and float32 runs."""
+    """bfloat16 is set, the pixels differ: a warning names it, and the setting."""
     settings = Settings(state=tmp_path, model=ModelSettings(precision="bfloat16"))
-    engine = Engine("coarse", "digest", "cpu", 128, 4, None, None, trial=Trial(KEY, 2, 1, ssim))
-    engine = replace(engine, precision=Trial(KEY, 2, 1, ssim).chosen("bfloat16"))
+    measured = trial(2.0, half(1.0, ssim))
+    engine = Engine("coarse", "digest", "cpu", 128, 4, None, None, trial=measured)
     log = ListLog()
     crew.tell_of_refusals(settings, {"coarse": engine}, log)
     told = log.of(Event.PRECISION_REFUSED)
-    assert [(one["model"], one["bfloat16_ssim"]) for one in told] == [("coarse", ssim)] * warnings
+    said = [(one["model"], one["refused"], one["ssim"]) for one in told]
+    assert said == [("coarse", "bfloat16", ssim)] * warnings
     assert all(one["message"].startswith("model.precision: ") for one in told)

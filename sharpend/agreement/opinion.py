@@ -20,7 +20,7 @@ from sharpend.model import weights
 from sharpend.model.networks import GRID_PX
 from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
-from sharpend.model.trial import FLOAT32
+from sharpend.model.trial import FLOAT32, TORCH
 from sharpend.task import AgreementSample, CanarySample
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class SecondOpinion:
                 f"({teacher.digest[:12]}): install both from one training"
             )
         # The measure of the alarm: its lines were drawn in float32, and samples are few.
-        self._teacher = Sharpener(teacher, replace(placement, precision=FLOAT32))
+        self._teacher = Sharpener(teacher, replace(placement, runtime=TORCH, precision=FLOAT32))
 
     def compare(  # noqa: PLR0913 - all that the student was given
         self,

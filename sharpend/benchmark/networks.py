@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING
 from sharpend.benchmark.figures import Cell, Figure, Table, ratio
 from sharpend.benchmark.process import ChildProcess
 from sharpend.benchmark.rounds import in_turn
+from sharpend.model import weights
+from sharpend.model.installed import openvino_version
+from sharpend.model.trial import AUTO, BFLOAT16, FLOAT32, INT8, OPENVINO, TORCH, Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 SERVER = "sharpend.benchmark.serve"
-PRECISIONS = ("float32", "bfloat16")
+FORMS = (
+    Form(TORCH, FLOAT32),
+    Form(TORCH, BFLOAT16),
+    Form(OPENVINO, FLOAT32),
+    Form(OPENVINO, BFLOAT16),
+    Form(OPENVINO, INT8),
+)
+CHOSEN = Form(AUTO, AUTO)
+"""As the daemon would choose."""
 STAGES = ("decode", "measure", "sharpen", "encode")
 _IN_A_WORKER = ("decode", "sharpen", "encode")
 """Stages that add up to an image's time; `sharpen` measures as well."""
@@ -27,7 +38,7 @@ _MS, _MEGA = 1000, 1e6
 def models(
     names: Sequence[str], size: tuple[int, int], threads: Sequence[int], rounds: int
 ) -> Table:
-    """Measure images a second of each model, from pixels to pixels.
+    """Measure images a second of each model in each form, from pixels to pixels.
 
     Args:
         names: shipped models or files.
@@ -41,9 +52,9 @@ def models(
     for count in threads:
         with ExitStack() as stack:
             servers = {
-                f"{name}, {precision}": stack.enter_context(_server(name, precision, count))
+                f"{name}, {form}": stack.enter_context(_server(name, form, count))
                 for name in names
-                for precision in PRECISIONS
+                for form in _forms_of(name)
             }
             seconds = in_turn({row: _asking(one, order) for row, one in servers.items()}, rounds)
         speed, times = f"images/s, {count} threads", f"times the first, {count} threads"
@@ -64,7 +75,7 @@ def stages(model: str, files: Mapping[str, tuple[Path, tuple[int, int]]], rounds
         rounds: see `in_turn`.
     """
     rows: dict[str, dict[str, Cell]] = {}
-    with _server(model, "auto", 1) as server:
+    with _server(model, CHOSEN, 1) as server:
         for row, (path, size) in files.items():
             orders = {stage: f"{stage} {path}" for stage in STAGES}
             orders["sharpen"] = f"sharpen {size[0]} {size[1]}"
@@ -86,7 +97,7 @@ def growth(model: str, sizes: Mapping[str, tuple[int, int]], rounds: int) -> Tab
     """
     rows: dict[str, dict[str, Cell]] = {}
     for row, (height, width) in sizes.items():
-        with _server(model, "auto", 1) as server:
+        with _server(model, CHOSEN, 1) as server:
             order = f"sharpen {height} {width}"
             (found,) = in_turn({row: _asking(server, order)}, rounds).values()
             size = height * width / _MEGA
@@ -119,9 +130,15 @@ class _Server(ChildProcess):
         return float(reply["seconds"])
 
 
-def _server(model: str, precision: str, threads: int) -> _Server:
-    given = {"model": model, "device": "cpu", "precision": precision, "threads": threads}
-    return _Server(SERVER, given, name=model)
+def _forms_of(model: str) -> list[Form]:
+    """List the forms that can be had here."""
+    there = [one for one in FORMS if one.runtime == TORCH or openvino_version()]
+    return there if weights.load(model).has_ranges else [f for f in there if f.precision != INT8]
+
+
+def _server(model: str, form: Form, threads: int) -> _Server:
+    given = {"device": "cpu", "precision": form.precision, "runtime": form.runtime}
+    return _Server(SERVER, {"model": model, "threads": threads, **given}, name=model)
 
 
 def _asking(server: _Server, order: str) -> Callable[[], float]:

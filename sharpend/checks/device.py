@@ -76,9 +76,10 @@ def device(answer: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Ite
 def _precision(engine: Mapping[str, Any]) -> Finding:
     """Tell the precision of a model and the measurement behind it."""
     found = f"{engine['model']} in {engine['precision']}: {engine['precision_cause']}"
-    if engine["is_refused"]:
-        change = 'model.precision = "auto" or "float32"'
-        return note("precision", f"{found}: too unlike float32, so bfloat16 is refused", change)
+    if engine["refused"]:
+        names = ", ".join(engine["refused"])
+        change = 'model.precision = "float32", or another one'
+        return note("precision", f"{found}: too unlike float32, so refused: {names}", change)
     return ok("precision", found)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 from sharpend.checks.runner import answer
 from sharpend.errors import UnavailableError
 from sharpend.machine import processor
-from sharpend.model.trial import BFLOAT16
 from sharpend.workers import messages, worker
 
 
@@ -34,8 +33,9 @@ def _respond(question: dict[str, Any]) -> dict[str, Any]:
 def _described(engine: worker.Engine, options: worker.WorkerOptions) -> dict[str, Any]:
     """Facts about a model, and what its precision was chosen by."""
     told = "as set" if engine.trial is None else str(engine.trial)
-    is_refused = options.precision == BFLOAT16 != engine.precision
-    return asdict(engine) | {"precision_cause": told, "is_refused": is_refused}
+    trial = engine.trial
+    refused = () if trial is None else trial.refused(options.runtime, options.precision)
+    return asdict(engine) | {"precision_cause": told, "refused": [str(one) for one in refused]}
 
 
 def _torch() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
-from sharpend.model.trial import BFLOAT16, LEAST_SSIM
+from sharpend.model.trial import LEAST_SSIM
 from sharpend.workers import trials
 
 if TYPE_CHECKING:
@@ -62,13 +62,16 @@ def remember_trials(settings: Settings, engines: Mapping[str, Engine], log: Log)
 
 
 def tell_of_refusals(settings: Settings, engines: Mapping[str, Engine], log: Log) -> None:
-    """Log models that run in float32 although bfloat16 is set."""
+    """Log forms of models that the settings allow and that give another image."""
+    wanted = settings.model.runtime, settings.model.precision
     for engine in engines.values():
-        if settings.model.precision == BFLOAT16 != engine.precision:
+        for form in () if engine.trial is None else engine.trial.refused(*wanted):
             log.warning(
                 Event.PRECISION_REFUSED,
                 model=engine.model,
-                bfloat16_ssim=engine.trial and engine.trial.ssim,
-                message=f"model.precision: {engine.model} runs in float32: {engine.trial}, and "
-                f'{LEAST_SSIM} is needed; set it to "auto" or "float32"',
+                refused=str(form),
+                ssim=form.ssim,
+                message=f"model.precision: {engine.model} does not run in {form}: its SSIM to "
+                f"float32 is {form.ssim:.5f}, and {LEAST_SSIM[form.precision]} is needed; it runs "
+                f"on {engine.device}",
             )

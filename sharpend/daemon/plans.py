@@ -210,6 +210,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
     return WorkerOptions(
         device=settings.model.device,
         precision=settings.model.precision,
+        runtime=settings.model.runtime,
         tile_px=_unless_auto(settings.model.tile_px),
         threads=threads or max(1, cores() // worker_count(settings)),
         crop_px=settings.agreement.crop_px,

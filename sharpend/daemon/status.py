@@ -18,6 +18,7 @@ from sharpend.daemon.snapshot import paused_line
 from sharpend.files.atomic import replacing
 from sharpend.logs.events import Event
 from sharpend.logs.logs import plain
+from sharpend.model.trial import BFLOAT16, INT8, OPENVINO, TORCH, Form
 from sharpend.workers import sandbox
 
 if TYPE_CHECKING:
@@ -119,14 +120,22 @@ class StatusReporter:
         }
 
     def _precision(self) -> dict[str, object]:
-        """Convert the precision of the main model, and what chose it, to keys."""
+        """Convert runtime and precision of the main model, and what chose it, to keys."""
         trial = self.engine.trial
+        bfloat16, int8 = (
+            (Form(TORCH, BFLOAT16), Form(OPENVINO, INT8))
+            if trial is None
+            else (trial.form(BFLOAT16), trial.form(INT8, OPENVINO))
+        )
         return {
+            "runtime": self.engine.runtime,
             "precision": self.engine.precision,
             "precision_cause": "as set" if trial is None else str(trial),
             "float32_ms": None if trial is None else trial.float32_ms,
-            "bfloat16_ms": None if trial is None else trial.bfloat16_ms,
-            "bfloat16_ssim": None if trial is None else trial.ssim,
+            "bfloat16_ms": bfloat16.ms,
+            "bfloat16_ssim": bfloat16.ssim,
+            "int8_ms": int8.ms,
+            "int8_ssim": int8.ssim,
             "precision_remembered": trial is not None and trial.remembered,
         }
 

@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 MODEL = {"model": "text: name on the model's card; in a report, of the main model"}
 DEVICE = {
-    "device": "text: device and precision of the main model",
-    "precision": "text: `float32` or `bfloat16`, of the main model",
+    "device": "text: device and precision of the main model, and `openvino` where that runs it",
+    "runtime": "text: `torch` or `openvino`, of the main model",
+    "precision": "text: `float32`, `bfloat16` or `int8`, of the main model",
     "precision_cause": "text: the measurement that chose it, in words, or `as set`",
     "float32_ms": "number or null, milliseconds: one tile of 512 x 512 in float32, one thread on a"
     " CPU",
     "bfloat16_ms": "number or null, milliseconds: the same in bfloat16",
     "bfloat16_ssim": "number or null, SSIM: finished pixels in bfloat16 to those in float32",
+    "int8_ms": "number or null, milliseconds: the same in int8, by OpenVINO",
+    "int8_ssim": "number or null, SSIM: finished pixels in int8 to those in float32",
     "precision_remembered": "boolean: true where an earlier start measured it",
 }
 _AGREEMENT = {
@@ -61,11 +64,12 @@ OF_MODELS: Mapping[Event, Described] = {
     ),
     Event.PRECISION_REFUSED: Described(
         WARNING,
-        "`model.precision` is bfloat16, but its pixels are too unlike those of float32, which is"
-        " used instead",
+        "`model.runtime` and `model.precision` allow a form of the model whose pixels are too"
+        " unlike those of float32; another one runs",
         {
             **MODEL,
-            "bfloat16_ssim": DEVICE["bfloat16_ssim"],
+            "refused": "text: runtime and precision that is not used",
+            "ssim": "number, SSIM: its finished pixels to those in float32",
             "message": "text: what to do, in words",
         },
     ),

@@ -15,7 +15,7 @@ features and set the gains of an adaptive mask beside it (`sharpend.model.condit
 from __future__ import annotations
 
 from functools import reduce
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,11 @@ from sharpend.model.conditioning import MASK_CELLS, AdaptiveMask, FeatureScales
 from sharpend.model.cues import FOLD_PX, cues_of
 from sharpend.model.folding import sum_of_nine
 from sharpend.model.packing import Added
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    RunsTrunk = Callable[[Tensor, Sequence[Tensor]], Tensor]
 
 GRID_PX = FOLD_PX
 """Side of the blocks folded into channels: the degradation's factor (ESPCN, arXiv:1609.05158)."""
@@ -61,6 +66,8 @@ class SharpeningNetwork(nn.Module):
         self.blocks = blocks
         self.bias_free = bias_free
         self.cued = cued
+        self.ranges: tuple[float, ...] = ()
+        """Largest magnitudes that enter the convolutions of the blocks, for int8; from the card."""
         bias = not bias_free
         self.head = nn.Conv2d(_FOLDED, channels, 3, padding=1, bias=bias)
         self.body = nn.Sequential(*(ResidualBlock(channels, bias=bias) for _ in range(blocks)))
@@ -120,25 +127,28 @@ class SharpeningNetwork(nn.Module):
             folded = less_local_mean(folded)
         folded = folded.to(self.head.weight.dtype, memory_format=torch.channels_last)
         # In the image's own layout: sums of two layouts take longer than the convolutions.
-        trunk = self._trunk(folded, cues).to(picture.dtype)
+        trunk = self.trunk(folded, self._scales(cues)).to(picture.dtype)
         detail = F.pixel_shuffle(trunk, GRID_PX).contiguous()
         return detail if cues is None else detail.add_(self.mask(picture, cues, measured))
 
-    def added(self, folded: Tensor, luma: Tensor | None, measured: Tensor | None) -> Added:
+    def added(
+        self, folded: Tensor, luma: Tensor | None, measured: Tensor | None, run: RunsTrunk
+    ) -> Added:
         """Compute the same on the folded grid, of one image, for inference.
 
         Args:
-            folded: 1 x 48 x H/4 x W/4 in the dtype of the weights, less its local mean where the
+            folded: 1 x 48 x H/4 x W/4 in the dtype that `run` takes, less its local mean where the
                 model is bias-free; channels last.
             luma: 1 x 16 x (H/4 + 4) x (W/4 + 4) float32, as `folded_luma` makes it; needed by a
                 cued model alone.
             measured: as for `detail`.
+            run: `trunk` of this model, in a runtime of choice.
 
         Raises:
             ValueError: as `detail`.
         """
         cues = self._cues(measured)
-        trunk = self._trunk(folded, cues)
+        trunk = run(folded, self._scales(cues))
         if cues is None:
             return Added(trunk)
         if luma is None or measured is None:
@@ -154,10 +164,22 @@ class SharpeningNetwork(nn.Module):
             raise ValueError("a cued model needs the measured energies of the whole image")
         return cues_of(measured)
 
-    def _trunk(self, folded: Tensor, cues: Tensor | None) -> Tensor:
-        """Run the convolutions; cues give a scale for the head, each block, and the tail."""
-        scales = [None] * (self.blocks + 2) if cues is None else self.scales(cues)
-        head, *of_blocks, tail = scales
+    def _scales(self, cues: Tensor | None) -> Sequence[Tensor]:
+        """Scales of the head, each block and the tail; none for a model without cues."""
+        return () if cues is None else self.scales(cues)
+
+    def trunk(self, folded: Tensor, scales: Sequence[Tensor]) -> Tensor:
+        """Run the convolutions on the folded grid.
+
+        Args:
+            folded: B x 48 x H/4 x W/4 in the dtype of the weights.
+            scales: B x C x 1 x 1 for the head, each block and the tail; none without cues.
+
+        Returns:
+            The same shape and dtype.
+        """
+        places: Sequence[Tensor | None] = scales or [None] * (self.blocks + 2)
+        head, *of_blocks, tail = places
         features = shallow = _scaled(F.relu(self.head(folded), inplace=True), head)
         for block, scale in zip(self.body, of_blocks, strict=True):
             features = block(features, None if scale is None else scale.to(features.dtype))

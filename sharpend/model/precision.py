@@ -1,8 +1,8 @@
-"""Precision by measurement: bfloat16 where it is faster on this machine and gives the same image.
+"""Runtime and precision by measurement: the fastest on this machine that gives the same image.
 
-No flag of a processor tells how fast a model is in bfloat16, so both precisions run on a tile, in
-turn, and the finished pixels are compared. A trial takes a fraction of a second; the caller
-remembers it (`Placement.trials`).
+No flag of a processor tells how fast a model is in a form, so all that are there run on a tile, in
+turn, and the finished pixels are compared with torch in float32. A trial takes about a second; the
+caller remembers it (`Placement.trials`).
 
 On a CPU the time is that of one thread on the processor. Beside a load of twelve on two cores it
 moved by 5 %, where the time on the clock said anything from 0.95 to 1.5 for the same model, and
@@ -15,6 +15,7 @@ import hashlib
 import json
 import statistics
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -23,14 +24,16 @@ import numpy as np
 import torch
 
 from sharpend import __version__
+from sharpend.errors import UnavailableError
 from sharpend.imaging.filters import degrade
 from sharpend.imaging.tensors import to_tensor
 from sharpend.machine import processor_key
+from sharpend.model.installed import openvino_version, require_openvino
 from sharpend.model.packing import Packed
 from sharpend.model.runtime import choose_device
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.ssim import compute_ssim
-from sharpend.model.trial import BFLOAT16, FLOAT32, Trial
+from sharpend.model.trial import BFLOAT16, FLOAT32, INT8, OPENVINO, TORCH, Form, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,63 +49,107 @@ TILE_PX = 512
 BUDGET_S = 0.2
 """Time after which no further round begins."""
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 9
-DOES_NOT_RUN = (RuntimeError, TypeError)
-"""Errors of torch where a device lacks a type, as MPS does bfloat16 before macOS 14."""
+DOES_NOT_RUN = (RuntimeError, TypeError, ImportError)
+"""Errors where a device lacks a type, as MPS does bfloat16 before macOS 14, or a runtime is
+installed for another machine."""
 
 
 def place(weights: Weights, placement: Placement) -> Sharpener:
-    """Place a model in the precision that the placement names, or leaves to a trial.
+    """Place a model in the form that the placement names, or leaves to a trial.
 
-    bfloat16 that is named takes a trial, too: it is refused where the image would be another one.
+    A form that is named takes a trial, too: it is refused where the image would be another one.
+    Torch in float32 alone needs none.
 
     Args:
         weights: the model.
-        placement: where it runs; its precision may be `auto`.
+        placement: where it runs; its precision and its runtime may be `auto`.
 
     Returns:
-        The model in float32 or bfloat16, with the trial that decided.
+        The model in one form, with the trial that decided.
 
     Raises:
-        UnavailableError: the device does not exist here.
+        UnavailableError: the device or the runtime does not exist here, or no runtime that the
+            settings allow has the precision.
         TransientError: the device has no memory for the smallest tile.
     """
-    if placement.precision == FLOAT32:
-        return Sharpener(weights, placement)
-    key = _key(weights, placement)
+    forms = _forms(weights, placement)
+    if not forms:
+        return Sharpener(weights, replace(placement, runtime=TORCH, precision=FLOAT32))
+    key = _key(weights, placement, forms)
     known = (one for one in placement.trials if one.key == key)
-    trial = next(known, None) or _tried(key, weights, placement)
-    chosen = replace(placement, precision=trial.chosen(placement.precision))
-    return Sharpener(weights, chosen, trial)
+    trial = next(known, None)
+    if trial is None:
+        with _one_thread():
+            trial = _tried(key, weights, placement, forms)
+    chosen = trial.chosen(placement.runtime, placement.precision)
+    placement = replace(placement, runtime=chosen.runtime, precision=chosen.precision)
+    return Sharpener(weights, placement, trial)
 
 
-def _key(weights: Weights, placement: Placement) -> str:
+def _forms(weights: Weights, placement: Placement) -> tuple[Form, ...]:
+    """List the forms that the settings allow, the simplest first, without torch in float32.
+
+    OpenVINO in float32 and bfloat16 must be named: on one thread it gained less than a tenth.
+    """
+    on_cpu = choose_device(placement.device).type == "cpu"
+    there = [Form(TORCH, BFLOAT16)]
+    if placement.runtime == OPENVINO:
+        require_openvino(on_cpu=on_cpu)
+        there = [Form(OPENVINO, FLOAT32), Form(OPENVINO, BFLOAT16)]
+    if on_cpu and openvino_version() and weights.has_ranges:
+        there.append(Form(OPENVINO, INT8))
+    allowed = tuple(one for one in there if one.fits(placement.runtime, placement.precision))
+    if placement.precision == INT8 and not allowed:
+        raise UnavailableError(_without_int8(weights, placement, on_cpu=on_cpu))
+    return allowed
+
+
+def _without_int8(weights: Weights, placement: Placement, *, on_cpu: bool) -> str:
+    """Word the reason for which a model cannot run in int8."""
+    change = 'set it to "auto"'
+    if placement.runtime == TORCH:
+        return f"model.precision: int8: torch does not have it; {change}, or model.runtime"
+    require_openvino(on_cpu=on_cpu)
+    name = weights.card.name
+    return f"model.precision: int8: {name} has no ranges (`trainer calibrate`); {change}"
+
+
+def _key(weights: Weights, placement: Placement, forms: Sequence[Form]) -> str:
     """Compute the digest of all that a trial's answer depends on."""
     device = choose_device(placement.device)
     depends_on = [
         __version__,
         torch.__version__,
+        openvino_version(),
         torch.cuda.get_device_name(device) if device.type == "cuda" else processor_key(),
         torch.backends.cpu.get_cpu_capability(),
         device.type,
         weights.digest,
         weights.card.specialist_digest,
+        weights.ranges,
+        [str(one) for one in forms],
     ]
     return hashlib.sha256(json.dumps(depends_on).encode()).hexdigest()
 
 
-def _tried(key: str, weights: Weights, placement: Placement) -> Trial:
-    """Measure both precisions of a model: likeness first, which also warms both up."""
-    exact = Sharpener(weights, replace(placement, precision=FLOAT32))
+def _tried(key: str, weights: Weights, placement: Placement, forms: Sequence[Form]) -> Trial:
+    """Measure a model in each form: likeness first, which also warms it up."""
+    placement = replace(placement, threads=1)
+    exact = Sharpener(weights, replace(placement, runtime=TORCH, precision=FLOAT32))
     pixels = trial_image()
     cues = exact.measured(pixels)
-    try:
-        fast = Sharpener(weights, replace(placement, precision=BFLOAT16))
-        likeness = min(_likeness(exact, fast, pixels, one) for one in _all_models(weights, cues))
-    except DOES_NOT_RUN:
-        return Trial(key, None, None, None)
-    runs = (_on_tile(one, pixels, cues) for one in (exact, fast))
-    float32_ms, bfloat16_ms = timed(exact.runtime.device, *runs)
-    return Trial(key, float32_ms, bfloat16_ms, likeness)
+    alike: dict[Form, float] = {}
+    runs = [_on_tile(exact, pixels, cues)]
+    for form in forms:
+        with suppress(*DOES_NOT_RUN):
+            where = replace(placement, runtime=form.runtime, precision=form.precision)
+            fast = Sharpener(weights, where)
+            alike[form] = min(_likeness(exact, fast, pixels, c) for c in _all_models(weights, cues))
+            runs.append(_on_tile(fast, pixels, cues))
+    exact_ms, *each_ms = timed(exact.runtime.device, *runs)
+    taken = dict(zip(alike, each_ms, strict=True))
+    others = (replace(one, ms=taken.get(one), ssim=alike.get(one)) for one in forms)
+    return Trial(key, exact_ms, tuple(others))
 
 
 def _all_models(weights: Weights, cues: Cues) -> Iterator[Cues]:
@@ -134,15 +181,23 @@ def timed(device: torch.device, *runs: Callable[[], object]) -> list[float]:
     Returns:
         The median milliseconds of each.
     """
-    clock, threads = time.perf_counter, torch.get_num_threads()
-    if device.type == "cpu":
-        clock = time.thread_time
-        torch.set_num_threads(1)
+    if device.type != "cpu":
+        rounds = _rounds(time.perf_counter, runs)
+    else:
+        with _one_thread():
+            rounds = _rounds(time.thread_time, runs)
+    return [1000 * statistics.median(column) for column in zip(*rounds, strict=True)]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch compute on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     try:
-        rounds = _rounds(clock, runs)
+        yield
     finally:
         torch.set_num_threads(threads)
-    return [1000 * statistics.median(column) for column in zip(*rounds, strict=True)]
 
 
 def _rounds(clock: Callable[[], float], runs: Sequence[Callable[[], object]]) -> list[list[float]]:

@@ -1,13 +1,16 @@
-"""Inference runtime: run a model with torch on one device, in a precision and tile size.
+"""A model on one device: its runtime, precision and tile size, and running out of memory.
 
-There is one runtime, torch, which `model.sharpener` constructs. Owns every choice that depends on
-the machine. Unusable settings are refused with the key to
-change; the only thing that is ever chosen again at run time is an automatic tile size.
+Owns every choice that depends on the machine, but for form: `sharpend.model.precision`. Unusable
+settings are refused with the key to change; the only thing that is ever chosen again at run time
+is an automatic tile size.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,21 +18,26 @@ import torch
 
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.model.cues import LUMA
+from sharpend.model.installed import openvino_version
 from sharpend.model.networks import GRID_PX
 from sharpend.model.tiling import SMALLEST_TILE_PX
+from sharpend.model.trial import FLOAT32, TORCH, Form
+from sharpend.model.trunk import TorchTrunk
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from sharpend.model.cues import Cues
     from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.packing import Added, Packed
     from sharpend.model.trial import Trial
+    from sharpend.model.trunk import Trunk
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 LARGEST_TILE_PX = 4096
 CPU_TILE_BUDGET_BYTES = 96 * 2**20
 """Activations of one tile on a CPU; larger tiles are no faster there."""
-ALLOCATION_FAILED = ("can't allocate memory", "out of memory")
-"""Texts by which torch's CPU and MPS allocators report out of memory, as a RuntimeError."""
+ALLOCATION_FAILED = ("can't allocate memory", "out of memory", "bad_alloc")
+"""Texts by which torch's CPU and MPS allocators, and OpenVINO, report it, as a RuntimeError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +46,16 @@ class Placement:
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
-    precision: str = "float32"
-    """float32 or bfloat16; auto is for `sharpend.model.precision.place` to settle."""
+    precision: str = FLOAT32
+    """float32, bfloat16 or int8; auto is for `sharpend.model.precision.place` to settle."""
     tile_px: int | None = None
     """Side of a tile, or None to follow memory."""
     threads: int | None = None
     """Threads of torch on a CPU, or None for its own choice."""
     trials: tuple[Trial, ...] = ()
-    """Trials of precisions that earlier starts have made."""
+    """Trials of forms that earlier starts have made."""
+    runtime: str = TORCH
+    """torch or openvino; auto is for `sharpend.model.precision.place` to settle."""
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -71,6 +81,30 @@ def runs_on_cpu(wanted: str) -> bool:
         return True
 
 
+def preload_openvino() -> bool:
+    """Import OpenVINO, so that its libraries count for no image's memory.
+
+    Returns:
+        False if it is not installed, or does not run here; a trial tells so.
+    """
+    if openvino_version() is not None:
+        with suppress(ImportError):
+            openvino_trunk()
+            return True
+    return False
+
+
+def openvino_trunk() -> ModuleType:
+    """Import the module that runs models by OpenVINO, which may be missing.
+
+    Raises:
+        ImportError: it is not installed, or for another machine.
+    """
+    # Its import reports to Google Analytics; where this package is missing, it does without.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("sharpend.model.openvino_trunk")
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Return whether an error means out of memory, whatever its class."""
     if isinstance(error, RuntimeError):  # torch's own for CUDA is one
@@ -85,19 +119,31 @@ def _exists(name: str) -> bool:
     return kind == "cpu" or (kind == "mps" and torch.backends.mps.is_available())
 
 
+def _trunk(network: SharpeningNetwork, placement: Placement) -> Trunk:
+    """Load the convolutions into the runtime that the placement names.
+
+    Raises:
+        ImportError, RuntimeError: it is installed, but does not run here.
+    """
+    if placement.runtime == TORCH:
+        return TorchTrunk(network, placement.precision)
+    made: Trunk = openvino_trunk().OpenVinoTrunk(network, placement.precision, placement.threads)
+    return made
+
+
 class Runtime:
     """One model on one device.
 
     Attributes:
         device: where it runs.
-        precision: dtype of the trunk; folding, sum and clamping are float32 always.
+        name: of the runtime that runs the convolutions.
+        precision: of the convolutions; folding, sum and clamping are float32 always.
         halo_px: receptive-field radius of the model.
         tile_px: side of the tiles in use; an automatic one shrinks when memory runs out.
     """
 
     def __init__(self, network: SharpeningNetwork, placement: Placement) -> None:
         self.device = choose_device(placement.device)
-        self.precision = PRECISIONS[placement.precision]
         self.halo_px = network.halo_px
         if placement.threads:
             torch.set_num_threads(placement.threads)
@@ -108,8 +154,8 @@ class Runtime:
         torch.backends.cudnn.deterministic = True
         self._network = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self._network.to(self.device)
-        self._network.set_precision(self.precision)
-        self._network.to(memory_format=torch.channels_last)
+        self._trunk = _trunk(self._network, placement)
+        self.name, self.precision = self._trunk.runtime, self._trunk.precision
         self._tile_is_fixed = placement.tile_px is not None
         self.tile_px = placement.tile_px or self._tile_that_fits()
 
@@ -119,14 +165,9 @@ class Runtime:
         return self._network.cued
 
     @property
-    def precision_name(self) -> str:
-        """`float32` or `bfloat16`."""
-        return str(self.precision).removeprefix("torch.")
-
-    @property
     def described(self) -> str:
-        """Device and precision for logs, for example `cpu bfloat16`."""
-        return f"{self.device} {self.precision_name}"
+        """Device, runtime unless it is torch, precision: `cpu bfloat16`, `cpu openvino int8`."""
+        return f"{self.device} {Form(self.name, self.precision)}"
 
     def _tile_that_fits(self) -> int:
         """Compute the largest square tile whose activations fit the memory budget."""
@@ -152,10 +193,11 @@ class Runtime:
             MemoryError: the window does not fit the device.
         """
         try:
-            folded = packed.folded(self.precision, less_mean=self._network.bias_free)
+            folded = packed.folded(self._trunk.takes, less_mean=self._network.bias_free)
             luma = packed.luma(LUMA).to(self.device) if self.cued else None
             measured = None if cues is None else cues.tensor().to(self.device)
-            return self._network.added(folded.to(self.device), luma, measured).cpu()
+            run = self._trunk.run
+            return self._network.added(folded.to(self.device), luma, measured, run).cpu()
         except torch.OutOfMemoryError as error:
             torch.cuda.empty_cache()
             raise MemoryError(str(error)) from error

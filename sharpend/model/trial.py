@@ -1,56 +1,97 @@
-"""Trial of a precision: times of float32 and bfloat16, their likeness, and what follows from them.
+"""Trial of a model's forms: times, likeness to torch in float32, and what follows from them.
 
-Plain values, for processes without torch; `sharpend.model.precision` makes them.
+A form is a runtime and a precision. Plain values, for processes without torch;
+`sharpend.model.precision` makes them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
-AUTO, FLOAT32, BFLOAT16 = "auto", "float32", "bfloat16"
+AUTO = "auto"
+TORCH, OPENVINO = "torch", "openvino"
+FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
+RUNTIMES, PRECISIONS = (TORCH, OPENVINO), (FLOAT32, BFLOAT16, INT8)
 LEAST_GAIN = 1.1
-"""Times as fast as float32 that bfloat16 must be to be chosen by itself; less may be noise."""
-LEAST_SSIM = 0.999
-"""SSIM of finished pixels in bfloat16 to those in float32 below which bfloat16 is refused."""
+"""Times as fast as a simpler form that one must be to be chosen by itself; less may be noise."""
+LEAST_SSIM = {FLOAT32: 0.999, BFLOAT16: 0.999, INT8: 0.998}
+"""SSIM of finished pixels to those of torch in float32 below which a form is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A runtime and a precision, as measured on one machine."""
+
+    runtime: str
+    precision: str
+    ms: float | None = None
+    """Median time of one tile; on a CPU, of one thread. None if it does not run here."""
+    ssim: float | None = None
+    """SSIM of finished pixels to those of torch in float32; None as above."""
+
+    @property
+    def is_alike(self) -> bool:
+        """True if it gives the same image, by `LEAST_SSIM`."""
+        return self.ssim is not None and self.ssim >= LEAST_SSIM[self.precision]
+
+    def fits(self, runtime: str, precision: str) -> bool:
+        """Return whether the settings allow it; `auto` allows all."""
+        return runtime in (AUTO, self.runtime) and precision in (AUTO, self.precision)
+
+    def __str__(self) -> str:
+        return self.precision if self.runtime == TORCH else f"{self.runtime} {self.precision}"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Measurement of one model in both precisions on one machine."""
+    """Measurement of one model in several forms on one machine."""
 
     key: str
-    """SHA-256 of all that the answer depends on: machine, torch, weights, version."""
+    """SHA-256 of all that the answer depends on: machine, runtimes, weights, version."""
     float32_ms: float | None
-    """Median time of one tile; on a CPU, of one thread. None if bfloat16 does not run."""
-    bfloat16_ms: float | None
-    """The same in bfloat16."""
-    ssim: float | None
-    """SSIM of finished pixels, bfloat16 to float32; None as above."""
+    """Median time of one tile by torch in float32; None if no other form runs."""
+    others: tuple[Form, ...]
+    """The other forms that the settings allow, the simplest first."""
     remembered: bool = False
     """True if an earlier start measured it."""
 
-    @property
-    def is_alike(self) -> bool:
-        """True if bfloat16 gives the same image, by `LEAST_SSIM`."""
-        return self.ssim is not None and self.ssim >= LEAST_SSIM
+    def form(self, precision: str, runtime: str = TORCH) -> Form:
+        """Return a form as measured; without numbers if it was not."""
+        found = (one for one in self.others if (one.runtime, one.precision) == (runtime, precision))
+        return next(found, Form(runtime, precision))
 
-    @property
-    def gain(self) -> float:
-        """Times as fast as float32 that bfloat16 is; 0 if it does not run."""
-        if not (self.float32_ms and self.bfloat16_ms):
-            return 0.0
-        return self.float32_ms / self.bfloat16_ms
+    def refused(self, runtime: str, precision: str) -> tuple[Form, ...]:
+        """Return the forms that settings allow and whose pixels are another image."""
+        return tuple(
+            one
+            for one in self.others
+            if one.fits(runtime, precision) and one.ssim is not None and not one.is_alike
+        )
 
-    def chosen(self, wanted: str) -> str:
-        """Choose the precision: bfloat16 only where it is alike, and wanted or faster."""
-        is_worth_it = wanted == BFLOAT16 or (wanted == AUTO and self.gain >= LEAST_GAIN)
-        return BFLOAT16 if is_worth_it and self.is_alike else FLOAT32
+    def chosen(self, runtime: str, precision: str) -> Form:
+        """Choose the fastest form of those that are alike and allowed, else torch in float32.
+
+        A form that is less simple must be faster by `LEAST_GAIN`.
+        """
+        exact = Form(TORCH, FLOAT32, self.float32_ms, 1.0)
+        allowed = [one for one in (exact, *self.others) if one.fits(runtime, precision)]
+        return reduce(_faster, (one for one in allowed if one.is_alike), None) or exact
 
     def __str__(self) -> str:
-        if self.float32_ms is None or self.bfloat16_ms is None or self.ssim is None:
-            return "bfloat16 does not run on this device"
+        measured = "; ".join(self._told(one) for one in self.others)
+        return f"{measured}{', remembered' if self.remembered else ''}"
+
+    def _told(self, form: Form) -> str:
+        if form.ms is None or form.ssim is None or not self.float32_ms:
+            return f"{form} does not run on this device"
         return (
-            f"bfloat16 is {self.gain:.2f} times as fast as float32 ({self.bfloat16_ms:.1f} and "
-            f"{self.float32_ms:.1f} ms), SSIM {self.ssim:.5f}"
-            f"{', remembered' if self.remembered else ''}"
+            f"{form} is {self.float32_ms / form.ms:.2f} times as fast as float32 ({form.ms:.1f} "
+            f"and {self.float32_ms:.1f} ms), SSIM {form.ssim:.5f}"
         )
+
+
+def _faster(best: Form | None, other: Form) -> Form:
+    if best is None or not (best.ms and other.ms):
+        return best or other
+    return other if other.ms * LEAST_GAIN <= best.ms else best

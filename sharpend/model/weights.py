@@ -20,7 +20,7 @@ from sharpend.model.networks import NETWORKS, SharpeningNetwork
 from sharpend.model.shipped import find
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
@@ -60,6 +60,9 @@ class Card:
     measurable_from: float | None = None
     """Least that the teacher must add to a crop to enter that ratio, in multiples of the input's
     own finest detail."""
+    ranges: Sequence[float] = ()
+    """Largest magnitudes that enter the convolutions of the blocks, in their order, by crops of the
+    training images; int8 spreads its steps over them and clips what is larger."""
     data: str = ""
     license: str = ""
     commit: str = ""
@@ -81,6 +84,17 @@ class Weights:
     digest: str
     specialist: SharpeningNetwork | None = None
     """The model of the card's specialist."""
+
+    @property
+    def ranges(self) -> tuple[tuple[float, ...], ...]:
+        """Ranges of the model's convolutions, and of its specialist's; see `Card.ranges`."""
+        models = (self.network, self.specialist)
+        return tuple(one.ranges for one in models if one is not None)
+
+    @property
+    def has_ranges(self) -> bool:
+        """True if both can run in int8."""
+        return all(self.ranges)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
@@ -115,7 +129,7 @@ def _read(path: Path) -> Weights:
             metadata = file.metadata() or {}
             described = json.loads(metadata[CARD_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
-        card = Card(**described)
+        card = Card(**{**described, "ranges": tuple(described.get("ranges", ()))})
         network = NETWORKS[card.kind](
             card.channels, card.blocks, bias_free=card.bias_free, cued=card.cued
         )
@@ -127,6 +141,7 @@ def _read(path: Path) -> Weights:
             "export one with `trainer export`"
         ) from error
     network.eval().requires_grad_(requires_grad=False)
+    network.ranges = tuple(card.ranges)
     return Weights(network, card, found)
 
 
@@ -155,6 +170,8 @@ def _checked(
     found = digest(tensors)
     if found != written:
         raise ValueError("its tensors are damaged")
+    if len(card.ranges) not in {0, 2 * network.blocks} or not all(r > 0 for r in card.ranges):
+        raise ValueError("the ranges on its card are not those of its convolutions")
     if card.halo_px != network.halo_px:
         raise ValueError(f"its card claims a halo of {card.halo_px}, not {network.halo_px}")
     return found

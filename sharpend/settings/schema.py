@@ -42,8 +42,10 @@ class ModelSettings(Section):
     """A shipped model, or a weights file; auto: lite-photo, base-photo on a named GPU."""
     device: Device = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Numeric type of the model; auto: bfloat16 where it is measured as faster and alike."""
+    runtime: Literal["auto", "torch", "openvino"] = "auto"
+    """Library that runs the model; auto: openvino where it is installed, faster and alike."""
+    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    """Numeric type of the model; auto: the one that is measured as fastest and alike."""
     tile_px: Auto | Annotated[Whole, Field(ge=128, multiple_of=4)] = "auto"
     """Side of a tile in pixels, at least 128 and divisible by 4; auto: by memory."""
     strength: Strength = 1.0

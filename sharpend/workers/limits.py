@@ -36,9 +36,11 @@ class ResourceLimits:
     Args:
         job_s: the longest time for one image.
         memory_bytes: how much memory one image may take; None: as much as there is.
+        later_threads: threads that the runtime may start later, besides one for each core.
     """
 
-    def __init__(self, job_s: float, memory_bytes: int | None) -> None:
+    def __init__(self, job_s: float, memory_bytes: int | None, later_threads: int = 0) -> None:
+        self._threads = cores() + later_threads
         self._job_s = job_s
         self._memory_bytes = memory_bytes
         self.limits_memory = False
@@ -59,7 +61,7 @@ class ResourceLimits:
         now = address_bytes(os.getpid())
         if now is None or sys.platform != "linux":
             return
-        _lower(resource.RLIMIT_AS, now + allowance + RESERVED_PER_THREAD * cores())
+        _lower(resource.RLIMIT_AS, now + allowance + RESERVED_PER_THREAD * self._threads)
         self.limits_memory = True
 
 

@@ -19,6 +19,7 @@ from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.previews import IMAGES, MOST_BYTES, Layout
+from sharpend.model.trial import RUNTIMES
 from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
 from sharpend.workers.jsoncodec import (
     Kind,
@@ -189,6 +190,7 @@ _ENGINE = record(
     precision=_NAME,
     trial=optional(TRIAL),
     teacher_digest=optional(_NAME),
+    runtime=one_of(RUNTIMES),
 )
 _OPTIONS = record(
     Options,
@@ -238,6 +240,7 @@ WORKER_OPTIONS = record(
     job_timeout_s=_SETTING_S,
     memory_bytes=optional(_SETTING),
     trials=TRIALS,
+    runtime=_NAME,
 )
 """Start options on a worker's command line."""
 

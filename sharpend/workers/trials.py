@@ -1,4 +1,4 @@
-"""Trials of precisions as JSON: in messages, and in the file that remembers them for later starts.
+"""Trials of models' forms as JSON: in messages, and in the file that remembers them.
 
 The file is one of the state directory, because a worker may write nothing of its own. One that is
 damaged, or of another version, is as good as none: the next start measures again.
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.files.atomic import replacing
-from sharpend.model.trial import Trial
+from sharpend.model.trial import PRECISIONS, RUNTIMES, Form, Trial
 from sharpend.workers.jsoncodec import (
     MessageError,
     digest,
@@ -19,6 +19,7 @@ from sharpend.workers.jsoncodec import (
     flag,
     items,
     loads,
+    one_of,
     optional,
     real,
     record,
@@ -32,13 +33,20 @@ FILE = "precision.json"
 """File name in the state directory."""
 MOST = 16
 """Trials that are remembered, the latest first: each model of a machine has one."""
+MOST_FORMS = 8
 _MS = real(0.0, 1e9)
+_FORM = record(
+    Form,
+    runtime=one_of(RUNTIMES),
+    precision=one_of(PRECISIONS),
+    ms=optional(_MS),
+    ssim=optional(real(-2.0, 2.0)),
+)
 TRIAL = record(
     Trial,
     key=digest(),
     float32_ms=optional(_MS),
-    bfloat16_ms=optional(_MS),
-    ssim=optional(real(-2.0, 2.0)),
+    others=items(_FORM, MOST_FORMS),
     remembered=flag(),
 )
 TRIALS = items(TRIAL, MOST)

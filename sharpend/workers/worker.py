@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharpend import machine
 from sharpend.errors import Reason, TransientError, UnavailableError
+from sharpend.model.trial import TORCH
 from sharpend.task import Failed
 from sharpend.workers import sandbox
 from sharpend.workers.limits import ResourceLimits
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 MEMORY_SETTING = "workers.memory_mb"
 """Setting that gives an image more memory."""
+OPENVINO_THREADS = 16
+"""Threads of two models with all their frames: two for each; they sleep, but reserve addresses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,9 @@ class WorkerOptions:
     memory_bytes: int | None = None
     """Memory limit of one image; None: no limit."""
     trials: tuple[Trial, ...] = ()
-    """Trials of precisions that are known; all workers of a pool follow the same ones."""
+    """Trials of forms that are known; all workers of a pool follow the same ones."""
+    runtime: str = TORCH
+    """torch, openvino or auto."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +74,13 @@ class Engine:
     measurable_from: float | None = None
     """As the card has them, like `alarm_below`."""
     precision: str = "float32"
-    """float32 or bfloat16."""
+    """float32, bfloat16 or int8."""
     trial: Trial | None = None
-    """The trial that chose the precision; None where it is set to float32."""
+    """The trial that chose runtime and precision; None where the settings leave no choice."""
     teacher_digest: str | None = None
     """Of the teacher that the card names; None where it names none."""
+    runtime: str = TORCH
+    """torch or openvino."""
 
 
 _pipeline: Any = None
@@ -90,14 +97,22 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     pipeline = importlib.import_module("sharpend.workers.pipeline")
     runtime = importlib.import_module("sharpend.model.runtime")
     placement = runtime.Placement(
-        options.device, options.precision, options.tile_px, options.threads, options.trials
+        options.device,
+        options.precision,
+        options.tile_px,
+        options.threads,
+        options.trials,
+        options.runtime,
     )
     # Asking for a GPU loads its driver, which may start a program of its own: before the sandbox.
     # Drivers reserve far more addresses than they use, and some talk through local sockets.
     on_cpu = runtime.runs_on_cpu(options.device)
+    later_threads = 0
+    if on_cpu and options.runtime != TORCH and runtime.preload_openvino():
+        later_threads = OPENVINO_THREADS
     memory_bytes = options.memory_bytes if on_cpu else None
     _pipeline = pipeline.Pipeline(placement, crop_px=options.crop_px, memory_bytes=memory_bytes)
-    _limits = ResourceLimits(options.job_timeout_s, memory_bytes)
+    _limits = ResourceLimits(options.job_timeout_s, memory_bytes, later_threads)
     _confined_by = sandbox.enter(local_sockets=not on_cpu)
 
 
@@ -131,7 +146,8 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
         confined_by=_confined_by,
         residual_above=card.residual_above,
         measurable_from=card.measurable_from,
-        precision=sharpener.runtime.precision_name,
+        precision=sharpener.runtime.precision,
+        runtime=sharpener.runtime.name,
         trial=sharpener.trial,
         teacher_digest=card.teacher_digest,
     )

@@ -14,6 +14,7 @@ from sharpend.model import weights
 from sharpend.model.networks import SharpeningNetwork
 from trainer.commands.options import add_placement, count, file_name, placement
 from trainer.publishing import weights_card
+from trainer.publishing.calibration import ranges_of
 from trainer.training.architectures import folded
 from trainer.training.checkpoint import BEST, read_checkpoint
 from trainer.training.origin import read_origin
@@ -82,6 +83,8 @@ def export(options: argparse.Namespace) -> None:
     if specialist is not None:
         card = replace(card, specialist=specialist.card.name, specialist_digest=specialist.digest)
     digest = weights.digest(network.state_dict())
+    if options.teacher:
+        card = replace(card, ranges=ranges_of(network, card, split.train))
     if options.scores:
         card = weights_card.with_evaluation(card, digest, _json(options.scores))
     if options.matrix:

@@ -109,7 +109,7 @@ def _ours(loaded: Weights, placement: Placement, crispness: float) -> Model:
         count_parameters(loaded.network),
         lambda _, degraded: sharpen(degraded),
         loaded.card,
-        precision=sharpener.runtime.precision_name,
+        precision=sharpener.runtime.precision,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sharpend.files.atomic import replacing
 from sharpend.model.precision import DOES_NOT_RUN, timed
 from sharpend.model.ssim import compute_ssim
-from sharpend.model.trial import AUTO, BFLOAT16, Trial
+from sharpend.model.trial import AUTO, BFLOAT16, TORCH, Form, Trial
 from trainer.training.progress import tell
 from trainer.training.step import gradients
 
@@ -61,7 +61,7 @@ def _noted_or_tried(
     if path.is_file():
         return str(json.loads(path.read_text())["precision"])
     trial = _tried(recipe, copy.deepcopy(network), cut())
-    chosen = trial.chosen(AUTO)
+    chosen = trial.chosen(AUTO, AUTO).precision
     with replacing(path) as file:
         file.write(json.dumps({"precision": chosen, "because": str(trial)}).encode())
     tell({"precision": chosen, "because": str(trial)})
@@ -79,7 +79,8 @@ def _tried(recipe: Recipe, network: nn.Module, batch: Batch) -> Trial:
     try:
         likeness = compute_ssim(step(bfloat16=True).float().clamp(0, 1), exact.clamp(0, 1))
     except DOES_NOT_RUN:
-        return Trial("", None, None, None)
+        return Trial("", None, (Form(TORCH, BFLOAT16),))
     runs = (lambda: step(bfloat16=False)), (lambda: step(bfloat16=True))
     float32_ms, bfloat16_ms = timed(batch.degraded.device, *runs)
-    return Trial("", float32_ms, bfloat16_ms, float(likeness.min().item()))
+    tried = Form(TORCH, BFLOAT16, bfloat16_ms, float(likeness.min().item()))
+    return Trial("", float32_ms, (tried,))

@@ -1,0 +1,72 @@
+"""Trunk: the convolutions of one model, ready to run; the one thing that differs by runtime.
+
+A runtime (torch, OpenVINO) is a class with the members of `Trunk`. It takes a window that is
+packed on the folded grid and returns the detail that is added to it; cues, adaptive mask, tiles,
+sums and rounding are the same for all. Whatever the shape of a window, a cell must get the same
+bits: tiles have to equal the whole image.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from sharpend.model.trial import BFLOAT16, FLOAT32, TORCH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sharpend.model.networks import SharpeningNetwork
+
+DTYPES = {FLOAT32: torch.float32, BFLOAT16: torch.bfloat16}
+
+
+class Trunk(Protocol):
+    """Convolutions of one model in one precision, loaded into one runtime."""
+
+    runtime: str
+    """Name of the runtime, of `sharpend.model.trial.RUNTIMES`."""
+    precision: str
+    """Of `sharpend.model.trial.PRECISIONS`."""
+    takes: torch.dtype
+    """Type of the folded window: float32 or bfloat16."""
+
+    def run(self, folded: Tensor, scales: Sequence[Tensor]) -> Tensor:
+        """Compute the detail of one window.
+
+        Args:
+            folded: 1 x 48 x h x w, channels last, of type `takes`, on the model's device.
+            scales: 1 x C x 1 x 1 float32 for the head, each block and the tail; none where the
+                model is not cued.
+
+        Returns:
+            1 x 48 x h x w float32 or bfloat16; valid until the next run.
+
+        Raises:
+            RuntimeError, MemoryError: see `sharpend.model.runtime.is_out_of_memory`.
+        """
+
+
+class TorchTrunk:
+    """The convolutions in torch, on any device.
+
+    Args:
+        network: on its device; changed to the precision.
+        precision: float32 or bfloat16.
+    """
+
+    runtime = TORCH
+
+    def __init__(self, network: SharpeningNetwork, precision: str) -> None:
+        self.precision = precision
+        self.takes = DTYPES[precision]
+        network.set_precision(self.takes)
+        network.to(memory_format=torch.channels_last)
+        self._network = network
+
+    def run(self, folded: Tensor, scales: Sequence[Tensor]) -> Tensor:
+        """Compute the detail of one window, see `Trunk.run`."""
+        return self._network.trunk(folded, scales)
