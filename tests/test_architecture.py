@@ -71,8 +71,8 @@ ROOMS = {
     " measurements preview_upkeep judgements arrivals engine_faults rest entries folder lost"
     " overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
     " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
-    " status diary hook_runs hooked_log plans kept_plans cluster_plans crew assembly mode operations"
-    " daemon",
+    " status diary hook_runs hooked_log plans kept_plans cluster_plans crew assembly mode"
+    " operations daemon",
     "checks": "finding runner sight folders mounts state unit engine device nodes",
     "web": "metric_list metrics address tokens sessions gate forms words chart templates reading"
     " trends images changes links pages actions entry probes app serve",
