@@ -10,6 +10,8 @@ HOME_OF_SERVICE := /opt/sharpend
 # While a container image is built no systemd runs, so that it cannot be reloaded.
 if-booted := test ! -d /run/systemd/system ||
 UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+UNIT_FILES := sharpend.service sharpend@.service sharpend-web.service sharpend-metrics.service \
+	sharpend-metrics.timer
 HOME_OF_USER := $(HOME)/.local/share/sharpend
 
 .PHONY: demo test fast lint documents faults soak clean install install-files uninstall install-user install-user-files uninstall-user
@@ -52,8 +54,7 @@ install: install-files  ## as root: the service, its user, folders, settings and
 	$(if-booted) systemctl daemon-reload
 
 install-files:  ## only the files of the service, below DESTDIR
-	install -D -m 644 -t $(UNITS) systemd/sharpend.service systemd/sharpend@.service \
-	    systemd/sharpend-metrics.service systemd/sharpend-metrics.timer
+	install -D -m 644 -t $(UNITS) $(addprefix systemd/,$(UNIT_FILES))
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/sysusers.d systemd/sysusers.d/sharpend.conf
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/tmpfiles.d systemd/tmpfiles.d/sharpend.conf
 	$(call shell-files,$(DESTDIR)$(PREFIX))
@@ -61,16 +62,15 @@ install-files:  ## only the files of the service, below DESTDIR
 	$(call settings,$(DESTDIR)/etc/sharpend/sharpend.toml,/srv/sharpend,s|^#state = |state = |)
 
 uninstall:  ## as root: remove it; settings, state, folders and user stay
-	-$(if-booted) systemctl disable --now sharpend sharpend-metrics.timer
-	rm -rf $(HOME_OF_SERVICE) $(PREFIX)/bin/sharpend $(UNITS)/sharpend.service $(UNITS)/sharpend@.service
-	rm -f $(UNITS)/sharpend-metrics.service $(UNITS)/sharpend-metrics.timer
+	-$(if-booted) systemctl disable --now sharpend sharpend-web sharpend-metrics.timer
+	rm -rf $(HOME_OF_SERVICE) $(PREFIX)/bin/sharpend $(addprefix $(UNITS)/,$(UNIT_FILES))
 	rm -f $(PREFIX)/lib/sysusers.d/sharpend.conf $(PREFIX)/lib/tmpfiles.d/sharpend.conf
 	cd $(PREFIX) && rm -f $(SHELL_FILES)
 	$(if-booted) systemctl daemon-reload
 
 install-user: install-user-files  ## for yourself: a service for ~/Pictures, no root needed
 	$(PYTHON) -m venv $(HOME_OF_USER)
-	$(HOME_OF_USER)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic]'
+	$(HOME_OF_USER)/bin/python -m pip install --quiet --disable-pip-version-check '.[heic,web]'
 	install -d $(HOME)/.local/bin
 	ln -sf $(HOME_OF_USER)/bin/sharpend $(HOME)/.local/bin/sharpend
 	systemctl --user daemon-reload

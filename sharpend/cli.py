@@ -32,6 +32,7 @@ from sharpend.commands import (
     retry,
     run,
     status,
+    web,
 )
 from sharpend.commands.stdout import guarded_stdout
 from sharpend.errors import SIGNALLED, ExitCode, OutputFailedError, SharpendError
@@ -158,6 +159,9 @@ def _add_work(add: _Add) -> None:
     command.add_argument("--all", action="store_true", help="also redo finished images")
 
     _add_folders(add)
+    command = add("web", web.main, "serve a status page: health, before and after, quarantine")
+    _add_settings(command, folders=False)
+    web.add_options(command)
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")
     told = f"folder for the results, {where} unless given"

@@ -8,7 +8,7 @@ on Linux is bytes; `relative` paths are below a folder's root.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,18 @@ class Options:
             "max_pixels": self.max_pixels,
             "max_bytes": self.max_bytes,
             "max_scans": self.max_scans,
+        }
+
+    @property
+    def told(self) -> dict[str, object]:
+        """Return the options of sharpening that a person has set, for the status page."""
+        return {
+            "model": self.model,
+            "strength": self.strength,
+            "crispness": self.crispness,
+            "overshoot": self.overshoot,
+            "skip_sharp_above": self.skip_sharp_above,
+            **{key: str(value) for key, value in asdict(self.policies).items()},
         }
 
     @property
@@ -117,6 +129,16 @@ class AgreementSample:
     models add is: the finest detail that was there already."""
     values: int
     """Numbers in each sum: pixels times three."""
+
+    @property
+    def told(self) -> dict[str, float | None]:
+        """Return SSIM of student and input, and the crop's residual ratio, for log and page."""
+        moved = self.noop_residual
+        return {
+            "ssim": round(self.student, 4),
+            "noop_ssim": round(self.noop, 4),
+            "residual_ratio": round(self.student_residual / moved, 4) if moved else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)

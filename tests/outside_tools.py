@@ -18,6 +18,7 @@ PROVIDES = {
     "acl": "setfacl",
     "apngasm": "apngasm",
     "bindfs": "bindfs",
+    "chromium": "chromium",
     "gifsicle": "gifsicle",
     "imagemagick": "convert",
     "libavif-bin": "avifdec",

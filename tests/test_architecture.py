@@ -28,9 +28,10 @@ F5  checks/  web/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "logs": "events event_description operator_event_keys model_event_keys event_keys logs repeats",
+    "logs": "events event_description operator_event_keys model_event_keys web_event_keys"
+    " event_keys logs repeats",
     "files": "owner fingerprint patterns sidecars attributes name_faults os_errors access atomic"
-    " beneath digest lease mounts room roots previews",
+    " beneath digest lease mounts room roots previews rotated",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
     " jsoncodec frames trials messages serve process interface answers pool",
@@ -55,10 +56,10 @@ ROOMS = {
     " detection codec files contents preview finishing sheet",
     "model": "folding cues conditioning cells plain_packing packing networks tiling crispness"
     " shipped weights trial runtime ssim softness sharpener precision",
-    "benchmark": "figures memory process rounds images serve networks live once whole peer peers"
-    " sections plots",
+    "benchmark": "figures memory process rounds images serve networks live once whole watched peer"
+    " peers sections plots",
     "ledger": "sql standing_sql caseless schema seal alike records store copies scheduling"
-    " reader registration standing ledger opening figures",
+    " reader pages_sql pages registration standing ledger opening figures",
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
     " folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
@@ -66,12 +67,13 @@ ROOMS = {
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements preview_upkeep judgements arrivals rest entries folder overview roots"
     " refused_sources emptied_folders results outcomes unrecorded assignment maintenance"
-    " recognition registrar writers dispatcher_config folder_upkeep dispatcher status hook_runs"
-    " hooked_log plans kept_plans crew assembly mode daemon",
+    " recognition registrar writers dispatcher_config folder_upkeep dispatcher history status diary"
+    " hook_runs hooked_log plans kept_plans crew assembly mode operations daemon",
     "checks": "finding runner sight folders mounts state unit engine device",
-    "web": "metric_list metrics",
+    "web": "metric_list metrics address tokens sessions gate forms words chart templates reading"
+    " trends images changes links pages actions entry probes app serve",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
-    " hold move metrics inspect formats run preview results once demo",
+    " hold move metrics inspect formats run preview results once demo web",
 }
 """Inside a sub-package, the same."""
 
@@ -103,10 +105,13 @@ DOORS = {
         "trainer.training.checkpoint",
         "trainer.training.teacher",
     },
+    "jinja2": {"sharpend.web.templates", "trainer.evaluation.mos.pages"},
+    "markupsafe": {"sharpend.web.chart", "sharpend.web.trends"},
     "scipy": {"trainer.evaluation.mos.intervals"},
     "spandrel": {"trainer.training.teacher"},
     "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.opening", "sharpend.ledger.store"},
     "starlette": {
+        "sharpend.web",
         "trainer.evaluation.mos.app",
         "trainer.evaluation.mos.forms",
         "trainer.evaluation.mos.serving",
@@ -114,7 +119,7 @@ DOORS = {
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.reduction"},
     "tqdm": {"sharpend.commands.results", "trainer.training.progress"},
-    "uvicorn": {"trainer.evaluation.mos.serving"},
+    "uvicorn": {"sharpend.web.serve", "trainer.evaluation.mos.serving"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""

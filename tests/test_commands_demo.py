@@ -10,6 +10,7 @@ import pytest
 from sharpend.cli import main
 from sharpend.errors import ExitCode
 from sharpend.imaging.files import load_rgb
+from sharpend.ledger.pages import NEWEST, LedgerPages
 from tests.conftest import drop
 
 if TYPE_CHECKING:
@@ -49,7 +50,23 @@ def test_one_s_own_pictures(
     kinds = ("softened by four", "soft photograph", "sharp", "sharp, crispness 0.5")
     assert {path.name for path in output.iterdir()} == {
         "comparison.png",
+        "demo-state",
         *(f"{name}, {kind}.png" for name in ("harbour", "a.jpg", "a.png") for kind in kinds),
     }
     assert load_rgb(output / "harbour, sharp.png").shape == (120, 160, 3)
     assert list((tmp_path / "scratch").iterdir()) == []
+    assert told.splitlines()[-1].endswith(f"sharpend web --state {output / 'demo-state'}")
+    with LedgerPages.read_only(output / "demo-state") as ledger:
+        assert len(ledger.results(NEWEST, 50)) == 12
+
+
+def test_a_folder_that_is_not_of_a_demo_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The state of an earlier demo is replaced, and nothing else that has its name."""
+    drop(tmp_path / "own", "a.png")
+    (tmp_path / "shown" / "demo-state" / "mine").mkdir(parents=True)
+    arguments = ["--pictures", str(tmp_path / "own"), "--output", str(tmp_path / "shown")]
+    assert main(["demo", *arguments]) == ExitCode.OUTPUT_FAILED
+    assert "is not of a demo" in capsys.readouterr().err
+    assert (tmp_path / "shown" / "demo-state" / "mine").exists()

@@ -19,6 +19,7 @@ pytest.importorskip("prometheus_client", reason="prometheus-client is not instal
 from prometheus_client.parser import text_string_to_metric_families
 
 from sharpend.cli import main
+from sharpend.daemon.history import History
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter
 from sharpend.errors import ExitCode, Reason
@@ -148,7 +149,8 @@ class Watched:
     def report(self, now: Snapshot = NOW, **window: object) -> None:
         """Publish a report."""
         engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-        StatusReporter(self.state, engine, ListLog()).publish(now, {**WINDOW, **window})
+        reporter = StatusReporter(self.state, engine, ListLog(), History(self.state))
+        reporter.publish(now, {**WINDOW, **window})
 
 
 @pytest.fixture
@@ -273,7 +275,8 @@ def test_a_daemon_that_has_not_reported_shows_no_figure_of_an_earlier_one(
 def test_the_last_report_of_a_daemon_that_stops_is_no_work(watched: Watched) -> None:
     """One that has written its end, and holds the directory for a moment more, is not ready."""
     engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-    StatusReporter(watched.state, engine, ListLog()).publish(NOW, WINDOW, state="stopped")
+    reporter = StatusReporter(watched.state, engine, ListLog(), History(watched.state))
+    reporter.publish(NOW, WINDOW, state="stopped")
     assert of(values_of(watched.state), "sharpend_ready") == 0
 
 

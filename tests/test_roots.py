@@ -319,6 +319,7 @@ def test_an_upgrade_pauses_nothing(shop: Shop) -> None:
     shop.work("1.png")
     with sqlite3.connect(shop.base / "state" / "ledger.db") as ledger:
         ledger.execute("DROP INDEX job_leaving")
+        ledger.execute("DROP INDEX job_by_end")
         for table, column in (("job", "stays_for"), ("job", "digest"), ("folder", "adopts")):
             ledger.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         for table in ("root", "seen", "survey", "hold", "installation"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.daemon.history import History
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.ledger.records import State
@@ -38,7 +39,8 @@ WELL = Snapshot(
 
 def reporter(home: Path) -> StatusReporter:
     """One that knows a state directory, a model and a log, and no other part."""
-    return StatusReporter(home, Engine("lite", "digest", "cpu", 128, 4, None, None), ListLog())
+    engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
+    return StatusReporter(home, engine, ListLog(), History(home))
 
 
 def test_a_snapshot_does_not_change() -> None:

@@ -17,6 +17,7 @@ from sharpend.errors import ExitCode
 SYSTEMD = Path(__file__).parent.parent / "systemd"
 UNIT = SYSTEMD / "sharpend.service"
 TEMPLATE = SYSTEMD / "sharpend@.service"
+WEB = SYSTEMD / "sharpend-web.service"
 OF_USER = SYSTEMD / "user/sharpend.service"
 METRICS, TIMER = SYSTEMD / "sharpend-metrics.service", SYSTEMD / "sharpend-metrics.timer"
 UNITS = [UNIT, TEMPLATE, OF_USER]
@@ -111,6 +112,26 @@ def test_the_metrics_are_as_confined_as_the_daemon() -> None:
     assert filters == ["@system-service", "~@privileged @resources"]
 
 
+def test_the_page_is_accepted_and_hardly_exposed(tmp_path: Path) -> None:
+    """`systemd-analyze` accepts its unit, and rates it at 1.5 of 10 or better with its network."""
+    copy = copied(WEB, tmp_path)
+    result = ran("systemd-analyze", "verify", "--man=no", str(copy))
+    assert (result.returncode, result.stdout) == (0, "")
+    assert exposure(copy) <= 1.5
+
+
+def test_the_page_is_confined_like_the_daemon() -> None:
+    """What both units set is set alike, but for the command, the network and the priorities."""
+    of_unit, of_page = values_of(UNIT), values_of(WEB)
+    own = {"Description", "After", "ExecStart", "TimeoutStopSec", "RestartPreventExitStatus"}
+    own |= {"Nice", "IOSchedulingClass", "MemoryHigh", "RestrictAddressFamilies"}
+    own |= {"SystemCallFilter"}
+    assert {key for key in of_unit.keys() & of_page.keys() if of_unit[key] != of_page[key]} == own
+    filters = [value for key, value in lines_of(WEB) if key == "SystemCallFilter"]
+    assert filters == ["@system-service", "~@privileged @resources"]
+    assert of_page["IPAddressAllow"] == "localhost"
+
+
 @needs_systemd
 @pytest.mark.parametrize("unit", [UNIT, TEMPLATE], ids=lambda unit: unit.name)
 def test_the_exposure_stays_low(unit: Path, tmp_path: Path) -> None:
@@ -196,7 +217,7 @@ def test_make_installs_what_the_units_need(tmp_path: Path) -> None:
     result = ran(*make)
     assert result.returncode == 0, result.stdout
     units = tmp_path / "usr/local/lib/systemd/system"
-    ours = sorted(unit.name for unit in (UNIT, TEMPLATE, METRICS, TIMER))
+    ours = sorted(unit.name for unit in (UNIT, TEMPLATE, WEB, METRICS, TIMER))
     assert sorted(path.name for path in units.iterdir()) == ours
     config = tmp_path / "etc/sharpend/sharpend.toml"
     given = tomllib.loads(config.read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ from sharpend.daemon.context import process_context
 from sharpend.daemon.crew import Crew
 from sharpend.daemon.daemon import Loop
 from sharpend.daemon.dispatcher import LONGEST_OVERDUE_S
+from sharpend.daemon.history import History
 from sharpend.daemon.mode import Mode
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.systemd import LONG_STEP_S
@@ -45,7 +46,7 @@ class Watched:
             crew=Crew(shop.pool, {"lite": engine}),
             measurements=shop.measurements,
             dispatcher=shop.dispatcher,
-            status=StatusReporter(state_dir, engine, shop.log),
+            status=StatusReporter(state_dir, engine, shop.log, History(state_dir)),
         )
 
     def _calls(self) -> Callbacks:

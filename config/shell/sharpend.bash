@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/sharpend
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_sharpend_subparsers=(once run retry move pause resume accept demo bench check doctor status metrics list inspect formats)
+_shtab_sharpend_subparsers=(once run retry move pause resume accept web demo bench check doctor status metrics list inspect formats)
 
 _shtab_sharpend_once_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above --from-file --null --shard --json --dry-run)
 _shtab_sharpend_run_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
@@ -14,6 +14,7 @@ _shtab_sharpend_move_option_strings=(-h --help --config --state --anyway)
 _shtab_sharpend_pause_option_strings=(-h --help --config --state)
 _shtab_sharpend_resume_option_strings=(-h --help --config --state)
 _shtab_sharpend_accept_option_strings=(-h --help --config --state)
+_shtab_sharpend_web_option_strings=(-h --help --config --state --listen --token-file --allow-host)
 _shtab_sharpend_demo_option_strings=(-h --help --output --pictures --model --device --strength --crispness)
 _shtab_sharpend_bench_option_strings=(-h --help --model --images --quick --to)
 _shtab_sharpend_check_option_strings=(-h --help --config --state --input --output --exclude --workers --model --device --strength --crispness --skip-sharp --no-skip-sharp --skip-sharp-above)
@@ -45,6 +46,9 @@ _shtab_sharpend_resume___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_resume___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_accept___config_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_accept___state_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_web___config_COMPGEN=_shtab_compgen_files
+_shtab_sharpend_web___state_COMPGEN=_shtab_compgen_dirs
+_shtab_sharpend_web___token_file_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_demo___output_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_demo___pictures_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_bench___images_COMPGEN=_shtab_compgen_dirs
@@ -65,9 +69,9 @@ _shtab_sharpend_list___state_COMPGEN=_shtab_compgen_dirs
 _shtab_sharpend_inspect_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_sharpend_inspect___config_COMPGEN=_shtab_compgen_files
 
-_shtab_sharpend_bench_pos_0_choices=(all models stages size daemon latency queue idle peers)
+_shtab_sharpend_bench_pos_0_choices=(all models stages size daemon latency queue idle page peers)
 _shtab_sharpend_list_pos_0_choices=(waiting quarantined done)
-_shtab_sharpend_pos_0_choices=(once run retry move pause resume accept demo bench check doctor status metrics list inspect formats)
+_shtab_sharpend_pos_0_choices=(once run retry move pause resume accept web demo bench check doctor status metrics list inspect formats)
 
 _shtab_sharpend_once_pos_0_nargs='*'
 _shtab_sharpend_once__h_nargs=0
@@ -96,6 +100,8 @@ _shtab_sharpend_resume__h_nargs=0
 _shtab_sharpend_resume___help_nargs=0
 _shtab_sharpend_accept__h_nargs=0
 _shtab_sharpend_accept___help_nargs=0
+_shtab_sharpend_web__h_nargs=0
+_shtab_sharpend_web___help_nargs=0
 _shtab_sharpend_demo__h_nargs=0
 _shtab_sharpend_demo___help_nargs=0
 _shtab_sharpend_bench_pos_0_nargs='*'

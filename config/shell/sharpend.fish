@@ -50,8 +50,8 @@ function _shtab_sharpend_using
   test "$_shtab_sharpend_cmdpath" = "$argv"
 end
 
-set -g _shtab_sharpend_commands once run retry move pause resume accept demo bench check doctor status metrics list inspect formats
-set -g _shtab_sharpend_opts_with_value --config --crispness --device --exclude --folder --from-file --images --input --model --output --pictures --shard --skip-sharp-above --state --strength --textfile --to --workers
+set -g _shtab_sharpend_commands once run retry move pause resume accept web demo bench check doctor status metrics list inspect formats
+set -g _shtab_sharpend_opts_with_value --allow-host --config --crispness --device --exclude --folder --from-file --images --input --listen --model --output --pictures --skip-sharp-above --state --strength --textfile --to --token-file --workers
 
 complete -c sharpend -e
 complete -c sharpend -f
@@ -115,6 +115,13 @@ complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -
 complete -c sharpend -n '_shtab_sharpend_using accept' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using accept' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
 complete -c sharpend -n '_shtab_sharpend_using accept' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
+complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a web -d 'Serve a status page: health, before and after, quarantine.'
+complete -c sharpend -n '_shtab_sharpend_using web' -s h -l help -d 'show this help message and exit'
+complete -c sharpend -n '_shtab_sharpend_using web' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'
+complete -c sharpend -n '_shtab_sharpend_using web' -l state -xka "(__fish_complete_directories)" -d 'state directory: ledger and quarantine'
+complete -c sharpend -n '_shtab_sharpend_using web' -l listen -x -d '127.0.0.1:PORT, [::1]:PORT or unix:PATH; another address needs --token-file'
+complete -c sharpend -n '_shtab_sharpend_using web' -l token-file -xka "(__fish_complete_path (commandline -ct))" -d 'file of lines with a name and a token; nobody comes in without one'
+complete -c sharpend -n '_shtab_sharpend_using web' -l allow-host -x -d 'name by which browsers call this page, beside localhost; may be repeated'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a demo -d 'Sharpen sample images with a real daemon.'
 complete -c sharpend -n '_shtab_sharpend_using demo' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using demo' -l output -xka "(__fish_complete_directories)" -d 'folder for the results, demo-output unless given'
@@ -129,7 +136,7 @@ complete -c sharpend -n '_shtab_sharpend_using bench' -l model -x -d 'model; may
 complete -c sharpend -n '_shtab_sharpend_using bench' -l images -xka "(__fish_complete_directories)" -d 'images for the whole daemon and other tools; made unless given'
 complete -c sharpend -n '_shtab_sharpend_using bench' -l quick -d 'a few minutes: few and small images'
 complete -c sharpend -n '_shtab_sharpend_using bench' -l to -xka "(__fish_complete_directories)" -d 'folder for benchmark.json and plots'
-complete -c sharpend -n '_shtab_sharpend_using bench; and test $_shtab_sharpend_npos -ge 0' -ka "all models stages size daemon latency queue idle peers" -d 'what to measure: models, stages, size, daemon, latency, queue, idle, peers, or all (default)'
+complete -c sharpend -n '_shtab_sharpend_using bench; and test $_shtab_sharpend_npos -ge 0' -ka "all models stages size daemon latency queue idle page peers" -d 'what to measure: models, stages, size, daemon, latency, queue, idle, page, peers, or all (default)'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a check -d 'Validate the configuration and print its meaning.'
 complete -c sharpend -n '_shtab_sharpend_using check' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using check' -l config -xka "(__fish_complete_path (commandline -ct))" -d 'configuration file (TOML)'

@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.benchmark import networks, whole
+from sharpend.benchmark import networks, watched, whole
 from sharpend.benchmark.images import (
     HD_PX,
     SIZES_PX,
@@ -88,10 +88,14 @@ def sections(
             _new(scratch),
         ),
         "idle": lambda: whole.idle(_new(scratch), sizes.idle_s, sizes.folders),
-        "peers": lambda: peers(
-            given or fill(_new(scratch) / "peers", sizes.images, HD_PX), models, sizes.runs
-        ),
+        "page": lambda: watched.page(_photographs(given, scratch, sizes), _new(scratch), first),
+        "peers": lambda: peers(_photographs(given, scratch, sizes), models, sizes.runs),
     }
+
+
+def _photographs(given: Path | None, scratch: Path, sizes: Sizes) -> Path:
+    """Return the folder that was given, or make one of photographs of 1920 x 1080."""
+    return given or fill(_new(scratch) / "made", sizes.images, HD_PX)
 
 
 _MEGA = 1e6

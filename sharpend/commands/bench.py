@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sharpend.benchmark.figures import Table
 
-SECTIONS = ("models", "stages", "size", "daemon", "latency", "queue", "idle", "peers")
+SECTIONS = ("models", "stages", "size", "daemon", "latency", "queue", "idle", "page", "peers")
 
 
 def main(options: argparse.Namespace) -> int:

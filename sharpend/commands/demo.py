@@ -2,12 +2,14 @@
 
 Makes four kinds of input from each sharp photograph (softened by four as the report does, out of
 focus, as it is, and as it is with crispness), drops them into the folders of a daemon that runs as
-its own process, waits for its events, and compares. Everything but the result folder is removed.
+its own process, waits for its events, and compares. Everything but the result folder is removed;
+it holds the state directory, too, which `sharpend web` shows.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import tempfile
 from collections import Counter
@@ -18,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharpend.agreement.alarm import summary_lines
 from sharpend.benchmark.live import running_daemon
-from sharpend.errors import InputMissingError, UnavailableError
+from sharpend.errors import InputMissingError, OutputFailedError, UnavailableError
 from sharpend.imaging.formats import format_of
 from sharpend.logs.events import Event
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 PICTURES = ("astronaut", "chelsea", "coffee", "rocket")
 """Photographs inside scikit-image's wheel that may be used freely."""
+STATE = "demo-state"
+"""Folder of the state directory in that of the results; the status page shows it."""
 CROP_PX = 192
 ZOOM = 2
 SIGMA_PX = 1.2
@@ -43,8 +47,9 @@ KINDS = (FOUR, SOFT, SHARP, CRISP)
 ENVIRONMENT = {
     "SHARPEND_AGREEMENT__SAMPLE": "1",
     "SHARPEND_AGREEMENT__BUDGET": "1",
+    "SHARPEND_PREVIEWS__SHARE": "1",
 }
-"""The demo asks the teacher about every image: there are only a few."""
+"""The demo asks the teacher about every image, and shows each: there are only a few."""
 SETTINGS = """
 [[folder]]
 input = "{folder}/plain"
@@ -76,15 +81,30 @@ def main(options: argparse.Namespace) -> int:
     originals = _own_pictures(options.pictures) if options.pictures else _sample_pictures()
     output: Path = options.output.absolute()
     output.mkdir(parents=True, exist_ok=True)
+    state = _new_state(output / STATE)
     with tempfile.TemporaryDirectory(prefix="sharpend-demo-") as scratch:
-        compared, report = _sharpen(originals, Path(scratch), output, _arguments(options))
+        compared, report = _sharpen(originals, Path(scratch), output, state, _arguments(options))
     print(_table(compared))
     if lines := summary_lines(report.get("agreement"), device=report.get("device", "")):
         print("", *lines, sep="\n")
     sheet = output / "comparison.png"
     _write_sheet(compared, sheet)
     print(f"side by side: {sheet}\nsharpened: {output}")
+    print(f"before and after, as a page: {shlex.join(['sharpend', 'web', '--state', str(state)])}")
     return 0
+
+
+def _new_state(state: Path) -> Path:
+    """Remove the state directory of an earlier demo; return its path.
+
+    Raises:
+        OutputFailedError: another file or folder has its name.
+    """
+    if (state / "ledger.db").is_file():
+        shutil.rmtree(state)
+    if os.path.lexists(state):
+        raise OutputFailedError(f"--output: {state} is not of a demo: choose another folder")
+    return state
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:
@@ -128,7 +148,7 @@ def _makers() -> dict[str, Callable[[Pixels], Pixels]]:
 
 
 def _sharpen(
-    originals: Mapping[str, Pixels], scratch: Path, output: Path, arguments: list[str]
+    originals: Mapping[str, Pixels], scratch: Path, output: Path, state: Path, arguments: list[str]
 ) -> tuple[list[Compared], dict[str, Any]]:
     """Drop images into a running daemon's folders and compare the outputs."""
     from sharpend.imaging.files import load_rgb, save_png  # noqa: PLC0415 - as above
@@ -143,7 +163,7 @@ def _sharpen(
         for name, pixels in originals.items()
         for kind, make in _makers().items()
     }
-    command = ["--config", str(settings), "--state", str(scratch / "state"), *arguments]
+    command = ["--config", str(settings), "--state", str(state), *arguments]
     with running_daemon(command, ENVIRONMENT) as daemon:
         daemon.await_event(Event.DAEMON_READY)
         for (name, kind), pixels in given.items():

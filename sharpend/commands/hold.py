@@ -7,11 +7,11 @@ one at its next start.
 from __future__ import annotations
 
 import os
-import time
 from typing import TYPE_CHECKING
 
 from sharpend.commands.overrides import used_state_of
-from sharpend.errors import InputMissingError, UsageError
+from sharpend.daemon import operations
+from sharpend.errors import InputMissingError
 from sharpend.ledger.opening import open_beside
 from sharpend.ledger.reader import ALL_FOLDERS
 from sharpend.logs.logs import printable
@@ -31,8 +31,9 @@ def pause(options: argparse.Namespace) -> int:
         InputMissingError: a folder is unknown, or there is no ledger.
     """
     with open_beside(used_state_of(options)) as ledger:
-        for name in _names(ledger, options.folders):
-            ledger.hold(name, time.time())
+        names = _names(ledger, options.folders)
+        operations.pause(ledger, names)
+        for name in names:
             print(f"{name or 'all folders'}: paused; images in work are finished")
     return 0
 
@@ -46,10 +47,8 @@ def resume(options: argparse.Namespace) -> int:
     """
     with open_beside(used_state_of(options)) as ledger:
         names = _names(ledger, options.folders)
-        if names != [ALL_FOLDERS] and ALL_FOLDERS in ledger.holds():
-            raise UsageError("all folders are paused: `sharpend resume` without a folder ends that")
+        operations.resume(ledger, names)
         for name in names:
-            ledger.end_hold(name)
             print(f"{name or 'all folders'}: resumed")
     return 0
 

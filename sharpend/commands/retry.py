@@ -6,20 +6,18 @@ import os
 from typing import TYPE_CHECKING
 
 from sharpend.commands.overrides import used_state_of
-from sharpend.commit.destination import Destination, RootGuard, TempNames
-from sharpend.commit.quarantine import Quarantine
-from sharpend.daemon.roots import remember
+from sharpend.daemon.operations import Retries
 from sharpend.errors import ExitCode, InputMissingError, SharpendError
 from sharpend.files.fingerprint import display
 from sharpend.ledger.opening import open_beside
 from sharpend.logs.logs import printable
-from sharpend.policies import SourcePolicy
 from sharpend.settings.sources import located
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from sharpend.commit.destination import Destination
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.reader import LedgerReader
     from sharpend.ledger.records import Quarantined
@@ -33,22 +31,19 @@ def main(options: argparse.Namespace) -> int:
     """
     state_dir = used_state_of(options)
     with open_beside(state_dir) as ledger:
-        quarantine = Quarantine(ledger, state_dir, TempNames(state_dir))
+        retries = Retries(ledger, state_dir)
         again, failed, met = 0, 0, set()
-        destinations = {name: _destination(name, *roots) for name, roots in ledger.folders()}
-        for destination in destinations.values():
-            remember(destination, ledger)
+        destinations = retries.destinations
         wanted = {
             _input_of(ledger, destinations, os.fsencode(located(path))) for path in options.paths
         }
         for entry in ledger.quarantined():
-            destination = destinations[entry.job.folder]
-            path = os.path.join(destination.input_root, entry.job.relative)
+            path = os.path.join(destinations[entry.job.folder].input_root, entry.job.relative)
             named = wanted & {path, entry.moved, entry.note}
             if wanted and not named:
                 continue
             met |= named
-            if _retried(quarantine, destination, entry):
+            if _retried(retries, entry):
                 again += 1
             else:
                 failed += 1
@@ -61,12 +56,6 @@ def main(options: argparse.Namespace) -> int:
         )
     print(f"{again} will be retried" + (f", {failed} cannot be" if failed else ""))
     return ExitCode.SOME_QUARANTINED if failed else ExitCode.OK
-
-
-def _destination(name: str, input_root: bytes, output_root: bytes) -> Destination:
-    """Make a minimal destination, enough to put a moved source back."""
-    guard = RootGuard(name)
-    return Destination(name, input_root, output_root, source=SourcePolicy.KEEP, guard=guard)
 
 
 def _input_of(ledger: LedgerReader, destinations: Mapping[str, Destination], path: bytes) -> bytes:
@@ -82,9 +71,9 @@ def _input_of(ledger: LedgerReader, destinations: Mapping[str, Destination], pat
     return path
 
 
-def _retried(quarantine: Quarantine, destination: Destination, entry: Quarantined) -> bool:
+def _retried(retries: Retries, entry: Quarantined) -> bool:
     try:
-        quarantine.retry(destination, entry)
+        retries.retry(entry)
     except SharpendError as error:
         print(printable(str(error)))
         return False

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import kept_plans, plans
 from sharpend.daemon.crew import Crew, canary_engine, remember_trials, tell_of_refusals
+from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
+from sharpend.daemon.history import History
 from sharpend.daemon.hooked_log import HookedLog
 from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.roots import OnFault, prepare_roots
@@ -103,7 +105,8 @@ def assemble(
         if old is None or crew is not old.crew:
             crew.pool.stop()
         raise
-    status = StatusReporter(settings.state, next(iter(engines.values())), log)
+    history = History(settings.state) if old is None else old.status.history
+    status = StatusReporter(settings.state, next(iter(engines.values())), log, history)
     return Parts(settings, log, ledger, crew, config.measurements, dispatcher, status)
 
 
@@ -130,13 +133,15 @@ def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[Folde
 
 
 def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
-    """Keep or replace the log, and let the hooks of the settings listen to it."""
+    """Keep or replace the log, and let the diary and the hooks of the settings listen to it."""
     hooks = plans.hooks(settings)
     runs = log.runs if isinstance(log, HookedLog) else None
-    if isinstance(log, HookedLog):
+    while isinstance(log, HookedLog | DiaryLog):
         log = log.inner
     if old is not None and settings.log != old.settings.log:
         log = plans.log(settings)
+    options = {plan.destination.folder: plan.options.told for plan in prepared}
+    log = DiaryLog(log, settings.state, options)
     ways = [plan.destination for plan in prepared]
     roots = {way.folder: (way.input_root, way.output_root) for way in ways}
     return HookedLog(log, hooks, roots, runs) if hooks else log

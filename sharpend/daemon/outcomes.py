@@ -127,6 +127,7 @@ class Outcomes:
             values |= {"sharpness": staged.sharpness and round(staged.sharpness, 3)}
             values |= {"notes": list(staged.notes)} if staged.notes else {}
             values |= {"losses": list(staged.losses)} if staged.losses else {}
+            values |= {"agreement": staged.agreement.told} if staged.agreement else {}
         values |= committed.told
         result = result_of(handed.folder.plan.destination, committed)
         result = replace(result, staged=staged, commit_s=commit_s, seconds=seconds)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +21,10 @@ from sharpend.logs.logs import plain
 from sharpend.workers import sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from sharpend.daemon.history import History
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.logs.logs import Log
     from sharpend.workers.worker import Engine
@@ -35,7 +36,7 @@ STATUS_FILE = "status.json"
 
 @dataclass(frozen=True, slots=True)
 class StatusReporter:
-    """Writer of status file and reports.
+    """Writer of status file, history and reports.
 
     The status file is written before the event that belongs to it, so a reader that waits for the
     event finds it.
@@ -45,6 +46,7 @@ class StatusReporter:
     engine: Engine
     """Facts about the main model."""
     log: Log
+    history: History
 
     def report_ready(self, now: Snapshot) -> None:
         """Log that the first scan of every folder is complete."""
@@ -76,7 +78,7 @@ class StatusReporter:
     def publish(
         self, now: Snapshot, window: Mapping[str, object], *, state: str = "running"
     ) -> None:
-        """Write the periodic report to the log and the status file.
+        """Write the periodic report to the status file, the history and the log.
 
         Args:
             now: current snapshot.
@@ -85,6 +87,7 @@ class StatusReporter:
         """
         report = {**window, **self._current_state(now)}
         self._write_status(state, now, report)
+        self._write_history(now, report, is_last=state == "stopped")
         self.log.info(Event.REPORT_PUBLISHED, **report)
 
     def summary(self, now: Snapshot) -> str:
@@ -130,10 +133,22 @@ class StatusReporter:
     def _write_status(self, state: str, now: Snapshot, report: dict[str, object]) -> None:
         front = {"state": state, "pid": os.getpid(), "version": __version__, "at": time.time()}
         front["folders"] = list(now.folders)
-        try:
+        with self._failure_logged(now):
             write_status(self.state_dir, front | report)
+
+    def _write_history(self, now: Snapshot, report: dict[str, object], *, is_last: bool) -> None:
+        with self._failure_logged(now):
+            self.history.add(report, time.time())
+            if is_last:
+                self.history.flush()
+
+    @contextmanager
+    def _failure_logged(self, now: Snapshot) -> Iterator[None]:
+        """Log an OSError of a block, unless the fault of the state directory was logged already."""
+        try:
+            yield
         except OSError as error:
-            if now.state_fault is None:  # else it was logged already
+            if now.state_fault is None:
                 self.log.warning(Event.STATUS_FAILED, reason=str(error))
 
 

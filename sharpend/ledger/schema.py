@@ -187,6 +187,9 @@ WHEN old.state <> new.state OR old.folder <> new.folder BEGIN
     UPDATE tally SET jobs = jobs + 1 WHERE folder = new.folder AND state = new.state;
 END;
 """
+_BY_END = """
+CREATE INDEX job_by_end ON job (state, finished_at) WHERE finished_at IS NOT NULL;
+"""
 STEPS = (
     _TABLES,
     _TWINS,
@@ -200,6 +203,7 @@ STEPS = (
     _CONTENT,
     _SLIM,
     _TALLY,
+    _BY_END,
 )
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 

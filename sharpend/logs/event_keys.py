@@ -13,6 +13,7 @@ from sharpend.logs.event_description import DEBUG, ERROR, INFO, WARNING, Describ
 from sharpend.logs.events import Event
 from sharpend.logs.model_event_keys import DEVICE, MODEL, OF_MODELS
 from sharpend.logs.operator_event_keys import OPERATION
+from sharpend.logs.web_event_keys import OF_WEB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,6 +112,8 @@ DESCRIBED: Mapping[Event, Described] = {
             "sharpness": _SHARPNESS,
             "notes": "list of text: what had to change on the way, in words",
             "losses": "list of text: content of the input that the output lacks, in words",
+            "agreement": "table: where the image was sampled: `ssim` of student to teacher,"
+            " `noop_ssim` of input to teacher, `residual_ratio` of this crop",
             "warning": "text: why the input or a sidecar was not archived, removed or copied",
             "rewritten": "boolean: true where `portable_names` changed the output's name",
             "sidecars": "list of text: sidecars that followed, below the archive",
@@ -199,7 +202,7 @@ DESCRIBED: Mapping[Event, Described] = {
         ERROR, "ledger or quarantine cannot be written; no work is taken", _FAULT
     ),
     Event.STATE_RESUMED: Described(INFO, "ledger and quarantine can be written again"),
-    Event.STATUS_FAILED: Described(WARNING, "the status file could not be written", _FAULT),
+    Event.STATUS_FAILED: Described(WARNING, "status file or history could not be written", _FAULT),
     Event.LEDGER_REBUILT: Described(
         WARNING,
         "the ledger was damaged or gone; existing outputs are adopted, not made again",
@@ -265,6 +268,7 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     **OF_MODELS,
     **OPERATION,
+    **OF_WEB,
     Event.EVENT_REPEATED: Described(
         WARNING + ERROR + INFO,
         "stands for equal events beyond `log.repeats` in a minute, at their level",

@@ -57,4 +57,8 @@ class Event(StrEnum):
     LEDGER_PRUNED = "ledger.pruned"
     BACKUP_MADE = "backup.made"
     UPKEEP_FAILED = "upkeep.failed"
+    WEB_READY = "web.ready"
+    ACTION_TAKEN = "action.taken"
+    ACTION_FAILED = "action.failed"
+    REQUEST_REFUSED = "request.refused"
     LOGGED_BY_LIBRARY = "library.logged"

@@ -24,8 +24,9 @@ _OF_ONE_FILE = {
     Event.IMAGE_RETRIED,
     Event.IMAGE_VANISHED,
     Event.WORKER_DIED,
+    Event.REQUEST_REFUSED,
 }
-"""Events that thousands of files can cause at once; all others are rare."""
+"""Events that thousands of files, or requests, can cause at once; all others are rare."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,68 @@
+"""`sharpend web`: serve the status page of a state directory."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sharpend.commands.overrides import settings_of
+from sharpend.daemon import plans
+from sharpend.errors import UnavailableError, UsageError
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Collection
+
+    from sharpend.web.tokens import Tokens
+
+
+def add_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of this command alone."""
+    told = "127.0.0.1:PORT, [::1]:PORT or unix:PATH; another address needs --token-file"
+    command.add_argument("--listen", default="127.0.0.1:8484", metavar="ADDRESS", help=told)
+    told = "file of lines with a name and a token; nobody comes in without one"
+    command.add_argument("--token-file", type=Path, metavar="FILE", help=told)
+    told = "name by which browsers call this page, beside localhost; may be repeated"
+    command.add_argument("--allow-host", action="append", metavar="NAME", help=told)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Answer until SIGTERM.
+
+    Raises:
+        UsageError: the address is none, or another machine could reach it without a token.
+        UnavailableError: the libraries of the page are missing, or the address is in use.
+    """
+    try:
+        from sharpend.web import address, app, gate, serve, sessions, tokens  # noqa: PLC0415
+    except ImportError as error:
+        raise UnavailableError(
+            f"the status page needs {error.name}: pip install 'sharpend[web]'"
+        ) from error
+    settings = settings_of(options)
+    where = address.parse(options.listen)
+    known = tokens.Tokens({}) if options.token_file is None else tokens.read(options.token_file)
+    names = where.names | {gate.name_in(name) for name in options.allow_host or ()}
+    _require_safe(options.listen, known, names, is_local=where.is_local)
+    log = plans.log(settings)
+    access = gate.Access(names, known, sessions.Sessions(), tokens.Throttle(), log)
+    site = app.Site(settings.state, settings.report.every_s, access)
+
+    def on_ready(url: str) -> None:
+        asks = known.are_asked_for
+        log.info(Event.WEB_READY, address=url, state=settings.state, asks_for_token=asks)
+
+    serve.serve(partial(app.make, site), on_ready, where)
+    return 0
+
+
+def _require_safe(listen: str, known: Tokens, names: Collection[str], *, is_local: bool) -> None:
+    """Raise UsageError for an address that others can reach without a token, or by no name."""
+    if not is_local and not known.are_asked_for:
+        raise UsageError(
+            f"--listen: {listen}: other machines can reach this address: give --token-file"
+        )
+    if not names:
+        raise UsageError(f"--listen: {listen}: give --allow-host with the name of this machine")

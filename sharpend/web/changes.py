@@ -1,0 +1,69 @@
+"""Stream of changes: a server-sent event whenever ledger or status have changed.
+
+Owns the interval, and the number of streams. A page then loads itself again and takes over what is
+different, so that there is one way in which a page is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+from sharpend.daemon.status import STATUS_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+LOOK_EVERY_S = 1.0
+QUIET_LOOKS = 15
+"""Looks without a change after which a line is sent, so that a dead connection is noticed."""
+MOST_STREAMS = 32
+_WATCHED = ("ledger.db", "ledger.db-wal", STATUS_FILE)
+
+
+class Changes:
+    """Streams of one process.
+
+    Args:
+        state_dir: to watch.
+        is_stopping: True once the process ends, which ends all streams.
+    """
+
+    def __init__(self, state_dir: Path, is_stopping: Callable[[], bool]) -> None:
+        self._state_dir = state_dir
+        self._is_stopping = is_stopping
+        self.streams = 0
+        """Number of open streams."""
+
+    def mark(self) -> tuple[tuple[int, int], ...]:
+        """Return what differs after a change."""
+        marks = []
+        for name in _WATCHED:
+            with suppress(OSError):
+                status = os.stat(self._state_dir / name)
+                marks.append((status.st_mtime_ns, status.st_size))
+        return tuple(marks)
+
+    async def stream(self) -> AsyncIterator[str]:
+        """Yield the lines of a stream; the caller has checked `streams`."""
+        self.streams += 1
+        try:
+            yield "retry: 3000\n\n"
+            before, quiet = await run_in_threadpool(self.mark), 0
+            while not self._is_stopping():
+                await asyncio.sleep(LOOK_EVERY_S)
+                mark = await run_in_threadpool(self.mark)
+                quiet = quiet + 1 if mark == before else 0
+                if mark != before:
+                    before = mark
+                    yield "event: changed\ndata: \n\n"
+                elif quiet >= QUIET_LOOKS:
+                    quiet = 0
+                    yield ": nothing new\n\n"
+        finally:
+            self.streams -= 1

@@ -1,0 +1,167 @@
+"""Charts as SVG, drawn by the server: lines over time, and bars.
+
+Owns geometry and the thinning of points. Colours are classes of the style sheet, so that a chart
+follows the light or dark scheme; there is no style in the markup, which the page's policy forbids.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+WIDTH, HEIGHT = 720, 200
+_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 24, 26
+COLUMNS = 240
+"""Most points of a line: several of a series share one."""
+_TICKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Range of time that a chart shows (wall clock)."""
+
+    begin_s: float
+    end_s: float
+    label: str
+    """Format of the times below the chart, as of strftime."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Line of a chart."""
+
+    kind: str
+    """Class of the style sheet."""
+    points: Sequence[tuple[float, float]]
+    """Time (wall clock) and value, in the order of time."""
+    has_gaps: bool = True
+    """False draws it through times without points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Position of values in a chart."""
+
+    span: Span
+    low: float
+    high: float
+
+    def x(self, at_s: float) -> float:
+        """Return the position of a time."""
+        share = (at_s - self.span.begin_s) / (self.span.end_s - self.span.begin_s)
+        return _LEFT + share * (WIDTH - _LEFT - _RIGHT)
+
+    def y(self, value: float) -> float:
+        """Return the position of a value; what is out of range lies on the edge."""
+        share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
+        return HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM)
+
+
+def series(
+    points: Iterable[Mapping[str, float | None]], key: str, span: Span
+) -> list[tuple[float, float]]:
+    """Choose the values of one key that are there, thinned to the mean of each column."""
+    return _thinned(points, key, span, fmean)
+
+
+def sums(
+    points: Iterable[Mapping[str, float | None]], key: str, span: Span
+) -> list[tuple[float, float]]:
+    """Choose the values of one key, added up in each column."""
+    return _thinned(points, key, span, sum)
+
+
+def _thinned(
+    points: Iterable[Mapping[str, float | None]],
+    key: str,
+    span: Span,
+    combined: Callable[[list[float]], float],
+) -> list[tuple[float, float]]:
+    width_s = (span.end_s - span.begin_s) / COLUMNS
+    columns: dict[int, list[float]] = {}
+    for point in points:
+        value, at_s = point.get(key), point["at"]
+        if value is not None and at_s is not None and span.begin_s <= at_s <= span.end_s:
+            columns.setdefault(int((at_s - span.begin_s) / width_s), []).append(value)
+    return [
+        (span.begin_s + (column + 0.5) * width_s, combined(values))
+        for column, values in sorted(columns.items())
+    ]
+
+
+def lines(title: str, drawn: Sequence[Line], span: Span, low: float, high: float) -> Markup:
+    """Draw lines; a gap of time is a gap of the line.
+
+    Args:
+        title: for people who do not see it.
+        drawn: from back to front.
+        span: range of time.
+        low: value at the bottom.
+        high: value at the top, above `low`.
+    """
+    scale = Scale(span, low, high)
+    paths = (f'<path class="{one.kind}" d="{_path(one, scale)}"/>' for one in drawn if one.points)
+    return _svg(title, scale, "".join(paths))
+
+
+def bars(title: str, points: Sequence[tuple[float, float]], span: Span) -> Markup:
+    """Draw a bar for each point, from 0 to the largest value."""
+    scale = Scale(span, 0.0, max((value for _, value in points), default=0.0) or 1.0)
+    width = (WIDTH - _LEFT - _RIGHT) / COLUMNS
+    foot = scale.y(0.0)
+    drawn = "".join(
+        f"M{scale.x(at_s) - width / 2:.1f} {foot:.1f}V{scale.y(value):.1f}h{width:.1f}V{foot:.1f}z"
+        for at_s, value in points
+        if value
+    )
+    return _svg(title, scale, f'<path class="bars" d="{drawn}"/>')
+
+
+def _path(line: Line, scale: Scale) -> str:
+    gap_s = 3 * (scale.span.end_s - scale.span.begin_s) / COLUMNS
+    parts, last_s = [], None
+    for at_s, value in line.points:
+        is_new = last_s is None or (line.has_gaps and at_s - last_s > gap_s)
+        end = "h.1" if is_new else ""  # one point alone is a dot
+        step = "M" if is_new else "L"
+        parts.append(f"{step}{scale.x(at_s):.1f} {scale.y(value):.1f}{end}")
+        last_s = at_s
+    return "".join(parts)
+
+
+def _svg(title: str, scale: Scale, drawn: str) -> Markup:
+    return Markup(  # noqa: S704 - numbers, classes of ours, and the title, which is escaped
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img"'
+        f' aria-label="{escape(title)}">'
+        f"{''.join(_grid(scale))}{drawn}{''.join(_labels(scale))}</svg>"
+    )
+
+
+def _values(scale: Scale) -> Iterator[float]:
+    """Iterate over the values that have a line of the grid."""
+    for tick in range(_TICKS + 1):
+        yield scale.low + (scale.high - scale.low) * tick / _TICKS
+
+
+def _grid(scale: Scale) -> Iterator[str]:
+    """Draw the lines behind all others."""
+    for value in _values(scale):
+        yield f'<path class="grid" d="M{_LEFT} {scale.y(value):.1f}H{WIDTH - _RIGHT}"/>'
+
+
+def _labels(scale: Scale) -> Iterator[str]:
+    """Write values and times above all lines."""
+    for value in _values(scale):
+        yield f'<text x="{_LEFT}" y="{scale.y(value) - 3:.1f}">{value:.3g}</text>'
+    span = scale.span
+    for tick, anchor in enumerate(("start", "middle", "middle", "middle", "end")):
+        at_s = span.begin_s + (span.end_s - span.begin_s) * tick / _TICKS
+        text = time.strftime(span.label, time.localtime(at_s))
+        yield f'<text x="{scale.x(at_s):.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{text}</text>'

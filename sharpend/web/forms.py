@@ -1,0 +1,44 @@
+"""Forms that pages send: read within bounds, with the token of their session.
+
+Refuses bodies that are larger than any form of ours, and forms that another page has made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from starlette.exceptions import HTTPException
+
+from sharpend.web.sessions import is_token
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from sharpend.web.sessions import Session
+
+MOST_BYTES = 8192
+_MOST_FIELDS = 8
+
+
+async def read(request: Request) -> tuple[Session, Mapping[str, str]]:
+    """Read a form; return it with the session that it belongs to.
+
+    Raises:
+        HTTPException: it is too large, no form, or without the token of its session.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            raise HTTPException(413, "the form is too large")
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError as error:
+        raise HTTPException(400, "this is no form") from error
+    session: Session | None = request.state.session
+    if session is None or not is_token(session, fields.get("csrf", "")):
+        raise HTTPException(403, "this form is too old, or not of this page: load the page again")
+    return session, fields

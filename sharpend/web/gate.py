@@ -1,0 +1,239 @@
+"""Gate in front of all pages: who may come in, by which name, and what browsers may do.
+
+Owns the checks that every request passes: the name in `Host`, which another name that points here
+(DNS rebinding) does not have; the session or token; for an action the page that sent it. Refuses
+before any page is asked. Owns the headers of every answer, the content security policy among them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+
+from sharpend.logs.events import Event
+from sharpend.web import sessions
+from sharpend.web.tokens import LOCAL
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from sharpend.logs.logs import Log
+    from sharpend.web.sessions import Session, Sessions
+    from sharpend.web.tokens import Throttle, Tokens
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+PROBES = frozenset({"/healthz", "/readyz"})
+"""Answered without a token: they tell only whether there is a daemon."""
+LOGIN = "/login"
+_METHODS = {"GET", "HEAD", "POST"}
+_FROM_HERE = {"", "same-origin", "none"}
+"""Values of `Sec-Fetch-Site` of a request that no other site has caused; older browsers send none.
+"""
+_AGAIN = """<!doctype html><html lang="en"><title>sharpend</title>
+<meta http-equiv="refresh" content="0; url=/"><p><a href="/">Status page of sharpend</a></p></html>
+"""
+"""Answer to a link from another site: the browser then comes by itself, with its cookie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Rules of access.
+
+    Attributes:
+        names: names of this page without port, in lower case, as in `Host`.
+        tokens: that let in.
+        sessions: of those who came in.
+        throttle: counts failed tokens.
+        log: for what is refused.
+    """
+
+    names: frozenset[str]
+    tokens: Tokens
+    sessions: Sessions
+    throttle: Throttle
+    log: Log
+
+    @property
+    def visitor(self) -> str:
+        """Name of somebody who has given no token."""
+        return "" if self.tokens.are_asked_for else LOCAL
+
+    def refuse(self, cause: str, caller: str, path: str) -> None:
+        """Log a refused request."""
+        self.log.warning(Event.REQUEST_REFUSED, cause=cause, caller=caller, address=path)
+
+
+class Gate:
+    """ASGI middleware; sets `state.session` and `state.caller` of each request.
+
+    Args:
+        app: behind the gate.
+        access: rules.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        headers, caller = Headers(scope=scope), caller_of(scope)
+        session = self._session_of(headers, caller, scope["path"])
+        begins = session is None and _may_begin(scope, headers)
+        if begins:
+            session = self._access.sessions.new(self._access.visitor)
+        scope.setdefault("state", {}).update(session=session, caller=caller)
+        refusal = self._refusal(scope, headers, session)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    given[name] = value
+                given.setdefault("Cache-Control", "no-store")
+                if begins and session is not None and "set-cookie" not in given:
+                    given.append("Set-Cookie", cookie_of(session))
+            await send(message)
+
+        await (refusal or self._app)(scope, receive, answer)
+
+    def _session_of(self, headers: Headers, caller: str, path: str) -> Session | None:
+        """Return the session of a cookie, or of a token in `Authorization` for this request."""
+        known = self._access.sessions.of(_cookie_in(headers))
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if known is not None or scheme.lower() != "bearer":
+            return known
+        if self._access.throttle.wait_s(caller):
+            return None
+        who = self._access.tokens.name_of(token.strip())
+        if who is None:
+            self._access.throttle.failed(caller)
+            self._access.refuse("wrong token", caller, path)
+            return None
+        return self._access.sessions.new(who)
+
+    def _refusal(self, scope: Scope, headers: Headers, session: Session | None) -> Response | None:
+        """Return the answer to a request that must not pass, or None."""
+        fault = self._fault(scope["method"], headers)
+        if fault is not None:
+            status, cause = fault
+            self._access.refuse(cause, caller_of(scope), scope["path"])
+            return PlainTextResponse(f"{cause}\n", status)
+        if is_open(scope["path"]):
+            return None
+        if session is None and _is_linked(headers):
+            return HTMLResponse(_AGAIN)
+        if not self._access.tokens.are_asked_for or (session is not None and session.who):
+            return None
+        return self._asked_for_token(scope, headers)
+
+    def _asked_for_token(self, scope: Scope, headers: Headers) -> Response:
+        """Return the answer to a request without a right token."""
+        wait_s = self._access.throttle.wait_s(caller_of(scope))
+        if wait_s and "authorization" in headers:
+            return too_many(wait_s)
+        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+            return RedirectResponse(LOGIN, 303)
+        return PlainTextResponse("a token is needed\n", 401, {"WWW-Authenticate": "Bearer"})
+
+    def _fault(self, method: str, headers: Headers) -> tuple[int, str] | None:
+        """Return status and cause of what is wrong about a request, or None."""
+        hosts = headers.getlist("host")
+        if len(hosts) != 1 or name_in(hosts[0]) not in self._access.names:
+            return 421, "Host is no name of this page: add it with --allow-host"
+        if method not in _METHODS:
+            return 405, "method is not allowed"
+        if method == "POST" and not _is_sent_from_here(headers, hosts[0]):
+            return 403, "another site sent this form"
+        return None
+
+
+def is_open(path: str) -> bool:
+    """Return whether a path is answered without a session."""
+    return path in PROBES or path == LOGIN or path.startswith("/static/")
+
+
+def _may_begin(scope: Scope, headers: Headers) -> bool:
+    """Return whether a request may begin a session: a browser shows a page of ours, by itself.
+
+    One that another site sent comes without the cookie of its session, which a new one would end.
+    """
+    from_here = headers.get("sec-fetch-site", "") in _FROM_HERE
+    shows = "text/html" in headers.get("accept", "")
+    return scope["method"] == "GET" and from_here and shows and scope["path"] not in PROBES
+
+
+def _is_linked(headers: Headers) -> bool:
+    """Return whether a browser shows a page of ours because another site links to it."""
+    from_here = headers.get("sec-fetch-site", "") in _FROM_HERE
+    return not from_here and "text/html" in headers.get("accept", "")
+
+
+def _is_sent_from_here(headers: Headers, host: str) -> bool:
+    """Return whether a page of this origin sent a form; browsers add these headers themselves."""
+    origin = headers.get("origin")
+    same = origin is None or origin.split("://", 1)[-1].lower() == host.lower()
+    return same and headers.get("sec-fetch-site", "") in _FROM_HERE
+
+
+def _cookie_in(headers: Headers) -> str:
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(sessions.COOKIE)
+    except CookieError:
+        return ""
+    return "" if morsel is None else morsel.value
+
+
+def cookie_of(session: Session) -> str:
+    """Format the header that sets the cookie of a session."""
+    return (
+        f"{sessions.COOKIE}={session.cookie}; Path=/; HttpOnly; SameSite=Strict;"
+        f" Max-Age={sessions.LASTS_S}"
+    )
+
+
+def name_in(host: str) -> str:
+    """Return the name in a `Host` header without its port, in lower case."""
+    name, colon, port = host.rpartition(":")
+    has_port = bool(colon) and port.isascii() and port.isdigit()
+    return (name if has_port else host).lower().removesuffix(".")
+
+
+def caller_of(scope: Scope) -> str:
+    """Return the address of a caller; of IPv6 its network of 64 bits, which one machine has."""
+    client = scope.get("client")
+    if not client or not client[0]:
+        return "unix"
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return str(client[0])
+    if address.version == 4:  # noqa: PLR2004 - IPv4
+        return str(address)
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def too_many(wait_s: float) -> Response:
+    """Answer to somebody who tried too many tokens."""
+    seconds = math.ceil(wait_s)
+    text = f"too many wrong tokens: try again in {seconds} s\n"
+    return PlainTextResponse(text, 429, {"Retry-After": str(seconds)})

@@ -1,0 +1,175 @@
+"""Readings of a state directory: status, ledger and history as the pages show them.
+
+Owns the values of each page; `pages` puts them into templates. Every file is opened for one reading
+and read-only, so that a ledger that is replaced, a daemon that is down and a state that fails are
+shown as they are.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sharpend.checks.state import daemon as check_daemon
+from sharpend.daemon.rest import HELD
+from sharpend.daemon.status import read_status
+from sharpend.ledger.opening import is_locked
+from sharpend.ledger.pages import LedgerPages
+from sharpend.ledger.reader import ALL_FOLDERS
+from sharpend.ledger.records import State
+from sharpend.ledger.store import has_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from sharpend.ledger.records import Job
+
+WAITING = (State.PENDING, State.RUNNING, State.STAGED, State.DEFERRED)
+FINISHED = (State.DONE, State.DISPOSED)
+_AT_WORK = {"running", "paused"}
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Health of the daemon, in one word, and why."""
+
+    word: str
+    """ok, degraded, fail, starting or not running."""
+    why: str
+    """The cause, in words; empty where all is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderReading:
+    """One folder as the page shows it."""
+
+    name: str
+    input_root: bytes
+    output_root: bytes
+    waiting: int
+    finished: int
+    refused: int
+    held_since_s: float | None
+    """Since when an operator has paused it (wall clock)."""
+    paused: str
+    """Cause of its pause; empty where it works."""
+    unreadable: int
+    left_alone: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The state directory at one moment."""
+
+    at_s: float
+    health: Health
+    last: Mapping[str, Any]
+    """Last status of the daemon; empty where there is none."""
+    is_current: bool
+    """True if a daemon at work wrote the status: else its figures are of the past."""
+    folders: Sequence[FolderReading]
+    in_work: Sequence[Job]
+    oldest_s: float | None
+    """Age of the oldest waiting image."""
+    all_held_since_s: float | None
+    """Since when an operator has paused all folders (wall clock)."""
+    vanished: int
+
+    @property
+    def waiting(self) -> int:
+        """Number of images that wait or are in work."""
+        return sum(one.waiting for one in self.folders)
+
+    @property
+    def finished(self) -> int:
+        """Number of finished images that the ledger knows."""
+        return sum(one.finished for one in self.folders)
+
+    @property
+    def refused(self) -> int:
+        """Number of images in quarantine."""
+        return sum(one.refused for one in self.folders)
+
+
+def read(state_dir: Path, every_s: float) -> Reading:
+    """Read a state directory.
+
+    Args:
+        state_dir: in which nothing need have worked yet.
+        every_s: seconds between two reports of the daemon.
+
+    Raises:
+        LedgerError: the ledger is damaged, or a newer version's; StateFaultError where the
+            directory cannot be read.
+    """
+    now_s = time.time()
+    last, is_running = read_status(state_dir), is_locked(state_dir)
+    health = health_of(last, is_running=is_running, now_s=now_s, every_s=every_s)
+    is_current = is_running and last is not None and last.get("state") in _AT_WORK
+    if not has_ledger(state_dir):
+        return Reading(now_s, health, last or {}, is_current, (), (), None, None, 0)
+    with LedgerPages.read_only(state_dir) as ledger:
+        tallies, holds = ledger.tallies(), ledger.holds()
+        oldest_at = ledger.oldest_pending_at(tallies)
+        folders = [
+            _folder(name, roots, tallies[name], holds, last if is_current else None)
+            for name, roots in ledger.folders()
+        ]
+        in_work = ledger.in_work() if is_running else ()
+    return Reading(
+        now_s,
+        health,
+        last or {},
+        is_current,
+        folders,
+        in_work,
+        None if oldest_at is None else max(0.0, now_s - oldest_at),
+        holds.get(ALL_FOLDERS),
+        sum(tally[State.VANISHED] for tally in tallies.values()),
+    )
+
+
+def health_of(
+    last: Mapping[str, Any] | None, *, is_running: bool, now_s: float, every_s: float
+) -> Health:
+    """Judge the health of a daemon, as `sharpend status --check` does; arguments as of `daemon`."""
+    found = check_daemon(last, is_running=is_running, now_s=now_s, every_s=every_s)
+    if not is_running:
+        return Health("not running", "no daemon works with this state directory")
+    if last is None or last.get("state") not in _AT_WORK:
+        return Health("starting", "the first scan of the folders is not complete")
+    word = "ok" if found.change == "" else "degraded"
+    if found.level == "fault":
+        word = "fail"
+    return Health(word, f"{found.found}: {found.change}" if found.change else "")
+
+
+def _folder(
+    name: str,
+    roots: tuple[bytes, bytes],
+    tally: Mapping[State, int],
+    holds: Mapping[str, float],
+    last: Mapping[str, Any] | None,
+) -> FolderReading:
+    """Put together what ledger and daemon know of a folder; without a daemon, the ledger alone."""
+    told: Mapping[str, Any] = last or {}
+    held_since_s = holds.get(name)
+    paused = (told.get("paused") or {}).get(name, "")
+    if paused == HELD:  # of the last report; the ledger knows it now
+        paused = ""
+    if held_since_s is not None or ALL_FOLDERS in holds:
+        paused = paused or HELD
+    return FolderReading(
+        name=name,
+        input_root=roots[0],
+        output_root=roots[1],
+        waiting=sum(tally[state] for state in WAITING),
+        finished=sum(tally[state] for state in FINISHED),
+        refused=tally[State.QUARANTINED],
+        held_since_s=held_since_s,
+        paused=paused or str(told.get("state_fault") or ""),
+        unreadable=(told.get("unreadable") or {}).get(name, 0),
+        left_alone=(told.get("left_alone") or {}).get(name, {}),
+    )

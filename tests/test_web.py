@@ -1,0 +1,352 @@
+"""The status page over real sockets: what it shows of any state, and what its buttons do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `web` is not installed")
+
+from sharpend.daemon.history import History
+from sharpend.daemon.status import write_status
+from sharpend.errors import Reason, UnavailableError
+from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.previews import IMAGES
+from sharpend.ledger import pages_sql
+from sharpend.ledger.opening import lock, open_ledger
+from sharpend.ledger.pages import NEWEST, LedgerPages
+from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import QuarantineReason, State
+from sharpend.logs.events import Event
+from sharpend.web import address, chart
+from tests.daemons import WITHIN_S, surroundings
+from tests.test_history import BEGIN, report
+from tests.visits import fill, preview, served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.visits import Visitor
+
+PAGES = ("/", "/?range=year", "/gallery", "/gallery?show=whole", "/quarantine", "/folders")
+HOSTILE = {
+    b"<script>alert(1)</script>.jpg": "&lt;script&gt;alert(1)&lt;/script&gt;.jpg",
+    b'"><img src=x onerror=alert(1)>.jpg': "&#34;&gt;&lt;img src=x onerror=alert(1)&gt;.jpg",
+    b"line\nbreak\x1b[31m.jpg": r"line\nbreak\x1b[31m.jpg",
+    b"caf\xe9\xff.jpg": r"caf\udce9\udcff.jpg",
+    "\u202egpj.exe".encode(): r"\u202egpj.exe",
+    b"{{ 7 * 7 }}.jpg": "{{ 7 * 7 }}.jpg",
+    b"..%2f..%2fetc.jpg": "..%2f..%2fetc.jpg",
+    b"a/b/" + b"x" * 250: "x" * 250,
+}
+"""Names of files, and how a page has them in its markup."""
+
+
+def working(state: Path, /, **values: object) -> int:
+    """Be a daemon at work for the page: its lock, and its status."""
+    usual: dict[str, object] = {"state": "running", "pid": 1, "version": "1", "at": time.time()}
+    usual |= {"health": "ok", "queue_depth": 0, "workers": 2, "images_per_s": 3.25, "paused": {}}
+    write_status(
+        state, usual | {"megapixels_per_s": 20.0, "model": "lite", "device": "cpu"} | values
+    )
+    return lock(state)
+
+
+@pytest.fixture(scope="module")
+def hundred_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory with 100,000 images and a day of history."""
+    state = tmp_path_factory.mktemp("many")
+    fill(
+        state,
+        done=(b"%06d.jpg" % number for number in range(80_000)),
+        pending=(b"p%06d.jpg" % number for number in range(10_000)),
+        refused=(b"q%06d.jpg" % number for number in range(10_000)),
+    )
+    past = History(state)
+    now_s = time.time()
+    for minute in range(1440, -1, -1):
+        past.add(report(), now_s - 60 * minute)
+    return state
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_state_directory_that_nothing_has_used_has_pages(tmp_path: Path, path: str) -> None:
+    """The page may be started first; it makes no ledger."""
+    with served(tmp_path) as visitor:
+        answer = visitor.get(path)
+        assert answer.status == 200
+        assert visitor.act("/folders/pause", folder="").status == 409
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_overview_of_a_daemon_at_work(tmp_path: Path) -> None:
+    """Throughput, queue, health, model, folders; a pause of the last report with its cause."""
+    fill(tmp_path, done=[b"a.jpg"], pending=[b"b.jpg", b"c.jpg"], refused=[b"d.jpg"])
+    held = working(tmp_path, health="degraded", paused={"in": "the disk is full"})
+    with served(tmp_path) as visitor:
+        text = visitor.get("/").text
+    for told in ("3.25", "20.00", "lite", "degraded", "the disk is full", "0 of 2 busy"):
+        assert told in text, told
+    assert re.search(r"<dt>Waiting</dt><dd>2</dd>", text)
+    assert re.search(r"<dt>In quarantine</dt><dd>1</dd>", text)
+    os.close(held)
+
+
+def test_a_daemon_that_is_down_has_no_figures(tmp_path: Path) -> None:
+    """Its last report is of the past: the queue is the ledger's, the throughput is not shown."""
+    fill(tmp_path, pending=[b"b.jpg"])
+    os.close(working(tmp_path))
+    with served(tmp_path) as visitor:
+        text = visitor.get("/").text
+        ready, alive = visitor.get("/readyz"), visitor.get("/healthz")
+    assert "not running" in text
+    assert "3.25" not in text
+    assert re.search(r"<dt>Waiting</dt><dd>1</dd>", text)
+    assert (ready.status, alive.status) == (503, 200)
+
+
+def test_a_state_that_fails_is_shown(tmp_path: Path) -> None:
+    """A state outage of the daemon is told as its health; a damaged ledger as an error."""
+    fill(tmp_path, pending=[b"b.jpg"])
+    held = working(tmp_path, state="paused", state_fault="no space left", health="fail")
+    with served(tmp_path) as visitor:
+        text = visitor.get("/").text
+        assert "no space left" in text
+        assert 'class="word">fail' in text
+        (tmp_path / "ledger.db").write_bytes(b"damaged" * 1000)
+        for suffix in ("-wal", "-shm"):
+            (tmp_path / f"ledger.db{suffix}").unlink(missing_ok=True)
+        answer = visitor.get("/")
+        assert (answer.status, visitor.get("/healthz").status) == (503, 503)
+        assert "damaged" in answer.text
+    os.close(held)
+
+
+def test_metrics_and_probes(tmp_path: Path) -> None:
+    """For other programs, in plain text; ready while a healthy daemon works."""
+    fill(tmp_path, done=[b"a.jpg"], refused=[b"b.jpg"])
+    held = working(tmp_path)
+    with served(tmp_path) as visitor:
+        answer = visitor.get("/metrics", Accept="*/*")
+        assert answer.status == 200
+        assert answer.headers["content-type"].startswith("text/plain")
+        assert "sharpend_up 1.0" in answer.text
+        assert [visitor.get(path).status for path in ("/healthz", "/readyz")] == [200, 200]
+    os.close(held)
+
+
+def test_charts_show_student_input_and_alarm(tmp_path: Path) -> None:
+    """Lines over time, drawn by the server, with the input itself and the alarm's line."""
+    past = History(tmp_path)
+    now_s = time.time()
+    for minute in range(200, -1, -1):
+        past.add(report(), now_s - 60 * minute)
+    with served(tmp_path) as visitor:
+        text = visitor.get("/").text
+    assert text.count("<svg") == 3
+    for kind in ("student", "noop", "alarm", "bars"):
+        assert f'<path class="{kind}"' in text, kind
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_text(tmp_path: Path, name: bytes) -> None:
+    """On every page a name is escaped text: no markup, no control character, no template."""
+    fill(tmp_path, done=[name], refused=[b"r" + name], message=name.decode(errors="replace"))
+    with served(tmp_path) as visitor:
+        for path in ("/gallery", "/quarantine", "/image/1", "/image/2"):
+            answer = visitor.get(path)
+            assert answer.status == 200
+            assert HOSTILE[name].split("/")[-1] in answer.text, path
+            assert "<script>alert" not in answer.text
+            assert "<img src=x" not in answer.text
+            assert "\x1b" not in answer.text
+            assert "\u202e" not in answer.text
+
+
+def test_previews_are_served_by_id(tmp_path: Path) -> None:
+    """The gallery has a slider where a preview is kept, and says where none is."""
+    fill(tmp_path, done=[b"a.jpg", b"b.jpg"])
+    preview(tmp_path, 1)
+    with served(tmp_path) as visitor:
+        text = visitor.get("/gallery").text
+        assert text.count('type="range"') == 1
+        assert "no preview is kept" in text
+        assert "/image/1/crop-after.webp" in text
+        assert "/image/1/whole-after.webp" in visitor.get("/gallery?show=whole").text
+        assert visitor.get("/image/1").text.count('type="range"') == 2
+        for name in IMAGES:
+            answer = visitor.get(f"/image/1/{name}")
+            assert (answer.status, answer.body) == (200, name.encode())
+            assert answer.headers["content-type"] == "image/webp"
+        assert visitor.get(f"/image/2/{IMAGES[0]}").status == 404
+
+
+def test_every_page_of_many_images_is_reached_once(hundred_thousand: Path) -> None:
+    """Paging shows each image once, in the order of their ends, to the last one."""
+    with LedgerPages.read_only(hundred_thousand) as ledger:
+        seen, place = [], NEWEST
+        while page := ledger.refused(place, 500):
+            seen += [one.job.id for one in page]
+            place = page[-1].place
+    assert len(seen) == len(set(seen)) == 10_000
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_pages_of_a_hundred_thousand_images_are_small_and_quick(hundred_thousand: Path) -> None:
+    """Below 300 kB; the overview within 50 ms of this process's own time, which load changes not.
+
+    Static files included, previews not.
+    """
+    with served(hundred_thousand) as visitor:
+        files = re.findall(r'(?:href|src)="(/static/[^"]+)"', visitor.get("/").text)
+        weight = sum(len(visitor.get(path).body) for path in files)
+        for path in PAGES:
+            assert len(visitor.get(path).body) + weight < 300_000, path
+        spent_s = []
+        for _ in range(9):
+            before_s = time.process_time()
+            assert visitor.get("/").status == 200
+            spent_s.append(time.process_time() - before_s)
+    assert statistics.median(spent_s) < 0.05
+
+
+def test_the_ledger_is_found_by_an_index(hundred_thousand: Path) -> None:
+    """No page sorts or reads all rows: the gallery and the quarantine follow one index."""
+    with LedgerPages.read_only(hundred_thousand) as ledger:
+        for query in (pages_sql.RESULTS, pages_sql.REFUSED):
+            steps = ledger._store.rows(f"EXPLAIN QUERY PLAN {query}", 1e300, 5, 10)
+            reads = [step["detail"] for step in steps if "job" in step["detail"]]
+            assert reads
+            assert all("INDEX job_by_end (state=?" in one for one in reads), reads
+
+
+def refusal(base: Path) -> Path:
+    """A state directory with a refused input that lies in its folder; the folder's root."""
+    root = base / "in"
+    root.mkdir()
+    (root / "bad.jpg").write_bytes(b"no image")
+    state = base / "state"
+    ledger = open_ledger(state)
+
+    ledger.folder("in", os.fsencode(root), os.fsencode(base / "out"))
+    found = Fingerprint.of((root / "bad.jpg").stat())
+    ledger.add("in", [(b"bad.jpg", found)], time.time())
+    job = ledger.claim(time.time(), ["in"])
+    assert job is not None
+    ledger.quarantine(job, QuarantineReason(Reason.NOT_AN_IMAGE, "it is none"), time.time())
+    ledger.close()
+    return state
+
+
+def test_retry_makes_the_image_pending_and_is_logged(tmp_path: Path) -> None:
+    """The button does what `sharpend retry` does; a second click is told that it was too late."""
+    state = refusal(tmp_path)
+    with served(state) as visitor:
+        assert "it is none" in visitor.get("/quarantine").text
+        assert f'name="csrf" value="{visitor.csrf}"' in visitor.get("/quarantine").text
+        answer = visitor.act("/image/1/retry")
+        assert (answer.status, answer.headers["location"]) == (303, "/image/1?done=retry")
+        assert "will be tried again" in visitor.get("/image/1?done=retry").text
+        assert visitor.act("/image/1/retry").status == 409
+        (taken,) = visitor.log.of(Event.ACTION_TAKEN)
+    with LedgerReader.read_only(state) as ledger:
+        assert ledger.counts()[State.PENDING] == 1
+    assert taken == {
+        "action": "retry",
+        "folder": "in",
+        "path": b"bad.jpg",
+        "who": "local",
+        "caller": "127.0.0.1",
+    }
+
+
+@pytest.mark.parametrize("folder", ["in", ""])
+def test_pause_and_resume(tmp_path: Path, folder: str) -> None:
+    """A folder, or all, as `sharpend pause` does; of a pause of all no folder alone is resumed."""
+    fill(tmp_path, pending=[b"a.jpg"])
+    with served(tmp_path) as visitor:
+        assert visitor.act("/folders/pause", folder=folder).status == 303
+        with LedgerReader.read_only(tmp_path) as ledger:
+            assert set(ledger.holds()) == {folder}
+        assert "paused" in visitor.get("/folders").text
+        other = visitor.act("/folders/resume", folder="in").status
+        assert other == (303 if folder else 409)
+        assert visitor.act("/folders/resume", folder=folder).status == 303
+        with LedgerReader.read_only(tmp_path) as ledger:
+            assert ledger.holds() == {}
+        assert visitor.act("/folders/pause", folder="no such").status == 404
+
+
+def stream_of(visitor: Visitor) -> Iterator[bytes]:
+    """The lines of a stream of changes."""
+    with socket.create_connection(("127.0.0.1", visitor.port), timeout=WITHIN_S) as line:
+        line.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with line.makefile("rb") as lines:
+            yield from lines
+
+
+def test_changes_are_told_at_once(tmp_path: Path) -> None:
+    """Whoever listens hears of a change of the ledger; the stream ends with the server."""
+    fill(tmp_path, pending=[b"a.jpg"])
+    with served(tmp_path) as visitor:
+        lines = stream_of(visitor)
+        next(line for line in lines if line.startswith(b"retry:"))
+        visitor.act("/folders/pause", folder="in")
+        next(line for line in lines if line == b"event: changed\n")
+    assert b"event: more\n" not in list(lines)
+
+
+def test_the_command_serves_and_ends(tmp_path: Path) -> None:
+    """`sharpend web` tells its address, and ends with status 0 at SIGTERM, with a stream open."""
+    fill(tmp_path, pending=[b"a.jpg"])
+    command = [sys.executable, "-m", "sharpend", "web", "--state", str(tmp_path)]
+    with subprocess.Popen(
+        [*command, "--listen", "127.0.0.1:0"], stderr=subprocess.PIPE, env=surroundings({})
+    ) as process:
+        assert process.stderr is not None
+        ready = json.loads(process.stderr.readline())
+        assert (ready["event"], ready["asks_for_token"]) == ("web.ready", False)
+        port = int(ready["address"].rstrip("/").rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port), timeout=WITHIN_S) as line:
+            line.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert line.recv(100).startswith(b"HTTP/1.1 200")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WITHIN_S) == 0
+        assert process.stderr.read() == b""
+
+
+def test_a_unix_socket_is_for_user_and_group(tmp_path: Path) -> None:
+    """It has mode 0660, takes the place of one that nobody listens on, and of nothing else."""
+    path = tmp_path / "page.sock"
+    where = address.parse(f"unix:{path}")
+    with address.bind(where):
+        assert path.stat().st_mode & 0o777 == 0o660
+        with pytest.raises(UnavailableError, match="in use"):
+            address.bind(where)
+    address.bind(where).close()
+    path.unlink()
+    path.write_text("a file")
+    with pytest.raises(UnavailableError, match="no socket"):
+        address.bind(where)
+    assert path.read_text() == "a file"
+
+
+def test_points_of_a_chart_keep_to_their_time() -> None:
+    """A gap of time is a gap of the line, and one point alone is a dot."""
+    span = chart.Span(BEGIN, BEGIN + 86_400, "%H:%M")
+    points = [{"at": float(BEGIN + 360 * n), "x": 0.5} for n in (0, 1, 2, 100, 200, 201)]
+    line = chart.Line("student", chart.series(points, "x", span))
+    path = re.search(r'class="student" d="([^"]+)"', chart.lines("t<", [line], span, 0, 1))
+    assert path is not None
+    assert (path[1].count("M"), path[1].count("L")) == (3, 3)

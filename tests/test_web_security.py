@@ -1,0 +1,431 @@
+"""Attacks on the status page, each with what it gets, over real sockets."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from contextlib import closing
+from http.cookies import SimpleCookie
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra `web` is not installed")
+
+from sharpend.cli import main
+from sharpend.errors import ConfigError, ExitCode, UsageError
+from sharpend.files.previews import IMAGES
+from sharpend.ledger.reader import LedgerReader
+from sharpend.ledger.records import State
+from sharpend.logs.events import Event
+from sharpend.web import address, gate, sessions, tokens
+from sharpend.web.tokens import FAILURES_A_MINUTE, FAILURES_OF_ALL_A_MINUTE, Throttle, Tokens
+from tests.visits import HTML, TOKEN, fill, preview, served
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.visits import Answer, Visitor
+
+RETRY = "/image/1/retry"
+PAGES = ["/", "/gallery", "/quarantine", "/folders", "/image/1", f"/image/1/{IMAGES[0]}"]
+PAGES += ["/events", "/metrics"]
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state directory with one refused image, and a preview of it."""
+    fill(tmp_path, refused=[b"bad.jpg"])
+    preview(tmp_path, 1)
+    return tmp_path
+
+
+def is_untouched(state: Path) -> bool:
+    """Whether the refused image is where it was, and no folder is paused."""
+    with LedgerReader.read_only(state) as ledger:
+        return ledger.counts()[State.QUARANTINED] == 1 and not ledger.holds()
+
+
+HOSTS = {
+    "another name that points here (DNS rebinding)": ["attacker.example"],
+    "the same with our port": ["attacker.example:8484"],
+    "a name that begins like ours": ["localhost.attacker.example"],
+    "an address behind ours": ["127.0.0.1.attacker.example"],
+    "a user before our name": ["localhost@attacker.example"],
+    "no name": [],
+    "an empty name": [""],
+    "two names": ["localhost", "attacker.example"],
+}
+"""Attack by the header Host, and the headers that are sent."""
+
+
+@pytest.mark.parametrize("attack", HOSTS)
+def test_another_host_gets_nothing(state: Path, attack: str) -> None:
+    """Every page, file and probe is refused before it is asked."""
+    with served(state) as visitor:
+        for path in (*PAGES, "/healthz", "/static/page.js", "/login"):
+            lines = "".join(f"Host: {host}\r\n" for host in HOSTS[attack])
+            request = f"GET {path} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n"
+            with socket.create_connection(("127.0.0.1", visitor.port)) as line:
+                line.sendall(request.encode())
+                status = line.makefile("rb").readline().split()[1]
+            assert status in {b"421", b"400"}, path
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:9", "localhost."]
+)
+def test_names_of_this_machine_are_let_in(state: Path, host: str) -> None:
+    """With any port, because a tunnel has its own."""
+    with served(state) as visitor:
+        assert visitor.send("GET", "/", b"", {**HTML, "Host": host}).status == 200
+
+
+FORGED: Mapping[str, tuple[dict[str, str], dict[str, str]]] = {
+    "no token of the form": ({"csrf": ""}, {}),
+    "a wrong token": ({"csrf": "0" * 64}, {}),
+    "a token that is no ASCII": ({"csrf": "\u00e9" * 64}, {}),
+    "the form of another site": ({}, {"Origin": "https://attacker.example"}),
+    "the form of a sandboxed frame": ({}, {"Origin": "null"}),
+    "another port of this machine": ({}, {"Origin": "http://127.0.0.1:1"}),
+    "another site, by the browser": ({}, {"Sec_Fetch_Site": "cross-site"}),
+    "a neighbour site, by the browser": ({}, {"Sec_Fetch_Site": "same-site"}),
+    "no cookie": ({}, {"Cookie": "x=1"}),
+    "a cookie of our own making": ({}, {"Cookie": f"sharpend=bG9jYWw=.9999999999.x.{'0' * 64}"}),
+}
+"""Attack on an action: fields and headers that are other than those of the page."""
+
+
+@pytest.mark.parametrize("attack", FORGED)
+@pytest.mark.parametrize("path", [RETRY, "/folders/pause", "/folders/resume", "/logout"])
+def test_forged_actions_do_nothing(state: Path, attack: str, path: str) -> None:
+    """Refused with status 403, and the ledger is as it was."""
+    fields, headers = FORGED[attack]
+    with served(state, {"ann": TOKEN}) as visitor:
+        signed_in(visitor)
+        answer = visitor.post(path, {"folder": "", "csrf": visitor.csrf, **fields}, **headers)
+        assert answer.status in {401, 403}
+    assert is_untouched(state)
+
+
+def signed_in(visitor: Visitor) -> Answer:
+    """Enter with the token."""
+    visitor.get("/login")
+    answer = visitor.act("/login", token=TOKEN)
+    assert answer.status == 303
+    return answer
+
+
+def test_a_token_of_one_session_is_none_of_another(state: Path) -> None:
+    """A form that another visitor loaded is refused."""
+    with served(state) as visitor:
+        visitor.get("/folders")
+        of_first, visitor.cookie = visitor.csrf, ""
+        visitor.get("/folders")
+        assert visitor.post("/folders/pause", {"csrf": of_first, "folder": ""}).status == 403
+    assert is_untouched(state)
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("kind", ["text/html", "*/*"])
+def test_nobody_comes_in_without_a_token(state: Path, path: str, kind: str) -> None:
+    """A browser is led to the form, a program is told; neither sees a name."""
+    with served(state, {"ann": TOKEN}) as visitor:
+        answer = visitor.get(path, Accept=kind)
+        assert answer.status == (303 if kind == "text/html" else 401)
+        assert b"bad.jpg" not in answer.body
+        assert visitor.post(RETRY, {"csrf": "x"}).status == 401
+        assert visitor.get("/healthz").status == 200
+    assert is_untouched(state)
+
+
+def test_a_token_lets_in_and_names_who_acts(state: Path) -> None:
+    """By the form, or in the header for programs; what is done is logged with the token's name."""
+    with served(state, {"ann": TOKEN, "bert": TOKEN[::-1]}) as visitor:
+        signed_in(visitor)
+        assert "Sign out ann" in visitor.get("/").text
+        assert visitor.act("/folders/pause", folder="in").status == 303
+        assert visitor.log.of(Event.ACTION_TAKEN)[-1]["who"] == "ann"
+        assert visitor.act("/logout").status == 303
+        assert visitor.get("/").status == 303
+        visitor.cookie = ""
+        assert visitor.get("/", Authorization=f"Bearer {TOKEN[::-1]}").status == 200
+        assert visitor.get("/", Authorization="Bearer wrong").status == 303
+        assert visitor.get("/", Authorization=f"Basic {TOKEN}").status == 303
+
+
+def test_the_token_stands_in_no_answer_and_no_log(state: Path) -> None:
+    """Nor in the cookie."""
+    with served(state, {"ann": TOKEN}) as visitor:
+        answer = signed_in(visitor)
+        said = [answer.text, str(answer.headers), visitor.get("/").text, str(visitor.log.told)]
+        assert not [one for one in said if TOKEN in one]
+
+
+def test_the_cookie_is_out_of_reach(state: Path) -> None:
+    """Scripts cannot read it, other sites do not send it, and it changes at the entry."""
+    with served(state, {"ann": TOKEN}) as visitor:
+        visitor.get("/login")
+        before = visitor.cookie
+        signed_in(visitor)
+        assert visitor.cookie != before
+        for given in visitor.given:
+            (cookie,) = SimpleCookie(given).values()
+            assert cookie["httponly"]
+            assert cookie["samesite"] == "Strict"
+            assert cookie["path"] == "/"
+
+
+def test_guessing_tokens_is_slowed_down(state: Path) -> None:
+    """After five wrong ones a minute has to pass, for the right one too; the log tells of it."""
+    with served(state, {"ann": TOKEN}) as visitor:
+        visitor.get("/login")
+        statuses = [visitor.act("/login", token=f"wrong {n}").status for n in range(8)]
+        assert statuses == [403] * FAILURES_A_MINUTE + [429] * 3
+        assert visitor.act("/login", token=TOKEN).status == 429
+        visitor.cookie = ""
+        assert visitor.get("/metrics", Accept="*/*", Authorization=f"Bearer {TOKEN}").status == 429
+        causes = [one["cause"] for one in visitor.log.of(Event.REQUEST_REFUSED)]
+        assert causes[:5] == ["wrong token"] * 5
+
+
+def test_the_limit_is_of_each_caller_and_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another caller may try; many callers together may not, and memory is bounded."""
+    now_s = [1000.0]
+    limit = Throttle(clock=lambda: now_s[0])
+    for _ in range(FAILURES_A_MINUTE):
+        limit.failed("one")
+    assert limit.wait_s("one") == pytest.approx(60)
+    assert limit.wait_s("other") == 0
+    now_s[0] += 60.1
+    assert limit.wait_s("one") == 0
+    for number in range(FAILURES_OF_ALL_A_MINUTE):
+        limit.failed(f"caller {number}")
+    assert limit.wait_s("fresh") > 0
+    monkeypatch.setattr(tokens, "_MOST_CALLERS", 10)
+    limit.failed("last")
+    assert len(limit._failures) == 10
+
+
+def test_tokens_are_compared_as_a_whole() -> None:
+    """No token passes that is only alike, and every token is looked at whatever was given."""
+    known = Tokens({"ann": TOKEN, "bert": "another-token-of-the-test"})
+    assert known.name_of(TOKEN) == "ann"
+    assert known.name_of("another-token-of-the-test") == "bert"
+    for wrong in ("", TOKEN[:-1], f"{TOKEN} ", TOKEN.upper(), "\udcff", "x" * 100_000):
+        assert known.name_of(wrong) is None
+
+
+def test_old_and_changed_cookies_are_none() -> None:
+    """A cookie lasts twelve hours, and no part of it can be changed."""
+    now_s = [1000.0]
+    made = sessions.Sessions(clock=lambda: now_s[0])
+    cookie = made.new("ann").cookie
+    found = made.of(cookie)
+    assert found is not None
+    assert found.who == "ann"
+    for number in range(len(cookie)):
+        other = "A" if cookie[number] != "A" else "B"
+        assert made.of(cookie[:number] + other + cookie[number + 1 :]) is None
+    for wrong in ("", ".", "...", "a.b.c.d", cookie * 9, "\u00e9"):
+        assert made.of(wrong) is None
+    assert sessions.Sessions().of(cookie) is None
+    now_s[0] += sessions.LASTS_S + 1
+    assert made.of(cookie) is None
+
+
+PATHS = {
+    "/static/": 404,
+    "/static": 404,
+    "/static/../app.py": 404,
+    "/static/..%2fapp.py": 404,
+    "/static/%2e%2e/app.py": 404,
+    "/static/page.css%00.py": 404,
+    "/static/templates/base.html": 404,
+    "/image/1/..%2f..%2fledger.db": 404,
+    "/image/1/preview.json": 404,
+    "/image/1/": 404,
+    "/image/../../etc/passwd": 404,
+    "/image/0": 404,
+    "/image/-1": 404,
+    "/image/99999999999999999999999999": 404,
+    "/image/99999999999999999999999999/crop-after.webp": 404,
+    "/image/1e3": 404,
+    "/previews/1/crop-after.webp": 404,
+    "//etc/passwd": 404,
+    "/gallery?after=": 400,
+    "/gallery?after=1.5-99999999999999999999": 400,
+    "/gallery?after=nan-1": 400,
+    "/quarantine?after=1.0-1%20OR%201=1": 400,
+    "/quarantine?after=%d9%a1.0-1": 400,
+    "/?range=<script>": 200,
+    "/?done=<script>alert(1)</script>": 200,
+}
+"""Address and status of the answer."""
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_addresses_lead_to_pages_only(state: Path, path: str) -> None:
+    """No file of the machine, no list of a folder, nothing of the address in the page."""
+    with served(state) as visitor:
+        answer = visitor.get(path.replace("<", "%3C").replace(">", "%3E"))
+        assert answer.status == PATHS[path]
+        assert b"root:" not in answer.body
+        assert b"<script>alert" not in answer.body
+        assert b"SQLite" not in answer.body
+
+
+def test_methods_bodies_and_fields_are_bounded(state: Path) -> None:
+    """Other methods, large forms and many fields are refused; HEAD is GET without its body."""
+    with served(state) as visitor:
+        visitor.get("/folders")
+        for method in ("PUT", "DELETE", "TRACE", "OPTIONS", "PATCH"):
+            assert visitor.send(method, "/", b"", {}).status == 405
+        assert visitor.post("/folders/pause", {"csrf": visitor.csrf, "x": "y" * 9000}).status == 413
+        fields = {"csrf": visitor.csrf, **{f"x{number}": "" for number in range(20)}}
+        assert visitor.post("/folders/pause", fields).status == 400
+        assert visitor.send("POST", "/folders/pause", b"\xff=\xff", {}).status in {400, 403}
+        assert visitor.send("HEAD", "/", b"", {}).body == b""
+        assert visitor.get(RETRY).status == 404
+    assert is_untouched(state)
+
+
+def test_every_answer_has_the_headers(state: Path) -> None:
+    """Pages, files, refusals and errors: the policy without inline, nosniff, no cache."""
+    with served(state) as visitor:
+        for path in (*PATHS, "/", "/gallery", "/healthz", f"/image/1/{IMAGES[0]}"):
+            headers = visitor.get(path.replace("<", "%3C").replace(">", "%3E")).headers
+            lower = {name.lower(): value for name, value in headers.items()}
+            for name, value in gate.SECURITY_HEADERS.items():
+                assert lower[name.lower()] == value, path
+            assert "server" not in lower
+            if "/static/page" not in path and not path.endswith(".webp"):
+                assert lower["cache-control"] == "no-store", path
+    policy = gate.SECURITY_HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+
+
+def test_pages_have_no_inline_script_or_style(state: Path) -> None:
+    """What the policy forbids is not there, and nothing comes from another host."""
+    with served(state) as visitor:
+        for path in ("/", "/gallery", "/quarantine", "/folders", "/image/1"):
+            text = visitor.get(path).text
+            assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", text), path
+            assert not re.search(r"<script(?! src=\"/static/)", text), path
+            assert not re.search(r"(src|href)=\"(?!/|#)", text), path
+
+
+def test_a_link_from_another_site_does_not_end_a_session(state: Path) -> None:
+    """Its request comes without the cookie, and gets no new one; the browser then comes again."""
+    with served(state, {"ann": TOKEN}) as visitor:
+        signed_in(visitor)
+        kept, visitor.cookie = visitor.cookie, ""
+        answer = visitor.get("/", Sec_Fetch_Site="cross-site")
+        assert "set-cookie" not in {name.lower() for name in answer.headers}
+        assert 'http-equiv="refresh"' in answer.text
+        visitor.cookie = kept
+        assert visitor.get("/").status == 200
+
+
+def test_a_preview_that_is_a_link_is_not_served(state: Path) -> None:
+    """A worker that a hostile image took over cannot have other files shown."""
+    secret = state / "secret"
+    secret.write_bytes(b"x" * len(IMAGES[0]))
+    path = state / "previews/1" / IMAGES[0]
+    path.unlink()
+    path.symlink_to(secret)
+    with served(state) as visitor:
+        assert visitor.get(f"/image/1/{IMAGES[0]}").status == 404
+    path.unlink()
+    os.mkfifo(path)
+    with served(state) as visitor:
+        assert visitor.get(f"/image/1/{IMAGES[0]}").status == 404
+
+
+def test_open_streams_are_bounded(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One visitor too many is told so, and the pages are served all the same."""
+    monkeypatch.setattr("sharpend.web.app.MOST_STREAMS", 2)
+    request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served(state) as visitor:
+        lines = [socket.create_connection(("127.0.0.1", visitor.port)) for _ in range(3)]
+        heads = []
+        for line in lines:
+            with closing(line.makefile("rb")) as head:
+                line.sendall(request)
+                heads.append(head.readline().split()[1])
+                if heads[-1] == b"200":
+                    assert next(one for one in head if one.startswith(b"retry"))
+        assert heads == [b"200", b"200", b"503"]
+        assert visitor.get("/").status == 200
+        for line in lines:
+            line.close()
+
+
+LISTENS = {
+    "127.0.0.1:0": True,
+    "127.9.9.9:0": True,
+    "[::1]:0": True,
+    "localhost:0": True,
+    "unix:/run/page.sock": True,
+    "0.0.0.0:80": False,
+    "[::]:80": False,
+    "192.168.1.5:80": False,
+    "[::ffff:192.168.1.5]:80": False,
+}
+"""Address, and whether only this machine reaches it."""
+
+
+@pytest.mark.parametrize("listen", LISTENS)
+def test_what_others_can_reach_needs_a_token(
+    listen: str, tmp_path: Path, bare: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command refuses it with the option that helps."""
+    assert bare
+    assert address.parse(listen).is_local is LISTENS[listen]
+    if not LISTENS[listen]:
+        assert main(["web", "--state", str(tmp_path), "--listen", listen]) == ExitCode.USAGE
+        assert "--token-file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "listen",
+    ["", ":80", "80", "host.example:80", "127.0.0.1", "127.0.0.1:x", "unix:", "[::1]:99999"],
+)
+def test_addresses_of_no_form_are_refused(listen: str) -> None:
+    """The text names the forms."""
+    with pytest.raises(UsageError, match=r"give 127\.0\.0\.1:PORT"):
+        address.parse(listen)
+
+
+FILES = {
+    "short": ("ann short\n", 0o600, "at least"),
+    "none": ("# nothing\n\n", 0o600, "no token"),
+    "three words": (f"ann b {TOKEN}\n", 0o600, "a line has"),
+    "one name twice": (f"ann {TOKEN}\nann {TOKEN}x\n", 0o600, "each name once"),
+    "readable by everybody": (f"ann {TOKEN}\n", 0o604, "everybody may read it"),
+}
+
+
+@pytest.mark.parametrize("fault", FILES)
+def test_a_file_of_tokens_is_checked(tmp_path: Path, fault: str) -> None:
+    """A token that can be guessed or read is told, with what to change."""
+    text, mode, told = FILES[fault]
+    path = tmp_path / "tokens"
+    path.write_text(text)
+    path.chmod(mode)
+    with pytest.raises(ConfigError, match=told):
+        tokens.read(path)
+
+
+def test_a_sound_file_of_tokens(tmp_path: Path) -> None:
+    """Names, a token without a name, comments."""
+    path = tmp_path / "tokens"
+    path.write_text(f"# people\nann {TOKEN}\n\n{TOKEN}x\n")
+    path.chmod(0o640)
+    known = tokens.read(path)
+    assert (known.name_of(TOKEN), known.name_of(f"{TOKEN}x")) == ("ann", tokens.NAMELESS)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        tokens.read(tmp_path / "gone")
