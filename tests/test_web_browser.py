@@ -218,7 +218,8 @@ def web(state: Path) -> Iterator[str]:
 def test_a_real_daemon_at_work_is_seen_live(browser: Browser, tmp_path: Path) -> None:
     """Results show up without a reload; a retry and a pause from the page reach the daemon."""
     measured: dict[str, object] = {"sample": 1, "budget": 1}
-    config = configured(tmp_path, agreeing(tmp_path), agreement=measured)
+    shown: dict[str, object] = {"share": 1}
+    config = configured(tmp_path, agreeing(tmp_path), agreement=measured, previews=shown)
     with running("--config", config) as daemon, web(tmp_path / "state") as url:
         daemon.wait_for("daemon.ready")
         with visiting(browser, url) as page, visiting(browser, url) as gallery:
@@ -232,6 +233,9 @@ def test_a_real_daemon_at_work_is_seen_live(browser: Browser, tmp_path: Path) ->
             daemon.wait_for("image.quarantined")
             page.wait_for_selector("dl#numbers >> text=/^1$/ >> nth=1")
             gallery.wait_for_selector("text=good.png")
+            gallery.locator(".slider").press("End")
+            assert share_of(gallery) == 100
+            assert gallery.evaluate("document.querySelector('.before').naturalWidth") > 0
             assert page.evaluate("window.mark") == "not loaded again"
             page.click("text=Quarantine")
             page.click("button:has-text('Retry')")
