@@ -6,15 +6,14 @@ Needs Debian's chromium.
 from __future__ import annotations
 
 import io
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
+from tests.browser import chromium
 from tests.visits import served
 
 PICTURE = Path(__file__).parent.parent / "config" / "page.png"
@@ -36,16 +35,11 @@ def main() -> None:
 
 def _shot(url: str) -> bytes:
     """Take the picture of a page, in PNG."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
-        )
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": _WIDTH, "height": _HEIGHT})
         page.goto(url)
         page.wait_for_function("() => [...document.images].every((one) => one.complete)")
-        found = page.screenshot()
-        browser.close()
-    return found
+        return page.screenshot()
 
 
 if __name__ == "__main__":

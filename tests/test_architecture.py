@@ -92,7 +92,7 @@ DOORS = {
         for module in ("tiff", "tiffcarried", "tiffcoding", "tiffpage", "tiffsamples", "tiffstack")
     },
     "cv2": {"sharpend.benchmark.peer"},
-    "jinja2": {"trainer.evaluation.mos.pages"},
+    "jinja2": {"sharpend.web.templates", "trainer.evaluation.mos.pages"},
     "matplotlib": {"sharpend.benchmark.plots", "trainer.figures"},
     "pathspec": {"sharpend.files.patterns"},
     "prometheus_client": {"sharpend.web.metrics"},
@@ -105,7 +105,6 @@ DOORS = {
         "trainer.training.checkpoint",
         "trainer.training.teacher",
     },
-    "jinja2": {"sharpend.web.templates", "trainer.evaluation.mos.pages"},
     "markupsafe": {"sharpend.web.chart", "sharpend.web.trends"},
     "scipy": {"trainer.evaluation.mos.intervals"},
     "spandrel": {"trainer.training.teacher"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from tests.browser import chromium, serious_faults
 from tests.conftest import drop, photograph
 from tests.daemons import WITHIN_S, configured, running, surroundings
 from tests.students import agreeing
@@ -25,14 +25,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
-]
+pytestmark = pytest.mark.slow
 
 PAGES = ["/", "/?range=year", "/gallery", "/gallery?show=whole", "/quarantine", "/folders"]
 PAGES += ["/image/1", "/image/4"]
@@ -43,17 +37,14 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 LOUD = {"error", "warning"}
 """Kinds of lines on the console that a page must not cause."""
-SERIOUS = {"serious", "critical"}
 TIMEOUT_MS = WITHIN_S * 1000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A browser without a window; as root it runs without its sandbox, which needs another user."""
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    """A browser without a window."""
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @contextmanager
@@ -109,9 +100,7 @@ def test_pages_in_all_shapes(browser: Browser, site: str, path: str, shape: str)
         page.wait_for_selector("#connection:text-is('live')")
         wide = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
         assert wide[0] <= wide[1]
-        found = axe.Axe().run(page).response["violations"]
-        serious = {one["id"]: one["nodes"] for one in found if one["impact"] in SERIOUS}
-        assert serious == {}
+        assert serious_faults(page) == []
 
 
 def test_dark_is_dark(browser: Browser, site: str) -> None:
@@ -194,8 +183,7 @@ def test_entry_by_keyboard(browser: Browser, tmp_path: Path) -> None:
             page.keyboard.type(TOKEN)
             page.keyboard.press("Enter")
             page.wait_for_selector("text=Sign out ann")
-            found = axe.Axe().run(page).response["violations"]
-            assert [one["id"] for one in found if one["impact"] in SERIOUS] == []
+            assert serious_faults(page) == []
 
 
 @contextmanager
