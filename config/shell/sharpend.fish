@@ -51,7 +51,7 @@ function _shtab_sharpend_using
 end
 
 set -g _shtab_sharpend_commands once run retry move pause resume accept web demo bench check doctor status metrics list inspect formats
-set -g _shtab_sharpend_opts_with_value --allow-host --config --crispness --device --exclude --folder --from-file --images --input --listen --model --output --pictures --skip-sharp-above --state --strength --textfile --to --token-file --workers
+set -g _shtab_sharpend_opts_with_value --allow-host --config --crispness --device --exclude --folder --from-file --images --input --listen --model --output --pictures --shard --skip-sharp-above --state --strength --textfile --to --token-file --workers
 
 complete -c sharpend -e
 complete -c sharpend -f

@@ -17,7 +17,8 @@ LEFT JOIN digest AS options ON options.id = known.options WHERE known.id = ?
 """
 _ENDED = """
 SELECT known.*, NULL AS model_digest, NULL AS options_digest FROM known
-WHERE state = '{state}' AND finished_at IS NOT NULL AND (finished_at, id) < (?1, ?2) ORDER BY finished_at DESC, id DESC LIMIT ?3
+WHERE state = '{state}' AND finished_at IS NOT NULL AND (finished_at, id) < (?1, ?2)
+ORDER BY finished_at DESC, id DESC LIMIT ?3
 """
 REFUSED = _ENDED.format(state="quarantined")
 RESULTS = (
