@@ -125,9 +125,9 @@ def served(state: Path, known: Mapping[str, str] | None = None) -> Iterator[Visi
 
 
 ROW = """
-INSERT INTO job (folder, relative, mark, state, attempts, added_at, finished_at, output, model,
-    options, pixels, reason, message, setting)
-VALUES (?, ?, ?, ?, 1, ?, ?, ?, 'abc', 'def', 12000000, ?, ?, ?)
+INSERT INTO job (folder, relative, mark, state, attempts, added_at, finished_at, output,
+    pixels, reason, message, setting)
+VALUES (?, ?, ?, ?, 1, ?, ?, ?, 12000000, ?, ?, ?)
 """
 
 

@@ -52,6 +52,7 @@ class Entry:
     unchanged: bool
     """True where the output is a foreign file that was left alone."""
     model_digest: str
+    """Empty in a page: read for one image alone, as the next one."""
     options_digest: str
     pixels: int
     input_digest: str | None

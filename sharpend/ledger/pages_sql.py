@@ -7,23 +7,23 @@ that it costs the same wherever it lies, by the index `job_by_end`.
 from __future__ import annotations
 
 TALLIES = """
-SELECT folder.name AS name, tally.state AS state, tally.jobs AS jobs
-FROM tally JOIN folder ON folder.id = tally.folder
+SELECT folder.name AS name, kept.state AS state, kept.jobs AS jobs
+FROM tally AS kept JOIN folder ON folder.id = kept.folder
 """
-_TOLD = """
-(SELECT known.*, model.text AS model_digest, options.text AS options_digest FROM known
+ENTRY = """
+SELECT known.*, model.text AS model_digest, options.text AS options_digest FROM known
 LEFT JOIN digest AS model ON model.id = known.model
-LEFT JOIN digest AS options ON options.id = known.options)
+LEFT JOIN digest AS options ON options.id = known.options WHERE known.id = ?
 """
-ENTRY = f"SELECT * FROM {_TOLD} WHERE id = ?"  # noqa: S608 - constants of this module are put in
 _ENDED = """
-SELECT * FROM {told} WHERE state = '{state}' AND finished_at IS NOT NULL
-AND (finished_at, id) < (?1, ?2) ORDER BY finished_at DESC, id DESC LIMIT ?3
+SELECT known.*, NULL AS model_digest, NULL AS options_digest FROM known
+WHERE state = '{state}' AND finished_at IS NOT NULL AND (finished_at, id) < (?1, ?2)
+ORDER BY finished_at DESC, id DESC LIMIT ?3
 """
-REFUSED = _ENDED.format(told=_TOLD, state="quarantined")
+REFUSED = _ENDED.format(state="quarantined")
 RESULTS = (
-    f"SELECT * FROM ({_ENDED.format(told=_TOLD, state='done')}) UNION ALL"  # noqa: S608 - likewise
-    f" SELECT * FROM ({_ENDED.format(told=_TOLD, state='disposed')})"
+    f"SELECT * FROM ({_ENDED.format(state='done')}) UNION ALL"  # noqa: S608 - constants of this module are put in
+    f" SELECT * FROM ({_ENDED.format(state='disposed')})"
     " ORDER BY finished_at DESC, id DESC LIMIT ?3"
 )
 RUNNING = "SELECT * FROM known WHERE state = 'running' ORDER BY id LIMIT ?"
