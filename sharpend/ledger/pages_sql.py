@@ -7,8 +7,8 @@ that it costs the same wherever it lies, by the index `job_by_end`.
 from __future__ import annotations
 
 TALLIES = """
-SELECT folder.name AS name, tally.state AS state, tally.jobs AS jobs
-FROM tally JOIN folder ON folder.id = tally.folder
+SELECT folder.name AS name, kept.state AS state, kept.jobs AS jobs
+FROM tally AS kept JOIN folder ON folder.id = kept.folder
 """
 _TOLD = """
 (SELECT known.*, model.text AS model_digest, options.text AS options_digest FROM known
