@@ -27,9 +27,11 @@ from sharpend.ledger.opening import lock, open_ledger
 from sharpend.ledger.pages import NEWEST, LedgerPages
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import QuarantineReason, State
+from sharpend.ledger.schema import STEPS
 from sharpend.logs.events import Event
 from sharpend.web import address, chart
 from tests.daemons import WITHIN_S, surroundings
+from tests.older_ledgers import older_ledger
 from tests.test_history import BEGIN, report
 from tests.visits import fill, preview, served
 
@@ -219,6 +221,20 @@ def test_pages_of_a_hundred_thousand_images_are_small_and_quick(hundred_thousand
             assert visitor.get("/").status == 200
             spent_s.append(time.process_time() - before_s)
     assert statistics.median(spent_s) < 0.05
+
+
+def test_a_ledger_of_an_older_daemon_is_counted(tmp_path: Path) -> None:
+    """The page may be newer than the daemon: numbers that are not kept yet are counted."""
+    version = next(number for number, step in enumerate(STEPS) if "TABLE tally" in step)
+    older = older_ledger(tmp_path, version)
+    older.execute(
+        "INSERT INTO job (folder, relative, mark, state, added_at) VALUES (1, 'a', '1:1:1', ?, 1)",
+        (State.PENDING,),
+    )
+    older.commit()
+    older.close()
+    with served(tmp_path) as visitor:
+        assert re.search(r"<dt>Waiting</dt><dd>1</dd>", visitor.get("/").text)
 
 
 def test_the_ledger_is_found_by_an_index(hundred_thousand: Path) -> None:
