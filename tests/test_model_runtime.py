@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING
@@ -315,6 +317,34 @@ def test_flat_stays_flat(form: str) -> None:
     for value in (0, 1, 77, 255):
         flat = np.full((140, 150, 3), value, np.uint8)
         assert np.array_equal(sharpener(form=form).sharpen(flat, strength=2.0), flat)
+
+
+FREED = """
+import faulthandler, gc, os, signal
+import torch
+from sharpend.model.networks import StudentNet
+from sharpend.model.openvino_trunk import OpenVinoTrunk
+
+faulthandler.enable()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+trunks = [OpenVinoTrunk(StudentNet(8, 1).eval(), "float32", 1) for _ in range(3)]
+for trunk in trunks:
+    trunk.run(torch.zeros(1, 48, 16, 16), [])
+trunk = None
+while trunks:
+    trunks.pop(0)
+    gc.collect()
+    os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@needs_openvino
+def test_signals_are_handled_after_openvino_was_freed() -> None:
+    """OpenVINO changes the stack for signals; the one in use is never freed."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FREED], check=False, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout.split()) == (0, ["handled"] * 3), ended.stderr
 
 
 @needs_openvino

@@ -15,6 +15,7 @@ Source: OpenVINO's FakeQuantize-1, and its low precision transformations.
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +50,16 @@ _TINY = 1e-12
 """Range of a channel whose weights are all zero."""
 
 
+@cache
+def _core() -> openvino.Core:
+    """Return the one Core of this process.
+
+    Each Core makes a stack for signals the thread's own, and frees it at its end: after the end of
+    the second one of two, the next signal that Python handles would end the process.
+    """
+    return openvino.Core()
+
+
 class OpenVinoTrunk:
     """The convolutions in OpenVINO, on the CPU.
 
@@ -71,7 +82,6 @@ class OpenVinoTrunk:
         }
         if threads is not None:
             self._options["INFERENCE_NUM_THREADS"] = threads
-        self._core = openvino.Core()
         self._frames: OrderedDict[tuple[int, int], _Frame] = OrderedDict()
 
     def run(self, folded: Tensor, scales: Sequence[Tensor]) -> Tensor:
@@ -87,7 +97,7 @@ class OpenVinoTrunk:
         if frame is None:
             graph = _Graph(self._network, (height, width), _TYPES[self.takes])
             model = graph.model(quantised=self.precision == INT8)
-            frame = _Frame(self._core.compile_model(model, "CPU", self._options), self.takes)
+            frame = _Frame(_core().compile_model(model, "CPU", self._options), self.takes)
         self._frames[height, width] = frame
         if len(self._frames) > MOST_FRAMES:
             self._frames.popitem(last=False)
