@@ -110,6 +110,20 @@ def test_what_settles_is_handed_on(loop: Loop, root: Path) -> None:
     loop.until(b"b.png")
 
 
+def test_polls_without_news_share_their_turns(loop: Loop) -> None:
+    """A step without news is begun and returned at common times, and wakes nobody."""
+    loop.until(b"a.png")
+    quiet = 0
+    while quiet < 3:
+        if not loop.turn().settling:  # not due yet
+            continue
+        if loop._woken.acquire(timeout=0.3):  # by what the file left to tell
+            loop.turn()
+            continue
+        quiet += 1
+        assert loop.turn(0.25).next_s % 0.25 == 0
+
+
 def test_a_folder_that_hangs_is_paused(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     """No step waits for the file system; after some patience the folder is paused meanwhile."""
     answers = threading.Event()

@@ -2,7 +2,8 @@
 
 Owns that thread and its queues: the intake works there, while queries of the ledger run, and steps
 are returned, in the caller's thread. The caller never waits: a file system that does not respond
-blocks this folder only, and is reported as a pause.
+blocks this folder only, and is reported as a pause. Steps without news are begun and returned at
+common times of all folders, so that many polled folders cost the caller few turns.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 PATIENCE_S = 10.0
 """Seconds after which a step counts as hanging."""
 _LOOK_S = 2.0
+_COMMON_S = 0.25
+"""Seconds between the times at which steps without news are begun and returned."""
+_SHORT_S = 1.0
+"""Longest step without news whose end does not wake the caller."""
 
 
 def open_intake(
@@ -55,13 +61,18 @@ def open_intake(
     return ThreadedIntake(inner, fresh, wake) if options.threaded else inner(fresh=fresh)
 
 
+def _common(at_s: float) -> float:
+    """Return the first common time of all folders after a time."""
+    return (math.floor(at_s / _COMMON_S) + 1) * _COMMON_S
+
+
 class _ClosedError(Exception):
     """Ends a step after the intake was closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """Order to the thread: one step, and what to do before it."""
+    """Order to the thread: the steps that are due, and what to do before them."""
 
     now_s: float
     restart: bool
@@ -119,6 +130,8 @@ class ThreadedIntake:
             self._last = end
             if self._restart or self._unsettled:  # asked for after this step was begun
                 self._last = replace(end, next_s=now_s, settling=max(1, end.settling))
+            elif not end.settling and end.next_s > now_s:
+                self._last = replace(end, next_s=_common(end.next_s))
             return self._last
         return self._waiting(now_s)
 
@@ -144,8 +157,9 @@ class ThreadedIntake:
     def _waiting(self, now_s: float) -> Step:
         """Return the last state while a step is in progress, as paused if that hangs."""
         began_s = now_s if self._began_s is None else self._began_s
+        look_s = _common(now_s) if now_s - began_s < _SHORT_S else now_s + _LOOK_S
         waiting = replace(
-            self._last, next_s=now_s + _LOOK_S, settled=[], settling=max(1, self._last.settling)
+            self._last, next_s=look_s, settled=[], settling=max(1, self._last.settling)
         )
         if now_s - began_s < PATIENCE_S:
             return waiting
@@ -154,14 +168,21 @@ class ThreadedIntake:
     # In the thread
 
     def _work(self) -> None:
+        last = Step(0.0)
         while (order := self._orders.get()) is not None:
+            began_s = time.monotonic()
+            is_news = True
             try:
-                self._ends.put(self._do(order))
+                end = self._do(order)
+                is_news = end.next_s <= order.now_s or replace(end, next_s=last.next_s) != last
+                last = replace(end, settled=[])
+                self._ends.put(end)
             except _ClosedError:
                 break
             except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
                 self._ends.put(error)
-            self._wake()
+            if is_news or time.monotonic() - began_s > _SHORT_S / 2:
+                self._wake()
         self._inner.close()
 
     def _do(self, order: _Order) -> Step:
@@ -169,7 +190,11 @@ class ThreadedIntake:
             self._inner.restart()
         for relative in order.unsettled:
             self._inner.unsettle(relative)
-        return self._inner.step(order.now_s)
+        until_s = time.monotonic() + _SHORT_S / 4
+        end = self._inner.step(order.now_s)
+        while not end.settled and end.next_s <= order.now_s and time.monotonic() < until_s:
+            end = self._inner.step(order.now_s)
+        return end
 
     def _ask(self, found: Sequence[Found]) -> Sequence[Found]:
         """Let the caller's thread query the ledger, and wait for the answer."""
