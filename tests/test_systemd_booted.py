@@ -87,7 +87,7 @@ def test_it_starts(machine: Machine, report: Callable[[str, float], None]) -> No
     report("from start to ready", began_s)
     ready = machine.wait_for("daemon.ready")
     assert ready["model"] == "lite-photo"
-    assert ready["device"] in {"cpu float32", "cpu bfloat16"}  # the faster one, by a trial
+    assert ready["device"] in {"cpu float32", "cpu bfloat16", "cpu openvino int8"}  # by a trial
     assert machine.shows("StatusText").startswith("0 waiting, 0 sharpened")
     state = machine.path("/var/lib/sharpend").stat()
     assert (stat.S_IMODE(state.st_mode), state.st_uid) == (0o750, machine.daemon().uids().real)
