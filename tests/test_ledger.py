@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sharpend.errors import ExitCode, LedgerError, Reason, StateFaultError, StateLockedError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS, Ledger
-from sharpend.ledger.opening import is_locked, open_beside, open_ledger
+from sharpend.ledger.opening import is_locked, lock, open_beside, open_ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import (
     MOVES,
@@ -219,6 +219,27 @@ def test_retry_works_beside_the_daemon(tmp_path: Path, ledger: Ledger) -> None:
     again = ledger.claim(NOW, {"in"})
     assert again is not None
     assert (again.id, again.attempts) == (job.id, 1)
+
+
+def test_an_older_daemon_keeps_its_ledger(tmp_path: Path) -> None:
+    """A command of a newer version changes no tables beside it."""
+    held = lock(tmp_path)
+    older_ledger(tmp_path, 10).close()
+    with pytest.raises(LedgerError, match="older version: restart it"):
+        open_beside(tmp_path)
+    os.close(held)
+    with open_beside(tmp_path) as ledger:
+        assert ledger.counts()[State.PENDING] == 0
+
+
+def test_damage_that_a_backup_finds_is_looked_for_at_the_next_start(tmp_path: Path) -> None:
+    """A stop in order does not vouch for such a file."""
+    for is_damaged in (False, True):
+        ledger = open_ledger(tmp_path)
+        if is_damaged:
+            ledger.distrust()
+        ledger.close()
+        assert (tmp_path / "ledger.db.closed").exists() is not is_damaged
 
 
 def test_full_disk_is_a_state_fault(ledger: Ledger) -> None:
@@ -575,6 +596,12 @@ def test_outdated_results_are_done_again(ledger: Ledger) -> None:
         ledger.dispose(job)
     assert ledger.retry_outdated("in", model="m", options="o") == 2
     assert outcome_state(ledger, b"a") is State.DISPOSED
+
+
+def test_adopted_outputs_are_outdated_in_a_new_ledger(ledger: Ledger) -> None:
+    """Who made them is not known, and nothing was made since."""
+    ledger.adopt("in", [((b"x.png", ONE), Product(b"x.png", MADE))], NOW)
+    assert ledger.retry_outdated("in", model="m", options="o") == 1
 
 
 def test_waiting_counts_what_is_not_at_its_end(ledger: Ledger) -> None:

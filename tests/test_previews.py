@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -231,6 +232,24 @@ def test_leftovers_are_removed_at_a_start(tmp_path: Path, previews: Previews) ->
     write_images(previews.new_folder(), CONTENT)
     shop.reload()
     assert os.listdir(tmp_path / "state" / FOLDER) == [str(known)]
+
+
+def test_folders_that_are_nested_without_end_stop_no_start(
+    tmp_path: Path, previews: Previews
+) -> None:
+    """A worker that was taken over made them."""
+    (tmp_path / "state").mkdir()
+    made = previews.new_folder()
+    os.mkdir(made)
+    folder = os.open(made, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=folder)
+        below = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder)
+        os.close(folder)
+        folder = below
+    os.close(folder)
+    previews.remove_leftovers()
+    subprocess.run(["/bin/rm", "-rf", made], check=True)
 
 
 def test_a_disk_without_room_costs_no_image(tmp_path: Path, previews: Previews) -> None:

@@ -57,12 +57,27 @@ HOSTILE = {
 
 def working(state: Path, /, **values: object) -> int:
     """Be a daemon at work for the page: its lock, and its status."""
+    held = lock(state)
     usual: dict[str, object] = {"state": "running", "pid": 1, "version": "1", "at": time.time()}
     usual |= {"health": "ok", "queue_depth": 0, "workers": 2, "images_per_s": 3.25, "paused": {}}
+    usual |= {"agreement": None, "agreement_by_model": None}
     write_status(
         state, usual | {"megapixels_per_s": 20.0, "model": "lite", "device": "cpu"} | values
     )
-    return lock(state)
+    return held
+
+
+def test_figures_of_a_daemon_that_was_killed_are_not_those_of_the_next(tmp_path: Path) -> None:
+    """Before its first report a daemon starts, whatever the last one said."""
+    fill(tmp_path, pending=[b"b.jpg"])
+    os.close(working(tmp_path, at=time.time() - 600))
+    held = lock(tmp_path)
+    with served(tmp_path) as visitor:
+        text = visitor.get("/").text
+        assert 'class="word">starting' in text
+        assert "3.25" not in text
+        assert visitor.get("/readyz").status == 503
+    os.close(held)
 
 
 @pytest.fixture(scope="module")

@@ -390,6 +390,32 @@ def test_what_others_can_reach_needs_a_token(
         assert "--token-file" in capsys.readouterr().err
 
 
+def test_a_name_for_others_needs_a_token(
+    tmp_path: Path, bare: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also at a unix socket, behind which a proxy may stand."""
+    assert bare
+    listen = ["--listen", f"unix:{tmp_path}/page.sock", "--allow-host", "photos.example"]
+    assert main(["web", "--state", str(tmp_path), *listen]) == ExitCode.USAGE
+    assert "--token-file" in capsys.readouterr().err
+
+
+def test_pages_on_two_ports_have_cookies_of_their_own() -> None:
+    """A browser sends the cookies of all ports of a machine."""
+    listens = ("127.0.0.1:8484", "127.0.0.1:8485", "[::1]:8484", "unix:/run/a", "unix:/run/b")
+    names = {address.parse(listen).cookie for listen in listens}
+    assert len(names) == len(listens)
+
+
+@pytest.mark.parametrize("odd", ["foo", 'prefs={"a":"b"}', "a[0]=x"])
+def test_cookies_of_other_programs_end_no_session(state: Path, odd: str) -> None:
+    """Whatever their form."""
+    with served(state) as visitor:
+        visitor.get("/")
+        cookie = f"{odd}; {visitor.sessions.cookie}={visitor.cookie}"
+        assert "Set-Cookie" not in visitor.get("/", Cookie=cookie).headers
+
+
 @pytest.mark.parametrize(
     "listen",
     ["", ":80", "80", "host.example:80", "127.0.0.1", "127.0.0.1:x", "unix:", "[::1]:99999"],

@@ -79,7 +79,7 @@ class Visitor:
         """Send a request as it is given."""
         sent = {"Host": self.host or f"127.0.0.1:{self.port}", **headers}
         if self.cookie:
-            sent.setdefault("Cookie", f"{sessions.COOKIE}={self.cookie}")
+            sent.setdefault("Cookie", f"{self.sessions.cookie}={self.cookie}")
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as line:
             line.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
             for name, value in {**sent, "Content-Length": str(len(body))}.items():

@@ -45,9 +45,12 @@ def main(options: argparse.Namespace) -> int:
     where = address.parse(options.listen)
     known = tokens.Tokens({}) if options.token_file is None else tokens.read(options.token_file)
     names = where.names | {gate.name_in(name) for name in options.allow_host or ()}
-    _require_safe(options.listen, known, names, is_local=where.is_local)
+    is_local = where.is_local and not options.allow_host
+    _require_safe(options.listen, known, names, is_local=is_local)
     log = plans.log(settings)
-    access = gate.Access(names, known, sessions.Sessions(), tokens.Throttle(), log)
+    access = gate.Access(
+        names, known, sessions.Sessions(cookie=where.cookie), tokens.Throttle(), log
+    )
     site = app.Site(settings.state, settings.report.every_s, access)
 
     def on_ready(url: str) -> None:
@@ -62,7 +65,8 @@ def _require_safe(listen: str, known: Tokens, names: Collection[str], *, is_loca
     """Raise UsageError for an address that others can reach without a token, or by no name."""
     if not is_local and not known.are_asked_for:
         raise UsageError(
-            f"--listen: {listen}: other machines can reach this address: give --token-file"
+            f"--listen: {listen}: other machines can reach this address, or the name of"
+            " --allow-host: give --token-file"
         )
     if not names:
         raise UsageError(f"--listen: {listen}: give --allow-host with the name of this machine")

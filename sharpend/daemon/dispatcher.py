@@ -224,8 +224,8 @@ class Dispatcher:
         """Take the results of all tasks that ended, and log the faults of the engine."""
         for outcome in self._pool.finished(now_s):
             handed = self._handed.pop(outcome.job_id)
-            self._gallery.ended(handed.task, outcome)
             self._unrecorded.add(handed, outcome)
+            self._gallery.ended(handed.task, outcome)
         self._engine.update(self._pool.faults)
 
     def _record(self, now_s: float, *, staged: bool = True) -> None:

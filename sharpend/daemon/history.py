@@ -150,4 +150,5 @@ def _is_point(values: Mapping[str, Any]) -> bool:
     """Return whether a line is a point: one of another program, or damaged, is left out."""
     numbers = {key: value for key, value in values.items() if key != "health"}
     are_numbers = all(value is None or type(value) in {int, float} for value in numbers.values())
-    return are_numbers and type(values.get("at")) is int and set(_SUMS) <= values.keys()
+    are_sums = all(type(values.get(key)) in {int, float} for key in _SUMS)
+    return are_numbers and type(values.get("at")) is int and are_sums

@@ -17,6 +17,7 @@ from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarant
 from sharpend.errors import FolderFaultError, LedgerError
 from sharpend.intake.wall_clock import WallClock
 from sharpend.ledger import copies
+from sharpend.ledger.store import DamagedError
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ class Maintenance:
             yield
         if self._backup.fault is not None:
             self._log.warning(Event.UPKEEP_FAILED, reason=self._backup.fault)
+            if self._backup.is_damage:
+                self._ledger.distrust()
         elif self._backup.path is not None:
             self._log.info(Event.BACKUP_MADE, path=self._backup.path)
         self._backup = None
@@ -169,6 +172,7 @@ class Backup(threading.Thread):
         self._wanted = True
         self.path: Path | None = None
         self.fault: str | None = None
+        self.is_damage = False
 
     def run(self) -> None:
         """Make the backup."""
@@ -177,7 +181,7 @@ class Backup(threading.Thread):
         except copies.AbandonedError:
             return
         except LedgerError as error:
-            self.fault = str(error)
+            self.fault, self.is_damage = str(error), isinstance(error, DamagedError)
 
     def stop(self) -> None:
         """Cancel the backup, and wait until its temporary files are removed."""

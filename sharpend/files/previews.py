@@ -171,11 +171,11 @@ class Previews:
         folder = self._folder / str(job_id)
         with suppress(OSError):
             os.unlink(folder / DESCRIPTION)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_tree(folder)
 
     def discard(self, folder: bytes) -> None:
         """Remove a folder that a worker has made, or not."""
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove_tree(folder)
 
     def remove_leftovers(self) -> None:
         """Remove what ended workers left; called while no worker has an image."""
@@ -183,6 +183,12 @@ class Previews:
             for name in os.listdir(self._folder):
                 if name.startswith(_TEMPORARY):
                     self.discard(os.fsencode(self._folder / name))
+
+
+def _remove_tree(folder: Path | bytes) -> None:
+    """Remove a folder as far as possible; a worker may have nested it without end."""
+    with suppress(RecursionError):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_layout(descriptor: int) -> Layout:

@@ -53,6 +53,10 @@ class Ledger(Registration, Standing, LedgerReader):
         self.rebuilt = self.needs_reconciling = rebuilt
         self.recovery_paths: dict[str, Path | None] = {}
 
+    def distrust(self) -> None:
+        """Let the next start check the whole file: damage was found."""
+        self._store.distrust()
+
     def close(self) -> None:
         """Close the ledger and unlock the state directory."""
         if self._lock_fd is None:
@@ -255,6 +259,7 @@ class Ledger(Registration, Standing, LedgerReader):
         """Make jobs of a folder pending again if another model or other options made them."""
         values = {"folder": folder, "model": model, "options": options}
         with self._store.transaction() as cursor:
+            cursor.execute(sql.KNOW_DIGESTS, {"model": model, "options": options})
             return cursor.execute(sql.RETRY_OUTDATED, values).rowcount
 
     def forget(self, job_ids: Iterable[int]) -> int:

@@ -11,10 +11,10 @@ import fcntl
 import os
 import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
-from sharpend.errors import StateFaultError, StateLockedError
+from sharpend.errors import LedgerError, StateFaultError, StateLockedError
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
 from sharpend.ledger import copies, seal
@@ -76,10 +76,14 @@ def open_beside(state_dir: Path) -> Ledger:
     """Open without the lock, for `retry` while a daemon runs: it moves settled jobs only.
 
     Raises:
-        LedgerError: there is no ledger, or it is damaged or a newer version's.
+        LedgerError: there is no ledger, it is damaged or a newer version's, or the daemon that
+            works with it is of an older version.
     """
     LedgerReader.read_only(state_dir).close()
-    return Ledger(_open_to_write(state_dir), None)
+    is_in_use = is_locked(state_dir)
+    if is_in_use and _version_in(state_dir) < SCHEMA_VERSION:  # it would work on unknown tables
+        raise LedgerError(f"{state_dir}: the daemon is of an older version: restart it first")
+    return Ledger(_open_to_write(state_dir, is_sealed=is_in_use), None)  # checked at its start
 
 
 def lock(state_dir: Path) -> int:
@@ -207,6 +211,11 @@ def _open_to_write(state_dir: Path, *, reconcile: bool = False, is_sealed: bool 
             connection.close()
             raise
     return Store(connection, state_dir)
+
+
+def _version_in(state_dir: Path) -> int:
+    with translated(state_dir), closing(sqlite3.connect(state_dir / "ledger.db")) as connection:
+        return version_of(connection)
 
 
 def _prepare(

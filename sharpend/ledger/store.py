@@ -172,6 +172,10 @@ class Store:
             cursor.execute(FORGET_TALLY)
             cursor.execute(TALLY)
 
+    def distrust(self) -> None:
+        """Let the next start check the whole file, whatever follows."""
+        self._has_failed = True
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()

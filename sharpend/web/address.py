@@ -7,6 +7,7 @@ other machines, and to take a socket from a process that listens on it.
 from __future__ import annotations
 
 import errno
+import hashlib
 import ipaddress
 import os
 import socket
@@ -39,6 +40,12 @@ class Address:
     def is_local(self) -> bool:
         """True if only processes of this machine can reach it."""
         return bool(self.path) or self.host.is_loopback
+
+    @property
+    def cookie(self) -> str:
+        """Name of the session's cookie: browsers share cookies among all ports of a machine."""
+        place = self.path or f"{self.host}:{self.port}"
+        return f"sharpend-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
     @property
     def names(self) -> frozenset[str]:

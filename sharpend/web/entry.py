@@ -35,11 +35,12 @@ class Entry:
     async def enter(self, request: Request) -> Response:
         """Begin a session for a right token."""
         caller = request.state.caller
+        _, fields = await forms.read(request)
+        # From here on without `await`: forms that were held back are counted one by one.
         wait_s = self._access.throttle.wait_s(caller)
         if wait_s:
             self._access.refuse("too many wrong tokens", caller, gate.LOGIN)
             return gate.too_many(wait_s)
-        _, fields = await forms.read(request)
         who = self._access.tokens.name_of(fields.get("token", ""))
         if who is None:
             self._access.throttle.failed(caller)
@@ -47,15 +48,19 @@ class Entry:
             return self._form(request, "This token is wrong.", 403)
         self._access.log.info(Event.ACTION_TAKEN, action="enter", who=who, caller=caller)
         answer = RedirectResponse("/", 303)
-        answer.headers["Set-Cookie"] = gate.cookie_of(self._access.sessions.new(who))
+        answer.headers["Set-Cookie"] = self._cookie(who)
         return answer
 
     async def leave(self, request: Request) -> Response:
         """End the session of a browser."""
         await forms.read(request)
         answer = RedirectResponse(gate.LOGIN, 303)
-        answer.headers["Set-Cookie"] = gate.cookie_of(self._access.sessions.new(""))
+        answer.headers["Set-Cookie"] = self._cookie("")
         return answer
+
+    def _cookie(self, who: str) -> str:
+        """Format the header that begins a session."""
+        return gate.cookie_of(self._access.sessions.new(who), self._access.sessions.cookie)
 
     def _form(self, request: Request, message: str, status: int) -> Response:
         if not self._access.tokens.are_asked_for:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import ipaddress
 import math
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from sharpend.logs.events import Event
@@ -73,6 +73,11 @@ class Access:
         """Name of somebody who has given no token."""
         return "" if self.tokens.are_asked_for else LOCAL
 
+    def session_in(self, headers: Headers) -> Session | None:
+        """Return the session of the cookie in a request, or None."""
+        cookies = cookie_parser(headers.get("cookie", ""))  # other programs' cookies may be odd
+        return self.sessions.of(cookies.get(self.sessions.cookie, ""))
+
     def refuse(self, cause: str, caller: str, path: str) -> None:
         """Log a refused request."""
         self.log.warning(Event.REQUEST_REFUSED, cause=cause, caller=caller, address=path)
@@ -111,14 +116,14 @@ class Gate:
                     given[name] = value
                 given.setdefault("Cache-Control", "no-store")
                 if begins and session is not None and "set-cookie" not in given:
-                    given.append("Set-Cookie", cookie_of(session))
+                    given.append("Set-Cookie", cookie_of(session, self._access.sessions.cookie))
             await send(message)
 
         await (refusal or self._app)(scope, receive, answer)
 
     def _session_of(self, headers: Headers, caller: str, path: str) -> Session | None:
         """Return the session of a cookie, or of a token in `Authorization` for this request."""
-        known = self._access.sessions.of(_cookie_in(headers))
+        known = self._access.session_in(headers)
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if known is not None or scheme.lower() != "bearer":
             return known
@@ -195,20 +200,9 @@ def _is_sent_from_here(headers: Headers, host: str) -> bool:
     return same and headers.get("sec-fetch-site", "") in _FROM_HERE
 
 
-def _cookie_in(headers: Headers) -> str:
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(sessions.COOKIE)
-    except CookieError:
-        return ""
-    return "" if morsel is None else morsel.value
-
-
-def cookie_of(session: Session) -> str:
+def cookie_of(session: Session, name: str) -> str:
     """Format the header that sets the cookie of a session."""
-    return (
-        f"{sessions.COOKIE}={session.cookie}; Path=/; HttpOnly; SameSite=Strict;"
-        f" Max-Age={sessions.LASTS_S}"
-    )
+    return f"{name}={session.cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age={sessions.LASTS_S}"
 
 
 def name_in(host: str) -> str:
@@ -227,8 +221,10 @@ def caller_of(scope: Scope) -> str:
         address = ipaddress.ip_address(client[0])
     except ValueError:
         return str(client[0])
-    if address.version == 4:  # noqa: PLR2004 - IPv4
+    if isinstance(address, ipaddress.IPv4Address):
         return str(address)
+    if address.ipv4_mapped is not None:  # a socket of IPv6 that takes IPv4, too
+        return str(address.ipv4_mapped)
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 

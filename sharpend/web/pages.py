@@ -40,6 +40,8 @@ PAGE = 12
 """Images on a page of the gallery."""
 ROWS = 50
 """Rows of a page of the quarantine."""
+_MOST_EVENTS = 100
+"""Events on the page of an image, the last ones."""
 DONE = {
     "retry": "The image will be tried again.",
     "pause": "The pause has begun; images in work are finished.",
@@ -155,7 +157,7 @@ class Pages:
             entry = ledger.entry(job_id)
         if entry is None:
             raise HTTPException(404, "there is no such image: it was forgotten, or never came")
-        events = diary.read(self._state_dir, entry.job.folder, entry.job.relative)
+        events = diary.read(self._state_dir, entry.job.folder, entry.job.relative)[:_MOST_EVENTS]
         finished = [one for one in events if one["event"] == "image.finished"]
         folder = next((one for one in now.folders if one.name == entry.job.folder), None)
         return {

@@ -16,6 +16,7 @@ from sharpend.ledger.opening import is_locked
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.store import has_ledger
 from sharpend.web.metrics import exposition
+from sharpend.web.reading import is_of_now
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,8 +66,9 @@ class Probes:
     def _readyz(self) -> Response:
         try:
             last, is_running = read_status(self._state_dir), is_locked(self._state_dir)
+            is_own = is_of_now(self._state_dir, last)
         except SharpendError:
             return PlainTextResponse(_UNREADABLE, 503)
         found = check_daemon(last, is_running=is_running, now_s=time.time(), every_s=self._every_s)
-        is_ready = is_running and found.level is Level.OK
+        is_ready = is_own and found.level is Level.OK
         return PlainTextResponse("ok\n" if is_ready else "not ready\n", 200 if is_ready else 503)

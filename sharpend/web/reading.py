@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sharpend.checks.state import daemon as check_daemon
 from sharpend.daemon.rest import HELD
 from sharpend.daemon.status import read_status
-from sharpend.ledger.opening import is_locked
+from sharpend.ledger.opening import is_locked, locked_since
 from sharpend.ledger.pages import LedgerPages
 from sharpend.ledger.reader import ALL_FOLDERS
 from sharpend.ledger.records import State
@@ -106,8 +106,11 @@ def read(state_dir: Path, every_s: float) -> Reading:
     """
     now_s = time.time()
     last, is_running = read_status(state_dir), is_locked(state_dir)
-    health = health_of(last, is_running=is_running, now_s=now_s, every_s=every_s)
-    is_current = is_running and last is not None and last.get("state") in _AT_WORK
+    is_own = is_of_now(state_dir, last)
+    health = health_of(
+        last if is_own else None, is_running=is_running, now_s=now_s, every_s=every_s
+    )
+    is_current = is_own and last is not None and last.get("state") in _AT_WORK
     if not has_ledger(state_dir):
         return Reading(now_s, health, last or {}, is_current, (), (), None, None, 0)
     with LedgerPages.read_only(state_dir) as ledger:
@@ -129,6 +132,12 @@ def read(state_dir: Path, every_s: float) -> Reading:
         holds.get(ALL_FOLDERS),
         sum(tally[State.VANISHED] for tally in tallies.values()),
     )
+
+
+def is_of_now(state_dir: Path, last: Mapping[str, Any] | None) -> bool:
+    """Return whether the process that works now wrote a status, and not one that was killed."""
+    since_s = locked_since(state_dir)
+    return last is not None and since_s is not None and last["at"] >= since_s
 
 
 def health_of(

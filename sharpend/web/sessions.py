@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-COOKIE = "sharpend"
 LASTS_S = 12 * 3600
 _LONGEST = 512
 """Characters of a cookie; a longer one is none of ours."""
@@ -39,10 +38,12 @@ class Sessions:
     """Maker and judge of sessions.
 
     Args:
+        cookie: name of the cookie.
         clock: wall clock in seconds.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, cookie: str = "sharpend", clock: Callable[[], float] = time.time) -> None:
+        self.cookie = cookie
         self._clock = clock
         self._secret = secrets.token_bytes(32)
 

@@ -66,10 +66,15 @@ function connect() {
   events.addEventListener("error", () => {
     told.textContent = "not connected; trying again";
     wasLost = true;
+    if (events.readyState !== EventSource.CLOSED) return; // it tries again by itself
+    setTimeout(connect, 5000);
+    refresh(); // leads to the form for a token where one is needed
   });
-  document.addEventListener("visibilitychange", refresh);
-  document.addEventListener("change", refresh); // a slider was let go
   window.addEventListener("pagehide", () => events.close());
 }
 
-if (document.querySelector("[data-live]")) connect();
+if (document.querySelector("[data-live]")) {
+  document.addEventListener("visibilitychange", refresh);
+  document.addEventListener("change", refresh); // a slider was released
+  connect();
+}

@@ -51,6 +51,7 @@ LATE_S = 60.0
 """Seconds after a worker's deadline by which its hand must have answered."""
 NO_ROOM_S = 60.0
 """Seconds without a hand on any node after which that is a fault."""
+_UNFIT = "its staged file is not seen here, or is of another model"
 _LOOK_EVERY_S = 1.0
 
 
@@ -274,18 +275,17 @@ class RayPool:
             self._drop(hand, "it sent an answer to no question")
 
     def _outcome(self, hand: Hired, task: Task, answer: HandAnswer, now_s: float) -> Outcome:
-        """Judge the answer to a task; what does not fit is the node's fault, not the image's."""
+        """Judge the answer to a task; one that does not fit counts as a lost node."""
         if isinstance(answer, Died) and answer.job_id == task.job_id:
             return answer
         if isinstance(answer, Staged | Failed):
             fit = fitting(task, answer)
             if fit is not None and self._is_of_model(task, fit):
                 return fit
-        cause = "its staged file is not seen here, or is of another model"
-        if isinstance(answer, Elsewhere):
-            cause = answer.message
+        is_elsewhere = isinstance(answer, Elsewhere)
+        cause = answer.message if isinstance(answer, Elsewhere) else _UNFIT
         hand.retire(cause, now_s + AGAIN_S)
-        return Lost(task.job_id, "", f"{hand.node}: {cause}")
+        return Lost(task.job_id, "" if is_elsewhere else hand.node, f"{hand.node}: {cause}")
 
     def _is_of_model(self, task: Task, outcome: Staged | Failed) -> bool:
         digest = self._digests.get(task.options.model)
