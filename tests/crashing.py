@@ -23,10 +23,9 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from sharpend import cli
-from sharpend.commands import retry
 from sharpend.commit.committer import Committer
 from sharpend.commit.quarantine import Quarantine
-from sharpend.daemon import dispatcher
+from sharpend.daemon import dispatcher, operations
 from sharpend.daemon.unrecorded import Unrecorded
 from sharpend.workers import process
 
@@ -161,7 +160,7 @@ def main() -> int:
     with (
         patch.object(dispatcher, "Committer", partial(Committer, at=at)),
         patch.object(dispatcher, "Quarantine", hooked),
-        patch.object(retry, "Quarantine", hooked),
+        patch.object(operations, "Quarantine", hooked),
         patch.object(Unrecorded, "groups", groups),
         patch.object(process, "PROGRAM", "tests.crashing_worker"),
     ):
