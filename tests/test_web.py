@@ -30,6 +30,7 @@ from sharpend.ledger.records import QuarantineReason, State
 from sharpend.ledger.schema import STEPS
 from sharpend.logs.events import Event
 from sharpend.web import address, chart
+from sharpend.web.tokens import LOCAL
 from tests.daemons import WITHIN_S, surroundings
 from tests.older_ledgers import older_ledger
 from tests.test_history import BEGIN, report
@@ -118,6 +119,30 @@ def test_the_overview_of_a_daemon_at_work(tmp_path: Path) -> None:
     assert re.search(r"<dt>Waiting</dt><dd>2</dd>", text)
     assert re.search(r"<dt>In quarantine</dt><dd>1</dd>", text)
     os.close(held)
+
+
+def test_a_canary_stands_beside_the_model_in_use(tmp_path: Path) -> None:
+    """Its figures and those of the model in use, on the same crops."""
+    canary = {"model": "new", "n": 12, "verdict": "good", "residual_above": 0.388}
+    canary |= {"difference": 1.25, "mean": 0.985, "used_mean": 0.99, "residual_ratio": 0.21}
+    canary |= {"used_residual_ratio": 0.155, "crop_ms": 31.5, "used_crop_ms": 12.5}
+    held = working(tmp_path, canary=canary)
+    with served(tmp_path) as visitor:
+        rows = re.findall(r"<tr><th scope=.row.>.*?</tr>", visitor.get("/").text)
+    cells = [re.findall(r'<td class="n">([^<]*)', row) for row in rows]
+    assert cells == [["0.985", "0.99"], ["0.21", "0.155"], ["31.5", "12.5"]]
+    os.close(held)
+
+
+def test_actions_that_fail_are_logged_with_who(tmp_path: Path) -> None:
+    """An image that left quarantine meanwhile, and a folder that is none."""
+    fill(tmp_path, done=[b"a.jpg"])
+    with served(tmp_path) as visitor:
+        visitor.get("/")
+        assert visitor.act("/image/1/retry").status == 409
+        assert visitor.act("/folders/pause", folder="none").status == 404
+    failed = visitor.log.of(Event.ACTION_FAILED)
+    assert [(one["action"], one["who"]) for one in failed] == [("retry", LOCAL), ("pause", LOCAL)]
 
 
 def test_a_daemon_that_is_down_has_no_figures(tmp_path: Path) -> None:

@@ -71,6 +71,9 @@ class Actions:
         who = {"who": session.who, "caller": request.state.caller}
         try:
             folder, path = await run_in_threadpool(act, fields)
+        except HTTPException as error:
+            self._log.warning(Event.ACTION_FAILED, action=action, message=error.detail, **who)
+            raise
         except SharpendError as error:
             self._log.warning(Event.ACTION_FAILED, action=action, message=str(error), **who)
             status = 503 if isinstance(error, LedgerError) else 409
