@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.outside_tools import need
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -115,14 +117,11 @@ def caseless_disk(image: Path, at: Path) -> Iterator[Callable[[], bool]]:
 def windows_disk(base: Path) -> Iterator[Path]:
     """An NTFS that takes the names of Windows only."""
     image, mount = base / "disk.img", base / "usb"
-    where = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    for tool in ("mkntfs", "ntfs-3g", "fusermount"):
-        if shutil.which(tool, path=where) is None:
-            pytest.skip(f"needs {tool}")
+    make, _, _ = (need(tool) for tool in ("mkntfs", "ntfs-3g", "fusermount"))
     with image.open("wb") as file:
         file.truncate(8_000_000)
     mount.mkdir()
-    assert ran(shutil.which("mkntfs", path=where) or "", "-F", "-Q", image)
+    assert ran(make, "-F", "-Q", image)
     if not ran("ntfs-3g", "-o", "windows_names", image, mount):
         pytest.skip("not permitted to mount a file system by FUSE")
     try:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
+LIMIT_BYTES = 1_000_000
+"""Largest file: above the ledger and a small image, below a large one."""
+
 
 class Served:
     """A folder that a FUSE server shows at another place."""
@@ -212,6 +215,19 @@ def test_few_open_files(networks: Networks, tmp_path: Path) -> None:
         for _ in range(200):
             daemon.wait_for("image.finished")
     assert daemon.events("image.quarantined") == daemon.events("image.retried") == []
+
+
+def test_an_output_beyond_the_limit_of_a_file(networks: Networks, tmp_path: Path) -> None:
+    """EFBIG concerns that image alone: it is refused by name, and the next one is finished."""
+    drop(tmp_path / "in", "large.png", height=1200, width=1600)
+    assert (tmp_path / "in" / "large.png").stat().st_size > LIMIT_BYTES
+    prefix = (need("prlimit"), f"--fsize={LIMIT_BYTES}:{LIMIT_BYTES}")
+    with running("--config", configured(tmp_path, networks.student), prefix=prefix) as daemon:
+        refused = daemon.wait_for("image.quarantined", path="large.png")
+        assert refused["error_code"] == "output_too_large"
+        drop(tmp_path / "in", "small.png", seed=1)
+        daemon.wait_for("image.finished", path="small.png")
+    assert daemon.events("folder.paused") == []
 
 
 def test_a_default_access_list(networks: Networks, tmp_path: Path) -> None:
