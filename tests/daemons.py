@@ -38,12 +38,19 @@ class Heard(Generic[T]):
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._taken: set[int] = set()
+        self._ended = False
         self.all: list[T] = []
 
     def add(self, thing: T) -> None:
         """Take in one thing more."""
         with self._changed:
             self.all.append(thing)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Nothing more comes: who waits fails now."""
+        with self._changed:
+            self._ended = True
             self._changed.notify_all()
 
     def take(self, wanted: Callable[[T], bool], what: str, within_s: float = WITHIN_S) -> T:
@@ -56,9 +63,10 @@ class Heard(Generic[T]):
                         self._taken.add(number)
                         return thing
                 left_s = deadline_s - time.monotonic()
-                if left_s <= 0 or not self._changed.wait(left_s):
+                if self._ended or left_s <= 0 or not self._changed.wait(left_s):
                     last = "\n".join(str(thing) for thing in self.all[-30:])
-                    raise AssertionError(f"no {what} within {within_s:g} s; the last:\n{last}")
+                    until = "until its end" if self._ended else f"within {within_s:g} s"
+                    raise AssertionError(f"no {what} {until}; the last:\n{last}")
 
 
 class Daemon:
@@ -89,6 +97,7 @@ class Daemon:
                 else:
                     self.undescribed += undescribed(heard)
                     self._heard.add(heard)
+        self._heard.end()
 
     def wait_for(
         self, event: str, *, within_s: float = WITHIN_S, where: Test = bool, **values: object

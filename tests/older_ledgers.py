@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from sharpend.ledger.caseless import name_key, twin_key
@@ -19,14 +20,54 @@ LAST_WIDE = 10
 def older_ledger(state_dir: Path, version: int) -> sqlite3.Connection:
     """Make a ledger of a version, with one folder, `in`; the caller adds jobs and closes it."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    connection = sqlite3.connect(state_dir / "ledger.db")
+    connection = _empty(state_dir / "ledger.db", version)
+    connection.execute("INSERT INTO folder (name, input, output) VALUES ('in', '/in', '/out')")
+    connection.execute("UPDATE folder SET input = x'2f696e', output = x'2f6f7574'")
+    connection.commit()
+    return connection
+
+
+def take_back(state_dir: Path, version: int) -> None:
+    """Replace the ledger by one of an older version with the same folders and jobs.
+
+    Args:
+        state_dir: of a stopped daemon.
+        version: at most `LAST_WIDE`.
+    """
+    path, older = state_dir / "ledger.db", state_dir / "older.db"
+    with closing(_empty(older, version)) as connection:
+        connection.execute("ATTACH ? AS now", (str(path),))
+        for table in ("folder", "job"):
+            columns = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
+            new = {row[1] for row in connection.execute(f"PRAGMA now.table_info({table})")}
+            taken = {name: _WIDE.get(name, name) for name in columns if name in new}
+            connection.execute(
+                f"INSERT INTO main.{table} ({', '.join(taken)}) "  # noqa: S608 - names of columns
+                f"SELECT {', '.join(taken.values())} FROM now.{table}"
+            )
+        connection.commit()
+    for journal in ("-wal", "-shm"):
+        path.with_name(path.name + journal).unlink(missing_ok=True)
+    older.replace(path)
+
+
+_WIDE = {
+    "model": "(SELECT text FROM now.digest WHERE id = model)",
+    "options": "(SELECT text FROM now.digest WHERE id = options)",
+    "digest": "lower(hex(digest))",
+    "staged_key": "iif(staged_output IS NULL, NULL, twin_key(staged_output))",
+    "output_key": "iif(output IS NULL, NULL, twin_key(output))",
+}
+"""What an older column held, from the columns of now."""
+
+
+def _empty(path: Path, version: int) -> sqlite3.Connection:
+    """Make a ledger of a version without rows."""
+    connection = sqlite3.connect(path)
     for function in (twin_key, name_key, binary):
         connection.create_function(function.__name__, 1, function)
     connection.executescript("".join(STEPS[:version]))
-    connection.execute("INSERT INTO folder (name, input, output) VALUES ('in', '/in', '/out')")
-    connection.execute("UPDATE folder SET input = x'2f696e', output = x'2f6f7574'")
     connection.execute(f"PRAGMA user_version = {version}")
-    connection.commit()
     return connection
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from sharpend.ledger.schema import STEPS
 from tests.conftest import drop
 from tests.daemons import Daemon, ServiceManager, configured, is_idle, once, running
 from tests.mounts import Disk, disks
+from tests.older_ledgers import take_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -317,16 +317,8 @@ def test_require_mount(networks: Networks, tmp_path: Path, *, rule: bool) -> Non
 def test_an_upgrade_pauses_nothing(shop: Shop) -> None:
     """A ledger from before roots were remembered goes on, and remembers from then on."""
     shop.work("1.png")
-    with sqlite3.connect(shop.base / "state" / "ledger.db") as ledger:
-        ledger.execute("DROP INDEX job_leaving")
-        ledger.execute("DROP INDEX job_by_end")
-        for table, column in (("job", "stays_for"), ("job", "digest"), ("folder", "adopts")):
-            ledger.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
-        for table in ("root", "seen", "survey", "hold", "installation"):
-            ledger.execute(f"DROP TABLE {table}")
-        step = next(number for number, step in enumerate(STEPS) if "TABLE root" in step)
-        ledger.execute(f"PRAGMA user_version = {step}")
-    ledger.close()
+    before = next(number for number, step in enumerate(STEPS) if "TABLE root" in step)
+    take_back(shop.base / "state", before)
     shop.work("2.png")
     shop.disk.unmount()
     assert once("--config", shop.config).returncode == 73

@@ -180,6 +180,7 @@ def test_entry_by_keyboard(browser: Browser, tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{visitor.port}"
         with visiting(browser, url) as page:
             page.goto(f"{url}/gallery")
+            page.wait_for_selector("input:focus")
             page.keyboard.type(TOKEN)
             page.keyboard.press("Enter")
             page.wait_for_selector("text=Sign out ann")
