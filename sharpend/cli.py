@@ -97,7 +97,7 @@ def _tell(line: str) -> None:
 def _denied(error: PermissionError) -> str:
     """Describe a denial for which no command has words of its own."""
     path = printable(str(plain(error.filename or "")))
-    return f"{path}: {error.strerror}: run this as a user who may, or change its permissions"
+    return f"{path}: {error.strerror}: run as a user with access, or change its permissions"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -197,7 +197,7 @@ def _add_folders(add: _Add) -> None:
     _add_settings(command, folders=False)
     command.add_argument("old", type=Path, metavar="OLD", help="path of the folder until now")
     command.add_argument("new", type=Path, metavar="NEW", help="path of the folder from now on")
-    told = "even if NEW has none of the files that are known"
+    told = "do it even if NEW contains none of the files in the ledger"
     command.add_argument("--anyway", action="store_true", help=told)
 
     _add_pauses(add)
@@ -249,7 +249,7 @@ def _add_questions(add: _Add) -> None:
     command = add("list", listing.main, "list images that wait, are in quarantine, or are done")
     _add_settings(command, folders=False)
     command.add_argument("which", choices=list(listing.STATES), help="images to list")
-    command.add_argument("--folder", metavar="NAME", help="of this folder alone")
+    command.add_argument("--folder", metavar="NAME", help="list this folder only")
     command.add_argument("--json", action="store_true", help="one JSON object per image on stdout")
 
     command = add("inspect", inspect.main, "show format, metadata and verdict of image files")

@@ -1,4 +1,4 @@
-"""The layers as a test: who may import whom, one door per dependency, and nothing grown too big."""
+"""Layering: permitted imports, the modules that may import a dependency, and size limits."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_imports_go_down_only() -> None:
     assert {module: names for module, names in above.items() if names} == {}
 
 
-def test_the_house_can_be_taken_in_at_a_glance() -> None:
+def test_few_packages_and_short_import_chains() -> None:
     """Few rooms at the top, nothing lying between them, and no long way down."""
     at_the_top = {name.split(".")[1] for name in SHARPEND if "." in name}
     assert at_the_top - set(ROOMS) == LOOSE
@@ -308,7 +308,7 @@ def test_imports_of_the_trainer_go_one_way() -> None:
         assert used - set(TRAINER_IN_ORDER[:at]) == set(), module
 
 
-def test_the_trainer_is_found_at_a_glance() -> None:
+def test_trainer_has_few_top_level_packages() -> None:
     """A few rooms at the top, beside the package's own two files and its README."""
     entries = {path.name for path in (ROOT / "trainer").iterdir()}
     entries -= {"__init__.py", "__main__.py", "__pycache__", "py.typed", "README.md"}
@@ -385,7 +385,7 @@ def test_modules_say_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("module", [name for name in SHARPEND if "sharpend.daemon" in name])
-def test_no_attribute_of_the_daemon_is_born_later(module: str) -> None:
+def test_attributes_are_set_in_init(module: str) -> None:
     """What a part has, it has from the start: nobody has to ask whether it is there yet."""
     for one in (node for node in ast.walk(tree(module)) if isinstance(node, ast.ClassDef)):
         methods = [node for node in one.body if isinstance(node, ast.FunctionDef)]

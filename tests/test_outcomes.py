@@ -52,7 +52,7 @@ def test_a_staged_file_becomes_the_output(shop: Shop) -> None:
 
 
 def test_notes_reach_the_log(shop: Shop) -> None:
-    """What had to change on the way is told with the image."""
+    """Notes on what the output has differently are in the event of the image."""
     shop.take()
     shop.pool.stage(notes=("its palette was written as RGB",))
     shop.conclude()

@@ -120,7 +120,7 @@ def test_the_owner_stays(worker: Pipeline, bench: Bench) -> None:
 
 
 def test_a_dropped_note_is_told(worker: Pipeline, bench: Bench) -> None:
-    """What had to change on the way reaches the daemon."""
+    """Notes on what the output has differently reach the daemon."""
     file = BytesIO()
     Image.fromarray(photograph(40, 40)).quantize(16).save(file, "PNG")
     source = bench.source / "palette.png"

@@ -29,7 +29,7 @@ MEASURABLE_FROM = 2.0
 """The least root mean square of teacher - input in multiples of that of the input's own finest
 detail, where the card of a model names none."""
 NO_BETTER = 1.0
-"""The residual ratio of doing nothing: the line where neither card nor settings draw one."""
+"""Residual ratio of an unsharpened image; the threshold if neither card nor settings give one."""
 NOT_MEASURABLE = "not measurable"
 
 
@@ -44,12 +44,13 @@ class AlarmOptions:
     window: int = 50
     """Samples in the rolling window."""
     below: float | None = None
-    """The line of SSIM, or None where none is drawn."""
+    """Threshold of SSIM, or None."""
     is_below_own: bool = False
-    """True if the user drew it: then it holds for the rolling mean of all samples, always. One of
-    the card holds for the measurable ones, and only without a line of the residual ratio."""
+    """True if `below` is the user's setting: it is then compared with the rolling mean of all
+    samples. A value from the card is compared with the measurable samples only, and only if there
+    is no `residual_above`."""
     residual_above: float | None = None
-    """The line of the residual ratio, or None where none is drawn."""
+    """Threshold of the residual ratio, or None."""
     measurable_from: float = MEASURABLE_FROM
     """See `is_measurable`."""
 

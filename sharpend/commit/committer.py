@@ -251,7 +251,7 @@ class Committer:
         return done
 
     def _let_go(self, one: Publication) -> Committed:
-        """Keep, archive or delete a source and what belongs to it, its output being durable.
+        """Keep, archive or delete the source and its sidecars, after the output is durable.
 
         Raises:
             FolderFaultError: the archive, the output or the input folder cannot be worked on.

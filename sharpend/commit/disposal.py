@@ -97,7 +97,7 @@ def reason_to_keep(destination: Destination, product: Product) -> str:
 def _let_go(
     destination: Destination, job: Job, temp_name: bytes, begin: Callable[[], None]
 ) -> bytes | None:
-    """Do with the source what the policy says; return its path in the archive, if it is there.
+    """Archive or delete the source by the policy; return its path in the archive, if it is there.
 
     Raises:
         ImageRefusedError: it can never be archived: a folder on the path is a link, or the file

@@ -1,7 +1,7 @@
 """Removal of sub-folders of an input that are empty because their images were archived or deleted.
 
-Owns the choice: the ledger knows a source below the folder that was let go, and nobody has changed
-the folder since, or for some time, so that a program which is filling it keeps it. Refuses to
+Owns the choice: according to the ledger a source below the folder was archived or deleted, and the
+folder was not changed since, or for some time (a program may be filling it). Refuses to
 remove the input itself, a folder out of which nothing was taken, and, as rmdir(2) does, one that is
 not empty.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.reader import LedgerReader
 
 SLACK_S = 10.0
-"""Longest time from the end of an image to the departure of its source."""
+"""Longest time from the end of a job until its source is archived or deleted."""
 
 
 def remove_emptied(

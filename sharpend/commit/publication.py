@@ -2,7 +2,7 @@
 
 Owns the order of the steps up to a durable name, each taken for the whole group before the next:
 choice of the names, ledger `staged` in one transaction, renames, one fsync of each output folder.
-Each file is judged for itself: one that fails leaves the group and does not hold up the others.
+Errors are handled per file: one that fails leaves the group and does not hold up the others.
 Refuses to give two files of a group one name, and to create a root that is missing.
 """
 
@@ -240,7 +240,7 @@ def as_existing(product: Product, fd: int, *, unchanged: bool) -> Product:
 
 @contextmanager
 def _judged(one: Publication) -> Iterator[None]:
-    """Take the errors of a block as those of one file."""
+    """Store an error of the block in this publication instead of raising it."""
     try:
         with faults(one.destination, one.destination.output_root, "output"):
             yield

@@ -123,7 +123,7 @@ class Quarantine:
             self._settle(destination, entry, now_s, waited=True)
 
     def postpone(self, now_s: float) -> None:
-        """Let all refused sources wait again, because the wall clock was set."""
+        """Restart the wait of all refused sources, because the wall clock was set."""
         self._ledger.postpone_leaving(now_s + UNLEASED_FACTOR * self._quiet_s)
 
     def _settle(

@@ -48,7 +48,7 @@ class Committed:
 
     @property
     def told(self) -> Mapping[str, object]:
-        """Return keys and values for the event of its end; those without a value are left out."""
+        """Return the keys that this adds to `image.finished`; those without a value are omitted."""
         return (
             ({"warning": self.warning} if self.warning else {})
             | ({"rewritten": True} if self.rewritten else {})

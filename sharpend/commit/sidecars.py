@@ -227,7 +227,7 @@ def _give(access: Access, copy: int, original: int) -> None:
 
 @contextmanager
 def _told(sidecar: Beside, left: list[str]) -> Iterator[None]:
-    """Note why a sidecar cannot be taken at all; what may go later is raised."""
+    """Turn a final error into a text in `left`; re-raise an error that may pass."""
     try:
         yield
     except (ImageRefusedError, TransientError) as error:

@@ -123,7 +123,7 @@ class Assignment:
         folder = self._folders[job.folder]
         handed = Handed(job, folder, now_s)
         if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
-            message = "exclude, include or --shard leave it out"
+            message = "it is left out by exclude, include or --shard"
             left_out = Failed(job.id, Failure.VANISHED, None, message)
             self._outcomes.conclude(handed, left_out, now_s)
             return

@@ -1,4 +1,4 @@
-"""Crew of a daemon: workers that have loaded and tried their models, and what is told of that."""
+"""Started workers with the models they have loaded; log and store what their trials measured."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def remember_trials(settings: Settings, engines: Mapping[str, Engine], log: Log)
 
 
 def tell_of_refusals(settings: Settings, engines: Mapping[str, Engine], log: Log) -> None:
-    """Log forms of models that the settings allow and that give another image."""
+    """Log each combination of runtime and precision that is rejected because pixels differ."""
     wanted = settings.model.runtime, settings.model.precision
     for engine in engines.values():
         for form in () if engine.trial is None else engine.trial.refused(*wanted):

@@ -58,7 +58,7 @@ class DiaryLog(Log):
         kept = {"event": event, "at": round(time.time(), 3), **values}
         if event is Event.IMAGE_FINISHED:
             kept["options"] = self._options.get(str(values.get("folder")))
-        with suppress(OSError):  # the log has it, and a full disk is told by what cannot do without
+        with suppress(OSError):  # the log has the event; a full disk is reported by the ledger
             self._path.parent.mkdir(mode=0o750, exist_ok=True)
             rotated.append(self._path, kept, MOST_BYTES)
 

@@ -1,4 +1,4 @@
-"""Interface of the entry of settled files into the ledger, as a folder uses it; its wake-up."""
+"""Protocol of the registrar, which a folder uses; and the wake-up of a folder."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 PROBES = Backoff(first_s=5.0, longest_s=30.0)
 """Waits between two probes of a paused output folder."""
 LOOK_S = 2.0
-"""Interval of the look whether roots that were not there have come, or were accepted."""
+"""Interval between checks whether missing roots are back, or were accepted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """History of the reports: a point for each minute of a day, and for each hour of a year.
 
 Owns `history/` in the state directory, and what a point holds. The files are bounded by their size
-(`files.rotated`). Refuses to matter: a point that cannot be written is lost, and nothing else.
+(`files.rotated`). A point that cannot be written is lost; the caller logs the error and goes on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Judgements of one folder's files that may have come before the file was complete.
+"""Consequences when a file was refused, or changed, because it was read before it was complete.
 
 Owns what follows from a refusal or a change: the wait before the file is judged again, the removal
 of a reason file that no longer applies, and the event `image.changed`.

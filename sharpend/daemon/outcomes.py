@@ -277,7 +277,7 @@ class Outcomes:
         if isinstance(error, ImageRefusedError):
             self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
             return False
-        # Also for a transient error: its output may exist already, and would be there twice.
+        # Also for a transient error: the output may exist already; a retry would make a second one.
         handed.folder.pause(str(error), now_s)
         return True
 

@@ -1,9 +1,9 @@
 """Upkeep of previews: choose the images that get one, publish them, keep within the bounds.
 
-Owns what previews may cost. Their time is an allowance: it grows with the clock, by a share of the
-time of all workers, up to one second. So each image of a small batch gets a preview, and under
-load a sample does. An image is asked once, at its first attempt: what kills a worker while it draws
-costs one attempt and no image. Faults of the state directory are logged and have no consequence.
+Owns the time budget of previews: it grows with the clock, by a share of the time of all workers, up
+to one second. So each image of a small batch gets a preview, and under load a sample does. A
+preview is requested at an image's first attempt only: if drawing it kills the worker, the retry
+makes none. Faults of the state directory are logged and have no consequence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entry of settled files into the ledger: as known, as finished by an existing output, or as new.
+"""Registration of settled files in the ledger: as known, as done (output exists), or as new.
 
 Owns the decision what a settled file is. A file whose inode number alone differs is compared by
 content. In a folder that is new to the ledger, and after the ledger was lost, files are also

@@ -1,4 +1,4 @@
-"""Rest of folders on purpose: paused by an operator, or outside of their hours.
+"""Intended pauses of folders: by an operator (`sharpend pause`), or outside of their hours.
 
 A folder that rests begins no image; its files are found and queued, and images in work are
 finished. That is no fault, so health stays as it is.

@@ -1,6 +1,6 @@
 """Results of workers that the ledger does not have yet, in the order in which they came.
 
-Owns the size of a group: what waits in one turn is committed together, and nothing waits for more.
+Owns the size of a group: all results of one turn are committed together, at most GROUP_OF at once.
 """
 
 from __future__ import annotations

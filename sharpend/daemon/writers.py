@@ -1,8 +1,8 @@
 """Installations that write one output folder: each logs the others.
 
 Owns an extended attribute of the output folder, `user.sharpend.states`, which names the state
-directories that have worked on it: no file of ours lies among the outputs. Refuses to fail because
-of it: a file system without such attributes, or one that fails now, yields nothing.
+directories that have worked on it: no file of ours lies among the outputs. Errors are
+ignored: without support for such attributes, or after an error, no installation is reported.
 """
 
 from __future__ import annotations

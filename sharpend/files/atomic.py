@@ -76,8 +76,8 @@ def replacing_at(directory_fd: int, name: bytes) -> Iterator[BinaryIO]:
 def try_to_write(folder: bytes | Path) -> None:
     """Write an unnamed temporary file, durably, to test whether the folder is writable.
 
-    It is larger than a record or a reason file, so that a disk with room for a few bytes, which
-    the next record would fill, does not pass for one that can be worked with.
+    The file is larger than a record or a reason file, so that a nearly full disk does not pass the
+    test only to fail at the next record.
 
     Raises:
         OSError: the folder is missing, full or not writable.

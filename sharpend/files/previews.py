@@ -2,7 +2,7 @@
 
 Owns their names, how a worker writes one, the check of what it wrote, and the rename that makes it
 visible: a reader finds all of a preview or nothing. Each is one folder, named by its job. They are
-no records: none is synchronised to the disk, and one that a crash has cut is not found.
+not durable: nothing is fsynced, and a preview that a crash left incomplete is ignored.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Room on disks: size and free bytes of the file system that a folder is on.
 
-Owns the question, which a network mount that does not respond never answers. Each folder is asked
-about in a thread, and not again before that thread has returned, so that one hangs at most.
+statvfs(2) never returns on a network mount that hangs. So each folder is queried in a thread of its
+own, and not again before that thread has returned: at most one thread hangs for each folder.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ _UNSUPPORTED = re.compile(r"unsupported|not supported|not implemented|unknown", 
 _CUT = re.compile(r"truncated|not enough image data", re.IGNORECASE)
 """In a decoder's error: the file ends too early."""
 _SLIPS = LookupError, TypeError, AttributeError, AssertionError
-"""Errors of a decoder that stumbled over the file; their texts help nobody."""
+"""Unexpected errors of a decoder on damaged data; their texts mean nothing to users."""
 _UNKNOWN = "its decoder does not recognise it"
 _UNREADABLE = "its decoder cannot make sense of it"
 

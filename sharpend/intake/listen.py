@@ -1,4 +1,4 @@
-"""Watch of a folder, restarted when it fails; or the reason why the folder is polled.
+"""Choice between watching and polling a folder; restarts a watch that failed.
 
 Owns the choice between watching and polling. If the kernel's limits do not allow a watch, it is
 tried again later.

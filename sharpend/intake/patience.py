@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
 
 LONGEST_WAIT_S = 120.0
-"""Longest wait that mistakes lead to; a longer `settle_s` is not shortened."""
+"""Longest wait after repeated early reads; a longer `settle_s` is not shortened."""
 MOST_FILES = 10_000
 """Files that are remembered; the earliest are forgotten first."""
 
 
 class Patience:
-    """Mistakes of one folder: the number for each file, and the content that was judged."""
+    """Early reads of one folder: how many for each file, and the fingerprint that was read."""
 
     def __init__(self) -> None:
         self._mistakes: dict[bytes, tuple[int, Fingerprint]] = {}

@@ -1,7 +1,7 @@
 """Ledger figures: jobs by folder and state, refusals by reason, the age of queues.
 
-Owns the statements of these counts, which metrics are made from. Each reads the numbers
-that are kept, an index or the quarantined rows, never whole rows of the rest.
+Owns the statements of these counts, which metrics are made from. Each reads the
+table `tally`, an index, or the quarantined rows only; none scans all jobs.
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ class Ledger(Registration, Standing, LedgerReader):
         self._move(job, State.PENDING, sql.RELEASE)
 
     def lose(self, job: Job) -> bool:
-        """Return a job to pending whose node was lost, as a start does after a death of the daemon.
+        """Return a job to pending after its node was lost; counts as an orphan, not as an attempt.
 
         Returns:
             False if nodes or daemons were lost too often during attempts at it: quarantine it.

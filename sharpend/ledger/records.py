@@ -42,7 +42,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     State.QUARANTINED: frozenset({State.PENDING}),
     State.VANISHED: frozenset({State.PENDING}),
 }
-"""The legal moves. Back to PENDING: recovery, a drain, `retry`, or the same file come again."""
+"""The legal transitions. To PENDING: recovery, drain, `retry`, or the same file reappeared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Ended:
     output: bytes | None
     """Below the output root; None where there is none of ours."""
     is_past: bool
-    """A file that has its path now is a new input to the ledger, whatever it is."""
+    """True if the source was archived, deleted or vanished: a file at its path is a new input."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,8 @@ CREATE VIEW known AS
     FROM job JOIN folder ON folder.id = job.folder;
 """
 # Numbers of jobs by folder and state, kept with each change of a row: counting takes seconds where
-# there are millions. No conflict clauses: those of the statement outside would rule them.
+# there are millions. No ON CONFLICT in the triggers:
+# SQLite would apply that of the outer statement.
 _TALLY = """
 CREATE TABLE tally (
     folder INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""Ledger writes of what an operator decides: images to leave as they are, and pauses.
+"""Ledger writes beside jobs: images that `only_new` leaves alone, and pauses by an operator.
 
 Owns the tables `seen`, `survey` and `hold`. Rows of `seen` stay until the folder's `only_new` is
 switched off. Refuses to change a job.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _FOLDER = {"folder": "text: name of the folder"}
 _IMAGE = {**_FOLDER, "path": "text: the input, below the input folder"}
 _ATTEMPTS = {"attempts": "integer: attempts at this image so far"}
-_SECONDS = {"seconds": "number, seconds: from handing out to the end"}
+_SECONDS = {"seconds": "number, seconds: from the assignment to a worker to the end"}
 _ERROR = {
     "error_code": "text: class of the failure, a stable word",
     "message": "text: what went wrong, in words",
@@ -73,7 +73,7 @@ DESCRIBED: Mapping[Event, Described] = {
     Event.DAEMON_STOPPED: Described(INFO, "the daemon has stopped; the last event"),
     Event.DAEMON_STALLED: Described(
         ERROR,
-        "a part makes no progress; the watchdog is not fed until the service manager restarts",
+        "a part makes no progress; watchdog pings stop, so the service manager restarts the daemon",
         _FAULT,
     ),
     Event.SIGNAL_IGNORED: Described(
@@ -110,15 +110,15 @@ DESCRIBED: Mapping[Event, Described] = {
             "frames": "integer: frames or pages",
             **_STAGES,
             "sharpness": _SHARPNESS,
-            "notes": "list of text: what had to change on the way, in words",
+            "notes": "list of text: what the output has differently from the input, in words",
             "losses": "list of text: content of the input that the output lacks, in words",
             "agreement": "table: where the image was sampled: `ssim` of student to teacher,"
             " `noop_ssim` of input to teacher, `residual_ratio` of this crop",
             "warning": "text: why the input or a sidecar was not archived, removed or copied",
             "rewritten": "boolean: true where `portable_names` changed the output's name",
-            "sidecars": "list of text: sidecars that followed, below the archive",
+            "sidecars": "list of text: sidecars moved into the archive, as paths below it",
             "sidecar_copies": "list of text: sidecars beside the output, below the output folder",
-            "recovered": "boolean: true where the end of an interrupted attempt was completed",
+            "recovered": "boolean: true if an earlier, interrupted attempt was completed now",
         },
     ),
     Event.IMAGE_RETRIED: Described(

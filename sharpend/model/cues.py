@@ -1,9 +1,9 @@
 """Softness cues: band energies of luma, measured over the whole image.
 
-A model of a few convolutions cannot infer how soft an image is; these numbers say it. They are
-measured once, before the image is cut into tiles, so that every tile is sharpened alike. Beside the
-mean over the image stand the structure (the busiest tenth of its tiles) and the noise floor (the
-calmest), because grain would otherwise pass for sharpness.
+A model of a few convolutions cannot infer how soft an image is, so it gets these numbers as input.
+They are measured once, before the image is cut into tiles, so that every tile is sharpened alike.
+Beside the mean over the image stand the structure (the busiest tenth of its tiles) and the noise
+floor (the calmest), because grain would otherwise pass for sharpness.
 """
 
 from __future__ import annotations

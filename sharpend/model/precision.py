@@ -50,8 +50,8 @@ BUDGET_S = 0.2
 """Time after which no further round begins."""
 FEWEST_ROUNDS, MOST_ROUNDS = 3, 9
 DOES_NOT_RUN = (RuntimeError, TypeError, ImportError)
-"""Errors where a device lacks a type, as MPS does bfloat16 before macOS 14, or a runtime is
-installed for another machine."""
+"""Errors that mean: the device does not support the data type (MPS before macOS 14: bfloat16), or
+the installed runtime is for another architecture."""
 
 
 def place(weights: Weights, placement: Placement) -> Sharpener:

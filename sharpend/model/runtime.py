@@ -1,6 +1,7 @@
 """A model on one device: its runtime, precision and tile size, and running out of memory.
 
-Owns every choice that depends on the machine, but for form: `sharpend.model.precision`. Unusable
+Owns every choice that depends on the machine, except runtime and precision, which
+`sharpend.model.precision` chooses. Unusable
 settings are refused with the key to change; the only thing that is ever chosen again at run time
 is an automatic tile size.
 """
@@ -147,8 +148,8 @@ class Runtime:
         self.halo_px = network.halo_px
         if placement.threads:
             torch.set_num_threads(placement.threads)
-        # TF32 would move teacher and student apart in the third digit; kernels must not depend on
-        # the shape of a tile.
+        # TF32 would make teacher and student differ in the third digit. Deterministic kernels: the
+        # result must not depend on the shape of a tile.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.deterministic = True

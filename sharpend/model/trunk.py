@@ -1,4 +1,4 @@
-"""Trunk: the convolutions of one model, ready to run; the one thing that differs by runtime.
+"""Trunk: interface of a runtime (torch, OpenVINO): the convolutions of one model, ready to run.
 
 A runtime (torch, OpenVINO) is a class with the members of `Trunk`. It takes a window that is
 packed on the folded grid and returns the detail that is added to it; cues, adaptive mask, tiles,

@@ -156,7 +156,7 @@ class Pages:
         with LedgerPages.read_only(self._state_dir) as ledger:
             entry = ledger.entry(job_id)
         if entry is None:
-            raise HTTPException(404, "there is no such image: it was forgotten, or never came")
+            raise HTTPException(404, "no such image: forgotten by retention, or never there")
         events = diary.read(self._state_dir, entry.job.folder, entry.job.relative)[:_MOST_EVENTS]
         finished = [one for one in events if one["event"] == "image.finished"]
         folder = next((one for one in now.folders if one.name == entry.job.folder), None)

@@ -114,8 +114,8 @@ def _carried(source: Source, _image: Image.Image) -> CarriedAndNotes:
         "its colours were reduced to a palette of 256": True,
         "its trailer was missing": not told.has_trailer,
         "its interlacing was not kept": any(frame.is_interlaced for frame in told.frames),
-        "its frames wait for no key any more": any(frame.waits for frame in told.frames),
-        f"{told.stray_bytes} bytes between its blocks belong to none": told.stray_bytes > 0,
+        "its frames no longer wait for user input": any(frame.waits for frame in told.frames),
+        f"{told.stray_bytes} stray bytes between its blocks were dropped": told.stray_bytes > 0,
     }
     return Carried(told.blocks), [note for note, holds in notes.items() if holds]
 

@@ -95,7 +95,7 @@ def _check_process(marker: int, bits: int, height: int) -> None:
     if bits != _BITS:
         raise bit_depth(f"of {bits} bits")
     if not height:
-        raise unsupported("it is a JPEG whose height is told behind its first scan (DNL)")
+        raise unsupported("it is a JPEG with its height in a DNL segment behind the first scan")
 
 
 def _read(source: Source) -> Picture:

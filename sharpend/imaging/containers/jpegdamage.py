@@ -62,8 +62,8 @@ def _of_extraneous(parts: Parts, count: int, marker: int) -> tuple[str, ...]:
         if scan.coded_end == len(parts.data) or parts.data[scan.coded_end + 1] in {marker, 0xFF}
     ]
     if count > _MOST_STRAY and not any(len(set(end)) == 1 for end in ends):
-        raise damaged(f"{count} bytes of its compressed data belong to no pixel")
-    return (f"{count} bytes of its compressed data belong to no pixel: it may be damaged",)
+        raise damaged(f"{count} surplus bytes in its compressed data")
+    return (f"{count} surplus bytes in its compressed data: it may be damaged",)
 
 
 def _is_complete(parts: Parts) -> bool:

@@ -53,7 +53,7 @@ _IMAGES_LOST = (
 )
 _THUMBNAILS_NOTE = "its larger thumbnails (MPF) are not in the output"
 _VIDEO_UNANNOUNCED = (
-    "its XMP announced a gain map beside a video and was cleared of both; the video is still there"
+    "the references to a gain map and a video were removed from its XMP; the video itself was kept"
 )
 _EXTENSION_LOST = "its JPEG XT extension layers are not in the output"
 
@@ -62,7 +62,7 @@ def blocks(found: Parts) -> CarriedAndNotes:
     """Extract the metadata segments and what is carried from behind the image; list notes."""
     notes = ["its end mark was missing"] * (not found.has_end_mark)
     if found.stray_bytes:
-        notes.append(f"{found.stray_bytes} bytes between its segments belong to none")
+        notes.append(f"{found.stray_bytes} stray bytes between its segments were dropped")
     if found.frame.marker in ARITHMETIC:
         notes.append("its arithmetic coding was replaced by Huffman's")
     made = []

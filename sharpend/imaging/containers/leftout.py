@@ -1,7 +1,7 @@
 """Parts of an AVIF or HEIF that the output will not hold: boxes, items and properties, by name.
 
-Owns which losses are content (a second image, a video, data of a maker) and which are only form (a
-thumbnail, padding). Everything is named that is not known to be carried or to describe the layout.
+Owns the distinction between lost content (a second image, a video, a maker's data: a loss) and lost
+form (a thumbnail, padding: a note). Whatever is unknown is reported by its name.
 
 Source: ISO/IEC 14496-12, 8.11 (items), 8.18 (groups); 23008-12, 6.5 (properties), 6.6.2 (tmap);
 23002-3 (depth); C2PA 2.1, 11.3 (uuid); Motion photo format 1.0 (mpvd).

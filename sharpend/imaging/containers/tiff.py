@@ -105,7 +105,7 @@ def _wanted(
         chosen.losses.append(f"its other {count - wanted} pages were not kept")
         if tiffstack.declared_images(tags[0]) > 1:
             tags[0] = tiffstack.without_counts(tags[0])
-            chosen.notes.append("its description counts its images no more")
+            chosen.notes.append("the number of images was removed from its description")
     if len(tags) == 1:
         images, every = tiffstack.images_of(first, wanted), tiffstack.tags_of(tags[0], wanted)
     else:

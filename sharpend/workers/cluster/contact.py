@@ -1,6 +1,6 @@
 """Contact with the cluster: a ferry while it lasts, and new tries with growing waits after it.
 
-Owns the fault that is told meanwhile.
+Owns the text of the fault that is reported while there is no connection.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hired hands, as the daemon knows them: where each is, what it was asked, whether it is fit.
+"""State of the Ray actors (`hands`): node, pending request, and whether each can be used.
 
 Owns the questions that a hand must answer before it works: versions, models, folders. Sends
 nothing itself.

@@ -92,7 +92,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Notice: a hand runs on a node; its own words follow."""
+    """Notice: a hand runs on a node; the versions are those that it reports."""
 
     hand: int
     node: str

@@ -1,4 +1,4 @@
-"""Ray pool: the daemon's side of a cluster; hires hands, hands out tasks, outlives the cluster.
+"""Ray pool: the daemon's side of a cluster: starts Ray actors, submits tasks, survives an outage.
 
 A hand counts as free once it runs on a node, its versions and weights are the daemon's, and it
 sees the same folders. A lost node costs its tasks nothing. The end of the ferry, as when the head
