@@ -75,7 +75,7 @@ ROOMS = {
     " operations daemon",
     "checks": "finding runner sight folders mounts state unit engine device nodes",
     "web": "metric_list metrics address tokens sessions gate forms words chart templates reading"
-    " trends images changes links pages actions entry probes app serve",
+    " trends images changes links pages actions entry probes app places serve",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
     " hold move metrics inspect formats run preview results once demo web",
 }
@@ -124,7 +124,7 @@ DOORS = {
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.reduction"},
     "tqdm": {"sharpend.commands.results", "trainer.training.progress"},
-    "uvicorn": {"sharpend.web.serve", "trainer.evaluation.mos.serving"},
+    "uvicorn": {"sharpend.web.places", "sharpend.web.serve", "trainer.evaluation.mos.serving"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""

@@ -9,6 +9,7 @@ import uvicorn
 
 from sharpend.daemon.systemd import Notifier
 from sharpend.web import address
+from sharpend.web.places import MOST, Place
 
 if TYPE_CHECKING:
     import socket
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 _STOP_S = 5
 """Longest wait for answers that are under way at a stop."""
-_MOST_REQUESTS = 128
 
 
 class Server(uvicorn.Server):
@@ -46,9 +46,9 @@ class Server(uvicorn.Server):
                 server_header=False,
                 lifespan="off",
                 ws="none",
-                http="h11",
+                http=Place,
                 loop="asyncio",
-                limit_concurrency=_MOST_REQUESTS,
+                limit_concurrency=MOST,
                 timeout_graceful_shutdown=_STOP_S,
             )
         )
