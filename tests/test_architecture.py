@@ -74,8 +74,8 @@ ROOMS = {
     " status diary hook_runs hooked_log plans kept_plans cluster_plans crew assembly mode"
     " operations daemon",
     "checks": "finding runner sight folders mounts state unit engine device nodes",
-    "web": "metric_list metrics address tokens sessions gate forms words chart templates reading"
-    " trends images changes links pages actions entry probes app places serve",
+    "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
+    " reading trends images changes links pages actions entry probes app places serve",
     "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
     " hold move metrics inspect formats run preview results once demo web",
 }

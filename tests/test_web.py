@@ -141,8 +141,36 @@ def test_actions_that_fail_are_logged_with_who(tmp_path: Path) -> None:
         visitor.get("/")
         assert visitor.act("/image/1/retry").status == 409
         assert visitor.act("/folders/pause", folder="none").status == 404
+        assert visitor.post("/folders/resume", {"folder": "in"}).status == 403
     failed = visitor.log.of(Event.ACTION_FAILED)
-    assert [(one["action"], one["who"]) for one in failed] == [("retry", LOCAL), ("pause", LOCAL)]
+    acted = [(one["action"], one["who"], one["caller"]) for one in failed]
+    assert acted == [(action, LOCAL, "127.0.0.1") for action in ("retry", "pause", "resume")]
+
+
+def test_a_fault_in_an_action_is_told_and_logged_with_who(tmp_path: Path) -> None:
+    """A row that no version wrote, with a path that no system call takes."""
+    fill(tmp_path, refused=[b"a.jpg"])
+    ledger = open_ledger(tmp_path)
+    with ledger._store.transaction() as cursor:
+        cursor.execute("UPDATE job SET note = ?", (b"a\0b",))
+    ledger.close()
+    with served(tmp_path) as visitor:
+        answer = visitor.act("/image/1/retry")
+    assert (answer.status, "ValueError" in answer.text) == (500, True)
+    (failed,) = visitor.log.of(Event.ACTION_FAILED)
+    assert (failed["who"], failed["message"].count("ValueError")) == (LOCAL, 1)
+
+
+def test_a_fault_of_a_page_is_told_and_logged(tmp_path: Path) -> None:
+    """A status file with a figure of another type: an answer and one line, no traceback."""
+    fill(tmp_path)
+    held = working(tmp_path, paused=[1])
+    with served(tmp_path) as visitor:
+        answer = visitor.get("/")
+    os.close(held)
+    assert (answer.status, "request.failed" in answer.text) == (500, True)
+    (failed,) = visitor.log.of(Event.REQUEST_FAILED)
+    assert (failed["caller"], failed["address"]) == ("127.0.0.1", "/")
 
 
 def test_a_daemon_that_is_down_has_no_figures(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ FORGED: Mapping[str, tuple[dict[str, str], dict[str, str]]] = {
     "the form of another site": ({}, {"Origin": "https://attacker.example"}),
     "the form of a sandboxed frame": ({}, {"Origin": "null"}),
     "another port of this machine": ({}, {"Origin": "http://127.0.0.1:1"}),
+    "an origin without a scheme": ({}, {"Origin": "127.0.0.1"}),
     "another site, by the browser": ({}, {"Sec_Fetch_Site": "cross-site"}),
     "a neighbour site, by the browser": ({}, {"Sec_Fetch_Site": "same-site"}),
     "no cookie": ({}, {"Cookie": "x=1"}),
@@ -179,16 +180,79 @@ def test_the_cookie_is_out_of_reach(state: Path) -> None:
 
 
 def test_guessing_tokens_is_slowed_down(state: Path) -> None:
-    """After five wrong ones a minute has to pass, for the right one too; the log tells of it."""
+    """After five wrong ones a minute has to pass; the log tells of it."""
     with served(state, {"ann": TOKEN}) as visitor:
         visitor.get("/login")
         statuses = [visitor.act("/login", token=f"wrong {n}").status for n in range(8)]
         assert statuses == [403] * FAILURES_A_MINUTE + [429] * 3
-        assert visitor.act("/login", token=TOKEN).status == 429
         visitor.cookie = ""
-        assert visitor.get("/metrics", Accept="*/*", Authorization=f"Bearer {TOKEN}").status == 429
+        assert visitor.get("/metrics", Accept="*/*", Authorization="Bearer wrong").status == 429
         causes = [one["cause"] for one in visitor.log.of(Event.REQUEST_REFUSED)]
         assert causes[:5] == ["wrong token"] * 5
+
+
+def test_wrong_tokens_keep_no_right_one_out(state: Path) -> None:
+    """Whoever tries them, from the same address too: else anybody could lock the owner out."""
+    with served(state, {"ann": TOKEN}) as visitor:
+        for number in range(FAILURES_A_MINUTE + 1):
+            visitor.get("/", Authorization=f"Bearer wrong {number}")
+        assert visitor.get("/metrics", Accept="*/*", Authorization=f"Bearer {TOKEN}").status == 200
+        signed_in(visitor)
+        assert visitor.get("/").status == 200
+
+
+BEHIND = {
+    "the last address is the server's own word": ("6.6.6.6, 203.0.113.7", "203.0.113.7"),
+    "a network of IPv6": ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+    "IPv4 in IPv6": ("::ffff:203.0.113.7", "203.0.113.7"),
+    "no address": ("unknown", "127.0.0.1"),
+    "markup": ("<script>", "127.0.0.1"),
+}
+"""Header X-Forwarded-For of a server in front, and who is counted and logged."""
+
+
+@pytest.mark.parametrize("case", BEHIND)
+def test_a_trusted_server_in_front_says_who_calls(state: Path, case: str) -> None:
+    """Only where an option says so; else the header is anybody's, and counts for nothing."""
+    forwarded, caller = BEHIND[case]
+    for behind_proxy in (True, False):
+        with served(state, {"ann": TOKEN}, behind_proxy=behind_proxy) as visitor:
+            visitor.get("/", X_Forwarded_For=forwarded, Authorization="Bearer wrong")
+            (refused,) = visitor.log.of(Event.REQUEST_REFUSED)
+            assert refused["caller"] == (caller if behind_proxy else "127.0.0.1")
+
+
+def test_wrong_tokens_are_counted_by_caller_behind_a_server(state: Path) -> None:
+    """One who guesses is slowed down, the others are not."""
+    with served(state, {"ann": TOKEN}, behind_proxy=True) as visitor:
+        for _ in range(FAILURES_A_MINUTE):
+            visitor.get("/metrics", Authorization="Bearer wrong", X_Forwarded_For="203.0.113.7")
+        sent = {"Accept": "*/*", "Authorization": "Bearer wrong"}
+        assert visitor.get("/metrics", **sent, X_Forwarded_For="203.0.113.7").status == 429
+        assert visitor.get("/metrics", **sent, X_Forwarded_For="203.0.113.8").status == 401
+
+
+def test_by_https_the_cookie_stays_on_https(state: Path) -> None:
+    """It is `Secure`, and its name lets no other host and no page of http set it."""
+    https = {"X_Forwarded_Proto": "https"}
+    with served(state, {"ann": TOKEN}, behind_proxy=True) as visitor:
+        visitor.get("/login", **https)
+        (given,) = visitor.given
+        name = f"__Host-{visitor.sessions.cookie}"
+        assert given.startswith(f"{name}=")
+        assert "Secure" in given.split("; ")
+        own, tossed = f"{name}={visitor.cookie}", f"{visitor.sessions.cookie}={visitor.cookie}"
+        fields = {"csrf": visitor.csrf, "token": TOKEN}
+        assert visitor.post("/login", fields, **https, Cookie=tossed).status == 403
+        assert visitor.post("/login", fields, **https, Cookie=own, Origin=HERE).status == 403
+        assert visitor.post("/login", fields, **https, Cookie=own).status == 303
+    with served(state) as visitor:
+        visitor.get("/", **https)
+        assert "Secure" not in visitor.given[0]
+
+
+HERE = "http://127.0.0.1"
+"""Our name, by another scheme than that of the page, which is another origin."""
 
 
 def test_the_limit_is_of_each_caller_and_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

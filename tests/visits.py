@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sharpend.web.sessions import Sessions
 
-TOKEN = "a-token-of-the-test-0123456789"  # noqa: S105 - of a test
+TOKEN = "a-token-of-the-test-0123456789-abcdef"  # noqa: S105 - of a test
 HTML = {"Accept": "text/html"}
 
 
@@ -99,17 +99,25 @@ def _named(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def served(state: Path, known: Mapping[str, str] | None = None) -> Iterator[Visitor]:
+def served(
+    state: Path, known: Mapping[str, str] | None = None, *, behind_proxy: bool = False
+) -> Iterator[Visitor]:
     """Serve the page of a state directory in a thread, on a port of its own.
 
     Args:
         state: to show.
         known: tokens by name; none asks for none.
+        behind_proxy: believe a server in front.
     """
     log = ListLog()
     where = address.parse("127.0.0.1:0")
     access = gate.Access(
-        where.names, tokens.Tokens(known or {}), sessions.Sessions(), tokens.Throttle(), log
+        where.names,
+        tokens.Tokens(known or {}),
+        sessions.Sessions(),
+        tokens.Throttle(),
+        log,
+        behind_proxy,
     )
     with address.bind(where) as listener:
         where = address.bound(where, listener)

@@ -122,6 +122,7 @@ complete -c sharpend -n '_shtab_sharpend_using web' -l state -xka "(__fish_compl
 complete -c sharpend -n '_shtab_sharpend_using web' -l listen -x -d '127.0.0.1:PORT, [::1]:PORT or unix:PATH; another address needs --token-file'
 complete -c sharpend -n '_shtab_sharpend_using web' -l token-file -xka "(__fish_complete_path (commandline -ct))" -d 'file of lines with a name and a token; nobody comes in without one'
 complete -c sharpend -n '_shtab_sharpend_using web' -l allow-host -x -d 'name by which browsers call this page, beside localhost; may be repeated'
+complete -c sharpend -n '_shtab_sharpend_using web' -l behind-proxy -d 'believe X-Forwarded-For and X-Forwarded-Proto of a server in front; needs --token-file'
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a demo -d 'Sharpen sample images with a real daemon.'
 complete -c sharpend -n '_shtab_sharpend_using demo' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using demo' -l output -xka "(__fish_complete_directories)" -d 'folder for the results, demo-output unless given'

@@ -26,13 +26,16 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--token-file", type=Path, metavar="FILE", help=told)
     told = "name by which browsers call this page, beside localhost; may be repeated"
     command.add_argument("--allow-host", action="append", metavar="NAME", help=told)
+    told = "believe X-Forwarded-For and X-Forwarded-Proto of a server in front; needs --token-file"
+    command.add_argument("--behind-proxy", action="store_true", help=told)
 
 
 def main(options: argparse.Namespace) -> int:
     """Answer until SIGTERM.
 
     Raises:
-        UsageError: the address is none, or another machine could reach it without a token.
+        UsageError: the address is none, another machine could reach it without a token, or
+            everybody would be believed as a server in front.
         UnavailableError: the libraries of the page are missing, or the address is in use.
     """
     try:
@@ -45,12 +48,16 @@ def main(options: argparse.Namespace) -> int:
     where = address.parse(options.listen)
     known = tokens.Tokens({}) if options.token_file is None else tokens.read(options.token_file)
     names = where.names | {gate.name_in(name) for name in options.allow_host or ()}
-    is_local = where.is_local and not options.allow_host
+    if options.behind_proxy and not where.is_local:
+        raise UsageError(
+            f"--behind-proxy: {options.listen}: every caller could say who they are: listen at"
+            " unix:PATH or 127.0.0.1:PORT"
+        )
+    is_local = where.is_local and not options.allow_host and not options.behind_proxy
     _require_safe(options.listen, known, names, is_local=is_local)
     log = plans.log(settings)
-    access = gate.Access(
-        names, known, sessions.Sessions(cookie=where.cookie), tokens.Throttle(), log
-    )
+    own = sessions.Sessions(cookie=where.cookie)
+    access = gate.Access(names, known, own, tokens.Throttle(), log, options.behind_proxy)
     site = app.Site(settings.state, settings.report.every_s, access)
 
     def on_ready(url: str) -> None:
@@ -65,8 +72,8 @@ def _require_safe(listen: str, known: Tokens, names: Collection[str], *, is_loca
     """Raise UsageError for an address that others can reach without a token, or by no name."""
     if not is_local and not known.are_asked_for:
         raise UsageError(
-            f"--listen: {listen}: other machines can reach this address, or the name of"
-            " --allow-host: give --token-file"
+            f"--listen: {listen}: other machines can reach this address, the name of --allow-host,"
+            " or the server of --behind-proxy: give --token-file"
         )
     if not names:
         raise UsageError(f"--listen: {listen}: give --allow-host with the name of this machine")

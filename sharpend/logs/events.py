@@ -64,4 +64,5 @@ class Event(StrEnum):
     ACTION_TAKEN = "action.taken"
     ACTION_FAILED = "action.failed"
     REQUEST_REFUSED = "request.refused"
+    REQUEST_FAILED = "request.failed"
     LOGGED_BY_LIBRARY = "library.logged"

@@ -25,6 +25,8 @@ _OF_ONE_FILE = {
     Event.IMAGE_VANISHED,
     Event.WORKER_DIED,
     Event.REQUEST_REFUSED,
+    Event.REQUEST_FAILED,
+    Event.ACTION_FAILED,
 }
 """Events that thousands of files, or requests, can cause at once; all others are rare."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.logs.event_description import INFO, WARNING, Described
+from sharpend.logs.event_description import ERROR, INFO, WARNING, Described
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ OF_WEB: Mapping[Event, Described] = {
         "a request to the status page was refused before any page was asked",
         {
             "cause": "text: why, in words",
+            "caller": _WHO["caller"],
+            "address": "text: path of the request",
+        },
+    ),
+    Event.REQUEST_FAILED: Described(
+        ERROR,
+        "a request to the status page met a fault of the page itself",
+        {
+            "cause": "text: class and words of the error",
             "caller": _WHO["caller"],
             "address": "text: path of the request",
         },

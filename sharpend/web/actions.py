@@ -46,9 +46,8 @@ class Actions:
 
     async def retry(self, request: Request) -> Response:
         """Try a quarantined image again."""
-        job_id = job_id_of(request)
-        done = await self._done(request, "retry", lambda _: self._retry(job_id))
-        return RedirectResponse(f"/image/{job_id}?done={done}", 303)
+        done = await self._done(request, "retry", lambda _: self._retry(job_id_of(request)))
+        return RedirectResponse(f"/image/{job_id_of(request)}?done={done}", 303)
 
     async def pause(self, request: Request) -> Response:
         """Pause a folder, or all."""
@@ -66,18 +65,18 @@ class Actions:
         action: str,
         act: Callable[[Mapping[str, str]], tuple[str, bytes | None]],
     ) -> str:
-        """Do an action for a form, in a thread, and log it with its result."""
-        session, fields = await forms.read(request)
-        who = {"who": session.who, "caller": request.state.caller}
+        """Do an action for a form, in a thread, and log who did it, or tried to."""
+        session = request.state.session
+        who = {
+            "who": "" if session is None else session.who,
+            "caller": request.state.caller.address,
+        }
         try:
-            folder, path = await run_in_threadpool(act, fields)
-        except HTTPException as error:
-            self._log.warning(Event.ACTION_FAILED, action=action, message=error.detail, **who)
-            raise
-        except SharpendError as error:
-            self._log.warning(Event.ACTION_FAILED, action=action, message=str(error), **who)
-            status = 503 if isinstance(error, LedgerError) else 409
-            raise HTTPException(status, str(error)) from error
+            folder, path = await run_in_threadpool(act, await forms.read(request))
+        except Exception as error:
+            refusal = _refusal_of(error)
+            self._log.warning(Event.ACTION_FAILED, action=action, message=refusal.detail, **who)
+            raise refusal from error
         self._log.info(Event.ACTION_TAKEN, action=action, folder=folder, path=path, **who)
         return action
 
@@ -106,6 +105,15 @@ class Actions:
         """Raise HTTPException where no daemon has worked yet: no ledger must be made here."""
         if not has_ledger(self._state_dir):
             raise HTTPException(409, "no daemon has worked with this state directory yet")
+
+
+def _refusal_of(error: Exception) -> HTTPException:
+    """Return the answer to an action that failed."""
+    if isinstance(error, HTTPException):
+        return error
+    if isinstance(error, SharpendError):
+        return HTTPException(503 if isinstance(error, LedgerError) else 409, str(error))
+    return HTTPException(500, f"not done, by a fault of the page: {type(error).__name__}: {error}")
 
 
 _HOLDS: Mapping[str, Callable[[Ledger, list[str]], None]] = {

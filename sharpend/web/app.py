@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 """A preview of an id can be made anew, so that this is for static files alone: their address has
 the digest of their content."""
+_FAULT = "a fault of the page itself: its log has the cause, as request.failed"
 _SHORTLY = {"Cache-Control": "private, max-age=60"}
 
 
@@ -58,7 +59,7 @@ def make(site: Site, is_stopping: Callable[[], bool]) -> Gate:
 
     async def refused(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
-        message = error.detail if isinstance(error, HTTPException) else ""
+        message = error.detail if isinstance(error, HTTPException) else _FAULT
         return await pages.refused(request, status, message)
 
     inner = Starlette(
@@ -68,7 +69,7 @@ def make(site: Site, is_stopping: Callable[[], bool]) -> Gate:
             *_routes_of_files(site.state_dir, Changes(site.state_dir, is_stopping)),
             *_routes_of_probes(site),
         ],
-        exception_handlers={HTTPException: refused},
+        exception_handlers={HTTPException: refused, Exception: refused},
     )
     inner.router.redirect_slashes = False
     return Gate(inner, site.access)

@@ -53,8 +53,8 @@ class Changes:
         """Yield the lines of a stream; the caller has checked `streams`."""
         self.streams += 1
         try:
-            yield "retry: 3000\n\n"
             before, quiet = await run_in_threadpool(self.mark), 0
+            yield "retry: 3000\n\n"  # whatever changes from here on is told
             while not self._is_stopping():
                 await asyncio.sleep(LOOK_EVERY_S)
                 mark = await run_in_threadpool(self.mark)

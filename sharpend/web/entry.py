@@ -35,32 +35,29 @@ class Entry:
     async def enter(self, request: Request) -> Response:
         """Begin a session for a right token."""
         caller = request.state.caller
-        _, fields = await forms.read(request)
+        fields = await forms.read(request)
         # From here on without `await`: forms that were held back are counted one by one.
-        wait_s = self._access.throttle.wait_s(caller)
-        if wait_s:
+        wait_s = self._access.throttle.wait_s(caller.address)
+        who = self._access.name_of(fields.get("token", ""), caller, gate.LOGIN)
+        if who is None and wait_s:
             self._access.refuse("too many wrong tokens", caller, gate.LOGIN)
             return gate.too_many(wait_s)
-        who = self._access.tokens.name_of(fields.get("token", ""))
         if who is None:
-            self._access.throttle.failed(caller)
-            self._access.refuse("wrong token", caller, gate.LOGIN)
             return self._form(request, "This token is wrong.", 403)
-        self._access.log.info(Event.ACTION_TAKEN, action="enter", who=who, caller=caller)
-        answer = RedirectResponse("/", 303)
-        answer.headers["Set-Cookie"] = self._cookie(who)
-        return answer
+        self._access.log.info(Event.ACTION_TAKEN, action="enter", who=who, caller=caller.address)
+        return self._begun(request, "/", who)
 
     async def leave(self, request: Request) -> Response:
         """End the session of a browser."""
         await forms.read(request)
-        answer = RedirectResponse(gate.LOGIN, 303)
-        answer.headers["Set-Cookie"] = self._cookie("")
-        return answer
+        return self._begun(request, gate.LOGIN, "")
 
-    def _cookie(self, who: str) -> str:
-        """Format the header that begins a session."""
-        return gate.cookie_of(self._access.sessions.new(who), self._access.sessions.cookie)
+    def _begun(self, request: Request, path: str, who: str) -> Response:
+        """Lead to a page with a new session."""
+        answer = RedirectResponse(path, 303)
+        session = self._access.sessions.new(who)
+        answer.headers["Set-Cookie"] = self._access.cookie_of(session, request.state.caller)
+        return answer
 
     def _form(self, request: Request, message: str, status: int) -> Response:
         if not self._access.tokens.are_asked_for:

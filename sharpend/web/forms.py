@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from sharpend.web.sessions import is_token
 
@@ -23,22 +24,27 @@ MOST_BYTES = 8192
 _MOST_FIELDS = 8
 
 
-async def read(request: Request) -> tuple[Session, Mapping[str, str]]:
-    """Read a form; return it with the session that it belongs to.
+async def read(request: Request) -> Mapping[str, str]:
+    """Read a form of the session that it is sent in.
 
     Raises:
         HTTPException: it is too large, no form, or without the token of its session.
     """
+    try:
+        body = (await _body(request)).decode()
+        fields = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except (ValueError, ClientDisconnect) as error:
+        raise HTTPException(400, "this is no form") from error
+    session: Session | None = request.state.session
+    if session is None or not is_token(session, fields.get("csrf", "")):
+        raise HTTPException(403, "this form is too old, or not of this page: load the page again")
+    return fields
+
+
+async def _body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BYTES:
             raise HTTPException(413, "the form is too large")
-    try:
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
-    except ValueError as error:
-        raise HTTPException(400, "this is no form") from error
-    session: Session | None = request.state.session
-    if session is None or not is_token(session, fields.get("csrf", "")):
-        raise HTTPException(403, "this form is too old, or not of this page: load the page again")
-    return session, fields
+    return bytes(body)

@@ -7,7 +7,6 @@ before any page is asked. Owns the headers of every answer, the content security
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,12 +17,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 
 from sharpend.logs.events import Event
 from sharpend.web import sessions
+from sharpend.web.callers import caller_of
 from sharpend.web.tokens import LOCAL
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sharpend.logs.logs import Log
+    from sharpend.web.callers import Caller
     from sharpend.web.sessions import Session, Sessions
     from sharpend.web.tokens import Throttle, Tokens
 
@@ -44,6 +45,7 @@ _METHODS = {"GET", "HEAD", "POST"}
 _FROM_HERE = {"", "same-origin", "none"}
 """Values of `Sec-Fetch-Site` of a request that no other site has caused; older browsers send none.
 """
+_SCHEMES = ("http", "https")
 _AGAIN = """<!doctype html><html lang="en"><title>sharpend</title>
 <meta http-equiv="refresh" content="0; url=/"><p><a href="/">Status page of sharpend</a></p></html>
 """
@@ -60,6 +62,7 @@ class Access:
         sessions: of those who came in.
         throttle: counts failed tokens.
         log: for what is refused.
+        behind_proxy: a server in front is believed who calls, and by which scheme.
     """
 
     names: frozenset[str]
@@ -67,20 +70,47 @@ class Access:
     sessions: Sessions
     throttle: Throttle
     log: Log
+    behind_proxy: bool = False
 
     @property
     def visitor(self) -> str:
         """Name of somebody who has given no token."""
         return "" if self.tokens.are_asked_for else LOCAL
 
-    def session_in(self, headers: Headers) -> Session | None:
+    def session_in(self, headers: Headers, caller: Caller) -> Session | None:
         """Return the session of the cookie in a request, or None."""
         cookies = cookie_parser(headers.get("cookie", ""))  # other programs' cookies may be odd
-        return self.sessions.of(cookies.get(self.sessions.cookie, ""))
+        return self.sessions.of(cookies.get(self._cookie(caller), ""))
 
-    def refuse(self, cause: str, caller: str, path: str) -> None:
+    def cookie_of(self, session: Session, caller: Caller) -> str:
+        """Format the header that sets the cookie of a session."""
+        secure = "; Secure" if caller.is_secure else ""
+        given = f"{self._cookie(caller)}={session.cookie}; Path=/; HttpOnly; SameSite=Strict"
+        return f"{given}; Max-Age={sessions.LASTS_S}{secure}"
+
+    def _cookie(self, caller: Caller) -> str:
+        """Name the cookie; by https so that no other host and no http page can set it."""
+        return f"__Host-{self.sessions.cookie}" if caller.is_secure else self.sessions.cookie
+
+    def name_of(self, token: str, caller: Caller, path: str) -> str | None:
+        """Return the name of a token; of a wrong one None, counted while the caller may try.
+
+        A right token lets in however many wrong ones came before, of whoever they were: else
+        anybody could keep its owner out. Tokens are too long to be found by trying.
+        """
+        who = self.tokens.name_of(token)
+        if who is None and not self.throttle.wait_s(caller.address):
+            self.throttle.failed(caller.address)
+            self.refuse("wrong token", caller, path)
+        return who
+
+    def refuse(self, cause: str, caller: Caller, path: str) -> None:
         """Log a refused request."""
-        self.log.warning(Event.REQUEST_REFUSED, cause=cause, caller=caller, address=path)
+        self.log.warning(Event.REQUEST_REFUSED, cause=cause, caller=caller.address, address=path)
+
+    def fail(self, cause: str, caller: Caller, path: str) -> None:
+        """Log a request that met a fault of ours."""
+        self.log.error(Event.REQUEST_FAILED, cause=cause, caller=caller.address, address=path)
 
 
 class Gate:
@@ -101,13 +131,14 @@ class Gate:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        headers, caller = Headers(scope=scope), caller_of(scope)
+        headers = Headers(scope=scope)
+        caller = caller_of(scope, headers, behind_proxy=self._access.behind_proxy)
         session = self._session_of(headers, caller, scope["path"])
         begins = session is None and _may_begin(scope, headers)
         if begins:
             session = self._access.sessions.new(self._access.visitor)
         scope.setdefault("state", {}).update(session=session, caller=caller)
-        refusal = self._refusal(scope, headers, session)
+        refusal = self._refusal(scope, headers, session, caller)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -116,32 +147,32 @@ class Gate:
                     given[name] = value
                 given.setdefault("Cache-Control", "no-store")
                 if begins and session is not None and "set-cookie" not in given:
-                    given.append("Set-Cookie", cookie_of(session, self._access.sessions.cookie))
+                    given.append("Set-Cookie", self._access.cookie_of(session, caller))
             await send(message)
 
-        await (refusal or self._app)(scope, receive, answer)
+        try:
+            await (refusal or self._app)(scope, receive, answer)
+        except Exception as error:  # noqa: BLE001 - the visitor has an answer; the log tells why
+            self._access.fail(f"{type(error).__name__}: {error}", caller, scope["path"])
 
-    def _session_of(self, headers: Headers, caller: str, path: str) -> Session | None:
+    def _session_of(self, headers: Headers, caller: Caller, path: str) -> Session | None:
         """Return the session of a cookie, or of a token in `Authorization` for this request."""
-        known = self._access.session_in(headers)
+        known = self._access.session_in(headers, caller)
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        if known is not None or scheme.lower() != "bearer":
+        is_given = scheme.lower() == "bearer" and self._access.tokens.are_asked_for
+        if (known is not None and known.who) or not is_given:
             return known
-        if self._access.throttle.wait_s(caller):
-            return None
-        who = self._access.tokens.name_of(token.strip())
-        if who is None:
-            self._access.throttle.failed(caller)
-            self._access.refuse("wrong token", caller, path)
-            return None
-        return self._access.sessions.new(who)
+        who = self._access.name_of(token.strip(), caller, path)
+        return known if who is None else self._access.sessions.new(who)
 
-    def _refusal(self, scope: Scope, headers: Headers, session: Session | None) -> Response | None:
+    def _refusal(
+        self, scope: Scope, headers: Headers, session: Session | None, caller: Caller
+    ) -> Response | None:
         """Return the answer to a request that must not pass, or None."""
-        fault = self._fault(scope["method"], headers)
+        fault = self._fault(scope["method"], headers, caller)
         if fault is not None:
             status, cause = fault
-            self._access.refuse(cause, caller_of(scope), scope["path"])
+            self._access.refuse(cause, caller, scope["path"])
             return PlainTextResponse(f"{cause}\n", status)
         if is_open(scope["path"]):
             return None
@@ -149,25 +180,25 @@ class Gate:
             return HTMLResponse(_AGAIN)
         if not self._access.tokens.are_asked_for or (session is not None and session.who):
             return None
-        return self._asked_for_token(scope, headers)
+        return self._asked_for_token(scope, headers, caller)
 
-    def _asked_for_token(self, scope: Scope, headers: Headers) -> Response:
+    def _asked_for_token(self, scope: Scope, headers: Headers, caller: Caller) -> Response:
         """Return the answer to a request without a right token."""
-        wait_s = self._access.throttle.wait_s(caller_of(scope))
+        wait_s = self._access.throttle.wait_s(caller.address)
         if wait_s and "authorization" in headers:
             return too_many(wait_s)
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             return RedirectResponse(LOGIN, 303)
         return PlainTextResponse("a token is needed\n", 401, {"WWW-Authenticate": "Bearer"})
 
-    def _fault(self, method: str, headers: Headers) -> tuple[int, str] | None:
+    def _fault(self, method: str, headers: Headers, caller: Caller) -> tuple[int, str] | None:
         """Return status and cause of what is wrong about a request, or None."""
         hosts = headers.getlist("host")
         if len(hosts) != 1 or name_in(hosts[0]) not in self._access.names:
             return 421, "Host is no name of this page: add it with --allow-host"
         if method not in _METHODS:
             return 405, "method is not allowed"
-        if method == "POST" and not _is_sent_from_here(headers, hosts[0]):
+        if method == "POST" and not _is_sent_from_here(headers, hosts[0], caller):
             return 403, "another site sent this form"
         return None
 
@@ -193,16 +224,11 @@ def _is_linked(headers: Headers) -> bool:
     return not from_here and "text/html" in headers.get("accept", "")
 
 
-def _is_sent_from_here(headers: Headers, host: str) -> bool:
+def _is_sent_from_here(headers: Headers, host: str, caller: Caller) -> bool:
     """Return whether a page of this origin sent a form; browsers add these headers themselves."""
-    origin = headers.get("origin")
-    same = origin is None or origin.split("://", 1)[-1].lower() == host.lower()
+    origin, schemes = headers.get("origin"), (caller.scheme,) if caller.scheme else _SCHEMES
+    same = origin is None or origin.lower() in {f"{one}://{host.lower()}" for one in schemes}
     return same and headers.get("sec-fetch-site", "") in _FROM_HERE
-
-
-def cookie_of(session: Session, name: str) -> str:
-    """Format the header that sets the cookie of a session."""
-    return f"{name}={session.cookie}; Path=/; HttpOnly; SameSite=Strict; Max-Age={sessions.LASTS_S}"
 
 
 def name_in(host: str) -> str:
@@ -210,22 +236,6 @@ def name_in(host: str) -> str:
     name, colon, port = host.rpartition(":")
     has_port = bool(colon) and port.isascii() and port.isdigit()
     return (name if has_port else host).lower().removesuffix(".")
-
-
-def caller_of(scope: Scope) -> str:
-    """Return the address of a caller; of IPv6 its network of 64 bits, which one machine has."""
-    client = scope.get("client")
-    if not client or not client[0]:
-        return "unix"
-    try:
-        address = ipaddress.ip_address(client[0])
-    except ValueError:
-        return str(client[0])
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:  # a socket of IPv6 that takes IPv4, too
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, 64), strict=False))
 
 
 def too_many(wait_s: float) -> Response:

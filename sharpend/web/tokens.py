@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-LEAST_CHARACTERS = 16
+LEAST_CHARACTERS = 32
+"""Of a token: too many to be found by trying, however often."""
 NAMELESS = "token"
 """Name of a token without one, in the log."""
 LOCAL = "local"
