@@ -187,7 +187,7 @@ class Gate:
         wait_s = self._access.throttle.wait_s(caller.address)
         if wait_s and "authorization" in headers:
             return too_many(wait_s)
-        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
+        if scope["method"] == "GET" and _shows_page(headers):
             return RedirectResponse(LOGIN, 303)
         return PlainTextResponse("a token is needed\n", 401, {"WWW-Authenticate": "Bearer"})
 
@@ -200,6 +200,8 @@ class Gate:
             return 405, "method is not allowed"
         if method == "POST" and not _is_sent_from_here(headers, hosts[0], caller):
             return 403, "another site sent this form"
+        if not (_is_from_here(headers) or _shows_page(headers)):
+            return 403, "another site asks for this"
         return None
 
 
@@ -213,22 +215,30 @@ def _may_begin(scope: Scope, headers: Headers) -> bool:
 
     One that another site sent comes without the cookie of its session, which a new one would end.
     """
-    from_here = headers.get("sec-fetch-site", "") in _FROM_HERE
-    shows = "text/html" in headers.get("accept", "")
-    return scope["method"] == "GET" and from_here and shows and scope["path"] not in PROBES
+    is_shown = _is_from_here(headers) and _shows_page(headers)
+    return scope["method"] == "GET" and is_shown and scope["path"] not in PROBES
 
 
 def _is_linked(headers: Headers) -> bool:
     """Return whether a browser shows a page of ours because another site links to it."""
-    from_here = headers.get("sec-fetch-site", "") in _FROM_HERE
-    return not from_here and "text/html" in headers.get("accept", "")
+    return not _is_from_here(headers) and _shows_page(headers)
+
+
+def _is_from_here(headers: Headers) -> bool:
+    """Return whether no other site has caused a request, as far as its browser tells."""
+    return headers.get("sec-fetch-site", "") in _FROM_HERE
+
+
+def _shows_page(headers: Headers) -> bool:
+    """Return whether a browser wants a page to show."""
+    return "text/html" in headers.get("accept", "")
 
 
 def _is_sent_from_here(headers: Headers, host: str, caller: Caller) -> bool:
     """Return whether a page of this origin sent a form; browsers add these headers themselves."""
     origin, schemes = headers.get("origin"), (caller.scheme,) if caller.scheme else _SCHEMES
     same = origin is None or origin.lower() in {f"{one}://{host.lower()}" for one in schemes}
-    return same and headers.get("sec-fetch-site", "") in _FROM_HERE
+    return same and _is_from_here(headers)
 
 
 def name_in(host: str) -> str:
