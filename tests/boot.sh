@@ -63,5 +63,7 @@ exec unshare --cgroup sh -c '
     umount -l /run/groups
     umount -R -l /sys/fs/cgroup || true
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
+    # As on any machine that systemd has booted: else the credentials of a unit are mounted in vain.
+    mount --make-rshared /
     exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=unshare \
         /lib/systemd/systemd --system --unit=booted.target --log-target=journal --show-status=no'

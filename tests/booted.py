@@ -196,14 +196,19 @@ def _command(unit: Path) -> str:
     """This Python and this checkout in place of the command that `make install` makes."""
     found = re.search(r"(?m)^ExecStart=\S*sharpend (.*)$", unit.read_text())
     assert found is not None
-    program = Path(os.path.realpath(sys.executable)).relative_to(os.path.realpath(sys.base_prefix))
     return (
         f"Environment=PYTHONPATH={_UNDER_TEST}/code:{_UNDER_TEST}/packages\n"
         "Environment=PYTHONDONTWRITEBYTECODE=1\n"
         f"Environment=LD_LIBRARY_PATH={_UNDER_TEST}/python/lib\n"
         "ExecStart=\n"
-        f"ExecStart={_UNDER_TEST}/python/{program} -m sharpend {found[1]}"
+        f"ExecStart={command()} {found[1]}"
     )
+
+
+def command() -> str:
+    """The command `sharpend` of this checkout, as it is called inside."""
+    program = Path(os.path.realpath(sys.executable)).relative_to(os.path.realpath(sys.base_prefix))
+    return f"{_UNDER_TEST}/python/{program} -m sharpend"
 
 
 def _come_up(process: subprocess.Popen[bytes], log: Path) -> Machine:

@@ -17,6 +17,7 @@ from sharpend.imaging.files import load_rgb
 from tests import booted
 from tests.conftest import drop
 from tests.daemons import temps, until
+from tests.visits import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ pytestmark = [
 SOON = "WatchdogSec=10\nTimeoutAbortSec=2\nTimeoutStartSec=300\n"
 """A test cannot wait two minutes for a daemon that hangs; a start on a busy machine takes long."""
 SETTINGS = "[workers]\ncount = 1\njob_timeout_s = 15\n[report]\nevery_s = 1\n"
+PROXY = booted.CHECKOUT / "systemd/web-proxy.conf"
 CONFIG = "/etc/sharpend/sharpend.toml"
 INCOMING, SHARP = "/srv/sharpend/incoming", "/srv/sharpend/sharp"
 
@@ -55,6 +57,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """A machine with the service as `make install` leaves it, not started yet."""
     image = tmp_path_factory.mktemp("image")
     units = {"sharpend.service": SOON, "sharpend@.service": "TimeoutStartSec=300\n"}
+    of_page = PROXY.read_text().split("[Service]")[1]
+    units["sharpend-web.service"] = of_page.replace("=sharpend web", f"={booted.command()} web")
     with booted.booted(image, units) as machine:
         with machine.path(CONFIG).open("a") as config:
             config.write(SETTINGS)
@@ -119,6 +123,33 @@ def test_a_picture_is_sharpened(machine: Machine) -> None:
     assert made.st_uid == machine.daemon().uids().real
     assert machine.wait_for("report.published", images_total=1)["queue_depth"] == 0
     assert not any("timestamp" in event for event in machine.events())
+
+
+def test_the_page_is_reached_by_the_server_in_front_alone(machine: Machine) -> None:
+    """By its drop-in: the server's group uses the socket, with a token; it can write no preview."""
+    machine.path("/etc/sharpend/tokens").write_text(f"ann {TOKEN}\n")
+    machine.path("/etc/sharpend/tokens").chmod(0o600)
+    machine.systemctl("start", "sharpend-web")
+    asked = ("--unix-socket", "/run/sharpend-web/page.sock", "http://photos.example.org/gallery")
+    right = ("curl", "--silent", "--header", f"Authorization: Bearer {TOKEN}", *asked)
+    assert "first.png" in machine.run(*as_user("www-data"), *right)
+    assert "token" in machine.run(*as_user("www-data"), "curl", "--silent", *asked)
+    assert machine.run(*as_user("nobody"), *right, check=False) == ""
+    of_page = machine.daemon("sharpend-web.service").pid
+    for folder, can in (("", True), ("/previews", False), ("/history", False)):
+        inside = f"/proc/{of_page}/root/var/lib/sharpend{folder}"
+        is_read_only = bool(os.statvfs(inside).f_flag & os.ST_RDONLY)
+        assert (folder, is_read_only) == (folder, not can)
+    machine.systemctl("restart", "sharpend-web")
+    assert "first.png" in machine.run(*as_user("www-data"), *right)
+
+
+def as_user(name: str) -> tuple[str, ...]:
+    """The beginning of a command that another user runs."""
+    return ("setpriv", f"--reuid={name}", f"--regid={GROUPS[name]}", "--clear-groups")
+
+
+GROUPS = {"www-data": "www-data", "nobody": "nogroup"}
 
 
 def test_a_reload_takes_good_settings_only(machine: Machine) -> None:
