@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -334,6 +335,24 @@ def test_a_disk_that_hangs_costs_one_wait(tmp_path: Path) -> None:
     assert not asked.acquire(blocking=False)
     responds.set()
     assert any(reader.read(folder) == answer for _ in range(100_000))
+
+
+def test_those_who_ask_at_once_share_an_answer(tmp_path: Path) -> None:
+    """Two monitors that scrape in the same moment both see the disk."""
+    responds, asked, folder = threading.Event(), threading.Event(), os.fsencode(tmp_path)
+    answer = Room(10, 5)
+
+    def ask(_: bytes) -> Room:
+        asked.set()
+        responds.wait()
+        return answer
+
+    reader = RoomReader(ask, patience_s=60)
+    with ThreadPoolExecutor(8) as monitors:
+        read = [monitors.submit(reader.read, folder) for _ in range(8)]
+        assert asked.wait(60)
+        responds.set()
+        assert [one.result() for one in read] == [answer] * 8
 
 
 def test_the_file_is_for_node_exporter(watched: Watched) -> None:

@@ -144,6 +144,24 @@ def test_the_arrows_work_as_well(browser: Browser, folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_an_image_that_does_not_load_is_told(browser: Browser, folder: Path) -> None:
+    """No vote can be given, by key either; loaded again, the same trial goes on."""
+    with served(folder) as url:
+        page = opened(browser, url, [])
+        page.route("**/image/**", lambda route: route.abort())
+        page.click("input[name=agree]")
+        page.click("button.go")
+        page.wait_for_selector(".broken:visible")
+        for key in ("1", "Enter"):
+            page.keyboard.press(key)
+        assert page.query_selector("fieldset:disabled")
+        page.unroute("**/image/**")
+        page.click(".broken a")
+        ready(page)
+        assert " 1 of " in page.inner_text(".place")
+    assert not [one for one in read_votes(folder / VOTES) if isinstance(one, Vote)]
+
+
 def test_a_vote_counts_once_in_a_browser(browser: Browser, folder: Path) -> None:
     """A double press, a reload and "back" leave one vote; a restart goes on where it was."""
     faults = list[str]()

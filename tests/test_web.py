@@ -32,7 +32,7 @@ from sharpend.logs.events import Event
 from sharpend.web import address, chart
 from sharpend.web.tokens import LOCAL
 from tests.daemons import WITHIN_S, surroundings
-from tests.older_ledgers import older_ledger
+from tests.older_ledgers import LAST_WIDE, older_ledger
 from tests.test_history import BEGIN, report
 from tests.visits import fill, preview, served
 
@@ -303,6 +303,17 @@ def test_a_ledger_of_an_older_daemon_is_counted(tmp_path: Path) -> None:
     older.close()
     with served(tmp_path) as visitor:
         assert re.search(r"<dt>Waiting</dt><dd>1</dd>", visitor.get("/").text)
+
+
+@pytest.mark.parametrize("path", ["/gallery", "/quarantine", "/image/1"])
+def test_images_of_an_older_ledger_are_not_guessed(tmp_path: Path, path: str) -> None:
+    """Its rows are others: the page says so, and what to do; the overview counts all the same."""
+    older_ledger(tmp_path, LAST_WIDE).close()
+    with served(tmp_path) as visitor:
+        answer = visitor.get(path)
+        assert answer.status == 503
+        assert "restart the daemon" in answer.text
+        assert visitor.get("/").status == 200
 
 
 def test_the_ledger_is_found_by_an_index(hundred_thousand: Path) -> None:

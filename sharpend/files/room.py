@@ -7,8 +7,9 @@ own, and not again before that thread has returned: at most one thread hangs for
 from __future__ import annotations
 
 import os
-import queue
 import threading
+import time
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -48,27 +49,27 @@ class RoomReader:
     ) -> None:
         self._ask = ask
         self._patience_s = patience_s
-        self._asked: set[bytes] = set()
+        self._asked: dict[bytes, tuple[Future[Room | None], float]] = {}
+        """Answers that are awaited, and the monotonic times until which they are."""
         self._lock = threading.Lock()
 
     def read(self, folder: bytes) -> Room | None:
-        """Return the room of a folder; None if it is missing or refused.
+        """Return the room of a folder; None if it is missing, refused or does not respond.
 
-        None too while an earlier question about it has no answer.
+        Threads that ask at the same time share one question and its answer.
         """
         with self._lock:
-            if folder in self._asked:
-                return None
-            self._asked.add(folder)
-        answers: queue.SimpleQueue[Room | None] = queue.SimpleQueue()
-        threading.Thread(target=self._look, args=(folder, answers), daemon=True).start()
+            if folder not in self._asked:
+                self._asked[folder] = Future(), time.monotonic() + self._patience_s
+                threading.Thread(target=self._look, args=(folder,), daemon=True).start()
+            answer, until_s = self._asked[folder]
         try:
-            return answers.get(timeout=self._patience_s)
-        except queue.Empty:
+            return answer.result(timeout=max(0.0, until_s - time.monotonic()))
+        except TimeoutError:
             return None
 
-    def _look(self, folder: bytes, answers: queue.SimpleQueue[Room | None]) -> None:
+    def _look(self, folder: bytes) -> None:
         room = self._ask(folder)
         with self._lock:
-            self._asked.discard(folder)
-        answers.put(room)
+            answer, _ = self._asked.pop(folder)
+        answer.set_result(room)

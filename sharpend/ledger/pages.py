@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from sharpend.errors import Reason
+from sharpend.errors import LedgerError, Reason
 from sharpend.ledger import pages_sql, sql
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import Job, State, content_of, job_of, quarantined_of
@@ -86,11 +86,11 @@ class LedgerPages(LedgerReader):
 
     def results(self, after: Place, most: int) -> Sequence[Entry]:
         """Return finished jobs, the last ones first."""
-        return [entry_of(row) for row in self._store.rows(pages_sql.RESULTS, *after, most)]
+        return self._entries(pages_sql.RESULTS, *after, most)
 
     def refused(self, after: Place, most: int) -> Sequence[Entry]:
         """Return quarantined jobs, the last ones first."""
-        return [entry_of(row) for row in self._store.rows(pages_sql.REFUSED, *after, most)]
+        return self._entries(pages_sql.REFUSED, *after, most)
 
     def in_work(self) -> Sequence[Job]:
         """Return the jobs that workers have now."""
@@ -98,8 +98,17 @@ class LedgerPages(LedgerReader):
 
     def entry(self, job_id: int) -> Entry | None:
         """Return a job by its id; None for one that is not there."""
-        row = self._store.row(pages_sql.ENTRY, job_id) if job_id <= LARGEST_ID else None
-        return None if row is None else entry_of(row)
+        found = self._entries(pages_sql.ENTRY, job_id) if job_id <= LARGEST_ID else ()
+        return next(iter(found), None)
+
+    def _entries(self, query: str, *values: object) -> Sequence[Entry]:
+        """Return the rows of a bounded query; LedgerError where an older version wrote them."""
+        if self._store.row(pages_sql.HAS_DIGESTS) is None:
+            raise LedgerError(
+                "images cannot be shown: an older sharpend wrote this ledger, and the one that runs"
+                " has not upgraded it: restart the daemon"
+            )
+        return [entry_of(row) for row in self._store.rows(query, *values)]
 
     def refusal(self, job_id: int) -> Quarantined | None:
         """Return the quarantine record of a job; None where it is not in quarantine."""

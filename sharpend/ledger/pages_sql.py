@@ -10,6 +10,7 @@ TALLIES = """
 SELECT folder.name AS name, kept.state AS state, kept.jobs AS jobs
 FROM tally AS kept JOIN folder ON folder.id = kept.folder
 """
+HAS_DIGESTS = "SELECT 1 FROM sqlite_schema WHERE name = 'digest'"
 ENTRY = """
 SELECT known.*, model.text AS model_digest, options.text AS options_digest FROM known
 LEFT JOIN digest AS model ON model.id = known.model

@@ -51,7 +51,12 @@ function send(event) {
   form.elements.shown_ms.value = Math.min(86_400_000, Math.round(performance.now() - shownAt));
 }
 
-Promise.all(images.map((image) => image.decode())).then(begin);
+/** Tell that an image is missing; the choices stay away, so that no vote counts for less. */
+function fail() {
+  document.querySelector(".broken").hidden = false;
+}
+
+Promise.all(images.map((image) => image.decode())).then(begin, fail);
 addEventListener("resize", fit);
 addEventListener("keydown", choose);
 form.addEventListener("submit", send);
