@@ -61,8 +61,8 @@ ROOMS = {
     " precision",
     "benchmark": "figures memory process rounds images serve networks live once whole watched peer"
     " peers sections plots",
-    "ledger": "sql standing_sql caseless schema seal alike records store copies scheduling"
-    " reader pages_sql pages registration standing ledger opening figures",
+    "ledger": "sql standing_sql caseless schema seal alike records long_steps store copies"
+    " scheduling reader pages_sql pages registration standing ledger opening figures",
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
     " folder threaded",
     "commit": "portable names destination stale source relocate sidecars results ownership disposal"
@@ -114,7 +114,9 @@ DOORS = {
     "markupsafe": {"sharpend.web.chart", "sharpend.web.trends"},
     "scipy": {"trainer.evaluation.mos.intervals"},
     "spandrel": {"trainer.training.teacher"},
-    "sqlite3": {"sharpend.ledger.copies", "sharpend.ledger.opening", "sharpend.ledger.store"},
+    "sqlite3": {
+        f"sharpend.ledger.{module}" for module in ("copies", "long_steps", "opening", "store")
+    },
     "starlette": {
         "sharpend.web",
         "trainer.evaluation.mos.app",

@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sharpend.errors import ExitCode, LedgerError, Reason, StateFaultError, StateLockedError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS, Ledger
+from sharpend.ledger.long_steps import AbandonedError
 from sharpend.ledger.opening import is_locked, lock, open_beside, open_ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import (
@@ -34,7 +35,7 @@ from sharpend.ledger.records import (
 )
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 from sharpend.ledger.schema import SCHEMA_VERSION
-from tests.older_ledgers import older_ledger
+from tests.older_ledgers import LAST_WIDE, older_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,6 +146,35 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
             ((_, (job,)),) = ledger.alike("in", [(b"x.png", replace(ONE, inode=99))])
             assert (job.digest, job.is_own, ledger.adopts("in")) == (None, True, False)
     assert (tmp_path / "ledger.db.schema-1").exists()
+
+
+def test_a_long_upgrade_goes_on_or_is_cancelled_as_a_whole(tmp_path: Path) -> None:
+    """It tells again and again that it lives; cancelled at any moment it has changed nothing."""
+    older = older_ledger(tmp_path, LAST_WIDE)
+    rows = [(f"{number}.png".encode(), f"{number}:1:1") for number in range(5000)]
+    older.executemany(
+        "INSERT INTO job (folder, relative, mark, state, added_at) VALUES (1, ?, ?, 'done', 5.0)",
+        rows,
+    )
+    older.commit()
+    older.close()
+    calls = 0
+    for last in range(4):
+        left = iter(range(last))
+        with pytest.raises(AbandonedError):
+            open_ledger(tmp_path, lambda left=left: next(left, None) is not None)  # type: ignore[misc]
+        with LedgerReader.read_only(tmp_path) as reader:
+            assert reader.counts()[State.DONE] == 5000
+        assert not (tmp_path / "ledger.db.copy.tmp").exists()
+
+    def go_on() -> bool:
+        nonlocal calls
+        calls += 1
+        return True
+
+    with open_ledger(tmp_path, go_on) as ledger:
+        assert ledger.counts()[State.DONE] == 5000
+    assert calls > 4
 
 
 @pytest.mark.parametrize("damage", ["noise", "cut", "hole"])

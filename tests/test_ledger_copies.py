@@ -13,6 +13,7 @@ import pytest
 from sharpend.errors import StateFaultError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger import copies
+from sharpend.ledger.long_steps import AbandonedError
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
@@ -81,7 +82,7 @@ def test_an_abandoned_backup_leaves_nothing(tmp_path: Path) -> None:
     with open_ledger(tmp_path):
         copies.keep(tmp_path, 2, always)
         before = sorted(tmp_path.iterdir())
-        with pytest.raises(copies.AbandonedError):
+        with pytest.raises(AbandonedError):
             copies.keep(tmp_path, 2, lambda: False)
         assert sorted(tmp_path.iterdir()) == before
 

@@ -88,7 +88,7 @@ def test_a_start_waits_for_the_directory(tmp_path: Path, monkeypatch: pytest.Mon
                 patched.undo()
             return True
 
-        ledger = state_outage.wait_for_ledger(tmp_path / "state", wait)
+        ledger = state_outage.wait_for_ledger(tmp_path / "state", wait, lambda: True)
     assert ledger is not None
     assert sum(ledger.counts().values()) == 0
     ledger.close()
@@ -104,7 +104,7 @@ def test_a_ledger_that_opens_but_cannot_be_written_is_not_had(
     open_ledger(tmp_path).close()
     monkeypatch.setattr(store, "try_to_write", full)
     state_outage = StateOutage(Notifier({}), ListLog())
-    assert state_outage.wait_for_ledger(tmp_path, lambda _: False) is None
+    assert state_outage.wait_for_ledger(tmp_path, lambda _: False, lambda: True) is None
     monkeypatch.undo()
     open_ledger(tmp_path).close()
 
@@ -114,7 +114,7 @@ def test_what_waiting_cannot_mend_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "state").write_bytes(b"")
     state_outage = StateOutage(Notifier({}), ListLog())
     with pytest.raises(StateFaultError, match="File exists"):
-        state_outage.wait_for_ledger(tmp_path / "state", lambda _: False)
+        state_outage.wait_for_ledger(tmp_path / "state", lambda _: False, lambda: True)
     assert state_outage.fault is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,9 +10,14 @@ from typing import TYPE_CHECKING
 from sharpend.daemon.signals import Control
 from sharpend.daemon.state_outage import StateOutage
 from sharpend.daemon.systemd import KeepAlive, Notifier, Watchdog
+from sharpend.ledger.long_steps import AbandonedError
+from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 
 
@@ -24,6 +30,26 @@ class ProcessContext:
     keep_alive: KeepAlive
     watchdog: Watchdog
     outage: StateOutage
+
+    def open_ledger(self, state_dir: Path, *, waits: bool) -> Ledger | None:
+        """Open the ledger; tell the service manager that a large one takes longer.
+
+        Args:
+            state_dir: created if missing.
+            waits: True waits until a state directory that fails can be written.
+
+        Returns:
+            The ledger, or None if a signal ended that.
+
+        Raises:
+            LedgerError: as `opening.open_ledger`; also StateFaultError, StateLockedError.
+        """
+        if waits:
+            wait, go_on = self.keep_alive.wait_until, self.keep_alive.go_on
+            return self.outage.wait_for_ledger(state_dir, wait, go_on)
+        with suppress(AbandonedError):
+            return open_ledger(state_dir, self.keep_alive.go_on)
+        return None
 
 
 def process_context(log: Log) -> ProcessContext:

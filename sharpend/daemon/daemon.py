@@ -17,7 +17,6 @@ from sharpend.daemon.engine_faults import raise_for_outage
 from sharpend.daemon.roots import OnFault
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
-from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
 
@@ -56,13 +55,10 @@ class Daemon:
         Raises:
             SharpendError: the start failed, or with `once` a whole folder did.
         """
-        context, control, state_dir = self._context, self._context.control, self._settings.state
+        context, control = self._context, self._context.control
         with control.signals(reloads=not self._mode.once):
-            if self._mode.once:
-                ledger = open_ledger(state_dir)
-            elif waited := context.outage.wait_for_ledger(state_dir, context.keep_alive.wait_until):
-                ledger = waited
-            else:
+            ledger = context.open_ledger(self._settings.state, waits=not self._mode.once)
+            if ledger is None:
                 return ExitCode.OK  # a signal came before the ledger could be opened
             try:
                 if ledger.rebuilt:

@@ -17,6 +17,7 @@ from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarant
 from sharpend.errors import FolderFaultError, LedgerError
 from sharpend.intake.wall_clock import WallClock
 from sharpend.ledger import copies
+from sharpend.ledger.long_steps import AbandonedError
 from sharpend.ledger.store import DamagedError
 from sharpend.logs.events import Event
 
@@ -178,7 +179,7 @@ class Backup(threading.Thread):
         """Make the backup."""
         try:
             self.path = copies.keep(self._state_dir, self._count, lambda: self._wanted)
-        except copies.AbandonedError:
+        except AbandonedError:
             return
         except LedgerError as error:
             self.fault, self.is_damage = str(error), isinstance(error, DamagedError)

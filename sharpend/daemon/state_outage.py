@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from sharpend.daemon.backoff import Backoff
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import StateFaultError
+from sharpend.ledger.long_steps import AbandonedError
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 
@@ -73,7 +74,9 @@ class StateOutage:
         self.log.info(Event.STATE_RESUMED)
         return True
 
-    def wait_for_ledger(self, state_dir: Path, wait: Callable[[float], bool]) -> Ledger | None:
+    def wait_for_ledger(
+        self, state_dir: Path, wait: Callable[[float], bool], go_on: Callable[[], bool]
+    ) -> Ledger | None:
         """Open the ledger as soon as the state directory can be written.
 
         If the daemon exited instead, the service manager would restart it a few times and then
@@ -82,9 +85,10 @@ class StateOutage:
         Args:
             state_dir: created if missing.
             wait: waits until a time; returns False to cancel.
+            go_on: called repeatedly while a large ledger is opened; returns False to cancel.
 
         Returns:
-            The ledger, or None if the wait was cancelled.
+            The ledger, or None if one of both has cancelled that.
 
         Raises:
             StateLockedError: another process works on this state directory.
@@ -93,7 +97,9 @@ class StateOutage:
         """
         while True:
             try:
-                ledger = _written(open_ledger(state_dir))
+                ledger = _written(open_ledger(state_dir, go_on))
+            except AbandonedError:
+                return None
             except StateFaultError as error:
                 if isinstance(error.__cause__, _NO_FAULT_OF_THE_DISK):
                     raise

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import StateFaultError
 from sharpend.files.atomic import put_in_place
+from sharpend.ledger.long_steps import AbandonedError
 from sharpend.ledger.store import COPY_MARK, require_sound, translated
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
 _STEP_PAGES = 256
 """Pages copied between two calls of `go_on`: a megabyte."""
-
-
-class AbandonedError(Exception):
-    """A backup was cancelled; its files are removed."""
 
 
 def keep(state_dir: Path, count: int, go_on: Callable[[], bool]) -> Path:
@@ -43,7 +40,7 @@ def keep(state_dir: Path, count: int, go_on: Callable[[], bool]) -> Path:
         go_on: called repeatedly; False cancels the backup.
 
     Raises:
-        AbandonedError: `go_on` returned False.
+        AbandonedError: `go_on` returned False; the files of the backup are removed.
         DamagedError: the ledger is damaged; the backups stay as they are.
         StateFaultError: the state directory has too little free space, or fails.
     """
@@ -56,10 +53,10 @@ def keep(state_dir: Path, count: int, go_on: Callable[[], bool]) -> Path:
         return _placed(temporary, _backup(state_dir, 1))
 
 
-def keep_before_upgrade(state_dir: Path, version: int) -> Path:
-    """Copy the ledger, of schema `version`, before it is changed; errors as `keep`."""
+def keep_before_upgrade(state_dir: Path, version: int, go_on: Callable[[], bool]) -> Path:
+    """Copy the ledger, of schema `version`, before it is changed; arguments, errors as `keep`."""
     with translated(state_dir):
-        return _placed(_copied(state_dir, lambda: True), state_dir / f"ledger.db.schema-{version}")
+        return _placed(_copied(state_dir, go_on), state_dir / f"ledger.db.schema-{version}")
 
 
 def newest(state_dir: Path) -> Path | None:

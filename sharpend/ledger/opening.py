@@ -20,6 +20,7 @@ from sharpend.files.mounts import empty_mount_point
 from sharpend.ledger import copies, seal
 from sharpend.ledger.caseless import name_key, twin_key
 from sharpend.ledger.ledger import Ledger
+from sharpend.ledger.long_steps import abandonable
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import binary
 from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
@@ -35,6 +36,7 @@ from sharpend.ledger.store import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _LOCK_LOOKS = 3
@@ -46,10 +48,15 @@ _CACHE_KIB = 512
 leak until then."""
 
 
-def open_ledger(state_dir: Path) -> Ledger:
+def open_ledger(state_dir: Path, go_on: Callable[[], bool] = lambda: True) -> Ledger:
     """Lock the state directory and open its ledger, creating both if missing.
 
+    Args:
+        state_dir: holds the ledger.
+        go_on: called repeatedly while a large ledger is checked, copied, upgraded or counted.
+
     Raises:
+        AbandonedError: `go_on` returned False; the ledger is as it was.
         StateLockedError: another process works on this state directory.
         StateFaultError: the directory cannot be written.
         LedgerError: a newer version wrote the ledger.
@@ -60,9 +67,9 @@ def open_ledger(state_dir: Path) -> Ledger:
     try:
         with translated(state_dir):
             is_sealed = seal.take(state_dir)
-        store, aside = _open_or_rebuild(state_dir, lost=lost, is_sealed=is_sealed)
+        store, aside = _open_or_rebuild(state_dir, go_on, lost=lost, is_sealed=is_sealed)
         if not is_sealed:
-            store.recount()
+            store.recount(go_on)
         rebuilt = store.needs_reconciling()
     except BaseException:
         os.close(lock_fd)
@@ -83,7 +90,8 @@ def open_beside(state_dir: Path) -> Ledger:
     is_in_use = is_locked(state_dir)
     if is_in_use and _version_in(state_dir) < SCHEMA_VERSION:  # it would work on unknown tables
         raise LedgerError(f"{state_dir}: the daemon is of an older version: restart it first")
-    return Ledger(_open_to_write(state_dir, is_sealed=is_in_use), None)  # checked at its start
+    store = _open_to_write(state_dir, lambda: True, is_sealed=is_in_use)  # checked at its start
+    return Ledger(store, None)
 
 
 def lock(state_dir: Path) -> int:
@@ -170,11 +178,14 @@ def locked_since(state_dir: Path) -> float | None:
         return (state_dir / "lock").stat().st_mtime  # `lock` writes it, and nobody else
 
 
-def _open_or_rebuild(state_dir: Path, *, lost: bool, is_sealed: bool) -> tuple[Store, Path | None]:
+def _open_or_rebuild(
+    state_dir: Path, go_on: Callable[[], bool], *, lost: bool, is_sealed: bool
+) -> tuple[Store, Path | None]:
     """Open the ledger for writing; create a new one if it is missing or damaged.
 
     Args:
         state_dir: with its lock held.
+        go_on: as of `open_ledger`.
         lost: a missing ledger existed before.
         is_sealed: the ledger is as it was closed in order; it is not checked.
 
@@ -187,17 +198,20 @@ def _open_or_rebuild(state_dir: Path, *, lost: bool, is_sealed: bool) -> tuple[S
         StateFaultError: the file cannot be opened now.
     """
     try:
-        return _open_to_write(state_dir, reconcile=lost, is_sealed=is_sealed), None
+        return _open_to_write(state_dir, go_on, reconcile=lost, is_sealed=is_sealed), None
     except DamagedError:
         aside = _move_aside(state_dir)
-        return _open_to_write(state_dir, reconcile=True), aside
+        return _open_to_write(state_dir, go_on, reconcile=True), aside
 
 
-def _open_to_write(state_dir: Path, *, reconcile: bool = False, is_sealed: bool = False) -> Store:
+def _open_to_write(
+    state_dir: Path, go_on: Callable[[], bool], *, reconcile: bool = False, is_sealed: bool = False
+) -> Store:
     """Open the ledger without checking the lock; LedgerError if it is damaged or newer.
 
     Args:
         state_dir: a missing ledger is created in it.
+        go_on: as of `open_ledger`.
         reconcile: a ledger that is created now needs reconciling.
         is_sealed: it is not checked.
     """
@@ -206,7 +220,8 @@ def _open_to_write(state_dir: Path, *, reconcile: bool = False, is_sealed: bool 
             state_dir / "ledger.db", timeout=BUSY_TIMEOUT_S, isolation_level=None
         )
         try:
-            _prepare(connection, state_dir, reconcile=reconcile, is_sealed=is_sealed)
+            with abandonable(connection, go_on):
+                _prepare(connection, state_dir, go_on, reconcile=reconcile, is_sealed=is_sealed)
         except BaseException:
             connection.close()
             raise
@@ -219,7 +234,12 @@ def _version_in(state_dir: Path) -> int:
 
 
 def _prepare(
-    connection: sqlite3.Connection, state_dir: Path, *, reconcile: bool, is_sealed: bool
+    connection: sqlite3.Connection,
+    state_dir: Path,
+    go_on: Callable[[], bool],
+    *,
+    reconcile: bool,
+    is_sealed: bool,
 ) -> None:
     version = version_of(connection)
     refuse_newer(version, state_dir)
@@ -231,7 +251,7 @@ def _prepare(
         require_sound(connection, state_dir)
     if version < SCHEMA_VERSION:
         if version:
-            copies.keep_before_upgrade(state_dir, version)
+            copies.keep_before_upgrade(state_dir, version, go_on)
         for function in (twin_key, name_key, binary):
             connection.create_function(function.__name__, 1, function, deterministic=True)
         steps = "".join(STEPS[version:])

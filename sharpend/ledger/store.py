@@ -18,11 +18,12 @@ from urllib.parse import quote
 from sharpend.errors import LedgerError, StateFaultError
 from sharpend.files.atomic import try_to_write
 from sharpend.files.owner import foreign_owner
+from sharpend.ledger.long_steps import abandonable
 from sharpend.ledger.schema import SCHEMA_VERSION
 from sharpend.ledger.sql import COUNTED, FORGET_TALLY, FORGET_WAITING, HAS_TALLY, TALLY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 Connection = sqlite3.Connection
@@ -166,9 +167,9 @@ class Store:
             self._has_failed = True
             raise
 
-    def recount(self) -> None:
-        """Count all jobs anew."""
-        with self.transaction() as cursor:
+    def recount(self, go_on: Callable[[], bool]) -> None:
+        """Count all jobs anew; AbandonedError if `go_on` returns False."""
+        with self.transaction() as cursor, abandonable(cursor, go_on):
             cursor.execute(FORGET_TALLY)
             cursor.execute(TALLY)
 
