@@ -75,7 +75,7 @@ def test_figures_of_a_daemon_that_was_killed_are_not_those_of_the_next(tmp_path:
     held = lock(tmp_path)
     with served(tmp_path) as visitor:
         text = visitor.get("/").text
-        assert 'class="word">starting' in text
+        assert 'class="word">Starts' in text
         assert "3.25" not in text
         assert visitor.get("/readyz").status == 503
     os.close(held)
@@ -117,7 +117,7 @@ def test_the_overview_of_a_daemon_at_work(tmp_path: Path) -> None:
     for told in ("3.25", "20.00", "lite", "degraded", "the disk is full", "0 of 2 busy"):
         assert told in text, told
     assert re.search(r"<dt>Waiting</dt><dd>2</dd>", text)
-    assert re.search(r"<dt>In quarantine</dt><dd>1</dd>", text)
+    assert re.search(r"<dt>In quarantine</dt><dd><a [^>]*>1</a></dd>", text)
     os.close(held)
 
 
@@ -180,7 +180,7 @@ def test_a_daemon_that_is_down_has_no_figures(tmp_path: Path) -> None:
     with served(tmp_path) as visitor:
         text = visitor.get("/").text
         ready, alive = visitor.get("/readyz"), visitor.get("/healthz")
-    assert "not running" in text
+    assert "Not running" in text
     assert "3.25" not in text
     assert re.search(r"<dt>Waiting</dt><dd>1</dd>", text)
     assert (ready.status, alive.status) == (503, 200)
@@ -193,7 +193,7 @@ def test_a_state_that_fails_is_shown(tmp_path: Path) -> None:
     with served(tmp_path) as visitor:
         text = visitor.get("/").text
         assert "no space left" in text
-        assert 'class="word">fail' in text
+        assert 'class="word">Does not work' in text
         (tmp_path / "ledger.db").write_bytes(b"damaged" * 1000)
         for suffix in ("-wal", "-shm"):
             (tmp_path / f"ledger.db{suffix}").unlink(missing_ok=True)

@@ -6,6 +6,7 @@ follows the light or dark scheme; there is no style in the markup, which the pag
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from statistics import fmean
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 WIDTH, HEIGHT = 720, 200
-_LEFT, _RIGHT, _TOP, _BOTTOM = 8, 8, 24, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 14, 28
 COLUMNS = 240
 """Most points of a line: several of a series share one."""
 _TICKS = 4
+_ALMOST = 1e-9
+_LARGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +115,8 @@ def lines(title: str, drawn: Sequence[Line], span: Span, low: float, high: float
 
 
 def bars(title: str, points: Sequence[tuple[float, float]], span: Span) -> Markup:
-    """Draw a bar for each point, from 0 to the largest value."""
-    scale = Scale(span, 0.0, max((value for _, value in points), default=0.0) or 1.0)
+    """Draw a bar for each point, from 0 to the largest value; the values are whole numbers."""
+    scale = Scale(span, 0.0, max([float(_TICKS), *(value for _, value in points)]))
     width = (WIDTH - _LEFT - _RIGHT) / COLUMNS
     foot = scale.y(0.0)
     drawn = "".join(
@@ -145,9 +148,22 @@ def _svg(title: str, scale: Scale, drawn: str) -> Markup:
 
 
 def _values(scale: Scale) -> Iterator[float]:
-    """Iterate over the values that have a line of the grid."""
-    for tick in range(_TICKS + 1):
-        yield scale.low + (scale.high - scale.low) * tick / _TICKS
+    """Iterate over the values that have a line of the grid: round ones, of even distance."""
+    step = _round((scale.high - scale.low) / _TICKS)
+    first, last = math.ceil(scale.low / step - _ALMOST), int(scale.high / step + _ALMOST)
+    for number in range(first, last + 1):
+        yield number * step
+
+
+def _round(step: float) -> float:
+    """Return the next larger round number: 1, 2 or 5 with zeros."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(power * one for one in (1, 2, 5, 10) if power * one >= step * (1 - _ALMOST))
+
+
+def _number(value: float) -> str:
+    """Format a value of the grid."""
+    return f"{value:,.0f}".replace(",", "\u202f") if value >= _LARGE else f"{value:.4g}"
 
 
 def _grid(scale: Scale) -> Iterator[str]:
@@ -157,9 +173,10 @@ def _grid(scale: Scale) -> Iterator[str]:
 
 
 def _labels(scale: Scale) -> Iterator[str]:
-    """Write values and times above all lines."""
+    """Write values beside the lines, and times below."""
     for value in _values(scale):
-        yield f'<text x="{_LEFT}" y="{scale.y(value) - 3:.1f}">{value:.3g}</text>'
+        at = f'x="{_LEFT - 8}" y="{scale.y(value):.1f}" dy=".35em" text-anchor="end"'
+        yield f"<text {at}>{_number(value)}</text>"
     span = scale.span
     for tick, anchor in enumerate(("start", "middle", "middle", "middle", "end")):
         at_s = span.begin_s + (span.end_s - span.begin_s) * tick / _TICKS

@@ -12,13 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
 from sharpend.agreement.alarm import summary_lines
-from sharpend.daemon import diary
+from sharpend.daemon import diary, history
 from sharpend.errors import SharpendError
 from sharpend.files.previews import Previews
 from sharpend.intake.scan import left_alone_text
 from sharpend.ledger.pages import NEWEST, LedgerPages
 from sharpend.ledger.store import has_ledger
 from sharpend.web import reading
+from sharpend.web.chart import COLUMNS
 from sharpend.web.links import job_id_of, next_of, place_of
 from sharpend.web.templates import render
 from sharpend.web.trends import Trends
@@ -120,6 +121,7 @@ class Pages:
         year = request.query_params.get("range") == "year"
         return {
             "year": year,
+            "column_s": (history.YEAR_S if year else history.DAY_S) / COLUMNS,
             "charts": self._trends.read(year=year, now_s=now.at_s),
             "agreement": summary_lines(now.last.get("agreement")),
             "canary": now.last.get("canary") or {},

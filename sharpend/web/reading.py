@@ -83,6 +83,12 @@ class Reading:
         return sum(one.waiting for one in self.folders)
 
     @property
+    def left_s(self) -> float | None:
+        """Time until all is done, by the rate of the last report; None where it is not known."""
+        rate = self.last.get("images_per_s") if self.is_current else None
+        return self.waiting / rate if rate and self.waiting else None
+
+    @property
     def finished(self) -> int:
         """Number of finished images that the ledger knows."""
         return sum(one.finished for one in self.folders)

@@ -54,6 +54,7 @@ def _environment() -> Environment:
     for one in (
         words.name,
         words.state,
+        words.health,
         words.base,
         words.clock,
         words.stamp,

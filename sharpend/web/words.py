@@ -35,6 +35,20 @@ def state(one: State) -> str:
     return _STATES[one]
 
 
+_HEALTHS = {
+    "ok": "All is well",
+    "degraded": "Works, with a fault",
+    "fail": "Does not work",
+    "starting": "Starts",
+    "not running": "Not running",
+}
+
+
+def health(word: str) -> str:
+    """Format the health of a daemon for people."""
+    return _HEALTHS[word]
+
+
 def name(path: bytes | str) -> str:
     """Format a path or a text that others have written."""
     return printable(display(path) if isinstance(path, bytes) else path)
