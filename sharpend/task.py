@@ -64,7 +64,10 @@ class Options:
             "crispness": self.crispness,
             "overshoot": self.overshoot,
             "skip_sharp_above": self.skip_sharp_above,
-            **{key: str(value) for key, value in asdict(self.policies).items()},
+            **{
+                key: value if isinstance(value, bool) else str(value)
+                for key, value in asdict(self.policies).items()
+            },
         }
 
     @property

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sharpend.errors import SharpendError, UnavailableError
 from sharpend.logs.events import Event
@@ -55,9 +55,41 @@ class LiveDaemon:
 
     def cpu_s(self) -> float:
         """Return the processor time of the daemon's own process so far, seconds."""
-        with open(f"/proc/{self._process.pid}/stat", "rb") as file:
+        return _Times.of(self._process.pid).own_s
+
+    def tree_cpu_s(self) -> float:
+        """Return the processor time of the daemon and its workers so far, seconds."""
+        return tree_cpu_s(self._process.pid)
+
+
+class _Times(NamedTuple):
+    """Parent and processor times of a process."""
+
+    parent: int
+    own_s: float
+    ended_children_s: float
+
+    @classmethod
+    def of(cls, pid: int) -> _Times:
+        """Read them; OSError where the process has ended."""
+        with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        user, system, of_children, in_system = (int(one) for one in fields[11:15])
+        tick_s = 1 / os.sysconf("SC_CLK_TCK")
+        return cls(int(fields[1]), (user + system) * tick_s, (of_children + in_system) * tick_s)
+
+
+def tree_cpu_s(root: int) -> float:
+    """Return the processor time of a process and of all its descendants so far, seconds."""
+    found: dict[int, _Times] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # it has ended meanwhile
+            found[int(name)] = _Times.of(int(name))
+    tree, is_new = {root}, True
+    while is_new:
+        more = {pid for pid, one in found.items() if one.parent in tree} - tree
+        tree, is_new = tree | more, bool(more)
+    return sum(found[pid].own_s + found[pid].ended_children_s for pid in tree & found.keys())
 
 
 @contextmanager

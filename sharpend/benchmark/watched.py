@@ -13,27 +13,37 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from sharpend.benchmark.figures import Cell, Figure, Table
-from sharpend.benchmark.live import LOGGED, LiveDaemon, running_daemon
+from sharpend.benchmark.live import LOGGED, LiveDaemon, running_daemon, tree_cpu_s
 from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
 from sharpend.machine import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _LEAST_S = 2.0
 """Time between two loads of a page by a browser (`web/static/page.js`)."""
 _SCRAPED_EVERY_S = 1.0
 _TIMEOUT_S = 60.0
-_BATCHES = 5
-"""Batches of each daemon, after one that is not counted."""
+_PAIRS = 7
+"""Pairs of batches, after one that is not counted."""
+_WATCHED = "page open and scraped"
 _UNWATCHED: Mapping[str, str] = {"SHARPEND_PREVIEWS__COUNT": "0"}
 """Environment of the daemon that is not looked at."""
+
+
+class _Measured(NamedTuple):
+    """One batch: speed, and what it cost."""
+
+    images_per_s: float
+    cpu_s: float
+    """Processor time of an image, of the daemon with its workers and of the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +54,27 @@ class _Place:
     base: Path
     numbers: Iterator[int]
 
-    def images_per_s(self, source: list[Path]) -> float:
-        """Measure images per second, from the first to the last of a batch that comes at once."""
+    def measure(self, source: list[Path], page_cpu_s: Callable[[], float]) -> _Measured:
+        """Measure a batch that comes at once, from its first image to its last."""
         for path in source:
             staged = self.base / "staged"
             shutil.copyfile(path, staged)
             os.rename(staged, self.base / "input" / f"{next(self.numbers)}{path.suffix}")
         self.daemon.await_event(Event.IMAGE_FINISHED)
-        began_s = time.monotonic()
+        began_s, used_s = time.monotonic(), self.daemon.tree_cpu_s() + page_cpu_s()
         for _ in source[1:]:
             self.daemon.await_event(Event.IMAGE_FINISHED)
-        return (len(source) - 1) / (time.monotonic() - began_s)
+        took_s, count = time.monotonic() - began_s, len(source) - 1
+        used_s = self.daemon.tree_cpu_s() + page_cpu_s() - used_s
+        return _Measured(count / took_s, used_s / count)
 
 
 def page(source: Path, scratch: Path, model: str) -> Table:
-    """Measure two daemons in turn: one alone, and one with previews, an open page and a scraper.
+    """Measure two daemons in pairs: one alone, and one with previews, an open page and a scraper.
+
+    Each pair begins with the other one, and the ratio is the median of those of the pairs, so that
+    other load falls on both. On a machine that is busy all the same, look at the processor time: it
+    is what the page takes away from the images.
 
     Args:
         source: folder with at least two images.
@@ -66,25 +82,41 @@ def page(source: Path, scratch: Path, model: str) -> Table:
         model: as `model.name` takes it.
     """
     images = sorted(path for path in source.iterdir() if path.is_file())
-    found: dict[str, list[float]] = {"alone": [], "page open and scraped": []}
     environment = {"SHARPEND_MODEL__NAME": model}
+    pairs: list[tuple[_Measured, _Measured]] = []
     with ExitStack() as stack:
         alone = stack.enter_context(_running(scratch / "alone", {**environment, **_UNWATCHED}))
         watched = stack.enter_context(_running(scratch / "watched", environment))
-        for number in range(_BATCHES + 1):
-            rates = [alone.images_per_s(images)]
-            with _looked_at(scratch / "watched" / "state"):
-                rates.append(watched.images_per_s(images))
-            for row, rate in zip(found, rates, strict=True):
-                found[row] += [rate] * bool(number)  # the first is a warm-up
-    first, second = found.values()
-    ratio = Figure.of(two / one for one, two in zip(first, second, strict=True))
-    rows: dict[str, dict[str, Cell]] = {
-        row: {"images/s": Figure.of(rates)} for row, rates in found.items()
-    }
-    rows["page open and scraped"]["ratio"] = ratio
-    notes = [f"{model}, {len(images)} images a batch on {cores()} cores, batches in turn."]
-    return Table("The daemon with its status page", ("images/s", "ratio"), rows, notes)
+
+        def looked_at() -> _Measured:
+            with _looked_at(scratch / "watched" / "state") as page_cpu_s:
+                return watched.measure(images, page_cpu_s)
+
+        for number in range(_PAIRS + 1):
+            if number % 2:
+                second, first = looked_at(), alone.measure(images, lambda: 0.0)
+            else:
+                first, second = alone.measure(images, lambda: 0.0), looked_at()
+            pairs += [(first, second)] * bool(number)  # the first is a warm-up
+    note = f"{model}, {len(images)} images a batch on {cores()} cores, {_PAIRS} pairs."
+    return Table(_TITLE, ("images/s", "ratio", _CPU, "processor ratio"), _rows(pairs), [note])
+
+
+_TITLE = "The daemon with its status page"
+_CPU = "processor time, ms an image"
+
+
+def _rows(pairs: list[tuple[_Measured, _Measured]]) -> dict[str, dict[str, Cell]]:
+    """Summarise the pairs: speeds and their ratio, costs and their ratio."""
+    rows: dict[str, dict[str, Cell]] = {}
+    for row, batches in zip(("alone", _WATCHED), zip(*pairs, strict=True), strict=True):
+        rows[row] = {
+            "images/s": Figure.of(one.images_per_s for one in batches),
+            _CPU: Figure.of(one.cpu_s * 1000 for one in batches),
+        }
+    rows[_WATCHED]["ratio"] = Figure.of(two.images_per_s / one.images_per_s for one, two in pairs)
+    rows[_WATCHED]["processor ratio"] = Figure.of(one.cpu_s / two.cpu_s for one, two in pairs)
+    return rows
 
 
 @contextmanager
@@ -99,8 +131,12 @@ def _running(base: Path, environment: Mapping[str, str]) -> Iterator[_Place]:
 
 
 @contextmanager
-def _looked_at(state: Path) -> Iterator[None]:
-    """Serve the page of a state directory, keep it open as a browser does, and scrape it."""
+def _looked_at(state: Path) -> Iterator[Callable[[], float]]:
+    """Serve the page of a state directory, keep it open as a browser does, and scrape it.
+
+    Yields:
+        A function that returns the processor time of the page's process so far, seconds.
+    """
     command = [sys.executable, "-m", "sharpend", "web", "--state", str(state)]
     ended, lookers = threading.Event(), list[threading.Thread]()
     with subprocess.Popen(
@@ -114,7 +150,7 @@ def _looked_at(state: Path) -> Iterator[None]:
             for look in (_browse, _scrape):
                 lookers.append(threading.Thread(target=look, args=(address, ended)))
                 lookers[-1].start()
-            yield
+            yield partial(tree_cpu_s, server.pid)
         finally:
             ended.set()
             server.terminate()
