@@ -1,7 +1,8 @@
-"""Pictures of the status page, of a demo: `python -m tests.screenshot` renews that of README.md.
+"""Pictures of pages: `python -m tests.screenshot` renews those of the README files.
 
-`python -m tests.screenshot FOLDER` takes every page with 0, 5 and 100,000 images, light, dark and
-360 pixels wide, for people to look at. Needs Debian's chromium.
+They show the status page of a demo, and a trial of a study of people's opinion. With a folder as
+argument it takes every status page with 0, 5 and 100,000 images, light, dark and 360 pixels wide,
+for people to look at. Needs Debian's chromium.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from sharpend.commands.demo import _sample_pictures
 from sharpend.daemon.history import History
 from tests.browser import chromium
 from tests.test_history import report
+from tests.test_mos_browser import agree, opened, ready
+from tests.test_mos_browser import served as rated
 from tests.test_web import working
 from tests.visits import fill, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-PICTURE = Path(__file__).parent.parent / "config" / "page.png"
+CONFIG = Path(__file__).parent.parent / "config"
+PICTURE, STUDY = CONFIG / "page.png", CONFIG / "study.png"
 _WIDTH, _HEIGHT = 1000, 620
 _COLORS = 256
 """Of the palette: a small file, in which text stays sharp."""
@@ -61,8 +66,33 @@ def main() -> None:
             return
         with chromium() as browser, served(demo) as visitor:
             shot = _shot(browser, f"http://127.0.0.1:{visitor.port}/gallery", _WIDTH, _HEIGHT)
+            _save(shot, PICTURE)
+            _save(_trial(browser, Path(folder) / "study"), STUDY)
+
+
+def _save(shot: bytes, target: Path) -> None:
     picture = Image.open(io.BytesIO(shot)).convert("RGB").quantize(_COLORS)
-    picture.save(PICTURE, optimize=True)
+    picture.save(target, optimize=True)
+
+
+def _trial(browser: Browser, folder: Path) -> bytes:
+    """Prepare a study of the demo's photographs, and take the picture of its first pair."""
+    folder.mkdir()
+    for name, pixels in _sample_pictures().items():
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+    command = [sys.executable, "-m", "trainer", "mos", "prepare", str(folder / "study")]
+    command += ["--set", str(folder), "--model", "lite-photo", "--contact", "Ann Example"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with rated(folder / "study") as url:
+        page = opened(browser, url, [])
+        page.set_viewport_size({"width": _WIDTH, "height": _HEIGHT + 80})
+        agree(page)
+        while page.locator(".images img").count() == 1:
+            page.keyboard.press("4")
+            with page.expect_navigation():
+                page.keyboard.press("Enter")
+            ready(page)
+        return page.screenshot()
 
 
 def _take_all(demo: Path, scratch: Path, target: Path) -> None:
