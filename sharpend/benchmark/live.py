@@ -93,12 +93,15 @@ def tree_cpu_s(root: int) -> float:
 
 
 @contextmanager
-def running_daemon(arguments: list[str], environment: Mapping[str, str]) -> Iterator[LiveDaemon]:
+def running_daemon(
+    arguments: list[str], environment: Mapping[str, str], deadline_s: float = DEADLINE_S
+) -> Iterator[LiveDaemon]:
     """Run a real `sharpend run` for the length of a block; it has ended when the block has.
 
     Args:
         arguments: its options.
         environment: of it, beside this process's and LOGGED.
+        deadline_s: longest time for the block, after which the daemon is killed.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "sharpend", "run", *arguments],
@@ -106,7 +109,7 @@ def running_daemon(arguments: list[str], environment: Mapping[str, str]) -> Iter
         text=True,
         env={**os.environ, **LOGGED, **environment},
     )
-    overdue = threading.Timer(DEADLINE_S, process.kill)
+    overdue = threading.Timer(deadline_s, process.kill)
     overdue.start()
     with process:  # closes its pipe and waits for it
         try:

@@ -33,6 +33,8 @@ _SCRAPED_EVERY_S = 1.0
 _TIMEOUT_S = 60.0
 _PAIRS = 7
 """Pairs of batches, after one that is not counted."""
+_DEADLINE_S = 3600.0
+"""For all pairs together, on a machine that is busy with other things."""
 _WATCHED = "page open and scraped"
 _UNWATCHED: Mapping[str, str] = {"SHARPEND_PREVIEWS__COUNT": "0"}
 """Environment of the daemon that is not looked at."""
@@ -125,7 +127,7 @@ def _running(base: Path, environment: Mapping[str, str]) -> Iterator[_Place]:
     (base / "input").mkdir(parents=True)
     options = ["--input", str(base / "input"), "--output", str(base / "output")]
     options += ["--state", str(base / "state")]
-    with running_daemon(options, environment) as daemon:
+    with running_daemon(options, environment, _DEADLINE_S) as daemon:
         daemon.await_event(Event.DAEMON_READY)
         yield _Place(daemon, base, itertools.count())
 

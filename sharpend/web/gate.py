@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import cookie_parser
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from sharpend.logs.events import Event
@@ -152,6 +152,8 @@ class Gate:
 
         try:
             await (refusal or self._app)(scope, receive, answer)
+        except ClientDisconnect:
+            return
         except Exception as error:  # noqa: BLE001 - the visitor has an answer; the log tells why
             self._access.fail(f"{type(error).__name__}: {error}", caller, scope["path"])
 
