@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# A process of tests on each core, at most four, because each may have a daemon and its models.
+side-by-side := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+
 # Where `make install` puts things; `make install-files` puts its files below DESTDIR.
 PREFIX ?= /usr/local
 HOME_OF_SERVICE := /opt/sharpend
@@ -20,10 +23,10 @@ demo: $(VENV)/.demo  ## degrade sample images, sharpen them with a real daemon, 
 	$(BIN)/sharpend demo
 
 test: $(VENV)/.dev  ## all tests, the slow ones last
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(side-by-side)
 
 fast: $(VENV)/.dev  ## the fast tests: about a minute
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(side-by-side)
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
