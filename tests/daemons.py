@@ -162,6 +162,12 @@ class Daemon:
         return status
 
 
+_RUNNING: list[Daemon] = []
+"""Daemons whose block has not ended."""
+_ORDERLY = (None, 0, -signal.SIGTERM, -signal.SIGKILL)
+"""What the status of one may be that runs, or that a test has ended."""
+
+
 @contextmanager
 def running(
     *arguments: str | Path,
@@ -186,11 +192,13 @@ def running(
             start_new_session=True,
         )
     )
+    _RUNNING.append(daemon)
     try:
         yield daemon
         if daemon.process.poll() is None:
             assert daemon.stop() == 0
     finally:
+        _RUNNING.remove(daemon)
         with suppress(ProcessLookupError):
             os.killpg(daemon.process.pid, signal.SIGKILL)
         daemon.wait()
@@ -222,10 +230,12 @@ def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def until(condition: Callable[[], T], within_s: float = WITHIN_S, every_s: float = 0.003) -> T:
-    """Look again and again at what no event tells of, until it is true."""
+    """Look again and again at what no event tells of, until it is true; not if a daemon died."""
     deadline_s = time.monotonic() + within_s
     pause = threading.Event()
     while not (found := condition()):
+        for daemon in _RUNNING:
+            assert daemon.process.poll() in _ORDERLY, "the daemon died:\n" + "".join(daemon.text)
         assert time.monotonic() < deadline_s, "it did not come true"
         pause.wait(every_s)
     return found

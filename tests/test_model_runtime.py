@@ -338,6 +338,7 @@ while trunks:
 """
 
 
+@pytest.mark.slow
 @needs_openvino
 def test_signals_are_handled_after_openvino_was_freed() -> None:
     """OpenVINO changes the stack for signals; the one in use is never freed."""

@@ -24,7 +24,7 @@ from sharpend.web.tokens import FAILURES_A_MINUTE, FAILURES_OF_ALL_A_MINUTE, Thr
 from tests.visits import HTML, TOKEN, fill, preview, served
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from tests.visits import Answer, Visitor
@@ -37,9 +37,33 @@ PAGES += ["/events", "/metrics"]
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
     """A state directory with one refused image, and a preview of it."""
-    fill(tmp_path, refused=[b"bad.jpg"])
-    preview(tmp_path, 1)
-    return tmp_path
+    return _filled(tmp_path)
+
+
+def _filled(state: Path) -> Path:
+    fill(state, refused=[b"bad.jpg"])
+    preview(state, 1)
+    return state
+
+
+@pytest.fixture(scope="module")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state directory as `state`, of a page on which every attack fails."""
+    return _filled(tmp_path_factory.mktemp("attacked"))
+
+
+@pytest.fixture(scope="module")
+def page(attacked: Path) -> Iterator[Visitor]:
+    """Its page, open to everybody."""
+    with served(attacked) as visitor:
+        yield visitor
+
+
+@pytest.fixture(scope="module")
+def guarded(attacked: Path) -> Iterator[Visitor]:
+    """Its page, which asks for a token."""
+    with served(attacked, {"ann": TOKEN}) as visitor:
+        yield visitor
 
 
 def is_untouched(state: Path) -> bool:
@@ -75,25 +99,23 @@ HOSTS = {
 
 
 @pytest.mark.parametrize("attack", HOSTS)
-def test_another_host_gets_nothing(state: Path, attack: str) -> None:
+def test_another_host_gets_nothing(page: Visitor, attack: str) -> None:
     """Every page, file and probe is refused before it is asked."""
-    with served(state) as visitor:
-        for path in (*PAGES, "/healthz", "/static/page.js", "/login"):
-            lines = "".join(f"Host: {host}\r\n" for host in HOSTS[attack])
-            request = f"GET {path} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n"
-            with socket.create_connection(("127.0.0.1", visitor.port)) as line:
-                line.sendall(request.encode())
-                status = line.makefile("rb").readline().split()[1]
-            assert status in {b"421", b"400"}, path
+    for path in (*PAGES, "/healthz", "/static/page.js", "/login"):
+        lines = "".join(f"Host: {host}\r\n" for host in HOSTS[attack])
+        request = f"GET {path} HTTP/1.1\r\n{lines}Connection: close\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", page.port)) as line:
+            line.sendall(request.encode())
+            status = line.makefile("rb").readline().split()[1]
+        assert status in {b"421", b"400"}, path
 
 
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:1", "127.0.0.1:80", "[::1]:9", "localhost."]
 )
-def test_names_of_this_machine_are_let_in(state: Path, host: str) -> None:
+def test_names_of_this_machine_are_let_in(page: Visitor, host: str) -> None:
     """With any port, because a tunnel has its own."""
-    with served(state) as visitor:
-        assert visitor.send("GET", "/", b"", {**HTML, "Host": host}).status == 200
+    assert page.other().send("GET", "/", b"", {**HTML, "Host": host}).status == 200
 
 
 FORGED: Mapping[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -114,14 +136,16 @@ FORGED: Mapping[str, tuple[dict[str, str], dict[str, str]]] = {
 
 @pytest.mark.parametrize("attack", FORGED)
 @pytest.mark.parametrize("path", [RETRY, "/folders/pause", "/folders/resume", "/logout"])
-def test_forged_actions_do_nothing(state: Path, attack: str, path: str) -> None:
+def test_forged_actions_do_nothing(
+    attacked: Path, guarded: Visitor, attack: str, path: str
+) -> None:
     """Refused with status 403, and the ledger is as it was."""
     fields, headers = FORGED[attack]
-    with served(state, {"ann": TOKEN}) as visitor:
-        signed_in(visitor)
-        answer = visitor.post(path, {"folder": "", "csrf": visitor.csrf, **fields}, **headers)
-        assert answer.status in {401, 403}
-    assert is_untouched(state)
+    visitor = guarded.other()
+    signed_in(visitor)
+    answer = visitor.post(path, {"folder": "", "csrf": visitor.csrf, **fields}, **headers)
+    assert answer.status in {401, 403}
+    assert is_untouched(attacked)
 
 
 def signed_in(visitor: Visitor) -> Answer:
@@ -144,15 +168,17 @@ def test_a_token_of_one_session_is_none_of_another(state: Path) -> None:
 
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("kind", ["text/html", "*/*"])
-def test_nobody_comes_in_without_a_token(state: Path, path: str, kind: str) -> None:
+def test_nobody_comes_in_without_a_token(
+    attacked: Path, guarded: Visitor, path: str, kind: str
+) -> None:
     """A browser is led to the form, a program is told; neither sees a name."""
-    with served(state, {"ann": TOKEN}) as visitor:
-        answer = visitor.get(path, Accept=kind)
-        assert answer.status == (303 if kind == "text/html" else 401)
-        assert b"bad.jpg" not in answer.body
-        assert visitor.post(RETRY, {"csrf": "x"}).status == 401
-        assert visitor.get("/healthz").status == 200
-    assert is_untouched(state)
+    visitor = guarded.other()
+    answer = visitor.get(path, Accept=kind)
+    assert answer.status == (303 if kind == "text/html" else 401)
+    assert b"bad.jpg" not in answer.body
+    assert visitor.post(RETRY, {"csrf": "x"}).status == 401
+    assert visitor.get("/healthz").status == 200
+    assert is_untouched(attacked)
 
 
 def test_a_token_lets_in_and_names_who_acts(state: Path) -> None:
@@ -364,14 +390,13 @@ PATHS = {
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_addresses_lead_to_pages_only(state: Path, path: str) -> None:
+def test_addresses_lead_to_pages_only(page: Visitor, path: str) -> None:
     """No file of the machine, no list of a folder, nothing of the address in the page."""
-    with served(state) as visitor:
-        answer = visitor.get(path.replace("<", "%3C").replace(">", "%3E"))
-        assert answer.status == PATHS[path]
-        assert b"root:" not in answer.body
-        assert b"<script>alert" not in answer.body
-        assert b"SQLite" not in answer.body
+    answer = page.other().get(path.replace("<", "%3C").replace(">", "%3E"))
+    assert answer.status == PATHS[path]
+    assert b"root:" not in answer.body
+    assert b"<script>alert" not in answer.body
+    assert b"SQLite" not in answer.body
 
 
 def test_methods_bodies_and_fields_are_bounded(state: Path) -> None:
@@ -505,12 +530,12 @@ def test_pages_on_two_ports_have_cookies_of_their_own() -> None:
 
 
 @pytest.mark.parametrize("odd", ["foo", 'prefs={"a":"b"}', "a[0]=x"])
-def test_cookies_of_other_programs_end_no_session(state: Path, odd: str) -> None:
+def test_cookies_of_other_programs_end_no_session(page: Visitor, odd: str) -> None:
     """Whatever their form."""
-    with served(state) as visitor:
-        visitor.get("/")
-        cookie = f"{odd}; {visitor.sessions.cookie}={visitor.cookie}"
-        assert "Set-Cookie" not in visitor.get("/", Cookie=cookie).headers
+    visitor = page.other()
+    visitor.get("/")
+    cookie = f"{odd}; {visitor.sessions.cookie}={visitor.cookie}"
+    assert "Set-Cookie" not in visitor.get("/", Cookie=cookie).headers
 
 
 @pytest.mark.parametrize(

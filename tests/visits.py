@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import threading
 import time
@@ -68,6 +69,10 @@ class Visitor:
             self.get("/folders")
         return self.post(path, {"csrf": self.csrf, **fields})
 
+    def other(self) -> Visitor:
+        """Another browser, without a cookie."""
+        return Visitor(self.port, self.log, self.sessions)
+
     @property
     def csrf(self) -> str:
         """The token of the session's forms."""
@@ -98,6 +103,15 @@ def _named(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.replace("_", "-"): value for name, value in headers.items()}
 
 
+class _Prompt(Server):
+    """A server that sees the end of its test at once: uvicorn looks ten times a second."""
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        while not self.should_exit:  # noqa: ASYNC110 - the thread of the test sets it
+            await asyncio.sleep(0.005)
+
+
 @contextmanager
 def served(
     state: Path, known: Mapping[str, str] | None = None, *, behind_proxy: bool = False
@@ -122,7 +136,7 @@ def served(
     with address.bind(where) as listener:
         where = address.bound(where, listener)
         make = partial(app.make, app.Site(state, 60.0, access))
-        server = Server(make, lambda _: None, where)
+        server = _Prompt(make, lambda _: None, where)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
