@@ -1,4 +1,4 @@
-"""Real daemons under hardship: many kills, poison, a bad student, 100,000 files."""
+"""Real daemons under hardship: many kills, poison, a bad student, 40,000 files."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.slow
 
 
 def test_many_power_cuts(networks: Networks, tmp_path: Path) -> None:
-    """200 images and six SIGKILLs at odd moments: every output there, whole, made once."""
+    """100 images and three SIGKILLs at odd moments: every output there, whole, made once."""
     config = configured(tmp_path, networks.student)
     chance = random.Random(0)
     done: dict[Path, int] = {}
-    for cut in range(6):
+    for cut in range(3):
         with running("--config", config) as daemon:
             for number in range(33 * cut, 33 * cut + 33):
                 drop(tmp_path / "in", f"{number}.png", height=33, width=47, seed=number)
@@ -42,8 +42,8 @@ def test_many_power_cuts(networks: Networks, tmp_path: Path) -> None:
         assert {path: path.stat().st_ino for path in done} == done
         done = {path: path.stat().st_ino for path in (tmp_path / "out").glob("*.png")}
         assert all(load_rgb(path).shape == (33, 47, 3) for path in done)
-    names = {f"{number}.png" for number in range(200)}
-    for number in (198, 199):
+    names = {f"{number}.png" for number in range(100)}
+    for number in (99,):
         drop(tmp_path / "in", f"{number}.png", height=33, width=47, seed=number)
     with running("--config", config) as daemon:
         until(lambda: len(list((tmp_path / "out").glob("*.png"))) == len(names))
@@ -135,19 +135,19 @@ def fill(folder: Path, numbers: range) -> None:
             file.write(content)
 
 
-def test_a_hundred_thousand_files(networks: Networks, tmp_path: Path) -> None:
+def test_forty_thousand_files(networks: Networks, tmp_path: Path) -> None:
     """Half of them there before, half written in one burst: all queued, in bounded memory."""
     config = configured(tmp_path, networks.student)
-    fill(tmp_path / "in", range(50_000))
+    fill(tmp_path / "in", range(20_000))
     with running("--config", config) as daemon:
         daemon.wait_for("daemon.ready")
         first_mb = daemon.memory_mb()
         began_s = time.monotonic()
-        fill(tmp_path / "in", range(50_000, 100_000))
+        fill(tmp_path / "in", range(20_000, 40_000))
         wrote_s = time.monotonic() - began_s
         daemon.wait_for(
             "report.published",
-            where=lambda one: bool(one["queue_depth"] + one["images_total"] == 100_000),
+            where=lambda one: bool(one["queue_depth"] + one["images_total"] == 40_000),
         )
         queued_s = time.monotonic() - began_s
         last_mb = daemon.memory_mb()
@@ -155,12 +155,12 @@ def test_a_hundred_thousand_files(networks: Networks, tmp_path: Path) -> None:
         assert daemon.stop() == 0
         stopped_s = time.monotonic() - began_s
         print(  # noqa: T201 - shown by -s and for a failure
-            f"50,000 files written in {wrote_s:.1f} s, all 100,000 queued after {queued_s:.1f} s, "
+            f"20,000 files written in {wrote_s:.1f} s, all 40,000 queued after {queued_s:.1f} s, "
             f"memory {first_mb:.0f} MB, then {last_mb:.0f} MB, stopped in {stopped_s:.1f} s"
         )
-        assert last_mb < first_mb + 100
+        assert last_mb < first_mb + 50
         assert stopped_s < 15
-    assert once("--config", config, "--dry-run").stdout.count("would be sharpened") > 90_000
+    assert once("--config", config, "--dry-run").stdout.count("would be sharpened") > 35_000
 
 
 def test_one_new_picture_does_not_wait_behind_a_backlog(networks: Networks, tmp_path: Path) -> None:

@@ -264,6 +264,7 @@ SCENARIOS = (
         away_at_start,
         100,
         3,
+        in_ci=False,
     ),
     Scenario(
         "46",
@@ -279,6 +280,6 @@ SCENARIOS = (
         "no source lost, nothing written there, each archived and done once",
         away_while_archiving,
         100,
-        4,
+        3,
     ),
 )

@@ -215,6 +215,7 @@ SCENARIOS = (
         written,
         100_000,
         2000,
+        in_ci=False,
     ),
     Scenario(
         "5b",

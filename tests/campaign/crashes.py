@@ -335,6 +335,7 @@ SCENARIOS = (
         kill_the_daemon,
         200,
         1,
+        in_ci=False,
     ),
     Scenario(
         "1b",
@@ -351,6 +352,7 @@ SCENARIOS = (
         kill_workers,
         100,
         1,
+        in_ci=False,
     ),
     Scenario(
         "3",
@@ -359,6 +361,7 @@ SCENARIOS = (
         poison,
         10,
         1,
+        in_ci=False,
     ),
     Scenario(
         "4",

@@ -204,5 +204,6 @@ SCENARIOS = (
         renumbered,
         20_000,
         500,
+        in_ci=False,
     ),
 )

@@ -136,6 +136,7 @@ SCENARIOS = (
         truncated,
         25,
         1,
+        in_ci=False,
     ),
     Scenario(
         "23",

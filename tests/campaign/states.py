@@ -199,6 +199,7 @@ SCENARIOS = (
         reloads,
         20,
         1,
+        in_ci=False,
     ),
     Scenario(
         "43",
