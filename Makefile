@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# A process of tests on each core, at most four, because each may have a daemon and its models.
-side-by-side := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# A process of tests on each core, at most four, because each may have a daemon and its models. The
+# tests of a file run in one of them, because they may share what they set up.
+side-by-side := -n logical --maxprocesses 4 --dist loadfile
 
 # Where `make install` puts things; `make install-files` puts its files below DESTDIR.
 PREFIX ?= /usr/local
@@ -23,10 +24,11 @@ demo: $(VENV)/.demo  ## degrade sample images, sharpen them with a real daemon, 
 	$(BIN)/sharpend demo
 
 test: $(VENV)/.dev  ## all tests, the slow ones last
-	$(BIN)/python -m pytest $(side-by-side)
+	$(BIN)/python -m pytest $(side-by-side) -m "not slow" --hypothesis-profile=default
+	$(BIN)/python -m pytest $(side-by-side) -m slow
 
 fast: $(VENV)/.dev  ## the fast tests: about a minute
-	$(BIN)/python -m pytest -m "not slow" $(side-by-side)
+	$(BIN)/python -m pytest $(side-by-side) -m "not slow"
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .

@@ -46,35 +46,13 @@ settings.register_profile("fast", max_examples=25)
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw fewer examples where slow tests are left out; `make test` draws all."""
-    if config.getoption("markexpr") == "not slow":
+    if config.getoption("markexpr") == "not slow" and not config.getoption("hypothesis_profile"):
         settings.load_profile("fast")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests run last, so that a fault that a fast one finds is seen at once.
-
-    Where several processes run tests, one has all fast ones of a file, and all slow ones that share
-    what they set up; those come first, because they take long. Any may have each other one.
-    """
-    items.sort(key=lambda item: (_is_slow(item), _is_slow(item) and not _shares(item)))
-    for item in items:
-        if not _is_slow(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        elif _shares(item):
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}, slow"))
-
-
-def _is_slow(item: pytest.Item) -> bool:
-    """Whether it is left out of `make fast`."""
-    return item.get_closest_marker("slow") is not None
-
-
-def _shares(item: pytest.Item) -> bool:
-    """Whether it has a fixture that is set up once for its file."""
-    assert isinstance(item, pytest.Function)
-    definitions = item._fixtureinfo.name2fixturedefs.values()
-    return any(one.scope == "module" for found in definitions for one in found)
+    """Slow tests run last, so that a fault that a fast one finds is seen at once."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -247,14 +247,14 @@ def test_look_tells_files_from_directories(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_files(tmp_path: Path) -> None:
-    """100,000 files in 100 directories are all found, each once."""
+def test_twenty_thousand_files(tmp_path: Path) -> None:
+    """20,000 files in 100 directories are all found, each once."""
     expected = set()
     for directory in range(100):
         (tmp_path / str(directory)).mkdir()
-        for number in range(1000):
+        for number in range(200):
             (tmp_path / f"{directory}/{number}.png").touch()
             expected.add(b"%d/%d.png" % (directory, number))
     found = walked(tmp_path)
-    assert len(found) == 100_000
+    assert len(found) == 20_000
     assert set(found) == expected
