@@ -142,6 +142,7 @@ class Machine:
                 if str(entry["MESSAGE"]).startswith('{"event"'):
                     fields = {key: entry[key] for key in ("_SYSTEMD_UNIT", "PRIORITY")}
                     self._journal.add(json.loads(entry["MESSAGE"]) | fields)
+        self._journal.end()
 
 
 @contextmanager

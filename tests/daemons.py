@@ -33,9 +33,14 @@ WITHIN_S = 300.0
 
 
 class Heard(Generic[T]):
-    """What one thread hears and another waits for; each thing answers one wait."""
+    """What one thread hears and another waits for; each thing answers one wait.
 
-    def __init__(self) -> None:
+    Args:
+        look: is called each second of a wait, and raises where nothing more can come.
+    """
+
+    def __init__(self, look: Callable[[], None] = lambda: None) -> None:
+        self._look = look
         self._changed = threading.Condition()
         self._taken: set[int] = set()
         self._ended = False
@@ -63,10 +68,12 @@ class Heard(Generic[T]):
                         self._taken.add(number)
                         return thing
                 left_s = deadline_s - time.monotonic()
-                if self._ended or left_s <= 0 or not self._changed.wait(left_s):
+                if self._ended or left_s <= 0:
                     last = "\n".join(str(thing) for thing in self.all[-30:])
                     until = "until its end" if self._ended else f"within {within_s:g} s"
                     raise AssertionError(f"no {what} {until}; the last:\n{last}")
+                if not self._changed.wait(min(left_s, 1.0)):
+                    self._look()
 
 
 class Daemon:
@@ -234,11 +241,16 @@ def until(condition: Callable[[], T], within_s: float = WITHIN_S, every_s: float
     deadline_s = time.monotonic() + within_s
     pause = threading.Event()
     while not (found := condition()):
-        for daemon in _RUNNING:
-            assert daemon.process.poll() in _ORDERLY, "the daemon died:\n" + "".join(daemon.text)
+        _require_life()
         assert time.monotonic() < deadline_s, "it did not come true"
         pause.wait(every_s)
     return found
+
+
+def _require_life() -> None:
+    """Fail where a daemon ended that no test has stopped."""
+    for daemon in _RUNNING:
+        assert daemon.process.poll() in _ORDERLY, "the daemon died:\n" + "".join(daemon.text)
 
 
 class ServiceManager:
@@ -246,7 +258,7 @@ class ServiceManager:
 
     def __init__(self, path: Path) -> None:
         self.address = str(path)
-        self._heard: Heard[list[str]] = Heard()
+        self._heard: Heard[list[str]] = Heard(_require_life)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(self.address)
         self._listener = threading.Thread(target=self._listen)
