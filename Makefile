@@ -23,7 +23,7 @@ HOME_OF_USER := $(HOME)/.local/share/sharpend
 demo: $(VENV)/.demo  ## degrade sample images, sharpen them with a real daemon, compare
 	$(BIN)/sharpend demo
 
-test: $(VENV)/.dev  ## all tests, the slow ones last
+test: $(VENV)/.dev  ## all tests: the fast ones and, if they pass, the slow ones
 	$(BIN)/python -m pytest $(side-by-side) -m "not slow" --hypothesis-profile=default
 	$(BIN)/python -m pytest $(side-by-side) -m slow
 
