@@ -60,7 +60,7 @@ def configured(base: Path, model: Path, **folder: object) -> Path:
     """A configuration of one folder whose files settle at once."""
     config = base / "sharpend.toml"
     settings: dict[str, dict[str, object]] = {
-        "model": {"name": model, "precision": "float32"},
+        "model": {"name": model, "precision": "float32", "runtime": "torch"},
         "workers": {"count": 1},
         "agreement": {"sample": 0},
     }

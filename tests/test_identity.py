@@ -49,7 +49,7 @@ class Place:
     def config(self, state: str = "state", **folder: object) -> Path:
         """A configuration of one folder whose files settle at once."""
         settings: dict[str, dict[str, object]] = {
-            "model": {"name": self.model, "device": "cpu"},
+            "model": {"name": self.model, "precision": "float32", "runtime": "torch"},
             "workers": {"count": 1},
             "agreement": {"sample": 0},
         }
