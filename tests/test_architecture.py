@@ -53,8 +53,8 @@ ROOMS = {
     " containers.jxlheader containers.jxl"
     " containers.gifblocks containers.gif containers.bmpheader containers.bmp containers.pnm"
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
-    " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffout"
-    " containers.tiff"
+    " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffstrips"
+    " containers.tiffout containers.tiff"
     " detection codec files contents preview finishing sheet",
     "model": "folding cues conditioning cells plain_packing packing networks tiling crispness"
     " shipped weights trial installed trunk openvino_trunk runtime ssim softness sharpener"
@@ -90,10 +90,19 @@ DOORS = {
         "sharpend.imaging.containers.jxl",
         "sharpend.imaging.containers.png",
         "sharpend.imaging.containers.pngpixels",
+        "sharpend.imaging.containers.tiffstrips",
     },
     "tifffile": {
         f"sharpend.imaging.containers.{module}"
-        for module in ("tiff", "tiffcarried", "tiffcoding", "tiffpage", "tiffsamples", "tiffstack")
+        for module in (
+            "tiff",
+            "tiffcarried",
+            "tiffcoding",
+            "tiffpage",
+            "tiffsamples",
+            "tiffstack",
+            "tiffstrips",
+        )
     },
     "cv2": {"sharpend.benchmark.peer"},
     "jinja2": {"sharpend.web.templates", "trainer.evaluation.mos.pages"},

@@ -176,10 +176,10 @@ def _refusal(error: Exception) -> ImageRefusedError:
         return ImageRefusedError(
             Reason.DAMAGED, "its text or its profile inflates to more than any image needs"
         )
-    if isinstance(error, EOFError) or _CUT.search(str(error)):
-        return truncated()
     told = "" if isinstance(error, _SLIPS) else str(error)
-    if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(str(error)):
+    if isinstance(error, EOFError) or _CUT.search(told):
+        return truncated()
+    if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(told):
         return unsupported(f"it is of a variant that its decoder does not know ({error})")
     # Headers have been checked, so what is wrong is inside; bytes still to come look like that too.
     return damaged(_UNKNOWN if isinstance(error, UnidentifiedImageError) else told or _UNREADABLE)

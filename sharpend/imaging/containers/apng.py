@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers.pngchunks import HEADER_END, chunk, chunks
@@ -58,8 +59,20 @@ def animation(found: Iterable[tuple[bytes, bytes]]) -> Animation | None:
 
 def frame_count(found: Parts) -> int:
     """Count the images of a whole PNG: frames, and the default image where it is no frame."""
-    told = animation(found.sound())
-    return len(told.timings) + told.has_default if told else 1
+    return _kinds(found).count(b"fcTL") + (b"fcTL" not in _before_pixels(found))
+
+
+def is_announced(found: Parts) -> bool:
+    """Return whether a PNG is an animation: else its further frames are there, and never shown."""
+    return b"acTL" in _before_pixels(found)
+
+
+def _kinds(found: Parts) -> list[bytes]:
+    return [kind for kind, _ in found.sound()]
+
+
+def _before_pixels(found: Parts) -> list[bytes]:
+    return list(takewhile(lambda kind: kind != b"IDAT", _kinds(found)))
 
 
 def timed(picture: Picture, data: bytes) -> Picture:

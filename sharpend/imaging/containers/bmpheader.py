@@ -9,7 +9,7 @@ Windows GDI documentation; OS/2 2.0 Presentation Manager, BITMAPINFOHEADER2.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sharpend.imaging.reading import damaged, unsupported
@@ -48,7 +48,7 @@ class BmpHeader:
     """Per pixel."""
     compression: int
     start: int
-    """Offset of the pixels."""
+    """Offset of the pixels: behind all headers where the file tells 0, as some writers do."""
     masks: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Red, green, blue, alpha; 0 where there is none."""
     space: bytes = b""
@@ -106,7 +106,7 @@ def header(reader: Reader) -> BmpHeader:
             **_space(reader, length),
         )
     _check(found)
-    return found
+    return found if start else replace(found, start=found.end)
 
 
 def _masks(reader: Reader, length: int, bits: int, compression: int) -> tuple[int, int, int, int]:
@@ -136,6 +136,8 @@ def _space(reader: Reader, length: int) -> dict[str, Any]:
 def _check(found: BmpHeader) -> None:
     if found.width < 0:
         raise damaged(f"it declares a width of {found.width}", may_settle=False)
+    if 0 < found.start < FILE_BYTES + found.length:
+        raise damaged("its pixels begin inside its header", may_settle=False)
     if found.compression in {JPEG, PNG} and found.length != OS2:
         raise unsupported(f"it is a {'JPEG' if found.compression == JPEG else 'PNG'} inside a BMP")
     if found.compression > ALPHA_FIELDS or (found.length == OS2 and found.compression > RLE4):

@@ -24,8 +24,6 @@ from sharpend.imaging.containers import jpegdamage, jpegpixels, jpegquality, pil
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.jpegmetadata import XMP, blocks, fitting, losses, spliced
 from sharpend.imaging.containers.jpegparts import (
-    APP0,
-    APP14,
     ARITHMETIC,
     END,
     FRAMES,
@@ -50,6 +48,7 @@ if TYPE_CHECKING:
 
 _MAX_SEGMENTS = 10_000
 _MARKER = 0xFF
+_JPEG_LS = 0xF7
 _HUFFMAN = frozenset({0xC0, 0xC1, 0xC2})
 _BITS = 8
 _FRAME_BYTES = 8
@@ -76,6 +75,8 @@ def probe(reader: Reader) -> Header:
             that no decoder here knows.
     """
     for marker, offset, length in segments(reader):
+        if marker == _JPEG_LS:
+            raise unsupported("it is a JPEG-LS (SOF55)")
         if marker in FRAMES:
             if length < _FRAME_BYTES:
                 raise damaged("its JPEG frame header is too short", may_settle=False)
@@ -113,7 +114,7 @@ def _read(source: Source) -> Picture:
         converted=_converted,
         ready=lambda: decoded().pixels,
     )
-    colour = found.stream(lambda each: each.marker in {APP0, APP14})
+    colour = found.stream(lambda each: jpegpixels.tells_colours(each.marker, found.body(each)))
     picture = reading(replace(source, data=colour))
     return picture.with_notes((jpegdamage.check(found, decoded().warning), losses(found)))
 

@@ -29,6 +29,8 @@ _UNCHECKED = (
     "its compressed data could not be checked for damage: it is progressive and of a rare sampling"
 )
 
+_INCOMPLETE = "some of its scans are missing: it is coarser than it was, and may be damaged"
+
 
 def check(parts: Parts, warning: str | None) -> tuple[str, ...]:
     """Check the compressed data of a JPEG; return notes.
@@ -51,7 +53,7 @@ def check(parts: Parts, warning: str | None) -> tuple[str, ...]:
         return _of_extraneous(parts, int(extraneous[1]), int(extraneous[2], 16))
     if warning.startswith(CORRUPT):
         raise damaged(f"its compressed data is corrupt ({warning.removeprefix(CORRUPT)})")
-    return ()
+    return () if _is_complete(parts) else (_INCOMPLETE,)
 
 
 def _of_extraneous(parts: Parts, count: int, marker: int) -> tuple[str, ...]:

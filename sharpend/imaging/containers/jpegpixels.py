@@ -99,13 +99,19 @@ def _stores_ycc(parts: Parts) -> bool:
         if segment.marker == SCAN:
             break
         body = parts.body(segment)
-        if segment.marker == APP0 and body.startswith(b"JFIF\0") and len(body) >= _JFIF_BYTES:
-            is_jfif = True
-        if segment.marker == APP14 and body.startswith(b"Adobe") and len(body) >= _ADOBE_BYTES:
-            adobe = body[11]
+        if tells_colours(segment.marker, body):
+            is_jfif |= segment.marker == APP0
+            adobe = body[11] if segment.marker == APP14 else adobe
     if is_jfif or adobe is not None:
         return is_jfif or adobe != 0
     return parts.body(parts.frame)[COMPONENTS_AT::COMPONENT_BYTES] != b"RGB"
+
+
+def tells_colours(marker: int, body: bytes) -> bool:
+    """Return whether libjpeg learns the colours from a segment: JFIF's or Adobe's, and whole."""
+    if marker == APP0:
+        return body.startswith(b"JFIF\0") and len(body) >= _JFIF_BYTES
+    return marker == APP14 and body.startswith(b"Adobe") and len(body) >= _ADOBE_BYTES
 
 
 @contextmanager

@@ -158,6 +158,8 @@ def _read(source: Source) -> Picture:
         picture = _read_deep(source, found, metadata)
     else:
         picture = _reading(found, metadata)(replace(source, data=found.stream()))
+        if not apng.is_announced(found):
+            losses += pillow.dropped(apng.frame_count(found), 1)
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
     return picture.with_notes(((), losses))

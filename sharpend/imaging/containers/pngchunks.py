@@ -88,8 +88,17 @@ class Parts:
         return ((each.kind, each.body) for each in self.chunks if each.is_sound)
 
     def stream(self) -> bytes:
-        """Join the chunks that decode the image to a PNG of their own."""
-        return _joined((kind, body) for kind, body in self.sound() if kind in PIXELS)
+        """Join the chunks that decode the image to a PNG of their own.
+
+        An animation that is there to its end is told to have the frames that it has.
+        """
+        frames = sum(kind == b"fcTL" for kind, _ in self.sound())
+        counted = {b"acTL": frames.to_bytes(4)} if self.has_end and frames else {}
+        return _joined(
+            (kind, counted.get(kind, body[:4]) + body[4:])
+            for kind, body in self.sound()
+            if kind in PIXELS
+        )
 
     def completed(self) -> bytes | None:
         """Join them with an end of the compressed pixels: a last block and its checksum.

@@ -21,7 +21,14 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color, transparency
-from sharpend.imaging.containers import tiffcarried, tiffpage, tiffpages, tiffsamples, tiffstack
+from sharpend.imaging.containers import (
+    tiffcarried,
+    tiffpage,
+    tiffpages,
+    tiffsamples,
+    tiffstack,
+    tiffstrips,
+)
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.tiffcoding import encoding_of
 from sharpend.imaging.containers.tiffout import assembled
@@ -47,6 +54,7 @@ _OURS: dict[str, Any] = {"metadata": None, "software": False, "contiguous": Fals
 """Nothing that tifffile would write by itself."""
 
 logging.getLogger("tifffile").disabled = True  # what it complains of is refused or harmless
+tiffstrips.prepare()
 
 
 def _probe(reader: Reader) -> Header:
@@ -97,8 +105,9 @@ def _wanted(
     if count == 1:
         count = tiffstack.count_of(first, tags[0], len(source.data))
         end = max(end, tiffstack.end_of(first, count))
-    if source.data[end:].strip(b"\0"):
-        left = len(source.data) - end
+    tail = source.data[end:]
+    if tail.strip(b"\0") and source.data.find(tail, 0, end) < 0:  # no copy, as tifffile leaves one
+        left = len(tail)
         chosen.losses.append(f"{left} bytes behind its last image and tag were not kept")
     wanted = source.wanted(count, Reason.PAGES)
     if wanted < count:

@@ -43,6 +43,8 @@ _DEFLATES = frozenset({_DEFLATE, 32946})
 _HORIZONTAL, _FLOATING = 2, 3
 """Predictors: differences of numbers, of the bytes of floating point numbers."""
 _BYTE_BITS = 8
+_SEPARATE = 2
+"""Planes: each sample in one of its own, which for JPEG is a gray image."""
 _TILE_PX = 16
 """Sides of tiles are multiples of this (TIFF 6.0, section 15)."""
 _SUBSAMPLED = (2, 2)
@@ -102,6 +104,8 @@ def _jpeg_options(page: tifffile.TiffPage) -> dict[str, Any]:
     first = page.dataoffsets[0], page.databytecounts[0]
     data = page.jpegtables or page.parent.filehandle.read_array(np.uint8, first[1], first[0])
     args: dict[str, Any] = {"level": _quality_of(_quantisation(bytes(data)))}
+    if page.photometric == RGB and page.planarconfig == _SEPARATE:
+        return {"compressionargs": args}
     if page.photometric == RGB:
         return {"compressionargs": {**args, "colorspace": "RGB", "outcolorspace": "RGB"}}
     return {"compressionargs": args, "subsampling": page.subsampling or _SUBSAMPLED}

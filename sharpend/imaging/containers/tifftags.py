@@ -64,13 +64,14 @@ class _Directories:
     def pages(self) -> list[Page]:
         """Read the chain of pages."""
         place = self._integer(self._layout.places, self._layout.first_link)
-        found: list[Page] = []
-        while place:
-            if len(found) == _MOST_PAGES or place in self._seen:
-                raise damaged("it has too many pages, or they form a cycle")
-            page = self._image(place)
-            place = page.next_page
-            found.append(self._with_subs(page))
+        found = [self._with_subs(self._image(place))] if place else []
+        # A link to a former page, or into the header, ends the chain as 0 does.
+        while found and (place := found[-1].tags.next_page) not in self._seen:
+            if place < 2 * self._layout.places.size:
+                break
+            if len(found) == _MOST_PAGES:
+                raise damaged("it has too many pages")
+            found.append(self._with_subs(self._image(place)))
         return found
 
     def _image(self, place: int) -> Ifd:

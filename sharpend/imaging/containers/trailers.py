@@ -3,7 +3,8 @@
 Videos of motion photos, Samsung's trailer and ZIP archives are found from the end of the file, and
 can be appended to another image as they are. Refuses to guess at anything else.
 
-Source: Motion photo format 1.0 (Google); ExifTool's Samsung.pm (SEFH, SEFT); APPNOTE.TXT (ZIP)
+Source: Motion photo format 1.0 (Google); ExifTool's Samsung.pm (SEFH, SEFT),
+OnePlus.pm and Vivo.pm; APPNOTE.TXT (ZIP)
 4.3.16; ISO/IEC 14496-12 section 4.2 (boxes).
 """
 
@@ -14,6 +15,11 @@ import struct
 
 _SEF_ENTRY_BYTES, _SEF_HEAD_BYTES, _SEF_END_BYTES = 12, 12, 8
 _BOX = re.compile(rb"(?=....ftyp)", re.DOTALL)
+_VENDORS_END = re.compile(
+    rb"(?:LIVE_\d{1,15} *|jxrs...\0|\xff{4}\x1b\*9HWfu\x84\x93\xa2\xb1)\Z", re.DOTALL
+)
+"""End of a trailer behind the video, which counts from there: Huawei's, OnePlus's, Vivo's."""
+_LONGEST_VENDORS_END, _LONGEST_TYPE_BOX = 32, 1024
 _ZIP_START = b"PK\3\4"
 _ZIP_END = struct.Struct("<4s4H2IH")
 _ZIP_COMMENT_MOST = 0xFFFF
@@ -53,8 +59,10 @@ def kept_from(data: bytes, start: int) -> int:
         start: offset behind the image.
     """
     end = max(samsung(data), start)
+    has_vendors_end = _VENDORS_END.search(data[max(start, end - _LONGEST_VENDORS_END) : end])
     for place in _BOX.finditer(data, start, end):
-        if _is_chain_of_boxes(data, place.start(), end):
+        is_short = int.from_bytes(data[place.start() : place.start() + 4]) <= _LONGEST_TYPE_BOX
+        if (has_vendors_end and is_short) or _is_chain_of_boxes(data, place.start(), end):
             end = place.start()
             break
     else:
