@@ -1,0 +1,234 @@
+"""Files that other readers show without complaint, made byte by byte: taken, and nothing unsaid."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from io import BytesIO
+from itertools import product
+from typing import TYPE_CHECKING
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from sharpend.errors import ImageRefusedError, Reason
+from sharpend.imaging.containers.pngchunks import HEADER_END, chunk, chunks
+from sharpend.policies import Frames, Policies
+from tests import edits
+from tests.cases import decoded, written
+from tests.tiffs import SHORT, Tiff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.recipe import Edit
+
+HEIGHT, WIDTH, ROWS = 20, 30, 12
+PIXELS = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+ALL = Policies(frames=Frames.ALL)
+PACKED: dict[int, Callable[[bytes], bytes | bytearray]] = {
+    5: imagecodecs.lzw_encode,
+    8: zlib.compress,
+    32946: zlib.compress,
+    32773: imagecodecs.packbits_encode,
+    34925: imagecodecs.lzma_encode,
+    50000: imagecodecs.zstd_encode,
+}
+"""Compressions of TIFF."""
+
+
+def unfinished(packed: bytes) -> bytes:
+    """The same bytes deflated, without a last block and checksum."""
+    stream = zlib.compressobj()
+    return stream.compress(zlib.decompress(packed)) + stream.flush(zlib.Z_SYNC_FLUSH)
+
+
+ENDS: dict[str, tuple[set[int], Edit]] = {
+    "padded rows": (set(PACKED), lambda packed: packed),
+    "zeros behind": (set(PACKED) - {50000}, edits.appended(bytes(7))),
+    "bytes behind": (set(PACKED) - {50000}, edits.appended(b"left")),
+    "no checksum": ({8, 32946}, edits.cut(4)),
+    "no last block": ({8, 32946}, unfinished),
+}
+"""How strips end, and in which compressions they may."""
+
+
+def strips(kind: int, end: Edit, *, padding: bytes = b"") -> bytes:
+    """A TIFF of two strips, the second with fewer rows and what pads it."""
+    tiff = Tiff()
+    size = ROWS * WIDTH * 3
+    raw = [PIXELS[:ROWS].tobytes(), PIXELS[ROWS:].tobytes()]
+    raw[1] += padding * (size - len(raw[1]))
+    packed = [end(bytes(PACKED[kind](each))) for each in raw]
+    tags = {
+        258: tiff.numbers(8, 8, 8, kind=SHORT),
+        259: tiff.numbers(kind, kind=SHORT),
+        262: tiff.numbers(2, kind=SHORT),
+        277: tiff.numbers(3, kind=SHORT),
+        273: tiff.numbers(*map(tiff.put, packed)),
+        278: tiff.numbers(ROWS),
+        279: tiff.numbers(*map(len, packed)),
+    }
+    tiff.page(b"", tags, (HEIGHT, WIDTH))
+    return bytes(tiff.data)
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"),
+    [(end, kind) for end, (kinds, _) in ENDS.items() for kind in sorted(kinds)],
+)
+def test_strips_may_hold_more_than_their_rows(kind: int, end: str) -> None:
+    """Every pixel is there, so the file is whole, as it is for libtiff."""
+    data = strips(kind, ENDS[end][1], padding=b"\x55" * (end == "padded rows"))
+    picture = decoded(data)
+    assert np.array_equal(picture.pixels, PIXELS)
+    assert (picture.notes, picture.losses) == ((), ())
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_strips_must_hold_all_their_rows(kind: int) -> None:
+    """A strip that is cut in its middle, or whose checksum is wrong, is damaged."""
+    broken = [lambda packed: packed[: len(packed) * 2 // 3]]
+    broken += [lambda packed: packed[:-4] + b"four"] * (kind == 8)
+    for end in broken:
+        with pytest.raises(ImageRefusedError) as caught:
+            decoded(strips(kind, end))
+        assert caught.value.reason is Reason.DAMAGED
+
+
+@pytest.mark.parametrize(("order", "target"), [*product("<>", ["header", "itself"])])
+def test_a_last_page_may_link_to_what_is_no_further_one(order: str, target: str) -> None:
+    """The first page is all there is."""
+    tiff = Tiff(order)
+    place = tiff.page(PIXELS[..., 0].tobytes(), {}, (HEIGHT, WIDTH))
+    struct.pack_into(order + "I", tiff.data, tiff.links[-1], 3 if target == "header" else place)
+    picture = decoded(bytes(tiff.data), ALL)
+    assert [frame.pixels.tolist() for frame in picture.frames] == [PIXELS[..., :1].tolist()]
+
+
+@pytest.mark.parametrize("imagej", [True, False])
+def test_a_copy_of_values_behind_the_last_page_is_no_loss(*, imagej: bool) -> None:
+    """Tifffile leaves one behind a stack; other bytes that lie there are one."""
+    file = BytesIO()
+    tifffile.imwrite(file, np.stack([PIXELS[..., 0]] * 3), imagej=imagej, photometric="minisblack")
+    assert decoded(file.getvalue(), ALL).losses == ()
+    (loss,) = decoded(file.getvalue() + b"something else", ALL).losses
+    assert "bytes behind its last image" in loss
+
+
+def test_jpeg_in_planes_is_written_in_planes() -> None:
+    """Each plane is a gray JPEG."""
+    file = BytesIO()
+    planes = np.repeat(np.linspace(0, 255, 64, dtype=np.uint8), 64).reshape(1, 64, 64)
+    colours = np.concatenate([planes, planes[:, ::-1], planes.transpose(0, 2, 1)])
+    tifffile.imwrite(file, colours, photometric="rgb", planarconfig="separate", compression="jpeg")
+    picture = decoded(file.getvalue())
+    output = written(picture)
+    with tifffile.TiffFile(BytesIO(output)) as made:
+        page = made.pages.first
+        assert (page.compression, page.planarconfig) == (7, 2)
+    assert np.abs(decoded(output).pixels.astype(int) - picture.pixels).max() <= 3
+
+
+def animated(*, frames: int, place: int) -> bytes:
+    """An APNG of two frames that announces so many, before the chunk of this number."""
+    file = BytesIO()
+    images = [Image.fromarray(PIXELS), Image.fromarray(PIXELS[::-1].copy())]
+    images[0].save(file, "PNG", save_all=True, append_images=images[1:], duration=50)
+    parts = [each for each in chunks(file.getvalue()) if each[0] not in {b"acTL", b"IHDR"}]
+    parts.insert(place, (b"acTL", struct.pack(">2I", frames, 0)))
+    head = file.getvalue()[:HEADER_END]
+    return head + b"".join(chunk(*part) for part in [*parts, (b"IEND", b"")])
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_an_animation_has_the_frames_that_are_there(frames: int) -> None:
+    """However many its first chunk announces."""
+    picture = decoded(animated(frames=frames, place=0), ALL)
+    assert [frame.pixels.tolist() for frame in picture.frames] == [
+        PIXELS.tolist(),
+        PIXELS[::-1].tolist(),
+    ]
+    assert picture.losses == ()
+
+
+@pytest.mark.parametrize("policy", [Frames.ALL, Frames.FIRST])
+def test_frames_that_are_never_shown_are_a_loss(policy: Frames) -> None:
+    """An animation that is announced behind its first image is shown as a still one."""
+    picture = decoded(animated(frames=2, place=2), Policies(frames=policy))
+    assert (len(picture.frames), len(picture.losses)) == (1, 1)
+    assert np.array_equal(picture.pixels, PIXELS)
+
+
+@pytest.mark.parametrize("bits", [24, 32])
+def test_a_bitmap_may_not_tell_where_its_pixels_begin(bits: int) -> None:
+    """They lie behind the header; a place inside it cannot be."""
+    rows = np.zeros((4, 8, bits // 8), np.uint8)
+    rows[..., :3] = PIXELS[:4, :8, ::-1]
+    head = struct.pack("<IiiHHIIiiII", 40, 8, -4, 1, bits, 0, 0, 0, 0, 0, 0)
+    for start in (0, 54):
+        data = struct.pack("<2sIII", b"BM", 0, 0, start) + head + rows.tobytes()
+        assert np.array_equal(decoded(data).pixels, PIXELS[:4, :8])
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(struct.pack("<2sIII", b"BM", 0, 0, 20) + head + rows.tobytes())
+    assert caught.value.reason is Reason.DAMAGED
+
+
+def photograph(**options: object) -> bytes:
+    """A JPEG."""
+    file = BytesIO()
+    Image.fromarray(PIXELS).resize((96, 64)).save(file, "JPEG", **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("segment", [b"\xff\xee\0\x08Adobe\0", b"\xff\xe0\0\x07JFIF\0"])
+def test_a_short_segment_on_colours_is_carried_and_decides_nothing(segment: bytes) -> None:
+    """libjpeg, too, ignores it."""
+    data = photograph()
+    picture = decoded(data[:20] + segment + data[20:])
+    assert np.array_equal(picture.pixels, decoded(data).pixels)
+    assert segment in written(picture)
+
+
+def test_missing_scans_are_noted() -> None:
+    """A progressive JPEG that ends in order after some of its scans is only coarser."""
+    data = photograph(progressive=True)
+    assert decoded(data).notes == ()
+    (note,) = decoded(data[: data.rindex(b"\xff\xda")] + b"\xff\xd9").notes
+    assert "scans are missing" in note
+
+
+def test_jpeg_ls_is_refused_by_its_name() -> None:
+    """Its file begins as a JPEG does."""
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(bytes(imagecodecs.jpegls_encode(PIXELS)))
+    assert caught.value.reason is Reason.FORMAT_NOT_ALLOWED
+    assert "JPEG-LS" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        b"v2_f37_29           " + b"LIVE_1234567        ",
+        b'{"name":"video"}jxrs\x10\0\0\0',
+        b"vivo{}\xff\xff\xff\xff\x1b*9HWfu\x84\x93\xa2\xb1",
+    ],
+)
+def test_a_vendors_trailer_behind_a_video_stays_with_it(end: bytes) -> None:
+    """Its lengths count from the end of the file."""
+    picture = decoded(photograph() + edits.MP4 + end)
+    assert written(picture).endswith(edits.MP4 + end)
+    assert picture.losses == ()
+
+
+def test_a_palette_that_is_missing_is_told_in_plain_words() -> None:
+    """The refusal says nothing of what a library stumbled over."""
+    tiff = Tiff()
+    tiff.page(PIXELS[..., 0].tobytes(), {262: tiff.numbers(3, kind=SHORT)}, (HEIGHT, WIDTH))
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(bytes(tiff.data))
+    assert caught.value.reason is Reason.DAMAGED
+    assert "NoneType" not in str(caught.value)
