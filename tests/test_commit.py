@@ -652,7 +652,7 @@ def test_archive_that_can_never_take_the_source(shop: CommitShop) -> None:
     """A link in the archive's way keeps the source in its place, with a warning, for good."""
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
     (shop.home / "archive/a").symlink_to(shop.home)
-    assert "not a folder" in shop.run().warning
+    assert "is in its way" in shop.run().warning
     assert shop.state() is State.DISPOSED
     assert shop.files("in") == {"a/x.png": b"photo"}
 

@@ -27,6 +27,7 @@ _PASSING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LINK_OR_NO_DIRECTORY = {errno.ELOOP, errno.ENOTDIR}
 _LINK_OR_SOCKET_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
+_NO_FOLDER = "leads through something that is not a folder"
 _IMPOSSIBLE = {b"", b".", b".."}
 
 
@@ -62,23 +63,24 @@ def directory(
             looked at then, but not listed, and nothing can be made on the way.
 
     Raises:
-        ImageRefusedError: a component is a link or no folder, the path is not legal, or the file
-            system does not take the name of a folder to be made.
+        ImageRefusedError: a component is a link or no folder (NAME_TAKEN with `create`), the path
+            is not legal, or the file system does not take the name of a folder to be made.
         FileNotFoundError: the root, or without `create` a component, does not exist.
         OSError: anything else that the file system says.
     """
     names = components(relative)
+    refusal = _taken(root, relative) if create else _refused(relative, _NO_FOLDER)
     flags = _PASSING if passing else _DIRECTORY
     descriptor = os.dup(root) if isinstance(root, int) else os.open(root, _DIRECTORY)
     try:
         for name in names:
             try:
                 with refusing_name(descriptor, name, creates=False) if create else nullcontext():
-                    below = _open_component(descriptor, name, relative, flags)
+                    below = _open_component(descriptor, name, refusal, flags)
             except FileNotFoundError:
                 if not create:
                     raise
-                below = _make(descriptor, name, relative, made)
+                below = _make(descriptor, name, refusal, made)
             os.close(descriptor)
             descriptor = below
         yield descriptor
@@ -149,15 +151,17 @@ def is_about_name(error: ImageRefusedError | OSError) -> bool:
     return error.reason in {Reason.NAME_NOT_POSSIBLE, Reason.NAME_TOO_LONG}
 
 
-def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]) -> int:
+def _make(
+    parent: int, name: bytes, refusal: ImageRefusedError, made: Callable[[int], None]
+) -> int:
     """Create a folder; one that another process created meanwhile is used as it is."""
     try:
         with refusing_name(parent, name, creates=True):
             os.mkdir(name, 0o777, dir_fd=parent)
     except FileExistsError:
         fsync_directory(parent)
-        return _open_component(parent, name, relative)
-    descriptor = _open_component(parent, name, relative)
+        return _open_component(parent, name, refusal)
+    descriptor = _open_component(parent, name, refusal)
     try:
         made(descriptor)
         fsync_directory(parent)
@@ -169,13 +173,26 @@ def _make(parent: int, name: bytes, relative: bytes, made: Callable[[int], None]
     return descriptor
 
 
-def _open_component(parent: int, name: bytes, relative: bytes, flags: int = _DIRECTORY) -> int:
+def _open_component(
+    parent: int, name: bytes, refusal: ImageRefusedError, flags: int = _DIRECTORY
+) -> int:
+    """Open a folder in another; `refusal` is raised where its name is that of something else."""
     try:
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
     except OSError as error:
         if error.errno in _LINK_OR_NO_DIRECTORY:
-            raise _refused(relative, "leads through something that is not a folder") from error
+            raise refusal from error
         raise
+
+
+def _taken(root: bytes | int, relative: bytes) -> ImageRefusedError:
+    """Error for a folder to be made, where a file or a link has its name or one above it."""
+    where = "" if isinstance(root, int) else f" in {display(root)}"
+    return ImageRefusedError(
+        Reason.NAME_TAKEN,
+        f"the folder {display(relative)!r} cannot be made{where}: a file or a link is in its way; "
+        "move that away",
+    )
 
 
 def _refused(relative: bytes, what: str) -> ImageRefusedError:

@@ -26,7 +26,13 @@ _JUNK_NAMES = frozenset(
         b"@tmp",
         b"@recycle",
         b"#recycle",
+        b"@recently-snapshot",
+        b"@sharebin",
         b"#snapshot",
+        b"~snapshot",
+        b"recycler",
+        b"network trash folder",
+        b"temporary items",
         b"__macosx",
     }
 )
