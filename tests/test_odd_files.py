@@ -232,3 +232,46 @@ def test_a_palette_that_is_missing_is_told_in_plain_words() -> None:
         decoded(bytes(tiff.data))
     assert caught.value.reason is Reason.DAMAGED
     assert "NoneType" not in str(caught.value)
+
+
+def inner_jpeg(data: bytes, *, kind: int = 7) -> bytes:
+    """A TIFF whose only strip is a JPEG of 96 x 64."""
+    tiff = Tiff()
+    tags = {
+        258: tiff.numbers(8, 8, 8, kind=SHORT),
+        259: tiff.numbers(kind, kind=SHORT),
+        262: tiff.numbers(6, kind=SHORT),
+        277: tiff.numbers(3, kind=SHORT),
+    }
+    tiff.page(data, tags, (64, 96))
+    return bytes(tiff.data)
+
+
+@pytest.mark.parametrize(
+    ("edit", "right"),
+    [
+        (edits.appended(b""), ""),
+        (edits.cut(2), ""),
+        (edits.appended(b"padding"), ""),
+        (edits.cut(900), Reason.TRUNCATED),
+        (lambda data: data[:1500] + bytes(300) + data[1800:], Reason.DAMAGED),
+    ],
+    ids=["whole", "no end mark", "padded", "cut", "hole"],
+)
+def test_damage_of_a_jpeg_in_a_tiff_is_heard(edit: Edit, right: str) -> None:
+    """As it is in a file of its own."""
+    data = inner_jpeg(edit(photograph(quality=95)))
+    if not right:
+        assert decoded(data).notes == ()
+        return
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(data)
+    assert caught.value.reason == right
+
+
+def test_old_jpeg_in_a_tiff_is_refused_by_its_name() -> None:
+    """Its colours are those of any JPEG, and not why it is refused."""
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(inner_jpeg(photograph(), kind=6))
+    assert caught.value.reason is Reason.FORMAT_NOT_ALLOWED
+    assert "OJPEG" in str(caught.value)

@@ -151,9 +151,7 @@ def is_about_name(error: ImageRefusedError | OSError) -> bool:
     return error.reason in {Reason.NAME_NOT_POSSIBLE, Reason.NAME_TOO_LONG}
 
 
-def _make(
-    parent: int, name: bytes, refusal: ImageRefusedError, made: Callable[[int], None]
-) -> int:
+def _make(parent: int, name: bytes, refusal: ImageRefusedError, made: Callable[[int], None]) -> int:
     """Create a folder; one that another process created meanwhile is used as it is."""
     try:
         with refusing_name(parent, name, creates=True):

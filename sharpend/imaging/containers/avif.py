@@ -8,27 +8,28 @@ Source: ISO/IEC 23008-12; AV1-ISOBMFF 2.3.3 (av1C).
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import avifdeep, isobmff, pillow
+from sharpend.imaging.containers import avifdeep, isobmff, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
-from sharpend.imaging.containers.itemdata import metadata_of, with_exif
+from sharpend.imaging.containers.itemdata import metadata_of, notes_of, with_exif, without_exif
 from sharpend.imaging.containers.items import color_of, items_of, with_essential
 from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.metadata.ifd import ORIENTATION
-from sharpend.imaging.reading import Reader, damaged
+from sharpend.imaging.reading import Reader, damaged, unsupported
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
     from sharpend.imaging.containers.geometry import Crop
-    from sharpend.imaging.containers.items import Boxes
+    from sharpend.imaging.containers.items import Boxes, Items
     from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.source import Source
@@ -50,6 +51,8 @@ def _probe(reader: Reader) -> Header:
     items = items_of(reader)
     image = items.image(items.primary)
     codecs = _codecs(image)
+    if (kind := items.kind_of(items.primary)) in {b"iovl", b"iden"}:
+        raise unsupported(f"its image is made of others ({kind.decode()})")
     if not codecs:
         raise damaged("its AVIF declares no image")
     check_square(image, "AVIF")
@@ -74,10 +77,10 @@ def _codecs(image: Boxes) -> list[int]:
     return [body[2] for kind, body in image if kind == b"av1C" and len(body) >= _AV1C_BYTES]
 
 
-def _carried(source: Source, image: Image.Image) -> CarriedAndNotes:
-    items = items_of(Reader(BytesIO(source.data)))
-    carried = metadata_of(items, source.data, pillow.read_metadata(source, image)[0])
+def _carried(items: Items, data: bytes, source: Source, image: Image.Image) -> CarriedAndNotes:
+    carried = metadata_of(items, data, pillow.read_metadata(source, image)[0])
     carried, notes = pillow.unannounced(carried)
+    notes = [*notes, *notes_of(items, data)]
     if source.header.lossless:
         notes.append("it was lossless; AVIF is written at its highest quality, within three levels")
     if items.is_premultiplied():
@@ -145,14 +148,15 @@ def _orientation_exif(orientation: int, *, has_more: bool) -> bytes:
 
 def _read(source: Source) -> Picture:
     """Read the primary image or the animation as it is shown, and name what is left out."""
-    data = with_essential(isobmff.without_cut_padding(source.data), b"clap")
-    whole = replace(source, data=data)
-    items = items_of(Reader(BytesIO(whole.data)))
+    data, behind = isobmff.divided(source.data)
+    items = items_of(Reader(BytesIO(data)))
     image = items.image(items.primary)
     crop = crop_of(image)
-    picture = _READING(whole)
+    reading = replace(_READING, carried=partial(_carried, items, data))
+    shown = without_exif(with_essential(isobmff.without_cut_padding(data)))
+    picture = reading(replace(source, data=shown)).with_notes(((), trailers.unknown(behind)))
     has_told = len(picture.frames) > 1 or bool(picture.losses)
-    left = left_out(source.data, items, tells_frames=has_told)
+    left = left_out(data, items, tells_frames=has_told)
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
     return picture.with_frames(frames).with_notes(left, crop_notes(image, crop))
 
@@ -164,5 +168,5 @@ def _cropped(frame: Frame, crop: Crop) -> Frame:
     return replace(frame, pixels=np.ascontiguousarray(frame.pixels[rows, columns]), alpha=alpha)
 
 
-_READING = pillow.Reading(_carried, _options, deep=avifdeep.samples)
+_READING = pillow.Reading(options=_options, deep=avifdeep.samples)
 CONTAINER = Container(_probe, _read, _write, isobmff.check_whole, xmp_at=b"")

@@ -15,10 +15,10 @@ import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import extras
-from sharpend.imaging.containers import isobmff, pillow
+from sharpend.imaging.containers import isobmff, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_of, size_of
-from sharpend.imaging.containers.itemdata import metadata_of
+from sharpend.imaging.containers.itemdata import metadata_of, notes_of
 from sharpend.imaging.containers.items import color_of, items_of
 from sharpend.imaging.containers.leftout import left_out
 from sharpend.imaging.depth import narrowed, straight, widened
@@ -78,7 +78,7 @@ def _codecs(image: Boxes) -> list[bytes]:
 
 
 def _not_hevc(items: Items) -> ImageRefusedError:
-    kind = items.items[items.primary].kind if items.primary in items.items else b""
+    kind = items.kind_of(items.primary)
     if kind in {b"", b"hvc1", b"grid", b"iovl", b"iden"}:
         return damaged("its HEIF declares no HEVC image")
     return ImageRefusedError(
@@ -97,7 +97,7 @@ def _carried(source: Source, image: Image.Image) -> CarriedAndNotes:
     if straight != carried and not notes:
         notes.append("the orientation in its metadata was set to upright, as HEIC is shown")
     carried, more = pillow.unannounced(straight)
-    return carried, [*notes, *more]
+    return carried, [*notes, *notes_of(items, source.data), *more]
 
 
 def _options(source: Source, image: Image.Image, _count: int) -> Options:
@@ -155,11 +155,12 @@ def _samples(source: Source, notes: list[str]) -> NDArray[np.uint16]:
 
 def _read(source: Source) -> Picture:
     """Read the primary image, and name what the output will lack."""
-    whole = replace(source, data=isobmff.without_cut_padding(source.data))
-    items = items_of(Reader(BytesIO(whole.data)))
+    data, behind = isobmff.divided(source.data)
+    items = items_of(Reader(BytesIO(data)))
     image = items.image(items.primary)
-    lost = [left_out(source.data, items, tells_frames=False), crop_notes(image, crop_of(image))]
-    return _READING(whole).with_notes(*lost)
+    lost = [left_out(data, items, tells_frames=False), crop_notes(image, crop_of(image))]
+    picture = _READING(replace(source, data=isobmff.without_cut_padding(data)))
+    return picture.with_notes(*lost, ((), trailers.unknown(behind)))
 
 
 # Its further images are shots or depth, no frames.

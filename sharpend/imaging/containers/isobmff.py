@@ -23,6 +23,12 @@ _HEAD_BYTES = 8
 _VERSION_BYTES = 4
 """A full box's version and flags."""
 _PADDING = frozenset({b"free", b"skip"})
+_KNOWN = _PADDING | {
+    *(b"ftyp", b"styp", b"meta", b"mdat", b"idat", b"moov", b"moof", b"mpvd", b"uuid", b"wide"),
+    *(b"sefd", b"JXL ", b"jxlc", b"jxlp", b"jxll", b"jxli", b"jbrd", b"brob", b"Exif", b"xml "),
+    *(b"jumb", b"jhgm"),
+}
+"""Boxes at the top of a file: where the last one reaches beyond the end, the file is cut."""
 PADDING_CUT = "the padding at its end is cut short; it was complete otherwise"
 """Name for notes."""
 
@@ -143,9 +149,22 @@ def without_cut_padding(data: bytes) -> bytes:
     return data
 
 
+def divided(data: bytes) -> tuple[bytes, bytes]:
+    """Divide a file into its boxes and what is behind them.
+
+    That is less than the header of a box, or would be a box of no known kind beyond the end.
+    """
+    end = 0
+    for box in boxes(Reader(BytesIO(data))):
+        if box.end > len(data) and box.kind not in _KNOWN:
+            break
+        end = box.end
+    return data[:end], data[end:]
+
+
 def check_whole(data: bytes) -> None:
     """Refuse a file that ends inside a box, unless that box is padding."""
-    rest = without_cut_padding(data)
+    rest = without_cut_padding(divided(data)[0])
     *_, last = boxes(Reader(BytesIO(rest)))
     if last.end != len(rest):
         raise truncated()

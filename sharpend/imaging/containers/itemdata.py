@@ -13,6 +13,7 @@ import struct
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.containers.isobmff import meta_of
 from sharpend.imaging.containers.items import items_of
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.metadata.exifblock import PREFIX
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 XMP_TYPE = b"application/rdf+xml"
 _OFFSET_BYTES = 4
 """An EXIF item begins with the offset of its TIFF header, behind this number."""
+_TIFF_HEADS = (b"II*\0", b"MM\0*")
+_NO_EXIF = "its EXIF block cannot be read and was not kept"
 _EXTENT = struct.Struct(">II")
 
 
@@ -31,7 +34,23 @@ def exif_of(items: Items, data: bytes) -> bytes:
     """Extract the EXIF block of the primary image, with its prefix if present; b"" if none."""
     item = items.content(items.metadata(b"Exif"), data)
     block = item[_OFFSET_BYTES:]
-    return block if block.startswith(PREFIX) else block[int.from_bytes(item[:_OFFSET_BYTES]) :]
+    # Some writers forget the offset, or that it does not count the prefix.
+    for told in (block, block[int.from_bytes(item[:_OFFSET_BYTES]) :], item):
+        if told.removeprefix(PREFIX).startswith(_TIFF_HEADS):
+            return told
+    return b""
+
+
+def notes_of(items: Items, data: bytes) -> list[str]:
+    """List the note on an EXIF block that is none."""
+    item = items.content(items.metadata(b"Exif"), data)
+    return [_NO_EXIF] * bool(item.strip(b"\0") and not exif_of(items, data))
+
+
+def without_exif(data: bytes) -> bytes:
+    """Give the EXIF items of a file another type, for decoders that refuse a file for its EXIF."""
+    iinf = dict(meta_of(Reader(BytesIO(data)))).get(b"iinf", b"")
+    return data.replace(iinf, iinf.replace(b"Exif", b"free"), 1) if iinf else data
 
 
 def xmp_of(items: Items, data: bytes) -> bytes:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _DERIVED = frozenset({b"grid", b"iovl", b"iden"})
 """Types of images that are made of the images they refer to."""
+_SHOWN = frozenset({b"clap", b"irot", b"imir"})
+"""Properties that change how an image is shown."""
 _TONE_MAPPED = b"tmap"
 """A base image, the first that it refers to, with a gain map."""
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
@@ -84,12 +86,16 @@ class Items:
         """Return what each item refers to by a kind of reference."""
         return {each.source: each.targets for each in self.references if each.kind == kind}
 
+    def kind_of(self, number: int) -> bytes:
+        """Return the type of an item; b"" where there is none of this number."""
+        return self.items[number].kind if number in self.items else b""
+
     def parts(self, number: int) -> list[int]:
         """Return an image and all the images that it is made of, the image first."""
         made_of, found, left = self.related(b"dimg"), dict[int, None](), [number]
         while left:
             part = left.pop(0)
-            kind = self.items[part].kind if part in self.items else b""
+            kind = self.kind_of(part)
             wanted = len(made_of.get(part, ())) if kind in _DERIVED else int(kind == _TONE_MAPPED)
             if part not in found:
                 found[part] = None
@@ -199,8 +205,8 @@ def _kinds(iinf: bytes) -> Iterator[tuple[int, Item]]:
         )
 
 
-def with_essential(data: bytes, wanted: bytes) -> bytes:
-    """Mark the associations of a property as essential, which some writers forget for a crop.
+def with_essential(data: bytes) -> bytes:
+    """Mark the associations of crops and turns as essential, which some writers forget.
 
     libavif refuses such a file as a whole.
     """
@@ -209,7 +215,7 @@ def with_essential(data: bytes, wanted: bytes) -> bytes:
     for name, body in iprp:
         marked = bytearray(body)
         for _, index, at in _associations(body) if name == b"ipma" else ():
-            marked[at] |= 0x80 * (kinds[index - 1 : index] == [wanted])
+            marked[at] |= 0x80 * bool(_SHOWN.intersection(kinds[index - 1 : index]))
         data = data.replace(body, marked, 1)
     return data
 

@@ -71,6 +71,8 @@ class Decoded:
 
 def decoded(parts: Parts) -> Decoded:
     """Decode the image, whatever libjpeg warns of."""
+    if parts.body(parts.frame)[COMPONENTS_AT - 1] not in _PHOTOMETRIC:
+        return Decoded(None, None)
     heard: list[str] = []
     with _listening(heard):
         try:

@@ -17,9 +17,9 @@ import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import pillow
+from sharpend.imaging.containers import pillow, trailers
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.isobmff import boxes, check_whole
+from sharpend.imaging.containers.isobmff import boxes, check_whole, divided
 from sharpend.imaging.containers.jxlheader import SIGNATURE, header_of, with_colours
 from sharpend.imaging.depth import straight
 from sharpend.imaging.formats import TABLE, Format
@@ -106,10 +106,14 @@ def _read(source: Source) -> Picture:
     """
     header = header_of(b"".join(_stream_parts(Reader(BytesIO(source.data)), _ENOUGH_BYTES)))
     _check(source, header)
-    values = imagecodecs.jpegxl_decode(source.data, index=0 if header.animated else None)
+    data, behind = source.data, b""
+    if not data.startswith(SIGNATURE):
+        data, behind = divided(data)
+    values = imagecodecs.jpegxl_decode(data, index=0 if header.animated else None)
     source.check_pixels(*values.shape[:2])
     values = values.reshape(*values.shape[:2], -1)
-    carried, notes, losses = _parts(source.data)
+    carried, notes, losses = _parts(data)
+    losses += trailers.unknown(behind)
     if header.orientation != 1:
         carried = pillow.upright(carried)
         notes.append("it was rotated upright by the JPEG XL decoder")

@@ -124,7 +124,7 @@ def _wanted(
 
 
 def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str]) -> Frame:
-    tiffpage.check(page, source)
+    notes += tiffpage.check(page, source)
     tags = tiffcarried.with_note_in_place(tags, page, notes)
     keeps = tiffsamples.keeps_samples(page)
     carried = tiffcarried.carried_of(tags, keeps_samples=keeps, notes=notes)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import tifffile
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.containers import jpeg
+from sharpend.imaging.containers import jpeg, jpegdamage, jpegpixels
+from sharpend.imaging.containers.jpegparts import END_MARK, parts
 from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.reading import Reader, damaged, truncated
 from sharpend.imaging.source import bit_depth, color_mode
@@ -44,6 +45,7 @@ _NUMBERS = {
 _FLOATS = frozenset({16, 32, 64})
 """Bits of floating point numbers that are sharpened, and written as they were."""
 _BYTE_BITS, _DEEP_BITS = 8, 16
+_NO_TABLES = b"\xff\xd8" + END_MARK
 _PLANES = frozenset({1, 2})
 """Samples side by side, or each in a plane of its own."""
 _LARGEST_BLOCK_PX = 32
@@ -96,18 +98,21 @@ def _colors(page: tifffile.TiffPage) -> int:
     return {RGB: 3, YCBCR: 3, SEPARATED: 4}.get(page.photometric, 1)
 
 
-def check(page: tifffile.TiffPage, source: Source) -> None:
+def check(page: tifffile.TiffPage, source: Source) -> list[str]:
     """Refuse a page that could not be written again as it was, or whose tags contradict each other.
+
+    Returns:
+        Notes on its compressed data.
 
     Raises:
         ImageRefusedError: `color_mode`, `bit_depth`, `format_not_allowed`, `too_many_pixels`,
             `truncated` or `damaged`.
     """
-    _check_colors(page)
-    _check_samples(page)
     if page.compression not in _COMPRESSIONS:
         name = getattr(page.compression, "name", page.compression)
         raise _unread(f"compression {name}")
+    _check_colors(page)
+    _check_samples(page)
     if page.predictor not in _PREDICTORS:
         raise _unread(f"predictor {int(page.predictor)}")
     if page.imagedepth > 1:
@@ -119,8 +124,7 @@ def check(page: tifffile.TiffPage, source: Source) -> None:
     if page.is_tiled:
         source.check_pixels(page.tilelength, page.tilewidth)
     _check_whole(page, len(source.data))
-    if page.compression == JPEG:
-        _check_inner_jpegs(page, source.data)
+    return _check_inner_jpegs(page, source) if page.compression == JPEG else []
 
 
 def _unread(what: str) -> ImageRefusedError:
@@ -173,11 +177,23 @@ def _corrected(page: tifffile.TiffPage) -> tuple[int, ...]:
     return tuple(min(count, rows * row_bytes) for count in page.databytecounts)
 
 
-def _check_inner_jpegs(page: tifffile.TiffPage, data: bytes) -> None:
+def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> list[str]:
+    """Refuse JPEGs that are larger than their strip or tile, or damaged; return notes.
+
+    A JPEG of 8 bits is decoded once more for it: tifffile's decoder is silent about damage.
+    """
     high, wide = page.imagelength, page.imagewidth
     if page.is_tiled:
         high, wide = page.tilelength, page.tilewidth
+    # What the tables begin, each JPEG goes on with.
+    tables = (page.jpegtables or _NO_TABLES)[: -len(END_MARK)]
+    notes: list[str] = []
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        inner = jpeg.probe(Reader(BytesIO(data[offset : offset + count])))
+        data = source.data[offset : offset + count]
+        inner = jpeg.probe(Reader(BytesIO(data)))
         if inner.height > high + _LARGEST_BLOCK_PX or inner.width > wide + _LARGEST_BLOCK_PX:
             raise damaged("an embedded JPEG is larger than its tile")
+        if inner.bits == _BYTE_BITS:
+            found = parts(tables + data[len(_NO_TABLES[:2]) :], most_scans=source.max_scans)
+            notes += jpegdamage.check(found, jpegpixels.decoded(found).warning)
+    return notes
