@@ -24,7 +24,6 @@ REFUSED: dict[str, tuple[Reason, str | None]] = {
     "frames.gif": (Reason.ANIMATED, FRAMES),
     "frames.png": (Reason.ANIMATED, FRAMES),
     "frames.webp": (Reason.ANIMATED, FRAMES),
-    "loop.tif": (Reason.DAMAGED, "folder.settle_s"),
     "pages.tif": (Reason.DAMAGED, "folder.settle_s"),
     "tiles.tif": (Reason.DAMAGED, "folder.settle_s"),
     "strips.tif": (Reason.DAMAGED, "folder.settle_s"),

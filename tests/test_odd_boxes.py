@@ -6,6 +6,7 @@ import struct
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
@@ -16,8 +17,12 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import extras
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Kind
+from sharpend.policies import Frames, Policies
 from tests.cases import decoded, written
 from tests.isofiles import Made, box, coded, heif
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PIXELS = np.add.outer(np.arange(64), np.arange(96))[..., None].repeat(3, 2).astype(np.uint8)
 EXIF = b"II*\0\x08\0\0\0\x01\0\x0e\x01\x02\0\x04\0\0\0abc\0\0\0\0\0"
@@ -103,3 +108,32 @@ def test_images_that_are_made_of_others_are_refused_by_name(kind: bytes) -> None
     with pytest.raises(ImageRefusedError) as caught:
         decoded(heif([whole, replace(still("AVIF"), hidden=True)], brand=b"avif"))
     assert caught.value.reason is Reason.FORMAT_NOT_ALLOWED
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_a_deep_sequence_gives_its_first_frame(channels: int) -> None:
+    """Decoding one frame of several by imagecodecs would end the process."""
+    alpha = np.broadcast_to(np.arange(96, dtype=np.uint16) * 10, (64, 96))
+    deep = np.dstack([PIXELS.astype(np.uint16) * 4, alpha])[..., :channels]
+    data = bytes(imagecodecs.avif_encode(np.stack([deep, deep[::-1]]), bitspersample=10, level=95))
+    picture = decoded(data, Policies(frames=Frames.FIRST))
+    difference = picture.pixels.astype(int) // 64 - deep[..., :3]
+    assert np.abs(difference).mean() < 4
+    assert (picture.alpha is None) == (channels == 3)
+    assert picture.losses == ("of its 2 frames only the first is in the output",)
+    assert decoded(written(picture)).pixels.shape == picture.pixels.shape
+
+
+def test_deep_alpha_that_hides_nothing_is_noted() -> None:
+    """The encoder leaves it out."""
+
+    def item(values: NDArray[np.uint16]) -> Made:
+        return coded(bytes(imagecodecs.avif_encode(values, bitspersample=10, level=95)))
+
+    main = item(PIXELS.astype(np.uint16) * 4)
+    alpha = item(np.full((64, 96), 1023, np.uint16))
+    use = box(b"auxC", bytes(4), b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
+    alpha = replace(alpha, properties=(*alpha.properties, use), references=((b"auxl", (1,)),))
+    picture = decoded(heif([main, alpha], brand=b"avif"))
+    assert picture.notes == ("its alpha channel, which hides nothing, was not kept",)
+    assert decoded(written(picture)).alpha is None

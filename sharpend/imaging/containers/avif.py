@@ -21,6 +21,7 @@ from sharpend.imaging.containers.geometry import check_square, crop_notes, crop_
 from sharpend.imaging.containers.itemdata import metadata_of, notes_of, with_exif, without_exif
 from sharpend.imaging.containers.items import color_of, items_of, with_essential
 from sharpend.imaging.containers.leftout import left_out
+from sharpend.imaging.depth import white
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.metadata.ifd import ORIENTATION
@@ -44,6 +45,7 @@ _QUALITIES = (85, 95, 100)
 """A file written at quality 75 comes out 1.2 times as large at 85, 43.5 dB from what was read."""
 _EXACT_ALPHA: Options = {"codec": "aom", "advanced": {"alpha:lossless": "1"}}
 _SOFTWARE = 0x0131
+_NO_ALPHA = "its alpha channel, which hides nothing, was not kept"
 
 
 def _probe(reader: Reader) -> Header:
@@ -158,7 +160,18 @@ def _read(source: Source) -> Picture:
     has_told = len(picture.frames) > 1 or bool(picture.losses)
     left = left_out(data, items, tells_frames=has_told)
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
-    return picture.with_frames(frames).with_notes(left, crop_notes(image, crop))
+    opaque = [_has_idle_alpha(frame) for frame in frames]
+    frames = [replace(each, alpha=None) if all(opaque) else each for each in frames]
+    notes = [_NO_ALPHA] * all(opaque), ()
+    return picture.with_frames(frames).with_notes(left, crop_notes(image, crop), notes)
+
+
+def _has_idle_alpha(frame: Frame) -> bool:
+    """Return whether alpha hides nothing: the encoder for more than 8 bits then writes none."""
+    alpha = frame.alpha
+    if alpha is None or alpha.dtype == np.uint8:
+        return False
+    return bool(alpha.min() == white(alpha.dtype))
 
 
 def _cropped(frame: Frame, crop: Crop) -> Frame:

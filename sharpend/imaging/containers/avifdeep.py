@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import imagecodecs
 import numpy as np
 
+from sharpend.imaging.containers.isobmff import without_sequence
 from sharpend.imaging.containers.items import items_of
 from sharpend.imaging.depth import narrowed, widened
 from sharpend.imaging.reading import Reader
@@ -39,7 +40,8 @@ _COLOURS = (1, 13, 6)
 
 def samples(source: Source, _notes: list[str]) -> NDArray[np.uint16]:
     """Decode the primary image: H x W [x C], 0 to 65535."""
-    values = imagecodecs.avif_decode(source.data, index=0)
+    # imagecodecs corrupts the heap where it is to decode one image of a sequence.
+    values = imagecodecs.avif_decode(without_sequence(source.data), index=0)
     return widened(values, 8 * values.itemsize if values.itemsize == 1 else source.header.bits)
 
 

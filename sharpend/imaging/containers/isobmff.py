@@ -149,6 +149,22 @@ def without_cut_padding(data: bytes) -> bytes:
     return data
 
 
+def without_sequence(data: bytes) -> bytes:
+    """Hide the image sequence of a file, so that decoders see its primary image alone."""
+    found = list(islice(boxes(Reader(BytesIO(data))), _MAX_BOXES))
+    if all(box.kind != b"moov" for box in found):
+        return data
+    hidden = bytearray(data)
+    for box in found:
+        if box.kind == b"moov":
+            at = box.start - (_HEAD_BYTES + 4 if box.size_field == 1 else 4)
+            hidden[at : at + 4] = b"free"
+        elif box.kind == b"ftyp":
+            brands = data[box.start : box.end]
+            hidden[box.start : box.end] = brands.replace(b"avis", b"avif").replace(b"msf1", b"mif1")
+    return bytes(hidden)
+
+
 def divided(data: bytes) -> tuple[bytes, bytes]:
     """Divide a file into its boxes and what is behind them.
 
