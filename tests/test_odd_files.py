@@ -234,7 +234,7 @@ def test_a_palette_that_is_missing_is_told_in_plain_words() -> None:
     assert "NoneType" not in str(caught.value)
 
 
-def inner_jpeg(data: bytes, *, kind: int = 7) -> bytes:
+def inner_jpeg(data: bytes, *, kind: int = 7, subsampling: tuple[int, int] = (2, 2)) -> bytes:
     """A TIFF whose only strip is a JPEG of 96 x 64."""
     tiff = Tiff()
     tags = {
@@ -242,6 +242,7 @@ def inner_jpeg(data: bytes, *, kind: int = 7) -> bytes:
         259: tiff.numbers(kind, kind=SHORT),
         262: tiff.numbers(6, kind=SHORT),
         277: tiff.numbers(3, kind=SHORT),
+        530: tiff.numbers(*subsampling, kind=SHORT),
     }
     tiff.page(data, tags, (64, 96))
     return bytes(tiff.data)
@@ -275,3 +276,13 @@ def test_old_jpeg_in_a_tiff_is_refused_by_its_name() -> None:
         decoded(inner_jpeg(photograph(), kind=6))
     assert caught.value.reason is Reason.FORMAT_NOT_ALLOWED
     assert "OJPEG" in str(caught.value)
+
+
+@pytest.mark.parametrize("subsampling", [(1, 2), (2, 66)])
+def test_a_subsampling_that_is_not_written_becomes_full_colour(
+    subsampling: tuple[int, int],
+) -> None:
+    """One that is rare, or none."""
+    picture = decoded(inner_jpeg(photograph(), subsampling=subsampling))
+    assert picture.notes == ("its chroma subsampling was replaced by full colour",)
+    assert decoded(written(picture)).pixels.shape == (64, 96, 3)

@@ -49,6 +49,9 @@ _TILE_PX = 16
 """Sides of tiles are multiples of this (TIFF 6.0, section 15)."""
 _SUBSAMPLED = (2, 2)
 """Default of a page without the tag."""
+_FULL_COLOUR = (1, 1)
+_SUBSAMPLINGS = frozenset({_FULL_COLOUR, (2, 1), (2, 2), (4, 1)})
+"""Those that tifffile writes."""
 
 
 def encoding_of(
@@ -87,7 +90,7 @@ def _division(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
 
 def _compression(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
     if page.compression == JPEG and page.bitspersample == _BYTE_BITS and not extra_types(page):
-        return {"compression": JPEG, **_jpeg_options(page)}
+        return {"compression": JPEG, **_jpeg_options(page, notes)}
     if page.compression == JPEG:  # with alpha, or of 12 bits
         notes.append("its TIFF compression JPEG was replaced by lossless deflate")
         return {"compression": _DEFLATE}
@@ -99,7 +102,7 @@ def _compression(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
     return {"compression": page.compression, "predictor": predictor}
 
 
-def _jpeg_options(page: tifffile.TiffPage) -> dict[str, Any]:
+def _jpeg_options(page: tifffile.TiffPage, notes: list[str]) -> dict[str, Any]:
     """Choose tifffile's options for JPEG compression; a page of RGB components stays RGB."""
     first = page.dataoffsets[0], page.databytecounts[0]
     data = page.jpegtables or page.parent.filehandle.read_array(np.uint8, first[1], first[0])
@@ -108,7 +111,11 @@ def _jpeg_options(page: tifffile.TiffPage) -> dict[str, Any]:
         return {"compressionargs": args}
     if page.photometric == RGB:
         return {"compressionargs": {**args, "colorspace": "RGB", "outcolorspace": "RGB"}}
-    return {"compressionargs": args, "subsampling": page.subsampling or _SUBSAMPLED}
+    subsampling = page.subsampling or _SUBSAMPLED
+    if subsampling not in _SUBSAMPLINGS:
+        notes.append("its chroma subsampling was replaced by full colour")
+        subsampling = _FULL_COLOUR
+    return {"compressionargs": args, "subsampling": subsampling}
 
 
 def _quantisation(data: bytes) -> tuple[int, ...]:
