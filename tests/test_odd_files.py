@@ -279,7 +279,7 @@ def test_old_jpeg_in_a_tiff_is_refused_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("subsampling", [(1, 2), (2, 66)])
-def test_a_subsampling_that_is_not_written_becomes_full_colour(
+def test_a_rare_subsampling_becomes_full_colour(
     subsampling: tuple[int, int],
 ) -> None:
     """One that is rare, or none."""

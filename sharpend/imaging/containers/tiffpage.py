@@ -29,7 +29,7 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED, YCBCR = 0, 1, 2, 3, 5, 6
 """Photometric interpretations."""
 UNKNOWN, ASSOCIATED, UNASSOCIATED = 0, 1, 2
 """Extra samples."""
-UNCOMPRESSED, JPEG = 1, 7
+UNCOMPRESSED, _OLD_JPEG, JPEG = 1, 6, 7
 _COMPRESSIONS = frozenset({UNCOMPRESSED, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 34925, 50000})
 """None, the three of fax, LZW, JPEG, deflate, PackBits, old deflate, LZMA, Zstandard: decoders that
 stop where a strip is full. Fax holds black and white only."""
@@ -108,11 +108,11 @@ def check(page: tifffile.TiffPage, source: Source) -> list[str]:
         ImageRefusedError: `color_mode`, `bit_depth`, `format_not_allowed`, `too_many_pixels`,
             `truncated` or `damaged`.
     """
+    _check_colors(page)
+    _check_samples(page)
     if page.compression not in _COMPRESSIONS:
         name = getattr(page.compression, "name", page.compression)
         raise _unread(f"compression {name}")
-    _check_colors(page)
-    _check_samples(page)
     if page.predictor not in _PREDICTORS:
         raise _unread(f"predictor {int(page.predictor)}")
     if page.imagedepth > 1:
@@ -133,7 +133,7 @@ def _unread(what: str) -> ImageRefusedError:
 
 def _check_colors(page: tifffile.TiffPage) -> None:
     kinds = {WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, SEPARATED}
-    is_jpegs_own = page.photometric == YCBCR and page.compression == JPEG
+    is_jpegs_own = page.photometric == YCBCR and page.compression in {_OLD_JPEG, JPEG}
     if page.photometric not in kinds and not is_jpegs_own:
         raise color_mode(getattr(page.photometric, "name", str(page.photometric)))
 
