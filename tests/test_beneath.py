@@ -91,6 +91,23 @@ def test_linked_folder_is_not_entered(root: bytes, tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "outside") == ["secret.png"]
 
 
+@pytest.mark.parametrize("kind", ["file", "link", "dangling link", "fifo"])
+def test_a_taken_place_of_a_folder_is_told(root: bytes, kind: str) -> None:
+    """The image is refused with what is to be moved away, and where."""
+    place = os.path.join(root, b"sub")
+    match kind:
+        case "file":
+            os.close(os.open(place, os.O_CREAT))
+        case "fifo":
+            os.mkfifo(place)
+        case _:
+            os.symlink(b"." if kind == "link" else b"nowhere", place)
+    with pytest.raises(ImageRefusedError) as refused:
+        beneath.directory(root, b"sub/new", create=True).__enter__()
+    assert refused.value.reason is Reason.NAME_TAKEN
+    assert os.fsdecode(root) in str(refused.value)
+
+
 def test_missing_is_the_callers_matter(root: bytes) -> None:
     """What does not exist raises FileNotFoundError."""
     for relative in (b"gone.png", b"gone/x.png"):

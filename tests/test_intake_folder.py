@@ -526,6 +526,16 @@ def test_odd_names_and_junk(root: Path) -> None:
         assert (tally.found, tally.ignored, tally.left_alone) == (2, 2, {".cr3": 1})
 
 
+@pytest.mark.parametrize("name", ["~snapshot", "@Recently-Snapshot", "RECYCLER", "#recycle"])
+def test_folders_of_systems_are_not_entered(root: Path, name: str) -> None:
+    """A server's snapshots hold every image of the folder again."""
+    (root / name).mkdir()
+    (root / name / "a.png").touch()
+    with running(root) as daemon:
+        daemon.run(5.0)
+        assert daemon.names == []
+
+
 @pytest.mark.parametrize("mtime_s", [0, 4_000_000_000])
 def test_modification_time_is_no_clock(root: Path, mtime_s: int) -> None:
     """A file from 1970 or from the future waits like any other."""
