@@ -12,19 +12,18 @@ from skimage import data
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from sharpend.imaging.filters import degrade
+from sharpend.model.bands import energies
 from sharpend.model.cues import (
     BANDS,
+    LUMA,
     REACH_PX,
     SIGMAS_PX,
-    STRIP_PX,
     Cues,
-    _pooled,
-    _tiles,
     band_kernels,
     cues_of,
     folded_luma,
-    measure,
 )
+from sharpend.model.measuring import STRIP_PX, measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,13 +83,22 @@ def test_depth_gray_and_contrast_change_nothing() -> None:
     assert abs(measure(faint).sharpness - measure(pixels).sharpness) < 0.05
 
 
-def test_strips_do_not_show() -> None:
+def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image taller than a strip is measured as if it were measured in one piece."""
     tall = np.tile(astronaut()[:, :200], (5, 1, 1))[: 2 * STRIP_PX + 137]
-    whole = torch.from_numpy(tall.copy()).permute(2, 0, 1)[None].float() / 255
-    padded = F.pad(whole, (0, 0, 0, -len(tall) % 4), mode="replicate")
-    in_one = _pooled(*_tiles(padded, None)).tensor()
-    torch.testing.assert_close(measure(tall).tensor(), in_one, rtol=1e-4, atol=1e-9)
+    in_strips = measure(tall)
+    monkeypatch.setattr("sharpend.model.measuring.STRIP_PX", 4 * STRIP_PX)
+    assert close(measure(tall), in_strips, within=1e-6)
+
+
+def test_energies_of_cells_are_those_of_the_bands() -> None:
+    """They are the mean square of each band at a pixel of each row, in each column once."""
+    pixels = astronaut()[:96, 100:220]
+    gray = torch.from_numpy(pixels / np.float32(255)) @ torch.tensor(LUMA)
+    bands = F.conv2d(folded_luma(gray[None, None]), band_kernels().flatten(0, 1))
+    at = [1, 4 + 3, 8 + 0, 12 + 2]
+    expected = bands.reshape(BANDS, 16, *bands.shape[2:])[:, at].square().mean(dim=1)
+    torch.testing.assert_close(torch.from_numpy(energies(pixels)), expected, atol=1e-8, rtol=1e-3)
 
 
 def test_hidden_pixels_count_for_nothing() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sharpend.model.cues import MEASURED, measure
+from sharpend.model.cues import MEASURED
+from sharpend.model.measuring import measure
 from sharpend.model.networks import GRID_PX, NETWORKS, SharpeningNetwork, StudentNet, TeacherNet
 
 SMALL: list[tuple[str, int, int, bool, bool]] = [

@@ -19,9 +19,12 @@ from sharpend.imaging.depth import white
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import plain_packing as plain
 from sharpend.model import weights
-from sharpend.model.cues import LUMA, folded_luma, luma, measure
+from sharpend.model.bands import energies
+from sharpend.model.cues import LUMA, folded_luma, luma
+from sharpend.model.measuring import measure
 from sharpend.model.networks import less_local_mean
-from sharpend.model.packing import COMPILED, REACH_PX, Added, Packed
+from sharpend.model.packing import REACH_PX, Added, Packed
+from sharpend.model.passes import COMPILED
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from tests import passes
@@ -107,6 +110,24 @@ def test_compiled_and_plain_passes_give_the_same_bits(
 
 
 @compiled
+@settings(max_examples=40, deadline=None)
+@given(
+    size=st.tuples(st.integers(1, 50), st.integers(1, 90)),
+    channels=st.sampled_from([1, 3]),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+)
+def test_compiled_and_plain_bands_have_the_same_bits(
+    size: tuple[int, int], channels: int, dtype: type[Any]
+) -> None:
+    """At any size and depth, whole cells or not, in memory with gaps between rows."""
+    pixels = noise((size[0], size[1] + 2, channels), dtype)[:, 1:-1]
+    with pytest.MonkeyPatch.context() as patch:
+        quick = energies(pixels)
+        patch.setattr("sharpend.model.bands.COMPILED", None)
+        assert np.array_equal(quick, energies(pixels))
+
+
+@compiled
 @pytest.mark.parametrize("name", ["lite-x4", "lite-photo"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_without_the_compiled_passes_images_are_the_same(
@@ -117,7 +138,8 @@ def test_without_the_compiled_passes_images_are_the_same(
     pixels = astronaut()[:157, :203]
     options = [{}, {"strength": 0.6, "crispness": 0.5}, {"overshoot": 3}]
     quick = [used.sharpen(pixels, **each) for each in options]  # type: ignore[arg-type]
-    monkeypatch.setattr("sharpend.model.packing.COMPILED", None)
+    for module in ("packing", "bands"):
+        monkeypatch.setattr(f"sharpend.model.{module}.COMPILED", None)
     for each, expected in zip(options, quick, strict=True):
         assert np.array_equal(used.sharpen(pixels, **each), expected)  # type: ignore[arg-type]
 

@@ -14,7 +14,7 @@ from sharpend.errors import UnavailableError
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import weights
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.networks import TeacherNet
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener, keep_hidden

@@ -21,7 +21,7 @@ from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.transparency import seen
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.runtime import Placement
 from sharpend.policies import Losses, Policies
 from sharpend.task import Failed, Failure, Options, Staged, Task

@@ -12,7 +12,7 @@ from skimage import data
 
 from sharpend.imaging.depth import white
 from sharpend.model import weights
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import CRISP_REACH_PX, Sharpener
 from tests.passes import balance, bound

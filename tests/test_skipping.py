@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from sharpend.imaging.picture import Picture
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.runtime import Placement, Runtime
 from sharpend.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
 from sharpend.workers.pipeline import Pipeline

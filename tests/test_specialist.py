@@ -13,7 +13,7 @@ from skimage import data
 from sharpend.errors import UnavailableError
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.networks import StudentNet
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener

@@ -15,7 +15,7 @@ from skimage import data
 
 import trainer
 from sharpend.imaging.filters import degrade
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import REDUCTION, Card, Weights
 from trainer.degradations import blur, camera, photo, reduction

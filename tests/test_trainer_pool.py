@@ -11,7 +11,7 @@ import torch
 from skimage import data
 
 from sharpend.errors import InputMissingError, UsageError
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.networks import StudentNet
 from trainer.cli import main
 from trainer.training.checkpoint import best_network

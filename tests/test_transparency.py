@@ -20,7 +20,7 @@ from sharpend.imaging.depth import narrowed, white
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.transparency import seen
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import load

@@ -85,7 +85,7 @@ def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str
     """
     from sharpend.imaging import losses  # noqa: PLC0415 - torch only where it is used
     from sharpend.imaging.transparency import seen  # noqa: PLC0415 - as above
-    from sharpend.model.cues import measure  # noqa: PLC0415 - as above
+    from sharpend.model.measuring import measure  # noqa: PLC0415 - as above
     from sharpend.workers import skipping  # noqa: PLC0415 - as above
 
     if not picture.frames:

@@ -18,6 +18,11 @@
 #define REACH 4 /* cells to each side of a local mean */
 #define AROUND (2 * REACH + 1)
 #define LUMA_EDGE 2 /* cells by which luma is repeated beyond the edge */
+#define BANDS 3
+#define BAND_REACH 8 /* pixels to each side that a blur depends on */
+#define NARROW 4     /* the same for the first blur: its weights further out are none */
+#define BAND_EDGE (BAND_REACH / SIDE)
+#define RING 32 /* rows kept, at least 2 * BAND_REACH + 1 */
 
 #define INLINE static inline __attribute__((always_inline))
 /* Where the C library can choose at load time, a second version for newer processors. */
@@ -413,6 +418,99 @@ INLINE void finish_all(
     }
 }
 
+/* Luma of one row: pixel SIDE * j + p at to[p * cells + BAND_EDGE + j], the edge repeated. */
+INLINE void row_of_luma(
+    const Pixels *pixels, Py_ssize_t row, const float weights[COLOURS], float *line,
+    Py_ssize_t cells, float *restrict to
+) {
+    const char *from = pixels->data + row * pixels->row_bytes;
+    const Py_ssize_t wide = pixels->columns;
+    const int channels = pixels->channels;
+    float *restrict inner = line + BAND_REACH;
+    for (Py_ssize_t x = 0; x < wide; x++) {
+        float sum = 0;
+        for (int c = 0; c < channels; c++) {
+            const Py_ssize_t at = x * channels + c;
+            const float value = pixels->depth == 1 ? (float)((const uint8_t *)from)[at]
+                                                   : (float)((const uint16_t *)from)[at];
+            sum = c ? sum + value * weights[c] : value * weights[c];
+        }
+        inner[x] = sum;
+    }
+    for (Py_ssize_t x = 0; x < BAND_REACH; x++)
+        line[x] = inner[0];
+    for (Py_ssize_t x = wide; x < SIDE * cells - BAND_REACH; x++)
+        inner[x] = inner[wide - 1];
+    for (int p = 0; p < SIDE; p++)
+        for (Py_ssize_t j = 0; j < cells; j++)
+            to[p * cells + j] = line[SIDE * j + p];
+}
+
+/* A symmetric blur across lines: those before and after the middle one have the same weight. */
+INLINE void blurred(
+    const float *const from[2 * BAND_REACH + 1], const float taps[BAND_REACH + 1], int reach,
+    Py_ssize_t count, float *restrict to
+) {
+    for (Py_ssize_t x = 0; x < count; x++) {
+        float sum = from[BAND_REACH][x] * taps[0];
+        for (int k = 1; k <= reach; k++)
+            sum = sum + (from[BAND_REACH - k][x] + from[BAND_REACH + k][x]) * taps[k];
+        to[x] = sum;
+    }
+}
+
+typedef struct {
+    float weights[COLOURS];
+    const float *taps; /* BANDS x (BAND_REACH + 1) */
+    float *ring, *line, *tall, *wide;
+    float *made; /* BANDS x rows x columns of cells */
+} Bands;
+
+/* What is between two blurs, squared, at one pixel of each row of a cell. */
+INLINE void bands_all(const Pixels *pixels, const Bands *bands) {
+    static const int sampled[SIDE] = {1, 3, 0, 2};
+    const Py_ssize_t rows = (pixels->rows + SIDE - 1) / SIDE;
+    const Py_ssize_t columns = (pixels->columns + SIDE - 1) / SIDE;
+    const Py_ssize_t cells = columns + 2 * BAND_EDGE, width = SIDE * cells;
+    Py_ssize_t there = 0;
+    for (Py_ssize_t y = 0; y < SIDE * rows; y++) {
+        const float *from[2 * BAND_REACH + 1];
+        for (int k = 0; k <= 2 * BAND_REACH; k++) {
+            Py_ssize_t row = y + k - BAND_REACH;
+            row = row < 0 ? 0 : row >= pixels->rows ? pixels->rows - 1 : row;
+            for (; there <= row; there++)
+                row_of_luma(pixels, there, bands->weights, bands->line, cells,
+                            bands->ring + there % RING * width);
+            from[k] = bands->ring + row % RING * width;
+        }
+        const int column = sampled[y % SIDE];
+        const float *finer = from[BAND_REACH] + column * cells + BAND_EDGE;
+        for (int b = 0; b < BANDS; b++) {
+            const float *taps = bands->taps + b * (BAND_REACH + 1), *across[2 * BAND_REACH + 1];
+            float *coarser = bands->wide + b * columns;
+            float *energy = bands->made + (b * rows + y / SIDE) * columns;
+            if (b == 0)
+                blurred(from, taps, NARROW, width, bands->tall);
+            else
+                blurred(from, taps, BAND_REACH, width, bands->tall);
+            for (int k = 0; k <= 2 * BAND_REACH; k++) {
+                const int at = column + k - BAND_REACH + SIDE * BAND_EDGE;
+                across[k] = bands->tall + at % SIDE * cells + at / SIDE;
+            }
+            if (b == 0)
+                blurred(across, taps, NARROW, columns, coarser);
+            else
+                blurred(across, taps, BAND_REACH, columns, coarser);
+            for (Py_ssize_t j = 0; j < columns; j++) {
+                const float band = finer[j] - coarser[j];
+                const float sum = (y % SIDE ? energy[j] : 0.0f) + band * band;
+                energy[j] = y % SIDE == SIDE - 1 ? sum * (1.0f / SIDE) : sum;
+            }
+            finer = coarser;
+        }
+    }
+}
+
 /* With depth and channels as constants the compiler unrolls the cells. */
 #define BY_KIND(pixels, call)                                                                      \
     do {                                                                                           \
@@ -464,6 +562,10 @@ PASS void sum_pass(const Pixels *pixels, const Change *change, float *lines, int
     }
 }
 
+PASS void bands_pass(const Pixels *pixels, const Bands *bands) {
+    BY_KIND(pixels, bands_all(&of, bands));
+}
+
 PASS void means_pass(
     const int32_t *sums, Py_ssize_t rows, Py_ssize_t columns, int channels, float scale,
     int32_t *tall, float *means
@@ -484,20 +586,33 @@ PASS void finish_pass(
     }
 }
 
-/* H x W x C values of one or two bytes, their rows anywhere. */
-static int take_pixels(PyObject *array, int flags, Py_buffer *view, Pixels *pixels) {
+/* H x W x C values of one or two bytes, their rows anywhere; rows and columns are of pixels. */
+static int take_values(PyObject *array, int flags, Py_buffer *view, Pixels *pixels) {
     if (PyObject_GetBuffer(array, view, PyBUF_STRIDES | flags) < 0)
         return -1;
     const Py_ssize_t *shape = view->shape, *strides = view->strides;
-    if (view->ndim == 3 && shape[0] % SIDE == 0 && shape[1] % SIDE == 0 && shape[0] && shape[1] &&
-        (shape[2] == 1 || shape[2] == COLOURS) && (view->itemsize == 1 || view->itemsize == 2) &&
-        strides[2] == view->itemsize && strides[1] == shape[2] * view->itemsize) {
-        *pixels = (Pixels){view->buf, strides[0], shape[0] / SIDE, shape[1] / SIDE,
-                           (int)shape[2], (int)view->itemsize};
+    if (view->ndim == 3 && shape[0] && shape[1] && (shape[2] == 1 || shape[2] == COLOURS) &&
+        (view->itemsize == 1 || view->itemsize == 2) && strides[2] == view->itemsize &&
+        strides[1] == shape[2] * view->itemsize) {
+        *pixels = (Pixels){view->buf, strides[0], shape[0], shape[1], (int)shape[2],
+                           (int)view->itemsize};
         return 0;
     }
     PyBuffer_Release(view);
-    PyErr_SetString(PyExc_ValueError, "pixels are H x W x 1 or 3 of 8 or 16 bits, in whole cells");
+    PyErr_SetString(PyExc_ValueError, "pixels are H x W x 1 or 3 of 8 or 16 bits");
+    return -1;
+}
+
+/* The same in whole cells; rows and columns are of cells. */
+static int take_pixels(PyObject *array, int flags, Py_buffer *view, Pixels *pixels) {
+    if (take_values(array, flags, view, pixels) < 0)
+        return -1;
+    if (pixels->rows % SIDE == 0 && pixels->columns % SIDE == 0) {
+        pixels->rows /= SIDE, pixels->columns /= SIDE;
+        return 0;
+    }
+    PyBuffer_Release(view);
+    PyErr_SetString(PyExc_ValueError, "pixels do not come in whole cells");
     return -1;
 }
 
@@ -725,7 +840,38 @@ static PyObject *finish(PyObject *self, PyObject *arguments) {
     return nothing_unless_failed();
 }
 
+static PyObject *bands(PyObject *self, PyObject *arguments) {
+    PyObject *array;
+    Pixels pixels;
+    Bands how;
+    Py_buffer view, taps, made;
+    (void)self;
+    if (!PyArg_ParseTuple(
+            arguments, "O(fff)y*w*", &array, how.weights, how.weights + 1, how.weights + 2, &taps,
+            &made))
+        return NULL;
+    if (take_values(array, 0, &view, &pixels) == 0) {
+        const Py_ssize_t rows = (pixels.rows + SIDE - 1) / SIDE;
+        const Py_ssize_t columns = (pixels.columns + SIDE - 1) / SIDE;
+        const Py_ssize_t width = SIDE * (columns + 2 * BAND_EDGE);
+        if (has(&taps, BANDS * (BAND_REACH + 1), 4) && has(&made, BANDS * rows * columns, 4) &&
+            (how.ring = room((RING + 2) * width + BANDS * columns)) != NULL) {
+            how.line = how.ring + RING * width, how.tall = how.line + width;
+            how.wide = how.tall + width, how.taps = taps.buf, how.made = made.buf;
+            Py_BEGIN_ALLOW_THREADS;
+            bands_pass(&pixels, &how);
+            Py_END_ALLOW_THREADS;
+            free(how.ring);
+        }
+        PyBuffer_Release(&view);
+    }
+    PyBuffer_Release(&taps);
+    PyBuffer_Release(&made);
+    return nothing_unless_failed();
+}
+
 static PyMethodDef methods[] = {
+    {"bands", bands, METH_VARARGS, "Energies of bands in each cell."},
     {"survey", survey, METH_VARARGS, "Sum, minimum and maximum of each cell."},
     {"pack", pack, METH_VARARGS, "Convert pixels to what a network takes."},
     {"luma", luma, METH_VARARGS, "Compute luma, its edge repeated."},

@@ -23,6 +23,12 @@ _BEFORE = np.asarray([0.375, 0.125, 0.875, 0.625], np.float32)
 """Weight of the upper or left one of the two cells between whose centres a pixel lies."""
 
 
+def in_rows(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return pixels whose rows are without gaps; copied at need."""
+    is_dense = pixels.strides[1:] == (pixels.shape[2] * pixels.itemsize, pixels.itemsize)
+    return pixels if is_dense else np.ascontiguousarray(pixels)
+
+
 def cells_of(pixels: NDArray[Any]) -> NDArray[Any]:
     """Convert H x W x C to h x w x C x 16."""
     height, width, channels = pixels.shape

@@ -1,4 +1,4 @@
-"""Softness cues: band energies of luma, measured over the whole image.
+"""Softness cues: band energies of luma, as `sharpend.model.measuring` takes them of an image.
 
 A model of a few convolutions cannot infer how soft an image is, so it gets these numbers as input.
 They are measured once, before the image is cut into tiles, so that every tile is sharpened alike.
@@ -8,7 +8,7 @@ floor (the calmest), because grain would otherwise pass for sharpness.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,12 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the field's own name
 
-from sharpend.imaging.depth import Depth, white, within
-from sharpend.imaging.enlarged import is_enlarged
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 FOLD_PX = 4
@@ -33,25 +28,14 @@ SIGMAS_PX = (0.6, 1.2, 2.4)
 BANDS = len(SIGMAS_PX)
 REACH_PX = 8
 """Radius of the widest blur's kernel: a multiple of FOLD_PX of at least three sigmas."""
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of the channels, of BT.601."""
 MEASURED = 3 * BANDS
 """Numbers measured of an image: three energies each of the whole, its structure and its floor."""
 CUES = 6
 """Numbers that a model is given, made of the measured ones by `cues_of`."""
-TILE_CELLS = 4
-"""Side of the tiles of which structure and floor are made, in cells: 16 pixels."""
-STRIP_PX = 1024
-"""Rows measured at a time, a multiple of a tile's: bounds the memory."""
-STRUCTURE_SHARE = 0.10
-FLOOR_SHARE = 0.15
-"""Shares of the tiles, by energy, that count as structure and as the noise floor."""
 FAINT = (0.4 / 255) ** 2
 """Energy that rounding to 8 bits leaves in any image; lower values are rounding noise."""
-MAY_BE_ENLARGED = -1.3
-"""Sharpness above which no enlargement by four was seen; sharper images need no closer look."""
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of the channels, of BT.601."""
-_SAMPLED = ((0, 1), (1, 3), (2, 0), (3, 2))
-"""Pixels of a cell at which energies are sampled: each row and column of the cell once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,33 +71,6 @@ class Cues:
     def tensor(self) -> Tensor:
         """Convert the measured numbers to a 1 x MEASURED float32 tensor."""
         return torch.tensor([[*self.whole, *self.structure, *self.floor]])
-
-
-def measure(pixels: NDArray[Depth], visible: NDArray[np.bool_] | None = None) -> Cues:
-    """Measure an image's cues, strip by strip.
-
-    Args:
-        pixels: H x W x C uint8 or uint16, C 1 (gray) or 3 (RGB), sRGB-encoded, any size.
-        visible: H x W, None where all is; hidden pixels and those in their reach do not count.
-
-    Returns:
-        Energies that are all zero where nothing is visible; `enlarged` is None.
-    """
-    energies, weights = zip(*_strips(pixels, visible), strict=True)
-    return _pooled(torch.cat(energies), torch.cat(weights))
-
-
-def tested_for_enlargement(
-    cues: Cues, pixels: NDArray[Depth], visible: NDArray[np.bool_] | None
-) -> Cues:
-    """Return the cues of an image with `enlarged` set; `pixels` and `visible` as for `measure`.
-
-    The test costs more than all other cues together.
-    """
-    if cues.sharpness > MAY_BE_ENLARGED:
-        return replace(cues, enlarged=False)
-    green = pixels[:, :, pixels.shape[2] // 2] * np.float32(255 / white(pixels.dtype))
-    return replace(cues, enlarged=is_enlarged(green, visible))
 
 
 def cues_of(measured: Tensor) -> Tensor:
@@ -165,6 +122,13 @@ def folded_luma(gray: Tensor) -> Tensor:
     return F.pixel_unshuffle(padded, FOLD_PX)
 
 
+def gaussian(sigma_px: float) -> NDArray[np.float64]:
+    """Compute the weights of a blur along a line, 2 * REACH_PX + 1, their sum 1."""
+    places = np.arange(-REACH_PX, REACH_PX + 1)
+    line = np.exp(-(places**2) / (2 * sigma_px**2))
+    return np.asarray(line / line.sum())
+
+
 @cache
 def band_kernels() -> Tensor:
     """Convolutions from folded luma to each band, BANDS x 16 x 16 x 5 x 5 float32.
@@ -173,17 +137,12 @@ def band_kernels() -> Tensor:
     difference of two Gaussian blurs (Burt and Adelson 1983, without the reduction); on the folded
     grid it costs a few per cent of a model.
     """
+    lines = [torch.from_numpy(gaussian(sigma)) for sigma in SIGMAS_PX]
     impulse = torch.zeros(2 * REACH_PX + 1, 2 * REACH_PX + 1, dtype=torch.float64)
     impulse[REACH_PX, REACH_PX] = 1
-    blurs = [impulse, *(torch.outer(line, line) for line in map(_gaussian, SIGMAS_PX))]
+    blurs = [impulse, *(torch.outer(line, line) for line in lines)]
     bands = torch.stack([fine - coarse for fine, coarse in pairwise(blurs)])
     return _on_folded_grid(bands).float()
-
-
-def _gaussian(sigma: float) -> Tensor:
-    places = torch.arange(-REACH_PX, REACH_PX + 1, dtype=torch.float64)
-    line = torch.exp(-(places**2) / (2 * sigma**2))
-    return line / line.sum()
 
 
 def _on_folded_grid(filters: Tensor) -> Tensor:
@@ -199,89 +158,3 @@ def _on_folded_grid(filters: Tensor) -> Tensor:
         spread[:, top : top + size, left : left + size] = filters
         folded[:, to] = F.pixel_unshuffle(spread.unsqueeze(1), FOLD_PX)
     return folded
-
-
-@cache
-def _sampling_kernels() -> Tensor:
-    """The rows of `band_kernels` for the sampled pixels, band by band: 12 x 16 x 5 x 5."""
-    sampled = [row * FOLD_PX + column for row, column in _SAMPLED]
-    return band_kernels()[:, sampled].flatten(0, 1).contiguous()
-
-
-def _strips(
-    pixels: NDArray[Depth], visible: NDArray[np.bool_] | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Tile energies and weights of each strip, each computed with its surroundings."""
-    for top in range(0, len(pixels), STRIP_PX):
-        start, stop = max(top - REACH_PX, 0), min(top + STRIP_PX + REACH_PX, len(pixels))
-        rows = slice(start, stop)
-        gray = torch.from_numpy(_padded(_gray(within(pixels[rows]))))[None, None]
-        shown = None
-        if visible is not None:
-            shown = torch.from_numpy(_padded(visible[rows].astype(np.float32)))
-        inside = slice((top - start) // FOLD_PX, (top - start + STRIP_PX) // FOLD_PX)
-        yield _tiles(gray, shown, inside)
-
-
-def _padded(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """H x W values with the lower and right edges repeated up to whole cells."""
-    below, beside = (-size % FOLD_PX for size in values.shape)
-    return np.pad(values, ((0, below), (0, beside)), mode="edge")
-
-
-def _gray(pixels: NDArray[Depth]) -> NDArray[np.float32]:
-    """Luma in [0, 1] of H x W x C pixels."""
-    scale = np.float32(1 / white(pixels.dtype))
-    if pixels.shape[2] == 1:
-        return pixels[:, :, 0].astype(np.float32) * scale
-    weights = np.asarray(LUMA, np.float32) * scale
-    return pixels.astype(np.float32) @ weights
-
-
-def _tiles(
-    picture: Tensor, visible: Tensor | None, rows: slice = slice(None)
-) -> tuple[Tensor, Tensor]:
-    """Energies of tiles, T x BANDS, and their weights, T.
-
-    Args:
-        picture: 1 x 3 or 1 x 1 x H x W in [0, 1].
-        visible: H x W, 0 where it is transparent; None where all is opaque.
-        rows: the cells' rows that count; those around are only seen.
-    """
-    gray = picture if picture.shape[1] == 1 else luma(picture)
-    bands = F.conv2d(folded_luma(gray), _sampling_kernels()).square_()
-    cells = bands.reshape(BANDS, len(_SAMPLED), *bands.shape[-2:]).mean(dim=1)[:, rows]
-    weight = torch.ones_like(cells[:1]) if visible is None else _seen(visible)[:, rows]
-    summed, counted = _tile_sums(cells * weight), _tile_sums(weight)
-    return (summed / counted.clamp_min(1e-9)).flatten(1).T, counted.flatten()
-
-
-def _seen(visible: Tensor) -> Tensor:
-    """1 for cells whose energies depend on visible pixels alone, else 0: 1 x H/4 x W/4."""
-    reach = REACH_PX // FOLD_PX
-    hidden = F.max_pool2d(1 - visible[None], FOLD_PX)
-    return 1 - F.max_pool2d(hidden, 2 * reach + 1, stride=1, padding=reach)
-
-
-def _tile_sums(cells: Tensor) -> Tensor:
-    """Sums over tiles of cells, those at the edge smaller: N x rows x columns."""
-    below, beside = (-size % TILE_CELLS for size in cells.shape[-2:])
-    return F.avg_pool2d(F.pad(cells, (0, beside, 0, below)), TILE_CELLS) * TILE_CELLS**2
-
-
-def _pooled(tiles: Tensor, weights: Tensor) -> Cues:
-    """Cues from tile energies (T x BANDS) and the cells that each stands for (T)."""
-    tiles, weights = tiles[weights > 0], weights[weights > 0].unsqueeze(1)
-    if not len(tiles):
-        nothing = (0.0,) * BANDS
-        return Cues(nothing, nothing, nothing)
-    order = tiles[:, :2].sum(dim=1).argsort()
-    busiest = order[-max(1, round(len(order) * STRUCTURE_SHARE)) :]
-    calmest = order[: max(1, round(len(order) * FLOOR_SHARE))]
-
-    def mean(which: Tensor | slice) -> tuple[float, ...]:
-        part = (tiles[which] * weights[which]).double().sum(dim=0) / weights[which].sum()
-        return tuple(part.tolist())
-
-    noise = tuple(torch.quantile(tiles, FLOOR_SHARE, dim=0).tolist())
-    return Cues(mean(slice(None)), mean(busiest), mean(calmest), noise)

@@ -15,7 +15,6 @@ the same values (`sharpend.model.plain_packing`).
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,8 @@ import torch
 
 from sharpend.imaging.depth import white, within
 from sharpend.model import plain_packing as plain
-from sharpend.model.cells import CELL, COLOURS, SIDE, cells_of, interpolated, unfolded
+from sharpend.model.cells import CELL, COLOURS, SIDE, cells_of, in_rows, interpolated, unfolded
+from sharpend.model.passes import COMPILED
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -37,17 +37,6 @@ if TYPE_CHECKING:
 
 REACH_PX = (plain.REACH + 1) * SIDE
 """Reach of the means around a cell; a tile's halo grows by this."""
-
-
-def _compiled() -> ModuleType | None:
-    """Import the compiled passes, None where they were not built."""
-    try:
-        return importlib.import_module("sharpend.model._packing")
-    except ModuleNotFoundError:
-        return None
-
-
-COMPILED = _compiled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +56,6 @@ class Added:
         return Added(self.detail.cpu(), mask, self.floor)
 
 
-def _in_rows(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Return pixels whose rows are without gaps; copied at need."""
-    is_dense = pixels.strides[1:] == (pixels.shape[2] * pixels.itemsize, pixels.itemsize)
-    return pixels if is_dense else np.ascontiguousarray(pixels)
-
-
 class Packed:
     """Pixels of one window, on their way to a network and back.
 
@@ -85,7 +68,7 @@ class Packed:
     def __init__(self, pixels: NDArray[Any], passes: ModuleType | None = None) -> None:
         compiled = None if pixels.dtype == np.float32 else COMPILED
         self._passes: ModuleType = passes or compiled or plain
-        self.pixels = _in_rows(within(pixels))
+        self.pixels = in_rows(within(pixels))
         self.white = white(pixels.dtype)
         height, width, channels = pixels.shape
         self.size = (height // SIDE, width // SIDE)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sharpend.imaging.depth import keep_beyond
 from sharpend.model import crispness as crisp
-from sharpend.model.cues import measure, tested_for_enlargement
+from sharpend.model.measuring import measure, tested_for_enlargement
 from sharpend.model.networks import GRID_PX
 from sharpend.model.packing import REACH_PX, Packed
 from sharpend.model.runtime import Placement, Runtime

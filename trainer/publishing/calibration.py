@@ -10,7 +10,8 @@ from torch import nn
 
 from sharpend.errors import UsageError
 from sharpend.imaging.crops import most_detailed
-from sharpend.model.cues import LUMA, measure
+from sharpend.model.cues import LUMA
+from sharpend.model.measuring import measure
 from sharpend.model.packing import Packed
 from sharpend.model.tiling import pad_to_grid
 from trainer.publishing.weights_card import kinds_for

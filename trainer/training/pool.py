@@ -16,7 +16,8 @@ import numpy as np
 
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.files.atomic import replacing
-from sharpend.model.cues import MEASURED, measure
+from sharpend.model.cues import MEASURED
+from sharpend.model.measuring import measure
 from trainer.degradations.mixture import chance
 from trainer.degradations.registry import DEGRADATIONS
 from trainer.training.dataset import Example, read_image

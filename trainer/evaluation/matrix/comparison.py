@@ -13,7 +13,7 @@ import numpy as np
 
 from sharpend.errors import UsageError
 from sharpend.imaging.tensors import to_tensor
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from sharpend.model.ssim import compute_ssim
 from trainer.evaluation.matrix.cell_masks import middle
 from trainer.evaluation.matrix.cells import CELLS, SHARP, SHARP_JPEG, degraded

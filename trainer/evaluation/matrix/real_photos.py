@@ -9,7 +9,7 @@ import numpy as np
 
 from sharpend.errors import UsageError
 from sharpend.imaging.crops import most_detailed
-from sharpend.model.cues import measure
+from sharpend.model.measuring import measure
 from trainer.evaluation.matrix.real_harm import SMALLEST_PX, real_figures
 from trainer.evaluation.pixel_error import decibels
 from trainer.training.dataset import read_image
