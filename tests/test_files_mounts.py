@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.files import mounts
-from sharpend.files.mounts import Mount, find_mount
+from sharpend.files.mounts import Mount, MountTable, find_mount
+from tests.mounts import ran
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +73,7 @@ def test_mount_of_a_real_folder(tmp_path: Path) -> None:
 
 def test_unreadable_table_means_local(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without a mount table a folder counts as local."""
-    monkeypatch.setattr(mounts, "_MOUNT_TABLE", os.fspath(tmp_path / "none"))
+    monkeypatch.setattr(mounts, "_table", MountTable(os.fspath(tmp_path / "none")))
     assert not mounts.mount_of(os.fsencode(tmp_path)).is_networked
 
 
@@ -130,3 +131,31 @@ def test_a_mounted_disk_is_no_empty_mount_point(monkeypatch: pytest.MonkeyPatch)
     """An empty disk that is mounted below such a directory may be filled."""
     monkeypatch.setattr(mounts, "_MOUNT_DIRECTORIES", {b"/": 1})
     assert mounts.empty_mount_point(b"/proc/missing") is None
+
+
+def test_a_mount_and_its_end_are_seen_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel reports each change, so that the table is read again for no other reason."""
+    monkeypatch.setattr(mounts, "_LONGEST_S", float("inf"))
+    place = os.fsencode(tmp_path / "disk")
+    os.mkdir(place)
+    before = mounts.mount_of(place)
+    if not ran("mount", "-t", "tmpfs", "none", tmp_path / "disk"):
+        pytest.skip("not permitted to mount a file system")
+    assert mounts.mount_of(place).point == place
+    assert ran("umount", tmp_path / "disk")
+    assert mounts.mount_of(place) == before
+
+
+def test_without_reports_the_table_is_read_again_after_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel that reports no change, like one for a plain file, delays the news, and no more."""
+    place = tmp_path / "mountinfo"
+    place.write_bytes(b"old")
+    table = MountTable(os.fspath(place))
+    assert table.text() == b"old"
+    place.write_bytes(b"new, and longer")
+    monkeypatch.setattr(mounts, "_LONGEST_S", 0.0)
+    assert table.text() == b"new, and longer"

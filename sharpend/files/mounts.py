@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import threading
+import time
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MOUNT_TABLE = "/proc/self/mountinfo"
+_LONGEST_S = 1.0
+"""Seconds for which the mount table is believed, should a kernel report no changes."""
+_MOST_BYTES = 1 << 20
 _FSTAB = "/etc/fstab"
 _MOUNT_DIRECTORIES = {b"/mnt": 1, b"/media": 2, b"/run/media": 2, b"/Volumes": 1}
 """Directories below which disks are mounted (FHS 3.0; udisks; macOS), and how deep at most."""
@@ -84,11 +91,56 @@ class Mount(NamedTuple):
         return self.is_networked or self.kind in _RENUMBERING
 
 
+class MountTable:
+    """Mount table, read again when the kernel reports a change; from any thread.
+
+    Source: proc(5): poll reports a mount or unmount on the open file as a priority event.
+
+    Args:
+        path: the file; it stays open from the first reading on.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        self._changes = select.poll()
+        self._read_s = 0.0
+        self._text = b""
+
+    def text(self) -> bytes:
+        """Return the text as it is now.
+
+        Raises:
+            OSError: this system has no such file.
+        """
+        with self._lock:
+            if self._descriptor is None:
+                self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+                self._changes.register(self._descriptor, select.POLLPRI)
+                self._text = b""
+            now_s = time.monotonic()
+            # First the event, then the text: a change in between is reported the next time.
+            if self._changes.poll(0) or not self._text or now_s - self._read_s > _LONGEST_S:
+                self._text, self._read_s = _whole(self._descriptor), now_s
+            return self._text
+
+
+def _whole(descriptor: int) -> bytes:
+    """Read a file from its beginning; a read returns less than is there."""
+    parts: list[bytes] = []
+    while part := os.pread(descriptor, _MOST_BYTES, sum(map(len, parts))):
+        parts.append(part)
+    return b"".join(parts)
+
+
+_table = MountTable(_MOUNT_TABLE)
+
+
 def mount_of(root: bytes) -> Mount:
     """Return the mount of `root`, with symbolic links resolved."""
     try:
-        with open(_MOUNT_TABLE, "rb") as table:
-            text = table.read()
+        text = _table.text()
     except OSError:
         return Mount(b"/", UNKNOWN)
     return find_mount(os.path.realpath(root), text)
@@ -99,25 +151,33 @@ def find_mount(path: bytes, table: bytes) -> Mount:
 
     Source: proc_pid_mountinfo(5); among mounts on one point the last one covers the others.
     """
-    best = Mount(b"", UNKNOWN)
-    for line in table.splitlines():
-        fields = line.split(b" ", 5)
-        if len(fields) < 6:  # noqa: PLR2004 - the fifth field is the mount point
-            continue
-        point = _unescaped(fields[4])
-        if len(point) < len(best.point) or not lies_on(path, point):
-            continue
-        _, separator, after = fields[5].partition(b" - ")
-        if separator:
-            kind, source = (*after.split(b" "), b"")[:2]
-            best = Mount(
-                point,
-                os.fsdecode(kind),
-                _unescaped(fields[3]),
-                os.fsdecode(_unescaped(source)),
-                os.fsdecode(fields[2]),
-            )
-    return best
+    return max(
+        (mount for mount in _mounts(table) if lies_on(path, mount.point)),
+        key=lambda mount: len(mount.point),
+        default=Mount(b"", UNKNOWN),
+    )
+
+
+@lru_cache(maxsize=1)
+def _mounts(table: bytes) -> tuple[Mount, ...]:
+    """Parse a mountinfo file, the last line first; its text seldom changes from look to look."""
+    return tuple(mount for line in reversed(table.splitlines()) if (mount := _mount(line)))
+
+
+def _mount(line: bytes) -> Mount | None:
+    """Parse one line; None if it is none of a mountinfo file."""
+    fields = line.split(b" ", 5)
+    _, separator, after = fields[-1].partition(b" - ")
+    if len(fields) < 6 or not separator:  # noqa: PLR2004 - the fifth field is the mount point
+        return None
+    kind, source = (*after.split(b" "), b"")[:2]
+    return Mount(
+        _unescaped(fields[4]),
+        os.fsdecode(kind),
+        _unescaped(fields[3]),
+        os.fsdecode(_unescaped(source)),
+        os.fsdecode(fields[2]),
+    )
 
 
 def empty_mount_point(path: bytes) -> bytes | None:
@@ -170,4 +230,4 @@ def _unescaped(field: bytes) -> bytes:
 
 def lies_on(path: bytes, point: bytes) -> bool:
     """Return whether a path is a mount point, or below it; both are absolute and resolved."""
-    return path == point or path.startswith(os.path.join(point, b""))
+    return path == point or path.startswith(point if point.endswith(b"/") else point + b"/")
