@@ -98,6 +98,61 @@ def test_a_worker_has_its_next_task_before_its_last_result_is_committed(
     assert shop.made() == ["0.png"]
 
 
+def test_a_worker_that_ends_during_a_commit_has_its_next_task_before_the_commit_goes_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No worker waits for the other's disk; what it has staged is committed in the next turn."""
+    for number in range(5):
+        shop.drop(f"{number}.png")
+    shop.settle()
+    shop.pool.stage()
+    fsync, finish = os.fsync, shop.ledger.finish
+    at_work: list[list[bytes]] = []
+
+    def ending(descriptor: int) -> None:
+        fsync(descriptor)
+        if shop.pool.tasks[0].relative == b"1.png":
+            shop.pool.stage()
+
+    def finishing(*given: Any) -> list[bytes]:  # noqa: ANN401 - as finish
+        at_work.append([task.relative for task in shop.pool.tasks])
+        return finish(*given)
+
+    monkeypatch.setattr(os, "fsync", ending)
+    monkeypatch.setattr(shop.ledger, "finish", finishing)
+    shop.turn()
+    assert at_work == [[b"2.png", b"3.png"]]
+    assert "1.png" not in shop.made()
+    shop.turn()
+    assert shop.made() == ["0.png", "1.png"]
+
+
+@pytest.mark.parametrize("failure", [Failure.FOLDER, Failure.TRANSIENT])
+def test_a_failure_during_a_commit_is_recorded_before_the_next_task(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, failure: Failure
+) -> None:
+    """It may pause the folder, so nothing is begun that would fail alike."""
+    for number in range(5):
+        shop.drop(f"{number}.png")
+    shop.settle()
+    shop.pool.stage()
+    fsync, finish = os.fsync, shop.ledger.finish
+
+    def failing(descriptor: int) -> None:
+        fsync(descriptor)
+        if shop.pool.tasks[0].relative == b"1.png":
+            shop.pool.fail(failure)
+
+    def finishing(*given: Any) -> list[bytes]:  # noqa: ANN401 - as finish
+        assert [task.relative for task in shop.pool.tasks] == [b"2.png"]
+        return finish(*given)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    monkeypatch.setattr(shop.ledger, "finish", finishing)
+    shop.turn()
+    assert shop.made() == ["0.png"]
+
+
 def test_a_failure_is_heard_before_the_next_task(shop: Shop) -> None:
     """It may pause the folder, so nothing is begun that would fail alike."""
     for number in range(4):

@@ -10,7 +10,7 @@ from sharpend.daemon.assembly import Callbacks, Parts
 from sharpend.daemon.context import process_context
 from sharpend.daemon.crew import Crew
 from sharpend.daemon.daemon import Loop
-from sharpend.daemon.dispatcher import LONGEST_OVERDUE_S
+from sharpend.daemon.engine_faults import LONGEST_OVERDUE_S
 from sharpend.daemon.history import History
 from sharpend.daemon.mode import Mode
 from sharpend.daemon.status import StatusReporter

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from sharpend.commit.destination import TempNames
     from sharpend.ledger.ledger import Ledger
 
+WAIT_FOR_THE_DISK = frozenset({"staged", "synced", "finished"})
+"""Steps of a group that do."""
+
 
 class Committer:
     """Publish staged files; one instance serves all folders, from one thread.

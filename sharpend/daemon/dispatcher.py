@@ -12,13 +12,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.committer import Committer
+from sharpend.commit.committer import WAIT_FOR_THE_DISK, Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.daemon.assignment import Assignment
 from sharpend.daemon.attempts import discard
-from sharpend.daemon.engine_faults import EngineFaults
+from sharpend.daemon.engine_faults import EngineFaults, stalled_by
 from sharpend.daemon.folder import Folder, Handed
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.maintenance import Maintenance, Paths
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
 FINISH_EVERY_S = 30.0
 """Interval between attempts to finish commits that a busy source or a paused folder interrupted."""
-LONGEST_OVERDUE_S = 30.0
-"""Seconds after a deadline by which the pool must have replaced a worker; later is a stall."""
 
 
 class Dispatcher:
@@ -81,7 +79,7 @@ class Dispatcher:
         self._wake = wake
         self._on_result = on_result
         self._names = TempNames(config.state_dir)
-        self._committer = Committer(ledger, self._names)
+        self._committer = Committer(ledger, self._names, self._between_steps)
         self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
         self._outcomes = Outcomes(
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
@@ -89,8 +87,8 @@ class Dispatcher:
         self._stopped: list[Handed] = []
         self._unrecorded = Unrecorded()
         self._finish_at_s = -math.inf
-        self._pool = pool
-        self._engine = EngineFaults(log)
+        self._pool, self._engine = pool, EngineFaults(log)
+        self._hands_over = False
         self._measurements = config.measurements
         self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
         self._gallery = PreviewUpkeep(config.state_dir, config.previews, pool.count, ledger, log)
@@ -132,10 +130,9 @@ class Dispatcher:
     def remove_stale_temps(self, go_on: Callable[[], bool] = lambda: True) -> None:
         """Remove temporary files of a daemon that died, after `recover`; asks in each folder."""
         ways = [one for one in self._destinations.values() if one.guard.closed is None]
-        roots = [root for way in ways for root in (way.output_root, way.archive_root)]
+        roots = [root for way in ways for root in (way.output_root, way.archive_root) if root]
         for root in [*roots, self._quarantine.root]:
-            if root is not None:
-                remove_stale_temps(self._ledger, self._names, root, go_on)
+            remove_stale_temps(self._ledger, self._names, root, go_on)
 
     def hasten(self) -> None:
         """Make deferred jobs due now: a command does not wait for the backoff of a daemon."""
@@ -177,8 +174,8 @@ class Dispatcher:
         self._rest.update(time.time())
         self._refused_sources.step(now_s, time.time())
         folders = self.folders.values()
-        next_s = self._maintenance.step(now_s, time.time())
-        next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
+        to_maintain_s = self._maintenance.step(now_s, time.time())
+        next_s = min([to_maintain_s, *(folder.step(now_s) for folder in folders)])
         settled = (folder.is_settled and not folder.paused for folder in folders)
         if self._ledger.needs_reconciling and folders and all(settled):
             self._ledger.set_reconciled()
@@ -189,25 +186,34 @@ class Dispatcher:
 
         Failures come first, as they may pause a folder. What is staged is committed last, while
         the workers have their next tasks; each worker has at most one result that waits for it.
-
-        Args:
-            now_s: monotonic seconds.
-            assigns: False begins no image.
+        Without `assigns` no image begins; `now_s` is monotonic seconds.
         """
         self._collect(now_s)
         self._record(now_s, staged=False)
         if assigns:
             self._assign(now_s)
-        if self.conclude(now_s) and assigns:  # what had to wait for a commit may be due now
+        self._hands_over = assigns
+        try:
+            had_results = self.conclude(now_s)
+        finally:
+            self._hands_over = False
+        if had_results and assigns:  # what had to wait for a commit may be due now
             self._assign(now_s)
         self._ledger.sync()
 
     def _assign(self, now_s: float) -> None:
-        resting = self._rest.reasons
-        if not self._assignment.assign(
-            self._pool, now_s, resting=resting, busy=self._unrecorded.folders
-        ):
+        resting, busy = self._rest.reasons, self._unrecorded.folders
+        if not self._assignment.assign(self._pool, now_s, resting=resting, busy=busy):
             self._wake()
+
+    def _between_steps(self, step: str) -> None:
+        """Give workers their next task while a commit waits for the disk, unless one failed."""
+        if self._hands_over and step in WAIT_FOR_THE_DISK:
+            self._hands_over, now_s = False, time.monotonic()  # a task may have steps of its own
+            self._collect(now_s)
+            if not self._unrecorded.failures():
+                self._assign(now_s)
+            self._hands_over = True
 
     def conclude(self, now_s: float) -> bool:
         """Record the results of all tasks that ended; return whether there were any."""
@@ -242,15 +248,14 @@ class Dispatcher:
         self._unrecorded.remove(handed)
         if isinstance(outcome, Died | Lost):  # a worker may write until it has ended
             self._stopped.append(handed)
-        model = handed.folder.plan.options.model
-        self._measurements.record(model, handed.task, outcome, self._log)
+        self._measurements.record(handed.folder.plan.options.model, handed.task, outcome, self._log)
 
     def _ended(self, result: Result) -> None:
-        counted = self._measurements.throughput
+        counted, staged = self._measurements.throughput, result.staged
         if result.outcome == "quarantined":
             counted.failed()
-        elif result.staged is not None:
-            counted.finished(result.staged, commit_s=result.commit_s, wait_s=result.seconds)
+        elif staged is not None:
+            counted.finished(staged, commit_s=result.commit_s, wait_s=result.seconds)
         self._on_result(result)
 
     def snapshot(self) -> Snapshot:
@@ -278,10 +283,7 @@ class Dispatcher:
 
     def stalled_by(self, now_s: float) -> str | None:
         """Return what is stalled and needs a restart, or None; called after each turn."""
-        overdue_s = self._pool.overdue_s(now_s)
-        if overdue_s > LONGEST_OVERDUE_S:
-            return f"a worker that is {overdue_s:.0f} s overdue was not replaced"
-        return None
+        return stalled_by(self._pool.overdue_s(now_s))
 
     def close(self) -> None:
         """Stop watching the folders, and all maintenance; workers keep running."""

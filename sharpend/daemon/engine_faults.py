@@ -1,4 +1,4 @@
-"""Faults of the engine: log each when it begins and when it has passed."""
+"""Faults of the engine: log each when it begins and when it has passed; tell a stall."""
 
 from __future__ import annotations
 
@@ -12,6 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharpend.logs.logs import Log
+
+LONGEST_OVERDUE_S = 30.0
+"""Seconds after a deadline by which the pool must have replaced a worker; later is a stall."""
+
+
+def stalled_by(overdue_s: float) -> str | None:
+    """Return what is stalled, given the seconds by which the most overdue worker is late."""
+    if overdue_s > LONGEST_OVERDUE_S:
+        return f"a worker that is {overdue_s:.0f} s overdue was not replaced"
+    return None
 
 
 def raise_for_outage(faults: Mapping[str, str]) -> None:

@@ -164,10 +164,11 @@ class Pool:
 
     def finished(self, now_s: float) -> Iterator[Ending]:
         """Return results since the last call, each task once; stop workers that exceed a limit."""
-        self._looked_s = now_s
         self._killed = [process for process in self._killed if not process.has_ended]
+        looks = now_s >= self._looked_s + _LOOK_AT_MEMORY_S
+        self._looked_s = now_s if looks else self._looked_s
         for slot in self._slots:
-            outcome = self._received(slot) or self._beyond_limits(slot, now_s)
+            outcome = self._received(slot) or self._beyond_limits(slot, now_s, looks=looks)
             if outcome is not None:
                 slot.task = slot.refused = None
                 if self._must_replace(slot, outcome):
@@ -258,14 +259,14 @@ class Pool:
             return not_started(task, cause)
         return Died(task.job_id, cause)
 
-    def _beyond_limits(self, slot: _Slot, now_s: float) -> Died | None:
-        """Stop a task that exceeds its deadline, or whose worker uses too much memory."""
+    def _beyond_limits(self, slot: _Slot, now_s: float, *, looks: bool) -> Died | None:
+        """Stop a task that exceeds its deadline, or with `looks` one that uses too much memory."""
         if slot.task is None:
             return None
         cause, setting = f"timed out after {self._job_timeout_s:g} s", TIME_SETTING
         if now_s <= slot.deadline_s:
-            grown, limit = self._grown_bytes(slot), self._options.memory_bytes
-            if limit is None or grown <= limit:
+            limit = self._options.memory_bytes
+            if not looks or limit is None or (grown := self._grown_bytes(slot)) <= limit:
                 return None
             cause = f"grew by {grown / 1e6:.0f} MB where {limit / 1e6:.0f} are allowed"
             setting = worker.MEMORY_SETTING
