@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -318,10 +319,12 @@ def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
     pid = crew.worker()
     crew.submit(b"grow")
     died: list[Staged | Failed | Died] = []
+    times_s = count(5.0, 0.5)
 
     def ended() -> bool:
-        died.extend(crew.pool.finished(5.0))
-        assert bool(died) or crew.pool.next_deadline_s() == 5.5
+        now_s = next(times_s)
+        died.extend(crew.pool.finished(now_s))
+        assert bool(died) or crew.pool.next_deadline_s() == now_s + 0.5
         return bool(died)
 
     until(ended, PATIENCE_S)

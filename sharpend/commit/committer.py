@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from sharpend.commit.destination import TempNames
     from sharpend.ledger.ledger import Ledger
 
-WAIT_FOR_THE_DISK = frozenset({"staged", "synced", "finished"})
-"""Steps of a group that do."""
+WAIT_FOR_THE_DISK = frozenset({"staged", "synced"})
+"""Steps of a group that do, and after which `recover` would finish and report its jobs."""
 
 
 class Committer:
