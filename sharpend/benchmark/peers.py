@@ -24,27 +24,30 @@ _PEER = "sharpend.benchmark.peer"
 _UNLIMITED_S = float("inf")
 
 
-def peers(source: Path, models: Sequence[str], rounds: int) -> Table:
+def peers(sources: Sequence[Path], models: Sequence[str], rounds: int) -> Table:
     """Measure images a second of whole commands.
 
     Args:
-        source: a folder of JPEGs.
+        sources: folders of JPEGs, of different numbers of them.
         models: of `sharpend once`.
         rounds: see `in_turn`.
     """
-    count = len(list(source.iterdir()))
-    work = {row: timed(partial(_run, command, source)) for row, command in _tools().items()}
-    for model in models:
-        work[f"sharpend once, {model}"] = timed(partial(_once, source, model))
-    seconds = in_turn(work, rounds, budget_s=_UNLIMITED_S)
+    columns: list[str] = []
     rows: dict[str, dict[str, Cell]] = {}
-    for row, found in seconds.items():
-        rows[row] = {
-            "images/s": Figure.of(count / one for one in found),
-            "times the report": ratio(seconds, row, against=REPORT),
-        }
-    notes = [f"{count} JPEGs, whole commands, start included. Tools that are missing have no row."]
-    return Table("Other tools", ("images/s", "times the report"), rows, notes)
+    for source in sources:
+        count = len(list(source.iterdir()))
+        speed, times = f"images/s of {count}", f"times the report, {count}"
+        columns += [speed, times]
+        work = {row: timed(partial(_run, command, source)) for row, command in _tools().items()}
+        for model in models:
+            work[f"sharpend once, {model}"] = timed(partial(_once, source, model))
+        seconds = in_turn(work, rounds, budget_s=_UNLIMITED_S)
+        for row, found in seconds.items():
+            cells = rows.setdefault(row, {})
+            cells[speed] = Figure.of(count / one for one in found)
+            cells[times] = ratio(seconds, row, against=REPORT)
+    notes = ["JPEGs, whole commands, start included. Tools that are missing have no row."]
+    return Table("Other tools", tuple(columns), rows, notes)
 
 
 def _tools() -> dict[str, Callable[[Path, Path], list[str]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ from sharpend.benchmark.images import (
     photograph,
     write,
 )
+from sharpend.benchmark.once import FEWEST_IMAGES
 from sharpend.benchmark.peers import peers
 from sharpend.imaging.formats import Format
 from sharpend.machine import cores, processor
@@ -89,7 +91,10 @@ def sections(
         ),
         "idle": lambda: whole.idle(_new(scratch), sizes.idle_s, sizes.folders),
         "page": lambda: watched.page(_photographs(given, scratch, sizes), _new(scratch), first),
-        "peers": lambda: peers(_photographs(given, scratch, sizes), models, sizes.runs),
+        "contention": lambda: whole.contention(
+            _photographs(given, scratch, sizes), _new(scratch), first, sizes.runs
+        ),
+        "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, sizes.runs),
     }
 
 
@@ -98,6 +103,18 @@ def _photographs(given: Path | None, scratch: Path, sizes: Sizes) -> Path:
     return given or fill(_new(scratch) / "made", sizes.images, HD_PX)
 
 
+def _short_and_long(given: Path | None, scratch: Path, sizes: Sizes) -> list[Path]:
+    """Return folders of the first photographs, whose time the start rules, and of all."""
+    every = _photographs(given, scratch, sizes)
+    first = sorted(every.iterdir())[: max(sizes.images // _SHORT_PART, FEWEST_IMAGES)]
+    short = _new(scratch)
+    for path in first:
+        shutil.copy(path, short)
+    return [short, every]
+
+
+_SHORT_PART = 5
+"""24 of 120."""
 _MEGA = 1e6
 _TINY_PX = (16, 16)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from sharpend.benchmark.figures import Cell, Figure, Table
@@ -13,7 +16,7 @@ from sharpend.logs.events import Event
 from sharpend.machine import cores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _FOLDER = """
@@ -155,6 +158,43 @@ def queue(given: Mapping[str, Path], scratch: Path) -> Table:
         }
     columns = ("images/s", "first run, s", "run again, s")
     return Table("Growth by queue", columns, rows)
+
+
+def contention(source: Path, scratch: Path, model: str, rounds: int) -> Table:
+    """Measure `sharpend once` alone, and beside as many busy processes as there are cores, in turn.
+
+    Args:
+        source: folder with at least two images.
+        scratch: an empty folder for outputs and states.
+        model: as `model.name` takes it.
+        rounds: runs of both.
+    """
+    beside = f"beside {cores()} busy processes"
+    found: dict[str, list[float]] = {"alone": [], beside: []}
+    for number in range(rounds):
+        for row, count in (("alone", 0), (beside, cores())):
+            with _busy(count):
+                run = run_once(
+                    source, scratch / f"{number}-{count}", {"SHARPEND_MODEL__NAME": model}
+                )
+            found[row].append(run.images_per_s(skip=len(run.finished_s) // 2))
+    rows: dict[str, dict[str, Cell]] = {
+        row: {"images/s": Figure.of(rates)} for row, rates in found.items()
+    }
+    shares = zip(found[beside], found["alone"], strict=True)
+    rows[beside]["share"] = Figure.of(disturbed / alone for disturbed, alone in shares)
+    notes = [f"{model}, without the first half of each run; the others do nothing but count."]
+    return Table("Beside busy processes", ("images/s", "share"), rows, notes)
+
+
+@contextmanager
+def _busy(count: int) -> Iterator[None]:
+    """Keep so many processes busy, each on one core."""
+    with ExitStack() as stack:
+        for _ in range(count):
+            process = stack.enter_context(subprocess.Popen([sys.executable, "-c", "while 1: pass"]))
+            stack.callback(process.kill)
+        yield
 
 
 def _renamed(image: Path, to: Path) -> None:

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 
     from sharpend.benchmark.figures import Table
 
-SECTIONS = ("models", "stages", "size", "daemon", "latency", "queue", "idle", "page", "peers")
+SECTIONS = (
+    "models",
+    "stages",
+    "size",
+    "daemon",
+    "latency",
+    "queue",
+    "idle",
+    "page",
+    "contention",
+    "peers",
+)
 
 
 def main(options: argparse.Namespace) -> int:
