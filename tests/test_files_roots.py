@@ -76,5 +76,5 @@ def test_a_disk_has_a_lasting_name(
     """A server's share by its source, a disk by the UUID that udev found, if there is one."""
     (tmp_path / "b8:17").write_text("S:disk/by-uuid/1234-ABCD\nE:ID_FS_UUID=1234-ABCD\nG:x\n")
     monkeypatch.setattr(roots, "_UDEV_DATA", os.fspath(tmp_path))
-    monkeypatch.setattr(roots, "mount_of", lambda _: mount)
+    monkeypatch.setattr(roots, "mount_at", lambda _: mount)
     assert look(os.fsencode(tmp_path)).volume == volume

@@ -139,11 +139,15 @@ _table = MountTable(_MOUNT_TABLE)
 
 def mount_of(root: bytes) -> Mount:
     """Return the mount of `root`, with symbolic links resolved."""
+    return mount_at(os.path.realpath(root))
+
+
+def mount_at(path: bytes) -> Mount:
+    """Return the mount of an absolute, resolved path."""
     try:
-        text = _table.text()
+        return find_mount(path, _table.text())
     except OSError:
         return Mount(b"/", UNKNOWN)
-    return find_mount(os.path.realpath(root), text)
 
 
 def find_mount(path: bytes, table: bytes) -> Mount:

@@ -13,7 +13,7 @@ import re
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 
-from sharpend.files.mounts import Mount, mount_of
+from sharpend.files.mounts import Mount, mount_at
 
 _UUID_IN_FSID = {"btrfs", "ext2", "ext3", "ext4"}
 """File systems whose statvfs f_fsid is made from the UUID; elsewhere it is the device number."""
@@ -79,7 +79,7 @@ def look(path: bytes) -> Root:
         OSError: the folder, or one above it, cannot be looked at.
     """
     real = os.path.realpath(path)
-    mount = mount_of(real)
+    mount = mount_at(real)
     existing, status = _nearest(real)
     below = os.path.relpath(real, mount.point)
     lasting = not mount.is_networked and mount.kind not in _VOLATILE_INODES
