@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sharpend.commit.destination import TempNames
     from sharpend.daemon.folder import Handed
+    from sharpend.ledger.ledger import Ledger
     from sharpend.task import Failed, Staged, Task
     from sharpend.workers.pipeline import Pipeline
 
@@ -89,6 +91,18 @@ def at(step: str, *, in_worker: bool = False) -> None:
     else:
         os.kill(os.getpid(), getattr(signal, order.signal))
     signal.pause()  # nothing more is done until death comes
+
+
+def hooked_committer(
+    ledger: Ledger, names: TempNames, between_steps: Callable[[str], None]
+) -> Committer:
+    """The dispatcher's committer, with a step reached after what the dispatcher does there."""
+
+    def both(step: str) -> None:
+        between_steps(step)
+        at(step)
+
+    return Committer(ledger, names, both)
 
 
 def _fifo() -> str:
@@ -158,7 +172,7 @@ def main() -> int:
     threading.Thread(target=die_when_a_worker_says, daemon=True).start()
     hooked = partial(Quarantine, at=at_reason)
     with (
-        patch.object(dispatcher, "Committer", partial(Committer, at=at)),
+        patch.object(dispatcher, "Committer", hooked_committer),
         patch.object(dispatcher, "Quarantine", hooked),
         patch.object(operations, "Quarantine", hooked),
         patch.object(Unrecorded, "groups", groups),
