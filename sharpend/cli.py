@@ -177,9 +177,10 @@ def _add_bench(add: _Add) -> None:
     command.add_argument(
         "section",
         nargs="*",
-        choices=["all", *bench.SECTIONS],
+        choices=["all", *bench.SECTIONS, *bench.ONLY_NAMED],
         default="all",
-        help=f"what to measure: {', '.join(bench.SECTIONS)}, or all (default)",
+        help=f"what to measure: {', '.join(bench.SECTIONS)}, or all of them (default); or"
+        " cluster: workers on a Ray cluster that you started, against local ones",
         metavar="SECTION",
     )
     told = "model; may be repeated, the first one works in the daemon"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tests.raycluster import RayCluster
+
 
 if os.access("/dev/shm", os.W_OK):  # noqa: S108 - below it pytest makes a folder of its own
     # A third of the suite's time is waiting for fsync, which no test can tell from none: a process
@@ -51,8 +53,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests run last, so that a fault that a fast one finds is seen at once."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Slow tests run last, so that a fault that a fast one finds is seen at once.
+
+    Those of a Ray cluster are the last of them: its processes run from the first to the last one.
+    """
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is not None, _has_ray(item)))
+
+
+def _has_ray(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and ("ray" in item.fixturenames or "[ray" in item.name)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -105,6 +114,15 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     )
     save_network(made.student, student, card)
     return made
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[RayCluster]:
+    """A Ray cluster on the loopback: a head and two nodes of one processor each."""
+    from tests.raycluster import cluster  # noqa: PLC0415 - its tests are few, and it needs psutil
+
+    with cluster(1, 1) as made:
+        yield made
 
 
 @pytest.fixture

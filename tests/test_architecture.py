@@ -59,8 +59,8 @@ ROOMS = {
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
     " crispness shipped weights trial installed trunk openvino_trunk runtime ssim bands measuring"
     " softness sharpener precision",
-    "benchmark": "figures memory process rounds images serve networks live once whole watched peer"
-    " peers sections plots",
+    "benchmark": "figures memory process rounds images serve networks live once whole batches"
+    " watched cluster peer peers sections plots",
     "ledger": "sql standing_sql caseless schema seal alike records long_steps store copies"
     " scheduling reader pages_sql pages registration standing ledger opening figures",
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
@@ -76,8 +76,8 @@ ROOMS = {
     "checks": "finding runner sight folders mounts state unit engine device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions entry probes app places serve",
-    "commands": "stdout selection overrides inputs accept bench check doctor listing status retry"
-    " hold move metrics inspect formats run preview results once demo web",
+    "commands": "stdout selection overrides asked_nodes inputs accept bench check doctor"
+    " listing status retry hold move metrics inspect formats run preview results once demo web",
 }
 """Inside a sub-package, the same."""
 

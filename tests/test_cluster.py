@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
-import threading
 import time
 from typing import TYPE_CHECKING
 
-import psutil  # type: ignore[import-untyped]
 import pytest
 
-from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import Died, Failed, Lost, Options, Staged, Task
+from sharpend.benchmark import cluster as section
+from sharpend.benchmark.figures import Figure
+from sharpend.benchmark.images import fill
+from sharpend.cli import main
+from sharpend.errors import ExitCode
 from sharpend.workers import process
-from sharpend.workers.cluster.notices import Cluster
-from sharpend.workers.cluster.raypool import RayPool
 from sharpend.workers.worker import WorkerOptions
+from tests.cluster_breaks import VICTIMS, frozen, kills
 from tests.conftest import drop
+from tests.crews import RayCrew
 from tests.daemons import configured, once, running, temps, until
-from tests.raycluster import WITH_RAY, RayCluster, cluster
+from tests.raycluster import ROOT, WITH_RAY, RayCluster, cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Networks
@@ -29,14 +31,6 @@ if TYPE_CHECKING:
 
 pytestmark = WITH_RAY
 CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, crop_px=64)
-HAND = "ray::Hand"
-
-
-@pytest.fixture(scope="module")
-def ray() -> Iterator[RayCluster]:
-    """A head and two nodes of one processor each."""
-    with cluster(1, 1) as made:
-        yield made
 
 
 def on(ray: RayCluster, **engine: object) -> dict[str, object]:
@@ -56,47 +50,42 @@ def finished(daemon: Daemon, count: int) -> None:
 
 
 def test_images_are_sharpened_on_the_nodes(
-    ray: RayCluster, networks: Networks, tmp_path: Path
+    ray: RayCluster, networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`once` works as on one machine, in confined processes of which none is its own child."""
+    """`doctor` asks each node, and `once` works as on one machine, in confined processes."""
     for number in range(6):
         drop(tmp_path / "in", f"{number}.png")
-    ran = once("--config", settings(tmp_path, networks, ray))
+    config = settings(tmp_path, networks, ray)
+    (tmp_path / "out").mkdir()
+    main(["doctor", "--config", str(config), "--json"])
+    found = json.loads(capsys.readouterr().out)["checks"]
+    nodes = [one for one in found if one["subject"].startswith("node ")]
+    assert ["it writes" in one["found"] or "priority" in one["found"] for one in nodes] == [
+        True
+    ] * 2
+    assert os.listdir(tmp_path / "out") == []
+    ran = once("--config", config)
     assert ran.returncode == 0, ran.stderr
     assert len(list((tmp_path / "out").iterdir())) == 6
     assert "worker.unconfined" not in ran.stderr
     assert temps(tmp_path) == []
 
 
-def test_a_lost_hand_or_node_costs_no_attempt(
+def test_whatever_is_killed_each_image_is_done_once(
     ray: RayCluster, networks: Networks, tmp_path: Path
 ) -> None:
-    """A worker's death is a strike; the end of its hand, of a node and of the ferry is none."""
-    config = settings(tmp_path, networks, ray)
-    node = ray.add()
-    with running("--config", config) as daemon:
-        daemon.wait_for("daemon.ready")
-        pid = daemon.process.pid
-        (ferry,) = psutil.Process(pid).children()
-        number = 0
-        for end in (HAND, "raylet/raylet", "ferry"):
-            for _ in range(6):
-                drop(tmp_path / "in", f"{number}.png", height=400, width=600, seed=number)
-                number += 1
-            daemon.wait_for("image.finished")
-            victims = [ferry] if end == "ferry" else node.named(end)
-            for victim in victims or ray.nodes[0].named(end):
-                victim.kill()
-        for _ in range(number - 3):
-            daemon.wait_for("image.finished")
-        ended = daemon.events("image.finished")
-        assert {one["attempts"] for one in ended} == {1}
-        assert daemon.events("worker.died") == []
-        assert daemon.events("engine.degraded", subject="engine")
-        daemon.wait_for("engine.recovered", subject="engine")
-        assert daemon.process.pid == pid
-    node.kill()
-    assert len(list((tmp_path / "out").iterdir())) == number
+    """A worker's death is a strike; the end of its hand, node, ferry or daemon is none."""
+    place = kills(ray, tmp_path, networks.student, VICTIMS, count=8, seed=1)
+    place.close()
+    assert place.faults == []
+
+
+def test_a_node_that_comes_back_publishes_nothing(networks: Networks, tmp_path: Path) -> None:
+    """Frozen past its death, and thawed after a reload: the output has the newest settings."""
+    with cluster(1) as ray:
+        place = frozen(ray, tmp_path, networks.student, ["reloaded"])
+        place.close()
+    assert place.faults == []
 
 
 def test_a_new_head_is_joined(networks: Networks, tmp_path: Path) -> None:
@@ -116,123 +105,101 @@ def test_a_new_head_is_joined(networks: Networks, tmp_path: Path) -> None:
         finished(daemon, 1)
 
 
+MOUNTED = ("unshare", "--mount", "sh", "-c", 'mount $0 "$1" "$2" && shift 2 && exec "$@"')
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_node_with_other_folders_or_weights_is_named(
+    ray: RayCluster, networks: Networks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It gets no work and loses no image; `check` says which node, and why."""
+    config = settings(tmp_path, networks, ray)
+    (tmp_path / "out").mkdir()
+    prefixes = [
+        (*MOUNTED, "-t tmpfs", "none", str(tmp_path / "in")),
+        (*MOUNTED, "--bind", str(networks.teacher), str(networks.student)),
+    ]
+    other = [ray.add(prefix=prefix) for prefix in prefixes]
+    assert main(["check", "--config", str(config)]) == ExitCode.UNAVAILABLE
+    said = capsys.readouterr().err
+    assert said.count("node ") == 2
+    assert "/in is another folder here; mount the share on this node" in said
+    assert "its weights of " in said
+    for number in range(6):
+        drop(tmp_path / "in", f"{number}.png")
+    ran = once("--config", config)
+    assert (ran.returncode, ran.stderr.count("image.finished")) == (0, 6), ran.stderr
+    assert sorted(os.listdir(tmp_path / "out")) == [f"{number}.png" for number in range(6)]
+    for node in other:
+        node.kill()
+
+
+FOREIGN = 78, "the cluster refuses the token"
+
+
 @pytest.mark.parametrize(
-    ("change", "status", "text"),
+    ("address", "environment", "ending"),
     [
-        ({"address": "127.0.0.1:9"}, 69, "start the head with `ray start --head`"),
-        ({"token": "0" * 64}, 78, "the cluster refuses the token"),
+        ("127.0.0.1:9", {}, (69, "start the head with `ray start --head`")),
+        ("", {"RAY_AUTH_TOKEN_PATH": "{}/foreign"}, FOREIGN),
+        ("", {"RAY_AUTH_MODE": "disabled"}, FOREIGN),
+        ("", {"PYTHONPATH": f"{{}}:{ROOT}"}, (78, "install the same versions of Ray and Python")),
     ],
 )
-def test_a_wrong_address_or_token_is_one_sentence(
+def test_what_cannot_be_joined_is_one_sentence(
     ray: RayCluster,
     networks: Networks,
     tmp_path: Path,
-    change: dict[str, str],
-    status: int,
-    text: str,
+    address: str,
+    environment: dict[str, str],
+    ending: tuple[int, str],
 ) -> None:
-    """What cannot be joined is told in less than ten seconds, with what to change."""
-    (tmp_path / "token").write_text(change.get("token", ""))
-    config = settings(tmp_path, networks, ray, address=change.get("address", ray.address))
+    """Wrong address, wrong token, none, another version: in less than ten seconds, with advice."""
+    (tmp_path / "foreign").write_text("0" * 64)
+    (tmp_path / "sitecustomize.py").write_text("import ray\nray.__version__ = '2.0.0'\n")
+    config = settings(tmp_path, networks, ray, address=address or ray.address)
     started_s = time.monotonic()
-    ran = once("--config", config, RAY_AUTH_TOKEN_PATH=str(tmp_path / "token"))
+    told = {name: value.format(tmp_path) for name, value in environment.items()}
+    ran = once("--config", config, **told)
+    status, advice = ending
     assert (ran.returncode, time.monotonic() - started_s < 10) == (status, True), ran.stderr
-    assert text in ran.stderr
+    assert advice in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
 
 
-class Crew:
-    """A pool on the cluster whose workers do what their task is called, see `lightwork`."""
-
-    def __init__(self, ray: RayCluster, wanted: int) -> None:
-        self._heard = threading.Event()
-        self.pool = RayPool(Cluster(ray.address, 1, 0), wanted, CPU, {}, self._heard.set)
-        self.pool.engine("lite", teacher=False)
-
-    def submit(self, name: bytes, job_id: int, root: bytes = b"/usr") -> Task:
-        """Hand out a task that is called so; its output would be in a folder that is missing."""
-        options = Options("lite")
-        task = Task(job_id, root, root, name, b"none", b".t", Fingerprint(1, 2, 3), options)
-        self.until(lambda: self.pool.free > 0)
-        self.pool.submit(task, time.monotonic())
-        return task
-
-    def outcome(self) -> Staged | Failed | Died | Lost:
-        """Wait for an outcome."""
-        found: list[Staged | Failed | Died | Lost] = []
-
-        def has_ended() -> bool:
-            found.extend(self.pool.finished(time.monotonic()))
-            return bool(found)
-
-        until(has_ended, every_s=0.05)
-        (outcome,) = found
-        return outcome
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        """Turn until it is true; no task may end meanwhile."""
-
-        def turned() -> bool:
-            assert list(self.pool.finished(time.monotonic())) == []
-            return condition()
-
-        until(turned, every_s=0.05)
-
-
 @pytest.fixture
-def crew(ray: RayCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crew]:
-    """Light workers on the cluster."""
+def crew(ray: RayCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCrew]:
+    """A light worker on the cluster."""
     monkeypatch.setattr(process, "PROGRAM", "tests.lightwork")
-    made = Crew(ray, 1)
+    made = RayCrew(ray)
     yield made
     made.pool.stop()
 
 
-def test_a_pool_on_a_cluster_is_a_pool(crew: Crew) -> None:
-    """Deaths are told by name and cost their own task; work goes on in a new process."""
-    for job_id, (name, cause) in enumerate(
-        [
-            (b"SIGKILL", "SIGKILL"),
-            (b"exit", "exit status 3"),
-            (b"raise", "ZeroDivisionError('bug')"),
-        ]
-    ):
-        crew.submit(name, job_id)
-        assert crew.outcome() == Died(job_id, cause)
-    crew.submit(b"well", 7)
-    staged = crew.outcome()
-    assert isinstance(staged, Staged)
-    assert staged.job_id == 7
-    task = crew.submit(b"hang", 8)
-    assert (crew.pool.running, crew.pool.free) == ([task], 0)
-    with pytest.raises(StopIteration):
-        crew.pool.submit(task, time.monotonic())
-    assert crew.pool.stop() == [task]
+def free(crew: RayCrew, count: int) -> None:
+    """Wait until so many hands are free."""
+    until(lambda: not list(crew.pool.finished(time.monotonic())) and crew.pool.free == count)
 
 
-def test_a_hand_without_a_node_is_not_free(crew: Crew, ray: RayCluster) -> None:
+def test_a_hand_without_a_node_is_not_free(crew: RayCrew, ray: RayCluster) -> None:
     """Hands beyond the room take no task, and work as soon as a node has joined."""
     crew.pool._wanted = 4
-    crew.until(lambda: crew.pool.free == 2)
+    free(crew, 2)
     node = ray.add()
-    crew.until(lambda: crew.pool.free == 3)
+    free(crew, 3)
     node.kill()
-    crew.until(lambda: crew.pool.free == 2)
+    free(crew, 2)
 
 
-def test_another_folder_on_a_node_is_no_vanished_input(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch
+def test_the_benchmark_compares_both(
+    ray: RayCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A share that a node does not see comes back unspent, and its hand gets no more work."""
-    seen = os.stat
-    other = os.stat("/")
-
-    def stat(path: bytes | str | int, **named: object) -> os.stat_result:
-        return other if path == b"/usr" else seen(path, **named)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(os, "stat", stat)
-    crew.submit(b"well", 1)
-    outcome = crew.outcome()
-    assert isinstance(outcome, Lost)
-    assert (outcome.node, "mount the share on this node" in outcome.cause) == ("", True)
-    assert (crew.pool.count, len(crew.pool.faults)) == (0, 1)
+    """As many local workers as the cluster has, and every figure of both."""
+    monkeypatch.setattr(section, "_BATCHES", 1)
+    monkeypatch.setenv("SHARPEND_ENGINE__ADDRESS", ray.address)
+    monkeypatch.setenv("SHARPEND_MODEL__PRECISION", "float32")
+    images = fill(tmp_path / "made", 4, (64, 96))
+    table = section.cluster(images, tmp_path / "runs", "lite-photo")
+    for cells in table.rows.values():
+        figures = [cells[column] for column in table.columns]
+        assert all(isinstance(one, Figure) and one.median > 0 for one in figures)

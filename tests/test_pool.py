@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -23,57 +22,20 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.task import Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers import answers, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
-from sharpend.workers.pool import Pool
 from sharpend.workers.worker import WorkerOptions
 from tests.conftest import drop
+from tests.crews import CPU, PATIENCE_S, Crew, RayCrew
 from tests.daemons import command_of, until
 from tests.lightwork import TRIAL
+from tests.raycluster import WITH_RAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Networks
+    from tests.raycluster import RayCluster
 
-PATIENCE_S = 300.0
 LATER_S = 1e9
-CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, crop_px=64)
-
-
-class Crew:
-    """A pool, and a way to wait for what its workers bring."""
-
-    def __init__(self, options: WorkerOptions = CPU, *, count: int = 1) -> None:
-        self._waiting = threading.Event()
-        self.pool = Pool(options, count=count, job_timeout_s=600, wake=self._waiting.set)
-
-    def submit(self, name: bytes, job_id: int = 1) -> Task:
-        """Hand out a task that is called so; its deadline is 600 s after the epoch."""
-        options = Options("lite")
-        task = Task(job_id, b"/in", b"/out", name, b"", b".t", Fingerprint(1, 2, 3), options)
-        self.pool.submit(task, 0.0)
-        return task
-
-    def outcomes(self, count: int = 1) -> list[Staged | Failed | Died]:
-        """Wait for so many outcomes."""
-        ended: list[Staged | Failed | Died] = []
-        until_s = time.monotonic() + PATIENCE_S
-        while len(ended) < count and time.monotonic() < until_s:
-            self._waiting.wait(1.0)
-            self._waiting.clear()
-            ended += self.pool.finished(0.0)
-        assert len(ended) == count, ended
-        return ended
-
-    def outcome(self, name: bytes) -> Staged | Failed | Died:
-        """What a task that is called so comes to."""
-        self.submit(name)
-        return self.outcomes()[0]
-
-    def worker(self) -> int:
-        """The number of a process that works."""
-        outcome = self.outcome(b"well")
-        assert isinstance(outcome, Staged), outcome
-        return int(outcome.model_digest)
 
 
 @pytest.fixture
@@ -86,6 +48,36 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 def crew(light: None) -> Iterator[Crew]:  # noqa: ARG001
     """One light worker."""
     made = Crew()
+    yield made
+    made.pool.stop()
+
+
+@pytest.fixture(scope="module")
+def ray_crew(ray: RayCluster) -> Iterator[RayCrew]:
+    """One light worker on a cluster, for all tests: a connection takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "PROGRAM", "tests.lightwork")
+        made = RayCrew(ray)
+    yield made
+    made.pool.stop()
+
+
+LOCAL_AND_RAY = ["local", pytest.param("ray", marks=WITH_RAY)]
+
+
+@pytest.fixture(params=LOCAL_AND_RAY)
+def team(request: pytest.FixtureRequest) -> Crew | RayCrew:
+    """One light worker, on this machine and on a cluster."""
+    name = "crew" if request.param == "local" else "ray_crew"
+    made: Crew | RayCrew = request.getfixturevalue(name)
+    return made
+
+
+@pytest.fixture(params=LOCAL_AND_RAY)
+def pair(request: pytest.FixtureRequest, light: None) -> Iterator[Crew | RayCrew]:  # noqa: ARG001
+    """Two of them."""
+    is_local = request.param == "local"
+    made = Crew(count=2) if is_local else RayCrew(request.getfixturevalue("ray"), count=2)
     yield made
     made.pool.stop()
 
@@ -112,15 +104,13 @@ def test_a_worker_stays(crew: Crew) -> None:
     assert {int(engine.digest)} == {crew.worker(), crew.worker()}
 
 
-def test_workers_follow_the_first_ones_precision(light: None) -> None:  # noqa: ARG001
+def test_workers_follow_the_first_ones_precision(pair: Crew | RayCrew) -> None:
     """A worker that starts after a trial is told of it, so that no two choose differently."""
-    crew = Crew(count=2)
-    assert crew.pool.engine("lite", teacher=False).trial == TRIAL
+    assert pair.pool.engine("lite", teacher=True).trial == TRIAL
     for job in (1, 2):
-        crew.submit(b"trials", job)
-    told = {one.model_digest for one in crew.outcomes(2) if isinstance(one, Staged)}
+        pair.submit(b"trials", job)
+    told = {one.model_digest for one in pair.outcomes(2) if isinstance(one, Staged)}
     assert told == {"", TRIAL.key}  # the first worker made it itself
-    crew.pool.stop()
 
 
 def test_all_workers_start_at_once(light: None) -> None:  # noqa: ARG001
@@ -147,20 +137,18 @@ def test_slots_are_counted(light: None) -> None:  # noqa: ARG001
     assert crew.pool.next_deadline_s() == 600
     assert (crew.pool.overdue_s(600), crew.pool.overdue_s(640)) == (0, 40)
     with pytest.raises(StopIteration):
-        crew.submit(b"hang", 3)
+        crew.pool.submit(second, 0.0)
     assert crew.pool.stop() == [first, second]
     assert crew.pool.free == 2
 
 
-def test_a_death_costs_its_own_task_only(light: None) -> None:  # noqa: ARG001
+def test_a_death_costs_its_own_task_only(pair: Crew | RayCrew) -> None:
     """What another worker does goes on."""
-    crew = Crew(count=2)
-    crew.submit(b"SIGKILL", 1)
-    crew.submit(b"well", 2)
-    ended = {outcome.job_id: outcome for outcome in crew.outcomes(2)}
+    pair.submit(b"SIGKILL", 1)
+    pair.submit(b"well", 2)
+    ended = {outcome.job_id: outcome for outcome in pair.outcomes(2)}
     assert ended[1] == Died(1, "SIGKILL")
     assert isinstance(ended[2], Staged)
-    crew.pool.stop()
 
 
 # Death
@@ -175,10 +163,10 @@ def test_a_death_costs_its_own_task_only(light: None) -> None:  # noqa: ARG001
         (b"raise", "ZeroDivisionError('bug')"),
     ],
 )
-def test_a_death_is_told_and_replaced(crew: Crew, name: bytes, cause: str) -> None:
+def test_a_death_is_told_and_replaced(team: Crew | RayCrew, name: bytes, cause: str) -> None:
     """A worker that ends with its task is told of by name, and the next task works."""
-    assert crew.outcome(name) == Died(1, cause)
-    assert crew.worker()
+    assert team.outcome(name) == Died(1, cause)
+    assert team.worker()
 
 
 def test_causes_have_names() -> None:
@@ -189,14 +177,14 @@ def test_causes_have_names() -> None:
 
 
 @pytest.mark.parametrize("noticed", [False, True])
-def test_an_idle_death_costs_nothing(crew: Crew, noticed: bool) -> None:  # noqa: FBT001
+def test_an_idle_death_costs_nothing(team: Crew | RayCrew, noticed: bool) -> None:  # noqa: FBT001
     """A worker that dies between two tasks is replaced, whether that was noticed or not."""
-    pid = crew.worker()
+    pid = team.worker()
     os.kill(pid, signal.SIGKILL)
     if noticed:
         gone(pid)
-        assert list(crew.pool.finished(0.0)) == []
-    assert crew.worker() != pid
+        assert list(team.pool.finished(0.0)) == []
+    assert team.worker() != pid
 
 
 def test_workers_that_cannot_start_pause_the_folder(light: None) -> None:  # noqa: ARG001
@@ -337,6 +325,31 @@ def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
     crew.pool.stop()
 
 
+@WITH_RAY[0]
+@WITH_RAY[1]
+@pytest.mark.parametrize(
+    ("options", "name", "setting"),
+    [
+        (LIMITED, b"grow", "workers.memory_mb"),
+        (replace(CPU, job_timeout_s=1.0), b"hang", "workers.job_timeout_s"),
+    ],
+)
+def test_a_node_keeps_the_limits(
+    light: None,  # noqa: ARG001
+    ray: RayCluster,
+    options: WorkerOptions,
+    name: bytes,
+    setting: str,
+) -> None:
+    """A hand stops its worker beyond time or memory by itself, and the next task works."""
+    crew = RayCrew(ray, options)
+    died = crew.outcome(name)
+    assert isinstance(died, Died)
+    assert died.setting == setting
+    assert crew.worker()
+    crew.pool.stop()
+
+
 @WATCHED
 def test_a_worker_that_leaks_is_replaced(light: None) -> None:  # noqa: ARG001
     """Its image is finished; the next one meets a fresh process."""
@@ -352,21 +365,21 @@ def test_a_worker_that_leaks_is_replaced(light: None) -> None:  # noqa: ARG001
 # Stop
 
 
-def test_a_stop_ends_busy_workers(crew: Crew) -> None:
+def test_a_stop_ends_busy_workers(team: Crew | RayCrew) -> None:
     """What was cut short is handed back and never reported, and no process stays."""
-    pid = crew.worker()
-    task = crew.submit(b"hang")
-    assert crew.pool.stop() == [task]
+    pid = team.worker()
+    task = team.submit(b"hang")
+    assert team.pool.stop() == [task]
     assert gone(pid)
-    assert list(crew.pool.finished(LATER_S)) == []
-    assert crew.worker() != pid
+    assert list(team.pool.finished(LATER_S)) == []
+    assert team.worker() != pid
 
 
-def test_stop_twice(crew: Crew) -> None:
+def test_stop_twice(team: Crew | RayCrew) -> None:
     """A second stop finds nothing to do."""
-    crew.worker()
-    assert crew.pool.stop() == []
-    assert crew.pool.stop() == []
+    team.worker()
+    assert team.pool.stop() == []
+    assert team.pool.stop() == []
 
 
 PARENT = """

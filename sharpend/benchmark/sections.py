@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.benchmark import networks, watched, whole
+from sharpend.benchmark import cluster, networks, watched, whole
 from sharpend.benchmark.images import (
     HD_PX,
     SIZES_PX,
@@ -64,6 +64,7 @@ def sections(
         given: a folder of images for the whole daemon and other tools; None makes images.
         scratch: an empty folder.
     """
+    made = partial(_photographs, given, scratch, sizes)
     first, threads = models[0], sorted({1, cores()})
     within = {row: size for row, size in SIZES_PX.items() if prod(size) <= sizes.largest_mp * _MEGA}
     large = "24 MP" in within
@@ -90,10 +91,9 @@ def sections(
             _new(scratch),
         ),
         "idle": lambda: whole.idle(_new(scratch), sizes.idle_s, sizes.folders),
-        "page": lambda: watched.page(_photographs(given, scratch, sizes), _new(scratch), first),
-        "contention": lambda: whole.contention(
-            _photographs(given, scratch, sizes), _new(scratch), first, sizes.runs
-        ),
+        "page": lambda: watched.page(made(), _new(scratch), first),
+        "contention": lambda: whole.contention(made(), _new(scratch), first, sizes.runs),
+        "cluster": lambda: cluster.cluster(made(), _new(scratch), first),
         "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, sizes.runs),
     }
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import http.client
-import itertools
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
-import time
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from sharpend.benchmark.batches import Batch, running_in
 from sharpend.benchmark.figures import Cell, Figure, Table
-from sharpend.benchmark.live import LOGGED, LiveDaemon, running_daemon, tree_cpu_s
+from sharpend.benchmark.live import LOGGED, tree_cpu_s
 from sharpend.errors import UnavailableError
-from sharpend.logs.events import Event
 from sharpend.machine import cores
 
 if TYPE_CHECKING:
@@ -33,42 +29,9 @@ _SCRAPED_EVERY_S = 1.0
 _TIMEOUT_S = 60.0
 _PAIRS = 7
 """Pairs of batches, after one that is not counted."""
-_DEADLINE_S = 3600.0
-"""For all pairs together, on a machine that is busy with other things."""
 _WATCHED = "page open and scraped"
 _UNWATCHED: Mapping[str, str] = {"SHARPEND_PREVIEWS__COUNT": "0"}
 """Environment of the daemon that is not looked at."""
-
-
-class _Measured(NamedTuple):
-    """One batch: speed, and what it cost."""
-
-    images_per_s: float
-    cpu_s: float
-    """Processor time of an image, of the daemon with its workers and of the page."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A running daemon with its folder."""
-
-    daemon: LiveDaemon
-    base: Path
-    numbers: Iterator[int]
-
-    def measure(self, source: list[Path], page_cpu_s: Callable[[], float]) -> _Measured:
-        """Measure a batch that comes at once, from its first image to its last."""
-        for path in source:
-            staged = self.base / "staged"
-            shutil.copyfile(path, staged)
-            os.rename(staged, self.base / "input" / f"{next(self.numbers)}{path.suffix}")
-        self.daemon.await_event(Event.IMAGE_FINISHED)
-        began_s, used_s = time.monotonic(), self.daemon.tree_cpu_s() + page_cpu_s()
-        for _ in source[1:]:
-            self.daemon.await_event(Event.IMAGE_FINISHED)
-        took_s, count = time.monotonic() - began_s, len(source) - 1
-        used_s = self.daemon.tree_cpu_s() + page_cpu_s() - used_s
-        return _Measured(count / took_s, used_s / count)
 
 
 def page(source: Path, scratch: Path, model: str) -> Table:
@@ -85,20 +48,20 @@ def page(source: Path, scratch: Path, model: str) -> Table:
     """
     images = sorted(path for path in source.iterdir() if path.is_file())
     environment = {"SHARPEND_MODEL__NAME": model}
-    pairs: list[tuple[_Measured, _Measured]] = []
+    pairs: list[tuple[Batch, Batch]] = []
     with ExitStack() as stack:
-        alone = stack.enter_context(_running(scratch / "alone", {**environment, **_UNWATCHED}))
-        watched = stack.enter_context(_running(scratch / "watched", environment))
+        alone = stack.enter_context(running_in(scratch / "alone", {**environment, **_UNWATCHED}))
+        watched = stack.enter_context(running_in(scratch / "watched", environment))
 
-        def looked_at() -> _Measured:
+        def looked_at() -> Batch:
             with _looked_at(scratch / "watched" / "state") as page_cpu_s:
-                return watched.measure(images, page_cpu_s)
+                return watched.batch(images, page_cpu_s)
 
         for number in range(_PAIRS + 1):
             if number % 2:
-                second, first = looked_at(), alone.measure(images, lambda: 0.0)
+                second, first = looked_at(), alone.batch(images)
             else:
-                first, second = alone.measure(images, lambda: 0.0), looked_at()
+                first, second = alone.batch(images), looked_at()
             pairs += [(first, second)] * bool(number)  # the first is a warm-up
     note = f"{model}, {len(images)} images a batch on {cores()} cores, {_PAIRS} pairs."
     return Table(_TITLE, ("images/s", "ratio", _CPU, "processor ratio"), _rows(pairs), [note])
@@ -108,7 +71,7 @@ _TITLE = "The daemon with its status page"
 _CPU = "processor time, ms an image"
 
 
-def _rows(pairs: list[tuple[_Measured, _Measured]]) -> dict[str, dict[str, Cell]]:
+def _rows(pairs: list[tuple[Batch, Batch]]) -> dict[str, dict[str, Cell]]:
     """Summarise the pairs: speeds and their ratio, costs and their ratio."""
     rows: dict[str, dict[str, Cell]] = {}
     for row, batches in zip(("alone", _WATCHED), zip(*pairs, strict=True), strict=True):
@@ -119,17 +82,6 @@ def _rows(pairs: list[tuple[_Measured, _Measured]]) -> dict[str, dict[str, Cell]
     rows[_WATCHED]["ratio"] = Figure.of(two.images_per_s / one.images_per_s for one, two in pairs)
     rows[_WATCHED]["processor ratio"] = Figure.of(one.cpu_s / two.cpu_s for one, two in pairs)
     return rows
-
-
-@contextmanager
-def _running(base: Path, environment: Mapping[str, str]) -> Iterator[_Place]:
-    """Run a daemon with folders of its own."""
-    (base / "input").mkdir(parents=True)
-    options = ["--input", str(base / "input"), "--output", str(base / "output")]
-    options += ["--state", str(base / "state")]
-    with running_daemon(options, environment, _DEADLINE_S) as daemon:
-        daemon.await_event(Event.DAEMON_READY)
-        yield _Place(daemon, base, itertools.count())
 
 
 @contextmanager

@@ -1,56 +1,106 @@
-"""Cluster checks: every node has the versions, weights and folders of this machine."""
+"""Cluster checks: every node has the versions, weights and folders of this machine.
+
+Each node compares the folders and makes an empty file in those that workers write to; this machine
+looks for it and removes it.
+"""
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from sharpend.checks.finding import Finding, fault, note, ok
 from sharpend.errors import ConfigError, ExitCode, UnavailableError
+from sharpend.files import beneath
+from sharpend.files.fingerprint import display
+from sharpend.workers.cluster.hired import Survey
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from sharpend.commit.destination import Destination
     from sharpend.workers.cluster.hired import Hired
     from sharpend.workers.cluster.raypool import RayPool
 
 _PATIENCE_S = 120.0
 _LOOK_EVERY_S = 1.0
-_LOW = 1
-"""Niceness from which a node's workers wait for other programs."""
+_CLOCK_S = 2.0
+"""Difference of clocks worth knowing: logs of several machines are read together."""
 
 
-def nodes(pool: RayPool, models: Iterable[str], roots: Iterable[bytes]) -> Iterator[Finding]:
-    """Join the cluster, ask every node, and leave it."""
+def nodes(
+    pool: RayPool,
+    models: Iterable[str],
+    ways: Iterable[Destination],
+    new_name: Callable[[], bytes],
+) -> Iterator[Finding]:
+    """Join the cluster, ask every node, and leave it.
+
+    Args:
+        pool: workers of the settings, not started.
+        models: that every node must have.
+        ways: the folders.
+        new_name: makes a name for a temporary file.
+    """
+    roots = [(way.input_root, way.output_root) for way in ways]
+    writes = tuple(dict.fromkeys(output for _, output in roots))
+    survey = Survey(tuple(one for pair in roots for one in pair), writes, new_name)
+    try:
+        hands = _asked(pool, models, survey)
+        if not hands:
+            yield fault("cluster", "no node answered", "ray status", ExitCode.UNAVAILABLE)
+        for name, of_node in groupby(sorted(hands, key=_node), key=_node):
+            findings = [_judged(f"node {name}", hand, writes) for hand in of_node]
+            yield max(findings, key=lambda one: (one.status, bool(one.change)))
+    except (ConfigError, UnavailableError) as error:
+        yield fault("cluster", str(error), "", error.exit_code)
+    finally:
+        pool.stop()
+
+
+def _node(hand: Hired) -> str:
+    return hand.node
+
+
+def _asked(pool: RayPool, models: Iterable[str], survey: Survey) -> list[Hired]:
+    """Start hands on all nodes, and wait until each has answered."""
     until_s = time.monotonic() + _PATIENCE_S
 
     def go_on() -> bool:
         return time.monotonic() < until_s
 
-    try:
-        for model in models:
-            pool.engine(model, teacher=False, go_on=go_on)
-        pool.crew.look_at(roots)
-        while (found := pool.survey()) is None and go_on():
-            list(pool.finished(time.monotonic()))
-            pool.heard.wait(_LOOK_EVERY_S)
-            pool.heard.clear()
-        if not found:
-            yield fault("cluster", "no node answered", "ray status", ExitCode.UNAVAILABLE)
-        for name, hand in sorted((found or {}).items()):
-            yield _judged(name, hand)
-    except (ConfigError, UnavailableError) as error:
-        yield fault("cluster", str(error), "", error.exit_code)
-    except OSError as error:
-        yield note("cluster", f"folders were not compared: {error}")
-    finally:
-        pool.stop()
+    for model in models:
+        pool.engine(model, teacher=False, go_on=go_on)
+    pool.crew.survey(survey)
+    while (found := pool.judged()) is None and go_on():
+        list(pool.finished(time.monotonic()))
+        pool.heard.wait(_LOOK_EVERY_S)
+        pool.heard.clear()
+    return found or []
 
 
-def _judged(name: str, hand: Hired) -> Finding:
+def _judged(subject: str, hand: Hired, writes: Iterable[bytes]) -> Finding:
+    unseen = [display(root) for root in writes if hand.proof and not _taken(root, hand.proof)]
     if hand.unfit:
-        return fault(f"node {name}", hand.unfit, "", ExitCode.UNAVAILABLE)
-    if hand.niceness >= _LOW:
+        return fault(subject, hand.unfit, "", ExitCode.UNAVAILABLE)
+    if unseen:
+        found = f"{unseen[0]}: a file that it made there is not seen on this machine"
+        return fault(subject, found, "mount the same share on both", ExitCode.UNAVAILABLE)
+    if hand.niceness > max(0, os.nice(0)):  # its workers wait for other programs
         change = "RAY_worker_niceness=0 at its `ray start`"
-        return note(f"node {name}", f"its workers have the low priority {hand.niceness}", change)
-    return ok(f"node {name}", "same versions, weights and folders")
+        return note(subject, f"its workers have the low priority {hand.niceness}", change)
+    if abs(hand.ahead_s) > _CLOCK_S:
+        apart = f"{abs(hand.ahead_s):.0f} s {'ahead of' if hand.ahead_s > 0 else 'behind'}"
+        return note(subject, f"its clock is {apart} this machine's", "set both by NTP")
+    return ok(subject, "same versions, weights and folders; it writes, and its clock agrees")
+
+
+def _taken(root: bytes, name: bytes) -> bool:
+    """Remove a file that a node has made; return whether it was there."""
+    with suppress(OSError), beneath.directory(root, b"") as folder:
+        os.unlink(name, dir_fd=folder)
+        return True
+    return False

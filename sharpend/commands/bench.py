@@ -31,6 +31,8 @@ SECTIONS = (
     "contention",
     "peers",
 )
+ONLY_NAMED = ("cluster",)
+"""Sections that `all` leaves out: they need what the user has started."""
 
 
 def main(options: argparse.Namespace) -> int:

@@ -1,16 +1,25 @@
-"""`sharpend check`: validate the configuration and print its meaning, without starting anything.
+"""`sharpend check`: validate the configuration and print its meaning, without starting a daemon.
 
-A folder that would be paused, because it is missing or on another disk, is an error, too.
+A folder that would be paused, because it is missing or on another disk, is an error, too, and so is
+a node of a cluster that could not work.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sharpend.checks.finding import Level, exit_code
+from sharpend.commands.asked_nodes import nodes_of
 from sharpend.commands.overrides import workable_settings_of
 from sharpend.daemon import plans
 from sharpend.daemon.roots import objections
-from sharpend.errors import InputMissingError, OutputFailedError
+from sharpend.errors import (
+    ConfigError,
+    ExitCode,
+    InputMissingError,
+    OutputFailedError,
+    UnavailableError,
+)
 from sharpend.files.fingerprint import display
 from sharpend.logs.logs import printable
 from sharpend.settings.load import check_folders
@@ -33,9 +42,25 @@ def main(options: argparse.Namespace) -> int:
     if canary is not None:
         share = f"{settings.canary.share:.0%} of the main model's images"
         print(printable(f"canary: {canary}, tried on crops of {share}"))
-    print(printable(f"state: {settings.state}; workers: {plans.worker_count(settings)}"))
+    on_cluster = settings.engine.kind == "ray"
+    where = settings.engine.address
+    workers = f"on the cluster {where}" if on_cluster else plans.worker_count(settings)
+    print(printable(f"state: {settings.state}; workers: {workers}"))
     _check_roots(settings)
+    if on_cluster:
+        _check_nodes(settings)
     return 0
+
+
+def _check_nodes(settings: Settings) -> None:
+    """Print what each node of the cluster is; raise UnavailableError where one cannot work."""
+    found = list(nodes_of(settings))
+    faults = [f"{one.subject}: {one.found}" for one in found if one.level is Level.FAULT]
+    if faults:
+        kind = ConfigError if exit_code(found) is ExitCode.CONFIGURATION else UnavailableError
+        raise kind("\n".join(faults))
+    for one in found:
+        print(printable(f"{one.subject}: {one.found}"))
 
 
 def _check_roots(settings: Settings) -> None:

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sharpend.checks import device, finding, folders, mounts, nodes, runner, sight, state, unit
+from sharpend.checks import device, finding, folders, mounts, runner, sight, state, unit
 from sharpend.checks.finding import Finding, fault, note
+from sharpend.commands.asked_nodes import nodes_of
 from sharpend.commands.overrides import overrides_of
 from sharpend.daemon import plans
-from sharpend.daemon.assembly import ray_pool
 from sharpend.daemon.roots import objections
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
@@ -202,10 +202,7 @@ class Machine:
     def engine(self) -> Iterator[Finding]:
         """Check that the models run here."""
         if self.settings.engine.kind == "ray":
-            ways = [plan.destination for plan in self.plans]
-            roots = [root for way in ways for root in (way.input_root, way.output_root)]
-            pool = ray_pool(self.settings, lambda: None)
-            yield from nodes.nodes(pool, plans.models(self.settings), roots)
+            yield from nodes_of(self.settings)
         count, options = plans.worker_count(self.settings), plans.worker_options(self.settings)
         options = replace(options, trials=trials.read(self.settings.state))
         yield device.workers(count, options.threads or 1, cores())

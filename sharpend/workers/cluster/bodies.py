@@ -15,6 +15,7 @@ from sharpend.workers.jsoncodec import (
     loads,
     octets,
     optional,
+    real,
     record,
     tagged,
     text,
@@ -27,11 +28,14 @@ MOST_ROOTS = 10_000
 """Folders of all tasks; a task has two."""
 _TEXT = text(messages.MESSAGE_CHARACTERS)
 _NAME = text(messages.NAME_CHARACTERS)
+_FAR_S = 1e11
+"""Beyond any clock."""
 _JOB_ID = whole(0, (1 << 63) - 1)
 
 HandAnswer = Staged | Failed | Died | Engine | Unavailable | Seen | Elsewhere
 
-_ROOT = record(Root, path=octets(messages.REQUEST_BYTES), inode=whole(0, (1 << 64) - 1))
+_PATH, _FILE = octets(messages.REQUEST_BYTES), octets(messages.NAME_CHARACTERS)
+_ROOT = record(Root, path=_PATH, inode=whole(0, (1 << 64) - 1))
 _ROOTS = items(_ROOT, MOST_ROOTS)
 _REQUEST: Kind[HandRequest] = tagged(
     {
@@ -45,7 +49,7 @@ _REQUEST: Kind[HandRequest] = tagged(
                 teacher=flag(),
             ),
         ),
-        "look": (Look, record(Look, roots=_ROOTS)),
+        "look": (Look, record(Look, roots=_ROOTS, proof=_FILE, writes=items(_PATH, MOST_ROOTS))),
         "work": (Work, record(Work, task=messages.REQUESTS["task"][1], roots=_ROOTS)),
     }
 )
@@ -53,7 +57,7 @@ _DIED = record(Died, job_id=_JOB_ID, cause=_TEXT, setting=optional(_NAME))
 _ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
     **{tag: messages.ANSWERS[tag] for tag in ("staged", "failed", "engine", "unavailable")},
     "died": (Died, _DIED),
-    "seen": (Seen, record(Seen)),
+    "seen": (Seen, record(Seen, clock_s=real(0.0, _FAR_S))),
     "elsewhere": (Elsewhere, record(Elsewhere, message=_TEXT)),
 }
 _ANSWER: Kind[HandAnswer] = tagged(_ANSWERS)

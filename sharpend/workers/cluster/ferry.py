@@ -59,6 +59,8 @@ class Ferry:
         self._hands: dict[int, Any] = {}
         self._nodes: dict[int, str] = {}
         """Identifier of the node by hand."""
+        self._busy: set[int] = set()
+        """Hands whose answer is awaited."""
         self._running: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._actor = ray.remote(Hand).options(
@@ -115,12 +117,28 @@ class Ferry:
         hand = self._hands.get(number)
         if hand is None:
             return  # it is gone, and the daemon is told
+        self._busy.add(number)
         try:
             answer = await hand.answer.remote(body)
         except RayError as error:
             self._lose(number, _cause_of(error))
         else:
             self._tell(Answered(number, answer))
+        finally:
+            self._busy.discard(number)
+
+    async def _try(self, number: int) -> None:
+        """Find out whether an idle hand lives: Ray tells its end only to one who waits for it."""
+        hand = self._hands.get(number)
+        if hand is None:
+            return
+        self._busy.add(number)
+        try:
+            await hand.where.remote()
+        except RayError as error:
+            self._lose(number, _cause_of(error))
+        finally:
+            self._busy.discard(number)
 
     def _lose(self, number: int, cause: str) -> None:
         """Tell of a hand that is gone; one that is out of reach may be alive, and is ended."""
@@ -136,16 +154,15 @@ class Ferry:
                 ray.kill(hand, no_restart=True)
 
     async def _watch_room(self) -> None:
-        """Tell how many hands there is room for, whenever that changes, and which have no node.
-
-        Ray itself tells the end of a hand only to one who waits for its answer.
-        """
+        """Tell how many hands there is room for, whenever that changes, and which have ended."""
         told = None
         while True:
             with suppress(Exception):  # the head does not answer: Ray ends this process soon
                 nodes = await asyncio.to_thread(_living)
                 for number in [one for one, node in self._nodes.items() if node not in nodes]:
                     self._lose(number, "its node has ended")
+                for number in self._nodes.keys() - self._busy:
+                    self._start(self._try(number))
                 room = sum(_fitting(one, self._cluster) for one in nodes.values())
                 if room != told:
                     told = room

@@ -17,6 +17,8 @@ import ray
 
 from sharpend import __version__
 from sharpend.errors import UnavailableError
+from sharpend.files import beneath
+from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory
 from sharpend.files.fingerprint import display
 from sharpend.task import Failed, Failure
 from sharpend.workers import process
@@ -60,8 +62,8 @@ class Hand:
         if isinstance(request, Begin):
             return bodies.of_answer(self._describe(request))
         if isinstance(request, Look):
-            wrong = _other_root(request.roots)
-            return bodies.of_answer(Elsewhere(wrong) if wrong else Seen())
+            wrong = _other_root(request.roots) or _unwritable(request)
+            return bodies.of_answer(Elsewhere(wrong) if wrong else Seen(time.time()))
         return bodies.of_answer(self._work(request))
 
     def _describe(self, request: Begin) -> HandAnswer:
@@ -91,6 +93,8 @@ class Hand:
         if wrong := _other_root(request.roots):
             return Elsewhere(wrong)
         outcome = self._outcome(self._pool, task)
+        if isinstance(outcome, Failed) and not outcome.stage:  # no process could be started here
+            return Elsewhere(outcome.message)
         if isinstance(outcome, Failed) and outcome.failure in _BLAMES_ROOT:
             wrong = _other_root(request.roots)  # it may have been unmounted meanwhile
         return Elsewhere(wrong) if wrong else outcome
@@ -104,6 +108,18 @@ class Hand:
             wait_s = min(pool.next_deadline_s() - time.monotonic(), _LOOK_EVERY_S)
             self._waiting.wait(max(wait_s, 0.0))
             self._waiting.clear()
+
+
+def _unwritable(request: Look) -> str:
+    """Make the file that is asked for; name the first folder in which that fails."""
+    for root in request.writes:
+        try:
+            with beneath.directory(root, b"") as folder:
+                os.close(os.open(request.proof, CREATE_EXCLUSIVELY, 0o600, dir_fd=folder))
+                fsync_directory(folder)
+        except OSError as error:
+            return f"{display(root)}: {error.strerror}; let this node's user write there"
+    return ""
 
 
 def _other_root(roots: Iterable[Root]) -> str:

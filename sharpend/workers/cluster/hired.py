@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 import os
 import platform
+import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,15 +18,18 @@ from sharpend import __version__
 from sharpend.workers.cluster.requests import Begin, Look, Root, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from sharpend.task import Task
     from sharpend.workers.cluster.notices import Placed
-    from sharpend.workers.cluster.requests import HandRequest
+    from sharpend.workers.cluster.requests import HandRequest, Seen
     from sharpend.workers.worker import Engine, WorkerOptions
 
 AGAIN_S = 30.0
 """Seconds after which a hand that is not fit is replaced."""
+FORGOTTEN_S = 600.0
+"""Seconds after its last task when new hands no longer compare a folder: a reload may have removed
+it from the settings, and then nodes need not have it."""
 
 
 @dataclass(slots=True)
@@ -41,13 +46,34 @@ class Hired:
     described: int = 0
     """Number of models that it has loaded."""
     has_looked: bool = False
-    """True once it has seen all folders that tasks had so far."""
+    """True once it has seen all folders that tasks had lately."""
+    proof: bytes = b""
+    """Name of the files that it was asked to make, in a survey."""
+    ahead_s: float = 0.0
+    """Seconds by which its node's clock was ahead of this machine's, in a survey."""
     unfit: str = ""
     """Cause why it gets no work."""
 
     def retire(self, cause: str, again_s: float) -> None:
         """Give it no more work, until it is replaced at `again_s`."""
         self.unfit, self.deadline_s = cause, again_s
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """Question to all nodes that asks more than work needs."""
+
+    roots: tuple[bytes, ...]
+    """Folders to compare."""
+    writes: tuple[bytes, ...]
+    """Folders to make a file in."""
+    new_name: Callable[[], bytes]
+    """Makes a name for such a file."""
+
+
+def root_of(path: bytes) -> Root:
+    """Identify a folder as this machine sees it; OSError if that is not possible."""
+    return Root(path, os.stat(path).st_ino)
 
 
 class Crew:
@@ -70,21 +96,18 @@ class Crew:
         self._program = program
         self._models: dict[str, bool] = {}
         """True by model for those with a teacher."""
-        self._roots: dict[bytes, int] = {}
-        """Inode by path, of the folders that tasks had so far."""
+        self._used_s: dict[bytes, float] = {}
+        """Time of the last task by folder (monotonic)."""
+        self._survey: Survey | None = None
         self._hired = 0
 
     def want(self, model: str, *, teacher: bool) -> None:
         """Have every hand load a model, too, and its teacher."""
         self._models[model] = teacher
 
-    def look_at(self, paths: Iterable[bytes]) -> None:
-        """Have every hand compare these folders with its node's before it works.
-
-        Raises:
-            OSError: one cannot be looked at here.
-        """
-        self._roots |= {path: os.stat(path).st_ino for path in paths}
+    def survey(self, survey: Survey) -> None:
+        """Have every hand look at folders, and write in some, before it is ready."""
+        self._survey = survey
 
     def hire(self) -> Hired:
         """Add a hand."""
@@ -94,7 +117,8 @@ class Crew:
 
     def is_ready(self, hand: Hired) -> bool:
         """Return whether a hand is placed and fit, and has loaded all models."""
-        has_all = hand.described == len(self._models) and (hand.has_looked or not self._roots)
+        has_seen = hand.has_looked or not (self._used_s or self._survey)
+        has_all = hand.described == len(self._models) and has_seen
         return bool(hand.node) and not hand.unfit and has_all
 
     def is_free(self, hand: Hired) -> bool:
@@ -109,7 +133,19 @@ class Crew:
         if hand.described < len(self._models):
             model = self._next_model(hand)
             return Begin(self._options, self._program, model, self._models[model])
-        return Look(tuple(Root(path, inode) for path, inode in self._roots.items()))
+        return self._look(hand, now_s)
+
+    def _look(self, hand: Hired, now_s: float) -> Look:
+        """Ask for all folders of tasks and of the survey that can be looked at here."""
+        lately = {path: at for path, at in self._used_s.items() if now_s - at < FORGOTTEN_S}
+        self._used_s, roots, survey = lately, [], self._survey
+        for path in dict.fromkeys([*lately, *(survey.roots if survey else ())]):
+            with suppress(OSError):  # the folder is paused, or no longer of the settings
+                roots.append(root_of(path))
+        if survey is None:
+            return Look(tuple(roots))
+        hand.proof = survey.new_name()
+        return Look(tuple(roots), hand.proof, survey.writes)
 
     def _next_model(self, hand: Hired) -> str:
         return list(self._models)[hand.described]
@@ -120,12 +156,16 @@ class Crew:
         Raises:
             OSError: a folder of it cannot be looked at here.
         """
-        paths = dict.fromkeys((task.input_root, task.output_root))
-        self.look_at(paths)
-        roots = tuple(Root(path, self._roots[path]) for path in paths)
+        paths = dict.fromkeys((task.input_root, task.output_root), now_s)
+        roots = tuple(root_of(path) for path in paths)
+        self._used_s |= paths
         hand.has_looked = True  # this one looks with each task
         hand.task, hand.deadline_s = task, now_s + self.patience_s
         return Work(replace(task, preview=None), roots)  # no node sees the state directory
+
+    def looked(self, hand: Hired, seen: Seen) -> None:
+        """Record that a hand has seen all folders."""
+        hand.has_looked, hand.ahead_s = True, seen.clock_s - time.time()
 
     def judge_versions(self, hand: Hired, placed: Placed, now_s: float) -> None:
         """Record where a hand is; retire it if its versions are not the daemon's."""

@@ -33,10 +33,9 @@ _LAUNCH = (
 )
 _STOP_GRACE_S = 5.0
 _ENDS_WITHIN_S = 1.0
-_SETTINGS_OF_RAY = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "20",  # it is 60 s until Ray gives a head up
-}
+_NO_STATISTICS = {"RAY_USAGE_STATS_ENABLED": "0"}
+_SETTINGS_OF_RAY = {"RAY_gcs_rpc_server_reconnect_timeout_s": "20"}
+"""Defaults under those of the environment; by its own, Ray gives a head up after 60 s."""
 _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 _FOREIGN_TOKEN = (b"InvalidAuthToken", b"Unauthenticated", b"AuthenticationError")
 """Words of Ray's log where it is refused for its token; it says so nowhere else."""
@@ -169,7 +168,7 @@ def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
 
 def _environment(address: str) -> dict[str, str]:
     """Build the ferry's environment: no usage statistics; on loopback, no outer address."""
-    here = {**os.environ, **_SETTINGS_OF_RAY}
+    here = {**_SETTINGS_OF_RAY, **os.environ, **_NO_STATISTICS}
     if address.rpartition(":")[0] in _LOOPBACK:
         here["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
     return here

@@ -145,11 +145,10 @@ class RayPool:
             causes = {f"{hand.node}: {hand.unfit}" for hand in placed}
             raise UnavailableError("engine: no node can work: " + "; ".join(sorted(causes)))
 
-    def survey(self) -> dict[str, Hired] | None:
-        """Return a hand of each node; None until all that there is room for are judged."""
+    def judged(self) -> list[Hired] | None:
+        """Return all hands; None until all that there is room for are ready, or found unfit."""
         hands = [one for one in self.crew.hands.values() if one.unfit or self.crew.is_ready(one)]
-        is_whole = len(hands) >= min(self._target, self._room)
-        return {one.node: one for one in hands} if is_whole else None
+        return hands if len(hands) >= min(self._target, self._room) else None
 
     def submit(self, task: Task, now_s: float) -> None:
         """Hand a task to a free hand, see `Workers.submit`."""
@@ -268,7 +267,7 @@ class RayPool:
         elif isinstance(answer, Engine):
             self.crew.described(hand, answer, self._digests, now_s)
         elif isinstance(answer, Seen):
-            hand.has_looked = True
+            self.crew.looked(hand, answer)
         elif isinstance(answer, Unavailable | Elsewhere):
             hand.retire(answer.message, now_s + AGAIN_S)
         else:

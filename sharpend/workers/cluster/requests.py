@@ -43,16 +43,22 @@ class Look:
     """Request to a hand: compare these folders with those of its node."""
 
     roots: tuple[Root, ...]
+    proof: bytes = b""
+    """Name of an empty file to make, durably, in each of `writes`; the daemon looks for it."""
+    writes: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Answer of a hand to Look: the node sees the same folders."""
+    """Answer of a hand to Look: the node sees the same folders, and could write."""
+
+    clock_s: float
+    """Of the node, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """Answer of a hand: the node does not see the folder that is meant."""
+    """Answer of a hand: its node cannot do this task, for example without the folder."""
 
     message: str
 

@@ -1,0 +1,94 @@
+"""Batches of images through a running daemon, which come at once and are timed from end to end."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sharpend.benchmark.live import LiveDaemon, running_daemon
+from sharpend.benchmark.once import STAGES
+from sharpend.logs.events import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_DEADLINE_S = 3600.0
+"""For all batches of a daemon together, on a machine that is busy with other things."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Batch that has ended, timed from its first finished image to its last."""
+
+    wall_s: float
+    used_s: float
+    """Processor time of the daemon with its local workers."""
+    events: Sequence[Mapping[str, Any]]
+    """`image.finished` of all images but the first."""
+
+    @property
+    def images_per_s(self) -> float:
+        """Throughput."""
+        return len(self.events) / self.wall_s
+
+    @property
+    def cpu_s(self) -> float:
+        """Processor time of an image."""
+        return self.used_s / len(self.events)
+
+    def busy(self, workers: int) -> float:
+        """Share of the time that so many workers worked on images."""
+        return sum(map(_work_s, self.events)) / (workers * self.wall_s)
+
+    @property
+    def beside_s(self) -> float:
+        """Median of what an image takes beside its work: ways to and from its worker, commit."""
+        return statistics.median([float(one["seconds"]) - _work_s(one) for one in self.events])
+
+
+def _work_s(event: Mapping[str, Any]) -> float:
+    return float(sum(event[stage] for stage in STAGES))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A running daemon with its folder."""
+
+    daemon: LiveDaemon
+    base: Path
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def batch(self, source: Sequence[Path], other_cpu_s: Callable[[], float] = float) -> Batch:
+        """Put images into the input at once, and wait until all are finished.
+
+        Args:
+            source: the images.
+            other_cpu_s: returns the processor time so far of what is counted beside the daemon.
+        """
+        for path in source:
+            staged = self.base / "staged"
+            shutil.copyfile(path, staged)
+            os.rename(staged, self.base / "input" / f"{next(self._numbers)}{path.suffix}")
+        self.daemon.await_event(Event.IMAGE_FINISHED)
+        began_s, used_s = time.monotonic(), self.daemon.tree_cpu_s() + other_cpu_s()
+        events = [self.daemon.await_event(Event.IMAGE_FINISHED) for _ in source[1:]]
+        took_s = time.monotonic() - began_s
+        return Batch(took_s, self.daemon.tree_cpu_s() + other_cpu_s() - used_s, events)
+
+
+@contextmanager
+def running_in(base: Path, environment: Mapping[str, str]) -> Iterator[Place]:
+    """Run a daemon with folders of its own."""
+    (base / "input").mkdir(parents=True)
+    options = ["--input", str(base / "input"), "--output", str(base / "output")]
+    options += ["--state", str(base / "state")]
+    with running_daemon(options, environment, _DEADLINE_S) as daemon:
+        daemon.await_event(Event.DAEMON_READY)
+        yield Place(daemon, base)
