@@ -59,6 +59,13 @@ def test_bands_are_differences_of_gaussian_blurs() -> None:
         torch.testing.assert_close(unfolded, expected[band], atol=1e-6, rtol=0)
 
 
+def test_kernels_that_an_inference_made_can_be_trained_with() -> None:
+    """Kept kernels are no tensors of the inference that asked for them first."""
+    band_kernels.cache_clear()
+    with torch.inference_mode():
+        assert not band_kernels().is_inference()
+
+
 def test_softer_images_have_lower_cues() -> None:
     """A photograph as it comes, reduced by two, by three, by four: always less in the fine band."""
     values = [

@@ -137,12 +137,13 @@ def band_kernels() -> Tensor:
     difference of two Gaussian blurs (Burt and Adelson 1983, without the reduction); on the folded
     grid it costs a few per cent of a model.
     """
-    lines = [torch.from_numpy(gaussian(sigma)) for sigma in SIGMAS_PX]
-    impulse = torch.zeros(2 * REACH_PX + 1, 2 * REACH_PX + 1, dtype=torch.float64)
-    impulse[REACH_PX, REACH_PX] = 1
-    blurs = [impulse, *(torch.outer(line, line) for line in lines)]
-    bands = torch.stack([fine - coarse for fine, coarse in pairwise(blurs)])
-    return _on_folded_grid(bands).float()
+    with torch.inference_mode(mode=False):  # kept: a training may take them after an inference
+        lines = [torch.from_numpy(gaussian(sigma)) for sigma in SIGMAS_PX]
+        impulse = torch.zeros(2 * REACH_PX + 1, 2 * REACH_PX + 1, dtype=torch.float64)
+        impulse[REACH_PX, REACH_PX] = 1
+        blurs = [impulse, *(torch.outer(line, line) for line in lines)]
+        bands = torch.stack([fine - coarse for fine, coarse in pairwise(blurs)])
+        return _on_folded_grid(bands).float()
 
 
 def _on_folded_grid(filters: Tensor) -> Tensor:
