@@ -32,7 +32,7 @@ ROOMS = {
     " event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address os_errors access atomic beneath digest lease mounts room roots previews"
-    " rotated objects.client objects.bucket objects.uploads",
+    " rotated objects.client objects.bucket objects.uploads objects.trial",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
     " jsoncodec frames trials messages serve process interface answers pool transfers"

@@ -25,6 +25,7 @@ from sharpend.errors import (
 )
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
+from sharpend.files.remote import is_remote
 from sharpend.intake.scan import left_alone_text
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
@@ -183,6 +184,8 @@ def _pixels(plan: FolderPlan, relative: bytes) -> int:
     """Read an image's pixel count from its header, within the folder's limits."""
     from sharpend.imaging.codec import examine  # noqa: PLC0415 - Pillow only where it is used
 
+    if is_remote(plan.destination.input_root):
+        return 0  # nothing is downloaded for an outlook
     descriptor = beneath.open_file(plan.destination.input_root, relative)
     with os.fdopen(descriptor, "rb") as file:
         limits = plan.options

@@ -9,18 +9,45 @@ it was not told to replace.
 
 from __future__ import annotations
 
+import math
 import os
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sharpend.files.objects.bucket import COPIED_BYTES, Bucket, Object, of_attempt
 from sharpend.files.objects.uploads import Upload, Uploads
+from sharpend.files.remote import STORE_FAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from sharpend.files.fingerprint import Fingerprint
+
+
+SHUT_S = 15.0
+"""Seconds for which a store that gave no answer is not asked again: each try makes others wait."""
+
+
+class Outage:
+    """Memory of a store that gave no answer; for the one thread that commits."""
+
+    def __init__(self) -> None:
+        self._until_s = -math.inf
+        self._cause = ""
+
+    @contextmanager
+    def noticed(self) -> Iterator[None]:
+        """Ask the store in this block; at once OSError if it gave no answer a short while ago."""
+        if time.monotonic() < self._until_s:
+            raise OSError(STORE_FAULT, self._cause)
+        try:
+            yield
+        except OSError as error:
+            if error.errno == STORE_FAULT:
+                self._until_s, self._cause = time.monotonic() + SHUT_S, error.strerror or ""
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +58,7 @@ class RemoteFolder:
     parent: bytes
     """Path below the root of the outputs."""
     uploads: Uploads
+    outage: Outage
     _seen: dict[bytes, Object] = field(default_factory=dict)
     """The objects that were looked at last, by name: only these may be replaced."""
 
@@ -42,7 +70,8 @@ class RemoteFolder:
     def fingerprint(self, name: bytes) -> Fingerprint | None:
         """Ask the store."""
         self._seen.pop(name, None)
-        found = self.bucket.head(self.bucket.address.key(self._path(name)))
+        with self.outage.noticed():
+            found = self.bucket.head(self.bucket.address.key(self._path(name)))
         self._seen[name] = found
         return found.as_output
 
@@ -58,11 +87,14 @@ class RemoteFolder:
 
     def publish(self, temp: bytes, name: bytes, *, replaces: bool) -> None:
         """Complete the upload."""
-        self.uploads.publish(temp, self._path(name), self._seen.get(name) if replaces else None)
+        replaced = self._seen.get(name) if replaces else None
+        with self.outage.noticed():
+            self.uploads.publish(temp, self._path(name), replaced)
 
     def discard(self, temp: bytes) -> None:
         """Abort the upload."""
-        self.uploads.discard(temp)
+        with self.outage.noticed():
+            self.uploads.discard(temp)
 
     def sync(self) -> None:
         """Do nothing: an object that is there is durable."""
@@ -83,32 +115,43 @@ class RemoteSource:
         relative: path below it.
         meant: fingerprint that it must have.
         uploads: of the state directory.
+        outage: of the store.
     """
 
-    def __init__(self, root: bytes, relative: bytes, meant: Fingerprint, uploads: Uploads) -> None:
+    def __init__(
+        self,
+        root: bytes,
+        relative: bytes,
+        meant: Fingerprint,
+        uploads: Uploads,
+        outage: Outage,
+    ) -> None:
         self._bucket = Bucket(root)
         self._key = self._bucket.address.key(relative)
         self._meant = meant
         self._uploads = uploads
+        self._outage = outage
 
     def delete(self, begin: Callable[[], None]) -> None:
         """Delete it if it is unchanged; `begin` is called before that."""
-        found = self._found()
-        if found is not None:
-            begin()
-            self._remove(found)
+        with self._outage.noticed():
+            found = self._found()
+            if found is not None:
+                begin()
+                self._remove(found)
 
     def archive(
         self, root: bytes, names: Iterator[bytes], temp: bytes, begin: Callable[[], None]
     ) -> bytes | None:
         """Let the store copy it, then delete it: see `Source`."""
-        found = self._found()
-        if found is None:
-            return None
-        begin()
-        name = self._copied(root, names, temp, found)
-        self._remove(found)
-        return name
+        with self._outage.noticed():
+            found = self._found()
+            if found is None:
+                return None
+            begin()
+            name = self._copied(root, names, temp, found)
+            self._remove(found)
+            return name
 
     def _found(self) -> Object | None:
         with suppress(FileNotFoundError):
@@ -162,11 +205,12 @@ class RemoteStore:
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
+        self._outage = Outage()
 
     def outputs(self, root: bytes, parent: bytes) -> RemoteFolder:
         """Open the folder of outputs at a path below a root."""
-        return RemoteFolder(Bucket(root), parent, self._uploads)
+        return RemoteFolder(Bucket(root), parent, self._uploads, self._outage)
 
     def source(self, root: bytes, relative: bytes, meant: Fingerprint) -> RemoteSource:
         """Return the input at a path below a root that has a fingerprint."""
-        return RemoteSource(root, relative, meant, self._uploads)
+        return RemoteSource(root, relative, meant, self._uploads, self._outage)

@@ -26,11 +26,12 @@ from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import mount_of
-from sharpend.files.objects.bucket import Bucket
+from sharpend.files.objects.trial import try_conditions, try_to_list
 from sharpend.files.remote import is_remote
 from sharpend.files.roots import Root, look
 from sharpend.ledger.reader import LedgerReader
 from sharpend.logs.logs import printable
+from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -71,7 +72,8 @@ def prepare_roots(
     known = ledger.folder_name(way.input_root, way.output_root)
     fault = _open(replace(way, folder=known or way.folder), ledger)
     if fault is None and (on_fault is OnFault.RAISE or known is None):
-        _require_buckets(way)  # later, what needs a bucket finds out, without making others wait
+        # Later, what needs a bucket finds out, without making others wait.
+        _require_buckets(way, tries=known is None)
     if fault is not None and (
         on_fault is OnFault.RAISE
         or (known is None and on_fault is OnFault.RAISE_IF_NEW)
@@ -105,7 +107,9 @@ def reopen(destination: Destination, ledger: Ledger, *, is_due: bool) -> None:
 
 
 def objections(state_dir: Path, destinations: Iterable[Destination]) -> dict[bytes, str]:
-    """Return the objection to each root that a daemon would not work in; change nothing.
+    """Return the objection to each root that a daemon would not work in.
+
+    Nothing is changed, but that a trial object is written into object storage and deleted again.
 
     Args:
         state_dir: with the ledger; without one that can be read, no root was seen before.
@@ -125,6 +129,10 @@ def objections(state_dir: Path, destinations: Iterable[Destination]) -> dict[byt
             for root, setting in _roots(way):
                 if (objection := way.guard.objection(root, setting)) is not None:
                     found[root] = objection
+            for root, setting in named_roots(way):
+                told = is_remote(root) and _bucket_objection(way, root, setting, tries=True)
+                if told:
+                    found[root] = told
     return found
 
 
@@ -171,16 +179,32 @@ def named_roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
         yield destination.archive_root, "archive"
 
 
-def _require_buckets(destination: Destination) -> None:
-    """Require that the store answers for each root in object storage."""
+def _require_buckets(destination: Destination, *, tries: bool) -> None:
+    """Require that the store answers for each root in object storage, and keeps conditions."""
     for root, setting in named_roots(destination):
-        if is_remote(root):
-            try:
-                Bucket(root).page(None, recursive=False)
-            except OSError as error:
-                text = f"folder.{setting}: {_shown(root)}: {error.strerror}"
-                kind = InputMissingError if setting == "input" else OutputFailedError
-                raise kind(text) from error
+        if is_remote(root) and (told := _bucket_objection(destination, root, setting, tries=tries)):
+            raise InputMissingError(told) if setting == "input" else OutputFailedError(told)
+
+
+def _bucket_objection(
+    destination: Destination, root: bytes, setting: str, *, tries: bool
+) -> str | None:
+    """Return why a root in object storage cannot be worked in, or None.
+
+    Args:
+        destination: of the folder.
+        root: in object storage.
+        setting: that names it.
+        tries: write and delete a trial object where the daemon would write or delete.
+    """
+    writes = setting != "input" or destination.source is not SourcePolicy.KEEP
+    try:
+        try_to_list(root)
+        if writes and tries:
+            try_conditions(root)
+    except OSError as error:
+        return f"folder.{setting}: {_shown(root)}: {error.strerror}"
+    return None
 
 
 def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:

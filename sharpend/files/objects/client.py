@@ -18,7 +18,7 @@ from sharpend.files.remote import STORE_FAULT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONNECT_S, READ_S, ATTEMPTS = 4.0, 30.0, 3
+CONNECT_S, READ_S, ATTEMPTS = 4.0, 20.0, 3
 """Seconds for one connection and for each answer, and tries of a request before it fails."""
 _CONNECTIONS = 64
 
