@@ -110,9 +110,14 @@ class RemoteShop:
         return ended
 
     def run_all(self) -> Iterator[Committed | Unfinished]:
-        """All jobs that are due, one at a time."""
+        """All jobs that are due, one at a time; an input that is gone has vanished."""
         while job := self.ledger.claim(NOW, {"in"}):
-            yield from self.commit((job, self.work(job)))
+            try:
+                attempt = self.work(job)
+            except FileNotFoundError:
+                self.ledger.vanish(job)
+            else:
+                yield from self.commit((job, attempt))
 
     def with_source(self, source: SourcePolicy) -> None:
         """Change the policy of sources."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
+moto_models = pytest.importorskip("moto.s3.models", reason="moto is not installed")
 werkzeug_serving = pytest.importorskip("werkzeug.serving", reason="moto is not installed")
 
 Environ: TypeAlias = "dict[str, Any]"
@@ -64,6 +65,12 @@ class StoreServer:
         name = f"bucket-{self._buckets}"
         client().create_bucket(Bucket=name)
         return name
+
+    def fill(self, bucket: str, keys: Iterable[str]) -> None:
+        """Put empty objects into a bucket, not by requests, of which there would be too many."""
+        backend = moto_models.s3_backends["123456789012"]["aws"]
+        for key in keys:
+            backend.put_object(bucket, key, b"")
 
     def _answer(self, environ: Environ, start: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI
         asked = _operation(environ)
