@@ -41,7 +41,7 @@ class Bench:
         self.pool = FakePool(2)
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         spool = os.fsencode(home / "spool")
-        self.transfers = Transfers(self.pool, spool, lambda: self._woken.put(None))  # type: ignore[arg-type]
+        self.transfers = Transfers(self.pool, spool, lambda: self._woken.put(None))
 
     def task(self, number: int = 1, key: str = "in/a.png", body: bytes = b"photo") -> Task:
         """A task for an object that is written now."""
