@@ -181,7 +181,8 @@ class RemoteSource:
     def _copy(self, temp: bytes, to: tuple[bytes, bytes], found: Object, mark: str) -> bool:
         """Copy it to a name; return False if another object has that."""
         new = Upload(os.fsdecode(to[0]), os.fsdecode(to[1]), found.size, "")
-        metadata = {**found.metadata, SOURCE: mark}
+        kept = {name: text for name, text in found.metadata.items() if text.isascii()}
+        metadata = {**kept, SOURCE: mark}
         upload = self._uploads.begin(temp, new, metadata, found.kind)
         try:
             parts = [

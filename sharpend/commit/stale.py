@@ -50,7 +50,7 @@ def remove_stale_temps(
 def remove_stale_uploads(ledger: LedgerReader, spool: bytes) -> int:
     """Drop what stale attempts left in object storage and in the spool; call as the function above.
 
-    One that the store does not let us drop now is kept on record, for the next start.
+    Where the store does not let us, the rest is kept on record for the next start: each try waits.
 
     Returns:
         The number of attempts that were dropped.
@@ -59,7 +59,9 @@ def remove_stale_uploads(ledger: LedgerReader, spool: bytes) -> int:
     uploads, dropped = Uploads(spool), 0
     for temp in uploads.attempts():
         if temp not in wanted:
-            with suppress(OSError):
+            try:
                 uploads.discard(temp)
-                dropped += 1
+            except OSError:
+                break
+            dropped += 1
     return dropped

@@ -13,7 +13,7 @@ import queue
 import threading
 import time
 from collections import deque
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -198,7 +198,7 @@ class Transfers:
 
     def _staged(self, task: Task, staged: Staged) -> Staged:
         """Upload a finished image up to its completion."""
-        made = self._uploads.stage(task.temp_name, task.output_root, _output_path(task))
+        made = self._uploads.upload(task.temp_name, task.output_root, _output_path(task))
         return replace(staged, temp_name=task.temp_name, fingerprint=made)
 
     def _failed(self, task: Task, setting: str, error: Exception) -> Failed:
@@ -240,18 +240,20 @@ def _download(task: Task, path: Path) -> None:
             setting="limits.max_megabytes",
         )
     bucket = Bucket(task.input_root)
-    try:
-        found, chunks = bucket.open(bucket.address.key(task.relative))
-    except FileNotFoundError as error:
-        raise SourceVanishedError(f"{display(task.relative)} is gone") from error
-    if found.as_input != task.fingerprint:
-        raise SourceChangedError("it was replaced after it was listed")
-    until_s = time.monotonic() + LONGEST_S
-    with path.open("wb") as file:
-        for chunk in chunks:
-            file.write(chunk)
-            if time.monotonic() > until_s:
-                raise TimeoutError(STORE_FAULT, "the store sends too slowly")
+    with ExitStack() as stack:
+        try:
+            opened = bucket.opened(bucket.address.key(task.relative))
+            found, chunks = stack.enter_context(opened)
+        except FileNotFoundError as error:
+            raise SourceVanishedError(f"{display(task.relative)} is gone") from error
+        if found.as_input != task.fingerprint:
+            raise SourceChangedError("it was replaced after it was listed")
+        until_s = time.monotonic() + LONGEST_S
+        with path.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                if time.monotonic() > until_s:
+                    raise TimeoutError(STORE_FAULT, "the store sends too slowly")
     os.utime(path, (found.modified_s, found.modified_s))
 
 

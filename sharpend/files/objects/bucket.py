@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.address import Address
 from sharpend.files.objects.client import ConflictError, DeniedError, client, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
 ATTEMPT, DIGEST = "sharpend-attempt", "sharpend-sha256"
 """Metadata of our objects: the attempt that made one, and the SHA-256 of its bytes."""
+_CHECKSUM = "CRC32"
+"""Compared by the store with each part that it receives."""
+_ETAG = "ETag"
 _CONFLICTS = 5
 """Tries of a request while others are at its key."""
 _SECOND_NS = 10**9
 _BITS = 62
+
+
+Part: TypeAlias = "Mapping[str, str]"
+"""ETag of a part that was sent, and its checksum where the store tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +54,7 @@ class Object:
     @property
     def as_input(self) -> Fingerprint:
         """Fingerprint of an input; the fraction of its second stands for the ETag."""
-        fraction = _number(self.etag) % _SECOND_NS
+        fraction = _number(self.etag.strip('"')) % _SECOND_NS
         return Fingerprint(self.size, self.modified_s * _SECOND_NS + fraction, 0)
 
     @property
@@ -106,8 +114,9 @@ class Bucket:
             answer = client().head_object(Bucket=self.address.bucket, Key=key)
         return _object(key, answer, answer["ContentLength"], answer["Metadata"])
 
-    def open(self, key: str) -> tuple[Object, Iterator[bytes]]:
-        """Begin to read one object; return what it is, and its bytes.
+    @contextmanager
+    def opened(self, key: str) -> Iterator[tuple[Object, Iterator[bytes]]]:
+        """Read one object in a block: what it is, and its bytes.
 
         Raises:
             FileNotFoundError: it does not exist.
@@ -120,26 +129,36 @@ class Bucket:
             self.page(None)  # it raises where the whole bucket is closed
             raise PermissionError(errno.EACCES, error.strerror) from error
         found = _object(key, answer, answer["ContentLength"], answer["Metadata"])
-        return found, _chunks(answer["Body"])
+        with closing(answer["Body"]) as body:
+            yield found, _chunks(body)
 
     def create(self, key: str, metadata: Mapping[str, str], kind: str) -> str:
         """Begin an upload; return its id."""
         with translated():
             answer = client().create_multipart_upload(
-                Bucket=self.address.bucket, Key=key, Metadata=dict(metadata), ContentType=kind
+                Bucket=self.address.bucket,
+                Key=key,
+                Metadata=dict(metadata),
+                ContentType=kind,
+                ChecksumAlgorithm=_CHECKSUM,
             )
         return str(answer["UploadId"])
 
-    def send(self, key: str, upload: str, number: int, body: bytes) -> str:
-        """Send one part, counted from 1; return its ETag."""
+    def send(self, key: str, upload: str, number: int, body: bytes) -> Part:
+        """Send one part, counted from 1."""
         with translated():
             answer = client().upload_part(
-                Bucket=self.address.bucket, Key=key, UploadId=upload, PartNumber=number, Body=body
+                Bucket=self.address.bucket,
+                Key=key,
+                UploadId=upload,
+                PartNumber=number,
+                Body=body,
+                ChecksumAlgorithm=_CHECKSUM,
             )
-        return str(answer["ETag"])
+        return _part(answer)
 
-    def copy_to(self, target: Bucket, key: str, upload: str, source: Object, first: int) -> str:
-        """Let the store copy a part of an object of this bucket, if unchanged; return its ETag.
+    def copy_to(self, target: Bucket, key: str, upload: str, source: Object, first: int) -> Part:
+        """Let the store copy a part of an object of this bucket, if unchanged.
 
         Args:
             target: bucket of the upload.
@@ -159,10 +178,10 @@ class Bucket:
                 CopySourceIfMatch=source.etag,
                 CopySourceRange=f"bytes={first}-{last}",
             )
-        return str(answer["CopyPartResult"]["ETag"])
+        return _part(answer["CopyPartResult"])
 
     def complete(
-        self, key: str, upload: str, parts: list[str], *, replaces: str | None = None
+        self, key: str, upload: str, parts: Sequence[Part], *, replaces: str | None = None
     ) -> None:
         """Make the object of an upload, if the key is free or has the object to replace.
 
@@ -172,11 +191,11 @@ class Bucket:
         Args:
             key: of the upload.
             upload: its id.
-            parts: their ETags, in order.
+            parts: in order.
             replaces: ETag of the object that has the key now; None: the key must be free.
         """
         condition = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
-        numbered = [{"PartNumber": at, "ETag": etag} for at, etag in enumerate(parts, start=1)]
+        numbered = [{"PartNumber": at, **part} for at, part in enumerate(parts, start=1)]
         for left in reversed(range(_CONFLICTS)):
             try:
                 with translated():
@@ -216,6 +235,11 @@ class Bucket:
                 Bucket=self.address.bucket, Key=key, Body=body, IfNoneMatch="*"
             )
         return Object(key, len(body), 0, answer["ETag"])
+
+
+def _part(answer: Mapping[str, Any]) -> Part:
+    known = (_ETAG, f"Checksum{_CHECKSUM}")
+    return {name: str(answer[name]) for name in known if name in answer}
 
 
 COPIED_BYTES = 1 << 30

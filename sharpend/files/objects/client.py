@@ -116,14 +116,21 @@ def translated() -> Iterator[None]:
         FileExistsError: the condition of a request was not met.
         ConflictError: another request is at the same key.
         UnsupportedError: the store does not know the request.
-        OSError: STORE_FAULT, with a sentence for people: the store as a whole cannot be worked on.
+        OSError: EINVAL, for what no request can say; or STORE_FAULT, with a sentence for people:
+            the store as a whole cannot be worked on.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+    from botocore.exceptions import (  # noqa: PLC0415 - as above
+        BotoCoreError,
+        ClientError,
+        ParamValidationError,
+    )
 
     try:
         yield
     except ClientError as error:
         raise _answered(error) from error
+    except ParamValidationError as error:  # of this one object
+        raise OSError(errno.EINVAL, _first_line(error)) from error
     except BotoCoreError as error:
         cause = _LACKING.get(type(error).__name__)
         cause = cause or f"the store cannot be reached ({_first_line(error)})"

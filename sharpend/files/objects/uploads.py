@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.files.atomic import replacing
-from sharpend.files.objects.bucket import ATTEMPT, DIGEST, Bucket, Object, of_attempt
+from sharpend.files.objects.bucket import ATTEMPT, DIGEST, Bucket, Object, Part, of_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -48,8 +48,8 @@ class Upload:
     """SHA-256 of the bytes, lower-case hexadecimal."""
     id: str = ""
     """Empty before the store has given one."""
-    parts: tuple[str, ...] = ()
-    """ETags of all parts; empty before all were sent."""
+    parts: tuple[Part, ...] = ()
+    """All parts; empty before all were sent."""
 
     @property
     def bucket(self) -> Bucket:
@@ -84,7 +84,7 @@ class Uploads:
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder
 
-    def stage(self, temp: bytes, root: bytes, relative: bytes) -> Fingerprint:
+    def upload(self, temp: bytes, root: bytes, relative: bytes) -> Fingerprint:
         """Upload the finished image of an attempt, up to its completion.
 
         Returns:
@@ -152,7 +152,7 @@ class Uploads:
     def _complete(self, temp: bytes, upload: Upload, replaces: Object | None) -> None:
         etag = None if replaces is None else replaces.etag
         try:
-            upload.bucket.complete(upload.key, upload.id, list(upload.parts), replaces=etag)
+            upload.bucket.complete(upload.key, upload.id, upload.parts, replaces=etag)
         except (FileExistsError, FileNotFoundError):
             if not self._stands(temp, upload):  # else it was an earlier answer that was lost
                 raise
@@ -165,7 +165,7 @@ class Uploads:
 
     def _again(self, temp: bytes, upload: Upload, relative: bytes) -> Upload:
         self._drop(upload)
-        self.stage(temp, os.fsencode(upload.root), relative)
+        self.upload(temp, os.fsencode(upload.root), relative)
         staged = self.staged(temp)
         assert staged is not None  # noqa: S101 - for the type checker
         return staged
