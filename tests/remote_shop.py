@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Committer
@@ -15,15 +17,14 @@ from sharpend.commit.stale import remove_stale_uploads
 from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.uploads import OUTPUT, Uploads
 from sharpend.ledger.opening import open_ledger
+from sharpend.policies import SourcePolicy
 from sharpend.task import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.records import Job
-    from sharpend.policies import SourcePolicy
 
 NOW = 1_000_000.0
 STAMP = b"sharp "
@@ -127,3 +128,22 @@ class RemoteShop:
     def fingerprint(self, key: str) -> Fingerprint:
         """The fingerprint of an input as it is now."""
         return Bucket(self.to.input_root).head(key).as_input
+
+
+def main(home: str, bucket: str, source: str) -> None:
+    """Start, and do what there is to do; tell of each step on standard output."""
+    Path(home).mkdir(exist_ok=True)
+    shop = RemoteShop(Path(home), bucket, _tell)
+    shop.with_source(SourcePolicy(source))
+    shop.start()
+    shop.take()
+    list(shop.run_all())
+
+
+def _tell(step: str) -> None:
+    sys.stdout.write(f"{step}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -24,46 +24,25 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.policies import SourcePolicy
-from tests.remote_shop import STAMP, RemoteShop
+from tests.remote_shop import STAMP
 from tests.store_server import StoreServer, objects, open_uploads, put, running_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-IMAGES = 4
+IMAGES = 3
 MOST_STEPS = IMAGES * 14
 
 
 def main() -> int:
-    """Run the rounds and print what was found, or be the daemon of one."""
+    """Run the rounds and print what was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--daemon", nargs=3, metavar=("HOME", "BUCKET", "SOURCE"))
     options = parser.parse_args()
-    if options.daemon:
-        home, bucket, source = options.daemon
-        work(Path(home), bucket, SourcePolicy(source))
-        return 0
     with pytest.MonkeyPatch.context() as patch, running_store(patch) as store:
-        found = kill(store, options.rounds, random.Random(options.seed))
-    print(found)  # noqa: T201 - for whoever runs it
+        found = kill(store, options.rounds, random.Random(options.seed), print)
     return int(bool(found.faults))
-
-
-def work(home: Path, bucket: str, source: SourcePolicy) -> None:
-    """Start, and do what there is to do; tell of each step on standard output."""
-    home.mkdir(exist_ok=True)
-    shop = RemoteShop(home, bucket, _tell)
-    shop.with_source(source)
-    shop.start()
-    shop.take()
-    list(shop.run_all())
-
-
-def _tell(step: str) -> None:
-    sys.stdout.write(f"{step}\n")
-    sys.stdout.flush()
 
 
 @dataclass
@@ -78,10 +57,15 @@ class Found:
     def __str__(self) -> str:
         steps = ", ".join(f"{step} {number}" for step, number in sorted(self.kills.items()))
         faults = "\n".join(self.faults) or "none"
-        return f"{self.rounds} rounds, {self.kills.total()} kills after: {steps}\nfaults: {faults}"
+        return f"{self.rounds} rounds, {self.kills.total()} kills after: {steps}; faults: {faults}"
 
 
-def kill(store: StoreServer, rounds: int, chance: random.Random) -> Found:
+def kill(
+    store: StoreServer,
+    rounds: int,
+    chance: random.Random,
+    tell: Callable[[Found], object] = lambda _: None,
+) -> Found:
     """Kill so many daemons, each at a step that chance chooses, and look at what they leave."""
     found = Found()
     for number in range(rounds):
@@ -98,12 +82,13 @@ def kill(store: StoreServer, rounds: int, chance: random.Random) -> Found:
         found.rounds += 1
         found.faults += [f"round {number}: {one}" for one in _faults(bucket, source, wanted)]
         found.faults += [f"round {number}: left in the spool: {path}" for path in left]
+        tell(found)
     return found
 
 
 def _run(homes: list[Path], bucket: str, source: SourcePolicy, at: list[int], found: Found) -> None:
     """Run daemons side by side; kill each after so many steps, or never for 0."""
-    command = [sys.executable, "-m", "tests.store_kills", "--daemon"]
+    command = [sys.executable, "-m", "tests.remote_shop"]
     running = [
         subprocess.Popen([*command, str(home), bucket, source], stdout=subprocess.PIPE, text=True)
         for home in homes
