@@ -286,6 +286,23 @@ def test_a_source_replaced_at_the_last_moment_stays(
     assert objects(bucket)["in/a/x.png"] == b"other photo"
 
 
+def test_a_source_that_goes_while_it_is_copied(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """Nothing is archived, and no upload stays open."""
+    shop.with_source(SourcePolicy.ARCHIVE)
+
+    def rival(asked: str) -> None:
+        if asked == "copy":
+            store.reset()
+            client().delete_object(Bucket=bucket, Key="in/a/x.png")
+
+    store.refuses = rival
+    assert isinstance(shop.run(), Committed)
+    assert objects(bucket) == {"out/a/x.png": b"sharp photo"}
+    assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
+
+
 def test_nothing_in_the_archive_is_overwritten(shop: RemoteShop, bucket: str) -> None:
     """A name that is taken there gets a number."""
     put(bucket, "archive/a/x.png", b"older")

@@ -25,6 +25,7 @@ from sharpend.errors import (
 )
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
+from sharpend.files.objects.address import Address
 from sharpend.files.remote import is_remote
 from sharpend.intake.scan import left_alone_text
 from sharpend.ledger.reader import LedgerReader
@@ -112,6 +113,9 @@ def dry_run(settings: Settings) -> int:
     may_copy = any(SHARPENED_OR_COPIED in outlook.counts for outlook in outlooks.values())
     if may_copy:
         print(NOT_MEASURED)
+    if any(isinstance(folder.input, Address) for folder in settings.folder):
+        print("duration unknown: no object is read for this")
+        return ExitCode.OK
     pixels = sum(outlook.pixels for outlook in outlooks.values())
     print(estimate(pixels, pace(earlier), at_most=may_copy))
     return ExitCode.OK

@@ -149,7 +149,12 @@ class RemoteSource:
             if found is None:
                 return None
             begin()
-            name = self._copied(root, names, temp, found)
+            try:
+                name = self._copied(root, names, temp, found)
+            except FileNotFoundError:
+                if self._found() is None:  # it went while it was copied
+                    return None
+                raise
             self._remove(found)
             return name
 
@@ -190,9 +195,12 @@ class RemoteSource:
                 for first in range(0, found.size, COPIED_BYTES)
             ]
             upload.bucket.complete(upload.key, upload.id, parts)
-        except FileExistsError:
-            self._uploads.discard(temp)
-            return False
+        except OSError as error:
+            with suppress(OSError):  # what cannot be dropped is on record
+                self._uploads.discard(temp)
+            if isinstance(error, FileExistsError):
+                return False
+            raise
         self._uploads.forget(temp)
         return True
 

@@ -11,6 +11,7 @@ import errno
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from sharpend.errors import ConfigError
 from sharpend.files.remote import STORE_FAULT
@@ -132,8 +133,7 @@ def translated() -> Iterator[None]:
     except ParamValidationError as error:  # of this one object
         raise OSError(errno.EINVAL, _first_line(error)) from error
     except BotoCoreError as error:
-        cause = _LACKING.get(type(error).__name__)
-        cause = cause or f"the store cannot be reached ({_first_line(error)})"
+        cause = _LACKING.get(type(error).__name__) or _unreachable(error)
         raise OSError(STORE_FAULT, cause) from error
 
 
@@ -145,6 +145,14 @@ def _answered(error: Any) -> OSError:  # noqa: ANN401 - as above
         if code in codes:
             return kind(number, text)
     return OSError(STORE_FAULT, text)
+
+
+def _unreachable(error: Any) -> str:  # noqa: ANN401 - as above
+    """Say which endpoint gave no answer, and what to look at."""
+    url = urlsplit(str(error.kwargs.get("endpoint_url", "")))
+    where = f" at {url.scheme}://{url.netloc}" if url.netloc else ""
+    advice = "wait, or look at AWS_ENDPOINT_URL_S3 and the network"
+    return f"the store{where} cannot be reached ({type(error).__name__}): {advice}"
 
 
 def _first_line(error: Exception) -> str:
