@@ -328,7 +328,7 @@ def test_a_versioned_bucket(shop: RemoteShop, bucket: str) -> None:
 def test_an_unreachable_store_loses_nothing(
     shop: RemoteShop, store: StoreServer, bucket: str
 ) -> None:
-    """A commit that the store does not answer pauses the folder, and is finished when it does."""
+    """A commit that gets no answer pauses the folder; a start leaves no upload open."""
     job = shop.claim()
     attempt = shop.work(job)
     store.refuses = lambda _: (503, "SlowDown")
@@ -341,3 +341,5 @@ def test_an_unreachable_store_loses_nothing(
     assert (outputs(bucket), shop.ledger.waiting(["in"])) == ({"a/x.png": b"sharp photo"}, 0)
     (outcome,) = shop.ledger.outcomes("in", [b"a/x.png"])
     assert outcome.state is State.DISPOSED
+    shop.start()  # what could not be dropped in the outage is on record
+    assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
