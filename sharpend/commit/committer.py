@@ -24,7 +24,7 @@ from sharpend.commit.destination import (
 )
 from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_keep
 from sharpend.commit.ownership import choose
-from sharpend.commit.place import discard_below
+from sharpend.commit.place import discard_below, stands
 from sharpend.commit.publication import (
     Entry,
     OutputFolders,
@@ -189,7 +189,7 @@ class Committer:
         root, product = one.destination.output_root, one.product
         with OutputFolders() as folders, faults(one.destination, root, "output"):
             folder = folders.open(one.destination, product.output)
-            if _stands(folder, product):
+            if stands(folder, product.output, product.fingerprint):
                 if product.temp:
                     folder.discard(product.temp)
                 folder.sync()
@@ -293,10 +293,3 @@ class Committer:
                         self._ledger.dispose(one.job, stays=done.stays)
         for _ in ended:
             self._at("disposed")
-
-
-def _stands(folder: OutputFolder, product: Product) -> bool:
-    """Return whether the output has its name already."""
-    with suppress(FileNotFoundError):
-        return folder.fingerprint(os.path.basename(product.output)) == product.fingerprint
-    return False

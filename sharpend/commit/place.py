@@ -24,7 +24,7 @@ from sharpend.files.beneath import (
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from sharpend.commit.store import Store
+    from sharpend.commit.store import OutputFolder, Store
     from sharpend.files.fingerprint import Fingerprint
 
 
@@ -98,3 +98,10 @@ def discard_below(root: bytes, parent: bytes, temp: bytes, store: Store | None) 
             return
         with directory(root, parent) as fd:
             DirectoryEntry(fd, temp).unlink()
+
+
+def stands(folder: OutputFolder, output: bytes, meant: Fingerprint) -> bool:
+    """Return whether an output has its name, below an open folder, already."""
+    with suppress(FileNotFoundError):
+        return folder.fingerprint(os.path.basename(output)) == meant
+    return False

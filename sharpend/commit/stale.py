@@ -47,7 +47,7 @@ def remove_stale_temps(
     return removed
 
 
-def remove_stale_uploads(ledger: LedgerReader, spool: bytes) -> int:
+def remove_stale_uploads(ledger: LedgerReader, spool: bytes | None) -> int:
     """Drop what stale attempts left in object storage and in the spool; call as the function above.
 
     Where the store does not let us, the rest is kept on record for the next start: each try waits.
@@ -55,6 +55,8 @@ def remove_stale_uploads(ledger: LedgerReader, spool: bytes) -> int:
     Returns:
         The number of attempts that were dropped.
     """
+    if spool is None:  # no folder is in object storage
+        return 0
     wanted = {product.temp for _, product in ledger.unfinished(State.STAGED)}
     uploads, dropped = Uploads(spool), 0
     for temp in uploads.attempts():

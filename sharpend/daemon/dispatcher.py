@@ -76,8 +76,7 @@ class Dispatcher:
     ) -> None:
         self._ledger = ledger
         self._log = log
-        self._wake = wake
-        self._on_result = on_result
+        self._wake, self._on_result = wake, on_result
         self._names, self._spool = TempNames(config.state_dir), config.spool
         self._committer = Committer(ledger, self._names, self._between_steps)
         self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
@@ -133,8 +132,7 @@ class Dispatcher:
         roots = [root for way in ways for root in (way.output_root, way.archive_root) if root]
         for root in [*roots, self._quarantine.root]:
             remove_stale_temps(self._ledger, self._names, root, go_on)
-        if self._spool is not None:
-            remove_stale_uploads(self._ledger, self._spool)
+        remove_stale_uploads(self._ledger, self._spool)
 
     def hasten(self) -> None:
         """Make deferred jobs due now: a command does not wait for the backoff of a daemon."""
