@@ -37,6 +37,7 @@ from sharpend.commands import (
 from sharpend.commands.stdout import guarded_stdout
 from sharpend.errors import SIGNALLED, ExitCode, OutputFailedError, SharpendError
 from sharpend.logs.logs import plain, printable
+from sharpend.settings.sources import location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -152,7 +153,7 @@ def _add_work(add: _Add) -> None:
     command.add_argument(
         "paths",
         nargs="*",
-        type=Path,
+        type=location,
         metavar="PATH",
         help="inputs, or their paths in quarantine, or their outputs; all if none is given",
     )
@@ -220,7 +221,7 @@ def _add_pauses(add: _Add) -> None:
         command = add(name, main, told)
         _add_settings(command, folders=False)
         about = "name or input path; all folders if none is given"
-        command.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help=about)
+        command.add_argument("folders", nargs="*", type=location, metavar="FOLDER", help=about)
 
 
 def _add_questions(add: _Add) -> None:
@@ -268,8 +269,8 @@ def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
         "--state", type=Path, metavar="DIR", help="state directory: ledger and quarantine"
     )
     if folders:
-        command.add_argument("--input", type=Path, metavar="DIR", help="folder with images")
-        command.add_argument("--output", type=Path, metavar="DIR", help="folder for the results")
+        command.add_argument("--input", type=location, metavar="DIR", help="folder with images")
+        command.add_argument("--output", type=location, metavar="DIR", help="folder for results")
         told = "files and folders to leave alone, as in .gitignore; may be repeated"
         command.add_argument("--exclude", action="append", metavar="PATTERN", help=told)
         command.add_argument("--workers", type=int, metavar="N", help="worker processes")

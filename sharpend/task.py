@@ -108,6 +108,8 @@ class Task:
     """Group and mode of the staged file, set before anybody can open it."""
     canary: str | None = None
     """Name or path of the canary, to be tried on a crop; None: none is."""
+    output_name: bytes = b""
+    """Name of the output in its directory, unless it is taken later; an upload needs it."""
     preview: bytes | None = None
     """Folder to make for a preview, by `Previews.new_folder`; None: none is wanted."""
 

@@ -30,11 +30,12 @@ F5  checks/  web/  commands/  cli  __main__
 ROOMS = {
     "logs": "events event_description operator_event_keys model_event_keys web_event_keys"
     " event_keys logs repeats",
-    "files": "owner fingerprint patterns sidecars attributes name_faults os_errors access atomic"
-    " beneath digest lease mounts room roots previews rotated",
+    "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
+    " objects.address os_errors access atomic beneath digest lease mounts room roots previews"
+    " rotated objects.client objects.bucket objects.uploads objects.trial",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
-    " jsoncodec frames trials messages serve process interface answers pool"
+    " jsoncodec frames trials messages serve process interface answers pool transfers"
     " cluster cluster.notices cluster.requests cluster.bodies cluster.hand cluster.ferry"
     " cluster.link cluster.contact cluster.hired cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
@@ -64,15 +65,16 @@ ROOMS = {
     "ledger": "sql standing_sql caseless schema seal alike records long_steps store copies"
     " scheduling reader pages_sql pages registration standing ledger opening figures",
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
-    " folder threaded",
-    "commit": "portable names destination stale source relocate sidecars results ownership disposal"
-    " shards adoption publication committer emptied reasons quarantine ages retention",
+    " folder remote threaded",
+    "commit": "portable names store destination stale source relocate sidecars results place"
+    " ownership disposal shards adoption publication committer emptied reasons quarantine ages"
+    " retention remote",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements preview_upkeep judgements arrivals engine_faults rest entries folder lost"
     " overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
     " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
-    " status diary hook_runs hooked_log plans kept_plans cluster_plans crew assembly mode"
-    " operations daemon",
+    " status diary hook_runs hooked_log plans kept_plans cluster_plans remote_plans crew assembly"
+    " mode operations daemon",
     "checks": "finding runner sight folders mounts state unit engine device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions entry probes app places serve",
@@ -104,6 +106,8 @@ DOORS = {
             "tiffstrips",
         )
     },
+    "boto3": {"sharpend.files.objects.client"},
+    "botocore": {"sharpend.files.objects.client"},
     "cv2": {"sharpend.benchmark.peer"},
     "jinja2": {"sharpend.web.templates", "trainer.evaluation.mos.pages"},
     "matplotlib": {"sharpend.benchmark.plots", "trainer.figures"},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.commit import committer, publication
+from sharpend.commit import committer, place
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
@@ -330,8 +330,7 @@ def test_a_fault_after_the_rename_is_finished_later(
     """What was renamed but not yet durable is finished when the folder is, and told of once."""
     shop.take()
     with monkeypatch.context() as broken:
-        for module in (committer, publication):
-            broken.setattr(module, "fsync_directory", raising(OSError(5, "Input/output error")))
+        broken.setattr(place, "fsync_directory", raising(OSError(5, "Input/output error")))
         shop.pool.stage()
         shop.conclude()
         assert shop.count(State.STAGED) == 1

@@ -14,6 +14,7 @@ from sharpend.checks.finding import Finding, fault, note, ok
 from sharpend.errors import ExitCode
 from sharpend.files.access import name_of
 from sharpend.files.fingerprint import display
+from sharpend.files.remote import is_remote
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
@@ -45,11 +46,32 @@ class Seen:
 def folder(seen: Seen) -> Iterator[Finding]:
     """Run all checks of one folder of the settings."""
     yield from _disks(seen)
-    yield from _input(seen)
-    yield from _output(seen)
-    yield from _archive(seen)
-    yield from _readers(seen)
-    yield from _room(seen)
+    way = seen.plan.destination
+    yield from _buckets(seen)
+    if not is_remote(way.input_root):
+        yield from _input(seen)
+    if not is_remote(way.output_root):
+        yield from _output(seen)
+    if not is_remote(way.archive_root or b""):
+        yield from _archive(seen)
+    if not is_remote(way.output_root):
+        yield from _readers(seen)
+        yield from _room(seen)
+
+
+def _buckets(seen: Seen) -> Iterator[Finding]:
+    """Report the roots in object storage that can be worked in; the others are among the disks."""
+    way = seen.plan.destination
+    for setting, root in (
+        ("input", way.input_root),
+        ("output", way.output_root),
+        ("archive", way.archive_root or b""),
+    ):
+        if is_remote(root) and root not in seen.objections:
+            keeps = "can be listed"
+            if setting != "input" or way.source is not SourcePolicy.KEEP:
+                keeps = "can be listed and written, and keeps conditions"
+            yield ok(f"{way.folder}: {setting}", f"{display(root)}: {keeps}")
 
 
 def _disks(seen: Seen) -> Iterator[Finding]:

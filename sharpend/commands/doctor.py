@@ -23,6 +23,7 @@ from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import mount_of
+from sharpend.files.remote import is_remote
 from sharpend.ledger.opening import is_locked
 from sharpend.logs.logs import printable
 from sharpend.machine import cores
@@ -127,12 +128,14 @@ class Machine:
         for way in (plan.destination for plan in self.plans):
             taken = [] if way.source is SourcePolicy.KEEP else [way.input_root]
             roots += [*taken, way.output_root, way.archive_root or b""]
-        return [str(self.settings.state), *(display(root) for root in roots if root)]
+        on_disks = (display(root) for root in roots if root and not is_remote(root))
+        return [str(self.settings.state), *on_disks]
 
     @property
     def reads(self) -> list[str]:
         """Folders that the daemon must be able to read."""
-        return [display(plan.destination.input_root) for plan in self.plans]
+        roots = [plan.destination.input_root for plan in self.plans]
+        return [display(root) for root in roots if not is_remote(root)]
 
     def sandbox(self) -> Iterator[Finding]:
         """Check that the unit lets the daemon access its folders."""

@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.daemon import plans
-from sharpend.intake import scan
+from sharpend.errors import InputMissingError
+from sharpend.files.fingerprint import display
+from sharpend.files.remote import is_remote
+from sharpend.intake import remote, scan
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
 from sharpend.ledger.store import has_ledger
@@ -18,22 +21,38 @@ if TYPE_CHECKING:
 
     from sharpend.commit.destination import Destination
     from sharpend.daemon.folder import FolderPlan
+    from sharpend.intake.interface import FolderOptions
     from sharpend.ledger.records import Outcome
     from sharpend.settings.load import Settings
 
 
 def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found], scan.Tally]]:
-    """Iterate over all inputs in batches, with their folder and its tally so far."""
+    """Iterate over all inputs in batches, with their folder and its tally so far.
+
+    Raises:
+        InputMissingError: object storage does not list them.
+    """
     for plan in plans.folder_plans(settings):
         tally, options = scan.Tally(), plan.intake
-        for batch in scan.inputs(
-            options.root,
-            recursive=options.recursive,
-            only=options.only,
-            patterns=options.patterns,
-            tally=tally,
-        ):
+        for batch in _inputs(options, tally):
             yield plan, batch, tally
+
+
+def _inputs(options: FolderOptions, tally: scan.Tally) -> Iterator[list[scan.Found]]:
+    if is_remote(options.root):
+        try:
+            yield from remote.inputs(options, tally)
+        except OSError as error:
+            told = f"folder.input: {display(options.root)}: {error.strerror}"
+            raise InputMissingError(told) from error
+        return
+    yield from scan.inputs(
+        options.root,
+        recursive=options.recursive,
+        only=options.only,
+        patterns=options.patterns,
+        tally=tally,
+    )
 
 
 def outcomes_of(

@@ -25,6 +25,8 @@ from sharpend.errors import (
 )
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
+from sharpend.files.objects.address import Address
+from sharpend.files.remote import is_remote
 from sharpend.intake.scan import left_alone_text
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
@@ -111,6 +113,9 @@ def dry_run(settings: Settings) -> int:
     may_copy = any(SHARPENED_OR_COPIED in outlook.counts for outlook in outlooks.values())
     if may_copy:
         print(NOT_MEASURED)
+    if any(isinstance(folder.input, Address) for folder in settings.folder):
+        print("duration unknown: no object is read for this")
+        return ExitCode.OK
     pixels = sum(outlook.pixels for outlook in outlooks.values())
     print(estimate(pixels, pace(earlier), at_most=may_copy))
     return ExitCode.OK
@@ -183,6 +188,8 @@ def _pixels(plan: FolderPlan, relative: bytes) -> int:
     """Read an image's pixel count from its header, within the folder's limits."""
     from sharpend.imaging.codec import examine  # noqa: PLC0415 - Pillow only where it is used
 
+    if is_remote(plan.destination.input_root):
+        return 0  # nothing is downloaded for an outlook
     descriptor = beneath.open_file(plan.destination.input_root, relative)
     with os.fdopen(descriptor, "rb") as file:
         limits = plan.options

@@ -24,6 +24,7 @@ from sharpend.commit.destination import (
 )
 from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_keep
 from sharpend.commit.ownership import choose
+from sharpend.commit.place import discard_below, stands
 from sharpend.commit.publication import (
     Entry,
     OutputFolders,
@@ -32,12 +33,9 @@ from sharpend.commit.publication import (
     as_existing,
     begun,
 )
-from sharpend.commit.relocate import DirectoryEntry
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.sidecars import archive_sidecars, copy_sidecars
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
-from sharpend.files.atomic import fsync_directory
-from sharpend.files.beneath import directory
 from sharpend.ledger.records import Job, Product, State
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from sharpend.commit.destination import TempNames
+    from sharpend.commit.store import OutputFolder
     from sharpend.ledger.ledger import Ledger
 
 WAIT_FOR_THE_DISK = frozenset({"staged", "synced"})
@@ -95,14 +94,14 @@ class Committer:
         first = next(output_names(destination, job.relative))
         skips = destination.existing is ExistingPolicy.SKIP
         with faults(destination, destination.output_root, "output"):
-            fd = folders.open(destination, first)
+            folder = folders.open(destination, first)
             if skips or destination.collision is CollisionPolicy.REFUSE:
-                output, status = choose(self._ledger, destination, job, fd)
+                output, status = choose(self._ledger, destination, job, folder)
                 if status is NameStatus.LEFT_ALONE:
-                    product = as_existing(Product(output, job.fingerprint), fd, unchanged=True)
+                    product = as_existing(Product(output, job.fingerprint), folder, unchanged=True)
                     self._ledger.stage(job, product)
                     return self._finish_one(Publication(destination, job, product), now_s)
-        return Prepared(os.path.dirname(first), self._names.new(job.id))
+        return Prepared(*os.path.split(first), self._names.new(job.id))
 
     def commit(
         self, group: Sequence[Entry], now_s: float
@@ -134,8 +133,8 @@ class Committer:
     def _publisher(self, folders: OutputFolders) -> Publisher:
         return Publisher(folders, self._choose, self._stage, self._at)
 
-    def _choose(self, one: Publication, fd: int) -> tuple[bytes, NameStatus]:
-        return choose(self._ledger, one.destination, one.job, fd, one.product)
+    def _choose(self, one: Publication, folder: OutputFolder) -> tuple[bytes, NameStatus]:
+        return choose(self._ledger, one.destination, one.job, folder, one.product)
 
     def _stage(self, group: Sequence[Publication]) -> None:
         """Record the names of staged files in one transaction."""
@@ -189,14 +188,12 @@ class Committer:
             return self._dispose_one(one)
         root, product = one.destination.output_root, one.product
         with OutputFolders() as folders, faults(one.destination, root, "output"):
-            fd = folders.open(one.destination, product.output)
-            temp = DirectoryEntry(fd, product.temp)
-            output = DirectoryEntry(fd, os.path.basename(product.output))
-            if output.fingerprint() == product.fingerprint:
+            folder = folders.open(one.destination, product.output)
+            if stands(folder, product.output, product.fingerprint):
                 if product.temp:
-                    temp.unlink()
-                fsync_directory(fd)
-            elif product.temp and temp.fingerprint() == product.fingerprint:
+                    folder.discard(product.temp)
+                folder.sync()
+            elif product.temp and folder.staged(product.temp) == product.fingerprint:
                 self._publisher(folders).publish([one])
                 if one.error is not None:
                     raise one.error
@@ -207,8 +204,7 @@ class Committer:
 
     def _discard(self, destination: Destination, product: Product) -> None:
         parent = os.path.dirname(product.output)
-        with suppress(OSError, ImageRefusedError), directory(destination.output_root, parent) as fd:
-            DirectoryEntry(fd, product.temp).unlink()
+        discard_below(destination.output_root, parent, product.temp, destination.output_store)
 
     def _finish_one(self, one: Publication, now_s: float) -> Committed:
         self._finish([one], now_s)

@@ -23,6 +23,7 @@ from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
 from sharpend.files.os_errors import decision
 from sharpend.files.patterns import EVERYTHING, Patterns
+from sharpend.files.remote import is_remote
 from sharpend.files.roots import Root, is_on_system_disk, look
 from sharpend.logs.logs import printable
 from sharpend.policies import CollisionPolicy, ExistingPolicy, Sidecars, SourcePolicy
@@ -30,6 +31,8 @@ from sharpend.policies import CollisionPolicy, ExistingPolicy, Sidecars, SourceP
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sharpend.commit.store import Store
 
 
 @dataclass(slots=True)
@@ -157,8 +160,20 @@ class Destination:
     """Leaves out the sidecars that the user excludes."""
     quarantine_root: bytes | None = None
     """Compared with what it was before, if it is known."""
+    store: Store | None = field(default=None, compare=False)
+    """Object storage; required where a root is in it."""
     guard: RootGuard = field(default_factory=lambda: RootGuard("folder"), compare=False)
     """Knows the roots, and whether they may be worked in."""
+
+    @property
+    def output_store(self) -> Store | None:
+        """The store that the outputs are in; None: they are on a disk."""
+        return self.store if is_remote(self.output_root) else None
+
+    @property
+    def input_store(self) -> Store | None:
+        """The store that the inputs are in; None: they are on a disk."""
+        return self.store if is_remote(self.input_root) else None
 
 
 class TempNames:
@@ -225,6 +240,8 @@ def require_same_root(destination: Destination, root: bytes, setting: str) -> No
     Raises:
         FolderFaultError: the root is missing, another folder, or on another disk.
     """
+    if is_remote(root):  # a bucket is mounted nowhere: its name alone says which one it is
+        return
     with faults(destination, root, setting):
         objection = destination.guard.replaced(root, setting)
     if objection is not None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, faults, require_same_root
 from sharpend.commit.names import numbered
-from sharpend.commit.relocate import DirectoryEntry, Move, relocate, still_written
+from sharpend.commit.relocate import Move, relocate, still_written
 from sharpend.commit.source import leased_source
 from sharpend.errors import ImageRefusedError, Reason, TransientError
-from sharpend.files.beneath import directory
+from sharpend.files.beneath import DirectoryEntry, directory
 from sharpend.files.fingerprint import display
 from sharpend.files.lease import NO_LEASE, Lease, Writers
 from sharpend.policies import Sidecars, SourcePolicy
@@ -26,6 +26,7 @@ from sharpend.policies import Sidecars, SourcePolicy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.commit.store import Source
     from sharpend.ledger.records import Job, Product
 
 
@@ -105,6 +106,9 @@ def _let_go(
     """
     if destination.source is SourcePolicy.KEEP:
         return None
+    if (store := destination.input_store) is not None:
+        source = store.source(destination.input_root, job.relative, job.fingerprint)
+        return _let_go_of(destination, source, job, temp_name, begin)
     require_same_root(destination, destination.input_root, "input")
     with (
         faults(destination, destination.input_root, "input"),
@@ -123,6 +127,18 @@ def _let_go(
                 begin()
             return _archive(destination, destination.archive_root, job, temp_name, lease)
     return None
+
+
+def _let_go_of(
+    destination: Destination, source: Source, job: Job, temp_name: bytes, begin: Callable[[], None]
+) -> bytes | None:
+    """Do the same in object storage, where nobody has a file open for writing."""
+    archive = destination.archive_root
+    with faults(destination, destination.input_root, "input"):
+        if destination.source is SourcePolicy.DELETE or archive is None:
+            source.delete(begin)
+            return None
+        return source.archive(archive, numbered(archive, job.relative), temp_name, begin)
 
 
 def _archive(

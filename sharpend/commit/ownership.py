@@ -15,14 +15,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, NameStatus, output_names
-from sharpend.commit.relocate import DirectoryEntry, same_bytes
+from sharpend.commit.place import fingerprint_below
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.files.beneath import directory, fingerprint_at, refusing_name
 from sharpend.files.fingerprint import display
 from sharpend.ledger.records import Owner
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
+    from sharpend.commit.store import OutputFolder
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.ledger.reader import LedgerReader
     from sharpend.ledger.records import Job, Product
@@ -38,7 +38,11 @@ _FOREIGN = {
 
 
 def choose(
-    ledger: LedgerReader, destination: Destination, job: Job, fd: int, staged: Product | None = None
+    ledger: LedgerReader,
+    destination: Destination,
+    job: Job,
+    folder: OutputFolder,
+    staged: Product | None = None,
 ) -> tuple[bytes, NameStatus]:
     """Choose the output's name below the output root, and return it with its status.
 
@@ -49,7 +53,7 @@ def choose(
         ledger: holds the outputs of all inputs.
         destination: of the job's folder.
         job: the input.
-        fd: descriptor of the output's folder.
+        folder: of the output.
         staged: the new output under its temporary name, if it is there already.
 
     Raises:
@@ -61,16 +65,16 @@ def choose(
     if (
         previous is not None
         and _matches_template(destination, job, previous)
-        and _status_of(ledger, destination, job, (fd, previous))[0] is NameStatus.OURS
+        and _status_of(ledger, destination, job, (folder, previous))[0] is NameStatus.OURS
     ):
         return previous, NameStatus.OURS
     names = output_names(destination, job.relative)
     while True:
         output = next(names)
-        status, owner = _status_of(ledger, destination, job, (fd, output))
+        status, owner = _status_of(ledger, destination, job, (folder, output))
         if owner is not None and destination.collision is CollisionPolicy.REFUSE:
             raise _name_taken(output, owner)
-        if status is NameStatus.TAKEN and owner is None and _is_equal(staged, (fd, output)):
+        if status is NameStatus.TAKEN and owner is None and _is_equal(staged, (folder, output)):
             status = NameStatus.EQUAL
         if status is not NameStatus.TAKEN:
             return output, status
@@ -84,15 +88,13 @@ def _matches_template(destination: Destination, job: Job, output: bytes) -> bool
 
 
 def _status_of(
-    ledger: LedgerReader, destination: Destination, job: Job, at: tuple[int, bytes]
+    ledger: LedgerReader, destination: Destination, job: Job, at: tuple[OutputFolder, bytes]
 ) -> tuple[NameStatus, Owner | None]:
     """Return the status of a name, and the other input that has it, if any."""
-    fd, output = at
+    folder, output = at
     me = Owner(job.folder, job.relative)
-    name = os.path.basename(output)
     try:
-        with refusing_name(fd, name, creates=False):
-            existing, free = fingerprint_at(fd, name), False
+        existing, free = folder.fingerprint(os.path.basename(output)), False
     except FileNotFoundError:
         existing, free = None, True
     owner = _owner(ledger, destination, me, (output, existing))
@@ -103,18 +105,16 @@ def _status_of(
     return NameStatus.FREE if free else NameStatus.TAKEN, None
 
 
-def _is_equal(staged: Product | None, at: tuple[int, bytes]) -> bool:
+def _is_equal(staged: Product | None, at: tuple[OutputFolder, bytes]) -> bool:
     """Return whether the file at a name has the bytes of the staged file; they are durable then."""
-    fd, output = at
+    folder, output = at
     name = os.path.basename(output)
     if staged is None or not staged.temp:
         return False
     with suppress(OSError):  # a file that cannot be read is a foreign one
-        existing = fingerprint_at(fd, name)
+        existing = folder.fingerprint(name)
         if existing is not None and existing.size == staged.fingerprint.size:
-            entry = DirectoryEntry(fd, name)
-            entry.sync()
-            return same_bytes(DirectoryEntry(fd, staged.temp), entry)
+            return folder.is_equal(staged.temp, name)
     return False
 
 
@@ -142,17 +142,11 @@ def _owner(
     if existing is not None and (maker := ledger.output_owner(me.folder, existing)) is not None:
         return maker
     for claim in claims:
-        there = _file(destination.output_root, claim.output) if claim.owner != me else None
+        if claim.owner == me:
+            continue
+        there = fingerprint_below(destination.output_root, claim.output, destination.output_store)
         if there is not None and (destination.portable_names or there.same_content(existing)):
             return claim.owner
-    return None
-
-
-def _file(root: bytes, relative: bytes) -> Fingerprint | None:
-    """Return the fingerprint of the regular file at a path, or None."""
-    parent, name = os.path.split(relative)
-    with suppress(FileNotFoundError, ImageRefusedError), directory(root, parent) as fd:
-        return fingerprint_at(fd, name)
     return None
 
 

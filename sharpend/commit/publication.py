@@ -19,18 +19,18 @@ from sharpend.commit.destination import (
     output_names,
     require_same_root,
 )
-from sharpend.commit.relocate import DirectoryEntry
+from sharpend.commit.place import LocalFolder
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
-from sharpend.files.atomic import fsync_directory, rename_without_clobbering
-from sharpend.files.beneath import directory, fingerprint_at, refusing_name
+from sharpend.files.beneath import directory
 from sharpend.ledger.caseless import twin_key
 from sharpend.ledger.records import Product
 from sharpend.policies import Losses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from sharpend.commit.destination import Destination
+    from sharpend.commit.store import OutputFolder
     from sharpend.ledger.records import Job
     from sharpend.task import Staged
 
@@ -75,7 +75,7 @@ class OutputFolders:
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._opened: dict[tuple[bytes, bytes], int] = {}
+        self._opened: dict[tuple[bytes, bytes], OutputFolder] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -83,8 +83,8 @@ class OutputFolders:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def open(self, destination: Destination, output: bytes) -> int:
-        """Open the folder of an output, created if missing; return its descriptor.
+    def open(self, destination: Destination, output: bytes) -> OutputFolder:
+        """Open the folder of an output, created if missing.
 
         Raises:
             FolderFaultError: the root is not the one that it was, or cannot be worked in.
@@ -93,12 +93,18 @@ class OutputFolders:
         """
         root, parent = destination.output_root, os.path.dirname(output)
         if (root, parent) not in self._opened:
-            require_same_root(destination, root, "output")
-            made = destination.access.give_folder  # readers of the outputs need access to it, too
             with faults(destination, root, "output"):
-                opened = directory(root, parent, create=True, made=made)
-                self._opened[root, parent] = self._stack.enter_context(opened)
+                self._opened[root, parent] = self._open(destination, parent)
         return self._opened[root, parent]
+
+    def _open(self, destination: Destination, parent: bytes) -> OutputFolder:
+        root = destination.output_root
+        if destination.output_store is not None:
+            return destination.output_store.outputs(root, parent)
+        require_same_root(destination, root, "output")
+        made = destination.access.give_folder  # readers of the outputs need access to it, too
+        opened = directory(root, parent, create=True, made=made)
+        return LocalFolder(self._stack.enter_context(opened))
 
 
 class Publisher:
@@ -106,7 +112,7 @@ class Publisher:
 
     Args:
         folders: of the outputs, opened as they are needed.
-        choose: chooses the name of a file, given the descriptor of its folder.
+        choose: chooses the name of a file in its folder.
         record: records the names of all given files, or of none; LedgerError.
         at: called with the name of each step after it: chosen, staged, renamed, synced.
     """
@@ -114,7 +120,7 @@ class Publisher:
     def __init__(
         self,
         folders: OutputFolders,
-        choose: Callable[[Publication, int], tuple[bytes, NameStatus]],
+        choose: Callable[[Publication, OutputFolder], tuple[bytes, NameStatus]],
         record: Callable[[Sequence[Publication]], None],
         at: Callable[[str], None],
     ) -> None:
@@ -149,20 +155,20 @@ class Publisher:
     def _name(self, group: Sequence[Publication]) -> tuple[list[Publication], list[Publication]]:
         """Choose a name for each; return those that have one, and those that have to wait."""
         chosen, waiting = list[Publication](), list[Publication]()
-        names, closed = set[object](), set[int]()
+        names, closed = set[object](), set[object]()
         for one in group:
             with _judged(one):
-                fd = self._folders.open(one.destination, one.product.output)
-                output, status = self._choose(one, fd)
-                keys = _keys(one.destination, output, fd)
-                if fd in closed or not names.isdisjoint(keys):
-                    closed.add(fd)
+                folder = self._folders.open(one.destination, one.product.output)
+                output, status = self._choose(one, folder)
+                keys = _keys(one.destination, output, folder)
+                if folder.identity in closed or not names.isdisjoint(keys):
+                    closed.add(folder.identity)
                     waiting.append(one)
                     continue
                 product = replace(one.product, output=output)
                 if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
                     is_kept = status is NameStatus.LEFT_ALONE
-                    product = as_existing(product, fd, unchanged=is_kept)
+                    product = as_existing(product, folder, unchanged=is_kept)
                 self._at("chosen")
                 names |= keys
                 one.product, one.status = product, status
@@ -177,8 +183,8 @@ class Publisher:
                 continue
             with _judged(one):
                 try:
-                    fd = self._folders.open(one.destination, one.product.output)
-                    _place(one.product, one.status, fd)
+                    folder = self._folders.open(one.destination, one.product.output)
+                    _publish(one.product, one.status, folder)
                 except FileExistsError:
                     taken.append(one)
                     continue
@@ -188,13 +194,14 @@ class Publisher:
 
     def _sync(self, group: list[Publication]) -> None:
         """Make the names durable: one fsync of each folder, whose failure is that of all in it."""
-        failures: dict[int, OSError | None] = {}
+        failures: dict[Hashable, OSError | None] = {}
         for one in group:
             with _judged(one):
-                fd = self._folders.open(one.destination, one.product.output)
-                if fd not in failures:  # a second fsync may hide that the first one failed
-                    failures[fd] = _failure_to_sync(fd)
-                if (failure := failures[fd]) is not None:
+                folder = self._folders.open(one.destination, one.product.output)
+                where = folder.identity
+                if where not in failures:  # a second fsync may hide that the first one failed
+                    failures[where] = _failure_to_sync(folder)
+                if (failure := failures[where]) is not None:
                     raise failure
                 self._at("synced")
 
@@ -221,18 +228,18 @@ def begun(entry: Entry) -> Publication:
     return one
 
 
-def as_existing(product: Product, fd: int, *, unchanged: bool) -> Product:
+def as_existing(product: Product, folder: OutputFolder, *, unchanged: bool) -> Product:
     """Return the product with the foreign file at its name as the output.
 
     Args:
         product: with the name.
-        fd: descriptor of the output's folder.
+        folder: of the output.
         unchanged: the file is kept by the policy; else its bytes are those of the output.
 
     Raises:
         FileExistsError: the name is no regular file any more.
     """
-    existing = fingerprint_at(fd, os.path.basename(product.output))
+    existing = folder.fingerprint(os.path.basename(product.output))
     if existing is None:
         raise FileExistsError(product.output)
     return replace(product, fingerprint=existing, unchanged=unchanged)
@@ -248,28 +255,24 @@ def _judged(one: Publication) -> Iterator[None]:
         one.error = error
 
 
-def _keys(destination: Destination, output: bytes, fd: int) -> set[object]:
+def _keys(destination: Destination, output: bytes, folder: OutputFolder) -> set[object]:
     """Return what no two names of a group may share, whatever leads to their folder."""
-    status = os.fstat(fd)
-    there = (status.st_dev, status.st_ino, twin_key(os.path.basename(output)))
+    there = (folder.identity, twin_key(os.path.basename(output)))
     return {there, (destination.output_root, twin_key(output))}
 
 
-def _failure_to_sync(fd: int) -> OSError | None:
+def _failure_to_sync(folder: OutputFolder) -> OSError | None:
     try:
-        fsync_directory(fd)
+        folder.sync()
     except OSError as error:
         return error
     return None
 
 
-def _place(product: Product, status: NameStatus, fd: int) -> None:
-    """Rename the staged file to its final name, or delete it where a foreign file is kept."""
-    name = os.path.basename(product.output)
-    with refusing_name(fd, name, creates=True):
-        if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
-            DirectoryEntry(fd, product.temp).unlink()
-        elif status is NameStatus.FREE:
-            rename_without_clobbering(fd, product.temp, fd, name)
-        else:
-            os.replace(product.temp, name, src_dir_fd=fd, dst_dir_fd=fd)
+def _publish(product: Product, status: NameStatus, folder: OutputFolder) -> None:
+    """Give the staged file its name, or delete it where a file that is there is the output."""
+    if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
+        folder.discard(product.temp)
+    else:
+        name = os.path.basename(product.output)
+        folder.publish(product.temp, name, replaces=status is not NameStatus.FREE)

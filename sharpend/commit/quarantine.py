@@ -2,7 +2,8 @@
 
 Owns `quarantine/<folder>/<path>` and `<path>.reason.json` below the state directory. The reason
 file is written at once. With `source = "keep"` that is all; otherwise the source is moved there,
-never over another file. A source that may be half a file is moved after it stayed unchanged for
+never over another file; one in object storage stays where it is. A
+source that may be half a file is moved after it stayed unchanged for
 `quiet_s`. The ledger records each step first, so that a crash can be repaired. Refuses to move a
 source that is no longer the file that was refused, or that a process has open for writing.
 """
@@ -24,6 +25,7 @@ from sharpend.files.atomic import try_to_write
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import display
 from sharpend.files.lease import Lease, Writers
+from sharpend.files.remote import is_remote
 from sharpend.ledger.records import Quarantined
 from sharpend.ledger.store import translated
 from sharpend.policies import SourcePolicy
@@ -183,7 +185,7 @@ class Quarantine:
             Its new path below the quarantine, or None if it stays; and when to try again, or None
             if it stays for good, by policy or after an error.
         """
-        if destination.source is SourcePolicy.KEEP:
+        if destination.source is SourcePolicy.KEEP or is_remote(destination.input_root):
             return None, None
         job = entry.job
         try:

@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING
 from sharpend.errors import ImageRefusedError
 from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
 from sharpend.files.attributes import copy_attributes
-from sharpend.files.beneath import directory, fingerprint_at, is_about_name, refusing_name
+from sharpend.files.beneath import (
+    DirectoryEntry,
+    directory,
+    is_about_name,
+    refusing_name,
+    same_bytes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,48 +33,6 @@ if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
 
 _CHUNK_BYTES = 1 << 20
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
-    """A name in an open folder; every method raises OSError."""
-
-    directory_fd: int
-    name: bytes
-
-    def exists(self) -> bool:
-        """Return whether anything has this name, a dangling link included."""
-        try:
-            os.stat(self.name, dir_fd=self.directory_fd, follow_symlinks=False)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def fingerprint(self) -> Fingerprint | None:
-        """Return the fingerprint of the regular file with this name, or None."""
-        try:
-            return fingerprint_at(self.directory_fd, self.name)
-        except FileNotFoundError:
-            return None
-
-    def unlink(self) -> None:
-        """Delete the name, durably; it may be missing already."""
-        with suppress(FileNotFoundError):
-            os.unlink(self.name, dir_fd=self.directory_fd)
-        fsync_directory(self.directory_fd)
-
-    def sync(self) -> None:
-        """Make the content of the file durable."""
-        descriptor = self.open()
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def open(self) -> int:
-        """Open the file for reading; a link is refused by the kernel, a FIFO does not block."""
-        return os.open(self.name, _READ, dir_fd=self.directory_fd)
 
 
 def _take_after(copy: int, original: int) -> None:
@@ -289,12 +253,3 @@ def _require_equal(source: DirectoryEntry, copy: DirectoryEntry, move: Move) -> 
 def still_written() -> OSError:
     """Make the error for a file that changes, or that a process opens for writing, meanwhile."""
     return OSError(errno.EBUSY, "the file is still being written")
-
-
-def same_bytes(one: DirectoryEntry, other: DirectoryEntry) -> bool:
-    """Compare the contents of two regular files; OSError if one cannot be read."""
-    with os.fdopen(one.open(), "rb") as left, os.fdopen(other.open(), "rb") as right:
-        while chunk := left.read(_CHUNK_BYTES):
-            if right.read(_CHUNK_BYTES) != chunk:
-                return False
-        return not right.read(1)

@@ -18,6 +18,8 @@ class Prepared:
 
     parent: bytes
     """The output's folder, below the output root."""
+    name: bytes
+    """Name that the output will have in it, unless that is taken then."""
     temp_name: bytes
     """Name of the staged file in that folder."""
 

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, faults
 from sharpend.commit.names import numbered
-from sharpend.commit.relocate import DirectoryEntry, Move, duplicate, relocate
+from sharpend.commit.relocate import Move, duplicate, relocate
 from sharpend.commit.source import leased_source
 from sharpend.errors import ImageRefusedError, Reason, TransientError
 from sharpend.files.attributes import copy_attributes
-from sharpend.files.beneath import directory
+from sharpend.files.beneath import DirectoryEntry, directory
 from sharpend.files.fingerprint import display
 from sharpend.files.lease import Writers
 from sharpend.files.mounts import mount_of

@@ -1,4 +1,4 @@
-"""Removal of stale temporary files: staged files of workers that died.
+"""Removal of stale temporary files and uploads: staged files of workers that died.
 
 Refuses to remove a file of another installation, and one that an unfinished commit still needs.
 """
@@ -9,6 +9,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sharpend.files.objects.uploads import Uploads
 from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
@@ -44,3 +45,25 @@ def remove_stale_temps(
                         os.unlink(name, dir_fd=folder_fd)
                         removed += 1
     return removed
+
+
+def remove_stale_uploads(ledger: LedgerReader, spool: bytes | None) -> int:
+    """Drop what stale attempts left in object storage and in the spool; call as the function above.
+
+    Where the store does not let us, the rest is kept on record for the next start: each try waits.
+
+    Returns:
+        The number of attempts that were dropped.
+    """
+    if spool is None:  # no folder is in object storage
+        return 0
+    wanted = {product.temp for _, product in ledger.unfinished(State.STAGED)}
+    uploads, dropped = Uploads(spool), 0
+    for temp in uploads.attempts():
+        if temp not in wanted:
+            try:
+                uploads.discard(temp)
+            except OSError:
+                break
+            dropped += 1
+    return dropped

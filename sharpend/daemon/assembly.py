@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
-from sharpend.daemon import cluster_plans, kept_plans, plans
+from sharpend.daemon import cluster_plans, kept_plans, plans, remote_plans
 from sharpend.daemon.crew import Crew, canary_engine, remember_trials, tell_of_refusals
 from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
@@ -28,6 +28,7 @@ from sharpend.model.shipped import find, recorded_digest
 from sharpend.workers import sandbox, trials
 from sharpend.workers.cluster.raypool import RayPool
 from sharpend.workers.pool import Pool
+from sharpend.workers.transfers import Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -134,7 +135,8 @@ def retire(old: Parts, new: Parts) -> None:
 
 def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[FolderPlan]:
     """Plan the folders; create and check their roots."""
-    return [prepare_roots(plan, ledger, on_fault) for plan in plans.folder_plans(settings)]
+    planned = (remote_plans.with_store(one, settings) for one in plans.folder_plans(settings))
+    return [prepare_roots(plan, ledger, on_fault) for plan in planned]
 
 
 def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
@@ -193,12 +195,14 @@ def pool_of(settings: Settings, wake: Callable[[], None]) -> Workers:
     """
     if settings.engine.kind == "ray":
         return ray_pool(settings, wake)
-    return Pool(
+    pool = Pool(
         _options(settings),
         count=plans.worker_count(settings),
         job_timeout_s=settings.workers.job_timeout_s,
         wake=wake,
     )
+    spool = remote_plans.spool(settings)
+    return pool if spool is None else Transfers(pool, spool, wake)
 
 
 def ray_pool(settings: Settings, wake: Callable[[], None]) -> RayPool:
@@ -249,6 +253,7 @@ def _dispatcher_config(
         retention=kept_plans.retention(settings),
         previews=kept_plans.preview_limits(settings),
         quiet_s=settings.intake.quiet_s,
+        spool=remote_plans.spool(settings),
     )
 
 

@@ -143,7 +143,7 @@ class Assignment:
         if isinstance(prepared, Committed):
             self._outcomes.finished(handed, prepared, None, commit_s=0.0, ended_s=now_s)
             return
-        task = folder.plan.task(job, prepared.parent, prepared.temp_name)
+        task = folder.plan.task(job, prepared)
         task = self._previews.asked(self._measurements.asked(task), job, now_s)
         self.handed[job.id] = Handed(job, folder, now_s, task)
         pool.submit(task, now_s)

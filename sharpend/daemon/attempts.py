@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sharpend.daemon.backoff import Backoff
 from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory
+from sharpend.files.remote import is_remote
 
 if TYPE_CHECKING:
     from sharpend.task import Task
@@ -31,6 +32,8 @@ class RetryOptions:
 def discard(task: Task | None) -> None:
     """Remove the unfinished temporary file of an interrupted task, if there is one."""
     if task is None:
+        return
+    if is_remote(task.output_root):  # `workers.transfers` knows how far it had come
         return
     with (
         suppress(OSError, ImageRefusedError),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sharpend.commit.committer import WAIT_FOR_THE_DISK, Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
-from sharpend.commit.stale import remove_stale_temps
+from sharpend.commit.stale import remove_stale_temps, remove_stale_uploads
 from sharpend.daemon.assignment import Assignment
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.engine_faults import EngineFaults, stalled_by
@@ -76,9 +76,8 @@ class Dispatcher:
     ) -> None:
         self._ledger = ledger
         self._log = log
-        self._wake = wake
-        self._on_result = on_result
-        self._names = TempNames(config.state_dir)
+        self._wake, self._on_result = wake, on_result
+        self._names, self._spool = TempNames(config.state_dir), config.spool
         self._committer = Committer(ledger, self._names, self._between_steps)
         self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
         self._outcomes = Outcomes(
@@ -133,6 +132,7 @@ class Dispatcher:
         roots = [root for way in ways for root in (way.output_root, way.archive_root) if root]
         for root in [*roots, self._quarantine.root]:
             remove_stale_temps(self._ledger, self._names, root, go_on)
+        remove_stale_uploads(self._ledger, self._spool)
 
     def hasten(self) -> None:
         """Make deferred jobs due now: a command does not wait for the backoff of a daemon."""

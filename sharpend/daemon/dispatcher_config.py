@@ -30,3 +30,5 @@ class DispatcherConfig:
     previews: PreviewLimits = FEW
     quiet_s: float = QUIET_S
     """Seconds that a refused input must stay unchanged before it leaves its place."""
+    spool: bytes | None = None
+    """Folder for what is on its way to object storage; None without such folders."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.daemon.backoff import Backoff
 from sharpend.errors import InputMissingError, OutputFailedError
+from sharpend.files.remote import is_remote
 from sharpend.logs.events import Event
 from sharpend.task import Task
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sharpend.commit.destination import Destination
+    from sharpend.commit.results import Prepared
     from sharpend.daemon.entries import Entries
     from sharpend.intake.interface import FolderOptions, Intake, Step
     from sharpend.intake.scan import Found, Tally
@@ -50,21 +52,21 @@ class FolderPlan:
     only_new: bool = False
     """Leave the images as they are that are there at the first start."""
 
-    def task(self, job: Job, parent: bytes, temp_name: bytes) -> Task:
+    def task(self, job: Job, prepared: Prepared) -> Task:
         """Make the task of a worker for one claimed job of this folder.
 
         Args:
             job: claimed from the ledger.
-            parent: folder of the output, below the output root.
-            temp_name: name of the staged file in it.
+            prepared: names of the staged file and of the output.
         """
         return Task(
             job_id=job.id,
             input_root=self.destination.input_root,
             output_root=self.destination.output_root,
             relative=job.relative,
-            output_parent=parent,
-            temp_name=temp_name,
+            output_parent=prepared.parent,
+            output_name=prepared.name if is_remote(self.destination.output_root) else b"",
+            temp_name=prepared.temp_name,
             fingerprint=job.fingerprint,
             options=self.options,
             access=self.destination.access,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sharpend.commit.retention import prune_archive, prune_ledger, prune_quarantine
 from sharpend.errors import FolderFaultError, LedgerError
+from sharpend.files.remote import is_remote
 from sharpend.intake.wall_clock import WallClock
 from sharpend.ledger import copies
 from sharpend.ledger.long_steps import AbandonedError
@@ -111,7 +112,8 @@ class Maintenance:
             yield self._prune_quarantine
         if not retention.archive.keep_everything:
             for destination in self._paths.destinations.values():
-                if destination.archive_root is not None:
+                root = destination.archive_root
+                if root is not None and not is_remote(root):  # a bucket has rules of its own
                     yield partial(self._prune_archive, destination)
         if retention.ledger_days is not None:
             yield partial(self._prune_ledger, retention.ledger_days)

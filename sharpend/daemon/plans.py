@@ -18,12 +18,13 @@ from sharpend.daemon.folder import FolderPlan
 from sharpend.daemon.hook_runs import Hook
 from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
+from sharpend.files.objects.address import Address
 from sharpend.files.patterns import Patterns
 from sharpend.intake.interface import FolderOptions
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
 from sharpend.machine import available_bytes, cores, may_have_gpu
-from sharpend.policies import Hours, Policies
+from sharpend.policies import Hours, Policies, Sidecars
 from sharpend.settings.load import resolve_model
 from sharpend.settings.schema import PictureSettings
 from sharpend.task import Options
@@ -97,7 +98,7 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             only=folder.files,
             settle_s=_unless_auto(folder.settle_s),
             polling=_unless_auto(folder.polling) if folder.files is None else True,
-            threaded=_unless_auto(folder.polling),
+            threaded=True if isinstance(folder.input, Address) else _unless_auto(folder.polling),
             poll_s=folder.poll_s,
             rescan_s=settings.intake.rescan_s,
         ),
@@ -121,7 +122,7 @@ def _destination(folder: FolderSettings, settings: Settings, model: str) -> Dest
         source=folder.source,
         archive_root=None if folder.archive is None else os.fsencode(folder.archive),
         remove_empty_folders=folder.remove_empty_folders,
-        sidecars=folder.sidecars,
+        sidecars=Sidecars.LEAVE if folder.is_remote else folder.sidecars,
         left_alone=Patterns(folder.exclude),
         existing=folder.existing,
         naming=Naming(folder.output_name, folder.suffix, folder.name, model),
@@ -240,6 +241,7 @@ def worker_start_values(settings: Settings) -> tuple[object, ...]:
         worker_count(settings),
         settings.engine,
         settings.workers.job_timeout_s,
+        any(folder.is_remote for folder in settings.folder),
         models(settings),
         bool(settings.agreement.sample),
         canary_model(settings),

@@ -16,6 +16,7 @@ from sharpend.daemon.arrivals import Arrivals
 from sharpend.daemon.entries import Entries, FolderWake
 from sharpend.daemon.judgements import Judgements
 from sharpend.daemon.recognition import Question, Recognition
+from sharpend.files.remote import is_remote
 from sharpend.ledger.alike import Recognised
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy
@@ -140,9 +141,12 @@ class Registrar(Entries):
 
     def _existing(self, entry: Entry) -> Existing | None:
         """Look for an output of the file that the ledger does not know, where there may be one."""
+        way = self._destination
+        if is_remote(way.input_root) or is_remote(way.output_root):  # equal bytes show it later
+            return None
         if not self._is_new and not self._ledger.rebuilt:
             return None
-        return existing_output(self._destination, entry)
+        return existing_output(way, entry)
 
     def _enter(self, known: list[Recognised], adopted: list[Existing], new: list[Entry]) -> None:
         """Record the verdicts, each kind in one transaction."""

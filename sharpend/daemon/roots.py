@@ -26,9 +26,12 @@ from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import mount_of
+from sharpend.files.objects.trial import try_conditions, try_to_list
+from sharpend.files.remote import is_remote
 from sharpend.files.roots import Root, look
 from sharpend.ledger.reader import LedgerReader
 from sharpend.logs.logs import printable
+from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -68,6 +71,9 @@ def prepare_roots(
     require_membership(way.access.group, folder=way.folder)
     known = ledger.folder_name(way.input_root, way.output_root)
     fault = _open(replace(way, folder=known or way.folder), ledger)
+    if fault is None and (on_fault is OnFault.RAISE or known is None):
+        # Later, what needs a bucket finds out, without making others wait.
+        _require_buckets(way, tries=known is None)
     if fault is not None and (
         on_fault is OnFault.RAISE
         or (known is None and on_fault is OnFault.RAISE_IF_NEW)
@@ -79,7 +85,8 @@ def prepare_roots(
     _close_or_record(way, ledger, fault)
     intake = plan.intake
     if intake.threaded is None:  # a disk that comes later may be a network file system
-        threaded = fault is not None or mount_of(way.input_root).is_networked
+        may_hang = fault is not None or is_remote(way.input_root)
+        threaded = may_hang or mount_of(way.input_root).is_networked
         intake = replace(intake, threaded=threaded)
     return replace(plan, destination=way, intake=intake)
 
@@ -100,7 +107,9 @@ def reopen(destination: Destination, ledger: Ledger, *, is_due: bool) -> None:
 
 
 def objections(state_dir: Path, destinations: Iterable[Destination]) -> dict[bytes, str]:
-    """Return the objection to each root that a daemon would not work in; change nothing.
+    """Return the objection to each root that a daemon would not work in.
+
+    Nothing is changed, but that a trial object is written into object storage and deleted again.
 
     Args:
         state_dir: with the ledger; without one that can be read, no root was seen before.
@@ -120,6 +129,10 @@ def objections(state_dir: Path, destinations: Iterable[Destination]) -> dict[byt
             for root, setting in _roots(way):
                 if (objection := way.guard.objection(root, setting)) is not None:
                     found[root] = objection
+            for root, setting in named_roots(way):
+                told = is_remote(root) and _bucket_objection(way, root, setting, tries=True)
+                if told:
+                    found[root] = told
     return found
 
 
@@ -131,10 +144,12 @@ def _open(
     destination.guard.folder = destination.folder
     try:
         _require_disks(destination)
-        _require_input(destination.input_root)
-        _create(destination.output_root, "folder.output", destination.access)
-        if destination.archive_root is not None:
-            _create(destination.archive_root, "folder.archive", Access())
+        for root, setting in _roots(destination):
+            if setting == "input":
+                _require_input(root)
+            elif setting != "quarantine":
+                access = destination.access if setting == "output" else Access()
+                _create(root, f"folder.{setting}", access)
         _look(destination)
     except (InputMissingError, OutputFailedError) as error:
         return error
@@ -156,12 +171,45 @@ def _require_disks(destination: Destination) -> None:
             raise InputMissingError(objection) if of_input else DiskMissingError(objection)
 
 
-def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
-    """Yield each root with the setting that names it; a quarantine is created when needed."""
+def named_roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
+    """Yield each root of the settings with the key that names it."""
     yield destination.input_root, "input"
     yield destination.output_root, "output"
     if destination.archive_root is not None:
         yield destination.archive_root, "archive"
+
+
+def _require_buckets(destination: Destination, *, tries: bool) -> None:
+    """Require that the store answers for each root in object storage, and keeps conditions."""
+    for root, setting in named_roots(destination):
+        if is_remote(root) and (told := _bucket_objection(destination, root, setting, tries=tries)):
+            raise InputMissingError(told) if setting == "input" else OutputFailedError(told)
+
+
+def _bucket_objection(
+    destination: Destination, root: bytes, setting: str, *, tries: bool
+) -> str | None:
+    """Return why a root in object storage cannot be worked in, or None.
+
+    Args:
+        destination: of the folder.
+        root: in object storage.
+        setting: that names it.
+        tries: write and delete a trial object where the daemon would write or delete.
+    """
+    writes = setting != "input" or destination.source is not SourcePolicy.KEEP
+    try:
+        try_to_list(root)
+        if writes and tries:
+            try_conditions(root)
+    except OSError as error:
+        return f"folder.{setting}: {_shown(root)}: {error.strerror}"
+    return None
+
+
+def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
+    """Yield each root on a disk with its setting; a quarantine is created when needed."""
+    yield from ((root, key) for root, key in named_roots(destination) if not is_remote(root))
     place, guard = destination.quarantine_root, destination.guard
     if place is None or guard.require_mount is not None:  # that key is about the folder's own roots
         return
@@ -205,7 +253,8 @@ def _look(destination: Destination) -> None:
     guard.accepted = set()
     # An input may be replaced on its disk: its intake then begins with a full scan.
     source = destination.input_root
-    guard.seen[source] = replace(guard.seen[source], inode=None)
+    if source in guard.seen:
+        guard.seen[source] = replace(guard.seen[source], inode=None)
 
 
 def _require_input(root: bytes) -> None:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.files.fingerprint import display
+from sharpend.files.remote import is_remote
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class OutputWriters:
             return
         self._check_at_s = now_s + CHECK_EVERY_S
         root, at_s = self._destination.output_root, time.time()
+        if is_remote(root):  # the condition of each completion keeps two of them apart
+            return
         written = read(root)
         others = {name: one for name, one in written.items() if self._is_other(name, one, at_s)}
         mine = written.get(self._name)

@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason, name_not_possible
@@ -28,6 +29,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LINK_OR_NO_DIRECTORY = {errno.ELOOP, errno.ENOTDIR}
 _LINK_OR_SOCKET_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
 _NO_FOLDER = "leads through something that is not a folder"
+_CHUNK_BYTES = 1 << 20
 _IMPOSSIBLE = {b"", b".", b".."}
 
 
@@ -195,3 +197,53 @@ def _taken(root: bytes | int, relative: bytes) -> ImageRefusedError:
 
 def _refused(relative: bytes, what: str) -> ImageRefusedError:
     return ImageRefusedError(Reason.NOT_A_REGULAR_FILE, f"{display(relative)!r} {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryEntry:
+    """A name in an open folder; every method raises OSError."""
+
+    directory_fd: int
+    name: bytes
+
+    def exists(self) -> bool:
+        """Return whether anything has this name, a dangling link included."""
+        try:
+            os.stat(self.name, dir_fd=self.directory_fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def fingerprint(self) -> Fingerprint | None:
+        """Return the fingerprint of the regular file with this name, or None."""
+        try:
+            return fingerprint_at(self.directory_fd, self.name)
+        except FileNotFoundError:
+            return None
+
+    def unlink(self) -> None:
+        """Delete the name, durably; it may be missing already."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.name, dir_fd=self.directory_fd)
+        fsync_directory(self.directory_fd)
+
+    def sync(self) -> None:
+        """Make the content of the file durable."""
+        descriptor = self.open()
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def open(self) -> int:
+        """Open the file for reading; a link is refused by the kernel, a FIFO does not block."""
+        return os.open(self.name, _FILE, dir_fd=self.directory_fd)
+
+
+def same_bytes(one: DirectoryEntry, other: DirectoryEntry) -> bool:
+    """Compare the contents of two regular files; OSError if one cannot be read."""
+    with os.fdopen(one.open(), "rb") as left, os.fdopen(other.open(), "rb") as right:
+        while chunk := left.read(_CHUNK_BYTES):
+            if right.read(_CHUNK_BYTES) != chunk:
+                return False
+        return not right.read(1)

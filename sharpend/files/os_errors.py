@@ -19,6 +19,7 @@ from sharpend.errors import (
     name_too_long,
 )
 from sharpend.files.fingerprint import display
+from sharpend.files.remote import STORE_FAULT, is_remote
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _DENIED = {errno.EACCES, errno.EPERM}
@@ -54,6 +55,8 @@ def is_of_root(error: OSError, root: bytes) -> bool:
 
     A folder further down without permission is no fault of the root: it holds up its own files.
     """
+    if is_remote(root):
+        return error.errno == STORE_FAULT
     return error.errno in _FULL or not os.access(root, os.W_OK | os.X_OK)
 
 

@@ -1,7 +1,7 @@
 """Interface of an intake: its options, the result of a step, and the methods that callers use.
 
-There are two intakes: `FolderIntake`, which works in the caller's thread, and `ThreadedIntake`, for
-folders on file systems that may hang.
+`FolderIntake` works in the caller's thread, `RemoteIntake` lists object storage, and
+`ThreadedIntake` gives one of them a thread of its own, as a file system or a store may hang.
 """
 
 from __future__ import annotations

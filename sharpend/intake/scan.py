@@ -188,7 +188,7 @@ def _look_and_count(root: int, relative: bytes, tally: Tally, patterns: Patterns
     if not stat.S_ISREG(status.st_mode):
         tally.leave(LINK if stat.S_ISLNK(status.st_mode) else SPECIAL)
     elif format_of(name) is None:
-        tally.leave(_suffix(name))
+        tally.leave(kind_of(name))
     elif patterns.leaves_out(relative):
         tally.leave(EXCLUDED)
     else:
@@ -271,7 +271,7 @@ def _classify(
     elif not entry.is_file(follow_symlinks=False):
         tally.leave(SPECIAL)
     elif format_of(name) is None:
-        tally.leave(_suffix(name))
+        tally.leave(kind_of(name))
     elif patterns.leaves_out_entry(relative, is_folder=False):
         tally.leave(EXCLUDED)
     else:
@@ -279,7 +279,7 @@ def _classify(
     return None
 
 
-def _suffix(name: bytes) -> str:
+def kind_of(name: bytes) -> str:
     """Return a name's suffix for people, or the words for a name of another kind."""
     if is_sidecar(name):
         return SIDECAR

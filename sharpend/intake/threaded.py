@@ -16,8 +16,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sharpend.files.remote import is_remote
 from sharpend.intake.folder import FolderIntake
 from sharpend.intake.interface import Step
+from sharpend.intake.remote import RemoteIntake
 
 if TYPE_CHECKING:
     import random
@@ -47,6 +49,8 @@ def open_intake(
 ) -> Intake:
     """Start the intake of a folder, in a thread of its own if `options.threaded`.
 
+    That of a folder in object storage always has one.
+
     Args:
         options: of the folder.
         fresh: selects the files that are new to the ledger.
@@ -55,6 +59,8 @@ def open_intake(
         chance: spreads the scans of several folders.
         objection: returns why the folder is not the one to work in, or None; from any thread.
     """
+    if is_remote(options.root):
+        return ThreadedIntake(partial(RemoteIntake, options, chance=chance), fresh, wake)
     inner = partial(
         FolderIntake, options, patience=patience, wake=wake, chance=chance, objection=objection
     )
@@ -80,19 +86,19 @@ class _Order:
 
 
 class ThreadedIntake:
-    """FolderIntake that never blocks its caller.
+    """Intake that never blocks its caller.
 
     All methods are called from one thread. The result of a step is returned by a later call, which
     `wake` asks for.
 
     Args:
-        inner: makes the FolderIntake, given `fresh`.
+        inner: makes the intake, given `fresh`.
         fresh: selects the files that are new to the ledger.
         wake: asks for a step soon, from any thread; must return at once.
     """
 
     def __init__(
-        self, inner: Callable[..., FolderIntake], fresh: Fresh, wake: Callable[[], None]
+        self, inner: Callable[..., Intake], fresh: Fresh, wake: Callable[[], None]
     ) -> None:
         self._fresh = fresh
         self._wake = wake

@@ -6,11 +6,11 @@ other. A key whose default is that of another table is None here.
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 
+from sharpend.files.objects.address import Address
 from sharpend.policies import (
     Cmyk,
     CollisionPolicy,
@@ -26,9 +26,9 @@ from sharpend.policies import (
 )
 from sharpend.settings.section import Section
 from sharpend.settings.values import (
+    AnyFolder,
     Auto,
     Cue,
-    Directory,
     Flag,
     FolderName,
     Group,
@@ -50,10 +50,10 @@ from sharpend.settings.values import (
 class FolderSettings(Section):
     """`[[folder]]`: one input folder and where its outputs go."""
 
-    input: Directory
-    """The folder whose images are sharpened."""
-    output: Directory
-    """The folder for the outputs; created if it is missing."""
+    input: AnyFolder
+    """The folder whose images are sharpened; `s3://bucket/folder` is one in object storage."""
+    output: AnyFolder
+    """The folder for the outputs; created if it is missing. Also in object storage."""
     name: FolderName = Field(default_factory=name_of_input)
     """Name of the folder in ledger, logs and quarantine; default: the base name of `input`."""
     recursive: Flag = True
@@ -66,8 +66,9 @@ class FolderSettings(Section):
     """Leave the images as they are that are there at the first start with this key."""
     source: SourcePolicy = SourcePolicy.KEEP
     """Policy for an input once its output is durable."""
-    archive: Directory | None = Field(default=None, validate_default=True)
-    """The folder to which `source = "archive"` moves inputs; required with it, refused without."""
+    archive: AnyFolder | None = Field(default=None, validate_default=True)
+    """The folder to which `source = "archive"` moves inputs; required with it, refused without. It
+    is in object storage where the input is."""
     remove_empty_folders: Flag = False
     """Remove subfolders of the input that became empty because images were archived or deleted."""
     sidecars: Sidecars = Sidecars.FOLLOW
@@ -149,6 +150,11 @@ class FolderSettings(Section):
         return copy
 
     @property
+    def is_remote(self) -> bool:
+        """True if one of its places is in object storage."""
+        return any(isinstance(one, Address) for one in (self.input, self.output, self.archive))
+
+    @property
     def share(self) -> tuple[int, int] | None:
         """Part, and number of parts, of the images to sharpen; None: all. Not set by any file."""
         return self._share
@@ -161,13 +167,46 @@ class FolderSettings(Section):
 
     @field_validator("archive")
     @classmethod
-    def _archive_goes_with_source(cls, archive: Path | None, info: ValidationInfo) -> Path | None:
+    def _archive_goes_with_source(
+        cls, archive: AnyFolder | None, info: ValidationInfo
+    ) -> AnyFolder | None:
         archives = info.data.get("source") is SourcePolicy.ARCHIVE
         if archives and archive is None:
             raise ValueError('is required by source = "archive"')
         if archive is not None and "source" in info.data and not archives:
             raise ValueError('needs source = "archive"; set that or remove this')
+        if archive is not None and isinstance(archive, Address) != _is_remote(info, "input"):
+            raise ValueError("must be in object storage where the input is, and only there")
         return archive
+
+    @field_validator("polling", "poll_s", "settle_s", "remove_empty_folders")
+    @classmethod
+    def _fits_the_input(cls, value: object, info: ValidationInfo) -> object:
+        if _is_remote(info, "input") and value not in {"auto", False}:
+            raise ValueError("says nothing of an input in object storage; remove this")
+        return value
+
+    @field_validator("group", "mode")
+    @classmethod
+    def _fits_the_output(cls, value: object, info: ValidationInfo) -> object:
+        if _is_remote(info, "output") and value is not None:
+            raise ValueError("says nothing of an output in object storage; remove this")
+        return value
+
+    @field_validator("sidecars")
+    @classmethod
+    def _has_sidecars(cls, value: Sidecars, info: ValidationInfo) -> Sidecars:
+        remote = _is_remote(info, "input") or _is_remote(info, "output")
+        if remote and value is Sidecars.COPY:
+            raise ValueError('cannot be "copy" with object storage, where sidecars stay; remove it')
+        return value
+
+    @field_validator("require_mount")
+    @classmethod
+    def _has_a_disk(cls, value: object, info: ValidationInfo) -> object:
+        if value is True and _is_remote(info, "input") and _is_remote(info, "output"):
+            raise ValueError("says nothing of object storage; remove this")
+        return value
 
     @field_validator("suffix")
     @classmethod
@@ -175,3 +214,8 @@ class FolderSettings(Section):
         if suffix and "{suffix}" not in info.data.get("output_name", "{suffix}"):
             raise ValueError("needs {suffix} in output_name; put it there or remove this")
         return suffix
+
+
+def _is_remote(info: ValidationInfo, key: str) -> bool:
+    """Return whether a folder that was checked before is in object storage."""
+    return isinstance(info.data.get(key), Address)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from sharpend.errors import ConfigError, InputMissingError
+from sharpend.files.objects.address import Address
 from sharpend.logs.logs import printable
 from sharpend.policies import Metadata, Sidecars
 from sharpend.settings.folder import FolderSettings
@@ -98,6 +99,7 @@ def load(
         raise ConfigError(_lines(found + problems(error, layers, _known()))) from error
     found += _duplicate_names(settings, layers)
     found += _copies_of_metadata(settings, layers)
+    found += _out_of_reach_of_nodes(settings, layers)
     if not may_overlap:
         found += [problem(key, advice, layers) for key, advice in overlaps(_places(settings))]
     if found:
@@ -120,7 +122,7 @@ def missing_inputs(settings: Settings) -> list[str]:
     return [
         f"folder {folder.name}: input: {_absence(folder.input)}: {folder.input}"
         for folder in settings.folder
-        if not os.path.isdir(folder.input)
+        if not isinstance(folder.input, Address) and not os.path.isdir(folder.input)
     ]
 
 
@@ -170,7 +172,7 @@ def _flat(settings: Settings) -> Iterator[tuple[str, object]]:
             yield name, table
 
 
-def _absence(path: Path) -> str:
+def _absence(path: Path | Address) -> str:
     return "not a folder" if os.path.exists(path) else "no such folder"
 
 
@@ -208,6 +210,19 @@ def _copies_of_metadata(settings: Settings, layers: list[Layer]) -> list[str]:
         for index, folder in enumerate(settings.folder)
         if folder.sidecars is Sidecars.COPY
         and (folder.metadata or settings.pictures.metadata) is not Metadata.KEEP
+    ]
+
+
+def _out_of_reach_of_nodes(settings: Settings, layers: list[Layer]) -> list[str]:
+    """Find folders in object storage whose images, spooled here, no node of a cluster sees."""
+    if settings.engine.kind != "ray":
+        return []
+    advice = 'object storage needs engine.kind = "local"; change one of them'
+    return [
+        problem(("folder", index, kind), advice, layers)
+        for index, folder in enumerate(settings.folder)
+        for kind in ("input", "output")
+        if isinstance(getattr(folder, kind), Address)
     ]
 
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from sharpend.files.objects.address import Address
 from sharpend.settings.layers import Location, dotted
 
 if TYPE_CHECKING:
@@ -25,7 +27,19 @@ class Place:
     """One configured folder."""
 
     location: Location
-    path: Path
+    path: Path | Address
+
+    @cached_property
+    def real(self) -> PurePath:
+        """The path without links; that of object storage is below no folder of this machine."""
+        if isinstance(self.path, Address):
+            return PurePath(f"s3:/{self.path.bucket}", self.path.prefix)
+        return Path(os.path.realpath(self.path))
+
+    @property
+    def shown(self) -> str:
+        """The path for people."""
+        return str(self.path if isinstance(self.path, Address) else self.real)
 
     @property
     def kind(self) -> str:
@@ -35,27 +49,27 @@ class Place:
 
 def overlaps(places: Iterable[Place]) -> Iterator[tuple[Location, str]]:
     """Yield the key to change and the reason, for each two folders that overlap."""
-    real = [Place(place.location, Path(os.path.realpath(place.path))) for place in places]
-    for first, second in itertools.combinations(real, 2):
+    for first, second in itertools.combinations(list(places), 2):
         relation = _relation(second, first)
         if relation:
-            what = f"{second.path} {relation} {dotted(first.location)} ({first.path})"
+            what = f"{second.shown} {relation} {dotted(first.location)} ({first.shown})"
             yield second.location, f"{what}; choose a folder outside of it"
 
 
 def _relation(place: Place, other: Place) -> str | None:
     """Describe how `place` overlaps `other`, or None; the state directory is always `other`."""
-    if place.path == other.path:
+    mine, others = place.real, other.real
+    if mine == others:
         return "is the same folder as"
     if other.kind == "state":
-        return _relation_to_state(place, other.path)
-    if place.path.is_relative_to(other.path):
+        return _relation_to_state(place, others)
+    if mine.is_relative_to(others):
         return "lies inside"
-    return "contains" if other.path.is_relative_to(place.path) else None
+    return "contains" if others.is_relative_to(mine) else None
 
 
-def _relation_to_state(place: Place, state: Path) -> str | None:
-    if place.path.is_relative_to(state / "quarantine"):
+def _relation_to_state(place: Place, state: PurePath) -> str | None:
+    if place.real.is_relative_to(state / "quarantine"):
         return "lies inside the quarantine of"
-    swallowed = place.kind == "input" and state.is_relative_to(place.path)
+    swallowed = place.kind == "input" and state.is_relative_to(place.real)
     return "contains" if swallowed else None

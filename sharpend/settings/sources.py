@@ -15,12 +15,13 @@ import re
 import stat
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from sharpend.errors import ConfigError
+from sharpend.files.remote import is_url
 from sharpend.settings.layers import COMMAND_LINE, ENVIRONMENT, PREFIX, Layer
 from sharpend.settings.values import is_windows_path
 
@@ -204,15 +205,28 @@ def _anchor(table: object, keys: Iterable[str], base: Path, environment: Mapping
         return
     for key in keys:
         value = table.get(key)
-        if isinstance(value, str | Path) and str(value) and not is_windows_path(str(value)):
-            table[key] = located(base / expanded(str(value), environment))
+        text = str(value)
+        if isinstance(value, str | Path) and text and not (is_windows_path(text) or is_url(text)):
+            table[key] = located(base / expanded(text, environment))
 
 
-def located(path: Path) -> Path:
+def location(text: str) -> Path | str:
+    """Convert an argument to a path; the text of an address in object storage is kept."""
+    return text.removesuffix("/") if is_url(text) else Path(text)
+
+
+@overload
+def located(path: Path) -> Path: ...
+@overload
+def located(path: Path | str) -> Path | str: ...
+def located(path: Path | str) -> Path | str:
     """Return the absolute path, the same for each spelling: the ledger identifies folders by it.
 
-    Links are kept; they are resolved only where `..` follows, which depends on their target.
+    Links are kept; they are resolved only where `..` follows, which depends on their target. The
+    text of an address in object storage has one spelling.
     """
+    if isinstance(path, str):
+        return path
     return Path(os.path.realpath(path)) if ".." in path.parts else path.absolute()
 
 

@@ -8,12 +8,20 @@ machine, except to look up a group.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from sharpend.files.access import number_of
+from sharpend.files.objects.address import Address
 from sharpend.files.patterns import require_pattern
+from sharpend.files.remote import is_url
 from sharpend.policies import Hours
 
 
@@ -28,6 +36,13 @@ def _directory(path: Path) -> Path:
     if not path.is_absolute() or "\0" in str(path):
         raise ValueError("must name a folder")
     return path
+
+
+def _folder(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    """Check a folder of this machine, or an address in object storage."""
+    if isinstance(value, str) and is_url(value):
+        return Address.parse(value)
+    return value if isinstance(value, Address) else check(value)
 
 
 def _profile(path: Path) -> Path:
@@ -128,6 +143,10 @@ def name_of_input(given: Mapping[str, Any]) -> str:
 Auto = Literal["auto"]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Directory = Annotated[Path, AfterValidator(_directory)]
+if TYPE_CHECKING:
+    AnyFolder = Path | Address
+else:
+    AnyFolder = Annotated[Directory, WrapValidator(_folder)]
 Profile = Annotated[Path, AfterValidator(_profile)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]

@@ -227,6 +227,7 @@ _TASK = record(
     options=_OPTIONS,
     measure_agreement=flag(),
     canary=optional(PATH_TEXT),
+    output_name=_PATH,
     preview=optional(_PATH),
     access=record(Access, group=optional(whole(0, (1 << 32) - 1)), mode=optional(whole(0, 0o7777))),
 )

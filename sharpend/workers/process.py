@@ -31,6 +31,8 @@ _LAUNCH = (
     "import sys; module, sys.path[:] = sys.argv[1], sys.argv[4:]; "
     "import importlib; importlib.import_module(module).main(sys.argv[2], sys.argv[3])"
 )
+_SECRETS = "AWS_"
+"""Beginning of the variables that a worker does not get: credentials of object storage."""
 _ENDS_WITHIN_S = 1.0
 """A process that ended closes its pipe some milliseconds before its status can be read."""
 
@@ -59,6 +61,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
+            env={key: text for key, text in os.environ.items() if not key.startswith(_SECRETS)},
         )
         try:
             self._listener = _in_thread(self._listen)

@@ -1,0 +1,345 @@
+"""Outputs in object storage: one whole object per input, through crashes, conflicts and rivals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sharpend.commit.results import Committed, Unfinished
+from sharpend.errors import FolderFaultError
+from sharpend.files.objects.client import client
+from sharpend.ledger.records import State
+from sharpend.policies import ExistingPolicy, SourcePolicy
+from tests.remote_shop import RemoteShop
+from tests.shop import CrashError
+from tests.store_server import StoreServer, objects, open_uploads, put, running_store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+UPLOAD_STEPS = ["recorded", "created", "sent", "staged"]
+COMMIT_STEPS = ["chosen", "completed", "forgotten", "renamed", "synced", "finished", "disposed"]
+ARCHIVED = ["source_removed", "sidecars_moved"]
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
+    """A good store."""
+    with running_store(monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(store: StoreServer) -> str:
+    """A bucket with one input."""
+    name = store.bucket()
+    put(name, "in/a/x.png", b"photo")
+    return name
+
+
+@pytest.fixture
+def shop(bucket: str, tmp_path: Path) -> Iterator[RemoteShop]:
+    """A daemon that has listed it."""
+    made = RemoteShop(tmp_path, bucket)
+    made.take()
+    yield made
+    made.ledger.close()
+
+
+def outputs(bucket: str) -> dict[str, bytes]:
+    """The objects below `out/`."""
+    return {key[4:]: body for key, body in objects(bucket).items() if key.startswith("out/")}
+
+
+def crashing(step: str) -> Callable[[str], None]:
+    """A hook that ends the daemon at a step, once."""
+    left = [step]
+
+    def at(reached: str) -> None:
+        if left == [reached]:
+            left.clear()
+            raise CrashError(reached)
+
+    return at
+
+
+def test_output_mirrors_the_input(shop: RemoteShop, bucket: str) -> None:
+    """The output has the input's path, nothing is left in spool and store, and the source stays."""
+    done = shop.run()
+    assert isinstance(done, Committed)
+    assert objects(bucket) == {"in/a/x.png": b"photo", "out/a/x.png": b"sharp photo"}
+    assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
+
+
+def test_nothing_is_visible_before_the_commit(shop: RemoteShop, bucket: str) -> None:
+    """A staged file is an upload that nobody sees."""
+    job = shop.claim()
+    shop.work(job)
+    assert (outputs(bucket), open_uploads(bucket)) == ({}, 1)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        SourcePolicy.ARCHIVE,
+        pytest.param(SourcePolicy.KEEP, marks=pytest.mark.slow),
+        pytest.param(SourcePolicy.DELETE, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("step", [*UPLOAD_STEPS, *COMMIT_STEPS, *ARCHIVED])
+def test_crash_at_each_step(tmp_path: Path, bucket: str, step: str, source: SourcePolicy) -> None:
+    """After a start each input has one whole output, and no upload is open."""
+    dying = RemoteShop(tmp_path, bucket, crashing(step))
+    dying.with_source(source)
+    dying.take()
+    try:
+        dying.run()
+    except CrashError:
+        dying.ledger.close()
+        shop = RemoteShop(tmp_path, bucket)
+        shop.with_source(source)
+        shop.start()
+        assert open_uploads(bucket) == 0
+        shop.take()
+        list(shop.run_all())
+        shop.ledger.close()
+    assert outputs(bucket) == {"a/x.png": b"sharp photo"}
+    kept = {key: body for key, body in objects(bucket).items() if not key.startswith("out/")}
+    place = {"keep": "in", "delete": None, "archive": "archive"}[source]
+    assert kept == ({} if place is None else {f"{place}/a/x.png": b"photo"})
+    assert (open_uploads(bucket), shop_left(tmp_path)) == (0, [])
+
+
+def shop_left(home: Path) -> list[str]:
+    """What is left in the spool."""
+    return [path.name for path in (home / "spool").iterdir()]
+
+
+def test_a_conflict_is_tried_again(shop: RemoteShop, store: StoreServer, bucket: str) -> None:
+    """409 says that another request is at the key: the same again is answered."""
+    conflicts = [(409, "ConditionalRequestConflict")] * 3
+    store.refuses = lambda asked: conflicts.pop() if asked == "complete" and conflicts else None
+    assert isinstance(shop.run(), Committed)
+    assert (outputs(bucket), conflicts) == ({"a/x.png": b"sharp photo"}, [])
+
+
+def test_conflicts_without_end_leave_it_to_a_later_try(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """The folder pauses, and `recover` completes the same upload."""
+    store.refuses = lambda asked: (409, "OperationAborted") if asked == "complete" else None
+    ended = shop.run()
+    assert isinstance(ended, Unfinished)
+    assert isinstance(ended.error, FolderFaultError)
+    store.reset()
+    shop.wait()
+    assert [type(one) for one in shop.start()] == [Committed]
+    assert (outputs(bucket), open_uploads(bucket)) == ({"a/x.png": b"sharp photo"}, 0)
+
+
+def test_an_upload_that_a_conflict_has_dropped_is_sent_again(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """Amazon's store may drop the upload with a 409; the finished image is still in the spool."""
+    job = shop.claim()
+    attempt = shop.work(job)
+    dropped = [(404, "NoSuchUpload")]
+    store.refuses = lambda asked: dropped.pop() if asked == "complete" and dropped else None
+    shop.finish(job, attempt)
+    assert (outputs(bucket), store.asked.count("create")) == ({"a/x.png": b"sharp photo"}, 2)
+
+
+def test_name_taken_at_the_last_moment(shop: RemoteShop, store: StoreServer, bucket: str) -> None:
+    """412 is a collision like any other: the rival's object stays, ours gets the next name."""
+    job = shop.claim()
+    attempt = shop.work(job)
+
+    def rival(asked: str) -> None:
+        if asked == "complete":
+            store.reset()
+            put(bucket, "out/a/x.png", b"rival")
+
+    store.refuses = rival
+    shop.finish(job, attempt)
+    assert outputs(bucket) == {"a/x.png": b"rival", "a/x-2.png": b"sharp photo"}
+    assert open_uploads(bucket) == 0
+
+
+@pytest.mark.parametrize(
+    ("existing", "left"),
+    [
+        (ExistingPolicy.SUFFIX, {"a/x.png": b"foreign", "a/x-2.png": b"sharp photo"}),
+        (ExistingPolicy.REPLACE, {"a/x.png": b"sharp photo"}),
+        (ExistingPolicy.SKIP, {"a/x.png": b"foreign"}),
+    ],
+)
+def test_foreign_objects(
+    shop: RemoteShop, bucket: str, existing: ExistingPolicy, left: dict[str, bytes]
+) -> None:
+    """An object that sharpend did not make is treated as `existing` says."""
+    put(bucket, "out/a/x.png", b"foreign")
+    shop.to = replace(shop.to, existing=existing)
+    job = shop.claim()
+    if existing is not ExistingPolicy.SKIP:
+        shop.commit((job, shop.work(job)))
+    else:
+        with pytest.raises(AssertionError):  # finished before the work
+            shop.work(job)
+    assert (outputs(bucket), open_uploads(bucket)) == (left, 0)
+
+
+def test_new_content_replaces_its_own_output(shop: RemoteShop, bucket: str) -> None:
+    """An input that was replaced is done again, under the same name."""
+    shop.run()
+    put(bucket, "in/a/x.png", b"other photo")
+    shop.take()
+    shop.run()
+    assert outputs(bucket) == {"a/x.png": b"sharp other photo"}
+
+
+def test_an_output_that_somebody_replaced_is_foreign(shop: RemoteShop, bucket: str) -> None:
+    """It stays, also against the next version of its input."""
+    shop.run()
+    put(bucket, "out/a/x.png", b"edited")
+    put(bucket, "in/a/x.png", b"other photo")
+    shop.take()
+    shop.run()
+    assert outputs(bucket) == {"a/x.png": b"edited", "a/x-2.png": b"sharp other photo"}
+
+
+@pytest.mark.parametrize("lost", ["complete", "create", "send", "head"])
+def test_lost_answers(shop: RemoteShop, store: StoreServer, bucket: str, lost: str) -> None:
+    """What was done and not answered is asked again, and done once."""
+    left = [lost]
+    store.loses = lambda asked: left == [asked] and bool(left.pop())
+    assert isinstance(shop.run(), Committed)
+    assert (outputs(bucket), left) == ({"a/x.png": b"sharp photo"}, [])
+
+
+def test_the_answer_of_a_completion_is_lost_for_good(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """The folder pauses; later the object is found to be ours, by its attempt, and finished."""
+    store.loses = lambda asked: asked == "complete"
+    (ended,) = [shop.run()]
+    assert isinstance(ended, Unfinished)
+    store.reset()
+    shop.wait()
+    assert [type(one) for one in shop.start()] == [Committed]
+    assert outputs(bucket) == {"a/x.png": b"sharp photo"}
+    assert store.asked.count("complete") == 0
+
+
+def test_two_daemons_by_mistake(bucket: str, tmp_path: Path, store: StoreServer) -> None:
+    """Two states, one output folder, rivals at each key: nothing is lost, replaced or doubled."""
+    for number in range(4):
+        put(bucket, f"in/{number}.png", b"%d" % number)
+    shops = [RemoteShop(tmp_path / name, bucket) for name in "ab"]
+    taken = []
+    for shop in shops:
+        shop.take()
+        jobs = [shop.claim() for _ in range(5)]
+        taken.append([(job, shop.work(job)) for job in jobs])
+    for pairs in zip(*taken, strict=True):
+        for shop, pair in zip(shops, pairs, strict=True):
+            shop.finish(*pair)
+    wanted = {f"{number}.png": b"sharp %d" % number for number in range(4)}
+    assert outputs(bucket) == wanted | {"a/x.png": b"sharp photo"}
+    assert open_uploads(bucket) == 0
+    assert "put" not in store.asked[store.asked.index("create") :]
+    for shop in shops:
+        shop.ledger.close()
+
+
+@pytest.mark.parametrize("source", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])
+def test_a_source_that_was_replaced_stays(
+    shop: RemoteShop, bucket: str, source: SourcePolicy
+) -> None:
+    """What was put in its place after it was read is a new input."""
+    shop.with_source(source)
+    job = shop.claim()
+    attempt = shop.work(job)
+    put(bucket, "in/a/x.png", b"other photo")
+    shop.finish(job, attempt)
+    assert objects(bucket) == {"in/a/x.png": b"other photo", "out/a/x.png": b"sharp photo"}
+
+
+@pytest.mark.parametrize("source", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])
+def test_a_source_replaced_at_the_last_moment_stays(
+    shop: RemoteShop, store: StoreServer, bucket: str, source: SourcePolicy
+) -> None:
+    """The deletion has a condition, so that no look before it need be believed."""
+    shop.with_source(source)
+    job = shop.claim()
+    attempt = shop.work(job)
+
+    def rival(asked: str) -> None:
+        if asked == "delete":
+            store.reset()
+            put(bucket, "in/a/x.png", b"other photo")
+
+    store.refuses = rival
+    shop.commit((job, attempt))
+    assert objects(bucket)["in/a/x.png"] == b"other photo"
+
+
+def test_a_source_that_goes_while_it_is_copied(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """Nothing is archived, and no upload stays open."""
+    shop.with_source(SourcePolicy.ARCHIVE)
+
+    def rival(asked: str) -> None:
+        if asked == "copy":
+            store.reset()
+            client().delete_object(Bucket=bucket, Key="in/a/x.png")
+
+    store.refuses = rival
+    assert isinstance(shop.run(), Committed)
+    assert objects(bucket) == {"out/a/x.png": b"sharp photo"}
+    assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
+
+
+def test_nothing_in_the_archive_is_overwritten(shop: RemoteShop, bucket: str) -> None:
+    """A name that is taken there gets a number."""
+    put(bucket, "archive/a/x.png", b"older")
+    shop.with_source(SourcePolicy.ARCHIVE)
+    shop.run()
+    archived = {key: body for key, body in objects(bucket).items() if key.startswith("archive/")}
+    assert archived == {"archive/a/x.png": b"older", "archive/a/x-2.png": b"photo"}
+
+
+def test_a_versioned_bucket(shop: RemoteShop, bucket: str) -> None:
+    """Versions change nothing: a deleted source is a version that is not the latest."""
+    enabled = {"Status": "Enabled"}
+    client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration=enabled)
+    put(bucket, "in/a/x.png", b"photo")
+    shop.take()
+    shop.with_source(SourcePolicy.DELETE)
+    list(shop.run_all())
+    assert objects(bucket) == {"out/a/x.png": b"sharp photo"}
+    versions = client().list_object_versions(Bucket=bucket, Prefix="in/")
+    assert len(versions["Versions"]) == 2
+
+
+def test_an_unreachable_store_loses_nothing(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """A commit that gets no answer pauses the folder; a start leaves no upload open."""
+    job = shop.claim()
+    attempt = shop.work(job)
+    store.refuses = lambda _: (503, "SlowDown")
+    (ended,) = shop.commit((job, attempt))
+    assert isinstance(ended, Unfinished)
+    assert isinstance(ended.error, FolderFaultError)
+    store.reset()
+    shop.wait()
+    list(shop.run_all())
+    assert (outputs(bucket), shop.ledger.waiting(["in"])) == ({"a/x.png": b"sharp photo"}, 0)
+    (outcome,) = shop.ledger.outcomes("in", [b"a/x.png"])
+    assert outcome.state is State.DISPOSED
+    shop.start()  # what could not be dropped in the outage is on record
+    assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
