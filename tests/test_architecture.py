@@ -58,8 +58,8 @@ ROOMS = {
     " containers.tiffout containers.tiff"
     " detection codec files contents preview finishing sheet",
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
-    " crispness shipped weights trial installed trunk openvino_trunk runtime ssim bands measuring"
-    " softness sharpener precision",
+    " crispness shipped weights trial installed trunk openvino_trunk cuda_trunk runtime ssim bands"
+    " measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers sections plots",
     "ledger": "sql standing_sql caseless schema seal alike records long_steps store copies"
