@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from sharpend.model.trunk import Trunk
 
 LARGEST_TILE_PX = 4096
+CUDA_TILE_PX = 1024
+"""Largest tile on CUDA: kernels are chosen by its size, and another one moves the last bit of some
+values. The same one everywhere keeps pixels apart from the memory of a GPU."""
 CPU_TILE_BUDGET_BYTES = 96 * 2**20
 """Activations of one tile on a CPU; larger tiles are no faster there."""
 ALLOCATION_FAILED = ("can't allocate memory", "out of memory", "bad_alloc")
@@ -179,12 +182,12 @@ class Runtime:
 
     def _tile_that_fits(self) -> int:
         """Compute the largest square tile whose activations fit the memory budget."""
-        budget = CPU_TILE_BUDGET_BYTES
+        budget, largest = CPU_TILE_BUDGET_BYTES, LARGEST_TILE_PX
         if self.device.type == "cuda":
-            budget = torch.cuda.mem_get_info(self.device)[0] // 2
+            budget, largest = torch.cuda.mem_get_info(self.device)[0] // 2, CUDA_TILE_PX
         floats_per_px = 3 * self._network.channels / GRID_PX**2 + 4 * 3
         side = int((budget / (4 * floats_per_px)) ** 0.5) - 2 * self.halo_px
-        return min(max(side // GRID_PX * GRID_PX, SMALLEST_TILE_PX), LARGEST_TILE_PX)
+        return min(max(side // GRID_PX * GRID_PX, SMALLEST_TILE_PX), largest)
 
     @torch.inference_mode()
     def added(self, packed: Packed, cues: Cues | None = None) -> Added:
