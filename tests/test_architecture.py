@@ -153,11 +153,12 @@ evaluation  pixel_error bench speed scores sets unsharp lineup partial measureme
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result
+evaluation  front
 evaluation.agreement  softness samples lines streams
 evaluation.mos  protocol study order votes raters forms pages app serving stimuli ratings screening
 evaluation.mos  intervals results tables
 publishing  matrix_section model_card rewriting weights_card calibration
-figures  canvas curves scene drawing diagram pair opinions
+figures  canvas curves front scene drawing diagram pair opinions
 commands  options calibrate matrix evaluate alarm degrade export figure label line pool prepare
 commands  train mos
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sharpend.model.runtime import Placement
+from sharpend.model.trial import INT8, OPENVINO, TORCH
 
 
 def count(text: str) -> int:
@@ -59,7 +60,7 @@ def add_placement(parser: argparse.ArgumentParser) -> None:
     add_machine(parser)
     parser.add_argument(
         "--precision",
-        choices=["auto", "float32", "bfloat16"],
+        choices=["auto", "float32", "bfloat16", "int8"],
         default="auto",
         help="precision of sharpend's models (default auto: the faster one)",
     )
@@ -77,4 +78,10 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def placement(options: argparse.Namespace) -> Placement:
     """The placement that the options of `add_placement` describe."""
-    return Placement(device=options.device, precision=options.precision, threads=options.threads)
+    runtime = OPENVINO if options.precision == INT8 else TORCH
+    return Placement(
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        runtime=runtime,
+    )
