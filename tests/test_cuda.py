@@ -1,6 +1,6 @@
-"""Models on a GPU by CUDA: tiles, graphs, likeness and memory. Skipped where there is none.
+"""Models on a GPU by CUDA: tiles, graphs, likeness, training. Skipped where there is none.
 
-Run as a program it prints times: `python -m tests.test_cuda`.
+Times: `python -m tests.cuda_times`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,15 @@ from sharpend.model.runtime import CUDA_TILE_PX, Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import shipped_names
 from sharpend.model.ssim import compute_ssim
+from trainer.training.dataset import Example
+from trainer.training.distributed import ProcessGroup
+from trainer.training.loop import train
+from trainer.training.losses import LossWeights
+from trainer.training.recipe import Data, NetworkConfig, Recipe, Schedule
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
@@ -97,3 +104,26 @@ def test_auto_chooses_by_measurement() -> None:
     assert chosen.trial is not None
     assert {form.precision for form in chosen.trial.others} == {"float16", "bfloat16"}
     assert all(form.is_alike for form in chosen.trial.others)
+
+
+@needs_cuda
+def test_captured_steps_learn_as_the_processor_does(tmp_path: Path) -> None:
+    """The same crops give the same course of the loss, from a graph as step by step."""
+    chance = np.random.default_rng(1)
+    examples = [
+        Example(pixels, 255 - pixels, None)
+        for pixels in chance.integers(0, 256, (6, 48, 48, 3), dtype=np.uint8)
+    ]
+    recipe = Recipe(
+        name="tiny",
+        network=NetworkConfig("student", channels=8, blocks=1, bias_free=True),
+        data=Data(crop_px=16, batch=4, validation_px=32),
+        loss=LossWeights(target_charbonnier=1.0),
+        schedule=Schedule(steps=30, warm_up=5, validate_every=30, precision="float32"),
+    )
+    losses = []
+    for device in ("cpu", "cuda"):
+        group = ProcessGroup(torch.device(device))
+        best = train(recipe, examples, examples[:2], tmp_path / device, group)
+        losses.append(best.scores["validation_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
