@@ -35,7 +35,11 @@ def draw_front(points: Sequence[Point]) -> Figure:
         )
     front = undominated([point for point in points if not point.is_mask])
     axes.plot(
-        [point.ms for point in front], [point.gain_db for point in front], "--", color=canvas.RULE
+        [point.ms for point in front],
+        [point.gain_db for point in front],
+        "--",
+        color=canvas.RULE,
+        zorder=1,
     )
     axes.set_xscale("log")
     axes.margins(x=0.25, y=0.12)
