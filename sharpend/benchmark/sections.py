@@ -67,15 +67,8 @@ def sections(
     """
     made = partial(_photographs, given, scratch, sizes)
     first = models[0]
-    threads = sorted({1, cores()} if device == networks.CPU else {1})
-    within = {row: size for row, size in SIZES_PX.items() if prod(size) <= sizes.largest_mp * _MEGA}
-    large = "24 MP" in within
     return {
-        "models": partial(networks.models, models, HD_PX, threads, sizes.rounds, device),
-        "stages": lambda: networks.stages(
-            first, kinds(_new(scratch), large=large), sizes.rounds, device
-        ),
-        "size": partial(networks.growth, first, within, sizes.rounds, device),
+        **_without_daemon(sizes, models, scratch, device),
         "daemon": lambda: whole.throughput(
             {"given": given} if given else folders(_new(scratch), sizes.images),
             _new(scratch),
@@ -99,6 +92,22 @@ def sections(
         "contention": lambda: whole.contention(made(), _new(scratch), first, sizes.runs),
         "cluster": lambda: cluster.cluster(made(), _new(scratch), first),
         "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, sizes.runs),
+    }
+
+
+def _without_daemon(
+    sizes: Sizes, models: tuple[str, ...], scratch: Path, device: str
+) -> dict[str, Callable[[], Table]]:
+    first = models[0]
+    threads = sorted({1, cores()} if device == networks.CPU else {1})
+    within = {row: size for row, size in SIZES_PX.items() if prod(size) <= sizes.largest_mp * _MEGA}
+    large = "24 MP" in within
+    return {
+        "models": partial(networks.models, models, HD_PX, threads, sizes.rounds, device),
+        "stages": lambda: networks.stages(
+            first, kinds(_new(scratch), large=large), sizes.rounds, device
+        ),
+        "size": partial(networks.growth, first, within, sizes.rounds, device),
     }
 
 
