@@ -134,7 +134,7 @@ complete -c sharpend -n '_shtab_sharpend_using demo' -l crispness -x -d 'additio
 complete -c sharpend -n '_shtab_sharpend_using; and test $_shtab_sharpend_npos -eq 0' -a bench -d 'Measure models, codecs and the whole daemon here.'
 complete -c sharpend -n '_shtab_sharpend_using bench' -s h -l help -d 'show this help message and exit'
 complete -c sharpend -n '_shtab_sharpend_using bench' -l model -x -d 'model; may be repeated, the first one works in the daemon'
-complete -c sharpend -n '_shtab_sharpend_using bench' -l images -xka "(__fish_complete_directories)" -d 'images for the whole daemon and other tools; made unless given'
+complete -c sharpend -n '_shtab_sharpend_using bench' -l images -xka "(__fish_complete_directories)" -d 'images; made unless given'
 complete -c sharpend -n '_shtab_sharpend_using bench' -l quick -d 'a few minutes: few and small images'
 complete -c sharpend -n '_shtab_sharpend_using bench' -l device -x -d 'of models, stages and size'
 complete -c sharpend -n '_shtab_sharpend_using bench' -l to -xka "(__fish_complete_directories)" -d 'for benchmark.json and plots'
