@@ -186,11 +186,10 @@ def _add_bench(add: _Add) -> None:
     )
     told = "model; may be repeated, the first one works in the daemon"
     command.add_argument("--model", action="append", metavar="NAME", help=told)
-    told = "images for the whole daemon and other tools; made unless given"
-    command.add_argument("--images", type=Path, metavar="DIR", help=told)
+    command.add_argument("--images", type=Path, metavar="DIR", help="images; made unless given")
     command.add_argument("--quick", action="store_true", help="a few minutes: few and small images")
-    told = "folder for benchmark.json and plots"
-    command.add_argument("--to", type=Path, metavar="DIR", help=told)
+    command.add_argument("--device", default="cpu", metavar="D", help="of models, stages and size")
+    command.add_argument("--to", type=Path, metavar="DIR", help="for benchmark.json and plots")
 
 
 def _add_folders(add: _Add) -> None:

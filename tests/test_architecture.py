@@ -58,8 +58,8 @@ ROOMS = {
     " containers.tiffout containers.tiff"
     " detection codec files contents preview finishing sheet",
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
-    " crispness shipped weights trial installed trunk openvino_trunk runtime ssim bands measuring"
-    " softness sharpener precision",
+    " crispness shipped weights trial installed trunk openvino_trunk cuda_trunk runtime ssim bands"
+    " measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers sections plots",
     "ledger": "sql standing_sql caseless schema seal alike records long_steps store copies"
@@ -147,16 +147,18 @@ DOORS = {
 WINGS = """
 degradations  mixture blur camera reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
-training  screening architectures checkpoint origin teacher models labels pool step precision loop
+training  screening architectures checkpoint origin teacher models labels parts windows pool crops
+training  step learner precision loop
 evaluation  pixel_error bench speed scores sets unsharp lineup partial measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result
+evaluation  front
 evaluation.agreement  softness samples lines streams
 evaluation.mos  protocol study order votes raters forms pages app serving stimuli ratings screening
 evaluation.mos  intervals results tables
 publishing  matrix_section model_card rewriting weights_card calibration
-figures  canvas curves scene drawing diagram pair opinions
+figures  canvas curves front scene drawing diagram pair opinions
 commands  options calibrate matrix evaluate alarm degrade export figure label line pool prepare
 commands  train mos
 """

@@ -190,15 +190,18 @@ def test_a_smaller_halo_of_crispness_would_show(monkeypatch: pytest.MonkeyPatch)
     width=st.integers(1, 200),
     tile=st.integers(32, 80),
     cells=st.integers(0, 9),
+    alike=st.booleans(),
 )
 def test_cores_cover_each_pixel_once_inside_windows_of_full_halo(
-    height: int, width: int, tile: int, cells: int
+    height: int, width: int, tile: int, cells: int, *, alike: bool
 ) -> None:
-    """Tiles partition the image; a window reaches the halo or the image's edge."""
+    """Tiles partition the image; a window reaches the halo or the edge; all are alike if asked."""
     height, width, tile_px, halo_px = height * 4, width * 4, tile * 4, cells * 4
     covered = np.zeros((height, width), np.uint8)
-    for planned in plan_tiles(height, width, tile_px=tile_px, halo_px=halo_px):
+    sizes = set()
+    for planned in plan_tiles(height, width, tile_px=tile_px, halo_px=halo_px, alike=alike):
         core, window = planned.core, planned.window
+        sizes.add((window.bottom - window.top, window.right - window.left))
         covered[core.slices] += 1
         assert 0 <= window.top <= max(core.top - halo_px, 0)
         assert 0 <= window.left <= max(core.left - halo_px, 0)
@@ -206,6 +209,7 @@ def test_cores_cover_each_pixel_once_inside_windows_of_full_halo(
         assert width >= window.right >= min(core.right + halo_px, width)
         assert not any(edge % 4 for edge in (window.top, window.left, window.bottom, window.right))
     assert (covered == 1).all()
+    assert len(sizes) == 1 or not alike
 
 
 @pytest.mark.parametrize(("height", "tile_px"), [(130, 128), (132, 130), (132, 124)])

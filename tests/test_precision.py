@@ -166,6 +166,12 @@ def test_other_pixels_are_refused(tmp_path: Path, wanted: str) -> None:
     assert placed.runtime.precision == "float32"
 
 
+def test_float16_is_for_cuda(networks: Networks) -> None:
+    """On a CPU, where it is slow, it is refused with the setting to change."""
+    with pytest.raises(UnavailableError, match=r'model\.precision: float16: .* set it to "auto"'):
+        place(weights.load(str(networks.student)), replace(AUTO, precision="float16"))
+
+
 @needs_openvino
 @pytest.mark.parametrize("name", ["lite-x4", "base-x4", "lite-photo", "base-photo"])
 def test_shipped_models_are_alike_in_int8(name: str) -> None:

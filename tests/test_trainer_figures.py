@@ -16,9 +16,11 @@ from sharpend.imaging.files import load_rgb, save_png
 from tests.conftest import drop, photograph
 from trainer.commands.figure import add_arguments, figure
 from trainer.degradations.reduction import get_transform
+from trainer.evaluation.front import Point
 from trainer.figures.canvas import blank
 from trainer.figures.curves import draw_curves
 from trainer.figures.diagram import Lesson, draw_pipeline
+from trainer.figures.front import undominated
 from trainer.figures.pair import pair_sheet
 from trainer.figures.scene import outlined, read_scene
 from trainer.training.record import Record, append_line, read_record
@@ -217,6 +219,25 @@ def parsed(*arguments: object) -> argparse.Namespace:
     return parser.parse_args([str(one) for one in arguments])
 
 
+def matrix_of(folder: Path) -> Path:
+    """The parts of a matrix.json that the front needs."""
+    gains = {"no-op": 0.0, "mask 1/100": 0.8, "best mask of each cell": 1.2, "mask 2/150": -1.0}
+    rows = {row: {"soft": {"psnr_gain": gain}} for row, gain in {**gains, "mine": 1.4}.items()}
+    values = {"machine": {"precision": "float32"}, "models": {"mine": {}}, "rows": rows}
+    path = folder / "matrix.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_the_front_leaves_out_what_is_no_better_than_a_cheaper_one() -> None:
+    """Each model of the front gains more than all that cost less."""
+    points = [
+        Point(label, ms, gain, is_mask=False)
+        for label, ms, gain in (("a", 10, 1.0), ("b", 20, 0.9), ("c", 30, 1.2), ("d", 30, 1.1))
+    ]
+    assert [point.label for point in undominated(points)] == ["a", "c"]
+
+
 def test_each_figure_becomes_a_picture(tmp_path: Path, networks: Networks) -> None:
     """From real files and real models to a PNG file that can be read."""
     picture = drop(tmp_path, "a.png")
@@ -226,6 +247,7 @@ def test_each_figure_becomes_a_picture(tmp_path: Path, networks: Networks) -> No
         ("pipeline", picture, "--teacher", networks.teacher, *student),
         ("pair", picture, picture, "--zoom", 2, *student),
         ("curves", run, run),
+        ("front", matrix_of(tmp_path), "--model", f"mine={networks.student}"),
     ):
         figure(parsed(*arguments, "--to", to))
         assert min(load_rgb(to).shape[:2]) > 100

@@ -77,6 +77,19 @@ def test_the_same_seed_makes_the_same_windows(
     )
 
 
+@pytest.mark.slow
+def test_several_processes_make_the_same_pool(
+    tmp_path: Path, pool: Path, images: dict[str, list[Path]]
+) -> None:
+    """Window n follows from its number, whoever makes it, and each has its own measurements."""
+    card = replace(CARD_OF, windows={"train": 40, "validation": 4})
+    for name, workers in (("one", 1), ("two", 2)):
+        make_pool(tmp_path / name, card, images, workers=workers)
+    files = sorted(path.relative_to(pool) for path in pool.rglob("*") if path.is_file())
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
 def test_windows_carry_the_cues_of_the_whole_window(pool: Path) -> None:
     """What the model is told at training is what the daemon would measure."""
     for example in read_pool(pool, "train", taught=False):
@@ -99,7 +112,7 @@ def test_labels_lie_beside_the_windows(pool: Path) -> None:
     """The teacher's image of each window; its name and digest in the card."""
     with pytest.raises(InputMissingError, match="contains no labels"):
         read_pool(pool, "train", taught=True)
-    label_pool(pool, {"name": "large", "digest": "1"}, lambda pixels: 255 - pixels)
+    label_pool(pool, {"name": "large", "digest": "1"}, lambda: lambda pixels: 255 - pixels)
     for example in read_pool(pool, "train", taught=True):
         assert example.taught is not None
         assert np.array_equal(example.taught, 255 - example.degraded)

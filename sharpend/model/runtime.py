@@ -22,7 +22,7 @@ from sharpend.model.cues import LUMA
 from sharpend.model.installed import openvino_version
 from sharpend.model.networks import GRID_PX
 from sharpend.model.tiling import SMALLEST_TILE_PX
-from sharpend.model.trial import FLOAT32, TORCH, Form
+from sharpend.model.trial import FLOAT32, OPENVINO, TORCH, Form
 from sharpend.model.trunk import TorchTrunk
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from sharpend.model.trunk import Trunk
 
 LARGEST_TILE_PX = 4096
+CUDA_TILE_PX = 1024
+"""Largest tile on CUDA: kernels are chosen by its size, and another one moves the last bit of some
+values. The same one everywhere keeps pixels apart from the memory of a GPU."""
 CPU_TILE_BUDGET_BYTES = 96 * 2**20
 """Activations of one tile on a CPU; larger tiles are no faster there."""
 ALLOCATION_FAILED = ("can't allocate memory", "out of memory", "bad_alloc")
@@ -48,7 +51,7 @@ class Placement:
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     precision: str = FLOAT32
-    """float32, bfloat16 or int8; auto is for `sharpend.model.precision.place` to settle."""
+    """float32, bfloat16, float16, int8, or auto for `sharpend.model.precision.place` to settle."""
     tile_px: int | None = None
     """Side of a tile, or None to follow memory."""
     threads: int | None = None
@@ -126,9 +129,14 @@ def _trunk(network: SharpeningNetwork, placement: Placement) -> Trunk:
     Raises:
         ImportError, RuntimeError: it is installed, but does not run here.
     """
-    if placement.runtime == TORCH:
-        return TorchTrunk(network, placement.precision)
-    made: Trunk = openvino_trunk().OpenVinoTrunk(network, placement.precision, placement.threads)
+    if placement.runtime == OPENVINO:
+        by_openvino = openvino_trunk().OpenVinoTrunk
+        made: Trunk = by_openvino(network, placement.precision, placement.threads)
+    elif choose_device(placement.device).type == "cuda":
+        by_cuda = importlib.import_module("sharpend.model.cuda_trunk").CudaTrunk
+        made = by_cuda(network, placement.precision)
+    else:
+        made = TorchTrunk(network, placement.precision)
     return made
 
 
@@ -141,6 +149,7 @@ class Runtime:
         precision: of the convolutions; folding, sum and clamping are float32 always.
         halo_px: receptive-field radius of the model.
         tile_px: side of the tiles in use; an automatic one shrinks when memory runs out.
+        alike: True if all windows of an image should be of one size.
     """
 
     def __init__(self, network: SharpeningNetwork, placement: Placement) -> None:
@@ -159,6 +168,7 @@ class Runtime:
         self.name, self.precision = self._trunk.runtime, self._trunk.precision
         self._tile_is_fixed = placement.tile_px is not None
         self.tile_px = placement.tile_px or self._tile_that_fits()
+        self.alike = self.device.type == "cuda"
 
     @property
     def cued(self) -> bool:
@@ -172,12 +182,12 @@ class Runtime:
 
     def _tile_that_fits(self) -> int:
         """Compute the largest square tile whose activations fit the memory budget."""
-        budget = CPU_TILE_BUDGET_BYTES
+        budget, largest = CPU_TILE_BUDGET_BYTES, LARGEST_TILE_PX
         if self.device.type == "cuda":
-            budget = torch.cuda.mem_get_info(self.device)[0] // 2
+            budget, largest = torch.cuda.mem_get_info(self.device)[0] // 2, CUDA_TILE_PX
         floats_per_px = 3 * self._network.channels / GRID_PX**2 + 4 * 3
         side = int((budget / (4 * floats_per_px)) ** 0.5) - 2 * self.halo_px
-        return min(max(side // GRID_PX * GRID_PX, SMALLEST_TILE_PX), LARGEST_TILE_PX)
+        return min(max(side // GRID_PX * GRID_PX, SMALLEST_TILE_PX), largest)
 
     @torch.inference_mode()
     def added(self, packed: Packed, cues: Cues | None = None) -> Added:

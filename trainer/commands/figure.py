@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.model.runtime import Placement
 from trainer.commands.options import count
+from trainer.evaluation.front import points_of, table_of
 from trainer.figures.canvas import write_png
 from trainer.figures.curves import draw_curves
 from trainer.figures.diagram import Lesson, draw_pipeline
+from trainer.figures.front import draw_front
 from trainer.figures.pair import pair_sheet
 from trainer.figures.scene import read_scene
 from trainer.training.dataset import write_image
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from trainer.evaluation.front import Point
     from trainer.training.models import Model
 
     Adding = Callable[..., argparse.ArgumentParser]
@@ -35,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     pipeline = _kind(add, "pipeline", "Diagram of a training step, computed on a real image.")
     pair = _kind(add, "pair", "Degraded beside sharpened image, whole and detail, with scores.")
     curves = _kind(add, "curves", "Validation scores of runs, over steps and minutes.")
+    front = _kind(add, "front", "Gain of models by their cost on this CPU, and a table of both.")
     pipeline.add_argument("image", type=Path, metavar="IMAGE", help="a sharp original")
     pipeline.add_argument("--teacher", default="teacher-x4", metavar="MODEL", help=_A_MODEL)
     pair.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="sharp originals")
@@ -45,6 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     curves.add_argument(
         "runs", nargs="+", type=Path, metavar="DIR", help="folders of runs, one curve each"
     )
+    a_matrix = "matrix.json of `trainer evaluate --matrix`; several for several precisions"
+    front.add_argument("matrices", nargs="+", type=Path, metavar="FILE", help=a_matrix)
+    a_model = "model of this row (default: a shipped model of its name); repeatable"
+    front.add_argument("--model", action="append", default=[], metavar="ROW=MODEL", help=a_model)
 
 
 def _kind(add: Adding, name: str, text: str) -> argparse.ArgumentParser:
@@ -61,7 +70,8 @@ def figure(options: argparse.Namespace) -> None:
         InputMissingError, ImageRefusedError, UsageError: an image or a run cannot be read.
         OSError: the figure cannot be written.
     """
-    {"pipeline": _pipeline, "pair": _pair, "curves": _curves}[options.figure](options)
+    drawn = {"pipeline": _pipeline, "pair": _pair, "curves": _curves, "front": _front}
+    drawn[options.figure](options)
 
 
 def _pipeline(options: argparse.Namespace) -> None:
@@ -88,6 +98,18 @@ def _pair(options: argparse.Namespace) -> None:
 def _curves(options: argparse.Namespace) -> None:
     records = [read_record(run) for run in options.runs]
     write_png(draw_curves(records), options.to)
+
+
+def _front(options: argparse.Namespace) -> None:
+    matrices = [json.loads(path.read_text()) for path in options.matrices]
+    given = dict(each.split("=", 1) for each in options.model)
+    found: dict[str, Point] = {}
+    for matrix in matrices:  # the masks are in each of them
+        models = {row: given.get(row, row) for row in matrix["models"]}
+        found |= {point.label: point for point in points_of(matrix, models)}
+    points = list(found.values())
+    print(table_of(points))
+    write_png(draw_front(points), options.to)
 
 
 def _opened(model: str, options: argparse.Namespace) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sharpend.model.runtime import Placement
+from sharpend.model.trial import INT8, OPENVINO, TORCH
 
 
 def count(text: str) -> int:
@@ -59,12 +60,28 @@ def add_placement(parser: argparse.ArgumentParser) -> None:
     add_machine(parser)
     parser.add_argument(
         "--precision",
-        choices=["auto", "float32", "bfloat16"],
+        choices=["auto", "float32", "bfloat16", "int8"],
         default="auto",
         help="precision of sharpend's models (default auto: the faster one)",
     )
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the option for several processes."""
+    parser.add_argument(
+        "--workers",
+        type=count,
+        default=1,
+        help="processes that share the work, each on one thread (default %(default)s)",
+    )
+
+
 def placement(options: argparse.Namespace) -> Placement:
     """The placement that the options of `add_placement` describe."""
-    return Placement(device=options.device, precision=options.precision, threads=options.threads)
+    runtime = OPENVINO if options.precision == INT8 else TORCH
+    return Placement(
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        runtime=runtime,
+    )
