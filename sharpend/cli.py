@@ -23,7 +23,7 @@ from sharpend.commands import (
     demo,
     doctor,
     formats,
-    hold,
+    pause,
     inspect,
     listing,
     metrics,
@@ -135,11 +135,11 @@ def _add_work(add: _Add) -> None:
     command.add_argument(
         "files", nargs="*", type=Path, metavar="FILE", help="sharpen these alone, not a folder"
     )
-    told = "read the files' paths from LIST, one a line; - is stdin"
-    command.add_argument("--from-file", type=Path, metavar="LIST", help=told)
+    text = "read the files' paths from LIST, one a line; - is stdin"
+    command.add_argument("--from-file", type=Path, metavar="LIST", help=text)
     command.add_argument("--null", action="store_true", help="paths in LIST end with a NUL byte")
-    told = "sharpen part I of N only (I from 0), with a state of its own"
-    command.add_argument("--shard", metavar="I/N", help=told)
+    text = "sharpen part I of N only (I from 0), with a state of its own"
+    command.add_argument("--shard", metavar="I/N", help=text)
     command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
     command.add_argument(
         "--dry-run", action="store_true", help="print planned actions; reads headers only"
@@ -165,8 +165,8 @@ def _add_work(add: _Add) -> None:
     web.add_options(command)
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")
-    told = f"folder for the results, {where} unless given"
-    command.add_argument("--output", type=Path, default=where, metavar="DIR", help=told)
+    text = f"folder for the results, {where} unless given"
+    command.add_argument("--output", type=Path, default=where, metavar="DIR", help=text)
     command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
     _add_model(command)
     _add_bench(add)
@@ -184,8 +184,8 @@ def _add_bench(add: _Add) -> None:
         " cluster: workers on a Ray cluster that you started, against local ones",
         metavar="SECTION",
     )
-    told = "model; may be repeated, the first one works in the daemon"
-    command.add_argument("--model", action="append", metavar="NAME", help=told)
+    text = "model; may be repeated, the first one works in the daemon"
+    command.add_argument("--model", action="append", metavar="NAME", help=text)
     command.add_argument("--images", type=Path, metavar="DIR", help="images; made unless given")
     command.add_argument("--quick", action="store_true", help="a few minutes: few and small images")
     command.add_argument("--device", default="cpu", metavar="D", help="of models, stages and size")
@@ -198,8 +198,8 @@ def _add_folders(add: _Add) -> None:
     _add_settings(command, folders=False)
     command.add_argument("old", type=Path, metavar="OLD", help="path of the folder until now")
     command.add_argument("new", type=Path, metavar="NEW", help="path of the folder from now on")
-    told = "do it even if NEW contains none of the files in the ledger"
-    command.add_argument("--anyway", action="store_true", help=told)
+    text = "do it even if NEW contains none of the files in the ledger"
+    command.add_argument("--anyway", action="store_true", help=text)
 
     _add_pauses(add)
     command = add("accept", accept.main, "accept that a folder is on another disk than before")
@@ -209,15 +209,15 @@ def _add_folders(add: _Add) -> None:
 
 def _add_pauses(add: _Add) -> None:
     """Add the commands that pause and resume folders."""
-    for name, main, told in (
+    for name, main, text in (
         (
             "pause",
-            hold.pause,
+            pause.pause,
             "begin no image of a folder until `resume`; images in work are finished",
         ),
-        ("resume", hold.resume, "end the pause of folders"),
+        ("resume", pause.resume, "end the pause of folders"),
     ):
-        command = add(name, main, told)
+        command = add(name, main, text)
         _add_settings(command, folders=False)
         about = "name or input path; all folders if none is given"
         command.add_argument("folders", nargs="*", type=location, metavar="FOLDER", help=about)
@@ -244,8 +244,8 @@ def _add_questions(add: _Add) -> None:
 
     command = add("metrics", metrics.main, "print metrics in the text format of Prometheus")
     _add_settings(command, folders=False)
-    told = "replace this file, which ends with .prom, for node_exporter"
-    command.add_argument("--textfile", type=Path, metavar="PATH", help=told)
+    text = "replace this file, which ends with .prom, for node_exporter"
+    command.add_argument("--textfile", type=Path, metavar="PATH", help=text)
 
     command = add("list", listing.main, "list images that wait, are in quarantine, or are done")
     _add_settings(command, folders=False)
@@ -270,8 +270,8 @@ def _add_settings(command: argparse.ArgumentParser, *, folders: bool) -> None:
     if folders:
         command.add_argument("--input", type=location, metavar="DIR", help="folder with images")
         command.add_argument("--output", type=location, metavar="DIR", help="folder for results")
-        told = "files and folders to leave alone, as in .gitignore; may be repeated"
-        command.add_argument("--exclude", action="append", metavar="PATTERN", help=told)
+        text = "files and folders to leave alone, as in .gitignore; may be repeated"
+        command.add_argument("--exclude", action="append", metavar="PATTERN", help=text)
         command.add_argument("--workers", type=int, metavar="N", help="worker processes")
         _add_model(command)
         _add_skipping(command)
@@ -285,8 +285,8 @@ def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--strength", type=float, metavar="S", help="strength of the sharpening, 0 to 2"
     )
-    told = "additional unsharp mask, 0 to 1"
-    command.add_argument("--crispness", type=float, metavar="C", help=told)
+    text = "additional unsharp mask, 0 to 1"
+    command.add_argument("--crispness", type=float, metavar="C", help=text)
 
 
 def _add_skipping(command: argparse.ArgumentParser) -> None:
@@ -296,5 +296,5 @@ def _add_skipping(command: argparse.ArgumentParser) -> None:
         default=None,
         help="copy images that are already sharp without changes",
     )
-    told = "sharpness threshold, as `inspect` measures it"
-    command.add_argument("--skip-sharp-above", type=float, metavar="X", help=told)
+    text = "sharpness threshold, as `inspect` measures it"
+    command.add_argument("--skip-sharp-above", type=float, metavar="X", help=text)

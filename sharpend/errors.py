@@ -1,7 +1,7 @@
 """Error classes: each class determines what happens next.
 
 Exceptions of libraries are translated into these where they are first caught, errors of a disk
-(full, read-only, gone) by `files.os_errors`; only the worker's job loop and the command line catch
+(full, read-only, gone) by `files.disk_errors`; only the worker's job loop and the command line catch
 all of them.
 """
 

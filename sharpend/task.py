@@ -56,7 +56,7 @@ class Options:
         }
 
     @property
-    def told(self) -> dict[str, object]:
+    def shown_options(self) -> dict[str, object]:
         """Return the options of sharpening that a person has set, for the status page."""
         return {
             "model": self.model,
@@ -136,7 +136,7 @@ class AgreementSample:
     """Numbers in each sum: pixels times three."""
 
     @property
-    def told(self) -> dict[str, float | None]:
+    def event_values(self) -> dict[str, float | None]:
         """Return SSIM of student and input, and the crop's residual ratio, for log and page."""
         moved = self.noop_residual
         return {
@@ -237,7 +237,7 @@ class Lost:
     cause: str
 
 
-Ending = Staged | Failed | Died
+WorkerResult = Staged | Failed | Died
 """Result of a worker that could be reached until its end."""
-Outcome = Ending | Lost
+AttemptResult = WorkerResult | Lost
 """Result of an attempt."""

@@ -26,7 +26,7 @@ MAKERS = {
     "summary": "agreement.alarm",
     "figures": "daemon.measurements",
     "recovery_paths": "ledger.opening",
-    "told": "commit.results",
+    "finished_keys": "commit.results",
 }
 """Methods and attributes that give a mapping of keys, and the module that builds it."""
 HANDED_IN = {("daemon.status", "publish", "window"): "publish"}

@@ -26,7 +26,7 @@ from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
 from sharpend.policies import Policies
-from sharpend.task import Died, Failed, Failure, Lost, Options, Outcome, Staged, Task
+from sharpend.task import Died, Failed, Failure, Lost, Options, AttemptResult, Staged, Task
 from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.records import State
     from sharpend.logs.events import Event
 
-Ended = TypeVar("Ended", Staged, Failed, Died, Lost)
+Attempted = TypeVar("Attempted", Staged, Failed, Died, Lost)
 AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
 PICTURE = b"made of a picture"
 PLAN = {one.name for one in fields(FolderPlan)}
@@ -71,7 +71,7 @@ class FakePool:
         self.late_s = 0.0
         """How long the test has a worker keep its task past the deadline."""
         self.engine_faults: dict[str, str] = {}
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[AttemptResult] = []
 
     @property
     def running(self) -> list[Task]:
@@ -94,7 +94,7 @@ class FakePool:
         self.tasks.append(task)
         self.submitted.append(task)
 
-    def finished(self, now_s: float) -> Iterator[Outcome]:  # noqa: ARG002
+    def finished(self, now_s: float) -> Iterator[AttemptResult]:  # noqa: ARG002
         """What the test has ended since the last call."""
         while self._outcomes:
             yield self._outcomes.pop(0)
@@ -163,7 +163,7 @@ class FakePool:
         """The node of the oldest task is lost."""
         return self._put(Lost(self.tasks[0].job_id, node, cause))
 
-    def _put(self, outcome: Ended) -> Ended:
+    def _put(self, outcome: Attempted) -> Attempted:
         self.tasks = [task for task in self.tasks if task.job_id != outcome.job_id]
         self._outcomes.append(outcome)
         return outcome

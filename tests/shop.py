@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.publication import Attempt, Entry, OutputFolders
+from sharpend.commit.publication import Attempt, StagedJob, OutputFolders
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint
@@ -98,7 +98,7 @@ class CommitShop:
 
     def commit(self, job: Job, attempt: Attempt, now_s: float = NOW) -> Committed:
         """Commit one staged file; raises its error."""
-        ((_, ended),) = self.committer.commit([Entry(self.to, job, attempt)], now_s)
+        ((_, ended),) = self.committer.commit([StagedJob(self.to, job, attempt)], now_s)
         if isinstance(ended, Unfinished):
             raise ended.error
         return ended
@@ -113,10 +113,10 @@ class CommitShop:
         while job := self.ledger.claim(NOW, {"in"}):
             self.commit(job, self.work(job))
 
-    def taken(self, count: int) -> list[Entry]:
+    def taken(self, count: int) -> list[StagedJob]:
         """So many jobs, claimed and worked on, as one group."""
         jobs = [self.claim() for _ in range(count)]
-        return [Entry(self.to, job, self.work(job)) for job in jobs]
+        return [StagedJob(self.to, job, self.work(job)) for job in jobs]
 
     def files(self, folder: str) -> dict[str, bytes]:
         """Every file in a folder, hidden ones too, with its content."""

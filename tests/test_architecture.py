@@ -31,7 +31,7 @@ ROOMS = {
     "logs": "events event_description operator_event_keys model_event_keys web_event_keys"
     " event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
-    " objects.address os_errors access atomic beneath digest lease mounts room roots previews"
+    " objects.address disk_errors access atomic beneath digest lease mounts disk_space roots previews"
     " rotated objects.client objects.bucket objects.uploads objects.trial",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
@@ -44,7 +44,7 @@ ROOMS = {
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture losses transparency source"
     " containers containers.container containers.pillow containers.trailers"
-    " containers.jpegparts containers.jpegmpf containers.jpegwalk"
+    " containers.jpeglayout containers.jpegmpf containers.jpegwalk"
     " containers.jpegpixels containers.jpegdamage"
     " containers.jpegmetadata containers.jpegquality containers.jpeg"
     " containers.pngchunks containers.pngpixels containers.apng containers.png"
@@ -62,24 +62,24 @@ ROOMS = {
     " measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers sections plots",
-    "ledger": "sql standing_sql caseless schema seal alike records long_steps store copies"
-    " scheduling reader pages_sql pages registration standing ledger opening figures",
+    "ledger": "sql operator_sql caseless schema seal alike records long_steps store copies"
+    " scheduling reader pages_sql pages registration operator_state ledger opening figures",
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
     " folder remote threaded",
     "commit": "portable names store destination stale source relocate sidecars results place"
-    " ownership disposal shards adoption publication committer emptied reasons quarantine ages"
+    " ownership disposal shards adoption publication committer emptied reason_files quarantine ages"
     " retention remote",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
-    " measurements preview_upkeep judgements arrivals engine_faults rest entries folder lost"
+    " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries folder lost"
     " overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
     " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
     " status diary hook_runs hooked_log plans kept_plans cluster_plans remote_plans crew assembly"
     " mode operations daemon",
     "checks": "finding runner sight folders mounts state unit engine device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
-    " reading trends images changes links pages actions entry probes app places serve",
+    " reading trends images changes links pages actions login probes app places serve",
     "commands": "stdout selection overrides asked_nodes inputs accept bench check doctor"
-    " listing status retry hold move metrics inspect formats run preview results once demo web",
+    " listing status retry pause move metrics inspect formats run dry_run once_output once demo web",
 }
 """Inside a sub-package, the same."""
 
@@ -138,7 +138,7 @@ DOORS = {
     },
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.reduction"},
-    "tqdm": {"sharpend.commands.results", "trainer.training.progress"},
+    "tqdm": {"sharpend.commands.once_output", "trainer.training.progress"},
     "uvicorn": {"sharpend.web.places", "sharpend.web.serve", "trainer.evaluation.mos.serving"},
     "watchdog": {"sharpend.intake.watch"},
 }

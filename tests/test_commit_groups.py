@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sharpend.commit.publication import Entry
+    from sharpend.commit.publication import StagedJob
 
 NAMES = ("a/x.png", "a/y.png", "b/z.png")
 
@@ -42,7 +42,7 @@ def shop(tmp_path: Path) -> Iterator[CommitShop]:
     made.ledger.close()
 
 
-def commit(shop: CommitShop, group: list[Entry]) -> dict[bytes, Committed | Unfinished]:
+def commit(shop: CommitShop, group: list[StagedJob]) -> dict[bytes, Committed | Unfinished]:
     """Commit a group; the end of each input."""
     return {entry.job.relative: ended for entry, ended in shop.committer.commit(group, NOW)}
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sharpend.commit.publication import Entry
+    from sharpend.commit.publication import StagedJob
     from sharpend.task import AgreementSample
 
 GOOD = sample(0.99, 0.95, ratio=0.1)
@@ -87,7 +87,7 @@ def test_a_worker_has_its_next_task_before_its_last_result_is_committed(
     at_work: list[list[bytes]] = []
     commit = Committer.commit
 
-    def watched(*given: Any) -> Iterator[tuple[Entry, Committed | Unfinished]]:  # noqa: ANN401 - as commit
+    def watched(*given: Any) -> Iterator[tuple[StagedJob, Committed | Unfinished]]:  # noqa: ANN401 - as commit
         at_work.append([task.relative for task in shop.pool.tasks])
         return commit(*given)
 

@@ -13,7 +13,7 @@ import tifffile
 from PIL import Image
 
 from sharpend.imaging import codec
-from sharpend.imaging.containers import jpeg, jpegparts, jpegpixels, jpegquality, pngpixels
+from sharpend.imaging.containers import jpeg, jpeglayout, jpegpixels, jpegquality, pngpixels
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.depth import eight_bits
 from sharpend.imaging.formats import Format
@@ -94,15 +94,15 @@ def test_one_decoding_gives_pixels_and_warnings() -> None:
     """For the usual kinds; colours that are not YCbCr stay with Pillow."""
     pixels = photograph(40, 60)
     for kind, options in JPEGS.items():
-        found = jpegparts.parts(pillows(pixels, **options), most_scans=500)
+        found = jpeglayout.parts(pillows(pixels, **options), most_scans=500)
         made = jpegpixels.decoded(found)
         assert (made.pixels is None) == (kind == "RGB")
         assert made.warning == ""
     file = BytesIO()
     Image.new("CMYK", (60, 40)).save(file, "JPEG")
     sound = pillows(pixels, quality=95)
-    broken = jpegpixels.decoded(jpegparts.parts(sound[:-300] + sound[-2:], most_scans=500))
-    assert jpegpixels.decoded(jpegparts.parts(file.getvalue(), most_scans=500)).pixels is None
+    broken = jpegpixels.decoded(jpeglayout.parts(sound[:-300] + sound[-2:], most_scans=500))
+    assert jpegpixels.decoded(jpeglayout.parts(file.getvalue(), most_scans=500)).pixels is None
     assert broken.warning
 
 

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from sharpend.imaging import extras
 from sharpend.imaging.codec import decode, encode
-from sharpend.imaging.containers import jpegmetadata, jpegparts
+from sharpend.imaging.containers import jpegmetadata, jpeglayout
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Kind
 from sharpend.imaging.metadata.exifblock import PREFIX
@@ -262,9 +262,9 @@ def test_what_has_to_change_is_told(made: Callable[[int], bytes], told: str, bit
 def test_arithmetic_coding_is_told() -> None:
     """No encoder at hand writes it; the frame's marker alone says it is there."""
     plain = saved("JPEG").getvalue()
-    assert jpegmetadata.blocks(jpegparts.parts(plain, most_scans=1))[1] == []
+    assert jpegmetadata.blocks(jpeglayout.parts(plain, most_scans=1))[1] == []
     arithmetic = plain.replace(b"\xff\xc0\0\x11", b"\xff\xc9\0\x11")
-    (note,) = jpegmetadata.blocks(jpegparts.parts(arithmetic, most_scans=1))[1]
+    (note,) = jpegmetadata.blocks(jpeglayout.parts(arithmetic, most_scans=1))[1]
     assert "arithmetic" in note
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
-from sharpend.files import os_errors
+from sharpend.files import disk_errors
 from sharpend.files.beneath import refusing_name
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def test_what_an_error_is_about(
 ) -> None:
     """A full disk fails every file alike, a closed folder or a bad sector only those in it."""
     error, root = OSError(number, os.strerror(number)), os.fsencode(tmp_path)
-    decided = os_errors.decision(error, root, of_root="all", of_file="one")
+    decided = disk_errors.decision(error, root, of_root="all", of_file="one")
     assert type(decided) is kind
     assert getattr(decided, "reason", None) is reason
-    gone = os_errors.decision(error, root + b"/gone", of_root="all", of_file="one")
+    gone = disk_errors.decision(error, root + b"/gone", of_root="all", of_file="one")
     assert type(gone) is FolderFaultError
     assert str(gone) == "all"
 

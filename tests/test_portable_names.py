@@ -131,7 +131,7 @@ def test_without_the_setting_names_are_mirrored(shop: CommitShop) -> None:
     shop.to = replace(shop.to, portable_names=False)
     shop.drop("a?.png")
     done = shop.run()
-    assert (done.output, done.rewritten, dict(done.told)) == (b"a?.png", False, {})
+    assert (done.output, done.rewritten, dict(done.finished_keys)) == (b"a?.png", False, {})
 
 
 # On a real NTFS that takes the names of Windows only

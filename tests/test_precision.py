@@ -392,7 +392,7 @@ def test_a_refused_precision_is_told(tmp_path: Path, ssim: float, warnings: int)
     measured = trial(2.0, half(1.0, ssim))
     engine = Engine("coarse", "digest", "cpu", 128, 4, None, None, trial=measured)
     log = ListLog()
-    crew.tell_of_refusals(settings, {"coarse": engine}, log)
+    crew.log_refused_precisions(settings, {"coarse": engine}, log)
     told = log.of(Event.PRECISION_REFUSED)
     said = [(one["model"], one["refused"], one["ssim"]) for one in told]
     assert said == [("coarse", "bfloat16", ssim)] * warnings

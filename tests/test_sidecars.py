@@ -53,7 +53,7 @@ def place(shop: CommitShop, *names: str) -> None:
 
 def told(done: Committed) -> Mapping[str, object]:
     """The keys of its event, without what stands for nothing."""
-    return done.told
+    return done.finished_keys
 
 
 FOLLOW = [

@@ -68,13 +68,13 @@ def _ran(given: Sequence[str]) -> int:
     try:
         getattr(module, command)(options)
     except SharpendError as error:
-        return _told(str(error), error.exit_code)
+        return _failed(str(error), error.exit_code)
     except TrainingStoppedError as stopped:
-        return _told(str(stopped), stopped.exit_code)
+        return _failed(str(stopped), stopped.exit_code)
     except OSError as error:
-        return _told(str(error), ExitCode.OUTPUT_FAILED)
+        return _failed(str(error), ExitCode.OUTPUT_FAILED)
     except KeyboardInterrupt:
-        return _told("interrupted; run the same command to resume", INTERRUPTED)
+        return _failed("interrupted; run the same command to resume", INTERRUPTED)
     except Exception:  # noqa: BLE001 - anything else is a bug, reported with its traceback
         traceback.print_exc()
         return ExitCode.BUG
@@ -91,6 +91,6 @@ def _explain(given: Sequence[str]) -> NoReturn:
     raise AssertionError("argparse accepts a command only")
 
 
-def _told(message: str, code: int) -> int:
+def _failed(message: str, code: int) -> int:
     print(f"trainer: {message}", file=sys.stderr)
     return code

@@ -116,7 +116,7 @@ class AgreementAlarm:
         self._sum += sample.student
         self._noop_sum += sample.noop
         self.minimum = min(sample.student, 1.0 if self.minimum is None else self.minimum)
-        self._is_far = self._judged()
+        self._is_far = self._exceeds_line()
         before, self.low = self.low, self._is_far or self._is_below_threshold()
         return self.low != before
 
@@ -160,7 +160,7 @@ class AgreementAlarm:
         least = self._options.measurable_from
         return [sample for sample in self._recent if is_measurable(sample, least)]
 
-    def _judged(self) -> bool:
+    def _exceeds_line(self) -> bool:
         """Return whether the student is too far from its teacher; as before if unmeasurable.
 
         A ratio equal to a given threshold passes; without one, 1 (doing nothing) fails.
@@ -213,5 +213,5 @@ def describe_ratio(agreement: Mapping[str, Any]) -> str:
     crops = f"{count} measurable crop(s) of the last ones"
     if ratio is None:
         return f"residual ratio: {NOT_MEASURABLE}, {crops}, at least {FEWEST_SAMPLES} are needed"
-    told = f"residual ratio {ratio:.3f} over {crops}"
-    return f"{told} (input itself: 1, alarm above {agreement['residual_above']:.3f})"
+    text = f"residual ratio {ratio:.3f} over {crops}"
+    return f"{text} (input itself: 1, alarm above {agreement['residual_above']:.3f})"

@@ -38,10 +38,10 @@ def engines(
     wanted += [] if canary is None else [(canary, False, "canary.model: ")]
     question = {"options": given, "models": wanted}
     try:
-        told: dict[str, Any] = ask(runner, _ENGINE, question)
+        answer: dict[str, Any] = ask(runner, _ENGINE, question)
     except UnavailableError as error:
         return error
-    return told
+    return answer
 
 
 def has_driver() -> bool:

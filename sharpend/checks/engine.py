@@ -32,10 +32,10 @@ def _respond(question: dict[str, Any]) -> dict[str, Any]:
 
 def _described(engine: worker.Engine, options: worker.WorkerOptions) -> dict[str, Any]:
     """Facts about a model, and what its precision was chosen by."""
-    told = "as set" if engine.trial is None else str(engine.trial)
+    cause = "as set" if engine.trial is None else str(engine.trial)
     trial = engine.trial
     refused = () if trial is None else trial.refused(options.runtime, options.precision)
-    return asdict(engine) | {"precision_cause": told, "refused": [str(one) for one in refused]}
+    return asdict(engine) | {"precision_cause": cause, "refused": [str(one) for one in refused]}
 
 
 def _torch() -> dict[str, Any]:

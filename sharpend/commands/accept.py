@@ -30,6 +30,6 @@ def main(options: argparse.Namespace) -> int:
             )
         ledger.accept_roots(options.folder)
     when = "within seconds" if is_locked(state_dir) else "at the next start"
-    told = f"{options.folder}: the disks of its input, output and archive are accepted {when}"
-    print(printable(told))
+    text = f"{options.folder}: the disks of its input, output and archive are accepted {when}"
+    print(printable(text))
     return 0

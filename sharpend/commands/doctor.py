@@ -212,5 +212,5 @@ class Machine:
         canary = plans.canary_model(self.settings)
         wanted = plans.models(self.settings)
         watched = bool(self.settings.agreement.sample or canary)
-        told = device.engines(self.runner, options, wanted, teacher=watched, canary=canary)
-        yield from device.device(told, driver=device.has_driver())
+        answers = device.engines(self.runner, options, wanted, teacher=watched, canary=canary)
+        yield from device.device(answers, driver=device.has_driver())

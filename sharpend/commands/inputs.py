@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
     from sharpend.daemon.folder import FolderPlan
     from sharpend.intake.interface import FolderOptions
-    from sharpend.ledger.records import Outcome
+    from sharpend.ledger.records import KnownInput
     from sharpend.settings.load import Settings
 
 
@@ -57,7 +57,7 @@ def _inputs(options: FolderOptions, tally: scan.Tally) -> Iterator[list[scan.Fou
 
 def outcomes_of(
     ledger: LedgerReader, destination: Destination, batch: Sequence[scan.Found]
-) -> Iterator[Outcome]:
+) -> Iterator[KnownInput]:
     """Iterate over the outcomes of those inputs of a folder that have one in the ledger."""
     name = ledger.folder_name(destination.input_root, destination.output_root)
     if name is None:

@@ -11,7 +11,7 @@ from sharpend.checks.finding import Level
 from sharpend.checks.state import daemon as check_daemon
 from sharpend.commands.listing import local_time
 from sharpend.commands.overrides import settings_of, used_state_of
-from sharpend.daemon.rest import HELD
+from sharpend.daemon.intended_pauses import HELD
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
 from sharpend.intake.scan import left_alone_text

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options of this command alone."""
-    told = "127.0.0.1:PORT, [::1]:PORT or unix:PATH; another address needs --token-file"
-    command.add_argument("--listen", default="127.0.0.1:8484", metavar="ADDRESS", help=told)
-    told = "file of lines with a name and a token; nobody comes in without one"
-    command.add_argument("--token-file", type=Path, metavar="FILE", help=told)
-    told = "name by which browsers call this page, beside localhost; may be repeated"
-    command.add_argument("--allow-host", action="append", metavar="NAME", help=told)
-    told = "believe X-Forwarded-For and X-Forwarded-Proto of a server in front; needs --token-file"
-    command.add_argument("--behind-proxy", action="store_true", help=told)
+    text = "127.0.0.1:PORT, [::1]:PORT or unix:PATH; another address needs --token-file"
+    command.add_argument("--listen", default="127.0.0.1:8484", metavar="ADDRESS", help=text)
+    text = "file of lines with a name and a token; nobody comes in without one"
+    command.add_argument("--token-file", type=Path, metavar="FILE", help=text)
+    text = "name by which browsers call this page, beside localhost; may be repeated"
+    command.add_argument("--allow-host", action="append", metavar="NAME", help=text)
+    text = "believe X-Forwarded-For and X-Forwarded-Proto of a server in front; needs --token-file"
+    command.add_argument("--behind-proxy", action="store_true", help=text)
 
 
 def main(options: argparse.Namespace) -> int:

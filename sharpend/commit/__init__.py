@@ -6,5 +6,5 @@ whether an existing file is an output of this input, of another input, or a fore
 Disposal keeps, archives or deletes the source. The quarantine takes inputs that failed for good,
 each with a reason file. Retention deletes files and ledger rows that exceed the age or the size
 that the settings allow. Adoption records existing outputs in a ledger that was rebuilt. Whether an
-error of the disk (full, read-only, gone) concerns the folder is decided in `files.os_errors`.
+error of the disk (full, read-only, gone) concerns the folder is decided in `files.disk_errors`.
 """

@@ -26,7 +26,7 @@ from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_kee
 from sharpend.commit.ownership import choose
 from sharpend.commit.place import discard_below, stands
 from sharpend.commit.publication import (
-    Entry,
+    StagedJob,
     OutputFolders,
     Publication,
     Publisher,
@@ -104,8 +104,8 @@ class Committer:
         return Prepared(*os.path.split(first), self._names.new(job.id))
 
     def commit(
-        self, group: Sequence[Entry], now_s: float
-    ) -> Iterator[tuple[Entry, Committed | Unfinished]]:
+        self, group: Sequence[StagedJob], now_s: float
+    ) -> Iterator[tuple[StagedJob, Committed | Unfinished]]:
         """Publish the staged files of running jobs and dispose of their sources, step by step.
 
         A file that fails leaves the group; the others go on. Its staged file is deleted where it
@@ -227,29 +227,29 @@ class Committer:
             self._at("finished")
 
     def _dispose(
-        self, group: Sequence[tuple[Entry, Publication]]
-    ) -> Iterator[tuple[Entry, Committed | Unfinished]]:
+        self, group: Sequence[tuple[StagedJob, Publication]]
+    ) -> Iterator[tuple[StagedJob, Committed | Unfinished]]:
         """Dispose of the sources of finished jobs; first come those that have ended already."""
         for entry, one in group:
             if one.has_ended:
                 yield entry, self._dispose_one(one)
-        ended = list[tuple[Entry, Publication, Committed]]()
+        ended = list[tuple[StagedJob, Publication, Committed]]()
         for entry, one in group:
             if one.has_ended:
                 continue
             try:
-                ended.append((entry, one, self._let_go(one)))
+                ended.append((entry, one, self._dispose_of_source(one)))
             except FolderFaultError as error:
                 yield entry, Unfinished(entry.job, error)
         self._end([(one, done) for _, one, done in ended])
         yield from ((entry, done) for entry, _, done in ended)
 
     def _dispose_one(self, one: Publication) -> Committed:
-        done = self._let_go(one)
+        done = self._dispose_of_source(one)
         self._end([(one, done)])
         return done
 
-    def _let_go(self, one: Publication) -> Committed:
+    def _dispose_of_source(self, one: Publication) -> Committed:
         """Keep, archive or delete the source and its sidecars, after the output is durable.
 
         Raises:
@@ -260,7 +260,7 @@ class Committer:
             job,
             product.output,
             product.unchanged,
-            passed_on=not (product.pixels or product.unchanged),
+            is_copy=not (product.pixels or product.unchanged),
             rewritten=is_rewritten(destination, job.relative),
         )
         begin = partial(self._ledger.begin_disposal, job)

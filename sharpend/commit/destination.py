@@ -21,7 +21,7 @@ from sharpend.errors import FolderFaultError
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
-from sharpend.files.os_errors import decision
+from sharpend.files.disk_errors import decision
 from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.files.remote import is_remote
 from sharpend.files.roots import Root, is_on_system_disk, look
@@ -58,15 +58,15 @@ class RootGuard:
             root: that exists or would be created.
             setting: that names the root.
         """
-        told = f"{setting}: {printable(display(root))}"
+        prefix = f"{setting}: {printable(display(root))}"
         try:
             found = self._objection(root)
         except OSError as error:
-            return f"{told}: {error.strerror}"
+            return f"{prefix}: {error.strerror}"
         if found is None:
             return None
         return (
-            f"{told}: {found}, or, if this folder is meant, run"
+            f"{prefix}: {found}, or, if this folder is meant, run"
             f" `sharpend accept {self.folder}` (or set folder.require_mount)"
         )
 

@@ -68,7 +68,7 @@ def dispose_source(
     if product.unchanged or kept:
         return Disposed(kept)
     try:
-        return Disposed(archived=_let_go(destination, job, temp_name, begin))
+        return Disposed(archived=_archive_or_delete(destination, job, temp_name, begin))
     except ImageRefusedError as error:  # it can never be archived
         return Disposed(str(error))
 
@@ -95,7 +95,7 @@ def reason_to_keep(destination: Destination, product: Product) -> str:
     )
 
 
-def _let_go(
+def _archive_or_delete(
     destination: Destination, job: Job, temp_name: bytes, begin: Callable[[], None]
 ) -> bytes | None:
     """Archive or delete the source by the policy; return its path in the archive, if it is there.

@@ -45,7 +45,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StagedJob:
     """A running job of a group, with its folder's destination and the worker's staged file."""
 
     destination: Destination
@@ -146,7 +146,7 @@ class Publisher:
             for one in chosen:
                 one.is_recorded = True
             for one in chosen:
-                with _judged(one):
+                with _storing_error(one):
                     self._at("staged")
             renamed, taken = self._rename(chosen)
             self._sync(renamed)
@@ -157,7 +157,7 @@ class Publisher:
         chosen, waiting = list[Publication](), list[Publication]()
         names, closed = set[object](), set[object]()
         for one in group:
-            with _judged(one):
+            with _storing_error(one):
                 folder = self._folders.open(one.destination, one.product.output)
                 output, status = self._choose(one, folder)
                 keys = _keys(one.destination, output, folder)
@@ -181,7 +181,7 @@ class Publisher:
         for one in group:
             if one.error is not None:
                 continue
-            with _judged(one):
+            with _storing_error(one):
                 try:
                     folder = self._folders.open(one.destination, one.product.output)
                     _publish(one.product, one.status, folder)
@@ -196,7 +196,7 @@ class Publisher:
         """Make the names durable: one fsync of each folder, whose failure is that of all in it."""
         failures: dict[Hashable, OSError | None] = {}
         for one in group:
-            with _judged(one):
+            with _storing_error(one):
                 folder = self._folders.open(one.destination, one.product.output)
                 where = folder.identity
                 if where not in failures:  # a second fsync may hide that the first one failed
@@ -206,7 +206,7 @@ class Publisher:
                 self._at("synced")
 
 
-def begun(entry: Entry) -> Publication:
+def begun(entry: StagedJob) -> Publication:
     """Begin the publication of a worker's staged file; its name is the first that it may take."""
     staged, job = entry.attempt.staged, entry.job
     product = Product(
@@ -246,7 +246,7 @@ def as_existing(product: Product, folder: OutputFolder, *, unchanged: bool) -> P
 
 
 @contextmanager
-def _judged(one: Publication) -> Iterator[None]:
+def _storing_error(one: Publication) -> Iterator[None]:
     """Store an error of the block in this publication instead of raising it."""
     try:
         with faults(one.destination, one.destination.output_root, "output"):

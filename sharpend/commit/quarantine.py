@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, TempNames, faults, require_same_root
 from sharpend.commit.names import numbered
-from sharpend.commit.reasons import place_of, write_reason
+from sharpend.commit.reason_files import place_of, write_reason
 from sharpend.commit.relocate import Move, relocate
 from sharpend.commit.source import leased_source
 from sharpend.errors import ImageRefusedError, SourceVanishedError
@@ -106,7 +106,7 @@ class Quarantine:
         Returns:
             The absolute path of the reason file.
         """
-        return self._settle(destination, entry, entry.at_s, waited=False)
+        return self._carry_out(destination, entry, entry.at_s, waited=False)
 
     def move_due(self, destination: Destination, now_s: float) -> None:
         """Move the refused sources of a folder that stayed unchanged long enough, some at a time.
@@ -122,13 +122,13 @@ class Quarantine:
         if due:  # only then: a file system that does not respond would hold up all folders
             require_same_root(destination, destination.input_root, "input")
         for entry in due:
-            self._settle(destination, entry, now_s, waited=True)
+            self._carry_out(destination, entry, now_s, waited=True)
 
     def postpone(self, now_s: float) -> None:
         """Restart the wait of all refused sources, because the wall clock was set."""
         self._ledger.postpone_leaving(now_s + UNLEASED_FACTOR * self._quiet_s)
 
-    def _settle(
+    def _carry_out(
         self, destination: Destination, entry: Quarantined, now_s: float, *, waited: bool
     ) -> bytes:
         with translated(self._state_dir):

@@ -45,11 +45,11 @@ class Committed:
     """True where the source cannot be disposed of yet; `recover` tries again."""
     stays: bool = False
     """True where the source stays for good, against the policy of its folder."""
-    passed_on: bool = False
+    is_copy: bool = False
     """True where the output is a copy of the input."""
 
     @property
-    def told(self) -> Mapping[str, object]:
+    def finished_keys(self) -> Mapping[str, object]:
         """Return the keys that this adds to `image.finished`; those without a value are omitted."""
         return (
             ({"warning": self.warning} if self.warning else {})

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from sharpend.ledger.ledger import Ledger
-    from sharpend.ledger.records import Ended, Quarantined
+    from sharpend.ledger.records import CompletedJob, Quarantined
 
 _PIECE = 50
 """Files deleted, or looked up, in one piece of work."""
@@ -240,7 +240,7 @@ def _remove_emptied(root: bytes, relative: bytes) -> None:
             relative = above
 
 
-def _nothing_exists(ledger: Ledger, destination: Destination, ended: Ended) -> bool:
+def _nothing_exists(ledger: Ledger, destination: Destination, ended: CompletedJob) -> bool:
     """Return whether neither the source nor an output of an ended job exists."""
     return (
         _same_roots(ledger, destination, ended.at_s)

@@ -102,7 +102,7 @@ def archive_sidecars(
             [os.path.join(parent, preferred)],
             numbered(root, archived + suffix),
         )
-        with _told(one, left), _moving(destination, one, temp_name) as move:
+        with _noting_refusal(one, left), _moving(destination, one, temp_name) as move:
             with faults(destination, root, "archive"):
                 portable = numbered(root, archived + suffix, portable=True)
                 otherwise = portable if destination.portable_names else None
@@ -135,7 +135,7 @@ def copy_sidecars(
     replaces = destination.existing is ExistingPolicy.REPLACE
     for one in _sidecars(destination, image, alone=False):
         place = os.path.join(parent, renamed(one.name, name, new_name))
-        with _told(one, left), _moving(destination, one, temp_name) as move:
+        with _noting_refusal(one, left), _moving(destination, one, temp_name) as move:
             root = destination.output_root
             with faults(destination, root, "output"):
                 given = replace(move, complete=partial(_give, destination.access))
@@ -226,7 +226,7 @@ def _give(access: Access, copy: int, original: int) -> None:
 
 
 @contextmanager
-def _told(sidecar: Beside, left: list[str]) -> Iterator[None]:
+def _noting_refusal(sidecar: Beside, left: list[str]) -> Iterator[None]:
     """Turn a final error into a text in `left`; re-raise an error that may pass."""
     try:
         yield

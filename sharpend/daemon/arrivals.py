@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.scan import Found
-    from sharpend.ledger.standing import Standing
+    from sharpend.ledger.operator_state import Standing
     from sharpend.logs.logs import Log
 
-Entry: TypeAlias = "tuple[bytes, Fingerprint]"
-Unknown: TypeAlias = "Callable[[str, Iterable[Entry]], Iterable[Entry]]"
+FoundFile: TypeAlias = "tuple[bytes, Fingerprint]"
+Unknown: TypeAlias = "Callable[[str, Iterable[FoundFile]], Iterable[FoundFile]]"
 """Selects the files of a folder that are neither finished nor queued nor seen."""
 CLOCK_GRAIN_S = 0.05
 """More than the kernel's times of files lag behind the clock."""
@@ -70,6 +70,6 @@ class Arrivals:
             self._log.info(Event.FOLDER_SURVEYED, folder=self._folder, left=left)
 
 
-def entries(found: Iterable[Found]) -> list[Entry]:
+def entries(found: Iterable[Found]) -> list[FoundFile]:
     """List files as the ledger takes them."""
     return [(one.relative, one.fingerprint) for one in found]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import cluster_plans, kept_plans, plans, remote_plans
-from sharpend.daemon.crew import Crew, canary_engine, remember_trials, tell_of_refusals
+from sharpend.daemon.crew import Crew, canary_engine, remember_trials, log_refused_precisions
 from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
@@ -99,7 +99,7 @@ def assemble(
         log = _log(settings, log, prepared, old)
         config = _dispatcher_config(settings, prepared, _measurements(settings, crew, old))
         remember_trials(settings, engines, log)
-        tell_of_refusals(settings, engines, log)
+        log_refused_precisions(settings, engines, log)
         _retry_outdated(prepared, engines, ledger)
         _warn_of_repetition(prepared, ledger, log)
         dispatcher = Dispatcher(
@@ -147,7 +147,7 @@ def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | 
         log = log.inner
     if old is not None and settings.log != old.settings.log:
         log = plans.log(settings)
-    options = {plan.destination.folder: plan.options.told for plan in prepared}
+    options = {plan.destination.folder: plan.options.shown_options for plan in prepared}
     log = DiaryLog(log, settings.state, options)
     ways = [plan.destination for plan in prepared]
     roots = {way.folder: (way.input_root, way.output_root) for way in ways}

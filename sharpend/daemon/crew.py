@@ -61,7 +61,7 @@ def remember_trials(settings: Settings, engines: Mapping[str, Engine], log: Log)
         log.warning(Event.PRECISION_UNSAVED, reason=str(error))
 
 
-def tell_of_refusals(settings: Settings, engines: Mapping[str, Engine], log: Log) -> None:
+def log_refused_precisions(settings: Settings, engines: Mapping[str, Engine], log: Log) -> None:
     """Log each combination of runtime and precision that is rejected because pixels differ."""
     wanted = settings.model.runtime, settings.model.precision
     for engine in engines.values():

@@ -22,12 +22,12 @@ from sharpend.daemon.engine_faults import EngineFaults, stalled_by
 from sharpend.daemon.folder import Folder, Handed
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.maintenance import Maintenance, Paths
-from sharpend.daemon.outcomes import Outcomes
+from sharpend.daemon.outcomes import ResultHandler
 from sharpend.daemon.overview import take_snapshot
 from sharpend.daemon.preview_upkeep import PreviewUpkeep
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
-from sharpend.daemon.rest import Rest
+from sharpend.daemon.intended_pauses import IntendedPauses
 from sharpend.daemon.roots import reopen
 from sharpend.daemon.unrecorded import Unrecorded
 from sharpend.errors import Reason
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.task import Outcome
+    from sharpend.task import AttemptResult
     from sharpend.workers.interface import Workers
 
 FINISH_EVERY_S = 30.0
@@ -80,7 +80,7 @@ class Dispatcher:
         self._names, self._spool = TempNames(config.state_dir), config.spool
         self._committer = Committer(ledger, self._names, self._between_steps)
         self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
-        self._outcomes = Outcomes(
+        self._outcomes = ResultHandler(
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
         )
         self._stopped: list[Handed] = []
@@ -95,7 +95,7 @@ class Dispatcher:
             ledger, self._committer, self._outcomes, self._measurements, self.folders, self._gallery
         )
         self._handed = self._assignment.handed
-        self._rest = Rest({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
+        self._pauses = IntendedPauses({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
         self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
@@ -171,7 +171,7 @@ class Dispatcher:
                 discard(self._stopped.pop().task)
             for folder in self.folders.values():
                 self._outcomes.recover(folder, now_s)
-        self._rest.update(time.time())
+        self._pauses.update(time.time())
         self._refused_sources.step(now_s, time.time())
         folders = self.folders.values()
         to_maintain_s = self._maintenance.step(now_s, time.time())
@@ -202,7 +202,7 @@ class Dispatcher:
         self._ledger.sync()
 
     def _assign(self, now_s: float) -> None:
-        resting, busy = self._rest.reasons, self._unrecorded.folders
+        resting, busy = self._pauses.reasons, self._unrecorded.folders
         if not self._assignment.assign(self._pool, now_s, resting=resting, busy=busy):
             self._wake()
 
@@ -243,7 +243,7 @@ class Dispatcher:
             for handed, outcome in self._outcomes.commit(group, now_s):
                 self._recorded(handed, outcome)
 
-    def _recorded(self, handed: Handed, outcome: Outcome) -> None:
+    def _recorded(self, handed: Handed, outcome: AttemptResult) -> None:
         """Measure an attempt whose outcome is in the ledger."""
         self._unrecorded.remove(handed)
         if isinstance(outcome, Died | Lost):  # a worker may write until it has ended
@@ -261,7 +261,7 @@ class Dispatcher:
     def snapshot(self) -> Snapshot:
         """Take a snapshot of the dispatcher's state."""
         seen = take_snapshot(self.folders, self._ledger, self._measurements, self._pool)
-        return seen.with_rest(self._rest.reasons)
+        return seen.with_rest(self._pauses.reasons)
 
     @property
     def is_working(self) -> bool:

@@ -62,11 +62,11 @@ class HookedLog(Log):
 
     def _body(self, event: Event, values: Mapping[str, object]) -> bytes:
         """Format what a hook is told."""
-        told = {"event": event, "at": time.time(), **values}
+        payload = {"event": event, "at": time.time(), **values}
         roots = self._folders.get(str(values.get("folder")))
         if roots is not None:
-            told |= {"input_root": roots[0], "output_root": roots[1]}
-        return json.dumps(plain(told), allow_nan=False).encode() + b"\n"
+            payload |= {"input_root": roots[0], "output_root": roots[1]}
+        return json.dumps(plain(payload), allow_nan=False).encode() + b"\n"
 
     def _log_runs(self) -> None:
         for run in self.runs.ended():

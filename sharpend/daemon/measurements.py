@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.daemon.throughput import Throughput
     from sharpend.logs.logs import Log
-    from sharpend.task import CanarySample, Outcome, Task
+    from sharpend.task import CanarySample, AttemptResult, Task
 
 
 class Canary:
@@ -93,7 +93,7 @@ class Measurements:
             canary=canary.model if canary is not None and canary.alarm.wants() else None,
         )
 
-    def record(self, model: str, task: Task | None, outcome: Outcome, log: Log) -> None:
+    def record(self, model: str, task: Task | None, outcome: AttemptResult, log: Log) -> None:
         """Add an image's samples to their alarms, and log a change of an alarm."""
         alarm, canary = self.alarms.get(model), self._canary_of(model)
         if alarm is not None:
@@ -103,7 +103,7 @@ class Measurements:
 
     @staticmethod
     def _record_agreement(
-        alarm: AgreementAlarm, model: str, task: Task | None, outcome: Outcome, log: Log
+        alarm: AgreementAlarm, model: str, task: Task | None, outcome: AttemptResult, log: Log
     ) -> None:
         sample = outcome.agreement if isinstance(outcome, Staged) else None
         is_missed = sample is None and task is not None and task.measure_agreement
@@ -116,7 +116,7 @@ class Measurements:
                 log.info(Event.AGREEMENT_RECOVERED, **values)
 
     @staticmethod
-    def _record_canary(canary: Canary, task: Task | None, outcome: Outcome, log: Log) -> None:
+    def _record_canary(canary: Canary, task: Task | None, outcome: AttemptResult, log: Log) -> None:
         sample = outcome.canary if isinstance(outcome, Staged) else None
         is_missed = sample is None and task is not None and task.canary is not None
         _account(canary.alarm, "canary", outcome, is_missed=is_missed)
@@ -142,7 +142,7 @@ class Measurements:
         return tuple(model for model, alarm in self.alarms.items() if alarm.low)
 
 
-def _account(alarm: AgreementAlarm, stage: str, outcome: Outcome, *, is_missed: bool) -> None:
+def _account(alarm: AgreementAlarm, stage: str, outcome: AttemptResult, *, is_missed: bool) -> None:
     """Tell an alarm the time of an image, and whether a sample that it wanted did not come."""
     if isinstance(outcome, Staged):
         stages_s = outcome.stages_s

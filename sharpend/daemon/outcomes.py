@@ -1,6 +1,6 @@
 """Outcomes of an attempt: commit it, quarantine the image, retry, or pause the folder.
 
-Owns the rules and events of each outcome; `files.os_errors` decides which error of a disk concerns
+Owns the rules and events of each outcome; `files.disk_errors` decides which error of a disk concerns
 the whole folder, such as a full one. Every path leaves the job in one state of the ledger.
 """
 
@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.commit.publication import Attempt, Entry
+from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import Folder, Handed
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
 
 
-class Outcomes:
+class ResultHandler:
     """Handler of outcomes, from one thread: failures one at a time, staged files in groups.
 
     Args:
@@ -132,8 +132,8 @@ class Outcomes:
             values |= {"sharpness": staged.sharpness and round(staged.sharpness, 3)}
             values |= {"notes": list(staged.notes)} if staged.notes else {}
             values |= {"losses": list(staged.losses)} if staged.losses else {}
-            values |= {"agreement": staged.agreement.told} if staged.agreement else {}
-        values |= committed.told
+            values |= {"agreement": staged.agreement.event_values} if staged.agreement else {}
+        values |= committed.finished_keys
         result = result_of(handed.folder.plan.destination, committed)
         result = replace(result, staged=staged, commit_s=commit_s, seconds=seconds)
         self._log_finished(handed.folder, result, **values)
@@ -267,7 +267,7 @@ class Outcomes:
             works = works or not ended.disposal_pending
             if self._is_news(ended):
                 result = result_of(folder.plan.destination, ended)
-                self._log_finished(folder, result, recovered=True, **ended.told)
+                self._log_finished(folder, result, recovered=True, **ended.finished_keys)
         if works:
             folder.resume()
 
@@ -283,13 +283,13 @@ class Outcomes:
 
     def _is_news(self, ended: Committed) -> bool:
         """Return False if this output was reported before, when its source stayed in place."""
-        was_told = ended.job.id in self._reported
+        was_reported = ended.job.id in self._reported
         change = self._reported.add if ended.disposal_pending else self._reported.discard
         change(ended.job.id)
-        return not was_told
+        return not was_reported
 
 
-def _entry(handed: Handed, staged: Staged) -> Entry:
+def _entry(handed: Handed, staged: Staged) -> StagedJob:
     plan = handed.folder.plan
     attempt = Attempt(staged, plan.options.digest, plan.options.policies.losses)
-    return Entry(plan.destination, handed.job, attempt)
+    return StagedJob(plan.destination, handed.job, attempt)

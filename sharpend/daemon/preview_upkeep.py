@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.reader import LedgerReader
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
-    from sharpend.task import Outcome, Task
+    from sharpend.task import AttemptResult, Task
 
 MOST_SAVED_S = 1.0
 """Most seconds of workers that an idle time saves for the next images: about fifteen previews."""
@@ -102,11 +102,11 @@ class PreviewUpkeep:
         self._earn(now_s)
         if job.attempts > 1 or not (self._limits.count and self._can_pay()):
             return task
-        with self._told():
+        with self._logging_faults():
             return replace(task, preview=self._previews.new_folder())
         return task
 
-    def ended(self, task: Task | None, outcome: Outcome) -> None:
+    def ended(self, task: Task | None, outcome: AttemptResult) -> None:
         """Publish the preview of an attempt that ended, or remove what there is of it."""
         while self._late:
             self._previews.discard(self._late.pop())
@@ -117,7 +117,7 @@ class PreviewUpkeep:
             self._allowed_s -= took_s
             self._price_s = min(took_s, MOST_SAVED_S)
             if outcome.preview is not None:
-                with self._told():
+                with self._logging_faults():
                     size = self._previews.publish(task.preview, task.job_id, outcome.preview)
                     self._sizes.pop(task.job_id, None)
                     self._sizes[task.job_id] = size
@@ -151,7 +151,7 @@ class PreviewUpkeep:
         self._sizes.pop(job_id, None)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _logging_faults(self) -> Iterator[None]:
         """Log a fault of the block once, and again after a preview was kept."""
         try:
             yield

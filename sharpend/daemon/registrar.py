@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 
-    Entry = tuple[bytes, Fingerprint]
+    FoundFile = tuple[bytes, Fingerprint]
 
 
 class Registrar(Entries):
@@ -76,7 +76,7 @@ class Registrar(Entries):
         """Record that a full scan has found every file that was there before it."""
         self._arrivals.scanned()
 
-    def register(self, entries: Sequence[Entry]) -> tuple[list[bytes], str]:
+    def register(self, entries: Sequence[FoundFile]) -> tuple[list[bytes], str]:
         """Enter settled files, or begin to compare them: see `Entries`."""
         known, adopted, questions, unread, cause = [], [], [], [], ""
         alike = dict(self._ledger.alike(self._folder, entries))
@@ -139,7 +139,7 @@ class Registrar(Entries):
         """Stop comparing."""
         self._recognition.close()
 
-    def _existing(self, entry: Entry) -> Existing | None:
+    def _existing(self, entry: FoundFile) -> Existing | None:
         """Look for an output of the file that the ledger does not know, where there may be one."""
         way = self._destination
         if is_remote(way.input_root) or is_remote(way.output_root):  # equal bytes show it later
@@ -148,7 +148,7 @@ class Registrar(Entries):
             return None
         return existing_output(way, entry)
 
-    def _enter(self, known: list[Recognised], adopted: list[Existing], new: list[Entry]) -> None:
+    def _enter(self, known: list[Recognised], adopted: list[Existing], new: list[FoundFile]) -> None:
         """Record the verdicts, each kind in one transaction."""
         now_s = time.time()
         if known:
@@ -159,7 +159,7 @@ class Registrar(Entries):
             self.judgements.superseded(added.superseded)
         self._adopted += len(adopted) - len(others) + sum(not one.job.is_own for one in known)
 
-    def _adopt(self, existing: list[Existing], now_s: float) -> list[Entry]:
+    def _adopt(self, existing: list[Existing], now_s: float) -> list[FoundFile]:
         """Record inputs as finished with their existing outputs.
 
         Returns:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sharpend.daemon.folder import Handed
     from sharpend.ledger.reader import LedgerReader
-    from sharpend.task import Died, Failed, Lost, Outcome
+    from sharpend.task import Died, Failed, Lost, AttemptResult
 
 GROUP_OF = 50
 """Most staged files committed together; it bounds open folders and the time until the first of
@@ -26,12 +26,12 @@ class Unrecorded:
     """Results that wait to be recorded; during a state outage they go on waiting."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[Handed, Outcome]] = {}
+        self._waiting: dict[int, tuple[Handed, AttemptResult]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, handed: Handed, outcome: Outcome) -> None:
+    def add(self, handed: Handed, outcome: AttemptResult) -> None:
         """Remember the result of an attempt."""
         self._waiting[handed.job.id] = (handed, outcome)
 

@@ -63,7 +63,7 @@ class OutputWriters:
         self._name = ledger.installation()
         self._host, self._state = os.uname().nodename, os.path.realpath(state_dir)
         self._log = log
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
         self._check_at_s = -math.inf
 
     def check(self, now_s: float) -> None:
@@ -79,11 +79,11 @@ class OutputWriters:
         mine = written.get(self._name)
         if mine is None or mine.state != self._state or at_s - mine.at_s > _RENEW_AFTER_S:
             write(root, others | {self._name: Writer(self._host, self._state, at_s)})
-        for name in others.keys() - self._told:
-            self._told.add(name)
-            self._tell(others[name])
+        for name in others.keys() - self._logged:
+            self._logged.add(name)
+            self._log_other(others[name])
 
-    def _tell(self, other: Writer) -> None:
+    def _log_other(self, other: Writer) -> None:
         output = display(self._destination.output_root)
         self._log.warning(
             Event.OUTPUT_SHARED,

@@ -195,12 +195,12 @@ def _read_layout(descriptor: int) -> Layout:
     """Read the description; ValueError, TypeError or KeyError where it is none."""
     opened = os.open(DESCRIPTION, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
     with os.fdopen(opened, "rb") as file:
-        told = json.loads(file.read(_DESCRIPTION_BYTES))
+        description = json.loads(file.read(_DESCRIPTION_BYTES))
     return Layout(
-        crop=_numbers(told["crop"], MOST_PX),
-        width=_number(told["width"], MOST_PX),
-        height=_number(told["height"], MOST_PX),
-        sizes=_numbers(told["sizes"], MOST_BYTES),
+        crop=_numbers(description["crop"], MOST_PX),
+        width=_number(description["width"], MOST_PX),
+        height=_number(description["height"], MOST_PX),
+        sizes=_numbers(description["sizes"], MOST_BYTES),
     )
 
 

@@ -176,13 +176,13 @@ def _refusal(error: Exception) -> ImageRefusedError:
         return ImageRefusedError(
             Reason.DAMAGED, "its text or its profile inflates to more than any image needs"
         )
-    told = "" if isinstance(error, _SLIPS) else str(error)
-    if isinstance(error, EOFError) or _CUT.search(told):
+    text = "" if isinstance(error, _SLIPS) else str(error)
+    if isinstance(error, EOFError) or _CUT.search(text):
         return truncated()
-    if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(told):
+    if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(text):
         return unsupported(f"it is of a variant that its decoder does not know ({error})")
     # Headers have been checked, so what is wrong is inside; bytes still to come look like that too.
-    return damaged(_UNKNOWN if isinstance(error, UnidentifiedImageError) else told or _UNREADABLE)
+    return damaged(_UNKNOWN if isinstance(error, UnidentifiedImageError) else text or _UNREADABLE)
 
 
 @contextmanager

@@ -75,10 +75,10 @@ def damaged(what: str, *, may_settle: bool = True) -> ImageRefusedError:
         what: the contradiction.
         may_settle: whether bytes that are not written yet would look the same.
     """
-    told = f"the file is damaged: {what}"
+    text = f"the file is damaged: {what}"
     if not may_settle:
-        return ImageRefusedError(Reason.DAMAGED, told)
-    return ImageRefusedError(Reason.DAMAGED, f"{told}; {STILL_WRITTEN}", setting=SETTLE)
+        return ImageRefusedError(Reason.DAMAGED, text)
+    return ImageRefusedError(Reason.DAMAGED, f"{text}; {STILL_WRITTEN}", setting=SETTLE)
 
 
 def unsupported(what: str) -> ImageRefusedError:

@@ -18,7 +18,7 @@ from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import MOVES, Job, State, binary, job_of, mark_of
 from sharpend.ledger.registration import Registration
 from sharpend.ledger.scheduling import Scheduler
-from sharpend.ledger.standing import Standing
+from sharpend.ledger.operator_state import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

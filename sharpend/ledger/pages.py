@@ -38,7 +38,7 @@ NEWEST = Place(1e300, LARGEST_ID)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JobRow:
     """A job as a page shows it."""
 
     job: Job
@@ -84,11 +84,11 @@ class LedgerPages(LedgerReader):
             tallies[row["name"]][State(row["state"])] = row["jobs"]
         return tallies
 
-    def results(self, after: Place, most: int) -> Sequence[Entry]:
+    def results(self, after: Place, most: int) -> Sequence[JobRow]:
         """Return finished jobs, the last ones first."""
         return self._entries(pages_sql.RESULTS, *after, most)
 
-    def refused(self, after: Place, most: int) -> Sequence[Entry]:
+    def refused(self, after: Place, most: int) -> Sequence[JobRow]:
         """Return quarantined jobs, the last ones first."""
         return self._entries(pages_sql.REFUSED, *after, most)
 
@@ -96,12 +96,12 @@ class LedgerPages(LedgerReader):
         """Return the jobs that workers have now."""
         return [job_of(row) for row in self._store.rows(pages_sql.RUNNING, _MOST_RUNNING)]
 
-    def entry(self, job_id: int) -> Entry | None:
+    def entry(self, job_id: int) -> JobRow | None:
         """Return a job by its id; None for one that is not there."""
         found = self._entries(pages_sql.ENTRY, job_id) if job_id <= LARGEST_ID else ()
         return next(iter(found), None)
 
-    def _entries(self, query: str, *values: object) -> Sequence[Entry]:
+    def _entries(self, query: str, *values: object) -> Sequence[JobRow]:
         """Return the rows of a bounded query; LedgerError where an older version wrote them."""
         if self._store.row(pages_sql.HAS_DIGESTS) is None:
             raise LedgerError(
@@ -117,9 +117,9 @@ class LedgerPages(LedgerReader):
         return quarantined_of(row) if row is not None and is_refused else None
 
 
-def entry_of(row: LedgerRow) -> Entry:
+def entry_of(row: LedgerRow) -> JobRow:
     """Convert a row of the view `known` to an entry of a page."""
-    return Entry(
+    return JobRow(
         job=job_of(row),
         added_at_s=row["added_at"],
         finished_at_s=row["finished_at"],

@@ -9,16 +9,16 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend.ledger import sql, standing_sql
+from sharpend.ledger import sql, operator_sql
 from sharpend.ledger.alike import Alike
 from sharpend.ledger.caseless import name_key
 from sharpend.ledger.records import (
     Claim,
-    Ended,
-    Finished,
+    CompletedJob,
+    FinishTimes,
     Job,
     Listed,
-    Outcome,
+    KnownInput,
     Owner,
     Product,
     Quarantined,
@@ -136,7 +136,7 @@ class LedgerReader:
     def _without_seen(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
-        for batch, rows in self._batches(standing_sql.SEEN, folder, found):
+        for batch, rows in self._batches(operator_sql.SEEN, folder, found):
             seen = {(row["relative"], row["mark"]) for row in rows}
             yield from (one for one in batch if (one[0], content_mark_of(one[1])) not in seen)
 
@@ -173,17 +173,17 @@ class LedgerReader:
 
     def seen(self, folder: str) -> int:
         """Count the files that stay as they are because they were there at the first start."""
-        row = self._standing(standing_sql.SEEN_OF, folder)
+        row = self._standing(operator_sql.SEEN_OF, folder)
         return 0 if row is None else int(row["files"])
 
     def holds(self) -> dict[str, float]:
         """Return since when folders are paused by an operator (wall clock), by name."""
-        rows = self._store.rows(standing_sql.HOLDS) if self._store.row(sql.HAS_STANDING) else []
+        rows = self._store.rows(operator_sql.HOLDS) if self._store.row(sql.HAS_STANDING) else []
         return {row["folder"]: row["since"] for row in rows}
 
     def is_surveyed(self, folder: str) -> bool:
         """Return whether the files of the folder's first start are known."""
-        row = self._standing(standing_sql.SURVEY, folder)
+        row = self._standing(operator_sql.SURVEY, folder)
         return row is not None and bool(row["complete"])
 
     def _standing(self, query: str, *values: object) -> LedgerRow | None:
@@ -209,16 +209,16 @@ class LedgerReader:
         outputs = self._store.rows(sql.OUTPUT_SAMPLE, folder, most)
         return [row[0] for row in inputs], [row[0] for row in outputs]
 
-    def outcomes(self, folder: str, relatives: Iterable[bytes]) -> Iterator[Outcome]:
+    def outcomes(self, folder: str, relatives: Iterable[bytes]) -> Iterator[KnownInput]:
         """Return the last outcome of each input; inputs unknown to the ledger are left out."""
         for relative in relatives:
             row = self._store.row(sql.OUTCOME, folder, relative)
             if row is not None:
                 yield outcome_of(row)
 
-    def finished(self, most: int) -> list[Finished]:
+    def finished(self, most: int) -> list[FinishTimes]:
         """Return the sharpened images that were found last, at most `most`."""
-        return [Finished(*row) for row in self._store.rows(sql.FINISHED, most)]
+        return [FinishTimes(*row) for row in self._store.rows(sql.FINISHED, most)]
 
     def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:
         """Return the input whose output a file is; None for a foreign file."""
@@ -268,7 +268,7 @@ class LedgerReader:
         for state in states:
             yield from map(listed_of, self._pages(state))
 
-    def ended(self, state: State) -> Iterator[Ended]:
+    def ended(self, state: State) -> Iterator[CompletedJob]:
         """Iterate over disposed (or vanished) jobs, oldest first; rows may change meanwhile."""
         yield from map(ended_of, self._pages(state))
 

@@ -147,7 +147,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class KnownInput:
     """Result of one input, for reports."""
 
     relative: bytes
@@ -180,7 +180,7 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CompletedJob:
     """A completed job, and the files that it may have left behind."""
 
     job: Job
@@ -192,7 +192,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinishTimes:
     """Times when an image was found and finished (wall clock), and its size."""
 
     found_at_s: float
@@ -260,9 +260,9 @@ def quarantined_of(row: LedgerRow) -> Quarantined:
     return Quarantined(job_of(row), refusal, row["finished_at"], row["note"], row["moved"])
 
 
-def outcome_of(row: LedgerRow) -> Outcome:
+def outcome_of(row: LedgerRow) -> KnownInput:
     """Convert a row of the view `known` to an outcome."""
-    return Outcome(
+    return KnownInput(
         relative=row["relative"],
         state=State(row["state"]),
         attempts=row["attempts"],
@@ -288,9 +288,9 @@ def listed_of(row: LedgerRow) -> Listed:
     )
 
 
-def ended_of(row: LedgerRow) -> Ended:
+def ended_of(row: LedgerRow) -> CompletedJob:
     """Convert a row of the view `known` to a completed job."""
-    return Ended(
+    return CompletedJob(
         job=job_of(row),
         at_s=max(row["added_at"], row["finished_at"] or 0.0),
         output=None if row["unchanged"] else row["output"],

@@ -79,10 +79,10 @@ class Trial:
         return reduce(_faster, (one for one in allowed if one.is_alike), None) or exact
 
     def __str__(self) -> str:
-        measured = "; ".join(self._told(one) for one in self.others)
+        measured = "; ".join(self._describe(one) for one in self.others)
         return f"{measured}{', remembered' if self.remembered else ''}"
 
-    def _told(self, form: Form) -> str:
+    def _describe(self, form: Form) -> str:
         if form.ms is None or form.ssim is None or not self.float32_ms:
             return f"{form} does not run on this device"
         return (

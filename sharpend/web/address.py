@@ -83,8 +83,8 @@ def bind(address: Address) -> socket.socket:
     try:
         return _bound_to_path(address.path) if address.path else _bound_to_port(address)
     except OSError as error:
-        told = f"--listen: {address.path or url_of(address)}: {error.strerror}"
-        raise UnavailableError(f"{told}: choose another address") from error
+        text = f"--listen: {address.path or url_of(address)}: {error.strerror}"
+        raise UnavailableError(f"{text}: choose another address") from error
 
 
 def bound(address: Address, listener: socket.socket) -> Address:

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from sharpend.web import images, templates
 from sharpend.web.actions import Actions
 from sharpend.web.changes import MOST_STREAMS, Changes
-from sharpend.web.entry import Entry
+from sharpend.web.login import Login
 from sharpend.web.gate import Gate
 from sharpend.web.links import job_id_of
 from sharpend.web.pages import Pages
@@ -86,7 +86,7 @@ def _routes_of_pages(pages: Pages) -> list[Route]:
 
 
 def _routes_of_actions(site: Site) -> list[Route]:
-    actions, entry = Actions(site.state_dir, site.access.log), Entry(site.access)
+    actions, entry = Actions(site.state_dir, site.access.log), Login(site.access)
     return [
         Route("/image/{job_id:int}/retry", actions.retry, methods=["POST"]),
         Route("/folders/pause", actions.pause, methods=["POST"]),

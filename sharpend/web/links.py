@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from sharpend.ledger.pages import Entry
+    from sharpend.ledger.pages import JobRow
 
 _PLACE = re.compile(r"([0-9]{1,12}\.[0-9]{1,9})-([0-9]{1,19})")
 
@@ -38,7 +38,7 @@ def place_of(request: Request) -> Place:
     return Place(float(found[1]), int(found[2]))
 
 
-def next_of(entries: Sequence[Entry], most: int) -> str | None:
+def next_of(entries: Sequence[JobRow], most: int) -> str | None:
     """Return the place of the next page, or None after the last one.
 
     Args:

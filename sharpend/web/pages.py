@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from sharpend.ledger.pages import Entry
+    from sharpend.ledger.pages import JobRow
     from sharpend.web.reading import Reading
 
     Values: TypeAlias = dict[str, Any]
@@ -172,7 +172,7 @@ class Pages:
             "agreement": finished[0].get("agreement") if finished else None,
         }
 
-    def _read_page(self, entries: Callable[[LedgerPages], Sequence[Entry]]) -> Sequence[Entry]:
+    def _read_page(self, entries: Callable[[LedgerPages], Sequence[JobRow]]) -> Sequence[JobRow]:
         """Read a page of the ledger; nothing where there is none yet."""
         if not has_ledger(self._state_dir):
             return ()

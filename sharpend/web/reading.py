@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sharpend.checks.state import daemon as check_daemon
-from sharpend.daemon.rest import HELD
+from sharpend.daemon.intended_pauses import HELD
 from sharpend.daemon.status import read_status
 from sharpend.ledger.opening import is_locked, locked_since
 from sharpend.ledger.pages import LedgerPages
@@ -169,9 +169,9 @@ def _folder(
     last: Mapping[str, Any] | None,
 ) -> FolderReading:
     """Put together what ledger and daemon know of a folder; without a daemon, the ledger alone."""
-    told: Mapping[str, Any] = last or {}
+    status: Mapping[str, Any] = last or {}
     held_since_s = holds.get(name)
-    paused = (told.get("paused") or {}).get(name, "")
+    paused = (status.get("paused") or {}).get(name, "")
     if paused == HELD:  # of the last report; the ledger knows it now
         paused = ""
     if held_since_s is not None or ALL_FOLDERS in holds:
@@ -184,7 +184,7 @@ def _folder(
         finished=sum(tally[state] for state in FINISHED),
         refused=tally[State.QUARANTINED],
         held_since_s=held_since_s,
-        paused=paused or str(told.get("state_fault") or ""),
-        unreadable=(told.get("unreadable") or {}).get(name, 0),
-        left_alone=(told.get("left_alone") or {}).get(name, {}),
+        paused=paused or str(status.get("state_fault") or ""),
+        unreadable=(status.get("unreadable") or {}).get(name, 0),
+        left_alone=(status.get("left_alone") or {}).get(name, {}),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from sharpend.task import Outcome, Task
+    from sharpend.task import AttemptResult, Task
     from sharpend.workers.worker import Engine
 
 ENGINE = "engine"
@@ -66,7 +66,7 @@ class Workers(Protocol):
             StopIteration: no worker is free.
         """
 
-    def finished(self, now_s: float) -> Iterable[Outcome]:
+    def finished(self, now_s: float) -> Iterable[AttemptResult]:
         """Return results since the last call, one per task; stop workers that exceed a limit."""
 
     def next_deadline_s(self) -> float:

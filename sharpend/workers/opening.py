@@ -16,7 +16,7 @@ from sharpend.errors import (
 )
 from sharpend.files import beneath
 from sharpend.files.fingerprint import Fingerprint, display
-from sharpend.files.os_errors import reason_of
+from sharpend.files.disk_errors import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sharpend.model.trial import Trial
-    from sharpend.task import Ending, Task
+    from sharpend.task import WorkerResult, Task
     from sharpend.workers.jsoncodec import MessageError
     from sharpend.workers.messages import Answer
     from sharpend.workers.worker import WorkerOptions
@@ -162,7 +162,7 @@ class Pool:
         slot.submissions, slot.refused = 0, None
         self._begin(slot, task)
 
-    def finished(self, now_s: float) -> Iterator[Ending]:
+    def finished(self, now_s: float) -> Iterator[WorkerResult]:
         """Return results since the last call, each task once; stop workers that exceed a limit."""
         self._killed = [process for process in self._killed if not process.has_ended]
         looks = now_s >= self._looked_s + _LOOK_AT_MEMORY_S
@@ -215,20 +215,20 @@ class Pool:
             slot.process = WorkerProcess(self._options, self._wake)
         return slot.process
 
-    def _received(self, slot: _Slot) -> Ending | None:
+    def _received(self, slot: _Slot) -> WorkerResult | None:
         """Result of the slot's task after the process's last messages; None while it goes on."""
         while slot.refused is None and slot.process is not None:
             answer = slot.process.take()
             if answer is None:
                 return None
-            outcome = self._judged(slot, slot.process, answer)
+            outcome = self._result_of(slot, slot.process, answer)
             if outcome is not None:
                 return outcome
         return slot.refused
 
-    def _judged(
+    def _result_of(
         self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
-    ) -> Ending | None:
+    ) -> WorkerResult | None:
         """Result of a task after one answer."""
         task = slot.task
         if task is not None and isinstance(answer, Began):
@@ -243,7 +243,7 @@ class Pool:
 
     def _ended(
         self, slot: _Slot, process: WorkerProcess, answer: Answer | MessageError | EOFError
-    ) -> Ending | None:
+    ) -> WorkerResult | None:
         """Handle an ended process, or kill it for what it sent; retry a task that never began."""
         cause, setting = end_of(process.exit_code, answer)
         self._retire(slot)
@@ -273,7 +273,7 @@ class Pool:
         self._retire(slot)
         return Died(slot.task.job_id, cause, setting)
 
-    def _must_replace(self, slot: _Slot, outcome: Ending) -> bool:
+    def _must_replace(self, slot: _Slot, outcome: WorkerResult) -> bool:
         """Return whether a process must be replaced: a bug, out of memory, or it holds too much."""
         if isinstance(outcome, Failed) and outcome.reason in _REPLACE_AFTER:
             return True

@@ -22,7 +22,7 @@ from sharpend.errors import ImageRefusedError, Reason, SourceChangedError, Sourc
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.uploads import OUTPUT, Uploads
-from sharpend.files.os_errors import is_of_root, reason_of
+from sharpend.files.disk_errors import is_of_root, reason_of
 from sharpend.files.remote import STORE_FAULT, is_remote
 from sharpend.task import Failed, Failure, Staged, Task
 

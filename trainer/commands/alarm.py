@@ -128,7 +128,7 @@ def alarm(options: argparse.Namespace) -> None:
     lines = _lines(student.card, options)
     streams = Streams(healthy=options.samples, damaged=options.streams)
     judged = alarm_figures(measured, lines, streams)
-    told = {
+    values = {
         "student": student.card.name,
         "digest": student.digest,
         "teacher": student.card.teacher,
@@ -138,7 +138,7 @@ def alarm(options: argparse.Namespace) -> None:
         "streams": asdict(streams),
         "figures": as_json(judged),
     }
-    _write(options.to, told, f"{_preamble(told, lines)}\n\n{as_markdown(judged)}\n")
+    _write(options.to, values, f"{_preamble(values, lines)}\n\n{as_markdown(judged)}\n")
 
 
 def _originals(options: argparse.Namespace) -> Iterator[Pixels]:
@@ -159,19 +159,19 @@ def _lines(card: Card, options: argparse.Namespace) -> AlarmOptions:
     )
 
 
-def _preamble(told: dict[str, object], lines: AlarmOptions) -> str:
+def _preamble(values: dict[str, object], lines: AlarmOptions) -> str:
     return (
-        f"# The agreement alarm of {told['student']}\n\n"
-        f"Teacher {told['teacher']}, sets {told['sets']}, strength {told['strength']:g}; "
+        f"# The agreement alarm of {values['student']}\n\n"
+        f"Teacher {values['teacher']}, sets {values['sets']}, strength {values['strength']:g}; "
         f"measurable from {lines.measurable_from:g}, residual ratio above {lines.residual_above}, "
         f"window {lines.window}. Streams are drawn with replacement, seed in alarm.json."
     )
 
 
-def _write(folder: Path | None, told: dict[str, object], text: str) -> None:
+def _write(folder: Path | None, values: dict[str, object], text: str) -> None:
     if folder:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in (("alarm.json", json.dumps(told, indent=1)), ("alarm.md", text)):
+        for name, content in (("alarm.json", json.dumps(values, indent=1)), ("alarm.md", text)):
             with replacing(folder / name) as file:
                 file.write(content.encode())
     sys.stdout.write(text)

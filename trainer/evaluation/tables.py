@@ -132,7 +132,7 @@ def _gains(
 
 def as_json(evaluation: Evaluation) -> bytes:
     """Serialise all results, single images under "each"; values that are not finite become null."""
-    told = {
+    values = {
         "machine": evaluation.machine,
         "models": evaluation.models,
         "student": evaluation.student,
@@ -140,12 +140,12 @@ def as_json(evaluation: Evaluation) -> bytes:
         "unsharp": evaluation.unsharp,
         "interval": {"level": LEVEL, "resamples": RESAMPLES, "method": "percentile bootstrap"},
         "costs": {row: asdict(cost) for row, cost in evaluation.costs.items()},
-        "sets": {one.name: _told(one, evaluation.figures[one.name]) for one in evaluation.sets},
+        "sets": {one.name: _values_of(one, evaluation.figures[one.name]) for one in evaluation.sets},
     }
-    return json.dumps(_finite(told), indent=1).encode()
+    return json.dumps(_finite(values), indent=1).encode()
 
 
-def _told(one: SetScores, rows: Mapping[str, Estimates]) -> dict[str, object]:
+def _values_of(one: SetScores, rows: Mapping[str, Estimates]) -> dict[str, object]:
     return {
         "pictures": len(one.measured),
         "paired": one.paired,
@@ -192,10 +192,10 @@ def _preamble(evaluation: Evaluation) -> str:
         "mean and in the image that it is largest in."
     ]
     if evaluation.unsharp:
-        told = evaluation.unsharp
+        values = evaluation.unsharp
         lines.append(
-            f"Unsharp mask: radius {told['radius']:g} px, {told['percent']} per cent, "
-            f"{told['chosen']}."
+            f"Unsharp mask: radius {values['radius']:g} px, {values['percent']} per cent, "
+            f"{values['chosen']}."
         )
     devices = sorted({cost.device for cost in evaluation.costs.values()})
     if devices:

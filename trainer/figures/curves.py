@@ -59,9 +59,9 @@ def _draw(axes: Axes, record: Record, what: tuple[str, str], colour: str) -> Non
     if not ordinates:
         return
     best = ordinates.index(max(ordinates))
-    told = MEASURES[what[1]][1].format(ordinates[best])
+    label = MEASURES[what[1]][1].format(ordinates[best])
     axes.plot(
-        abscissas, ordinates, color=colour, linewidth=1.8, label=f"{record.name}, best {told}"
+        abscissas, ordinates, color=colour, linewidth=1.8, label=f"{record.name}, best {label}"
     )
     axes.plot(abscissas[best], ordinates[best], "o", color=colour, markersize=5)
 

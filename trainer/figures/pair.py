@@ -35,10 +35,10 @@ def pair_sheet(name: str, pairs: Sequence[tuple[Scene, Pixels]], *, zoom: int) -
         both = (scene.degraded, sharpened)
         height, width = _shown(scene.original)
         part = scene.detail(width // zoom)
-        told = f"detail, enlarged {zoom} times"
+        caption = f"detail, enlarged {zoom} times"
         rows += [
             [Panel(_whole(one, part, height, width), scene.fidelity(one)) for one in both],
-            [Panel(one[part].repeat(zoom, axis=0).repeat(zoom, axis=1), told) for one in both],
+            [Panel(one[part].repeat(zoom, axis=0).repeat(zoom, axis=1), caption) for one in both],
         ]
     return labelled_sheet(["degraded", name], rows)
 

@@ -65,7 +65,7 @@ def matrix_section(matrix: Table) -> str:
     """A card's section: by cell, sharp originals and harm, and the cue."""
     sets = ", ".join(f"{name} ({images})" for name, images in matrix["sets"].items())
     soft = matrix["soft"]
-    told = (
+    text = (
         f"`trainer evaluate --matrix` on {sets}: gain over the input by kind of softness, means "
         f"over images. Mean of the fourteen soft cells {soft['psnr_gain']:+.2f} dB and "
         f"{soft['ssim_gain']:+.4f} SSIM; the least gains {soft['least_psnr_gain']:+.2f} dB "
@@ -74,7 +74,7 @@ def matrix_section(matrix: Table) -> str:
         "quality; the best mask is the best of twenty unsharp masks of each cell."
     )
     cue = "How well the softness cue tells sharp images from soft ones, for `skip_sharp`. "
-    return "\n\n".join([told, _cells(matrix), _harm(matrix), cue + cue_tables(matrix["cue"])])
+    return "\n\n".join([text, _cells(matrix), _harm(matrix), cue + cue_tables(matrix["cue"])])
 
 
 def _cells(matrix: Table) -> str:

@@ -132,13 +132,13 @@ def _recipe(card: Card) -> str:
 
 def _scores(scores: Mapping[str, object]) -> str:
     rows = [f"| {what} | {value} |" for what, value in _flat(scores)]
-    told = (
+    text = (
         "PSNR in dB and SSIM (11 x 11 Gaussian window, sigma 1.5, valid positions, mean of R, G, B,"
         " data range 1) against the sharp original, those with `_y` on BT.601 luma without a border"
         " of four pixels. `agreement` is SSIM to the teacher's output. In brackets the 95 %"
         " bootstrap interval over the images of a set."
     )
-    return "\n".join([told, "", "| what | value |", "|---|---|", *rows])
+    return "\n".join([text, "", "| what | value |", "|---|---|", *rows])
 
 
 def _curve(record: Record) -> str:
@@ -147,8 +147,8 @@ def _curve(record: Record) -> str:
     rows = record.rows[::-1][::stride][::-1]
     keys = [key for key in ("step", "minutes", "psnr", "ssim", "agreement") if key in rows[-1]]
     lines = [f"| {' | '.join(_number(row[key]) for key in keys)} |" for row in rows]
-    told = "Validation scores during the run: they show what more steps would bring."
-    return "\n".join([told, "", f"| {' | '.join(keys)} |", "|---" * len(keys) + "|", *lines])
+    text = "Validation scores during the run: they show what more steps would bring."
+    return "\n".join([text, "", f"| {' | '.join(keys)} |", "|---" * len(keys) + "|", *lines])
 
 
 def _flat(values: Mapping[str, object], at: str = "") -> list[tuple[str, str]]:

@@ -35,16 +35,16 @@ def rewrite(path: Path, card: Card) -> Weights:
         InputMissingError: there is no model card beside it.
         UnavailableError: it is no weights file, or verification failed: the written tensors differ.
     """
-    told = path.with_suffix(".md")
-    if not told.is_file():
-        raise InputMissingError(f"{told}: no such file")
+    page = path.with_suffix(".md")
+    if not page.is_file():
+        raise InputMissingError(f"{page}: no such file")
     loaded = weights.load(str(path))
     weights.save_network(path, loaded.network, card)
     written = weights.load(str(path))
     if written.digest != loaded.digest:
         raise UnavailableError(f"{path}: verification failed: the written tensors differ")
-    text = renewed_card(told.read_text(), written, hashlib.sha256(path.read_bytes()).hexdigest())
-    with replacing(told) as file:
+    text = renewed_card(page.read_text(), written, hashlib.sha256(path.read_bytes()).hexdigest())
+    with replacing(page) as file:
         file.write(text.encode())
     return written
 

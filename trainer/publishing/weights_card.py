@@ -121,12 +121,12 @@ def with_evaluation(card: Card, digest: str, evaluation: Mapping[str, Any]) -> C
             name: {row: one["rows"][row] for row in (DEGRADED, UNSHARP, rows[0])}
             for name, one in evaluation["sets"].items()
         }
-        told: dict[str, object] = {**sets, "machine": evaluation["machine"]}
+        values: dict[str, object] = {**sets, "machine": evaluation["machine"]}
         if rows[0] in evaluation["costs"]:
-            told["cost"] = evaluation["costs"][rows[0]]
+            values["cost"] = evaluation["costs"][rows[0]]
     except (KeyError, TypeError, AttributeError) as error:
         raise UsageError("--scores: not an evaluation.json of `trainer evaluate`") from error
-    return replace(card, scores={**card.scores, "evaluation": told})
+    return replace(card, scores={**card.scores, "evaluation": values})
 
 
 def with_matrix(card: Card, digest: str, matrix: Mapping[str, Any]) -> Card:
@@ -204,7 +204,7 @@ def with_lines(card: Card, measured: StudentSamples, *, crop_px: int, window: in
     meant_for = next(iter(healthy.values()))
     below = alarm_line(meant_for)
     line = residual_line(healthy, measured[HALVED], window=window)
-    told = {
+    values = {
         "crops": len(meant_for),
         "crop_px": crop_px,
         "mean": round(statistics.fmean(sample.student for sample in meant_for), 5),
@@ -217,7 +217,7 @@ def with_lines(card: Card, measured: StudentSamples, *, crop_px: int, window: in
         alarm_below=below,
         residual_above=line.above if line is not None else None,
         measurable_from=line.measurable_from if line is not None else None,
-        scores={**card.scores, "agreement": told},
+        scores={**card.scores, "agreement": values},
     )
 
 

@@ -49,8 +49,8 @@ class Batch:
     def of(cls, crops: Sequence[list[Pixels]], examples: Sequence[Example]) -> Batch:
         """Stack the layers of equal crops, one of each example."""
         degraded, target, *taught = (stack(layer) for layer in zip(*crops, strict=True))
-        told = [one.measured for one in examples if one.measured is not None]
-        measured = torch.from_numpy(np.stack(told)) if len(told) == len(crops) else None
+        cues = [one.measured for one in examples if one.measured is not None]
+        measured = torch.from_numpy(np.stack(cues)) if len(cues) == len(crops) else None
         return cls(degraded, target, taught[0] if taught else None, measured)
 
     def to(self, device: torch.device) -> Batch:

@@ -77,16 +77,16 @@ def _before_pixels(found: Parts) -> list[bytes]:
 
 def timed(picture: Picture, data: bytes) -> Picture:
     """Add the frame times of the whole file to an image that Pillow read."""
-    told = animation(chunks(data)) if len(picture.frames) > 1 else None
-    if told is None:
+    animated = animation(chunks(data)) if len(picture.frames) > 1 else None
+    if animated is None:
         return picture
-    timings = [(0.0, 0)] * told.has_default + list(told.timings)
+    timings = [(0.0, 0)] * animated.has_default + list(animated.timings)
     frames = [
         replace(frame, duration_ms=duration_ms, disposal=disposal)
         for frame, (duration_ms, disposal) in zip(picture.frames, timings, strict=True)
     ]
-    frames[0] = replace(frames[0], is_shown=not told.has_default)
-    return replace(picture, frames=tuple(frames), loop=told.plays)
+    frames[0] = replace(frames[0], is_shown=not animated.has_default)
+    return replace(picture, frames=tuple(frames), loop=animated.plays)
 
 
 def assembled(stills: Sequence[bytes], picture: Picture) -> bytes:

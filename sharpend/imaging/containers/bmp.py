@@ -179,8 +179,8 @@ def _write(picture: Picture) -> bytes:
 def _file(frame: Frame, bits: int, palette: bytes, rows: bytes) -> bytes:
     """Join headers, palette, rows and profile."""
     height, width = frame.pixels.shape[:2]
-    told = {block.where: block.data for block in frame.carried.blocks}
-    profile, space = told.get(_PROFILE, b""), told.get(_SPACE, b"")
+    by_place = {block.where: block.data for block in frame.carried.blocks}
+    profile, space = by_place.get(_PROFILE, b""), by_place.get(_SPACE, b"")
     if frame.alpha is not None and not space:
         space = _SRGB.ljust(56, b"\0")
     length = INFO if not space else V5 if profile or space[-4:].strip(b"\0") else V4

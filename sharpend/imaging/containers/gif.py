@@ -109,15 +109,15 @@ def _frame(still: bytes, frame: Frame) -> bytes:
 
 
 def _carried(source: Source, _image: Image.Image) -> CarriedAndNotes:
-    told = layout(source.data)
+    gif = layout(source.data)
     notes = {
         "its colours were reduced to a palette of 256": True,
-        "its trailer was missing": not told.has_trailer,
-        "its interlacing was not kept": any(frame.is_interlaced for frame in told.frames),
-        "its frames no longer wait for user input": any(frame.waits for frame in told.frames),
-        f"{told.stray_bytes} stray bytes between its blocks were dropped": told.stray_bytes > 0,
+        "its trailer was missing": not gif.has_trailer,
+        "its interlacing was not kept": any(frame.is_interlaced for frame in gif.frames),
+        "its frames no longer wait for user input": any(frame.waits for frame in gif.frames),
+        f"{gif.stray_bytes} stray bytes between its blocks were dropped": gif.stray_bytes > 0,
     }
-    return Carried(told.blocks), [note for note, holds in notes.items() if holds]
+    return Carried(gif.blocks), [note for note, holds in notes.items() if holds]
 
 
 def _options(source: Source, _image: Image.Image, _count: int) -> Options:
@@ -130,24 +130,24 @@ def _read(source: Source) -> Picture:
     Raises:
         ImageRefusedError: as `pillow.Reading`.
     """
-    data, told = source.data, layout(source.data)
+    data, gif = source.data, layout(source.data)
     screen = struct.pack("<HH", source.header.width, source.header.height)
     notes = ["its screen had no size and got that of its first frame"]
     picture = _READING(replace(source, data=data[:6] + screen + data[10:]))
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
-    losses = trailers.unknown(data[told.end :])
+    losses = trailers.unknown(data[gif.end :])
     texts = ["its texts, which a viewer draws itself, are not in the output"]
-    return picture.with_notes((notes * (data[6:10] != screen), losses + texts * bool(told.texts)))
+    return picture.with_notes((notes * (data[6:10] != screen), losses + texts * bool(gif.texts)))
 
 
 def _timed(picture: Picture, data: bytes) -> Picture:
-    told = layout(data)
+    gif = layout(data)
     frames = [
         replace(frame, duration_ms=how.duration_ms, disposal=how.disposal, box=how.box)
-        for frame, how in zip(picture.frames, told.frames, strict=False)
+        for frame, how in zip(picture.frames, gif.frames, strict=False)
     ]
-    return replace(picture, frames=tuple(frames), loop=told.loop)
+    return replace(picture, frames=tuple(frames), loop=gif.loop)
 
 
 def _write(picture: Picture) -> bytes:

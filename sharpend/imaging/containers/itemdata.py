@@ -35,9 +35,9 @@ def exif_of(items: Items, data: bytes) -> bytes:
     item = items.content(items.metadata(b"Exif"), data)
     block = item[_OFFSET_BYTES:]
     # Some writers forget the offset, or that it does not count the prefix.
-    for told in (block, block[int.from_bytes(item[:_OFFSET_BYTES]) :], item):
-        if told.removeprefix(PREFIX).startswith(_TIFF_HEADS):
-            return told
+    for header in (block, block[int.from_bytes(item[:_OFFSET_BYTES]) :], item):
+        if header.removeprefix(PREFIX).startswith(_TIFF_HEADS):
+            return header
     return b""
 
 
@@ -80,6 +80,6 @@ def with_exif(encoded: bytes, block: bytes) -> bytes:
     extent = items.places[number].extents[0]
     start, end = extent[0], encoded.index(b"mdat")
     # An animation tells of the item twice: for its first frame and for its track.
-    told = encoded[:end].replace(_EXTENT.pack(*extent), _EXTENT.pack(len(encoded) + 8, len(item)))
+    header = encoded[:end].replace(_EXTENT.pack(*extent), _EXTENT.pack(len(encoded) + 8, len(item)))
     assert start >= end  # noqa: S101 - the item lies in the media data, which follows
-    return told + encoded[end:] + (8 + len(item)).to_bytes(4) + b"mdat" + item
+    return header + encoded[end:] + (8 + len(item)).to_bytes(4) + b"mdat" + item

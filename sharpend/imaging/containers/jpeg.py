@@ -23,7 +23,7 @@ from sharpend.imaging import color
 from sharpend.imaging.containers import jpegdamage, jpegpixels, jpegquality, pillow, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.jpegmetadata import XMP, blocks, fitting, losses, spliced
-from sharpend.imaging.containers.jpegparts import (
+from sharpend.imaging.containers.jpeglayout import (
     ARITHMETIC,
     END,
     FRAMES,

@@ -19,7 +19,7 @@ from sharpend.imaging.containers.jpegwalk import CORRUPT
 from sharpend.imaging.reading import damaged, truncated
 
 if TYPE_CHECKING:
-    from sharpend.imaging.containers.jpegparts import Parts
+    from sharpend.imaging.containers.jpeglayout import Parts
 
 _MOST_STRAY = 64
 """Bytes behind a scan that some cameras leave there; a bad copy leaves some hundreds."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers import jpegmpf, pillow, trailers
-from sharpend.imaging.containers.jpegparts import APP0, APP14, ARITHMETIC, Parts, is_metadata
+from sharpend.imaging.containers.jpeglayout import APP0, APP14, ARITHMETIC, Parts, is_metadata
 from sharpend.imaging.metadata import icc
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 
@@ -67,11 +67,11 @@ def blocks(found: Parts) -> CarriedAndNotes:
         notes.append("its arithmetic coding was replaced by Huffman's")
     made = []
     for segment in found.segments:
-        told = found.data[segment.start + 1 : segment.start + 2] + found.body(segment)
-        note = _left_out(told)
+        marker_and_payload = found.data[segment.start + 1 : segment.start + 2] + found.body(segment)
+        note = _left_out(marker_and_payload)
         notes += [note] if note else []
         if is_metadata(segment.marker) and note is None:
-            made.append(_block(told))
+            made.append(_block(marker_and_payload))
     if not icc.is_complete(made):
         made = [block for block in made if block.kind is not Kind.ICC]
         notes.append("its ICC profile is incomplete and was left out")
@@ -90,16 +90,16 @@ def blocks(found: Parts) -> CarriedAndNotes:
     return carried, list(dict.fromkeys(notes))
 
 
-def _left_out(told: bytes) -> str | None:
+def _left_out(marker_and_payload: bytes) -> str | None:
     """Note on a segment that is not carried, "" where a loss tells of it; None for all others.
 
     Args:
-        told: the marker's second byte and the payload.
+        marker_and_payload: the marker's second byte and the payload.
     """
-    if told.startswith(_GAIN_MAP_TOLD):
+    if marker_and_payload.startswith(_GAIN_MAP_TOLD):
         return _GAIN_MAP_NOTE
-    if told.startswith(b"\xebJP"):
-        return CREDENTIALS if told[_JUMBF_TYPE] == b"jumb" else ""
+    if marker_and_payload.startswith(b"\xebJP"):
+        return CREDENTIALS if marker_and_payload[_JUMBF_TYPE] == b"jumb" else ""
     return None
 
 

@@ -15,7 +15,7 @@ from sharpend.imaging.metadata.exifblock import ExifBlock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sharpend.imaging.containers.jpegparts import Parts
+    from sharpend.imaging.containers.jpeglayout import Parts
 
 _APP2 = 0xE2
 _SIGNATURE = b"MPF\0"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import imagecodecs
 import numpy as np
 
-from sharpend.imaging.containers.jpegparts import (
+from sharpend.imaging.containers.jpeglayout import (
     APP0,
     APP14,
     END_MARK,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from sharpend.imaging.containers.jpegparts import SCAN
+from sharpend.imaging.containers.jpeglayout import SCAN
 
 if TYPE_CHECKING:
-    from sharpend.imaging.containers.jpegparts import Parts, Segment
+    from sharpend.imaging.containers.jpeglayout import Parts, Segment
 
     Table = list[int]
     """By the next 16 bits: bits of a code and of the number behind it << 8, and how many

@@ -201,11 +201,11 @@ def _named(name: bytes, body: bytes) -> tuple[str, bool]:
         return CREDENTIALS, False
     if name == _GAIN_MAP:
         return "its HDR gain map was not kept", True
-    told = name.decode("ascii", "backslashreplace")
+    name_text = name.decode("ascii", "backslashreplace")
     if name in _KINDS:
         what = "further" if body else "damaged"
-        return f"its {what} box {told} was not kept", bool(body)
-    return f"its data of an unknown kind ({told}) was not kept", True
+        return f"its {what} box {name_text} was not kept", bool(body)
+    return f"its data of an unknown kind ({name_text}) was not kept", True
 
 
 def _write(picture: Picture) -> bytes:

@@ -154,8 +154,8 @@ def _counted(names: Iterable[tuple[str, str]]) -> list[str]:
     """Make one sentence of each name, however often it comes."""
     return [
         f"its {f'{count} ' if count > 1 else ''}{name}{'s' * (count > 1)}"
-        f"{f' ({told})' if told else ''} {'were' if count > 1 else 'was'} not kept"
-        for (name, told), count in Counter(names).items()
+        f"{f' ({types})' if types else ''} {'were' if count > 1 else 'was'} not kept"
+        for (name, types), count in Counter(names).items()
     ]
 
 

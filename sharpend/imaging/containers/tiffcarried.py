@@ -85,9 +85,9 @@ def where(tag: int, kind: int) -> bytes:
 def names(tags: Iterable[int]) -> str:
     """Name tags for a note, at most twenty."""
     every = sorted(set(tags))
-    told = [f"{tag} {_name(tag)}".strip() for tag in every[:_NAMED]]
-    more = len(every) - len(told)
-    return ", ".join(told) + (f" and {more} more" if more else "")
+    named = [f"{tag} {_name(tag)}".strip() for tag in every[:_NAMED]]
+    more = len(every) - len(named)
+    return ", ".join(named) + (f" and {more} more" if more else "")
 
 
 def _name(tag: int) -> str:

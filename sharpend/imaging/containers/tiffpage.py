@@ -16,7 +16,7 @@ import tifffile
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.containers import jpeg, jpegdamage, jpegpixels
-from sharpend.imaging.containers.jpegparts import END_MARK, parts
+from sharpend.imaging.containers.jpeglayout import END_MARK, parts
 from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.reading import Reader, damaged, truncated
 from sharpend.imaging.source import bit_depth, color_mode
@@ -90,8 +90,8 @@ def is_floating(page: tifffile.TiffPage) -> bool:
 def extra_types(page: tifffile.TiffPage) -> tuple[int, ...]:
     """Types of the samples behind the colours; those that the file does not tell are unknown."""
     count = page.samplesperpixel - _colors(page)
-    told = tuple(map(int, page.extrasamples))[: max(0, count)]
-    return told + (UNKNOWN,) * (count - len(told))
+    declared = tuple(map(int, page.extrasamples))[: max(0, count)]
+    return declared + (UNKNOWN,) * (count - len(declared))
 
 
 def _colors(page: tifffile.TiffPage) -> int:

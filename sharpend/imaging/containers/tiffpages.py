@@ -196,10 +196,10 @@ def _with_tags_in_front(pages: Sequence[Ifd], first: Ifd) -> tuple[Ifd, ...]:
     if pages[0].at == first.at:
         return tuple(pages)
     own = pages[0]
-    told = {tag: entry for tag, entry in first.entries.items() if tag not in _OF_A_COPY}
+    inherited = {tag: entry for tag, entry in first.entries.items() if tag not in _OF_A_COPY}
     page = replace(
         own,
-        entries={**told, **own.entries},
+        entries={**inherited, **own.entries},
         children={**first.children, **own.children},
         unread={**own.unread, **{tag: first.unread[tag] for tag in first.unread.keys() - CODING}},
     )

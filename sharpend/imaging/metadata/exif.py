@@ -51,15 +51,15 @@ def without_gps(exif: bytes) -> bytes:
     if not exif:
         return exif
     block = ExifBlock(exif)
-    directories, told = _positions(block)
-    wiped = list(chain.from_iterable(_reachable_spans(block, entry) for entry in told))
+    directories, positions = _positions(block)
+    wiped = list(chain.from_iterable(_reachable_spans(block, entry) for entry in positions))
     tables = [(0, HEADER_BYTES), *(directory.span for directory in directories)]
     if any(_overlap(span, table) for span in wiped for table in tables):
         raise ValueError("the EXIF's GPS directory overlaps another")
-    if told:
+    if positions:
         block.wipe(wiped)
         for directory in directories:
-            block.take_out(directory, told)
+            block.take_out(directory, positions)
     rest = _without_telling_thumbnail(bytes(block))
     if _positions(ExifBlock(rest))[1]:
         raise ValueError("the EXIF's directories overlap")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sharpend.workers.cluster.link import Ended, Link
+from sharpend.workers.cluster.link import FerryEnded, Link
 from sharpend.workers.cluster.notices import Joined, Refused
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Contact:
         self.refused: Refused | None = None
         self.next_s = -math.inf
 
-    def heard(self, now_s: float) -> Iterator[Notice | Ended]:
+    def heard(self, now_s: float) -> Iterator[Notice | FerryEnded]:
         """Return what was heard since the last call; connect first where a try is due."""
         if self._link is None and now_s >= self.next_s:
             self._connect(now_s)
@@ -50,7 +50,7 @@ class Contact:
                 self._failures, self.fault = 0, ""
             elif isinstance(notice, Refused):
                 self.refused = notice
-            elif isinstance(notice, Ended):
+            elif isinstance(notice, FerryEnded):
                 where = f"engine.address: {self._cluster.address}"
                 lost = f"{where}: the connection to the cluster was lost ({notice.cause})"
                 self._fail(self.refused.message if self.refused else lost, now_s)

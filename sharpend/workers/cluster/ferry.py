@@ -105,13 +105,13 @@ class Ferry:
     async def _place(self, number: int) -> None:
         """Wait until a hand runs on a node, which takes as long as there is no room."""
         try:
-            told = await self._hands[number].where.remote()
+            answer = await self._hands[number].where.remote()
         except RayError as error:
             self._lose(number, _cause_of(error))
             return
-        self._nodes[number] = told["node"]
-        told["node"] = await asyncio.to_thread(_name_of, told["node"])
-        self._tell(Placed(number, **told))
+        self._nodes[number] = answer["node"]
+        answer["node"] = await asyncio.to_thread(_name_of, answer["node"])
+        self._tell(Placed(number, **answer))
 
     async def _ask(self, number: int, body: bytes) -> None:
         hand = self._hands.get(number)
@@ -155,7 +155,7 @@ class Ferry:
 
     async def _watch_room(self) -> None:
         """Tell how many hands there is room for, whenever that changes, and which have ended."""
-        told = None
+        answer = None
         while True:
             with suppress(Exception):  # the head does not answer: Ray ends this process soon
                 nodes = await asyncio.to_thread(_living)
@@ -164,8 +164,8 @@ class Ferry:
                 for number in self._nodes.keys() - self._busy:
                     self._start(self._try(number))
                 room = sum(_fitting(one, self._cluster) for one in nodes.values())
-                if room != told:
-                    told = room
+                if room != answer:
+                    answer = room
                     self._tell(Room(room))
             await asyncio.sleep(_LOOK_EVERY_S)
 

@@ -30,7 +30,7 @@ from sharpend.workers.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.task import Ending, Task
+    from sharpend.task import WorkerResult, Task
     from sharpend.workers.cluster.bodies import HandAnswer
     from sharpend.workers.cluster.requests import Root
 
@@ -99,7 +99,7 @@ class Hand:
             wrong = _other_root(request.roots)  # it may have been unmounted meanwhile
         return Elsewhere(wrong) if wrong else outcome
 
-    def _outcome(self, pool: Pool, task: Task) -> Ending:
+    def _outcome(self, pool: Pool, task: Task) -> WorkerResult:
         self._waiting.clear()
         pool.submit(task, time.monotonic())
         while True:

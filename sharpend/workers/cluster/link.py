@@ -42,7 +42,7 @@ _FOREIGN_TOKEN = (b"InvalidAuthToken", b"Unauthenticated", b"AuthenticationError
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class FerryEnded:
     """End of the ferry."""
 
     cause: str
@@ -68,7 +68,7 @@ class Link:
     def __init__(self, cluster: Cluster, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._address = cluster.address
-        self._heard: queue.SimpleQueue[Notice | Ended] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[Notice | FerryEnded] = queue.SimpleQueue()
         self._unsent: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         # From the root folder: Ray puts the working directory on the import path of all nodes.
         self._process = subprocess.Popen(
@@ -94,7 +94,7 @@ class Link:
         """Send a command; never blocks."""
         self._unsent.put(notices.encode(command))
 
-    def notices(self) -> Iterator[Notice | Ended]:
+    def notices(self) -> Iterator[Notice | FerryEnded]:
         """Return what was heard since the last call."""
         with suppress(queue.Empty):
             while True:
@@ -130,9 +130,9 @@ class Link:
                 cause = f"it sent an invalid notice: {error}"
                 self._process.kill()
         self._unsent.put(None)
-        self._hear(Ended(cause or self._exit()))
+        self._hear(FerryEnded(cause or self._exit()))
 
-    def _hear(self, heard: Notice | Ended) -> None:
+    def _hear(self, heard: Notice | FerryEnded) -> None:
         self._heard.put(heard)
         self._wake()
 

@@ -20,7 +20,7 @@ from sharpend.workers.answers import fitting
 from sharpend.workers.cluster import bodies
 from sharpend.workers.cluster.contact import Contact, no_room
 from sharpend.workers.cluster.hired import AGAIN_S, Crew, Hired
-from sharpend.workers.cluster.link import Ended, is_installed
+from sharpend.workers.cluster.link import FerryEnded, is_installed
 from sharpend.workers.cluster.notices import (
     Answered,
     Ask,
@@ -41,7 +41,7 @@ from sharpend.workers.worker import Engine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from sharpend.task import Outcome, Task
+    from sharpend.task import AttemptResult, Task
     from sharpend.workers.cluster.bodies import HandAnswer
     from sharpend.workers.cluster.notices import Cluster, Notice
     from sharpend.workers.cluster.requests import HandRequest
@@ -87,7 +87,7 @@ class RayPool:
         self._room = 0
         self._unmanned_s = math.inf
         """Time by which a hand must run on a node; infinite while one does."""
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[AttemptResult] = []
 
     @property
     def running(self) -> list[Task]:
@@ -162,7 +162,7 @@ class RayPool:
             return
         self._ask(hand, work)
 
-    def finished(self, now_s: float) -> Iterator[Outcome]:
+    def finished(self, now_s: float) -> Iterator[AttemptResult]:
         """Return results since the last call; connect, hire and replace as needed."""
         self._step(now_s)
         outcomes, self._outcomes = self._outcomes, []
@@ -227,12 +227,12 @@ class RayPool:
 
     # Notices
 
-    def _hear(self, notice: Notice | Ended, now_s: float) -> None:
+    def _hear(self, notice: Notice | FerryEnded, now_s: float) -> None:
         if isinstance(notice, Joined):
             self.crew.ray, self._unmanned_s = notice.ray, math.inf
         elif isinstance(notice, Room):
             self._room = notice.hands
-        elif isinstance(notice, Ended):  # all tasks come back
+        elif isinstance(notice, FerryEnded):  # all tasks come back
             self._outcomes += [Lost(one.job_id, "", self._contact.fault) for one in self.running]
             self._forget()
         elif not isinstance(notice, Refused):
@@ -273,7 +273,7 @@ class RayPool:
         else:
             self._drop(hand, "it sent an answer to no question")
 
-    def _outcome(self, hand: Hired, task: Task, answer: HandAnswer, now_s: float) -> Outcome:
+    def _outcome(self, hand: Hired, task: Task, answer: HandAnswer, now_s: float) -> AttemptResult:
         """Judge the answer to a task; one that does not fit counts as a lost node."""
         if isinstance(answer, Died) and answer.job_id == task.job_id:
             return answer

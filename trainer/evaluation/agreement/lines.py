@@ -137,15 +137,15 @@ def _line_from(healthy: Samples, halved: Samples, least: float, draw: _Draw) -> 
         kind: window_ratios(pairs, draw.most, chance, windows=draw.windows)
         for kind, pairs in kinds.items()
     }
-    told = {
+    intervals = {
         kind: (float(np.median(own[:, 0])), float(np.quantile(own[:, 0], HEALTHY)))
         for kind, own in ratios.items()
     }
-    highest = MARGIN * max(high for _, high in told.values())
+    highest = MARGIN * max(high for _, high in intervals.values())
     return ResidualLine(
         above=float(np.ceil(max(highest, LEAST_LINE) * 1000) / 1000),
         measurable_from=least,
-        healthy=told,
+        healthy=intervals,
         halved={kind: float(np.median(own[:, 1])) for kind, own in ratios.items()},
         measurable={kind: len(chosen[kind]) / max(1, len(own)) for kind, own in healthy.items()},
     )

@@ -98,7 +98,7 @@ def _figures(
     name: str, samples: Sequence[AgreementSample], options: AlarmOptions, streams: Streams
 ) -> AlarmFigures:
     measurable = [one for one in samples if is_measurable(one, options.measurable_from)]
-    told = AlarmFigures(
+    figures_so_far = AlarmFigures(
         crops=len(samples),
         measurable=len(measurable),
         ssim=sum(one.student for one in samples) / len(samples),
@@ -107,16 +107,16 @@ def _figures(
     chance = random.Random(streams.seed)  # noqa: S311 - draws samples, not secrets
     if name == HEALTHY:
         raised = count_alarms(samples, options, streams.healthy, chance)
-        return _with(told, alarms=raised * PER / streams.healthy)
+        return _with(figures_so_far, alarms=raised * PER / streams.healthy)
     counts = [
         samples_until_alarm(samples, options, streams.longest, chance)
         for _ in range(streams.damaged)
     ]
-    return _with(told, **_told(counts))
+    return _with(figures_so_far, **_delays(counts))
 
 
-def _with(told: AlarmFigures, **figures: float | None) -> AlarmFigures:
-    return AlarmFigures(**{**asdict(told), **figures})
+def _with(figures_so_far: AlarmFigures, **figures: float | None) -> AlarmFigures:
+    return AlarmFigures(**{**asdict(figures_so_far), **figures})
 
 
 def count_alarms(
@@ -139,7 +139,7 @@ def samples_until_alarm(
     return None
 
 
-def _told(counts: Sequence[int | None]) -> dict[str, float | None]:
+def _delays(counts: Sequence[int | None]) -> dict[str, float | None]:
     """Median, p95 and share of streams that never alarm."""
     ordered = sorted(count for count in counts if count is not None)
     never = len(counts) - len(ordered)

@@ -127,11 +127,11 @@ def _models(lineup: Lineup) -> Table:
 
 
 def _masks(masks: CellMasks) -> Table:
-    def told(mask: Unsharp) -> str:
+    def values(mask: Unsharp) -> str:
         return f"{mask.radius:g}/{mask.percent}"
 
-    by_cell = {cell: told(mask) for cell, mask in masks.by_cell.items()}
-    return {"by_cell": by_cell, "best_single": told(masks.single)}
+    by_cell = {cell: values(mask) for cell, mask in masks.by_cell.items()}
+    return {"by_cell": by_cell, "best_single": values(masks.single)}
 
 
 def _targets(lineup: Lineup, rows: Mapping[str, Table], column: str | None) -> Table:
@@ -144,8 +144,8 @@ def _targets(lineup: Lineup, rows: Mapping[str, Table], column: str | None) -> T
         own = column or column_of(card)
         specialist = next(iter(_specialists(lineup, row)), None)
         checks = check(rows[row], own, specialist=rows[specialist] if specialist else None)
-        told = [{**asdict(target), "met": target.met} for target in checks]
-        found[row] = {"column": own, "checks": told}
+        values = [{**asdict(target), "met": target.met} for target in checks]
+        found[row] = {"column": own, "checks": values}
     return found
 
 

@@ -42,8 +42,8 @@ def as_markdown(matrix: Table) -> str:
         ("Real photographs", _real(matrix)),
         ("Targets", _targets(matrix)),
     ]
-    told = [f"## {title}\n\n{text}" for title, text in sections if text]
-    return "\n\n".join(["# Evaluation by kind of softness", _preamble(matrix), *told]) + "\n"
+    text = [f"## {title}\n\n{text}" for title, text in sections if text]
+    return "\n\n".join(["# Evaluation by kind of softness", _preamble(matrix), *text]) + "\n"
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -122,8 +122,8 @@ def _sharp(matrix: Table) -> str:
     first = matrix["rows"][NOOP]["sharp"]
     above = f"cue above {first['cue_above']['threshold']:g}"
     titles = ["", "mean", "worst", f"{above}: mean", "worst", "five worst"]
-    told = f"PSNR to the input, dB; {first['cue_above']['images']} of {first['images']} have a "
-    return f"{told}{above}.\n\n" + table(titles, rows)
+    text = f"PSNR to the input, dB; {first['cue_above']['images']} of {first['images']} have a "
+    return f"{text}{above}.\n\n" + table(titles, rows)
 
 
 def _sets(matrix: Table) -> str:
@@ -151,11 +151,11 @@ def _agreement(matrix: Table) -> str:
         if row != NOOP:
             ratio = [number(cells[row][cell]["residual_ratio"], ".3f") for cell in CELLS]
             rows.append([f"{row}, residual ratio", *ratio])
-    told = (
+    text = (
         f"With {matrix['teacher']}. The residual ratio is pooled over the images of a cell: the "
         "sum of |student - teacher|² over that of |input - teacher|²; the no-op's is 1.\n\n"
     )
-    return told + table(["", *CELLS], rows) if rows else ""
+    return text + table(["", *CELLS], rows) if rows else ""
 
 
 def _harm(matrix: Table) -> str:
@@ -174,8 +174,8 @@ def _passes(matrix: Table) -> str:
         return [row, *(" ".join(f"{db:.1f}" for db in passes) for passes in one["passes"].values())]
 
     cells = list(matrix["rows"][NOOP]["passes"])
-    told = "PSNR to the original in dB after no, one, two, three passes.\n\n"
-    return told + table(["", *cells], [line(row, one) for row, one in _rows(matrix)])
+    text = "PSNR to the original in dB after no, one, two, three passes.\n\n"
+    return text + table(["", *cells], [line(row, one) for row, one in _rows(matrix)])
 
 
 def cue_tables(cue: Table) -> str:
@@ -209,12 +209,12 @@ def _real(matrix: Table) -> str:
         [image["image"], f"{image['cue']:+.2f}", *map(_real_cell, image["rows"].values())]
         for image in matrix["real"]
     ]
-    told = (
+    text = (
         "Against the input, as it is: slope at its strongest 1 % of edges, noise in its flattest "
         "tenth of tiles (both ratios), overshoot at those edges (levels, 95th percentile), and dB "
         "to the input.\n\n"
     )
-    return told + table(["image", "cue", *titles], images)
+    return text + table(["image", "cue", *titles], images)
 
 
 def _real_cell(figures: Table) -> str:
@@ -245,5 +245,5 @@ def _judged(targets: Table) -> str:
         ]
         for one in checks
     ]
-    told = f"column {targets['column']}, {missed} of {len(checks)} missed.\n\n"
-    return told + table(["target", "asked", "found", ""], rows)
+    text = f"column {targets['column']}, {missed} of {len(checks)} missed.\n\n"
+    return text + table(["target", "asked", "found", ""], rows)

@@ -105,10 +105,10 @@ def _of_kinds(study: Study, votes: Scores, kinds: Sequence[str]) -> dict[str, di
     parts = {"mos": votes, "dmos": votes - reference + _HIGHEST, "gain": votes - degraded}
     values = _by_image(study, np.concatenate(list(parts.values()), axis=2), kinds)
     estimates = iter(bootstrap(values))
-    told = {part: [_told(next(estimates)) for _ in names] for part in parts}
+    by_part = {part: [_interval_values(next(estimates)) for _ in names] for part in parts}
     found: dict[str, dict[str, Any]] = {}
     for at, name in enumerate(names):
-        found[name] = {part: told[part][at] for part in parts}
+        found[name] = {part: by_part[part][at] for part in parts}
         found[name]["votes"] = int(np.isfinite(_of(study, votes, kinds)[:, :, at]).sum())
         if name == ORIGINAL:
             found[name]["dmos"] = None
@@ -162,10 +162,10 @@ def _pairs(study: Study, ratings: Ratings) -> list[dict[str, Any]]:
 
 def _pair(one: str, other: str, mean: Estimate, votes: int) -> dict[str, Any]:
     """A pair told as the better compared with the worse."""
-    told = _told(mean)
+    by_part = _interval_values(mean)
     if mean.mean >= 0:
-        return {"condition": other, "compared_with": one, "score": told, "votes": votes}
-    turned = {"mean": -mean.mean, "low": _turned(told["high"]), "high": _turned(told["low"])}
+        return {"condition": other, "compared_with": one, "score": by_part, "votes": votes}
+    turned = {"mean": -mean.mean, "low": _turned(by_part["high"]), "high": _turned(by_part["low"])}
     return {"condition": one, "compared_with": other, "score": turned, "votes": votes}
 
 
@@ -190,16 +190,16 @@ def _items(study: Study, votes: Scores) -> list[dict[str, Any]]:
                 "kind": content.kind,
                 "condition": stimulus.condition,
                 "votes": int(np.isfinite(own).sum()),
-                "mos": _told(student_interval(own)),
+                "mos": _interval_values(student_interval(own)),
                 "dmos": None
                 if stimulus.condition == ORIGINAL
-                else _told(student_interval(against)),
+                else _interval_values(student_interval(against)),
             }
         )
     return found
 
 
-def _told(estimate: Estimate) -> dict[str, Any]:
+def _interval_values(estimate: Estimate) -> dict[str, Any]:
     return _finite(asdict(estimate))
 
 

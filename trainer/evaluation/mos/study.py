@@ -136,20 +136,20 @@ def read_study(folder: Path) -> Study:
     return study
 
 
-def _study(told: dict[str, Any]) -> Study:
-    if told.pop("format") != FORMAT:
+def _study(fields: dict[str, Any]) -> Study:
+    if fields.pop("format") != FORMAT:
         raise ValueError("another format")
     return Study(
-        title=told.pop("title"),
-        contact=told.pop("contact"),
-        seed=told.pop("seed"),
-        conditions=told.pop("conditions"),
-        contents=tuple(Content(**one) for one in told.pop("contents")),
-        stimuli={name: Stimulus(**one) for name, one in told.pop("stimuli").items()},
-        acr=tuple(told.pop("acr")),
-        ccr=tuple((first, second) for first, second in told.pop("ccr")),
-        training=tuple(tuple(ids) for ids in told.pop("training")),
-        rules=ScreeningRules(**told.pop("rules")),
+        title=fields.pop("title"),
+        contact=fields.pop("contact"),
+        seed=fields.pop("seed"),
+        conditions=fields.pop("conditions"),
+        contents=tuple(Content(**one) for one in fields.pop("contents")),
+        stimuli={name: Stimulus(**one) for name, one in fields.pop("stimuli").items()},
+        acr=tuple(fields.pop("acr")),
+        ccr=tuple((first, second) for first, second in fields.pop("ccr")),
+        training=tuple(tuple(ids) for ids in fields.pop("training")),
+        rules=ScreeningRules(**fields.pop("rules")),
     )
 
 

@@ -31,8 +31,8 @@ def as_markdown(results: Table) -> str:
         ("Raters", _raters(results)),
         ("Single images", _items(results["items"])),
     ]
-    told = [f"## {title}\n\n{text}" for title, text in sections if text]
-    return "\n\n".join([f"# {heading(results)}", _preamble(results), *told]) + "\n"
+    text = [f"## {title}\n\n{text}" for title, text in sections if text]
+    return "\n\n".join([f"# {heading(results)}", _preamble(results), *text]) + "\n"
 
 
 def heading(results: Table) -> str:
@@ -105,8 +105,8 @@ def _pairs(pairs: Sequence[Table]) -> str:
         ]
         for one in pairs
     ]
-    told = "From -3 (much worse) to 3 (much better), ITU-T P.910, CCR.\n\n"
-    return told + table(["", "compared with", "score", "votes"], rows) if rows else ""
+    text = "From -3 (much worse) to 3 (much better), ITU-T P.910, CCR.\n\n"
+    return text + table(["", "compared with", "score", "votes"], rows) if rows else ""
 
 
 def _raters(results: Table) -> str:

@@ -134,12 +134,12 @@ def _parsed(content: bytes, path: Path) -> Iterator[Record]:
             raise UsageError(f"{path}: line {number} is no record ({error!r})") from error
 
 
-def _record(told: dict[str, Any]) -> Record:
-    kind = _EVENTS[told.pop("event")]
+def _record(fields: dict[str, Any]) -> Record:
+    kind = _EVENTS[fields.pop("event")]
     if kind is not Vote:
-        return kind(**told)
-    screen, stimuli = Screen(**told.pop("screen")), tuple(told.pop("stimuli"))
-    vote = Vote(stimuli=stimuli, screen=screen, **told)
+        return kind(**fields)
+    screen, stimuli = Screen(**fields.pop("screen")), tuple(fields.pop("stimuli"))
+    vote = Vote(stimuli=stimuli, screen=screen, **fields)
     if vote.score not in LABELS[vote.method]:
         raise ValueError(f"score {vote.score}")
     return vote

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sharpend.cli import main
-from sharpend.daemon.rest import HELD, Rest
+from sharpend.daemon.intended_pauses import HELD, IntendedPauses
 from sharpend.errors import ExitCode
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
@@ -85,7 +85,7 @@ def test_summer_time_skips_no_hours(tmp_path: Path, local: str, fold: int, *, re
     """A range that begins in the skipped hour begins after it."""
     at = datetime.fromisoformat(local).replace(tzinfo=BERLIN, fold=fold)
     with open_ledger(tmp_path) as ledger:
-        rest = Rest({"in": (Hours.parse("02:30-04:00"),)}, ledger, ListLog())
+        rest = IntendedPauses({"in": (Hours.parse("02:30-04:00"),)}, ledger, ListLog())
         rest.update(at.timestamp())
     assert ("in" in rest.reasons) is rests
 
@@ -95,7 +95,7 @@ def test_changes_are_logged_once(tmp_path: Path) -> None:
     """With the hours as the reason, and the end of the rest."""
     log, noon = ListLog(), datetime(2026, 6, 1, 12, tzinfo=BERLIN).timestamp()
     with open_ledger(tmp_path) as ledger:
-        rest = Rest({"in": NIGHT, "other": ()}, ledger, log)
+        rest = IntendedPauses({"in": NIGHT, "other": ()}, ledger, log)
         for hours_later in (0, 1, 8, 9):
             rest.update(noon + hours_later * 3600)
     assert log.told == [

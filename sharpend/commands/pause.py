@@ -61,7 +61,7 @@ def _names(ledger: Ledger, wanted: list[Path]) -> list[str]:
     for one in wanted:
         name = str(one) if str(one) in known else by_path.get(os.fsencode(located(one)))
         if name is None:
-            told = ", ".join(sorted(known)) or "none"
-            raise InputMissingError(printable(f"{one}: no such folder; known are {told}"))
+            names_known = ", ".join(sorted(known)) or "none"
+            raise InputMissingError(printable(f"{one}: no such folder; known are {names_known}"))
         names.append(name)
     return names or [ALL_FOLDERS]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sharpend.web.gate import Access
 
 
-class Entry:
+class Login:
     """Entry and exit of visitors.
 
     Args:

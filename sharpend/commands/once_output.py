@@ -27,14 +27,14 @@ from sharpend.logs import logs
 if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
     from sharpend.daemon.results import Result
-    from sharpend.ledger.records import Outcome
+    from sharpend.ledger.records import KnownInput
     from sharpend.settings.load import Settings
 
 _ENDED = {State.QUARANTINED, State.DONE, State.DISPOSED}
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class PrintedResult:
     """Result of one input."""
 
     relative: bytes
@@ -89,7 +89,7 @@ class ResultPrinter:
         """Print one input's result."""
         staged = result.staged
         self._pixels += staged.pixels if staged is not None else 0
-        ending = Ending(
+        ending = PrintedResult(
             result.job.relative,
             result.outcome,
             output=result.output,
@@ -142,11 +142,11 @@ class ResultPrinter:
                 self._left_alone += tally.left_alone
                 tally.left_alone.clear()  # a tally grows with each batch of its folder
 
-    def _print_earlier(self, destination: Destination, outcome: Outcome) -> None:
+    def _print_earlier(self, destination: Destination, outcome: KnownInput) -> None:
         if outcome.state not in _ENDED:
             return
         refused = outcome.state is State.QUARANTINED
-        ending = Ending(
+        ending = PrintedResult(
             outcome.relative,
             "quarantined" if refused else "unchanged",
             output=outcome.output,
@@ -158,7 +158,7 @@ class ResultPrinter:
         )
         self._line(destination, ending)
 
-    def _line(self, destination: Destination, ending: Ending) -> None:
+    def _line(self, destination: Destination, ending: PrintedResult) -> None:
         key = (destination.input_root, ending.relative)
         if key in self._printed:  # it was refused, and has changed meanwhile
             self.counts[self._printed[key]] -= 1
@@ -176,7 +176,7 @@ class ResultPrinter:
             self._bar.write(logs.printable(text), file=sys.stdout)
 
 
-def _as_json(destination: Destination, ending: Ending) -> dict[str, object]:
+def _as_json(destination: Destination, ending: PrintedResult) -> dict[str, object]:
     output = ending.output
     return {
         "input": display(os.path.join(destination.input_root, ending.relative)),
@@ -195,14 +195,14 @@ def _as_json(destination: Destination, ending: Ending) -> dict[str, object]:
     }
 
 
-def _as_text(destination: Destination, ending: Ending) -> str:
+def _as_text(destination: Destination, ending: PrintedResult) -> str:
     """Describe a result that is more than a sharpened image; else an empty text."""
     source = display(os.path.join(destination.input_root, ending.relative))
     if ending.outcome == "quarantined":
         return f"{source}: quarantined: {ending.reason}: {ending.message}"
     losses = [loss for loss in ending.losses if loss not in ending.warning]  # said once
-    told = [*ending.notes, *losses, *[ending.warning] * bool(ending.warning)]
-    return f"{source}: {ending.outcome}: {'; '.join(told)}" if told else ""
+    remarks = [*ending.notes, *losses, *[ending.warning] * bool(ending.warning)]
+    return f"{source}: {ending.outcome}: {'; '.join(remarks)}" if remarks else ""
 
 
 def _summary_lines(summary: dict[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.cli import main
-from sharpend.commands.preview import (
+from sharpend.commands.dry_run import (
     NOT_MEASURED,
     SHARPENED,
     SHARPENED_OR_COPIED,
@@ -19,7 +19,7 @@ from sharpend.commands.preview import (
 )
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.opening import open_ledger
-from sharpend.ledger.records import Finished, Product
+from sharpend.ledger.records import FinishTimes, Product
 from tests.conftest import drop
 from tests.test_commands_once import configured, png_header
 
@@ -138,10 +138,10 @@ def test_a_ledger_that_cannot_be_read_is_said(
     assert (output.out, "`sharpend run` upgrades it" in output.err) == ("", True)
 
 
-def busy(*took_s: float, found_at_s: float = 0.0, after_s: float = 0.0) -> list[Finished]:
+def busy(*took_s: float, found_at_s: float = 0.0, after_s: float = 0.0) -> list[FinishTimes]:
     """Images of a megapixel, one after the other."""
     ends = [after_s + sum(took_s[: number + 1]) for number in range(len(took_s))]
-    return [Finished(found_at_s, end, MEGA) for end in ends]
+    return [FinishTimes(found_at_s, end, MEGA) for end in ends]
 
 
 def test_time_without_work_does_not_count() -> None:
@@ -166,7 +166,7 @@ def test_workers_count_together() -> None:
 
 
 @pytest.mark.parametrize("earlier", [[], busy(2.0, 2.0, 2.0, 2.0), busy(*[0.0] * 9)])
-def test_too_little_is_no_estimate(earlier: list[Finished]) -> None:
+def test_too_little_is_no_estimate(earlier: list[FinishTimes]) -> None:
     """Few images, or a clock that stood still, tell nothing."""
     assert pace(earlier) is None
 

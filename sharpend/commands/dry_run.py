@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
     from sharpend.daemon.folder import FolderPlan
     from sharpend.intake.scan import Found
-    from sharpend.ledger.records import Finished
+    from sharpend.ledger.records import FinishTimes
     from sharpend.settings.load import Settings
     from sharpend.task import Options
 
@@ -123,7 +123,7 @@ def dry_run(settings: Settings) -> int:
 
 def _read_ledger(
     settings: Settings,
-) -> tuple[dict[tuple[bytes, bytes], str], Sequence[Finished]]:
+) -> tuple[dict[tuple[bytes, bytes], str], Sequence[FinishTimes]]:
     """Read the inputs that need nothing, by root and path with the reason, and finished jobs."""
     if not has_ledger(settings.state):
         return _needless(settings, None), ()
@@ -197,7 +197,7 @@ def _pixels(plan: FolderPlan, relative: bytes) -> int:
     return header.height * header.width
 
 
-def pace(earlier: Sequence[Finished]) -> Pace | None:
+def pace(earlier: Sequence[FinishTimes]) -> Pace | None:
     """Measure throughput while there was work; None if too few images are known.
 
     An image took from the end of the one before it, or from when it was found if that came

@@ -19,7 +19,7 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import losses
-from sharpend.imaging.containers import jpegparts, jpegpixels, jpegwalk
+from sharpend.imaging.containers import jpeglayout, jpegpixels, jpegwalk
 from sharpend.imaging.containers.pngchunks import chunk, chunks
 from sharpend.imaging.depth import white
 from sharpend.imaging.finishing import finished
@@ -185,7 +185,7 @@ def test_both_readers_of_scans_hear_the_same(photograph: bytes, seed: int) -> No
     data = bytearray(photograph)
     at, length = int(rng.integers(1000, len(data) - 100)), int(rng.choice([1, 3, 50]))
     data[at : at + length] = rng.bytes(length).replace(b"\xff", b"\0")
-    found = jpegparts.parts(bytes(data), most_scans=1)
+    found = jpeglayout.parts(bytes(data), most_scans=1)
     own, libjpegs = jpegwalk.warning(found), jpegpixels.decoded(found).warning
     if own != libjpegs:  # libjpeg reads some bytes ahead and counts stuffed bytes twice
         assert own is not None

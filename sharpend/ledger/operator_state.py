@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.ledger import standing_sql
+from sharpend.ledger import operator_sql
 from sharpend.ledger.records import content_mark_of
 
 if TYPE_CHECKING:
@@ -30,36 +30,36 @@ class Standing:
             When that began (wall clock), possibly by an earlier process; None if it is complete.
         """
         with self._store.transaction() as cursor:
-            cursor.execute(standing_sql.BEGIN_SURVEY, {"folder": folder, "now_s": now_s})
-            row = cursor.execute(standing_sql.SURVEY, (folder,)).fetchone()
+            cursor.execute(operator_sql.BEGIN_SURVEY, {"folder": folder, "now_s": now_s})
+            row = cursor.execute(operator_sql.SURVEY, (folder,)).fetchone()
         return None if row["complete"] else float(row["since"])
 
     def see(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]) -> None:
         """Record files that stay as they are until they change."""
         rows = [(folder, relative, content_mark_of(fingerprint)) for relative, fingerprint in found]
         with self._store.transaction() as cursor:
-            cursor.executemany(standing_sql.SEE, rows)
+            cursor.executemany(operator_sql.SEE, rows)
 
     def end_survey(self, folder: str) -> int:
         """Record that all files of the first start are known; return how many stay as they are."""
         with self._store.transaction() as cursor:
-            cursor.execute(standing_sql.END_SURVEY, (folder,))
-            return int(cursor.execute(standing_sql.SEEN_OF, (folder,)).fetchone()["files"])
+            cursor.execute(operator_sql.END_SURVEY, (folder,))
+            return int(cursor.execute(operator_sql.SEEN_OF, (folder,)).fetchone()["files"])
 
     def hold(self, folder: str, now_s: float) -> None:
         """Record the pause of a folder, or of `ALL_FOLDERS`; an older one stays as it is."""
         with self._store.transaction() as cursor:
-            cursor.execute(standing_sql.HOLD, (folder, now_s))
+            cursor.execute(operator_sql.HOLD, (folder, now_s))
 
     def end_hold(self, folder: str) -> None:
         """Forget the pause of a folder; of `ALL_FOLDERS`: every pause."""
         with self._store.transaction() as cursor:
-            cursor.execute(standing_sql.END_HOLD, (folder,))
+            cursor.execute(operator_sql.END_HOLD, (folder,))
 
     def forget_survey(self, folder: str) -> None:
         """Forget the images of a first start: they are new to the ledger from now on."""
-        if self._store.row(standing_sql.SURVEY, folder) is None:
+        if self._store.row(operator_sql.SURVEY, folder) is None:
             return
         with self._store.transaction() as cursor:
-            cursor.execute(standing_sql.FORGET_SEEN, (folder,))
-            cursor.execute(standing_sql.FORGET_SURVEY, (folder,))
+            cursor.execute(operator_sql.FORGET_SEEN, (folder,))
+            cursor.execute(operator_sql.FORGET_SURVEY, (folder,))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HELD = "by `sharpend pause`"
 
 
-class Rest:
+class IntendedPauses:
     """Folders that rest, with the reason by name.
 
     Args:
@@ -48,8 +48,8 @@ class Rest:
             if ALL_FOLDERS in holds or name in holds:
                 self.reasons[name] = HELD
             elif hours and not any(one.includes(minute) for one in hours):
-                told = ", ".join(str(one) for one in hours)
-                self.reasons[name] = f"outside of its hours ({told})"
+                ranges = ", ".join(str(one) for one in hours)
+                self.reasons[name] = f"outside of its hours ({ranges})"
             reason = self.reasons.get(name)
             if reason is not None and reason != before.get(name):
                 self._log.info(Event.FOLDER_PAUSED, folder=name, reason=reason)
