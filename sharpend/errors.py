@@ -1,8 +1,8 @@
 """Error classes: each class determines what happens next.
 
 Exceptions of libraries are translated into these where they are first caught, errors of a disk
-(full, read-only, gone) by `files.disk_errors`; only the worker's job loop and the command line catch
-all of them.
+(full, read-only, gone) by `files.disk_errors`; only the worker's job loop and the command line
+catch all of them.
 """
 
 from __future__ import annotations

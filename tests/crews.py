@@ -17,7 +17,7 @@ from tests.daemons import until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.task import Outcome
+    from sharpend.task import AttemptResult
     from tests.raycluster import RayCluster
 
 PATIENCE_S = 300.0
@@ -52,9 +52,9 @@ class Team(Generic[P]):
         self._waiting.wait(1.0)
         self._waiting.clear()
 
-    def outcomes(self, count: int = 1) -> list[Outcome]:
+    def outcomes(self, count: int = 1) -> list[AttemptResult]:
         """Wait for so many outcomes."""
-        ended: list[Outcome] = []
+        ended: list[AttemptResult] = []
         until_s = time.monotonic() + PATIENCE_S
         while len(ended) < count and time.monotonic() < until_s:
             self._wait()
@@ -62,7 +62,7 @@ class Team(Generic[P]):
         assert len(ended) == count, ended
         return ended
 
-    def outcome(self, name: bytes) -> Outcome:
+    def outcome(self, name: bytes) -> AttemptResult:
         """What a task that is called so comes to."""
         self.submit(name)
         return self.outcomes()[0]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from sharpend.model import weights
-from sharpend.model.cuda_trunk import CudaTrunk
-from sharpend.model.trunk import TorchTrunk
+from sharpend.model.cuda_runtime import CudaTrunk
+from sharpend.model.runtimes import TorchTrunk
 from tests.test_cuda import MODELS, PRECISIONS, photograph, sharpener
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
 from sharpend.policies import Policies
-from sharpend.task import Died, Failed, Failure, Lost, Options, AttemptResult, Staged, Task
+from sharpend.task import AttemptResult, Died, Failed, Failure, Lost, Options, Staged, Task
 from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.publication import Attempt, Entry, OutputFolders
+from sharpend.commit.publication import Attempt, OutputFolders, StagedJob
 from sharpend.commit.remote import RemoteStore
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_uploads
@@ -95,7 +95,7 @@ class RemoteShop:
 
     def commit(self, *pairs: tuple[Job, Attempt]) -> list[Committed | Unfinished]:
         """Commit staged files as a group."""
-        group = [Entry(self.to, job, attempt) for job, attempt in pairs]
+        group = [StagedJob(self.to, job, attempt) for job, attempt in pairs]
         return [ended for _, ended in self.committer.commit(group, NOW)]
 
     def finish(self, job: Job, attempt: Attempt) -> Committed:

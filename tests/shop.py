@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
-from sharpend.commit.publication import Attempt, StagedJob, OutputFolders
+from sharpend.commit.publication import Attempt, OutputFolders, StagedJob
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint

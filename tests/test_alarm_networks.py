@@ -16,7 +16,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.files import save_png
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from sharpend.model.shipped import find
 from sharpend.settings.load import Settings
 from sharpend.task import Options, Staged, Task

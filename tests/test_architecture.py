@@ -31,8 +31,8 @@ ROOMS = {
     "logs": "events event_description operator_event_keys model_event_keys web_event_keys"
     " event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
-    " objects.address disk_errors access atomic beneath digest lease mounts disk_space roots previews"
-    " rotated objects.client objects.bucket objects.uploads objects.trial",
+    " objects.address disk_errors access atomic beneath digest lease mounts disk_space roots"
+    " previews rotated objects.client objects.bucket objects.uploads objects.trial",
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
     " jsoncodec frames trials messages serve process interface answers pool transfers"
@@ -58,8 +58,8 @@ ROOMS = {
     " containers.tiffout containers.tiff"
     " detection codec files contents preview finishing sheet",
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
-    " crispness shipped weights trial installed trunk openvino_trunk cuda_trunk runtime ssim bands"
-    " measuring softness sharpener precision",
+    " crispness shipped weights trial installed runtimes openvino_runtime cuda_runtime device ssim"
+    " bands measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers sections plots",
     "ledger": "sql operator_sql caseless schema seal alike records long_steps store copies"
@@ -70,8 +70,8 @@ ROOMS = {
     " ownership disposal shards adoption publication committer emptied reason_files quarantine ages"
     " retention remote",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
-    " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries folder lost"
-    " overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
+    " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries folder"
+    " lost overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
     " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
     " status diary hook_runs hooked_log plans kept_plans cluster_plans remote_plans crew assembly"
     " mode operations daemon",
@@ -79,7 +79,8 @@ ROOMS = {
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions login probes app places serve",
     "commands": "stdout selection overrides asked_nodes inputs accept bench check doctor"
-    " listing status retry pause move metrics inspect formats run dry_run once_output once demo web",
+    " listing status retry pause move metrics inspect formats run dry_run once_output"
+    " once demo web",
 }
 """Inside a sub-package, the same."""
 
@@ -111,7 +112,7 @@ DOORS = {
     "cv2": {"sharpend.benchmark.peer"},
     "jinja2": {"sharpend.web.templates", "trainer.evaluation.mos.pages"},
     "matplotlib": {"sharpend.benchmark.plots", "trainer.figures"},
-    "openvino": {"sharpend.model.openvino_trunk"},
+    "openvino": {"sharpend.model.openvino_runtime"},
     "pathspec": {"sharpend.files.patterns"},
     "prometheus_client": {"sharpend.web.metrics"},
     "pydantic": {"sharpend.settings"},

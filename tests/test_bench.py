@@ -19,7 +19,7 @@ from sharpend.benchmark.serve import serve
 from sharpend.cli import main
 from sharpend.commands.bench import SECTIONS
 from sharpend.errors import ExitCode
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 
 if TYPE_CHECKING:
     from pathlib import Path

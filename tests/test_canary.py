@@ -17,8 +17,8 @@ from sharpend.daemon.measurements import Canary
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
+from sharpend.model.device import Placement
 from sharpend.model.networks import StudentNet
-from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card, save_network
 from sharpend.settings.load import Settings
 from sharpend.task import AgreementSample, CanarySample, Options, Staged, Task

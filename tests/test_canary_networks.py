@@ -16,7 +16,7 @@ from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.files import save_png
 from sharpend.logs.events import Event
 from sharpend.model import weights
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.settings.load import Settings
 from sharpend.task import Options, Staged, Task

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from sharpend.task import Failed, Staged
 from sharpend.workers.pipeline import Pipeline
 from tests import cases, inventory, outside, tiffs

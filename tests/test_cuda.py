@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from sharpend.imaging.tensors import to_tensor
-from sharpend.model import cuda_trunk, weights
-from sharpend.model.cuda_trunk import CudaTrunk
+from sharpend.model import cuda_runtime, weights
+from sharpend.model.cuda_runtime import CudaTrunk
+from sharpend.model.device import CUDA_TILE_PX, Placement
 from sharpend.model.precision import place, trial_image
-from sharpend.model.runtime import CUDA_TILE_PX, Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import shipped_names
 from sharpend.model.ssim import compute_ssim
@@ -94,7 +94,7 @@ def test_graphs_of_the_latest_shapes_are_kept() -> None:
     for side in range(128, 400, 32):
         for _ in range(2):
             fast.sharpen(photograph(side, side))
-        assert len(trunk._graphs) <= cuda_trunk.MOST_GRAPHS
+        assert len(trunk._graphs) <= cuda_runtime.MOST_GRAPHS
 
 
 @needs_cuda

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from sharpend.imaging import extras
 from sharpend.imaging.codec import decode, encode
-from sharpend.imaging.containers import jpegmetadata, jpeglayout
+from sharpend.imaging.containers import jpeglayout, jpegmetadata
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Kind
 from sharpend.imaging.metadata.exifblock import PREFIX

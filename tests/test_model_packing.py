@@ -21,11 +21,11 @@ from sharpend.model import plain_packing as plain
 from sharpend.model import weights
 from sharpend.model.bands import energies
 from sharpend.model.cues import LUMA, folded_luma, luma
+from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.model.networks import less_local_mean
 from sharpend.model.packing import REACH_PX, Added, Packed
 from sharpend.model.passes import COMPILED
-from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from tests import passes
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from sharpend.errors import TransientError, UnavailableError
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import sharpener as sharpener_module
+from sharpend.model.device import PlacedModel, Placement, choose_device, openvino_trunk
 from sharpend.model.installed import openvino_version
 from sharpend.model.networks import NETWORKS
-from sharpend.model.runtime import Placement, Runtime, choose_device, openvino_trunk
 from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
@@ -326,7 +326,7 @@ FREED = """
 import faulthandler, gc, os, signal
 import torch
 from sharpend.model.networks import StudentNet
-from sharpend.model.openvino_trunk import OpenVinoTrunk
+from sharpend.model.openvino_runtime import OpenVinoTrunk
 
 faulthandler.enable()
 signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
@@ -366,7 +366,7 @@ def test_openvino_compiles_a_frame_once_for_windows_of_about_one_size() -> None:
     assert len(trunk._frames) == module.MOST_FRAMES
 
 
-class Scarce(Runtime):
+class Scarce(PlacedModel):
     """A device that has no memory for windows beyond a number of pixels."""
 
     room_px = 0
@@ -420,6 +420,6 @@ def test_auto_chooses_a_device_that_runs() -> None:
 def test_the_given_network_is_left_alone() -> None:
     """Placing a model in bfloat16 does not change the weights that it was made from."""
     given_network = weights_of("teacher").network
-    runtime = Runtime(given_network, Placement("cpu", "bfloat16", 128))
+    runtime = PlacedModel(given_network, Placement("cpu", "bfloat16", 128))
     assert runtime.described == "cpu bfloat16"
     assert given_network.head.weight.dtype == torch.float32

@@ -14,9 +14,9 @@ from sharpend.errors import UnavailableError
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import weights
+from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.model.networks import TeacherNet
-from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.weights import Card, save_network

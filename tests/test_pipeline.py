@@ -21,8 +21,8 @@ from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.transparency import seen
+from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
-from sharpend.model.runtime import Placement
 from sharpend.policies import Losses, Policies
 from sharpend.task import Failed, Failure, Options, Staged, Task
 from sharpend.workers import staging

@@ -35,7 +35,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give fi
 @pytest.fixture(scope="module")
 def worker() -> Pipeline:
     """A worker's pipeline; its models stay loaded."""
-    from sharpend.model.runtime import Placement  # noqa: PLC0415 - torch only where it is used
+    from sharpend.model.device import Placement  # noqa: PLC0415 - torch only where it is used
     from sharpend.workers.pipeline import Pipeline  # noqa: PLC0415 - likewise
 
     return Pipeline(Placement(device="cpu", precision="float32"), crop_px=64)

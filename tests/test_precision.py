@@ -14,9 +14,9 @@ from sharpend.daemon import crew
 from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
 from sharpend.model import installed, precision, weights
+from sharpend.model.device import Placement, openvino_trunk
 from sharpend.model.networks import StudentNet
 from sharpend.model.precision import place, timed
-from sharpend.model.runtime import Placement, openvino_trunk
 from sharpend.model.trial import LEAST_SSIM, Form, Trial
 from sharpend.model.weights import Card, save_network
 from sharpend.settings.load import Settings

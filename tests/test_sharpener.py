@@ -12,8 +12,8 @@ from skimage import data
 
 from sharpend.imaging.depth import white
 from sharpend.model import weights
+from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
-from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import CRISP_REACH_PX, Sharpener
 from tests.passes import balance, bound
 

@@ -12,7 +12,7 @@ from skimage import data
 from sharpend.imaging.filters import blur, degrade
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import weights
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import SHIPPED, find, shipped_names
 from sharpend.model.ssim import compute_ssim, psnr

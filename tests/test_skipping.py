@@ -11,8 +11,8 @@ from PIL import Image, ImageFilter
 from skimage import data
 
 from sharpend.imaging.picture import Picture
+from sharpend.model.device import PlacedModel, Placement
 from sharpend.model.measuring import measure
-from sharpend.model.runtime import Placement, Runtime
 from sharpend.policies import Cmyk, Frames, Metadata, Policies, Thumbnail
 from sharpend.workers.pipeline import Pipeline
 from sharpend.workers.skipping import skipped
@@ -76,7 +76,7 @@ def test_a_sharp_file_passes_byte_for_byte(
     sharp().save(source, quality=91)
     with source.open("ab") as file:
         file.write(b"what follows the picture")
-    monkeypatch.setattr(Runtime, "added", None)
+    monkeypatch.setattr(PlacedModel, "added", None)
     outcome = run(worker, bench, source)
     assert passed(bench, source)
     assert (outcome.height, outcome.width, outcome.pixels, outcome.frames) == (128, 128, 0, 0)

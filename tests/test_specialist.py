@@ -13,9 +13,9 @@ from skimage import data
 from sharpend.errors import UnavailableError
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
+from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.model.networks import StudentNet
-from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card, digest, save_network
 

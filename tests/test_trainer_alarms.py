@@ -16,7 +16,7 @@ from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import ExitCode, UsageError
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from tests.conftest import photograph
 from tests.samples import sample
 from tests.students import agreeing

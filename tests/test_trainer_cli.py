@@ -16,7 +16,7 @@ import pytest
 from sharpend.agreement.opinion import SecondOpinion
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.task import OVERSHOOT
 from trainer import cli

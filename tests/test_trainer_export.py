@@ -16,8 +16,8 @@ from sharpend.agreement.opinion import SecondOpinion
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
+from sharpend.model.device import Placement
 from sharpend.model.networks import StudentNet, TeacherNet
-from sharpend.model.runtime import Placement
 from sharpend.model.weights import Card, Weights, save_network
 from trainer.evaluation.agreement.samples import HEALTHY, measure_samples, student_of
 from trainer.publishing.model_card import model_card

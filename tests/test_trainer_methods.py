@@ -11,7 +11,7 @@ import torch
 from sharpend.errors import InputMissingError, UnavailableError, UsageError
 from sharpend.imaging.filters import unsharp_mask
 from sharpend.model import weights
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card, save_network
 from tests.conftest import Networks, photograph

@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 
 from sharpend.benchmark.memory import MIB
 from sharpend.errors import UnavailableError
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from trainer.evaluation import bench, speed
 from trainer.evaluation.bench import COUNT, SHARPEN, serve
 from trainer.evaluation.speed import Cost, measure_costs

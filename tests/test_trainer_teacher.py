@@ -15,8 +15,8 @@ from torch.nn import functional as F  # noqa: N812 - the field's own name
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
+from sharpend.model.device import Placement
 from sharpend.model.networks import StudentNet, TeacherNet
-from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import Card
 from trainer.degradations.reduction import get_transform, shrunk, softened

@@ -14,7 +14,7 @@ import pytest
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.bucket import Bucket
-from sharpend.task import Died, Failed, Failure, Options, Outcome, Staged, Task
+from sharpend.task import AttemptResult, Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers.transfers import Transfers
 from tests.fakes import FakePool
 from tests.store_server import StoreServer, objects, open_uploads, put, running_store
@@ -59,7 +59,7 @@ class Bench:
             output_name=b"a.png",
         )
 
-    def ended(self) -> list[Outcome]:
+    def ended(self) -> list[AttemptResult]:
         """What ends with the next transfer."""
         self._woken.get(timeout=WITHIN_S)
         return list(self.transfers.finished(time.monotonic()))

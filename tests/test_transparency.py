@@ -20,8 +20,8 @@ from sharpend.imaging.depth import narrowed, white
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.transparency import seen
+from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
-from sharpend.model.runtime import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.weights import load
 from sharpend.policies import Frames, Policies

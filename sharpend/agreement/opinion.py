@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sharpend.imaging.depth import Depth
     from sharpend.model.cues import Cues
-    from sharpend.model.runtime import Placement
+    from sharpend.model.device import Placement
     from sharpend.model.weights import Card
 
 _LEVELS = 255

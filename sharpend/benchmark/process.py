@@ -15,7 +15,7 @@ from contextlib import redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from sharpend.errors import SharpendError, UnavailableError
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -18,8 +18,8 @@ from sharpend.benchmark.memory import MIB, Memory
 from sharpend.benchmark.process import run_server
 from sharpend.imaging import codec
 from sharpend.model import weights
+from sharpend.model.device import Placement, choose_device
 from sharpend.model.precision import place
-from sharpend.model.runtime import Placement, choose_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sharpend.commands.inputs import number_to_do
-from sharpend.commands.overrides import workable_settings_of
 from sharpend.commands.dry_run import dry_run
+from sharpend.commands.inputs import number_to_do
 from sharpend.commands.once_output import ResultPrinter
+from sharpend.commands.overrides import workable_settings_of
 from sharpend.commands.selection import selected
 from sharpend.commit.shards import Share, objection
 from sharpend.daemon import plans

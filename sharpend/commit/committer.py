@@ -26,10 +26,10 @@ from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_kee
 from sharpend.commit.ownership import choose
 from sharpend.commit.place import discard_below, stands
 from sharpend.commit.publication import (
-    StagedJob,
     OutputFolders,
     Publication,
     Publisher,
+    StagedJob,
     as_existing,
     begun,
 )

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from sharpend.commit.names import AS_THE_INPUT, Naming, numbered
 from sharpend.errors import FolderFaultError
 from sharpend.files.access import Access
+from sharpend.files.disk_errors import decision
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
-from sharpend.files.disk_errors import decision
 from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.files.remote import is_remote
 from sharpend.files.roots import Root, is_on_system_disk, look

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import cluster_plans, kept_plans, plans, remote_plans
-from sharpend.daemon.crew import Crew, canary_engine, remember_trials, log_refused_precisions
+from sharpend.daemon.crew import Crew, canary_engine, log_refused_precisions, remember_trials
 from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig

@@ -21,13 +21,13 @@ from sharpend.daemon.attempts import discard
 from sharpend.daemon.engine_faults import EngineFaults, stalled_by
 from sharpend.daemon.folder import Folder, Handed
 from sharpend.daemon.folder_upkeep import FolderUpkeep
+from sharpend.daemon.intended_pauses import IntendedPauses
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import ResultHandler
 from sharpend.daemon.overview import take_snapshot
 from sharpend.daemon.preview_upkeep import PreviewUpkeep
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
-from sharpend.daemon.intended_pauses import IntendedPauses
 from sharpend.daemon.roots import reopen
 from sharpend.daemon.unrecorded import Unrecorded
 from sharpend.errors import Reason
@@ -84,8 +84,7 @@ class Dispatcher:
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
         )
         self._stopped: list[Handed] = []
-        self._unrecorded = Unrecorded()
-        self._finish_at_s = -math.inf
+        self._unrecorded, self._finish_at_s = Unrecorded(), -math.inf
         self._pool, self._engine = pool, EngineFaults(log)
         self._hands_over = False
         self._measurements = config.measurements
@@ -95,7 +94,8 @@ class Dispatcher:
             ledger, self._committer, self._outcomes, self._measurements, self.folders, self._gallery
         )
         self._handed = self._assignment.handed
-        self._pauses = IntendedPauses({name: one.plan.hours for name, one in self.folders.items()}, ledger, log)
+        hours = {name: one.plan.hours for name, one in self.folders.items()}
+        self._pauses = IntendedPauses(hours, ledger, log)
         self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.daemon.throughput import Throughput
     from sharpend.logs.logs import Log
-    from sharpend.task import CanarySample, AttemptResult, Task
+    from sharpend.task import AttemptResult, CanarySample, Task
 
 
 class Canary:

@@ -1,7 +1,7 @@
 """Outcomes of an attempt: commit it, quarantine the image, retry, or pause the folder.
 
-Owns the rules and events of each outcome; `files.disk_errors` decides which error of a disk concerns
-the whole folder, such as a full one. Every path leaves the job in one state of the ledger.
+Owns the rules and events of each outcome; `files.disk_errors` decides which error of a disk
+concerns the whole folder, such as a full one. Every path leaves the job in one state of the ledger.
 """
 
 from __future__ import annotations

@@ -148,7 +148,9 @@ class Registrar(Entries):
             return None
         return existing_output(way, entry)
 
-    def _enter(self, known: list[Recognised], adopted: list[Existing], new: list[FoundFile]) -> None:
+    def _enter(
+        self, known: list[Recognised], adopted: list[Existing], new: list[FoundFile]
+    ) -> None:
         """Record the verdicts, each kind in one transaction."""
         now_s = time.time()
         if known:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from sharpend.daemon.folder import Handed
     from sharpend.ledger.reader import LedgerReader
-    from sharpend.task import Died, Failed, Lost, AttemptResult
+    from sharpend.task import AttemptResult, Died, Failed, Lost
 
 GROUP_OF = 50
 """Most staged files committed together; it bounds open folders and the time until the first of

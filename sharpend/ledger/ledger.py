@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from sharpend.errors import LedgerError
 from sharpend.ledger import seal, sql
 from sharpend.ledger.caseless import name_key
+from sharpend.ledger.operator_state import Standing
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import MOVES, Job, State, binary, job_of, mark_of
 from sharpend.ledger.registration import Registration
 from sharpend.ledger.scheduling import Scheduler
-from sharpend.ledger.operator_state import Standing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

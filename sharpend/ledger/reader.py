@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend.ledger import sql, operator_sql
+from sharpend.ledger import operator_sql, sql
 from sharpend.ledger.alike import Alike
 from sharpend.ledger.caseless import name_key
 from sharpend.ledger.records import (
@@ -17,8 +17,8 @@ from sharpend.ledger.records import (
     CompletedJob,
     FinishTimes,
     Job,
-    Listed,
     KnownInput,
+    Listed,
     Owner,
     Product,
     Quarantined,

@@ -28,9 +28,9 @@ from sharpend.errors import UnavailableError
 from sharpend.imaging.filters import degrade
 from sharpend.imaging.tensors import to_tensor
 from sharpend.machine import processor_key
+from sharpend.model.device import choose_device
 from sharpend.model.installed import openvino_version, require_openvino
 from sharpend.model.packing import Packed
-from sharpend.model.runtime import choose_device
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.trial import BFLOAT16, FLOAT16, FLOAT32, INT8, OPENVINO, TORCH, Form, Trial
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sharpend.model.cues import Cues
-    from sharpend.model.runtime import Placement
+    from sharpend.model.device import Placement
     from sharpend.model.weights import Weights
 
 TILE_PX = 512
@@ -113,7 +113,7 @@ def _without_int8(weights: Weights, placement: Placement, *, on_cpu: bool) -> st
     """Word the reason for which a model cannot run in int8."""
     change = 'set it to "auto"'
     if placement.runtime == TORCH:
-        return f"model.precision: int8: torch does not have it; {change}, or model.runtime"
+        return f"model.precision: int8: torch does not have it; {change}, or model.device"
     require_openvino(on_cpu=on_cpu)
     name = weights.card.name
     return f"model.precision: int8: {name} has no ranges (`trainer calibrate`); {change}"

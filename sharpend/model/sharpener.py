@@ -15,10 +15,10 @@ import numpy as np
 
 from sharpend.imaging.depth import keep_beyond
 from sharpend.model import crispness as crisp
+from sharpend.model.device import PlacedModel, Placement
 from sharpend.model.measuring import measure, tested_for_enlargement
 from sharpend.model.networks import GRID_PX
 from sharpend.model.packing import REACH_PX, Packed
-from sharpend.model.runtime import Placement, Runtime
 from sharpend.model.tiling import SMALLEST_TILE_PX, pad_to_grid, plan_tiles
 from sharpend.task import OVERSHOOT
 
@@ -39,7 +39,7 @@ CRISP_REACH_PX = crisp.REACH_PX + REACH_PX
 class _Parameters:
     """Parameters for each window of one image; see `Sharpener.sharpen`."""
 
-    runtime: Runtime
+    runtime: PlacedModel
     strength: float
     overshoot: int
     crispness: float
@@ -56,9 +56,9 @@ class Sharpener:
         self.card = weights.card
         self.trial = trial
         self.digest = weights.digest
-        self.runtime = Runtime(weights.network, placement)
+        self.runtime = PlacedModel(weights.network, placement)
         self._specialist = (
-            None if weights.specialist is None else Runtime(weights.specialist, placement)
+            None if weights.specialist is None else PlacedModel(weights.specialist, placement)
         )
 
     def warm_up(self) -> None:
@@ -126,7 +126,7 @@ class Sharpener:
             return cues
         return tested_for_enlargement(cues, pixels, visible)
 
-    def runtime_for(self, cues: Cues | None) -> Runtime:
+    def runtime_for(self, cues: Cues | None) -> PlacedModel:
         """Choose the model for an image: the specialist for one that was enlarged by four."""
         if self._specialist is not None and cues is not None and cues.enlarged:
             return self._specialist

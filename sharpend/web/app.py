@@ -17,9 +17,9 @@ from starlette.routing import Route
 from sharpend.web import images, templates
 from sharpend.web.actions import Actions
 from sharpend.web.changes import MOST_STREAMS, Changes
-from sharpend.web.login import Login
 from sharpend.web.gate import Gate
 from sharpend.web.links import job_id_of
+from sharpend.web.login import Login
 from sharpend.web.pages import Pages
 from sharpend.web.probes import Probes
 

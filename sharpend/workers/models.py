@@ -10,7 +10,7 @@ from sharpend.model.precision import place
 from sharpend.model.shipped import find
 
 if TYPE_CHECKING:
-    from sharpend.model.runtime import Placement
+    from sharpend.model.device import Placement
     from sharpend.model.sharpener import Sharpener
 
 

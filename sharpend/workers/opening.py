@@ -15,8 +15,8 @@ from sharpend.errors import (
     TransientError,
 )
 from sharpend.files import beneath
-from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.disk_errors import reason_of
+from sharpend.files.fingerprint import Fingerprint, display
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

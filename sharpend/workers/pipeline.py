@@ -24,7 +24,7 @@ from sharpend.files.digest import digest_within
 from sharpend.imaging import codec, losses, transparency
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
-from sharpend.model.runtime import is_out_of_memory
+from sharpend.model.device import is_out_of_memory
 from sharpend.task import Failed, Failure, Staged, Task
 from sharpend.workers import skipping, staging
 from sharpend.workers.limits import bytes_at_most
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.transparency import Seen
     from sharpend.model.cues import Cues
-    from sharpend.model.runtime import Placement
+    from sharpend.model.device import Placement
     from sharpend.model.sharpener import Sharpener
     from sharpend.task import Options
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from sharpend.model.trial import Trial
-    from sharpend.task import WorkerResult, Task
+    from sharpend.task import Task, WorkerResult
     from sharpend.workers.jsoncodec import MessageError
     from sharpend.workers.messages import Answer
     from sharpend.workers.worker import WorkerOptions

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from sharpend.files.attributes import attributes_of, give_attributes
 from sharpend.files.beneath import directory
-from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.disk_errors import decision
+from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.imaging import codec
 from sharpend.policies import Metadata
 

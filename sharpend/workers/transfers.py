@@ -19,10 +19,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason, SourceChangedError, SourceVanishedError
+from sharpend.files.disk_errors import is_of_root, reason_of
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.uploads import OUTPUT, Uploads
-from sharpend.files.disk_errors import is_of_root, reason_of
 from sharpend.files.remote import STORE_FAULT, is_remote
 from sharpend.task import Failed, Failure, Staged, Task
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from sharpend.task import Outcome
+    from sharpend.task import AttemptResult
     from sharpend.workers.interface import Workers
     from sharpend.workers.worker import Engine
 
@@ -113,7 +113,7 @@ class Transfers:
             self._ready.append(task)
             self._hand_on(now_s)
 
-    def finished(self, now_s: float) -> Iterator[Outcome]:
+    def finished(self, now_s: float) -> Iterator[AttemptResult]:
         """Return results since the last call, one per task."""
         ended = list(self._inner.finished(now_s))
         for outcome in ended:
@@ -154,7 +154,7 @@ class Transfers:
         while self._ready and self._inner.free:
             self._inner.submit(self._ready.popleft(), now_s)
 
-    def _concluded(self, outcome: Outcome) -> Outcome:
+    def _concluded(self, outcome: AttemptResult) -> AttemptResult:
         self._tasks.pop(outcome.job_id, None)
         return outcome
 

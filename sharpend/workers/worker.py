@@ -95,7 +95,7 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
     global _pipeline, _limits, _confined_by  # noqa: PLW0603 - see above
     _die_with_parent(daemon_pid)
     pipeline = importlib.import_module("sharpend.workers.pipeline")
-    runtime = importlib.import_module("sharpend.model.runtime")
+    runtime = importlib.import_module("sharpend.model.device")
     placement = runtime.Placement(
         options.device,
         options.precision,

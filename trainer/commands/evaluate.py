@@ -18,7 +18,7 @@ import torch
 
 from sharpend.errors import UsageError
 from sharpend.files.atomic import replacing
-from sharpend.model.runtime import choose_device
+from sharpend.model.device import choose_device
 from trainer.commands import matrix as by_kind
 from trainer.commands.options import add_placement, placement
 from trainer.evaluation.contact_sheet import contact_sheet

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from trainer.commands.options import count
 from trainer.evaluation.front import points_of, table_of
 from trainer.figures.canvas import write_png

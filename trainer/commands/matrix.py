@@ -16,7 +16,7 @@ import torch
 
 from sharpend.errors import InputMissingError, UsageError
 from sharpend.files.atomic import replacing
-from sharpend.model.runtime import choose_device
+from sharpend.model.device import choose_device
 from trainer.commands.options import count, count_or_none, fraction, placement
 from trainer.evaluation.lineup import RequestedModels, open_lineup
 from trainer.evaluation.matrix import cell_masks

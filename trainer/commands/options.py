@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from sharpend.model.trial import INT8, OPENVINO, TORCH
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sharpend.errors import InputMissingError, UsageError
-from sharpend.model.runtime import choose_device
+from sharpend.model.device import choose_device
 from trainer.commands.options import add_machine
 from trainer.training.dataset import read_examples
 from trainer.training.distributed import process_group

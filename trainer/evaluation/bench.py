@@ -20,8 +20,8 @@ from sharpend.benchmark.memory import MIB, Memory
 from sharpend.benchmark.process import ChildProcess, run_server
 from sharpend.imaging.filters import resize
 from sharpend.machine import processor
+from sharpend.model.device import Placement, choose_device
 from sharpend.model.networks import NETWORKS
-from sharpend.model.runtime import Placement, choose_device
 from trainer.degradations.reduction import LITERAL_LARGE, LITERAL_SMALL, SOFTENED_BY
 from trainer.training.models import open_model
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sharpend.benchmark.images import HD_PX, photograph
+from sharpend.model.device import Placement
 from sharpend.model.precision import timed
-from sharpend.model.runtime import Placement
 from sharpend.model.trial import BFLOAT16, INT8, OPENVINO, TORCH
 from trainer.evaluation.matrix.comparison import BEST_MASK, NOOP, SINGLE_MASKS
 from trainer.evaluation.unsharp import Unsharp

@@ -16,7 +16,7 @@ from trainer.training.models import open_model
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from sharpend.model.runtime import Placement
+    from sharpend.model.device import Placement
     from trainer.training.models import Model
 
 

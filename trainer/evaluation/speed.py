@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.benchmark.figures import ratio
 from sharpend.benchmark.rounds import in_turn
-from sharpend.model.runtime import Placement
+from sharpend.model.device import Placement
 from trainer.evaluation.bench import Bench
 
 if TYPE_CHECKING:

@@ -140,7 +140,9 @@ def as_json(evaluation: Evaluation) -> bytes:
         "unsharp": evaluation.unsharp,
         "interval": {"level": LEVEL, "resamples": RESAMPLES, "method": "percentile bootstrap"},
         "costs": {row: asdict(cost) for row, cost in evaluation.costs.items()},
-        "sets": {one.name: _values_of(one, evaluation.figures[one.name]) for one in evaluation.sets},
+        "sets": {
+            one.name: _values_of(one, evaluation.figures[one.name]) for one in evaluation.sets
+        },
     }
     return json.dumps(_finite(values), indent=1).encode()
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from sharpend.model.device import Placement
     from sharpend.model.networks import SharpeningNetwork
-    from sharpend.model.runtime import Placement
     from sharpend.model.weights import Weights
     from trainer.evaluation.agreement.samples import StudentSamples
     from trainer.evaluation.agreement.softness import Softening

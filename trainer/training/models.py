@@ -18,9 +18,9 @@ import torch
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
+from sharpend.model.device import choose_device
 from sharpend.model.networks import SharpeningNetwork, TeacherNet
 from sharpend.model.precision import place
-from sharpend.model.runtime import choose_device
 from sharpend.model.shipped import find, shipped_names
 from sharpend.model.tiling import pad_to_grid
 from sharpend.model.trial import FLOAT32
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from sharpend.model.runtime import Placement
+    from sharpend.model.device import Placement
     from trainer.degradations.mixture import Pixels
     from trainer.training.teacher import Method
 

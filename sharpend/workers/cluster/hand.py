@@ -30,7 +30,7 @@ from sharpend.workers.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.task import WorkerResult, Task
+    from sharpend.task import Task, WorkerResult
     from sharpend.workers.cluster.bodies import HandAnswer
     from sharpend.workers.cluster.requests import Root
 

@@ -46,12 +46,12 @@ class Trunk(Protocol):
             1 x 48 x h x w float32 or bfloat16; valid until the next run.
 
         Raises:
-            RuntimeError, MemoryError: see `sharpend.model.runtime.is_out_of_memory`.
+            RuntimeError, MemoryError: see `sharpend.model.device.is_out_of_memory`.
         """
 
 
 class TorchTrunk:
-    """The convolutions in torch, as they come; on CUDA see `sharpend.model.cuda_trunk`.
+    """The convolutions in torch, as they come; on CUDA see `sharpend.model.cuda_runtime`.
 
     Args:
         network: on its device; changed to the precision.

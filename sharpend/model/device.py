@@ -21,9 +21,9 @@ from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.model.cues import LUMA
 from sharpend.model.installed import openvino_version
 from sharpend.model.networks import GRID_PX
+from sharpend.model.runtimes import TorchTrunk
 from sharpend.model.tiling import SMALLEST_TILE_PX
 from sharpend.model.trial import FLOAT32, OPENVINO, TORCH, Form
-from sharpend.model.trunk import TorchTrunk
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from sharpend.model.cues import Cues
     from sharpend.model.networks import SharpeningNetwork
     from sharpend.model.packing import Added, Packed
+    from sharpend.model.runtimes import Trunk
     from sharpend.model.trial import Trial
-    from sharpend.model.trunk import Trunk
 
 LARGEST_TILE_PX = 4096
 CUDA_TILE_PX = 1024
@@ -106,7 +106,7 @@ def openvino_trunk() -> ModuleType:
     """
     # Its import reports to Google Analytics; where this package is missing, it does without.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return importlib.import_module("sharpend.model.openvino_trunk")
+    return importlib.import_module("sharpend.model.openvino_runtime")
 
 
 def is_out_of_memory(error: Exception) -> bool:
@@ -133,14 +133,14 @@ def _trunk(network: SharpeningNetwork, placement: Placement) -> Trunk:
         by_openvino = openvino_trunk().OpenVinoTrunk
         made: Trunk = by_openvino(network, placement.precision, placement.threads)
     elif choose_device(placement.device).type == "cuda":
-        by_cuda = importlib.import_module("sharpend.model.cuda_trunk").CudaTrunk
+        by_cuda = importlib.import_module("sharpend.model.cuda_runtime").CudaTrunk
         made = by_cuda(network, placement.precision)
     else:
         made = TorchTrunk(network, placement.precision)
     return made
 
 
-class Runtime:
+class PlacedModel:
     """One model on one device.
 
     Attributes:

@@ -24,8 +24,8 @@ import torch
 from openvino import opset13 as op
 
 from sharpend.model.networks import ResidualBlock
+from sharpend.model.runtimes import DTYPES
 from sharpend.model.trial import BFLOAT16, FLOAT32, INT8, OPENVINO
-from sharpend.model.trunk import DTYPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

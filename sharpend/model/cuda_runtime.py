@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sharpend.model.runtimes import TorchTrunk
 from sharpend.model.trial import FLOAT16, FLOAT32
-from sharpend.model.trunk import TorchTrunk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class _Graph:
 
 
 class CudaTrunk(TorchTrunk):
-    """See `sharpend.model.trunk.Trunk`.
+    """See `sharpend.model.runtimes.Trunk`.
 
     Args:
         network: on its device; changed to the precision.
