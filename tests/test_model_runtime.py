@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sharpend.errors import TransientError, UnavailableError
 from sharpend.imaging.tensors import to_tensor
 from sharpend.model import sharpener as sharpener_module
-from sharpend.model.device import PlacedModel, Placement, choose_device, openvino_trunk
+from sharpend.model.device import PlacedModel, Placement, choose_device, openvino_runtime
 from sharpend.model.installed import openvino_version
 from sharpend.model.networks import NETWORKS
 from sharpend.model.sharpener import Sharpener, keep_hidden
@@ -355,7 +355,7 @@ def test_signals_are_handled_after_openvino_was_freed() -> None:
 def test_openvino_compiles_a_frame_once_for_windows_of_about_one_size() -> None:
     """Sizes within 64 pixels share a frame, and only so many are kept."""
     made = Sharpener(weights_of("student"), Placement("cpu", "int8", threads=1, runtime="openvino"))
-    module = openvino_trunk()
+    module = openvino_runtime()
     trunk = made.runtime._trunk
     assert isinstance(trunk, module.OpenVinoTrunk)
     for height, width in product((129, 150, 192), (190, 140)):

@@ -14,7 +14,7 @@ from sharpend.daemon import crew
 from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
 from sharpend.model import installed, precision, weights
-from sharpend.model.device import Placement, openvino_trunk
+from sharpend.model.device import Placement, openvino_runtime
 from sharpend.model.networks import StudentNet
 from sharpend.model.precision import place, timed
 from sharpend.model.trial import LEAST_SSIM, Form, Trial
@@ -355,7 +355,7 @@ def test_float32_by_openvino_is_a_choice(networks: Networks) -> None:
 @needs_openvino
 def test_openvino_reports_nothing_to_anybody() -> None:
     """Its import would send an event to a server; ours leaves that part out."""
-    openvino_trunk()
+    openvino_runtime()
     assert "openvino" in sys.modules
     assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 

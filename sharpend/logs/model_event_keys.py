@@ -64,7 +64,7 @@ OF_MODELS: Mapping[Event, Described] = {
     ),
     Event.PRECISION_REFUSED: Described(
         WARNING,
-        "`model.device` and `model.precision` allow a form of the model whose pixels are too"
+        "`model.runtime` and `model.precision` allow a form of the model whose pixels are too"
         " unlike those of float32; another one runs",
         {
             **MODEL,

@@ -93,12 +93,12 @@ def preload_openvino() -> bool:
     """
     if openvino_version() is not None:
         with suppress(ImportError):
-            openvino_trunk()
+            openvino_runtime()
             return True
     return False
 
 
-def openvino_trunk() -> ModuleType:
+def openvino_runtime() -> ModuleType:
     """Import the module that runs models by OpenVINO, which may be missing.
 
     Raises:
@@ -130,7 +130,7 @@ def _trunk(network: SharpeningNetwork, placement: Placement) -> Trunk:
         ImportError, RuntimeError: it is installed, but does not run here.
     """
     if placement.runtime == OPENVINO:
-        by_openvino = openvino_trunk().OpenVinoTrunk
+        by_openvino = openvino_runtime().OpenVinoTrunk
         made: Trunk = by_openvino(network, placement.precision, placement.threads)
     elif choose_device(placement.device).type == "cuda":
         by_cuda = importlib.import_module("sharpend.model.cuda_runtime").CudaTrunk

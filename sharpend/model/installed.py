@@ -21,10 +21,10 @@ def require_openvino(*, on_cpu: bool) -> None:
     Raises:
         UnavailableError: it is not installed, or the device is a GPU.
     """
-    change = 'set model.device and model.precision to "auto"'
+    change = 'set model.runtime and model.precision to "auto"'
     if not on_cpu:
-        raise UnavailableError(f"model.device: openvino runs on a CPU only; {change}")
+        raise UnavailableError(f"model.runtime: openvino runs on a CPU only; {change}")
     if openvino_version() is None:
         raise UnavailableError(
-            f"model.device: openvino is not installed; install sharpend[openvino], or {change}"
+            f"model.runtime: openvino is not installed; install sharpend[openvino], or {change}"
         )

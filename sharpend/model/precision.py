@@ -113,7 +113,7 @@ def _without_int8(weights: Weights, placement: Placement, *, on_cpu: bool) -> st
     """Word the reason for which a model cannot run in int8."""
     change = 'set it to "auto"'
     if placement.runtime == TORCH:
-        return f"model.precision: int8: torch does not have it; {change}, or model.device"
+        return f"model.precision: int8: torch does not have it; {change}, or model.runtime"
     require_openvino(on_cpu=on_cpu)
     name = weights.card.name
     return f"model.precision: int8: {name} has no ranges (`trainer calibrate`); {change}"
