@@ -273,6 +273,29 @@ def test_many_skips_do_not_hold_the_loop(tmp_path: Path, monkeypatch: pytest.Mon
     shop.close()
 
 
+def test_many_skips_do_not_hold_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the steps of a group, jobs that need no worker have one share, not one a file."""
+    monkeypatch.setattr(assignment, "HANDED_AT_ONCE", 2)
+    shop = Shop(tmp_path, workers=2, existing=ExistingPolicy.SKIP)
+    for number in range(2):
+        shop.drop(f"{number}.png")
+    shop.settle()
+    for number in range(2, 20):
+        shop.drop(f"{number}.png")
+        foreign = tmp_path / "in-out" / f"{number}.png"
+        foreign.write_bytes(b"somebody's")
+        os.utime(foreign, (1, 1))
+    shop.settle()
+    assert shop.results == []
+    while shop.pool.tasks:
+        shop.pool.stage()
+    shop.turn()
+    assert 2 < len(shop.results) <= 2 + 3 * 2  # before, once between, and after the commit
+    shop.settle()
+    assert len(shop.results) == 20
+    shop.close()
+
+
 def test_done_means_nothing_in_doubt(shop: Shop) -> None:
     """`once` ends when all was seen, settled, and brought to its end, and not before."""
     assert not shop.dispatcher.is_done

@@ -86,8 +86,7 @@ class Dispatcher:
         self._stopped: list[Handed] = []
         self._unrecorded, self._finish_at_s = Unrecorded(), -math.inf
         self._pool, self._engine = pool, EngineFaults(log)
-        self._hands_over = False
-        self._measurements = config.measurements
+        self._measurements, self._hands_over = config.measurements, False
         self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
         self._gallery = PreviewUpkeep(config.state_dir, config.previews, pool.count, ledger, log)
         self._assignment = Assignment(
@@ -201,19 +200,20 @@ class Dispatcher:
             self._assign(now_s)
         self._ledger.sync()
 
-    def _assign(self, now_s: float) -> None:
+    def _assign(self, now_s: float) -> bool:
         resting, busy = self._pauses.reasons, self._unrecorded.folders
-        if not self._assignment.assign(self._pool, now_s, resting=resting, busy=busy):
+        is_through = self._assignment.assign(self._pool, now_s, resting=resting, busy=busy)
+        if not is_through:
             self._wake()
+        return is_through
 
     def _between_steps(self, step: str) -> None:
         """Give workers their next task while a commit waits for the disk, unless one failed."""
         if self._hands_over and step in WAIT_FOR_THE_DISK:
             self._hands_over, now_s = False, time.monotonic()  # a task may have steps of its own
             self._collect(now_s)
-            if not self._unrecorded.failures():
-                self._assign(now_s)
-            self._hands_over = True
+            # An assignment that ends with work left was this turn's: signals and watchdog wait.
+            self._hands_over = bool(self._unrecorded.failures()) or self._assign(now_s)
 
     def conclude(self, now_s: float) -> bool:
         """Record the results of all tasks that ended; return whether there were any."""

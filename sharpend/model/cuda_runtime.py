@@ -61,6 +61,7 @@ class CudaTrunk(TorchTrunk):
         self._graphs: OrderedDict[torch.Size, _Graph] = OrderedDict()
         self._memory = torch.cuda.graph_pool_handle()  # of all graphs, as no two run at once
         self._last: torch.Size | None = None
+        self._captures = True
 
     def run(self, folded: Tensor, scales: Sequence[Tensor]) -> Tensor:
         """Compute the detail of one window, see `Trunk.run`."""
@@ -74,14 +75,26 @@ class CudaTrunk(TorchTrunk):
     def _run(self, folded: Tensor, scales: Sequence[Tensor]) -> Tensor:
         shape, repeated = folded.shape, folded.shape == self._last
         self._last = shape
+        if repeated and self._captures and shape not in self._graphs:
+            self._capture(folded, scales)
         if shape not in self._graphs:
-            if not repeated:
-                return self._computed(folded, scales)
-            self._graphs[shape] = self._captured(folded, scales)
+            return self._computed(folded, scales)
         self._graphs.move_to_end(shape)
         while len(self._graphs) > MOST_GRAPHS:
             self._graphs.popitem(last=False)
         return self._graphs[shape].replay(folded, scales)
+
+    def _capture(self, folded: Tensor, scales: Sequence[Tensor]) -> None:
+        """Keep a graph of this shape; where that fails once, all run without: the pixels are equal.
+
+        A capture needs memory beside that of the window, which ran without a graph just now.
+        """
+        try:
+            with torch.cuda.stream(torch.cuda.current_stream()):  # a failed capture leaves its own
+                self._graphs[folded.shape] = self._captured(folded, scales)
+        except RuntimeError:  # also `torch.OutOfMemoryError`
+            self._captures = False
+            self._graphs.clear()
 
     def _computed(self, folded: Tensor, scales: Sequence[Tensor]) -> Tensor:
         given = folded.to(self._dtype, memory_format=torch.channels_last)

@@ -20,7 +20,9 @@ MOST = 128
 ASK_S = 20.0
 """Longest time for a request with its body: from its first byte, or from the connection."""
 TAKE_S = 20.0
-"""Longest time in which a visitor takes nothing of an answer."""
+"""Longest time in which a visitor takes less than `LEAST_TAKEN` of an answer."""
+LEAST_TAKEN = 16 * 1024
+"""Bytes of an answer: a visitor who takes one at a time keeps no place."""
 _ASKS = (h11.IDLE, h11.SEND_BODY)
 
 
@@ -101,7 +103,15 @@ class Place(H11Protocol):
 
     def _begin_to_take(self) -> None:
         if self._take_end is None:
-            self._take_end = self.loop.call_later(TAKE_S, self.transport.abort)
+            left = self.transport.get_write_buffer_size()
+            self._take_end = self.loop.call_later(TAKE_S, self._look_at_taking, left)
+
+    def _look_at_taking(self, before: int) -> None:
+        self._take_end = None
+        if before - self.transport.get_write_buffer_size() < LEAST_TAKEN:
+            self.transport.abort()
+        else:
+            self._begin_to_take()
 
     def _end_of_taking(self) -> None:
         if self._take_end is not None:
