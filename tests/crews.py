@@ -33,6 +33,10 @@ class Team(Generic[P]):
         self.pool: P = make(self._waiting.set)
         self._now_s = now_s
 
+    def wait_until_free(self, count: int) -> None:
+        """Wait until so many workers have no task."""
+        until(lambda: not list(self.pool.finished(self._now_s())) and self.pool.free == count)
+
     def submit(self, name: bytes, job_id: int = 1) -> Task:
         """Hand out a task that is called so; its output would be in a folder that is missing."""
         options = Options("lite")
@@ -90,4 +94,4 @@ class RayCrew(Team[RayPool]):
         where = Cluster(ray.address, 1, 0)
         super().__init__(lambda wake: RayPool(where, count, options, {}, wake), time.monotonic)
         self.pool.engine("lite", teacher=True)
-        until(lambda: not list(self.pool.finished(time.monotonic())) and self.pool.free == count)
+        self.wait_until_free(count)

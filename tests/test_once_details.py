@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,7 @@ def test_an_interrupted_run_says_what_is_left(
         stderr=subprocess.PIPE,
         text=True,
         env=surroundings({}),
+        preexec_fn=partial(signal.signal, number, signal.SIG_DFL),  # noqa: PLW1509 - not by nohup
     )
     until(lambda: list((tmp_path / "out").glob("*.png")))
     process.send_signal(number)

@@ -107,6 +107,7 @@ def test_a_worker_stays(crew: Crew) -> None:
 def test_workers_follow_the_first_ones_precision(pair: Crew | RayCrew) -> None:
     """A worker that starts after a trial is told of it, so that no two choose differently."""
     assert pair.pool.engine("lite", teacher=True).trial == TRIAL
+    pair.wait_until_free(2)
     for job in (1, 2):
         pair.submit(b"trials", job)
     told = {one.model_digest for one in pair.outcomes(2) if isinstance(one, Staged)}

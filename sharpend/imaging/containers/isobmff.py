@@ -29,6 +29,8 @@ _KNOWN = _PADDING | {
     *(b"jumb", b"jhgm"),
 }
 """Boxes at the top of a file: where the last one reaches beyond the end, the file is cut."""
+_DATA = {b"mdat", b"jxlc", b"jxlp"}
+"""Boxes at the top of a file that hold the data of images; `idat` in `meta` does, too."""
 PADDING_CUT = "the padding at its end is cut short; it was complete otherwise"
 """Name for notes."""
 
@@ -179,8 +181,12 @@ def divided(data: bytes) -> tuple[bytes, bytes]:
 
 
 def check_whole(data: bytes) -> None:
-    """Refuse a file that ends inside a box, unless that box is padding."""
+    """Refuse a file that ends inside a box, unless that is padding, or before the image's data."""
     rest = without_cut_padding(divided(data)[0])
-    *_, last = boxes(Reader(BytesIO(rest)))
-    if last.end != len(rest):
+    found = list(boxes(Reader(BytesIO(rest))))
+    has_data = any(
+        box.kind in _DATA or (box.kind == b"meta" and b"idat" in rest[box.start : box.end])
+        for box in found
+    )
+    if not has_data or found[-1].end != len(rest):
         raise truncated()
