@@ -14,6 +14,7 @@ import pytest
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.bucket import Bucket
+from sharpend.files.objects.uploads import OUTPUT, Uploads
 from sharpend.task import AttemptResult, Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers.transfers import Transfers
 from tests.fakes import FakePool
@@ -41,6 +42,7 @@ class Bench:
         self.pool = FakePool(2)
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         spool = os.fsencode(home / "spool")
+        self.uploads = Uploads(spool)
         self.transfers = Transfers(self.pool, spool, lambda: self._woken.put(None))
 
     def task(self, number: int = 1, key: str = "in/a.png", body: bytes = b"photo") -> Task:
@@ -206,3 +208,34 @@ def test_an_upload_that_fails_leaves_nothing(bench: Bench, store: StoreServer) -
     assert isinstance(failed, Failed)
     assert "the store is full" in failed.message
     assert open_uploads(bench.bucket) == 0
+
+
+def test_an_outage_keeps_records_and_no_bytes(bench: Bench, store: StoreServer) -> None:
+    """However long it lasts, finished images do not fill the disk; later all is dropped."""
+    task = bench.task()
+    bench.made(bench.submitted(task))
+    store.refuses = lambda _: (503, "SlowDown")
+    assert list(bench.transfers.finished(0.0)) == []
+    (failed,) = bench.ended()
+    assert isinstance(failed, Failed)
+    assert failed.failure is Failure.FOLDER
+    left = [path.name for path in (bench.home / "spool").rglob("*") if path.is_file()]
+    assert left == ["upload.json"]
+    store.reset()
+    bench.uploads.discard(task.temp_name)
+    assert (open_uploads(bench.bucket), bench.uploads.attempts()) == (0, [])
+
+
+def test_an_upload_that_cannot_be_dropped_is_staged_no_more(
+    bench: Bench, store: StoreServer
+) -> None:
+    """Its record stays, so that it can be dropped later."""
+    (bench.uploads.folder(b"t") / OUTPUT).write_bytes(b"sharp")
+    bench.uploads.upload(b"t", f"s3://{bench.bucket}/out".encode(), b"a.png")
+    store.refuses = lambda _: (503, "SlowDown")
+    with pytest.raises(OSError, match="SlowDown"):
+        bench.uploads.discard(b"t")
+    assert bench.uploads.staged(b"t") is None
+    store.reset()
+    bench.uploads.discard(b"t")
+    assert (open_uploads(bench.bucket), bench.uploads.attempts()) == (0, [])

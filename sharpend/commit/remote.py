@@ -92,7 +92,8 @@ class RemoteFolder:
             self.uploads.publish(temp, self._path(name), replaced)
 
     def discard(self, temp: bytes) -> None:
-        """Abort the upload."""
+        """Abort the upload; in an outage its record alone is left."""
+        self.uploads.unstage(temp)
         with self.outage.noticed():
             self.uploads.discard(temp)
 

@@ -171,11 +171,26 @@ class Uploads:
         return staged
 
     def discard(self, temp: bytes) -> None:
-        """Drop the upload and the files of an attempt; what is not there is no error."""
+        """Drop the upload and the files of an attempt; what is not there is no error.
+
+        Raises:
+            OSError: the store; the record of the attempt alone is left.
+        """
         upload = self._read(temp)
         if upload is not None:
+            self.unstage(temp)
             self._drop(upload)
         self.forget(temp)
+
+    def unstage(self, temp: bytes) -> None:
+        """Delete the files of an attempt except its record, else an outage fills the disk."""
+        with suppress(FileNotFoundError):
+            for path in (self._spool / os.fsdecode(temp)).iterdir():
+                if path.name != _RECORD:
+                    path.unlink()
+        staged = self.staged(temp)
+        if staged is not None:
+            self._write(temp, replace(staged, parts=()))
 
     def forget(self, temp: bytes) -> None:
         """Delete the files of an attempt, whose upload is complete or was never begun."""
