@@ -175,6 +175,38 @@ def test_one_object_that_is_closed_to_us(bench: Bench, store: StoreServer) -> No
     assert bench.refused(task).failure is Failure.FOLDER
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "InvalidRequest"), (400, "KMS.DisabledException"), (404, "Odd")]
+)
+@pytest.mark.parametrize("refused", ["get", "create", "send"])
+def test_one_object_that_the_store_refuses(
+    bench: Bench, store: StoreServer, refused: str, status: int, code: str
+) -> None:
+    """A code that nobody knows is of that object, as long as the store lists."""
+    task = bench.task()
+    store.refuses = lambda asked: (status, code) if asked == refused else None
+    bench.transfers.submit(task, 0.0)
+    if refused != "get":
+        assert bench.ended() == []
+        bench.made(bench.pool.submitted[-1])
+        assert list(bench.transfers.finished(0.0)) == []
+    (failed,) = bench.ended()
+    assert isinstance(failed, Failed)
+    assert (failed.failure, failed.reason) == (Failure.TRANSIENT, Reason.IO_ERROR)
+    assert code in failed.message
+    assert not any((bench.home / "spool").glob("*"))
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "Odd"), (429, "TooManyRequests"), (500, "Odd")])
+def test_a_store_that_refuses_everything_pauses_the_folder(
+    bench: Bench, store: StoreServer, status: int, code: str
+) -> None:
+    """Its list is refused as well, so it is no object's fault."""
+    task = bench.task()
+    store.refuses = lambda _: (status, code)
+    assert bench.refused(task).failure is Failure.FOLDER
+
+
 def test_a_store_out_of_reach_pauses_the_folder(bench: Bench, store: StoreServer) -> None:
     """The message names the setting; the upload that was begun is dropped at the next start."""
     task = bench.task()

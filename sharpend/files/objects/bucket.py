@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.address import Address
-from sharpend.files.objects.client import ConflictError, DeniedError, client, translated
+from sharpend.files.objects.client import (
+    ConflictError,
+    DeniedError,
+    RefusedError,
+    client,
+    translated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,8 +115,8 @@ class Bucket:
         return listed, answer.get("NextContinuationToken")
 
     def head(self, key: str) -> Object:
-        """Describe one object; FileNotFoundError."""
-        with translated():
+        """Describe one object; errors as those of `opened`."""
+        with self._of_one(DeniedError):
             answer = client().head_object(Bucket=self.address.bucket, Key=key)
         return _object(key, answer, answer["ContentLength"], answer["Metadata"])
 
@@ -121,20 +127,17 @@ class Bucket:
         Raises:
             FileNotFoundError: it does not exist.
             PermissionError: the store gives other objects, but not this one.
+            OSError: EIO, the store refuses this object alone; STORE_FAULT, all of it fails.
         """
-        try:
-            with translated():
-                answer = client().get_object(Bucket=self.address.bucket, Key=key)
-        except DeniedError as error:
-            self.page(None)  # it raises where the whole bucket is closed
-            raise PermissionError(errno.EACCES, error.strerror) from error
+        with self._of_one(DeniedError):
+            answer = client().get_object(Bucket=self.address.bucket, Key=key)
         found = _object(key, answer, answer["ContentLength"], answer["Metadata"])
         with closing(answer["Body"]) as body:
             yield found, _chunks(body)
 
     def create(self, key: str, metadata: Mapping[str, str], kind: str) -> str:
         """Begin an upload; return its id."""
-        with translated():
+        with self._of_one():
             answer = client().create_multipart_upload(
                 Bucket=self.address.bucket,
                 Key=key,
@@ -146,7 +149,7 @@ class Bucket:
 
     def send(self, key: str, upload: str, number: int, body: bytes) -> Part:
         """Send one part, counted from 1."""
-        with translated():
+        with self._of_one():
             answer = client().upload_part(
                 Bucket=self.address.bucket,
                 Key=key,
@@ -168,7 +171,7 @@ class Bucket:
             first: first byte of at most `COPIED_BYTES`; it tells the number of the part.
         """
         last = min(first + COPIED_BYTES, source.size) - 1
-        with translated():
+        with self._of_one():
             answer = client().upload_part_copy(
                 Bucket=target.address.bucket,
                 Key=key,
@@ -198,7 +201,7 @@ class Bucket:
         numbered = [{"PartNumber": at, **part} for at, part in enumerate(parts, start=1)]
         for left in reversed(range(_CONFLICTS)):
             try:
-                with translated():
+                with self._of_one():
                     client().complete_multipart_upload(
                         Bucket=self.address.bucket,
                         Key=key,
@@ -225,7 +228,7 @@ class Bucket:
 
     def delete(self, found: Object) -> None:
         """Delete an object, if it is unchanged: else FileExistsError or FileNotFoundError."""
-        with translated():
+        with self._of_one():
             client().delete_object(Bucket=self.address.bucket, Key=found.key, IfMatch=found.etag)
 
     def put(self, key: str, body: bytes) -> Object:
@@ -235,6 +238,20 @@ class Bucket:
                 Bucket=self.address.bucket, Key=key, Body=body, IfNoneMatch="*"
             )
         return Object(key, len(body), 0, answer["ETag"])
+
+    @contextmanager
+    def _of_one(self, *kinds: type[OSError]) -> Iterator[None]:
+        """Request one object in a block: errors of these kinds are its own if the store lists.
+
+        A refusal always is; a denied access is not where we write, for that is the folder's.
+        """
+        try:
+            with translated():
+                yield
+        except (RefusedError, *kinds) as error:
+            self.page(None)  # it raises where the store as a whole fails
+            number = errno.EACCES if isinstance(error, DeniedError) else errno.EIO
+            raise OSError(number, error.strerror) from error
 
 
 def _part(answer: Mapping[str, Any]) -> Part:

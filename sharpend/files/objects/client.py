@@ -44,7 +44,11 @@ _CAUSES = {
     "KeyTooLongError": "the key is too long",
     "QuotaExceeded": "the store is full; free space",
     "XMinioStorageFull": "the store is full; free space",
+    "XMinioAdminBucketQuotaExceeded": "the quota of the bucket is used up; free space",
+    "RequestTimeout": "the store waited too long for a request; look at the network",
 }
+_NOT_REFUSED = {408, 429}
+"""Statuses that ask for the same request later."""
 _LACKING = {
     "NoCredentialsError": f"there are no credentials; {_CREDENTIALS}",
     "PartialCredentialsError": f"the credentials are not complete; {_CREDENTIALS}",
@@ -58,6 +62,10 @@ _LACKING = {
 
 class DeniedError(OSError):
     """Access is denied, to one object or to all: STORE_FAULT for whoever does not ask further."""
+
+
+class RefusedError(OSError):
+    """A request was refused, for one object or for all: STORE_FAULT likewise."""
 
 
 class ConflictError(OSError):
@@ -116,6 +124,8 @@ def translated() -> Iterator[None]:
         FileNotFoundError: no such object, or no such upload.
         FileExistsError: the condition of a request was not met.
         ConflictError: another request is at the same key.
+        DeniedError: access is denied, to one object or to all.
+        RefusedError: the request is refused, for one object or for all.
         UnsupportedError: the store does not know the request.
         OSError: EINVAL, for what no request can say; or STORE_FAULT, with a sentence for people:
             the store as a whole cannot be worked on.
@@ -144,6 +154,9 @@ def _answered(error: Any) -> OSError:  # noqa: ANN401 - as above
     for kind, number, codes in _KINDS:
         if code in codes:
             return kind(number, text)
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code not in _CAUSES and status in range(400, 500) and status not in _NOT_REFUSED:
+        return RefusedError(STORE_FAULT, text)
     return OSError(STORE_FAULT, text)
 
 
