@@ -210,6 +210,30 @@ def test_an_output_that_somebody_replaced_is_foreign(shop: RemoteShop, bucket: s
     assert outputs(bucket) == {"a/x.png": b"edited", "a/x-2.png": b"sharp other photo"}
 
 
+def test_an_output_that_goes_at_the_last_moment(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """404 is then the answer to the condition: the name is chosen again, and nothing sent anew."""
+    shop.run()
+    put(bucket, "in/a/x.png", b"other photo")
+    shop.take()
+    job = shop.claim()
+    attempt = shop.work(job)
+    store.asked.clear()
+
+    def rival(asked: str) -> tuple[int, str] | None:
+        if asked != "complete":
+            return None
+        store.refuses = lambda _: None
+        client().delete_object(Bucket=bucket, Key="out/a/x.png")
+        return 404, "NoSuchKey"
+
+    store.refuses = rival
+    shop.finish(job, attempt)
+    assert outputs(bucket) == {"a/x.png": b"sharp other photo"}
+    assert "create" not in store.asked
+
+
 @pytest.mark.parametrize("lost", ["complete", "create", "send", "head"])
 def test_lost_answers(shop: RemoteShop, store: StoreServer, bucket: str, lost: str) -> None:
     """What was done and not answered is asked again, and done once."""
@@ -301,6 +325,27 @@ def test_a_source_that_goes_while_it_is_copied(
     assert isinstance(shop.run(), Committed)
     assert objects(bucket) == {"out/a/x.png": b"sharp photo"}
     assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
+
+
+@pytest.mark.parametrize("source", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])
+def test_a_bucket_of_sources_that_is_missing(
+    shop: RemoteShop, store: StoreServer, source: SourcePolicy
+) -> None:
+    """Its objects look gone, and nothing is concluded from that: the source waits."""
+    shop.with_source(source)
+    job = shop.claim()
+    attempt = shop.work(job)
+    key = attempt.staged.temp_name
+
+    def missing(asked: str) -> tuple[int, str] | None:
+        done = key not in shop.uploads.attempts()
+        codes = {"head": "404", "list": "NoSuchBucket"}
+        return (404, codes[asked]) if done and asked in codes else None
+
+    store.refuses = missing
+    (ended,) = shop.commit((job, attempt))
+    assert isinstance(ended, Unfinished)
+    assert isinstance(ended.error, FolderFaultError)
 
 
 def test_nothing_in_the_archive_is_overwritten(shop: RemoteShop, bucket: str) -> None:

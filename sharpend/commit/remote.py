@@ -160,10 +160,12 @@ class RemoteSource:
             return name
 
     def _found(self) -> Object | None:
-        with suppress(FileNotFoundError):
+        try:
             found = self._bucket.head(self._key)
-            return found if found.as_input == self._meant else None
-        return None
+        except FileNotFoundError:
+            self._bucket.page(None)  # a bucket that is missing gives the same answer
+            return None
+        return found if found.as_input == self._meant else None
 
     def _remove(self, found: Object) -> None:
         with suppress(FileNotFoundError, FileExistsError):  # gone, or another object: a new input

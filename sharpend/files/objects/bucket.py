@@ -18,6 +18,7 @@ from sharpend.files.objects.address import Address
 from sharpend.files.objects.client import (
     ConflictError,
     DeniedError,
+    NoUploadError,
     RefusedError,
     client,
     translated,
@@ -188,8 +189,8 @@ class Bucket:
     ) -> None:
         """Make the object of an upload, if the key is free or has the object to replace.
 
-        Can be repeated. FileExistsError: the key is taken. FileNotFoundError: there is no such
-        upload (any more).
+        Can be repeated. FileExistsError: the key is taken, or the object to replace is gone.
+        FileNotFoundError: there is no such upload (any more).
 
         Args:
             key: of the upload.
@@ -212,6 +213,10 @@ class Bucket:
             except ConflictError:
                 if not left:
                     raise
+            except FileNotFoundError as error:
+                if replaces is None or isinstance(error, NoUploadError):
+                    raise
+                raise FileExistsError(errno.EEXIST, error.strerror) from error
             else:
                 return
 

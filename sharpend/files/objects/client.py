@@ -68,6 +68,10 @@ class RefusedError(OSError):
     """A request was refused, for one object or for all: STORE_FAULT likewise."""
 
 
+class NoUploadError(FileNotFoundError):
+    """There is no such upload (any more)."""
+
+
 class ConflictError(OSError):
     """Another request works on the same key at this moment: the same again will be answered."""
 
@@ -77,11 +81,8 @@ class UnsupportedError(OSError):
 
 
 _KINDS: tuple[tuple[type[OSError], int, set[str]], ...] = (
-    (
-        FileNotFoundError,
-        errno.ENOENT,
-        {"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "NotFound", "404"},
-    ),
+    (NoUploadError, errno.ENOENT, {"NoSuchUpload"}),
+    (FileNotFoundError, errno.ENOENT, {"NoSuchKey", "NoSuchVersion", "NotFound", "404"}),
     (FileExistsError, errno.EEXIST, {"PreconditionFailed", "412"}),
     (ConflictError, errno.EAGAIN, {"ConditionalRequestConflict", "OperationAborted", "409"}),
     (DeniedError, STORE_FAULT, {"AccessDenied", "InvalidObjectState", "403"}),
@@ -121,7 +122,7 @@ def translated() -> Iterator[None]:
     """Translate the errors of boto3.
 
     Raises:
-        FileNotFoundError: no such object, or no such upload.
+        FileNotFoundError: no such object; NoUploadError: no such upload.
         FileExistsError: the condition of a request was not met.
         ConflictError: another request is at the same key.
         DeniedError: access is denied, to one object or to all.
