@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.commit.results import Committed, Unfinished
+from sharpend.commit.stale import remove_stale_uploads
 from sharpend.errors import FolderFaultError
 from sharpend.files.objects.client import client
+from sharpend.files.objects.uploads import Upload
 from sharpend.ledger.records import State
 from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.remote_shop import RemoteShop
@@ -388,3 +390,17 @@ def test_an_unreachable_store_loses_nothing(
     assert outcome.state is State.DISPOSED
     shop.start()  # what could not be dropped in the outage is on record
     assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
+
+
+@pytest.mark.parametrize(("code", "left"), [("InvalidRequest", 1), ("ExpiredToken", 3)])
+def test_stale_uploads_that_cannot_be_dropped(
+    shop: RemoteShop, store: StoreServer, bucket: str, code: str, left: int
+) -> None:
+    """One alone holds up no other; where the whole store fails, it is asked once."""
+    for number in range(3):
+        upload = Upload(f"s3://{bucket}/out", f"{number}.png", 1, "")
+        shop.uploads.begin(b"t%d" % number, upload, {}, "image/png")
+    first = [(400, code)]
+    store.refuses = lambda asked: first.pop() if asked == "abort" and first else None
+    remove_stale_uploads(shop.ledger, shop.spool)
+    assert (len(shop.uploads.attempts()), open_uploads(bucket)) == (left, left)

@@ -222,7 +222,7 @@ class Bucket:
 
     def abort(self, key: str, upload: str) -> None:
         """Drop an upload with its parts; FileNotFoundError if there is none any more."""
-        with translated():
+        with self._of_one():
             client().abort_multipart_upload(Bucket=self.address.bucket, Key=key, UploadId=upload)
 
     def uploads(self, key: str) -> list[str]:

@@ -164,7 +164,8 @@ def _answered(error: Any) -> OSError:  # noqa: ANN401 - as above
 def _unreachable(error: Any) -> str:  # noqa: ANN401 - as above
     """Say which endpoint gave no answer, and what to look at."""
     url = urlsplit(str(error.kwargs.get("endpoint_url", "")))
-    where = f" at {url.scheme}://{url.netloc}" if url.netloc else ""
+    host = url.netloc.rpartition("@")[2]  # a user and a password may stand before it
+    where = f" at {url.scheme}://{host}" if host else ""
     advice = "wait, or look at AWS_ENDPOINT_URL_S3 and the network"
     return f"the store{where} cannot be reached ({type(error).__name__}): {advice}"
 
