@@ -250,10 +250,11 @@ class Bucket:
 
         A refusal always is; a denied access is not where we write, for that is the folder's.
         """
+        of_one: tuple[type[OSError], ...] = (RefusedError, *kinds)
         try:
             with translated():
                 yield
-        except (RefusedError, *kinds) as error:
+        except of_one as error:
             self.page(None)  # it raises where the store as a whole fails
             number = errno.EACCES if isinstance(error, DeniedError) else errno.EIO
             raise OSError(number, error.strerror) from error
