@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from sharpend.commit.results import Committed, Unfinished
 from sharpend.commit.stale import remove_stale_uploads
 from sharpend.errors import FolderFaultError
 from sharpend.files.objects.client import client
-from sharpend.files.objects.uploads import Upload
+from sharpend.files.objects.uploads import Upload, Uploads
 from sharpend.ledger.records import State
 from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.remote_shop import RemoteShop
@@ -390,6 +391,19 @@ def test_an_unreachable_store_loses_nothing(
     assert outcome.state is State.DISPOSED
     shop.start()  # what could not be dropped in the outage is on record
     assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
+
+
+@pytest.mark.parametrize(("age_s", "left"), [(0.0, 0), (-600.0, 0), (3600.0, 1), (-3600.0, 1)])
+def test_uploads_of_other_programs_stay(
+    tmp_path: Path, bucket: str, store: StoreServer, age_s: float, left: int
+) -> None:
+    """An upload whose id was lost is found by its key and its time, whatever the clocks say."""
+    uploads = Uploads(os.fsencode(tmp_path / "spool"), crashing("created"))
+    with pytest.raises(CrashError):
+        uploads.begin(b"t", Upload(f"s3://{bucket}/out", "a.png", 1, ""), {}, "image/png")
+    store.upload_age_s = age_s
+    uploads.discard(b"t")
+    assert (uploads.attempts(), open_uploads(bucket)) == ([], left)
 
 
 @pytest.mark.parametrize(("code", "left"), [("InvalidRequest", 1), ("ExpiredToken", 3)])

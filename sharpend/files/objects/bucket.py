@@ -225,11 +225,20 @@ class Bucket:
         with self._of_one():
             client().abort_multipart_upload(Bucket=self.address.bucket, Key=key, UploadId=upload)
 
-    def uploads(self, key: str) -> list[str]:
-        """List the ids of all uploads to one key that are not complete."""
+    def uploads(self, key: str) -> dict[str, float]:
+        """List all uploads to one key that are not complete, by id: when each was begun.
+
+        That is the wall clock of the store in seconds.
+        """
         with translated():
-            answer = client().list_multipart_uploads(Bucket=self.address.bucket, Prefix=key)
-        return [str(one["UploadId"]) for one in answer.get("Uploads", ()) if one["Key"] == key]
+            pages = client().get_paginator("list_multipart_uploads")
+            answers = list(pages.paginate(Bucket=self.address.bucket, Prefix=key))
+        listed = [one for answer in answers for one in answer.get("Uploads", ())]
+        return {
+            str(one["UploadId"]): one["Initiated"].timestamp()
+            for one in listed
+            if one["Key"] == key
+        }
 
     def delete(self, found: Object) -> None:
         """Delete an object, if it is unchanged: else FileExistsError or FileNotFoundError."""
