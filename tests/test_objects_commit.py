@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.commit.remote import Outage
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.commit.stale import remove_stale_uploads
 from sharpend.errors import FolderFaultError
 from sharpend.files.objects.client import client
 from sharpend.files.objects.uploads import Upload, Uploads
+from sharpend.files.remote import STORE_FAULT
 from sharpend.ledger.records import State
 from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.remote_shop import RemoteShop
@@ -418,3 +420,25 @@ def test_stale_uploads_that_cannot_be_dropped(
     store.refuses = lambda asked: first.pop() if asked == "abort" and first else None
     remove_stale_uploads(shop.ledger, shop.spool)
     assert (len(shop.uploads.attempts()), open_uploads(bucket)) == (left, left)
+
+
+@pytest.mark.parametrize(("took_s", "shut_s"), [(0.1, 15.0), (72.0, 144.0)])
+def test_a_store_that_answers_slowly_is_asked_seldom(took_s: float, shut_s: float) -> None:
+    """Other folders' commits wait for each try, so the time between two grows with it."""
+    now_s = [0.0]
+    outage = Outage(lambda: now_s[0])
+
+    def fails() -> None:
+        with outage.noticed():
+            now_s[0] += took_s
+            raise OSError(STORE_FAULT, "no answer")
+
+    with pytest.raises(OSError, match="no answer"):
+        fails()
+    now_s[0] += shut_s - 1
+    with pytest.raises(OSError, match="no answer"):
+        fails()
+    assert now_s[0] == pytest.approx(took_s + shut_s - 1)  # the store was not asked
+    now_s[0] += 1
+    with outage.noticed():
+        pass

@@ -27,26 +27,36 @@ if TYPE_CHECKING:
 
 
 SHUT_S = 15.0
-"""Seconds for which a store that gave no answer is not asked again: each try makes others wait."""
+"""Least seconds for which a store that failed is not asked again: each try makes others wait."""
+_SHARE = 2.0
+"""Multiple of the failed try's duration, likewise: tries take at most a third of the time."""
 
 
 class Outage:
-    """Memory of a store that gave no answer; for the one thread that commits."""
+    """Memory of a store that gave no answer; for the one thread that commits.
 
-    def __init__(self) -> None:
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._until_s = -math.inf
         self._cause = ""
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
         """Ask the store in this block; at once OSError if it gave no answer a short while ago."""
-        if time.monotonic() < self._until_s:
+        began_s = self._clock()
+        if began_s < self._until_s:
             raise OSError(STORE_FAULT, self._cause)
         try:
             yield
         except OSError as error:
             if error.errno == STORE_FAULT:
-                self._until_s, self._cause = time.monotonic() + SHUT_S, error.strerror or ""
+                now_s = self._clock()
+                self._until_s = now_s + max(SHUT_S, _SHARE * (now_s - began_s))
+                self._cause = error.strerror or ""
             raise
 
 
