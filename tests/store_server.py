@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -33,6 +35,8 @@ KEYS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+MOTOS_TIME = b"2010-11-10T20:48:33.000Z"
+"""Told by moto as the beginning of every upload."""
 NO_CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH")
 
 
@@ -58,6 +62,8 @@ class StoreServer:
         """True for what is asked: it is done, and the answer is an error of the server."""
         self.ignores: tuple[str, ...] = ()
         """Headers that the store does not see."""
+        self.upload_age_s = 0.0
+        """Seconds since all uploads were begun, as the store tells it."""
 
     def bucket(self) -> str:
         """Make an empty bucket; return its name."""
@@ -83,7 +89,10 @@ class StoreServer:
         if self.loses(asked):
             list(self._app(environ, lambda *_: lambda _: None))
             return _error(start, 500, "InternalError")
-        return list(self._app(environ, start))
+        begun = datetime.fromtimestamp(time.time() - self.upload_age_s, UTC)
+        told = begun.strftime("%Y-%m-%dT%H:%M:%S.000Z").encode()
+        answer = list(self._app(environ, start))
+        return [body.replace(MOTOS_TIME, told) for body in answer] if asked == "list" else answer
 
 
 def _operation(environ: Environ) -> str:

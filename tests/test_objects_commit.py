@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.commit.remote import Outage
 from sharpend.commit.results import Committed, Unfinished
+from sharpend.commit.stale import remove_stale_uploads
 from sharpend.errors import FolderFaultError
 from sharpend.files.objects.client import client
+from sharpend.files.objects.uploads import Upload, Uploads
+from sharpend.files.remote import STORE_FAULT
 from sharpend.ledger.records import State
 from sharpend.policies import ExistingPolicy, SourcePolicy
 from tests.remote_shop import RemoteShop
@@ -210,6 +215,30 @@ def test_an_output_that_somebody_replaced_is_foreign(shop: RemoteShop, bucket: s
     assert outputs(bucket) == {"a/x.png": b"edited", "a/x-2.png": b"sharp other photo"}
 
 
+def test_an_output_that_goes_at_the_last_moment(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """404 is then the answer to the condition: the name is chosen again, and nothing sent anew."""
+    shop.run()
+    put(bucket, "in/a/x.png", b"other photo")
+    shop.take()
+    job = shop.claim()
+    attempt = shop.work(job)
+    store.asked.clear()
+
+    def rival(asked: str) -> tuple[int, str] | None:
+        if asked != "complete":
+            return None
+        store.refuses = lambda _: None
+        client().delete_object(Bucket=bucket, Key="out/a/x.png")
+        return 404, "NoSuchKey"
+
+    store.refuses = rival
+    shop.finish(job, attempt)
+    assert outputs(bucket) == {"a/x.png": b"sharp other photo"}
+    assert "create" not in store.asked
+
+
 @pytest.mark.parametrize("lost", ["complete", "create", "send", "head"])
 def test_lost_answers(shop: RemoteShop, store: StoreServer, bucket: str, lost: str) -> None:
     """What was done and not answered is asked again, and done once."""
@@ -303,6 +332,27 @@ def test_a_source_that_goes_while_it_is_copied(
     assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
 
 
+@pytest.mark.parametrize("source", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])
+def test_a_bucket_of_sources_that_is_missing(
+    shop: RemoteShop, store: StoreServer, source: SourcePolicy
+) -> None:
+    """Its objects look gone, and nothing is concluded from that: the source waits."""
+    shop.with_source(source)
+    job = shop.claim()
+    attempt = shop.work(job)
+    key = attempt.staged.temp_name
+
+    def missing(asked: str) -> tuple[int, str] | None:
+        done = key not in shop.uploads.attempts()
+        codes = {"head": "404", "list": "NoSuchBucket"}
+        return (404, codes[asked]) if done and asked in codes else None
+
+    store.refuses = missing
+    (ended,) = shop.commit((job, attempt))
+    assert isinstance(ended, Unfinished)
+    assert isinstance(ended.error, FolderFaultError)
+
+
 def test_nothing_in_the_archive_is_overwritten(shop: RemoteShop, bucket: str) -> None:
     """A name that is taken there gets a number."""
     put(bucket, "archive/a/x.png", b"older")
@@ -343,3 +393,52 @@ def test_an_unreachable_store_loses_nothing(
     assert outcome.state is State.DISPOSED
     shop.start()  # what could not be dropped in the outage is on record
     assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
+
+
+@pytest.mark.parametrize(("age_s", "left"), [(0.0, 0), (-600.0, 0), (3600.0, 1), (-3600.0, 1)])
+def test_uploads_of_other_programs_stay(
+    tmp_path: Path, bucket: str, store: StoreServer, age_s: float, left: int
+) -> None:
+    """An upload whose id was lost is found by its key and its time, whatever the clocks say."""
+    uploads = Uploads(os.fsencode(tmp_path / "spool"), crashing("created"))
+    with pytest.raises(CrashError):
+        uploads.begin(b"t", Upload(f"s3://{bucket}/out", "a.png", 1, ""), {}, "image/png")
+    store.upload_age_s = age_s
+    uploads.discard(b"t")
+    assert (uploads.attempts(), open_uploads(bucket)) == ([], left)
+
+
+@pytest.mark.parametrize(("code", "left"), [("InvalidRequest", 1), ("ExpiredToken", 3)])
+def test_stale_uploads_that_cannot_be_dropped(
+    shop: RemoteShop, store: StoreServer, bucket: str, code: str, left: int
+) -> None:
+    """One alone holds up no other; where the whole store fails, it is asked once."""
+    for number in range(3):
+        upload = Upload(f"s3://{bucket}/out", f"{number}.png", 1, "")
+        shop.uploads.begin(b"t%d" % number, upload, {}, "image/png")
+    first = [(400, code)]
+    store.refuses = lambda asked: first.pop() if asked == "abort" and first else None
+    remove_stale_uploads(shop.ledger, shop.spool)
+    assert (len(shop.uploads.attempts()), open_uploads(bucket)) == (left, left)
+
+
+@pytest.mark.parametrize(("took_s", "shut_s"), [(0.1, 15.0), (72.0, 144.0)])
+def test_a_store_that_answers_slowly_is_asked_seldom(took_s: float, shut_s: float) -> None:
+    """Other folders' commits wait for each try, so the time between two grows with it."""
+    now_s = [0.0]
+    outage = Outage(lambda: now_s[0])
+
+    def fails() -> None:
+        with outage.noticed():
+            now_s[0] += took_s
+            raise OSError(STORE_FAULT, "no answer")
+
+    with pytest.raises(OSError, match="no answer"):
+        fails()
+    now_s[0] += shut_s - 1
+    with pytest.raises(OSError, match="no answer"):
+        fails()
+    assert now_s[0] == pytest.approx(took_s + shut_s - 1)  # the store was not asked
+    now_s[0] += 1
+    with outage.noticed():
+        pass

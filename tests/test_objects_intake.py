@@ -103,6 +103,21 @@ def test_an_object_is_looked_at_alone(store: StoreServer) -> None:
     assert store.asked == ["head", "head"]
 
 
+@pytest.mark.parametrize("status", [400, 403])
+def test_an_object_that_cannot_be_looked_at_holds_up_nothing(
+    store: StoreServer, status: int
+) -> None:
+    """The folder goes on listing, and reports it like any other: its transfer tells the error."""
+    bucket = store.bucket()
+    put(bucket, "in/a.png", b"one")
+    listing = Listing(bucket)
+    store.refuses = lambda asked: (status, "Odd") if asked == "head" else None
+    listing.intake.unsettle(b"a.png")
+    assert listing.step() == []
+    assert listing.last.paused is None
+    assert listing.whole() == ["a.png"]
+
+
 def test_folders_below_and_patterns(store: StoreServer) -> None:
     """`recursive = false` and `exclude` say the same of keys as of files."""
     bucket = store.bucket()

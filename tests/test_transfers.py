@@ -14,6 +14,7 @@ import pytest
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.bucket import Bucket
+from sharpend.files.objects.uploads import OUTPUT, Uploads
 from sharpend.task import AttemptResult, Died, Failed, Failure, Options, Staged, Task
 from sharpend.workers.transfers import Transfers
 from tests.fakes import FakePool
@@ -41,6 +42,7 @@ class Bench:
         self.pool = FakePool(2)
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         spool = os.fsencode(home / "spool")
+        self.uploads = Uploads(spool)
         self.transfers = Transfers(self.pool, spool, lambda: self._woken.put(None))
 
     def task(self, number: int = 1, key: str = "in/a.png", body: bytes = b"photo") -> Task:
@@ -173,6 +175,38 @@ def test_one_object_that_is_closed_to_us(bench: Bench, store: StoreServer) -> No
     assert bench.refused(task).failure is Failure.FOLDER
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "InvalidRequest"), (400, "KMS.DisabledException"), (404, "Odd")]
+)
+@pytest.mark.parametrize("refused", ["get", "create", "send"])
+def test_one_object_that_the_store_refuses(
+    bench: Bench, store: StoreServer, refused: str, status: int, code: str
+) -> None:
+    """A code that nobody knows is of that object, as long as the store lists."""
+    task = bench.task()
+    store.refuses = lambda asked: (status, code) if asked == refused else None
+    bench.transfers.submit(task, 0.0)
+    if refused != "get":
+        assert bench.ended() == []
+        bench.made(bench.pool.submitted[-1])
+        assert list(bench.transfers.finished(0.0)) == []
+    (failed,) = bench.ended()
+    assert isinstance(failed, Failed)
+    assert (failed.failure, failed.reason) == (Failure.TRANSIENT, Reason.IO_ERROR)
+    assert code in failed.message
+    assert not any((bench.home / "spool").glob("*"))
+
+
+@pytest.mark.parametrize(("status", "refused"), [(400, {"get", "list"}), (408, {"get"})])
+def test_a_store_that_refuses_everything_pauses_the_folder(
+    bench: Bench, store: StoreServer, status: int, refused: set[str]
+) -> None:
+    """Its list is refused as well, or it asks to come back later: that is no object's fault."""
+    task = bench.task()
+    store.refuses = lambda asked: (status, "Odd") if asked in refused else None
+    assert bench.refused(task).failure is Failure.FOLDER
+
+
 def test_a_store_out_of_reach_pauses_the_folder(bench: Bench, store: StoreServer) -> None:
     """The message names the setting; the upload that was begun is dropped at the next start."""
     task = bench.task()
@@ -206,3 +240,34 @@ def test_an_upload_that_fails_leaves_nothing(bench: Bench, store: StoreServer) -
     assert isinstance(failed, Failed)
     assert "the store is full" in failed.message
     assert open_uploads(bench.bucket) == 0
+
+
+def test_an_outage_keeps_records_and_no_bytes(bench: Bench, store: StoreServer) -> None:
+    """However long it lasts, finished images do not fill the disk; later all is dropped."""
+    task = bench.task()
+    bench.made(bench.submitted(task))
+    store.refuses = lambda _: (503, "SlowDown")
+    assert list(bench.transfers.finished(0.0)) == []
+    (failed,) = bench.ended()
+    assert isinstance(failed, Failed)
+    assert failed.failure is Failure.FOLDER
+    left = [path.name for path in (bench.home / "spool").rglob("*") if path.is_file()]
+    assert left == ["upload.json"]
+    store.reset()
+    bench.uploads.discard(task.temp_name)
+    assert (open_uploads(bench.bucket), bench.uploads.attempts()) == (0, [])
+
+
+def test_an_upload_that_cannot_be_dropped_is_staged_no_more(
+    bench: Bench, store: StoreServer
+) -> None:
+    """Its record stays, so that it can be dropped later."""
+    (bench.uploads.folder(b"t") / OUTPUT).write_bytes(b"sharp")
+    bench.uploads.upload(b"t", f"s3://{bench.bucket}/out".encode(), b"a.png")
+    store.refuses = lambda _: (503, "SlowDown")
+    with pytest.raises(OSError, match="SlowDown"):
+        bench.uploads.discard(b"t")
+    assert bench.uploads.staged(b"t") is None
+    store.reset()
+    bench.uploads.discard(b"t")
+    assert (open_uploads(bench.bucket), bench.uploads.attempts()) == (0, [])

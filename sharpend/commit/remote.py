@@ -27,26 +27,36 @@ if TYPE_CHECKING:
 
 
 SHUT_S = 15.0
-"""Seconds for which a store that gave no answer is not asked again: each try makes others wait."""
+"""Least seconds for which a store that failed is not asked again: each try makes others wait."""
+_SHARE = 2.0
+"""Multiple of the failed try's duration, likewise: tries take at most a third of the time."""
 
 
 class Outage:
-    """Memory of a store that gave no answer; for the one thread that commits."""
+    """Memory of a store that gave no answer; for the one thread that commits.
 
-    def __init__(self) -> None:
+    Args:
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._until_s = -math.inf
         self._cause = ""
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
         """Ask the store in this block; at once OSError if it gave no answer a short while ago."""
-        if time.monotonic() < self._until_s:
+        began_s = self._clock()
+        if began_s < self._until_s:
             raise OSError(STORE_FAULT, self._cause)
         try:
             yield
         except OSError as error:
             if error.errno == STORE_FAULT:
-                self._until_s, self._cause = time.monotonic() + SHUT_S, error.strerror or ""
+                now_s = self._clock()
+                self._until_s = now_s + max(SHUT_S, _SHARE * (now_s - began_s))
+                self._cause = error.strerror or ""
             raise
 
 
@@ -92,7 +102,8 @@ class RemoteFolder:
             self.uploads.publish(temp, self._path(name), replaced)
 
     def discard(self, temp: bytes) -> None:
-        """Abort the upload."""
+        """Abort the upload; in an outage its record alone is left."""
+        self.uploads.unstage(temp)
         with self.outage.noticed():
             self.uploads.discard(temp)
 
@@ -159,10 +170,12 @@ class RemoteSource:
             return name
 
     def _found(self) -> Object | None:
-        with suppress(FileNotFoundError):
+        try:
             found = self._bucket.head(self._key)
-            return found if found.as_input == self._meant else None
-        return None
+        except FileNotFoundError:
+            self._bucket.page(None)  # a bucket that is missing gives the same answer
+            return None
+        return found if found.as_input == self._meant else None
 
     def _remove(self, found: Object) -> None:
         with suppress(FileNotFoundError, FileExistsError):  # gone, or another object: a new input

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sharpend.files.objects.uploads import Uploads
+from sharpend.files.remote import STORE_FAULT
 from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
@@ -47,23 +48,36 @@ def remove_stale_temps(
     return removed
 
 
-def remove_stale_uploads(ledger: LedgerReader, spool: bytes | None) -> int:
+def remove_stale_uploads(
+    ledger: LedgerReader, spool: bytes | None, go_on: Callable[[], bool] = lambda: True
+) -> int:
     """Drop what stale attempts left in object storage and in the spool; call as the function above.
 
-    Where the store does not let us, the rest is kept on record for the next start: each try waits.
+    What cannot be dropped stays on record for the next start; where the store as a whole fails, the
+    rest does too, for each try would wait.
+
+    Args:
+        ledger: its staged jobs keep their uploads.
+        spool: None: no folder is in object storage.
+        go_on: asked before each attempt; False ends it.
 
     Returns:
         The number of attempts that were dropped.
     """
-    if spool is None:  # no folder is in object storage
+    if spool is None:
         return 0
     wanted = {product.temp for _, product in ledger.unfinished(State.STAGED)}
     uploads, dropped = Uploads(spool), 0
     for temp in uploads.attempts():
-        if temp not in wanted:
-            try:
-                uploads.discard(temp)
-            except OSError:
+        if temp in wanted:
+            continue
+        if not go_on():
+            break
+        try:
+            uploads.discard(temp)
+        except OSError as error:
+            if error.errno == STORE_FAULT:
                 break
+        else:
             dropped += 1
     return dropped

@@ -126,12 +126,12 @@ class Dispatcher:
             self._outcomes.recover(folder, time.monotonic())
 
     def remove_stale_temps(self, go_on: Callable[[], bool] = lambda: True) -> None:
-        """Remove temporary files of a daemon that died, after `recover`; asks in each folder."""
+        """Remove temporary files of a daemon that died, after `recover`; asks at each step."""
         ways = [one for one in self._destinations.values() if one.guard.closed is None]
         roots = [root for way in ways for root in (way.output_root, way.archive_root) if root]
         for root in [*roots, self._quarantine.root]:
             remove_stale_temps(self._ledger, self._names, root, go_on)
-        remove_stale_uploads(self._ledger, self._spool)
+        remove_stale_uploads(self._ledger, self._spool, go_on)
 
     def hasten(self) -> None:
         """Make deferred jobs due now: a command does not wait for the backoff of a daemon."""

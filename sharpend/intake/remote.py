@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from sharpend.files.objects.bucket import Bucket
+from sharpend.files.remote import STORE_FAULT
 from sharpend.imaging.formats import format_of
 from sharpend.intake.interface import Step
 from sharpend.intake.junk import ignored
@@ -108,7 +109,13 @@ class RemoteIntake:
         self._due_s = now_s + every_s * self._chance.uniform(_EARLIEST, _LATEST)
 
     def _look(self, relative: bytes, tally: Tally) -> Found | None:
-        return look(self._bucket, self._options, relative, tally)
+        """Look at one object; what the store refuses of it does not hold up the others."""
+        try:
+            return look(self._bucket, self._options, relative, tally)
+        except OSError as error:
+            if error.errno == STORE_FAULT:
+                raise
+            return None  # the next list reports it, and its transfer says what is wrong
 
 
 def inputs(options: FolderOptions, tally: Tally) -> Iterator[list[Found]]:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.address import Address
-from sharpend.files.objects.client import ConflictError, DeniedError, client, translated
+from sharpend.files.objects.client import (
+    ConflictError,
+    DeniedError,
+    NoUploadError,
+    RefusedError,
+    client,
+    translated,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,8 +116,8 @@ class Bucket:
         return listed, answer.get("NextContinuationToken")
 
     def head(self, key: str) -> Object:
-        """Describe one object; FileNotFoundError."""
-        with translated():
+        """Describe one object; errors as those of `opened`."""
+        with self._of_one(DeniedError):
             answer = client().head_object(Bucket=self.address.bucket, Key=key)
         return _object(key, answer, answer["ContentLength"], answer["Metadata"])
 
@@ -121,20 +128,17 @@ class Bucket:
         Raises:
             FileNotFoundError: it does not exist.
             PermissionError: the store gives other objects, but not this one.
+            OSError: EIO, the store refuses this object alone; STORE_FAULT, all of it fails.
         """
-        try:
-            with translated():
-                answer = client().get_object(Bucket=self.address.bucket, Key=key)
-        except DeniedError as error:
-            self.page(None)  # it raises where the whole bucket is closed
-            raise PermissionError(errno.EACCES, error.strerror) from error
+        with self._of_one(DeniedError):
+            answer = client().get_object(Bucket=self.address.bucket, Key=key)
         found = _object(key, answer, answer["ContentLength"], answer["Metadata"])
         with closing(answer["Body"]) as body:
             yield found, _chunks(body)
 
     def create(self, key: str, metadata: Mapping[str, str], kind: str) -> str:
         """Begin an upload; return its id."""
-        with translated():
+        with self._of_one():
             answer = client().create_multipart_upload(
                 Bucket=self.address.bucket,
                 Key=key,
@@ -146,7 +150,7 @@ class Bucket:
 
     def send(self, key: str, upload: str, number: int, body: bytes) -> Part:
         """Send one part, counted from 1."""
-        with translated():
+        with self._of_one():
             answer = client().upload_part(
                 Bucket=self.address.bucket,
                 Key=key,
@@ -168,7 +172,7 @@ class Bucket:
             first: first byte of at most `COPIED_BYTES`; it tells the number of the part.
         """
         last = min(first + COPIED_BYTES, source.size) - 1
-        with translated():
+        with self._of_one():
             answer = client().upload_part_copy(
                 Bucket=target.address.bucket,
                 Key=key,
@@ -185,8 +189,8 @@ class Bucket:
     ) -> None:
         """Make the object of an upload, if the key is free or has the object to replace.
 
-        Can be repeated. FileExistsError: the key is taken. FileNotFoundError: there is no such
-        upload (any more).
+        Can be repeated. FileExistsError: the key is taken, or the object to replace is gone.
+        FileNotFoundError: there is no such upload (any more).
 
         Args:
             key: of the upload.
@@ -198,7 +202,7 @@ class Bucket:
         numbered = [{"PartNumber": at, **part} for at, part in enumerate(parts, start=1)]
         for left in reversed(range(_CONFLICTS)):
             try:
-                with translated():
+                with self._of_one():
                     client().complete_multipart_upload(
                         Bucket=self.address.bucket,
                         Key=key,
@@ -209,23 +213,36 @@ class Bucket:
             except ConflictError:
                 if not left:
                     raise
+            except FileNotFoundError as error:
+                if replaces is None or isinstance(error, NoUploadError):
+                    raise
+                raise FileExistsError(errno.EEXIST, error.strerror) from error
             else:
                 return
 
     def abort(self, key: str, upload: str) -> None:
         """Drop an upload with its parts; FileNotFoundError if there is none any more."""
-        with translated():
+        with self._of_one():
             client().abort_multipart_upload(Bucket=self.address.bucket, Key=key, UploadId=upload)
 
-    def uploads(self, key: str) -> list[str]:
-        """List the ids of all uploads to one key that are not complete."""
+    def uploads(self, key: str) -> dict[str, float]:
+        """List all uploads to one key that are not complete, by id: when each was begun.
+
+        That is the wall clock of the store in seconds.
+        """
         with translated():
-            answer = client().list_multipart_uploads(Bucket=self.address.bucket, Prefix=key)
-        return [str(one["UploadId"]) for one in answer.get("Uploads", ()) if one["Key"] == key]
+            pages = client().get_paginator("list_multipart_uploads")
+            answers = list(pages.paginate(Bucket=self.address.bucket, Prefix=key))
+        listed = [one for answer in answers for one in answer.get("Uploads", ())]
+        return {
+            str(one["UploadId"]): one["Initiated"].timestamp()
+            for one in listed
+            if one["Key"] == key
+        }
 
     def delete(self, found: Object) -> None:
         """Delete an object, if it is unchanged: else FileExistsError or FileNotFoundError."""
-        with translated():
+        with self._of_one():
             client().delete_object(Bucket=self.address.bucket, Key=found.key, IfMatch=found.etag)
 
     def put(self, key: str, body: bytes) -> Object:
@@ -235,6 +252,21 @@ class Bucket:
                 Bucket=self.address.bucket, Key=key, Body=body, IfNoneMatch="*"
             )
         return Object(key, len(body), 0, answer["ETag"])
+
+    @contextmanager
+    def _of_one(self, *kinds: type[OSError]) -> Iterator[None]:
+        """Request one object in a block: errors of these kinds are its own if the store lists.
+
+        A refusal always is; a denied access is not where we write, for that is the folder's.
+        """
+        of_one: tuple[type[OSError], ...] = (RefusedError, *kinds)
+        try:
+            with translated():
+                yield
+        except of_one as error:
+            self.page(None)  # it raises where the store as a whole fails
+            number = errno.EACCES if isinstance(error, DeniedError) else errno.EIO
+            raise OSError(number, error.strerror) from error
 
 
 def _part(answer: Mapping[str, Any]) -> Part:

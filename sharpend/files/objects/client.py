@@ -44,7 +44,11 @@ _CAUSES = {
     "KeyTooLongError": "the key is too long",
     "QuotaExceeded": "the store is full; free space",
     "XMinioStorageFull": "the store is full; free space",
+    "XMinioAdminBucketQuotaExceeded": "the quota of the bucket is used up; free space",
+    "RequestTimeout": "the store waited too long for a request; look at the network",
 }
+_NOT_REFUSED = {408, 429}
+"""Statuses that ask for the same request later."""
 _LACKING = {
     "NoCredentialsError": f"there are no credentials; {_CREDENTIALS}",
     "PartialCredentialsError": f"the credentials are not complete; {_CREDENTIALS}",
@@ -60,6 +64,14 @@ class DeniedError(OSError):
     """Access is denied, to one object or to all: STORE_FAULT for whoever does not ask further."""
 
 
+class RefusedError(OSError):
+    """A request was refused, for one object or for all: STORE_FAULT likewise."""
+
+
+class NoUploadError(FileNotFoundError):
+    """There is no such upload (any more)."""
+
+
 class ConflictError(OSError):
     """Another request works on the same key at this moment: the same again will be answered."""
 
@@ -69,11 +81,8 @@ class UnsupportedError(OSError):
 
 
 _KINDS: tuple[tuple[type[OSError], int, set[str]], ...] = (
-    (
-        FileNotFoundError,
-        errno.ENOENT,
-        {"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "NotFound", "404"},
-    ),
+    (NoUploadError, errno.ENOENT, {"NoSuchUpload"}),
+    (FileNotFoundError, errno.ENOENT, {"NoSuchKey", "NoSuchVersion", "NotFound", "404"}),
     (FileExistsError, errno.EEXIST, {"PreconditionFailed", "412"}),
     (ConflictError, errno.EAGAIN, {"ConditionalRequestConflict", "OperationAborted", "409"}),
     (DeniedError, STORE_FAULT, {"AccessDenied", "InvalidObjectState", "403"}),
@@ -113,9 +122,11 @@ def translated() -> Iterator[None]:
     """Translate the errors of boto3.
 
     Raises:
-        FileNotFoundError: no such object, or no such upload.
+        FileNotFoundError: no such object; NoUploadError: no such upload.
         FileExistsError: the condition of a request was not met.
         ConflictError: another request is at the same key.
+        DeniedError: access is denied, to one object or to all.
+        RefusedError: the request is refused, for one object or for all.
         UnsupportedError: the store does not know the request.
         OSError: EINVAL, for what no request can say; or STORE_FAULT, with a sentence for people:
             the store as a whole cannot be worked on.
@@ -144,13 +155,17 @@ def _answered(error: Any) -> OSError:  # noqa: ANN401 - as above
     for kind, number, codes in _KINDS:
         if code in codes:
             return kind(number, text)
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code not in _CAUSES and status in range(400, 500) and status not in _NOT_REFUSED:
+        return RefusedError(STORE_FAULT, text)
     return OSError(STORE_FAULT, text)
 
 
 def _unreachable(error: Any) -> str:  # noqa: ANN401 - as above
     """Say which endpoint gave no answer, and what to look at."""
     url = urlsplit(str(error.kwargs.get("endpoint_url", "")))
-    where = f" at {url.scheme}://{url.netloc}" if url.netloc else ""
+    host = url.netloc.rpartition("@")[2]  # a user and a password may stand before it
+    where = f" at {url.scheme}://{host}" if host else ""
     advice = "wait, or look at AWS_ENDPOINT_URL_S3 and the network"
     return f"the store{where} cannot be reached ({type(error).__name__}): {advice}"
 

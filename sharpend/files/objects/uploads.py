@@ -13,6 +13,7 @@ import json
 import mimetypes
 import os
 import shutil
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -33,6 +34,9 @@ OUTPUT = "output"
 _RECORD = "upload.json"
 _PART_BYTES = 16 << 20
 _MOST_PARTS = 10_000
+_SKEW_S = 1000.0
+"""Difference of our clock and the store's: it refuses requests with more than 15 minutes; and the
+time of one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Upload:
     """Empty before the store has given one."""
     parts: tuple[Part, ...] = ()
     """All parts; empty before all were sent."""
+    begun_s: float = 0.0
+    """Wall clock before the store was asked to begin it."""
 
     @property
     def bucket(self) -> Bucket:
@@ -111,6 +117,7 @@ class Uploads:
     def begin(self, temp: bytes, upload: Upload, metadata: Mapping[str, str], kind: str) -> Upload:
         """Begin an upload, on record before and after; return it with its id."""
         bucket, key = upload.bucket, upload.key
+        upload = replace(upload, begun_s=time.time())
         self._write(temp, upload)
         self._at("recorded")
         begun = replace(upload, id=bucket.create(key, metadata, kind))
@@ -171,11 +178,26 @@ class Uploads:
         return staged
 
     def discard(self, temp: bytes) -> None:
-        """Drop the upload and the files of an attempt; what is not there is no error."""
+        """Drop the upload and the files of an attempt; what is not there is no error.
+
+        Raises:
+            OSError: the store; the record of the attempt alone is left.
+        """
         upload = self._read(temp)
         if upload is not None:
+            self.unstage(temp)
             self._drop(upload)
         self.forget(temp)
+
+    def unstage(self, temp: bytes) -> None:
+        """Delete the files of an attempt except its record, else an outage fills the disk."""
+        with suppress(FileNotFoundError):
+            for path in (self._spool / os.fsdecode(temp)).iterdir():
+                if path.name != _RECORD:
+                    path.unlink()
+        staged = self.staged(temp)
+        if staged is not None:
+            self._write(temp, replace(staged, parts=()))
 
     def forget(self, temp: bytes) -> None:
         """Delete the files of an attempt, whose upload is complete or was never begun."""
@@ -197,9 +219,14 @@ class Uploads:
                 upload.bucket.abort(upload.key, one)
 
     def _unrecorded(self, upload: Upload) -> list[str]:
+        """Find the upload of a record without an id; those begun at other times are of others."""
         records = (self._read(temp) for temp in self.attempts())
         known = {one.id for one in records if one is not None}
-        return [one for one in upload.bucket.uploads(upload.key) if one not in known]
+        return [
+            one
+            for one, begun_s in upload.bucket.uploads(upload.key).items()
+            if one not in known and abs(begun_s - upload.begun_s) <= _SKEW_S
+        ]
 
     def _read(self, temp: bytes) -> Upload | None:
         try:
