@@ -132,7 +132,8 @@ DOORS = {
 WINGS = """
 degradations  mixture blur camera reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
-training  screening architectures checkpoint origin teacher models labels pool step precision loop
+training  screening architectures checkpoint origin teacher models labels parts windows pool crops
+training  step learner precision loop
 evaluation  pixel_error bench speed scores sets unsharp lineup partial measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables

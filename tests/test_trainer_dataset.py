@@ -12,7 +12,8 @@ import torch
 
 from sharpend.errors import ImageRefusedError, InputMissingError, UsageError
 from trainer.degradations.reduction import get_transform
-from trainer.training.batches import centre_batch, random_batch, shares_of
+from trainer.training.batches import centre_batch, cut_batch, random_places, shares_of
+from trainer.training.crops import Resident
 from trainer.training.dataset import (
     Example,
     ImageDataset,
@@ -161,7 +162,8 @@ def test_crops_of_all_layers_are_of_one_place_and_orientation() -> None:
     """Whatever is drawn, degraded, target and taught show the same pixels."""
     examples = [example(20, 1), example(31, 2)]
     chance = np.random.default_rng(0)
-    batch = random_batch(examples, shares_of(examples), size=12, count=40, generator=chance)
+    places = random_places(examples, shares_of(examples), size=12, count=40, generator=chance)
+    batch = cut_batch(examples, places, size=12)
     degraded, target, taught = batch.degraded, batch.target, batch.taught
     assert taught is not None
     assert degraded.shape == (40, 3, 12, 12)
@@ -187,17 +189,41 @@ def test_the_draw_follows_from_the_generator() -> None:
     """The same generator gives the same batch: step n of a resumed run is step n."""
     examples = [example(20, 1), example(31, 2)]
     first, again, other = (
-        random_batch(
+        random_places(
             examples,
             shares_of(examples),
             size=8,
             count=4,
             generator=np.random.default_rng([7, step]),
-        ).target
+        )
         for step in (3, 3, 4)
     )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_crops_cut_on_a_device_are_the_same(*, labelled: bool) -> None:
+    """Every layer, at every place and in every orientation, and the energies that belong to it."""
+    examples = [
+        replace(
+            example(20, seed),
+            taught=example(20, seed).taught if labelled else None,
+            measured=np.full(9, seed, np.float32),
+        )
+        for seed in range(5)
+    ]
+    places = random_places(
+        examples,
+        shares_of(examples),
+        size=8,
+        count=40,
+        generator=np.random.default_rng(1),
+    )
+    assert {place.turn for place in places} == set(range(8))
+    on_device = Resident(examples, torch.device("cpu")).cut(places, size=8)
+    both = zip(on_device.layers(), cut_batch(examples, places, size=8).layers(), strict=True)
+    assert all(torch.equal(one, other) for one, other in both)
 
 
 def test_validation_crops_are_the_middle_on_the_grid() -> None:

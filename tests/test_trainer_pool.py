@@ -99,7 +99,7 @@ def test_labels_lie_beside_the_windows(pool: Path) -> None:
     """The teacher's image of each window; its name and digest in the card."""
     with pytest.raises(InputMissingError, match="contains no labels"):
         read_pool(pool, "train", taught=True)
-    label_pool(pool, {"name": "large", "digest": "1"}, lambda pixels: 255 - pixels)
+    label_pool(pool, {"name": "large", "digest": "1"}, lambda: lambda pixels: 255 - pixels)
     for example in read_pool(pool, "train", taught=True):
         assert example.taught is not None
         assert np.array_equal(example.taught, 255 - example.degraded)

@@ -101,18 +101,17 @@ class AdaptiveMask(nn.Module):
 
 
 def _filtered(folded: Tensor, gains: Tensor) -> Tensor:
-    """Sum the bands times their gains: one convolution, its kernel made of all three.
+    """Sum the bands times their gains; for one image by one kernel, made of all three.
 
     Args:
         folded: B x 16 x h x w, as `folded_luma` makes it.
         gains: B x BANDS.
     """
-    kernels = torch.einsum("bn,noiyx->boiyx", gains, band_kernels().to(gains))
-    if len(kernels) == 1:
-        return F.conv2d(folded, kernels[0])
-    batch, _, height, width = folded.shape
-    apart = F.conv2d(folded.reshape(1, -1, height, width), kernels.flatten(0, 1), groups=batch)
-    return apart.reshape(batch, -1, *apart.shape[-2:])
+    kernels = band_kernels().to(gains)
+    if len(gains) == 1:
+        return F.conv2d(folded, torch.einsum("n,noiyx->oiyx", gains[0], kernels))
+    bands = F.conv2d(folded, kernels.flatten(0, 1)).unflatten(1, (BANDS, -1))
+    return torch.einsum("bn,bnohw->bohw", gains, bands)
 
 
 def _gate(mask: Tensor, floor: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.errors import UsageError
-from trainer.commands.options import add_placement, placement
+from trainer.commands.options import add_placement, add_workers, placement
 from trainer.training import labels as labelling
-from trainer.training.models import PRETRAINED, open_teacher
+from trainer.training.models import PRETRAINED, Opened, open_teacher
 from trainer.training.pool import label_pool
 from trainer.training.progress import with_progress
 from trainer.training.split import read_split
@@ -37,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     place.add_argument("--pool", type=Path, metavar="DIR", help="label the windows of a pool")
     add_placement(parser)
+    add_workers(parser)
 
 
 def label(options: argparse.Namespace) -> None:
@@ -44,6 +45,8 @@ def label(options: argparse.Namespace) -> None:
     if options.pool:
         _label_pool(options)
         return
+    if options.workers > 1:
+        raise UsageError("--workers: goes with --pool; beside it, start the command several times")
     split = read_split(options.data)
     teacher = open_teacher(options.teacher, placement(options))
     images = [*split.train, *split.validation]
@@ -59,5 +62,6 @@ def _label_pool(options: argparse.Namespace) -> None:
             f"{options.teacher}: a pretrained upscaler needs reduced images; a pool has none"
         )
     made_by = {"name": teacher.name, "digest": teacher.digest}
-    label_pool(options.pool, made_by, teacher.sharpen_degraded)
+    opened = Opened(options.teacher, placement(options))
+    label_pool(options.pool, made_by, opened, workers=options.workers)
     print(f"labels made by {teacher.name}")

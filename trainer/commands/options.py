@@ -65,6 +65,16 @@ def add_placement(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the option for several processes."""
+    parser.add_argument(
+        "--workers",
+        type=count,
+        default=1,
+        help="processes that share the work, each on one thread (default %(default)s)",
+    )
+
+
 def placement(options: argparse.Namespace) -> Placement:
     """The placement that the options of `add_placement` describe."""
     return Placement(device=options.device, precision=options.precision, threads=options.threads)

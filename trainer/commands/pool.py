@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.commands.options import add_placement, count, placement
+from trainer.commands.options import add_placement, add_workers, count, placement
 from trainer.degradations.registry import DEGRADATIONS
-from trainer.training.models import open_model
+from trainer.training.models import Opened, open_model
 from trainer.training.pool import PoolCard, make_pool
 from trainer.training.split import read_split
 
@@ -54,14 +54,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sharpened-by", metavar="MODEL", help="model whose outputs are among the sharpened images"
     )
     add_placement(parser)
+    add_workers(parser)
 
 
 def pool(options: argparse.Namespace) -> None:
     """Make a pool."""
     split = read_split(options.data)
-    model = None
+    model = opened = None
     if options.sharpened_by:
         model = open_model(options.sharpened_by, placement(options))
+        opened = Opened(options.sharpened_by, placement(options))
     card = PoolCard(
         degradation=options.mixture,
         seed=options.seed,
@@ -71,5 +73,5 @@ def pool(options: argparse.Namespace) -> None:
         sharpened_by={"name": model.name, "digest": model.digest} if model else None,
     )
     images = {"train": split.train, "validation": split.validation}
-    make_pool(options.to, card, images, sharpen=model.sharpen_degraded if model else None)
+    make_pool(options.to, card, images, opened=opened, workers=options.workers)
     print(f"{options.windows} windows to train on and {options.validation} to validate")

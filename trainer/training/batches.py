@@ -62,6 +62,25 @@ class Batch:
         degraded, target = self.degraded.to(device), self.target.to(device)
         return Batch(degraded, target, moved(self.taught), moved(self.measured))
 
+    def copied(self) -> Batch:
+        """The same in memory of its own."""
+
+        def own(layer: Tensor | None) -> Tensor | None:
+            return None if layer is None else layer.clone()
+
+        return Batch(self.degraded.clone(), self.target.clone(), own(self.taught), own(self.measured))
+
+    def take(self, other: Batch) -> None:
+        """Copy the values of an equal batch into this one's memory."""
+        pairs = zip(self.layers(), other.layers(), strict=True)
+        for mine, theirs in pairs:
+            mine.copy_(theirs)
+
+    def layers(self) -> list[Tensor]:
+        """All tensors that there are."""
+        all_of_them = (self.degraded, self.target, self.taught, self.measured)
+        return [layer for layer in all_of_them if layer is not None]
+
 
 def shares_of(examples: Sequence[Example], *, untouched: float = 0.0) -> NDArray[np.float64]:
     """Shares of the crops that are cut from each image: by its number of pixels.
@@ -89,35 +108,51 @@ def shares_of(examples: Sequence[Example], *, untouched: float = 0.0) -> NDArray
     return shares
 
 
-def random_batch(
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Place of a square crop."""
+
+    index: int
+    """Of its example."""
+    top: int
+    left: int
+    turn: int
+    """Orientation, 0..7, see `cut`."""
+
+
+def random_places(
     examples: Sequence[Example],
     shares: NDArray[np.float64],
     *,
     size: int,
     count: int,
     generator: np.random.Generator,
-    part: slice = slice(None),
-) -> Batch:
-    """Crops at random places and orientations; images are drawn by their shares.
+) -> list[Place]:
+    """Draw places of crops; images are drawn by their shares.
 
     Args:
-        examples: images, all with labels or none.
+        examples: images, each at least `size` wide and high.
         shares: of the crops from each, by `shares_of`.
         size: side of the crops in pixels.
         count: crops of the whole batch.
         generator: of every choice.
-        part: which of these crops to cut; the choices are the whole batch's always.
     """
     places = []
     for index in generator.choice(len(examples), count, p=shares):
         height, width = examples[index].target.shape[:2]
         top, left = _on_grid(generator, height - size), _on_grid(generator, width - size)
-        places.append((examples[index], top, left, int(generator.integers(0, 8))))
+        places.append(Place(int(index), top, left, int(generator.integers(0, 8))))
+    return places
+
+
+def cut_batch(examples: Sequence[Example], places: Sequence[Place], *, size: int) -> Batch:
+    """Cut crops at these places; all examples have labels or none."""
+    chosen = [examples[place.index] for place in places]
     crops = [
-        cut(example, top=top, left=left, size=size, turn=turn)
-        for example, top, left, turn in places[part]
+        cut(example, top=place.top, left=place.left, size=size, turn=place.turn)
+        for example, place in zip(chosen, places, strict=True)
     ]
-    return Batch.of(crops, [place[0] for place in places[part]])
+    return Batch.of(crops, chosen)
 
 
 def _on_grid(generator: np.random.Generator, last: int) -> int:

@@ -62,7 +62,7 @@ class Checkpoint:
     def _of(cls, recipe: Recipe, network: nn.Module, device: torch.device) -> Checkpoint:
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         averaged = copy.deepcopy(network).requires_grad_(requires_grad=False)
-        return cls(recipe, network, averaged, torch.optim.Adam(network.parameters()))
+        return cls(recipe, network, averaged, _adam_of(network, device))
 
     def keep(self, folder: Path) -> None:
         """Write the state to resume from."""
@@ -76,6 +76,14 @@ class Checkpoint:
         if better:  # before LAST, whose best_loss refers to it
             write_checkpoint(self, folder / BEST)
         self.keep(folder)
+
+
+def _adam_of(network: nn.Module, device: torch.device) -> torch.optim.Adam:
+    """Adam of a network; on CUDA its rate and its steps lie there, for a captured step."""
+    if device.type != "cuda":
+        return torch.optim.Adam(network.parameters())
+    rate = torch.zeros((), device=device)
+    return torch.optim.Adam(network.parameters(), lr=rate, capturable=True, fused=True)
 
 
 def write_checkpoint(state: Checkpoint, path: Path) -> None:

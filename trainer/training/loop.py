@@ -12,27 +12,28 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from sharpend.errors import UsageError
 from sharpend.model.ssim import compute_ssim, psnr
 from trainer.training.architectures import folded
-from trainer.training.batches import Batch, centre_batch, random_batch, shares_of
+from trainer.training.batches import centre_batch
 from trainer.training.checkpoint import BEST, LAST, Checkpoint, read_checkpoint
+from trainer.training.crops import Crops
+from trainer.training.learner import Learner
 from trainer.training.losses import training_loss
 from trainer.training.precision import trains_in_bfloat16
 from trainer.training.progress import Progress
 from trainer.training.signals import TrainingStoppedError, catch_stop_signals
-from trainer.training.step import gradients, inputs
+from trainer.training.step import inputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import nn
 
+    from trainer.training.batches import Batch
     from trainer.training.dataset import Example
     from trainer.training.distributed import ProcessGroup
     from trainer.training.losses import LossWeights
@@ -69,18 +70,16 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     state = _start(recipe, folder, device)
     crops = centre_batch(held_out, size=recipe.data.validation_px).to(device)
-    shares = shares_of(examples, untouched=recipe.data.untouched)
-    cut = partial(_batch, recipe, examples, shares, mine, device)
-    bfloat16 = trains_in_bfloat16(recipe, state.network, partial(cut, state.step), folder, group)
-    network = group.wrapped(state.network)
+    drawn = Crops(recipe, examples, mine, device)
+    first = partial(drawn.batch, state.step)
+    bfloat16 = trains_in_bfloat16(recipe, state.network, first, folder, group)
+    learner = Learner(state, group.wrapped(state.network), bfloat16=bfloat16)
     shown = Progress(folder, recipe.name, since=state.step, is_leader=group.is_leader)
     with catch_stop_signals() as stop, shown as progress:
         started = time.monotonic() - state.seconds
         while (spent := group.broadcast(budget_spent(plan, state.step, state.seconds))) < 1:
-            batch = cut(state.step)
-            _set_rate(state.adam, learning_rate(plan, state.step, spent))
-            loss = _learn(recipe, network, state.adam, batch, bfloat16)
-            _average(state)
+            rate = learning_rate(plan, state.step, spent)
+            loss = learner.learn(drawn.batch(state.step), rate)
             state.step += 1
             state.seconds = time.monotonic() - started
             done = budget_spent(plan, state.step, state.seconds)
@@ -107,38 +106,6 @@ def _judge(state: Checkpoint, loss: float, crops: Batch, folder: Path, progress:
     _check_finite(scores, state.step)
     progress.validated(state.step, {"loss": loss, "minutes": state.seconds / 60, **scores})
     state.judge(folder, scores)
-
-
-def _batch(
-    recipe: Recipe,
-    examples: Sequence[Example],
-    shares: NDArray[np.float64],
-    mine: slice,
-    device: torch.device,
-    step: int,
-) -> Batch:
-    """The crops of a step: the same in every process and after every resumption."""
-    generator = np.random.default_rng([recipe.seed, step])
-    size, count = recipe.data.crop_px, recipe.data.batch
-    return random_batch(
-        examples, shares, size=size, count=count, generator=generator, part=mine
-    ).to(device)
-
-
-def _learn(
-    recipe: Recipe,
-    network: nn.Module,
-    adam: torch.optim.Adam,
-    batch: Batch,
-    bfloat16: bool,  # noqa: FBT001 - decided once, before the loop
-) -> Tensor:
-    """One step of Adam; returns its loss, a scalar."""
-    adam.zero_grad(set_to_none=True)
-    _, loss = gradients(recipe, network, batch, bfloat16=bfloat16)
-    if clip := recipe.schedule.clip:
-        torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
-    adam.step()
-    return loss
 
 
 def budget_spent(plan: Schedule, step: int, seconds: float) -> float:
@@ -204,17 +171,3 @@ def _start(recipe: Recipe, folder: Path, device: torch.device) -> Checkpoint:
     if (folder / LAST).is_file():
         return read_checkpoint(folder / LAST, device, recipe=recipe)
     return Checkpoint.fresh(recipe, device)
-
-
-def _set_rate(adam: torch.optim.Adam, rate: float) -> None:
-    for group in adam.param_groups:
-        group["lr"] = rate
-
-
-@torch.no_grad()
-def _average(state: Checkpoint) -> None:
-    """Move the exponential moving average one step towards the network, faster at first."""
-    decay = min(state.recipe.schedule.ema, (1 + state.step) / (10 + state.step))
-    both = zip(state.averaged.parameters(), state.network.parameters(), strict=True)
-    for mean, value in both:
-        mean.lerp_(value, 1 - decay)

@@ -87,6 +87,18 @@ def open_model(model: str, placement: Placement, *, crispness: float = 0.0) -> M
     return _pretrained(find(model), placement)
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The sharpening of a MODEL on degraded images, to be opened in another process."""
+
+    model: str
+    placement: Placement
+
+    def __call__(self) -> Callable[[Pixels], Pixels]:
+        """Open it; raises what `open_model` raises."""
+        return open_model(self.model, self.placement).sharpen_degraded
+
+
 def open_teacher(model: str, placement: Placement) -> Model:
     """Open a MODEL to learn from.
 

@@ -35,7 +35,9 @@ def gradients(
         Output, B x 3 x crop_px x crop_px, and loss, a scalar; both without a graph.
     """
     given = inputs(recipe.network.cued, batch)
-    with torch.autocast(batch.degraded.device.type, torch.bfloat16, enabled=bfloat16):
+    device = batch.degraded.device.type
+    # Without a cache of cast weights, which would outlive the step in a captured graph.
+    with torch.autocast(device, torch.bfloat16, enabled=bfloat16, cache_enabled=False):
         output = network(*given)
     loss = training_loss(output, batch.target, batch.taught, recipe.loss)
     loss.backward()  # type: ignore[no-untyped-call]
