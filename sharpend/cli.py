@@ -187,6 +187,7 @@ def _add_bench(add: _Add) -> None:
     told = "images for the whole daemon and other tools; made unless given"
     command.add_argument("--images", type=Path, metavar="DIR", help=told)
     command.add_argument("--quick", action="store_true", help="a few minutes: few and small images")
+    command.add_argument("--device", default="cpu", metavar="D", help="of models, stages and size")
     told = "folder for benchmark.json and plots"
     command.add_argument("--to", type=Path, metavar="DIR", help=told)
 

@@ -57,8 +57,8 @@ ROOMS = {
     " containers.tiff"
     " detection codec files contents preview finishing sheet",
     "model": "folding cues conditioning cells plain_packing packing networks tiling crispness"
-    " shipped weights trial installed trunk openvino_trunk runtime ssim softness sharpener"
-    " precision",
+    " shipped weights trial installed trunk openvino_trunk cuda_trunk runtime ssim softness"
+    " sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole watched peer"
     " peers sections plots",
     "ledger": "sql standing_sql caseless schema seal alike records store copies scheduling"

@@ -114,7 +114,7 @@ def test_an_empty_folder_of_images_is_refused(
 @pytest.mark.parametrize("name", SECTIONS)
 def test_each_section_measures_with_real_processes(name: str, tmp_path: Path) -> None:
     """Every row has a figure in the first column, and the range holds the median."""
-    every = sections.sections(TINY, ("lite-photo",), None, tmp_path)
+    every = sections.sections(TINY, ("lite-photo",), None, tmp_path, "cpu")
     ((_, table),) = sections.measured(every, [name])
     assert table.rows
     for cells in table.rows.values():
@@ -148,5 +148,5 @@ def test_given_images_take_the_place_of_made_ones(
         return Table("", (), {})
 
     monkeypatch.setattr(whole, "throughput", throughput)
-    sections.sections(TINY, ("lite-photo",), tmp_path, tmp_path)["daemon"]()
+    sections.sections(TINY, ("lite-photo",), tmp_path, tmp_path, "cpu")["daemon"]()
     assert asked == [{"given": tmp_path}]

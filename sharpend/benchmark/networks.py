@@ -13,13 +13,14 @@ from sharpend.benchmark.process import ChildProcess
 from sharpend.benchmark.rounds import in_turn
 from sharpend.model import weights
 from sharpend.model.installed import openvino_version
-from sharpend.model.trial import AUTO, BFLOAT16, FLOAT32, INT8, OPENVINO, TORCH, Form
+from sharpend.model.trial import AUTO, BFLOAT16, FLOAT16, FLOAT32, INT8, OPENVINO, TORCH, Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 SERVER = "sharpend.benchmark.serve"
+CPU = "cpu"
 FORMS = (
     Form(TORCH, FLOAT32),
     Form(TORCH, BFLOAT16),
@@ -27,6 +28,7 @@ FORMS = (
     Form(OPENVINO, BFLOAT16),
     Form(OPENVINO, INT8),
 )
+FORMS_ON_GPU = (Form(TORCH, FLOAT32), Form(TORCH, BFLOAT16), Form(TORCH, FLOAT16))
 CHOSEN = Form(AUTO, AUTO)
 """As the daemon would choose."""
 STAGES = ("decode", "measure", "sharpen", "encode")
@@ -36,7 +38,7 @@ _MS, _MEGA = 1000, 1e6
 
 
 def models(
-    names: Sequence[str], size: tuple[int, int], threads: Sequence[int], rounds: int
+    names: Sequence[str], size: tuple[int, int], threads: Sequence[int], rounds: int, device: str
 ) -> Table:
     """Measure images a second of each model in each form, from pixels to pixels.
 
@@ -45,6 +47,7 @@ def models(
         size: height and width of the image, pixels.
         threads: numbers of threads of torch; all are measured.
         rounds: see `in_turn`.
+        device: as the settings name it.
     """
     order = f"sharpen {size[0]} {size[1]}"
     columns: list[str] = []
@@ -52,9 +55,9 @@ def models(
     for count in threads:
         with ExitStack() as stack:
             servers = {
-                f"{name}, {form}": stack.enter_context(_server(name, form, count))
+                f"{name}, {form}": stack.enter_context(_server(name, form, count, device))
                 for name in names
-                for form in _forms_of(name)
+                for form in _forms_of(name, device)
             }
             seconds = in_turn({row: _asking(one, order) for row, one in servers.items()}, rounds)
         speed, times = f"images/s, {count} threads", f"times the first, {count} threads"
@@ -66,16 +69,19 @@ def models(
     return Table(f"Models at {size[1]} x {size[0]}", tuple(columns), rows)
 
 
-def stages(model: str, files: Mapping[str, tuple[Path, tuple[int, int]]], rounds: int) -> Table:
+def stages(
+    model: str, files: Mapping[str, tuple[Path, tuple[int, int]]], rounds: int, device: str
+) -> Table:
     """Measure milliseconds of each stage on one thread, by kind of file.
 
     Args:
         model: a shipped model or a file.
         files: by row a file with its height and width, pixels.
         rounds: see `in_turn`.
+        device: as the settings name it.
     """
     rows: dict[str, dict[str, Cell]] = {}
-    with _server(model, CHOSEN, 1) as server:
+    with _server(model, CHOSEN, 1, device) as server:
         for row, (path, size) in files.items():
             orders = {stage: f"{stage} {path}" for stage in STAGES}
             orders["sharpen"] = f"sharpen {size[0]} {size[1]}"
@@ -87,17 +93,18 @@ def stages(model: str, files: Mapping[str, tuple[Path, tuple[int, int]]], rounds
     return Table("Stages of an image", (*STAGES, "images/s of one core"), rows, notes)
 
 
-def growth(model: str, sizes: Mapping[str, tuple[int, int]], rounds: int) -> Table:
+def growth(model: str, sizes: Mapping[str, tuple[int, int]], rounds: int, device: str) -> Table:
     """Measure time and memory of `sharpen` by the size of the image, on one thread.
 
     Args:
         model: a shipped model or a file.
         sizes: by row height and width, pixels.
         rounds: see `in_turn`.
+        device: as the settings name it.
     """
     rows: dict[str, dict[str, Cell]] = {}
     for row, (height, width) in sizes.items():
-        with _server(model, CHOSEN, 1) as server:
+        with _server(model, CHOSEN, 1, device) as server:
             order = f"sharpen {height} {width}"
             (found,) = in_turn({row: _asking(server, order)}, rounds).values()
             size = height * width / _MEGA
@@ -130,14 +137,16 @@ class _Server(ChildProcess):
         return float(reply["seconds"])
 
 
-def _forms_of(model: str) -> list[Form]:
+def _forms_of(model: str, device: str) -> list[Form]:
     """List the forms that can be had here."""
+    if device != CPU:
+        return list(FORMS_ON_GPU)
     there = [one for one in FORMS if one.runtime == TORCH or openvino_version()]
     return there if weights.load(model).has_ranges else [f for f in there if f.precision != INT8]
 
 
-def _server(model: str, form: Form, threads: int) -> _Server:
-    given = {"device": "cpu", "precision": form.precision, "runtime": form.runtime}
+def _server(model: str, form: Form, threads: int, device: str) -> _Server:
+    given = {"device": device, "precision": form.precision, "runtime": form.runtime}
     return _Server(SERVER, {"model": model, "threads": threads, **given}, name=model)
 
 

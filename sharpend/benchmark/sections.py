@@ -52,7 +52,7 @@ QUICK = Sizes(2, 12, 1, 5.0, (200,), (1, 100), 6.0)
 
 
 def sections(
-    sizes: Sizes, models: tuple[str, ...], given: Path | None, scratch: Path
+    sizes: Sizes, models: tuple[str, ...], given: Path | None, scratch: Path, device: str
 ) -> dict[str, Callable[[], Table]]:
     """Name the sections in order; each is measured when it is called.
 
@@ -61,14 +61,18 @@ def sections(
         models: shipped models or files; the first one works in the daemon.
         given: a folder of images for the whole daemon and other tools; None makes images.
         scratch: an empty folder.
+        device: of the sections that need no daemon, as the settings name it.
     """
-    first, threads = models[0], sorted({1, cores()})
+    first = models[0]
+    threads = sorted({1, cores()} if device == networks.CPU else {1})
     within = {row: size for row, size in SIZES_PX.items() if prod(size) <= sizes.largest_mp * _MEGA}
     large = "24 MP" in within
     return {
-        "models": partial(networks.models, models, HD_PX, threads, sizes.rounds),
-        "stages": lambda: networks.stages(first, kinds(_new(scratch), large=large), sizes.rounds),
-        "size": partial(networks.growth, first, within, sizes.rounds),
+        "models": partial(networks.models, models, HD_PX, threads, sizes.rounds, device),
+        "stages": lambda: networks.stages(
+            first, kinds(_new(scratch), large=large), sizes.rounds, device
+        ),
+        "size": partial(networks.growth, first, within, sizes.rounds, device),
         "daemon": lambda: whole.throughput(
             {"given": given} if given else folders(_new(scratch), sizes.images),
             _new(scratch),

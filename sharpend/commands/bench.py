@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
     print(f"# Benchmark\n\n{sections.machine()}\n", flush=True)
     found: dict[str, Table] = {}
     with tempfile.TemporaryDirectory(prefix="sharpend-bench-") as scratch:
-        every = sections.sections(sizes, models, options.images, Path(scratch))
+        every = sections.sections(sizes, models, options.images, Path(scratch), options.device)
         for name, table in sections.measured(every, wanted):
             found[name] = table
             print(table.markdown(), flush=True)

@@ -14,7 +14,7 @@ MODEL = {"model": "text: name on the model's card; in a report, of the main mode
 DEVICE = {
     "device": "text: device and precision of the main model, and `openvino` where that runs it",
     "runtime": "text: `torch` or `openvino`, of the main model",
-    "precision": "text: `float32`, `bfloat16` or `int8`, of the main model",
+    "precision": "text: `float32`, `bfloat16`, `float16` or `int8`, of the main model",
     "precision_cause": "text: the measurement that chose it, in words, or `as set`",
     "float32_ms": "number or null, milliseconds: one tile of 512 x 512 in float32, one thread on a"
     " CPU",

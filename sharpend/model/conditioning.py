@@ -110,7 +110,8 @@ def _filtered(folded: Tensor, gains: Tensor) -> Tensor:
     kernels = band_kernels().to(gains)
     if len(gains) == 1:
         return F.conv2d(folded, torch.einsum("n,noiyx->oiyx", gains[0], kernels))
-    bands = F.conv2d(folded, kernels.flatten(0, 1)).unflatten(1, (BANDS, -1))
+    bands = F.conv2d(folded, kernels.flatten(0, 1))
+    bands = bands.reshape(len(gains), BANDS, -1, *bands.shape[-2:])
     return torch.einsum("bn,bnohw->bohw", gains, bands)
 
 

@@ -33,7 +33,7 @@ from sharpend.model.packing import Packed
 from sharpend.model.runtime import choose_device
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.ssim import compute_ssim
-from sharpend.model.trial import BFLOAT16, FLOAT32, INT8, OPENVINO, TORCH, Form, Trial
+from sharpend.model.trial import BFLOAT16, FLOAT16, FLOAT32, INT8, OPENVINO, TORCH, Form, Trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -91,8 +91,13 @@ def _forms(weights: Weights, placement: Placement) -> tuple[Form, ...]:
 
     OpenVINO in float32 and bfloat16 must be named: on one thread it gained less than a tenth.
     """
-    on_cpu = choose_device(placement.device).type == "cpu"
+    device = choose_device(placement.device)
+    on_cpu = device.type == "cpu"
     there = [Form(TORCH, BFLOAT16)]
+    if device.type == "cuda":  # the more exact one first
+        there = [Form(TORCH, FLOAT16), *there]
+    elif placement.precision == FLOAT16:
+        raise UnavailableError('model.precision: float16: runs on cuda only; set it to "auto"')
     if placement.runtime == OPENVINO:
         require_openvino(on_cpu=on_cpu)
         there = [Form(OPENVINO, FLOAT32), Form(OPENVINO, BFLOAT16)]

@@ -21,7 +21,7 @@ from sharpend.model.cues import LUMA
 from sharpend.model.installed import openvino_version
 from sharpend.model.networks import GRID_PX
 from sharpend.model.tiling import SMALLEST_TILE_PX
-from sharpend.model.trial import FLOAT32, TORCH, Form
+from sharpend.model.trial import FLOAT32, OPENVINO, TORCH, Form
 from sharpend.model.trunk import TorchTrunk
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Placement:
     device: str = "auto"
     """auto, cpu, cuda, cuda:N or mps."""
     precision: str = FLOAT32
-    """float32, bfloat16 or int8; auto is for `sharpend.model.precision.place` to settle."""
+    """float32, bfloat16, float16, int8, or auto for `sharpend.model.precision.place` to settle."""
     tile_px: int | None = None
     """Side of a tile, or None to follow memory."""
     threads: int | None = None
@@ -125,9 +125,14 @@ def _trunk(network: SharpeningNetwork, placement: Placement) -> Trunk:
     Raises:
         ImportError, RuntimeError: it is installed, but does not run here.
     """
-    if placement.runtime == TORCH:
-        return TorchTrunk(network, placement.precision)
-    made: Trunk = openvino_trunk().OpenVinoTrunk(network, placement.precision, placement.threads)
+    if placement.runtime == OPENVINO:
+        by_openvino = openvino_trunk().OpenVinoTrunk
+        made: Trunk = by_openvino(network, placement.precision, placement.threads)
+    elif choose_device(placement.device).type == "cuda":
+        by_cuda = importlib.import_module("sharpend.model.cuda_trunk").CudaTrunk
+        made = by_cuda(network, placement.precision)
+    else:
+        made = TorchTrunk(network, placement.precision)
     return made
 
 
@@ -140,6 +145,7 @@ class Runtime:
         precision: of the convolutions; folding, sum and clamping are float32 always.
         halo_px: receptive-field radius of the model.
         tile_px: side of the tiles in use; an automatic one shrinks when memory runs out.
+        alike: True if all windows of an image should be of one size.
     """
 
     def __init__(self, network: SharpeningNetwork, placement: Placement) -> None:
@@ -158,6 +164,7 @@ class Runtime:
         self.name, self.precision = self._trunk.runtime, self._trunk.precision
         self._tile_is_fixed = placement.tile_px is not None
         self.tile_px = placement.tile_px or self._tile_that_fits()
+        self.alike = self.device.type == "cuda"
 
     @property
     def cued(self) -> bool:

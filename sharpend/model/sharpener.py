@@ -146,7 +146,10 @@ class Sharpener:
         padded = pad_to_grid(pixels)
         sharpened = np.empty(padded.shape, padded.dtype)  # dense, whatever the input is
         halo_px = how.runtime.halo_px + REACH_PX + (CRISP_REACH_PX if how.crispness else 0)
-        for tile in plan_tiles(*padded.shape[:2], tile_px=how.runtime.tile_px, halo_px=halo_px):
+        size, runtime = padded.shape[:2], how.runtime
+        for tile in plan_tiles(
+            *size, tile_px=runtime.tile_px, halo_px=halo_px, alike=runtime.alike
+        ):
             inner = tile.core.within(tile.window)
             at = inner.top // GRID_PX, inner.left // GRID_PX
             _sharpen_window(padded[tile.window.slices], how, sharpened[tile.core.slices], at)

@@ -59,7 +59,9 @@ class Tile:
     core: Box
 
 
-def plan_tiles(height: int, width: int, *, tile_px: int, halo_px: int) -> Iterator[Tile]:
+def plan_tiles(
+    height: int, width: int, *, tile_px: int, halo_px: int, alike: bool = False
+) -> Iterator[Tile]:
     """Cover an image with tiles of about `tile_px` squared pixels, row by row.
 
     An image narrower than a tile gets longer tiles, and all are of one size, so that little is
@@ -72,6 +74,8 @@ def plan_tiles(height: int, width: int, *, tile_px: int, halo_px: int) -> Iterat
         width: likewise.
         tile_px: side of a square core, a multiple of GRID_PX.
         halo_px: how far a cell of the grid depends on its surroundings, a multiple of GRID_PX.
+        alike: let windows at an edge reach so far inwards that all are of one size, for devices
+            that prepare a shape once.
 
     Raises:
         ValueError: a size is not on the grid, or the tile is smaller than SMALLEST_TILE_PX.
@@ -81,8 +85,8 @@ def plan_tiles(height: int, width: int, *, tile_px: int, halo_px: int) -> Iterat
     if tile_px < SMALLEST_TILE_PX:
         raise ValueError(f"a tile of {tile_px} pixels is smaller than {SMALLEST_TILE_PX}")
     tall, wide = _side(tile_px, across=width), _side(tile_px, across=height)
-    for rows, window_rows in _spans(height, tall, halo_px):
-        for columns, window_columns in _spans(width, wide, halo_px):
+    for rows, window_rows in _spans(height, tall, halo_px, alike=alike):
+        for columns, window_columns in _spans(width, wide, halo_px, alike=alike):
             yield Tile(_box(window_rows, window_columns), _box(rows, columns))
 
 
@@ -91,15 +95,16 @@ def _side(tile_px: int, *, across: int) -> int:
     return tile_px * tile_px // min(tile_px, across) // GRID_PX * GRID_PX
 
 
-def _spans(size: int, step: int, halo_px: int) -> Iterator[tuple[Span, Span]]:
+def _spans(size: int, step: int, halo_px: int, *, alike: bool) -> Iterator[tuple[Span, Span]]:
     """Split an axis into cores of at most `step`, alike but for the last, each with its window."""
     cells = -(-size // GRID_PX)
     tiles = -(-size // step)
     step = max(-(-cells // tiles) * GRID_PX, SMALLEST_TILE_PX)
+    least = step + 2 * halo_px if alike else step
     for start in range(0, size, step):
         stop = min(start + step, size)
         low, high = max(start - halo_px, 0), min(stop + halo_px, size)
-        yield (start, stop), (max(min(low, high - step), 0), min(max(high, low + step), size))
+        yield (start, stop), (max(min(low, high - least), 0), min(max(high, low + least), size))
 
 
 def _box(rows: Span, columns: Span) -> Box:

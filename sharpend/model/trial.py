@@ -11,11 +11,11 @@ from functools import reduce
 
 AUTO = "auto"
 TORCH, OPENVINO = "torch", "openvino"
-FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
-RUNTIMES, PRECISIONS = (TORCH, OPENVINO), (FLOAT32, BFLOAT16, INT8)
+FLOAT32, BFLOAT16, FLOAT16, INT8 = "float32", "bfloat16", "float16", "int8"
+RUNTIMES, PRECISIONS = (TORCH, OPENVINO), (FLOAT32, BFLOAT16, FLOAT16, INT8)
 LEAST_GAIN = 1.1
 """Times as fast as a simpler form that one must be to be chosen by itself; less may be noise."""
-LEAST_SSIM = {FLOAT32: 0.999, BFLOAT16: 0.999, INT8: 0.998}
+LEAST_SSIM = {FLOAT32: 0.999, BFLOAT16: 0.999, FLOAT16: 0.999, INT8: 0.998}
 """SSIM of finished pixels to those of torch in float32 below which a form is refused."""
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from sharpend.model.trial import BFLOAT16, FLOAT32, TORCH
+from sharpend.model.trial import BFLOAT16, FLOAT16, FLOAT32, TORCH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sharpend.model.networks import SharpeningNetwork
 
-DTYPES = {FLOAT32: torch.float32, BFLOAT16: torch.bfloat16}
+DTYPES = {FLOAT32: torch.float32, BFLOAT16: torch.bfloat16, FLOAT16: torch.float16}
 
 
 class Trunk(Protocol):
@@ -51,7 +51,7 @@ class Trunk(Protocol):
 
 
 class TorchTrunk:
-    """The convolutions in torch, on any device.
+    """The convolutions in torch, as they come; on CUDA see `sharpend.model.cuda_trunk`.
 
     Args:
         network: on its device; changed to the precision.

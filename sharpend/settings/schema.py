@@ -44,7 +44,7 @@ class ModelSettings(Section):
     """auto, cpu, cuda, cuda:N or mps."""
     runtime: Literal["auto", "torch", "openvino"] = "auto"
     """Library that runs the model; auto: openvino where it is installed, faster and alike."""
-    precision: Literal["auto", "float32", "bfloat16", "int8"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     """Numeric type of the model; auto: the one that is measured as fastest and alike."""
     tile_px: Auto | Annotated[Whole, Field(ge=128, multiple_of=4)] = "auto"
     """Side of a tile in pixels, at least 128 and divisible by 4; auto: by memory."""

@@ -74,7 +74,7 @@ class Engine:
     measurable_from: float | None = None
     """As the card has them, like `alarm_below`."""
     precision: str = "float32"
-    """float32, bfloat16 or int8."""
+    """float32, bfloat16, float16 or int8."""
     trial: Trial | None = None
     """The trial that chose runtime and precision; None where the settings leave no choice."""
     teacher_digest: str | None = None

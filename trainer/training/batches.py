@@ -68,7 +68,8 @@ class Batch:
         def own(layer: Tensor | None) -> Tensor | None:
             return None if layer is None else layer.clone()
 
-        return Batch(self.degraded.clone(), self.target.clone(), own(self.taught), own(self.measured))
+        degraded, target = self.degraded.clone(), self.target.clone()
+        return Batch(degraded, target, own(self.taught), own(self.measured))
 
     def take(self, other: Batch) -> None:
         """Copy the values of an equal batch into this one's memory."""

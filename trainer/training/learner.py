@@ -93,7 +93,7 @@ class _Tape:
     """A step as a CUDA graph: the first ones run as they are, the next is captured."""
 
     def __init__(self, device: torch.device) -> None:
-        self._stream = torch.cuda.Stream(device)
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._graph: torch.cuda.CUDAGraph | None = None
         self._batch: Batch | None = None
         self._loss: Tensor | None = None

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 POOL_CARD = "pool.json"
 SIDES = ("train", "validation")
 TAUGHT = "taught"
+
+
 @dataclass(frozen=True, slots=True)
 class PoolCard:
     """Description of a pool, in pool.json."""
@@ -143,9 +145,7 @@ def read_pool(folder: Path, side: str, *, taught: bool) -> list[Example]:
     ]
 
 
-def label_pool(
-    folder: Path, teacher: dict[str, str], opened: Opens, *, workers: int = 1
-) -> None:
+def label_pool(folder: Path, teacher: dict[str, str], opened: Opens, *, workers: int = 1) -> None:
     """Write the output of a teacher for every window, and record the teacher.
 
     Args:
