@@ -1,4 +1,4 @@
-"""Times of the shipped models on a GPU: `python -m tests.cuda_times`.
+"""Times of the shipped models on a GPU: `python -m tests.cuda_times [MODEL ...]`.
 
 Each model and precision: a whole image from pixels to pixels, its convolutions as they come and as
 a graph, in milliseconds, and the highest memory of the GPU.
@@ -32,7 +32,7 @@ def row(model: str, precision: str, size: tuple[int, int]) -> str:
     torch.cuda.reset_peak_memory_stats()
     placed = sharpener(model, precision)
     cues = placed.measured(pixels)
-    whole = milliseconds(lambda: placed.sharpen(pixels, cues=cues), 7)
+    whole = milliseconds(lambda: placed.sharpen(pixels, cues=cues), 5)
     peak = torch.cuda.max_memory_allocated() / 2**20
     apart = [convolutions(model, precision, size, kind) for kind in (TorchTrunk, CudaTrunk)]
     return f"| {model} | {precision} | {whole:.1f} | {apart[0]:.3f} | {apart[1]:.3f} | {peak:.0f} |"
@@ -53,22 +53,22 @@ def convolutions(
 
 
 def milliseconds(run: Callable[[], object], rounds: int) -> float:
-    """Median time of a run until the GPU is done, after three that are not counted."""
+    """Median time of a run until the GPU is done, after two that are not counted."""
     taken = []
-    for _ in range(3 + rounds):
+    for _ in range(2 + rounds):
         torch.cuda.synchronize()
         started = time.perf_counter()
         run()
         torch.cuda.synchronize()
         taken.append(time.perf_counter() - started)
-    return 1000 * statistics.median(taken[3:])
+    return 1000 * statistics.median(taken[2:])
 
 
 if __name__ == "__main__":
     sys.stdout.write(f"{torch.cuda.get_device_name()}\n")
     for height, width in SIZES:
         sys.stdout.write(f"\n{width} x {height}\n{COLUMNS}\n")
-        for name in MODELS:
+        for name in sys.argv[1:] or MODELS:
             for precision in PRECISIONS:
                 sys.stdout.write(f"{row(name, precision, (height, width))}\n")
                 sys.stdout.flush()

@@ -6,6 +6,7 @@ of an image, because the cues are the whole image's.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -107,12 +108,19 @@ def _filtered(folded: Tensor, gains: Tensor) -> Tensor:
         folded: B x 16 x h x w, as `folded_luma` makes it.
         gains: B x BANDS.
     """
-    kernels = band_kernels().to(gains)
+    kernels = _kernels(gains.device, gains.dtype)
     if len(gains) == 1:
         return F.conv2d(folded, torch.einsum("n,noiyx->oiyx", gains[0], kernels))
     bands = F.conv2d(folded, kernels.flatten(0, 1))
     bands = bands.reshape(len(gains), BANDS, -1, *bands.shape[-2:])
     return torch.einsum("bn,bnohw->bohw", gains, bands)
+
+
+@cache
+def _kernels(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Keep the kernels of the bands on a device: a captured graph cannot copy them to it."""
+    with torch.inference_mode(mode=False):
+        return band_kernels().to(device, dtype)
 
 
 def _gate(mask: Tensor, floor: Tensor) -> Tensor:
