@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from sharpend.commit.adoption import Existing, existing_output
-from sharpend.daemon.arrivals import Arrivals
+from sharpend.daemon.arrivals import Arrivals, FoundFile
 from sharpend.daemon.entries import Entries, FolderWake
 from sharpend.daemon.judgements import Judgements
 from sharpend.daemon.recognition import Question, Recognition
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sharpend.daemon.folder import FolderPlan
-    from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.scan import Found
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-
-    FoundFile = tuple[bytes, Fingerprint]
 
 
 class Registrar(Entries):
