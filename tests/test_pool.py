@@ -104,12 +104,12 @@ def test_a_worker_stays(crew: Crew) -> None:
     assert {int(engine.digest)} == {crew.worker(), crew.worker()}
 
 
-def test_workers_follow_the_first_ones_precision(pair: Crew | RayCrew) -> None:
+def test_workers_follow_the_first_ones_precision(pair: Crew | RayCrew, tmp_path: Path) -> None:
     """A worker that starts after a trial is told of it, so that no two choose differently."""
     assert pair.pool.engine("lite", teacher=True).trial == TRIAL
     pair.wait_until_free(2)
     for job in (1, 2):
-        pair.submit(b"trials", job)
+        pair.submit(b"trials " + os.fsencode(tmp_path), job)
     told = {one.model_digest for one in pair.outcomes(2) if isinstance(one, Staged)}
     assert told == {"", TRIAL.key}  # the first worker made it itself
 

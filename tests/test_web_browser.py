@@ -224,7 +224,7 @@ def test_a_real_daemon_at_work_is_seen_live(browser: Browser, tmp_path: Path) ->
             gallery.wait_for_selector("text=good.png")
             gallery.locator(".slider").press("End")
             assert share_of(gallery) == 100
-            assert gallery.evaluate("document.querySelector('.before').naturalWidth") > 0
+            gallery.wait_for_function("document.querySelector('.before').naturalWidth > 0")
             assert page.evaluate("window.mark") == "not loaded again"
             page.click("text=Quarantine")
             page.click("button:has-text('Retry')")
