@@ -36,8 +36,8 @@ ROOMS = {
     "agreement": "alarm opinion",
     "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
     " jsoncodec frames trials messages serve process interface answers pool transfers"
-    " cluster cluster.notices cluster.requests cluster.bodies cluster.hand cluster.ferry"
-    " cluster.link cluster.contact cluster.hired cluster.raypool",
+    " cluster cluster.notices cluster.requests cluster.bodies cluster.actor cluster.driver"
+    " cluster.driver_process cluster.connection cluster.actors cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
@@ -119,7 +119,7 @@ DOORS = {
     "pydantic_core": {"sharpend.settings"},
     "pydantic_settings": {"sharpend.settings"},
     "pytorch_msssim": {"sharpend.model.ssim"},
-    "ray": {"sharpend.workers.cluster.ferry", "sharpend.workers.cluster.hand"},
+    "ray": {"sharpend.workers.cluster.driver", "sharpend.workers.cluster.actor"},
     "safetensors": {
         "sharpend.model.weights",
         "trainer.training.checkpoint",

@@ -1,6 +1,6 @@
-"""State of the Ray actors (`hands`): node, pending request, and whether each can be used.
+"""State of each Ray actor: node, pending request, and whether each can be used.
 
-Owns the questions that a hand must answer before it works: versions, models, folders. Sends
+Owns the questions that an actor must answer before it works: versions, models, folders. Sends
 nothing itself.
 """
 
@@ -15,26 +15,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend import __version__
-from sharpend.workers.cluster.requests import Begin, Look, Root, Work
+from sharpend.workers.cluster.requests import CheckFolders, LoadModel, Root, RunTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from sharpend.task import Task
     from sharpend.workers.cluster.notices import Placed
-    from sharpend.workers.cluster.requests import HandRequest, Seen
+    from sharpend.workers.cluster.requests import ActorRequest, FoldersChecked
     from sharpend.workers.worker import Engine, WorkerOptions
 
 AGAIN_S = 30.0
-"""Seconds after which a hand that is not fit is replaced."""
+"""Seconds after which an actor that is not fit is replaced."""
 FORGOTTEN_S = 600.0
-"""Seconds after its last task when new hands no longer compare a folder: a reload may have removed
+"""Seconds after its last task when new actors no longer compare a folder: a reload may have removed
 it from the settings, and then nodes need not have it."""
 
 
 @dataclass(slots=True)
-class Hired:
-    """A hand that was asked for."""
+class ActorState:
+    """An actor that was asked for."""
 
     number: int
     node: str = ""
@@ -45,8 +45,8 @@ class Hired:
     niceness: int = 0
     described: int = 0
     """Number of models that it has loaded."""
-    has_looked: bool = False
-    """True once it has seen all folders that tasks had lately."""
+    has_checked_folders: bool = False
+    """True once it has compared all folders that tasks had lately."""
     proof: bytes = b""
     """Name of the files that it was asked to make, in a survey."""
     ahead_s: float = 0.0
@@ -76,17 +76,17 @@ def root_of(path: bytes) -> Root:
     return Root(path, os.stat(path).st_ino)
 
 
-class Crew:
-    """All hands of a pool.
+class Actors:
+    """All actors of a pool.
 
     Args:
-        options: of the worker of every hand.
+        options: of the worker of every actor.
         program: module that a worker process runs.
         patience_s: longest time for one answer.
     """
 
     def __init__(self, options: WorkerOptions, program: str, patience_s: float) -> None:
-        self.hands: dict[int, Hired] = {}
+        self.by_number: dict[int, ActorState] = {}
         self.engines: dict[str, Engine] = {}
         """By model."""
         self.patience_s = patience_s
@@ -99,96 +99,99 @@ class Crew:
         self._used_s: dict[bytes, float] = {}
         """Time of the last task by folder (monotonic)."""
         self._survey: Survey | None = None
-        self._hired = 0
+        self._last_number = 0
+
+    def __iter__(self) -> Iterator[ActorState]:
+        return iter(list(self.by_number.values()))
 
     def want(self, model: str, *, teacher: bool) -> None:
-        """Have every hand load a model, too, and its teacher."""
+        """Have every actor load a model, too, and its teacher."""
         self._models[model] = teacher
 
     def survey(self, survey: Survey) -> None:
-        """Have every hand look at folders, and write in some, before it is ready."""
+        """Have every actor compare folders, and write in some, before it is ready."""
         self._survey = survey
 
-    def hire(self) -> Hired:
-        """Add a hand."""
-        self._hired += 1
-        hand = self.hands[self._hired] = Hired(self._hired)
-        return hand
+    def add(self) -> ActorState:
+        """Add an actor."""
+        self._last_number += 1
+        actor = self.by_number[self._last_number] = ActorState(self._last_number)
+        return actor
 
-    def is_ready(self, hand: Hired) -> bool:
-        """Return whether a hand is placed and fit, and has loaded all models."""
-        has_seen = hand.has_looked or not (self._used_s or self._survey)
-        has_all = hand.described == len(self._models) and has_seen
-        return bool(hand.node) and not hand.unfit and has_all
+    def is_ready(self, actor: ActorState) -> bool:
+        """Return whether an actor is placed and fit, and has loaded all models."""
+        has_checked = actor.has_checked_folders or not (self._used_s or self._survey)
+        has_all = actor.described == len(self._models) and has_checked
+        return bool(actor.node) and not actor.unfit and has_all
 
-    def is_free(self, hand: Hired) -> bool:
-        """Return whether a hand can take a task."""
-        return hand.task is None and hand.deadline_s == math.inf and self.is_ready(hand)
+    def is_free(self, actor: ActorState) -> bool:
+        """Return whether an actor can take a task."""
+        return actor.task is None and actor.deadline_s == math.inf and self.is_ready(actor)
 
-    def next_question(self, hand: Hired, now_s: float) -> HandRequest | None:
-        """Choose what an idle hand has to show next; None if it is ready, busy or not fit."""
-        if not hand.node or hand.unfit or hand.deadline_s < math.inf or self.is_ready(hand):
+    def next_question(self, actor: ActorState, now_s: float) -> ActorRequest | None:
+        """Choose the next request to an idle actor; None if it is ready, busy or not fit."""
+        if not actor.node or actor.unfit or actor.deadline_s < math.inf or self.is_ready(actor):
             return None
-        hand.deadline_s = now_s + self.patience_s
-        if hand.described < len(self._models):
-            model = self._next_model(hand)
-            return Begin(self._options, self._program, model, self._models[model])
-        return self._look(hand, now_s)
+        actor.deadline_s = now_s + self.patience_s
+        if actor.described < len(self._models):
+            model = self._next_model(actor)
+            return LoadModel(self._options, self._program, model, self._models[model])
+        return self._check_folders(actor, now_s)
 
-    def _look(self, hand: Hired, now_s: float) -> Look:
-        """Ask for all folders of tasks and of the survey that can be looked at here."""
+    def _check_folders(self, actor: ActorState, now_s: float) -> CheckFolders:
+        """Ask for all folders of tasks and of the survey that can be read here."""
         lately = {path: at for path, at in self._used_s.items() if now_s - at < FORGOTTEN_S}
         self._used_s, roots, survey = lately, [], self._survey
         for path in dict.fromkeys([*lately, *(survey.roots if survey else ())]):
             with suppress(OSError):  # the folder is paused, or no longer of the settings
                 roots.append(root_of(path))
         if survey is None:
-            return Look(tuple(roots))
-        hand.proof = survey.new_name()
-        return Look(tuple(roots), hand.proof, survey.writes)
+            return CheckFolders(tuple(roots))
+        actor.proof = survey.new_name()
+        return CheckFolders(tuple(roots), actor.proof, survey.writes)
 
-    def _next_model(self, hand: Hired) -> str:
-        return list(self._models)[hand.described]
+    def _next_model(self, actor: ActorState) -> str:
+        return list(self._models)[actor.described]
 
-    def work(self, hand: Hired, task: Task, now_s: float) -> Work:
+    def work(self, actor: ActorState, task: Task, now_s: float) -> RunTask:
         """Make the request for a task.
 
         Raises:
-            OSError: a folder of it cannot be looked at here.
+            OSError: a folder of it cannot be read here.
         """
         paths = dict.fromkeys((task.input_root, task.output_root), now_s)
         roots = tuple(root_of(path) for path in paths)
         self._used_s |= paths
-        hand.has_looked = True  # this one looks with each task
-        hand.task, hand.deadline_s = task, now_s + self.patience_s
-        return Work(replace(task, preview=None), roots)  # no node sees the state directory
+        actor.has_checked_folders = True  # it compares the folders of each task
+        actor.task, actor.deadline_s = task, now_s + self.patience_s
+        return RunTask(replace(task, preview=None), roots)  # no node sees the state directory
 
-    def looked(self, hand: Hired, seen: Seen) -> None:
-        """Record that a hand has seen all folders."""
-        hand.has_looked, hand.ahead_s = True, seen.clock_s - time.time()
+    def folders_checked(self, actor: ActorState, answer: FoldersChecked) -> None:
+        """Record that the node of an actor has the same folders."""
+        actor.has_checked_folders, actor.ahead_s = True, answer.clock_s - time.time()
 
-    def judge_versions(self, hand: Hired, placed: Placed, now_s: float) -> None:
-        """Record where a hand is; retire it if its versions are not the daemon's."""
-        hand.node, hand.niceness = placed.node, placed.niceness
+    def judge_versions(self, actor: ActorState, placed: Placed, now_s: float) -> None:
+        """Record where an actor is; retire it if its versions are not the daemon's."""
+        actor.node, actor.niceness = placed.node, placed.niceness
         ours = {"sharpend": __version__, "Python": platform.python_version(), "Ray": self.ray}
         theirs = {"sharpend": placed.sharpend, "Python": placed.python, "Ray": placed.ray}
         other = [f"{name} {theirs[name]} in place of {ours[name]}" for name in ours]
         other = [text for text, name in zip(other, ours, strict=True) if ours[name] != theirs[name]]
         if other:
             cause = f"it has {' and '.join(other)}; install the same versions on all nodes"
-            hand.retire(cause, now_s + AGAIN_S)
+            actor.retire(cause, now_s + AGAIN_S)
 
     def described(
-        self, hand: Hired, engine: Engine, digests: Mapping[str, str], now_s: float
+        self, actor: ActorState, engine: Engine, digests: Mapping[str, str], now_s: float
     ) -> None:
-        """Record that a hand has loaded its next model; retire it if that is another."""
-        model = self._next_model(hand)
+        """Record that an actor has loaded its next model; retire it if that is another."""
+        model = self._next_model(actor)
         if digests.get(model, engine.digest) != engine.digest:
             cause = f"its weights of {model} are {engine.digest[:12]} in place of "
             cause += f"{digests[model][:12]}; install the same on all nodes"
-            hand.retire(cause, now_s + AGAIN_S)
+            actor.retire(cause, now_s + AGAIN_S)
             return
-        hand.described += 1
+        actor.described += 1
         self.engines.setdefault(model, engine)
         known = self._options.trials
         if engine.trial is not None and engine.trial not in known:
