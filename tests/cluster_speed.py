@@ -49,7 +49,7 @@ class Trips:
             if ray is None
             else RayPool(Cluster(ray.address, 1, 0), 1, LIGHT, {}, self._heard.set)
         )
-        self.pool.engine("lite", teacher=False)
+        self.pool.load_model("lite", teacher=False)
 
     def seconds(self) -> float:
         """Hand a task out and wait for its result."""

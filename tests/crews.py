@@ -95,5 +95,5 @@ class RayCrew(Team[RayPool]):
     def __init__(self, ray: RayCluster, options: WorkerOptions = CPU, *, count: int = 1) -> None:
         where = Cluster(ray.address, 1, 0)
         super().__init__(lambda wake: RayPool(where, count, options, {}, wake), time.monotonic)
-        self.pool.engine("lite", teacher=True)
+        self.pool.load_model("lite", teacher=True)
         self.wait_until_free(count)

@@ -27,7 +27,7 @@ from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
 from sharpend.policies import Policies
 from sharpend.task import AttemptResult, Died, Failed, Failure, Lost, Options, Staged, Task
-from sharpend.workers.worker import Engine
+from sharpend.workers.worker import LoadedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -99,15 +99,15 @@ class FakePool:
         while self._outcomes:
             yield self._outcomes.pop(0)
 
-    def engine(
+    def load_model(
         self,
         model: str,
         *,
         teacher: bool,
         go_on: Callable[[], bool] = lambda: True,  # noqa: ARG002 - as in Workers
-    ) -> Engine:
+    ) -> LoadedModel:
         """Any model is there."""
-        return Engine(model, "digest", "cpu", 64, 4, None, "teacher" if teacher else None)
+        return LoadedModel(model, "digest", "cpu", 64, 4, None, "teacher" if teacher else None)
 
     def next_deadline_s(self) -> float:
         """Never: time is the test's."""

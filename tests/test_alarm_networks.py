@@ -21,7 +21,7 @@ from sharpend.model.shipped import find
 from sharpend.settings.load import Settings
 from sharpend.task import Options, Staged, Task
 from sharpend.workers.pipeline import Pipeline
-from sharpend.workers.worker import Engine
+from sharpend.workers.worker import LoadedModel
 from trainer.evaluation.agreement.samples import with_noise
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def sharp() -> list[Pixels]:
 
 def as_set_up(card: Card, home: Path) -> AlarmOptions:
     """The alarm as the daemon sets it up for this card, where nothing is set."""
-    told = Engine(card.name, "d", "cpu", 128, card.softened_by, card.alarm_below, card.teacher)
+    told = LoadedModel(card.name, "d", "cpu", 128, card.softened_by, card.alarm_below, card.teacher)
     lines = replace(told, residual_above=card.residual_above, measurable_from=card.measurable_from)
     return plans.alarm_options(Settings(state=home / "state"), lines)
 

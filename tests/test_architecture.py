@@ -73,9 +73,9 @@ ROOMS = {
     " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries folder"
     " lost overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
     " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
-    " status diary hook_runs hooked_log plans kept_plans cluster_plans remote_plans crew assembly"
-    " mode operations daemon",
-    "checks": "finding runner sight folders mounts state unit engine device nodes",
+    " status diary hook_runs hooked_log plans kept_plans cluster_plans remote_plans loaded_workers"
+    " assembly mode operations daemon",
+    "checks": "finding runner sight folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions login probes app places serve",
     "commands": "stdout selection overrides asked_nodes inputs accept bench check doctor"

@@ -23,7 +23,7 @@ from sharpend.model.weights import Card, save_network
 from sharpend.settings.load import Settings
 from sharpend.task import AgreementSample, CanarySample, Options, Staged, Task
 from sharpend.workers.pipeline import Pipeline
-from sharpend.workers.worker import Engine
+from sharpend.workers.worker import LoadedModel
 from tests.conftest import drop
 from tests.fakes import Shop
 
@@ -75,7 +75,9 @@ def test_lines_are_those_of_its_card_where_the_teacher_is_the_same(tmp_path: Pat
     settings = Settings.model_validate(
         {"state": tmp_path, "canary": {"model": "new", "share": 0.5}}
     )
-    used = Engine("lite", "d", "cpu", 128, 4, None, "t", residual_above=0.4, teacher_digest="a")
+    used = LoadedModel(
+        "lite", "d", "cpu", 128, 4, None, "t", residual_above=0.4, teacher_digest="a"
+    )
     new = replace(used, model="new", residual_above=0.2)
     for canary, line in (
         (new, 0.2),

@@ -21,7 +21,7 @@ from sharpend.model.sharpener import Sharpener
 from sharpend.settings.load import Settings
 from sharpend.task import Options, Staged, Task
 from sharpend.workers.pipeline import Pipeline
-from sharpend.workers.worker import Engine
+from sharpend.workers.worker import LoadedModel
 from tests.fakes import ListLog
 from trainer.evaluation.agreement.samples import halved, with_noise
 from trainer.evaluation.agreement.softness import softenings
@@ -47,9 +47,9 @@ def photographs() -> list[Pixels]:
     return [soften(part) for soften in softenings(["g1.5", "g2"]).values() for part in parts]
 
 
-def engine(card: Card) -> Engine:
+def loaded(card: Card) -> LoadedModel:
     """Facts about a model, as a worker tells them."""
-    told = Engine(card.name, "d", "cpu", 128, None, card.alarm_below, card.teacher)
+    told = LoadedModel(card.name, "d", "cpu", 128, None, card.alarm_below, card.teacher)
     return replace(
         told,
         residual_above=card.residual_above,
@@ -85,7 +85,7 @@ def raised_at(damage: str, home: Path) -> tuple[int | None, ListLog]:
     """The number of samples until the alarm, of a stream of photographs, and the log."""
     broken = with_damage(damage)
     settings = Settings.model_validate({"state": home, "canary": {"model": "new", "share": 1.0}})
-    options = plans.canary_options(settings, engine(weights.load(USED).card), engine(broken.card))
+    options = plans.canary_options(settings, loaded(weights.load(USED).card), loaded(broken.card))
     canary, log = Canary("new", USED, broken.card.name, options), ListLog()
     measured = Measurements(Throughput(0.0), {}, canary)
     pipeline = Pipeline(CPU, crop_px=128)

@@ -361,9 +361,9 @@ def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
 
 # The device
 
-ENGINE: dict[str, Any] = {"model": "lite", "device": "cpu float32", "tile_px": 512, "teacher": None}
-ENGINE |= {"precision": "float32", "precision_cause": "as set", "refused": []}
-ENGINE |= {"confined_by": ["no_new_privileges", "system_calls"]}
+LOADED: dict[str, Any] = {"model": "lite", "device": "cpu float32", "tile_px": 512, "teacher": None}
+LOADED |= {"precision": "float32", "precision_cause": "as set", "refused": []}
+LOADED |= {"confined_by": ["no_new_privileges", "system_calls"]}
 TORCH: dict[str, Any] = {"version": "2.9", "built_for_cuda": None, "devices": [], "threads": 2}
 TORCH |= {"capability": "AVX512", "amx": True, "mkldnn": True}
 LIBRARIES = dict.fromkeys(device._ALWAYS, "1.0") | {"pillow-heif": None}
@@ -373,20 +373,20 @@ def machine(
     *, driver: bool = False, libraries: dict[str, str | None] | None = None, **torch: object
 ) -> list[Finding]:
     """What is found where a worker started and said this."""
-    told = {"engines": [ENGINE], "errors": [], "torch": TORCH | torch}
+    told = {"models": [LOADED], "errors": [], "torch": TORCH | torch}
     told["libraries"] = LIBRARIES if libraries is None else libraries
     return list(device.device(told, driver=driver))
 
 
 def test_a_machine_that_is_well_used() -> None:
     """Network, sandbox, torch and codecs, one line each."""
-    engine, precision, worker, torch, codecs = machine()
+    loaded, precision, worker, torch, codecs = machine()
     assert worker.found == "confined by no new privileges, system calls"
-    assert engine.found == "lite runs on cpu float32, tiles of 512 pixels, without its teacher"
+    assert loaded.found == "lite runs on cpu float32, tiles of 512 pixels, without its teacher"
     assert torch.found == "2.9, AVX512 and AMX, 2 threads a worker"
     assert codecs.found.endswith("avif 1.0; not installed: pillow-heif")
     assert precision.found == "lite in float32: as set"
-    assert {one.level for one in (engine, precision, worker, torch, codecs)} == {Level.OK}
+    assert {one.level for one in (loaded, precision, worker, torch, codecs)} == {Level.OK}
     gpu = machine(built_for_cuda="13.0", devices=["H100"], driver=True)[3]
     assert (gpu.level, gpu.found.endswith("H100")) == (Level.OK, True)
 
@@ -415,15 +415,15 @@ def test_what_is_missing_is_said() -> None:
 
 def test_a_machine_that_confines_nothing_is_noted() -> None:
     """Elsewhere than on Linux a worker gives nothing up."""
-    told = {"engines": [ENGINE | {"confined_by": []}], "errors": [], "torch": TORCH}
+    told = {"models": [LOADED | {"confined_by": []}], "errors": [], "torch": TORCH}
     found = list(device.device(told | {"libraries": LIBRARIES}, driver=False))
     assert (found[2].level, "not sandboxed" in found[2].found) == (Level.NOTE, True)
 
 
 def test_a_refused_precision_is_noted() -> None:
     """Where bfloat16 is set and its pixels are too unlike, float32 runs, and doctor says so."""
-    refused = ENGINE | {"refused": ["bfloat16"], "precision_cause": "SSIM 0.91"}
-    told = {"engines": [refused], "errors": [], "torch": TORCH, "libraries": LIBRARIES}
+    refused = LOADED | {"refused": ["bfloat16"], "precision_cause": "SSIM 0.91"}
+    told = {"models": [refused], "errors": [], "torch": TORCH, "libraries": LIBRARIES}
     found = list(device.device(told, driver=False))[1]
     assert (found.level, found.change[:15]) == (Level.NOTE, "model.precision")
     assert found.found.startswith("lite in float32: SSIM 0.91")
@@ -432,7 +432,7 @@ def test_a_refused_precision_is_noted() -> None:
 
 def test_a_device_that_is_not_there_is_a_fault() -> None:
     """The worker's own words, divided into what was found and what to change."""
-    told = {"engines": [], "errors": ["model.device: cuda:7: not available; set it to cpu"]}
+    told = {"models": [], "errors": ["model.device: cuda:7: not available; set it to cpu"]}
     found = next(device.device(told | {"torch": TORCH, "libraries": LIBRARIES}, driver=False))
     assert (found.found, found.change) == ("model.device: cuda:7: not available", "set it to cpu")
     (dead,) = device.device(UnavailableError("No module named 'torch'"), driver=False)

@@ -22,7 +22,7 @@ from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Option
 from sharpend.workers import frames, messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
-from sharpend.workers.worker import Engine, WorkerOptions
+from sharpend.workers.worker import LoadedModel, WorkerOptions
 
 AGREEMENT = AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300)
 STAGED = Staged(
@@ -47,7 +47,7 @@ FAILED = Failed(7, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, "no", "workers.memor
 TRIAL = Trial(
     "cd" * 32, 2.5, (Form("torch", "bfloat16", 1.0, 0.9999), Form("openvino", "int8", 0.5, 0.999))
 )
-ENGINE = Engine(
+LOADED = LoadedModel(
     "lite", "ab", "cpu bfloat16", 512, 4, 0.5, "teacher", 10**9, ("system_calls",),
     precision="bfloat16", trial=TRIAL,
 )  # fmt: skip
@@ -84,10 +84,10 @@ TASK = Task(
         FAILED,
         replace(FAILED, reason=None, setting=None),
         Raised("ZeroDivisionError('bug')"),
-        ENGINE,
-        replace(ENGINE, trial=replace(TRIAL, float32_ms=None, others=(Form("torch", "bfloat16"),))),
+        LOADED,
+        replace(LOADED, trial=replace(TRIAL, float32_ms=None, others=(Form("torch", "bfloat16"),))),
         replace(
-            ENGINE, trial=None, alarm_below=None, teacher=None, resident_bytes=None, confined_by=()
+            LOADED, trial=None, alarm_below=None, teacher=None, resident_bytes=None, confined_by=()
         ),
         Unavailable("model.device: cuda:9"),
     ],

@@ -17,7 +17,7 @@ from sharpend.daemon import kept_plans, plans
 from sharpend.files.access import Access
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
-from sharpend.workers.worker import Engine
+from sharpend.workers.worker import LoadedModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +33,9 @@ def settings(home: Path, *folders: dict[str, Any], **tables: Any) -> Settings:  
     return Settings.model_validate({"state": home / "state", "folder": made} | tables)
 
 
-def engine(**lines: float | None) -> Engine:
+def loaded(**lines: float | None) -> LoadedModel:
     """What a worker says of a model whose card has these lines."""
-    return replace(Engine("lite", "digest", "cpu", 128, 4, None, "teacher"), **lines)  # type: ignore[arg-type]
+    return replace(LoadedModel("lite", "digest", "cpu", 128, 4, None, "teacher"), **lines)  # type: ignore[arg-type]
 
 
 def test_a_folder_by_default(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ def test_the_alarm_line(
     made = settings(
         tmp_path, agreement={"alarm_below": wanted, "sample": 0.2, "budget": 0.1, "window": 7}
     )
-    alarm = plans.alarm_options(made, engine(alarm_below=card))
+    alarm = plans.alarm_options(made, loaded(alarm_below=card))
     assert (alarm.below, alarm.sample, alarm.budget, alarm.window) == (below, 0.2, 0.1, 7)
     assert alarm.is_below_own is (wanted != "auto")
 
@@ -310,7 +310,7 @@ def test_the_line_of_the_residual_ratio(
 ) -> None:
     """The card draws it unless the settings do; what is measurable is the card's to say."""
     made = settings(tmp_path, agreement={"alarm_residual": wanted})
-    alarm = plans.alarm_options(made, engine(residual_above=card, measurable_from=4.5))
+    alarm = plans.alarm_options(made, loaded(residual_above=card, measurable_from=4.5))
     assert (alarm.residual_above, alarm.measurable_from) == (above, 4.5)
     assert not alarm.is_below_own
-    assert plans.alarm_options(made, engine()).measurable_from == MEASURABLE_FROM
+    assert plans.alarm_options(made, loaded()).measurable_from == MEASURABLE_FROM

@@ -29,7 +29,7 @@ from sharpend.workers.cluster.requests import (
     RunTask,
 )
 from sharpend.workers.messages import Unavailable
-from sharpend.workers.worker import Engine
+from sharpend.workers.worker import LoadedModel
 from tests.crews import CPU
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sharpend.workers.cluster.bodies import ActorAnswer
     from sharpend.workers.cluster.notices import Notice
 
-LITE = Engine("lite", "ab" * 32, "cpu", 128, 4, None, None)
+LITE = LoadedModel("lite", "ab" * 32, "cpu", 128, 4, None, None)
 PLACED = Placed(1, "node (1)", __version__, platform.python_version(), "2.60.0", 0)
 MARK = Fingerprint(1, 2, 3)
 STAGED = Staged(7, b".t", MARK, 1, 1, 1, model_digest=LITE.digest)

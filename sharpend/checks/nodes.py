@@ -73,7 +73,7 @@ def _asked(pool: RayPool, models: Iterable[str], survey: Survey) -> list[ActorSt
         return time.monotonic() < until_s
 
     for model in models:
-        pool.engine(model, teacher=False, go_on=go_on)
+        pool.load_model(model, teacher=False, go_on=go_on)
     pool.actors.survey(survey)
     while (found := pool.judged()) is None and go_on():
         list(pool.finished(time.monotonic()))

@@ -80,7 +80,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     yield from machine.sandbox()
     yield from machine.files()
     yield machine.daemon()
-    yield from machine.engine()
+    yield from machine.model()
 
 
 def _settings(options: argparse.Namespace, used: Unit | None) -> Settings:
@@ -202,7 +202,7 @@ class Machine:
         last = read_status(directory)
         return state.daemon(last, is_running=running, now_s=time.time(), every_s=every_s)
 
-    def engine(self) -> Iterator[Finding]:
+    def model(self) -> Iterator[Finding]:
         """Check that the models run here."""
         if self.settings.engine.kind == "ray":
             yield from nodes_of(self.settings)
@@ -212,5 +212,5 @@ class Machine:
         canary = plans.canary_model(self.settings)
         wanted = plans.models(self.settings)
         watched = bool(self.settings.agreement.sample or canary)
-        answers = device.engines(self.runner, options, wanted, teacher=watched, canary=canary)
+        answers = device.ask_worker(self.runner, options, wanted, teacher=watched, canary=canary)
         yield from device.device(answers, driver=device.has_driver())

@@ -116,7 +116,7 @@ class Loop:
                 if self._mode.once:
                     for folder in self._parts.dispatcher.folders.values():
                         folder.raise_for_pause()  # a command does not wait for its end
-                    raise_for_outage(self._parts.crew.pool.faults)
+                    raise_for_outage(self._parts.workers.pool.faults)
                     if self._parts.dispatcher.is_done:
                         break
                 self._wait(next_s)
@@ -224,7 +224,7 @@ class Loop:
                 self._notifier.stopping()
                 deadline_s = time.monotonic() + DRAIN_S
                 if self._control.stops:
-                    parts.log.info(Event.DAEMON_DRAINING, running=len(parts.crew.pool.running))
+                    parts.log.info(Event.DAEMON_DRAINING, running=len(parts.workers.pool.running))
                 # Interrupted tasks are repeated from the start, so running ones may finish: until
                 # the deadline, a second signal, or a state outage. No new ones are started.
                 while dispatcher.is_working and self._outage.fault is None:
@@ -243,7 +243,7 @@ class Loop:
                 # Before the workers: files that settle from now on are left to the next start.
                 dispatcher.close()
                 # Before their temporary files are removed: a running worker would go on writing.
-                parts.crew.pool.stop()
+                parts.workers.pool.stop()
                 # Before the report, which counts interrupted jobs as waiting.
                 dispatcher.release_unfinished()
                 self._publish(time.monotonic(), state="stopped")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sharpend.logs.logs import Log
     from sharpend.settings.load import FolderSettings, Settings
-    from sharpend.workers.worker import Engine
+    from sharpend.workers.worker import LoadedModel
 
 T = TypeVar("T")
 
@@ -254,19 +254,19 @@ def retry_options(settings: Settings) -> RetryOptions:
     return RetryOptions(retry.attempts, retry.first_s, retry.longest_s)
 
 
-def alarm_options(settings: Settings, engine: Engine) -> AlarmOptions:
+def alarm_options(settings: Settings, loaded: LoadedModel) -> AlarmOptions:
     """Options of the agreement alarm; automatic lines are those of the model's card."""
     agreement = settings.agreement
     below = _unless_auto(agreement.alarm_below)
     residual = _unless_auto(agreement.alarm_residual)
-    least = engine.measurable_from
+    least = loaded.measurable_from
     return AlarmOptions(
         sample=agreement.sample,
         budget=agreement.budget,
         window=agreement.window,
-        below=engine.alarm_below if below is None else below,
+        below=loaded.alarm_below if below is None else below,
         is_below_own=below is not None,
-        residual_above=engine.residual_above if residual is None else residual,
+        residual_above=loaded.residual_above if residual is None else residual,
         measurable_from=MEASURABLE_FROM if least is None else least,
     )
 
@@ -277,7 +277,7 @@ def canary_model(settings: Settings) -> str | None:
     return canary.model if canary.model != NO_CANARY and canary.share else None
 
 
-def canary_options(settings: Settings, used: Engine, canary: Engine) -> AlarmOptions:
+def canary_options(settings: Settings, used: LoadedModel, canary: LoadedModel) -> AlarmOptions:
     """Options of the canary's alarm.
 
     Automatic lines are those of its card where it was taught by the same teacher, or else those of

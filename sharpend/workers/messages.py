@@ -41,7 +41,7 @@ from sharpend.workers.jsoncodec import (
     whole,
 )
 from sharpend.workers.trials import TRIAL, TRIALS
-from sharpend.workers.worker import Engine, WorkerOptions
+from sharpend.workers.worker import LoadedModel, WorkerOptions
 
 ANSWER_BYTES = 1024 * 1024
 """Longest frame from a worker: more than the longest notes and losses take."""
@@ -100,7 +100,7 @@ class Unavailable:
 
 
 Request = Describe | Task
-Answer = Began | Staged | Failed | Raised | Engine | Unavailable
+Answer = Began | Staged | Failed | Raised | LoadedModel | Unavailable
 
 _JOB_ID = whole(0, _WHOLE_64)
 _SIZE = whole(0, _WHOLE_64)
@@ -174,8 +174,8 @@ _FAILED = record(
     stage=one_of(UNTIMED_STAGES + STAGES),
     input_digest=optional(digest()),
 )
-_ENGINE = record(
-    Engine,
+_LOADED_MODEL = record(
+    LoadedModel,
     model=_NAME,
     digest=_NAME,
     device=_NAME,
@@ -254,7 +254,7 @@ ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
     "staged": (Staged, _STAGED),
     "failed": (Failed, _FAILED),
     "raised": (Raised, record(Raised, error=text(MESSAGE_CHARACTERS))),
-    "engine": (Engine, _ENGINE),
+    "loaded_model": (LoadedModel, _LOADED_MODEL),
     "unavailable": (Unavailable, record(Unavailable, message=text(MESSAGE_CHARACTERS))),
 }
 _MESSAGE = tagged({**REQUESTS, **ANSWERS})

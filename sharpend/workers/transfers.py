@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from sharpend.task import AttemptResult
     from sharpend.workers.interface import Workers
-    from sharpend.workers.worker import Engine
+    from sharpend.workers.worker import LoadedModel
 
 LONGEST_S = 3600.0
 """Longest time of one transfer."""
@@ -96,11 +96,11 @@ class Transfers:
         """Those of the workers."""
         return self._inner.faults
 
-    def engine(
+    def load_model(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
-    ) -> Engine:
+    ) -> LoadedModel:
         """Load a model: see `Workers`."""
-        return self._inner.engine(model, teacher=teacher, go_on=go_on)
+        return self._inner.load_model(model, teacher=teacher, go_on=go_on)
 
     def submit(self, task: Task, now_s: float) -> None:
         """Take a task; never blocks."""

@@ -52,7 +52,7 @@ class WorkerOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class LoadedModel:
     """Facts about a model, after a worker loaded and ran it once."""
 
     model: str
@@ -124,7 +124,7 @@ def _die_with_parent(daemon_pid: int) -> None:
             os._exit(1)
 
 
-def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
+def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in its message
     """Load and try a model, and its teacher if one is wanted."""
     try:
         sharpener = _pipeline.models.sharpener(model)
@@ -134,7 +134,7 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
     card = sharpener.card
     if teacher and card.teacher is not None:
         _pipeline.models.opinion(model)
-    return Engine(
+    return LoadedModel(
         model=card.name,
         digest=sharpener.digest,
         device=sharpener.runtime.described,

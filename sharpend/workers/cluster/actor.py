@@ -75,7 +75,7 @@ class WorkerActor:
     def _describe(self, request: LoadModel) -> ActorAnswer:
         """Start the worker, and load a model."""
         try:
-            return self._pool_for(request).engine(request.model, teacher=request.teacher)
+            return self._pool_for(request).load_model(request.model, teacher=request.teacher)
         except UnavailableError as error:
             return Unavailable(str(error))
 

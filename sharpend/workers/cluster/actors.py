@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sharpend.task import Task
     from sharpend.workers.cluster.notices import Placed
     from sharpend.workers.cluster.requests import ActorRequest, FoldersChecked
-    from sharpend.workers.worker import Engine, WorkerOptions
+    from sharpend.workers.worker import LoadedModel, WorkerOptions
 
 AGAIN_S = 30.0
 """Seconds after which an actor that is not fit is replaced."""
@@ -87,7 +87,7 @@ class Actors:
 
     def __init__(self, options: WorkerOptions, program: str, patience_s: float) -> None:
         self.by_number: dict[int, ActorState] = {}
-        self.engines: dict[str, Engine] = {}
+        self.loaded_models: dict[str, LoadedModel] = {}
         """By model."""
         self.patience_s = patience_s
         self.ray = ""
@@ -182,17 +182,17 @@ class Actors:
             actor.retire(cause, now_s + AGAIN_S)
 
     def described(
-        self, actor: ActorState, engine: Engine, digests: Mapping[str, str], now_s: float
+        self, actor: ActorState, loaded: LoadedModel, digests: Mapping[str, str], now_s: float
     ) -> None:
         """Record that an actor has loaded its next model; retire it if that is another."""
         model = self._next_model(actor)
-        if digests.get(model, engine.digest) != engine.digest:
-            cause = f"its weights of {model} are {engine.digest[:12]} in place of "
+        if digests.get(model, loaded.digest) != loaded.digest:
+            cause = f"its weights of {model} are {loaded.digest[:12]} in place of "
             cause += f"{digests[model][:12]}; install the same on all nodes"
             actor.retire(cause, now_s + AGAIN_S)
             return
         actor.described += 1
-        self.engines.setdefault(model, engine)
+        self.loaded_models.setdefault(model, loaded)
         known = self._options.trials
-        if engine.trial is not None and engine.trial not in known:
-            self._options = replace(self._options, trials=(engine.trial, *known))
+        if loaded.trial is not None and loaded.trial not in known:
+            self._options = replace(self._options, trials=(loaded.trial, *known))

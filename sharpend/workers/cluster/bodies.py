@@ -30,7 +30,7 @@ from sharpend.workers.jsoncodec import (
     whole,
 )
 from sharpend.workers.messages import Unavailable
-from sharpend.workers.worker import Engine
+from sharpend.workers.worker import LoadedModel
 
 MOST_ROOTS = 10_000
 """Folders of all tasks; a task has two."""
@@ -40,7 +40,7 @@ _FAR_S = 1e11
 """Beyond any clock."""
 _JOB_ID = whole(0, (1 << 63) - 1)
 
-ActorAnswer = Staged | Failed | Died | Engine | Unavailable | FoldersChecked | NodeUnfit
+ActorAnswer = Staged | Failed | Died | LoadedModel | Unavailable | FoldersChecked | NodeUnfit
 
 _PATH, _FILE = octets(messages.REQUEST_BYTES), octets(messages.NAME_CHARACTERS)
 _ROOT = record(Root, path=_PATH, inode=whole(0, (1 << 64) - 1))
@@ -66,7 +66,7 @@ _REQUEST: Kind[ActorRequest] = tagged(
 )
 _DIED = record(Died, job_id=_JOB_ID, cause=_TEXT, setting=optional(_NAME))
 _ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
-    **{tag: messages.ANSWERS[tag] for tag in ("staged", "failed", "engine", "unavailable")},
+    **{tag: messages.ANSWERS[tag] for tag in ("staged", "failed", "loaded_model", "unavailable")},
     "died": (Died, _DIED),
     "folders_checked": (FoldersChecked, record(FoldersChecked, clock_s=real(0.0, _FAR_S))),
     "node_unfit": (NodeUnfit, record(NodeUnfit, message=_TEXT)),

@@ -36,7 +36,7 @@ from sharpend.workers.cluster.requests import FoldersChecked, NodeUnfit
 from sharpend.workers.interface import ENGINE
 from sharpend.workers.jsoncodec import MessageError
 from sharpend.workers.messages import Unavailable
-from sharpend.workers.worker import Engine
+from sharpend.workers.worker import LoadedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -113,15 +113,15 @@ class RayPool:
         has_no_actor = time.monotonic() > self._no_actor_until_s
         return {ENGINE: no_room(self._cluster), **found} if has_no_actor else found
 
-    def engine(
+    def load_model(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
-    ) -> Engine:
-        """Join the cluster and let an actor load a model, see `Workers.engine`."""
+    ) -> LoadedModel:
+        """Join the cluster and let an actor load a model, see `Workers.load_model`."""
         if not is_installed():
             raise ConfigError("engine.kind: Ray is not installed: pip install 'sharpend[ray]'")
         self.actors.want(model, teacher=teacher)
         give_up_s = time.monotonic() + self.actors.patience_s
-        while model not in self.actors.engines:
+        while model not in self.actors.loaded_models:
             now_s = time.monotonic()
             self._step(now_s)
             self._raise_for_start()
@@ -129,7 +129,7 @@ class RayPool:
                 raise UnavailableError(f"engine: timed out loading {model} on the cluster")
             self.heard.wait(_LOOK_EVERY_S)
             self.heard.clear()
-        return self.actors.engines[model]
+        return self.actors.loaded_models[model]
 
     def _raise_for_start(self) -> None:
         """Raise where a start cannot succeed."""
@@ -208,7 +208,7 @@ class RayPool:
         """Start actors up to the number wanted; end those beyond it that found no node."""
         actors = self.actors.by_number
         most = self._target
-        if not self.actors.engines:  # the first alone, whose trial the others follow
+        if not self.actors.loaded_models:  # the first alone, whose trial the others follow
             most = min(most, sum(bool(actor.unfit) for actor in actors.values()) + 1)
         for actor in [one for one in actors.values() if not one.node][: max(0, len(actors) - most)]:
             self._drop(actor, "")
@@ -262,7 +262,7 @@ class RayPool:
         task, actor.task = actor.task, None
         if task is not None:
             self._outcomes.append(self._outcome(actor, task, answer, now_s))
-        elif isinstance(answer, Engine):
+        elif isinstance(answer, LoadedModel):
             self.actors.described(actor, answer, self._digests, now_s)
         elif isinstance(answer, FoldersChecked):
             self.actors.folders_checked(actor, answer)
