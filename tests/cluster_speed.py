@@ -26,8 +26,8 @@ from sharpend.task import Options, Task
 from sharpend.workers import process
 from sharpend.workers.cluster.notices import Cluster
 from sharpend.workers.cluster.raypool import RayPool
+from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
-from sharpend.workers.worker import WorkerOptions
 from tests.raycluster import RayCluster, cluster
 
 if TYPE_CHECKING:

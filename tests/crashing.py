@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sharpend.attempt import Failed, Staged
     from sharpend.commit.destination import TempNames
     from sharpend.daemon.folder import Handed
     from sharpend.ledger.ledger import Ledger
-    from sharpend.task import Failed, Staged, Task
+    from sharpend.task import Task
     from sharpend.workers.pipeline import Pipeline
 
 WORKER_STEPS = ("taken", "opened", "decoded", "sharpened", "written", "fsynced", "returned")

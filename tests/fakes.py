@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpend.agreement.alarm import AgreementAlarm
+from sharpend.attempt import AttemptResult, Died, Failed, Failure, Lost, Staged
 from sharpend.commit.ages import KEEP_ALL, Retention
 from sharpend.commit.destination import Destination
 from sharpend.daemon.attempts import RetryOptions
@@ -26,8 +27,8 @@ from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
 from sharpend.policies import Policies
-from sharpend.task import AttemptResult, Died, Failed, Failure, Lost, Options, Staged, Task
-from sharpend.workers.worker import LoadedModel
+from sharpend.task import Options, Task
+from sharpend.workers.loading import LoadedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

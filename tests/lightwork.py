@@ -9,12 +9,16 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.model.trial import Form, Trial
-from sharpend.task import Staged, Task
 from sharpend.workers import serve, worker
-from sharpend.workers.worker import LoadedModel, WorkerOptions
+from sharpend.workers.loading import LoadedModel, WorkerOptions
+
+if TYPE_CHECKING:
+    from sharpend.task import Task
 
 _kept: list[bytes] = []
 """What is never let go."""

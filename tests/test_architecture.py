@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 FLOORS = """
 F0  errors  policies  machine  logs/
-F1  files/  imaging/  task  model/  benchmark/  settings/  ledger/
+F1  files/  imaging/  task  attempt  model/  benchmark/  settings/  ledger/
 F2  intake/  commit/  agreement/
 F3  workers/
 F4  daemon/
@@ -32,10 +32,10 @@ ROOMS = {
     " event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address disk_errors access atomic beneath digest lease mounts disk_space roots"
-    " previews rotated objects.client objects.bucket objects.uploads objects.trial",
+    " preview_layout previews rotated objects.client objects.bucket objects.uploads objects.trial",
     "agreement": "alarm opinion",
-    "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
-    " jsoncodec frames trials messages serve process interface answers pool transfers"
+    "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
+    " worker jsoncodec frames trials messages serve process interface answers pool transfers"
     " cluster cluster.notices cluster.requests cluster.bodies cluster.actor cluster.driver"
     " cluster.driver_process cluster.connection cluster.actors cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
@@ -73,7 +73,7 @@ ROOMS = {
     " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries folder"
     " lost overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
     " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
-    " status diary hook_runs hooked_log plans kept_plans cluster_plans remote_plans loaded_workers"
+    " status diary hook_runs hooked_log settings_values worker_settings loaded_workers"
     " assembly mode operations daemon",
     "checks": "finding runner sight folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
@@ -166,7 +166,7 @@ commands  train mos
 """The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
 
 MOST_ROOMS = 15
-LOOSE = {"__main__", "cli", "errors", "machine", "policies", "task"}
+LOOSE = {"__main__", "attempt", "cli", "errors", "machine", "policies", "task"}
 """Modules of sharpend that stand in no room: all floors use them, or they open the door."""
 LONGEST_CHAIN = 12
 """Modules in a row, each importing the next, for types too."""

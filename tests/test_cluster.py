@@ -15,7 +15,7 @@ from sharpend.benchmark.images import fill
 from sharpend.cli import main
 from sharpend.errors import ExitCode
 from sharpend.workers import process
-from sharpend.workers.worker import WorkerOptions
+from sharpend.workers.loading import WorkerOptions
 from tests.cluster_breaks import VICTIMS, frozen, kills
 from tests.conftest import drop
 from tests.crews import RayCrew

@@ -14,12 +14,7 @@ from sharpend.commit.destination import TempNames
 from sharpend.commit.names import Naming
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
-from sharpend.errors import (
-    FolderFaultError,
-    ImageRefusedError,
-    Reason,
-    TransientError,
-)
+from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.lease import NO_LEASE

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sharpend.daemon import assembly, plans
+from sharpend.daemon import assembly, worker_settings
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.loaded_workers import LoadedWorkers
@@ -18,13 +18,13 @@ from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
-from sharpend.workers.worker import LoadedModel
+from sharpend.workers.loading import LoadedModel
 from tests.fakes import FakePool, ListLog
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
     from sharpend.task import Task
 
 
@@ -35,7 +35,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     folders = [{"input": tmp_path / "in", "output": tmp_path / "out"}]
     made = load(None, {"state": tmp_path / "state", "folder": folders})
     loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
-    loaded_models = dict.fromkeys(plans.models(made), loaded)
+    loaded_models = dict.fromkeys(worker_settings.models(made), loaded)
     monkeypatch.setattr(
         assembly, "start_workers", lambda *_, **__: LoadedWorkers(FakePool(1), loaded_models)
     )

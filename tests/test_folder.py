@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.attempt import Failure
 from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
 from sharpend.daemon.folder import PROBES, Folder, FolderPlan
@@ -23,7 +24,7 @@ from sharpend.intake.threaded import open_intake
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
-from sharpend.task import Failure, Options
+from sharpend.task import Options
 from tests.fakes import ListLog, Shop
 
 if TYPE_CHECKING:

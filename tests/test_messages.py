@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sharpend.attempt import AgreementSample, CanarySample, Failed, Failure, Staged
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.previews import Layout
+from sharpend.files.preview_layout import Layout
 from sharpend.model.trial import Form, Trial
 from sharpend.policies import Losses, Metadata, Policies
-from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers import frames, messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
+from sharpend.workers.loading import LoadedModel, WorkerOptions
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
-from sharpend.workers.worker import LoadedModel, WorkerOptions
 
 AGREEMENT = AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300)
 STAGED = Staged(

@@ -30,7 +30,7 @@ from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Product, QuarantineReason
 from sharpend.web.metric_list import METRICS, Origin, markdown
 from sharpend.web.metrics import exposition
-from sharpend.workers.worker import LoadedModel
+from sharpend.workers.loading import LoadedModel
 from tests.conftest import drop
 from tests.daemons import configured, running
 from tests.described import MONITORING, split_page

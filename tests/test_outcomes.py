@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.attempt import Failure
 from sharpend.commit import committer, place
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
@@ -15,7 +16,6 @@ from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, Losses, Policies, SourcePolicy
-from sharpend.task import Failure
 from tests.fakes import PICTURE, Shop
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from sharpend.attempt import Failed, Failure, Staged
 from sharpend.errors import Reason, TransientError
 from sharpend.files import beneath
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.previews import IMAGES
+from sharpend.files.preview_layout import IMAGES
 from sharpend.imaging import codec
 from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
@@ -24,7 +25,7 @@ from sharpend.imaging.transparency import seen
 from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.policies import Losses, Policies
-from sharpend.task import Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers import staging
 from sharpend.workers.pipeline import Pipeline
 from tests.cases import bytes_of

@@ -17,12 +17,13 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
+from sharpend.attempt import Died, Failed, Failure, Staged
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import Died, Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers import answers, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
-from sharpend.workers.worker import WorkerOptions
+from sharpend.workers.loading import WorkerOptions
 from tests.conftest import drop
 from tests.crews import CPU, PATIENCE_S, Crew, RayCrew
 from tests.daemons import command_of, until
@@ -387,7 +388,7 @@ PARENT = """
 import sys, threading
 from sharpend.workers import pool, process, worker
 process.PROGRAM = "tests.lightwork"
-options = worker.WorkerOptions("cpu", "float32", None, 1, 64)
+options = WorkerOptions("cpu", "float32", None, 1, 64)
 crew = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)
 print(crew.load_model("lite", teacher=False).digest, flush=True)
 threading.Event().wait()

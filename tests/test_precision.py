@@ -19,10 +19,9 @@ from sharpend.model.networks import StudentNet
 from sharpend.model.precision import place, timed
 from sharpend.model.trial import LEAST_SSIM, Form, Trial
 from sharpend.model.weights import Card, save_network
-from sharpend.settings.load import Settings
-from sharpend.settings.schema import ModelSettings
+from sharpend.settings.schema import ModelSettings, Settings
 from sharpend.workers import trials
-from sharpend.workers.worker import LoadedModel
+from sharpend.workers.loading import LoadedModel
 from tests.conftest import drop
 from tests.daemons import configured, running
 from tests.fakes import ListLog

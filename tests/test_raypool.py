@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend import __version__
+from sharpend.attempt import Failed, Failure, Lost, Staged
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import Failed, Failure, Lost, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers import process
 from sharpend.workers.cluster import bodies
 from sharpend.workers.cluster.actors import FORGOTTEN_S, Survey
@@ -28,8 +29,8 @@ from sharpend.workers.cluster.requests import (
     Root,
     RunTask,
 )
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Unavailable
-from sharpend.workers.worker import LoadedModel
 from tests.crews import CPU
 
 if TYPE_CHECKING:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sharpend.attempt import Failure
 from sharpend.commit.quarantine import Quarantine
-from sharpend.daemon import assembly, plans, state_outage
+from sharpend.daemon import assembly, state_outage, worker_settings
 from sharpend.daemon.backoff import Backoff
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.loaded_workers import LoadedWorkers
@@ -26,8 +27,7 @@ from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
-from sharpend.task import Failure
-from sharpend.workers.worker import LoadedModel
+from sharpend.workers.loading import LoadedModel
 from tests.fakes import FakePool, ListLog, Shop
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     folders = [{"input": tmp_path / "in", "output": tmp_path / "out"}]
     settings = load(None, {"state": tmp_path / "state", "folder": folders})
     loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
-    loaded_models = dict.fromkeys(plans.models(settings), loaded)
+    loaded_models = dict.fromkeys(worker_settings.models(settings), loaded)
     monkeypatch.setattr(
         assembly, "start_workers", lambda *_, **__: LoadedWorkers(FakePool(1), loaded_models)
     )

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.attempt import Failure
 from sharpend.daemon.history import History
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.logs.logs import plain
-from sharpend.task import Failure
-from sharpend.workers.worker import LoadedModel
+from sharpend.workers.loading import LoadedModel
 from tests.fakes import ListLog, Shop
 
 if TYPE_CHECKING:

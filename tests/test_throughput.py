@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sharpend.attempt import Staged
 from sharpend.daemon.throughput import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import Staged
 
 
 def staged(**stages_s: float) -> Staged:

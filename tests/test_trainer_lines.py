@@ -24,7 +24,7 @@ from trainer.evaluation.agreement.lines import (
 if TYPE_CHECKING:
     from random import Random
 
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
 
 
 def halves(samples: list[AgreementSample]) -> list[AgreementSample]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.task import Staged
+    from sharpend.attempt import Staged
 
     Pixels = NDArray[Any]
     Writer = Callable[[Pixels], bytes]

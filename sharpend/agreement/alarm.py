@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
 
 FEWEST_SAMPLES = 5
 """Samples in the window below which nothing is concluded."""

@@ -16,7 +16,7 @@ from sharpend.workers import messages
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sharpend.workers.worker import WorkerOptions
+    from sharpend.workers.loading import WorkerOptions
 
 _PROBE = "sharpend.checks.model_probe"
 _ALWAYS = ("pillow", "imagecodecs", "tifffile", "libjpeg_turbo", "zlib", "webp", "avif")

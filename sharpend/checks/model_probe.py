@@ -9,12 +9,15 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sharpend.checks.runner import answer
 from sharpend.errors import UnavailableError
 from sharpend.machine import processor
 from sharpend.workers import messages, worker
+
+if TYPE_CHECKING:
+    from sharpend.workers.loading import LoadedModel, WorkerOptions
 
 
 def _respond(question: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +33,7 @@ def _respond(question: dict[str, Any]) -> dict[str, Any]:
     return {"models": loaded_models, "errors": errors, "torch": _torch(), "libraries": libraries}
 
 
-def _described(loaded: worker.LoadedModel, options: worker.WorkerOptions) -> dict[str, Any]:
+def _described(loaded: LoadedModel, options: WorkerOptions) -> dict[str, Any]:
     """Facts about a model, and what its precision was chosen by."""
     cause = "as set" if loaded.trial is None else str(loaded.trial)
     trial = loaded.trial

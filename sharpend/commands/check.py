@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sharpend.checks.finding import Level, exit_code
 from sharpend.commands.asked_nodes import nodes_of
 from sharpend.commands.overrides import workable_settings_of
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.roots import objections
 from sharpend.errors import (
     ConfigError,
@@ -27,24 +27,24 @@ from sharpend.settings.load import check_folders
 if TYPE_CHECKING:
     import argparse
 
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 
 def main(options: argparse.Namespace) -> int:
     """Print the resulting folders and models; every mistake is an error with its key and advice."""
     settings = workable_settings_of(options)
     check_folders(settings)
-    for plan in plans.folder_plans(settings):
+    for plan in settings_values.folder_plans(settings):
         way = plan.destination
         line = f"{way.folder}: {display(way.input_root)} -> {display(way.output_root)}"
         print(printable(f"{line}, model {plan.options.model}, source {way.source}"))
-    canary = plans.canary_model(settings)
+    canary = worker_settings.canary_model(settings)
     if canary is not None:
         share = f"{settings.canary.share:.0%} of the main model's images"
         print(printable(f"canary: {canary}, tried on crops of {share}"))
     on_cluster = settings.engine.kind == "ray"
     where = settings.engine.address
-    workers = f"on the cluster {where}" if on_cluster else plans.worker_count(settings)
+    workers = f"on the cluster {where}" if on_cluster else worker_settings.worker_count(settings)
     print(printable(f"state: {settings.state}; workers: {workers}"))
     _check_roots(settings)
     if on_cluster:
@@ -65,7 +65,7 @@ def _check_nodes(settings: Settings) -> None:
 
 def _check_roots(settings: Settings) -> None:
     """Raise InputMissingError or OutputFailedError where a daemon would pause a folder."""
-    ways = [plan.destination for plan in plans.folder_plans(settings)]
+    ways = [plan.destination for plan in settings_values.folder_plans(settings)]
     found = objections(settings.state, ways)
     if found:
         of_input = any(way.input_root in found for way in ways)

@@ -17,7 +17,7 @@ from sharpend.checks import device, finding, folders, mounts, runner, sight, sta
 from sharpend.checks.finding import Finding, fault, note
 from sharpend.commands.asked_nodes import nodes_of
 from sharpend.commands.overrides import overrides_of
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.roots import objections
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sharpend.checks.sight import Content
     from sharpend.checks.unit import Unit
     from sharpend.daemon.folder import FolderPlan
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 
 def main(options: argparse.Namespace) -> int:
@@ -119,7 +119,7 @@ class Machine:
     @cached_property
     def plans(self) -> list[FolderPlan]:
         """Plans of the folders."""
-        return plans.folder_plans(self.settings)
+        return settings_values.folder_plans(self.settings)
 
     @property
     def writes(self) -> list[str]:
@@ -206,11 +206,14 @@ class Machine:
         """Check that the models run here."""
         if self.settings.engine.kind == "ray":
             yield from nodes_of(self.settings)
-        count, options = plans.worker_count(self.settings), plans.worker_options(self.settings)
+        count, options = (
+            worker_settings.worker_count(self.settings),
+            worker_settings.worker_options(self.settings),
+        )
         options = replace(options, trials=trials.read(self.settings.state))
         yield device.workers(count, options.threads or 1, cores())
-        canary = plans.canary_model(self.settings)
-        wanted = plans.models(self.settings)
+        canary = worker_settings.canary_model(self.settings)
+        wanted = worker_settings.models(self.settings)
         watched = bool(self.settings.agreement.sample or canary)
         answers = device.ask_worker(self.runner, options, wanted, teacher=watched, canary=canary)
         yield from device.device(answers, driver=device.has_driver())

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.folder import FolderPlan
     from sharpend.intake.scan import Found
     from sharpend.ledger.records import FinishTimes
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
     from sharpend.task import Options
 
 WOULD = {

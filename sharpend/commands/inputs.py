@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.errors import InputMissingError
 from sharpend.files.fingerprint import display
 from sharpend.files.remote import is_remote
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.folder import FolderPlan
     from sharpend.intake.interface import FolderOptions
     from sharpend.ledger.records import KnownInput
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 
 def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found], scan.Tally]]:
@@ -32,7 +32,7 @@ def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found], sc
     Raises:
         InputMissingError: object storage does not list them.
     """
-    for plan in plans.folder_plans(settings):
+    for plan in settings_values.folder_plans(settings):
         tally, options = scan.Tally(), plan.intake
         for batch in _inputs(options, tally):
             yield plan, batch, tally

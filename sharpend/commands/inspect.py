@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sharpend.commands.overrides import settings_of
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, TransientError
 from sharpend.logs.logs import plain, printable
 from sharpend.model.softness import word_for
@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> int:
         ConfigError: a setting is wrong.
     """
     settings = settings_of(options)
-    how = plans.default_options(settings)
+    how = settings_values.default_options(settings)
     worst = ExitCode.OK
     for path in options.files:
         facts, status = _inspected(path, how)

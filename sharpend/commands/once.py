@@ -17,7 +17,7 @@ from sharpend.commands.once_output import ResultPrinter
 from sharpend.commands.overrides import workable_settings_of
 from sharpend.commands.selection import selected
 from sharpend.commit.shards import Share, objection
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.emptied_folders import EmptiedFolders
 from sharpend.daemon.mode import Mode
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import argparse
 
     from sharpend.logs.logs import Log
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
 """Limits of retries in this command, where a user waits; the daemon retries for longer."""
@@ -64,7 +64,7 @@ def _run(settings: Settings, *, as_json: bool) -> int:
     settings = settings.model_copy(update={"retry": retry})
     bar = sys.stderr is not None and sys.stderr.isatty() and settings.log.format == "auto"
     level = "error" if bar and settings.log.level == "info" else settings.log.level
-    log = plans.log(settings, level=level)
+    log = settings_values.log(settings, level=level)
     printer = ResultPrinter(settings, as_json=as_json, to_do=_to_do(settings) if bar else None)
     daemon = Daemon(settings, log, Mode(once=True, on_result=printer.show))
     status = daemon.run()
@@ -77,7 +77,11 @@ def _run(settings: Settings, *, as_json: bool) -> int:
 
 def _remove_emptied(settings: Settings, log: Log) -> None:
     """Remove the sub-folders out of which images were taken, in folders that ask for it."""
-    wanted = [one for one in plans.folder_plans(settings) if one.destination.remove_empty_folders]
+    wanted = [
+        one
+        for one in settings_values.folder_plans(settings)
+        if one.destination.remove_empty_folders
+    ]
     if not wanted:
         return
     with LedgerReader.read_only(settings.state) as ledger:
@@ -105,7 +109,7 @@ def _shard(settings: Settings, text: str) -> Settings:
         share = Share.parse(text)
     except ValueError as error:
         raise UsageError(f"--shard {text}: {error}") from error
-    for plan in plans.folder_plans(settings):
+    for plan in settings_values.folder_plans(settings):
         if (reason := objection(plan.destination)) is not None:
             raise UsageError(f"--shard: {reason}")
     folders = tuple(one.shared((share.number, share.count)) for one in settings.folder)
@@ -130,7 +134,7 @@ def _held(settings: Settings) -> set[str]:
     if not has_ledger(settings.state):
         return set()
     with LedgerReader.read_only(settings.state) as ledger:
-        ways = [plan.destination for plan in plans.folder_plans(settings)]
+        ways = [plan.destination for plan in settings_values.folder_plans(settings)]
         names = [ledger.folder_name(way.input_root, way.output_root) for way in ways]
         return ledger.holds().keys() & {ALL_FOLDERS, *names}
 

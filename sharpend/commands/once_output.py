@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
     from sharpend.daemon.results import Result
     from sharpend.ledger.records import KnownInput
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 _ENDED = {State.QUARANTINED, State.DONE, State.DISPOSED}
 

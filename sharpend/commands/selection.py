@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sharpend.settings.load import FolderSettings, Settings
+    from sharpend.settings.folder import FolderSettings
+    from sharpend.settings.schema import Settings
 
 _MOST_TOLD = 5
 

@@ -15,13 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import (
-    Destination,
-    NameStatus,
-    faults,
-    is_rewritten,
-    output_names,
-)
+from sharpend.commit.destination import Destination, NameStatus, faults, is_rewritten, output_names
 from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_keep
 from sharpend.commit.ownership import choose
 from sharpend.commit.place import discard_below, stands

@@ -13,12 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from sharpend.commit.destination import (
-    NameStatus,
-    faults,
-    output_names,
-    require_same_root,
-)
+from sharpend.commit.destination import NameStatus, faults, output_names, require_same_root
 from sharpend.commit.place import LocalFolder
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.beneath import directory
@@ -29,10 +24,10 @@ from sharpend.policies import Losses
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
+    from sharpend.attempt import Staged
     from sharpend.commit.destination import Destination
     from sharpend.commit.store import OutputFolder
     from sharpend.ledger.records import Job
-    from sharpend.task import Staged
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Construction of all parts of a daemon from the settings, at a start and at a reload.
 
 Owns the order of construction, and the choice of parts that a reload keeps. Refuses a start or a
-reload with models that cannot be loaded. Reads the settings through `plans` alone.
+reload with models that cannot be loaded. Reads the settings through `settings_values` and
+`worker_settings` alone.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
-from sharpend.daemon import kept_plans, plans, remote_plans
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from sharpend.daemon.results import Result
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.settings.load import Settings
-    from sharpend.workers.worker import LoadedModel
+    from sharpend.settings.schema import Settings
+    from sharpend.workers.loading import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def assemble(
 
 def _kept_or_started(settings: Settings, calls: Callbacks, old: Parts | None) -> LoadedWorkers:
     """Keep the workers if their settings did not change; else start new ones."""
-    values = plans.worker_start_values
+    values = worker_settings.worker_start_values
     if old is not None and values(settings) == values(old.settings):
         return old.workers
     if old is not None and "ray" in (settings.engine.kind, old.settings.engine.kind):
@@ -134,18 +135,20 @@ def retire(old: Parts, new: Parts) -> None:
 
 def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[FolderPlan]:
     """Plan the folders; create and check their roots."""
-    planned = (remote_plans.with_store(one, settings) for one in plans.folder_plans(settings))
+    planned = (
+        settings_values.with_store(one, settings) for one in settings_values.folder_plans(settings)
+    )
     return [prepare_roots(plan, ledger, on_fault) for plan in planned]
 
 
 def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
     """Keep or replace the log, and let the diary and the hooks of the settings listen to it."""
-    hooks = plans.hooks(settings)
+    hooks = settings_values.hooks(settings)
     runs = log.runs if isinstance(log, HookedLog) else None
     while isinstance(log, HookedLog | DiaryLog):
         log = log.inner
     if old is not None and settings.log != old.settings.log:
-        log = plans.log(settings)
+        log = settings_values.log(settings)
     options = {plan.destination.folder: plan.options.shown_options for plan in prepared}
     log = DiaryLog(log, settings.state, options)
     ways = [plan.destination for plan in prepared]
@@ -158,7 +161,7 @@ def _measurements(settings: Settings, workers: LoadedWorkers, old: Parts | None)
     if old is not None and workers is old.workers and _measures_alike(settings, old.settings):
         return old.measurements
     alarms = {
-        model: AgreementAlarm(plans.alarm_options(settings, loaded))
+        model: AgreementAlarm(settings_values.alarm_options(settings, loaded))
         for model, loaded in workers.loaded_models.items()
         if loaded.teacher is not None
     }
@@ -175,7 +178,7 @@ def _canary(settings: Settings, workers: LoadedWorkers) -> Canary | None:
     if workers.canary is None:
         return None
     main, loaded = next(iter(workers.loaded_models.items()))
-    options = plans.canary_options(settings, loaded, workers.canary)
+    options = settings_values.canary_options(settings, loaded, workers.canary)
     return Canary(settings.canary.model, main, workers.canary.model, options)
 
 
@@ -185,12 +188,12 @@ def _dispatcher_config(
     return DispatcherConfig(
         state_dir=settings.state,
         plans=prepared,
-        retry=plans.retry_options(settings),
+        retry=settings_values.retry_options(settings),
         measurements=measurements,
-        retention=kept_plans.retention(settings),
-        previews=kept_plans.preview_limits(settings),
+        retention=settings_values.retention(settings),
+        previews=settings_values.preview_limits(settings),
         quiet_s=settings.intake.quiet_s,
-        spool=remote_plans.spool(settings),
+        spool=settings_values.spool(settings),
     )
 
 

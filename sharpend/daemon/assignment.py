@@ -9,23 +9,23 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from sharpend.attempt import Failed, Failure
 from sharpend.commit.publication import OutputFolders
 from sharpend.commit.results import Committed
 from sharpend.daemon.folder import Handed
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
-from sharpend.task import Failed, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from sharpend.attempt import Staged
     from sharpend.commit.committer import Committer
     from sharpend.daemon.folder import Folder
     from sharpend.daemon.measurements import Measurements
     from sharpend.daemon.preview_upkeep import PreviewUpkeep
     from sharpend.errors import Reason
     from sharpend.ledger.ledger import Ledger
-    from sharpend.task import Staged
     from sharpend.workers.interface import Workers
 
 HANDED_AT_ONCE = 100

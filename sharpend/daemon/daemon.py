@@ -18,12 +18,13 @@ from sharpend.daemon.roots import OnFault
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
 from sharpend.logs.events import Event
-from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
+from sharpend.settings.load import NOT_RELOADABLE, changed_keys
 
 if TYPE_CHECKING:
     from sharpend.daemon.mode import Mode
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.logs.logs import Log
+    from sharpend.settings.schema import Settings
 
 DRAIN_S = 25.0
 """Longest wait for running tasks at a stop; below the unit's TimeoutStopSec."""

@@ -12,6 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Died, Lost
 from sharpend.commit.committer import WAIT_FOR_THE_DISK, Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
@@ -34,18 +35,17 @@ from sharpend.errors import Reason
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
-from sharpend.task import Died, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.attempt import AttemptResult
     from sharpend.daemon.dispatcher_config import DispatcherConfig
     from sharpend.daemon.folder import FolderPlan
     from sharpend.daemon.results import Result
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.task import AttemptResult
     from sharpend.workers.interface import Workers
 
 FINISH_EVERY_S = 30.0

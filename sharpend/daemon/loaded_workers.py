@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sharpend.daemon import cluster_plans, plans, remote_plans
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
 from sharpend.model.shipped import find, recorded_digest
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sharpend.logs.logs import Log
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
     from sharpend.workers.interface import Workers
-    from sharpend.workers.worker import LoadedModel, WorkerOptions
+    from sharpend.workers.loading import LoadedModel, WorkerOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,12 @@ def start_workers(
     """
     sandbox.deny_inspection()
     pool = pool_of(settings, wake)
-    canary = plans.canary_model(settings)
+    canary = worker_settings.canary_model(settings)
     watched = bool(settings.agreement.sample or canary)
     try:
         loaded_models = {
             model: pool.load_model(model, teacher=watched, go_on=go_on)
-            for model in plans.models(settings)
+            for model in worker_settings.models(settings)
         }
         return LoadedWorkers(pool, loaded_models, _load_canary(canary, pool, loaded_models, go_on))
     except BaseException:
@@ -79,23 +79,23 @@ def pool_of(settings: Settings, wake: Callable[[], None]) -> Workers:
         return ray_pool(settings, wake)
     pool = Pool(
         _options(settings),
-        count=plans.worker_count(settings),
+        count=worker_settings.worker_count(settings),
         job_timeout_s=settings.workers.job_timeout_s,
         wake=wake,
     )
-    spool = remote_plans.spool(settings)
+    spool = settings_values.spool(settings)
     return pool if spool is None else Transfers(pool, spool, wake)
 
 
 def ray_pool(settings: Settings, wake: Callable[[], None]) -> RayPool:
     """Construct the workers of a cluster, as `pool_of`."""
-    digests = {model: recorded_digest(find(model)) for model in plans.models(settings)}
-    wanted = cluster_plans.workers_wanted(settings)
-    return RayPool(cluster_plans.cluster(settings), wanted, _options(settings), digests, wake)
+    digests = {model: recorded_digest(find(model)) for model in worker_settings.models(settings)}
+    wanted = worker_settings.workers_wanted(settings)
+    return RayPool(worker_settings.cluster(settings), wanted, _options(settings), digests, wake)
 
 
 def _options(settings: Settings) -> WorkerOptions:
-    return replace(plans.worker_options(settings), trials=trials.read(settings.state))
+    return replace(worker_settings.worker_options(settings), trials=trials.read(settings.state))
 
 
 def _load_canary(

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sharpend.attempt import Staged
     from sharpend.commit.destination import Destination
     from sharpend.commit.results import Committed
     from sharpend.errors import Reason
     from sharpend.ledger.records import Job
-    from sharpend.task import Staged
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.history import History
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.logs.logs import Log
-    from sharpend.workers.worker import LoadedModel
+    from sharpend.workers.loading import LoadedModel
 
 
 STATUS_FILE = "status.json"

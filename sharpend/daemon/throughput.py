@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sharpend.task import Staged
+    from sharpend.attempt import Staged
 
 LATENCIES_KEPT = 1000
 """Most recent images whose latencies and sharpness enter the percentiles."""

@@ -34,6 +34,9 @@ from sharpend.settings.values import (
 )
 from sharpend.task import OVERSHOOT
 
+AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-photo", "base-photo"
+"""Models for `auto`; the second, larger one if a GPU is named in `model.device`."""
+
 
 class ModelSettings(Section):
     """`[model]`: the model and where it runs."""
@@ -263,3 +266,15 @@ class SettingsSources(Settings, BaseSettings):
     """
 
     model_config = SettingsConfigDict(env_prefix="SHARPEND_", env_nested_delimiter="__")
+
+
+def resolve_model(name: str, *, device: str) -> str:
+    """Resolve a `model` setting to the name or path of a model.
+
+    Args:
+        name: as set.
+        device: as set; only the workers know the device that `auto` selects, too late for a name.
+    """
+    if name != "auto":
+        return name
+    return AUTO_MODEL_ON_GPU if device.startswith(("cuda", "mps")) else AUTO_MODEL

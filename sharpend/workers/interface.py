@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from sharpend.task import AttemptResult, Task
-    from sharpend.workers.worker import LoadedModel
+    from sharpend.attempt import AttemptResult
+    from sharpend.task import Task
+    from sharpend.workers.loading import LoadedModel
 
 ENGINE = "engine"
 """Subject of a fault of the whole engine: no worker can work until it passes."""

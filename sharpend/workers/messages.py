@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sharpend import policies
+from sharpend.attempt import AgreementSample, CanarySample, Failed, Failure, Staged
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.previews import IMAGES, MOST_BYTES, Layout
+from sharpend.files.preview_layout import IMAGES, MOST_BYTES, Layout
 from sharpend.model.trial import RUNTIMES
-from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers.jsoncodec import (
     Kind,
     choice,
@@ -40,8 +41,8 @@ from sharpend.workers.jsoncodec import (
     text,
     whole,
 )
+from sharpend.workers.loading import LoadedModel, WorkerOptions
 from sharpend.workers.trials import TRIAL, TRIALS
-from sharpend.workers.worker import LoadedModel, WorkerOptions
 
 ANSWER_BYTES = 1024 * 1024
 """Longest frame from a worker: more than the longest notes and losses take."""

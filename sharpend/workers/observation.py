@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.files.previews import Layout, write_images
+from sharpend.files.preview_layout import Layout
+from sharpend.files.previews import write_images
 from sharpend.imaging import preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sharpend.attempt import AgreementSample, CanarySample
     from sharpend.imaging.picture import Frame, Picture
     from sharpend.imaging.transparency import Seen
     from sharpend.model.cues import Cues
-    from sharpend.task import AgreementSample, CanarySample, Options, Task
+    from sharpend.task import Options, Task
     from sharpend.workers.models import Models
     from sharpend.workers.stages import Stages
 

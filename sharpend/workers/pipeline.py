@@ -11,6 +11,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from sharpend import __version__
+from sharpend.attempt import Failed, Failure, Staged
 from sharpend.errors import (
     FolderFaultError,
     ImageRefusedError,
@@ -25,7 +26,6 @@ from sharpend.imaging import codec, losses, transparency
 from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
 from sharpend.model.device import is_out_of_memory
-from sharpend.task import Failed, Failure, Staged, Task
 from sharpend.workers import skipping, staging
 from sharpend.workers.limits import bytes_at_most
 from sharpend.workers.models import Models
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from sharpend.model.cues import Cues
     from sharpend.model.device import Placement
     from sharpend.model.sharpener import Sharpener
-    from sharpend.task import Options
+    from sharpend.task import Options, Task
 
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
     (ImageRefusedError, Failure.REFUSED),

@@ -14,22 +14,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Died, Failed, Staged
 from sharpend.errors import Reason, UnavailableError
-from sharpend.task import Died, Failed, Staged
 from sharpend.workers import worker
 from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Began, Describe, Unavailable
 from sharpend.workers.process import WorkerProcess
-from sharpend.workers.worker import LoadedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sharpend.attempt import WorkerResult
     from sharpend.model.trial import Trial
-    from sharpend.task import Task, WorkerResult
+    from sharpend.task import Task
     from sharpend.workers.jsoncodec import MessageError
+    from sharpend.workers.loading import WorkerOptions
     from sharpend.workers.messages import Answer
-    from sharpend.workers.worker import WorkerOptions
 
 _LOOK_EVERY_S = 1.0
 _LOOK_AT_MEMORY_S = 0.5

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from sharpend import __version__
+from sharpend.attempt import Failed, Failure
 from sharpend.errors import UnavailableError
 from sharpend.files import beneath
 from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory
 from sharpend.files.fingerprint import display
-from sharpend.task import Failed, Failure
 from sharpend.workers import process
 from sharpend.workers.cluster import bodies
 from sharpend.workers.cluster.requests import (
@@ -36,7 +36,8 @@ from sharpend.workers.pool import Pool
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.task import Task, WorkerResult
+    from sharpend.attempt import WorkerResult
+    from sharpend.task import Task
     from sharpend.workers.cluster.bodies import ActorAnswer
     from sharpend.workers.cluster.requests import Root
 

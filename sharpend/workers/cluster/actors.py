@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sharpend.task import Task
     from sharpend.workers.cluster.notices import Placed
     from sharpend.workers.cluster.requests import ActorRequest, FoldersChecked
-    from sharpend.workers.worker import LoadedModel, WorkerOptions
+    from sharpend.workers.loading import LoadedModel, WorkerOptions
 
 AGAIN_S = 30.0
 """Seconds after which an actor that is not fit is replaced."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sharpend.task import Died, Failed, Staged
+from sharpend.attempt import Died, Failed, Staged
 from sharpend.workers import messages
 from sharpend.workers.cluster.requests import (
     ActorRequest,
@@ -29,8 +29,8 @@ from sharpend.workers.jsoncodec import (
     text,
     whole,
 )
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Unavailable
-from sharpend.workers.worker import LoadedModel
 
 MOST_ROOTS = 10_000
 """Folders of all tasks; a task has two."""

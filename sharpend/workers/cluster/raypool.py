@@ -13,8 +13,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.errors import ConfigError, UnavailableError
-from sharpend.task import Died, Failed, Failure, Lost, Staged
 from sharpend.workers import process
 from sharpend.workers.answers import fitting
 from sharpend.workers.cluster import bodies
@@ -35,17 +35,18 @@ from sharpend.workers.cluster.notices import (
 from sharpend.workers.cluster.requests import FoldersChecked, NodeUnfit
 from sharpend.workers.interface import ENGINE
 from sharpend.workers.jsoncodec import MessageError
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Unavailable
-from sharpend.workers.worker import LoadedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from sharpend.task import AttemptResult, Task
+    from sharpend.attempt import AttemptResult
+    from sharpend.task import Task
     from sharpend.workers.cluster.bodies import ActorAnswer
     from sharpend.workers.cluster.notices import Cluster, Notice
     from sharpend.workers.cluster.requests import ActorRequest
-    from sharpend.workers.worker import WorkerOptions
+    from sharpend.workers.loading import WorkerOptions
 
 LATE_S = 60.0
 """Seconds after a worker's deadline by which its actor must have answered."""

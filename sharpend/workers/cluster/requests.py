@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sharpend.task import Task
-    from sharpend.workers.worker import WorkerOptions
+    from sharpend.workers.loading import WorkerOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
 
     Samples = Mapping[str, Sequence[AgreementSample]]
 

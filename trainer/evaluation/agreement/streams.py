@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sharpend.agreement.alarm import AlarmOptions
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
     from trainer.evaluation.agreement.samples import StudentSamples
 
 PER = 10_000
