@@ -17,7 +17,7 @@ from sharpend.commit.destination import Destination
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 from sharpend.daemon.roots import OnFault, prepare_roots

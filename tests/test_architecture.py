@@ -28,11 +28,12 @@ F5  checks/  web/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "logs": "events event_description operator_event_keys model_event_keys web_event_keys"
-    " event_keys logs repeats",
+    "logs": "plain events event_description operator_event_keys model_event_keys"
+    " web_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
-    " objects.address disk_errors access atomic beneath digest lease mounts disk_space roots"
-    " preview_layout previews rotated objects.client objects.bucket objects.uploads objects.trial",
+    " objects.address disk_errors access atomic beneath digest lease mounts disk_space"
+    " mounted_roots preview_layout previews rotated objects.client objects.bucket objects.uploads"
+    " objects.trial",
     "agreement": "alarm opinion",
     "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
     " worker jsoncodec frames trials messages serve process interface answers pool transfers"
@@ -64,17 +65,17 @@ ROOMS = {
     " watched cluster peer peers sections plots",
     "ledger": "sql operator_sql caseless schema seal alike records long_steps store copies"
     " scheduling reader pages_sql pages registration operator_state ledger opening figures",
-    "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
-    " folder remote threaded",
+    "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
+    " listen folder remote threaded",
     "commit": "portable names store destination stale source relocate sidecars results place"
-    " ownership disposal shards adoption publication committer emptied reason_files quarantine ages"
-    " retention remote",
+    " ownership disposal shards adoption publication committer emptied reason_files quarantine"
+    " ages retention remote",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
-    " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries folder"
-    " lost overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
-    " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
-    " status diary hook_runs hooked_log settings_values worker_settings loaded_workers"
-    " assembly mode operations daemon",
+    " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries"
+    " folder_plan folder lost overview roots refused_sources emptied_folders results outcomes"
+    " unrecorded assignment maintenance recognition registrar writers dispatcher_config"
+    " folder_upkeep dispatcher history status diary hook_runs hooked_log settings_values"
+    " worker_settings loaded_workers assembly mode operations daemon",
     "checks": "finding runner sight folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions login probes app places serve",
@@ -155,7 +156,7 @@ evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result
 evaluation  front
-evaluation.agreement  softness samples lines streams
+evaluation.agreement  softness samples thresholds streams
 evaluation.mos  protocol study order votes raters forms pages app serving stimuli ratings screening
 evaluation.mos  intervals results tables
 publishing  matrix_section model_card rewriting weights_card calibration

@@ -14,7 +14,7 @@ from sharpend.checks.finding import Finding, Level, exit_code, fault, note, ok
 from sharpend.checks.runner import Runner
 from sharpend.checks.sight import Content, PathAccess
 from sharpend.commit.destination import Destination
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
 from sharpend.files.mounts import Mount
@@ -66,7 +66,7 @@ def examined(
     seen = {f"/srv/{name}": sighted(f"/srv/{name}") for name in ("in", "out", "archive")}
     seen |= {f"/srv/{name}": one for name, one in (sights or {}).items()}
     content = content or Content(directories=2, pictures=3, bytes=100)
-    asked = folders.Seen(made or plan(), SERVICE, seen, content, umask=0o022)
+    asked = folders.FolderFacts(made or plan(), SERVICE, seen, content, umask=0o022)
     return {one.subject.removeprefix("in: "): one for one in folders.folder(asked)}
 
 
@@ -206,7 +206,7 @@ def test_we_are_asked_in_another_process(tree: Path) -> None:
     """The answer of a child is the same as our own, names that are not UTF-8 included."""
     odd = os.fsdecode(os.path.join(os.fsencode(tree), b"caf\xe9"))
     os.mkdir(odd)
-    sights, contents = sight.seen(runner.ourselves(), [odd], [(str(tree / "in"), True)])
+    sights, contents = sight.examine(runner.ourselves(), [odd], [(str(tree / "in"), True)])
     known = replace(sight.look(odd), free_bytes=sights[odd].free_bytes)  # others write there too
     assert (sights, contents) == ({odd: known}, [Content(2, 2, 30)])
 
@@ -232,7 +232,7 @@ def test_a_user_is_asked_with_its_own_rights(tree: Path) -> None:
     (tree / "in/a.png").chmod(0o600)
     (tree / "in/sub").chmod(0o700)
     paths = [str(tree / "in"), str(tree / "in/a.png")]
-    sights, (content,) = sight.seen(NOBODY, paths, [(paths[0], True)])
+    sights, (content,) = sight.examine(NOBODY, paths, [(paths[0], True)])
     folder, file = (sights[path] for path in paths)
     assert (folder.readable, folder.writable, file.readable) == (True, False, False)
     assert sorted(content.unreadable) == [str(tree / "in/a.png"), str(tree / "in/sub")]

@@ -93,7 +93,7 @@ def test_a_picture_that_was_passed_on_is_unchanged(shop: Shop) -> None:
     assert shop.results[0].outcome == "unchanged"
     assert shop.made() == ["a.png"]
     assert shop.count(State.DISPOSED) == 1
-    assert shop.measurements.throughput.total_unchanged == 1
+    assert shop.measurements.throughput.total_copied == 1
 
 
 @pytest.mark.parametrize("policy", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])

@@ -21,7 +21,7 @@ from sharpend.imaging import codec
 from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.transparency import seen
+from sharpend.imaging.transparency import fill
 from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.policies import Losses, Policies
@@ -167,7 +167,7 @@ def test_crispness_works_without_the_network(worker: Pipeline, bench: Bench) -> 
     alpha: NDArray[np.uint8] = np.full((80, 80), 255, np.uint8)
     alpha[:8] = 0
     source = write(bench.source / "a.png", Picture.still(pixels, alpha=alpha))
-    shown = seen(Frame(pixels, alpha))
+    shown = fill(Frame(pixels, alpha))
     options = replace(bench.options, strength=0, crispness=1.0)
     outcome = staged(worker.run(bench.task(source, options=options)))
     crisp = bench.decoded().pixels

@@ -14,7 +14,7 @@ from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
-from sharpend.logs.logs import plain
+from sharpend.logs.plain import plain
 from sharpend.workers.loading import LoadedModel
 from tests.fakes import ListLog, Shop
 

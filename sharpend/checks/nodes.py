@@ -34,7 +34,7 @@ _CLOCK_S = 2.0
 def nodes(
     pool: RayPool,
     models: Iterable[str],
-    ways: Iterable[Destination],
+    destinations: Iterable[Destination],
     new_name: Callable[[], bytes],
 ) -> Iterator[Finding]:
     """Join the cluster, ask every node, and leave it.
@@ -42,10 +42,10 @@ def nodes(
     Args:
         pool: workers of the settings, not started.
         models: that every node must have.
-        ways: the folders.
+        destinations: the folders.
         new_name: makes a name for a temporary file.
     """
-    roots = [(way.input_root, way.output_root) for way in ways]
+    roots = [(destination.input_root, destination.output_root) for destination in destinations]
     writes = tuple(dict.fromkeys(output for _, output in roots))
     survey = Survey(tuple(one for pair in roots for one in pair), writes, new_name)
     try:

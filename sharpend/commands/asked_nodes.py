@@ -21,7 +21,7 @@ _NO_JOB = 0
 
 def nodes_of(settings: Settings) -> Iterator[Finding]:
     """Join the cluster, ask every node, and leave it."""
-    ways = [plan.destination for plan in settings_values.folder_plans(settings)]
+    destinations = [plan.destination for plan in settings_values.folder_plans(settings)]
     new_name = partial(TempNames(settings.state).new, _NO_JOB)
     pool = ray_pool(settings, lambda: None)
-    return nodes.nodes(pool, worker_settings.models(settings), ways, new_name)
+    return nodes.nodes(pool, worker_settings.models(settings), destinations, new_name)

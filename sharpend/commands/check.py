@@ -21,7 +21,7 @@ from sharpend.errors import (
     UnavailableError,
 )
 from sharpend.files.fingerprint import display
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
@@ -35,9 +35,10 @@ def main(options: argparse.Namespace) -> int:
     settings = workable_settings_of(options)
     check_folders(settings)
     for plan in settings_values.folder_plans(settings):
-        way = plan.destination
-        line = f"{way.folder}: {display(way.input_root)} -> {display(way.output_root)}"
-        print(printable(f"{line}, model {plan.options.model}, source {way.source}"))
+        destination = plan.destination
+        source, target = display(destination.input_root), display(destination.output_root)
+        line = f"{destination.folder}: {source} -> {target}"
+        print(printable(f"{line}, model {plan.options.model}, source {destination.source}"))
     canary = worker_settings.canary_model(settings)
     if canary is not None:
         share = f"{settings.canary.share:.0%} of the main model's images"
@@ -65,9 +66,9 @@ def _check_nodes(settings: Settings) -> None:
 
 def _check_roots(settings: Settings) -> None:
     """Raise InputMissingError or OutputFailedError where a daemon would pause a folder."""
-    ways = [plan.destination for plan in settings_values.folder_plans(settings)]
-    found = objections(settings.state, ways)
+    destinations = [plan.destination for plan in settings_values.folder_plans(settings)]
+    found = objections(settings.state, destinations)
     if found:
-        of_input = any(way.input_root in found for way in ways)
+        of_input = any(destination.input_root in found for destination in destinations)
         kind = InputMissingError if of_input else OutputFailedError
         raise kind("\n".join(found.values()))

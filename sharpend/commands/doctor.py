@@ -25,7 +25,7 @@ from sharpend.files.fingerprint import display
 from sharpend.files.mounts import mount_of
 from sharpend.files.remote import is_remote
 from sharpend.ledger.opening import is_locked
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.machine import cores
 from sharpend.policies import SourcePolicy
 from sharpend.settings.load import config_of, load
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sharpend.checks.runner import Runner
     from sharpend.checks.sight import Content
     from sharpend.checks.unit import Unit
-    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.settings.schema import Settings
 
 
@@ -125,9 +125,9 @@ class Machine:
     def writes(self) -> list[str]:
         """Folders that the daemon must be able to write."""
         roots: list[bytes] = []
-        for way in (plan.destination for plan in self.plans):
-            taken = [] if way.source is SourcePolicy.KEEP else [way.input_root]
-            roots += [*taken, way.output_root, way.archive_root or b""]
+        for destination in (plan.destination for plan in self.plans):
+            taken = [] if destination.source is SourcePolicy.KEEP else [destination.input_root]
+            roots += [*taken, destination.output_root, destination.archive_root or b""]
         on_disks = (display(root) for root in roots if root and not is_remote(root))
         return [str(self.settings.state), *on_disks]
 
@@ -151,7 +151,7 @@ class Machine:
             if os.path.isdir(plan.intake.root)
         ]
         paths = [*self.writes, *self.reads, *([config] if config else [])]
-        sights, contents = sight.seen(self.runner, paths, inputs)
+        sights, contents = sight.examine(self.runner, paths, inputs)
         walked = dict(zip((root for root, _ in inputs), contents, strict=True))
         yield state.configuration(sights[config] if config else None, self.runner)
         if not self.plans:
@@ -160,8 +160,8 @@ class Machine:
         away = objections(self.settings.state, [plan.destination for plan in self.plans])
         for plan in self.plans:
             content = walked.get(display(plan.intake.root))
-            seen = folders.Seen(plan, self.runner, sights, content, self._umask, away)
-            yield from folders.folder(seen)
+            facts = folders.FolderFacts(plan, self.runner, sights, content, self._umask, away)
+            yield from folders.folder(facts)
         yield from self._changes(walked)
         made_by_unit = self.used is not None and self.used.state == directory
         yield from state.directory(sights[directory], self.runner, made_by_unit=made_by_unit)

@@ -23,6 +23,7 @@ from sharpend.daemon.emptied_folders import EmptiedFolders
 from sharpend.daemon.mode import Mode
 from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UnavailableError, UsageError
 from sharpend.intake import scan
+from sharpend.intake.tally import Tally
 from sharpend.ledger.reader import ALL_FOLDERS, LedgerReader
 from sharpend.ledger.store import has_ledger
 from sharpend.settings.load import check_folders
@@ -86,17 +87,22 @@ def _remove_emptied(settings: Settings, log: Log) -> None:
         return
     with LedgerReader.read_only(settings.state) as ledger:
         for plan in wanted:
-            way, tally = plan.destination, scan.Tally()
-            name = ledger.folder_name(way.input_root, way.output_root) or way.folder
+            destination, tally = plan.destination, Tally()
+            name = (
+                ledger.folder_name(destination.input_root, destination.output_root)
+                or destination.folder
+            )
             looked = scan.walk(
-                way.input_root,
+                destination.input_root,
                 recursive=plan.intake.recursive,
                 tally=tally,
                 patterns=plan.intake.patterns,
             )
             for _ in looked:
                 pass
-            EmptiedFolders(replace(way, folder=name), ledger, log, quiet_s=None).scanned(tally)
+            EmptiedFolders(replace(destination, folder=name), ledger, log, quiet_s=None).scanned(
+                tally
+            )
 
 
 def _shard(settings: Settings, text: str) -> Settings:
@@ -134,8 +140,11 @@ def _held(settings: Settings) -> set[str]:
     if not has_ledger(settings.state):
         return set()
     with LedgerReader.read_only(settings.state) as ledger:
-        ways = [plan.destination for plan in settings_values.folder_plans(settings)]
-        names = [ledger.folder_name(way.input_root, way.output_root) for way in ways]
+        destinations = [plan.destination for plan in settings_values.folder_plans(settings)]
+        names = [
+            ledger.folder_name(destination.input_root, destination.output_root)
+            for destination in destinations
+        ]
         return ledger.holds().keys() & {ALL_FOLDERS, *names}
 
 

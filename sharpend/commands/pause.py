@@ -14,7 +14,7 @@ from sharpend.daemon import operations
 from sharpend.errors import InputMissingError
 from sharpend.ledger.opening import open_beside
 from sharpend.ledger.reader import ALL_FOLDERS
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.settings.sources import located
 
 if TYPE_CHECKING:

@@ -92,7 +92,9 @@ class Committer:
             if skips or destination.collision is CollisionPolicy.REFUSE:
                 output, status = choose(self._ledger, destination, job, folder)
                 if status is NameStatus.LEFT_ALONE:
-                    product = as_existing(Product(output, job.fingerprint), folder, unchanged=True)
+                    product = as_existing(
+                        Product(output, job.fingerprint), folder, kept_existing=True
+                    )
                     self._ledger.stage(job, product)
                     return self._finish_one(Publication(destination, job, product), now_s)
         return Prepared(*os.path.split(first), self._names.new(job.id))
@@ -211,8 +213,8 @@ class Committer:
             for one in group:
                 notes += self._ledger.finish(one.job, now_s)
                 if ends_at_once(one.destination, one.product):
-                    stays = bool(reason_to_keep(one.destination, one.product))
-                    self._ledger.dispose(one.job, stays=stays)
+                    keeps_source = bool(reason_to_keep(one.destination, one.product))
+                    self._ledger.dispose(one.job, keeps_source=keeps_source)
                     one.has_ended = True
         for note in notes:
             with suppress(OSError):  # the reason file of an earlier failure
@@ -253,8 +255,8 @@ class Committer:
         done = Committed(
             job,
             product.output,
-            product.unchanged,
-            is_copy=not (product.pixels or product.unchanged),
+            product.kept_existing,
+            is_copy=not (product.pixels or product.kept_existing),
             rewritten=is_rewritten(destination, job.relative),
         )
         begin = partial(self._ledger.begin_disposal, job)
@@ -268,13 +270,15 @@ class Committer:
             self._at("sidecars_moved")
         except TransientError as error:
             return replace(done, warning=str(error), disposal_pending=True)
-        warning = "; ".join(filter(None, [disposed.stays_for, *copied.left, *archived.left]))
+        warning = "; ".join(
+            filter(None, [disposed.kept_reason, *copied.refusals, *archived.refusals])
+        )
         return replace(
             done,
             warning=warning,
             copied=copied.paths,
             archived=archived.paths,
-            stays=bool(disposed.stays_for),
+            keeps_source=bool(disposed.kept_reason),
         )
 
     def _end(self, group: Sequence[tuple[Publication, Committed]]) -> None:
@@ -284,6 +288,6 @@ class Committer:
             with self._ledger.joined():
                 for one, done in ended:
                     if not one.has_ended:
-                        self._ledger.dispose(one.job, stays=done.stays)
+                        self._ledger.dispose(one.job, keeps_source=done.keeps_source)
         for _ in ended:
             self._at("disposed")

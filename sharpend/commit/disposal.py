@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Disposed:
     """Result of the disposal of one source."""
 
-    stays_for: str = ""
+    kept_reason: str = ""
     """Reason why the source stays for good, against the policy of its folder; empty if none."""
     archived: bytes | None = None
     """Path of the source below the archive, also if an earlier call had moved it there."""
@@ -65,7 +65,7 @@ def dispose_source(
         TransientError: this source may be disposed of later; a process has it open for writing.
     """
     kept = reason_to_keep(destination, product)
-    if product.unchanged or kept:
+    if product.kept_existing or kept:
         return Disposed(kept)
     try:
         return Disposed(archived=_archive_or_delete(destination, job, temp_name, begin))
@@ -75,9 +75,9 @@ def dispose_source(
 
 def ends_at_once(destination: Destination, product: Product) -> bool:
     """Return whether nothing is left to do once the output has its name, durably."""
-    stays = destination.source is SourcePolicy.KEEP or product.unchanged
+    keeps_source = destination.source is SourcePolicy.KEEP or product.kept_existing
     return destination.sidecars is not Sidecars.COPY and (
-        stays or bool(reason_to_keep(destination, product))
+        keeps_source or bool(reason_to_keep(destination, product))
     )
 
 
@@ -87,10 +87,10 @@ def reason_to_keep(destination: Destination, product: Product) -> str:
     What is archived is not lost. The decision is the product's, made when it was staged, so that a
     later change of the setting deletes no source of an earlier output.
     """
-    if destination.source is not SourcePolicy.DELETE or not product.stays_for:
+    if destination.source is not SourcePolicy.DELETE or not product.kept_reason:
         return ""
     return (
-        f"the input was not deleted, because its output lacks content: {product.stays_for}; "
+        f"the input was not deleted, because its output lacks content: {product.kept_reason}; "
         "set pictures.losses to accept to have such inputs deleted"
     )
 

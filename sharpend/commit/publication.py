@@ -163,7 +163,7 @@ class Publisher:
                 product = replace(one.product, output=output)
                 if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
                     is_kept = status is NameStatus.LEFT_ALONE
-                    product = as_existing(product, folder, unchanged=is_kept)
+                    product = as_existing(product, folder, kept_existing=is_kept)
                 self._at("chosen")
                 names |= keys
                 one.product, one.status = product, status
@@ -212,7 +212,7 @@ def begun(entry: StagedJob) -> Publication:
         options_digest=entry.attempt.options_digest,
         pixels=staged.pixels,
         input_digest=staged.input_digest,
-        stays_for="; ".join(staged.losses) if entry.attempt.losses is Losses.KEEP else "",
+        kept_reason="; ".join(staged.losses) if entry.attempt.losses is Losses.KEEP else "",
     )
     one = Publication(entry.destination, job, product)
     try:
@@ -223,13 +223,13 @@ def begun(entry: StagedJob) -> Publication:
     return one
 
 
-def as_existing(product: Product, folder: OutputFolder, *, unchanged: bool) -> Product:
+def as_existing(product: Product, folder: OutputFolder, *, kept_existing: bool) -> Product:
     """Return the product with the foreign file at its name as the output.
 
     Args:
         product: with the name.
         folder: of the output.
-        unchanged: the file is kept by the policy; else its bytes are those of the output.
+        kept_existing: the file is kept by the policy; else its bytes are those of the output.
 
     Raises:
         FileExistsError: the name is no regular file any more.
@@ -237,7 +237,7 @@ def as_existing(product: Product, folder: OutputFolder, *, unchanged: bool) -> P
     existing = folder.fingerprint(os.path.basename(product.output))
     if existing is None:
         raise FileExistsError(product.output)
-    return replace(product, fingerprint=existing, unchanged=unchanged)
+    return replace(product, fingerprint=existing, kept_existing=kept_existing)
 
 
 @contextmanager

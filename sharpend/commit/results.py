@@ -31,7 +31,7 @@ class Committed:
     job: Job
     output: bytes
     """Path below the output root."""
-    unchanged: bool
+    kept_existing: bool
     """True where a foreign file has that name and was kept (`existing = "skip"`)."""
     warning: str = ""
     """Reason why the source or a sidecar stays: it cannot be disposed of, or not yet."""
@@ -43,7 +43,7 @@ class Committed:
     """Sidecars that followed the source, below the archive."""
     disposal_pending: bool = False
     """True where the source cannot be disposed of yet; `recover` tries again."""
-    stays: bool = False
+    keeps_source: bool = False
     """True where the source stays for good, against the policy of its folder."""
     is_copy: bool = False
     """True where the output is a copy of the input."""

@@ -34,7 +34,7 @@ from sharpend.logs.events import Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.daemon.results import Result
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
@@ -151,8 +151,11 @@ def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | 
         log = settings_values.log(settings)
     options = {plan.destination.folder: plan.options.shown_options for plan in prepared}
     log = DiaryLog(log, settings.state, options)
-    ways = [plan.destination for plan in prepared]
-    roots = {way.folder: (way.input_root, way.output_root) for way in ways}
+    destinations = [plan.destination for plan in prepared]
+    roots = {
+        destination.folder: (destination.input_root, destination.output_root)
+        for destination in destinations
+    }
     return HookedLog(log, hooks, roots, runs) if hooks else log
 
 

@@ -124,8 +124,8 @@ class Assignment:
         handed = Handed(job, folder, now_s)
         if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
             message = "it is left out by exclude, include or --shard"
-            left_out = Failed(job.id, Failure.VANISHED, None, message)
-            self._outcomes.conclude(handed, left_out, now_s)
+            vanished = Failed(job.id, Failure.VANISHED, None, message)
+            self._outcomes.conclude(handed, vanished, now_s)
             return
         try:
             prepared = self._committer.prepare(folder.plan.destination, job, outputs, time.time())

@@ -271,9 +271,9 @@ class ResultHandler:
         if works:
             folder.resume()
 
-    def _unfinished(self, handed: Handed, left: Unfinished, now_s: float) -> bool:
+    def _unfinished(self, handed: Handed, unfinished: Unfinished, now_s: float) -> bool:
         """Refuse an input whose commit failed, or pause the folder; True if it was paused."""
-        error = left.error
+        error = unfinished.error
         if isinstance(error, ImageRefusedError):
             self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
             return False

@@ -36,6 +36,6 @@ class Result:
 
 def result_of(destination: Destination, committed: Committed) -> Result:
     """Return the result of a job that is finished; without the staged file and the times."""
-    outcome = "unchanged" if committed.unchanged or committed.is_copy else "sharpened"
+    outcome = "unchanged" if committed.kept_existing or committed.is_copy else "sharpened"
     job, output = committed.job, committed.output
     return Result(destination, job, outcome, output, warning=committed.warning)

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits, Retention
-from sharpend.commit.destination import Destination, RootGuard
+from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
 from sharpend.commit.remote import RemoteStore
 from sharpend.commit.shards import Shard, Share
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.hook_runs import Hook
 from sharpend.daemon.preview_upkeep import PreviewLimits
 from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
+from sharpend.files.mounted_roots import RootGuard
 from sharpend.files.objects.address import Address
 from sharpend.files.objects.uploads import SPOOL, Uploads
 from sharpend.files.patterns import Patterns
@@ -200,8 +201,8 @@ def canary_options(settings: Settings, used: LoadedModel, canary: LoadedModel) -
     the model in use: it is measured by the teacher of that model.
     """
     has_own = canary.residual_above is not None and canary.teacher_digest == used.teacher_digest
-    lines = alarm_options(settings, canary if has_own else used)
-    return replace(lines, sample=settings.canary.share)
+    options = alarm_options(settings, canary if has_own else used)
+    return replace(options, sample=settings.canary.share)
 
 
 def retention(settings: Settings) -> Retention:

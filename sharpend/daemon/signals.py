@@ -42,7 +42,7 @@ class Control:
         self.reload = False
         self._on_ignored = on_ignored
         self._ignored: str | None = None
-        self._was_told = False
+        self._was_logged = False
         self._reloads = True
         self._has_terminal = False
 
@@ -65,8 +65,8 @@ class Control:
             return
         finally:
             self._awake = False
-            if self._ignored is not None and not self._was_told:
-                self._was_told = True
+            if self._ignored is not None and not self._was_logged:
+                self._was_logged = True
                 self._on_ignored(self._ignored)
 
     @contextmanager

@@ -17,7 +17,7 @@ from sharpend import __version__
 from sharpend.daemon.snapshot import paused_line
 from sharpend.files.atomic import replacing
 from sharpend.logs.events import Event
-from sharpend.logs.logs import plain
+from sharpend.logs.plain import plain
 from sharpend.model.trial import BFLOAT16, INT8, OPENVINO, TORCH, Form
 from sharpend.workers import sandbox
 

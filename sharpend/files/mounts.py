@@ -81,7 +81,7 @@ class Mount(NamedTuple):
         return self.kind in _NETWORKED or self.kind == "fuse" or self.kind.startswith("fuse.")
 
     @property
-    def tells_times(self) -> bool:
+    def has_exact_times(self) -> bool:
         """True if the times of files are those of this machine's clock, to the second."""
         return not self.renumbers and self.kind != UNKNOWN
 

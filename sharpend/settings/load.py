@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.files.objects.address import Address
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.policies import Metadata, Sidecars
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.hook import HookSettings

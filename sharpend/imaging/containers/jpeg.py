@@ -107,7 +107,7 @@ def _read(source: Source) -> Picture:
         converted=_converted,
         ready=lambda: decoded().pixels,
     )
-    colour = found.stream(lambda each: jpegpixels.tells_colours(each.marker, found.body(each)))
+    colour = found.stream(lambda each: jpegpixels.defines_colours(each.marker, found.body(each)))
     picture = reading(replace(source, data=colour))
     return picture.with_notes((jpegdamage.check(found, decoded().warning), losses(found)))
 

@@ -101,7 +101,7 @@ def _stores_ycc(parts: Parts) -> bool:
         if segment.marker == SCAN:
             break
         body = parts.body(segment)
-        if tells_colours(segment.marker, body):
+        if defines_colours(segment.marker, body):
             is_jfif |= segment.marker == APP0
             adobe = body[11] if segment.marker == APP14 else adobe
     if is_jfif or adobe is not None:
@@ -109,7 +109,7 @@ def _stores_ycc(parts: Parts) -> bool:
     return parts.body(parts.frame)[COMPONENTS_AT::COMPONENT_BYTES] != b"RGB"
 
 
-def tells_colours(marker: int, body: bytes) -> bool:
+def defines_colours(marker: int, body: bytes) -> bool:
     """Return whether libjpeg learns the colours from a segment: JFIF's or Adobe's, and whole."""
     if marker == APP0:
         return body.startswith(b"JFIF\0") and len(body) >= _JFIF_BYTES
