@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
 pytestmark = pytest.mark.slow
 
-PAGES = ["/", "/?range=year", "/gallery", "/gallery?show=whole", "/quarantine", "/folders"]
+PAGES = ["/", "/?range=year", "/gallery", "/gallery?of=all&show=whole", "/quarantine", "/folders"]
 PAGES += ["/image/1", "/image/4"]
 SHAPES: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1100, "height": 800}},
