@@ -66,9 +66,9 @@ ROOMS = {
     " scheduling reader pages_sql pages registration operator_state ledger opening figures",
     "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
     " folder remote threaded",
-    "commit": "portable names store destination stale source relocate sidecars results place"
-    " ownership disposal shards adoption publication committer emptied reason_files quarantine ages"
-    " retention remote",
+    "commit": "portable names store destination stale source results relocate sidecars place"
+    " ownership syncs disposal shards adoption publication disposer committer emptied reason_files"
+    " quarantine ages retention remote",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
     " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries folder"
     " lost overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
