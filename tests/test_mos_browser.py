@@ -165,6 +165,7 @@ def test_an_image_that_does_not_load_is_told(browser: Browser, folder: Path) -> 
     assert not [one for one in read_votes(folder / VOTES) if isinstance(one, Vote)]
 
 
+@pytest.mark.slow
 def test_a_vote_counts_once_in_a_browser(browser: Browser, folder: Path) -> None:
     """A double press, a reload and "back" leave one vote; a restart goes on where it was."""
     faults = list[str]()
