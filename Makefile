@@ -4,15 +4,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# A process of tests on each core, at most four, because each may have a daemon and its models. The
-# tests of a file run in one of them, because they may share what they set up.
-side-by-side := -n logical --maxprocesses 4 --dist loadfile
-
-# Beside much other load a wait of a test may run out. What failed is run once more, one test at a time:
-# a real fault fails again, and the first failure stays in the output.
-again := || { echo "The tests that failed are run once more, one at a time."; \
-	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
-
 # Where `make install` puts things; `make install-files` puts its files below DESTDIR.
 PREFIX ?= /usr/local
 HOME_OF_SERVICE := /opt/sharpend
@@ -29,11 +20,11 @@ demo: $(VENV)/.demo  ## degrade sample images, sharpen them with a real daemon, 
 	$(BIN)/sharpend demo
 
 test: $(VENV)/.dev  ## all tests: the fast ones and, if they pass, the slow ones
-	$(BIN)/python -m pytest $(side-by-side) -m "not slow" --hypothesis-profile=default $(again)
-	$(BIN)/python -m pytest $(side-by-side) -m slow $(again)
+	$(BIN)/python -m tests.twice -m "not slow" --hypothesis-profile=default
+	$(BIN)/python -m tests.twice -m slow
 
 fast: $(VENV)/.dev  ## the fast tests: about a minute
-	$(BIN)/python -m pytest $(side-by-side) -m "not slow"
+	$(BIN)/python -m tests.twice -m "not slow"
 
 lint: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
@@ -116,7 +107,7 @@ settings = test -e $(1) || sed -e '0,/^\#\[\[folder/s//[[folder/' \
 	-e '0,/^\#input = .*/s||input = "$(2)/incoming"|' -e '0,/^\#output = .*/s||output = "$(2)/sharp"|' \
 	-e '/^\# As it is, this file sets nothing/d' -e '$(3)' config/sharpend.toml >$(1)
 
-$(VENV)/.%: pyproject.toml hatch_build.py sharpend/model/_packing.c
+$(VENV)/.%: pyproject.toml hatch_build.py sharpend/model/_packing.c sharpend/imaging/containers/_jpegscan.c
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	touch $@

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]
 
 from tests.conftest import drop
-from tests.daemons import configured, running, temps, until
+from tests.daemons import WITHIN_S, configured, running, temps, until
 from tests.raycluster import ACTOR, RAYLET, cluster
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def thawed(node: Node) -> None:
     """Let a frozen node go on, until its worker has ended, and take it away."""
     workers = node.named("sharpend.workers.serve")
     node.thaw()
-    psutil.wait_procs(workers, timeout=60)
+    psutil.wait_procs(workers, timeout=WITHIN_S)
     node.kill()
 
 

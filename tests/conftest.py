@@ -1,4 +1,7 @@
-"""What tests share: small models, images made from numbers, folders."""
+"""What tests share: small models, images made from numbers, folders.
+
+The process that only hands out tests imports this as well, so heavy imports stand in functions.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 
-from sharpend.imaging.files import save_png
-from sharpend.model.networks import StudentNet, TeacherNet
-from sharpend.model.weights import Card, digest, save_network
 from tests.outside_tools import advice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from tests.raycluster import RayCluster
@@ -36,13 +35,16 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 """Processes that tests start find our modules compiled, as those of an installed program do, and
 pytest keeps the tests that it has rewritten: to do it again takes six seconds."""
-torch.set_num_threads(1)
-"""Tiny tensors: more threads only wait for each other on a busy machine."""
 gc.set_threshold(10_000, 20, 20)
 """Torch's objects and syntax trees of all modules are many: to look through them after every 700
 new ones takes a quarter of the time of tests that read source."""
 
 
+LONGEST = (
+    *("test_bench", "test_campaign", "test_model_runtime", "test_cluster", "test_slow_writers"),
+    *("test_corpus", "test_systemd_booted", "test_cases_policies"),
+)
+"""Files whose slow tests take more than a minute, the longest first."""
 settings.register_profile("fast", max_examples=25)
 
 
@@ -50,18 +52,30 @@ def pytest_configure(config: pytest.Config) -> None:
     """Draw fewer examples where slow tests are left out; `make test` draws all."""
     if config.getoption("markexpr") == "not slow" and not config.getoption("hypothesis_profile"):
         settings.load_profile("fast")
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        import torch
+
+        torch.set_num_threads(1)  # tiny tensors: more threads only wait for each other
+
+
+def pytest_collection_finish() -> None:
+    """Leave what all tests share out of later searches for garbage: it is large, and stays."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Slow tests run last, so that a fault that a fast one finds is seen at once.
 
-    Those of a Ray cluster are the last of them: its processes run from the first to the last one.
+    The longest files are the first of them, so that no process is left alone with one at the end.
     """
-    items.sort(key=lambda item: (item.get_closest_marker("slow") is not None, _has_ray(item)))
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
 
+    def place(item: pytest.Item) -> tuple[bool, int]:
+        is_slow = item.get_closest_marker("slow") is not None
+        return is_slow, ranks.get(item.path.stem, len(ranks)) if is_slow else 0
 
-def _has_ray(item: pytest.Item) -> bool:
-    return isinstance(item, pytest.Function) and ("ray" in item.fixturenames or "[ray" in item.name)
+    items.sort(key=place)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -97,6 +111,11 @@ class Networks:
 @pytest.fixture(scope="session")
 def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     """An untrained student and teacher of 8 channels, almost the identity both."""
+    import torch
+
+    from sharpend.model.networks import StudentNet, TeacherNet
+    from sharpend.model.weights import Card, digest, save_network
+
     folder = tmp_path_factory.mktemp("networks")
     torch.manual_seed(0)
     teacher, student = TeacherNet(8, 1), StudentNet(8, 1)
@@ -116,10 +135,10 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     return made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray() -> Iterator[RayCluster]:
     """A Ray cluster on the loopback: a head and two nodes of one processor each."""
-    from tests.raycluster import cluster  # noqa: PLC0415 - its tests are few, and it needs psutil
+    from tests.raycluster import cluster
 
     with cluster(1, 1) as made:
         yield made
@@ -142,6 +161,8 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
     """An image with smooth parts, edges and texture: H x W x 3 uint8."""
+    import numpy as np
+
     random = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float64)
     phases = random.uniform(0, 6, 3)
@@ -155,12 +176,16 @@ def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
 
 def psnr(one: NDArray[Any], other: NDArray[Any], *, data_range: int) -> float:
     """PSNR in dB of two arrays of samples; 138 or more, by range, where they are equal."""
+    import numpy as np
+
     error = float(np.mean((one.astype(np.float64) - other) ** 2))
     return float(10 * np.log10(data_range**2 / max(error, 1e-9)))
 
 
 def drop(folder: Path, name: str, *, height: int = 48, width: int = 64, seed: int = 0) -> Path:
     """A small PNG under its final name in one step, as a careful program leaves it."""
+    from sharpend.imaging.files import save_png
+
     folder.mkdir(parents=True, exist_ok=True)
     hidden = folder / f".{seed}.tmp"
     save_png(photograph(height, width, seed=seed), hidden)

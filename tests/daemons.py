@@ -328,8 +328,3 @@ def configured(
 def temps(base: Path) -> list[Path]:
     """Our temporary files."""
     return list(base.rglob(".sharpend-*.tmp"))
-
-
-def is_idle(report: dict[str, Any]) -> bool:
-    """Nothing waits."""
-    return bool(report["queue_depth"] == 0)

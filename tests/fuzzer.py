@@ -32,7 +32,7 @@ from tests.students import agreeing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-JOB_TIMEOUT_S = 30
+JOB_TIMEOUT_S = 120
 MEMORY_MB = 600
 MAX_MEGAPIXELS = 4
 PATIENCE_S = 600.0

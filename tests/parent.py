@@ -1,11 +1,12 @@
 """Cost of the daemon's own process for an image: claim, hand out, commit, record; no worker works.
 
     python -m tests.parent [--images 2000] [--hands 64] [--rounds 3] [--groups 1,50] [--in FOLDER]
+        [--source keep] [--folders 4]
 
 Hands that do nothing stage a tiny file each; only the dispatcher's turns are timed, over a real
-ledger and real folders. Sizes of groups take turns in each round, so a busy machine slows all of
-them; 1 is a commit for each image. Durable waits are calls of fsync, and commits of SQLite that
-wait for the disk.
+ledger and real folders. With `--source archive` or `delete` there are real inputs, too. Sizes of
+groups take turns in each round, so a busy machine slows all of them; 1 is a commit for each image.
+Durable waits are calls of fsync, and commits of SQLite that wait for the disk.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from unittest.mock import patch
 
 from sharpend.daemon import unrecorded
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.policies import SourcePolicy
 from tests.fakes import Shop
 
 if TYPE_CHECKING:
@@ -69,11 +71,18 @@ class Cost:
     waits: float
 
 
-def cost(home: Path, images: int, hands: int) -> Cost:
-    """Work off so many images, and measure the turns."""
-    shop = Shop(home, workers=hands)
-    one = Fingerprint(10, 20, 30)
-    found = [(b"%d/%d.png" % (number % 4, number), one) for number in range(images)]
+def cost(
+    home: Path,
+    images: int,
+    hands: int,
+    source: SourcePolicy = SourcePolicy.KEEP,
+    folders: int = 4,
+) -> Cost:
+    """Work off so many images in so many sub-folders, and measure the turns."""
+    archive = os.fsencode(home / "archive") if source is SourcePolicy.ARCHIVE else None
+    shop = Shop(home, workers=hands, source=source, archive_root=archive)
+    names = [b"%d/%d.png" % (number % folders, number) for number in range(images)]
+    found = [(name, _input(home / "in" / os.fsdecode(name), source)) for name in names]
     shop.ledger.add("in", found, time.time())
     wall_s = cpu_s = 0.0
     waits = Waits(shop.ledger)
@@ -89,6 +98,15 @@ def cost(home: Path, images: int, hands: int) -> Cost:
     return Cost(1e3 * wall_s / images, 1e3 * cpu_s / images, waits.count / images)
 
 
+def _input(path: Path, source: SourcePolicy) -> Fingerprint:
+    """Make an input where one is wanted."""
+    if source is SourcePolicy.KEEP:
+        return Fingerprint(10, 20, 30)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"input")
+    return Fingerprint.of(path.stat())
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.parent")
@@ -97,6 +115,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--groups", default="1,50", help="sizes of groups, the first one the base")
     parser.add_argument("--in", dest="folder", help="a folder of the disk to measure on")
+    parser.add_argument("--folders", type=int, default=4, help="sub-folders of the input")
+    parser.add_argument("--source", type=SourcePolicy, default=SourcePolicy.KEEP)
     options = parser.parse_args()
     sizes = [int(size) for size in options.groups.split(",")]
     costs: dict[int, list[Cost]] = defaultdict(list)
@@ -106,7 +126,7 @@ def main() -> None:
                 tempfile.TemporaryDirectory(dir=options.folder) as home,
                 patch.object(unrecorded, "GROUP_OF", size),
             ):
-                costs[size].append(cost(Path(home), options.images, options.hands))
+                costs[size].append(cost(Path(home), options.images, options.hands, options.source))
     for size in sizes:
         pairs = zip(costs[size], costs[sizes[0]], strict=True)
         ratio = statistics.median(own.wall_ms / base.wall_ms for own, base in pairs)

@@ -21,10 +21,6 @@ from sharpend.files.objects.client import client
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-moto_server = pytest.importorskip("moto.server", reason="moto is not installed")
-moto_models = pytest.importorskip("moto.s3.models", reason="moto is not installed")
-werkzeug_serving = pytest.importorskip("werkzeug.serving", reason="moto is not installed")
-
 Environ: TypeAlias = "dict[str, Any]"
 KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -40,13 +36,19 @@ MOTOS_TIME = b"2010-11-10T20:48:33.000Z"
 NO_CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH")
 
 
+def needed(module: str) -> Any:  # noqa: ANN401 - a module
+    """A module of moto, imported by the first test that needs it; without it, that one skips."""
+    return pytest.importorskip(module, reason="moto is not installed")
+
+
 class StoreServer:
     """A server with any number of buckets, for all tests of a process."""
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+        moto_server, serving = needed("moto.server"), needed("werkzeug.serving")
         self._app = moto_server.DomainDispatcherApplication(moto_server.create_backend_app)
-        self._server = werkzeug_serving.make_server("127.0.0.1", 0, self._answer, threaded=True)
+        self._server = serving.make_server("127.0.0.1", 0, self._answer, threaded=True)
         self._buckets = 0
         self.environment = KEYS | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self._server.port}"}
         self.reset()
@@ -74,7 +76,7 @@ class StoreServer:
 
     def fill(self, bucket: str, keys: Iterable[str]) -> None:
         """Put empty objects into a bucket, not by requests, of which there would be too many."""
-        backend = moto_models.s3_backends["123456789012"]["aws"]
+        backend = needed("moto.s3.models").s3_backends["123456789012"]["aws"]
         for key in keys:
             backend.put_object(bucket, key, b"")
 

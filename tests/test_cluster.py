@@ -154,7 +154,7 @@ def test_what_cannot_be_joined_is_one_sentence(
     environment: dict[str, str],
     ending: tuple[int, str],
 ) -> None:
-    """Wrong address, wrong token, none, another version: in less than ten seconds, with advice."""
+    """Wrong address, wrong token, none, another version: within a minute, with advice."""
     (tmp_path / "foreign").write_text("0" * 64)
     (tmp_path / "sitecustomize.py").write_text("import ray\nray.__version__ = '2.0.0'\n")
     config = settings(tmp_path, networks, ray, address=address or ray.address)
@@ -162,7 +162,7 @@ def test_what_cannot_be_joined_is_one_sentence(
     told = {name: value.format(tmp_path) for name, value in environment.items()}
     ran = once("--config", config, **told)
     status, advice = ending
-    assert (ran.returncode, time.monotonic() - started_s < 10) == (status, True), ran.stderr
+    assert (ran.returncode, time.monotonic() - started_s < 60) == (status, True), ran.stderr
     assert advice in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
 

@@ -272,11 +272,12 @@ def test_status_as_a_health_check(
     said: str,
 ) -> None:
     """--check is one line and an exit status; without it the status is 0 whatever it says."""
+    told_s = time.time()
     report: dict[str, object] = {
         "state": "running",
         "pid": 7,
         "version": "1",
-        "at": time.time(),
+        "at": told_s,
         "health": health,
         "paused": {"inbox": "No space left on device"} if health == "degraded" else {},
         "state_fault": "disk full" if health == "fail" else None,
@@ -291,6 +292,6 @@ def test_status_as_a_health_check(
     assert (said in text, text.count("\n")) == (True, 1)
     assert main(["status", "--state", str(records.state)]) == 0
     text = capsys.readouterr().out
-    local = time.strftime("%Y-%m-%d %H:", time.localtime())
+    local = time.strftime("%Y-%m-%d %H:", time.localtime(told_s))
     assert f"(last report {local}" in text
     assert "left alone: inbox: 3 .nef (no known format)" in text

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.commit import committer, ownership, place
+from sharpend.commit import committer, ownership, place, relocate, syncs
 from sharpend.commit.names import Naming
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.unrecorded import GROUP_OF
@@ -218,12 +218,94 @@ def test_a_collision_within_a_group_is_refused(shop: CommitShop) -> None:
     assert len(shop.files("out")) == len(NAMES) + 2
 
 
-@pytest.mark.parametrize(("hands", "most"), [(GROUP_OF, 0.2), (2, 2.5)])
+@pytest.mark.parametrize(
+    ("hands", "source", "folders", "most"),
+    [
+        (2, SourcePolicy.KEEP, 4, 2.5),
+        (GROUP_OF, SourcePolicy.KEEP, 4, 0.2),
+        (GROUP_OF, SourcePolicy.ARCHIVE, 1, 0.2),
+        (GROUP_OF, SourcePolicy.DELETE, 1, 0.2),
+    ],
+)
 def test_a_busy_daemon_waits_for_the_disk_once_in_many_images(
-    tmp_path: Path, hands: int, most: float
+    tmp_path: Path, hands: int, source: SourcePolicy, folders: int, most: float
 ) -> None:
     """Claims and sub-folders included; with few hands, what they finish at once is together."""
-    assert 0 < cost(tmp_path, 3 * GROUP_OF, hands).waits <= most
+    assert 0 < cost(tmp_path, 3 * GROUP_OF, hands, source, folders).waits <= most
+
+
+@pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])
+def test_sources_go_together(
+    shop: CommitShop, monkeypatch: pytest.MonkeyPatch, source: SourcePolicy
+) -> None:
+    """The ledger says so of all before the first goes; each folder is flushed once."""
+    shop.to = replace(shop.to, source=source)
+    group, steps, flushed = shop.taken(3), list[str](), list[str]()
+
+    def fsync(fd: int) -> None:
+        flushed.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), shop.home))
+
+    monkeypatch.setattr(syncs, "fsync_directory", fsync)
+    monkeypatch.setattr(relocate, "fsync_directory", fsync)
+    shop.committer._at = steps.append
+    commit(shop, group)
+    assert (
+        steps[-12:] == ["begun"] * 3 + ["source_removed", "sidecars_moved"] * 3 + ["disposed"] * 3
+    )
+    emptied = ["in/a", "in/b"]
+    archived = ["archive/a", "archive/b"] if source is SourcePolicy.ARCHIVE else []
+    assert flushed == archived + emptied
+
+
+def test_a_crash_between_the_record_and_the_sources(shop: CommitShop) -> None:
+    """They are still there, and go at the next start."""
+    shop.to = replace(shop.to, source=SourcePolicy.DELETE)
+
+    def at(step: str) -> None:
+        if step == "begun":
+            raise CrashError(step)
+
+    shop.committer._at = at
+    with pytest.raises(CrashError):
+        commit(shop, shop.taken(3))
+    assert sorted(shop.files("in")) == sorted(NAMES)
+    shop.restart()
+    shop.run_all()
+    assert (shop.files("in"), sorted(shop.files("out"))) == ({}, sorted(NAMES))
+
+
+def test_an_archive_whose_fsync_fails(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sources that went there wait for `recover`; those of another folder are done with."""
+    shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
+    group = shop.taken(3)
+
+    def fsync(fd: int) -> None:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("archive/a"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(syncs, "fsync_directory", fsync)
+        ends = commit(shop, group)
+    pending = {
+        name: not isinstance(end, Committed) or end.disposal_pending for name, end in ends.items()
+    }
+    assert pending == {b"a/x.png": True, b"a/y.png": True, b"b/z.png": False}
+    assert shop.ledger.counts()[State.DONE] == 2
+    list(shop.committer.recover(shop.to, NOW))
+    assert sorted(shop.files("archive")) == sorted(NAMES)
+    assert shop.ledger.counts()[State.DISPOSED] == 3
+
+
+def test_a_source_that_is_open_for_writing_holds_up_no_other(shop: CommitShop) -> None:
+    """It is disposed of later."""
+    shop.to = replace(shop.to, source=SourcePolicy.DELETE)
+    group = shop.taken(3)
+    with (shop.home / "in/a/y.png").open("ab"):
+        ends = commit(shop, group)
+    waiting = {name for name, end in ends.items() if getattr(end, "disposal_pending", True)}
+    assert waiting == {b"a/y.png"}
+    list(shop.committer.recover(shop.to, NOW))
+    assert shop.files("in") == {}
 
 
 def test_one_image_does_not_wait_for_a_group(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def health(state: Path) -> tuple[int, str]:
     [
         ({}, 0, None),
         ({"health": "degraded"}, 100, None),
-        ({}, 400, "the last status is 400 seconds old"),
+        ({}, 4000, "the last status is 40"),
         ({"state": "stopped"}, 0, "stopped, health ok"),
         (
             {"state": "paused", "health": "fail", "state_fault": "disk full"},

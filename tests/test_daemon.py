@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.cli import main
+from sharpend.daemon.daemon import DRAIN_S
 from sharpend.imaging.files import load_rgb
 from sharpend.ledger.reader import LedgerReader
 from tests.conftest import drop
@@ -111,14 +112,20 @@ def test_it_tells_that_it_is_ready(service: Service) -> None:
 
 
 def test_it_feeds_the_watchdog(service: Service) -> None:
-    """WATCHDOG=1 comes more often than is asked for, also while there is nothing to do."""
-    service.manager.wait_for("WATCHDOG=1")
-    times = []
-    for _ in range(3):
+    """WATCHDOG=1 comes more often than is asked for, also while there is nothing to do.
+
+    Three times in a row, as soon as the machine is not too busy to show it.
+    """
+
+    def heard_s() -> float:
         service.manager.wait_for("WATCHDOG=1")
-        times.append(time.monotonic())
-    gaps = [after - before for before, after in pairwise(times)]
-    assert max(gaps) < WATCHDOG_S
+        return time.monotonic()
+
+    def in_time() -> bool:
+        times = [heard_s() for _ in range(3)]
+        return all(after - before < WATCHDOG_S for before, after in pairwise(times))
+
+    until(in_time)
 
 
 def test_reports_and_a_healthy_student(
@@ -208,9 +215,8 @@ def test_the_second_sigterm_ends_at_once(
     service.manager.wait_for("STOPPING=1")
     began_s = time.monotonic()
     daemon.send(signal.SIGTERM)
-    worker.resume()
     assert daemon.wait() == 0
-    assert time.monotonic() - began_s < 15  # the deadline of a drain is 25 s
+    assert time.monotonic() - began_s < DRAIN_S
     with LedgerReader.read_only(service.base / "state") as ledger:
         assert ledger.waiting(["first"]) == 1
     status = service.status(capsys)

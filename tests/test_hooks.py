@@ -112,11 +112,9 @@ def test_a_program_that_is_missing_is_told() -> None:
 @pytest.mark.slow
 def test_a_program_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     """The time limit holds for the whole session of the program."""
-    code = (
-        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', sys.argv[2]]);"
-        "open(sys.argv[1], 'w').write(str(p.pid)); time.sleep(600)"
-    )
-    run = run_of(python(code, tmp_path / "pid", SLEEP, timeout_s=5.0))
+    code = 'sleep 600 & echo $! > "$0"; wait'  # a shell is there at once
+    command = ("/bin/sh", "-c", code, str(tmp_path / "pid"))
+    run = run_of(Hook(1, "image.finished", command, timeout_s=5.0))
     assert (run.status, run.message) == (None, "ended after 5 s")
     child = int((tmp_path / "pid").read_text())
     with suppress(ProcessLookupError):
@@ -227,14 +225,14 @@ def test_a_batch_ends_when_the_queue_ran_empty(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_daemon_runs_its_hooks(tmp_path: Path) -> None:
     """A real daemon tells of the end of a batch."""
-    config = configured(tmp_path, agreeing(tmp_path))
+    config = configured(tmp_path, agreeing(tmp_path), log={"level": "debug"})
     told = tmp_path / "told"
     command = json.dumps([sys.executable, "-c", WRITE, str(told)])
     hook = f'[[hook]]\nevent = "batch.finished"\ncommand = {command}\n'
     config.write_text(config.read_text() + hook)
     drop(tmp_path / "in", "good.png")
     with running("--config", config) as daemon:
-        daemon.wait_for("batch.finished")
+        daemon.wait_for("hook.ended")
     assert json.loads(told.read_text())["images"] == 1
 
 

@@ -14,7 +14,7 @@ from sharpend.cli import main
 from sharpend.errors import Reason
 from sharpend.imaging.files import load_rgb, save_png
 from tests.conftest import drop
-from tests.daemons import configured, once, running, until
+from tests.daemons import WITHIN_S, configured, once, running, until
 from tests.races import INPUTS, PAIRS, attacked, plant, swap_race
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def test_a_daemon_in_a_hostile_tree(
         daemon.wait_for("image.finished", path="hard.png")
         refused = daemon.wait_for("image.quarantined", path="through/x.png")
         assert refused["error_code"] == Reason.NAME_TAKEN  # there is a link in its place
-        attacker.wait(60)
+        attacker.wait(WITHIN_S)
         until(lambda: all(came_to_an_end(tmp_path, relative) for relative in INPUTS))
     assert contents(outside) == before
     made = [path for path in outbox.rglob("*.png") if path.is_file() and not path.is_symlink()]

@@ -12,8 +12,16 @@ import pytest
 import tifffile
 from PIL import Image
 
+from sharpend.errors import ImageRefusedError
 from sharpend.imaging import codec
-from sharpend.imaging.containers import jpeg, jpeglayout, jpegpixels, jpegquality, pngpixels
+from sharpend.imaging.containers import (
+    jpeg,
+    jpeglayout,
+    jpegpixels,
+    jpegquality,
+    jpegwalk,
+    pngpixels,
+)
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.depth import eight_bits
 from sharpend.imaging.formats import Format
@@ -104,6 +112,44 @@ def test_one_decoding_gives_pixels_and_warnings() -> None:
     broken = jpegpixels.decoded(jpeglayout.parts(sound[:-300] + sound[-2:], most_scans=500))
     assert jpegpixels.decoded(jpeglayout.parts(file.getvalue(), most_scans=500)).pixels is None
     assert broken.warning
+
+
+compiled = pytest.mark.skipif(jpegwalk.COMPILED is None, reason="no C compiler at installation")
+
+
+@compiled
+@pytest.mark.parametrize("kind", [one for one in JPEGS if one != "progressive"])
+def test_whole_jpegs_are_found_sound(kind: str) -> None:
+    """By compiled code, which lets the fastest decoder read them."""
+    for height, width in SIZES:
+        for pixels in (photograph(height, width), photograph(height, width)[..., :1]):
+            options = {} if kind == "RGB" and pixels.shape[2] == 1 else JPEGS[kind]
+            assert jpegwalk.is_sound(jpeglayout.parts(pillows(pixels, **options), most_scans=1))
+
+
+@compiled
+@pytest.mark.parametrize("kind", ["4:2:0", "restart markers"])
+def test_what_is_found_sound_has_no_warnings(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither from libjpeg nor by the walk in Python, whatever bytes are changed or missing."""
+    rng = np.random.default_rng(7)
+    whole = pillows(photograph(40, 60), **JPEGS[kind])
+    start = jpeglayout.parts(whole, most_scans=1).scans[0].end
+    found: dict[bool, int] = {True: 0, False: 0}
+    for _ in range(200):
+        at, gone = int(rng.integers(start, len(whole) - 9)), int(rng.integers(0, 3))
+        data = whole[:at] + rng.bytes(int(rng.integers(0, 3))) + whole[at + gone :]
+        try:
+            parts = jpeglayout.parts(data, most_scans=500)
+        except ImageRefusedError:
+            continue  # a marker came about
+        is_sound = jpegwalk.is_sound(parts)
+        found[is_sound] += 1
+        if is_sound:
+            with monkeypatch.context() as without:
+                without.setattr(jpegwalk, "COMPILED", None)
+                assert jpegwalk.warning(parts) == ""
+                assert jpegpixels.decoded(parts).warning == ""
+    assert min(found.values()) > 5
 
 
 @pytest.mark.parametrize("sampling", [0, 1, 2, None])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import drop
-from tests.daemons import configured, is_idle, once, running, temps
+from tests.daemons import configured, once, running, temps
 from tests.mounts import windows_disk
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def test_a_daemon_goes_on(networks: Networks, tmp_path: Path) -> None:
                 assert event["error_code"] == "name_not_possible"
             for name in GOOD:
                 daemon.wait_for("image.finished", path=name)
-            report = daemon.wait_for("report.published", where=is_idle)
+            report = daemon.wait_for(
+                "report.published", images_total=len(GOOD), failures_total=len(BAD)
+            )
             assert (report["health"], report["paused"]) == ("ok", {})
             assert daemon.events("folder.paused") == []
         assert files(disk / "originals") == GOOD

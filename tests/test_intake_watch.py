@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-DEADLINE_S = 10.0
+DEADLINE_S = 120.0
 
 
 class Ear:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 yaml = pytest.importorskip("yaml", reason="needs the extra ray: pip install ray")
-scripts = pytest.importorskip("ray.scripts.scripts", reason="needs the extra ray: pip install ray")
 FILE = Path(__file__).parent.parent / "config/cluster/kuberay.yaml"
 PARTS: list[dict[str, Any]] = list(yaml.safe_load_all(FILE.read_text()))
 CLUSTER, DAEMON = PARTS
@@ -39,6 +38,8 @@ def parameters(group: dict[str, Any]) -> list[str]:
 
 def test_ray_accepts_each_start() -> None:
     """Of the head, of the nodes, and of the daemon's own container."""
+    needs = "needs the extra ray: pip install ray"
+    scripts = pytest.importorskip("ray.scripts.scripts", reason=needs)  # its import takes long
     address = f"--address={CLUSTER['metadata']['name']}-head-svc:6379"
     words = shlex.split(STARTS)
     assert words[:2] == ["ray", "start"]

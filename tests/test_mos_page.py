@@ -187,6 +187,34 @@ def test_each_vote_is_on_the_disk_before_the_answer(
     assert [one.score for one in of_votes(votes)] == [4]
 
 
+def test_half_a_record_spoils_no_other(
+    browser: Visitor, votes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk takes a part of a record, and cannot even take that back: the next vote is whole."""
+    page = browser.agree()
+    real = os.write, os.ftruncate
+
+    def half(descriptor: int, line: bytes) -> int:
+        return real[0](descriptor, line[: len(line) // 2])
+
+    def failing(*_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "write", half)
+        broken.setattr(os, "ftruncate", failing)
+        assert browser.send("/vote", **vote_form(page.text, 5)).status == 503
+    browser.send("/vote", **vote_form(page.text, 4))
+    assert [one.score for one in of_votes(votes)] == [4]
+
+
+def test_a_file_that_was_removed_takes_no_vote(browser: Visitor, votes: Path) -> None:
+    """Its votes would be gone with it."""
+    page = browser.agree()
+    votes.unlink()
+    assert browser.send("/vote", **vote_form(page.text, 5)).status == 503
+
+
 def test_withdrawal_ends_a_rater(browser: Visitor, votes: Path) -> None:
     """Votes after it are not taken, and it is recorded once."""
     page = browser.agree()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import random
-
 import pytest
 
-from tests.store_kills import kill
+from tests.store_kills import Found, kill
 from tests.store_server import running_store
 
 
@@ -14,6 +12,6 @@ from tests.store_server import running_store
 def test_killed_daemons_lose_and_double_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each input has one whole output after the next start, and no upload is open."""
     with running_store(monkeypatch) as store:
-        found = kill(store, 3, random.Random(7))
+        found = kill(store, 3, 7, Found())
     assert found.faults == []
     assert found.kills.total() >= 3

@@ -84,7 +84,9 @@ def test_a_reload_changes_the_canary(
         assert "canary.model" in daemon.wait_for("config.reloaded")["changed"]
         drop(tmp_path / "in", "a.png", height=96, width=120)
         daemon.wait_for("image.finished", path="a.png")
-        daemon.wait_for("report.published", where=lambda report: report["canary"]["n"] == 1)
+        daemon.wait_for(
+            "report.published", where=lambda report: (report["canary"] or {}).get("n") == 1
+        )
         assert main(["status", "--state", str(tmp_path / "state")]) == 0
         assert "canary student: SSIM " in capsys.readouterr().out
         configured(tmp_path, networks.student, canary=canary(damaged))

@@ -10,6 +10,7 @@ import pytest
 
 from sharpend.attempt import Failure
 from sharpend.commit import committer, place
+from sharpend.commit.disposer import SourceDisposal
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
 from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
@@ -117,7 +118,7 @@ def test_a_source_that_is_busy_is_told_of_once(
     shop = Shop(tmp_path, source=SourcePolicy.DELETE)
     source = shop.take()
     with monkeypatch.context() as busy:
-        busy.setattr(committer, "dispose_source", raising(TransientError(Reason.IO_ERROR, "busy")))
+        busy.setattr(SourceDisposal, "look", raising(TransientError(Reason.IO_ERROR, "busy")))
         shop.pool.stage()
         shop.conclude()
         assert shop.count(State.DONE) == 1
@@ -353,7 +354,7 @@ def test_an_archive_that_fails_pauses(tmp_path: Path, monkeypatch: pytest.Monkey
     shop = Shop(tmp_path, source=SourcePolicy.ARCHIVE, archive_root=archive)
     source = shop.take()
     with monkeypatch.context() as full:
-        full.setattr(committer, "dispose_source", raising(FolderFaultError("the archive is full")))
+        full.setattr(SourceDisposal, "look", raising(FolderFaultError("the archive is full")))
         shop.pool.stage()
         shop.conclude()
         assert source.exists()

@@ -10,7 +10,7 @@ import pytest
 from sharpend.cli import main
 from sharpend.imaging.files import load_rgb
 from tests.conftest import drop
-from tests.daemons import configured, is_idle, running, until
+from tests.daemons import configured, running, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +64,7 @@ def test_policies(networks: Networks, tmp_path: Path) -> None:
         for changed in (8, 0):  # the second reload finds nothing left to do again
             daemon.send(signal.SIGHUP)
             assert len(daemon.wait_for("config.reloaded")["changed"]) == (7 if changed else 0)
-            daemon.wait_for("report.published", where=is_idle, images_total=7)
+            daemon.wait_for("report.published", queue_depth=0, images_total=7)
         assert len(daemon.events("image.finished")) == 8
         assert len(list((tmp_path / "again-out").iterdir())) == 1
 

@@ -33,6 +33,7 @@ from tests.raycluster import WITH_RAY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sharpend.attempt import AttemptResult
     from tests.conftest import Networks
     from tests.raycluster import RayCluster
 
@@ -333,7 +334,7 @@ def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
     ("options", "name", "setting"),
     [
         (LIMITED, b"grow", "workers.memory_mb"),
-        (replace(CPU, job_timeout_s=1.0), b"hang", "workers.job_timeout_s"),
+        (replace(CPU, job_timeout_s=5.0), b"hang", "workers.job_timeout_s"),
     ],
 )
 def test_a_node_keeps_the_limits(
@@ -520,14 +521,27 @@ def test_a_real_worker_killed_in_the_middle(real: Crew, networks: Networks, tmp_
     task = real_task(tmp_path, networks.student, height=1500, width=1500)
     (child,) = workers()
     assert os.getpgid(child.pid) == child.pid  # a signal to our group is for us alone
-    real.pool.submit(task, 0.0)
-    until_begun(real)
-    child.kill()
-    assert real.outcomes() == [Died(1, "SIGKILL")]
-    (tmp_path / "out/.staged.tmp").unlink(missing_ok=True)
+    until(lambda: is_struck(real, task))
     real.pool.submit(task, 0.0)
     (outcome,) = real.outcomes()
     assert isinstance(outcome, Staged)
+
+
+def is_struck(crew: Crew, task: Task) -> bool:
+    """Kill the worker that has begun with a task; False where it had already done it."""
+    ended: list[AttemptResult] = []
+    crew.pool.submit(task, 0.0)
+
+    def has_begun() -> bool:
+        ended.extend(crew.pool.finished(0.0))
+        return bool(ended) or crew.pool._slots[0].began
+
+    until(has_begun, PATIENCE_S)
+    for child in workers():
+        child.kill()
+    outcome = ended or crew.outcomes()
+    Path(os.fsdecode(task.output_root), os.fsdecode(task.temp_name)).unlink(missing_ok=True)
+    return outcome == [Died(1, "SIGKILL")]
 
 
 @pytest.fixture

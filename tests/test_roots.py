@@ -13,7 +13,7 @@ import pytest
 from sharpend.cli import main
 from sharpend.ledger.schema import STEPS
 from tests.conftest import drop
-from tests.daemons import Daemon, ServiceManager, configured, is_idle, once, running
+from tests.daemons import Daemon, ServiceManager, configured, once, running
 from tests.mounts import Disk, disks
 from tests.older_ledgers import take_back
 
@@ -146,7 +146,7 @@ def test_disks_swapped_while_it_runs(shop: Shop) -> None:
         shop.other.mount(shop.place)
         (shop.place / "sharp").mkdir()
         source = shop.drop("2.png")
-        assert "another disk" in daemon.wait_for("folder.paused")["reason"]
+        daemon.wait_for("folder.paused", where=lambda one: "another disk" in one["reason"])
         assert list((shop.place / "sharp").iterdir()) == []
         shop.other.unmount()
         shop.disk.mount(shop.place)
@@ -289,7 +289,7 @@ def test_a_folder_that_is_late(networks: Networks, tmp_path: Path) -> None:
             (tmp_path / "away").rename(tmp_path / "late")
             resumed(daemon, folder="late")
             daemon.wait_for("image.finished", folder="late", path="b.png")
-            daemon.wait_for("report.published", health="ok", where=is_idle)
+            daemon.wait_for("report.published", health="ok", images_total=2)
     finally:
         manager.close()
     ended = once("--config", config)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import drop
-from tests.daemons import configured, is_idle, running, surroundings, until
+from tests.daemons import configured, running, surroundings, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,7 +74,7 @@ def test_the_signal_of_log_rotation(networks: Networks, tmp_path: Path) -> None:
         assert "SIGHUP" in daemon.wait_for("signal.ignored")["advice"]
         drop(tmp_path / "in", "a.png")
         daemon.wait_for("image.finished", path="a.png")
-        daemon.wait_for("report.published", where=is_idle)
+        daemon.wait_for("report.published", images_total=1)
     assert len(daemon.events("signal.ignored")) == 1
 
 

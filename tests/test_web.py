@@ -42,7 +42,14 @@ if TYPE_CHECKING:
 
     from tests.visits import Visitor
 
-PAGES = ("/", "/?range=year", "/gallery", "/gallery?show=whole", "/quarantine", "/folders")
+PAGES = (
+    "/",
+    "/?range=year",
+    "/gallery",
+    "/gallery?of=all&show=whole",
+    "/quarantine",
+    "/folders",
+)
 HOSTILE = {
     b"<script>alert(1)</script>.jpg": "&lt;script&gt;alert(1)&lt;/script&gt;.jpg",
     b'"><img src=x onerror=alert(1)>.jpg': "&#34;&gt;&lt;img src=x onerror=alert(1)&gt;.jpg",
@@ -245,14 +252,17 @@ def test_hostile_names_are_text(tmp_path: Path, name: bytes) -> None:
 
 
 def test_previews_are_served_by_id(tmp_path: Path) -> None:
-    """The gallery has a slider where a preview is kept, and says where none is."""
+    """A slider for each preview; all results follow by a link, and say where none is kept."""
     fill(tmp_path, done=[b"a.jpg", b"b.jpg"])
     preview(tmp_path, 1)
     with served(tmp_path) as visitor:
-        text = visitor.get("/gallery").text
+        assert "b.jpg" not in visitor.get("/gallery").text
+        text = visitor.get("/gallery?of=all").text
+        assert text.index("b.jpg") < text.index("a.jpg")
         assert text.count('type="range"') == 1
         assert "no preview is kept" in text
         assert "/image/1/crop-after.webp" in text
+        assert "/image/1/crop-after.webp" in visitor.get("/gallery").text
         assert "/image/1/whole-after.webp" in visitor.get("/gallery?show=whole").text
         assert visitor.get("/image/1").text.count('type="range"') == 2
         for name in IMAGES:
@@ -324,6 +334,24 @@ def test_the_ledger_is_found_by_an_index(hundred_thousand: Path) -> None:
             reads = [step["detail"] for step in steps if "job" in step["detail"]]
             assert reads
             assert all("INDEX job_by_end (state=?" in one for one in reads), reads
+        steps = ledger._store.rows(f"EXPLAIN QUERY PLAN {pages_sql.CHOSEN}", 1e300, 5, 10, "[1]")
+        assert any("job" in step["detail"] and "rowid=?" in step["detail"] for step in steps)
+
+
+def test_the_gallery_pages_through_previews(tmp_path: Path) -> None:
+    """Of many images a few have a preview: each is shown once, and then no others."""
+    fill(tmp_path, done=[b"%d.jpg" % number for number in range(200)])
+    kept = range(5, 200, 10)
+    for number in kept:
+        preview(tmp_path, number)
+    shown, path = list[int](), "/gallery"
+    with served(tmp_path) as visitor:
+        while path:
+            text = visitor.get(path).text
+            shown += map(int, re.findall(r"/image/([0-9]+)/crop-after", text))
+            older = re.search(r'<a href="([^"]+)" rel="next">', text)
+            path = "" if older is None else older[1].replace("&amp;", "&")
+    assert shown == sorted(kept, reverse=True)
 
 
 def refusal(base: Path) -> Path:

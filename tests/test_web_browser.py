@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
 pytestmark = pytest.mark.slow
 
-PAGES = ["/", "/?range=year", "/gallery", "/gallery?show=whole", "/quarantine", "/folders"]
+PAGES = ["/", "/?range=year", "/gallery", "/gallery?of=all&show=whole", "/quarantine", "/folders"]
 PAGES += ["/image/1", "/image/4"]
 SHAPES: dict[str, dict[str, Any]] = {
     "light": {"color_scheme": "light", "viewport": {"width": 1100, "height": 800}},
@@ -115,11 +115,17 @@ def test_dark_is_dark(browser: Browser, site: str) -> None:
     assert sums[1] < 80
 
 
-def share_of(page: Page) -> float:
-    """How much of the frame the image before takes, by what the browser has computed."""
+SHARE = """([share, off]) => {
+    const found = parseFloat(document.querySelector(".frame").style.cssText.slice(8));
+    return Math.abs(found - share) <= off;
+}"""
+
+
+def wait_for_share(page: Page, share: float, *, off: float = 0) -> None:
+    """Wait until the image before takes so much of the frame, by what the browser has computed."""
+    page.wait_for_function(SHARE, arg=[share, off])
     inset = page.eval_on_selector(".frame .before", "one => getComputedStyle(one).clipPath")
     assert "calc(" in inset or "%" in inset, inset
-    return float(page.eval_on_selector(".frame", "one => parseFloat(one.style.cssText.slice(8))"))
 
 
 def test_the_slider_by_mouse_and_keyboard(browser: Browser, site: str) -> None:
@@ -135,16 +141,16 @@ def test_the_slider_by_mouse_and_keyboard(browser: Browser, site: str) -> None:
             page.mouse.down()
             page.mouse.move(box["x"] + box["width"] * share, box["y"] + 60, steps=5)
             page.mouse.up()
-            assert share_of(page) == pytest.approx(100 * share, abs=3)
+            wait_for_share(page, 100 * share, off=3)
             shots.append(frame.screenshot())
         assert shots[0] != shots[1]
         page.locator(".pair.crop .slider").focus()
         page.keyboard.press("Home")
-        assert share_of(page) == 0
+        wait_for_share(page, 0)
         page.keyboard.press("ArrowRight")
-        assert share_of(page) == 1
+        wait_for_share(page, 1)
         page.keyboard.press("End")
-        assert share_of(page) == 100
+        wait_for_share(page, 100)
 
 
 def test_the_slider_is_reached_by_the_tab_key(browser: Browser, site: str) -> None:
@@ -170,7 +176,7 @@ def test_the_slider_by_touch(browser: Browser, site: str) -> None:
         box = frame.bounding_box()
         assert box is not None
         page.touchscreen.tap(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
-        assert share_of(page) == pytest.approx(80, abs=4)
+        wait_for_share(page, 80, off=4)
 
 
 def test_entry_by_keyboard(browser: Browser, tmp_path: Path) -> None:
@@ -223,7 +229,7 @@ def test_a_real_daemon_at_work_is_seen_live(browser: Browser, tmp_path: Path) ->
             page.wait_for_selector("dl#numbers >> text=/^1$/ >> nth=1")
             gallery.wait_for_selector("text=good.png")
             gallery.locator(".slider").press("End")
-            assert share_of(gallery) == 100
+            wait_for_share(gallery, 100)
             gallery.wait_for_function("document.querySelector('.before').naturalWidth > 0")
             assert page.evaluate("window.mark") == "not loaded again"
             page.click("text=Quarantine")

@@ -25,13 +25,13 @@ _DEADLINE_S = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Batch that has ended, timed from its first finished image to its last."""
+    """Batch that has ended, timed from the last image that is not counted to its last one."""
 
     wall_s: float
     used_s: float
     """Processor time of the daemon with its local workers."""
     events: Sequence[Mapping[str, Any]]
-    """`image.finished` of all images but the first."""
+    """`image.finished` of all images that are counted."""
 
     @property
     def images_per_s(self) -> float:
@@ -65,20 +65,28 @@ class Place:
     base: Path
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def batch(self, source: Sequence[Path], other_cpu_s: Callable[[], float] = float) -> Batch:
+    def batch(
+        self,
+        source: Sequence[Path],
+        other_cpu_s: Callable[[], float] = float,
+        *,
+        uncounted: int = 1,
+    ) -> Batch:
         """Put images into the input at once, and wait until all are finished.
 
         Args:
             source: the images.
             other_cpu_s: returns the processor time so far of what is counted beside the daemon.
+            uncounted: images that are finished before the clock starts; fewer than all.
         """
         for path in source:
             staged = self.base / "staged"
             shutil.copyfile(path, staged)
             os.rename(staged, self.base / "input" / f"{next(self._numbers)}{path.suffix}")
-        self.daemon.await_event(Event.IMAGE_FINISHED)
+        for _ in range(uncounted):
+            self.daemon.await_event(Event.IMAGE_FINISHED)
         began_s, used_s = time.monotonic(), self.daemon.tree_cpu_s() + other_cpu_s()
-        events = [self.daemon.await_event(Event.IMAGE_FINISHED) for _ in source[1:]]
+        events = [self.daemon.await_event(Event.IMAGE_FINISHED) for _ in source[uncounted:]]
         took_s = time.monotonic() - began_s
         return Batch(took_s, self.daemon.tree_cpu_s() + other_cpu_s() - used_s, events)
 

@@ -80,7 +80,7 @@ def sections(
             _new(scratch),
         ),
         "idle": lambda: whole.idle(_new(scratch), sizes.idle_s, sizes.folders),
-        "page": lambda: watched.page(made(), _new(scratch), first),
+        "page": lambda: watched.page(made(), _new(scratch), first, sizes.rounds),
         "contention": lambda: whole.contention(made(), _new(scratch), first, sizes.runs),
         "cluster": lambda: cluster.cluster(made(), _new(scratch), first),
         "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, sizes.runs),

@@ -2,21 +2,25 @@
 
 Owns the order of the steps: ledger `staged`, rename, fsync of the folder, ledger `done`, disposal
 of the source, ledger `disposed`; the last comes together with `done` where the source stays and no
-sidecar is copied. The files of a group take each step together: a transaction and an fsync serve
-all of them. Each step can be repeated: `recover` repairs a crash. Refuses to overwrite a foreign
-file, a link or a folder, and to touch a source that is not the file that was processed.
+sidecar is copied. The files of a group take each step together: a transaction and an fsync of each
+folder serve all of them. Each step can be repeated: `recover` repairs a crash. Refuses to overwrite
+a foreign file, a link or a folder, and to touch a source that is not the file that was processed.
 """
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, NameStatus, faults, is_rewritten, output_names
-from sharpend.commit.disposal import dispose_source, ends_at_once, reason_to_keep
+from sharpend.commit.destination import (
+    Destination,
+    NameStatus,
+    faults,
+    output_names,
+)
+from sharpend.commit.disposal import ends_at_once, reason_to_keep
+from sharpend.commit.disposer import Disposer, Ending, Steps
 from sharpend.commit.ownership import choose
 from sharpend.commit.place import discard_below, stands
 from sharpend.commit.publication import (
@@ -48,7 +52,7 @@ class Committer:
     """Publish staged files; one instance serves all folders, from one thread.
 
     `at` is called with the name of each step after it, for each file of a group, so that tests can
-    simulate a crash there. Steps: chosen, staged, renamed, synced, finished, copied,
+    simulate a crash there. Steps: chosen, staged, renamed, synced, finished, copied, begun,
     source_removed, sidecars_moved, disposed.
 
     Errors of a file are FolderFaultError when no file of its folder can be worked on,
@@ -128,6 +132,22 @@ class Committer:
 
     def _publisher(self, folders: OutputFolders) -> Publisher:
         return Publisher(folders, self._choose, self._stage, self._at)
+
+    def _disposer(self) -> Disposer:
+        steps = Steps(copy_sidecars, archive_sidecars, self._begin_disposal, self._end)
+        return Disposer(self._names, steps, self._at)
+
+    def _begin_disposal(self, group: Sequence[Ending]) -> None:
+        """Record in one transaction that sources go."""
+        with self._ledger.joined():
+            for one in group:
+                self._ledger.begin_disposal(one.job)
+
+    def _end(self, group: Sequence[Ending]) -> None:
+        """Record that sources are gone; `recover` finds them so if that is lost."""
+        with self._ledger.joined(waits=False):
+            for one in group:
+                self._ledger.dispose(one.job, keeps_source=bool(one.disposed.kept_reason))
 
     def _choose(self, one: Publication, folder: OutputFolder) -> tuple[bytes, NameStatus]:
         return choose(self._ledger, one.destination, one.job, folder, one.product)
@@ -212,8 +232,8 @@ class Committer:
         with self._ledger.joined():
             for one in group:
                 notes += self._ledger.finish(one.job, now_s)
-                if ends_at_once(one.destination, one.product):
-                    keeps_source = bool(reason_to_keep(one.destination, one.product))
+                if ends_at_once(one.destination.source, one.destination.sidecars, one.product):
+                    keeps_source = bool(reason_to_keep(one.destination.source, one.product))
                     self._ledger.dispose(one.job, keeps_source=keeps_source)
                     one.has_ended = True
         for note in notes:
@@ -226,68 +246,21 @@ class Committer:
         self, group: Sequence[tuple[StagedJob, Publication]]
     ) -> Iterator[tuple[StagedJob, Committed | Unfinished]]:
         """Dispose of the sources of finished jobs; first come those that have ended already."""
-        for entry, one in group:
-            if one.has_ended:
-                yield entry, self._dispose_one(one)
-        ended = list[tuple[StagedJob, Publication, Committed]]()
-        for entry, one in group:
-            if one.has_ended:
-                continue
-            try:
-                ended.append((entry, one, self._dispose_of_source(one)))
-            except FolderFaultError as error:
-                yield entry, Unfinished(entry.job, error)
-        self._end([(one, done) for _, one, done in ended])
-        yield from ((entry, done) for entry, _, done in ended)
+        for has_ended in (True, False):
+            part = [(entry, _ending(one)) for entry, one in group if one.has_ended is has_ended]
+            self._disposer().dispose([ending for _, ending in part])
+            for entry, ending in part:
+                end = ending.result()
+                yield entry, end if isinstance(end, Committed) else Unfinished(entry.job, end)
 
     def _dispose_one(self, one: Publication) -> Committed:
-        done = self._dispose_of_source(one)
-        self._end([(one, done)])
-        return done
+        ending = _ending(one)
+        self._disposer().dispose([ending])
+        end = ending.result()
+        if not isinstance(end, Committed):
+            raise end
+        return end
 
-    def _dispose_of_source(self, one: Publication) -> Committed:
-        """Keep, archive or delete the source and its sidecars, after the output is durable.
 
-        Raises:
-            FolderFaultError: the archive, the output or the input folder cannot be worked on.
-        """
-        destination, job, product = one.destination, one.job, one.product
-        done = Committed(
-            job,
-            product.output,
-            product.kept_existing,
-            is_copy=not (product.pixels or product.kept_existing),
-            rewritten=is_rewritten(destination, job.relative),
-        )
-        begin = partial(self._ledger.begin_disposal, job)
-        temp_name = self._names.new(job.id)
-        try:
-            copied = copy_sidecars(destination, job.relative, product, temp_name)
-            self._at("copied")
-            disposed = dispose_source(destination, job, product, temp_name, begin)
-            self._at("source_removed")
-            archived = archive_sidecars(destination, job.relative, disposed.archived, temp_name)
-            self._at("sidecars_moved")
-        except TransientError as error:
-            return replace(done, warning=str(error), disposal_pending=True)
-        warning = "; ".join(
-            filter(None, [disposed.kept_reason, *copied.refusals, *archived.refusals])
-        )
-        return replace(
-            done,
-            warning=warning,
-            copied=copied.paths,
-            archived=archived.paths,
-            keeps_source=bool(disposed.kept_reason),
-        )
-
-    def _end(self, group: Sequence[tuple[Publication, Committed]]) -> None:
-        """Record in one transaction that nothing is left to do, where that is so."""
-        ended = [(one, done) for one, done in group if not done.disposal_pending]
-        if not all(one.has_ended for one, _ in ended):
-            with self._ledger.joined():
-                for one, done in ended:
-                    if not one.has_ended:
-                        self._ledger.dispose(one.job, keeps_source=done.keeps_source)
-        for _ in ended:
-            self._at("disposed")
+def _ending(one: Publication) -> Ending:
+    return Ending(one.destination, one.job, one.product, is_recorded=one.has_ended)

@@ -1,9 +1,10 @@
 """Move of one file between folders, without overwriting another file or losing this one.
 
 Owns the move that archive and quarantine share: a rename within one file system, otherwise copy,
-fsync, compare, rename, unlink. It can be repeated after a crash at any point and then leaves one
-file. Refuses to move a file whose fingerprint has changed, to let a copy take the place of a file
-that differs from it or that a process opens for writing, and to follow links in either path.
+fsync, compare, rename, unlink. The caller may make renames durable later, for a group of them. All
+of it can be repeated after a crash at any point and then leaves one file. Refuses to move a file
+whose fingerprint has changed, to let a copy take the place of a file that differs from it or that a
+process opens for writing, and to follow links in either path.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class Move:
     """Returns False as soon as a process opens the file for writing; asked while it is copied."""
     complete: Callable[[int, int], None] = _take_after
     """Sets mode, times and attributes of a copy: the descriptors of the copy and the original."""
+    gained: Callable[[int], None] = fsync_directory
+    """Makes the new name of a renamed file durable: the descriptor of its folder."""
+    lost: Callable[[int], None] = fsync_directory
+    """Likewise the end of the old name; called after `gained`."""
 
 
 def relocate(
@@ -189,7 +194,8 @@ def _drop(source: DirectoryEntry | None, move: Move) -> None:
         return
     if not move.is_undisturbed():
         raise still_written()
-    source.unlink()
+    source.remove()
+    move.lost(source.directory_fd)
 
 
 def _carry(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
@@ -205,11 +211,12 @@ def _carry(source: DirectoryEntry, target: DirectoryEntry, move: Move) -> None:
         try:
             _drop(source, move)
         except OSError:
-            target.unlink()
+            if source.exists():
+                target.unlink()
             raise
     else:
-        fsync_directory(target.directory_fd)
-        fsync_directory(source.directory_fd)
+        move.gained(target.directory_fd)
+        move.lost(source.directory_fd)
 
 
 def _copy(

@@ -9,6 +9,7 @@ it was not told to replace.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import time
@@ -116,6 +117,8 @@ class RemoteFolder:
 
 SOURCE = "sharpend-source"
 """Metadata of an archived object: ETag and time of the one that it is a copy of."""
+_TRIES = 5
+"""Copies of a source to one name, while others are at it."""
 
 
 class RemoteSource:
@@ -142,24 +145,25 @@ class RemoteSource:
         self._meant = meant
         self._uploads = uploads
         self._outage = outage
+        self._found_outputs: Object | None = None
 
-    def delete(self, begin: Callable[[], None]) -> None:
-        """Delete it if it is unchanged; `begin` is called before that."""
+    def look(self) -> bool:
+        """Ask the store: see `Source`."""
         with self._outage.noticed():
-            found = self._found()
-            if found is not None:
-                begin()
-                self._remove(found)
+            self._found_outputs = self._found()
+        return self._found_outputs is not None
 
-    def archive(
-        self, root: bytes, names: Iterator[bytes], temp: bytes, begin: Callable[[], None]
-    ) -> bytes | None:
+    def delete(self) -> None:
+        """Delete it if it is unchanged."""
+        if self._found_outputs is not None:
+            with self._outage.noticed():
+                self._remove(self._found_outputs)
+
+    def archive(self, root: bytes, names: Iterator[bytes], temp: bytes) -> bytes | None:
         """Let the store copy it, then delete it: see `Source`."""
+        if (found := self._found_outputs) is None:
+            return None
         with self._outage.noticed():
-            found = self._found()
-            if found is None:
-                return None
-            begin()
             try:
                 name = self._copied(root, names, temp, found)
             except FileNotFoundError:
@@ -183,16 +187,15 @@ class RemoteSource:
 
     def _copied(self, root: bytes, names: Iterator[bytes], temp: bytes, found: Object) -> bytes:
         """Copy it to the first name that is free, or find the copy of an earlier call."""
-        archive, source_state = Bucket(root), f"{found.etag} {found.modified_s}"
+        source_state = f"{found.etag} {found.modified_s}"
         for name in names:
-            key = archive.address.key(name)
-            try:
-                there = archive.head(key)
-            except FileNotFoundError:
-                if self._copy(temp, (root, name), found, source_state):
-                    return name
-                there = archive.head(key)
-            if there.metadata.get(SOURCE) == source_state:
+            for _ in range(_TRIES):
+                there = _object_at(Bucket(root), name)
+                if there is not None or self._copy(temp, (root, name), found, source_state):
+                    break
+            else:  # the key is taken for each copy, and free for each look
+                raise OSError(errno.EAGAIN, "others write and delete the object in the archive")
+            if there is None or there.metadata.get(SOURCE) == source_state:
                 return name
         raise AssertionError  # names are endless
 
@@ -216,6 +219,13 @@ class RemoteSource:
             raise
         self._uploads.forget(temp)
         return True
+
+
+def _object_at(bucket: Bucket, relative: bytes) -> Object | None:
+    try:
+        return bucket.head(bucket.address.key(relative))
+    except FileNotFoundError:
+        return None
 
 
 class RemoteStore:

@@ -25,6 +25,29 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
+class Disposed:
+    """Result of the disposal of one source."""
+
+    kept_reason: str = ""
+    """Reason why the source stays for good, against the policy of its folder; empty if none."""
+    archived: bytes | None = None
+    """Path of the source below the archive, also if an earlier call had moved it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """Result for the sidecars of one image."""
+
+    paths: tuple[bytes, ...] = ()
+    """Their new places, below the archive or the output folder."""
+    refusals: tuple[str, ...] = ()
+    """Reasons why others are not there, in words."""
+
+
+NOTHING = Followed()
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """A finished job."""
 

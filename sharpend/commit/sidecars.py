@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from sharpend.commit.destination import Destination, faults
 from sharpend.commit.names import numbered
 from sharpend.commit.relocate import Move, duplicate, relocate
+from sharpend.commit.results import NOTHING, Followed
 from sharpend.commit.source import leased_source
 from sharpend.errors import ImageRefusedError, Reason, TransientError
 from sharpend.files.attributes import copy_attributes
@@ -46,19 +47,6 @@ _NO_NAME = {errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ}
 """Answers to a name that no file can have, such as one of 254 bytes with a suffix more."""
 MOST_BYTES = 64_000_000
 """A larger file is no sidecar; masks in XMP take some megabytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """Result for the sidecars of one image."""
-
-    paths: tuple[bytes, ...] = ()
-    """Their new places, below the archive or the output folder."""
-    refusals: tuple[str, ...] = ()
-    """Reasons why others are not there, in words."""
-
-
-NOTHING = Followed()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Hashable, Iterator
 
     from sharpend.files.fingerprint import Fingerprint
 
@@ -49,19 +49,19 @@ class OutputFolder(Protocol):
 class Source(Protocol):
     """Input of a job in object storage; every method raises OSError."""
 
-    def delete(self, begin: Callable[[], None]) -> None:
-        """Delete it if it is unchanged; `begin` is called before that."""
+    def look(self) -> bool:
+        """Return whether it is there, unchanged; called before one of the other methods."""
 
-    def archive(
-        self, root: bytes, names: Iterator[bytes], temp: bytes, begin: Callable[[], None]
-    ) -> bytes | None:
-        """Move it below an archive's root if it is unchanged; `begin` is called before that.
+    def delete(self) -> None:
+        """Delete it if it is unchanged."""
+
+    def archive(self, root: bytes, names: Iterator[bytes], temp: bytes) -> bytes | None:
+        """Move it below an archive's root if it is unchanged.
 
         Args:
             root: of the archive.
             names: that it may take below it, in order of preference.
             temp: name of the unfinished copy.
-            begin: see above.
 
         Returns:
             The name that it has there, also if an earlier call gave it that; None if the source is

@@ -37,7 +37,7 @@ class PreviewLimits:
     count: int = 200
     """The oldest are removed beyond it; 0: none are made."""
     most_bytes: int = 64_000_000
-    share: float = 0.01
+    share: float = 0.005
     """Largest share of the workers' time that they may take, 0..1, but for MOST_SAVED_S; 1: every
     image gets one."""
 

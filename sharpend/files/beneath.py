@@ -223,9 +223,13 @@ class DirectoryEntry:
 
     def unlink(self) -> None:
         """Delete the name, durably; it may be missing already."""
+        self.remove()
+        fsync_directory(self.directory_fd)
+
+    def remove(self) -> None:
+        """Delete the name, durable with the next fsync of its folder; it may be missing already."""
         with suppress(FileNotFoundError):
             os.unlink(self.name, dir_fd=self.directory_fd)
-        fsync_directory(self.directory_fd)
 
     def sync(self) -> None:
         """Make the content of the file durable."""

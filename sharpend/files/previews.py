@@ -103,6 +103,12 @@ class Previews:
             return Preview(folder, (left, top, width, height), layout.width, layout.height)
         return None
 
+    def ids(self) -> list[int]:
+        """Return the jobs that have a preview, in no order; one of them may not be whole."""
+        with suppress(OSError), os.scandir(self._folder) as entries:
+            return [int(entry.name) for entry in entries if _IS_JOB.fullmatch(entry.name)]
+        return []
+
     def new_folder(self) -> bytes:
         """Return the path of a new folder, which a worker makes; `publish` renames it.
 

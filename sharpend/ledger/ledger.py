@@ -108,9 +108,12 @@ class Ledger(Registration, Standing, LedgerReader):
         self._store.sync()
 
     @contextmanager
-    def joined(self) -> Iterator[None]:
-        """Make all changes within a block durable in one transaction, or none of them."""
-        with self._store.transaction():
+    def joined(self, *, waits: bool = True) -> Iterator[None]:
+        """Make all changes within a block durable in one transaction, or none of them.
+
+        Without `waits` a death of the machine may lose them, until the next transaction or `sync`.
+        """
+        with self._store.transaction() if waits else self._store.soon_durable():
             yield
 
     def release(self, job: Job) -> None:

@@ -6,6 +6,7 @@ costs the same however many rows there are.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -87,6 +88,10 @@ class LedgerPages(LedgerReader):
     def results(self, after: Place, most: int) -> Sequence[JobRow]:
         """Return finished jobs, the last ones first."""
         return self._entries(pages_sql.RESULTS, *after, most)
+
+    def chosen(self, after: Place, most: int, ids: Sequence[int]) -> Sequence[JobRow]:
+        """Return those of a bounded list of jobs that are finished, the last ones first."""
+        return self._entries(pages_sql.CHOSEN, *after, most, json.dumps(list(ids)))
 
     def refused(self, after: Place, most: int) -> Sequence[JobRow]:
         """Return quarantined jobs, the last ones first."""

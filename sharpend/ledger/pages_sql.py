@@ -21,6 +21,11 @@ SELECT known.*, NULL AS model_digest, NULL AS options_digest FROM known
 WHERE state = '{state}' AND finished_at IS NOT NULL AND (finished_at, id) < (?1, ?2)
 ORDER BY finished_at DESC, id DESC LIMIT ?3
 """
+CHOSEN = """
+SELECT known.*, NULL AS model_digest, NULL AS options_digest FROM known
+WHERE id IN (SELECT value FROM json_each(?4)) AND state IN ('done', 'disposed')
+AND (finished_at, id) < (?1, ?2) ORDER BY finished_at DESC, id DESC LIMIT ?3
+"""
 REFUSED = _ENDED.format(state="quarantined")
 RESULTS = (
     f"SELECT * FROM ({_ENDED.format(state='done')}) UNION ALL"  # noqa: S608 - constants of this module are put in

@@ -200,7 +200,7 @@ class PreviewSettings(Section):
     """Number of images of which a preview is kept, 0 to 10000; 0 switches them off."""
     max_mb: Annotated[Number, Field(ge=0)] = 64
     """Largest size of all previews, in millions of bytes; the oldest are removed first."""
-    share: Share = 0.01
+    share: Share = 0.005
     """Largest share of the workers' time that making them may take, 0 to 1; at 1 each image gets
     one."""
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from sharpend.web import images, templates
 from sharpend.web.actions import Actions
-from sharpend.web.changes import MOST_STREAMS, Changes
+from sharpend.web.changes import Changes
 from sharpend.web.gate import Gate
 from sharpend.web.links import job_id_of
 from sharpend.web.login import Login
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
+    from starlette.types import ASGIApp
 
     from sharpend.web.gate import Access
 
@@ -81,14 +82,14 @@ def _routes_of_pages(pages: Pages) -> list[Route]:
         Route("/gallery", pages.gallery),
         Route("/quarantine", pages.quarantine),
         Route("/folders", pages.folders),
-        Route("/image/{job_id:int}", pages.image),
+        Route("/image/{job_id:id}", pages.image),
     ]
 
 
 def _routes_of_actions(site: Site) -> list[Route]:
     actions, entry = Actions(site.state_dir, site.access.log), Login(site.access)
     return [
-        Route("/image/{job_id:int}/retry", actions.retry, methods=["POST"]),
+        Route("/image/{job_id:id}/retry", actions.retry, methods=["POST"]),
         Route("/folders/pause", actions.pause, methods=["POST"]),
         Route("/folders/resume", actions.resume, methods=["POST"]),
         Route("/login", entry.form),
@@ -121,13 +122,11 @@ def _routes_of_files(state_dir: Path, changes: Changes) -> list[Route]:
             raise HTTPException(404, "there is no such preview")
         return Response(content, media_type="image/webp", headers=_SHORTLY)
 
-    async def events(_: Request) -> Response:
-        if changes.streams >= MOST_STREAMS:
-            return PlainTextResponse("too many pages are open\n", 503)
-        return StreamingResponse(changes.stream(), media_type="text/event-stream")
+    async def events(_: Request) -> ASGIApp:
+        return changes
 
     return [
         Route("/static/{name}", static),
-        Route("/image/{job_id:int}/{name}", preview),
+        Route("/image/{job_id:id}/{name}", preview),
         Route("/events", events),
     ]

@@ -12,12 +12,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from sharpend.daemon.status import STATUS_FILE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from starlette.types import Receive, Scope, Send
 
 LOOK_EVERY_S = 1.0
 QUIET_LOOKS = 15
@@ -37,8 +40,20 @@ class Changes:
     def __init__(self, state_dir: Path, is_stopping: Callable[[], bool]) -> None:
         self._state_dir = state_dir
         self._is_stopping = is_stopping
-        self.streams = 0
-        """Number of open streams."""
+        self._streams = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with a stream; where too many are open, with 503."""
+        answer: Response = StreamingResponse(self._stream(), media_type="text/event-stream")
+        if scope["method"] == "HEAD":  # has no body whose end could be awaited
+            answer = Response(media_type="text/event-stream")
+        elif self._streams >= MOST_STREAMS:
+            answer = PlainTextResponse("too many pages are open\n", 503)
+        self._streams += 1  # no `await` since it was compared: requests at once are counted
+        try:
+            await answer(scope, receive, send)
+        finally:
+            self._streams -= 1
 
     def state(self) -> tuple[tuple[int, int], ...]:
         """Return what differs after a change."""
@@ -49,21 +64,17 @@ class Changes:
                 found.append((status.st_mtime_ns, status.st_size))
         return tuple(found)
 
-    async def stream(self) -> AsyncIterator[str]:
-        """Yield the lines of a stream; the caller has checked `streams`."""
-        self.streams += 1
-        try:
-            before, quiet = await run_in_threadpool(self.state), 0
-            yield "retry: 3000\n\n"  # whatever changes from here on is told
-            while not self._is_stopping():
-                await asyncio.sleep(LOOK_EVERY_S)
-                state = await run_in_threadpool(self.state)
-                quiet = quiet + 1 if state == before else 0
-                if state != before:
-                    before = state
-                    yield "event: changed\ndata: \n\n"
-                elif quiet >= QUIET_LOOKS:
-                    quiet = 0
-                    yield ": nothing new\n\n"
-        finally:
-            self.streams -= 1
+    async def _stream(self) -> AsyncIterator[str]:
+        """Yield the lines of a stream."""
+        before, quiet = await run_in_threadpool(self.state), 0
+        yield "retry: 3000\n\n"  # whatever changes from here on is told
+        while not self._is_stopping():
+            await asyncio.sleep(LOOK_EVERY_S)
+            state = await run_in_threadpool(self.state)
+            quiet = quiet + 1 if state == before else 0
+            if state != before:
+                before = state
+                yield "event: changed\ndata: \n\n"
+            elif quiet >= QUIET_LOOKS:
+                quiet = 0
+                yield ": nothing new\n\n"

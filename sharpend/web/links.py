@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from sharpend.ledger.pages import LARGEST_ID, NEWEST, Place
@@ -19,9 +20,26 @@ if TYPE_CHECKING:
 _PLACE = re.compile(r"([0-9]{1,12}\.[0-9]{1,9})-([0-9]{1,19})")
 
 
+class _Ids(Convertor[int]):
+    """Ids in routes, `{job_id:id}`; more digits than an id can have lead to no page."""
+
+    regex = "[0-9]{1,19}"
+
+    def convert(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return the digits."""
+        return str(value)
+
+
+register_url_convertor("id", _Ids())
+
+
 def job_id_of(request: Request) -> int:
     """Return the id in an address; HTTPException for a number that no image can have."""
-    job_id = int(request.path_params["job_id"])
+    job_id: int = request.path_params["job_id"]
     if not 0 < job_id <= LARGEST_ID:
         raise HTTPException(404, "there is no such image")
     return job_id

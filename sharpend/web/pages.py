@@ -128,14 +128,18 @@ class Pages:
         }
 
     def _gallery(self, request: Request, _: Reading) -> Values:
-        after = place_of(request)
-        entries = self._read_page(lambda ledger: ledger.results(after, PAGE + 1))
-        previews = Previews(self._state_dir)
+        after, previews = place_of(request), Previews(self._state_dir)
+        ids = [] if request.query_params.get("of") == "all" else previews.ids()
+        entries = self._read_page(lambda ledger: ledger.chosen(after, PAGE + 1, ids)) if ids else ()
+        has_previews = bool(entries) or (bool(ids) and after != NEWEST)
+        if not has_previews:
+            entries = self._read_page(lambda ledger: ledger.results(after, PAGE + 1))
         shown = [(one, previews.find(one.job.id)) for one in entries[:PAGE]]
         return {
             "images": shown,
             "older": next_of(entries, PAGE),
             "is_first": after == NEWEST,
+            "with_preview": has_previews,
             "part": "whole" if request.query_params.get("show") == "whole" else "crop",
         }
 

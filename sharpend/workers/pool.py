@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _LOOK_EVERY_S = 1.0
 _LOOK_AT_MEMORY_S = 0.5
 _STOP_GRACE_S = 5.0
+_LOAD_S = 300.0
+"""Least time for loading a model at the start, which may take longer than an image."""
 _REPLACE_AFTER = frozenset({Reason.INTERNAL, Reason.OUT_OF_MEMORY})
 """After an unexpected error a device may be lost for that process; after one of memory,
 libraries may be half-way through something."""
@@ -146,7 +148,7 @@ class Pool:
         self, process: WorkerProcess, model: str, go_on: Callable[[], bool]
     ) -> LoadedModel:
         """Wait for the answer to a Describe request."""
-        give_up_s = time.monotonic() + self._job_timeout_s
+        give_up_s = time.monotonic() + max(self._job_timeout_s, _LOAD_S)
         while (answer := process.take(_LOOK_EVERY_S)) is None:
             if not go_on() or time.monotonic() > give_up_s:
                 raise UnavailableError(f"model.device: timed out loading {model}")

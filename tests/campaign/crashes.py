@@ -192,7 +192,7 @@ def boundaries() -> list[tuple[str, Order, bool]]:
     groups = [
         (str(policy), Order(step, group=3, nth=nth), False)
         for policy in SourcePolicy
-        for step in COMMIT_STEPS
+        for step in (*COMMIT_STEPS, *(["begun"] if policy is not SourcePolicy.KEEP else []))
         for nth in (1, 2)
     ]
     return daemon + groups + [("keep", Order(step, worker=True), False) for step in WORKER_STEPS]

@@ -46,6 +46,8 @@ class Finding:
     """What else was measured."""
     not_run: str = ""
     """Why it cannot be run on this machine."""
+    slack: float = 1.0
+    """Times its target that a recovery may take, where other work keeps the machine busy."""
 
     def expect(self, held: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as a sentence
         """Note a violation unless it held."""
@@ -55,7 +57,8 @@ class Finding:
     def recovered(self, seconds: float, limit_s: float) -> None:
         """Note how long a recovery took; longer than its target is a violation."""
         self.recovery_s.append(seconds)
-        self.expect(seconds < limit_s, f"recovery took {seconds:.1f} s, not {limit_s:g} s")
+        held = seconds < limit_s * self.slack
+        self.expect(held, f"recovery took {seconds:.1f} s, not {limit_s:g} s")
 
 
 @dataclass(frozen=True)
@@ -236,9 +239,9 @@ def needs(*tools: str) -> None:
         raise NotRunError("needs root")
 
 
-def tried(scenario: Scenario, rounds: int) -> Finding:
+def tried(scenario: Scenario, rounds: int, *, slack: float = 1.0) -> Finding:
     """Run one scenario in folders of its own; whatever it raises is a violation."""
-    finding = Finding()
+    finding = Finding(slack=slack)
     base = Path(tempfile.mkdtemp(prefix="campaign-"))
     try:
         scenario.run(Rig(base), rounds, finding)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.policies import SourcePolicy
 from tests.campaign.rig import Finding, Rig, Scenario, inodes
-from tests.daemons import running, surroundings
+from tests.daemons import WITHIN_S, running, surroundings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def refused(config: Path) -> tuple[int, str]:
     """Exit status and words of a daemon that must not start."""
     command = [sys.executable, "-m", "sharpend", "run", "--config", str(config)]
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=surroundings({}), timeout=60
+        command, check=False, capture_output=True, text=True, env=surroundings({}), timeout=WITHIN_S
     )
     return done.returncode, done.stderr
 

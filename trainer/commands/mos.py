@@ -158,21 +158,20 @@ def _lineup(options: argparse.Namespace) -> Lineup:
 def _serve(options: argparse.Namespace) -> None:
     try:
         from trainer.evaluation.mos.app import LOCAL_HOSTS, rating_page  # noqa: PLC0415 - an extra
-        from trainer.evaluation.mos.serving import address, listening, run  # noqa: PLC0415 - likewise
+        from trainer.evaluation.mos.serving import local, run  # noqa: PLC0415 - likewise
     except ImportError as error:
         text = f"the rating page needs {error.name}: pip install 'sharpend[web]'"
         raise UnavailableError(text) from error
-    study = read_study(options.study)
+    where, study = local(options.listen), read_study(options.study)
     check_crops(study, options.study)
-    with VoteLog(options.study / VOTES) as log, listening(options.listen) as listener:
+    with VoteLog(options.study / VOTES) as log:
         check_study(log.records, study.digest, options.study)
         if log.torn_bytes:
             print(f"{options.study / VOTES}: an unfinished record was cut off", file=sys.stderr)
         hosts = [*LOCAL_HOSTS, *options.allow_host]
         raters = Raters(study, log, most=options.raters)
         app = rating_page(options.study, raters, hosts=hosts)
-        print(f"rating page: {address(listener)}", flush=True)
-        run(app, listener)
+        run(app, where, lambda url: print(f"rating page: {url}", flush=True))
 
 
 def _report(options: argparse.Namespace) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from sharpend.benchmark.memory import MIB, Memory
 from sharpend.benchmark.process import ChildProcess, run_server
@@ -132,6 +131,8 @@ def _counted(opened: Model, model: str, placement: Placement) -> float:
     if opened.kind in NETWORKS:
         opened = open_model(model, replace(placement, tile_px=max(LITERAL_LARGE)))
         share = _SHARE
+    from torch.utils.flop_counter import FlopCounterMode  # noqa: PLC0415 - it imports triton
+
     with FlopCounterMode(display=False) as counter:
         opened.sharpen(*_pair(*(side // share for side in LITERAL_SMALL)))
     return float(counter.get_total_flops()) * share**2 / 2e9

@@ -1,9 +1,10 @@
-"""JPEG decoding: pixels, and libjpeg's warnings about the compressed data, in one pass.
+"""JPEG decoding: pixels, and libjpeg's warnings about the compressed data.
 
-libtiff reads JPEG data through libjpeg and reports its warnings, which imagecodecs logs; Pillow and
-imagecodecs' own reader keep them to themselves. So the data is decoded as the only strip of a TIFF.
-It is the same library with the same settings as Pillow's, so the pixels are equal. Of several
-warnings libjpeg reports the first.
+imagecodecs reads what `jpegwalk` finds sound. Of the rest libtiff, which reads JPEG data through
+libjpeg, reports libjpeg's warnings, and imagecodecs logs them; Pillow and imagecodecs' own reader
+keep them to themselves. So that data is decoded as the only strip of a TIFF. Each of them is the
+same library with the same settings as Pillow's, so the pixels are equal. Of several warnings
+libjpeg reports the first.
 
 Source: libjpeg's jerror.h (JWRN_...) and jdapimin.c (the colours of a file); TIFF 6.0 section 22
 and TIFF Technical Note 2.
@@ -30,7 +31,7 @@ from sharpend.imaging.containers.jpeglayout import (
     Segment,
     is_metadata,
 )
-from sharpend.imaging.containers.jpegwalk import CORRUPT
+from sharpend.imaging.containers.jpegwalk import CORRUPT, is_sound
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,8 +72,26 @@ class Decoded:
 
 def decoded(parts: Parts) -> Decoded:
     """Decode the image, whatever libjpeg warns of."""
-    if parts.body(parts.frame)[COMPONENTS_AT - 1] not in _PHOTOMETRIC:
+    count = parts.body(parts.frame)[COMPONENTS_AT - 1]
+    if count not in _PHOTOMETRIC:
         return Decoded(None, None)
+    is_plain = count == 1 or (count == len("YCC") and _stores_ycc(parts))
+    if is_sound(parts):
+        return Decoded(_of_sound(parts) if is_plain else None, "")
+    return _by_libtiff(parts, is_plain=is_plain)
+
+
+def _of_sound(parts: Parts) -> NDArray[np.uint8] | None:
+    """Pixels of an image without warnings; None where libjpeg wants to read no such image."""
+    data = parts.stream(lambda each: defines_colours(each.marker, parts.body(each)))
+    try:
+        values = imagecodecs.jpeg8_decode(data)
+    except (imagecodecs.Jpeg8Error, ValueError):
+        return None
+    return values.reshape(*values.shape[:2], -1)
+
+
+def _by_libtiff(parts: Parts, *, is_plain: bool) -> Decoded:
     heard: list[str] = []
     with _listening(heard):
         try:
@@ -81,8 +100,6 @@ def decoded(parts: Parts) -> Decoded:
             return Decoded(None, None)
     warning = next((text for text in heard if text.startswith(CORRUPT)), "")
     values = values.reshape(*values.shape[:2], -1)
-    channels = values.shape[2]
-    is_plain = channels == 1 or (channels == len("YCC") and _stores_ycc(parts))
     return Decoded(_packed(values) if is_plain else None, warning)
 
 

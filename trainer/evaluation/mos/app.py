@@ -19,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from sharpend.web.callers import caller_of
 from trainer.evaluation.mos.forms import (
     COOKIE,
     csrf_of,
@@ -100,7 +101,7 @@ class _Pages:
             COOKIE,
             token,
             max_age=_COOKIE_AGE_S,
-            secure=request.url.scheme == "https",
+            secure=_is_by_https(request),
             httponly=True,
             samesite="strict",
         )
@@ -183,6 +184,11 @@ class _Pages:
     def _session(self, request: Request) -> tuple[str, Progress | None]:
         token = token_of(request) or ""
         return token, self._raters.find(rater_of(token)) if token else None
+
+
+def _is_by_https(request: Request) -> bool:
+    """Return whether a server in front says so; who lies about it harms their own cookie alone."""
+    return caller_of(request.scope, request.headers, behind_proxy=True).is_secure
 
 
 def _redirect(path: str) -> Response:

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm, t
+from scipy.special import ndtr, stdtrit
 
 from trainer.evaluation.scores import LEVEL, Estimate
 
@@ -105,8 +105,8 @@ def _weighted(values: Scores, there: NDArray[np.bool_], raters: Scores, images: 
 def _expanded_tail(count: int) -> float:
     """The share below the lower end, so that it is as far out as Student's t."""
     far = math.sqrt(count / (count - 1)) * _t_quantile(count - 1)
-    return float(norm.sf(far))
+    return float(ndtr(-far))
 
 
 def _t_quantile(freedom: int) -> float:
-    return float(t.isf(_TAIL, freedom))
+    return float(-stdtrit(freedom, _TAIL))

@@ -7,6 +7,7 @@ out, and the next server cuts it off.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -179,7 +180,7 @@ class VoteLog:
         try:
             self._lock(path)
             self.records = read_votes(path)
-            self.torn_bytes = self._cut(path)
+            self._whole_bytes, self.torn_bytes = self._cut(path)
         except BaseException:
             os.close(self._descriptor)
             raise
@@ -196,8 +197,8 @@ class VoteLog:
         except BlockingIOError as error:
             raise StateLockedError(f"{path}: another `trainer mos serve` works on it") from error
 
-    def _cut(self, path: Path) -> int:
-        """Cut a torn last line off, and make the file's name durable."""
+    def _cut(self, path: Path) -> tuple[int, int]:
+        """Cut a torn last line off, and make the file's name durable; return what is left, cut."""
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
         os.ftruncate(self._descriptor, whole)
@@ -207,7 +208,7 @@ class VoteLog:
             fsync_directory(folder)
         finally:
             os.close(folder)
-        return len(content) - whole
+        return whole, len(content) - whole
 
     def append(self, record: Record) -> None:
         """Add a record; it is on the disk when this returns.
@@ -216,16 +217,25 @@ class VoteLog:
             OSError: it could not be written; the file is as before.
         """
         line = json.dumps({"event": _NAMES[type(record)], **asdict(record)}).encode() + b"\n"
-        before = os.fstat(self._descriptor).st_size
+        if os.fstat(self._descriptor).st_nlink == 0:
+            raise OSError(errno.ENOENT, "the file of votes was removed")
         try:
+            self._take_back()
             self._write(line)
             os.fsync(self._descriptor)
         except OSError:
             with suppress(OSError):
-                os.ftruncate(self._descriptor, before)
+                self._take_back()
             raise
+        self._whole_bytes += len(line)
+
+    def _take_back(self) -> None:
+        """Cut off what an append left that failed: the next line would be spoilt by it."""
+        if os.fstat(self._descriptor).st_size > self._whole_bytes:
+            os.ftruncate(self._descriptor, self._whole_bytes)
+            os.fsync(self._descriptor)
 
     def _write(self, line: bytes) -> None:
         written = os.write(self._descriptor, line)
         if written != len(line):
-            raise OSError(f"only {written} of {len(line)} bytes were written")
+            raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes were written")

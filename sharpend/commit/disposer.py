@@ -1,0 +1,287 @@
+"""Disposal of the sources of a group of finished jobs, each step taken for all of them.
+
+Owns the order of the steps after the outputs are durable: copies of sidecars, a look at each
+source, one ledger transaction that says which sources go, the sources, each with its sidecars, one
+fsync of each folder, ledger `disposed`. Errors are those of one source and do not hold up others.
+Refuses to touch a file that is not the one that was processed or that a process has open for
+writing, to overwrite anything in the archive, and to look for sources below a root that was
+replaced.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sharpend.commit.destination import Destination, faults, is_rewritten, require_same_root
+from sharpend.commit.disposal import keeps_source, reason_to_keep
+from sharpend.commit.names import numbered
+from sharpend.commit.relocate import Move, relocate, still_written
+from sharpend.commit.results import NOTHING, Committed, Disposed, Followed
+from sharpend.commit.source import leased_source
+from sharpend.commit.syncs import FolderSyncs
+from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
+from sharpend.files.beneath import DirectoryEntry, directory
+from sharpend.files.fingerprint import display
+from sharpend.files.lease import NO_LEASE, Lease, Writers
+from sharpend.policies import SourcePolicy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from sharpend.commit.destination import TempNames
+    from sharpend.commit.store import Source
+    from sharpend.ledger.records import Job, Product
+
+
+class SourceDisposal:
+    """Disposal of the source of one job: `look`, then `act`, each for a whole group.
+
+    It can be repeated after a crash. In the archive the source has the same path as in the input,
+    or one with `-2`, `-3`, … where that is taken.
+
+    Args:
+        destination: of the job's folder.
+        job: the input.
+        product: its output.
+        temp_name: name of the unfinished copy of a file on another file system.
+    """
+
+    def __init__(
+        self, destination: Destination, job: Job, product: Product, temp_name: bytes
+    ) -> None:
+        self._to, self._job, self._temp_name = destination, job, temp_name
+        kept = Disposed(reason_to_keep(destination.source, product))
+        self._disposed = kept if keeps_source(destination.source, product) else None
+        self._lease: Lease | None = None
+        self._remote: Source | None = None
+
+    def look(self, leases: ExitStack) -> bool:
+        """Return whether the source, as it was processed, goes with `act`.
+
+        The ledger must say so before: another file with its path is a new input from then on.
+
+        Args:
+            leases: holds the lease on the source until after `act`.
+
+        Raises:
+            FolderFaultError: the archive or the input folder cannot be worked on.
+            TransientError: a process has it open for writing; try again later.
+        """
+        if self._disposed is not None:
+            return False
+        to, root, path = self._to, self._to.input_root, self._job.relative
+        try:
+            if to.input_store is not None:
+                self._remote = to.input_store.source(root, path, self._job.fingerprint)
+                with faults(to, root, "input"):
+                    return self._remote.look()
+            require_same_root(to, root, "input")
+            with faults(to, root, "input"):
+                leased = leased_source(root, path, self._job.fingerprint)
+                self._lease = leases.enter_context(leased)
+        except ImageRefusedError as error:
+            self._disposed = Disposed(str(error))
+            return False
+        if self._lease is not None and self._lease.writers is Writers.SOME:
+            shown = display(os.path.join(root, path))
+            raise TransientError(Reason.IO_ERROR, f"{shown} is still open for writing")
+        if to.archive_root is not None and to.source is SourcePolicy.ARCHIVE:
+            require_same_root(to, to.archive_root, "archive")
+        return self._lease is not None
+
+    def act(self, syncs: FolderSyncs) -> Disposed:
+        """Archive or delete the source; durable when `syncs` is.
+
+        Raises:
+            FolderFaultError, TransientError: as of `look`.
+        """
+        if self._disposed is not None:
+            return self._disposed
+        try:
+            if self._remote is not None:
+                return Disposed(archived=self._let_go_of(self._remote))
+            if self._to.source is SourcePolicy.DELETE:
+                with faults(self._to, self._to.input_root, "input"):
+                    self._delete(syncs)
+            elif self._to.archive_root is not None:
+                return Disposed(archived=self._archive(self._to.archive_root, syncs))
+        except ImageRefusedError as error:  # it can never be archived
+            return Disposed(str(error))
+        return Disposed()
+
+    def _let_go_of(self, source: Source) -> bytes | None:
+        """Do it in object storage, where nobody has a file open for writing."""
+        archive = self._to.archive_root
+        with faults(self._to, self._to.input_root, "input"):
+            if self._to.source is SourcePolicy.DELETE or archive is None:
+                source.delete()
+                return None
+            names = numbered(archive, self._job.relative)
+            return source.archive(archive, names, self._temp_name)
+
+    def _archive(self, root: bytes, syncs: FolderSyncs) -> bytes | None:
+        """Move it into the archive, or find it there; None if it is gone or another file."""
+        job, lease = self._job, self._lease or NO_LEASE
+        move = Move(
+            self._to.input_root,
+            job.relative,
+            job.fingerprint,
+            self._temp_name,
+            lease.is_undisturbed,
+            gained=syncs.gained(job.id),
+            lost=syncs.lost(job.id),
+        )
+        with faults(self._to, root, "archive"):
+            names = numbered(root, job.relative)
+            portable = numbered(root, job.relative, portable=True)
+            return relocate(move, root, names, portable if self._to.portable_names else None)
+
+    def _delete(self, syncs: FolderSyncs) -> None:
+        job, lease = self._job, self._lease
+        parent, name = os.path.split(job.relative)
+        if lease is None:
+            return
+        with suppress(FileNotFoundError), directory(self._to.input_root, parent) as fd:
+            source = DirectoryEntry(fd, name)
+            if job.fingerprint.is_same_file(source.fingerprint()):
+                if not lease.is_undisturbed():
+                    raise still_written()
+                source.remove()
+                syncs.lost(job.id)(fd)
+
+
+@dataclass(slots=True)
+class Ending:
+    """A job whose output is durable, and what becomes of its source."""
+
+    destination: Destination
+    job: Job
+    product: Product
+    is_recorded: bool = False
+    """The ledger has it as disposed of already."""
+    disposed: Disposed = field(default_factory=Disposed)
+    copied: Followed = NOTHING
+    archived: Followed = NOTHING
+    error: FolderFaultError | TransientError | None = None
+    """Reason why no further step is taken now."""
+
+    @property
+    def pending(self) -> bool:
+        """True if the disposal is left to a later time."""
+        return self.error is not None
+
+    @contextmanager
+    def storing_error(self) -> Iterator[None]:
+        """Store an error of the block instead of raising it."""
+        try:
+            yield
+        except (FolderFaultError, TransientError) as error:
+            self.error = error
+
+    def result(self) -> Committed | FolderFaultError:
+        """Return the finished job, or why its folder has to pause."""
+        if isinstance(self.error, FolderFaultError):
+            return self.error
+        reasons = (self.disposed.kept_reason, *self.copied.refusals, *self.archived.refusals)
+        done = Committed(
+            self.job,
+            self.product.output,
+            self.product.kept_existing,
+            is_copy=not (self.product.pixels or self.product.kept_existing),
+            rewritten=is_rewritten(self.destination, self.job.relative),
+        )
+        if self.pending:
+            return replace(done, warning=str(self.error), disposal_pending=True)
+        return replace(
+            done,
+            warning="; ".join(filter(None, reasons)),
+            copied=self.copied.paths,
+            archived=self.archived.paths,
+            keeps_source=bool(self.disposed.kept_reason),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Steps before and after the disposal of sources; the last two write the ledger."""
+
+    copy_sidecars: Callable[[Destination, bytes, Product, bytes], Followed]
+    archive_sidecars: Callable[[Destination, bytes, bytes | None, bytes], Followed]
+    begin: Callable[[Sequence[Ending]], None]
+    """Records, durably, that the sources of all given jobs go now, or of none."""
+    end: Callable[[Sequence[Ending]], None]
+    """Records that nothing is left to do for the given jobs."""
+
+
+class Disposer:
+    """Dispose of the sources of finished jobs, from one thread.
+
+    Args:
+        names: of temporary files.
+        steps: before and after; LedgerError where the ledger fails.
+        at: called with the name of each step after it, for each file: copied, begun,
+            source_removed, sidecars_moved, disposed.
+    """
+
+    def __init__(self, names: TempNames, steps: Steps, at: Callable[[str], None]) -> None:
+        self._names, self._steps, self._at = names, steps, at
+
+    def dispose(self, group: Sequence[Ending]) -> None:
+        """Keep, archive or delete the sources and their sidecars, after the outputs are durable."""
+        temps = {one.job.id: self._names.new(one.job.id) for one in group}
+        sources = [
+            (one, SourceDisposal(one.destination, one.job, one.product, temps[one.job.id]))
+            for one in group
+        ]
+        with ExitStack() as leases, FolderSyncs() as syncs:
+            for one in group:
+                with one.storing_error():
+                    way, path, temp = one.destination, one.job.relative, temps[one.job.id]
+                    one.copied = self._steps.copy_sidecars(way, path, one.product, temp)
+                    self._at("copied")
+            self._begin(sources, leases)
+            for one, source in sources:
+                if not one.pending:
+                    self._remove(one, source, temps[one.job.id], syncs)
+            _sync(group, syncs)
+        if left := [one for one in group if not (one.is_recorded or one.pending)]:
+            self._steps.end(left)
+        for _ in filter(lambda one: not one.pending, group):
+            self._at("disposed")
+
+    def _begin(self, sources: Sequence[tuple[Ending, SourceDisposal]], leases: ExitStack) -> None:
+        """Look at the sources, and record in one transaction which of them go."""
+        begun = []
+        for one, source in sources:
+            if not one.pending:
+                with one.storing_error():
+                    if source.look(leases):
+                        begun.append(one)
+        if begun:
+            self._steps.begin(begun)
+        for _ in begun:
+            self._at("begun")
+
+    def _remove(
+        self, one: Ending, source: SourceDisposal, temp_name: bytes, syncs: FolderSyncs
+    ) -> None:
+        """Remove a source, and then its sidecars, as those of one file after the other."""
+        with one.storing_error():
+            one.disposed = source.act(syncs)
+            self._at("source_removed")
+            way, path, archived = one.destination, one.job.relative, one.disposed.archived
+            one.archived = self._steps.archive_sidecars(way, path, archived, temp_name)
+            self._at("sidecars_moved")
+
+
+def _sync(group: Sequence[Ending], syncs: FolderSyncs) -> None:
+    """Make it durable: one fsync of each folder, whose failure is that of all in it."""
+    failures = syncs.sync()
+    for one in group:
+        way, failure = one.destination, failures.get(one.job.id)
+        if failure is not None and not one.pending:
+            with one.storing_error(), faults(way, way.archive_root or way.input_root, "input"):
+                raise failure
