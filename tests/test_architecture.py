@@ -31,7 +31,7 @@ ROOMS = {
     "logs": "plain events event_description operator_event_keys model_event_keys"
     " web_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
-    " objects.address disk_errors access atomic beneath digest lease mounts disk_space"
+    " objects.address disk_errors access atomic beneath digest lease mounts free_space"
     " mounted_roots preview_layout previews rotated objects.client objects.bucket objects.uploads"
     " objects.trial",
     "agreement": "alarm opinion",
@@ -57,7 +57,7 @@ ROOMS = {
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffstrips"
     " containers.tiffout containers.tiff"
-    " detection codec files contents preview finishing sheet",
+    " detection codec files contents preview metadata_policy sheet",
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
     " crispness shipped weights trial installed runtimes openvino_runtime cuda_runtime device ssim"
     " bands measuring softness sharpener precision",
@@ -67,7 +67,7 @@ ROOMS = {
     " scheduling reader pages_sql pages registration operator_state ledger opening figures",
     "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
     " listen folder remote threaded",
-    "commit": "portable names store destination stale source results relocate sidecars place"
+    "commit": "portable names store destination stale source results relocate sidecars local_folder"
     " ownership syncs disposal shards adoption publication disposer committer emptied reason_files"
     " quarantine ages retention remote",
     "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"

@@ -452,7 +452,7 @@ def test_full_disk_before_the_rename(
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.place.rename_without_clobbering", failing(number))
+        patched.setattr("sharpend.commit.local_folder.rename_without_clobbering", failing(number))
         with pytest.raises(FolderFaultError, match=r"folder in: .*`output`"):
             shop.commit(job, attempt)
         (left,) = shop.committer.recover(shop.to, NOW)
@@ -468,7 +468,7 @@ def test_full_disk_before_the_rename(
 def test_failing_fsync_after_the_rename(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error after the rename leaves the job staged: the output is recognised, not doubled."""
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.place.fsync_directory", failing(errno.EIO))
+        patched.setattr("sharpend.commit.local_folder.fsync_directory", failing(errno.EIO))
         with pytest.raises(FolderFaultError):
             shop.run()
     assert shop.state() is State.STAGED
@@ -481,7 +481,7 @@ def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPa
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.place.fingerprint_at", failing(errno.ENOSPC))
+        patched.setattr("sharpend.commit.local_folder.fingerprint_at", failing(errno.ENOSPC))
         with pytest.raises(FolderFaultError):
             shop.commit(job, attempt)
     assert shop.state() is State.PENDING

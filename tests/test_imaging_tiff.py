@@ -14,7 +14,7 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec
-from sharpend.imaging.finishing import finished
+from sharpend.imaging.metadata_policy import finished
 from sharpend.imaging.transparency import fill
 from sharpend.policies import Cmyk, Frames, Metadata, Policies
 from tests import tiffs

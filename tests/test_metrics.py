@@ -24,8 +24,8 @@ from sharpend.daemon.history import History
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter
 from sharpend.errors import ExitCode, Reason
-from sharpend.files.disk_space import Room, RoomReader, room_of
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.free_space import Room, RoomReader, room_of
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Product, QuarantineReason
 from sharpend.web.metric_list import METRICS, Origin, markdown

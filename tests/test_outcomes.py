@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.attempt import Failure
-from sharpend.commit import committer, place
+from sharpend.commit import committer, local_folder
 from sharpend.commit.disposer import SourceDisposal
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
@@ -331,7 +331,7 @@ def test_a_fault_after_the_rename_is_finished_later(
     """What was renamed but not yet durable is finished when the folder is, and told of once."""
     shop.take()
     with monkeypatch.context() as broken:
-        broken.setattr(place, "fsync_directory", raising(OSError(5, "Input/output error")))
+        broken.setattr(local_folder, "fsync_directory", raising(OSError(5, "Input/output error")))
         shop.pool.stage()
         shop.conclude()
         assert shop.count(State.STAGED) == 1

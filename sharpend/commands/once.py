@@ -1,7 +1,8 @@
 """`sharpend once`: sharpen all images in the folders now, print each result, exit.
 
 The same daemon as `run`, set to end when nothing is left to do. Results go to stdout, logs to
-stderr; on a terminal a progress bar stands in place of the log of single images.
+stderr; on a terminal a progress bar stands in place of the log of single images. The options are
+defined in `cli`, those that stand for a setting in `overrides`.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from sharpend.commit.destination import (
 )
 from sharpend.commit.disposal import ends_at_once, reason_to_keep
 from sharpend.commit.disposer import Disposer, Ending, Steps
+from sharpend.commit.local_folder import discard_below, stands
 from sharpend.commit.ownership import choose
-from sharpend.commit.place import discard_below, stands
 from sharpend.commit.publication import (
     OutputFolders,
     Publication,

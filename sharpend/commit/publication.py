@@ -2,8 +2,9 @@
 
 Owns the order of the steps up to a durable name, each taken for the whole group before the next:
 choice of the names, ledger `staged` in one transaction, renames, one fsync of each output folder.
-Errors are handled per file: one that fails leaves the group and does not hold up the others.
-Refuses to give two files of a group one name, and to create a root that is missing.
+Errors are handled per file: one that fails leaves the group and does not hold up the others. The
+rename that overwrites nothing is in `local_folder`. Refuses to give two files of a group one name,
+and to create a root that is missing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
 from sharpend.commit.destination import NameStatus, faults, output_names, require_same_root
-from sharpend.commit.place import LocalFolder
+from sharpend.commit.local_folder import LocalFolder
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.beneath import directory
 from sharpend.ledger.caseless import twin_key

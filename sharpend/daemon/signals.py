@@ -1,8 +1,9 @@
 """Signals and wake-ups: control of the daemon from other threads and processes.
 
-A signal handler sets a flag and wakes the loop, nothing more. The second signal to stop asks for
-an immediate end. SIGHUP reloads, unless it says that the terminal was closed. SIGUSR1 and SIGUSR2,
-which other programs take for log rotation, change nothing: the log is stderr, no file of ours.
+A signal handler sets a flag and wakes the loop of `daemon`, which reloads or stops. The second
+signal to stop asks for an immediate end. SIGHUP reloads, unless it says that the terminal was
+closed. SIGUSR1 and SIGUSR2, which other programs take for log rotation, change nothing: the log is
+stderr, no file of ours.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from sharpend.errors import (
 )
 from sharpend.files.digest import digest_within
 from sharpend.imaging import codec, losses, transparency
-from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
+from sharpend.imaging.metadata_policy import finished
 from sharpend.model.device import is_out_of_memory
 from sharpend.workers import skipping, staging
 from sharpend.workers.limits import bytes_at_most

@@ -3,7 +3,8 @@
 One slot is one process and one pipe, so a death belongs to exactly one task, and no worker shares
 anything with another. What a worker says is not trusted: an answer that is malformed, too long or
 out of turn, or that does not fit the task, ends the worker and costs its task this attempt, as a
-death does. Deadlines use the monotonic clock.
+death does. Deadlines use the monotonic clock. The
+number of workers is chosen in `daemon.worker_settings`.
 """
 
 from __future__ import annotations

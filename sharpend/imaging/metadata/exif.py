@@ -2,7 +2,7 @@
 
 Owns what in an EXIF block tells where an image was taken. Bytes are patched where they lie and
 nothing moves: maker notes hold offsets that only the camera maker could fix. Their content is not
-searched.
+searched. When it is done, and in XMP, IPTC and PNG text too, is up to `imaging.metadata_policy`.
 
 Source: EXIF 2.32 (CIPA DC-008) sections 4.5.4 (thumbnails) and 4.6.
 """
