@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 FLOORS = """
-F0  errors  policies  machine  logs/
+F0  backoff  errors  policies  machine  logs/
 F1  files/  imaging/  task  attempt  model/  benchmark/  settings/  ledger/
 F2  intake/  commit/  agreement/
 F3  workers/
@@ -70,12 +70,12 @@ ROOMS = {
     "commit": "portable names store destination stale source results relocate sidecars local_folder"
     " ownership syncs disposal shards adoption publication disposer committer emptied reason_files"
     " quarantine ages retention remote",
-    "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
-    " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries"
-    " folder_plan folder lost overview roots refused_sources emptied_folders results outcomes"
-    " unrecorded assignment maintenance recognition registrar writers dispatcher_config"
-    " folder_upkeep dispatcher history status diary hook_runs hooked_log settings_values"
-    " worker_settings loaded_workers assembly mode operations daemon",
+    "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
+    " preview_upkeep judgements arrivals engine_faults intended_pauses entries folder_plan folder"
+    " lost overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
+    " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
+    " status diary hook_runs hooked_log settings_values worker_settings loaded_workers assembly"
+    " mode operations daemon",
     "checks": "finding runner sight folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions login probes app places serve",
@@ -167,7 +167,7 @@ commands  train mos
 """The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
 
 MOST_ROOMS = 15
-LOOSE = {"__main__", "attempt", "cli", "errors", "machine", "policies", "task"}
+LOOSE = {"__main__", "attempt", "backoff", "cli", "errors", "machine", "policies", "task"}
 """Modules of sharpend that stand in no room: all floors use them, or they open the door."""
 LONGEST_CHAIN = 12
 """Modules in a row, each importing the next, for types too."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.attempt import Failure
+from sharpend.backoff import Backoff
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import assembly, state_outage, worker_settings
-from sharpend.daemon.backoff import Backoff
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.loaded_workers import LoadedWorkers
 from sharpend.daemon.mode import Mode

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.backoff import Backoff
+from sharpend.backoff import Backoff
 from sharpend.errors import InputMissingError, OutputFailedError
 from sharpend.logs.events import Event
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sharpend.backoff import Backoff
+
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
 
@@ -52,4 +54,4 @@ class Patience:
         times, judged = self._mistakes.get(relative, (0, judged_file))
         if judged.inode != judged_file.inode:
             return usual_s
-        return max(usual_s, min(usual_s * 2.0 ** min(times, 32), LONGEST_WAIT_S))
+        return max(usual_s, Backoff(usual_s, LONGEST_WAIT_S).wait_s(times + 1))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from sharpend.backoff import Backoff
 from sharpend.workers.cluster.driver_process import DriverEnded, DriverProcess
 from sharpend.workers.cluster.notices import Joined, Refused
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from sharpend.workers.cluster.notices import Cluster, Command, Notice
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
+_WAITS = Backoff(first_s=1.0, longest_s=30.0)
 
 
 class Connection:
@@ -68,8 +69,7 @@ class Connection:
         self.fault = cause
         self._drop()
         self._failures += 1
-        wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10))
-        self.next_s = now_s + wait_s
+        self.next_s = now_s + _WAITS.wait_s(self._failures)
 
     def send(self, command: Command) -> None:
         """Send a command, if there is a connection; never blocks."""
