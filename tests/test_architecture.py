@@ -48,7 +48,7 @@ ROOMS = {
     " containers.jpeglayout containers.jpegmpf containers.jpegwalk"
     " containers.jpegpixels containers.jpegdamage"
     " containers.jpegmetadata containers.jpegquality containers.jpeg"
-    " containers.pngchunks containers.pngpixels containers.apng containers.png"
+    " containers.pngrows containers.pngchunks containers.pngpixels containers.apng containers.png"
     " containers.vp8 containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
     " containers.leftout containers.avifdeep containers.avif containers.heic"

@@ -286,3 +286,160 @@ def test_a_rare_subsampling_becomes_full_colour(
     picture = decoded(inner_jpeg(photograph(), subsampling=subsampling))
     assert picture.notes == ("its chroma subsampling was replaced by full colour",)
     assert decoded(written(picture)).pixels.shape == (64, 96, 3)
+
+
+def in_thirds() -> bytes:
+    """A JPEG of 24 x 8 whose colours are three times as coarse across."""
+    coded = []
+    for values in (PIXELS[:8, :24, 0], PIXELS[:8, :8, 1], PIXELS[:8, :8, 2]):
+        file = BytesIO()
+        Image.fromarray(values).save(file, "JPEG", quality=95)
+        coded.append(file.getvalue())
+    frame, scan = coded[0].index(b"\xff\xc0"), coded[0].index(b"\xff\xda")
+    size = struct.pack(">BHHB", 8, 8, 24, 3)
+    head = b"\xff\xc0\0\x11" + size + bytes((1, 0x31, 0, 2, 0x11, 0, 3, 0x11, 0))
+    scans = [
+        b"\xff\xda\0\x08\1" + bytes((number,)) + each[each.index(b"\xff\xda") + 6 : -2]
+        for number, each in enumerate(coded, start=1)
+    ]
+    return coded[0][:frame] + head + coded[0][frame + 13 : scan] + b"".join(scans) + b"\xff\xd9"
+
+
+def test_a_sampling_that_libtiff_refuses_is_no_damage() -> None:
+    """A JPEG whose colours are three times as coarse is read as other programs read it."""
+    picture = decoded(in_thirds())
+    with Image.open(BytesIO(in_thirds())) as image:
+        assert np.array_equal(picture.pixels, np.asarray(image.convert("RGB")))
+    assert picture.notes == ("its chroma subsampling was replaced by full colour",)
+
+
+@pytest.mark.parametrize(
+    ("content", "note", "loss"),
+    [
+        (b"jumb" + bytes(8) + b"jumdc2pa", "content credentials", ""),
+        (b"jumb" + bytes(8) + b"jumdjson", "", "JUMBF data"),
+        (b"RESI" + bytes(8), "", "JPEG XT"),
+    ],
+)
+def test_a_box_in_a_jpeg_is_named_as_what_it_is(content: bytes, note: str, loss: str) -> None:
+    """Only content credentials are no loss; a box may be spread over two segments."""
+    pieces = [content[: len(content) // 2 + 4], content[len(content) // 2 + 4 :]]
+    segments = b""
+    for number, piece in enumerate(pieces, start=1):
+        body = (
+            b"JP\0\1" + number.to_bytes(4) + bytes(4) + (content[:4] if number > 1 else b"") + piece
+        )
+        segments += b"\xff\xeb" + (2 + len(body)).to_bytes(2) + body
+    data = photograph()
+    picture = decoded(data[:20] + segments + data[20:])
+    assert [bool(note)] == [note in "".join(picture.notes) and bool(picture.notes)]
+    assert [bool(loss)] == [loss in "".join(picture.losses) and bool(picture.losses)]
+
+
+def portable(*parts: tuple[bytes, bytes], kind: int = 2, behind: bytes = b"") -> bytes:
+    """A PNG of these chunks behind its header: 8 bits, this colour type."""
+    head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, kind, 0, 0, 0)
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head)
+    return start + b"".join(chunk(*part) for part in parts) + (behind or chunk(b"IEND", b""))
+
+
+ROWS_OF_INDICES = b"".join(b"\0" + bytes(row) for row in PIXELS[..., 0] % 4)
+COLORS = (b"PLTE", bytes(range(12)))
+PIXEL_ROWS = b"".join(b"\0" + row.tobytes() for row in PIXELS)
+IDAT = (b"IDAT", zlib.compress(PIXEL_ROWS))
+
+
+@pytest.mark.parametrize("kind", [2, 3])
+@pytest.mark.parametrize("missing", [1, 4])
+def test_missing_rows_are_never_shown_as_black(kind: int, missing: int) -> None:
+    """Pillow takes compressed pixels that end in order too early."""
+    rows = PIXEL_ROWS if kind == 2 else ROWS_OF_INDICES
+    packed = zlib.compress(rows[: -missing * (len(rows) // HEIGHT)])
+    with pytest.raises(ImageRefusedError) as caught:
+        decoded(portable(*[COLORS] * (kind == 3), (b"IDAT", packed), kind=kind))
+    assert caught.value.reason is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize(
+    ("data", "note", "loss"),
+    [
+        (portable((b"tRNS", b"\0\1"), IDAT), "tRNS chunk is damaged", ""),
+        (portable((b"acTL", bytes((0, 0, 0, 3)) + bytes(4)), IDAT), "a single frame", ""),
+        (portable((b"fdAT", b"\0\0\0\0abc"), IDAT), "", "fdAT chunk"),
+        (portable(IDAT, behind=chunk(b"IEND", b"")[:-1] + b"\0"), "end chunk", ""),
+    ],
+    ids=["short key", "no frames", "pixels of no frame", "checksum of the end"],
+)
+def test_a_png_is_whole_whatever_is_wrong_beside_its_pixels(
+    data: bytes, note: str, loss: str
+) -> None:
+    """What is left out is named."""
+    picture = decoded(data)
+    assert np.array_equal(picture.pixels, PIXELS)
+    assert picture.alpha is None
+    assert note in "".join(picture.notes)
+    assert loss in "".join(picture.losses)
+
+
+def test_the_padding_of_a_bitmaps_last_row_may_be_missing() -> None:
+    """All pixels are there; its reserved bytes may hold anything."""
+    pixels = PIXELS[:, :29]
+    rows = np.zeros((HEIGHT, 88), np.uint8)
+    rows[:, :87] = pixels[::-1, :, ::-1].reshape(HEIGHT, -1)
+    head = struct.pack("<IiiHHIIiiII", 40, 29, HEIGHT, 1, 24, 0, 0, 0, 0, 0, 0)
+    data = struct.pack("<2sI4sI", b"BM", 0, b"what", 54) + head + rows.tobytes()
+    for cut, notes in ((0, 0), (1, 1)):
+        picture = decoded(data[: len(data) - cut])
+        assert np.array_equal(picture.pixels, pixels)
+        assert len(picture.notes) == notes
+    with pytest.raises(ImageRefusedError):
+        decoded(data[:-2])
+
+
+NUMBERS = b" ".join(b"%d" % value for value in PIXELS.ravel())
+SIZE = b"%d %d\n255\n" % (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize(
+    ("data", "losses"),
+    [
+        (b"P6#made by hand\n" + SIZE + PIXELS.tobytes(), 0),
+        (b"P6\n" + SIZE[:-1] + b"#at its end\n" + PIXELS.tobytes(), 0),
+        (b"P3\n" + SIZE + NUMBERS + b"\n", 0),
+        (b"P3\n" + SIZE + NUMBERS + b" 1 2 3", 1),
+        (b"P3\n" + SIZE + NUMBERS + b"\nthe end", 1),
+        ((b"P3\n" + SIZE + NUMBERS + b"\n") * 2, 1),
+        (b"P3\n" + SIZE + b"#first row\n" + NUMBERS, 1),
+    ],
+)
+def test_netpbm_is_read_as_netpbm_does(data: bytes, losses: int) -> None:
+    """A comment may stand anywhere in the header; what lies behind plain pixels is named."""
+    picture = decoded(data)
+    assert np.array_equal(picture.pixels, PIXELS)
+    assert len(picture.losses) == losses
+    assert np.array_equal(decoded(written(picture)).pixels, PIXELS)
+
+
+def test_transparency_around_the_first_frame_of_a_gif_stays() -> None:
+    """Without a transparent pixel inside its box, programs would show a background around it."""
+    file = BytesIO()
+    Image.fromarray(PIXELS).quantize(16).crop((0, 0, 9, 9)).save(file, "GIF", transparency=15)
+    data = bytearray(file.getvalue())
+    data[6:10] = struct.pack("<HH", WIDTH, HEIGHT)
+    picture = decoded(bytes(data))
+    alpha = picture.alpha
+    assert alpha is not None
+    assert not alpha[9:].any()
+    again = decoded(written(picture)).alpha
+    assert again is not None
+    assert np.array_equal(again, alpha)
+
+
+def test_content_credentials_of_a_gif_do_not_stay() -> None:
+    """They certify the original pixels."""
+    file = BytesIO()
+    Image.fromarray(PIXELS).quantize(16).save(file, "GIF")
+    credentials = b"!\xff\x0bC2PA_GIF\1\0\0\4jumb\0"
+    picture = decoded(file.getvalue()[:-1] + credentials + b";")
+    assert "content credentials" in "".join(picture.notes)
+    assert b"C2PA" not in written(picture)

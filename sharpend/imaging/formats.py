@@ -149,7 +149,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "density, colour space, ICC profile, an unused fourth byte",
             "uncompressed",
             cost_s=0.01,
-            signature=rb"BM....\0{4}",
+            signature=rb"BM(....\0{4}|.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3})",
         ),
         Format.PNM: Row(
             "PPM, PGM",
@@ -160,7 +160,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "plain stays plain, raw stays raw, at the same largest value",
             cost_s=0.001,
             several=Reason.PAGES,
-            signature=rb"P[1-6]\s",
+            signature=rb"P[1-6][\s#]",
         ),
         Format.HEIC: Row(
             "HEIC",

@@ -9,6 +9,7 @@ Source: as there; section "Bitmap Header Types" for the profile behind the pixel
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -57,10 +58,10 @@ def _probe(reader: Reader) -> Header:
 
 
 def _check_whole(data: bytes) -> None:
-    """Refuse a truncated file."""
+    """Refuse a truncated file; the padding of its last row may be missing."""
     found = bmpheader.header(Reader(BytesIO(data)))
-    rows = abs(found.height) * found.row_bytes
-    if found.compression not in _RUNS and found.start + rows > len(data):
+    padding = found.row_bytes - -(-found.width * found.bits // 8)
+    if found.compression not in _RUNS and found.end_of_rows - padding > len(data):
         raise truncated()
 
 
@@ -73,11 +74,14 @@ def _read(source: Source) -> Picture:
     data = source.data
     found = bmpheader.header(Reader(BytesIO(data)))
     carried, notes = _carried(found, data)
+    if found.compression not in _RUNS and len(data) < found.end_of_rows:
+        data = data.ljust(found.end_of_rows, b"\0")
+        notes.append("the padding of its last row was missing")
     color.check_not_hdr(None, icc.profile_of(carried))
     options: Options = {"dpi": _density(found, data)}
     if found.bits <= PALETTE_BITS:
         reading = pillow.Reading(lambda *_: (carried, notes), lambda *_: options)
-        return reading(source).with_notes(((), _lost(found, data)))
+        return reading(replace(source, data=data)).with_notes(((), _lost(found, data)))
     pixels, alpha, unused = _unpacked(found, data)
     if found.bits < 24:  # noqa: PLR2004 - 8 bits a channel
         notes.append(f"its colours of {found.bits} bits a pixel were written with 24 or 32")

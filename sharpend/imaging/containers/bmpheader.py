@@ -66,6 +66,11 @@ class BmpHeader:
         return (self.width * self.bits + 31) // 32 * 4
 
     @property
+    def end_of_rows(self) -> int:
+        """Offset behind the last row of uncompressed pixels."""
+        return self.start + abs(self.height) * self.row_bytes
+
+    @property
     def end(self) -> int:
         """Offset behind the header, the masks and the palette."""
         masks = 0

@@ -23,6 +23,7 @@ from sharpend.imaging.containers.gifblocks import (
     DESCRIPTOR_BYTES,
     EXTENSION,
     MS_PER_TICK,
+    RESTORED,
     SCREEN_BYTES,
     TABLE,
     XMP,
@@ -34,7 +35,7 @@ from sharpend.imaging.containers.gifblocks import (
     layout,
 )
 from sharpend.imaging.formats import Format
-from sharpend.imaging.metadata.blocks import Block, Carried, Kind
+from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ if TYPE_CHECKING:
     from sharpend.imaging.source import Source
 
 _ASPECT_AT = 12
-_CLEARED, _RESTORED = 2, 3
-"""Disposals after which a frame does not stay."""
+_CLEARED = 2
+"""Disposal; like `RESTORED`, one after which a frame does not stay."""
 _MOST_COLORS = 256
 _OPAQUE = 128
 """It knows no half-transparent colours."""
@@ -80,6 +81,19 @@ def _assembled(stills: Sequence[bytes], picture: Picture) -> bytes:
     parts += [b"!" + block.where + _content(block) for block in picture.carried.blocks]
     parts += [_frame(*pair) for pair in zip(stills, picture.frames, strict=True)]
     return b"".join([*parts, b";"])
+
+
+def _covering(first: Frame) -> Frame:
+    """Let the first frame paint the whole screen, where it shows nothing around its box.
+
+    The transparency may be used nowhere else, and without it programs show a background there.
+    """
+    if first.alpha is None or first.box is None:
+        return first
+    left, top, right, bottom = first.box
+    around = first.alpha.copy()
+    around[top:bottom, left:right] = 0
+    return first if around.any() else replace(first, box=None)
 
 
 def _content(block: Block) -> bytes:
@@ -113,6 +127,7 @@ def _carried(source: Source, _image: Image.Image) -> CarriedAndNotes:
     notes = {
         "its colours were reduced to a palette of 256": True,
         "its trailer was missing": not gif.has_trailer,
+        CREDENTIALS: gif.has_credentials,
         "its interlacing was not kept": any(frame.is_interlaced for frame in gif.frames),
         "its frames no longer wait for user input": any(frame.waits for frame in gif.frames),
         f"{gif.stray_bytes} stray bytes between its blocks were dropped": gif.stray_bytes > 0,
@@ -154,6 +169,7 @@ def _write(picture: Picture) -> bytes:
     """Write each frame as its changed rectangle, with unchanged pixels transparent."""
     height, width = picture.size
     canvas = np.zeros((height, width, 4), np.uint8)
+    picture = picture.with_frames([_covering(picture.frames[0]), *picture.frames[1:]])
     stills = []
     for frame in picture.frames:
         before = canvas.copy()
@@ -166,7 +182,7 @@ def _write(picture: Picture) -> bytes:
         options |= {"optimize": False, "interlace": False}
         stills.append(pillow.saved(image, Format.GIF, options))
         canvas[box] = 0 if frame.disposal == _CLEARED else wanted
-        canvas = before if frame.disposal == _RESTORED else canvas
+        canvas = before if frame.disposal == RESTORED else canvas
     return _assembled(stills, picture)
 
 

@@ -22,13 +22,15 @@ TABLE = 0x80
 EXTENSION, _IMAGE, _END = 0x21, 0x2C, 0x3B
 CONTROL, _TEXT, APPLICATION, _COMMENT = 0xF9, 0x01, 0xFF, 0xFE
 _LOOP = (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-XMP, _ICC = b"XMP DataXMP", b"ICCRGBG1012"
+XMP, _ICC, CREDENTIALS = b"XMP DataXMP", b"ICCRGBG1012", b"C2PA_GIF\1\0\0"
 XMP_END = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
 """Trailer of an XMP packet without sub-blocks: each byte, read as a length, leads to its end."""
 DESCRIPTOR_BYTES = 10
 _INTERLACED, _USER_INPUT = 0x40, 2
 _MOST_BLOCKS = 10_000
 MS_PER_TICK = 10
+RESTORED = 3
+"""Disposal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Shown:
 
     duration_ms: float = 0
     disposal: int = 0
-    """0 or 1: it stays, 2: its box is cleared, 3: what was there before returns."""
+    """0 or 1: it stays, 2: its box is cleared, 3: what was there before returns. Decoders take the
+    other numbers, which have no meaning, for 3, which some old programs wrote as 4."""
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Left, top, right, bottom of what it paints."""
     waits: bool = False
@@ -54,6 +57,8 @@ class Layout:
     blocks: tuple[Block, ...]
     texts: int
     """Plain text extensions, which hardly any viewer shows."""
+    has_credentials: bool
+    """It had content credentials (C2PA 2.1, section A.3.4), which hold for the pixels as stored."""
     stray_bytes: int
     """Bytes between blocks that belong to none, zeros excepted."""
     end: int
@@ -103,6 +108,7 @@ def layout(data: bytes) -> Layout:
         found.loop,
         tuple(found.blocks),
         found.texts,
+        found.has_credentials,
         found.stray_bytes,
         min(at + 1, end),
         has_trailer=at < end,
@@ -119,6 +125,7 @@ class _Found:
     control: Shown | None = None
     """For the next frame."""
     texts: int = 0
+    has_credentials: bool = False
     stray_bytes: int = 0
 
     def add(self, label: int, content: bytes) -> None:
@@ -127,6 +134,8 @@ class _Found:
             self.control = _control(content[1:])
         elif label == APPLICATION and content[1:12] in _LOOP:
             self.loop = int.from_bytes(content[14:16], "little")
+        elif label == APPLICATION and content[1:12] == CREDENTIALS:
+            self.has_credentials = True
         elif label == _TEXT:
             self.texts += 1
             self.control = None
@@ -137,7 +146,7 @@ class _Found:
 def _control(control: bytes) -> Shown:
     ticks = int.from_bytes(control[1:3], "little")
     waits = bool(control[0] & _USER_INPUT)
-    return Shown(ticks * MS_PER_TICK, control[0] >> 2 & 7, waits=waits)
+    return Shown(ticks * MS_PER_TICK, min(control[0] >> 2 & 7, RESTORED), waits=waits)
 
 
 def _box(data: bytes, at: int) -> tuple[int, int, int, int]:

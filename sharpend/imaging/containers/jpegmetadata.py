@@ -43,8 +43,8 @@ _KINDS: tuple[tuple[bytes, Kind], ...] = (
     (COMMENT, Kind.TEXT),
 )
 """Marker and signature of the segments that are understood; all other APPn are Kind.OTHER."""
-_JUMBF_TYPE = slice(13, 17)
-"""Type of the box in an APP11 segment, behind marker, "JP", instance, sequence and length."""
+_INSTANCE, _BOX_TYPE = slice(2, 4), slice(12, 16)
+"""Number of the box that an APP11 segment is a part of, and the box's type (18477-3, B.1)."""
 _GAIN_MAP_TOLD = (b"\xe2MPF\0", b"\xe2urn:iso:std:iso:ts:21496:-1\0")
 """Segments that announce further images in the file, of which MPF's has their offsets."""
 _GAIN_MAP_NOTE = "what announces further images or a gain map (MPF, ISO 21496-1) was removed"
@@ -56,6 +56,7 @@ _VIDEO_UNANNOUNCED = (
     "the references to a gain map and a video were removed from its XMP; the video itself was kept"
 )
 _EXTENSION_LOST = "its JPEG XT extension layers are not in the output"
+_JUMBF_LOST = "its JUMBF data is not in the output"
 
 
 def blocks(found: Parts) -> CarriedAndNotes:
@@ -65,6 +66,7 @@ def blocks(found: Parts) -> CarriedAndNotes:
         notes.append(f"{found.stray_bytes} stray bytes between its segments were dropped")
     if found.frame.marker in ARITHMETIC:
         notes.append("its arithmetic coding was replaced by Huffman's")
+    notes += [CREDENTIALS] * (CREDENTIALS in _extensions(found))
     made = []
     for segment in found.segments:
         marker_and_payload = found.data[segment.start + 1 : segment.start + 2] + found.body(segment)
@@ -91,7 +93,7 @@ def blocks(found: Parts) -> CarriedAndNotes:
 
 
 def _left_out(marker_and_payload: bytes) -> str | None:
-    """Note on a segment that is not carried, "" where a loss tells of it; None for all others.
+    """Note on a segment that is not carried, "" where `_extensions` tells; None for all others.
 
     Args:
         marker_and_payload: the marker's second byte and the payload.
@@ -99,8 +101,22 @@ def _left_out(marker_and_payload: bytes) -> str | None:
     if marker_and_payload.startswith(_GAIN_MAP_TOLD):
         return _GAIN_MAP_NOTE
     if marker_and_payload.startswith(b"\xebJP"):
-        return CREDENTIALS if marker_and_payload[_JUMBF_TYPE] == b"jumb" else ""
+        return ""
     return None
+
+
+def _extensions(found: Parts) -> set[str]:
+    """Sentences on the boxes of APP11, each of which may be spread over several segments."""
+    boxes: dict[bytes, tuple[bytes, bytes]] = {}
+    for each in found.segments:
+        body = found.body(each)
+        if each.marker == _APP11 and body.startswith(b"JP"):
+            kind, content = boxes.get(body[_INSTANCE], (body[_BOX_TYPE], b""))
+            boxes[body[_INSTANCE]] = kind, content + body[_BOX_TYPE.stop :]
+    return {
+        _EXTENSION_LOST if kind != b"jumb" else CREDENTIALS if b"c2pa" in content else _JUMBF_LOST
+        for kind, content in boxes.values()
+    }
 
 
 def losses(found: Parts) -> list[str]:
@@ -108,10 +124,7 @@ def losses(found: Parts) -> list[str]:
     behind = jpegmpf.without_thumbnails(found, trailers.kept_from(found.data, found.end))
     has_images = b"\xff\xd8\xff" in behind
     lost = [_IMAGES_LOST] if has_images else trailers.unknown(behind)
-    extensions = (found.body(each) for each in found.segments if each.marker == _APP11)
-    if any(_left_out(bytes((_APP11,)) + body) == "" for body in extensions):
-        lost.append(_EXTENSION_LOST)
-    return lost
+    return lost + sorted(_extensions(found) - {CREDENTIALS})
 
 
 def _block(segment: bytes) -> Block:

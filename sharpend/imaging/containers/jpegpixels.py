@@ -96,7 +96,7 @@ def _by_libtiff(parts: Parts, *, is_plain: bool) -> Decoded:
     with _listening(heard):
         try:
             values = imagecodecs.tiff_decode(_as_tiff(parts), verbose=1)
-        except (imagecodecs.TiffError, ValueError):
+        except (imagecodecs.TiffError, ValueError, IndexError):  # the last: no such sampling
             return Decoded(None, None)
     warning = next((text for text in heard if text.startswith(CORRUPT)), "")
     values = values.reshape(*values.shape[:2], -1)

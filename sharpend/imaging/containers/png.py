@@ -9,8 +9,10 @@ Source: PNG specification, third edition (W3C, 2025), sections 5 and 11.
 from __future__ import annotations
 
 import struct
+import zlib
+from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import imagecodecs
@@ -37,7 +39,7 @@ from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carrie
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.reading import Reader, damaged, unsupported
 from sharpend.imaging.source import Header, bit_depth
-from sharpend.policies import Compression
+from sharpend.policies import Compression, Frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -108,12 +110,12 @@ def _stored(found: Parts) -> tuple[int, int]:
 def _left_out(found: Parts, carried: Iterable[Block], data: bytes) -> list[str]:
     """List notes on the chunks of a PNG that are dropped."""
     notes = ["its interlacing was not kept"] * bool(data[_INTERLACED_AT])
-    notes += ["its end chunk was missing"] * (not found.has_end)
+    notes += ["its end chunk was missing or damaged"] * (not found.has_end)
     notes += [f"its {kind} chunk is damaged and was left out" for kind in found.unsound]
     kinds = [kind for kind, _ in found.sound()]
     if b"caBX" in kinds:
         notes.append(CREDENTIALS)
-    if b"acTL" in kinds and kinds.count(b"fcTL") <= 1:
+    if b"acTL" in kinds and apng.frame_count(found) == 1:
         notes.append("its animation of a single frame was written as a still image")
     kept = {block.where for block in carried}
     notes += [
@@ -127,7 +129,10 @@ def _left_out(found: Parts, carried: Iterable[Block], data: bytes) -> list[str]:
 def _losses(found: Parts, carried: Iterable[Block]) -> list[str]:
     """List the chunks of unknown content that must not be copied to an image that has changed."""
     kept = {block.where for block in carried} | PIXELS | {b"caBX", *_OF_OLD_PIXELS}
-    kinds = dict.fromkeys(kind for kind, _ in found.sound() if kind not in kept)
+    kinds = dict.fromkeys(kind for kind, _ in found.sound())
+    if b"fcTL" not in kinds:
+        kept -= {b"fdAT"}  # pixels of no frame
+    kinds = dict.fromkeys(kind for kind in kinds if kind not in kept)
     return [f"its {kind.decode('latin-1')} chunk is not in the output" for kind in kinds]
 
 
@@ -157,7 +162,7 @@ def _read(source: Source) -> Picture:
     if source.header.bits == _DEEP_BITS:
         picture = _read_deep(source, found, metadata)
     else:
-        picture = _reading(found, metadata)(replace(source, data=found.stream()))
+        picture = _reading(source, found, metadata)(replace(source, data=found.stream()))
         if not apng.is_announced(found):
             losses += pillow.dropped(apng.frame_count(found), 1)
     if not picture.frames:  # passed on, as the whole file
@@ -200,25 +205,25 @@ def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
     return encoded[:HEADER_END] + b"".join(made) + encoded[HEADER_END:] + behind
 
 
-def _reading(found: Parts, metadata: CarriedAndNotes) -> pillow.Reading:
+def _reading(source: Source, found: Parts, metadata: CarriedAndNotes) -> pillow.Reading:
     """Pillow's way of reading up to 8 bits."""
     return pillow.Reading(
         partial(_carried, metadata),
         lambda source, _image, _count: _encoding(source),
         check=_unchecked,
         timed=apng.timed,
-        ready=partial(_decoded, found),
+        ready=cache(partial(_decoded, source, found)),
     )
 
 
-def _decoded(found: Parts) -> NDArray[Sample] | None:
+def _decoded(source: Source, found: Parts) -> NDArray[Sample] | None:
     """Pixels of a still of 8 bits; None where Pillow must read, or say what is wrong."""
-    if not pngpixels.is_plain(found):
-        return None
-    try:
-        return pngpixels.decoded(found)
-    except imagecodecs.PngError:
-        return None
+    if pngpixels.is_plain(found):
+        with suppress(imagecodecs.PngError):
+            return pngpixels.decoded(found)
+    with suppress(zlib.error):  # Pillow says what is wrong
+        found.check_rows(first_only=source.policies.frames is not Frames.ALL)
+    return None
 
 
 def _carried(metadata: CarriedAndNotes, source: Source, image: Image.Image) -> CarriedAndNotes:

@@ -12,8 +12,10 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.containers.pngrows import has_all_rows, inflated_bytes, pixel_bytes
 from sharpend.imaging.metadata.pngtext import packed_part
 from sharpend.imaging.reading import LARGEST, damaged, truncated
 
@@ -29,13 +31,8 @@ _LOWER_CASE = 0x20
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}) | _ANIMATION
 """Chunks that decoders make the pixels from."""
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Samples of a pixel as it is stored, by colour type."""
-_PASSES = (
-    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
-    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
-)
-"""Of an interlaced image (section 8.1): first column and row, and steps between them."""
+_KEY_LENGTHS = {0: {2}, 2: {6}, 3: range(1, 257)}
+"""Lengths of tRNS, by colour type; the others must not have one."""
 _LENGTHS = {
     b"cHRM": {32},
     b"cICP": {4},
@@ -50,9 +47,9 @@ _LENGTHS = {
     b"tIME": {7},
 }
 """Lengths of chunks that have a fixed one."""
+_COLOR_TYPE_AT, _FRAME_SIZE = 9, slice(4, 12)
+"""Places of the colour type in IHDR, and of width and height in fcTL."""
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
-_PIECE_BYTES = 1 << 18
-"""Inflated at once where bytes are only counted."""
 _PROFILE = re.compile(rb"[^\0]{1,79}\0\0", re.DOTALL)
 """Name of an iCCP chunk's profile, and the method of its compression."""
 
@@ -90,22 +87,50 @@ class Parts:
     def stream(self) -> bytes:
         """Join the chunks that decode the image to a PNG of their own.
 
-        An animation that is there to its end is told to have the frames that it has.
+        An animation that is there to its end is told to have the frames that it has; without any
+        frame it is a still image.
         """
         frames = sum(kind == b"fcTL" for kind, _ in self.sound())
         counted = {b"acTL": frames.to_bytes(4)} if self.has_end and frames else {}
+        wanted = PIXELS if frames else PIXELS - _ANIMATION
         return _joined(
             (kind, counted.get(kind, body[:4]) + body[4:])
             for kind, body in self.sound()
-            if kind in PIXELS
+            if kind in wanted
         )
+
+    def check_rows(self, *, first_only: bool) -> None:
+        """Refuse an image or frame whose compressed pixels end before its last row.
+
+        Pillow takes such a one, and shows the rows as black.
+
+        Raises:
+            ImageRefusedError: `truncated`.
+            zlib.error: the compressed pixels are damaged.
+        """
+        for header, packed in islice(self._packed_images(), 1 if first_only else None):
+            if not has_all_rows(header, packed):
+                raise truncated()
+
+    def _packed_images(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Header, with the size of the frame, and compressed pixels of each image."""
+        header, packed = self.chunks[0].body, list[bytes]()
+        for kind, body in self.sound():
+            if kind == b"fcTL":
+                if packed:
+                    yield header, packed
+                header, packed = body[_FRAME_SIZE] + header[8:], []
+            elif kind in {b"IDAT", b"fdAT"}:
+                packed.append(body if kind == b"IDAT" else body[4:])
+        if packed:
+            yield header, packed
 
     def completed(self) -> bytes | None:
         """Join them with an end of the compressed pixels: a last block and its checksum.
 
         libpng insists on them, though all pixels lie before. None where they are there, or wrong.
         """
-        most = 2 * _pixel_bytes(self.chunks[0].body)
+        most = 2 * pixel_bytes(self.chunks[0].body)
         body = b"".join(body for kind, body in self.sound() if kind == b"IDAT")
         stream = zlib.decompressobj()
         try:
@@ -134,11 +159,11 @@ def parts(data: bytes) -> Parts:
         if len(checksum) < 4:  # noqa: PLR2004 - bytes of a checksum
             raise truncated()
         is_right = zlib.crc32(body, zlib.crc32(kind)) == int.from_bytes(checksum)
+        at += 12 + length
+        if kind == b"IEND" and (is_right or _has_all_pixels(found)):
+            return Parts(tuple(_judged(found)), at, has_end=is_right)
         if not is_right and (kind in PIXELS - {b"tRNS"} or not is_ancillary(kind)):
             raise damaged(f"the checksum of its {kind.decode('latin-1')!r} chunk is wrong")
-        at += 12 + length
-        if kind == b"IEND":
-            return Parts(tuple(_judged(found)), at, has_end=True)
         found.append(Chunk(kind, body, is_right))
     if at != len(data) or not _has_all_pixels(found):
         raise truncated()
@@ -164,24 +189,10 @@ def _has_all_pixels(found: list[Chunk]) -> bool:
     """Return whether the compressed pixels hold every row."""
     if not found:
         return False
-    most = _pixel_bytes(found[0].body)
     try:
-        return _inflated_bytes((one.body for one in found if one.kind == b"IDAT"), most)[0] == most
+        return has_all_rows(found[0].body, (each.body for each in found if each.kind == b"IDAT"))
     except zlib.error:
         return False
-
-
-def _pixel_bytes(header: bytes) -> int:
-    """Compute the bytes of all rows before compression, each with its filter (section 7)."""
-    width, height, bits, color_type, *_, interlaced = struct.unpack(">IIBBBBB", header)
-    row_bits = bits * _SAMPLES.get(color_type, 1)
-    passes = _PASSES if interlaced else ((0, 0, 1, 1),)
-    sizes = (
-        (-(-(width - left) // across), -(-(height - top) // down))
-        for left, top, across, down in passes
-        if width > left and height > top
-    )
-    return int(sum(rows * (1 + -(-columns * row_bits // 8)) for columns, rows in sizes))
 
 
 def _joined(made: Iterable[tuple[bytes, bytes]]) -> bytes:
@@ -192,11 +203,14 @@ def _joined(made: Iterable[tuple[bytes, bytes]]) -> bytes:
 def _judged(found: list[Chunk]) -> Iterator[Chunk]:
     """Mark chunks whose content cannot be what their type says; at most 16 MiB are inflated."""
     remaining = LARGEST
+    color_type = found[0].body[_COLOR_TYPE_AT] if found else 0
     for each in found:
         inflated = _inflated(each, remaining)
         remaining -= inflated or 0
         is_valid = inflated is not None
         is_valid &= each.kind != b"iCCP" or inflated != LARGEST  # no profile is so large
+        if each.kind == b"tRNS":
+            is_valid = len(each.body) in _KEY_LENGTHS.get(color_type, ())
         is_worse = each.is_sound and not is_valid  # a copy of each would double the memory
         yield replace(each, is_sound=False) if is_worse else each
 
@@ -207,7 +221,7 @@ def _inflated(each: Chunk, most: int) -> int | None:
     if not packed or not most:
         return None if packed is None else 0
     try:
-        count, has_ended = _inflated_bytes([packed], most)
+        count, has_ended = inflated_bytes([packed], most)
     except zlib.error:
         return None
     return count if has_ended else None
@@ -223,26 +237,6 @@ def _packed(kind: bytes, body: bytes) -> bytes | None:
         name = _PROFILE.match(body)
         return body[name.end() :] if name else None
     return packed_part(kind, body)
-
-
-def _inflated_bytes(parts: Iterable[bytes], most: int) -> tuple[int, bool]:
-    """Count the bytes of a zlib stream, up to `most`, and keep none of them.
-
-    Returns:
-        The count, and whether the end of the stream or `most` was reached.
-
-    Raises:
-        zlib.error: the stream is damaged.
-    """
-    stream, inflated = zlib.decompressobj(), 0
-    for rest in parts:
-        while inflated < most and not stream.eof:
-            piece = stream.decompress(rest, min(_PIECE_BYTES, most - inflated))
-            if not piece:
-                break
-            inflated += len(piece)
-            rest = stream.unconsumed_tail  # noqa: PLW2901 - the rest of this part
-    return inflated, stream.eof or inflated == most
 
 
 def is_ancillary(kind: bytes) -> bool:

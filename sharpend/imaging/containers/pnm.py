@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 _LONGEST_HEADER = 1 << 16
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _HEAD = re.compile(
-    rb"P([2356])%(gap)s(\d{1,9})%(gap)s(\d{1,9})%(gap)s(\d{1,5})(?:#[^\r\n]*[\r\n])?\s"
+    rb"P([2356])%(gap)s(\d{1,9})%(gap)s(\d{1,9})%(gap)s(\d{1,5})(?:#[^\r\n]*[\r\n]|\s)"
     % {b"gap": _GAP}
 )
-_BILEVEL = re.compile(rb"P[14]%(gap)s(\d{1,9})%(gap)s(\d{1,9})\s" % {b"gap": _GAP})
+_BILEVEL = re.compile(
+    rb"P[14]%(gap)s(\d{1,9})%(gap)s(\d{1,9})(?:#[^\r\n]*[\r\n]|\s)" % {b"gap": _GAP}
+)
 _PLAIN, _COLOR = b"23", b"36"
 _SPACE = b" \t\n\v\f\r"
 _COMMENT = re.compile(rb"#[^\r\n]*")
@@ -82,14 +84,15 @@ def _read(source: Source) -> Picture:
     count = source.wanted(len(places), Reason.PAGES)
     largest = max(places[:count], key=lambda head: int(head[2]) * int(head[3]))
     source.check_pixels(int(largest[3]), int(largest[2]), frames=count)
-    frames = [_frame(source.data, head) for head in places[:count]]
-    behind = _behind(source.data, places[-1])
-    losses = pillow.dropped(len(places), count, "images") + trailers.unknown(behind)
+    losses = pillow.dropped(len(places), count, "images")
+    frames = [_frame(source.data, head, losses) for head in places[:count]]
+    if places[-1][1] not in _PLAIN:
+        losses += trailers.unknown(source.data[_raw_end(places[-1]) :].strip(_SPACE))
     return Picture(tuple(frames), Format.PNM).with_notes(((), losses))
 
 
 def _places(data: bytes) -> list[re.Match[bytes]]:
-    """Headers of all images of a file; plain text may say anything behind its image.
+    """Headers of all images of a file; a plain file has one.
 
     Raises:
         ImageRefusedError: `damaged`; `color_mode` for one of pure black and white behind others.
@@ -115,17 +118,12 @@ def _raw_end(head: re.Match[bytes]) -> int:
     return head.end() + int(head[2]) * int(head[3]) * channels * size
 
 
-def _behind(data: bytes, head: re.Match[bytes]) -> bytes:
-    """Bytes behind the last image, white space excepted."""
-    return b"" if head[1] in _PLAIN else data[_raw_end(head) :].strip(_SPACE)
-
-
-def _frame(data: bytes, head: re.Match[bytes]) -> Frame:
+def _frame(data: bytes, head: re.Match[bytes], losses: list[str]) -> Frame:
     width, height, largest = int(head[2]), int(head[3]), int(head[4])
     channels = 3 if head[1] in _COLOR else 1
     count = height * width * channels
     values: NDArray[Any] = (
-        _numbers(data[head.end() :], largest)[:count]
+        _numbers(_words(data[head.end() :], count, losses), largest)
         if head[1] in _PLAIN
         else _samples(data[head.end() : _raw_end(head)], largest)
     )
@@ -155,8 +153,22 @@ def _samples(raw: bytes, largest: int) -> NDArray[Sample]:
     return np.frombuffer(raw[: len(raw) // 2 * 2], ">u2")
 
 
-def _numbers(text: bytes, largest: int) -> NDArray[np.int64]:
-    words = _COMMENT.sub(b"", text).split()
+def _words(text: bytes, count: int, losses: list[str]) -> list[bytes]:
+    """List so many numbers of a plain image; comments and what lies behind them are losses."""
+    plain = _COMMENT.sub(b"", text)
+    if plain != text:
+        losses.append("the comments among its pixels are not in the output")
+    words = plain.split(None, count)
+    losses += trailers.unknown(b"".join(words[count:]).strip(_SPACE))
+    return words[:count]
+
+
+def _numbers(words: list[bytes], largest: int) -> NDArray[np.int64]:
+    """Numbers of a plain image.
+
+    Raises:
+        ImageRefusedError: `damaged`.
+    """
     try:
         values = np.array(words, dtype=np.int64) if words else np.empty(0, np.int64)
     except (ValueError, OverflowError) as error:
