@@ -49,9 +49,8 @@ STAGED = Staged(7, b".t", MARK, 1, 1, 1, model_digest=LITE.digest)
 class Told:
     """A pool whose driver says what a test lets it say."""
 
-    now_s = time.monotonic()
-
     def __init__(self) -> None:
+        self.now_s = time.monotonic()
         where, digests = Cluster("127.0.0.1:9", 1, 0), {"lite": LITE.digest}
         self.pool = RayPool(where, 1, CPU, digests, lambda: None)
         self.pool._connection.next_s = math.inf  # it never connects
