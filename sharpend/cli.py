@@ -36,7 +36,7 @@ from sharpend.commands import (
 )
 from sharpend.commands.stdout import guarded_stdout
 from sharpend.errors import SIGNALLED, ExitCode, OutputFailedError, SharpendError
-from sharpend.logs.logs import plain, printable
+from sharpend.logs.plain import plain, printable
 from sharpend.settings.sources import location
 
 if TYPE_CHECKING:
@@ -79,17 +79,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception:  # noqa: BLE001 - the last resort
         with suppress(OSError):
             traceback.print_exc()
-        _tell("this is a bug in sharpend; no data was lost")
+        _print_error("this is a bug in sharpend; no data was lost")
         return int(ExitCode.BUG)
 
 
 def _failed(error: SharpendError) -> int:
     for line in str(error).splitlines() or [type(error).__name__]:
-        _tell(line)
+        _print_error(line)
     return int(error.exit_code)
 
 
-def _tell(line: str) -> None:
+def _print_error(line: str) -> None:
     """Print a line on stderr, which may be full or closed."""
     with suppress(OSError, ValueError):
         print(f"sharpend: {printable(line)}", file=sys.stderr, flush=True)

@@ -7,6 +7,7 @@ catch all of them.
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum, StrEnum
 from typing import ClassVar
 
@@ -186,11 +187,12 @@ def name_too_long(shown: str) -> ImageRefusedError:
     )
 
 
-def name_not_possible(shown: str, cause: str) -> ImageRefusedError:
-    """Make the refusal of a name, as people see it, that the file system does not take."""
+def name_not_possible(name: bytes, cause: str) -> ImageRefusedError:
+    """Make the refusal of a name that the file system does not take."""
     return ImageRefusedError(
         Reason.NAME_NOT_POSSIBLE,
-        f"the file system of the output does not take the name {shown!r} ({cause}), though it takes"
-        " others there: set folder.portable_names, or rename the input or its folder",
+        f"the file system of the output does not take the name {os.fsdecode(name)!r} ({cause}),"
+        " though it takes others there: set folder.portable_names, or rename the input or its"
+        " folder",
         setting="folder.portable_names",
     )

@@ -3,7 +3,7 @@
     python -m tests.cluster_breaks [--rounds 200] [--images 20] [--seed 1] [--only kills,frozen]
 
 Real daemons, a real cluster on the loopback. In each round of `kills` one process is killed at
-random while images are in work: a confined worker, its actor, a node's raylet, the ferry or the
+random while images are in work: a confined worker, its actor, a node's raylet, the driver or the
 daemon. `frozen` stops a node past its death and lets it go on while its image is in work elsewhere,
 quarantined, or finished with other settings. `lost` takes ten nodes from one image, `head` the head
 of the cluster. A fault is an image that is lost, doubled or partial, an attempt spent on what was
@@ -31,7 +31,7 @@ import psutil  # type: ignore[import-untyped]
 
 from tests.conftest import drop
 from tests.daemons import WITHIN_S, configured, running, temps, until
-from tests.raycluster import HAND, RAYLET, cluster
+from tests.raycluster import ACTOR, RAYLET, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 MODEL = Path("lite-photo")
 LARGE_PX = {"height": 2500, "width": 3000}
 """Of an image whose encoding takes long enough to be met."""
-VICTIMS = ("worker", "actor", "raylet", "ferry", "daemon")
+VICTIMS = ("worker", "actor", "raylet", "driver", "daemon")
 LOST_TIMES = 10
 
 
@@ -108,9 +108,9 @@ class Place:
         with closing(sqlite3.connect(ledger, uri=True)) as read:
             return [attempts for (attempts,) in read.execute(query, bounds)]
 
-    def hand_nodes(self) -> list[Node]:
-        """Nodes on which a hand is."""
-        return [node for node in self.ray.nodes if node.named(HAND)]
+    def actor_nodes(self) -> list[Node]:
+        """Nodes on which an actor is."""
+        return [node for node in self.ray.nodes if node.named(ACTOR)]
 
 
 def images(base: Path, count: int) -> list[Path]:
@@ -146,7 +146,7 @@ def kills(
         print(said, place.faults[-1:] or "", flush=True)  # noqa: T201
         while len(ray.nodes) < 2:
             ray.add()
-        until(lambda: len(place.hand_nodes()) == 2, every_s=0.1)
+        until(lambda: len(place.actor_nodes()) == 2, every_s=0.1)
     place.swept()
     print(f"kills: {Counter(victims)}, {len(victims) * count} images")  # noqa: T201
     return place
@@ -172,12 +172,12 @@ def kill(place: Place, victim: str, chance: random.Random) -> None:
         place.daemon.kill()
         place.start()
         return
-    if victim == "ferry":
-        (ferry,) = psutil.Process(place.daemon.process.pid).children()
-        ferry.kill()
+    if victim == "driver":
+        (driver,) = psutil.Process(place.daemon.process.pid).children()
+        driver.kill()
         return
-    node = chance.choice(place.hand_nodes() or place.ray.nodes)
-    part = {"worker": "sharpend.workers.serve", "actor": HAND, "raylet": RAYLET}[victim]
+    node = chance.choice(place.actor_nodes() or place.ray.nodes)
+    part = {"worker": "sharpend.workers.serve", "actor": ACTOR, "raylet": RAYLET}[victim]
     for one in node.named(part)[:1]:
         one.send_signal(signal.SIGKILL)
     if victim == "raylet":
@@ -280,8 +280,8 @@ def lost(ray: RayCluster, base: Path, model: Path, times: int) -> Place:
     large(place, "one.png")
     for _ in range(times):
         before = temps(place.base)
-        (hand,) = [one for node in ray.nodes for one in node.named(HAND)]
-        hand.kill()
+        (actor,) = [one for node in ray.nodes for one in node.named(ACTOR)]
+        actor.kill()
         place.daemon.wait_for("worker.lost", path="one.png")
         in_work(place, before)
     finished = place.daemon.wait_for("image.finished", path="one.png")

@@ -26,8 +26,8 @@ from sharpend.task import Options, Task
 from sharpend.workers import process
 from sharpend.workers.cluster.notices import Cluster
 from sharpend.workers.cluster.raypool import RayPool
+from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
-from sharpend.workers.worker import WorkerOptions
 from tests.raycluster import RayCluster, cluster
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Trips:
             if ray is None
             else RayPool(Cluster(ray.address, 1, 0), 1, LIGHT, {}, self._heard.set)
         )
-        self.pool.engine("lite", teacher=False)
+        self.pool.load_model("lite", teacher=False)
 
     def seconds(self) -> float:
         """Hand a task out and wait for its result."""

@@ -33,10 +33,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from sharpend.attempt import Failed, Staged
     from sharpend.commit.destination import TempNames
     from sharpend.daemon.folder import Handed
     from sharpend.ledger.ledger import Ledger
-    from sharpend.task import Failed, Staged, Task
+    from sharpend.task import Task
     from sharpend.workers.pipeline import Pipeline
 
 WORKER_STEPS = ("taken", "opened", "decoded", "sharpened", "written", "fsynced", "returned")
@@ -130,7 +131,7 @@ def around(before: str, function: Callable[..., Any], after: str = "") -> Callab
 
 def hook_worker() -> None:
     """Put steps around the way of an image."""
-    from sharpend.imaging import codec, finishing  # noqa: PLC0415
+    from sharpend.imaging import codec, metadata_policy  # noqa: PLC0415
     from sharpend.workers import pipeline, staging  # noqa: PLC0415 - torch, in workers alone
 
     run = pipeline.Pipeline.run
@@ -143,7 +144,7 @@ def hook_worker() -> None:
     hooks = (
         (pipeline.Pipeline, "run", around("taken", noted, "returned")),
         (codec, "decode", around("opened", codec.decode, "decoded")),
-        (pipeline, "finished", around("sharpened", finishing.finished)),
+        (pipeline, "finished", around("sharpened", metadata_policy.finished)),
         (codec, "encode", around("", codec.encode, "written")),
         (staging, "_write_in", around("", staging._write_in, "fsynced")),
     )

@@ -6,18 +6,19 @@ import threading
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers.cluster.notices import Cluster
 from sharpend.workers.cluster.raypool import RayPool
+from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
-from sharpend.workers.worker import WorkerOptions
 from tests.daemons import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sharpend.task import AttemptResult
+    from sharpend.attempt import AttemptResult
     from tests.raycluster import RayCluster
 
 PATIENCE_S = 300.0
@@ -95,5 +96,5 @@ class RayCrew(Team[RayPool]):
     def __init__(self, ray: RayCluster, options: WorkerOptions = CPU, *, count: int = 1) -> None:
         where = Cluster(ray.address, 1, 0)
         super().__init__(lambda wake: RayPool(where, count, options, {}, wake), time.monotonic)
-        self.pool.engine("lite", teacher=True)
+        self.pool.load_model("lite", teacher=True)
         self.wait_until_free(count)

@@ -58,7 +58,7 @@ def undescribed(line: Mapping[str, Any]) -> list[str]:
 def markdown() -> str:
     """Both tables: the events, and their keys."""
     events = (
-        (f"`{event.value}`", ", ".join(one.levels), one.says, _code(one.keys))
+        (f"`{event.value}`", ", ".join(one.levels), one.meaning, _code(one.keys))
         for event, one in DESCRIBED.items()
     )
     keys = ((_owned(key, owners), *text.split(": ", 1)) for key, text, owners in _meanings())

@@ -11,12 +11,13 @@ from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sharpend.agreement.alarm import AgreementAlarm
+from sharpend.attempt import AttemptResult, Died, Failed, Failure, Lost, Staged
 from sharpend.commit.ages import KEEP_ALL, Retention
 from sharpend.commit.destination import Destination
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 from sharpend.daemon.roots import OnFault, prepare_roots
@@ -26,8 +27,8 @@ from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
 from sharpend.policies import Policies
-from sharpend.task import AttemptResult, Died, Failed, Failure, Lost, Options, Staged, Task
-from sharpend.workers.worker import Engine
+from sharpend.task import Options, Task
+from sharpend.workers.loading import LoadedModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -99,15 +100,15 @@ class FakePool:
         while self._outcomes:
             yield self._outcomes.pop(0)
 
-    def engine(
+    def load_model(
         self,
         model: str,
         *,
         teacher: bool,
         go_on: Callable[[], bool] = lambda: True,  # noqa: ARG002 - as in Workers
-    ) -> Engine:
+    ) -> LoadedModel:
         """Any model is there."""
-        return Engine(model, "digest", "cpu", 64, 4, None, "teacher" if teacher else None)
+        return LoadedModel(model, "digest", "cpu", 64, 4, None, "teacher" if teacher else None)
 
     def next_deadline_s(self) -> float:
         """Never: time is the test's."""

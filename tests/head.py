@@ -2,11 +2,11 @@
 
     python -m tests.head [--images 2000] [--rounds 3] [--trips 300] [--to config/cluster/head.png]
 
-Measured: the cost of an image in the daemon's own process (`tests.parent`, 64 hands, groups of 50),
-and the processor time that a task on a Ray cluster adds in it and takes in the ferry. Assumed: the
-two are processes that work side by side, so that the dearer one limits; each core has one image,
-whose work varies by 40 %; what is read and written in parallel does not slow down. Nothing of it
-ran on more than this machine: it is a model, and no measurement of a cluster.
+Measured: the cost of an image in the daemon's own process (`tests.parent`, 64 workers, groups of
+50), and the processor time that a task on a Ray cluster adds in it and takes in the driver.
+Assumed: the two are processes that work side by side, so that the dearer one limits; each core has
+one image, whose work varies by 40 %; what is read and written in parallel does not slow down.
+Nothing of it ran on more than this machine: it is a model, and no measurement of a cluster.
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ class Parameters:
     """Claim, hand out, commit and record, in the daemon's own process."""
     ray_ms: float
     """Processor time that a task on a cluster adds there."""
-    ferry_ms: float
-    """Processor time of the ferry."""
+    driver_ms: float
+    """Processor time of the driver."""
 
     @property
     def limit_ms(self) -> float:
         """The dearer of the two processes."""
-        return max(self.daemon_ms + self.ray_ms, self.ferry_ms)
+        return max(self.daemon_ms + self.ray_ms, self.driver_ms)
 
     def __str__(self) -> str:
         return (
             f"{self.daemon_ms:.2f} ms an image in the daemon, {self.ray_ms:.2f} ms more for Ray,"
-            f" {self.ferry_ms:.2f} ms in the ferry: {self.limit_ms:.2f} ms limit"
+            f" {self.driver_ms:.2f} ms in the driver: {self.limit_ms:.2f} ms limit"
         )
 
 
@@ -69,25 +69,25 @@ def measured(images: int, rounds: int, trips: int) -> Parameters:
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as home:
             found.append(cost(Path(home), images, 64).wall_ms)
-    ray_ms, ferry_ms = _of_ray(trips)
-    return Parameters(statistics.median(found), ray_ms, ferry_ms)
+    ray_ms, driver_ms = _of_ray(trips)
+    return Parameters(statistics.median(found), ray_ms, driver_ms)
 
 
 def _of_ray(trips: int) -> tuple[float, float]:
-    """Processor time of a task in this process and in the ferry, milliseconds."""
+    """Processor time of a task in this process and in the driver, milliseconds."""
     with cluster(1) as ray, light():
         made = Trips(ray)
-        (ferry,) = [one for one in psutil.Process().children() if _is_ferry(one)]
-        own_s, ferry_s = time.process_time(), sum(ferry.cpu_times()[:2])
+        (driver,) = [one for one in psutil.Process().children() if _is_driver(one)]
+        own_s, driver_s = time.process_time(), sum(driver.cpu_times()[:2])
         for _ in range(trips):
             made.seconds()
-        own_s, ferry_s = time.process_time() - own_s, sum(ferry.cpu_times()[:2]) - ferry_s
+        own_s, driver_s = time.process_time() - own_s, sum(driver.cpu_times()[:2]) - driver_s
         made.pool.stop()
-    return 1e3 * own_s / trips, 1e3 * ferry_s / trips
+    return 1e3 * own_s / trips, 1e3 * driver_s / trips
 
 
-def _is_ferry(process: psutil.Process) -> bool:
-    return "sharpend.workers.cluster.ferry" in command_of(process)
+def _is_driver(process: psutil.Process) -> bool:
+    return "sharpend.workers.cluster.driver" in command_of(process)
 
 
 def busy_share(limit_s: float, work_s: float, count: int) -> float:

@@ -9,12 +9,16 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.model.trial import Form, Trial
-from sharpend.task import Staged, Task
 from sharpend.workers import serve, worker
-from sharpend.workers.worker import Engine, WorkerOptions
+from sharpend.workers.loading import LoadedModel, WorkerOptions
+
+if TYPE_CHECKING:
+    from sharpend.task import Task
 
 _kept: list[bytes] = []
 """What is never let go."""
@@ -38,10 +42,10 @@ def start(options: WorkerOptions, daemon_pid: int) -> None:
         os._exit(3)
 
 
-def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in worker
+def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in worker
     """Say something of a model, and who one is."""
     taught = "teacher" if teacher else None
-    return Engine(model, str(os.getpid()), "cpu", 128, 4, None, taught, trial=TRIAL)
+    return LoadedModel(model, str(os.getpid()), "cpu", 128, 4, None, taught, trial=TRIAL)
 
 
 def meet(folder: Path, count: int) -> None:

@@ -35,6 +35,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from sharpend.attempt import Failure
 from sharpend.commit.ages import Retention
 from sharpend.commit.names import AS_THE_INPUT, Naming
 from sharpend.daemon.attempts import RetryOptions
@@ -46,13 +47,14 @@ from sharpend.intake.watch import Dirty
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
 from sharpend.policies import ExistingPolicy, SourcePolicy
-from sharpend.task import Failure, Task
 from tests.fakes import Shop
 from tests.mounts import ran
 from tests.shop import CrashError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sharpend.task import Task
 
 NAMES = st.sampled_from(["a.png", "b.jpg", "d/a.png", "d/c.png", "e/f/a.png"])
 FOLDERS = st.sampled_from(["d", "e", "e/f"])

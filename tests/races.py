@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
 from sharpend.intake import scan
+from sharpend.intake.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ def _read(
 
 def _look(root: bytes, outside: set[int], race: Race) -> None:
     race.looks += 1
-    found = [one for batch in scan.walk(root, recursive=True, tally=scan.Tally()) for one in batch]
+    found = [one for batch in scan.walk(root, recursive=True, tally=Tally()) for one in batch]
     seen = {one.relative: one.fingerprint.inode for one in found}
     with scan.opened(root) as descriptor:
         for relative in INPUTS:

@@ -33,7 +33,7 @@ WITH_RAY = [
         importlib.util.find_spec("ray") is None, reason="needs the extra ray: pip install ray"
     ),
 ]
-HAND, RAYLET = "ray::Hand", "raylet/raylet"
+ACTOR, RAYLET = "ray::WorkerActor", "raylet/raylet"
 """In the command lines of an actor and of a node's own process."""
 _TOO_LATE = "timed out during startup"
 """Said by `ray start` where its processes take more than 30 s."""
@@ -88,7 +88,7 @@ class Node:
         return "block forever" in said
 
     def processes(self) -> list[psutil.Process]:
-        """All living processes of the node, hands and workers included, the oldest first."""
+        """All living processes of the node, actors and workers included, the oldest first."""
         with suppress(psutil.NoSuchProcess):
             self._seen |= set(psutil.Process(self._process.pid).children(recursive=True))
         for one in list(self._seen):  # those whose parents have ended

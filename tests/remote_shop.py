@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Staged
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.publication import Attempt, OutputFolders, StagedJob
@@ -18,7 +19,6 @@ from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.uploads import OUTPUT, Uploads
 from sharpend.ledger.opening import open_ledger
 from sharpend.policies import SourcePolicy
-from sharpend.task import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

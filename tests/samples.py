@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharpend.task import AgreementSample
+from sharpend.attempt import AgreementSample
 
 VALUES = 64 * 64 * 3
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Staged
 from sharpend.commit.committer import Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.publication import Attempt, OutputFolders, StagedJob
@@ -14,7 +15,6 @@ from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.opening import open_ledger
-from sharpend.task import Staged
 
 if TYPE_CHECKING:
     from sharpend.ledger.records import Job, State

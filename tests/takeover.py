@@ -12,14 +12,15 @@ import signal
 import time
 from typing import IO, TYPE_CHECKING, Any
 
+from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import Staged, Task
 from sharpend.workers import frames, messages, sandbox, serve, worker
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from sharpend.workers.worker import WorkerOptions
+    from sharpend.task import Task
+    from sharpend.workers.loading import WorkerOptions
 
 MARKER = b"ran-in-the-daemon"
 """The folder that the pickle makes where it is read."""

@@ -10,7 +10,7 @@ import pytest
 from sharpend.commit.adoption import existing_output
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.registrar import Registrar
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake.interface import FolderOptions

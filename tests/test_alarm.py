@@ -18,7 +18,7 @@ from sharpend.agreement.alarm import (
 from tests.samples import sample
 
 if TYPE_CHECKING:
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
 
 LINE = 0.35
 SHARP = {"softness": 0.5}

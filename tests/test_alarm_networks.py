@@ -11,25 +11,26 @@ import torch
 from skimage import data
 
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AgreementAlarm, is_measurable
-from sharpend.daemon import plans
+from sharpend.attempt import Staged
+from sharpend.daemon import settings_values
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.imaging.files import save_png
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.device import Placement
 from sharpend.model.shipped import find
-from sharpend.settings.load import Settings
-from sharpend.task import Options, Staged, Task
+from sharpend.settings.schema import Settings
+from sharpend.task import Options, Task
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.pipeline import Pipeline
-from sharpend.workers.worker import Engine
 from trainer.evaluation.agreement.samples import with_noise
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.agreement.alarm import AlarmOptions
+    from sharpend.attempt import AgreementSample
     from sharpend.model.weights import Card
-    from sharpend.task import AgreementSample
     from trainer.degradations.mixture import Pixels
 
 pytestmark = pytest.mark.slow
@@ -46,9 +47,9 @@ def sharp() -> list[Pixels]:
 
 def as_set_up(card: Card, home: Path) -> AlarmOptions:
     """The alarm as the daemon sets it up for this card, where nothing is set."""
-    told = Engine(card.name, "d", "cpu", 128, card.softened_by, card.alarm_below, card.teacher)
+    told = LoadedModel(card.name, "d", "cpu", 128, card.softened_by, card.alarm_below, card.teacher)
     lines = replace(told, residual_above=card.residual_above, measurable_from=card.measurable_from)
-    return plans.alarm_options(Settings(state=home / "state"), lines)
+    return settings_values.alarm_options(Settings(state=home / "state"), lines)
 
 
 def samples(home: Path, model: Path, pictures: list[Pixels]) -> list[AgreementSample]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 
 FLOORS = """
-F0  errors  policies  machine  logs/
-F1  files/  imaging/  task  model/  benchmark/  settings/  ledger/
+F0  backoff  errors  policies  machine  logs/
+F1  files/  imaging/  task  attempt  model/  benchmark/  settings/  ledger/
 F2  intake/  commit/  agreement/
 F3  workers/
 F4  daemon/
@@ -28,16 +28,17 @@ F5  checks/  web/  commands/  cli  __main__
 """From the ground up: a module imports only what stands before it here, floor and order alike."""
 
 ROOMS = {
-    "logs": "events event_description operator_event_keys model_event_keys web_event_keys"
-    " event_keys logs repeats",
+    "logs": "plain events event_description operator_event_keys model_event_keys"
+    " web_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
-    " objects.address disk_errors access atomic beneath digest lease mounts disk_space roots"
-    " previews rotated objects.client objects.bucket objects.uploads objects.trial",
+    " objects.address disk_errors access atomic beneath digest lease mounts free_space"
+    " mounted_roots preview_layout previews rotated objects.client objects.bucket objects.uploads"
+    " objects.trial",
     "agreement": "alarm opinion",
-    "workers": "limits sandbox skipping staging stages opening models observation pipeline worker"
-    " jsoncodec frames trials messages serve process interface answers pool transfers"
-    " cluster cluster.notices cluster.requests cluster.bodies cluster.hand cluster.ferry"
-    " cluster.link cluster.contact cluster.hired cluster.raypool",
+    "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
+    " worker jsoncodec frames trials messages serve process interface answers pool transfers"
+    " cluster cluster.notices cluster.requests cluster.bodies cluster.actor cluster.driver"
+    " cluster.driver_process cluster.connection cluster.actors cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
     "imaging": "formats depth reading filters enlarged tensors libraries extras crops"
     " metadata metadata.ifd metadata.blocks metadata.xmp metadata.exifblock metadata.exif"
@@ -56,7 +57,7 @@ ROOMS = {
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
     " containers.tiffcoding containers.tiffsamples containers.tiffstack containers.tiffstrips"
     " containers.tiffout containers.tiff"
-    " detection codec files contents preview finishing sheet",
+    " detection codec files contents preview metadata_policy sheet",
     "model": "folding cues conditioning cells plain_packing passes packing networks tiling"
     " crispness shipped weights trial installed runtimes openvino_runtime cuda_runtime device ssim"
     " bands measuring softness sharpener precision",
@@ -64,18 +65,18 @@ ROOMS = {
     " watched cluster peer peers sections plots",
     "ledger": "sql operator_sql caseless schema seal alike records long_steps store copies"
     " scheduling reader pages_sql pages registration operator_state ledger opening figures",
-    "intake": "junk scan patience interface wall_clock file_times settle watch schedule listen"
-    " folder remote threaded",
-    "commit": "portable names store destination stale source results relocate sidecars place"
+    "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
+    " listen folder remote threaded",
+    "commit": "portable names store destination stale source results relocate sidecars local_folder"
     " ownership syncs disposal shards adoption publication disposer committer emptied reason_files"
     " quarantine ages retention remote",
-    "daemon": "backoff throughput signals systemd snapshot state_outage context attempts"
-    " measurements preview_upkeep judgements arrivals engine_faults intended_pauses entries folder"
+    "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
+    " preview_upkeep judgements arrivals engine_faults intended_pauses entries folder_plan folder"
     " lost overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
     " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
-    " status diary hook_runs hooked_log plans kept_plans cluster_plans remote_plans crew assembly"
+    " status diary hook_runs hooked_log settings_values worker_settings loaded_workers assembly"
     " mode operations daemon",
-    "checks": "finding runner sight folders mounts state unit engine device nodes",
+    "checks": "finding runner sight folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions login probes app places serve",
     "commands": "stdout selection overrides asked_nodes inputs accept bench check doctor"
@@ -119,7 +120,7 @@ DOORS = {
     "pydantic_core": {"sharpend.settings"},
     "pydantic_settings": {"sharpend.settings"},
     "pytorch_msssim": {"sharpend.model.ssim"},
-    "ray": {"sharpend.workers.cluster.ferry", "sharpend.workers.cluster.hand"},
+    "ray": {"sharpend.workers.cluster.driver", "sharpend.workers.cluster.actor"},
     "safetensors": {
         "sharpend.model.weights",
         "trainer.training.checkpoint",
@@ -155,7 +156,7 @@ evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
 evaluation.matrix  targets result
 evaluation  front
-evaluation.agreement  softness samples lines streams
+evaluation.agreement  softness samples thresholds streams
 evaluation.mos  protocol study order votes raters forms pages app serving stimuli ratings screening
 evaluation.mos  intervals results tables
 publishing  matrix_section model_card rewriting weights_card calibration
@@ -166,7 +167,7 @@ commands  train mos
 """The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
 
 MOST_ROOMS = 15
-LOOSE = {"__main__", "cli", "errors", "machine", "policies", "task"}
+LOOSE = {"__main__", "attempt", "backoff", "cli", "errors", "machine", "policies", "task"}
 """Modules of sharpend that stand in no room: all floors use them, or they open the door."""
 LONGEST_CHAIN = 12
 """Modules in a row, each importing the next, for types too."""

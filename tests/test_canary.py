@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
+from sharpend.attempt import AgreementSample, CanarySample, Staged
 from sharpend.cli import main
 from sharpend.commands.status import _describe_canary
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.daemon.measurements import Canary
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.records import State
@@ -20,10 +21,10 @@ from sharpend.logs.events import Event
 from sharpend.model.device import Placement
 from sharpend.model.networks import StudentNet
 from sharpend.model.weights import Card, save_network
-from sharpend.settings.load import Settings
-from sharpend.task import AgreementSample, CanarySample, Options, Staged, Task
+from sharpend.settings.schema import Settings
+from sharpend.task import Options, Task
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.pipeline import Pipeline
-from sharpend.workers.worker import Engine
 from tests.conftest import drop
 from tests.fakes import Shop
 
@@ -75,14 +76,16 @@ def test_lines_are_those_of_its_card_where_the_teacher_is_the_same(tmp_path: Pat
     settings = Settings.model_validate(
         {"state": tmp_path, "canary": {"model": "new", "share": 0.5}}
     )
-    used = Engine("lite", "d", "cpu", 128, 4, None, "t", residual_above=0.4, teacher_digest="a")
+    used = LoadedModel(
+        "lite", "d", "cpu", 128, 4, None, "t", residual_above=0.4, teacher_digest="a"
+    )
     new = replace(used, model="new", residual_above=0.2)
     for canary, line in (
         (new, 0.2),
         (replace(new, teacher_digest="b"), 0.4),
         (replace(new, residual_above=None), 0.4),
     ):
-        options = plans.canary_options(settings, used, canary)
+        options = settings_values.canary_options(settings, used, canary)
         assert (options.residual_above, options.sample) == (line, 0.5)
 
 

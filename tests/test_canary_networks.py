@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from skimage import data
 
-from sharpend.daemon import plans
+from sharpend.attempt import Staged
+from sharpend.daemon import settings_values
 from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import Fingerprint
@@ -18,10 +19,10 @@ from sharpend.logs.events import Event
 from sharpend.model import weights
 from sharpend.model.device import Placement
 from sharpend.model.sharpener import Sharpener
-from sharpend.settings.load import Settings
-from sharpend.task import Options, Staged, Task
+from sharpend.settings.schema import Settings
+from sharpend.task import Options, Task
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.pipeline import Pipeline
-from sharpend.workers.worker import Engine
 from tests.fakes import ListLog
 from trainer.evaluation.agreement.samples import halved, with_noise
 from trainer.evaluation.agreement.softness import softenings
@@ -47,9 +48,9 @@ def photographs() -> list[Pixels]:
     return [soften(part) for soften in softenings(["g1.5", "g2"]).values() for part in parts]
 
 
-def engine(card: Card) -> Engine:
+def loaded(card: Card) -> LoadedModel:
     """Facts about a model, as a worker tells them."""
-    told = Engine(card.name, "d", "cpu", 128, None, card.alarm_below, card.teacher)
+    told = LoadedModel(card.name, "d", "cpu", 128, None, card.alarm_below, card.teacher)
     return replace(
         told,
         residual_above=card.residual_above,
@@ -85,7 +86,9 @@ def raised_at(damage: str, home: Path) -> tuple[int | None, ListLog]:
     """The number of samples until the alarm, of a stream of photographs, and the log."""
     broken = with_damage(damage)
     settings = Settings.model_validate({"state": home, "canary": {"model": "new", "share": 1.0}})
-    options = plans.canary_options(settings, engine(weights.load(USED).card), engine(broken.card))
+    options = settings_values.canary_options(
+        settings, loaded(weights.load(USED).card), loaded(broken.card)
+    )
     canary, log = Canary("new", USED, broken.card.name, options), ListLog()
     measured = Measurements(Throughput(0.0), {}, canary)
     pipeline = Pipeline(CPU, crop_px=128)

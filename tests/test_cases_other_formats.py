@@ -22,9 +22,9 @@ from sharpend.imaging import losses
 from sharpend.imaging.containers import jpeglayout, jpegpixels, jpegwalk
 from sharpend.imaging.containers.pngchunks import chunk, chunks
 from sharpend.imaging.depth import white
-from sharpend.imaging.finishing import finished
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Kind
+from sharpend.imaging.metadata_policy import finished
 from sharpend.imaging.picture import Picture
 from sharpend.policies import Cmyk, Frames, Losses, Metadata, OneBit, Policies
 from tests import cases, outside, sources

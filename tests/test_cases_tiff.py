@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from sharpend.attempt import Failed, Staged
 from sharpend.model.device import Placement
-from sharpend.task import Failed, Staged
 from sharpend.workers.pipeline import Pipeline
 from tests import cases, inventory, outside, tiffs
 from tests.cases import bytes_of

@@ -14,7 +14,7 @@ from sharpend.checks.finding import Finding, Level, exit_code, fault, note, ok
 from sharpend.checks.runner import Runner
 from sharpend.checks.sight import Content, PathAccess
 from sharpend.commit.destination import Destination
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.files.access import Access, name_of
 from sharpend.files.mounts import Mount
@@ -66,7 +66,7 @@ def examined(
     seen = {f"/srv/{name}": sighted(f"/srv/{name}") for name in ("in", "out", "archive")}
     seen |= {f"/srv/{name}": one for name, one in (sights or {}).items()}
     content = content or Content(directories=2, pictures=3, bytes=100)
-    asked = folders.Seen(made or plan(), SERVICE, seen, content, umask=0o022)
+    asked = folders.FolderFacts(made or plan(), SERVICE, seen, content, umask=0o022)
     return {one.subject.removeprefix("in: "): one for one in folders.folder(asked)}
 
 
@@ -206,7 +206,7 @@ def test_we_are_asked_in_another_process(tree: Path) -> None:
     """The answer of a child is the same as our own, names that are not UTF-8 included."""
     odd = os.fsdecode(os.path.join(os.fsencode(tree), b"caf\xe9"))
     os.mkdir(odd)
-    sights, contents = sight.seen(runner.ourselves(), [odd], [(str(tree / "in"), True)])
+    sights, contents = sight.examine(runner.ourselves(), [odd], [(str(tree / "in"), True)])
     known = replace(sight.look(odd), free_bytes=sights[odd].free_bytes)  # others write there too
     assert (sights, contents) == ({odd: known}, [Content(2, 2, 30)])
 
@@ -232,7 +232,7 @@ def test_a_user_is_asked_with_its_own_rights(tree: Path) -> None:
     (tree / "in/a.png").chmod(0o600)
     (tree / "in/sub").chmod(0o700)
     paths = [str(tree / "in"), str(tree / "in/a.png")]
-    sights, (content,) = sight.seen(NOBODY, paths, [(paths[0], True)])
+    sights, (content,) = sight.examine(NOBODY, paths, [(paths[0], True)])
     folder, file = (sights[path] for path in paths)
     assert (folder.readable, folder.writable, file.readable) == (True, False, False)
     assert sorted(content.unreadable) == [str(tree / "in/a.png"), str(tree / "in/sub")]
@@ -361,9 +361,9 @@ def test_a_daemon_that_runs_is_asked_how_it_is() -> None:
 
 # The device
 
-ENGINE: dict[str, Any] = {"model": "lite", "device": "cpu float32", "tile_px": 512, "teacher": None}
-ENGINE |= {"precision": "float32", "precision_cause": "as set", "refused": []}
-ENGINE |= {"confined_by": ["no_new_privileges", "system_calls"]}
+LOADED: dict[str, Any] = {"model": "lite", "device": "cpu float32", "tile_px": 512, "teacher": None}
+LOADED |= {"precision": "float32", "precision_cause": "as set", "refused": []}
+LOADED |= {"confined_by": ["no_new_privileges", "system_calls"]}
 TORCH: dict[str, Any] = {"version": "2.9", "built_for_cuda": None, "devices": [], "threads": 2}
 TORCH |= {"capability": "AVX512", "amx": True, "mkldnn": True}
 LIBRARIES = dict.fromkeys(device._ALWAYS, "1.0") | {"pillow-heif": None}
@@ -373,20 +373,20 @@ def machine(
     *, driver: bool = False, libraries: dict[str, str | None] | None = None, **torch: object
 ) -> list[Finding]:
     """What is found where a worker started and said this."""
-    told = {"engines": [ENGINE], "errors": [], "torch": TORCH | torch}
+    told = {"models": [LOADED], "errors": [], "torch": TORCH | torch}
     told["libraries"] = LIBRARIES if libraries is None else libraries
     return list(device.device(told, driver=driver))
 
 
 def test_a_machine_that_is_well_used() -> None:
     """Network, sandbox, torch and codecs, one line each."""
-    engine, precision, worker, torch, codecs = machine()
+    loaded, precision, worker, torch, codecs = machine()
     assert worker.found == "confined by no new privileges, system calls"
-    assert engine.found == "lite runs on cpu float32, tiles of 512 pixels, without its teacher"
+    assert loaded.found == "lite runs on cpu float32, tiles of 512 pixels, without its teacher"
     assert torch.found == "2.9, AVX512 and AMX, 2 threads a worker"
     assert codecs.found.endswith("avif 1.0; not installed: pillow-heif")
     assert precision.found == "lite in float32: as set"
-    assert {one.level for one in (engine, precision, worker, torch, codecs)} == {Level.OK}
+    assert {one.level for one in (loaded, precision, worker, torch, codecs)} == {Level.OK}
     gpu = machine(built_for_cuda="13.0", devices=["H100"], driver=True)[3]
     assert (gpu.level, gpu.found.endswith("H100")) == (Level.OK, True)
 
@@ -415,15 +415,15 @@ def test_what_is_missing_is_said() -> None:
 
 def test_a_machine_that_confines_nothing_is_noted() -> None:
     """Elsewhere than on Linux a worker gives nothing up."""
-    told = {"engines": [ENGINE | {"confined_by": []}], "errors": [], "torch": TORCH}
+    told = {"models": [LOADED | {"confined_by": []}], "errors": [], "torch": TORCH}
     found = list(device.device(told | {"libraries": LIBRARIES}, driver=False))
     assert (found[2].level, "not sandboxed" in found[2].found) == (Level.NOTE, True)
 
 
 def test_a_refused_precision_is_noted() -> None:
     """Where bfloat16 is set and its pixels are too unlike, float32 runs, and doctor says so."""
-    refused = ENGINE | {"refused": ["bfloat16"], "precision_cause": "SSIM 0.91"}
-    told = {"engines": [refused], "errors": [], "torch": TORCH, "libraries": LIBRARIES}
+    refused = LOADED | {"refused": ["bfloat16"], "precision_cause": "SSIM 0.91"}
+    told = {"models": [refused], "errors": [], "torch": TORCH, "libraries": LIBRARIES}
     found = list(device.device(told, driver=False))[1]
     assert (found.level, found.change[:15]) == (Level.NOTE, "model.precision")
     assert found.found.startswith("lite in float32: SSIM 0.91")
@@ -432,7 +432,7 @@ def test_a_refused_precision_is_noted() -> None:
 
 def test_a_device_that_is_not_there_is_a_fault() -> None:
     """The worker's own words, divided into what was found and what to change."""
-    told = {"engines": [], "errors": ["model.device: cuda:7: not available; set it to cpu"]}
+    told = {"models": [], "errors": ["model.device: cuda:7: not available; set it to cpu"]}
     found = next(device.device(told | {"torch": TORCH, "libraries": LIBRARIES}, driver=False))
     assert (found.found, found.change) == ("model.device: cuda:7: not available", "set it to cpu")
     (dead,) = device.device(UnavailableError("No module named 'torch'"), driver=False)

@@ -15,7 +15,7 @@ from sharpend.benchmark.images import fill
 from sharpend.cli import main
 from sharpend.errors import ExitCode
 from sharpend.workers import process
-from sharpend.workers.worker import WorkerOptions
+from sharpend.workers.loading import WorkerOptions
 from tests.cluster_breaks import VICTIMS, frozen, kills
 from tests.conftest import drop
 from tests.crews import RayCrew
@@ -74,7 +74,7 @@ def test_images_are_sharpened_on_the_nodes(
 def test_whatever_is_killed_each_image_is_done_once(
     ray: RayCluster, networks: Networks, tmp_path: Path
 ) -> None:
-    """A worker's death is a strike; the end of its hand, node, ferry or daemon is none."""
+    """A worker's death is a strike; the end of its actor, node, driver or daemon is none."""
     place = kills(ray, tmp_path, networks.student, VICTIMS, count=8, seed=1)
     place.close()
     assert place.faults == []
@@ -177,12 +177,12 @@ def crew(ray: RayCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCrew]:
 
 
 def free(crew: RayCrew, count: int) -> None:
-    """Wait until so many hands are free."""
+    """Wait until so many actors are free."""
     until(lambda: not list(crew.pool.finished(time.monotonic())) and crew.pool.free == count)
 
 
-def test_a_hand_without_a_node_is_not_free(crew: RayCrew, ray: RayCluster) -> None:
-    """Hands beyond the room take no task, and work as soon as a node has joined."""
+def test_an_actor_without_a_node_is_not_free(crew: RayCrew, ray: RayCluster) -> None:
+    """Actors beyond the room take no task, and work as soon as a node has joined."""
     crew.pool._wanted = 4
     free(crew, 2)
     node = ray.add()

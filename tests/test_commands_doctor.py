@@ -46,10 +46,10 @@ def diagnosed(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the process that imports torch, which takes seconds."""
 
-    def engines(*_: object, **__: object) -> UnavailableError:
+    def ask_worker(*_: object, **__: object) -> UnavailableError:
         return UnavailableError("left out by the test")
 
-    monkeypatch.setattr(device, "engines", engines)
+    monkeypatch.setattr(device, "ask_worker", ask_worker)
 
 
 @pytest.mark.usefixtures("quick")

@@ -16,7 +16,7 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon.status import write_status
 from sharpend.errors import ExitCode, Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.roots import look
+from sharpend.files.mounted_roots import look
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Job, Product, QuarantineReason, State
 from sharpend.policies import SourcePolicy
@@ -143,7 +143,7 @@ def test_retry_puts_nothing_on_another_disk(
     inbox = os.fsencode(records.base / "in")
     before = replace(look(inbox), kind="ext4", volume="another")
     ((name, _),) = records.ledger.folders()
-    records.ledger.saw_root(name, inbox, before.as_text())
+    records.ledger.record_root(name, inbox, before.as_text())
     assert records.retry() == ExitCode.SOME_QUARANTINED
     assert f"`sharpend accept {name}`" in capsys.readouterr().out
     assert not (records.base / "in" / "a.png").exists()

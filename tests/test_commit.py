@@ -14,16 +14,11 @@ from sharpend.commit.destination import TempNames
 from sharpend.commit.names import Naming
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_temps
-from sharpend.errors import (
-    FolderFaultError,
-    ImageRefusedError,
-    Reason,
-    TransientError,
-)
+from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.lease import NO_LEASE
-from sharpend.files.roots import look
+from sharpend.files.mounted_roots import look
 from sharpend.ledger.records import Job, Product, QuarantineReason, State
 from sharpend.policies import ExistingPolicy, Losses, SourcePolicy
 from tests.shop import NOW, CommitShop, CrashError
@@ -66,7 +61,7 @@ def failing(number: int) -> Callable[..., None]:
 def test_output_mirrors_the_input(shop: CommitShop) -> None:
     """The output has the input's relative path, the source is kept, no litter is left."""
     done = shop.run()
-    assert (done.output, done.unchanged, done.warning) == (b"a/x.png", False, "")
+    assert (done.output, done.kept_existing, done.warning) == (b"a/x.png", False, "")
     assert shop.files("out") == {"a/x.png": b"sharp photo"}
     assert shop.files("in") == {"a/x.png": b"photo"}
     assert shop.state() is State.DISPOSED
@@ -338,7 +333,7 @@ def test_planted_output_names(shop: CommitShop, kind: str, policy: ExistingPolic
     replaced = kind == "file" and policy is ExistingPolicy.REPLACE
     assert (planted.lstat().st_ino == before.st_ino) == (not replaced)
     assert secret.read_bytes() == b"secret"
-    assert done.unchanged == (kind == "file" and policy is ExistingPolicy.SKIP)
+    assert done.kept_existing == (kind == "file" and policy is ExistingPolicy.SKIP)
     expected = (
         b"a/x.png" if kind == "file" and policy is not ExistingPolicy.SUFFIX else b"a/x-2.png"
     )
@@ -412,7 +407,7 @@ def test_skipped_before_the_work(shop: CommitShop) -> None:
     (shop.home / "out/a/x.png").write_bytes(b"foreign")
     done = shop.prepare(shop.claim())
     assert isinstance(done, Committed)
-    assert done.unchanged
+    assert done.kept_existing
     assert shop.files("in") == {"a/x.png": b"photo"}
     assert shop.state() is State.DISPOSED
 
@@ -457,7 +452,7 @@ def test_full_disk_before_the_rename(
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.place.rename_without_clobbering", failing(number))
+        patched.setattr("sharpend.commit.local_folder.rename_without_clobbering", failing(number))
         with pytest.raises(FolderFaultError, match=r"folder in: .*`output`"):
             shop.commit(job, attempt)
         (left,) = shop.committer.recover(shop.to, NOW)
@@ -473,7 +468,7 @@ def test_full_disk_before_the_rename(
 def test_failing_fsync_after_the_rename(shop: CommitShop, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error after the rename leaves the job staged: the output is recognised, not doubled."""
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.place.fsync_directory", failing(errno.EIO))
+        patched.setattr("sharpend.commit.local_folder.fsync_directory", failing(errno.EIO))
         with pytest.raises(FolderFaultError):
             shop.run()
     assert shop.state() is State.STAGED
@@ -486,7 +481,7 @@ def test_full_disk_before_staging(shop: CommitShop, monkeypatch: pytest.MonkeyPa
     job = shop.claim()
     attempt = shop.work(job)
     with monkeypatch.context() as patched:
-        patched.setattr("sharpend.commit.place.fingerprint_at", failing(errno.ENOSPC))
+        patched.setattr("sharpend.commit.local_folder.fingerprint_at", failing(errno.ENOSPC))
         with pytest.raises(FolderFaultError):
             shop.commit(job, attempt)
     assert shop.state() is State.PENDING
@@ -533,7 +528,7 @@ def test_denied_root_pauses_the_folder(shop: CommitShop, monkeypatch: pytest.Mon
 def test_unmounted_output_root(shop: CommitShop, *, replaced: bool) -> None:
     """A root that is gone or is another folder is neither written nor made."""
     root = shop.home / "out"
-    shop.to.guard.seen[shop.to.output_root] = look(shop.to.output_root)
+    shop.to.guard.identities[shop.to.output_root] = look(shop.to.output_root)
     job = shop.claim()
     attempt = shop.work(job)
     root.rename(shop.home / "away")
@@ -569,7 +564,7 @@ def test_a_source_that_waited_for_its_archive_was_not_let_go(shop: CommitShop) -
     """Replaced while the archive's disk was away: the output follows, as it does where it stays."""
     archive = os.fsencode(shop.home / "archive")
     shop.to = replace(shop.to, source=SourcePolicy.ARCHIVE)
-    shop.to.guard.seen[archive] = look(archive)
+    shop.to.guard.identities[archive] = look(archive)
     (shop.home / "archive").rename(shop.home / "away")
     with pytest.raises(FolderFaultError):
         shop.run()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.commit import committer, ownership, place, relocate, syncs
+from sharpend.commit import committer, local_folder, ownership, relocate, syncs
 from sharpend.commit.names import Naming
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.unrecorded import GROUP_OF
@@ -111,7 +111,7 @@ def test_a_rename_that_fails_leaves_the_others(
     group = shop.taken(3)
     with monkeypatch.context() as broken:
         failing = failing_for(b"y.png", number, real)
-        broken.setattr(place, "rename_without_clobbering", failing)
+        broken.setattr(local_folder, "rename_without_clobbering", failing)
         ends = commit(shop, group)
     failed = ends.pop(b"a/y.png")
     assert isinstance(failed, Unfinished)
@@ -136,7 +136,7 @@ def test_a_failing_fsync_is_that_of_its_folder(
                 raise OSError(errno.EIO, "Input/output error")
         atomic.fsync_directory(fd)
 
-    monkeypatch.setattr(place, "fsync_directory", fsync)
+    monkeypatch.setattr(local_folder, "fsync_directory", fsync)
     ends = commit(shop, group)
     assert {name for name, end in ends.items() if isinstance(end, Unfinished)} == {
         b"a/x.png",

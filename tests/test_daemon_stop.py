@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sharpend.daemon import assembly, plans
-from sharpend.daemon.crew import Crew
+from sharpend.daemon import assembly, worker_settings
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.dispatcher import Dispatcher
+from sharpend.daemon.loaded_workers import LoadedWorkers
 from sharpend.daemon.mode import Mode
 from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.daemon.systemd import Notifier
@@ -18,13 +18,13 @@ from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
-from sharpend.workers.worker import Engine
+from sharpend.workers.loading import LoadedModel
 from tests.fakes import FakePool, ListLog
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
     from sharpend.task import Task
 
 
@@ -34,9 +34,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     (tmp_path / "in").mkdir()
     folders = [{"input": tmp_path / "in", "output": tmp_path / "out"}]
     made = load(None, {"state": tmp_path / "state", "folder": folders})
-    engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-    engines = dict.fromkeys(plans.models(made), engine)
-    monkeypatch.setattr(assembly, "start", lambda *_, **__: Crew(FakePool(1), engines))
+    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
+    loaded_models = dict.fromkeys(worker_settings.models(made), loaded)
+    monkeypatch.setattr(
+        assembly, "start_workers", lambda *_, **__: LoadedWorkers(FakePool(1), loaded_models)
+    )
     return made
 
 
@@ -103,7 +105,7 @@ def test_a_signal_during_the_start_is_no_failure(
         daemon._context.control.stop()
         raise UnavailableError("the start was broken off")
 
-    monkeypatch.setattr(assembly, "start", stopped)
+    monkeypatch.setattr(assembly, "start_workers", stopped)
     assert daemon.run() == ExitCode.OK
     assert daemon.agreement is None
     assert log.told == []
@@ -122,7 +124,7 @@ def test_parts_that_cannot_be_joined_leave_no_worker(
             return super().stop()
 
     pool = Counted(1)
-    monkeypatch.setattr(assembly, "start", lambda *_, **__: Crew(pool, {}))
+    monkeypatch.setattr(assembly, "start_workers", lambda *_, **__: LoadedWorkers(pool, {}))
     monkeypatch.setattr(assembly, "Dispatcher", lambda *_, **__: 1 // 0)
     with pytest.raises(ZeroDivisionError):
         Daemon(settings, ListLog(), Mode()).run()

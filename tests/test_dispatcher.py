@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
+from sharpend.attempt import Failure
 from sharpend.commit.ages import Retention
 from sharpend.commit.committer import Committer
 from sharpend.commit.names import Naming
@@ -21,7 +22,6 @@ from sharpend.ledger.records import State
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS
 from sharpend.logs.events import Event
 from sharpend.policies import CollisionPolicy, ExistingPolicy
-from sharpend.task import Failure
 from tests.fakes import Shop
 from tests.samples import sample
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sharpend.attempt import AgreementSample
     from sharpend.commit.publication import StagedJob
-    from sharpend.task import AgreementSample
 
 GOOD = sample(0.99, 0.95, ratio=0.1)
 BAD = sample(0.80, 0.95, ratio=0.5)

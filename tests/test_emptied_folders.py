@@ -11,6 +11,7 @@ import pytest
 
 from sharpend.commit.emptied import SLACK_S, remove_emptied
 from sharpend.intake import scan
+from sharpend.intake.tally import Tally
 from sharpend.logs.events import Event
 from sharpend.policies import SourcePolicy
 from tests.fakes import Shop
@@ -43,7 +44,7 @@ def take(shop: CommitShop, *names: str) -> None:
 
 def emptied(shop: CommitShop, *, after_s: float = 0.0, quiet_s: float | None = None) -> set[str]:
     """What goes when a scan is over, so many seconds from now."""
-    tally = scan.Tally()
+    tally = Tally()
     for _ in scan.walk(shop.to.input_root, recursive=True, tally=tally):
         pass
     now_s = time.time() + after_s

@@ -7,11 +7,11 @@ import re
 import pytest
 
 from sharpend import errors
+from sharpend.attempt import Failure
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, SharpendError, TransientError
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.ledger.records import MOVES, State
 from sharpend.logs.events import Event
-from sharpend.task import Failure
 
 PRINT = Fingerprint(1, 2, 3)
 TREE = [

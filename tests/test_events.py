@@ -56,7 +56,7 @@ def test_keys_have_type_unit_and_meaning(event: Event) -> None:
         for suffix, unit in SUFFIXES.items():
             if key.endswith(suffix):
                 assert unit in kind, key
-        assert not re.search(r"[|\n]", text + DESCRIBED[event].says), key
+        assert not re.search(r"[|\n]", text + DESCRIBED[event].meaning), key
 
 
 @pytest.mark.slow  # every real daemon of the tests is held to the reference, in the fast ones too

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.attempt import Failure
 from sharpend.commit import adoption
 from sharpend.commit.destination import Destination
-from sharpend.daemon.folder import PROBES, Folder, FolderPlan
+from sharpend.daemon.folder import PROBES, Folder
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.roots import prepare_roots
 from sharpend.errors import FolderFaultError, InputMissingError, OutputFailedError, Reason
@@ -23,7 +25,7 @@ from sharpend.intake.threaded import open_intake
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
-from sharpend.task import Failure, Options
+from sharpend.task import Options
 from tests.fakes import ListLog, Shop
 
 if TYPE_CHECKING:
@@ -69,11 +71,11 @@ def test_roots_are_made_and_remembered(tmp_path: Path, ledger: Ledger) -> None:
     archive = os.fsencode(tmp_path / "archive")
     plan = replace(plan, destination=replace(plan.destination, archive_root=archive))
     prepared = prepare_roots(plan, ledger).destination
-    assert set(prepared.guard.seen) == {prepared.input_root, prepared.output_root, archive}
+    assert set(prepared.guard.identities) == {prepared.input_root, prepared.output_root, archive}
     status = (tmp_path / "a/b/out").stat()
-    assert prepared.guard.seen[prepared.output_root].inode == status.st_ino
+    assert prepared.guard.identities[prepared.output_root].inode == status.st_ino
     stored = ledger.root_identities("in")
-    assert stored == {path: root.as_text() for path, root in prepared.guard.seen.items()}
+    assert stored == {path: root.as_text() for path, root in prepared.guard.identities.items()}
 
 
 def test_a_root_that_is_made_is_for_those_who_may_read_outputs(

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.cli import main
-from sharpend.commit import destination
-from sharpend.commit.destination import Destination, RootGuard, require_same_root
+from sharpend.commit.destination import Destination, require_same_root
 from sharpend.daemon.roots import objections
 from sharpend.errors import FolderFaultError, StateFaultError
-from sharpend.files import mounts
-from sharpend.files.roots import look
+from sharpend.files import mounted_roots, mounts
+from sharpend.files.mounted_roots import RootGuard, look
 from sharpend.ledger.opening import open_ledger
 
 if TYPE_CHECKING:
@@ -33,9 +32,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_disk_is_compared(tmp_path: Path) -> None:
     """The same root is no fault; on another disk it is, and the line says how to accept it."""
     root = os.fsencode(tmp_path)
-    guard = RootGuard("in", seen={root: look(root)})
+    guard = RootGuard("in", identities={root: look(root)})
     assert guard.objection(root, "output") is None
-    guard.seen[root] = replace(guard.seen[root], kind="ext4", volume="another")
+    guard.identities[root] = replace(guard.identities[root], kind="ext4", volume="another")
     told = guard.objection(root, "output")
     assert told is not None
     assert told.startswith(f"output: {tmp_path}: ")
@@ -48,8 +47,10 @@ def test_a_root_that_must_be_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """With require_mount any disk will do but the system's, whatever it was before."""
     root = os.fsencode(tmp_path)
     for on_system_disk in (True, False):
-        monkeypatch.setattr(destination, "is_on_system_disk", lambda _, on=on_system_disk: on)
-        guard = RootGuard("in", require_mount=True, seen={root: replace(look(root), volume="x")})
+        monkeypatch.setattr(mounted_roots, "is_on_system_disk", lambda _, on=on_system_disk: on)
+        guard = RootGuard(
+            "in", require_mount=True, identities={root: replace(look(root), volume="x")}
+        )
         assert (guard.objection(root, "input") is not None) is on_system_disk
         way = Destination("in", root, root + b"/out", quarantine_root=root, guard=guard)
         found = objections(tmp_path, [replace(way, input_root=root + b"/in")])
@@ -91,7 +92,7 @@ def test_accept_knows_its_folders(tmp_path: Path, capsys: pytest.CaptureFixture[
     """A name that is not in the ledger is a mistake, and told with those that are."""
     with open_ledger(tmp_path) as ledger:
         ledger.folder("in", b"/in", b"/out")
-        ledger.saw_root("in", b"/archive", "{}")
+        ledger.record_root("in", b"/archive", "{}")
         assert main(["accept", "other", "--state", str(tmp_path)]) == 64
         assert "no folder is named other; known are in" in capsys.readouterr().err
         assert main(["accept", "in", "--state", str(tmp_path)]) == 0

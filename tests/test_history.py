@@ -14,7 +14,7 @@ from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.history import DAY_S, HOUR_S, LONGEST_POINT_BYTES, YEAR_S, History
 from sharpend.files import rotated
 from sharpend.logs.events import Event
-from sharpend.logs.logs import plain
+from sharpend.logs.plain import plain
 from tests.fakes import ListLog
 
 if TYPE_CHECKING:

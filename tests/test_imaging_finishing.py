@@ -14,11 +14,11 @@ from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
 from sharpend.imaging import codec, extras
 from sharpend.imaging.contents import Contents, contents_of
-from sharpend.imaging.finishing import finished
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import exif, xmp
 from sharpend.imaging.metadata.blocks import Kind
 from sharpend.imaging.metadata.provenance import Provenance
+from sharpend.imaging.metadata_policy import finished
 from sharpend.policies import Metadata, Policies, Thumbnail
 from tests.cameras import THUMBNAIL, Camera
 from tests.conftest import photograph

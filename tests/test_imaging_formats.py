@@ -10,15 +10,7 @@ import pytest
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.detection import identify
-from sharpend.imaging.formats import (
-    REFUSALS,
-    SUFFIXES,
-    TABLE,
-    Format,
-    Refusal,
-    format_of,
-    markdown,
-)
+from sharpend.imaging.formats import REFUSALS, SUFFIXES, TABLE, Format, Refusal, format_of, markdown
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.schema import Settings
 

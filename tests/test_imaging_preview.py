@@ -14,7 +14,7 @@ from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.preview import CROP_PX, WHOLE_PX, Drawn, draw
-from sharpend.imaging.transparency import seen
+from sharpend.imaging.transparency import fill
 from tests.conftest import photograph
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ CLOSE = 6.0
 
 def drawn(frame: Frame) -> Drawn:
     """The preview of an image that its model leaves as it is."""
-    return draw(Picture((frame,), Format.PNG), frame, seen(frame).pixels)
+    return draw(Picture((frame,), Format.PNG), frame, fill(frame).pixels)
 
 
 def shown(image: bytes) -> NDArray[np.uint8]:

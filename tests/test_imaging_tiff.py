@@ -14,8 +14,8 @@ from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import codec
-from sharpend.imaging.finishing import finished
-from sharpend.imaging.transparency import seen
+from sharpend.imaging.metadata_policy import finished
+from sharpend.imaging.transparency import fill
 from sharpend.policies import Cmyk, Frames, Metadata, Policies
 from tests import tiffs
 from tests.conftest import photograph
@@ -474,7 +474,7 @@ def test_floating_point_cutouts_get_no_ring(kind: int) -> None:
     inside = np.hypot(rows - 32, columns - 32) < 20
     values = np.where(inside[..., np.newaxis], [0.8, 0.7, 0.6, 1.0], 0).astype(np.float32)
     picture = read(saved(values, photometric="rgb", extrasamples=(kind,)))
-    shown = seen(picture.frames[0])
+    shown = fill(picture.frames[0])
     frame = shown.stored(picture.frames[0], sharpener().sharpen(shown.pixels))
     assert picture.frames[0].premultiplied == (kind == 1)
     assert np.abs(frame.pixels - values[..., :3]).max() < 1e-5

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sharpend.intake.scan import Found
+    from sharpend.intake.tally import Found
 
 DEADLINE_S = 120.0
 """Of real events; their threads may have to wait on a busy machine."""

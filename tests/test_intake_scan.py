@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.intake import scan
-from sharpend.intake.scan import Tally
+from sharpend.intake.tally import LINK, NO_SUFFIX, OTHER, SIDECAR, SPECIAL, Tally, left_alone_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def test_unknown_suffixes_are_counted(tmp_path: Path) -> None:
         write(tmp_path / name)
     tally = Tally()
     assert walked(tmp_path, tally=tally) == []
-    assert tally.left_alone == {scan.SIDECAR: 1, ".cr3": 1, ".mov": 1, scan.NO_SUFFIX: 2}
+    assert tally.left_alone == {SIDECAR: 1, ".cr3": 1, ".mov": 1, NO_SUFFIX: 2}
     assert look(tmp_path, b"a.xmp") is None
 
 
@@ -126,7 +126,7 @@ def test_any_number_of_suffixes_is_a_short_text(tmp_path: Path) -> None:
         write(tmp_path / f"x.{number}")
     tally = Tally()
     assert walked(tmp_path, tally=tally) == []
-    assert (len(tally.left_alone), tally.left_alone[scan.OTHER]) == (17, 14)
+    assert (len(tally.left_alone), tally.left_alone[OTHER]) == (17, 14)
 
 
 def test_what_is_left_alone_in_words(tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_what_is_left_alone_in_words(tmp_path: Path) -> None:
     (tmp_path / "album").symlink_to("sub")
     tally = Tally()
     assert walked(tmp_path, recursive=False, tally=tally) == []
-    text = scan.left_alone_text(tally.left_alone)
+    text = left_alone_text(tally.left_alone)
     assert text == "3 .nef (no known format), 1 link, 1 sidecar, 1 sub-folder"
-    assert scan.left_alone_text({}) == ""
+    assert left_alone_text({}) == ""
 
 
 def test_special_files_are_never_opened(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_special_files_are_never_opened(tmp_path: Path) -> None:
         server.bind(os.fspath(root / "socket.png"))
         tally = Tally()
         assert walked(root, tally=tally) == []
-    assert tally.left_alone == {scan.LINK: 3, scan.SPECIAL: 2}
+    assert tally.left_alone == {LINK: 3, SPECIAL: 2}
     for name in (b"link.png", b"loop.png", b"fifo.png", b"socket.png", b"directory/secret.png"):
         assert look(root, name) is None
 

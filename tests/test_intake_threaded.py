@@ -16,7 +16,7 @@ import pytest
 
 from sharpend.commit.destination import Destination
 from sharpend.daemon import roots
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.roots import prepare_roots
 from sharpend.files.mounts import Mount
 from sharpend.intake import scan
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from sharpend.intake.scan import Found
+    from sharpend.intake.tally import Found
     from tests.conftest import Networks
 
 WITHIN_S = 120.0

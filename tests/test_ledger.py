@@ -31,7 +31,7 @@ from sharpend.ledger.records import (
     Product,
     QuarantineReason,
     State,
-    mark_of,
+    fingerprint_text,
 )
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 from sharpend.ledger.schema import SCHEMA_VERSION
@@ -132,13 +132,13 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     older.execute(
         "INSERT INTO job (folder, relative, mark, state, added_at, output, output_mark)"
         " VALUES (1, ?, ?, 'disposed', 5.0, ?, ?)",
-        (b"x.png", mark_of(ONE), b"x.png", mark_of(MADE)),
+        (b"x.png", fingerprint_text(ONE), b"x.png", fingerprint_text(MADE)),
     )
     older.commit()
     older.close()
     with LedgerReader.read_only(tmp_path) as reader:
         assert reader.counts()[State.DISPOSED] == 1
-        assert reader.seen("in") == 0
+        assert reader.skipped("in") == 0
     for _ in range(2):
         with open_ledger(tmp_path) as ledger:
             assert not ledger.rebuilt
@@ -401,7 +401,7 @@ def test_a_released_or_unchanged_job_claims_nothing(ledger: Ledger) -> None:
     ledger.release(job)
     assert ledger.claims("in", b"x.png") == []
     job = claimed(ledger)
-    ledger.stage(job, Product(b"x.png", MADE, unchanged=True))
+    ledger.stage(job, Product(b"x.png", MADE, kept_existing=True))
     ledger.finish(job, NOW)
     assert ledger.claims("in", b"x.png") == []
 
@@ -409,12 +409,12 @@ def test_a_released_or_unchanged_job_claims_nothing(ledger: Ledger) -> None:
 def test_unchanged_file_is_not_ours(ledger: Ledger) -> None:
     """A foreign file that was left alone never becomes replaceable."""
     job = claimed(ledger)
-    ledger.stage(job, Product(b"x.png", MADE, unchanged=True))
+    ledger.stage(job, Product(b"x.png", MADE, kept_existing=True))
     ledger.finish(job, NOW)
     assert ledger.output_owner("in", MADE) is None
     assert ledger.previous_output("in", b"x.png") is None
     (outcome,) = ledger.outcomes("in", [b"x.png", b"never seen"])
-    assert (outcome.unchanged, outcome.output) == (True, b"x.png")
+    assert (outcome.kept_existing, outcome.output) == (True, b"x.png")
 
 
 def test_claims_go_oldest_first_and_count_the_attempt(ledger: Ledger) -> None:

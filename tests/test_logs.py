@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sharpend.logs.events import Event
-from sharpend.logs.logs import configure, plain, printable
+from sharpend.logs.logs import configure
+from sharpend.logs.plain import plain, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

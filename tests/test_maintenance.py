@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sharpend.attempt import Failure
 from sharpend.commit.ages import Limits, Retention
 from sharpend.daemon.maintenance import BACKUP_EVERY_S, EVERY_S, REST_S, Maintenance, Paths
 from sharpend.errors import Reason
@@ -18,7 +19,6 @@ from sharpend.ledger import copies
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, SourcePolicy
-from sharpend.task import Failure
 from tests.fakes import Shop
 
 if TYPE_CHECKING:

@@ -12,17 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sharpend.attempt import AgreementSample, CanarySample, Failed, Failure, Staged
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.previews import Layout
+from sharpend.files.preview_layout import Layout
 from sharpend.model.trial import Form, Trial
 from sharpend.policies import Losses, Metadata, Policies
-from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers import frames, messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
+from sharpend.workers.loading import LoadedModel, WorkerOptions
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
-from sharpend.workers.worker import Engine, WorkerOptions
 
 AGREEMENT = AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300)
 STAGED = Staged(
@@ -47,7 +48,7 @@ FAILED = Failed(7, Failure.TRANSIENT, Reason.OUT_OF_MEMORY, "no", "workers.memor
 TRIAL = Trial(
     "cd" * 32, 2.5, (Form("torch", "bfloat16", 1.0, 0.9999), Form("openvino", "int8", 0.5, 0.999))
 )
-ENGINE = Engine(
+LOADED = LoadedModel(
     "lite", "ab", "cpu bfloat16", 512, 4, 0.5, "teacher", 10**9, ("system_calls",),
     precision="bfloat16", trial=TRIAL,
 )  # fmt: skip
@@ -84,10 +85,10 @@ TASK = Task(
         FAILED,
         replace(FAILED, reason=None, setting=None),
         Raised("ZeroDivisionError('bug')"),
-        ENGINE,
-        replace(ENGINE, trial=replace(TRIAL, float32_ms=None, others=(Form("torch", "bfloat16"),))),
+        LOADED,
+        replace(LOADED, trial=replace(TRIAL, float32_ms=None, others=(Form("torch", "bfloat16"),))),
         replace(
-            ENGINE, trial=None, alarm_below=None, teacher=None, resident_bytes=None, confined_by=()
+            LOADED, trial=None, alarm_below=None, teacher=None, resident_bytes=None, confined_by=()
         ),
         Unavailable("model.device: cuda:9"),
     ],

@@ -24,13 +24,13 @@ from sharpend.daemon.history import History
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter
 from sharpend.errors import ExitCode, Reason
-from sharpend.files.disk_space import Room, RoomReader, room_of
 from sharpend.files.fingerprint import Fingerprint
+from sharpend.files.free_space import Room, RoomReader, room_of
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Product, QuarantineReason
 from sharpend.web.metric_list import METRICS, Origin, markdown
 from sharpend.web.metrics import exposition
-from sharpend.workers.worker import Engine
+from sharpend.workers.loading import LoadedModel
 from tests.conftest import drop
 from tests.daemons import configured, running, until
 from tests.described import MONITORING, split_page
@@ -149,8 +149,8 @@ class Watched:
 
     def report(self, now: Snapshot = NOW, **window: object) -> None:
         """Publish a report."""
-        engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-        reporter = StatusReporter(self.state, engine, ListLog(), History(self.state))
+        loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
+        reporter = StatusReporter(self.state, loaded, ListLog(), History(self.state))
         reporter.publish(now, {**WINDOW, **window})
 
 
@@ -275,8 +275,8 @@ def test_a_daemon_that_has_not_reported_shows_no_figure_of_an_earlier_one(
 
 def test_the_last_report_of_a_daemon_that_stops_is_no_work(watched: Watched) -> None:
     """One that has written its end, and holds the directory for a moment more, is not ready."""
-    engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-    reporter = StatusReporter(watched.state, engine, ListLog(), History(watched.state))
+    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
+    reporter = StatusReporter(watched.state, loaded, ListLog(), History(watched.state))
     reporter.publish(NOW, WINDOW, state="stopped")
     assert of(values_of(watched.state), "sharpend_ready") == 0
 

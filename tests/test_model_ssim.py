@@ -10,13 +10,7 @@ import torch
 from skimage.measure import block_reduce
 from skimage.metrics import structural_similarity
 
-from sharpend.model.ssim import (
-    MS_SMALLEST_PX,
-    WINDOW_PX,
-    compute_ms_ssim,
-    compute_ssim,
-    psnr,
-)
+from sharpend.model.ssim import MS_SMALLEST_PX, WINDOW_PX, compute_ms_ssim, compute_ssim, psnr
 from tests.conftest import psnr as in_numpy
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from tests.store_server import StoreServer, objects, put, running_store
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sharpend.intake.scan import Found
+    from sharpend.intake.tally import Found
 
 ODD = ["ü/ä b+%&?.png", "new\nline.png", "a'\"<>.png", "x" * 300 + ".png", "tab\t.png"]
 NONE = ["a/../up.png", "./here.png", "a//twice.png", "folder/", ".hidden.png", "a.txt", "a.part"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.cli import main
-from sharpend.files.previews import IMAGES, Previews
+from sharpend.files.preview_layout import IMAGES
+from sharpend.files.previews import Previews
 from tests.conftest import drop
 from tests.daemons import configured, running
 

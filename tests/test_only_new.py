@@ -119,7 +119,7 @@ def test_switched_off_all_is_done(shop: Shop) -> None:
     """The record is forgotten with the key."""
     shop.reload(only_new=False)
     assert in_work(shop) == [b"old.jpg", b"sub/old.jpg"]
-    assert shop.ledger.seen("in") == 0
+    assert shop.ledger.skipped("in") == 0
     shop.close()
 
 

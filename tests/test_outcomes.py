@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.commit import committer, place
+from sharpend.attempt import Failure
+from sharpend.commit import committer, local_folder
 from sharpend.commit.disposer import SourceDisposal
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.errors import FolderFaultError, Reason, TransientError
@@ -16,7 +17,6 @@ from sharpend.ledger.ledger import GIVE_UP_AFTER_ORPHANS
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, Losses, Policies, SourcePolicy
-from sharpend.task import Failure
 from tests.fakes import PICTURE, Shop
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def test_a_picture_that_was_passed_on_is_unchanged(shop: Shop) -> None:
     assert shop.results[0].outcome == "unchanged"
     assert shop.made() == ["a.png"]
     assert shop.count(State.DISPOSED) == 1
-    assert shop.measurements.throughput.total_unchanged == 1
+    assert shop.measurements.throughput.total_copied == 1
 
 
 @pytest.mark.parametrize("policy", [SourcePolicy.DELETE, SourcePolicy.ARCHIVE])
@@ -331,7 +331,7 @@ def test_a_fault_after_the_rename_is_finished_later(
     """What was renamed but not yet durable is finished when the folder is, and told of once."""
     shop.take()
     with monkeypatch.context() as broken:
-        broken.setattr(place, "fsync_directory", raising(OSError(5, "Input/output error")))
+        broken.setattr(local_folder, "fsync_directory", raising(OSError(5, "Input/output error")))
         shop.pool.stage()
         shop.conclude()
         assert shop.count(State.STAGED) == 1

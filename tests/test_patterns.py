@@ -15,6 +15,7 @@ from sharpend.intake import scan
 from sharpend.intake.folder import FolderIntake
 from sharpend.intake.interface import FolderOptions
 from sharpend.intake.patience import Patience
+from sharpend.intake.tally import EXCLUDED, Tally
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from tests.fakes import Shop
@@ -55,7 +56,7 @@ def test_scan_and_single_files_agree_with_gitignore(
     for name in NAMES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    patterns, tally = Patterns(exclude, include), scan.Tally()
+    patterns, tally = Patterns(exclude, include), Tally()
     root = os.fsencode(tmp_path)
     chunks = scan.walk(root, recursive=True, tally=tally, patterns=patterns)
     assert {os.fsdecode(one.relative) for chunk in chunks for one in chunk} == taken
@@ -63,10 +64,10 @@ def test_scan_and_single_files_agree_with_gitignore(
         seen = {name for name in NAMES if scan.look(descriptor, os.fsencode(name), patterns)}
     assert seen == taken
     assert (not tally.left_alone) == (taken == set(NAMES))
-    tally, named = scan.Tally(), [os.fsencode(name) for name in NAMES]
+    tally, named = Tally(), [os.fsencode(name) for name in NAMES]
     chunks = scan.inputs(root, recursive=True, only=named, patterns=patterns, tally=tally)
     assert {os.fsdecode(one.relative) for chunk in chunks for one in chunk} == taken
-    assert tally.left_alone[scan.EXCLUDED] == len(NAMES) - len(taken)
+    assert tally.left_alone[EXCLUDED] == len(NAMES) - len(taken)
 
 
 def test_a_folder_that_is_left_out_is_not_entered(tmp_path: Path) -> None:
@@ -74,13 +75,13 @@ def test_a_folder_that_is_left_out_is_not_entered(tmp_path: Path) -> None:
     (tmp_path / "Originals/inner").mkdir(parents=True)
     (tmp_path / "Originals/inner/a.jpg").touch()
     (tmp_path / "Originals").chmod(0)
-    tally = scan.Tally()
+    tally = Tally()
     patterns = Patterns(("Originals/",))
     assert list(
         scan.walk(os.fsencode(tmp_path), recursive=True, tally=tally, patterns=patterns)
     ) == [[]]
     (tmp_path / "Originals").chmod(0o700)
-    assert (tally.left_alone, tally.unreadable, tally.found) == ({scan.EXCLUDED: 1}, 0, 0)
+    assert (tally.left_alone, tally.unreadable, tally.found) == ({EXCLUDED: 1}, 0, 0)
 
 
 @pytest.mark.parametrize("name", [b"a\nb/x/c.jpg", b"\xff/x/c.jpg", b"\xe9\n\n/x/c.jpg"])
@@ -164,7 +165,7 @@ def test_a_reload_withdraws_what_waits_and_finds_what_is_wanted_again(tmp_path: 
     shop.turn()
     assert shop.count(State.VANISHED) == 1
     assert [told["path"] for told in shop.log.of(Event.IMAGE_VANISHED)] == [b"out.jpg"]
-    assert shop.dispatcher.folders["in"].left_alone == {scan.EXCLUDED: 1}
+    assert shop.dispatcher.folders["in"].left_alone == {EXCLUDED: 1}
     shop.intake.clear()
     shop.reload()
     shop.settle()

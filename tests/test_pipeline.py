@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from sharpend.attempt import Failed, Failure, Staged
 from sharpend.errors import Reason, TransientError
 from sharpend.files import beneath
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.previews import IMAGES
+from sharpend.files.preview_layout import IMAGES
 from sharpend.imaging import codec
 from sharpend.imaging.files import save_png
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.transparency import seen
+from sharpend.imaging.transparency import fill
 from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.policies import Losses, Policies
-from sharpend.task import Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers import staging
 from sharpend.workers.pipeline import Pipeline
 from tests.cases import bytes_of
@@ -166,7 +167,7 @@ def test_crispness_works_without_the_network(worker: Pipeline, bench: Bench) -> 
     alpha: NDArray[np.uint8] = np.full((80, 80), 255, np.uint8)
     alpha[:8] = 0
     source = write(bench.source / "a.png", Picture.still(pixels, alpha=alpha))
-    shown = seen(Frame(pixels, alpha))
+    shown = fill(Frame(pixels, alpha))
     options = replace(bench.options, strength=0, crispness=1.0)
     outcome = staged(worker.run(bench.task(source, options=options)))
     crisp = bench.decoded().pixels

@@ -25,7 +25,7 @@ from tests.test_pipeline import Bench, staged, write
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sharpend.task import Staged
+    from sharpend.attempt import Staged
     from sharpend.workers.pipeline import Pipeline
     from tests.conftest import Networks
 

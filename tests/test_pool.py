@@ -17,12 +17,13 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
+from sharpend.attempt import Died, Failed, Failure, Staged
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import Died, Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers import answers, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
-from sharpend.workers.worker import WorkerOptions
+from sharpend.workers.loading import WorkerOptions
 from tests.conftest import drop
 from tests.crews import CPU, PATIENCE_S, Crew, RayCrew
 from tests.daemons import command_of, until
@@ -32,7 +33,7 @@ from tests.raycluster import WITH_RAY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sharpend.task import AttemptResult
+    from sharpend.attempt import AttemptResult
     from tests.conftest import Networks
     from tests.raycluster import RayCluster
 
@@ -100,14 +101,14 @@ def gone(pid: int) -> bool:
 
 def test_a_worker_stays(crew: Crew) -> None:
     """One process does one task after the other, and is started once."""
-    engine = crew.pool.engine("lite", teacher=True)
-    assert (engine.model, engine.teacher) == ("lite", "teacher")
-    assert {int(engine.digest)} == {crew.worker(), crew.worker()}
+    loaded = crew.pool.load_model("lite", teacher=True)
+    assert (loaded.model, loaded.teacher) == ("lite", "teacher")
+    assert {int(loaded.digest)} == {crew.worker(), crew.worker()}
 
 
 def test_workers_follow_the_first_ones_precision(pair: Crew | RayCrew, tmp_path: Path) -> None:
     """A worker that starts after a trial is told of it, so that no two choose differently."""
-    assert pair.pool.engine("lite", teacher=True).trial == TRIAL
+    assert pair.pool.load_model("lite", teacher=True).trial == TRIAL
     pair.wait_until_free(2)
     for job in (1, 2):
         pair.submit(b"trials " + os.fsencode(tmp_path), job)
@@ -118,7 +119,7 @@ def test_workers_follow_the_first_ones_precision(pair: Crew | RayCrew, tmp_path:
 def test_all_workers_start_at_once(light: None) -> None:  # noqa: ARG001
     """The first question starts every process, so no task waits for one."""
     crew = Crew(count=3)
-    crew.pool.engine("lite", teacher=False)
+    crew.pool.load_model("lite", teacher=False)
     started = psutil.Process().children()
     for number in range(3):
         crew.submit(b"well", number)
@@ -197,7 +198,7 @@ def test_workers_that_cannot_start_pause_the_folder(light: None) -> None:  # noq
     assert (outcome.failure, outcome.reason) == (Failure.FOLDER, None)
     assert "no worker process could be started" in outcome.message
     with pytest.raises(UnavailableError, match="no worker process could be started"):
-        crew.pool.engine("lite", teacher=False)
+        crew.pool.load_model("lite", teacher=False)
     crew.pool.stop()
 
 
@@ -388,9 +389,9 @@ PARENT = """
 import sys, threading
 from sharpend.workers import pool, process, worker
 process.PROGRAM = "tests.lightwork"
-options = worker.WorkerOptions("cpu", "float32", None, 1, 64)
+options = WorkerOptions("cpu", "float32", None, 1, 64)
 crew = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)
-print(crew.engine("lite", teacher=False).digest, flush=True)
+print(crew.load_model("lite", teacher=False).digest, flush=True)
 threading.Event().wait()
 """
 
@@ -467,15 +468,15 @@ def test_a_picture_is_sharpened_in_another_process(
     real: Crew, networks: Networks, tmp_path: Path
 ) -> None:
     """A worker loads its model, says what it is, and leaves a staged file."""
-    engine = real.pool.engine(str(networks.student), teacher=True)
-    assert (engine.model, engine.device) == ("student", "cpu float32")
-    assert (engine.teacher, engine.alarm_below) == (str(networks.teacher), 0.5)
+    loaded = real.pool.load_model(str(networks.student), teacher=True)
+    assert (loaded.model, loaded.device) == ("student", "cpu float32")
+    assert (loaded.teacher, loaded.alarm_below) == (str(networks.teacher), 0.5)
     real.pool.submit(real_task(tmp_path, networks.student), 0.0)
     (outcome,) = real.outcomes()
     assert isinstance(outcome, Staged)
-    assert outcome.model_digest == engine.digest
+    assert outcome.model_digest == loaded.digest
     if sys.platform == "linux":
-        assert set(engine.confined_by) == sandbox.PARTS
+        assert set(loaded.confined_by) == sandbox.PARTS
         assert is_confined(workers()[0].pid)
     assert outcome.fingerprint == Fingerprint.of((tmp_path / "out/.staged.tmp").stat())
 
@@ -509,14 +510,14 @@ def test_what_is_missing_is_said(
     """A device or a model that is not there ends the start with one readable line."""
     crew = Crew(options)
     with pytest.raises(UnavailableError, match=message):
-        crew.pool.engine(model or str(networks.student), teacher=False)
+        crew.pool.load_model(model or str(networks.student), teacher=False)
     crew.pool.stop()
 
 
 @pytest.mark.slow
 def test_a_real_worker_killed_in_the_middle(real: Crew, networks: Networks, tmp_path: Path) -> None:
     """SIGKILL while torch computes: the task is told of, and its repetition succeeds."""
-    real.pool.engine(str(networks.student), teacher=False)
+    real.pool.load_model(str(networks.student), teacher=False)
     task = real_task(tmp_path, networks.student, height=1500, width=1500)
     (child,) = workers()
     assert os.getpgid(child.pid) == child.pid  # a signal to our group is for us alone

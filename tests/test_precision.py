@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sharpend.cli import main
-from sharpend.daemon import crew
+from sharpend.daemon import loaded_workers
 from sharpend.errors import UnavailableError
 from sharpend.logs.events import Event
 from sharpend.model import installed, precision, weights
@@ -19,10 +19,9 @@ from sharpend.model.networks import StudentNet
 from sharpend.model.precision import place, timed
 from sharpend.model.trial import LEAST_SSIM, Form, Trial
 from sharpend.model.weights import Card, save_network
-from sharpend.settings.load import Settings
-from sharpend.settings.schema import ModelSettings
+from sharpend.settings.schema import ModelSettings, Settings
 from sharpend.workers import trials
-from sharpend.workers.worker import Engine
+from sharpend.workers.loading import LoadedModel
 from tests.conftest import drop
 from tests.daemons import configured, running
 from tests.fakes import ListLog
@@ -297,9 +296,9 @@ def test_a_later_start_remembers(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_a_trial_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """The daemon goes on, and the log says why the next start will measure again."""
     settings = Settings(state=tmp_path / "gone")
-    engine = Engine("lite", "digest", "cpu", 128, 4, None, None, trial=trial(2.0, half(1.0)))
+    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None, trial=trial(2.0, half(1.0)))
     log = ListLog()
-    crew.remember_trials(settings, {"lite": engine}, log)
+    loaded_workers.remember_trials(settings, {"lite": loaded}, log)
     (told,) = log.of(Event.PRECISION_UNSAVED)
     assert "gone" in told["reason"]
 
@@ -390,9 +389,9 @@ def test_a_refused_precision_is_told(tmp_path: Path, ssim: float, warnings: int)
     """bfloat16 is set, the pixels differ: a warning names it, and the setting."""
     settings = Settings(state=tmp_path, model=ModelSettings(precision="bfloat16"))
     measured = trial(2.0, half(1.0, ssim))
-    engine = Engine("coarse", "digest", "cpu", 128, 4, None, None, trial=measured)
+    loaded = LoadedModel("coarse", "digest", "cpu", 128, 4, None, None, trial=measured)
     log = ListLog()
-    crew.log_refused_precisions(settings, {"coarse": engine}, log)
+    loaded_workers.log_refused_precisions(settings, {"coarse": loaded}, log)
     told = log.of(Event.PRECISION_REFUSED)
     said = [(one["model"], one["refused"], one["ssim"]) for one in told]
     assert said == [("coarse", "bfloat16", ssim)] * warnings

@@ -9,21 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.attempt import Failure
 from sharpend.daemon.preview_upkeep import MOST_SAVED_S, PreviewLimits
 from sharpend.errors import Reason
-from sharpend.files.previews import (
-    DESCRIPTION,
-    FOLDER,
-    IMAGES,
-    MOST_BYTES,
-    Layout,
-    Previews,
-    UnfitPreviewError,
-    write_images,
-)
+from sharpend.files.preview_layout import DESCRIPTION, IMAGES, MOST_BYTES, Layout
+from sharpend.files.previews import FOLDER, Previews, UnfitPreviewError, write_images
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
-from sharpend.task import Failure
 from tests.fakes import Shop
 
 if TYPE_CHECKING:

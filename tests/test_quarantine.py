@@ -20,7 +20,7 @@ from sharpend.errors import FolderFaultError, Reason, SourceVanishedError, State
 from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.lease import NO_LEASE
-from sharpend.files.roots import look
+from sharpend.files.mounted_roots import look
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Job, Quarantined, QuarantineReason, State
 from sharpend.policies import SourcePolicy
@@ -524,7 +524,7 @@ def test_an_unmounted_input_is_left_alone(ward: Ward) -> None:
     """Nothing is concluded from a folder that is not the one of the start."""
     ward.to = replace(ward.to, source=SourcePolicy.DELETE)
     root = ward.to.input_root
-    ward.to.guard.seen[root] = replace(look(root), inode=0)
+    ward.to.guard.identities[root] = replace(look(root), inode=0)
     ward.refuse(refusal=HALF)
     with pytest.raises(FolderFaultError, match="the folder was replaced"):
         ward.quarantine.move_due(ward.to, NOW + QUIET_S)

@@ -12,19 +12,16 @@ import pytest
 
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.model.tiling import SMALLEST_TILE_PX
+from sharpend.settings.folder import FolderSettings
 from sharpend.settings.hook import HookSettings
-from sharpend.settings.load import (
+from sharpend.settings.load import changed_keys, check_folders, load, missing_inputs
+from sharpend.settings.schema import (
     AUTO_MODEL,
     AUTO_MODEL_ON_GPU,
-    FolderSettings,
+    PictureSettings,
     Settings,
-    changed_keys,
-    check_folders,
-    load,
-    missing_inputs,
     resolve_model,
 )
-from sharpend.settings.schema import PictureSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

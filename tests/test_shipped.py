@@ -16,7 +16,7 @@ from sharpend.model.device import Placement
 from sharpend.model.sharpener import Sharpener
 from sharpend.model.shipped import SHIPPED, find, shipped_names
 from sharpend.model.ssim import compute_ssim, psnr
-from sharpend.settings.load import AUTO_MODEL, AUTO_MODEL_ON_GPU
+from sharpend.settings.schema import AUTO_MODEL, AUTO_MODEL_ON_GPU
 from trainer.publishing.rewriting import renewed_card
 from trainer.training.teacher import count_parameters
 

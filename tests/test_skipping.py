@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sharpend.task import Staged
+    from sharpend.attempt import Staged
     from tests.conftest import Networks
 
 ABOVE = -0.8

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sharpend.attempt import Failure
+from sharpend.backoff import Backoff
 from sharpend.commit.quarantine import Quarantine
-from sharpend.daemon import assembly, plans, state_outage
-from sharpend.daemon.backoff import Backoff
-from sharpend.daemon.crew import Crew
+from sharpend.daemon import assembly, state_outage, worker_settings
 from sharpend.daemon.daemon import Daemon
+from sharpend.daemon.loaded_workers import LoadedWorkers
 from sharpend.daemon.mode import Mode
 from sharpend.daemon.state_outage import CALM_S, PROBES, StateOutage
 from sharpend.daemon.systemd import Notifier
@@ -26,8 +27,7 @@ from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.settings.load import load
-from sharpend.task import Failure
-from sharpend.workers.worker import Engine
+from sharpend.workers.loading import LoadedModel
 from tests.fakes import FakePool, ListLog, Shop
 
 if TYPE_CHECKING:
@@ -237,9 +237,11 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     (tmp_path / "in").mkdir()
     folders = [{"input": tmp_path / "in", "output": tmp_path / "out"}]
     settings = load(None, {"state": tmp_path / "state", "folder": folders})
-    engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-    engines = dict.fromkeys(plans.models(settings), engine)
-    monkeypatch.setattr(assembly, "start", lambda *_, **__: Crew(FakePool(1), engines))
+    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
+    loaded_models = dict.fromkeys(worker_settings.models(settings), loaded)
+    monkeypatch.setattr(
+        assembly, "start_workers", lambda *_, **__: LoadedWorkers(FakePool(1), loaded_models)
+    )
     monkeypatch.setattr(state_outage, "PROBES", Backoff(0.0, 0.0))
     log = Stopping()
     log.daemon = Daemon(settings, log, Mode(load=lambda: settings))

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.attempt import Failure
 from sharpend.daemon.history import History
 from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
-from sharpend.logs.logs import plain
-from sharpend.task import Failure
-from sharpend.workers.worker import Engine
+from sharpend.logs.plain import plain
+from sharpend.workers.loading import LoadedModel
 from tests.fakes import ListLog, Shop
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ WELL = Snapshot(
 
 def reporter(home: Path) -> StatusReporter:
     """One that knows a state directory, a model and a log, and no other part."""
-    engine = Engine("lite", "digest", "cpu", 128, 4, None, None)
-    return StatusReporter(home, engine, ListLog(), History(home))
+    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
+    return StatusReporter(home, loaded, ListLog(), History(home))
 
 
 def test_a_snapshot_does_not_change() -> None:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.attempt import Died, Failed, Staged
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.records import State
-from sharpend.task import Died, Failed, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers import process, sandbox
+from sharpend.workers.loading import WorkerOptions
 from sharpend.workers.pool import Pool
-from sharpend.workers.worker import WorkerOptions
 from tests.daemons import until
 from tests.fakes import Shop
 from tests.takeover import MARKER

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sharpend.attempt import Staged
 from sharpend.daemon.throughput import LATENCIES_KEPT, Throughput, latencies_ms, percentile
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.task import Staged
 
 
 def staged(**stages_s: float) -> Staged:
@@ -68,7 +68,7 @@ def test_what_came_in_is_told_as_a_spread() -> None:
     first, second = throughput.publish(1.0), throughput.publish(2.0)
     assert first["sharpness"] == {"p10": -0.9, "p50": -0.5, "p90": -0.1}
     assert (first["images"], first["unchanged"]) == (11, 3)
-    assert (second["unchanged"], second["sharpness"], throughput.total_unchanged) == (0, None, 3)
+    assert (second["unchanged"], second["sharpness"], throughput.total_copied) == (0, None, 3)
 
 
 def test_memory_is_bounded() -> None:

@@ -21,7 +21,6 @@ from tests.conftest import photograph
 from tests.samples import sample
 from tests.students import agreeing
 from trainer import cli
-from trainer.evaluation.agreement.lines import MIXED
 from trainer.evaluation.agreement.samples import (
     DEAD,
     HALVED,
@@ -40,6 +39,7 @@ from trainer.evaluation.agreement.streams import (
     count_alarms,
     samples_until_alarm,
 )
+from trainer.evaluation.agreement.thresholds import MIXED
 from trainer.publishing.rewriting import rewrite
 from trainer.training.dataset import write_image
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
 
 RECORD = Record("run", ({"step": 2, "minutes": 0.1, "psnr": 20.0, "ssim": 0.5},))
 CPU = Placement("cpu", "float32", threads=1)

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from sharpend.agreement.alarm import AgreementAlarm, AlarmOptions
 from sharpend.errors import UsageError
 from tests.samples import sample
-from trainer.evaluation.agreement.lines import (
+from trainer.evaluation.agreement.thresholds import (
     MARGIN,
     MIXED,
-    alarm_line,
-    residual_line,
+    alarm_threshold,
+    residual_threshold,
     window_ratios,
 )
 
 if TYPE_CHECKING:
     from random import Random
 
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
 
 
 def halves(samples: list[AgreementSample]) -> list[AgreementSample]:
@@ -46,19 +46,19 @@ SHARP = [sample(ratio=ratio, softness=0.5) for ratio in np.linspace(1.0, 4.0, 20
 
 def test_sharp_pictures_are_left_out_of_the_line() -> None:
     """There the healthy student is far from its teacher, so that they would drown every damage."""
-    line = residual_line(*kinds(x4=SOFT, sharp=SHARP), window=50)
+    line = residual_threshold(*kinds(x4=SOFT, sharp=SHARP), window=50)
     assert line is not None
     assert 0.5 < line.measurable_from <= 10
     assert dict(line.measurable) == {"x4": 1, "sharp": 0}
     assert set(line.healthy) == {"x4", MIXED}
     assert 0.15 * MARGIN < line.above <= 0.2 * MARGIN + 0.001
-    assert line.tells_halved > 1
+    assert line.halved_margin > 1
 
 
 def test_where_all_agree_all_are_measurable() -> None:
     """No sample is left out that need not be."""
     quiet = [replace(one, student_residual=0.1 * one.noop_residual) for one in SHARP]
-    line = residual_line(*kinds(x4=SOFT, sharp=quiet), window=50)
+    line = residual_threshold(*kinds(x4=SOFT, sharp=quiet), window=50)
     assert line is not None
     assert line.measurable_from == 0
     assert set(line.healthy) == {"x4", "sharp", MIXED}
@@ -67,7 +67,7 @@ def test_where_all_agree_all_are_measurable() -> None:
 def test_the_line_is_the_margin_over_the_worst_kind() -> None:
     """Each kind alone may fill a folder, so the line is above the quantile of each."""
     worse = [sample(ratio=ratio) for ratio in np.linspace(0.2, 0.25, 20)]
-    line = residual_line(*kinds(x4=SOFT, gaussian=worse), window=50)
+    line = residual_threshold(*kinds(x4=SOFT, gaussian=worse), window=50)
     assert line is not None
     (_, quantile) = line.healthy["gaussian"]
     assert quantile == max(high for _, high in line.healthy.values())
@@ -78,14 +78,14 @@ def test_the_line_is_the_margin_over_the_worst_kind() -> None:
 def test_a_student_that_agrees_nowhere_has_no_line() -> None:
     """Its healthy windows are no better than doing nothing: a line would tell nothing."""
     far = [sample(ratio=ratio) for ratio in np.linspace(0.9, 1.4, 20)]
-    assert residual_line(*kinds(x4=far), window=50) is None
-    assert residual_line(*kinds(x4=SOFT[:4]), window=50) is None
+    assert residual_threshold(*kinds(x4=far), window=50) is None
+    assert residual_threshold(*kinds(x4=SOFT[:4]), window=50) is None
 
 
 def test_the_draw_is_seeded() -> None:
     """The same samples give the same card."""
     given_ones = kinds(x4=SOFT, sharp=SHARP)
-    assert residual_line(*given_ones, window=50) == residual_line(*given_ones, window=50)
+    assert residual_threshold(*given_ones, window=50) == residual_threshold(*given_ones, window=50)
 
 
 def test_windows_are_pooled() -> None:
@@ -101,7 +101,7 @@ def test_no_stream_of_the_validation_pictures_is_above_the_line(seed: int) -> No
     """Drawn again and again, a healthy student's own samples do not cross its line."""
     chance = np.random.default_rng(seed)
     samples = [sample(ratio=ratio) for ratio in chance.uniform(0.05, 0.3, 12)]
-    line = residual_line(*kinds(x4=samples), window=20)
+    line = residual_threshold(*kinds(x4=samples), window=20)
     assert line is not None
     alarm = AgreementAlarm(
         AlarmOptions(window=20, residual_above=line.above, measurable_from=line.measurable_from)
@@ -116,7 +116,7 @@ def test_no_stream_of_the_validation_pictures_is_above_the_line(seed: int) -> No
 def test_the_line_leaves_half_the_lead_over_doing_nothing() -> None:
     """With hardly any spread the line stands midway between student and no-op."""
     samples = [sample(0.98 + i * 1e-6, 0.94) for i in range(20)]
-    assert alarm_line(samples) == pytest.approx(0.96, abs=2e-4)
+    assert alarm_threshold(samples) == pytest.approx(0.96, abs=2e-4)
 
 
 def test_the_line_is_four_standard_errors_of_the_shortest_window() -> None:
@@ -124,7 +124,9 @@ def test_the_line_is_four_standard_errors_of_the_shortest_window() -> None:
     values = [0.9, 0.92] * 20
     expected = 0.91 - 4 * float(np.std(values, ddof=1)) / 5**0.5
     assert expected < 0.9
-    assert alarm_line([sample(value, 0.9) for value in values]) == pytest.approx(expected, abs=1e-4)
+    assert alarm_threshold([sample(value, 0.9) for value in values]) == pytest.approx(
+        expected, abs=1e-4
+    )
 
 
 SAMPLES = st.lists(
@@ -141,7 +143,7 @@ def test_no_window_of_the_validation_pictures_is_below_the_line(
     samples: list[AgreementSample], chance: Random
 ) -> None:
     """Likewise of SSIM, which serves where a card has no other line."""
-    alarm = AgreementAlarm(AlarmOptions(below=alarm_line(samples)))
+    alarm = AgreementAlarm(AlarmOptions(below=alarm_threshold(samples)))
     chance.shuffle(samples)
     assert not any(alarm.add(one) for one in samples)
 
@@ -149,4 +151,4 @@ def test_no_window_of_the_validation_pictures_is_below_the_line(
 def test_too_few_samples_draw_no_line() -> None:
     """The daemon judges no window below five samples, so a line needs as many."""
     with pytest.raises(UsageError, match="at least 5"):
-        alarm_line([sample()] * 4)
+        alarm_threshold([sample()] * 4)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.attempt import AttemptResult, Died, Failed, Failure, Staged
 from sharpend.errors import Reason
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.uploads import OUTPUT, Uploads
-from sharpend.task import AttemptResult, Died, Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers.transfers import Transfers
 from tests.fakes import FakePool
 from tests.store_server import StoreServer, objects, open_uploads, put, running_store

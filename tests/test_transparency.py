@@ -19,7 +19,7 @@ from sharpend.imaging import codec, extras
 from sharpend.imaging.depth import narrowed, white
 from sharpend.imaging.formats import Format
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.transparency import seen
+from sharpend.imaging.transparency import fill
 from sharpend.model.device import Placement
 from sharpend.model.measuring import measure
 from sharpend.model.sharpener import Sharpener
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.task import Staged
+    from sharpend.attempt import Staged
 
     Pixels = NDArray[Any]
     Writer = Callable[[Pixels], bytes]
@@ -354,7 +354,7 @@ def test_straight_colours_under_a_wrong_tag_are_not_clipped(sharpened: Daylight,
 def test_tiles_of_a_cut_out_leave_no_trace() -> None:
     """The fill is made before tiles are cut, so their size changes no bit."""
     wide = np.dstack([np.tile(blurred(), (3, 3, 1)), np.tile(SOFT, (3, 3))])
-    shown = seen(Frame(wide[..., :3].copy(), wide[..., 3].copy()))
+    shown = fill(Frame(wide[..., :3].copy(), wide[..., 3].copy()))
     cues = measure(shown.pixels, shown.visible)
     one, other = (
         Sharpener(load("lite-photo"), replace(CPU, tile_px=tile)).sharpen(
@@ -381,7 +381,7 @@ def test_the_fill_of_one_colour_is_this_colour(
         alpha[-1, 0] = np.iinfo(dtype).max
         garbage = random.integers(0, 256, (*shape, len(color)))
         pixels = np.where(alpha[..., None] > 0, np.array(color), garbage).astype(dtype)
-        assert (seen(Frame(pixels, alpha)).pixels == np.array(color)).all()
+        assert (fill(Frame(pixels, alpha)).pixels == np.array(color)).all()
 
 
 def test_the_fill_follows_the_nearest_colours() -> None:
@@ -389,7 +389,7 @@ def test_the_fill_follows_the_nearest_colours() -> None:
     pixels = np.zeros((40, 200, 3), np.uint8)
     pixels[:, 40:100], pixels[:, 100:160] = 50, 220
     alpha = np.where(pixels[..., 0] > 0, 255, 0).astype(np.uint8)
-    filled = seen(Frame(pixels, alpha)).pixels
+    filled = fill(Frame(pixels, alpha)).pixels
     assert abs(filled[:, 16:40].astype(int) - 50).max() <= 2
     assert abs(filled[:, 160:184].astype(int) - 220).max() <= 2
 
@@ -399,7 +399,7 @@ def test_less_than_an_eighth_of_the_highest_alpha_is_hidden(highest: int, least:
     """A faint overlay is judged by its own measure."""
     alpha = np.arange(highest + 1, dtype=np.uint8)[None]
     pixels = np.arange(3 * (highest + 1), dtype=np.uint32).reshape(1, -1, 3).astype(np.uint8)
-    shown = seen(Frame(pixels, alpha))
+    shown = fill(Frame(pixels, alpha))
     assert shown.visible is not None
     assert np.flatnonzero(shown.visible[0])[0] == least
     assert np.array_equal(shown.pixels[:, least:], pixels[:, least:])
@@ -408,13 +408,13 @@ def test_less_than_an_eighth_of_the_highest_alpha_is_hidden(highest: int, least:
 def test_nothing_visible_and_nothing_hidden_are_left_alone() -> None:
     """Without a visible pixel there is no colour to fill with; an opaque frame is not copied."""
     pixels = blurred()
-    nothing = seen(Frame(pixels, np.zeros_like(HARD)))
+    nothing = fill(Frame(pixels, np.zeros_like(HARD)))
     assert nothing.visible is not None
     assert not nothing.visible.any()
     assert nothing.stored(Frame(pixels, np.zeros_like(HARD)), ~pixels).pixels.tolist() == (
         pixels.tolist()
     )
-    opaque = seen(Frame(pixels, np.full_like(HARD, 255)))
+    opaque = fill(Frame(pixels, np.full_like(HARD, 255)))
     assert opaque.visible is None
     assert opaque.pixels is pixels
 
@@ -424,7 +424,7 @@ def test_premultiplied_colours_are_divided_and_multiplied_exactly() -> None:
     alpha, color = np.mgrid[:256, :256].astype(np.uint8)
     pixels = np.minimum(color, alpha)[..., None]
     frame = Frame(pixels, alpha, premultiplied=True)
-    shown = seen(frame)
+    shown = fill(frame)
     moved = replace(shown, pixels=np.bitwise_xor(shown.pixels, np.uint8(1)))  # all changed since
     again = moved.stored(frame, shown.pixels)
     assert np.array_equal(again.pixels, pixels)

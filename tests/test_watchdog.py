@@ -8,10 +8,10 @@ import pytest
 
 from sharpend.daemon.assembly import Callbacks, Parts
 from sharpend.daemon.context import process_context
-from sharpend.daemon.crew import Crew
 from sharpend.daemon.daemon import Loop
 from sharpend.daemon.engine_faults import LONGEST_OVERDUE_S
 from sharpend.daemon.history import History
+from sharpend.daemon.loaded_workers import LoadedWorkers
 from sharpend.daemon.mode import Mode
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.systemd import LONG_STEP_S
@@ -38,15 +38,15 @@ class Watched:
 
     def _parts(self, state_dir: Path) -> Parts:
         """The shop's, as the daemon has them."""
-        shop, engine = self.shop, self.shop.pool.engine("lite", teacher=False)
+        shop, loaded = self.shop, self.shop.pool.load_model("lite", teacher=False)
         return Parts(
             settings=load(None, {"state": state_dir}),
             log=shop.log,
             ledger=shop.ledger,
-            crew=Crew(shop.pool, {"lite": engine}),
+            workers=LoadedWorkers(shop.pool, {"lite": loaded}),
             measurements=shop.measurements,
             dispatcher=shop.dispatcher,
-            status=StatusReporter(state_dir, engine, shop.log, History(state_dir)),
+            status=StatusReporter(state_dir, loaded, shop.log, History(state_dir)),
         )
 
     def _calls(self) -> Callbacks:

@@ -21,7 +21,7 @@ from sharpend.daemon.history import History
 from sharpend.daemon.status import write_status
 from sharpend.errors import Reason, UnavailableError
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.previews import IMAGES
+from sharpend.files.preview_layout import IMAGES
 from sharpend.ledger import pages_sql
 from sharpend.ledger.opening import lock, open_ledger
 from sharpend.ledger.pages import NEWEST, LedgerPages

@@ -19,7 +19,7 @@ pytest.importorskip("starlette", reason="the extra `web` is not installed")
 from prometheus_client.parser import text_string_to_metric_families
 
 from sharpend.daemon import diary
-from sharpend.files.previews import IMAGES
+from sharpend.files.preview_layout import IMAGES
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.logs import logs

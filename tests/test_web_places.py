@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
 
-from sharpend.files.previews import IMAGES, MOST_BYTES
+from sharpend.files.preview_layout import IMAGES, MOST_BYTES
 from sharpend.web import places, serve
 from tests.daemons import until
 from tests.visits import fill, preview, served

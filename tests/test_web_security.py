@@ -15,7 +15,7 @@ pytest.importorskip("starlette", reason="the extra `web` is not installed")
 
 from sharpend.cli import main
 from sharpend.errors import ConfigError, ExitCode, UsageError
-from sharpend.files.previews import IMAGES
+from sharpend.files.preview_layout import IMAGES
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event

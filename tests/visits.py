@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from sharpend.files.previews import IMAGES, Layout, Previews
+from sharpend.files.preview_layout import IMAGES, Layout
+from sharpend.files.previews import Previews
 from sharpend.ledger.opening import open_ledger
 from sharpend.web import address, app, gate, sessions, tokens
 from sharpend.web.serve import Server

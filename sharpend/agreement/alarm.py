@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
 
 FEWEST_SAMPLES = 5
 """Samples in the window below which nothing is concluded."""
@@ -81,7 +81,7 @@ class AgreementAlarm:
     def __init__(self, options: AlarmOptions) -> None:
         self._options = options
         self._recent: deque[AgreementSample] = deque(maxlen=options.window)
-        self._seen = self._asked = 0
+        self._handed_out = self._asked = 0
         self._busy_s = self._spent_s = 0.0
         self._sum = self._noop_sum = 0.0
         self.count = 0
@@ -90,11 +90,11 @@ class AgreementAlarm:
 
     def wants(self) -> bool:
         """Return whether the image that is handed out now is a sample; the first always is."""
-        self._seen += 1
+        self._handed_out += 1
         if not self._options.sample:
             return False
         affordable = self._spent_s <= self._options.budget * self._busy_s
-        due = self._asked < self._options.sample * self._seen
+        due = self._asked < self._options.sample * self._handed_out
         if self._asked and not (affordable and due):
             return False
         self._asked += 1
@@ -116,7 +116,7 @@ class AgreementAlarm:
         self._sum += sample.student
         self._noop_sum += sample.noop
         self.minimum = min(sample.student, 1.0 if self.minimum is None else self.minimum)
-        self._is_far = self._exceeds_line()
+        self._is_far = self._exceeds_threshold()
         before, self.low = self.low, self._is_far or self._is_below_threshold()
         return self.low != before
 
@@ -141,13 +141,13 @@ class AgreementAlarm:
             "noop_mean": self._noop_sum / self.count if self.count else None,
             "alarm_below": self._options.below,
             "residual_ratio": self.residual_ratio,
-            "residual_above": self._line,
+            "residual_above": self._threshold,
             "measurable": len(self._measurable()),
             "verdict": self._verdict(),
         }
 
     @property
-    def _line(self) -> float:
+    def _threshold(self) -> float:
         line = self._options.residual_above
         return NO_BETTER if line is None else line
 
@@ -160,7 +160,7 @@ class AgreementAlarm:
         least = self._options.measurable_from
         return [sample for sample in self._recent if is_measurable(sample, least)]
 
-    def _exceeds_line(self) -> bool:
+    def _exceeds_threshold(self) -> bool:
         """Return whether the student is too far from its teacher; as before if unmeasurable.
 
         A ratio equal to a given threshold passes; without one, 1 (doing nothing) fails.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
+from sharpend.attempt import AgreementSample, CanarySample
 from sharpend.errors import UnavailableError
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.tensors import to_tensor
@@ -21,7 +22,6 @@ from sharpend.model.networks import GRID_PX
 from sharpend.model.sharpener import Sharpener, keep_hidden
 from sharpend.model.ssim import WINDOW_PX, compute_ssim
 from sharpend.model.trial import FLOAT32, TORCH
-from sharpend.task import AgreementSample, CanarySample
 
 if TYPE_CHECKING:
     from pathlib import Path

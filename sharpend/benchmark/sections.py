@@ -12,15 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.benchmark import cluster, networks, watched, whole
-from sharpend.benchmark.images import (
-    HD_PX,
-    SIZES_PX,
-    fill,
-    folders,
-    kinds,
-    photograph,
-    write,
-)
+from sharpend.benchmark.images import HD_PX, SIZES_PX, fill, folders, kinds, photograph, write
 from sharpend.benchmark.once import FEWEST_IMAGES
 from sharpend.benchmark.peers import peers
 from sharpend.imaging.formats import Format

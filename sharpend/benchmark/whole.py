@@ -92,18 +92,18 @@ def latency(image: Path, scratch: Path, rounds: int) -> Table:
     The image is renamed into the folder, or copied into it; the clock stops at `image.finished`.
     """
     folder = scratch / "0"
-    ways = {"renamed in": _renamed, "copied in": _copied}
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    methods = {"renamed in": _renamed, "copied in": _copied}
+    seconds: dict[str, list[float]] = {method: [] for method in methods}
     with running_daemon(_settings(scratch, 1, polling=False), {}) as daemon:
         daemon.await_event(Event.DAEMON_READY)
         for number in range(rounds + 1):
-            for way, place in ways.items():
+            for method, place in methods.items():
                 began = time.monotonic()
-                place(image, folder / "input" / f"{number}-{way.split()[0]}.jpg")
+                place(image, folder / "input" / f"{number}-{method.split()[0]}.jpg")
                 daemon.await_event(Event.IMAGE_FINISHED)
-                seconds[way].append(time.monotonic() - began)
+                seconds[method].append(time.monotonic() - began)
     rows: dict[str, dict[str, Cell]] = {
-        way: {"seconds": Figure.of(found[1:])} for way, found in seconds.items()
+        method: {"seconds": Figure.of(found[1:])} for method, found in seconds.items()
     }
     return Table("One image in a waiting daemon", ("seconds",), rows)
 
@@ -136,12 +136,12 @@ _SETTLED_S = 5.0
 
 def _settings(base: Path, count: int, *, polling: bool) -> list[str]:
     """Make so many folders and settings for them; return the daemon's options."""
-    told = []
+    sections = []
     for number in range(count):
         (base / str(number) / "input").mkdir(parents=True)
-        told.append(_FOLDER.format(base=base, number=number, polling=str(polling).lower()))
+        sections.append(_FOLDER.format(base=base, number=number, polling=str(polling).lower()))
     settings = base / "sharpend.toml"
-    settings.write_text("".join(told))
+    settings.write_text("".join(sections))
     return ["--config", str(settings), "--state", str(base / "state")]
 
 

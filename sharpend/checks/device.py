@@ -1,6 +1,6 @@
 """Device checks: models, torch, GPU, codecs, and CPU use.
 
-Runs the probe `engine` and judges its answer.
+Runs the process `model_probe` and judges its answer.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from sharpend.workers import messages
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sharpend.workers.worker import WorkerOptions
+    from sharpend.workers.loading import WorkerOptions
 
-_ENGINE = "sharpend.checks.engine"
+_PROBE = "sharpend.checks.model_probe"
 _ALWAYS = ("pillow", "imagecodecs", "tifffile", "libjpeg_turbo", "zlib", "webp", "avif")
 _DRIVER = "/proc/driver/nvidia/version"
 _CPU_BUILDS = "https://download.pytorch.org/whl/cpu"
 
 
-def engines(
+def ask_worker(
     runner: Runner,
     options: WorkerOptions,
     models: Sequence[str],
@@ -38,7 +38,7 @@ def engines(
     wanted += [] if canary is None else [(canary, False, "canary.model: ")]
     question = {"options": given, "models": wanted}
     try:
-        answer: dict[str, Any] = ask(runner, _ENGINE, question)
+        answer: dict[str, Any] = ask(runner, _PROBE, question)
     except UnavailableError as error:
         return error
     return answer
@@ -53,7 +53,7 @@ def device(answer: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Ite
     """Check models, device, torch and codecs.
 
     Args:
-        answer: by `engines`.
+        answer: by `ask_worker`.
         driver: this machine has NVIDIA's driver.
     """
     if isinstance(answer, UnavailableError):
@@ -63,21 +63,21 @@ def device(answer: Mapping[str, Any] | UnavailableError, *, driver: bool) -> Ite
     for error in answer["errors"]:
         what, _, change = error.rpartition("; ")
         yield fault("device", what or change, change if what else "", ExitCode.UNAVAILABLE)
-    for engine in answer["engines"]:
-        taught = f"teacher {engine['teacher']}" if engine["teacher"] else "without its teacher"
-        ran = f"{engine['model']} runs on {engine['device']}"
-        yield ok("device", f"{ran}, tiles of {engine['tile_px']} pixels, {taught}")
-        yield _precision(engine)
-    yield from (_confined(engine["confined_by"]) for engine in answer["engines"][:1])
+    for loaded in answer["models"]:
+        taught = f"teacher {loaded['teacher']}" if loaded["teacher"] else "without its teacher"
+        ran = f"{loaded['model']} runs on {loaded['device']}"
+        yield ok("device", f"{ran}, tiles of {loaded['tile_px']} pixels, {taught}")
+        yield _precision(loaded)
+    yield from (_confined(loaded["confined_by"]) for loaded in answer["models"][:1])
     yield from _torch(answer["torch"], driver=driver)
     yield _codecs(answer["libraries"])
 
 
-def _precision(engine: Mapping[str, Any]) -> Finding:
+def _precision(loaded: Mapping[str, Any]) -> Finding:
     """Tell the precision of a model and the measurement behind it."""
-    found = f"{engine['model']} in {engine['precision']}: {engine['precision_cause']}"
-    if engine["refused"]:
-        names = ", ".join(engine["refused"])
+    found = f"{loaded['model']} in {loaded['precision']}: {loaded['precision_cause']}"
+    if loaded["refused"]:
+        names = ", ".join(loaded["refused"])
         change = 'model.precision = "float32", or another one'
         return note("precision", f"{found}: too unlike float32, so refused: {names}", change)
     return ok("precision", found)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     from sharpend.checks.runner import Runner
     from sharpend.checks.sight import Content, PathAccess
-    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.folder_plan import FolderPlan
 
 LITTLE_BYTES = 100_000_000
 """Less than this and a folder pauses with its next images."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FolderFacts:
     """Facts about one folder: plan, user, paths and content."""
 
     plan: FolderPlan
@@ -43,52 +43,52 @@ class Seen:
     """Reason why a daemon would not work in a root, by root."""
 
 
-def folder(seen: Seen) -> Iterator[Finding]:
+def folder(facts: FolderFacts) -> Iterator[Finding]:
     """Run all checks of one folder of the settings."""
-    yield from _disks(seen)
-    way = seen.plan.destination
-    yield from _buckets(seen)
-    if not is_remote(way.input_root):
-        yield from _input(seen)
-    if not is_remote(way.output_root):
-        yield from _output(seen)
-    if not is_remote(way.archive_root or b""):
-        yield from _archive(seen)
-    if not is_remote(way.output_root):
-        yield from _readers(seen)
-        yield from _room(seen)
+    yield from _disks(facts)
+    destination = facts.plan.destination
+    yield from _buckets(facts)
+    if not is_remote(destination.input_root):
+        yield from _input(facts)
+    if not is_remote(destination.output_root):
+        yield from _output(facts)
+    if not is_remote(destination.archive_root or b""):
+        yield from _archive(facts)
+    if not is_remote(destination.output_root):
+        yield from _readers(facts)
+        yield from _room(facts)
 
 
-def _buckets(seen: Seen) -> Iterator[Finding]:
+def _buckets(facts: FolderFacts) -> Iterator[Finding]:
     """Report the roots in object storage that can be worked in; the others are among the disks."""
-    way = seen.plan.destination
+    destination = facts.plan.destination
     for setting, root in (
-        ("input", way.input_root),
-        ("output", way.output_root),
-        ("archive", way.archive_root or b""),
+        ("input", destination.input_root),
+        ("output", destination.output_root),
+        ("archive", destination.archive_root or b""),
     ):
-        if is_remote(root) and root not in seen.objections:
+        if is_remote(root) and root not in facts.objections:
             keeps = "can be listed"
-            if setting != "input" or way.source is not SourcePolicy.KEEP:
+            if setting != "input" or destination.source is not SourcePolicy.KEEP:
                 keeps = "can be listed and written, and keeps conditions"
-            yield ok(f"{way.folder}: {setting}", f"{display(root)}: {keeps}")
+            yield ok(f"{destination.folder}: {setting}", f"{display(root)}: {keeps}")
 
 
-def _disks(seen: Seen) -> Iterator[Finding]:
+def _disks(facts: FolderFacts) -> Iterator[Finding]:
     """Check that each root is on the disk that it was on before."""
-    way = seen.plan.destination
-    for root in (way.input_root, way.output_root, way.archive_root):
-        if root is not None and root in seen.objections:
+    destination = facts.plan.destination
+    for root in (destination.input_root, destination.output_root, destination.archive_root):
+        if root is not None and root in facts.objections:
             status = ExitCode.OUTPUT_FAILED
-            if root == way.input_root:
+            if root == destination.input_root:
                 status = ExitCode.INPUT_MISSING
-            yield fault(f"{way.folder}: disk", seen.objections[root], "", status)
+            yield fault(f"{destination.folder}: disk", facts.objections[root], "", status)
 
 
-def _input(seen: Seen) -> Iterator[Finding]:
-    way, who = seen.plan.destination, seen.runner.name
-    subject, root = f"{way.folder}: input", display(way.input_root)
-    sight, content = seen.sights[root], seen.content
+def _input(facts: FolderFacts) -> Iterator[Finding]:
+    destination, who = facts.plan.destination, facts.runner.name
+    subject, root = f"{destination.folder}: input", display(destination.input_root)
+    sight, content = facts.sights[root], facts.content
     if not sight.exists or not sight.is_folder or content is None:
         what = (
             "is not a folder" if sight.exists else f"does not exist, or is not accessible to {who}"
@@ -105,26 +105,28 @@ def _input(seen: Seen) -> Iterator[Finding]:
         within = "one folder" if content.directories == 1 else f"{content.directories} folders"
         counted = f"{content.pictures} images in {within}"
         yield ok(subject, f"{root}: {counted}, readable by {who}")
-    if content is not None and content.fixed and way.source is not SourcePolicy.KEEP:
+    if content is not None and content.fixed and destination.source is not SourcePolicy.KEEP:
         what = f"{who} cannot remove files from {', '.join(content.fixed)}"
         change = f'let {who} write there, or set source = "keep"'
-        yield fault(f"{way.folder}: source", what, change, ExitCode.CONFIGURATION)
+        yield fault(f"{destination.folder}: source", what, change, ExitCode.CONFIGURATION)
 
 
-def _output(seen: Seen) -> Iterator[Finding]:
-    way = seen.plan.destination
-    yield _target(seen, f"{way.folder}: output", "folder.output", display(way.output_root))
+def _output(facts: FolderFacts) -> Iterator[Finding]:
+    destination = facts.plan.destination
+    yield _target(
+        facts, f"{destination.folder}: output", "folder.output", display(destination.output_root)
+    )
 
 
-def _archive(seen: Seen) -> Iterator[Finding]:
-    way = seen.plan.destination
-    if way.archive_root is not None:
-        root = display(way.archive_root)
-        yield _target(seen, f"{way.folder}: archive", "folder.archive", root)
+def _archive(facts: FolderFacts) -> Iterator[Finding]:
+    destination = facts.plan.destination
+    if destination.archive_root is not None:
+        root = display(destination.archive_root)
+        yield _target(facts, f"{destination.folder}: archive", "folder.archive", root)
 
 
-def _target(seen: Seen, subject: str, setting: str, root: str) -> Finding:
-    sight, who = seen.sights[root], seen.runner.name
+def _target(facts: FolderFacts, subject: str, setting: str, root: str) -> Finding:
+    sight, who = facts.sights[root], facts.runner.name
     if not sight.is_folder:
         return fault(
             subject, f"{root} is not a folder", f"change {setting}", ExitCode.OUTPUT_FAILED
@@ -139,12 +141,12 @@ def _target(seen: Seen, subject: str, setting: str, root: str) -> Finding:
     return ok(subject, f"{root}: {will} by {who}")
 
 
-def _readers(seen: Seen) -> Iterator[Finding]:
+def _readers(facts: FolderFacts) -> Iterator[Finding]:
     """Check who will be able to read the outputs."""
-    way, runner = seen.plan.destination, seen.runner
-    access, subject = way.access, f"{way.folder}: readers"
+    destination, runner = facts.plan.destination, facts.runner
+    access, subject = destination.access, f"{destination.folder}: readers"
     if access.group is None:
-        yield _by_default(seen)
+        yield _by_default(facts)
         return
     group = name_of(access.group)
     if not runner.may_give_to(access.group):
@@ -153,7 +155,7 @@ def _readers(seen: Seen) -> Iterator[Finding]:
         yield fault(subject, what, change, ExitCode.CONFIGURATION)
     elif access.mode is not None and not access.mode & stat.S_IRGRP:
         yield note(subject, f"the group {group} cannot read mode {access.mode:04o}", "folder.mode")
-    elif closed := _closed_to(seen.sights[display(way.output_root)], access.group):
+    elif closed := _closed_to(facts.sights[display(destination.output_root)], access.group):
         change = f"chgrp {group} and chmod g+x, or chmod o+x"
         yield note(subject, f"the group {group} cannot enter {closed}", change)
     else:
@@ -161,16 +163,16 @@ def _readers(seen: Seen) -> Iterator[Finding]:
         yield ok(subject, f"an output has the group {group} and {mode}")
 
 
-def _by_default(seen: Seen) -> Finding:
+def _by_default(facts: FolderFacts) -> Finding:
     """Check without a group set: outputs belong to the service alone, unless a group is set."""
-    access, runner = seen.plan.destination.access, seen.runner
-    subject = f"{seen.plan.destination.folder}: readers"
+    access, runner = facts.plan.destination.access, facts.runner
+    subject = f"{facts.plan.destination.folder}: readers"
     mode = "the mode of its source" if access.mode is None else f"mode {access.mode:04o}"
     whose = f"the owner {runner.name}, the group {name_of(runner.gid)}"
     if runner.uid == 0:
         whose = "the owner and the group of its source"
     text = f"an output has {whose} and {mode}"
-    made = access.of_folders or 0o777 & ~seen.umask
+    made = access.of_folders or 0o777 & ~facts.umask
     if runner.is_us or made & stat.S_IXOTH:
         return ok(subject, text)
     what = f"{text}, and no one else can enter the folders that are created ({made:04o})"
@@ -179,17 +181,17 @@ def _by_default(seen: Seen) -> Finding:
 
 def _closed_to(root: PathAccess, group: int) -> str | None:
     """Find the first folder down to the output root that a group may not enter, by mode bits."""
-    way = [*root.ancestors, (root.path, root.mode, root.gid)] if root.exists else root.ancestors
-    for path, mode, gid in way:
+    chain = [*root.ancestors, (root.path, root.mode, root.gid)] if root.exists else root.ancestors
+    for path, mode, gid in chain:
         if not mode & (stat.S_IXGRP if gid == group else stat.S_IXOTH):
             return path
     return None
 
 
-def _room(seen: Seen) -> Iterator[Finding]:
-    way = seen.plan.destination
-    root, subject = display(way.output_root), f"{way.folder}: space"
-    free = seen.sights[root].free_bytes
+def _room(facts: FolderFacts) -> Iterator[Finding]:
+    destination = facts.plan.destination
+    root, subject = display(destination.output_root), f"{destination.folder}: space"
+    free = facts.sights[root].free_bytes
     text = f"{root}: {free / 1e9:.1f} GB free"
     if free < LITTLE_BYTES:
         yield fault(
@@ -198,8 +200,8 @@ def _room(seen: Seen) -> Iterator[Finding]:
             "free space: the folder pauses when the disk is full",
             ExitCode.OUTPUT_FAILED,
         )
-    elif seen.content is not None and seen.content.bytes > free:
-        what = f"{text}, and {seen.content.bytes / 1e9:.1f} GB of images are in the input"
+    elif facts.content is not None and facts.content.bytes > free:
+        what = f"{text}, and {facts.content.bytes / 1e9:.1f} GB of images are in the input"
         yield note(subject, what, "free space for the outputs")
     else:
         yield ok(subject, text)

@@ -16,13 +16,13 @@ from sharpend.checks.finding import Finding, fault, note, ok
 from sharpend.errors import ConfigError, ExitCode, UnavailableError
 from sharpend.files import beneath
 from sharpend.files.fingerprint import display
-from sharpend.workers.cluster.hired import Survey
+from sharpend.workers.cluster.actors import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from sharpend.commit.destination import Destination
-    from sharpend.workers.cluster.hired import Hired
+    from sharpend.workers.cluster.actors import ActorState
     from sharpend.workers.cluster.raypool import RayPool
 
 _PATIENCE_S = 120.0
@@ -34,7 +34,7 @@ _CLOCK_S = 2.0
 def nodes(
     pool: RayPool,
     models: Iterable[str],
-    ways: Iterable[Destination],
+    destinations: Iterable[Destination],
     new_name: Callable[[], bytes],
 ) -> Iterator[Finding]:
     """Join the cluster, ask every node, and leave it.
@@ -42,18 +42,18 @@ def nodes(
     Args:
         pool: workers of the settings, not started.
         models: that every node must have.
-        ways: the folders.
+        destinations: the folders.
         new_name: makes a name for a temporary file.
     """
-    roots = [(way.input_root, way.output_root) for way in ways]
+    roots = [(destination.input_root, destination.output_root) for destination in destinations]
     writes = tuple(dict.fromkeys(output for _, output in roots))
     survey = Survey(tuple(one for pair in roots for one in pair), writes, new_name)
     try:
-        hands = _asked(pool, models, survey)
-        if not hands:
+        actors = _asked(pool, models, survey)
+        if not actors:
             yield fault("cluster", "no node answered", "ray status", ExitCode.UNAVAILABLE)
-        for name, of_node in groupby(sorted(hands, key=_node), key=_node):
-            findings = [_judged(f"node {name}", hand, writes) for hand in of_node]
+        for name, of_node in groupby(sorted(actors, key=_node), key=_node):
+            findings = [_judged(f"node {name}", actor, writes) for actor in of_node]
             yield max(findings, key=lambda one: (one.status, bool(one.change)))
     except (ConfigError, UnavailableError) as error:
         yield fault("cluster", str(error), "", error.exit_code)
@@ -61,20 +61,20 @@ def nodes(
         pool.stop()
 
 
-def _node(hand: Hired) -> str:
-    return hand.node
+def _node(actor: ActorState) -> str:
+    return actor.node
 
 
-def _asked(pool: RayPool, models: Iterable[str], survey: Survey) -> list[Hired]:
-    """Start hands on all nodes, and wait until each has answered."""
+def _asked(pool: RayPool, models: Iterable[str], survey: Survey) -> list[ActorState]:
+    """Start actors on all nodes, and wait until each has answered."""
     until_s = time.monotonic() + _PATIENCE_S
 
     def go_on() -> bool:
         return time.monotonic() < until_s
 
     for model in models:
-        pool.engine(model, teacher=False, go_on=go_on)
-    pool.crew.survey(survey)
+        pool.load_model(model, teacher=False, go_on=go_on)
+    pool.actors.survey(survey)
     while (found := pool.judged()) is None and go_on():
         list(pool.finished(time.monotonic()))
         pool.heard.wait(_LOOK_EVERY_S)
@@ -82,18 +82,18 @@ def _asked(pool: RayPool, models: Iterable[str], survey: Survey) -> list[Hired]:
     return found or []
 
 
-def _judged(subject: str, hand: Hired, writes: Iterable[bytes]) -> Finding:
-    unseen = [display(root) for root in writes if hand.proof and not _taken(root, hand.proof)]
-    if hand.unfit:
-        return fault(subject, hand.unfit, "", ExitCode.UNAVAILABLE)
+def _judged(subject: str, actor: ActorState, writes: Iterable[bytes]) -> Finding:
+    unseen = [display(root) for root in writes if actor.proof and not _taken(root, actor.proof)]
+    if actor.unfit:
+        return fault(subject, actor.unfit, "", ExitCode.UNAVAILABLE)
     if unseen:
         found = f"{unseen[0]}: a file that it made there is not seen on this machine"
         return fault(subject, found, "mount the same share on both", ExitCode.UNAVAILABLE)
-    if hand.niceness > max(0, os.nice(0)):  # its workers wait for other programs
+    if actor.niceness > max(0, os.nice(0)):  # its workers wait for other programs
         change = "RAY_worker_niceness=0 at its `ray start`"
-        return note(subject, f"its workers have the low priority {hand.niceness}", change)
-    if abs(hand.ahead_s) > _CLOCK_S:
-        apart = f"{abs(hand.ahead_s):.0f} s {'ahead of' if hand.ahead_s > 0 else 'behind'}"
+        return note(subject, f"its workers have the low priority {actor.niceness}", change)
+    if abs(actor.ahead_s) > _CLOCK_S:
+        apart = f"{abs(actor.ahead_s):.0f} s {'ahead of' if actor.ahead_s > 0 else 'behind'}"
         return note(subject, f"its clock is {apart} this machine's", "set both by NTP")
     return ok(subject, "same versions, weights and folders; it writes, and its clock agrees")
 

@@ -55,7 +55,7 @@ class Content:
     """The first few folders out of which nothing can be moved or deleted."""
 
 
-def seen(
+def examine(
     runner: Runner, paths: list[str], inputs: list[tuple[str, bool]]
 ) -> tuple[dict[str, PathAccess], list[Content]]:
     """Look at paths, and walk through inputs, with a user's rights.

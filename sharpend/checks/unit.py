@@ -177,8 +177,8 @@ def _rules(unit: Unit) -> dict[str, Reach]:
 
 def _targets(unit: Unit, name: str) -> list[str]:
     """Parse the targets of bind mounts: SOURCE[:TARGET[:OPTIONS]]."""
-    ways = [path.split(":") for path in unit.paths(name)]
-    return [way[1] if way[1:] else way[0] for way in ways]
+    entries = [path.split(":") for path in unit.paths(name)]
+    return [parts[1] if parts[1:] else parts[0] for parts in entries]
 
 
 def _within(path: str, above: str) -> bool:

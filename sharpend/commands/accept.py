@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sharpend.commands.overrides import used_state_of
 from sharpend.errors import UsageError
 from sharpend.ledger.opening import is_locked, open_beside
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 
 if TYPE_CHECKING:
     import argparse

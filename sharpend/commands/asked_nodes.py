@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 from sharpend.checks import nodes
 from sharpend.commit.destination import TempNames
-from sharpend.daemon import plans
-from sharpend.daemon.assembly import ray_pool
+from sharpend.daemon import settings_values, worker_settings
+from sharpend.daemon.loaded_workers import ray_pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sharpend.checks.finding import Finding
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 _NO_JOB = 0
 
 
 def nodes_of(settings: Settings) -> Iterator[Finding]:
     """Join the cluster, ask every node, and leave it."""
-    ways = [plan.destination for plan in plans.folder_plans(settings)]
+    destinations = [plan.destination for plan in settings_values.folder_plans(settings)]
     new_name = partial(TempNames(settings.state).new, _NO_JOB)
     pool = ray_pool(settings, lambda: None)
-    return nodes.nodes(pool, plans.models(settings), ways, new_name)
+    return nodes.nodes(pool, worker_settings.models(settings), destinations, new_name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sharpend.checks.finding import Level, exit_code
 from sharpend.commands.asked_nodes import nodes_of
 from sharpend.commands.overrides import workable_settings_of
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.roots import objections
 from sharpend.errors import (
     ConfigError,
@@ -21,30 +21,31 @@ from sharpend.errors import (
     UnavailableError,
 )
 from sharpend.files.fingerprint import display
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
     import argparse
 
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 
 def main(options: argparse.Namespace) -> int:
     """Print the resulting folders and models; every mistake is an error with its key and advice."""
     settings = workable_settings_of(options)
     check_folders(settings)
-    for plan in plans.folder_plans(settings):
-        way = plan.destination
-        line = f"{way.folder}: {display(way.input_root)} -> {display(way.output_root)}"
-        print(printable(f"{line}, model {plan.options.model}, source {way.source}"))
-    canary = plans.canary_model(settings)
+    for plan in settings_values.folder_plans(settings):
+        destination = plan.destination
+        source, target = display(destination.input_root), display(destination.output_root)
+        line = f"{destination.folder}: {source} -> {target}"
+        print(printable(f"{line}, model {plan.options.model}, source {destination.source}"))
+    canary = worker_settings.canary_model(settings)
     if canary is not None:
         share = f"{settings.canary.share:.0%} of the main model's images"
         print(printable(f"canary: {canary}, tried on crops of {share}"))
     on_cluster = settings.engine.kind == "ray"
     where = settings.engine.address
-    workers = f"on the cluster {where}" if on_cluster else plans.worker_count(settings)
+    workers = f"on the cluster {where}" if on_cluster else worker_settings.worker_count(settings)
     print(printable(f"state: {settings.state}; workers: {workers}"))
     _check_roots(settings)
     if on_cluster:
@@ -65,9 +66,9 @@ def _check_nodes(settings: Settings) -> None:
 
 def _check_roots(settings: Settings) -> None:
     """Raise InputMissingError or OutputFailedError where a daemon would pause a folder."""
-    ways = [plan.destination for plan in plans.folder_plans(settings)]
-    found = objections(settings.state, ways)
+    destinations = [plan.destination for plan in settings_values.folder_plans(settings)]
+    found = objections(settings.state, destinations)
     if found:
-        of_input = any(way.input_root in found for way in ways)
+        of_input = any(destination.input_root in found for destination in destinations)
         kind = InputMissingError if of_input else OutputFailedError
         raise kind("\n".join(found.values()))

@@ -17,7 +17,7 @@ from sharpend.checks import device, finding, folders, mounts, runner, sight, sta
 from sharpend.checks.finding import Finding, fault, note
 from sharpend.commands.asked_nodes import nodes_of
 from sharpend.commands.overrides import overrides_of
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.roots import objections
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
@@ -25,7 +25,7 @@ from sharpend.files.fingerprint import display
 from sharpend.files.mounts import mount_of
 from sharpend.files.remote import is_remote
 from sharpend.ledger.opening import is_locked
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.machine import cores
 from sharpend.policies import SourcePolicy
 from sharpend.settings.load import config_of, load
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from sharpend.checks.runner import Runner
     from sharpend.checks.sight import Content
     from sharpend.checks.unit import Unit
-    from sharpend.daemon.folder import FolderPlan
-    from sharpend.settings.load import Settings
+    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.settings.schema import Settings
 
 
 def main(options: argparse.Namespace) -> int:
@@ -80,7 +80,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     yield from machine.sandbox()
     yield from machine.files()
     yield machine.daemon()
-    yield from machine.engine()
+    yield from machine.model()
 
 
 def _settings(options: argparse.Namespace, used: Unit | None) -> Settings:
@@ -119,15 +119,15 @@ class Machine:
     @cached_property
     def plans(self) -> list[FolderPlan]:
         """Plans of the folders."""
-        return plans.folder_plans(self.settings)
+        return settings_values.folder_plans(self.settings)
 
     @property
     def writes(self) -> list[str]:
         """Folders that the daemon must be able to write."""
         roots: list[bytes] = []
-        for way in (plan.destination for plan in self.plans):
-            taken = [] if way.source is SourcePolicy.KEEP else [way.input_root]
-            roots += [*taken, way.output_root, way.archive_root or b""]
+        for destination in (plan.destination for plan in self.plans):
+            taken = [] if destination.source is SourcePolicy.KEEP else [destination.input_root]
+            roots += [*taken, destination.output_root, destination.archive_root or b""]
         on_disks = (display(root) for root in roots if root and not is_remote(root))
         return [str(self.settings.state), *on_disks]
 
@@ -151,7 +151,7 @@ class Machine:
             if os.path.isdir(plan.intake.root)
         ]
         paths = [*self.writes, *self.reads, *([config] if config else [])]
-        sights, contents = sight.seen(self.runner, paths, inputs)
+        sights, contents = sight.examine(self.runner, paths, inputs)
         walked = dict(zip((root for root, _ in inputs), contents, strict=True))
         yield state.configuration(sights[config] if config else None, self.runner)
         if not self.plans:
@@ -160,8 +160,8 @@ class Machine:
         away = objections(self.settings.state, [plan.destination for plan in self.plans])
         for plan in self.plans:
             content = walked.get(display(plan.intake.root))
-            seen = folders.Seen(plan, self.runner, sights, content, self._umask, away)
-            yield from folders.folder(seen)
+            facts = folders.FolderFacts(plan, self.runner, sights, content, self._umask, away)
+            yield from folders.folder(facts)
         yield from self._changes(walked)
         made_by_unit = self.used is not None and self.used.state == directory
         yield from state.directory(sights[directory], self.runner, made_by_unit=made_by_unit)
@@ -202,15 +202,18 @@ class Machine:
         last = read_status(directory)
         return state.daemon(last, is_running=running, now_s=time.time(), every_s=every_s)
 
-    def engine(self) -> Iterator[Finding]:
+    def model(self) -> Iterator[Finding]:
         """Check that the models run here."""
         if self.settings.engine.kind == "ray":
             yield from nodes_of(self.settings)
-        count, options = plans.worker_count(self.settings), plans.worker_options(self.settings)
+        count, options = (
+            worker_settings.worker_count(self.settings),
+            worker_settings.worker_options(self.settings),
+        )
         options = replace(options, trials=trials.read(self.settings.state))
         yield device.workers(count, options.threads or 1, cores())
-        canary = plans.canary_model(self.settings)
-        wanted = plans.models(self.settings)
+        canary = worker_settings.canary_model(self.settings)
+        wanted = worker_settings.models(self.settings)
         watched = bool(self.settings.agreement.sample or canary)
-        answers = device.engines(self.runner, options, wanted, teacher=watched, canary=canary)
+        answers = device.ask_worker(self.runner, options, wanted, teacher=watched, canary=canary)
         yield from device.device(answers, driver=device.has_driver())

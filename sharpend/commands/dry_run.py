@@ -27,20 +27,20 @@ from sharpend.files import beneath
 from sharpend.files.fingerprint import display
 from sharpend.files.objects.address import Address
 from sharpend.files.remote import is_remote
-from sharpend.intake.scan import left_alone_text
+from sharpend.intake.tally import left_alone_text
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
 from sharpend.ledger.store import has_ledger
-from sharpend.logs import logs
+from sharpend.logs.plain import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sharpend.commit.destination import Destination
-    from sharpend.daemon.folder import FolderPlan
-    from sharpend.intake.scan import Found
+    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.intake.tally import Found
     from sharpend.ledger.records import FinishTimes
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
     from sharpend.task import Options
 
 WOULD = {
@@ -109,7 +109,7 @@ def dry_run(settings: Settings) -> int:
             action = needless.get((plan.destination.input_root, one.relative))
             _plan_input(plan, one.relative, action, outlook)
     for outlook in outlooks.values():
-        print(logs.printable(str(outlook)))
+        print(printable(str(outlook)))
     may_copy = any(SHARPENED_OR_COPIED in outlook.counts for outlook in outlooks.values())
     if may_copy:
         print(NOT_MEASURED)
@@ -139,13 +139,13 @@ def _needless(settings: Settings, ledger: LedgerReader | None) -> dict[tuple[byt
     """Return the inputs that need nothing, by root and path, with the reason."""
     needless: dict[tuple[bytes, bytes], str] = {}
     for plan, batch, _ in found(settings):
-        way, root = plan.destination, plan.destination.input_root
-        if ledger is None or ledger.folder_name(root, way.output_root) is None:
-            adopted = (one.relative for one in batch if _would_be_adopted(way, one))
+        destination, root = plan.destination, plan.destination.input_root
+        if ledger is None or ledger.folder_name(root, destination.output_root) is None:
+            adopted = (one.relative for one in batch if _would_be_adopted(destination, one))
             needless |= {(root, relative): WOULD[State.DONE] for relative in adopted}
         for relative in left_at_start(ledger, plan, batch):
             needless[root, relative] = LEFT_AT_START
-        for outcome in outcomes_of(ledger, way, batch) if ledger else ():
+        for outcome in outcomes_of(ledger, destination, batch) if ledger else ():
             if outcome.state in WOULD:
                 needless[root, outcome.relative] = WOULD[outcome.state]
     return needless
@@ -164,7 +164,7 @@ def _plan_input(plan: FolderPlan, relative: bytes, needless: str | None, outlook
             action = "cannot be read"
     outlook.counts[action] += 1
     source = display(os.path.join(plan.destination.input_root, relative))
-    print(logs.printable(f"{source}: {action}{why}"))
+    print(printable(f"{source}: {action}{why}"))
 
 
 def _would_be_adopted(destination: Destination, one: Found) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.errors import InputMissingError
 from sharpend.files.fingerprint import display
 from sharpend.files.remote import is_remote
 from sharpend.intake import remote, scan
+from sharpend.intake.tally import Found, Tally
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
 from sharpend.ledger.store import has_ledger
@@ -20,31 +21,31 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sharpend.commit.destination import Destination
-    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.intake.interface import FolderOptions
     from sharpend.ledger.records import KnownInput
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 
-def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[scan.Found], scan.Tally]]:
+def found(settings: Settings) -> Iterator[tuple[FolderPlan, list[Found], Tally]]:
     """Iterate over all inputs in batches, with their folder and its tally so far.
 
     Raises:
         InputMissingError: object storage does not list them.
     """
-    for plan in plans.folder_plans(settings):
-        tally, options = scan.Tally(), plan.intake
+    for plan in settings_values.folder_plans(settings):
+        tally, options = Tally(), plan.intake
         for batch in _inputs(options, tally):
             yield plan, batch, tally
 
 
-def _inputs(options: FolderOptions, tally: scan.Tally) -> Iterator[list[scan.Found]]:
+def _inputs(options: FolderOptions, tally: Tally) -> Iterator[list[Found]]:
     if is_remote(options.root):
         try:
             yield from remote.inputs(options, tally)
         except OSError as error:
-            told = f"folder.input: {display(options.root)}: {error.strerror}"
-            raise InputMissingError(told) from error
+            text = f"folder.input: {display(options.root)}: {error.strerror}"
+            raise InputMissingError(text) from error
         return
     yield from scan.inputs(
         options.root,
@@ -56,7 +57,7 @@ def _inputs(options: FolderOptions, tally: scan.Tally) -> Iterator[list[scan.Fou
 
 
 def outcomes_of(
-    ledger: LedgerReader, destination: Destination, batch: Sequence[scan.Found]
+    ledger: LedgerReader, destination: Destination, batch: Sequence[Found]
 ) -> Iterator[KnownInput]:
     """Iterate over the outcomes of those inputs of a folder that have one in the ledger."""
     name = ledger.folder_name(destination.input_root, destination.output_root)
@@ -69,7 +70,7 @@ def outcomes_of(
 
 
 def left_at_start(
-    ledger: LedgerReader | None, plan: FolderPlan, batch: Sequence[scan.Found]
+    ledger: LedgerReader | None, plan: FolderPlan, batch: Sequence[Found]
 ) -> set[bytes]:
     """Return the paths of those inputs of a folder that `only_new` leaves as they are.
 
@@ -77,8 +78,12 @@ def left_at_start(
     """
     if not plan.only_new:
         return set()
-    way, entries = plan.destination, {(one.relative, one.fingerprint) for one in batch}
-    name = ledger.folder_name(way.input_root, way.output_root) if ledger is not None else None
+    destination, entries = plan.destination, {(one.relative, one.fingerprint) for one in batch}
+    name = (
+        ledger.folder_name(destination.input_root, destination.output_root)
+        if ledger is not None
+        else None
+    )
     if ledger is not None and name is not None and ledger.is_surveyed(name):
         entries -= set(ledger.unseen(name, entries))
     elif plan.intake.only is not None:

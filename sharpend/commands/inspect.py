@@ -7,9 +7,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from sharpend.commands.overrides import settings_of
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.errors import ExitCode, ImageRefusedError, Reason, TransientError
-from sharpend.logs.logs import plain, printable
+from sharpend.logs.plain import plain, printable
 from sharpend.model.softness import word_for
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> int:
         ConfigError: a setting is wrong.
     """
     settings = settings_of(options)
-    how = plans.default_options(settings)
+    how = settings_values.default_options(settings)
     worst = ExitCode.OK
     for path in options.files:
         facts, status = _inspected(path, how)
@@ -84,13 +84,13 @@ def _sharpness_facts(file: BinaryIO, picture: Picture, how: Options) -> dict[str
         ImageRefusedError: `would_lose`.
     """
     from sharpend.imaging import losses  # noqa: PLC0415 - torch only where it is used
-    from sharpend.imaging.transparency import seen  # noqa: PLC0415 - as above
+    from sharpend.imaging.transparency import fill  # noqa: PLC0415 - as above
     from sharpend.model.measuring import measure  # noqa: PLC0415 - as above
     from sharpend.workers import skipping  # noqa: PLC0415 - as above
 
     if not picture.frames:
         return {"sharpness": None, "passed_on": True}
-    shown = map(seen, picture.frames)
+    shown = map(fill, picture.frames)
     cues = [measure(one.pixels, one.visible) for one in shown]
     judged = cues[0].judged
     facts: dict[str, Any] = {"sharpness": None if judged is None else round(judged, 3)}

@@ -11,7 +11,7 @@ from sharpend.commands.overrides import used_state_of
 from sharpend.errors import InputMissingError
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
-from sharpend.logs.logs import plain, printable
+from sharpend.logs.plain import plain, printable
 
 if TYPE_CHECKING:
     import argparse

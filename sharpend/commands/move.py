@@ -13,7 +13,7 @@ from sharpend.commands.overrides import used_state_of
 from sharpend.errors import ExitCode, InputMissingError
 from sharpend.files.fingerprint import display
 from sharpend.ledger.opening import open_ledger
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.settings.sources import located
 
 if TYPE_CHECKING:

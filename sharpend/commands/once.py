@@ -1,7 +1,8 @@
 """`sharpend once`: sharpen all images in the folders now, print each result, exit.
 
 The same daemon as `run`, set to end when nothing is left to do. Results go to stdout, logs to
-stderr; on a terminal a progress bar stands in place of the log of single images.
+stderr; on a terminal a progress bar stands in place of the log of single images. The options are
+defined in `cli`, those that stand for a setting in `overrides`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,13 @@ from sharpend.commands.once_output import ResultPrinter
 from sharpend.commands.overrides import workable_settings_of
 from sharpend.commands.selection import selected
 from sharpend.commit.shards import Share, objection
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.emptied_folders import EmptiedFolders
 from sharpend.daemon.mode import Mode
 from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UnavailableError, UsageError
 from sharpend.intake import scan
+from sharpend.intake.tally import Tally
 from sharpend.ledger.reader import ALL_FOLDERS, LedgerReader
 from sharpend.ledger.store import has_ledger
 from sharpend.settings.load import check_folders
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     import argparse
 
     from sharpend.logs.logs import Log
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
 """Limits of retries in this command, where a user waits; the daemon retries for longer."""
@@ -64,7 +66,7 @@ def _run(settings: Settings, *, as_json: bool) -> int:
     settings = settings.model_copy(update={"retry": retry})
     bar = sys.stderr is not None and sys.stderr.isatty() and settings.log.format == "auto"
     level = "error" if bar and settings.log.level == "info" else settings.log.level
-    log = plans.log(settings, level=level)
+    log = settings_values.log(settings, level=level)
     printer = ResultPrinter(settings, as_json=as_json, to_do=_to_do(settings) if bar else None)
     daemon = Daemon(settings, log, Mode(once=True, on_result=printer.show))
     status = daemon.run()
@@ -77,22 +79,31 @@ def _run(settings: Settings, *, as_json: bool) -> int:
 
 def _remove_emptied(settings: Settings, log: Log) -> None:
     """Remove the sub-folders out of which images were taken, in folders that ask for it."""
-    wanted = [one for one in plans.folder_plans(settings) if one.destination.remove_empty_folders]
+    wanted = [
+        one
+        for one in settings_values.folder_plans(settings)
+        if one.destination.remove_empty_folders
+    ]
     if not wanted:
         return
     with LedgerReader.read_only(settings.state) as ledger:
         for plan in wanted:
-            way, tally = plan.destination, scan.Tally()
-            name = ledger.folder_name(way.input_root, way.output_root) or way.folder
+            destination, tally = plan.destination, Tally()
+            name = (
+                ledger.folder_name(destination.input_root, destination.output_root)
+                or destination.folder
+            )
             looked = scan.walk(
-                way.input_root,
+                destination.input_root,
                 recursive=plan.intake.recursive,
                 tally=tally,
                 patterns=plan.intake.patterns,
             )
             for _ in looked:
                 pass
-            EmptiedFolders(replace(way, folder=name), ledger, log, quiet_s=None).scanned(tally)
+            EmptiedFolders(replace(destination, folder=name), ledger, log, quiet_s=None).scanned(
+                tally
+            )
 
 
 def _shard(settings: Settings, text: str) -> Settings:
@@ -105,7 +116,7 @@ def _shard(settings: Settings, text: str) -> Settings:
         share = Share.parse(text)
     except ValueError as error:
         raise UsageError(f"--shard {text}: {error}") from error
-    for plan in plans.folder_plans(settings):
+    for plan in settings_values.folder_plans(settings):
         if (reason := objection(plan.destination)) is not None:
             raise UsageError(f"--shard: {reason}")
     folders = tuple(one.shared((share.number, share.count)) for one in settings.folder)
@@ -130,8 +141,11 @@ def _held(settings: Settings) -> set[str]:
     if not has_ledger(settings.state):
         return set()
     with LedgerReader.read_only(settings.state) as ledger:
-        ways = [plan.destination for plan in plans.folder_plans(settings)]
-        names = [ledger.folder_name(way.input_root, way.output_root) for way in ways]
+        destinations = [plan.destination for plan in settings_values.folder_plans(settings)]
+        names = [
+            ledger.folder_name(destination.input_root, destination.output_root)
+            for destination in destinations
+        ]
         return ledger.holds().keys() & {ALL_FOLDERS, *names}
 
 

@@ -19,16 +19,16 @@ from tqdm import tqdm
 from sharpend.agreement.alarm import summary_lines
 from sharpend.commands.inputs import found, left_at_start, outcomes_of
 from sharpend.files.fingerprint import display
-from sharpend.intake.scan import left_alone_text
+from sharpend.intake.tally import left_alone_text
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
-from sharpend.logs import logs
+from sharpend.logs.plain import plain, printable
 
 if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
     from sharpend.daemon.results import Result
     from sharpend.ledger.records import KnownInput
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 _ENDED = {State.QUARANTINED, State.DONE, State.DISPOSED}
 
@@ -121,10 +121,10 @@ class ResultPrinter:
             "agreement": agreement,
         }
         if self._json:
-            print(json.dumps({"summary": logs.plain(summary)}), flush=True)
+            print(json.dumps({"summary": plain(summary)}), flush=True)
         else:
             for line in _summary_lines(summary):
-                print(logs.printable(line))
+                print(printable(line))
 
     def _count_the_rest(self) -> None:
         """Print inputs that an earlier run had finished or refused; count all others."""
@@ -173,7 +173,7 @@ class ResultPrinter:
             self._bar.clear()
             print(json.dumps(_as_json(destination, ending)), flush=True)
         elif not ending.earlier and (text := _as_text(destination, ending)):
-            self._bar.write(logs.printable(text), file=sys.stdout)
+            self._bar.write(printable(text), file=sys.stdout)
 
 
 def _as_json(destination: Destination, ending: PrintedResult) -> dict[str, object]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.commands.selection import folders_of, limited
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.errors import ConfigError, InputMissingError, UnavailableError, UsageError
 from sharpend.ledger.store import has_ledger
 from sharpend.model.shipped import find
-from sharpend.settings.load import Settings, load
+from sharpend.settings.load import load
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
     from pathlib import Path
+
+    from sharpend.settings.schema import Settings
 
 
 _MODEL_KEYS = {"model": "name"} | {
@@ -97,7 +99,7 @@ def workable_settings_of(
 def _check_networks(settings: Settings, where: str) -> None:
     """Check that every model exists, before a worker is started for it."""
     for number, (folder, plan) in enumerate(
-        zip(settings.folder, plans.folder_plans(settings), strict=True), start=1
+        zip(settings.folder, settings_values.folder_plans(settings), strict=True), start=1
     ):
         key = "model.name" if folder.model is None else f"folder.{number}.model"
         try:
@@ -107,7 +109,7 @@ def _check_networks(settings: Settings, where: str) -> None:
 
 
 def _require_canary(settings: Settings, where: str) -> None:
-    canary = plans.canary_model(settings)
+    canary = worker_settings.canary_model(settings)
     try:
         if canary is not None:
             find(canary)

@@ -1,7 +1,7 @@
 """`sharpend pause` and `sharpend resume`: start no image of a folder until it is resumed.
 
 Works like `retry`, on the state directory: a running daemon takes it up within seconds, a stopped
-one at its next start.
+one at its next start. `daemon.intended_pauses` has the effect.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sharpend.daemon import operations
 from sharpend.errors import InputMissingError
 from sharpend.ledger.opening import open_beside
 from sharpend.ledger.reader import ALL_FOLDERS
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.settings.sources import located
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sharpend.daemon.operations import Retries
 from sharpend.errors import ExitCode, InputMissingError, SharpendError
 from sharpend.files.fingerprint import display
 from sharpend.ledger.opening import open_beside
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.settings.sources import located
 
 if TYPE_CHECKING:

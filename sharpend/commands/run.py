@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.commands.overrides import workable_settings_of
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.mode import Mode
 
 if TYPE_CHECKING:
     import argparse
 
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 
 def main(options: argparse.Namespace) -> int:
@@ -22,4 +22,4 @@ def main(options: argparse.Namespace) -> int:
         return workable_settings_of(options)
 
     settings = load()
-    return int(Daemon(settings, plans.log(settings), Mode(load=load)).run())
+    return int(Daemon(settings, settings_values.log(settings), Mode(load=load)).run())

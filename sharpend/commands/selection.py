@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Mapping, Sequence
 
-    from sharpend.settings.load import FolderSettings, Settings
+    from sharpend.settings.folder import FolderSettings
+    from sharpend.settings.schema import Settings
 
-_MOST_TOLD = 5
+_MOST_NAMED = 5
 
 
 def selected(options: argparse.Namespace) -> list[bytes] | None:
@@ -61,8 +62,8 @@ def _require_files(paths: Sequence[bytes]) -> None:
         )
     missing = [path for path in paths if not os.path.lexists(path)]
     if missing:
-        more = f"\nand {len(missing) - _MOST_TOLD} more" if len(missing) > _MOST_TOLD else ""
-        lines = [f"{display(path)}: no such file" for path in missing[:_MOST_TOLD]]
+        more = f"\nand {len(missing) - _MOST_NAMED} more" if len(missing) > _MOST_NAMED else ""
+        lines = [f"{display(path)}: no such file" for path in missing[:_MOST_NAMED]]
         raise InputMissingError("\n".join(lines) + more)
 
 

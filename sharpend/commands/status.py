@@ -14,10 +14,10 @@ from sharpend.commands.overrides import settings_of, used_state_of
 from sharpend.daemon.intended_pauses import HELD
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
-from sharpend.intake.scan import left_alone_text
+from sharpend.intake.tally import left_alone_text
 from sharpend.ledger.opening import is_locked
 from sharpend.ledger.reader import LedgerReader
-from sharpend.logs import logs
+from sharpend.logs.plain import plain, printable
 from sharpend.model.softness import word_for
 
 if TYPE_CHECKING:
@@ -46,16 +46,16 @@ def main(options: argparse.Namespace) -> int:
         names = [name for name, _ in ledger.folders()]
         oldest_at = ledger.oldest_pending_at(names)
         holds = ledger.holds()
-        seen = {name: files for name in names if (files := ledger.seen(name))}
+        at_start = {name: files for name in names if (files := ledger.skipped(name))}
     status = {
         "running": is_locked(state_dir),
         "counts": counts,
         "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
-        "seen": seen,
+        "seen": at_start,
         "holds": holds,
         "last": read_status(state_dir),
     }
-    print(json.dumps(logs.plain(status)) if options.json else _text(status))
+    print(json.dumps(plain(status)) if options.json else _text(status))
     return 0
 
 
@@ -63,7 +63,7 @@ def _check(state_dir: Path, every_s: float) -> int:
     """Print whether a daemon runs and is healthy; return the exit status of a health check."""
     last, is_running = read_status(state_dir), is_locked(state_dir)
     found = check_daemon(last, is_running=is_running, now_s=time.time(), every_s=every_s)
-    print(logs.printable(f"{found.found}{f': {found.change}' if found.change else ''}"))
+    print(printable(f"{found.found}{f': {found.change}' if found.change else ''}"))
     if not is_running:
         return ExitCode.UNAVAILABLE
     return ExitCode.OK if found.level is Level.OK else ExitCode.UNHEALTHY
@@ -104,7 +104,7 @@ def _text(status: dict[str, Any]) -> str:
         lines.append(f"paused: {name or 'all folders'}: {HELD}, since {local_time(since_s)}")
     paused = (last.get("paused") or {}).items()  # of the last report; the ledger knows holds now
     lines += [f"paused: {name}: {why}" for name, why in paused if why != HELD]
-    return "\n".join(logs.printable(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _describe_canary(canary: dict[str, Any] | None) -> list[str]:

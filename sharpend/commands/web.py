@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.commands.overrides import settings_of
-from sharpend.daemon import plans
+from sharpend.daemon import settings_values
 from sharpend.errors import UnavailableError, UsageError
 from sharpend.logs.events import Event
 
@@ -55,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
         )
     is_local = where.is_local and not options.allow_host and not options.behind_proxy
     _require_safe(options.listen, known, names, is_local=is_local)
-    log = plans.log(settings)
+    log = settings_values.log(settings)
     own = sessions.Sessions(cookie=where.cookie)
     access = gate.Access(names, known, own, tokens.Throttle(), log, options.behind_proxy)
     site = app.Site(settings.state, settings.report.every_s, access)

@@ -21,8 +21,8 @@ from sharpend.commit.destination import (
 )
 from sharpend.commit.disposal import ends_at_once, reason_to_keep
 from sharpend.commit.disposer import Disposer, Ending, Steps
+from sharpend.commit.local_folder import discard_below, stands
 from sharpend.commit.ownership import choose
-from sharpend.commit.place import discard_below, stands
 from sharpend.commit.publication import (
     OutputFolders,
     Publication,
@@ -96,7 +96,9 @@ class Committer:
             if skips or destination.collision is CollisionPolicy.REFUSE:
                 output, status = choose(self._ledger, destination, job, folder)
                 if status is NameStatus.LEFT_ALONE:
-                    product = as_existing(Product(output, job.fingerprint), folder, unchanged=True)
+                    product = as_existing(
+                        Product(output, job.fingerprint), folder, kept_existing=True
+                    )
                     self._ledger.stage(job, product)
                     return self._finish_one(Publication(destination, job, product), now_s)
         return Prepared(*os.path.split(first), self._names.new(job.id))
@@ -145,7 +147,7 @@ class Committer:
         """Record that sources are gone; `recover` finds them so if that is lost."""
         with self._ledger.joined(waits=False):
             for one in group:
-                self._ledger.dispose(one.job, stays=bool(one.disposed.stays_for))
+                self._ledger.dispose(one.job, keeps_source=bool(one.disposed.kept_reason))
 
     def _choose(self, one: Publication, folder: OutputFolder) -> tuple[bytes, NameStatus]:
         return choose(self._ledger, one.destination, one.job, folder, one.product)
@@ -231,8 +233,8 @@ class Committer:
             for one in group:
                 notes += self._ledger.finish(one.job, now_s)
                 if ends_at_once(one.destination.source, one.destination.sidecars, one.product):
-                    stays = bool(reason_to_keep(one.destination.source, one.product))
-                    self._ledger.dispose(one.job, stays=stays)
+                    keeps_source = bool(reason_to_keep(one.destination.source, one.product))
+                    self._ledger.dispose(one.job, keeps_source=keeps_source)
                     one.has_ended = True
         for note in notes:
             with suppress(OSError):  # the reason file of an earlier failure

@@ -1,8 +1,6 @@
 """Output destination of a folder: its roots, rules, and names of temporary files.
 
-Owns the names of temporary files, and the check of a root before anything is written into it.
-Refuses a root that is not the folder that it was, before a restart too: an unmounted disk leaves an
-empty folder at its mount point, which must not be filled.
+Owns the names of temporary files, and the check that a root is the folder that it was.
 """
 
 from __future__ import annotations
@@ -21,11 +19,9 @@ from sharpend.errors import FolderFaultError
 from sharpend.files.access import Access
 from sharpend.files.disk_errors import decision
 from sharpend.files.fingerprint import display
-from sharpend.files.mounts import empty_mount_point
+from sharpend.files.mounted_roots import RootGuard
 from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.files.remote import is_remote
-from sharpend.files.roots import Root, is_on_system_disk, look
-from sharpend.logs.logs import printable
 from sharpend.policies import CollisionPolicy, ExistingPolicy, Sidecars, SourcePolicy
 
 if TYPE_CHECKING:
@@ -33,89 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.commit.store import Store
-
-
-@dataclass(slots=True)
-class RootGuard:
-    """Remembered roots of one folder; shared by all that work below them.
-
-    Nothing is compared for a root that was never seen, or accepted whatever it is.
-    """
-
-    folder: str
-    require_mount: bool | None = None
-    """True: any disk but that of `/`; False: whatever there is; None: the same as before."""
-    seen: dict[bytes, Root] = field(default_factory=dict)
-    accepted: set[bytes] = field(default_factory=set)
-    """Roots that the user accepted, whatever is there."""
-    closed: str | None = None
-    """Reason why no root may be worked in, or None."""
-
-    def objection(self, root: bytes, setting: str) -> str | None:
-        """Return in one line why a root is not the one to work in, or None.
-
-        Args:
-            root: that exists or would be created.
-            setting: that names the root.
-        """
-        prefix = f"{setting}: {printable(display(root))}"
-        try:
-            found = self._objection(root)
-        except OSError as error:
-            return f"{prefix}: {error.strerror}"
-        if found is None:
-            return None
-        return (
-            f"{prefix}: {found}, or, if this folder is meant, run"
-            f" `sharpend accept {self.folder}` (or set folder.require_mount)"
-        )
-
-    def replaced(self, root: bytes, setting: str) -> str | None:
-        """Return in one line why a root is not the one of the last look, or None.
-
-        Stricter than `objection`: a folder that was replaced on the same disk is another one.
-
-        Raises:
-            OSError: the root is missing, or cannot be looked at.
-        """
-        if self.closed is not None:
-            return self.closed
-        objection = self.objection(root, setting)
-        if objection is not None:
-            return objection
-        inode, before = os.stat(root).st_ino, self.seen.get(root)
-        if self.require_mount is None and before is not None and before.inode not in {None, inode}:
-            return f"{setting}: {printable(display(root))}: the folder was replaced"
-        return None
-
-    def _objection(self, root: bytes) -> str | None:
-        if self.require_mount:
-            missing = is_on_system_disk(root)
-            rule = "is on the system's disk, and folder.require_mount is true: mount its disk"
-            return rule if missing else None
-        if self.require_mount is False:
-            return None
-        before = self.seen.get(root)
-        return self._objection_to_new(root) if before is None else _difference(before, look(root))
-
-    def _objection_to_new(self, root: bytes) -> str | None:
-        """Object to a root that was never seen, or was accepted and is missing."""
-        if root in self.accepted and os.path.isdir(root):
-            return None
-        point = empty_mount_point(root)
-        if point is None:
-            return None
-        return f"no disk is mounted at {printable(display(point))}: mount it"
-
-
-def _difference(before: Root, now: Root) -> str | None:
-    """Describe the disk that a root is on in place of the one before, or None."""
-    if before.is_same(now):
-        return None
-    if not os.path.ismount(before.point):
-        return f"{printable(before.point)} is not mounted: mount it"
-    there = f"{now.kind} at {printable(now.point)}"
-    return f"is on another disk than before ({there}): mount the other one"
 
 
 class NameStatus(Enum):

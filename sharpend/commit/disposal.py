@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def ends_at_once(source: SourcePolicy, sidecars: Sidecars, product: Product) -> bool:
     """Return whether nothing is left to do once the output has its name, durably."""
-    return sidecars is not Sidecars.COPY and stays(source, product)
+    return sidecars is not Sidecars.COPY and keeps_source(source, product)
 
 
 def reason_to_keep(source: SourcePolicy, product: Product) -> str:
@@ -24,15 +24,15 @@ def reason_to_keep(source: SourcePolicy, product: Product) -> str:
     What is archived is not lost. The decision is the product's, made when it was staged, so that a
     later change of the setting deletes no source of an earlier output.
     """
-    if source is not SourcePolicy.DELETE or not product.stays_for:
+    if source is not SourcePolicy.DELETE or not product.kept_reason:
         return ""
     return (
-        f"the input was not deleted, because its output lacks content: {product.stays_for}; "
+        f"the input was not deleted, because its output lacks content: {product.kept_reason}; "
         "set pictures.losses to accept to have such inputs deleted"
     )
 
 
-def stays(source: SourcePolicy, product: Product) -> bool:
+def keeps_source(source: SourcePolicy, product: Product) -> bool:
     """Return whether the source of a product is left where it is."""
-    kept = product.unchanged or bool(reason_to_keep(source, product))
+    kept = product.kept_existing or bool(reason_to_keep(source, product))
     return kept or source is SourcePolicy.KEEP

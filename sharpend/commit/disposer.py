@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, faults, is_rewritten, require_same_root
-from sharpend.commit.disposal import reason_to_keep, stays
+from sharpend.commit.disposal import keeps_source, reason_to_keep
 from sharpend.commit.names import numbered
 from sharpend.commit.relocate import Move, relocate, still_written
 from sharpend.commit.results import NOTHING, Committed, Disposed, Followed
@@ -54,7 +54,7 @@ class SourceDisposal:
     ) -> None:
         self._to, self._job, self._temp_name = destination, job, temp_name
         kept = Disposed(reason_to_keep(destination.source, product))
-        self._disposed = kept if stays(destination.source, product) else None
+        self._disposed = kept if keeps_source(destination.source, product) else None
         self._lease: Lease | None = None
         self._remote: Source | None = None
 
@@ -185,12 +185,12 @@ class Ending:
         """Return the finished job, or why its folder has to pause."""
         if isinstance(self.error, FolderFaultError):
             return self.error
-        reasons = (self.disposed.stays_for, *self.copied.left, *self.archived.left)
+        reasons = (self.disposed.kept_reason, *self.copied.refusals, *self.archived.refusals)
         done = Committed(
             self.job,
             self.product.output,
-            self.product.unchanged,
-            is_copy=not (self.product.pixels or self.product.unchanged),
+            self.product.kept_existing,
+            is_copy=not (self.product.pixels or self.product.kept_existing),
             rewritten=is_rewritten(self.destination, self.job.relative),
         )
         if self.pending:
@@ -200,7 +200,7 @@ class Ending:
             warning="; ".join(filter(None, reasons)),
             copied=self.copied.paths,
             archived=self.archived.paths,
-            stays=bool(self.disposed.stays_for),
+            keeps_source=bool(self.disposed.kept_reason),
         )
 
 

@@ -79,11 +79,13 @@ def numbered(
         yield from _portable_names(root, parent, name, naming)
         return
     for number in count(1):
-        mark = b"" if number == 1 else b"-%d" % number
-        yield os.path.join(parent, _fitting(root, name, naming, mark))
+        number_text = b"" if number == 1 else b"-%d" % number
+        yield os.path.join(parent, _fitting(root, name, naming, number_text))
 
 
-def shortened(name: bytes, limit: int, naming: Naming = AS_THE_INPUT, mark: bytes = b"") -> bytes:
+def shortened(
+    name: bytes, limit: int, naming: Naming = AS_THE_INPUT, number_text: bytes = b""
+) -> bytes:
     """Make a name of at most `limit` bytes: `<beginning of the stem>~1a2b3c4d<mark>.ext`.
 
     The stem is cut between two characters, never before a combining mark. The digits are the
@@ -93,27 +95,27 @@ def shortened(name: bytes, limit: int, naming: Naming = AS_THE_INPUT, mark: byte
         name: of the input.
         limit: in bytes.
         naming: rule for the name.
-        mark: number after the stem, or nothing.
+        number_text: number after the stem, or nothing.
 
     Raises:
         ImageRefusedError: NAME_TOO_LONG, when the name without its stem is too long already.
     """
     stem, ext = _split(name)
-    end = digest_of(name) + mark
+    end = digest_of(name) + number_text
     spare = limit - len(naming.filled(b"", ext))
     room = spare // naming.template.count("{stem}") - len(end)
     if room < 0:
-        raise name_too_long(display(naming.filled(stem + mark, ext)))
+        raise name_too_long(display(naming.filled(stem + number_text, ext)))
     return naming.filled(_cut(stem, room) + end, ext)
 
 
-def _fitting(root: bytes, name: bytes, naming: Naming, mark: bytes) -> bytes:
+def _fitting(root: bytes, name: bytes, naming: Naming, number_text: bytes) -> bytes:
     stem, ext = _split(name)
-    made = naming.filled(stem + mark, ext)
+    made = naming.filled(stem + number_text, ext)
     for limit in NAME_LIMITS_BYTES:
         if _is_short_enough(root, made):
             break
-        made = shortened(name, limit, naming, mark)
+        made = shortened(name, limit, naming, number_text)
     return made
 
 
@@ -123,23 +125,23 @@ def _portable_names(root: bytes, parent: bytes, name: bytes, naming: Naming) -> 
         inside = os.path.join(root, above)
         above = os.path.join(above, _portable(inside, folder, AS_THE_INPUT, b""))
     for number in count(1):
-        mark = b"" if number == 1 else b"-%d" % number
-        yield os.path.join(above, _portable(os.path.join(root, above), name, naming, mark))
+        number_text = b"" if number == 1 else b"-%d" % number
+        yield os.path.join(above, _portable(os.path.join(root, above), name, naming, number_text))
 
 
-def _portable(folder: bytes, name: bytes, naming: Naming, mark: bytes) -> bytes:
+def _portable(folder: bytes, name: bytes, naming: Naming, number_text: bytes) -> bytes:
     """Return the name by the template, rewritten where it is not portable or not taken.
 
     Where the input's own name is at fault, its digest keeps it different from others.
     """
-    made = _fitting(folder, name, naming, mark)
+    made = _fitting(folder, name, naming, number_text)
     if _is_taken(folder, made):
         return made
     for ascii_only in (False, True):
         other = (
             name if is_portable(name) and not ascii_only else _distinct(name, ascii_only=ascii_only)
         )
-        made = clean(_fitting(folder, other, naming, mark), ascii_only=ascii_only)
+        made = clean(_fitting(folder, other, naming, number_text), ascii_only=ascii_only)
         if _is_taken(folder, made):
             break
     return made

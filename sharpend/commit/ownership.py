@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, NameStatus, output_names
-from sharpend.commit.place import fingerprint_below
+from sharpend.commit.local_folder import fingerprint_below
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.fingerprint import display
 from sharpend.ledger.records import Owner

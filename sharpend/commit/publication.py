@@ -2,8 +2,9 @@
 
 Owns the order of the steps up to a durable name, each taken for the whole group before the next:
 choice of the names, ledger `staged` in one transaction, renames, one fsync of each output folder.
-Errors are handled per file: one that fails leaves the group and does not hold up the others.
-Refuses to give two files of a group one name, and to create a root that is missing.
+Errors are handled per file: one that fails leaves the group and does not hold up the others. The
+rename that overwrites nothing is in `local_folder`. Refuses to give two files of a group one name,
+and to create a root that is missing.
 """
 
 from __future__ import annotations
@@ -13,13 +14,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from sharpend.commit.destination import (
-    NameStatus,
-    faults,
-    output_names,
-    require_same_root,
-)
-from sharpend.commit.place import LocalFolder
+from sharpend.commit.destination import NameStatus, faults, output_names, require_same_root
+from sharpend.commit.local_folder import LocalFolder
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.beneath import directory
 from sharpend.ledger.caseless import twin_key
@@ -29,10 +25,10 @@ from sharpend.policies import Losses
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
 
+    from sharpend.attempt import Staged
     from sharpend.commit.destination import Destination
     from sharpend.commit.store import OutputFolder
     from sharpend.ledger.records import Job
-    from sharpend.task import Staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +164,7 @@ class Publisher:
                 product = replace(one.product, output=output)
                 if status in {NameStatus.LEFT_ALONE, NameStatus.EQUAL}:
                     is_kept = status is NameStatus.LEFT_ALONE
-                    product = as_existing(product, folder, unchanged=is_kept)
+                    product = as_existing(product, folder, kept_existing=is_kept)
                 self._at("chosen")
                 names |= keys
                 one.product, one.status = product, status
@@ -217,7 +213,7 @@ def begun(entry: StagedJob) -> Publication:
         options_digest=entry.attempt.options_digest,
         pixels=staged.pixels,
         input_digest=staged.input_digest,
-        stays_for="; ".join(staged.losses) if entry.attempt.losses is Losses.KEEP else "",
+        kept_reason="; ".join(staged.losses) if entry.attempt.losses is Losses.KEEP else "",
     )
     one = Publication(entry.destination, job, product)
     try:
@@ -228,13 +224,13 @@ def begun(entry: StagedJob) -> Publication:
     return one
 
 
-def as_existing(product: Product, folder: OutputFolder, *, unchanged: bool) -> Product:
+def as_existing(product: Product, folder: OutputFolder, *, kept_existing: bool) -> Product:
     """Return the product with the foreign file at its name as the output.
 
     Args:
         product: with the name.
         folder: of the output.
-        unchanged: the file is kept by the policy; else its bytes are those of the output.
+        kept_existing: the file is kept by the policy; else its bytes are those of the output.
 
     Raises:
         FileExistsError: the name is no regular file any more.
@@ -242,7 +238,7 @@ def as_existing(product: Product, folder: OutputFolder, *, unchanged: bool) -> P
     existing = folder.fingerprint(os.path.basename(product.output))
     if existing is None:
         raise FileExistsError(product.output)
-    return replace(product, fingerprint=existing, unchanged=unchanged)
+    return replace(product, fingerprint=existing, kept_existing=kept_existing)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 Owns `quarantine/<folder>/<path>` and `<path>.reason.json` below the state directory. The reason
 file is written at once. With `source = "keep"` that is all; otherwise the source is moved there,
-never over another file; one in object storage stays where it is. A
-source that may be half a file is moved after it stayed unchanged for
-`quiet_s`. The ledger records each step first, so that a crash can be repaired. Refuses to move a
-source that is no longer the file that was refused, or that a process has open for writing.
+never over another file; one in object storage stays where it is. A source that may be half a file
+is moved after it stayed unchanged for `quiet_s`. The ledger records each step first, so that a
+crash can be repaired. Refuses to move a source that is no longer the file that was refused, or that
+a process has open for writing. After how many failures an image is refused is decided in
+`daemon.outcomes`.
 """
 
 from __future__ import annotations

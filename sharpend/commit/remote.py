@@ -70,7 +70,7 @@ class RemoteFolder:
     """Path below the root of the outputs."""
     uploads: Uploads
     outage: Outage
-    _seen: dict[bytes, Object] = field(default_factory=dict)
+    _found_outputs: dict[bytes, Object] = field(default_factory=dict)
     """The objects that were looked at last, by name: only these may be replaced."""
 
     @property
@@ -80,10 +80,10 @@ class RemoteFolder:
 
     def fingerprint(self, name: bytes) -> Fingerprint | None:
         """Ask the store."""
-        self._seen.pop(name, None)
+        self._found_outputs.pop(name, None)
         with self.outage.noticed():
             found = self.bucket.head(self.bucket.address.key(self._path(name)))
-        self._seen[name] = found
+        self._found_outputs[name] = found
         return found.as_output
 
     def staged(self, temp: bytes) -> Fingerprint | None:
@@ -93,12 +93,12 @@ class RemoteFolder:
 
     def is_equal(self, temp: bytes, name: bytes) -> bool:
         """Compare the digests, which each of our objects has among its metadata."""
-        upload, found = self.uploads.staged(temp), self._seen.get(name)
+        upload, found = self.uploads.staged(temp), self._found_outputs.get(name)
         return upload is not None and found is not None and found.digest == upload.digest
 
     def publish(self, temp: bytes, name: bytes, *, replaces: bool) -> None:
         """Complete the upload."""
-        replaced = self._seen.get(name) if replaces else None
+        replaced = self._found_outputs.get(name) if replaces else None
         with self.outage.noticed():
             self.uploads.publish(temp, self._path(name), replaced)
 
@@ -145,23 +145,23 @@ class RemoteSource:
         self._meant = meant
         self._uploads = uploads
         self._outage = outage
-        self._seen: Object | None = None
+        self._found_outputs: Object | None = None
 
     def look(self) -> bool:
         """Ask the store: see `Source`."""
         with self._outage.noticed():
-            self._seen = self._found()
-        return self._seen is not None
+            self._found_outputs = self._found()
+        return self._found_outputs is not None
 
     def delete(self) -> None:
         """Delete it if it is unchanged."""
-        if self._seen is not None:
+        if self._found_outputs is not None:
             with self._outage.noticed():
-                self._remove(self._seen)
+                self._remove(self._found_outputs)
 
     def archive(self, root: bytes, names: Iterator[bytes], temp: bytes) -> bytes | None:
         """Let the store copy it, then delete it: see `Source`."""
-        if (found := self._seen) is None:
+        if (found := self._found_outputs) is None:
             return None
         with self._outage.noticed():
             try:
@@ -187,23 +187,23 @@ class RemoteSource:
 
     def _copied(self, root: bytes, names: Iterator[bytes], temp: bytes, found: Object) -> bytes:
         """Copy it to the first name that is free, or find the copy of an earlier call."""
-        mark = f"{found.etag} {found.modified_s}"
+        source_state = f"{found.etag} {found.modified_s}"
         for name in names:
             for _ in range(_TRIES):
                 there = _object_at(Bucket(root), name)
-                if there is not None or self._copy(temp, (root, name), found, mark):
+                if there is not None or self._copy(temp, (root, name), found, source_state):
                     break
             else:  # the key is taken for each copy, and free for each look
                 raise OSError(errno.EAGAIN, "others write and delete the object in the archive")
-            if there is None or there.metadata.get(SOURCE) == mark:
+            if there is None or there.metadata.get(SOURCE) == source_state:
                 return name
         raise AssertionError  # names are endless
 
-    def _copy(self, temp: bytes, to: tuple[bytes, bytes], found: Object, mark: str) -> bool:
+    def _copy(self, temp: bytes, to: tuple[bytes, bytes], found: Object, source_state: str) -> bool:
         """Copy it to a name; return False if another object has that."""
         new = Upload(os.fsdecode(to[0]), os.fsdecode(to[1]), found.size, "")
         kept = {name: text for name, text in found.metadata.items() if text.isascii()}
-        metadata = {**kept, SOURCE: mark}
+        metadata = {**kept, SOURCE: source_state}
         upload = self._uploads.begin(temp, new, metadata, found.kind)
         try:
             parts = [

@@ -28,7 +28,7 @@ class Prepared:
 class Disposed:
     """Result of the disposal of one source."""
 
-    stays_for: str = ""
+    kept_reason: str = ""
     """Reason why the source stays for good, against the policy of its folder; empty if none."""
     archived: bytes | None = None
     """Path of the source below the archive, also if an earlier call had moved it there."""
@@ -40,7 +40,7 @@ class Followed:
 
     paths: tuple[bytes, ...] = ()
     """Their new places, below the archive or the output folder."""
-    left: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
     """Reasons why others are not there, in words."""
 
 
@@ -54,7 +54,7 @@ class Committed:
     job: Job
     output: bytes
     """Path below the output root."""
-    unchanged: bool
+    kept_existing: bool
     """True where a foreign file has that name and was kept (`existing = "skip"`)."""
     warning: str = ""
     """Reason why the source or a sidecar stays: it cannot be disposed of, or not yet."""
@@ -66,7 +66,7 @@ class Committed:
     """Sidecars that followed the source, below the archive."""
     disposal_pending: bool = False
     """True where the source cannot be disposed of yet; `recover` tries again."""
-    stays: bool = False
+    keeps_source: bool = False
     """True where the source stays for good, against the policy of its folder."""
     is_copy: bool = False
     """True where the output is a copy of the input."""

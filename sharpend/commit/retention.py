@@ -22,6 +22,7 @@ from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.intake import scan
+from sharpend.intake.tally import Tally
 from sharpend.ledger.records import State
 from sharpend.policies import Sidecars
 
@@ -165,7 +166,7 @@ def _archived(destination: Destination) -> Iterator[list[tuple[bytes, os.stat_re
     if root is None:
         return
     require_same_root(destination, root, "archive")
-    for piece in scan.walk(root, recursive=True, tally=scan.Tally()):
+    for piece in scan.walk(root, recursive=True, tally=Tally()):
         require_same_root(destination, root, "archive")
         with suppress(OSError), scan.opened(root) as fd:
             looked = [(found.relative, scan.look(fd, found.relative)) for found in piece]

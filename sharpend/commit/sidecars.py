@@ -82,7 +82,7 @@ def archive_sidecars(
     if root is None or archived is None or destination.sidecars is Sidecars.LEAVE:
         return NOTHING
     parent, new_name = os.path.split(archived)
-    paths, left = list[bytes](), list[str]()
+    paths, refusals = list[bytes](), list[str]()
     for one in _sidecars(destination, image, alone=True):
         preferred = renamed(one.name, os.path.basename(image), new_name)
         suffix = os.path.splitext(one.name)[1]
@@ -90,13 +90,13 @@ def archive_sidecars(
             [os.path.join(parent, preferred)],
             numbered(root, archived + suffix),
         )
-        with _noting_refusal(one, left), _moving(destination, one, temp_name) as move:
+        with _noting_refusal(one, refusals), _moving(destination, one, temp_name) as move:
             with faults(destination, root, "archive"):
                 portable = numbered(root, archived + suffix, portable=True)
                 otherwise = portable if destination.portable_names else None
                 place = relocate(move, root, places, otherwise)
             paths += [] if place is None else [place]
-    return Followed(tuple(paths), tuple(left))
+    return Followed(tuple(paths), tuple(refusals))
 
 
 def copy_sidecars(
@@ -116,14 +116,14 @@ def copy_sidecars(
         FolderFaultError: the output or the input folder cannot be worked on.
         TransientError: a sidecar may be copied later; a process has it open for writing.
     """
-    if product.unchanged or destination.sidecars is not Sidecars.COPY:
+    if product.kept_existing or destination.sidecars is not Sidecars.COPY:
         return NOTHING
     name, (parent, new_name) = os.path.basename(image), os.path.split(product.output)
-    paths, left = list[bytes](), list[str]()
+    paths, refusals = list[bytes](), list[str]()
     replaces = destination.existing is ExistingPolicy.REPLACE
     for one in _sidecars(destination, image, alone=False):
         place = os.path.join(parent, renamed(one.name, name, new_name))
-        with _noting_refusal(one, left), _moving(destination, one, temp_name) as move:
+        with _noting_refusal(one, refusals), _moving(destination, one, temp_name) as move:
             root = destination.output_root
             with faults(destination, root, "output"):
                 given = replace(move, complete=partial(_give, destination.access))
@@ -131,8 +131,8 @@ def copy_sidecars(
             if is_there:
                 paths.append(place)
             else:
-                left.append(f"{display(one.name)} was not copied: another file has its place")
-    return Followed(tuple(paths), tuple(left))
+                refusals.append(f"{display(one.name)} was not copied: another file has its place")
+    return Followed(tuple(paths), tuple(refusals))
 
 
 def sidecars_alone(fd: int, image: bytes) -> list[tuple[bytes, Fingerprint]]:
@@ -179,8 +179,8 @@ def _sidecars(destination: Destination, image: bytes, *, alone: bool) -> list[Be
         named = [one for one in found if alone or is_own(one[0], name)]
         lasts = not (named and mount_of(os.path.join(root, parent)).renumbers)
         placed = [
-            Beside(os.path.join(parent, one), mark if lasts else mark.without_inode)
-            for one, mark in named
+            Beside(os.path.join(parent, one), fingerprint if lasts else fingerprint.without_inode)
+            for one, fingerprint in named
         ]
         return [one for one in placed if not destination.left_alone.leaves_out(one.relative)]
     return []
@@ -214,14 +214,14 @@ def _give(access: Access, copy: int, original: int) -> None:
 
 
 @contextmanager
-def _noting_refusal(sidecar: Beside, left: list[str]) -> Iterator[None]:
-    """Turn a final error into a text in `left`; re-raise an error that may pass."""
+def _noting_refusal(sidecar: Beside, refusals: list[str]) -> Iterator[None]:
+    """Turn a final error into a text in `refusals`; re-raise an error that may pass."""
     try:
         yield
     except (ImageRefusedError, TransientError) as error:
         if isinstance(error, TransientError) and error.reason is not Reason.PERMISSION_DENIED:
             raise
-        left.append(f"{display(sidecar.name)} was left: {error}")
+        refusals.append(f"{display(sidecar.name)} was left: {error}")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.intake.scan import Found
+    from sharpend.intake.tally import Found
     from sharpend.ledger.operator_state import Standing
     from sharpend.logs.logs import Log
 
@@ -66,8 +66,8 @@ class Arrivals:
         """Record that a full scan is complete: what was there before it is known."""
         if self._since_s is not None:
             self._since_s = None
-            left = self._standing.end_survey(self._folder)
-            self._log.info(Event.FOLDER_SURVEYED, folder=self._folder, left=left)
+            skipped = self._standing.end_survey(self._folder)
+            self._log.info(Event.FOLDER_SURVEYED, folder=self._folder, left=skipped)
 
 
 def entries(found: Iterable[Found]) -> list[FoundFile]:

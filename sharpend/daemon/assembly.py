@@ -1,45 +1,45 @@
 """Construction of all parts of a daemon from the settings, at a start and at a reload.
 
 Owns the order of construction, and the choice of parts that a reload keeps. Refuses a start or a
-reload with models that cannot be loaded. Reads the settings through `plans` alone.
+reload with models that cannot be loaded. Reads the settings through `settings_values` and
+`worker_settings` alone.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
-from sharpend.daemon import cluster_plans, kept_plans, plans, remote_plans
-from sharpend.daemon.crew import Crew, canary_engine, log_refused_precisions, remember_trials
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.history import History
 from sharpend.daemon.hooked_log import HookedLog
+from sharpend.daemon.loaded_workers import (
+    LoadedWorkers,
+    log_refused_precisions,
+    remember_trials,
+    start_workers,
+)
 from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
 from sharpend.files.fingerprint import display
 from sharpend.logs.events import Event
-from sharpend.model.shipped import find, recorded_digest
-from sharpend.workers import sandbox, trials
-from sharpend.workers.cluster.raypool import RayPool
-from sharpend.workers.pool import Pool
-from sharpend.workers.transfers import Transfers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.daemon.results import Result
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.settings.load import Settings
-    from sharpend.workers.interface import Workers
-    from sharpend.workers.worker import Engine, WorkerOptions
+    from sharpend.settings.schema import Settings
+    from sharpend.workers.loading import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Parts:
     """Source of the parts."""
     log: Log
     ledger: Ledger
-    crew: Crew
+    workers: LoadedWorkers
     measurements: Measurements
     dispatcher: Dispatcher
     status: StatusReporter
@@ -93,35 +93,35 @@ def assemble(
         SharpendError: a folder, the device, a model or a worker is unavailable; nothing new runs.
     """
     prepared = prepare(settings, ledger, on_fault)
-    crew = _kept_or_started(settings, calls, old)
-    engines = crew.engines
+    workers = _kept_or_started(settings, calls, old)
+    loaded_models = workers.loaded_models
     try:
         log = _log(settings, log, prepared, old)
-        config = _dispatcher_config(settings, prepared, _measurements(settings, crew, old))
-        remember_trials(settings, engines, log)
-        log_refused_precisions(settings, engines, log)
-        _retry_outdated(prepared, engines, ledger)
+        config = _dispatcher_config(settings, prepared, _measurements(settings, workers, old))
+        remember_trials(settings, loaded_models, log)
+        log_refused_precisions(settings, loaded_models, log)
+        _retry_outdated(prepared, loaded_models, ledger)
         _warn_of_repetition(prepared, ledger, log)
         dispatcher = Dispatcher(
-            config, ledger, crew.pool, log, wake=calls.wake, on_result=calls.on_result
+            config, ledger, workers.pool, log, wake=calls.wake, on_result=calls.on_result
         )
     except BaseException:
-        if old is None or crew is not old.crew:
-            crew.pool.stop()
+        if old is None or workers is not old.workers:
+            workers.pool.stop()
         raise
     history = History(settings.state) if old is None else old.status.history
-    status = StatusReporter(settings.state, next(iter(engines.values())), log, history)
-    return Parts(settings, log, ledger, crew, config.measurements, dispatcher, status)
+    status = StatusReporter(settings.state, next(iter(loaded_models.values())), log, history)
+    return Parts(settings, log, ledger, workers, config.measurements, dispatcher, status)
 
 
-def _kept_or_started(settings: Settings, calls: Callbacks, old: Parts | None) -> Crew:
+def _kept_or_started(settings: Settings, calls: Callbacks, old: Parts | None) -> LoadedWorkers:
     """Keep the workers if their settings did not change; else start new ones."""
-    values = plans.worker_start_values
+    values = worker_settings.worker_start_values
     if old is not None and values(settings) == values(old.settings):
-        return old.crew
+        return old.workers
     if old is not None and "ray" in (settings.engine.kind, old.settings.engine.kind):
-        old.crew.pool.stop()  # it leaves room, and starts again where the new one fails
-    return start(settings, wake=calls.wake, go_on=calls.go_on)
+        old.workers.pool.stop()  # it leaves room, and starts again where the new one fails
+    return start_workers(settings, wake=calls.wake, go_on=calls.go_on)
 
 
 def retire(old: Parts, new: Parts) -> None:
@@ -129,117 +129,60 @@ def retire(old: Parts, new: Parts) -> None:
     old.dispatcher.close()
     if isinstance(old.log, HookedLog) and not isinstance(new.log, HookedLog):
         old.log.close()
-    if new.crew is not old.crew:
-        old.crew.pool.stop()
+    if new.workers is not old.workers:
+        old.workers.pool.stop()
 
 
 def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[FolderPlan]:
     """Plan the folders; create and check their roots."""
-    planned = (remote_plans.with_store(one, settings) for one in plans.folder_plans(settings))
+    planned = (
+        settings_values.with_store(one, settings) for one in settings_values.folder_plans(settings)
+    )
     return [prepare_roots(plan, ledger, on_fault) for plan in planned]
 
 
 def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
     """Keep or replace the log, and let the diary and the hooks of the settings listen to it."""
-    hooks = plans.hooks(settings)
+    hooks = settings_values.hooks(settings)
     runs = log.runs if isinstance(log, HookedLog) else None
     while isinstance(log, HookedLog | DiaryLog):
         log = log.inner
     if old is not None and settings.log != old.settings.log:
-        log = plans.log(settings)
+        log = settings_values.log(settings)
     options = {plan.destination.folder: plan.options.shown_options for plan in prepared}
     log = DiaryLog(log, settings.state, options)
-    ways = [plan.destination for plan in prepared]
-    roots = {way.folder: (way.input_root, way.output_root) for way in ways}
+    destinations = [plan.destination for plan in prepared]
+    roots = {
+        destination.folder: (destination.input_root, destination.output_root)
+        for destination in destinations
+    }
     return HookedLog(log, hooks, roots, runs) if hooks else log
 
 
-def start(settings: Settings, *, wake: Callable[[], None], go_on: Callable[[], bool]) -> Crew:
-    """Start the workers, and wait until each model was loaded and tried.
-
-    Args:
-        settings: validated.
-        wake: called from any thread when a result waits.
-        go_on: called repeatedly; False cancels the wait.
-
-    Returns:
-        The pool, and the facts about each model and the canary.
-
-    Raises:
-        UnavailableError: the device, a model or a worker is unavailable, or `go_on` returned False.
-    """
-    sandbox.deny_inspection()
-    pool = pool_of(settings, wake)
-    canary = plans.canary_model(settings)
-    watched = bool(settings.agreement.sample or canary)
-    try:
-        engines = {
-            model: pool.engine(model, teacher=watched, go_on=go_on)
-            for model in plans.models(settings)
-        }
-        return Crew(pool, engines, canary_engine(canary, pool, engines, go_on))
-    except BaseException:
-        pool.stop()
-        raise
-
-
-def pool_of(settings: Settings, wake: Callable[[], None]) -> Workers:
-    """Construct the workers; they are not started.
-
-    Args:
-        settings: validated.
-        wake: called from any thread when a result waits.
-
-    Raises:
-        UnavailableError: a model's weights cannot be read here.
-    """
-    if settings.engine.kind == "ray":
-        return ray_pool(settings, wake)
-    pool = Pool(
-        _options(settings),
-        count=plans.worker_count(settings),
-        job_timeout_s=settings.workers.job_timeout_s,
-        wake=wake,
-    )
-    spool = remote_plans.spool(settings)
-    return pool if spool is None else Transfers(pool, spool, wake)
-
-
-def ray_pool(settings: Settings, wake: Callable[[], None]) -> RayPool:
-    """Construct the workers of a cluster, as `pool_of`."""
-    digests = {model: recorded_digest(find(model)) for model in plans.models(settings)}
-    wanted = cluster_plans.workers_wanted(settings)
-    return RayPool(cluster_plans.cluster(settings), wanted, _options(settings), digests, wake)
-
-
-def _options(settings: Settings) -> WorkerOptions:
-    return replace(plans.worker_options(settings), trials=trials.read(settings.state))
-
-
-def _measurements(settings: Settings, crew: Crew, old: Parts | None) -> Measurements:
+def _measurements(settings: Settings, workers: LoadedWorkers, old: Parts | None) -> Measurements:
     """Construct counters, alarms of models with a teacher and canary, or keep the old ones."""
-    if old is not None and crew is old.crew and _measures_alike(settings, old.settings):
+    if old is not None and workers is old.workers and _measures_alike(settings, old.settings):
         return old.measurements
     alarms = {
-        model: AgreementAlarm(plans.alarm_options(settings, engine))
-        for model, engine in crew.engines.items()
-        if engine.teacher is not None
+        model: AgreementAlarm(settings_values.alarm_options(settings, loaded))
+        for model, loaded in workers.loaded_models.items()
+        if loaded.teacher is not None
     }
     counted = Throughput(time.monotonic()) if old is None else old.measurements.throughput
-    return Measurements(counted, alarms, _canary(settings, crew))
+    return Measurements(counted, alarms, _canary(settings, workers))
 
 
 def _measures_alike(one: Settings, other: Settings) -> bool:
     return one.agreement == other.agreement and one.canary == other.canary
 
 
-def _canary(settings: Settings, crew: Crew) -> Canary | None:
+def _canary(settings: Settings, workers: LoadedWorkers) -> Canary | None:
     """Construct the canary of the main model."""
-    if crew.canary is None:
+    if workers.canary is None:
         return None
-    main, engine = next(iter(crew.engines.items()))
-    options = plans.canary_options(settings, engine, crew.canary)
-    return Canary(settings.canary.model, main, crew.canary.model, options)
+    main, loaded = next(iter(workers.loaded_models.items()))
+    options = settings_values.canary_options(settings, loaded, workers.canary)
+    return Canary(settings.canary.model, main, workers.canary.model, options)
 
 
 def _dispatcher_config(
@@ -248,24 +191,24 @@ def _dispatcher_config(
     return DispatcherConfig(
         state_dir=settings.state,
         plans=prepared,
-        retry=plans.retry_options(settings),
+        retry=settings_values.retry_options(settings),
         measurements=measurements,
-        retention=kept_plans.retention(settings),
-        previews=kept_plans.preview_limits(settings),
+        retention=settings_values.retention(settings),
+        previews=settings_values.preview_limits(settings),
         quiet_s=settings.intake.quiet_s,
-        spool=remote_plans.spool(settings),
+        spool=settings_values.spool(settings),
     )
 
 
 def _retry_outdated(
-    prepared: list[FolderPlan], engines: Mapping[str, Engine], ledger: Ledger
+    prepared: list[FolderPlan], loaded_models: Mapping[str, LoadedModel], ledger: Ledger
 ) -> None:
     """Queue finished jobs again in folders with `reprocess` whose model or options changed."""
     for plan in prepared:
         if plan.reprocess:
             ledger.retry_outdated(
                 plan.destination.folder,
-                model=engines[plan.options.model].digest,
+                model=loaded_models[plan.options.model].digest,
                 options=plan.options.digest,
             )
 

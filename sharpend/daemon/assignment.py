@@ -9,23 +9,23 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from sharpend.attempt import Failed, Failure
 from sharpend.commit.publication import OutputFolders
 from sharpend.commit.results import Committed
 from sharpend.daemon.folder import Handed
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
-from sharpend.task import Failed, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from sharpend.attempt import Staged
     from sharpend.commit.committer import Committer
     from sharpend.daemon.folder import Folder
     from sharpend.daemon.measurements import Measurements
     from sharpend.daemon.preview_upkeep import PreviewUpkeep
     from sharpend.errors import Reason
     from sharpend.ledger.ledger import Ledger
-    from sharpend.task import Staged
     from sharpend.workers.interface import Workers
 
 HANDED_AT_ONCE = 100
@@ -124,8 +124,8 @@ class Assignment:
         handed = Handed(job, folder, now_s)
         if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
             message = "it is left out by exclude, include or --shard"
-            left_out = Failed(job.id, Failure.VANISHED, None, message)
-            self._outcomes.conclude(handed, left_out, now_s)
+            vanished = Failed(job.id, Failure.VANISHED, None, message)
+            self._outcomes.conclude(handed, vanished, now_s)
             return
         try:
             prepared = self._committer.prepare(folder.plan.destination, job, outputs, time.time())

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.backoff import Backoff
+from sharpend.backoff import Backoff
 from sharpend.errors import ImageRefusedError
 from sharpend.files.beneath import directory
 from sharpend.files.remote import is_remote

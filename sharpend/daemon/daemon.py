@@ -18,12 +18,13 @@ from sharpend.daemon.roots import OnFault
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import ExitCode, SharpendError, StateFaultError, UnavailableError
 from sharpend.logs.events import Event
-from sharpend.settings.load import NOT_RELOADABLE, Settings, changed_keys
+from sharpend.settings.load import NOT_RELOADABLE, changed_keys
 
 if TYPE_CHECKING:
     from sharpend.daemon.mode import Mode
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.logs.logs import Log
+    from sharpend.settings.schema import Settings
 
 DRAIN_S = 25.0
 """Longest wait for running tasks at a stop; below the unit's TimeoutStopSec."""
@@ -116,7 +117,7 @@ class Loop:
                 if self._mode.once:
                     for folder in self._parts.dispatcher.folders.values():
                         folder.raise_for_pause()  # a command does not wait for its end
-                    raise_for_outage(self._parts.crew.pool.faults)
+                    raise_for_outage(self._parts.workers.pool.faults)
                     if self._parts.dispatcher.is_done:
                         break
                 self._wait(next_s)
@@ -224,7 +225,7 @@ class Loop:
                 self._notifier.stopping()
                 deadline_s = time.monotonic() + DRAIN_S
                 if self._control.stops:
-                    parts.log.info(Event.DAEMON_DRAINING, running=len(parts.crew.pool.running))
+                    parts.log.info(Event.DAEMON_DRAINING, running=len(parts.workers.pool.running))
                 # Interrupted tasks are repeated from the start, so running ones may finish: until
                 # the deadline, a second signal, or a state outage. No new ones are started.
                 while dispatcher.is_working and self._outage.fault is None:
@@ -243,7 +244,7 @@ class Loop:
                 # Before the workers: files that settle from now on are left to the next start.
                 dispatcher.close()
                 # Before their temporary files are removed: a running worker would go on writing.
-                parts.crew.pool.stop()
+                parts.workers.pool.stop()
                 # Before the report, which counts interrupted jobs as waiting.
                 dispatcher.release_unfinished()
                 self._publish(time.monotonic(), state="stopped")

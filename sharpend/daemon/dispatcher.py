@@ -12,6 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Died, Lost
 from sharpend.commit.committer import WAIT_FOR_THE_DISK, Committer
 from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
@@ -34,18 +35,17 @@ from sharpend.errors import Reason
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
-from sharpend.task import Died, Lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.attempt import AttemptResult
     from sharpend.daemon.dispatcher_config import DispatcherConfig
-    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.daemon.results import Result
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
-    from sharpend.task import AttemptResult
     from sharpend.workers.interface import Workers
 
 FINISH_EVERY_S = 30.0
@@ -74,8 +74,7 @@ class Dispatcher:
         wake: Callable[[], None],
         on_result: Callable[[Result], None],
     ) -> None:
-        self._ledger = ledger
-        self._log = log
+        self._ledger, self._log = ledger, log
         self._wake, self._on_result = wake, on_result
         self._names, self._spool = TempNames(config.state_dir), config.spool
         self._committer = Committer(ledger, self._names, self._between_steps)
@@ -101,17 +100,18 @@ class Dispatcher:
 
     def _opened(self, plan: FolderPlan, config: DispatcherConfig) -> Folder:
         """Open a folder: its intake, and what records its files."""
-        way, chance = plan.destination, random.Random()  # noqa: S311 - spreads scans, guards nothing
-        check = partial(way.guard.objection, way.input_root, "input")
+        target = plan.destination
+        chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
+        check = partial(target.guard.objection, target.input_root, "input")
         intake = partial(open_intake, plan.intake, chance=chance, objection=check)
-        upkeep = FolderUpkeep(way, config.state_dir, config.quiet_s, self._ledger, self._log)
+        upkeep = FolderUpkeep(target, config.state_dir, config.quiet_s, self._ledger, self._log)
         return Folder(
             plan,
             self._log,
             intake=intake,
             entries=Registrar(plan, self._ledger, self._log, wake=self._wake),
             each_step=upkeep.step,
-            reopen=lambda is_due: reopen(way, self._ledger, is_due=is_due),
+            reopen=lambda is_due: reopen(target, self._ledger, is_due=is_due),
         )
 
     def recover(self) -> None:
@@ -127,8 +127,8 @@ class Dispatcher:
 
     def remove_stale_temps(self, go_on: Callable[[], bool] = lambda: True) -> None:
         """Remove temporary files of a daemon that died, after `recover`; asks at each step."""
-        ways = [one for one in self._destinations.values() if one.guard.closed is None]
-        roots = [root for way in ways for root in (way.output_root, way.archive_root) if root]
+        usable = [one for one in self._destinations.values() if one.guard.closed is None]
+        roots = [root for one in usable for root in (one.output_root, one.archive_root) if root]
         for root in [*roots, self._quarantine.root]:
             remove_stale_temps(self._ledger, self._names, root, go_on)
         remove_stale_uploads(self._ledger, self._spool, go_on)
@@ -173,8 +173,8 @@ class Dispatcher:
         self._pauses.update(time.time())
         self._refused_sources.step(now_s, time.time())
         folders = self.folders.values()
-        to_maintain_s = self._maintenance.step(now_s, time.time())
-        next_s = min([to_maintain_s, *(folder.step(now_s) for folder in folders)])
+        next_s = self._maintenance.step(now_s, time.time())
+        next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
         settled = (folder.is_settled and not folder.paused for folder in folders)
         if self._ledger.needs_reconciling and folders and all(settled):
             self._ledger.set_reconciled()
@@ -218,11 +218,11 @@ class Dispatcher:
     def conclude(self, now_s: float) -> bool:
         """Record the results of all tasks that ended; return whether there were any."""
         self._collect(now_s)
-        had_results = bool(self._unrecorded)
+        had_results, counted = bool(self._unrecorded), self._measurements.throughput
         self._record(now_s)
-        images, quarantined = self._measurements.throughput.batch
+        images, quarantined = counted.batch
         if (images or quarantined) and self.is_done:
-            self._measurements.throughput.end_batch()
+            counted.end_batch()
             self._log.info(Event.BATCH_FINISHED, images=images, quarantined=quarantined)
         return had_results
 
@@ -260,8 +260,8 @@ class Dispatcher:
 
     def snapshot(self) -> Snapshot:
         """Take a snapshot of the dispatcher's state."""
-        seen = take_snapshot(self.folders, self._ledger, self._measurements, self._pool)
-        return seen.with_rest(self._pauses.reasons)
+        taken = take_snapshot(self.folders, self._ledger, self._measurements, self._pool)
+        return taken.with_intended_pauses(self._pauses.reasons)
 
     @property
     def is_working(self) -> bool:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.daemon.attempts import RetryOptions
-    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.daemon.measurements import Measurements
 
 

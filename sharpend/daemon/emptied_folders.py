@@ -10,7 +10,7 @@ from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from sharpend.commit.destination import Destination
-    from sharpend.intake.scan import Tally
+    from sharpend.intake.tally import Tally
     from sharpend.ledger.reader import LedgerReader
     from sharpend.logs.logs import Log
 
@@ -41,12 +41,12 @@ class EmptiedFolders:
         """Remove what may go after a full scan, once for each."""
         if tally is self._last or not self._destination.remove_empty_folders:
             return
-        self._last, way = tally, self._destination
-        removed = remove_emptied(self._ledger, way, tally.empty, time.time(), self._quiet_s)
+        self._last, destination = tally, self._destination
+        removed = remove_emptied(self._ledger, destination, tally.empty, time.time(), self._quiet_s)
         if removed:
             self._log.info(
                 Event.SUBFOLDERS_REMOVED,
-                folder=way.folder,
+                folder=destination.folder,
                 removed=len(removed),
                 paths=removed[:MOST_TOLD],
             )

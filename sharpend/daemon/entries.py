@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from sharpend.daemon.judgements import Judgements
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.intake.scan import Found
+    from sharpend.intake.tally import Found
 
 
 class FolderWake:

@@ -11,66 +11,25 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.backoff import Backoff
+from sharpend.backoff import Backoff
 from sharpend.errors import InputMissingError, OutputFailedError
-from sharpend.files.remote import is_remote
 from sharpend.logs.events import Event
-from sharpend.task import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sharpend.commit.destination import Destination
-    from sharpend.commit.results import Prepared
     from sharpend.daemon.entries import Entries
-    from sharpend.intake.interface import FolderOptions, Intake, Step
-    from sharpend.intake.scan import Found, Tally
+    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.intake.interface import Intake, Step
+    from sharpend.intake.tally import Found, Tally
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
-    from sharpend.policies import Hours
-    from sharpend.task import Options
+    from sharpend.task import Task
 
 PROBES = Backoff(first_s=5.0, longest_s=30.0)
 """Waits between two probes of a paused output folder."""
 LOOK_S = 2.0
 """Interval between checks whether missing roots are back, or were accepted."""
-
-
-@dataclass(frozen=True, slots=True)
-class FolderPlan:
-    """Settings of one folder as plain values."""
-
-    destination: Destination
-    intake: FolderOptions
-    options: Options
-    reprocess: bool = False
-    """Sharpen finished images again when the model or an option has changed."""
-    newest_first: bool = False
-    """Begin with the newest image instead of the oldest."""
-    hours: tuple[Hours, ...] = ()
-    """Local times in which images are begun; empty: at any time."""
-    only_new: bool = False
-    """Leave the images as they are that are there at the first start."""
-
-    def task(self, job: Job, prepared: Prepared) -> Task:
-        """Make the task of a worker for one claimed job of this folder.
-
-        Args:
-            job: claimed from the ledger.
-            prepared: names of the staged file and of the output.
-        """
-        return Task(
-            job_id=job.id,
-            input_root=self.destination.input_root,
-            output_root=self.destination.output_root,
-            relative=job.relative,
-            output_parent=prepared.parent,
-            output_name=prepared.name if is_remote(self.destination.output_root) else b"",
-            temp_name=prepared.temp_name,
-            fingerprint=job.fingerprint,
-            options=self.options,
-            access=self.destination.access,
-        )
 
 
 class Folder:

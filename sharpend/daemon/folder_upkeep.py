@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sharpend.commit.destination import Destination
-    from sharpend.intake.scan import Tally
+    from sharpend.intake.tally import Tally
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from sharpend.daemon.hook_runs import HookRuns
 from sharpend.logs.events import Event
-from sharpend.logs.logs import Log, plain
+from sharpend.logs.logs import Log
+from sharpend.logs.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

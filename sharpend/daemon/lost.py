@@ -14,10 +14,11 @@ from sharpend.ledger.records import QuarantineReason
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
+    from sharpend.attempt import Lost
     from sharpend.ledger.ledger import Ledger
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
-    from sharpend.task import Lost, Task
+    from sharpend.task import Task
 
 
 def give_back(

@@ -12,16 +12,17 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
+from sharpend.attempt import Staged
 from sharpend.logs.events import Event
-from sharpend.task import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from sharpend.agreement.alarm import AlarmOptions
+    from sharpend.attempt import AttemptResult, CanarySample
     from sharpend.daemon.throughput import Throughput
     from sharpend.logs.logs import Log
-    from sharpend.task import AttemptResult, CanarySample, Task
+    from sharpend.task import Task
 
 
 class Canary:

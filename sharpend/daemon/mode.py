@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sharpend.daemon.results import Result
-    from sharpend.settings.load import Settings
+    from sharpend.settings.schema import Settings
 
 
 @dataclass(frozen=True, slots=True)

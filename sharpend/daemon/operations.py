@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import Destination, RootGuard, TempNames
+from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import Quarantine
-from sharpend.daemon.roots import remember
+from sharpend.daemon.roots import recall
 from sharpend.errors import UsageError
+from sharpend.files.mounted_roots import RootGuard
 from sharpend.ledger.reader import ALL_FOLDERS
 from sharpend.policies import SourcePolicy
 
@@ -39,7 +40,7 @@ class Retries:
         self._quarantine = Quarantine(ledger, state_dir, TempNames(state_dir))
         self.destinations = {name: _destination(name, *roots) for name, roots in ledger.folders()}
         for destination in self.destinations.values():
-            remember(destination, ledger)
+            recall(destination, ledger)
 
     def retry(self, entry: Quarantined) -> None:
         """Make an image pending again; errors as `Quarantine.retry`."""

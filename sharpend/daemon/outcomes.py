@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.attempts import discard
@@ -19,7 +20,6 @@ from sharpend.daemon.results import Result, result_of
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
 from sharpend.logs.events import Event
-from sharpend.task import Died, Failed, Failure, Lost, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -271,9 +271,9 @@ class ResultHandler:
         if works:
             folder.resume()
 
-    def _unfinished(self, handed: Handed, left: Unfinished, now_s: float) -> bool:
+    def _unfinished(self, handed: Handed, unfinished: Unfinished, now_s: float) -> bool:
         """Refuse an input whose commit failed, or pause the folder; True if it was paused."""
-        error = left.error
+        error = unfinished.error
         if isinstance(error, ImageRefusedError):
             self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
             return False

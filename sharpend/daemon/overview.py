@@ -29,7 +29,7 @@ def take_snapshot(
         workers=pool.count,
         queue_depth=ledger.waiting(folders),
         oldest_pending_s=None if oldest_at is None else max(0.0, time.time() - oldest_at),
-        sharpened=totals.total_images - totals.total_unchanged,
+        sharpened=totals.total_images - totals.total_copied,
         quarantined=totals.total_failures,
         agreement=measurements.agreement,
         canary=None if measurements.canary is None else measurements.canary.figures(),

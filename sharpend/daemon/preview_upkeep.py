@@ -12,18 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Died, Staged
 from sharpend.files.previews import FOLDER, Previews, UnfitPreviewError
 from sharpend.logs.events import Event
-from sharpend.task import Died, Staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sharpend.attempt import AttemptResult
     from sharpend.ledger.reader import LedgerReader
     from sharpend.ledger.records import Job
     from sharpend.logs.logs import Log
-    from sharpend.task import AttemptResult, Task
+    from sharpend.task import Task
 
 MOST_SAVED_S = 1.0
 """Most seconds of workers that an idle time saves for the next images: about fifteen previews."""

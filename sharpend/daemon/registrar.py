@@ -24,8 +24,8 @@ from sharpend.policies import ExistingPolicy
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sharpend.daemon.folder import FolderPlan
-    from sharpend.intake.scan import Found
+    from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.intake.tally import Found
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
 
@@ -138,12 +138,14 @@ class Registrar(Entries):
 
     def _existing(self, entry: FoundFile) -> Existing | None:
         """Look for an output of the file that the ledger does not know, where there may be one."""
-        way = self._destination
-        if is_remote(way.input_root) or is_remote(way.output_root):  # equal bytes show it later
+        destination = self._destination
+        if is_remote(destination.input_root) or is_remote(
+            destination.output_root
+        ):  # equal bytes show it later
             return None
         if not self._is_new and not self._ledger.rebuilt:
             return None
-        return existing_output(way, entry)
+        return existing_output(destination, entry)
 
     def _enter(
         self, known: list[Recognised], adopted: list[Existing], new: list[FoundFile]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sharpend.attempt import Staged
     from sharpend.commit.destination import Destination
     from sharpend.commit.results import Committed
     from sharpend.errors import Reason
     from sharpend.ledger.records import Job
-    from sharpend.task import Staged
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,6 @@ class Result:
 
 def result_of(destination: Destination, committed: Committed) -> Result:
     """Return the result of a job that is finished; without the staged file and the times."""
-    outcome = "unchanged" if committed.unchanged or committed.is_copy else "sharpened"
+    outcome = "unchanged" if committed.kept_existing or committed.is_copy else "sharpened"
     job, output = committed.job, committed.output
     return Result(destination, job, outcome, output, warning=committed.warning)

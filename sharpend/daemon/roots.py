@@ -28,16 +28,15 @@ from sharpend.files.fingerprint import display
 from sharpend.files.mounts import mount_of
 from sharpend.files.objects.trial import try_conditions, try_to_list
 from sharpend.files.remote import is_remote
-from sharpend.files.roots import Root, look
 from sharpend.ledger.reader import LedgerReader
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from sharpend.daemon.folder import FolderPlan
+    from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.ledger.ledger import Ledger
 
 
@@ -67,28 +66,31 @@ def prepare_roots(
         ConfigError: this process may not set the configured group.
         FolderFaultError: group or mode of a new output folder could not be set.
     """
-    way = plan.destination
-    require_membership(way.access.group, folder=way.folder)
-    known = ledger.folder_name(way.input_root, way.output_root)
-    fault = _open(replace(way, folder=known or way.folder), ledger)
+    destination = plan.destination
+    require_membership(destination.access.group, folder=destination.folder)
+    known = ledger.folder_name(destination.input_root, destination.output_root)
+    fault = _open(replace(destination, folder=known or destination.folder), ledger)
     if fault is None and (on_fault is OnFault.RAISE or known is None):
         # Later, what needs a bucket finds out, without making others wait.
-        _require_buckets(way, tries=known is None)
+        _require_buckets(destination, tries=known is None)
     if fault is not None and (
         on_fault is OnFault.RAISE
         or (known is None and on_fault is OnFault.RAISE_IF_NEW)
         or (known is None and not isinstance(fault, InputMissingError | DiskMissingError))
     ):
         raise fault
-    way = replace(way, folder=ledger.folder(way.folder, way.input_root, way.output_root))
-    way.guard.folder = way.folder
-    _close_or_record(way, ledger, fault)
+    destination = replace(
+        destination,
+        folder=ledger.folder(destination.folder, destination.input_root, destination.output_root),
+    )
+    destination.guard.folder = destination.folder
+    _close_or_record(destination, ledger, fault)
     intake = plan.intake
     if intake.threaded is None:  # a disk that comes later may be a network file system
-        may_hang = fault is not None or is_remote(way.input_root)
-        threaded = may_hang or mount_of(way.input_root).is_networked
+        may_hang = fault is not None or is_remote(destination.input_root)
+        threaded = may_hang or mount_of(destination.input_root).is_networked
         intake = replace(intake, threaded=threaded)
-    return replace(plan, destination=way, intake=intake)
+    return replace(plan, destination=destination, intake=intake)
 
 
 def reopen(destination: Destination, ledger: Ledger, *, is_due: bool) -> None:
@@ -120,19 +122,22 @@ def objections(state_dir: Path, destinations: Iterable[Destination]) -> dict[byt
         ledger = None
         with suppress(LedgerError, OSError):
             ledger = stack.enter_context(LedgerReader.read_only(state_dir))
-        for way in destinations:
+        for destination in destinations:
             name = None
             with suppress(LedgerError):
-                name = ledger and ledger.folder_name(way.input_root, way.output_root)
-                remember(replace(way, folder=name or way.folder), ledger)
-            way.guard.folder = name or way.folder
-            for root, setting in _roots(way):
-                if (objection := way.guard.objection(root, setting)) is not None:
+                name = ledger and ledger.folder_name(
+                    destination.input_root, destination.output_root
+                )
+                recall(replace(destination, folder=name or destination.folder), ledger)
+            destination.guard.folder = name or destination.folder
+            for root, setting in _roots(destination):
+                if (objection := destination.guard.objection(root, setting)) is not None:
                     found[root] = objection
-            for root, setting in named_roots(way):
-                told = is_remote(root) and _bucket_objection(way, root, setting, tries=True)
-                if told:
-                    found[root] = told
+            for root, setting in named_roots(destination):
+                if is_remote(root) and (
+                    objection := _bucket_objection(destination, root, setting, tries=True)
+                ):
+                    found[root] = objection
     return found
 
 
@@ -140,7 +145,7 @@ def _open(
     destination: Destination, ledger: LedgerReader
 ) -> InputMissingError | OutputFailedError | None:
     """Check the roots and create the missing ones; return the fault that prevents it."""
-    remember(destination, ledger)
+    recall(destination, ledger)
     destination.guard.folder = destination.folder
     try:
         _require_disks(destination)
@@ -182,8 +187,12 @@ def named_roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
 def _require_buckets(destination: Destination, *, tries: bool) -> None:
     """Require that the store answers for each root in object storage, and keeps conditions."""
     for root, setting in named_roots(destination):
-        if is_remote(root) and (told := _bucket_objection(destination, root, setting, tries=tries)):
-            raise InputMissingError(told) if setting == "input" else OutputFailedError(told)
+        if is_remote(root) and (
+            objection := _bucket_objection(destination, root, setting, tries=tries)
+        ):
+            raise (
+                InputMissingError(objection) if setting == "input" else OutputFailedError(objection)
+            )
 
 
 def _bucket_objection(
@@ -213,31 +222,21 @@ def _roots(destination: Destination) -> Iterator[tuple[bytes, str]]:
     place, guard = destination.quarantine_root, destination.guard
     if place is None or guard.require_mount is not None:  # that key is about the folder's own roots
         return
-    if place in guard.seen or os.path.isdir(place):
+    if place in guard.identities or os.path.isdir(place):
         yield place, "quarantine"
 
 
-def remember(destination: Destination, ledger: LedgerReader | None) -> None:
+def recall(destination: Destination, ledger: LedgerReader | None) -> None:
     """Give the guard what the ledger knows of the roots."""
-    guard = destination.guard
-    identities = {} if ledger is None else ledger.root_identities(destination.folder)
-    guard.seen = dict(_seen(identities))
-    guard.accepted = set(identities) - set(guard.seen)
-
-
-def _seen(identities: Mapping[bytes, str | None]) -> Iterator[tuple[bytes, Root]]:
-    for path, text in identities.items():
-        with suppress(ValueError):  # a text that sharpend did not write is ignored
-            if text is not None:
-                yield path, Root.of_text(text)
+    destination.guard.recall(ledger.root_identities(destination.folder) if ledger else {})
 
 
 def _record(destination: Destination, ledger: Ledger) -> None:
     """Store the identity of the roots in the ledger."""
     before = ledger.root_identities(destination.folder)
-    for path, root in destination.guard.seen.items():
+    for path, root in destination.guard.identities.items():
         if before.get(path) != root.as_text():
-            ledger.saw_root(destination.folder, path, root.as_text())
+            ledger.record_root(destination.folder, path, root.as_text())
     inodes = roots_of(destination)
     if inodes is not None:
         ledger.saw_roots(destination.folder, inodes, time.time())
@@ -245,16 +244,11 @@ def _record(destination: Destination, ledger: Ledger) -> None:
 
 def _look(destination: Destination) -> None:
     """Give the guard the roots as they are now."""
-    guard = destination.guard
     try:
-        guard.seen = {root: look(root) for root, _ in _roots(destination)}
+        roots = [root for root, _ in _roots(destination)]
+        destination.guard.look(roots, destination.input_root)
     except OSError as error:
         raise OutputFailedError(f"{destination.folder}: {error.strerror}") from error
-    guard.accepted = set()
-    # An input may be replaced on its disk: its intake then begins with a full scan.
-    source = destination.input_root
-    if source in guard.seen:
-        guard.seen[source] = replace(guard.seen[source], inode=None)
 
 
 def _require_input(root: bytes) -> None:

@@ -1,8 +1,9 @@
 """Signals and wake-ups: control of the daemon from other threads and processes.
 
-A signal handler sets a flag and wakes the loop, nothing more. The second signal to stop asks for
-an immediate end. SIGHUP reloads, unless it says that the terminal was closed. SIGUSR1 and SIGUSR2,
-which other programs take for log rotation, change nothing: the log is stderr, no file of ours.
+A signal handler sets a flag and wakes the loop of `daemon`, which reloads or stops. The second
+signal to stop asks for an immediate end. SIGHUP reloads, unless it says that the terminal was
+closed. SIGUSR1 and SIGUSR2, which other programs take for log rotation, change nothing: the log is
+stderr, no file of ours.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Control:
         self.reload = False
         self._on_ignored = on_ignored
         self._ignored: str | None = None
-        self._was_told = False
+        self._was_logged = False
         self._reloads = True
         self._has_terminal = False
 
@@ -65,8 +66,8 @@ class Control:
             return
         finally:
             self._awake = False
-            if self._ignored is not None and not self._was_told:
-                self._was_told = True
+            if self._ignored is not None and not self._was_logged:
+                self._was_logged = True
                 self._on_ignored(self._ignored)
 
     @contextmanager

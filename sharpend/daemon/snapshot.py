@@ -51,7 +51,7 @@ class Snapshot:
         faults = set(self.paused) - self.resting or self.low or self.engine_faults
         return "degraded" if faults else "ok"
 
-    def with_rest(self, reasons: Mapping[str, str]) -> Snapshot:
+    def with_intended_pauses(self, reasons: Mapping[str, str]) -> Snapshot:
         """Add the folders that rest on purpose, with the reason by name; a fault comes first."""
         resting = frozenset(reasons) - set(self.paused)
         return replace(self, paused={**reasons, **self.paused}, resting=resting)

@@ -11,7 +11,7 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from sharpend.daemon.backoff import Backoff
+from sharpend.backoff import Backoff
 from sharpend.daemon.snapshot import paused_line
 from sharpend.errors import StateFaultError
 from sharpend.ledger.long_steps import AbandonedError

@@ -1,7 +1,7 @@
 """Status reporting: daemon.ready, report.published, the status file and the status line.
 
 Owns the values of `daemon.ready`, `report.published` and the status file. Reads a snapshot,
-which `overview` takes, and knows none of the parts.
+which `overview` takes, and knows none of the parts; counted figures come from `throughput`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sharpend import __version__
 from sharpend.daemon.snapshot import paused_line
 from sharpend.files.atomic import replacing
 from sharpend.logs.events import Event
-from sharpend.logs.logs import plain
+from sharpend.logs.plain import plain
 from sharpend.model.trial import BFLOAT16, INT8, OPENVINO, TORCH, Form
 from sharpend.workers import sandbox
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sharpend.daemon.history import History
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.logs.logs import Log
-    from sharpend.workers.worker import Engine
+    from sharpend.workers.loading import LoadedModel
 
 
 STATUS_FILE = "status.json"
@@ -44,32 +44,32 @@ class StatusReporter:
     """
 
     state_dir: Path
-    engine: Engine
+    loaded: LoadedModel
     """Facts about the main model."""
     log: Log
     history: History
 
     def report_ready(self, now: Snapshot) -> None:
         """Log that the first scan of every folder is complete."""
-        engine = self.engine
+        loaded = self.loaded
         self._write_status("running", now, self._current_state(now))
-        missing = sandbox.PARTS - set(engine.confined_by)
+        missing = sandbox.PARTS - set(loaded.confined_by)
         if missing:
             self.log.warning(Event.WORKER_UNCONFINED, missing=sorted(missing))
         self.log.info(
             Event.DAEMON_READY,
             version=__version__,
             pid=os.getpid(),
-            model=engine.model,
-            model_digest=engine.digest[:12],
-            device=engine.device,
+            model=loaded.model,
+            model_digest=loaded.digest[:12],
+            device=loaded.device,
             **self._precision(),
-            teacher=engine.teacher,
+            teacher=loaded.teacher,
             workers=now.workers,
             folders=list(now.folders),
             queue_depth=now.queue_depth,
-            softened_by=engine.softened_by,
-            meant_for=_meant_for(engine.softened_by),
+            softened_by=loaded.softened_by,
+            meant_for=_meant_for(loaded.softened_by),
         )
 
     def report_paused(self, now: Snapshot) -> None:
@@ -106,8 +106,8 @@ class StatusReporter:
             "queue_depth": now.queue_depth,
             "oldest_pending_s": now.oldest_pending_s,
             "workers": now.workers,
-            "model": self.engine.model,
-            "device": self.engine.device,
+            "model": self.loaded.model,
+            "device": self.loaded.device,
             **self._precision(),
             "agreement": next(iter(now.agreement.values()), None),
             "agreement_by_model": now.agreement if len(now.agreement) > 1 else None,
@@ -122,15 +122,15 @@ class StatusReporter:
 
     def _precision(self) -> dict[str, object]:
         """Convert runtime and precision of the main model, and what chose it, to keys."""
-        trial = self.engine.trial
+        trial = self.loaded.trial
         bfloat16, int8 = (
             (Form(TORCH, BFLOAT16), Form(OPENVINO, INT8))
             if trial is None
             else (trial.form(BFLOAT16), trial.form(INT8, OPENVINO))
         )
         return {
-            "runtime": self.engine.runtime,
-            "precision": self.engine.precision,
+            "runtime": self.loaded.runtime,
+            "precision": self.loaded.precision,
             "precision_cause": "as set" if trial is None else str(trial),
             "float32_ms": None if trial is None else trial.float32_ms,
             "bfloat16_ms": bfloat16.ms,

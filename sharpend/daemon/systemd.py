@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sharpend.logs.events import Event
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sharpend.task import Staged
+    from sharpend.attempt import Staged
 
 LATENCIES_KEPT = 1000
 """Most recent images whose latencies and sharpness enter the percentiles."""
@@ -25,7 +25,7 @@ class _Window:
 
     since_s: float
     images: int = 0
-    unchanged: int = 0
+    copied: int = 0
     failures: int = 0
     pixels: int = 0
     sharpness: deque[float] = field(default_factory=lambda: deque(maxlen=LATENCIES_KEPT))
@@ -36,7 +36,7 @@ class Throughput:
     """Counts of finished images since the last report, and in total."""
 
     def __init__(self, now_s: float) -> None:
-        self.total_images = self.total_failures = self.total_unchanged = 0
+        self.total_images = self.total_failures = self.total_copied = 0
         self._window = _Window(now_s)
         self._batch_from = (0, 0)
 
@@ -52,8 +52,8 @@ class Throughput:
         window.images += 1
         window.pixels += staged.pixels
         self.total_images += 1
-        window.unchanged += not staged.pixels
-        self.total_unchanged += not staged.pixels
+        window.copied += not staged.pixels
+        self.total_copied += not staged.pixels
         if staged.sharpness is not None:
             window.sharpness.append(staged.sharpness)
         window.latencies.append({**staged.stages_s, "commit": commit_s, "total": wait_s})
@@ -79,7 +79,7 @@ class Throughput:
         elapsed_s = max(now_s - window.since_s, 1e-9)
         return {
             "images": window.images,
-            "unchanged": window.unchanged,
+            "unchanged": window.copied,
             "failures": window.failures,
             "images_total": self.total_images,
             "failures_total": self.total_failures,

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Staged
 from sharpend.ledger.records import State
-from sharpend.task import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sharpend.attempt import AttemptResult, Died, Failed, Lost
     from sharpend.daemon.folder import Handed
     from sharpend.ledger.reader import LedgerReader
-    from sharpend.task import AttemptResult, Died, Failed, Lost
 
 GROUP_OF = 50
 """Most staged files committed together; it bounds open folders and the time until the first of

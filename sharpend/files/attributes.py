@@ -34,18 +34,18 @@ def attributes_of(descriptor: int) -> tuple[Mapping[str, bytes], int]:
         beyond that.
     """
     found: dict[str, bytes] = {}
-    left, room = 0, MOST_BYTES
+    uncopied, room = 0, MOST_BYTES
     for name in _names(descriptor):
         if name.startswith(_OURS) or _OF_CONTENT.search(name.removeprefix(_SPACE).lower()):
             continue
         value = _value(descriptor, name)
         size = 0 if value is None else len(os.fsencode(name)) + len(value)
         if value is None or size > room:
-            left += 1
+            uncopied += 1
         else:
             found[name] = value
             room -= size
-    return found, left
+    return found, uncopied
 
 
 def give_attributes(descriptor: int, attributes: Mapping[str, bytes]) -> int:

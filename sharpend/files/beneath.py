@@ -142,7 +142,7 @@ def refusing_name(parent: int, name: bytes, *, creates: bool) -> Iterator[None]:
         yield
     except OSError as error:
         if is_of_name(error, parent, creates=creates):
-            raise name_not_possible(display(name), error.strerror or "no cause given") from error
+            raise name_not_possible(name, error.strerror or "no cause given") from error
         raise
 
 

@@ -2,6 +2,8 @@
 
 Owns the rule when two checks of a path have found one file. An inode of 0 stands for one that does
 not last: some file systems (FUSE, exFAT, network) give an unchanged file another number each time.
+The ledger stores fingerprints in its columns `mark`. Where the inode alone differs, the contents
+are compared (`digest`, `daemon.recognition`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Owns the list of file systems on which other machines change files without an event here, and the
 list of directories below which disks are mounted. If the mount table cannot be read, every folder
-counts as local.
+counts as local. What follows from a disk that is not mounted is decided in `mounted_roots`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Mount(NamedTuple):
         return self.kind in _NETWORKED or self.kind == "fuse" or self.kind.startswith("fuse.")
 
     @property
-    def tells_times(self) -> bool:
+    def has_exact_times(self) -> bool:
         """True if the times of files are those of this machine's clock, to the second."""
         return not self.renumbers and self.kind != UNKNOWN
 

@@ -15,9 +15,10 @@ import shutil
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sharpend.files.atomic import CREATE_EXCLUSIVELY
+from sharpend.files.preview_layout import DESCRIPTION, IMAGES, MOST_BYTES, Layout, read_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,29 +26,9 @@ if TYPE_CHECKING:
 
 FOLDER = "previews"
 """Folder in the state directory."""
-IMAGES = ("crop-before.webp", "crop-after.webp", "whole-before.webp", "whole-after.webp")
-"""Files of a preview: the most detailed crop in its own size, and the whole image made smaller."""
-DESCRIPTION = "preview.json"
-MOST_BYTES = 4 << 20
-"""Largest file of a preview; noise in a crop of 512 x 512 takes a tenth of it."""
-MOST_PX = 1 << 40
 _IS_JOB = re.compile("[0-9]{1,19}")
 _TEMPORARY = ".tmp-"
-_DESCRIPTION_BYTES = 4096
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Geometry and sizes of a preview."""
-
-    crop: tuple[int, ...]
-    """Left, top, width and height of the crop, in pixels of the upright image."""
-    width: int
-    """Of the upright image, in pixels."""
-    height: int
-    sizes: tuple[int, ...]
-    """Bytes of each of `IMAGES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +97,7 @@ class Previews:
         """Return the preview of a job; None if there is none, or it is not whole."""
         folder = self._folder / str(job_id)
         with suppress(*_NOT_WHOLE), _opened(folder) as descriptor:
-            layout = _read_layout(descriptor)
+            layout = read_layout(descriptor)
             _require_images(descriptor, layout.sizes)
             left, top, width, height = layout.crop
             return Preview(folder, (left, top, width, height), layout.width, layout.height)
@@ -195,31 +176,6 @@ def _remove_tree(folder: Path | bytes) -> None:
     """Remove a folder as far as possible; a worker may have nested it without end."""
     with suppress(RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _read_layout(descriptor: int) -> Layout:
-    """Read the description; ValueError, TypeError or KeyError where it is none."""
-    opened = os.open(DESCRIPTION, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
-    with os.fdopen(opened, "rb") as file:
-        description = json.loads(file.read(_DESCRIPTION_BYTES))
-    return Layout(
-        crop=_numbers(description["crop"], MOST_PX),
-        width=_number(description["width"], MOST_PX),
-        height=_number(description["height"], MOST_PX),
-        sizes=_numbers(description["sizes"], MOST_BYTES),
-    )
-
-
-def _numbers(values: Any, most: int) -> tuple[int, ...]:  # noqa: ANN401 - of any JSON
-    if len(values) != len(IMAGES):
-        raise ValueError("there are not four numbers")
-    return tuple(_number(value, most) for value in values)
-
-
-def _number(value: Any, most: int) -> int:  # noqa: ANN401 - of any JSON
-    if type(value) is not int or not 0 <= value <= most:
-        raise ValueError("a value is no number, or out of range")
-    return value
 
 
 def _require_images(descriptor: int, sizes: Sequence[int]) -> None:

@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sharpend.logs.logs import plain
+from sharpend.logs.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -73,7 +73,7 @@ def contents_of(picture: Picture) -> Contents:
         comment=_comment(carried),
         thumbnail_bytes=len(exif.thumbnail_of(block)),
         orientation=orientation_of(picture),
-        gps=_tells_position(carried),
+        gps=_has_position(carried),
         provenance=Provenance.of(xmp.record_of(packet)),
     )
 
@@ -167,7 +167,7 @@ def _profile_name(data: bytes) -> str:
         return "unreadable"
 
 
-def _tells_position(carried: Carried) -> bool:
+def _has_position(carried: Carried) -> bool:
     extended = [block.data for block in carried.blocks if block.kind is Kind.EXTENDED_XMP]
     return (
         bool(carried.tags and GPS in carried.tags.children)

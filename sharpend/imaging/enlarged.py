@@ -112,17 +112,17 @@ class _Fit:
         large = Image.fromarray(channel)
         self._size = large.size
         self._small = _resized(large, [max(1, round(side / FACTOR)) for side in large.size])
-        self._left = self._missing()
+        self._residual = self._missing()
 
     def difference(self, count: int) -> float:
         """Root mean square, over so many pixels, of what the small image does not give yet."""
-        return float(np.sqrt(np.square(self._left, dtype=np.float64).sum() / count))
+        return float(np.sqrt(np.square(self._residual, dtype=np.float64).sum() / count))
 
     def correct(self) -> None:
         """Add to the small image what it does not give yet."""
-        moved = np.asarray(_resized(Image.fromarray(self._left), self._small.size)) * STEP
+        moved = np.asarray(_resized(Image.fromarray(self._residual), self._small.size)) * STEP
         self._small = Image.fromarray(np.asarray(self._small) + moved)
-        self._left = self._missing()
+        self._residual = self._missing()
 
     def _missing(self) -> NDArray[np.float32]:
         given = np.asarray(_resized(self._small, self._size))

@@ -19,7 +19,7 @@ from sharpend.imaging.contents import orientation_of
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.depth import eight_bits
 from sharpend.imaging.metadata.icc import profile_of
-from sharpend.imaging.transparency import seen
+from sharpend.imaging.transparency import fill
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def draw(before: Picture, after: Frame, shown: NDArray[Sample]) -> Drawn:
     rows, columns = most_detailed(shown, height=min(CROP_PX, height), width=min(CROP_PX, width))
     pair = [_Colours(frame.pixels, frame.alpha), _Colours(after.pixels, frame.alpha)]
     if frame.premultiplied:
-        pair = [_Colours(shown, frame.alpha), _Colours(seen(after).pixels, frame.alpha)]
+        pair = [_Colours(shown, frame.alpha), _Colours(fill(after).pixels, frame.alpha)]
     crops = [one.part(rows, columns) for one in pair]
     wholes = [one.reduced() for one in pair]
     convert = _conversion(profile_of(before.carried), gray=shown.shape[2] == 1)

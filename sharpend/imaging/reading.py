@@ -30,7 +30,7 @@ class Reader:
     def __init__(self, file: BinaryIO, most: int | None = None, *, largest: int = LARGEST) -> None:
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
-        self._left, self._largest = most, largest
+        self._remaining, self._largest = most, largest
         self.end = 0
         """Offset at which the last bytes that were read exactly end."""
 
@@ -42,13 +42,13 @@ class Reader:
         """
         if count > self._largest:
             raise damaged("it declares a table larger than any image needs")
-        if self._left is not None and count > self._left:
+        if self._remaining is not None and count > self._remaining:
             raise damaged("its tables refer to more bytes than it has")
         data = self.up_to(offset, count)
         if len(data) < count:
             raise truncated()
-        if self._left is not None:
-            self._left -= count
+        if self._remaining is not None:
+            self._remaining -= count
         self.end = max(self.end, offset + count)
         return data
 

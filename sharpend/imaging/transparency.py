@@ -32,7 +32,7 @@ back within four levels at an eighth, and within 127 at alpha 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FilledFrame:
     """Colours of a frame with the hidden ones replaced by those nearby."""
 
     pixels: NDArray[Sample]
@@ -62,7 +62,7 @@ class Seen:
         return frame.with_pixels(np.where(changed, sharpened, frame.pixels))
 
 
-def seen(frame: Frame) -> Seen:
+def fill(frame: Frame) -> FilledFrame:
     """Replace the colours that alpha hides, and divide premultiplied ones by alpha.
 
     A hidden pixel takes the mean of the visible ones in the smallest square around it that holds
@@ -70,12 +70,12 @@ def seen(frame: Frame) -> Seen:
     Of a frame without a visible pixel the colours stay as they are.
     """
     if frame.alpha is None:
-        return Seen(frame.pixels, None)
+        return FilledFrame(frame.pixels, None)
     visible = (frame.alpha >= float(frame.alpha.max()) / VISIBLE_SHARE) & (frame.alpha > 0)
     pixels = _divided(frame.pixels, frame.alpha) if frame.premultiplied else frame.pixels
     if visible.all():
-        return Seen(pixels, None)
-    return Seen(_filled(pixels, visible) if visible.any() else pixels, visible)
+        return FilledFrame(pixels, None)
+    return FilledFrame(_filled(pixels, visible) if visible.any() else pixels, visible)
 
 
 def keeps_bound(pixels: NDArray[Sample], alpha: NDArray[Sample]) -> bool:

@@ -19,9 +19,9 @@ from sharpend.intake import scan
 from sharpend.intake.file_times import FileTimes
 from sharpend.intake.interface import FolderOptions, Step
 from sharpend.intake.listen import Listener
-from sharpend.intake.scan import Found
 from sharpend.intake.schedule import ScanSchedule
 from sharpend.intake.settle import FINISHED_WAIT_S, NETWORK_WAIT_S, WAIT_S, Settler
+from sharpend.intake.tally import Found
 
 if TYPE_CHECKING:
     import random
@@ -166,8 +166,8 @@ class FolderIntake:
             self._listener.renew(now_s)  # watch first, then scan: no change is missed in between
             self._schedule.begin(now_s, every_s=self._scan_interval_s())
         chunk = sorted(self._schedule.advance(now_s), key=lambda found: found.relative)
-        seen = [self._as_it_lasts(found) for found in chunk]
-        return self._settled_of(seen, {}, now_s, is_scan=True)
+        found_now = [self._as_it_lasts(found) for found in chunk]
+        return self._settled_of(found_now, {}, now_s, is_scan=True)
 
     def _scan_interval_s(self) -> float:
         """Return the interval of scans: by polling `poll_s`, or more where a scan takes long."""
@@ -222,7 +222,7 @@ class FolderIntake:
 
     def _settled_of(
         self,
-        seen: Sequence[Found],
+        found_now: Sequence[Found],
         events: Mapping[bytes, bool],
         now_s: float,
         *,
@@ -234,7 +234,7 @@ class FolderIntake:
         """
         waiting: list[Found] = []
         others: list[Found] = []
-        for found in seen:
+        for found in found_now:
             waits = self._settler.waits(found.relative, found.fingerprint)
             (waiting if waits else others).append(found)
         if others:
@@ -254,7 +254,12 @@ class FolderIntake:
         usual_s = self._wait_s(finished=finished)
         wait_s = self._patience.wait_s(relative, fingerprint, usual_s)
         since_s = math.inf
-        if is_scan and wait_s == usual_s and self._mount is not None and self._mount.tells_times:
+        if (
+            is_scan
+            and wait_s == usual_s
+            and self._mount is not None
+            and self._mount.has_exact_times
+        ):
             since_s = self._times.unchanged_since_s(found.changed_s)
         return self._settler.look(
             relative, fingerprint, now_s=now_s, wait_s=wait_s, since_s=since_s

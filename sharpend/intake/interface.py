@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from sharpend.files.patterns import EVERYTHING, Patterns
-from sharpend.intake.scan import Found
+from sharpend.intake.tally import Found
 
 if TYPE_CHECKING:
-    from sharpend.intake.scan import Tally
+    from sharpend.intake.tally import Tally
 
 Fresh: TypeAlias = Callable[[Sequence[Found]], Sequence[Found]]
 """Returns those of at most 1,000 files that the ledger has neither finished nor queued."""

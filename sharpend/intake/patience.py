@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sharpend.backoff import Backoff
+
 if TYPE_CHECKING:
     from sharpend.files.fingerprint import Fingerprint
 
@@ -39,17 +41,17 @@ class Patience:
         """Forget the mistakes about a file: its output was made."""
         self._mistakes.pop(relative, None)
 
-    def wait_s(self, relative: bytes, seen: Fingerprint, usual_s: float) -> float:
+    def wait_s(self, relative: bytes, judged_file: Fingerprint, usual_s: float) -> float:
         """Return the seconds that a file must stay unchanged.
 
         A file that was replaced, and not written further, has another inode and waits as usual.
 
         Args:
             relative: the file, below the input folder.
-            seen: its fingerprint now.
+            judged_file: its fingerprint now.
             usual_s: seconds for a file without mistakes.
         """
-        times, judged = self._mistakes.get(relative, (0, seen))
-        if judged.inode != seen.inode:
+        times, judged = self._mistakes.get(relative, (0, judged_file))
+        if judged.inode != judged_file.inode:
             return usual_s
-        return max(usual_s, min(usual_s * 2.0 ** min(times, 32), LONGEST_WAIT_S))
+        return max(usual_s, Backoff(usual_s, LONGEST_WAIT_S).wait_s(times + 1))

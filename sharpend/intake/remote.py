@@ -14,7 +14,7 @@ from sharpend.files.remote import STORE_FAULT
 from sharpend.imaging.formats import format_of
 from sharpend.intake.interface import Step
 from sharpend.intake.junk import ignored
-from sharpend.intake.scan import EXCLUDED, Found, Tally, kind_of
+from sharpend.intake.tally import EXCLUDED, Found, Tally, kind_of
 
 if TYPE_CHECKING:
     import random
@@ -154,15 +154,15 @@ def _classified(one: Object, bucket: Bucket, options: FolderOptions, tally: Tall
     relative = bucket.address.relative(one.key)
     if relative is None:
         if not one.key.endswith("/"):
-            tally.leave(NO_PATH)
+            tally.ignore(NO_PATH)
         return None
     name = relative.rpartition(b"/")[2]
     if any(ignored(part) for part in relative.split(b"/")):
         tally.ignored += 1
     elif format_of(name) is None:
-        tally.leave(kind_of(name))
+        tally.ignore(kind_of(name))
     elif options.patterns.leaves_out(relative):
-        tally.leave(EXCLUDED)
+        tally.ignore(EXCLUDED)
     else:
         tally.found += 1
         return Found(relative, one.as_input, float(one.modified_s))

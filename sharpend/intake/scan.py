@@ -11,86 +11,21 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
-from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.patterns import EVERYTHING, Patterns
-from sharpend.files.sidecars import is_sidecar
 from sharpend.imaging.formats import format_of
 from sharpend.intake.junk import ignored
+from sharpend.intake.tally import EXCLUDED, LINK, SPECIAL, SUBFOLDER, Found, Tally, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CHUNK = 1000
-_REMEMBERED = _MOST_KINDS = 16
-_MOST_EMPTY = 10_000
-_LONGEST_SUFFIX = 12
-LINK, SPECIAL, SUBFOLDER, NO_SUFFIX = "link", "special file", "sub-folder", "without suffix"
-SIDECAR = "sidecar"
-EXCLUDED, OTHER = "excluded", "of other kinds"
-"""Causes why an entry is left alone, beside a suffix that no format has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Input file with its fingerprint at one check."""
-
-    relative: bytes
-    """Path below the folder's root."""
-    fingerprint: Fingerprint
-    changed_s: float = field(default=0.0, compare=False)
-    """Time at which the file got its path, content or attributes (ctime), wall clock seconds."""
-
-    @classmethod
-    def of(cls, relative: bytes, status: os.stat_result) -> Found:
-        """Make the entry of a stat result."""
-        return cls(relative, Fingerprint.of(status), status.st_ctime)
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of one scan, by the reason why entries were skipped."""
-
-    found: int = 0
-    """Input files."""
-    left_alone: Counter[str] = field(default_factory=Counter)
-    """Entries that are no inputs, by cause: a suffix that is not in the format table, in lower
-    case, or one of the words above. More than 16 causes are counted as one."""
-    empty: list[bytes] = field(default_factory=list)
-    """Directories below the root without any entry, 10,000 at most."""
-    ignored: int = 0
-    """Temporary and junk names; a directory counts as one and is not entered."""
-    unreadable: int = 0
-    """Files and directories that could not be read."""
-    unreadable_paths: list[bytes] = field(default_factory=list)
-    """The first 16 of them, below the root."""
-
-    def leave(self, cause: str) -> None:
-        """Count an entry that is no input."""
-        is_new = cause not in self.left_alone and len(self.left_alone) >= _MOST_KINDS
-        self.left_alone[OTHER if is_new else cause] += 1
-
-    def cannot_read(self, relative: bytes) -> None:
-        """Count a path that could not be read; the next scan tries again."""
-        self.unreadable += 1
-        if len(self.unreadable_paths) < _REMEMBERED:
-            self.unreadable_paths.append(relative)
-
-
-def left_alone_text(counts: Mapping[str, int]) -> str:
-    """Describe what is left alone: `3 .nef (no known format), 1 link`; empty for nothing."""
-    ordered = sorted(counts.items(), key=lambda one: (-one[1], one[0]))
-    return ", ".join(
-        f"{number} {cause}{' (no known format)' if cause.startswith('.') else ''}"
-        for cause, number in ordered
-    )
 
 
 def identity(root: bytes) -> tuple[int, int]:
@@ -186,11 +121,11 @@ def _look_and_count(root: int, relative: bytes, tally: Tally, patterns: Patterns
         tally.cannot_read(relative)
         return None
     if not stat.S_ISREG(status.st_mode):
-        tally.leave(LINK if stat.S_ISLNK(status.st_mode) else SPECIAL)
+        tally.ignore(LINK if stat.S_ISLNK(status.st_mode) else SPECIAL)
     elif format_of(name) is None:
-        tally.leave(kind_of(name))
+        tally.ignore(kind_of(name))
     elif patterns.leaves_out(relative):
-        tally.leave(EXCLUDED)
+        tally.ignore(EXCLUDED)
     else:
         tally.found += 1
         return Found.of(relative, status)
@@ -226,13 +161,13 @@ def walk(
                 if entries % _CHUNK == 0:
                     yield chunk
                     chunk = []
-            if entries == before and directory and len(tally.empty) < _MOST_EMPTY:
-                tally.empty.append(directory)
+            if entries == before and directory:
+                tally.found_empty(directory)
         except (OSError, ImageRefusedError):
             tally.cannot_read(directory)
         if not recursive:
             for _ in pending:
-                tally.leave(SUBFOLDER)
+                tally.ignore(SUBFOLDER)
             break
     yield chunk
 
@@ -240,8 +175,8 @@ def walk(
 def _listing(root: bytes, directory: bytes) -> Iterator[os.DirEntry[str]]:
     """Yield the entries of one directory, which stays open for their stat calls."""
     parent, name = os.path.split(directory)
-    with opened(root) as top, beneath.directory(top, parent, passing=True) as way:
-        descriptor = os.open(name or b".", _DIRECTORY, dir_fd=way)
+    with opened(root) as top, beneath.directory(top, parent, passing=True) as above:
+        descriptor = os.open(name or b".", _DIRECTORY, dir_fd=above)
     try:
         with os.scandir(descriptor) as entries:
             yield from entries
@@ -263,28 +198,20 @@ def _classify(
         tally.ignored += 1
     elif entry.is_dir(follow_symlinks=False):
         if patterns.leaves_out_entry(relative, is_folder=True):
-            tally.leave(EXCLUDED)
+            tally.ignore(EXCLUDED)
         else:
             pending.append(relative)
     elif entry.is_symlink():
-        tally.leave(LINK)
+        tally.ignore(LINK)
     elif not entry.is_file(follow_symlinks=False):
-        tally.leave(SPECIAL)
+        tally.ignore(SPECIAL)
     elif format_of(name) is None:
-        tally.leave(kind_of(name))
+        tally.ignore(kind_of(name))
     elif patterns.leaves_out_entry(relative, is_folder=False):
-        tally.leave(EXCLUDED)
+        tally.ignore(EXCLUDED)
     else:
         return _take(entry, relative, tally)
     return None
-
-
-def kind_of(name: bytes) -> str:
-    """Return a name's suffix for people, or the words for a name of another kind."""
-    if is_sidecar(name):
-        return SIDECAR
-    suffix = display(os.path.splitext(name)[1].lower())
-    return suffix if 1 < len(suffix) <= _LONGEST_SUFFIX else NO_SUFFIX
 
 
 def _take(entry: os.DirEntry[str], relative: bytes, tally: Tally) -> Found | None:

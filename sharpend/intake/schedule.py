@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.intake import scan
+from sharpend.intake.tally import Found, Tally
 
 if TYPE_CHECKING:
     import random
@@ -46,7 +47,7 @@ class ScanSchedule:
         patterns: Patterns = EVERYTHING,
         chance: random.Random,
     ) -> None:
-        self.completed: scan.Tally | None = None
+        self.completed: Tally | None = None
         """Counts of the last full scan; None before the first one is complete."""
         self.took_s = 0.0
         """Duration of the last full scan in seconds."""
@@ -56,8 +57,8 @@ class ScanSchedule:
         self._walk_below = partial(scan.walk, root, recursive=True, patterns=patterns)
         self._recursive = recursive
         self._chance = chance
-        self._walk: Iterator[list[scan.Found]] | None = None
-        self._tally: scan.Tally | None = None  # of the full scan in progress
+        self._walk: Iterator[list[Found]] | None = None
+        self._tally: Tally | None = None  # of the full scan in progress
         self._began_s = 0.0
         self._parts: deque[bytes] = deque()
         self._due_s = -math.inf
@@ -79,15 +80,15 @@ class ScanSchedule:
     def begin(self, now_s: float, *, every_s: float) -> None:
         """Begin a full scan; the next one follows after about `every_s` seconds."""
         self._parts.clear()
-        self._tally, self._began_s = scan.Tally(), now_s
+        self._tally, self._began_s = Tally(), now_s
         self._walk = self._scan_all(tally=self._tally)
         self._due_s = now_s + every_s * self._chance.uniform(_EARLIEST, _LATEST)
 
-    def advance(self, now_s: float) -> list[scan.Found]:
+    def advance(self, now_s: float) -> list[Found]:
         """Scan one chunk, of the scan in progress or of a requested part; return its files."""
         if self._walk is None and self._parts:
             part = self._parts.popleft()
-            self._walk = self._walk_below(below=part, tally=scan.Tally())
+            self._walk = self._walk_below(below=part, tally=Tally())
         if self._walk is None:
             return []
         chunk = next(self._walk, None)

@@ -2,7 +2,9 @@
 
 Owns the candidates, each with its fingerprint and since when it has that. Pure: the caller passes
 times and fingerprints, and `intake.folder` chooses one of the three default waits below. There is
-no time limit: a file that keeps changing stays a candidate.
+no time limit: a file that keeps changing stays a candidate. One that was taken too early waits
+longer the next time (`patience`); whether a file is whole is checked by its format's module in
+`imaging.containers`.
 """
 
 from __future__ import annotations

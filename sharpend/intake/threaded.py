@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sharpend.intake.interface import FolderOptions, Fresh, Intake
     from sharpend.intake.patience import Patience
-    from sharpend.intake.scan import Found
+    from sharpend.intake.tally import Found
 
 PATIENCE_S = 10.0
 """Seconds after which a step counts as hanging."""

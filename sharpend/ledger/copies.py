@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from sharpend.errors import StateFaultError
 from sharpend.files.atomic import put_in_place
 from sharpend.ledger.long_steps import AbandonedError
-from sharpend.ledger.store import COPY_MARK, require_sound, translated
+from sharpend.ledger.store import BACKUP_FLAG, require_sound, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,7 +96,7 @@ def _copied(state_dir: Path, go_on: Callable[[], bool]) -> Path:
             source.backup(copy, pages=_STEP_PAGES, progress=look_up)
             copy.execute("PRAGMA journal_mode = DELETE")  # one file, without a WAL beside it
             require_sound(copy, state_dir)
-            copy.execute(f"PRAGMA application_id = {COPY_MARK}")
+            copy.execute(f"PRAGMA application_id = {BACKUP_FLAG}")
     except BaseException:
         _remove(temporary)
         raise

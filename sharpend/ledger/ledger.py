@@ -16,7 +16,7 @@ from sharpend.ledger import seal, sql
 from sharpend.ledger.caseless import name_key
 from sharpend.ledger.operator_state import Standing
 from sharpend.ledger.reader import LedgerReader
-from sharpend.ledger.records import MOVES, Job, State, binary, job_of, mark_of
+from sharpend.ledger.records import MOVES, Job, State, binary, fingerprint_text, job_of
 from sharpend.ledger.registration import Registration
 from sharpend.ledger.scheduling import Scheduler
 
@@ -135,14 +135,14 @@ class Ledger(Registration, Standing, LedgerReader):
             "id": job.id,
             "temp": product.temp,
             "output": product.output,
-            "mark": mark_of(product.fingerprint),
+            "mark": fingerprint_text(product.fingerprint),
             "key": name_key(product.output),
-            "unchanged": product.unchanged,
+            "unchanged": product.kept_existing,
             "model": product.model_digest,
             "options": product.options_digest,
             "pixels": product.pixels,
             "digest": binary(product.input_digest),
-            "stays_for": product.stays_for or None,
+            "stays_for": product.kept_reason or None,
         }
         with self._store.transaction() as cursor:
             _refuse_illegal(cursor, job.id, State.STAGED)
@@ -154,9 +154,9 @@ class Ledger(Registration, Standing, LedgerReader):
         values = {
             "id": job.id,
             "output": product.output,
-            "mark": mark_of(product.fingerprint),
+            "mark": fingerprint_text(product.fingerprint),
             "key": name_key(product.output),
-            "unchanged": product.unchanged,
+            "unchanged": product.kept_existing,
         }
         with self._store.transaction() as cursor:
             if cursor.execute(sql.RESTAGE, values).rowcount != 1:
@@ -183,9 +183,9 @@ class Ledger(Registration, Standing, LedgerReader):
         with self._store.transaction() as cursor:
             cursor.execute(sql.BEGIN_DISPOSAL, {"id": job.id})
 
-    def dispose(self, job: Job, *, stays: bool = False) -> None:
-        """Mark a job as complete; `stays` if its source could not be removed and is kept."""
-        self._move(job, State.DISPOSED, sql.DISPOSE, stays=stays)
+    def dispose(self, job: Job, *, keeps_source: bool = False) -> None:
+        """Mark a job as complete; `keeps_source` if its source could not be removed and is kept."""
+        self._move(job, State.DISPOSED, sql.DISPOSE, keeps_source=keeps_source)
 
     def defer(self, job: Job, next_at: float, reason: Reason, message: str = "") -> None:
         """Retry at `next_at` (wall clock), at most `scheduling.LONGEST_BACKOFF_S` from now."""
@@ -248,7 +248,7 @@ class Ledger(Registration, Standing, LedgerReader):
         """Make a quarantined job pending again, for the file that is at its path now."""
         with self._store.transaction() as cursor:
             _refuse_illegal(cursor, job.id, State.PENDING)
-            cursor.execute(sql.RETRY, {"id": job.id, "mark": mark_of(fingerprint)})
+            cursor.execute(sql.RETRY, {"id": job.id, "mark": fingerprint_text(fingerprint)})
             # If a scan already found the restored file, its own row is used.
             cursor.execute(sql.FORGET_QUARANTINED, {"id": job.id})
 

@@ -26,7 +26,7 @@ from sharpend.ledger.records import binary
 from sharpend.ledger.schema import SCHEMA_VERSION, STEPS
 from sharpend.ledger.store import (
     BUSY_TIMEOUT_S,
-    RECONCILING_MARK,
+    RECONCILING_FLAG,
     DamagedError,
     Store,
     refuse_newer,
@@ -256,7 +256,7 @@ def _prepare(
             connection.create_function(function.__name__, 1, function, deterministic=True)
         steps = "".join(STEPS[version:])
         if reconcile and not version:
-            steps += f"PRAGMA application_id = {RECONCILING_MARK};"
+            steps += f"PRAGMA application_id = {RECONCILING_FLAG};"
         connection.executescript(
             f"BEGIN IMMEDIATE; {steps} PRAGMA user_version={SCHEMA_VERSION}; COMMIT"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.ledger import operator_sql
-from sharpend.ledger.records import content_mark_of
+from sharpend.ledger.records import content_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ class Standing:
 
     def see(self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]) -> None:
         """Record files that stay as they are until they change."""
-        rows = [(folder, relative, content_mark_of(fingerprint)) for relative, fingerprint in found]
+        rows = [(folder, relative, content_text(fingerprint)) for relative, fingerprint in found]
         with self._store.transaction() as cursor:
             cursor.executemany(operator_sql.SEE, rows)
 

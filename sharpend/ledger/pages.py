@@ -50,14 +50,14 @@ class JobRow:
     """Time of its next attempt, if it waits for one."""
     output: bytes | None
     """Below the output root."""
-    unchanged: bool
+    kept_existing: bool
     """True where the output is a foreign file that was left alone."""
     model_digest: str
     """Empty in a page: read for one image alone, as the next one."""
     options_digest: str
     pixels: int
     input_digest: str | None
-    stays_for: str
+    kept_reason: str
     reason: Reason | None
     message: str | None
     setting: str | None
@@ -130,12 +130,12 @@ def entry_of(row: LedgerRow) -> JobRow:
         finished_at_s=row["finished_at"],
         next_s=row["next_at"],
         output=row["output"],
-        unchanged=bool(row["unchanged"]),
+        kept_existing=bool(row["unchanged"]),
         model_digest=row["model_digest"] or "",
         options_digest=row["options_digest"] or "",
         pixels=row["pixels"] or 0,
         input_digest=content_of(row["digest"]),
-        stays_for=row["stays_for"] or "",
+        kept_reason=row["stays_for"] or "",
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
         setting=row["setting"],

@@ -23,13 +23,13 @@ from sharpend.ledger.records import (
     Product,
     Quarantined,
     State,
-    content_mark_of,
     content_of,
+    content_text,
     ended_of,
     fingerprint_of,
+    fingerprint_text,
     job_of,
     listed_of,
-    mark_of,
     outcome_of,
     product_of,
     quarantined_of,
@@ -115,7 +115,7 @@ class LedgerReader:
     ) -> Iterator[tuple[bytes, Fingerprint]]:
         """Return those of `found` that were not there at the first start, or changed since."""
         has_standing = self._store.row(sql.HAS_STANDING) is not None
-        return self._without_seen(folder, found) if has_standing else iter(found)
+        return self._without_skipped(folder, found) if has_standing else iter(found)
 
     def _without_job(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
@@ -123,22 +123,22 @@ class LedgerReader:
         for batch, rows in self._batches(sql.KNOWN_KEYS, folder, found):
             known: set[tuple[bytes, str]] = set()
             for row in rows:
-                relative, mark = row["relative"], str(row["mark"])
-                content, _, inode = mark.rpartition(":")
-                known |= {(relative, mark), (relative, f"{content}:0")}
+                relative, text = row["relative"], str(row["mark"])
+                content, _, inode = text.rpartition(":")
+                known |= {(relative, text), (relative, f"{content}:0")}
                 if inode == "0":
                     known.add((relative, content))
             for relative, fingerprint in batch:
-                mark = mark_of(fingerprint)
-                if known.isdisjoint({(relative, mark), (relative, mark.rpartition(":")[0])}):
+                text = fingerprint_text(fingerprint)
+                if known.isdisjoint({(relative, text), (relative, text.rpartition(":")[0])}):
                     yield relative, fingerprint
 
-    def _without_seen(
+    def _without_skipped(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
         for batch, rows in self._batches(operator_sql.SEEN, folder, found):
-            seen = {(row["relative"], row["mark"]) for row in rows}
-            yield from (one for one in batch if (one[0], content_mark_of(one[1])) not in seen)
+            skipped = {(row["relative"], row["mark"]) for row in rows}
+            yield from (one for one in batch if (one[0], content_text(one[1])) not in skipped)
 
     def alike(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
@@ -171,7 +171,7 @@ class LedgerReader:
             names += names[-1:] * (sql.KEYS_PER_QUERY - len(names))
             yield batch, list(self._store.rows(query, folder, *names))
 
-    def seen(self, folder: str) -> int:
+    def skipped(self, folder: str) -> int:
         """Count the files that stay as they are because they were there at the first start."""
         row = self._standing(operator_sql.SEEN_OF, folder)
         return 0 if row is None else int(row["files"])
@@ -222,7 +222,7 @@ class LedgerReader:
 
     def output_owner(self, folder: str, fingerprint: Fingerprint) -> Owner | None:
         """Return the input whose output a file is; None for a foreign file."""
-        row = self._store.row(sql.OWNER, mark_of(fingerprint), folder)
+        row = self._store.row(sql.OWNER, fingerprint_text(fingerprint), folder)
         return None if row is None else _owner_of(row)
 
     def claims(self, folder: str, output: bytes) -> list[Claim]:

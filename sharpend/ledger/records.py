@@ -77,14 +77,14 @@ class Product:
     """Of the staged file; a rename keeps it, so it proves whose output a file is."""
     temp: bytes = b""
     """Name of the staged file beside `output`; b"" where there is none."""
-    unchanged: bool = False
+    kept_existing: bool = False
     """True where a foreign file stands at `output` and the policy is to leave it."""
     model_digest: str = ""
     options_digest: str = ""
     pixels: int = 0
     input_digest: str | None = None
     """SHA-256 of the input; None where it is not known."""
-    stays_for: str = ""
+    kept_reason: str = ""
     """Content that the output lacks, for which the source must not be deleted, in words; empty
     where it may be."""
 
@@ -154,7 +154,7 @@ class KnownInput:
     state: State
     attempts: int
     output: bytes | None
-    unchanged: bool
+    kept_existing: bool
     reason: Reason | None
     message: str | None
     setting: str | None
@@ -200,12 +200,12 @@ class FinishTimes:
     pixels: int
 
 
-def mark_of(fingerprint: Fingerprint) -> str:
+def fingerprint_text(fingerprint: Fingerprint) -> str:
     """Convert a fingerprint to the text in a row."""
     return f"{fingerprint.size}:{fingerprint.mtime_ns}:{fingerprint.inode}"
 
 
-def content_mark_of(fingerprint: Fingerprint) -> str:
+def content_text(fingerprint: Fingerprint) -> str:
     """Convert a fingerprint to a text without the inode, which a restore or a mount changes."""
     return f"{fingerprint.size}:{fingerprint.mtime_ns}"
 
@@ -246,11 +246,11 @@ def product_of(row: LedgerRow) -> Product:
         output=row["staged_output"] if staged else row["output"],
         fingerprint=fingerprint_of(row["staged_mark"] if staged else row["output_mark"]),
         temp=row["temp"] or b"",
-        unchanged=bool(row["unchanged"]),
+        kept_existing=bool(row["unchanged"]),
         model_digest=row["model_digest"] or "",
         options_digest=row["options_digest"] or "",
         pixels=row["pixels"] or 0,
-        stays_for=row["stays_for"] or "",
+        kept_reason=row["stays_for"] or "",
     )
 
 
@@ -267,7 +267,7 @@ def outcome_of(row: LedgerRow) -> KnownInput:
         state=State(row["state"]),
         attempts=row["attempts"],
         output=row["output"],
-        unchanged=bool(row["unchanged"]),
+        kept_existing=bool(row["unchanged"]),
         reason=Reason(row["reason"]) if row["reason"] else None,
         message=row["message"],
         setting=row["setting"],

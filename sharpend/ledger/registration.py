@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sharpend.errors import LedgerError
 from sharpend.ledger import sql
 from sharpend.ledger.caseless import name_key
-from sharpend.ledger.records import Added, binary, mark_of
+from sharpend.ledger.records import Added, binary, fingerprint_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,10 +52,10 @@ class Registration:
         with self._store.transaction() as cursor:
             cursor.execute(sql.SAW_ROOTS, {"folder": folder, "roots": roots, "now_s": now_s})
 
-    def saw_root(self, folder: str, path: bytes, seen: str) -> None:
+    def record_root(self, folder: str, path: bytes, identity: str) -> None:
         """Store the identity of one root."""
         with self._store.transaction() as cursor:
-            cursor.execute(sql.SAW_ROOT, {"folder": folder, "path": path, "seen": seen})
+            cursor.execute(sql.RECORD_ROOT, {"folder": folder, "path": path, "seen": identity})
 
     def accept_roots(self, folder: str) -> None:
         """Forget the identity of a folder's roots: they are accepted, whatever they are."""
@@ -69,7 +69,7 @@ class Registration:
         job of the same path stays until the new one is finished, which may replace its output. A
         file that has a job already is not changed.
         """
-        entries = [(relative, mark_of(fingerprint)) for relative, fingerprint in found]
+        entries = [(relative, fingerprint_text(fingerprint)) for relative, fingerprint in found]
         with self._store.transaction() as cursor:
             row = cursor.execute(sql.FOLDER_ID, (folder,)).fetchone()
             if row is None:
@@ -94,10 +94,10 @@ class Registration:
                 values = {
                     "folder": folder,
                     "relative": relative,
-                    "mark": mark_of(fingerprint),
+                    "mark": fingerprint_text(fingerprint),
                     "digest": binary(product.input_digest),
                     "output": product.output,
-                    "output_mark": mark_of(product.fingerprint),
+                    "output_mark": fingerprint_text(product.fingerprint),
                     "output_key": name_key(product.output),
                     "now_s": now_s,
                 }
@@ -112,7 +112,7 @@ class Registration:
                     "id": one.job.job_id,
                     "folder": folder,
                     "relative": one.relative,
-                    "mark": mark_of(one.fingerprint),
+                    "mark": fingerprint_text(one.fingerprint),
                     "digest": binary(one.digest),
                     "now_s": now_s,
                 }

@@ -123,7 +123,7 @@ UPDATE folder SET roots = :roots, roots_since = :now_s WHERE name = :folder AND 
 ROOT_IDENTITIES = """
 SELECT path, seen FROM root WHERE folder = (SELECT id FROM folder WHERE name = ?)
 """
-SAW_ROOT = """
+RECORD_ROOT = """
 INSERT INTO root (folder, path, seen) SELECT id, :path, :seen FROM folder WHERE name = :folder
 ON CONFLICT (folder, path) DO UPDATE SET seen = excluded.seen
 """
@@ -235,7 +235,7 @@ AND NOT let_go
 RETURNING note
 """
 BEGIN_DISPOSAL = "UPDATE job SET let_go = 1 WHERE id = :id AND state = 'done'"
-DISPOSE = "UPDATE job SET state = 'disposed', let_go = let_go AND NOT :stays WHERE id = :id"
+DISPOSE = "UPDATE job SET state = 'disposed', let_go = let_go AND NOT :keeps_source WHERE id = :id"
 DEFER = """
 UPDATE job SET state = 'deferred', next_at = :next_at, reason = :reason, message = :message,
 temp = NULL, staged_output = NULL, staged_mark = NULL, staged_key = NULL WHERE id = :id

@@ -30,9 +30,9 @@ Connection = sqlite3.Connection
 """Type of a transaction's cursor, for modules that must not import sqlite3."""
 
 BUSY_TIMEOUT_S = 10.0
-COPY_MARK = 0x636F7079
+BACKUP_FLAG = 0x636F7079
 """SQLite's application_id of a copy; the ledger's own is 0."""
-RECONCILING_MARK = 0x646F7562
+RECONCILING_FLAG = 0x646F7562
 """SQLite's application_id of a ledger that needs reconciling; it is kept through any crash."""
 
 _REWRITE = f"PRAGMA user_version = {SCHEMA_VERSION}"
@@ -139,11 +139,11 @@ class Store:
         now: their rows are deleted, and the next scan compares their inputs with existing outputs.
         """
         with self.transaction() as cursor:
-            mark = cursor.execute("PRAGMA application_id").fetchone()[0]
-            if mark == COPY_MARK:
+            flag = cursor.execute("PRAGMA application_id").fetchone()[0]
+            if flag == BACKUP_FLAG:
                 cursor.execute(FORGET_WAITING)
-                cursor.execute(f"PRAGMA application_id = {RECONCILING_MARK}")
-            return mark in {COPY_MARK, RECONCILING_MARK}
+                cursor.execute(f"PRAGMA application_id = {RECONCILING_FLAG}")
+            return flag in {BACKUP_FLAG, RECONCILING_FLAG}
 
     def set_reconciled(self) -> None:
         """Record that all folders were scanned: existing outputs are known from now on."""

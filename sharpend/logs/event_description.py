@@ -15,7 +15,7 @@ class Described:
 
     levels: tuple[str, ...]
     """The levels that it may have."""
-    says: str
+    meaning: str
     """Phrase for the occasion of the event."""
     keys: Mapping[str, str] = field(default_factory=dict)
     """Type, unit and meaning of each key; a line need not have all of them."""

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from contextlib import suppress
-from enum import Enum
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
 from sharpend.logs.events import Event
+from sharpend.logs.plain import plain, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from structlog.typing import EventDict, Processor
 
@@ -89,37 +87,6 @@ def _renderer(sink: _Sink, format: str) -> Processor:  # noqa: A002 - the settin
     if format == "console":
         return _console(colors=sink.is_terminal())
     return _journald if format == "journald" else _json
-
-
-def plain(value: object) -> Any:  # noqa: ANN401 - what JSON can hold has no narrower type
-    """Convert a value for JSON: bytes and paths become text, NaN and infinity None."""
-    if isinstance(value, Enum):
-        value = value.value
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, bytes | os.PathLike):
-        return os.fsdecode(value)
-    if isinstance(value, Mapping):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    return _text(value)
-
-
-def printable(text: str) -> str:
-    r"""Escape control characters (`\n`, `\x1b`, `\udcff`): one line, safe for a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _text(value: object) -> str:
-    """Convert a value by `str`, or return its class name if that fails."""
-    with suppress(Exception):
-        return str(value)
-    return f"<{type(value).__name__}>"
 
 
 class _Sink:

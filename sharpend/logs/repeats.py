@@ -40,7 +40,7 @@ class _Window:
     folder: object
     reason: object
     ends_s: float
-    seen: int = 0
+    lines: int = 0
     last_path: object = None
 
 
@@ -81,17 +81,17 @@ class RateLimitedLog(Log):
             ends_s = self._clock() + WINDOW_S
             self._windows[key] = _Window(level, event, folder, reason, ends_s)
         window = self._windows[key]
-        window.seen += 1
+        window.lines += 1
         window.last_path = values.get("path")
-        return window.seen > self._most
+        return window.lines > self._most
 
     def _sum_up(self, window: _Window) -> None:
-        if window.seen > self._most:
+        if window.lines > self._most:
             getattr(self._log, window.level)(
                 Event.EVENT_REPEATED,
                 repeated=window.event,
                 folder=window.folder,
                 reason=window.reason,
-                suppressed=window.seen - self._most,
+                suppressed=window.lines - self._most,
                 last_path=window.last_path,
             )

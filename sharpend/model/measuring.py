@@ -73,7 +73,7 @@ def _strips(
         if visible is None:
             weights = torch.ones_like(cells[:1])
         else:
-            weights = _seen(visible[start:stop])[:, inside]
+            weights = _visible_share(visible[start:stop])[:, inside]
         yield _tiles(cells, weights)
 
 
@@ -83,7 +83,7 @@ def _tiles(cells: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     return (summed / counted.clamp_min(1e-9)).flatten(1).T, counted.flatten()
 
 
-def _seen(visible: NDArray[np.bool_]) -> Tensor:
+def _visible_share(visible: NDArray[np.bool_]) -> Tensor:
     """1 for cells whose energies depend on visible pixels alone, else 0: 1 x H/4 x W/4."""
     reach = REACH_PX // FOLD_PX
     below, beside = (-size % FOLD_PX for size in visible.shape)

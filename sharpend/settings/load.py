@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from sharpend.errors import ConfigError, InputMissingError
 from sharpend.files.objects.address import Address
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 from sharpend.policies import Metadata, Sidecars
 from sharpend.settings.folder import FolderSettings
 from sharpend.settings.hook import HookSettings
@@ -36,25 +36,10 @@ if TYPE_CHECKING:
 
     from sharpend.settings.layers import Layer
 
-__all__ = [
-    "AUTO_MODEL",
-    "AUTO_MODEL_ON_GPU",
-    "NOT_RELOADABLE",
-    "FolderSettings",
-    "Settings",
-    "changed_keys",
-    "check_folders",
-    "config_of",
-    "load",
-    "missing_inputs",
-    "resolve_model",
-]
 
 NOT_RELOADABLE = ("state",)
 """Keys that need a restart; a reload cannot change them."""
 
-AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-photo", "base-photo"
-"""Models for `auto`; the second, larger one if a GPU is named in `model.device`."""
 
 _WOULD_TELL = (
     'copies metadata that the outputs of this folder must lack; set "follow", or metadata = "keep"'
@@ -135,18 +120,6 @@ def check_folders(settings: Settings) -> None:
     missing = missing_inputs(settings)
     if missing:
         raise InputMissingError(_lines(missing))
-
-
-def resolve_model(name: str, *, device: str) -> str:
-    """Resolve a `model` setting to the name or path of a model.
-
-    Args:
-        name: as set.
-        device: as set; only the workers know the device that `auto` selects, too late for a name.
-    """
-    if name != "auto":
-        return name
-    return AUTO_MODEL_ON_GPU if device.startswith(("cuda", "mps")) else AUTO_MODEL
 
 
 def changed_keys(old: Settings, new: Settings) -> list[str]:

@@ -1,8 +1,9 @@
 """Settings schema: each key with its type, range, default and unit.
 
 Owns the frozen models of all tables but `[[folder]]` and `[[hook]]`, which are in modules of these
-names; types of single values are in `values`. Refuses unknown keys. `load` reads the sources and
-checks folders against each other.
+names; types of single values are in `values`. What "auto" comes to is decided by the module that
+the field's docstring names, for `settle_s` of a folder by `intake.settle`. Refuses unknown keys.
+`load` reads the sources and checks folders against each other.
 """
 
 # No `from __future__ import annotations` here: pydantic reads the annotations at run time.
@@ -33,6 +34,9 @@ from sharpend.settings.values import (
     Whole,
 )
 from sharpend.task import OVERSHOOT
+
+AUTO_MODEL, AUTO_MODEL_ON_GPU = "lite-photo", "base-photo"
+"""Models for `auto`; the second, larger one if a GPU is named in `model.device`."""
 
 
 class ModelSettings(Section):
@@ -263,3 +267,15 @@ class SettingsSources(Settings, BaseSettings):
     """
 
     model_config = SettingsConfigDict(env_prefix="SHARPEND_", env_nested_delimiter="__")
+
+
+def resolve_model(name: str, *, device: str) -> str:
+    """Resolve a `model` setting to the name or path of a model.
+
+    Args:
+        name: as set.
+        device: as set; only the workers know the device that `auto` selects, too late for a name.
+    """
+    if name != "auto":
+        return name
+    return AUTO_MODEL_ON_GPU if device.startswith(("cuda", "mps")) else AUTO_MODEL

@@ -94,7 +94,7 @@ def _routes_of_actions(site: Site) -> list[Route]:
         Route("/folders/resume", actions.resume, methods=["POST"]),
         Route("/login", entry.form),
         Route("/login", entry.enter, methods=["POST"]),
-        Route("/logout", entry.leave, methods=["POST"]),
+        Route("/logout", entry.logout, methods=["POST"]),
     ]
 
 

@@ -47,8 +47,8 @@ def caller_of(scope: Scope, headers: Headers, *, behind_proxy: bool) -> Caller:
     if not behind_proxy:
         return Caller(own, None)
     scheme = _last(headers, "x-forwarded-proto").lower()
-    told = _address(_last(headers, "x-forwarded-for"))
-    return Caller(told or own, scheme if scheme in {"http", "https"} else None)
+    forwarded = _address(_last(headers, "x-forwarded-for"))
+    return Caller(forwarded or own, scheme if scheme in {"http", "https"} else None)
 
 
 def _last(headers: Headers, name: str) -> str:

@@ -55,25 +55,25 @@ class Changes:
         finally:
             self._streams -= 1
 
-    def mark(self) -> tuple[tuple[int, int], ...]:
+    def state(self) -> tuple[tuple[int, int], ...]:
         """Return what differs after a change."""
-        marks = []
+        found = []
         for name in _WATCHED:
             with suppress(OSError):
                 status = os.stat(self._state_dir / name)
-                marks.append((status.st_mtime_ns, status.st_size))
-        return tuple(marks)
+                found.append((status.st_mtime_ns, status.st_size))
+        return tuple(found)
 
     async def _stream(self) -> AsyncIterator[str]:
         """Yield the lines of a stream."""
-        before, quiet = await run_in_threadpool(self.mark), 0
+        before, quiet = await run_in_threadpool(self.state), 0
         yield "retry: 3000\n\n"  # whatever changes from here on is told
         while not self._is_stopping():
             await asyncio.sleep(LOOK_EVERY_S)
-            mark = await run_in_threadpool(self.mark)
-            quiet = quiet + 1 if mark == before else 0
-            if mark != before:
-                before = mark
+            state = await run_in_threadpool(self.state)
+            quiet = quiet + 1 if state == before else 0
+            if state != before:
+                before = state
                 yield "event: changed\ndata: \n\n"
             elif quiet >= QUIET_LOOKS:
                 quiet = 0

@@ -10,7 +10,8 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.files.previews import IMAGES, MOST_BYTES, Previews
+from sharpend.files.preview_layout import IMAGES, MOST_BYTES
+from sharpend.files.previews import Previews
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -47,7 +47,7 @@ class Login:
         self._access.log.info(Event.ACTION_TAKEN, action="enter", who=who, caller=caller.address)
         return self._begun(request, "/", who)
 
-    async def leave(self, request: Request) -> Response:
+    async def logout(self, request: Request) -> Response:
         """End the session of a browser."""
         await forms.read(request)
         return self._begun(request, gate.LOGIN, "")

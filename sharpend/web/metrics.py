@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from sharpend.daemon.status import read_status
 from sharpend.errors import LedgerError
-from sharpend.files.disk_space import RoomReader
+from sharpend.files.free_space import RoomReader
 from sharpend.ledger.figures import read_figures
 from sharpend.ledger.opening import locked_since
 from sharpend.web.metric_list import METRICS

@@ -15,7 +15,7 @@ from sharpend.agreement.alarm import summary_lines
 from sharpend.daemon import diary, history
 from sharpend.errors import SharpendError
 from sharpend.files.previews import Previews
-from sharpend.intake.scan import left_alone_text
+from sharpend.intake.tally import left_alone_text
 from sharpend.ledger.pages import NEWEST, LedgerPages
 from sharpend.ledger.store import has_ledger
 from sharpend.web import reading

@@ -103,8 +103,8 @@ class Place(H11Protocol):
 
     def _begin_to_take(self) -> None:
         if self._take_end is None:
-            left = self.transport.get_write_buffer_size()
-            self._take_end = self.loop.call_later(TAKE_S, self._look_at_taking, left)
+            unsent = self.transport.get_write_buffer_size()
+            self._take_end = self.loop.call_later(TAKE_S, self._look_at_taking, unsent)
 
     def _look_at_taking(self, before: int) -> None:
         self._take_end = None

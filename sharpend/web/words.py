@@ -12,7 +12,7 @@ from typing import Any
 
 from sharpend.files.fingerprint import display
 from sharpend.ledger.records import State
-from sharpend.logs.logs import printable
+from sharpend.logs.plain import printable
 
 _STEPS = ((86_400, "d"), (3600, "h"), (60, "min"))
 NONE = "\N{EN DASH}"
@@ -77,13 +77,13 @@ def duration(seconds: float | None) -> str:
         return NONE
     if seconds < 10:  # noqa: PLR2004 - tenths matter only below
         return f"{seconds:.1f} s"
-    left, parts = int(seconds), []
+    remaining, parts = int(seconds), []
     for size, unit in _STEPS:
-        if left >= size:
-            parts.append(f"{left // size} {unit}")
-            left %= size
-    if left and len(parts) < 2:  # noqa: PLR2004 - two units
-        parts.append(f"{left} s")
+        if remaining >= size:
+            parts.append(f"{remaining // size} {unit}")
+            remaining %= size
+    if remaining and len(parts) < 2:  # noqa: PLR2004 - two units
+        parts.append(f"{remaining} s")
     return " ".join(parts[:2])
 
 

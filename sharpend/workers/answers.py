@@ -10,9 +10,9 @@ import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Failed, Failure, Staged
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
-from sharpend.task import Failed, Failure, Staged
 from sharpend.workers.jsoncodec import MessageError
 from sharpend.workers.messages import Raised
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from sharpend.task import AttemptResult, Task
-    from sharpend.workers.worker import Engine
+    from sharpend.attempt import AttemptResult
+    from sharpend.task import Task
+    from sharpend.workers.loading import LoadedModel
 
 ENGINE = "engine"
 """Subject of a fault of the whole engine: no worker can work until it passes."""
@@ -37,9 +38,9 @@ class Workers(Protocol):
     def faults(self) -> Mapping[str, str]:
         """Cause by subject of what is out of order; the subject `ENGINE` is the whole engine."""
 
-    def engine(
+    def load_model(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
-    ) -> Engine:
+    ) -> LoadedModel:
         """Load a model, and its teacher, and try it once; blocks until that is done.
 
         The workers are started at the first call.

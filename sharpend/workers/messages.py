@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sharpend import policies
+from sharpend.attempt import AgreementSample, CanarySample, Failed, Failure, Staged
 from sharpend.errors import Reason
 from sharpend.files.access import Access
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.previews import IMAGES, MOST_BYTES, Layout
+from sharpend.files.preview_layout import IMAGES, MOST_BYTES, Layout
 from sharpend.model.trial import RUNTIMES
-from sharpend.task import AgreementSample, CanarySample, Failed, Failure, Options, Staged, Task
+from sharpend.task import Options, Task
 from sharpend.workers.jsoncodec import (
     Kind,
     choice,
@@ -40,8 +41,8 @@ from sharpend.workers.jsoncodec import (
     text,
     whole,
 )
+from sharpend.workers.loading import LoadedModel, WorkerOptions
 from sharpend.workers.trials import TRIAL, TRIALS
-from sharpend.workers.worker import Engine, WorkerOptions
 
 ANSWER_BYTES = 1024 * 1024
 """Longest frame from a worker: more than the longest notes and losses take."""
@@ -100,7 +101,7 @@ class Unavailable:
 
 
 Request = Describe | Task
-Answer = Began | Staged | Failed | Raised | Engine | Unavailable
+Answer = Began | Staged | Failed | Raised | LoadedModel | Unavailable
 
 _JOB_ID = whole(0, _WHOLE_64)
 _SIZE = whole(0, _WHOLE_64)
@@ -174,8 +175,8 @@ _FAILED = record(
     stage=one_of(UNTIMED_STAGES + STAGES),
     input_digest=optional(digest()),
 )
-_ENGINE = record(
-    Engine,
+_LOADED_MODEL = record(
+    LoadedModel,
     model=_NAME,
     digest=_NAME,
     device=_NAME,
@@ -254,7 +255,7 @@ ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
     "staged": (Staged, _STAGED),
     "failed": (Failed, _FAILED),
     "raised": (Raised, record(Raised, error=text(MESSAGE_CHARACTERS))),
-    "engine": (Engine, _ENGINE),
+    "loaded_model": (LoadedModel, _LOADED_MODEL),
     "unavailable": (Unavailable, record(Unavailable, message=text(MESSAGE_CHARACTERS))),
 }
 _MESSAGE = tagged({**REQUESTS, **ANSWERS})

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.files.previews import Layout, write_images
+from sharpend.files.preview_layout import Layout
+from sharpend.files.previews import write_images
 from sharpend.imaging import preview
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from sharpend.attempt import AgreementSample, CanarySample
     from sharpend.imaging.picture import Frame, Picture
-    from sharpend.imaging.transparency import Seen
+    from sharpend.imaging.transparency import FilledFrame
     from sharpend.model.cues import Cues
-    from sharpend.task import AgreementSample, CanarySample, Options, Task
+    from sharpend.task import Options, Task
     from sharpend.workers.models import Models
     from sharpend.workers.stages import Stages
 
@@ -30,17 +32,17 @@ class Subject:
 
     before: Picture
     after: Frame
-    seen: Seen
+    filled: FilledFrame
     """Colours of the input's first frame that the model was given."""
     cues: Cues
     """Of the same."""
 
 
 def first_of(
-    before: Picture, after: Sequence[Frame], seen: Sequence[Seen], cues: Sequence[Cues]
+    before: Picture, after: Sequence[Frame], filled: Sequence[FilledFrame], cues: Sequence[Cues]
 ) -> Subject | None:
     """Take the first frame or page of an image; None of a file that is copied unchanged."""
-    return Subject(before, after[0], seen[0], cues[0]) if after else None
+    return Subject(before, after[0], filled[0], cues[0]) if after else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,29 +86,29 @@ class Observer:
 
     def _compared(self, subject: Subject, options: Options) -> AgreementSample | None:
         """Compare the output with the teacher."""
-        opinion, seen, after = self._models.opinion(options.model), subject.seen, subject.after
+        opinion, filled, after = self._models.opinion(options.model), subject.filled, subject.after
         # The mask and the stored colours of hidden pixels in an output are not the model's.
         again = options.crispness or after.alpha is not None
         return opinion.compare(
-            seen.pixels,
+            filled.pixels,
             self._models.sharpener(options.model) if again else after.pixels,
             crop_px=self._crop_px,
             strength=options.strength,
             overshoot=options.overshoot,
-            visible=seen.visible,
+            visible=filled.visible,
             cues=subject.cues,
         )
 
     def _tried(self, model: str, subject: Subject, options: Options) -> CanarySample | None:
         """Try a canary on a crop, beside the model in use."""
         sample = self._models.opinion(options.model).compare_both(
-            subject.seen.pixels,
+            subject.filled.pixels,
             self._models.sharpener(options.model),
             self._models.sharpener(model),
             crop_px=self._crop_px,
             strength=options.strength,
             overshoot=options.overshoot,
-            visible=subject.seen.visible,
+            visible=subject.filled.visible,
             cues=subject.cues,
         )
         if sample is not None and not math.isfinite(sample.difference):
@@ -125,5 +127,5 @@ def _noted(what: str, notes: list[str]) -> Iterator[None]:
 
 def _drawn(folder: bytes, subject: Subject) -> Layout:
     """Draw a preview and write it into a new folder."""
-    drawn = preview.draw(subject.before, subject.after, subject.seen.pixels)
+    drawn = preview.draw(subject.before, subject.after, subject.filled.pixels)
     return Layout(drawn.crop, drawn.width, drawn.height, write_images(folder, drawn.images))

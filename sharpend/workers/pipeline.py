@@ -11,6 +11,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from sharpend import __version__
+from sharpend.attempt import Failed, Failure, Staged
 from sharpend.errors import (
     FolderFaultError,
     ImageRefusedError,
@@ -22,10 +23,9 @@ from sharpend.errors import (
 )
 from sharpend.files.digest import digest_within
 from sharpend.imaging import codec, losses, transparency
-from sharpend.imaging.finishing import finished
 from sharpend.imaging.metadata.provenance import Provenance
+from sharpend.imaging.metadata_policy import finished
 from sharpend.model.device import is_out_of_memory
-from sharpend.task import Failed, Failure, Staged, Task
 from sharpend.workers import skipping, staging
 from sharpend.workers.limits import bytes_at_most
 from sharpend.workers.models import Models
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from io import BufferedReader
 
     from sharpend.imaging.picture import Frame, Picture
-    from sharpend.imaging.transparency import Seen
+    from sharpend.imaging.transparency import FilledFrame
     from sharpend.model.cues import Cues
     from sharpend.model.device import Placement
     from sharpend.model.sharpener import Sharpener
-    from sharpend.task import Options
+    from sharpend.task import Options, Task
 
 _CONSEQUENCES: tuple[tuple[type[Exception], Failure], ...] = (
     (ImageRefusedError, Failure.REFUSED),
@@ -83,16 +83,16 @@ class Pipeline:
                 record = _record(stages.input_digest, sharpener, options)
             original = staging.Original.of(descriptor, options.policies)
         with stages.stage("measure"):
-            seen = [transparency.seen(frame) for frame in picture.frames]
-            cues = [sharpener.measured(one.pixels, one.visible) for one in seen]
+            filled = [transparency.fill(frame) for frame in picture.frames]
+            cues = [sharpener.measured(one.pixels, one.visible) for one in filled]
             picture = losses.check(_unless_sharp(task, picture, cues), options.policies)
         with stages.stage("infer"):
-            each = zip(picture.frames, seen, cues, strict=False)  # no frames if copied unchanged
+            each = zip(picture.frames, filled, cues, strict=False)  # no frames if copied unchanged
             frames = [_sharpened(*one, sharpener, options) for one in each]
-        first = first_of(picture, frames, seen, cues)
+        first = first_of(picture, frames, filled, cues)
         observed = self._observer.observe(task, first, stages)
         del first
-        seen.clear()  # encoding is where an image needs most memory
+        filled.clear()  # encoding is where an image needs most memory
         # Last, so that nothing can fail while a staged file lies there.
         with stages.stage("encode"):
             picture = finished(picture.with_frames(frames), options.policies, record)
@@ -150,16 +150,16 @@ def _unless_sharp(task: Task, picture: Picture, cues: Sequence[Cues]) -> Picture
 
 
 def _sharpened(
-    frame: Frame, seen: Seen, cues: Cues, sharpener: Sharpener, options: Options
+    frame: Frame, filled: FilledFrame, cues: Cues, sharpener: Sharpener, options: Options
 ) -> Frame:
     sharpened = sharpener.sharpen(
-        seen.pixels,
+        filled.pixels,
         strength=options.strength,
         overshoot=options.overshoot,
         crispness=options.crispness,
         cues=cues,
     )
-    return seen.stored(frame, sharpened)
+    return filled.stored(frame, sharpened)
 
 
 def _failed(task: Task, error: Exception, stages: Stages) -> Failed:

@@ -3,7 +3,8 @@
 One slot is one process and one pipe, so a death belongs to exactly one task, and no worker shares
 anything with another. What a worker says is not trusted: an answer that is malformed, too long or
 out of turn, or that does not fit the task, ends the worker and costs its task this attempt, as a
-death does. Deadlines use the monotonic clock.
+death does. Deadlines use the monotonic clock. The
+number of workers is chosen in `daemon.worker_settings`.
 """
 
 from __future__ import annotations
@@ -14,22 +15,23 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Died, Failed, Staged
 from sharpend.errors import Reason, UnavailableError
-from sharpend.task import Died, Failed, Staged
 from sharpend.workers import worker
 from sharpend.workers.answers import NOT_STARTED, TIME_SETTING, end_of, fitting, not_started
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Began, Describe, Unavailable
 from sharpend.workers.process import WorkerProcess
-from sharpend.workers.worker import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sharpend.attempt import WorkerResult
     from sharpend.model.trial import Trial
-    from sharpend.task import Task, WorkerResult
+    from sharpend.task import Task
     from sharpend.workers.jsoncodec import MessageError
+    from sharpend.workers.loading import WorkerOptions
     from sharpend.workers.messages import Answer
-    from sharpend.workers.worker import WorkerOptions
 
 _LOOK_EVERY_S = 1.0
 _LOOK_AT_MEMORY_S = 0.5
@@ -107,26 +109,26 @@ class Pool:
         """Number of workers."""
         return len(self._slots)
 
-    def engine(
+    def load_model(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
-    ) -> Engine:
-        """Start all workers, and load a model in the first one, see `Workers.engine`."""
+    ) -> LoadedModel:
+        """Start all workers, and load a model in the first one, see `Workers.load_model`."""
         slot = self._slots[0]
         try:
             process = self._ready(slot)
             if self._options.precision != "auto" or self._options.trials:
                 self._start_others()  # no trial is expected that they would have to follow
             process.send(Describe(model, teacher))
-            engine = self._described(process, model, go_on)
+            loaded = self._described(process, model, go_on)
         except (OSError, RuntimeError) as error:
             raise UnavailableError(f"{NOT_STARTED}: {error!r}") from error
         except UnavailableError:
             self._retire(slot)
             raise
-        self._idle_bytes = max(self._idle_bytes, engine.resident_bytes or 0)
-        self._follow(engine.trial)
+        self._idle_bytes = max(self._idle_bytes, loaded.resident_bytes or 0)
+        self._follow(loaded.trial)
         self._start_others()
-        return engine
+        return loaded
 
     def _follow(self, trial: Trial | None) -> None:
         """Start all further workers with the precision that this trial chose."""
@@ -143,13 +145,15 @@ class Pool:
             for slot in self._slots[1:]:
                 self._ready(slot)
 
-    def _described(self, process: WorkerProcess, model: str, go_on: Callable[[], bool]) -> Engine:
+    def _described(
+        self, process: WorkerProcess, model: str, go_on: Callable[[], bool]
+    ) -> LoadedModel:
         """Wait for the answer to a Describe request."""
         give_up_s = time.monotonic() + max(self._job_timeout_s, _LOAD_S)
         while (answer := process.take(_LOOK_EVERY_S)) is None:
             if not go_on() or time.monotonic() > give_up_s:
                 raise UnavailableError(f"model.device: timed out loading {model}")
-        if isinstance(answer, Engine):
+        if isinstance(answer, LoadedModel):
             return answer
         if isinstance(answer, Unavailable):
             raise UnavailableError(answer.message)

@@ -22,8 +22,8 @@ from sharpend.workers.jsoncodec import MessageError, dumps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sharpend.workers.loading import WorkerOptions
     from sharpend.workers.messages import Answer, Request
-    from sharpend.workers.worker import WorkerOptions
 
 PROGRAM = "sharpend.workers.serve"
 """The module whose `main` a worker process runs."""

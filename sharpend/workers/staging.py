@@ -34,15 +34,15 @@ class Original:
     """Owner, mode and times."""
     attributes: Mapping[str, bytes]
     """Extended attributes, by name."""
-    left: int
+    uncopied: int
     """Number of attributes that are too large, or could not be read."""
 
     @classmethod
     def of(cls, descriptor: int, policies: Policies) -> Original:
         """Look at an open input; attributes are metadata, which a policy can strip."""
         keeps = policies.metadata is Metadata.KEEP
-        attributes, left = attributes_of(descriptor) if keeps else ({}, 0)
-        return cls(os.fstat(descriptor), attributes, left)
+        attributes, uncopied = attributes_of(descriptor) if keeps else ({}, 0)
+        return cls(os.fstat(descriptor), attributes, uncopied)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +88,10 @@ def _write_in(parent: int, task: Task, picture: Picture, original: Original) -> 
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             codec.encode(picture, file)
         task.access.give_file(descriptor)
-        left = original.left + give_attributes(descriptor, original.attributes)
+        uncopied = original.uncopied + give_attributes(descriptor, original.attributes)
         task.access.take_after(descriptor, original.status)
         os.fsync(descriptor)
-        return Written(Fingerprint.of(os.fstat(descriptor)), _note(left))
+        return Written(Fingerprint.of(os.fstat(descriptor)), _note(uncopied))
     except BaseException:
         with suppress(OSError):
             os.unlink(task.temp_name, dir_fd=parent)
@@ -100,7 +100,7 @@ def _write_in(parent: int, task: Task, picture: Picture, original: Original) -> 
         os.close(descriptor)
 
 
-def _note(left: int) -> tuple[str, ...]:
+def _note(uncopied: int) -> tuple[str, ...]:
     """Say how many attributes the output lacks."""
-    what = "attribute was" if left == 1 else "attributes were"
-    return (f"{left} extended {what} not copied",) if left else ()
+    what = "attribute was" if uncopied == 1 else "attributes were"
+    return (f"{uncopied} extended {what} not copied",) if uncopied else ()

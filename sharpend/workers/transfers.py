@@ -18,21 +18,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sharpend.attempt import Failed, Failure, Staged
 from sharpend.errors import ImageRefusedError, Reason, SourceChangedError, SourceVanishedError
 from sharpend.files.disk_errors import is_of_root, reason_of
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.uploads import OUTPUT, Uploads
 from sharpend.files.remote import STORE_FAULT, is_remote
-from sharpend.task import Failed, Failure, Staged, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from sharpend.task import AttemptResult
+    from sharpend.attempt import AttemptResult
+    from sharpend.task import Task
     from sharpend.workers.interface import Workers
-    from sharpend.workers.worker import Engine
+    from sharpend.workers.loading import LoadedModel
 
 LONGEST_S = 3600.0
 """Longest time of one transfer."""
@@ -96,11 +97,11 @@ class Transfers:
         """Those of the workers."""
         return self._inner.faults
 
-    def engine(
+    def load_model(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
-    ) -> Engine:
+    ) -> LoadedModel:
         """Load a model: see `Workers`."""
-        return self._inner.engine(model, teacher=teacher, go_on=go_on)
+        return self._inner.load_model(model, teacher=teacher, go_on=go_on)
 
     def submit(self, task: Task, now_s: float) -> None:
         """Take a task; never blocks."""

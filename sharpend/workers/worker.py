@@ -12,75 +12,27 @@ import importlib
 import os
 import signal
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sharpend import machine
+from sharpend.attempt import Failed
 from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.model.trial import TORCH
-from sharpend.task import Failed
 from sharpend.workers import sandbox
 from sharpend.workers.limits import ResourceLimits
+from sharpend.workers.loading import LoadedModel
 
 if TYPE_CHECKING:
-    from sharpend.model.trial import Trial
-    from sharpend.task import Staged, Task
+    from sharpend.attempt import Staged
+    from sharpend.task import Task
+    from sharpend.workers.loading import WorkerOptions
 
 _PR_SET_PDEATHSIG = 1
 MEMORY_SETTING = "workers.memory_mb"
 """Setting that gives an image more memory."""
 OPENVINO_THREADS = 16
 """Threads of two models with all their frames: two for each; they sleep, but reserve addresses."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """Start options of every worker: plain values from the settings."""
-
-    device: str
-    precision: str
-    tile_px: int | None
-    threads: int | None
-    crop_px: int
-    job_timeout_s: float = 600.0
-    memory_bytes: int | None = None
-    """Memory limit of one image; None: no limit."""
-    trials: tuple[Trial, ...] = ()
-    """Trials of forms that are known; all workers of a pool follow the same ones."""
-    runtime: str = TORCH
-    """torch, openvino or auto."""
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """Facts about a model, after a worker loaded and ran it once."""
-
-    model: str
-    """The name on its card."""
-    digest: str
-    device: str
-    """Device and precision, for example `cpu float32`."""
-    tile_px: int
-    softened_by: int | None
-    """The factor of reduction that these weights undo; None where they undo any softness."""
-    alarm_below: float | None
-    teacher: str | None
-    """The teacher that was loaded beside it; None where the card names none or none was wanted."""
-    resident_bytes: int | None = None
-    """Memory of the worker with this model and no image; None if unknown."""
-    confined_by: tuple[str, ...] = ()
-    """Active parts of the sandbox: see `sharpend.workers.sandbox.enter`."""
-    residual_above: float | None = None
-    measurable_from: float | None = None
-    """As the card has them, like `alarm_below`."""
-    precision: str = "float32"
-    """float32, bfloat16, float16 or int8."""
-    trial: Trial | None = None
-    """The trial that chose runtime and precision; None where the settings leave no choice."""
-    teacher_digest: str | None = None
-    """Of the teacher that the card names; None where it names none."""
-    runtime: str = TORCH
-    """torch or openvino."""
 
 
 _pipeline: Any = None
@@ -124,7 +76,7 @@ def _die_with_parent(daemon_pid: int) -> None:
             os._exit(1)
 
 
-def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its message
+def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in its message
     """Load and try a model, and its teacher if one is wanted."""
     try:
         sharpener = _pipeline.models.sharpener(model)
@@ -134,7 +86,7 @@ def describe(model: str, teacher: bool) -> Engine:  # noqa: FBT001 - as in its m
     card = sharpener.card
     if teacher and card.teacher is not None:
         _pipeline.models.opinion(model)
-    return Engine(
+    return LoadedModel(
         model=card.name,
         digest=sharpener.digest,
         device=sharpener.runtime.described,

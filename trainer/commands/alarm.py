@@ -125,20 +125,20 @@ def alarm(options: argparse.Namespace) -> None:
         others=damaged(student, where, wrong=wrong, strength=options.strength),
         strength=options.strength,
     )
-    lines = _lines(student.card, options)
+    thresholds = _thresholds(student.card, options)
     streams = Streams(healthy=options.samples, damaged=options.streams)
-    judged = alarm_figures(measured, lines, streams)
+    judged = alarm_figures(measured, thresholds, streams)
     values = {
         "student": student.card.name,
         "digest": student.digest,
         "teacher": student.card.teacher,
         "sets": options.set,
         "strength": options.strength,
-        "alarm": asdict(lines),
+        "alarm": asdict(thresholds),
         "streams": asdict(streams),
         "figures": as_json(judged),
     }
-    _write(options.to, values, f"{_preamble(values, lines)}\n\n{as_markdown(judged)}\n")
+    _write(options.to, values, f"{_preamble(values, thresholds)}\n\n{as_markdown(judged)}\n")
 
 
 def _originals(options: argparse.Namespace) -> Iterator[Pixels]:
@@ -147,7 +147,7 @@ def _originals(options: argparse.Namespace) -> Iterator[Pixels]:
         yield from pieces(read_image(path), options.piece_px)
 
 
-def _lines(card: Card, options: argparse.Namespace) -> AlarmOptions:
+def _thresholds(card: Card, options: argparse.Namespace) -> AlarmOptions:
     """The options of the alarm as in the daemon, except for the lines given."""
     above, least = options.residual_above, options.measurable_from
     least = card.measurable_from if least is None else least
@@ -159,12 +159,13 @@ def _lines(card: Card, options: argparse.Namespace) -> AlarmOptions:
     )
 
 
-def _preamble(values: dict[str, object], lines: AlarmOptions) -> str:
+def _preamble(values: dict[str, object], thresholds: AlarmOptions) -> str:
     return (
         f"# The agreement alarm of {values['student']}\n\n"
         f"Teacher {values['teacher']}, sets {values['sets']}, strength {values['strength']:g}; "
-        f"measurable from {lines.measurable_from:g}, residual ratio above {lines.residual_above}, "
-        f"window {lines.window}. Streams are drawn with replacement, seed in alarm.json."
+        f"measurable from {thresholds.measurable_from:g}, "
+        f"residual ratio above {thresholds.residual_above}, window {thresholds.window}. "
+        "Streams are drawn with replacement, seed in alarm.json."
     )
 
 

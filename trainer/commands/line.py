@@ -10,7 +10,7 @@ from sharpend.model import weights
 from trainer.commands.options import add_placement, count, placement
 from trainer.evaluation.agreement.samples import measure_samples, student_of
 from trainer.publishing.rewriting import rewrite
-from trainer.publishing.weights_card import WINDOW, kinds_for, with_lines
+from trainer.publishing.weights_card import WINDOW, kinds_for, with_thresholds
 from trainer.training.dataset import read_image
 from trainer.training.progress import with_progress
 from trainer.training.split import read_split
@@ -51,7 +51,7 @@ def line(options: argparse.Namespace) -> None:
         kinds_for(student.card),
         crop_px=options.crop_px,
     )
-    card = with_lines(student.card, measured, crop_px=options.crop_px, window=options.window)
+    card = with_thresholds(student.card, measured, crop_px=options.crop_px, window=options.window)
     rewrite(options.weights, card)
     print(
         f"{options.weights}: residual_above {card.residual_above}, "

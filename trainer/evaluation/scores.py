@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sharpend.imaging.tensors import to_tensor
-from sharpend.model.ssim import (
-    MS_SMALLEST_PX,
-    WINDOW_PX,
-    compute_ms_ssim,
-    compute_ssim,
-    psnr,
-)
+from sharpend.model.ssim import MS_SMALLEST_PX, WINDOW_PX, compute_ms_ssim, compute_ssim, psnr
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -148,9 +148,9 @@ class Drawing:
     def arrow(self, *points: At, colour: str = canvas.INK, dashed: bool = False) -> None:
         """Draw a line along points, with a head at the last."""
         style = "--" if dashed else "-"
-        *way, last, head = points
-        if way:
-            xs, ys = zip(*way, last, strict=True)
+        *body, last, head = points
+        if body:
+            xs, ys = zip(*body, last, strict=True)
             self._axes.plot(xs, ys, style, color=colour, linewidth=1.5, zorder=1)
         arrow = {"arrowstyle": "-|>,head_width=0.28,head_length=0.55", "linestyle": style}
         self._axes.annotate(

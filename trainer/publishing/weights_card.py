@@ -19,9 +19,9 @@ from sharpend.files.atomic import replacing
 from sharpend.imaging.filters import degrade
 from sharpend.model import weights
 from sharpend.model.weights import Card
-from trainer.evaluation.agreement.lines import alarm_line, residual_line
 from trainer.evaluation.agreement.samples import HALVED, HEALTHY, measure_samples, student_of
 from trainer.evaluation.agreement.softness import KINDS, X4_KINDS, softenings
+from trainer.evaluation.agreement.thresholds import alarm_threshold, residual_threshold
 from trainer.evaluation.tables import DEGRADED, UNSHARP
 from trainer.publishing.matrix_section import MATRIX, matrix_of
 from trainer.publishing.model_card import model_card
@@ -173,7 +173,7 @@ def with_teacher(
         kinds_for(asked),
         crop_px=crop_px,
     )
-    return with_lines(replace(asked, teacher=found.card.name), measured, crop_px=crop_px)
+    return with_thresholds(replace(asked, teacher=found.card.name), measured, crop_px=crop_px)
 
 
 def kinds_for(card: Card) -> dict[str, Softening]:
@@ -188,7 +188,9 @@ def kinds_for(card: Card) -> dict[str, Softening]:
     return {f"bic{card.softened_by}": own} | softenings(X4_KINDS)
 
 
-def with_lines(card: Card, measured: StudentSamples, *, crop_px: int, window: int = WINDOW) -> Card:
+def with_thresholds(
+    card: Card, measured: StudentSamples, *, crop_px: int, window: int = WINDOW
+) -> Card:
     """Add the alarm lines of these samples to the card.
 
     Args:
@@ -202,21 +204,21 @@ def with_lines(card: Card, measured: StudentSamples, *, crop_px: int, window: in
     """
     healthy = measured[HEALTHY]
     meant_for = next(iter(healthy.values()))
-    below = alarm_line(meant_for)
-    line = residual_line(healthy, measured[HALVED], window=window)
+    below = alarm_threshold(meant_for)
+    threshold = residual_threshold(healthy, measured[HALVED], window=window)
     values = {
         "crops": len(meant_for),
         "crop_px": crop_px,
         "mean": round(statistics.fmean(sample.student for sample in meant_for), 5),
         "least": round(min(sample.student for sample in meant_for), 5),
         "noop_mean": round(statistics.fmean(sample.noop for sample in meant_for), 5),
-        "residual": line.described() if line is not None else {},
+        "residual": threshold.described() if threshold is not None else {},
     }
     return replace(
         card,
         alarm_below=below,
-        residual_above=line.above if line is not None else None,
-        measurable_from=line.measurable_from if line is not None else None,
+        residual_above=threshold.above if threshold is not None else None,
+        measurable_from=threshold.measurable_from if threshold is not None else None,
         scores={**card.scores, "agreement": values},
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from trainer.training.batches import Batch, Place, cut_batch, random_places, shares_of
-from trainer.training.progress import tell
+from trainer.training.progress import print_values
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ class Crops:
         self._resident: Resident | None = None
         if device.type == "cuda" and _fits(examples, device):
             self._resident = Resident(examples, device)
-            tell({"crops": f"cut on {device}"})
+            print_values({"crops": f"cut on {device}"})
 
     def batch(self, step: int) -> Batch:
         """Cut the crops of one step."""
@@ -80,8 +80,8 @@ class Resident:
         self._height, self._width = examples[0].target.shape[:2]
         number = len(examples[0].layers())
         self._layers = [_laid(examples, layer, device) for layer in range(number)]
-        told = [one.measured for one in examples if one.measured is not None]
-        self._measured = torch.from_numpy(np.stack(told)).to(device) if told else None
+        measured = [one.measured for one in examples if one.measured is not None]
+        self._measured = torch.from_numpy(np.stack(measured)).to(device) if measured else None
         self._offsets: dict[int, Tensor] = {}
 
     def cut(self, places: Sequence[Place], *, size: int) -> Batch:

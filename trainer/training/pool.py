@@ -88,9 +88,9 @@ def make_pool(
 def _fill(side: Side, workers: int) -> None:
     """Write the windows of one side, and what is told of each."""
     what = f"{side.folder.name} windows"
-    told = list(in_parts(side.fill, side.shape[0], what=what, workers=workers))
-    np.save(side.folder / "measured.npy", np.stack([numbers for _, numbers in told]))
-    (side.folder / "kinds.json").write_text(json.dumps([kind for kind, _ in told]))
+    measured = list(in_parts(side.fill, side.shape[0], what=what, workers=workers))
+    np.save(side.folder / "measured.npy", np.stack([numbers for _, numbers in measured]))
+    (side.folder / "kinds.json").write_text(json.dumps([kind for kind, _ in measured]))
 
 
 def _shape(card: PoolCard, side: str) -> Shape:

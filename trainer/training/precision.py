@@ -14,7 +14,7 @@ from sharpend.files.atomic import replacing
 from sharpend.model.precision import DOES_NOT_RUN, timed
 from sharpend.model.ssim import compute_ssim
 from sharpend.model.trial import AUTO, BFLOAT16, TORCH, Form, Trial
-from trainer.training.progress import tell
+from trainer.training.progress import print_values
 from trainer.training.step import gradients
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _noted_or_tried(
     chosen = trial.chosen(AUTO, AUTO).precision
     with replacing(path) as file:
         file.write(json.dumps({"precision": chosen, "because": str(trial)}).encode())
-    tell({"precision": chosen, "because": str(trial)})
+    print_values({"precision": chosen, "because": str(trial)})
     return chosen
 
 

@@ -42,7 +42,7 @@ def with_progress(items: Iterable[T], *, what: str, total: int) -> Iterator[T]:
         bar.close()
 
 
-def tell(values: Mapping[str, str]) -> None:
+def print_values(values: Mapping[str, str]) -> None:
     """Print a JSON line on stderr."""
     print(json.dumps(values), file=sys.stderr, flush=True)
 

@@ -47,16 +47,16 @@ def screen(
     """
     used: list[Path] = []
     left_out: list[Rejected] = []
-    seen: dict[str, Path] = {}
+    by_digest: dict[str, Path] = {}
     found = find_images(folders)
     for path in with_progress(found, what="images", total=len(found)):
-        reason = _unfit(path, smallest_px, seen)
+        reason = _unfit(path, smallest_px, by_digest)
         if reason:
             left_out.append(Rejected(path, reason))
         else:
             used.append(path)
     split = split_images(used, validation=validation)
-    digests = {path: digest for digest, path in seen.items()}
+    digests = {path: digest for digest, path in by_digest.items()}
     return replace(split, fingerprint=_fingerprint(split, digests)), left_out
 
 
@@ -66,8 +66,8 @@ def _fingerprint(split: Split, digests: Mapping[Path, str]) -> str:
     return hashlib.sha256(json.dumps(sides).encode()).hexdigest()[:16]
 
 
-def _unfit(path: Path, smallest_px: int, seen: dict[str, Path]) -> str:
-    """The reason to reject an image, or an empty text; adds its digest to `seen`."""
+def _unfit(path: Path, smallest_px: int, by_digest: dict[str, Path]) -> str:
+    """The reason to reject an image, or an empty text; adds its digest to `by_digest`."""
     try:
         pixels = read_image(path)
     except ImageRefusedError as error:
@@ -76,5 +76,5 @@ def _unfit(path: Path, smallest_px: int, seen: dict[str, Path]) -> str:
     if min(height, width) < smallest_px:
         return f"{width} x {height} pixels is smaller than {smallest_px}"
     # The split is by name: a copy under another name could be on both sides.
-    twin = seen.setdefault(hashlib.sha256(pixels.data).hexdigest(), path)
+    twin = by_digest.setdefault(hashlib.sha256(pixels.data).hexdigest(), path)
     return "" if twin == path else f"the same pixels as {twin.name}"

@@ -75,7 +75,7 @@ class Side:
         sharpen = None if self.opened is None else _open(self.opened)
         degrade = DEGRADATIONS[self.degradation].mixture
         areas = np.array([one.shape[0] * one.shape[1] for one in originals]) ** 0.75
-        told = []
+        measured = []
         for index in numbers:
             generator = np.random.default_rng([*self.seed, index])
             window = _window(originals, areas / areas.sum(), size + 2 * MARGIN_PX, generator)
@@ -84,8 +84,8 @@ class Side:
             inside = (slice(top, top + size), slice(left, left + size))
             for layer, pixels in zip(layers, (example.input, example.target), strict=True):
                 layer[index] = pixels[inside]
-            told.append((example.kind, measure(layers[0][index]).tensor()[0].numpy()))
-        return told
+            measured.append((example.kind, measure(layers[0][index]).tensor()[0].numpy()))
+        return measured
 
 
 def sharpen_windows(

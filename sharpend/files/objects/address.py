@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass
 
 from sharpend.errors import ImageRefusedError, Reason, name_not_possible
-from sharpend.files.fingerprint import display
 from sharpend.files.remote import SCHEME, is_url
 
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
@@ -73,7 +72,7 @@ class Address:
         try:
             key = self.beginning + relative.decode()
         except UnicodeDecodeError as error:
-            raise name_not_possible(display(relative), "it is not UTF-8") from error
+            raise name_not_possible(relative, "it is not UTF-8") from error
         if len(key.encode()) > LONGEST_KEY_BYTES:
             raise ImageRefusedError(
                 Reason.NAME_TOO_LONG,

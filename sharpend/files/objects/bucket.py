@@ -200,7 +200,7 @@ class Bucket:
         """
         condition = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
         numbered = [{"PartNumber": at, **part} for at, part in enumerate(parts, start=1)]
-        for left in reversed(range(_CONFLICTS)):
+        for remaining in reversed(range(_CONFLICTS)):
             try:
                 with self._of_one():
                     client().complete_multipart_upload(
@@ -211,7 +211,7 @@ class Bucket:
                         **condition,
                     )
             except ConflictError:
-                if not left:
+                if not remaining:
                     raise
             except FileNotFoundError as error:
                 if replaces is None or isinstance(error, NoUploadError):

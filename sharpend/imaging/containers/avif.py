@@ -157,8 +157,8 @@ def _read(source: Source) -> Picture:
     reading = replace(_READING, carried=partial(_carried, items, data))
     shown = without_exif(with_essential(isobmff.without_cut_padding(data)))
     picture = reading(replace(source, data=shown)).with_notes(((), trailers.unknown(behind)))
-    has_told = len(picture.frames) > 1 or bool(picture.losses)
-    left = left_out(data, items, tells_frames=has_told)
+    has_notes = len(picture.frames) > 1 or bool(picture.losses)
+    left = left_out(data, items, has_frame_notes=has_notes)
     frames = [_cropped(frame, crop) for frame in picture.frames] if crop else picture.frames
     opaque = [_has_idle_alpha(frame) for frame in frames]
     frames = [replace(each, alpha=None) if all(opaque) else each for each in frames]

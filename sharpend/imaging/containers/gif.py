@@ -190,8 +190,8 @@ def _visible_only(frame: Frame) -> NDArray[np.uint8]:
     """RGBA pixels, H x W x 4, each opaque or fully transparent."""
     colors = np.broadcast_to(frame.pixels, (*frame.pixels.shape[:2], 3))
     alpha = np.full(colors.shape[:2], 255, np.uint8) if frame.alpha is None else frame.alpha
-    seen = np.where(alpha >= _OPAQUE, 255, 0)
-    return np.where(seen[..., np.newaxis], np.dstack([colors, seen]), 0).astype(np.uint8)
+    opaque = np.where(alpha >= _OPAQUE, 255, 0)
+    return np.where(opaque[..., np.newaxis], np.dstack([colors, opaque]), 0).astype(np.uint8)
 
 
 def _paletted(

@@ -158,7 +158,7 @@ def _read(source: Source) -> Picture:
     data, behind = isobmff.divided(source.data)
     items = items_of(Reader(BytesIO(data)))
     image = items.image(items.primary)
-    lost = [left_out(data, items, tells_frames=False), crop_notes(image, crop_of(image))]
+    lost = [left_out(data, items, has_frame_notes=False), crop_notes(image, crop_of(image))]
     picture = _READING(replace(source, data=isobmff.without_cut_padding(data)))
     return picture.with_notes(*lost, ((), trailers.unknown(behind)))
 

@@ -92,14 +92,14 @@ class Items:
 
     def parts(self, number: int) -> list[int]:
         """Return an image and all the images that it is made of, the image first."""
-        made_of, found, left = self.related(b"dimg"), dict[int, None](), [number]
-        while left:
-            part = left.pop(0)
+        made_of, found, waiting = self.related(b"dimg"), dict[int, None](), [number]
+        while waiting:
+            part = waiting.pop(0)
             kind = self.kind_of(part)
             wanted = len(made_of.get(part, ())) if kind in _DERIVED else int(kind == _TONE_MAPPED)
             if part not in found:
                 found[part] = None
-                left += made_of.get(part, ())[:wanted]
+                waiting += made_of.get(part, ())[:wanted]
         return list(found)
 
     def image(self, number: int) -> list[Property]:

@@ -22,14 +22,7 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
 from sharpend.imaging.containers import jpegdamage, jpegpixels, jpegquality, pillow, trailers
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.jpeglayout import (
-    ARITHMETIC,
-    END,
-    FRAMES,
-    SCAN,
-    Parts,
-    parts,
-)
+from sharpend.imaging.containers.jpeglayout import ARITHMETIC, END, FRAMES, SCAN, Parts, parts
 from sharpend.imaging.containers.jpegmetadata import XMP, blocks, fitting, losses, spliced
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import icc
@@ -114,7 +107,7 @@ def _read(source: Source) -> Picture:
         converted=_converted,
         ready=lambda: decoded().pixels,
     )
-    colour = found.stream(lambda each: jpegpixels.tells_colours(each.marker, found.body(each)))
+    colour = found.stream(lambda each: jpegpixels.defines_colours(each.marker, found.body(each)))
     picture = reading(replace(source, data=colour))
     return picture.with_notes((jpegdamage.check(found, decoded().warning), losses(found)))
 

@@ -83,7 +83,7 @@ def decoded(parts: Parts) -> Decoded:
 
 def _of_sound(parts: Parts) -> NDArray[np.uint8] | None:
     """Pixels of an image without warnings; None where libjpeg wants to read no such image."""
-    data = parts.stream(lambda each: tells_colours(each.marker, parts.body(each)))
+    data = parts.stream(lambda each: defines_colours(each.marker, parts.body(each)))
     try:
         values = imagecodecs.jpeg8_decode(data)
     except (imagecodecs.Jpeg8Error, ValueError):
@@ -118,7 +118,7 @@ def _stores_ycc(parts: Parts) -> bool:
         if segment.marker == SCAN:
             break
         body = parts.body(segment)
-        if tells_colours(segment.marker, body):
+        if defines_colours(segment.marker, body):
             is_jfif |= segment.marker == APP0
             adobe = body[11] if segment.marker == APP14 else adobe
     if is_jfif or adobe is not None:
@@ -126,7 +126,7 @@ def _stores_ycc(parts: Parts) -> bool:
     return parts.body(parts.frame)[COMPONENTS_AT::COMPONENT_BYTES] != b"RGB"
 
 
-def tells_colours(marker: int, body: bytes) -> bool:
+def defines_colours(marker: int, body: bytes) -> bool:
     """Return whether libjpeg learns the colours from a segment: JFIF's or Adobe's, and whole."""
     if marker == APP0:
         return body.startswith(b"JFIF\0") and len(body) >= _JFIF_BYTES

@@ -1,5 +1,7 @@
 """JPEG quality: libjpeg's quantisation tables of each quality, 1 to 100.
 
+An output gets the tables of its input, see `jpeg`: at such a quality, or as they are.
+
 Source: ITU-T T.81 (JPEG), tables K.1 and K.2; libjpeg's jcparam.c (their scaling by quality).
 """
 

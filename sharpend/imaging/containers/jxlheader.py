@@ -122,10 +122,10 @@ def with_colours(stream: bytes, colours: Colours) -> bytes:
     bits = _Bits(stream[: end // 8 + 2])
     assert header.colours_at  # noqa: S101 - libjxl wrote it without converting
     assert bits.slice(end, end + 3) == _NOTHING_MORE  # noqa: S101 - likewise
-    told = bits.slice(0, header.colours_at) | int(colours.bits, 2) << header.colours_at
+    bits_out = bits.slice(0, header.colours_at) | int(colours.bits, 2) << header.colours_at
     new_end = header.colours_at + len(colours.bits)
-    told |= _NOTHING_MORE << new_end
-    return told.to_bytes(-(-(new_end + 3) // 8), "little") + stream[-(-(end + 3) // 8) :]
+    bits_out |= _NOTHING_MORE << new_end
+    return bits_out.to_bytes(-(-(new_end + 3) // 8), "little") + stream[-(-(end + 3) // 8) :]
 
 
 def _size(bits: _Bits) -> tuple[int, int]:
@@ -196,8 +196,8 @@ def _colours(bits: _Bits) -> Colours:
         is_d65 = _points(bits, 1) == 1
         is_srgb = space == _GRAY or _points(bits, 3) == _SRGB_PRIMARIES
         has_gamma = bits.number(1)
-        told = bits.number(24) if has_gamma else bits.choice(*_ENUM)
-        transfer = None if has_gamma else told
+        bits_out = bits.number(24) if has_gamma else bits.choice(*_ENUM)
+        transfer = None if has_gamma else bits_out
         bits.choice(*_ENUM)  # rendering intent
     as_stored = f"{bits.slice(at, bits.at):0{bits.at - at}b}"
     is_srgb &= is_d65 and transfer == _SRGB_TRANSFER and not has_profile

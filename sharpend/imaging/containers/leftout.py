@@ -54,15 +54,15 @@ class LeftOut(NamedTuple):
     """Content."""
 
 
-def left_out(data: bytes, items: Items, *, tells_frames: bool) -> LeftOut:
+def left_out(data: bytes, items: Items, *, has_frame_notes: bool) -> LeftOut:
     """Name everything in a whole file that is neither carried nor layout.
 
     Args:
         data: the file.
         items: its items.
-        tells_frames: its image sequence is carried as an animation, or its loss is told elsewhere.
+        has_frame_notes: its image sequence is carried as an animation, or noted as lost.
     """
-    notes, losses = _boxes(data, tells_frames=tells_frames)
+    notes, losses = _boxes(data, has_frame_notes=has_frame_notes)
     things = [*_items(items), *_groups(data)]
     notes += _counted(name for name, is_content in things if not is_content)
     losses += _counted(name for name, is_content in things if is_content)
@@ -74,7 +74,7 @@ def left_out(data: bytes, items: Items, *, tells_frames: bool) -> LeftOut:
     return LeftOut(tuple(dict.fromkeys(notes)), tuple(dict.fromkeys(losses)))
 
 
-def _boxes(data: bytes, *, tells_frames: bool) -> tuple[list[str], list[str]]:
+def _boxes(data: bytes, *, has_frame_notes: bool) -> tuple[list[str], list[str]]:
     """Name the boxes beside description and media data; notes and losses."""
     notes, losses = [], []
     for box in islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES):
@@ -84,7 +84,7 @@ def _boxes(data: bytes, *, tells_frames: bool) -> tuple[list[str], list[str]]:
             number = data[box.start : box.start + _UUID_BYTES].hex()
             losses.append(f"its data of an unknown kind (uuid {number}) was not kept")
         elif box.kind in _VIDEOS:
-            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not tells_frames)
+            losses += [f"its {_VIDEOS[box.kind]} was not kept"] * (not has_frame_notes)
         elif box.kind not in _LAYOUT:
             losses.append(f"its data of an unknown kind ({_text(box.kind)}) was not kept")
     if isobmff.without_cut_padding(data) != data:

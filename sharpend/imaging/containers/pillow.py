@@ -72,11 +72,11 @@ def upright(carried: Carried) -> Carried:
 
     What cannot be understood stays, because viewers of these formats do not follow it.
     """
-    ways = {Kind.EXIF: exif.upright, Kind.XMP: xmp.without_orientation}
+    edits = {Kind.EXIF: exif.upright, Kind.XMP: xmp.without_orientation}
     blocks = []
     for block in carried.blocks:
         with suppress(ValueError):
-            block = replace(block, data=ways.get(block.kind, bytes)(block.data))  # noqa: PLW2901
+            block = replace(block, data=edits.get(block.kind, bytes)(block.data))  # noqa: PLW2901
         blocks.append(block)
     return replace(carried, blocks=tuple(blocks))
 

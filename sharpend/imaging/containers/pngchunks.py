@@ -202,11 +202,11 @@ def _joined(made: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def _judged(found: list[Chunk]) -> Iterator[Chunk]:
     """Mark chunks whose content cannot be what their type says; at most 16 MiB are inflated."""
-    left = LARGEST
+    remaining = LARGEST
     color_type = found[0].body[_COLOR_TYPE_AT] if found else 0
     for each in found:
-        inflated = _inflated(each, left)
-        left -= inflated or 0
+        inflated = _inflated(each, remaining)
+        remaining -= inflated or 0
         is_valid = inflated is not None
         is_valid &= each.kind != b"iCCP" or inflated != LARGEST  # no profile is so large
         if each.kind == b"tRNS":

@@ -107,8 +107,8 @@ def _wanted(
         end = max(end, tiffstack.end_of(first, count))
     tail = source.data[end:]
     if tail.strip(b"\0") and source.data.find(tail, 0, end) < 0:  # no copy, as tifffile leaves one
-        left = len(tail)
-        chosen.losses.append(f"{left} bytes behind its last image and tag were not kept")
+        length = len(tail)
+        chosen.losses.append(f"{length} bytes behind its last image and tag were not kept")
     wanted = source.wanted(count, Reason.PAGES)
     if wanted < count:
         chosen.losses.append(f"its other {count - wanted} pages were not kept")

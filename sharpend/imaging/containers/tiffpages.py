@@ -92,7 +92,7 @@ def choose(chain: Sequence[Page]) -> Chosen:
     kept = {page.at for page in chosen.pages}
     for other in [*(page.tags for page in chain), *subs]:
         if other.at not in kept:
-            _tell(chosen, other, largest)
+            _note_tree(chosen, other, largest)
     if any(tag in page.entries for page in chosen.pages for tag in _LAYERS):
         chosen.losses.append("its layers were not kept")
     return chosen
@@ -177,7 +177,7 @@ def _is_preview(page: Ifd, largest: Ifd) -> bool:
     )
 
 
-def _tell(chosen: Chosen, other: Ifd, largest: Ifd) -> None:
+def _note_tree(chosen: Chosen, other: Ifd, largest: Ifd) -> None:
     """Add the sentence on a directory that the output will not hold."""
     if not _has_size(other) and not _is_thumbnail(other):
         chosen.losses.append("a directory that is no image was not kept")

@@ -59,14 +59,14 @@ class _Directories:
         self._layout = IfdLayout.of(reader.at(0, 4))
         self._values: dict[tuple[int, int], bytes] = {}
         """Values by offset and size: pages may share them, and none is read twice."""
-        self._seen: set[int] = set()
+        self._visited: set[int] = set()
 
     def pages(self) -> list[Page]:
         """Read the chain of pages."""
         place = self._integer(self._layout.places, self._layout.first_link)
         found = [self._with_subs(self._image(place))] if place else []
         # A link to a former page, or into the header, ends the chain as 0 does.
-        while found and (place := found[-1].tags.next_page) not in self._seen:
+        while found and (place := found[-1].tags.next_page) not in self._visited:
             if place < 2 * self._layout.places.size:
                 break
             if len(found) == _MOST_PAGES:
@@ -75,7 +75,7 @@ class _Directories:
         return found
 
     def _image(self, place: int) -> Ifd:
-        self._seen.add(place)
+        self._visited.add(place)
         page = self._directory(place)
         return page if self._wanted is not None else self._with_children(page, (place,))
 
@@ -84,7 +84,7 @@ class _Directories:
         found, unread = [], dict(page.unread)
         for place in page.values(SUB_IFDS)[:_MOST_SUB_IFDS]:
             try:
-                found += [] if place in self._seen else [self._image(place)]
+                found += [] if place in self._visited else [self._image(place)]
             except ImageRefusedError as error:
                 unread[SUB_IFDS] = error
         return Page(replace(page, unread=unread), tuple(found))

@@ -2,7 +2,7 @@
 
 Owns what in an EXIF block tells where an image was taken. Bytes are patched where they lie and
 nothing moves: maker notes hold offsets that only the camera maker could fix. Their content is not
-searched.
+searched. When it is done, and in XMP, IPTC and PNG text too, is up to `imaging.metadata_policy`.
 
 Source: EXIF 2.32 (CIPA DC-008) sections 4.5.4 (thumbnails) and 4.6.
 """
@@ -72,10 +72,10 @@ def _positions(block: ExifBlock) -> tuple[list[Directory], set[Entry]]:
     entries = list(chain.from_iterable(directory.entries for directory in directories))
     if sum(entry.tag in {_XMP, _PHOTOSHOP} for entry in entries) > _MOST_INNER:
         raise ValueError("the EXIF holds XMP or Photoshop's resources many times")
-    return directories, {entry for entry in entries if _tells_position(block, entry)}
+    return directories, {entry for entry in entries if _has_position(block, entry)}
 
 
-def _tells_position(block: ExifBlock, entry: Entry) -> bool:
+def _has_position(block: ExifBlock, entry: Entry) -> bool:
     try:
         if entry.tag == _XMP:
             packet = block.value(entry)
@@ -103,8 +103,8 @@ def _reachable_spans(block: ExifBlock, entry: Entry) -> list[Span]:
 
 def _without_telling_thumbnail(exif: bytes) -> bytes:
     thumbnail = thumbnail_of(exif)
-    tells = any(start in thumbnail for start in _WITH_METADATA)
-    return without_thumbnail(exif) if tells else exif
+    has_metadata = any(start in thumbnail for start in _WITH_METADATA)
+    return without_thumbnail(exif) if has_metadata else exif
 
 
 def _is_empty(block: ExifBlock) -> bool:

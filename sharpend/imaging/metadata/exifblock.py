@@ -130,10 +130,10 @@ class ExifBlock:
         Raises:
             ValueError: one does not lie within the block.
         """
-        seen: set[int] = set()
+        visited: set[int] = set()
         place = self.first
-        while not seen or self._is_new(place, seen):
-            seen.add(place)
+        while not visited or self._is_new(place, visited):
+            visited.add(place)
             directory = self.directory(place)
             yield directory
             place = directory.next
@@ -149,20 +149,20 @@ class ExifBlock:
         """
         followed = {*_POINTERS, *pointers}
         found = list(self.chain())
-        seen = {directory.at for directory in found}
+        visited = {directory.at for directory in found}
         for directory in found:  # grows while it is walked
             entries = (entry for entry in directory.entries if entry.tag in followed)
             for place in chain.from_iterable(map(self.targets, entries)):
-                if self._is_new(place, seen):
-                    seen.add(place)
+                if self._is_new(place, visited):
+                    visited.add(place)
                     found.append(self.directory(place))
         return found
 
-    def _is_new(self, place: int, seen: Collection[int]) -> bool:
+    def _is_new(self, place: int, visited: Collection[int]) -> bool:
         """Return whether a directory is still to be read: not yet seen, and inside the block."""
-        if len(seen) > _MOST_DIRECTORIES:
+        if len(visited) > _MOST_DIRECTORIES:
             raise ValueError("the EXIF has absurdly many directories")
-        return place not in seen and 0 < place <= len(self.data) - 2
+        return place not in visited and 0 < place <= len(self.data) - 2
 
     def targets(self, pointer: Entry) -> tuple[int, ...]:
         """Offsets of the directories that a pointer refers to.

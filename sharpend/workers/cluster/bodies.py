@@ -1,12 +1,20 @@
-"""Bodies that pass through the ferry: requests to a hand and its answers, as bounded JSON."""
+"""Bodies that pass through the driver: requests to an actor and its answers, as bounded JSON."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sharpend.task import Died, Failed, Staged
+from sharpend.attempt import Died, Failed, Staged
 from sharpend.workers import messages
-from sharpend.workers.cluster.requests import Begin, Elsewhere, HandRequest, Look, Root, Seen, Work
+from sharpend.workers.cluster.requests import (
+    ActorRequest,
+    CheckFolders,
+    FoldersChecked,
+    LoadModel,
+    NodeUnfit,
+    Root,
+    RunTask,
+)
 from sharpend.workers.jsoncodec import (
     Kind,
     dumps,
@@ -21,8 +29,8 @@ from sharpend.workers.jsoncodec import (
     text,
     whole,
 )
+from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Unavailable
-from sharpend.workers.worker import Engine
 
 MOST_ROOTS = 10_000
 """Folders of all tasks; a task has two."""
@@ -32,52 +40,55 @@ _FAR_S = 1e11
 """Beyond any clock."""
 _JOB_ID = whole(0, (1 << 63) - 1)
 
-HandAnswer = Staged | Failed | Died | Engine | Unavailable | Seen | Elsewhere
+ActorAnswer = Staged | Failed | Died | LoadedModel | Unavailable | FoldersChecked | NodeUnfit
 
 _PATH, _FILE = octets(messages.REQUEST_BYTES), octets(messages.NAME_CHARACTERS)
 _ROOT = record(Root, path=_PATH, inode=whole(0, (1 << 64) - 1))
 _ROOTS = items(_ROOT, MOST_ROOTS)
-_REQUEST: Kind[HandRequest] = tagged(
+_REQUEST: Kind[ActorRequest] = tagged(
     {
-        "begin": (
-            Begin,
+        "load_model": (
+            LoadModel,
             record(
-                Begin,
+                LoadModel,
                 options=messages.WORKER_OPTIONS,
                 program=_NAME,
                 model=messages.PATH_TEXT,
                 teacher=flag(),
             ),
         ),
-        "look": (Look, record(Look, roots=_ROOTS, proof=_FILE, writes=items(_PATH, MOST_ROOTS))),
-        "work": (Work, record(Work, task=messages.REQUESTS["task"][1], roots=_ROOTS)),
+        "check_folders": (
+            CheckFolders,
+            record(CheckFolders, roots=_ROOTS, proof=_FILE, writes=items(_PATH, MOST_ROOTS)),
+        ),
+        "run_task": (RunTask, record(RunTask, task=messages.REQUESTS["task"][1], roots=_ROOTS)),
     }
 )
 _DIED = record(Died, job_id=_JOB_ID, cause=_TEXT, setting=optional(_NAME))
 _ANSWERS: dict[str, tuple[type, Kind[Any]]] = {
-    **{tag: messages.ANSWERS[tag] for tag in ("staged", "failed", "engine", "unavailable")},
+    **{tag: messages.ANSWERS[tag] for tag in ("staged", "failed", "loaded_model", "unavailable")},
     "died": (Died, _DIED),
-    "seen": (Seen, record(Seen, clock_s=real(0.0, _FAR_S))),
-    "elsewhere": (Elsewhere, record(Elsewhere, message=_TEXT)),
+    "folders_checked": (FoldersChecked, record(FoldersChecked, clock_s=real(0.0, _FAR_S))),
+    "node_unfit": (NodeUnfit, record(NodeUnfit, message=_TEXT)),
 }
-_ANSWER: Kind[HandAnswer] = tagged(_ANSWERS)
+_ANSWER: Kind[ActorAnswer] = tagged(_ANSWERS)
 
 
-def request(body: bytes) -> HandRequest:
-    """Parse a request to a hand; MessageError if it is not valid."""
+def request(body: bytes) -> ActorRequest:
+    """Parse a request to an actor; MessageError if it is not valid."""
     return _REQUEST.read(loads(body))
 
 
-def answer(body: bytes) -> HandAnswer:
-    """Parse an answer of a hand; MessageError if it is not valid."""
+def answer(body: bytes) -> ActorAnswer:
+    """Parse an answer of an actor; MessageError if it is not valid."""
     return _ANSWER.read(loads(body))
 
 
-def of_request(asked: HandRequest) -> bytes:
-    """Encode a request to a hand."""
+def of_request(asked: ActorRequest) -> bytes:
+    """Encode a request to an actor."""
     return dumps(_REQUEST.write(asked))
 
 
-def of_answer(answered: HandAnswer) -> bytes:
-    """Encode an answer of a hand."""
+def of_answer(answered: ActorAnswer) -> bytes:
+    """Encode an answer of an actor."""
     return dumps(_ANSWER.write(answered))

@@ -1,7 +1,7 @@
-"""Commands to the ferry and its notices: the frames on the pipes between it and the daemon.
+"""Commands to the driver and its notices: the frames on the pipes between it and the daemon.
 
-Owns the list of all fields on these pipes, with their bounds. A body is a request to a hand or its
-answer (`bodies`), which the ferry does not read.
+Owns the list of all fields on these pipes, with their bounds. A body is a request to an actor or
+its answer (`bodies`), which the driver does not read.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ _BODY = octets(BODY_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Start options of the ferry."""
+    """Start options of the driver."""
 
     address: str
     """HOST:PORT of the head, or auto for the cluster of this machine."""
     cpus: float
-    """Of each hand, as Ray counts them."""
+    """Of each actor, as Ray counts them."""
     gpus: float
 
 
 @dataclass(frozen=True, slots=True)
-class Hire:
-    """Command: start a hand on a node that has room for it."""
+class StartActor:
+    """Command: start an actor on a node that has room for it."""
 
-    hand: int
+    actor: int
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """Command: hand a request to a hand."""
+class AskActor:
+    """Command: pass a request to an actor."""
 
-    hand: int
+    actor: int
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Fire:
-    """Command: end a hand, whatever it does."""
+class StopActor:
+    """Command: end an actor, whatever it does."""
 
-    hand: int
+    actor: int
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Notice: the ferry is connected."""
+    """Notice: the driver is connected."""
 
     ray: str
     """Version of Ray here."""
@@ -76,7 +76,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Notice: the ferry cannot connect, and ends."""
+    """Notice: the driver cannot connect, and ends."""
 
     message: str
     is_setting: bool
@@ -85,16 +85,16 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Notice: the number of hands that the cluster's nodes have room for."""
+    """Notice: the number of actors that the cluster's nodes have room for."""
 
-    hands: int
+    actors: int
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Notice: a hand runs on a node; the versions are those that it reports."""
+    """Notice: an actor runs on a node; the versions are those that it reports."""
 
-    hand: int
+    actor: int
     node: str
     """Name and address."""
     sharpend: str
@@ -106,42 +106,42 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Notice: the answer of a hand to its last request."""
+    """Notice: the answer of an actor to its last request."""
 
-    hand: int
+    actor: int
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Notice: a hand, or its node, has ended or cannot be reached; it is killed."""
+    """Notice: an actor, or its node, has ended or cannot be reached; it is killed."""
 
-    hand: int
+    actor: int
     cause: str
 
 
-Command = Hire | Ask | Fire
+Command = StartActor | AskActor | StopActor
 Notice = Joined | Refused | Room | Placed | Answered | Gone
 
 CLUSTER = record(Cluster, address=_TEXT, cpus=real(0, 1e6), gpus=real(0, 1e6))
-"""Start options on the ferry's command line."""
+"""Start options on the driver's command line."""
 _COMMAND: Kind[Command] = tagged(
     {
-        "hire": (Hire, record(Hire, hand=_NUMBER)),
-        "ask": (Ask, record(Ask, hand=_NUMBER, body=_BODY)),
-        "fire": (Fire, record(Fire, hand=_NUMBER)),
+        "start": (StartActor, record(StartActor, actor=_NUMBER)),
+        "ask": (AskActor, record(AskActor, actor=_NUMBER, body=_BODY)),
+        "stop": (StopActor, record(StopActor, actor=_NUMBER)),
     }
 )
 _NOTICE: Kind[Notice] = tagged(
     {
         "joined": (Joined, record(Joined, ray=_NAME)),
         "refused": (Refused, record(Refused, message=_TEXT, is_setting=flag())),
-        "room": (Room, record(Room, hands=_NUMBER)),
+        "room": (Room, record(Room, actors=_NUMBER)),
         "placed": (
             Placed,
             record(
                 Placed,
-                hand=_NUMBER,
+                actor=_NUMBER,
                 node=_NAME,
                 sharpend=_NAME,
                 python=_NAME,
@@ -149,8 +149,8 @@ _NOTICE: Kind[Notice] = tagged(
                 niceness=whole(-100, 100),
             ),
         ),
-        "answered": (Answered, record(Answered, hand=_NUMBER, body=_BODY)),
-        "gone": (Gone, record(Gone, hand=_NUMBER, cause=_TEXT)),
+        "answered": (Answered, record(Answered, actor=_NUMBER, body=_BODY)),
+        "gone": (Gone, record(Gone, actor=_NUMBER, cause=_TEXT)),
     }
 )
 
@@ -161,11 +161,11 @@ def command(body: bytes) -> Command:
 
 
 def notice(body: bytes) -> Notice:
-    """Parse a notice of the ferry; MessageError if it is not valid."""
+    """Parse a notice of the driver; MessageError if it is not valid."""
     return _NOTICE.read(loads(body))
 
 
 def encode(frame: Command | Notice) -> bytes:
     """Encode a frame's body."""
-    kind: Kind[Any] = _COMMAND if isinstance(frame, Hire | Ask | Fire) else _NOTICE
+    kind: Kind[Any] = _COMMAND if isinstance(frame, StartActor | AskActor | StopActor) else _NOTICE
     return dumps(kind.write(frame))

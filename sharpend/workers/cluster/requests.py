@@ -1,4 +1,4 @@
-"""Requests to a hand, and the answers that only a hand gives."""
+"""Requests to an actor, and the answers that only an actor gives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sharpend.task import Task
-    from sharpend.workers.worker import WorkerOptions
+    from sharpend.workers.loading import WorkerOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +19,8 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
-    """Request to a hand: start its worker, load a model and try it."""
+class LoadModel:
+    """Request to an actor: start its worker, load a model and try it."""
 
     options: WorkerOptions
     program: str
@@ -31,16 +31,16 @@ class Begin:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
-    """Request to a hand: do a task, if the node sees the same folders."""
+class RunTask:
+    """Request to an actor: do a task, if the node sees the same folders."""
 
     task: Task
     roots: tuple[Root, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """Request to a hand: compare these folders with those of its node."""
+class CheckFolders:
+    """Request to an actor: compare these folders with those of its node."""
 
     roots: tuple[Root, ...]
     proof: bytes = b""
@@ -49,18 +49,18 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Answer of a hand to Look: the node sees the same folders, and could write."""
+class FoldersChecked:
+    """Answer of an actor to CheckFolders: the node sees the same folders, and could write."""
 
     clock_s: float
     """Of the node, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """Answer of a hand: its node cannot do this task, for example without the folder."""
+class NodeUnfit:
+    """Answer of an actor: its node cannot do this task, for example without the folder."""
 
     message: str
 
 
-HandRequest = Begin | Look | Work
+ActorRequest = LoadModel | CheckFolders | RunTask

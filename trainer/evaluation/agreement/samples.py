@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from sharpend.agreement.opinion import SecondOpinion
+    from sharpend.attempt import AgreementSample
     from sharpend.model.device import Placement
     from sharpend.model.weights import Weights
-    from sharpend.task import AgreementSample
     from trainer.degradations.mixture import Pixels
     from trainer.evaluation.agreement.softness import Softening
 

@@ -13,14 +13,14 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm, is_measurable, pooled_ratio
-from trainer.evaluation.agreement.lines import MIXED
 from trainer.evaluation.agreement.samples import HEALTHY
+from trainer.evaluation.agreement.thresholds import MIXED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sharpend.agreement.alarm import AlarmOptions
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
     from trainer.evaluation.agreement.samples import StudentSamples
 
 PER = 10_000
@@ -177,5 +177,5 @@ def _cells(one: AlarmFigures) -> list[str]:
     first = [str(one.crops), str(one.measurable), f"{one.ssim:.4f}", ratio]
     if one.never is None:
         return [*first, f"{one.alarms:g}", "", "", ""]
-    until_told = ["never" if n is None else f"{n:g}" for n in (one.until_median, one.until_p95)]
-    return [*first, "", *until_told, f"{one.never:.0%}"]
+    delays = ["never" if n is None else f"{n:g}" for n in (one.until_median, one.until_p95)]
+    return [*first, "", *delays, f"{one.never:.0%}"]

@@ -61,7 +61,7 @@ def results_of(study: Study, ratings: Ratings) -> dict[str, Any]:
             "items": "Student's t over raters",
             "conditions": f"bootstrap over raters and images, {RESAMPLES} resamples",
         },
-        "seen": _seen(study, kept),
+        "seen": _viewing(study, kept),
         **figures,
     }
 
@@ -211,7 +211,7 @@ def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _seen(study: Study, ratings: Ratings) -> dict[str, Any]:
+def _viewing(study: Study, ratings: Ratings) -> dict[str, Any]:
     """Conditions under which the votes were given."""
     votes = ratings.votes
     return {
@@ -229,9 +229,9 @@ def _median(values: Iterable[int]) -> float | None:
 
 def _is_too_small(study: Study, vote: Vote) -> bool:
     """True if an image did not fit into the window at one image pixel to a device pixel."""
-    seen = vote.screen
+    screen = vote.screen
     shown = [study.stimuli[one] for one in vote.stimuli]
     return any(
-        one.width > seen.width * seen.dpr + 1 or one.height > seen.height * seen.dpr + 1
+        one.width > screen.width * screen.dpr + 1 or one.height > screen.height * screen.dpr + 1
         for one in shown
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.files import roots
+from sharpend.files import mounted_roots
+from sharpend.files.mounted_roots import Root, look
 from sharpend.files.mounts import Mount
-from sharpend.files.roots import Root, look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,6 +75,6 @@ def test_a_disk_has_a_lasting_name(
 ) -> None:
     """A server's share by its source, a disk by the UUID that udev found, if there is one."""
     (tmp_path / "b8:17").write_text("S:disk/by-uuid/1234-ABCD\nE:ID_FS_UUID=1234-ABCD\nG:x\n")
-    monkeypatch.setattr(roots, "_UDEV_DATA", os.fspath(tmp_path))
-    monkeypatch.setattr(roots, "mount_at", lambda _: mount)
+    monkeypatch.setattr(mounted_roots, "_UDEV_DATA", os.fspath(tmp_path))
+    monkeypatch.setattr(mounted_roots, "mount_at", lambda _: mount)
     assert look(os.fsencode(tmp_path)).volume == volume

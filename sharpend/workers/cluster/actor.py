@@ -1,4 +1,4 @@
-"""Hand: the actor on a node that holds a local pool of one confined worker.
+"""Actor: the Ray actor on a node that holds a local pool of one confined worker.
 
 The image is decoded in the worker's process, as confined as on one machine: Ray's own process
 needs sockets and threads. Deadline, memory limit and restart of a worker are the local pool's.
@@ -16,22 +16,29 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from sharpend import __version__
+from sharpend.attempt import Failed, Failure
 from sharpend.errors import UnavailableError
 from sharpend.files import beneath
 from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory
 from sharpend.files.fingerprint import display
-from sharpend.task import Failed, Failure
 from sharpend.workers import process
 from sharpend.workers.cluster import bodies
-from sharpend.workers.cluster.requests import Begin, Elsewhere, Look, Seen, Work
+from sharpend.workers.cluster.requests import (
+    CheckFolders,
+    FoldersChecked,
+    LoadModel,
+    NodeUnfit,
+    RunTask,
+)
 from sharpend.workers.messages import Unavailable
 from sharpend.workers.pool import Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sharpend.task import Task, WorkerResult
-    from sharpend.workers.cluster.bodies import HandAnswer
+    from sharpend.attempt import WorkerResult
+    from sharpend.task import Task
+    from sharpend.workers.cluster.bodies import ActorAnswer
     from sharpend.workers.cluster.requests import Root
 
 _LOOK_EVERY_S = 1.0
@@ -39,7 +46,7 @@ _BLAMES_ROOT = {Failure.VANISHED, Failure.FOLDER}
 """Failures that a folder which is not mounted causes, too."""
 
 
-class Hand:
+class WorkerActor:
     """Actor with one worker; every answer is bytes, see `bodies`."""
 
     def __init__(self) -> None:
@@ -59,22 +66,22 @@ class Hand:
     def answer(self, body: bytes) -> bytes:
         """Do what is requested, and answer."""
         request = bodies.request(body)
-        if isinstance(request, Begin):
+        if isinstance(request, LoadModel):
             return bodies.of_answer(self._describe(request))
-        if isinstance(request, Look):
+        if isinstance(request, CheckFolders):
             wrong = _other_root(request.roots) or _unwritable(request)
-            return bodies.of_answer(Elsewhere(wrong) if wrong else Seen(time.time()))
+            return bodies.of_answer(NodeUnfit(wrong) if wrong else FoldersChecked(time.time()))
         return bodies.of_answer(self._work(request))
 
-    def _describe(self, request: Begin) -> HandAnswer:
+    def _describe(self, request: LoadModel) -> ActorAnswer:
         """Start the worker, and load a model."""
         try:
-            return self._pool_for(request).engine(request.model, teacher=request.teacher)
+            return self._pool_for(request).load_model(request.model, teacher=request.teacher)
         except UnavailableError as error:
             return Unavailable(str(error))
 
-    def _pool_for(self, request: Begin) -> Pool:
-        """Return the pool; the options of the first request hold for the life of the hand."""
+    def _pool_for(self, request: LoadModel) -> Pool:
+        """Return the pool; the options of the first request hold for the life of the actor."""
         if self._pool is None:
             process.PROGRAM = request.program
             self._pool = Pool(
@@ -85,19 +92,19 @@ class Hand:
             )
         return self._pool
 
-    def _work(self, request: Work) -> HandAnswer:
+    def _work(self, request: RunTask) -> ActorAnswer:
         """Do a task, unless a folder is not the one that is meant, before it or after it."""
         task = request.task
         if self._pool is None:
-            return Elsewhere("the hand has no worker yet")
+            return NodeUnfit("the actor has no worker yet")
         if wrong := _other_root(request.roots):
-            return Elsewhere(wrong)
+            return NodeUnfit(wrong)
         outcome = self._outcome(self._pool, task)
         if isinstance(outcome, Failed) and not outcome.stage:  # no process could be started here
-            return Elsewhere(outcome.message)
+            return NodeUnfit(outcome.message)
         if isinstance(outcome, Failed) and outcome.failure in _BLAMES_ROOT:
             wrong = _other_root(request.roots)  # it may have been unmounted meanwhile
-        return Elsewhere(wrong) if wrong else outcome
+        return NodeUnfit(wrong) if wrong else outcome
 
     def _outcome(self, pool: Pool, task: Task) -> WorkerResult:
         self._waiting.clear()
@@ -110,7 +117,7 @@ class Hand:
             self._waiting.clear()
 
 
-def _unwritable(request: Look) -> str:
+def _unwritable(request: CheckFolders) -> str:
     """Make the file that is asked for; name the first folder in which that fails."""
     for root in request.writes:
         try:

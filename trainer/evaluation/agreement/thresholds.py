@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from sharpend.task import AgreementSample
+    from sharpend.attempt import AgreementSample
 
     Samples = Mapping[str, Sequence[AgreementSample]]
 
@@ -41,7 +41,7 @@ _AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class ResidualLine:
+class ResidualThreshold:
     """Threshold of the alarm, with the figures that it rests on.
 
     Attributes:
@@ -71,14 +71,14 @@ class ResidualLine:
         }
 
     @property
-    def tells_halved(self) -> float:
+    def halved_margin(self) -> float:
         """The smallest median of halved windows over the line: above 1 every kind detects them."""
         return min(self.halved.values()) / self.above
 
 
-def residual_line(
+def residual_threshold(
     healthy: Samples, halved: Samples, *, window: int, seed: int = 0
-) -> ResidualLine | None:
+) -> ResidualThreshold | None:
     """The pooled residual ratio of a window above which the student is damaged.
 
     Windows of FEWEST_SAMPLES to `window` samples are drawn with replacement from each kind of
@@ -100,21 +100,21 @@ def residual_line(
         are left out, or no kind has enough samples: then there is no such line to draw.
     """
 
-    def line(least: float, windows: int) -> ResidualLine | None:
-        return _line_from(healthy, halved, least, _Draw(windows, window, seed))
+    def threshold(least: float, windows: int) -> ResidualThreshold | None:
+        return _threshold_from(healthy, halved, least, _Draw(windows, window, seed))
 
     usable = []
     for least in _LEAST:
-        rough = line(least, _AT_ONCE)
+        rough = threshold(least, _AT_ONCE)
         if rough is None or rough.above >= NO_BETTER:
             continue
         usable.append(rough)
-        exact = line(least, WINDOWS) if rough.tells_halved > 1 else None
-        if exact is not None and exact.tells_halved > 1:
+        exact = threshold(least, WINDOWS) if rough.halved_margin > 1 else None
+        if exact is not None and exact.halved_margin > 1:
             return exact
     if not usable:
         return None
-    return line(max(usable, key=lambda one: one.tells_halved).measurable_from, WINDOWS)
+    return threshold(max(usable, key=lambda one: one.halved_margin).measurable_from, WINDOWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,9 @@ class _Draw:
     seed: int
 
 
-def _line_from(healthy: Samples, halved: Samples, least: float, draw: _Draw) -> ResidualLine | None:
+def _threshold_from(
+    healthy: Samples, halved: Samples, least: float, draw: _Draw
+) -> ResidualThreshold | None:
     """The line where samples are measurable from `least` on; None where too few are."""
     chosen = {kind: _measurable(own, halved[kind], least) for kind, own in healthy.items()}
     kinds = {kind: pairs for kind, pairs in chosen.items() if len(pairs) >= FEWEST_SAMPLES}
@@ -142,7 +144,7 @@ def _line_from(healthy: Samples, halved: Samples, least: float, draw: _Draw) -> 
         for kind, own in ratios.items()
     }
     highest = MARGIN * max(high for _, high in intervals.values())
-    return ResidualLine(
+    return ResidualThreshold(
         above=float(np.ceil(max(highest, LEAST_LINE) * 1000) / 1000),
         measurable_from=least,
         healthy=intervals,
@@ -192,7 +194,7 @@ def window_ratios(
     return np.concatenate(found)
 
 
-def alarm_line(samples: Sequence[AgreementSample]) -> float:
+def alarm_threshold(samples: Sequence[AgreementSample]) -> float:
     """The mean SSIM of measurable samples below which the student is damaged.
 
     It serves where a card holds no line of the residual ratio. It is the smallest of
@@ -219,9 +221,9 @@ def alarm_line(samples: Sequence[AgreementSample]) -> float:
     values = sorted(sample.student for sample in samples)
     mean = statistics.fmean(values)
     noop = statistics.fmean(sample.noop for sample in samples)
-    line = min(
+    threshold = min(
         mean - STANDARD_ERRORS * statistics.stdev(values) / FEWEST_SAMPLES**0.5,
         statistics.fmean(values[:FEWEST_SAMPLES]),
         (mean + noop) / 2,
     )
-    return int(max(line, 0.0) * 10_000) / 10_000
+    return int(max(threshold, 0.0) * 10_000) / 10_000

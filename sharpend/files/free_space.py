@@ -1,7 +1,8 @@
-"""Room on disks: size and free bytes of the file system that a folder is on.
+"""Free space: size and free bytes of the file system that a folder is on, for the metrics.
 
 statvfs(2) never returns on a network mount that hangs. So each folder is queried in a thread of its
-own, and not again before that thread has returned: at most one thread hangs for each folder.
+own, and not again before that thread has returned: at most one thread hangs for each folder. What a
+full disk leads to is decided in `disk_errors`.
 """
 
 from __future__ import annotations

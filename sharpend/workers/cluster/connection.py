@@ -1,4 +1,4 @@
-"""Contact with the cluster: a ferry while it lasts, and new tries with growing waits after it.
+"""Connection to the cluster: a driver process, and new tries with growing waits.
 
 Owns the text of the fault that is reported while there is no connection.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sharpend.workers.cluster.link import FerryEnded, Link
+from sharpend.backoff import Backoff
+from sharpend.workers.cluster.driver_process import DriverEnded, DriverProcess
 from sharpend.workers.cluster.notices import Joined, Refused
 
 if TYPE_CHECKING:
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 
     from sharpend.workers.cluster.notices import Cluster, Command, Notice
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
+_WAITS = Backoff(first_s=1.0, longest_s=30.0)
 
 
-class Contact:
+class Connection:
     """The one connection to a cluster; all methods are called from one thread.
 
     Args:
@@ -29,28 +30,28 @@ class Contact:
     Attributes:
         fault: why there is no connection, in words; empty while there is one.
         refused: the last refusal of the cluster, or None.
-        next_s: time of the next try (monotonic); infinite while a ferry runs.
+        next_s: time of the next try (monotonic); infinite while a driver runs.
     """
 
     def __init__(self, cluster: Cluster, wake: Callable[[], None]) -> None:
         self._cluster = cluster
         self._wake = wake
-        self._link: Link | None = None
+        self._driver: DriverProcess | None = None
         self._failures = 0
         self.fault = ""
         self.refused: Refused | None = None
         self.next_s = -math.inf
 
-    def heard(self, now_s: float) -> Iterator[Notice | FerryEnded]:
+    def heard(self, now_s: float) -> Iterator[Notice | DriverEnded]:
         """Return what was heard since the last call; connect first where a try is due."""
-        if self._link is None and now_s >= self.next_s:
+        if self._driver is None and now_s >= self.next_s:
             self._connect(now_s)
-        for notice in [] if self._link is None else list(self._link.notices()):
+        for notice in [] if self._driver is None else list(self._driver.notices()):
             if isinstance(notice, Joined):
                 self._failures, self.fault = 0, ""
             elif isinstance(notice, Refused):
                 self.refused = notice
-            elif isinstance(notice, FerryEnded):
+            elif isinstance(notice, DriverEnded):
                 where = f"engine.address: {self._cluster.address}"
                 lost = f"{where}: the connection to the cluster was lost ({notice.cause})"
                 self._fail(self.refused.message if self.refused else lost, now_s)
@@ -59,7 +60,7 @@ class Contact:
     def _connect(self, now_s: float) -> None:
         self.refused, self.next_s = None, math.inf
         try:
-            self._link = Link(self._cluster, self._wake)
+            self._driver = DriverProcess(self._cluster, self._wake)
         except (OSError, RuntimeError) as error:
             self._fail(f"engine: the process for Ray could not be started: {error!r}", now_s)
 
@@ -68,27 +69,26 @@ class Contact:
         self.fault = cause
         self._drop()
         self._failures += 1
-        wait_s = min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 10))
-        self.next_s = now_s + wait_s
+        self.next_s = now_s + _WAITS.wait_s(self._failures)
 
     def send(self, command: Command) -> None:
         """Send a command, if there is a connection; never blocks."""
-        if self._link is not None:
-            self._link.send(command)
+        if self._driver is not None:
+            self._driver.send(command)
 
     def close(self) -> None:
-        """End the ferry and all hands; the next call of `heard` would connect again."""
+        """End the driver and all actors; the next call of `heard` would connect again."""
         self._drop()
         self.next_s = -math.inf
 
     def _drop(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            link.close()
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            driver.close()
 
 
 def no_room(cluster: Cluster) -> str:
-    """Describe the fault that no node has room for a hand."""
+    """Describe the fault that no node has room for an actor."""
     each = f"{cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs"
     advice = "start nodes with `ray start`, or change engine.cpus or engine.gpus"
     return f"engine: no node of the cluster has room for a worker of {each}; {advice}"

@@ -9,33 +9,36 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sharpend.checks.runner import answer
 from sharpend.errors import UnavailableError
 from sharpend.machine import processor
 from sharpend.workers import messages, worker
 
+if TYPE_CHECKING:
+    from sharpend.workers.loading import LoadedModel, WorkerOptions
+
 
 def _respond(question: dict[str, Any]) -> dict[str, Any]:
     options = messages.WORKER_OPTIONS.read(question["options"])
     worker.start(options, os.getppid())
-    engines, errors = [], []
+    loaded_models, errors = [], []
     for model, teacher, key in question["models"]:
         try:
-            engines.append(_described(worker.describe(model, teacher), options))
+            loaded_models.append(_described(worker.describe(model, teacher), options))
         except UnavailableError as error:
             errors.append(f"{key}{error}")
     libraries = importlib.import_module("sharpend.imaging.libraries").versions()
-    return {"engines": engines, "errors": errors, "torch": _torch(), "libraries": libraries}
+    return {"models": loaded_models, "errors": errors, "torch": _torch(), "libraries": libraries}
 
 
-def _described(engine: worker.Engine, options: worker.WorkerOptions) -> dict[str, Any]:
+def _described(loaded: LoadedModel, options: WorkerOptions) -> dict[str, Any]:
     """Facts about a model, and what its precision was chosen by."""
-    cause = "as set" if engine.trial is None else str(engine.trial)
-    trial = engine.trial
+    cause = "as set" if loaded.trial is None else str(loaded.trial)
+    trial = loaded.trial
     refused = () if trial is None else trial.refused(options.runtime, options.precision)
-    return asdict(engine) | {"precision_cause": cause, "refused": [str(one) for one in refused]}
+    return asdict(loaded) | {"precision_cause": cause, "refused": [str(one) for one in refused]}
 
 
 def _torch() -> dict[str, Any]:

@@ -39,8 +39,8 @@ def finished(picture: Picture, policies: Policies, record: Provenance | None) ->
     if record is not None and container.xmp_at is None:
         notes.append(f"{picture.format} cannot hold a provenance record")
     elif record is not None:
-        told = _with_record(frames[0].carried, container, record, notes)
-        frames[0] = replace(frames[0], carried=told)
+        carried = _with_record(frames[0].carried, container, record, notes)
+        frames[0] = replace(frames[0], carried=carried)
     return replace(picture, frames=tuple(frames), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -88,12 +88,12 @@ def _without_gps(carried: Carried, container: Container, notes: list[str]) -> Ca
         tags = tags.without_private()
     carried = replace(carried, tags=tags and tags.without_gps())
     has_lost_video = any(block.where == TRAILER for block in unknown)
-    ways = {
+    edits = {
         Kind.EXIF: exif.without_gps,
         Kind.XMP: _quiet_without_gps if has_lost_video else xmp.without_gps,
         Kind.PHOTOSHOP: photoshop.without_gps,
     }
-    return _mapped(photoshop.joined(carried), container, ways, notes)
+    return _mapped(photoshop.joined(carried), container, edits, notes)
 
 
 def _quiet_without_gps(packet: bytes) -> bytes:
@@ -117,28 +117,28 @@ def _with_new_thumbnail(
 def _mapped(
     carried: Carried,
     container: Container,
-    ways: Mapping[Kind, Callable[[bytes], bytes]],
+    edits: Mapping[Kind, Callable[[bytes], bytes]],
     notes: list[str],
 ) -> Carried:
     """Change the blocks of these kinds; drop those that are unreadable or too large."""
     blocks = []
     for block in carried.blocks:
-        if block.kind not in ways:
+        if block.kind not in edits:
             blocks.append(block)
             continue
         try:
-            blocks += container.fitting(_changed(block, ways[block.kind]))
+            blocks += container.fitting(_changed(block, edits[block.kind]))
         except ValueError as error:
             notes.append(f"its {block.kind.name} data was not kept: {error}")
     return replace(carried, blocks=tuple(blocks))
 
 
-def _changed(block: Block, way: Callable[[bytes], bytes]) -> Block:
+def _changed(block: Block, edit: Callable[[bytes], bytes]) -> Block:
     """Change the content of one block, in the packing of its format."""
     if block.where != b"iTXt":
-        return replace(block, data=way(block.data))
+        return replace(block, data=edit(block.data))
     packet = pngtext.xmp_of(block.data) if block.data else b""
-    return replace(block, data=pngtext.with_xmp(block.data, way(packet)))
+    return replace(block, data=pngtext.with_xmp(block.data, edit(packet)))
 
 
 def _with_record(
@@ -146,12 +146,12 @@ def _with_record(
 ) -> Carried:
     """Add our record to the XMP packet, or make a new packet if there is none."""
 
-    def told(packet: bytes) -> bytes:
+    def with_ours(packet: bytes) -> bytes:
         return xmp.with_record(packet, record.fields())
 
     old = carried.block(Kind.XMP)
     try:
-        new = _changed(old or Block(Kind.XMP, b"", container.xmp_at or b""), told)
+        new = _changed(old or Block(Kind.XMP, b"", container.xmp_at or b""), with_ours)
         container.fitting(new)
     except ValueError as error:
         notes.append(f"no provenance record was written: {error}")

@@ -1,4 +1,4 @@
-"""Translation of the settings to plain values.
+"""Translation of the settings to plain values; those of the workers are in `worker_settings`.
 
 Owns all knowledge of keys of the settings; lower packages take these values and no Settings object.
 """
@@ -10,49 +10,39 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
-from sharpend.commit.destination import Destination, RootGuard
+from sharpend.commit.ages import Limits, Retention
+from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
+from sharpend.commit.remote import RemoteStore
 from sharpend.commit.shards import Shard, Share
 from sharpend.daemon.attempts import RetryOptions
-from sharpend.daemon.folder import FolderPlan
+from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.hook_runs import Hook
+from sharpend.daemon.preview_upkeep import PreviewLimits
 from sharpend.errors import ConfigError
 from sharpend.files.access import Access, number_of
+from sharpend.files.mounted_roots import RootGuard
 from sharpend.files.objects.address import Address
+from sharpend.files.objects.uploads import SPOOL, Uploads
 from sharpend.files.patterns import Patterns
 from sharpend.intake.interface import FolderOptions
 from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
-from sharpend.machine import available_bytes, cores, may_have_gpu
 from sharpend.policies import Hours, Policies, Sidecars
-from sharpend.settings.load import resolve_model
-from sharpend.settings.schema import PictureSettings
+from sharpend.settings.schema import PictureSettings, resolve_model
 from sharpend.task import Options
-from sharpend.workers.limits import BYTES_PER_PIXEL
-from sharpend.workers.worker import WorkerOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sharpend.logs.logs import Log
-    from sharpend.settings.load import FolderSettings, Settings
-    from sharpend.workers.worker import Engine
+    from sharpend.settings.folder import FolderSettings
+    from sharpend.settings.schema import Settings
+    from sharpend.workers.loading import LoadedModel
 
 T = TypeVar("T")
 
 _MEGA = 1_000_000
-NO_CANARY = "none"
-MOST_WORKERS = 64
-"""Most processes that are chosen automatically; as for the setting."""
-MOST_WORKERS_ON_GPU = 4
-"""One process decodes and encodes while another computes; more only cost memory."""
-CORES_PER_WORKER_ON_GPU = 2
-BYTES_PER_WORKER = 2 << 30
-"""Memory of a process with its models, and of a large image in it."""
-LEAST_BYTES = 1 << 30
-"""Memory for a running model, and for all that does not depend on the image's size."""
-SHARE_OF_MEMORY = 0.8
-"""Share of the memory of machine or control group, for all workers together."""
 
 
 def log(settings: Settings, *, level: str | None = None) -> Log:
@@ -181,111 +171,76 @@ def _name_of(model: str) -> str:
     return os.path.basename(model).removesuffix(".safetensors")
 
 
-def models(settings: Settings) -> list[str]:
-    """List the models in use, the main one first."""
-    wanted = [plan.options.model for plan in folder_plans(settings)]
-    return list(dict.fromkeys(wanted)) or [
-        resolve_model(settings.model.name, device=settings.model.device)
-    ]
-
-
-def worker_count(settings: Settings) -> int:
-    """Return the number of worker processes.
-
-    On a CPU there is one for each core that has memory: the threads of one process wait for each
-    other, which costs most of the speed while other programs use the cores.
-    """
-    count = _unless_auto(settings.workers.count)
-    if count is not None:
-        return count
-    device = settings.model.device
-    if device.startswith(("cuda", "mps")) or (device == "auto" and may_have_gpu()):
-        return max(1, min(cores() // CORES_PER_WORKER_ON_GPU, MOST_WORKERS_ON_GPU))
-    fitting = int(available_bytes() * SHARE_OF_MEMORY) // BYTES_PER_WORKER
-    return max(1, min(cores(), fitting, MOST_WORKERS))
-
-
-def worker_options(settings: Settings) -> WorkerOptions:
-    """Options of every worker process."""
-    threads = _unless_auto(settings.workers.threads)
-    if threads is None and settings.engine.kind == "ray":
-        threads = max(1, int(settings.engine.cpus))
-    return WorkerOptions(
-        device=settings.model.device,
-        precision=settings.model.precision,
-        runtime=settings.model.runtime,
-        tile_px=_unless_auto(settings.model.tile_px),
-        threads=threads or max(1, cores() // worker_count(settings)),
-        crop_px=settings.agreement.crop_px,
-        job_timeout_s=settings.workers.job_timeout_s,
-        memory_bytes=_memory_bytes(settings),
-    )
-
-
-def _memory_bytes(settings: Settings) -> int:
-    """Memory limit of one image; automatic: for the largest, if all workers together fit."""
-    chosen = _unless_auto(settings.workers.memory_mb)
-    if chosen is not None:
-        return round(chosen * _MEGA)
-    largest = settings.limits.max_megapixels * _MEGA * BYTES_PER_PIXEL
-    if settings.engine.kind == "ray":  # the memory of this machine is not that of the nodes
-        return round(LEAST_BYTES + largest)
-    share = available_bytes() * SHARE_OF_MEMORY / worker_count(settings)
-    return round(max(min(LEAST_BYTES + largest, share), LEAST_BYTES))
-
-
-def worker_start_values(settings: Settings) -> tuple[object, ...]:
-    """List the values that workers are started with; a change needs new workers."""
-    return (
-        worker_options(settings),
-        worker_count(settings),
-        settings.engine,
-        settings.workers.job_timeout_s,
-        any(folder.is_remote for folder in settings.folder),
-        models(settings),
-        bool(settings.agreement.sample),
-        canary_model(settings),
-    )
-
-
 def retry_options(settings: Settings) -> RetryOptions:
     """Limits and waits of retries."""
     retry = settings.retry
     return RetryOptions(retry.attempts, retry.first_s, retry.longest_s)
 
 
-def alarm_options(settings: Settings, engine: Engine) -> AlarmOptions:
+def alarm_options(settings: Settings, loaded: LoadedModel) -> AlarmOptions:
     """Options of the agreement alarm; automatic lines are those of the model's card."""
     agreement = settings.agreement
     below = _unless_auto(agreement.alarm_below)
     residual = _unless_auto(agreement.alarm_residual)
-    least = engine.measurable_from
+    least = loaded.measurable_from
     return AlarmOptions(
         sample=agreement.sample,
         budget=agreement.budget,
         window=agreement.window,
-        below=engine.alarm_below if below is None else below,
+        below=loaded.alarm_below if below is None else below,
         is_below_own=below is not None,
-        residual_above=engine.residual_above if residual is None else residual,
+        residual_above=loaded.residual_above if residual is None else residual,
         measurable_from=MEASURABLE_FROM if least is None else least,
     )
 
 
-def canary_model(settings: Settings) -> str | None:
-    """Return the model that is tried; None where none is, or on no image."""
-    canary = settings.canary
-    return canary.model if canary.model != NO_CANARY and canary.share else None
-
-
-def canary_options(settings: Settings, used: Engine, canary: Engine) -> AlarmOptions:
+def canary_options(settings: Settings, used: LoadedModel, canary: LoadedModel) -> AlarmOptions:
     """Options of the canary's alarm.
 
     Automatic lines are those of its card where it was taught by the same teacher, or else those of
     the model in use: it is measured by the teacher of that model.
     """
     has_own = canary.residual_above is not None and canary.teacher_digest == used.teacher_digest
-    lines = alarm_options(settings, canary if has_own else used)
-    return replace(lines, sample=settings.canary.share)
+    options = alarm_options(settings, canary if has_own else used)
+    return replace(options, sample=settings.canary.share)
+
+
+def retention(settings: Settings) -> Retention:
+    """Limits of quarantine, archives, ledger and backups."""
+    kept = settings.retention
+    return Retention(
+        quarantine=_limits(kept.quarantine_days, kept.quarantine_megabytes),
+        archive=_limits(kept.archive_days, kept.archive_megabytes),
+        ledger_days=None if kept.ledger_days == "never" else kept.ledger_days,
+        backups=kept.backups,
+    )
+
+
+def preview_limits(settings: Settings) -> PreviewLimits:
+    """Bounds of the previews."""
+    kept = settings.previews
+    return PreviewLimits(kept.count, round(kept.max_mb * _MEGA), kept.share)
+
+
+def spool(settings: Settings) -> bytes | None:
+    """Return the folder for what is on its way to object storage; None without such folders."""
+    if not any(folder.is_remote for folder in settings.folder):
+        return None
+    return os.path.abspath(os.fsencode(settings.state / SPOOL))
+
+
+def with_store(plan: FolderPlan, settings: Settings) -> FolderPlan:
+    """Give the plan of a folder the store that it needs, if one of its places is in it."""
+    where = spool(settings)
+    if where is None:
+        return plan
+    return replace(plan, destination=replace(plan.destination, store=RemoteStore(Uploads(where))))
+
+
+def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimited"]) -> Limits:
+    return Limits(
+        None if days == "never" else days, None if megabytes == "unlimited" else megabytes
+    )
 
 
 def _unless_auto(value: T | Literal["auto"]) -> T | None:

@@ -1,4 +1,4 @@
-"""Ferry: the child process of the daemon that talks to Ray for it.
+"""Driver: the child process of the daemon that talks to Ray for it.
 
 Reads commands from standard input and writes notices to standard output, see `notices`. Ray ends
 this process when the head of the cluster is gone; to the daemon that is the end of a pipe. Joins a
@@ -21,17 +21,17 @@ from ray.exceptions import RayError
 
 from sharpend.workers import frames
 from sharpend.workers.cluster import notices
-from sharpend.workers.cluster.hand import Hand
+from sharpend.workers.cluster.actor import WorkerActor
 from sharpend.workers.cluster.notices import (
     Answered,
-    Ask,
+    AskActor,
     Cluster,
     Gone,
-    Hire,
     Joined,
     Placed,
     Refused,
     Room,
+    StartActor,
 )
 from sharpend.workers.jsoncodec import loads
 
@@ -46,24 +46,24 @@ _CONNECT_S = 6.0
 """Together less than the ten seconds after which a person wants to know."""
 _LOOK_EVERY_S = 2.0
 _LEAVE_S = 3.0
-"""Longest time to end the hands by Ray's own means at a stop."""
+"""Longest time to end the actors by Ray's own means at a stop."""
 _CAUSE_CHARACTERS = 300
 
 
-class Ferry:
-    """Hands by number, while the connection lasts; all in one event loop."""
+class Driver:
+    """Actors by number, while the connection lasts; all in one event loop."""
 
     def __init__(self, cluster: Cluster, pipe: IO[bytes]) -> None:
         self._cluster = cluster
         self._pipe = pipe
-        self._hands: dict[int, Any] = {}
+        self._actors: dict[int, Any] = {}
         self._nodes: dict[int, str] = {}
-        """Identifier of the node by hand."""
+        """Identifier of the node by actor."""
         self._busy: set[int] = set()
-        """Hands whose answer is awaited."""
+        """Actors whose answer is awaited."""
         self._running: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
-        self._actor = ray.remote(Hand).options(
+        self._new_actor = ray.remote(WorkerActor).options(
             num_cpus=cluster.cpus,
             num_gpus=cluster.gpus,
             max_restarts=0,
@@ -73,12 +73,12 @@ class Ferry:
         )
 
     async def run(self, commands: IO[bytes]) -> None:
-        """Obey commands until their pipe ends, then end all hands."""
+        """Obey commands until their pipe ends, then end all actors."""
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._listen, args=(commands, loop), daemon=True).start()
         self._start(self._watch_room())
         await self._ended.wait()
-        for number in list(self._hands):
+        for number in list(self._actors):
             self._end(number)
         ray.shutdown()
 
@@ -89,13 +89,13 @@ class Ferry:
         loop.call_soon_threadsafe(self._ended.set)
 
     def _obey(self, command: Command) -> None:
-        if isinstance(command, Hire):
-            self._hands[command.hand] = self._actor.remote()
-            self._start(self._place(command.hand))
-        elif isinstance(command, Ask):
-            self._start(self._ask(command.hand, command.body))
+        if isinstance(command, StartActor):
+            self._actors[command.actor] = self._new_actor.remote()
+            self._start(self._place(command.actor))
+        elif isinstance(command, AskActor):
+            self._start(self._ask(command.actor, command.body))
         else:
-            self._end(command.hand)
+            self._end(command.actor)
 
     def _start(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
@@ -103,58 +103,58 @@ class Ferry:
         task.add_done_callback(self._running.discard)
 
     async def _place(self, number: int) -> None:
-        """Wait until a hand runs on a node, which takes as long as there is no room."""
+        """Wait until an actor runs on a node, which takes as long as there is no room."""
         try:
-            answer = await self._hands[number].where.remote()
+            answer = await self._actors[number].where.remote()
         except RayError as error:
             self._lose(number, _cause_of(error))
             return
         self._nodes[number] = answer["node"]
         answer["node"] = await asyncio.to_thread(_name_of, answer["node"])
-        self._tell(Placed(number, **answer))
+        self._send(Placed(number, **answer))
 
     async def _ask(self, number: int, body: bytes) -> None:
-        hand = self._hands.get(number)
-        if hand is None:
-            return  # it is gone, and the daemon is told
+        actor = self._actors.get(number)
+        if actor is None:
+            return  # it is gone, and the daemon knows
         self._busy.add(number)
         try:
-            answer = await hand.answer.remote(body)
+            answer = await actor.answer.remote(body)
         except RayError as error:
             self._lose(number, _cause_of(error))
         else:
-            self._tell(Answered(number, answer))
+            self._send(Answered(number, answer))
         finally:
             self._busy.discard(number)
 
     async def _try(self, number: int) -> None:
-        """Find out whether an idle hand lives: Ray tells its end only to one who waits for it."""
-        hand = self._hands.get(number)
-        if hand is None:
+        """Find out whether an idle actor lives: Ray reports its end only to a caller that waits."""
+        actor = self._actors.get(number)
+        if actor is None:
             return
         self._busy.add(number)
         try:
-            await hand.where.remote()
+            await actor.where.remote()
         except RayError as error:
             self._lose(number, _cause_of(error))
         finally:
             self._busy.discard(number)
 
     def _lose(self, number: int, cause: str) -> None:
-        """Tell of a hand that is gone; one that is out of reach may be alive, and is ended."""
-        if number in self._hands:
+        """Report an actor that is gone; one that is out of reach may be alive, and is ended."""
+        if number in self._actors:
             self._end(number)
-            self._tell(Gone(number, cause))
+            self._send(Gone(number, cause))
 
     def _end(self, number: int) -> None:
-        hand = self._hands.pop(number, None)
+        actor = self._actors.pop(number, None)
         self._nodes.pop(number, None)
-        if hand is not None:
+        if actor is not None:
             with suppress(Exception):  # the head may be gone; then the end of this process ends it
-                ray.kill(hand, no_restart=True)
+                ray.kill(actor, no_restart=True)
 
     async def _watch_room(self) -> None:
-        """Tell how many hands there is room for, whenever that changes, and which have ended."""
+        """Report the number of actors there is room for when it changes, and actors that ended."""
         answer = None
         while True:
             with suppress(Exception):  # the head does not answer: Ray ends this process soon
@@ -166,10 +166,10 @@ class Ferry:
                 room = sum(_fitting(one, self._cluster) for one in nodes.values())
                 if room != answer:
                     answer = room
-                    self._tell(Room(room))
+                    self._send(Room(room))
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def _tell(self, notice: Notice) -> None:
+    def _send(self, notice: Notice) -> None:
         try:
             frames.send(self._pipe, notices.encode(notice))
         except OSError:  # the daemon has ended
@@ -186,7 +186,7 @@ def _living() -> dict[str, dict[str, float]]:
 
 
 def _fitting(resources: dict[str, float], cluster: Cluster) -> int:
-    """Number of hands that a node has room for."""
+    """Number of actors that a node has room for."""
     room = resources.get("CPU", 0.0) / cluster.cpus
     if cluster.gpus:
         room = min(room, resources.get("GPU", 0.0) / cluster.gpus)
@@ -237,7 +237,7 @@ def _first_line(error: Exception) -> str:
 
 
 def main(cluster: str) -> None:
-    """Run the ferry until the daemon closes the pipe.
+    """Run the driver until the daemon closes the pipe.
 
     Args:
         cluster: Cluster as JSON.
@@ -265,7 +265,7 @@ def _give_up(cluster: Cluster, pipe: IO[bytes]) -> None:
 
 
 async def _run(cluster: Cluster, commands: IO[bytes], pipe: IO[bytes]) -> None:
-    await Ferry(cluster, pipe).run(commands)
+    await Driver(cluster, pipe).run(commands)
 
 
 if __name__ == "__main__":

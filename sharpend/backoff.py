@@ -13,5 +13,5 @@ class Backoff:
     longest_s: float
 
     def wait_s(self, failures: int) -> float:
-        """Return the wait after so many failures in a row, at least one."""
-        return min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 32))
+        """Return the wait after so many failures in a row, the first wait for one or none."""
+        return min(self.longest_s, self.first_s * 2.0 ** max(0, min(failures - 1, 32)))

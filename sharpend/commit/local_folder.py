@@ -1,4 +1,4 @@
-"""Output folders on disks, and what is done in a folder of either kind without opening it first.
+"""Local output folders, on disks; and what is done in a folder of either kind without opening it.
 
 Owns how a staged file on a disk gets its final name: by a rename that never replaces a file that it
 was not told to replace. The decision which name and whether to replace is the caller's.

@@ -13,11 +13,12 @@ from sharpend import machine
 from sharpend.agreement.alarm import MEASURABLE_FROM
 from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.names import Naming
-from sharpend.daemon import kept_plans, plans
+from sharpend.daemon import settings_values, worker_settings
 from sharpend.files.access import Access
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
-from sharpend.settings.load import AUTO_MODEL, FolderSettings, Settings, resolve_model
-from sharpend.workers.worker import Engine
+from sharpend.settings.folder import FolderSettings
+from sharpend.settings.schema import AUTO_MODEL, Settings, resolve_model
+from sharpend.workers.loading import LoadedModel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,14 +34,14 @@ def settings(home: Path, *folders: dict[str, Any], **tables: Any) -> Settings:  
     return Settings.model_validate({"state": home / "state", "folder": made} | tables)
 
 
-def engine(**lines: float | None) -> Engine:
+def loaded(**lines: float | None) -> LoadedModel:
     """What a worker says of a model whose card has these lines."""
-    return replace(Engine("lite", "digest", "cpu", 128, 4, None, "teacher"), **lines)  # type: ignore[arg-type]
+    return replace(LoadedModel("lite", "digest", "cpu", 128, 4, None, "teacher"), **lines)  # type: ignore[arg-type]
 
 
 def test_a_folder_by_default(tmp_path: Path) -> None:
     """What is not set has the documented meaning: keep, suffix, automatic settling and polling."""
-    (plan,) = plans.folder_plans(settings(tmp_path))
+    (plan,) = settings_values.folder_plans(settings(tmp_path))
     assert plan.destination.folder == "in0"
     assert plan.destination.input_root == plan.intake.root == os.fsencode(tmp_path / "in0")
     assert plan.destination.output_root == os.fsencode(tmp_path / "out0")
@@ -59,7 +60,7 @@ def test_a_folder_by_default(tmp_path: Path) -> None:
 
 def test_a_folder_with_everything(tmp_path: Path) -> None:
     """Every key of a folder reaches its plan."""
-    (plan,) = plans.folder_plans(
+    (plan,) = settings_values.folder_plans(
         settings(
             tmp_path,
             {
@@ -113,7 +114,7 @@ def test_folders_inherit_the_model(tmp_path: Path) -> None:
     made = settings(tmp_path, {}, {"model": "base", "strength": 0.0, "overshoot": 0}, model=common)
     told = [
         (plan.options.model, plan.options.strength, plan.options.overshoot)
-        for plan in plans.folder_plans(made)
+        for plan in settings_values.folder_plans(made)
     ]
     assert told == [("lite", 0.5, 20), ("base", 0.0, 0)]
 
@@ -127,12 +128,14 @@ def test_folders_inherit_crispness_and_what_passes(tmp_path: Path) -> None:
         {"skip_sharp_above": -0.5},
         {"crispness": 1},
     )
-    made = plans.folder_plans(settings(tmp_path, *folders, model=common))
+    made = settings_values.folder_plans(settings(tmp_path, *folders, model=common))
     told = [(plan.options.crispness, plan.options.skip_sharp_above) for plan in made]
     assert told == [(0.4, -0.8), (0, None), (0.4, -0.5), (1, -0.8)]
-    (only_line,) = plans.folder_plans(settings(tmp_path, {}, model={"skip_sharp_above": -0.5}))
+    (only_line,) = settings_values.folder_plans(
+        settings(tmp_path, {}, model={"skip_sharp_above": -0.5})
+    )
     assert only_line.options.skip_sharp_above is None
-    outside = plans.default_options(settings(tmp_path, model=common))
+    outside = settings_values.default_options(settings(tmp_path, model=common))
     assert (outside.crispness, outside.skip_sharp_above) == (0.4, -0.8)
 
 
@@ -147,21 +150,21 @@ def test_folders_inherit_crispness_and_what_passes(tmp_path: Path) -> None:
 )
 def test_a_network_given_as_a_path_lends_its_stem(tmp_path: Path, model: str, name: str) -> None:
     """What stands for {model} in a file name never has a folder in it."""
-    (plan,) = plans.folder_plans(settings(tmp_path, {"model": model}))
+    (plan,) = settings_values.folder_plans(settings(tmp_path, {"model": model}))
     assert plan.destination.naming.model == name
 
 
 def test_networks_are_listed_once(tmp_path: Path) -> None:
     """Each model in use is loaded once, the first folder's first."""
     made = settings(tmp_path, {"model": "base"}, {}, {"model": "base"}, model={"name": "lite"})
-    assert plans.models(made) == ["base", "lite"]
+    assert worker_settings.models(made) == ["base", "lite"]
 
 
 def test_without_folders_the_main_network_is_meant(tmp_path: Path) -> None:
     """Something can be tried even where no folder is configured."""
     made = Settings(state=tmp_path / "state")
-    assert plans.models(made) == [resolve_model("auto", device="auto")]
-    assert plans.folder_plans(made) == []
+    assert worker_settings.models(made) == [resolve_model("auto", device="auto")]
+    assert settings_values.folder_plans(made) == []
 
 
 @pytest.mark.parametrize(
@@ -189,10 +192,10 @@ def test_automatic_workers_follow_the_cores_and_the_memory(  # noqa: PLR0913 - a
 ) -> None:
     """On a CPU each core has a worker of one thread, if they have the memory; on a GPU few do."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    monkeypatch.setattr(plans, "available_bytes", lambda: machine_gb * 10**9)
+    monkeypatch.setattr(worker_settings, "available_bytes", lambda: machine_gb * 10**9)
     made = settings(tmp_path, model={"device": device})
-    assert plans.worker_count(made) == count
-    assert plans.worker_options(made).threads == threads
+    assert worker_settings.worker_count(made) == count
+    assert worker_settings.worker_options(made).threads == threads
 
 
 @pytest.mark.parametrize(("there", "count"), [(True, 4), (False, 8)])
@@ -204,10 +207,10 @@ def test_a_machine_that_may_have_a_gpu_has_few_workers(
 ) -> None:
     """Only a worker knows the device that `auto` means, so a driver is enough."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(plans, "available_bytes", lambda: 10**12)
+    monkeypatch.setattr(worker_settings, "available_bytes", lambda: 10**12)
     monkeypatch.setattr(machine, "_SIGNS_OF_A_GPU", (tmp_path if there else tmp_path / "none",))
     monkeypatch.setattr(sys, "platform", "linux")
-    assert plans.worker_count(settings(tmp_path)) == count
+    assert worker_settings.worker_count(settings(tmp_path)) == count
 
 
 def test_workers_as_set(tmp_path: Path) -> None:
@@ -218,8 +221,8 @@ def test_workers_as_set(tmp_path: Path) -> None:
         model={"device": "cpu", "precision": "float32", "tile_px": 128},
         agreement={"crop_px": 64},
     )
-    options = plans.worker_options(made)
-    assert plans.worker_count(made) == 3
+    options = worker_settings.worker_options(made)
+    assert worker_settings.worker_count(made) == 3
     assert (options.device, options.precision) == ("cpu", "float32")
     assert (options.tile_px, options.threads, options.crop_px) == (128, 5, 64)
 
@@ -243,21 +246,21 @@ def test_memory_for_a_picture(
     wanted_mb: int,
 ) -> None:
     """As set; else what the largest image needs, within a share of the machine."""
-    monkeypatch.setattr(plans, "available_bytes", lambda: machine_gb * 10**9)
+    monkeypatch.setattr(worker_settings, "available_bytes", lambda: machine_gb * 10**9)
     made = settings(tmp_path, workers={"memory_mb": memory_mb, "count": workers})
-    found = plans.worker_options(made).memory_bytes
+    found = worker_settings.worker_options(made).memory_bytes
     assert found is not None
     assert round(found / 1e6) == wanted_mb
 
 
 def test_automatic_tiles_are_left_to_the_worker(tmp_path: Path) -> None:
     """Only the worker knows its device's memory."""
-    assert plans.worker_options(settings(tmp_path)).tile_px is None
+    assert worker_settings.worker_options(settings(tmp_path)).tile_px is None
 
 
 def test_by_default_nothing_of_a_users_goes(tmp_path: Path) -> None:
     """Only what the ledger remembers of what is gone, and old backups of the ledger."""
-    kept = kept_plans.retention(settings(tmp_path))
+    kept = settings_values.retention(settings(tmp_path))
     assert kept.quarantine.keep_everything
     assert kept.archive.keep_everything
     assert (kept.ledger_days, kept.backups) == (90, 2)
@@ -273,13 +276,13 @@ def test_retention_as_set(tmp_path: Path) -> None:
         "ledger_days": "never",
         "backups": 0,
     }
-    kept = kept_plans.retention(settings(tmp_path, retention=table))
+    kept = settings_values.retention(settings(tmp_path, retention=table))
     assert kept == Retention(Limits(30, 0.5), Limits(365, 5000), None, 0)
 
 
 def test_retry_as_set(tmp_path: Path) -> None:
     """Attempts and waits reach the outcomes."""
-    retry = plans.retry_options(
+    retry = settings_values.retry_options(
         settings(tmp_path, retry={"attempts": 2, "first_s": 1, "longest_s": 9})
     )
     assert (retry.attempts, retry.first_s, retry.longest_s) == (2, 1, 9)
@@ -296,7 +299,7 @@ def test_the_alarm_line(
     made = settings(
         tmp_path, agreement={"alarm_below": wanted, "sample": 0.2, "budget": 0.1, "window": 7}
     )
-    alarm = plans.alarm_options(made, engine(alarm_below=card))
+    alarm = settings_values.alarm_options(made, loaded(alarm_below=card))
     assert (alarm.below, alarm.sample, alarm.budget, alarm.window) == (below, 0.2, 0.1, 7)
     assert alarm.is_below_own is (wanted != "auto")
 
@@ -310,7 +313,7 @@ def test_the_line_of_the_residual_ratio(
 ) -> None:
     """The card draws it unless the settings do; what is measurable is the card's to say."""
     made = settings(tmp_path, agreement={"alarm_residual": wanted})
-    alarm = plans.alarm_options(made, engine(residual_above=card, measurable_from=4.5))
+    alarm = settings_values.alarm_options(made, loaded(residual_above=card, measurable_from=4.5))
     assert (alarm.residual_above, alarm.measurable_from) == (above, 4.5)
     assert not alarm.is_below_own
-    assert plans.alarm_options(made, engine()).measurable_from == MEASURABLE_FROM
+    assert settings_values.alarm_options(made, loaded()).measurable_from == MEASURABLE_FROM

@@ -1,4 +1,4 @@
-"""Link: the daemon's end of the pipes to its ferry.
+"""Driver process: the daemon's end of the pipes to its driver.
 
 Starts the process, reads its notices and validates them, writes commands without blocking, and
 ends it. Its end is one notice more, with the cause in words.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sharpend.workers.cluster.notices import Cluster, Command, Notice
 
-_PROGRAM = "sharpend.workers.cluster.ferry"
+_PROGRAM = "sharpend.workers.cluster.driver"
 _LAUNCH = (
     "import sys; module, sys.path[:] = sys.argv[1], sys.argv[3:]; "
     "import importlib; importlib.import_module(module).main(sys.argv[2])"
@@ -42,8 +42,8 @@ _FOREIGN_TOKEN = (b"InvalidAuthToken", b"Unauthenticated", b"AuthenticationError
 
 
 @dataclass(frozen=True, slots=True)
-class FerryEnded:
-    """End of the ferry."""
+class DriverEnded:
+    """End of the driver."""
 
     cause: str
 
@@ -53,8 +53,8 @@ def is_installed() -> bool:
     return importlib.util.find_spec("ray") is not None
 
 
-class Link:
-    """A running ferry.
+class DriverProcess:
+    """The running child process that talks to Ray.
 
     Args:
         cluster: what it joins.
@@ -68,7 +68,7 @@ class Link:
     def __init__(self, cluster: Cluster, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._address = cluster.address
-        self._heard: queue.SimpleQueue[Notice | FerryEnded] = queue.SimpleQueue()
+        self._heard: queue.SimpleQueue[Notice | DriverEnded] = queue.SimpleQueue()
         self._unsent: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         # From the root folder: Ray puts the working directory on the import path of all nodes.
         self._process = subprocess.Popen(
@@ -81,7 +81,9 @@ class Link:
             start_new_session=True,
         )
         targets = (self._listen, self._write, self._read_complaints)
-        self._threads = [threading.Thread(target=one, name="ferry", daemon=True) for one in targets]
+        self._threads = [
+            threading.Thread(target=one, name="driver", daemon=True) for one in targets
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -94,14 +96,14 @@ class Link:
         """Send a command; never blocks."""
         self._unsent.put(notices.encode(command))
 
-    def notices(self) -> Iterator[Notice | FerryEnded]:
+    def notices(self) -> Iterator[Notice | DriverEnded]:
         """Return what was heard since the last call."""
         with suppress(queue.Empty):
             while True:
                 yield self._heard.get_nowait()
 
     def close(self) -> None:
-        """End the ferry, which ends its hands first; kill it if it takes too long."""
+        """End the driver, which ends its actors first; kill it if it takes too long."""
         self._unsent.put(None)
         try:
             self._process.wait(_STOP_GRACE_S)
@@ -130,9 +132,9 @@ class Link:
                 cause = f"it sent an invalid notice: {error}"
                 self._process.kill()
         self._unsent.put(None)
-        self._hear(FerryEnded(cause or self._exit()))
+        self._hear(DriverEnded(cause or self._exit()))
 
-    def _hear(self, heard: Notice | FerryEnded) -> None:
+    def _hear(self, heard: Notice | DriverEnded) -> None:
         self._heard.put(heard)
         self._wake()
 
@@ -167,7 +169,7 @@ def _opened(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _environment(address: str) -> dict[str, str]:
-    """Build the ferry's environment: no usage statistics; on loopback, no outer address."""
+    """Build the driver's environment: no usage statistics; on loopback, no outer address."""
     here = {**_SETTINGS_OF_RAY, **os.environ, **_NO_STATISTICS}
     if address.rpartition(":")[0] in _LOOPBACK:
         here["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
