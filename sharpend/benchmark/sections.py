@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.benchmark import cluster, networks, watched, whole
+from sharpend.benchmark.codecs import codecs
 from sharpend.benchmark.images import (
     HD_PX,
     SIZES_PX,
@@ -107,8 +108,14 @@ def _without_daemon(
         "stages": lambda: networks.stages(
             first, kinds(_new(scratch), large=large), sizes.rounds, device
         ),
+        "codecs": lambda: codecs(_jpegs_and_pngs(_new(scratch), large=large), sizes.rounds),
         "size": partial(networks.growth, first, within, sizes.rounds, device),
     }
+
+
+def _jpegs_and_pngs(folder: Path, *, large: bool) -> dict[str, Path]:
+    files = {row: path for row, (path, _) in kinds(folder, large=large).items()}
+    return {row: path for row, path in files.items() if path.suffix in {".jpg", ".png"}}
 
 
 def _photographs(given: Path | None, scratch: Path, sizes: Sizes) -> Path:
