@@ -24,6 +24,7 @@ from sharpend.benchmark.images import (
 )
 from sharpend.benchmark.once import FEWEST_IMAGES
 from sharpend.benchmark.peers import peers
+from sharpend.benchmark.rounds import FEWEST
 from sharpend.imaging.formats import Format
 from sharpend.machine import cores, processor
 
@@ -92,7 +93,7 @@ def sections(
         "page": lambda: watched.page(made(), _new(scratch), first, sizes.rounds),
         "contention": lambda: whole.contention(made(), _new(scratch), first, sizes.runs),
         "cluster": lambda: cluster.cluster(made(), _new(scratch), first),
-        "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, sizes.runs),
+        "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, FEWEST),
     }
 
 
