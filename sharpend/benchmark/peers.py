@@ -48,8 +48,8 @@ def peers(sources: Sequence[Path], models: Sequence[str], rounds: int) -> Table:
             cells[speed] = Figure.of(count / one for one in found)
             cells[times] = ratio(seconds, row, against=REPORT)
     notes = [
-        "JPEGs, whole commands, start included. Tools that are missing have no row. trainer/README.md"
-        " has the SSIM of the report's networks beside these models'."
+        "JPEGs, whole commands, start included. Tools that are missing have no row."
+        " trainer/README.md has the SSIM of the report's networks beside these models'."
     ]
     return Table("Other tools", tuple(columns), rows, notes)
 
