@@ -36,7 +36,7 @@ _SCRAPED_EVERY_S = 1.0
 _TIMEOUT_S = 60.0
 _UNCOUNTED = 0.25
 """Share of a batch before its clock starts: after an idle time more images get a preview."""
-_FEWEST_IMAGES = 8
+_FEWEST_IMAGES = 4
 _WARM_UPS = 2
 _BUDGET_S = 300.0
 """Time after which no further round begins."""
