@@ -31,6 +31,8 @@ DESCRIPTION = "preview.json"
 MOST_BYTES = 4 << 20
 """Largest file of a preview; noise in a crop of 512 x 512 takes a tenth of it."""
 MOST_PX = 1 << 40
+WHOLE_PX = 1024
+"""Longer side of the whole image at most; a smaller one is kept as it is."""
 _IS_JOB = re.compile("[0-9]{1,19}")
 _TEMPORARY = ".tmp-"
 _DESCRIPTION_BYTES = 4096
@@ -60,6 +62,12 @@ class Preview:
     width: int
     """Of the upright image, in pixels."""
     height: int
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Width and height of the whole image as it is kept, in pixels."""
+        scale = min(1.0, WHOLE_PX / max(self.width, self.height, 1))
+        return max(1, round(self.width * scale)), max(1, round(self.height * scale))
 
     def path(self, name: str) -> Path:
         """Return the path of one of `IMAGES`.
