@@ -62,7 +62,7 @@ ROOMS = {
     " crispness shipped weights trial installed runtimes openvino_runtime cuda_runtime device ssim"
     " bands measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
-    " watched cluster peer peers sections plots",
+    " watched cluster peer peers plain codecs sections plots",
     "ledger": "sql operator_sql caseless schema seal alike records long_steps store copies"
     " scheduling reader pages_sql pages registration operator_state ledger opening figures",
     "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
@@ -86,8 +86,9 @@ ROOMS = {
 """Inside a sub-package, the same."""
 
 DOORS = {
-    "PIL": {"sharpend.benchmark.peer", "sharpend.imaging"},
+    "PIL": {"sharpend.benchmark.peer", "sharpend.benchmark.plain", "sharpend.imaging"},
     "imagecodecs": {
+        "sharpend.benchmark.plain",
         "sharpend.imaging.containers.avifdeep",
         "sharpend.imaging.containers.jpeg",
         "sharpend.imaging.containers.jpegpixels",

@@ -96,6 +96,9 @@ def stages(
 def growth(model: str, sizes: Mapping[str, tuple[int, int]], rounds: int, device: str) -> Table:
     """Measure time and memory of `sharpen` by the size of the image, on one thread.
 
+    Besides, of the choice of the crop that is compared with the teacher; the rest of a comparison
+    costs the same for every size.
+
     Args:
         model: a shipped model or a file.
         sizes: by row height and width, pixels.
@@ -104,15 +107,27 @@ def growth(model: str, sizes: Mapping[str, tuple[int, int]], rounds: int, device
     """
     rows: dict[str, dict[str, Cell]] = {}
     for row, (height, width) in sizes.items():
-        with _server(model, CHOSEN, 1, device) as server:
-            order = f"sharpen {height} {width}"
-            (found,) = in_turn({row: _asking(server, order)}, rounds).values()
-            size = height * width / _MEGA
-            rows[row] = {
-                "ms/MP": Figure.of(_MS * one / size for one in found),
-                "peak, MiB": server.peak_mib,
-            }
-    return Table("Growth by size", ("ms/MP", "peak, MiB"), rows, [f"`sharpen` of {model}."])
+        whole, of_crop = (
+            _alone(model, device, f"{what} {height} {width}", rounds)
+            for what in ("sharpen", "crop")
+        )
+        size = height * width / _MEGA
+        rows[row] = {
+            "ms/MP": Figure.of(_MS * one / size for one in whole[0]),
+            "peak, MiB": whole[1],
+            "crop, ms": Figure.of(_MS * one for one in of_crop[0]),
+            "crop, MiB": of_crop[1],
+        }
+    columns = ("ms/MP", "peak, MiB", "crop, ms", "crop, MiB")
+    notes = [f"`sharpen` of {model}; the crop is the one that is compared with the teacher."]
+    return Table("Growth by size", columns, rows, notes)
+
+
+def _alone(model: str, device: str, order: str, rounds: int) -> tuple[list[float], float]:
+    """Seconds of a request in a process of its own, and the memory at its highest, MiB."""
+    with _server(model, CHOSEN, 1, device) as server:
+        (seconds,) = in_turn({order: _asking(server, order)}, rounds).values()
+        return seconds, server.peak_mib
 
 
 class _Server(ChildProcess):

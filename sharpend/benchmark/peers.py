@@ -28,7 +28,8 @@ def peers(sources: Sequence[Path], models: Sequence[str], rounds: int) -> Table:
     """Measure images a second of whole commands.
 
     Args:
-        sources: folders of JPEGs, of different numbers of them.
+        sources: folders of JPEGs, of different numbers of them, the smallest first: it warms up
+            for all.
         models: of `sharpend once`.
         rounds: see `in_turn`.
     """
@@ -41,12 +42,15 @@ def peers(sources: Sequence[Path], models: Sequence[str], rounds: int) -> Table:
         work = {row: timed(partial(_run, command, source)) for row, command in _tools().items()}
         for model in models:
             work[f"sharpend once, {model}"] = timed(partial(_once, source, model))
-        seconds = in_turn(work, rounds, budget_s=_UNLIMITED_S)
+        seconds = in_turn(work, rounds, budget_s=_UNLIMITED_S, warms_up=source is sources[0])
         for row, found in seconds.items():
             cells = rows.setdefault(row, {})
             cells[speed] = Figure.of(count / one for one in found)
             cells[times] = ratio(seconds, row, against=REPORT)
-    notes = ["JPEGs, whole commands, start included. Tools that are missing have no row."]
+    notes = [
+        "JPEGs, whole commands, start included. Tools that are missing have no row."
+        " trainer/README.md has the SSIM of the report's networks beside these models'."
+    ]
     return Table("Other tools", tuple(columns), rows, notes)
 
 

@@ -15,7 +15,11 @@ BUDGET_S = 20.0
 
 
 def in_turn(
-    competitors: Mapping[str, Callable[[], float]], rounds: int, *, budget_s: float = BUDGET_S
+    competitors: Mapping[str, Callable[[], float]],
+    rounds: int,
+    *,
+    budget_s: float = BUDGET_S,
+    warms_up: bool = True,
 ) -> dict[str, list[float]]:
     """Measure seconds in rounds, after one that does not count.
 
@@ -23,11 +27,12 @@ def in_turn(
         competitors: functions that do the work once and return its seconds.
         rounds: how many; at least FEWEST.
         budget_s: seconds of work of one competitor after which it is left out.
+        warms_up: False leaves that first round out, where all have worked before.
 
     Returns:
         The seconds of each competitor in its rounds, in order.
     """
-    for work in competitors.values():
+    for work in competitors.values() if warms_up else ():
         work()
     found: dict[str, list[float]] = {name: [] for name in competitors}
     for _ in range(max(rounds, FEWEST)):

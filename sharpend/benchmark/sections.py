@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.benchmark import cluster, networks, watched, whole
+from sharpend.benchmark.codecs import codecs
 from sharpend.benchmark.images import HD_PX, SIZES_PX, fill, folders, kinds, photograph, write
 from sharpend.benchmark.once import FEWEST_IMAGES
 from sharpend.benchmark.peers import peers
+from sharpend.benchmark.rounds import FEWEST
 from sharpend.imaging.formats import Format
 from sharpend.machine import cores, processor
 
@@ -83,7 +85,7 @@ def sections(
         "page": lambda: watched.page(made(), _new(scratch), first, sizes.rounds),
         "contention": lambda: whole.contention(made(), _new(scratch), first, sizes.runs),
         "cluster": lambda: cluster.cluster(made(), _new(scratch), first),
-        "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, sizes.runs),
+        "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, FEWEST),
     }
 
 
@@ -99,8 +101,14 @@ def _without_daemon(
         "stages": lambda: networks.stages(
             first, kinds(_new(scratch), large=large), sizes.rounds, device
         ),
+        "codecs": lambda: codecs(_jpegs_and_pngs(_new(scratch), large=large), sizes.rounds),
         "size": partial(networks.growth, first, within, sizes.rounds, device),
     }
+
+
+def _jpegs_and_pngs(folder: Path, *, large: bool) -> dict[str, Path]:
+    files = {row: path for row, (path, _) in kinds(folder, large=large).items()}
+    return {row: path for row, path in files.items() if path.suffix in {".jpg", ".png"}}
 
 
 def _photographs(given: Path | None, scratch: Path, sizes: Sizes) -> Path:

@@ -1,7 +1,8 @@
 """Server process of the benchmark: holds one model and does the stages of an image on request.
 
-Requests: `sharpen HEIGHT WIDTH`, `decode FILE`, `encode FILE`, `measure FILE`. Each reply holds
-`seconds` and `peak_mib`, the memory at the highest beyond what the process held when it was ready.
+Requests: `sharpen HEIGHT WIDTH`, `crop HEIGHT WIDTH` (find the most detailed crop), `decode FILE`,
+`encode FILE`, `measure FILE`. Each reply holds `seconds` and `peak_mib`, the memory at the highest
+beyond what the process held when it was ready.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sharpend.benchmark.images import photograph
 from sharpend.benchmark.memory import MIB, Memory
 from sharpend.benchmark.process import run_server
 from sharpend.imaging import codec
+from sharpend.imaging.crops import most_detailed
 from sharpend.model import weights
 from sharpend.model.device import Placement, choose_device
 from sharpend.model.precision import place
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sharpend.benchmark.process import Reply
     from sharpend.imaging.picture import Picture
 
+_CROP_PX = 256
 _MOST_PIXELS, _MOST_BYTES = 200_000_000, 2_000_000_000
 
 
@@ -48,8 +51,10 @@ class Stages:
     def work(self, order: str) -> Callable[[], object]:
         """Prepare a request: what it needs besides is made before the clock runs."""
         what, *given = order.split(" ", 2)
-        if what == "sharpen":
+        if what in {"sharpen", "crop"}:
             pixels = _photograph(int(given[0]), int(given[1]))
+            if what == "crop":
+                return lambda: most_detailed(pixels, height=_CROP_PX, width=_CROP_PX)
             return lambda: self.sharpener.sharpen(pixels)
         data = Path(order.split(" ", 1)[1]).read_bytes()
         if what == "decode":

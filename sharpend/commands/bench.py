@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SECTIONS = (
     "models",
     "stages",
+    "codecs",
     "size",
     "daemon",
     "latency",
