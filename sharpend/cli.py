@@ -184,12 +184,12 @@ def _add_bench(add: _Add) -> None:
         " cluster: workers on a Ray cluster that you started, against local ones",
         metavar="SECTION",
     )
-    text = "model; may be repeated, the first one works in the daemon"
+    text = "model; may be repeated, the daemon sections use the first"
     command.add_argument("--model", action="append", metavar="NAME", help=text)
-    command.add_argument("--images", type=Path, metavar="DIR", help="images; made unless given")
+    command.add_argument("--images", type=Path, metavar="DIR", help="default: generated images")
     command.add_argument("--quick", action="store_true", help="a few minutes: few and small images")
-    command.add_argument("--device", default="cpu", metavar="D", help="of models, stages and size")
-    command.add_argument("--to", type=Path, metavar="DIR", help="for benchmark.json and plots")
+    command.add_argument("--device", default="cpu", metavar="D", help="to run models on")
+    command.add_argument("--to", type=Path, metavar="DIR", help="folder of the results")
 
 
 def _add_folders(add: _Add) -> None:

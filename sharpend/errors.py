@@ -63,7 +63,7 @@ class Reason(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """True if no byte that is still to be written to the file can change this judgement."""
+        """True if the refusal holds even if more data is written to the file."""
         return self in _FINAL
 
 

@@ -2,9 +2,9 @@
 
 Owns the rules of the alarm. The model's own rule looks at the pooled residual ratio of the
 window: what the student leaves undone or does otherwise, as a share of what the teacher adds. On
-images that are sharp already neither that ratio nor SSIM tells a healthy student from a damaged
-one (both prefer one that does nothing), so samples to which the teacher adds too little are left
-out, and a window that holds too few others is not judged at all.
+images that are sharp already both that ratio and SSIM are best for a model that changes nothing, so
+they cannot show damage: samples to which the teacher adds too little are skipped, and a window that
+holds too few others is not judged at all.
 """
 
 from __future__ import annotations

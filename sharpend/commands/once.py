@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
     from sharpend.settings.schema import Settings
 
-MOST_RETRIES = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
+RETRY_LIMITS = {"attempts": 3, "first_s": 1.0, "longest_s": 2.0}
 """Limits of retries in this command, where a user waits; the daemon retries for longer."""
 
 
@@ -61,7 +61,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _run(settings: Settings, *, as_json: bool) -> int:
-    fewer = {key: min(most, getattr(settings.retry, key)) for key, most in MOST_RETRIES.items()}
+    fewer = {key: min(most, getattr(settings.retry, key)) for key, most in RETRY_LIMITS.items()}
     retry = settings.retry.model_copy(update=fewer)
     settings = settings.model_copy(update={"retry": retry})
     bar = sys.stderr is not None and sys.stderr.isatty() and settings.log.format == "auto"

@@ -1,4 +1,4 @@
-"""Consequences when a file was refused, or changed, because it was read before it was complete.
+"""Files that were read too early: they were refused, or changed while they were read.
 
 Owns what follows from a refusal or a change: the wait before the file is judged again, the removal
 of a reason file that no longer applies, and the event `image.changed`.

@@ -1,7 +1,7 @@
 """Lost attempts: a node or the whole cluster went while an image was in work.
 
-Owns the rule that such an end is no fault of the image. An image that takes its node down each time
-is quarantined after as many of them as one that takes the daemon down, and runs alone before that.
+Owns the rule that such an end is no fault of the image. An image that ends its node each time is
+quarantined after as many attempts as one that ends the daemon; before that it runs alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Metadata summary of an image, independent of its container: EXIF, XMP, GPS, orientation, ...
 
 Owns where each container keeps IPTC, orientation and resolution. Reads what the decoder has
-collected and never a file; what cannot be read counts as absent, a position excepted: what may tell
-one does.
+collected and never a file; what cannot be read counts as absent, but
+data that may contain a position counts as containing one.
 """
 
 from __future__ import annotations

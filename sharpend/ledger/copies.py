@@ -1,8 +1,8 @@
 """Ledger backups: make, rotate and find copies.
 
 Owns `ledger.db.backup-1` (the newest), `-2`, …, and `ledger.db.schema-N`, the ledger as it was
-before a newer version changed it. Each is whole and sound, or absent. A copy carries a mark: put
-in the ledger's place, it is recognised as one (`Store.needs_reconciling`). Refuses to replace a
+before a newer version changed it. Each is whole and sound, or absent. A copy carries a flag, so
+that a restored backup is recognised as one (`Store.needs_reconciling`). Refuses to replace a
 sound copy by a damaged one, and to hold up the ledger's writer.
 
 No copy is restored automatically. A damaged ledger hints at a failing disk, which a person should

@@ -2,7 +2,7 @@
 
 Owns `ledger.db.closed`, which holds what the file system says of the file when it was closed: size,
 times and inode. A file that was changed, replaced or put back since is not the one that was sealed.
-Refuses to trust a seal twice: it is removed, durably, before the ledger may be written.
+A seal is used once: it is removed, durably, before the ledger may be written.
 """
 
 from __future__ import annotations

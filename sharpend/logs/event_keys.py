@@ -164,7 +164,8 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.FOLDER_PAUSED: Described(
         INFO + WARNING + ERROR,
-        "no images of a folder are begun; error where the output side fails, info on purpose",
+        "no images of a folder are begun; error: an output fails or a root cannot be opened;"
+        " warning: the input cannot be read; info: paused by an operator or by hours",
         {**_FOLDER, **_FAULT},
     ),
     Event.FOLDER_RESUMED: Described(INFO, "a paused folder works again", _FOLDER),

@@ -1,8 +1,8 @@
 """Bands of an image: their energy in each cell of the folded grid, as cues are made of.
 
-A band (`sharpend.model.cues.band_kernels`) is squared at one pixel of each row of a cell, each time
-in another column. Its blurs are made one direction after the other, in one order of additions: the
-compiled pass (`_packing.c`) and numpy give the same bits.
+The energy of a band (`sharpend.model.cues.band_kernels`) is sampled at one pixel of each row of a
+cell, each in another column. Its blurs are made one direction after the other, in one order of
+additions: the compiled pass (`_packing.c`) and numpy give the same bits.
 """
 
 from __future__ import annotations

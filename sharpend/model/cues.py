@@ -2,8 +2,9 @@
 
 A model of a few convolutions cannot infer how soft an image is, so it gets these numbers as input.
 They are measured once, before the image is cut into tiles, so that every tile is sharpened alike.
-Beside the mean over the image stand the structure (the busiest tenth of its tiles) and the noise
-floor (the calmest), because grain would otherwise pass for sharpness.
+Each band gives three values: the mean over the image, that of the most detailed tenth of its
+blocks, and that of the smoothest (the noise floor), because grain would otherwise count as
+sharpness.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ No flag of a processor tells how fast a model is in a form, so all that are ther
 turn, and the finished pixels are compared with torch in float32. A trial takes about a second; the
 caller remembers it (`Placement.trials`).
 
-On a CPU the time is that of one thread on the processor. Beside a load of twelve on two cores it
-moved by 5 %, where the time on the clock said anything from 0.95 to 1.5 for the same model, and
-two threads, which wait for each other, anything from 0.3 to 2.
+On a CPU the processor time of one thread is compared. At a load of twelve on two cores it varied by
+5 %; ratios by wall-clock time were between 0.95 and 1.5 for the same model, and with two threads,
+which wait for each other, between 0.3 and 2.
 """
 
 from __future__ import annotations

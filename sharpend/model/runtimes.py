@@ -1,4 +1,4 @@
-"""Trunk: interface of a runtime (torch, OpenVINO): the convolutions of one model, ready to run.
+"""Interface of an inference runtime: the convolutions of one model, ready to run (`Trunk`).
 
 A runtime (torch, OpenVINO) is a class with the members of `Trunk`. It takes a window that is
 packed on the folded grid and returns the detail that is added to it; cues, adaptive mask, tiles,

@@ -1,8 +1,8 @@
 """Sharpener: apply a model to a whole image, tile by tile.
 
 Works from pixels to pixels of the same depth, so that an image of any size needs memory for itself
-twice and for one tile. Nothing but the sharpness changes: what a model adds has no mean of its
-own, stays near what the input holds around it, and is nothing where the image is flat. What is
+twice and for one tile. Nothing but the sharpness changes: the mean brightness stays, values
+stay near those around them in the input, and flat areas stay flat. What is
 hidden by alpha was replaced before, on the whole image: `sharpend.imaging.transparency`.
 """
 

@@ -1,8 +1,8 @@
 """Tiling without seams: windows with halos, whose cores equal one untiled pass.
 
 Each tile is computed inside a window that reaches as far around it as its pixels depend on their
-surroundings (the halo): the model's receptive field, and what is done with its output. It is
-clipped at the image's edge, where the untiled pass meets the same edge. Windows lie on the
+surroundings (the halo): the model's receptive field, and what is done with its output. At
+the image's border the halo is cut off, as without tiles. Windows lie on the
 folded grid, so every convolution sees what it would have seen.
 """
 

@@ -62,7 +62,7 @@ class Access:
         sessions: of those who came in.
         throttle: counts failed tokens.
         log: for what is refused.
-        behind_proxy: a server in front is believed who calls, and by which scheme.
+        behind_proxy: trust X-Forwarded-For and X-Forwarded-Proto of the server in front.
     """
 
     names: frozenset[str]

@@ -1,4 +1,4 @@
-"""Connections of visitors: each takes one of a bounded number of places, and none keeps it idly.
+"""Limit on connections: a bounded number of places, and a time limit for those that are idle.
 
 Owns the time for a whole request and for taking an answer, and which connection ends where all
 places are taken: the one that the server has waited for the longest. Whoever waits for an answer
