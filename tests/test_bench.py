@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ON_CPU = Placement("cpu", "float32", threads=1)
-TINY = sections.Sizes(2, 4, 1, 0.1, (6,), (1,), 0.5)
+TINY = sections.Sizes(2, 4, 1, 0.1, (6,), (1,), 0.5, 0.1)
 
 
 def test_a_disturbed_round_does_not_change_the_ratio() -> None:

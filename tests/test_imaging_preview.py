@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps
 
+from sharpend.files.preview_layout import WHOLE_PX
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.preview import CROP_PX, WHOLE_PX, Drawn, draw
+from sharpend.imaging.preview import CROP_PX, Drawn, draw
 from sharpend.imaging.transparency import fill
 from tests.conftest import photograph
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from trainer.evaluation.mos.ratings import ratings_of
 from trainer.evaluation.mos.results import results_of
 from trainer.evaluation.mos.screening import screen
 from trainer.evaluation.mos.study import DEGRADED, ORIGINAL, VOTES, read_study
-from trainer.evaluation.mos.tables import as_markdown, escaped
+from trainer.evaluation.mos.tables import RULES, as_markdown, escaped
 from trainer.evaluation.mos.votes import Consent, Screen, Vote, VoteLog, Withdrawal, read_votes
 
 if TYPE_CHECKING:
@@ -241,6 +241,11 @@ def test_a_rater_who_guesses_does_not_agree(study: Study) -> None:
     assert judged[-1].correlation_stimuli is not None
     assert judged[-1].correlation_stimuli < 0.75
     assert not any(one.reasons for one in judged[:-1])
+
+
+def test_the_report_tells_every_rule() -> None:
+    """In words, with its limit."""
+    assert all(f"{{{rule.name}:" in RULES for rule in fields(ScreeningRules))
 
 
 def test_an_unfinished_rater_is_left_out(study: Study) -> None:

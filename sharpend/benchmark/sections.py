@@ -41,6 +41,8 @@ class Sizes:
     queues: tuple[int, ...]
     folders: tuple[int, ...]
     largest_mp: float
+    page_s: float = 4.0
+    """Of a batch beside the status page."""
 
 
 FULL = Sizes(7, 120, 3, 30.0, (1_000, 10_000), (1, 100, 500), 100.0)
@@ -82,7 +84,9 @@ def sections(
             _new(scratch),
         ),
         "idle": lambda: whole.idle(_new(scratch), sizes.idle_s, sizes.folders),
-        "page": lambda: watched.page(made(), _new(scratch), first, sizes.rounds),
+        "page": lambda: watched.page(
+            made(), _new(scratch), first, rounds=sizes.rounds, batch_s=sizes.page_s
+        ),
         "contention": lambda: whole.contention(made(), _new(scratch), first, sizes.runs),
         "cluster": lambda: cluster.cluster(made(), _new(scratch), first),
         "peers": lambda: peers(_short_and_long(given, scratch, sizes), models, FEWEST),

@@ -34,10 +34,10 @@ _LEAST_S = 2.0
 """Time between two loads of a page by a browser (`web/static/page.js`)."""
 _SCRAPED_EVERY_S = 1.0
 _TIMEOUT_S = 60.0
-_BATCH_S = 4.0
 _UNCOUNTED = 0.25
 """Share of a batch before its clock starts: after an idle time more images get a preview."""
-_FEWEST_IMAGES = 8
+_FEWEST_IMAGES = 4
+_WARM_UPS = 2
 _BUDGET_S = 300.0
 """Time after which no further round begins."""
 _FEWEST_ROUNDS = 2
@@ -48,7 +48,7 @@ _TITLE = "The daemon with its status page"
 _RATIO, _CPU, _CPU_RATIO = "ratio", "processor time, ms an image", "processor ratio"
 
 
-def page(source: Path, scratch: Path, model: str, rounds: int) -> Table:
+def page(source: Path, scratch: Path, model: str, *, rounds: int, batch_s: float) -> Table:
     """Measure a daemon with previews, an open page, a scraper and all three, against none of them.
 
     Each batch has one with none beside it, and the two change their order with each round. The
@@ -60,13 +60,16 @@ def page(source: Path, scratch: Path, model: str, rounds: int) -> Table:
         scratch: an empty folder.
         model: as `model.name` takes it.
         rounds: at most; fewer, but at least 2, where they take more than 5 minutes.
+        batch_s: about the seconds of a batch that count.
     """
     environment = {"SHARPEND_MODEL__NAME": model}
     began_s, pairs = time.monotonic(), dict[str, list[tuple[Batch, Batch]]]()
     with ExitStack() as stack:
         bare = stack.enter_context(running_in(scratch / "bare", {**environment, **_UNWATCHED}))
         drawing = stack.enter_context(running_in(scratch / "drawing", environment))
-        images = _as_many(sorted(path for path in source.iterdir() if path.is_file()), bare)
+        images = _as_many(
+            sorted(path for path in source.iterdir() if path.is_file()), bare, batch_s
+        )
         none = partial(_measured, bare, images)
         kinds = {
             "previews": partial(_measured, drawing, images),
@@ -90,11 +93,12 @@ def page(source: Path, scratch: Path, model: str, rounds: int) -> Table:
     return Table(_TITLE, ("images/s", _RATIO, _CPU, _CPU_RATIO), _rows(pairs), [note])
 
 
-def _as_many(images: Sequence[Path], place: Place) -> Sequence[Path]:
-    """Repeat or cut a list of images to a batch of about `_BATCH_S`, after a first batch."""
-    turn = list(itertools.islice(itertools.cycle(images), max(_FEWEST_IMAGES, cores())))
-    rate = place.batch(turn).images_per_s
-    count = max(_FEWEST_IMAGES, math.ceil(rate * _BATCH_S / (1 - _UNCOUNTED)))
+def _as_many(images: Sequence[Path], place: Place, batch_s: float) -> Sequence[Path]:
+    """Repeat or cut a list of images to a batch of this length, by the speed of warm-ups."""
+    count = max(_FEWEST_IMAGES, cores())
+    for _ in range(_WARM_UPS):
+        rate = place.batch(list(itertools.islice(itertools.cycle(images), count))).images_per_s
+        count = max(_FEWEST_IMAGES, math.ceil(rate * batch_s / (1 - _UNCOUNTED)))
     return list(itertools.islice(itertools.cycle(images), count))
 
 

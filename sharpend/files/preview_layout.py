@@ -13,6 +13,8 @@ DESCRIPTION = "preview.json"
 MOST_BYTES = 4 << 20
 """Largest file of a preview; noise in a crop of 512 x 512 takes a tenth of it."""
 MOST_PX = 1 << 40
+WHOLE_PX = 1024
+"""Longer side of the whole image at most; a smaller one is kept as it is."""
 _DESCRIPTION_BYTES = 4096
 
 

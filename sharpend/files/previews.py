@@ -18,7 +18,14 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.files.atomic import CREATE_EXCLUSIVELY
-from sharpend.files.preview_layout import DESCRIPTION, IMAGES, MOST_BYTES, Layout, read_layout
+from sharpend.files.preview_layout import (
+    DESCRIPTION,
+    IMAGES,
+    MOST_BYTES,
+    WHOLE_PX,
+    Layout,
+    read_layout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +48,12 @@ class Preview:
     width: int
     """Of the upright image, in pixels."""
     height: int
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """Width and height of the whole image as it is kept, in pixels."""
+        scale = min(1.0, WHOLE_PX / max(self.width, self.height, 1))
+        return max(1, round(self.width * scale)), max(1, round(self.height * scale))
 
     def path(self, name: str) -> Path:
         """Return the path of one of `IMAGES`.

@@ -52,10 +52,19 @@ def newest_first(path: Path, holding: str = "") -> Iterator[dict[str, Any]]:
     """
     for one in (path, earlier(path)):
         with suppress(OSError):
-            text = one.read_bytes().decode(errors="replace")
-            for line in reversed(text.split("\n")):
-                if line and holding in line:
-                    with suppress(ValueError):
-                        values = json.loads(line)
-                        if isinstance(values, dict):
-                            yield values
+            for line in _lines_from_end(one.read_bytes(), holding.encode()):
+                with suppress(ValueError):
+                    values = json.loads(line)
+                    if isinstance(values, dict):
+                        yield values
+
+
+def _lines_from_end(content: bytes, holding: bytes) -> Iterator[bytes]:
+    """Iterate over the lines that hold a text, the last one first, without a look at the others."""
+    end = len(content)
+    while (at := content.rfind(holding, 0, end)) >= 0:
+        begin, stop = content.rfind(b"\n", 0, at) + 1, content.find(b"\n", at)
+        yield content[begin : stop if stop >= 0 else len(content)]
+        if begin == 0:
+            return
+        end = begin - 1

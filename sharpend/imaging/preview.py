@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageCms
 from PIL.Image import Resampling, Transpose
 
+from sharpend.files.preview_layout import WHOLE_PX
 from sharpend.imaging.contents import orientation_of
 from sharpend.imaging.crops import most_detailed
 from sharpend.imaging.depth import eight_bits
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from sharpend.imaging.picture import Frame, Picture
 
 CROP_PX = 512
-WHOLE_PX = 1024
 _CROP_QUALITY, _WHOLE_QUALITY = 90, 80
 """WebP's: the crop is looked at for its details."""
 _METHOD = 0

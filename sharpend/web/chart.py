@@ -22,6 +22,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 14, 28
 COLUMNS = 240
 """Most points of a line: several of a series share one."""
 _TICKS = 4
+_RING = "m-3 0a3 3 0 1 0 6 0a3 3 0 1 0-6 0"
 _ALMOST = 1e-9
 _LARGE = 1000
 
@@ -129,14 +130,18 @@ def bars(title: str, points: Sequence[tuple[float, float]], span: Span) -> Marku
 
 def _path(line: Line, scale: Scale) -> str:
     gap_s = 3 * (scale.span.end_s - scale.span.begin_s) / COLUMNS
-    parts, last_s = [], None
+    runs: list[list[tuple[float, float]]] = []
     for at_s, value in line.points:
-        is_new = last_s is None or (line.has_gaps and at_s - last_s > gap_s)
-        end = "h.1" if is_new else ""  # one point alone is a dot
-        step = "M" if is_new else "L"
-        parts.append(f"{step}{scale.x(at_s):.1f} {scale.y(value):.1f}{end}")
-        last_s = at_s
-    return "".join(parts)
+        if not runs or (line.has_gaps and at_s - runs[-1][-1][0] > gap_s):
+            runs.append([])
+        runs[-1].append((at_s, value))
+    return "".join(_run(one, scale) for one in runs)
+
+
+def _run(points: Sequence[tuple[float, float]], scale: Scale) -> str:
+    """Draw points without a gap; one alone is a ring, because a line of no length is not seen."""
+    places = [f"{scale.x(at_s):.1f} {scale.y(value):.1f}" for at_s, value in points]
+    return f"M{'L'.join(places)}" if len(places) > 1 else f"M{places[0]}{_RING}"
 
 
 def _svg(title: str, scale: Scale, drawn: str) -> Markup:

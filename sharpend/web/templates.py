@@ -64,5 +64,5 @@ def _environment() -> Environment:
         words.fact,
     ):
         made.filters[one.__name__] = one
-    made.globals |= {"static": address_of, "version": __version__}
+    made.globals |= {"static": address_of, "version": __version__, "zone": words.zone}
     return made

@@ -66,6 +66,12 @@ def clock(at_s: float | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
 
 
+def zone() -> str:
+    """Format the time zone of `clock`, with its distance where its name does not tell it."""
+    short, distance = time.strftime("%Z"), time.strftime("%z")
+    return short if short == "UTC" else f"{short} (UTC{distance})"
+
+
 def stamp(at_s: float) -> str:
     """Format a wall-clock time for the attribute `datetime`."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))

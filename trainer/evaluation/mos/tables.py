@@ -20,6 +20,15 @@ _EXPLAINED = (
     "above 5 is better than the original. Gain: over the degraded image. Intervals of 95 % over "
     "raters and images (bootstrap); those of single images are over raters (Student's t)."
 )
+RULES = (
+    "Rules, fixed in `study.json` before the first vote: votes on at least {least_share:.0%} of "
+    "the trials; the original rated more than {least_reference_gain:g} above the degraded image; "
+    "pairs of equal images rated at most {most_control:g} away from 0, as a mean; one score on at "
+    "most {most_same_share:.0%} of the single images; correlation (r) with the other raters of at "
+    "least {least_correlation_stimuli:g} over single images or {least_correlation_conditions:g} "
+    "over conditions."
+)
+"""Each of `ScreeningRules`, in words."""
 
 
 def as_markdown(results: Table) -> str:
@@ -48,7 +57,7 @@ def _preamble(results: Table) -> str:
     ratios = ", ".join(f"{ratio:g}" for ratio in seen["device_pixel_ratios"])
     lines = [
         f"{escaped(results['study']['title'])}: {results['images']} images, kinds of softness: "
-        f"{kinds}. {raters['kept']} raters kept, {raters['screened']} screened, "
+        f"{kinds}. {raters['kept']} raters kept, {raters['screened']} left out by screening, "
         f"{raters['withdrawn']} withdrawn. {seen['votes']['acr']} votes on single images, "
         f"{seen['votes']['ccr']} on pairs.",
         _EXPLAINED,
@@ -110,7 +119,6 @@ def _pairs(pairs: Sequence[Table]) -> str:
 
 
 def _raters(results: Table) -> str:
-    rules = ", ".join(f"{name} {limit:g}" for name, limit in results["raters"]["rules"].items())
     rows = [
         [
             one["rater"],
@@ -124,9 +132,15 @@ def _raters(results: Table) -> str:
         ]
         for one in results["raters"]["each"]
     ]
-    titles = ["rater", "trials", "r over stimuli", "r over conditions", "reference - degraded"]
+    titles = [
+        "rater",
+        "trials",
+        "r over single images",
+        "r over conditions",
+        "reference - degraded",
+    ]
     titles += ["equal pairs", "most frequent score", ""]
-    return f"Rules, fixed with the study: {rules}.\n\n{table(titles, rows)}"
+    return f"{RULES.format(**results['raters']['rules'])}\n\n{table(titles, rows)}"
 
 
 def _number(value: float | None) -> str:
