@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.outside_tools import advice
 
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from tests.raycluster import RayCluster
 
 
-if os.access("/dev/shm", os.W_OK):  # noqa: S108 - below it pytest makes a folder of its own
+MEMORY_DISK = "/dev/shm"  # noqa: S108 - below it pytest makes a folder of its own
+if os.access(MEMORY_DISK, os.W_OK) and shutil.disk_usage(MEMORY_DISK).free > 4e9:
     # A third of the suite's time is waiting for fsync, which no test can tell from none: a process
     # that is killed leaves its pages in memory, and nobody cuts the power.
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # noqa: S108 - as above
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY_DISK)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 """Processes that tests start find our modules compiled, as those of an installed program do, and
@@ -45,13 +47,16 @@ LONGEST = (
     *("test_corpus", "test_systemd_booted", "test_cases_policies"),
 )
 """Files whose slow tests take more than a minute, the longest first."""
-settings.register_profile("fast", max_examples=25)
+settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("all"), max_examples=25)
+"""Without limits on time, which say something of the machine's other load and nothing of us."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw fewer examples where slow tests are left out; `make test` draws all."""
-    if config.getoption("markexpr") == "not slow" and not config.getoption("hypothesis_profile"):
-        settings.load_profile("fast")
+    if not config.getoption("hypothesis_profile"):
+        is_fast = config.getoption("markexpr") == "not slow"
+        settings.load_profile("fast" if is_fast else "all")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         import torch
 

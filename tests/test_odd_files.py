@@ -443,3 +443,23 @@ def test_content_credentials_of_a_gif_do_not_stay() -> None:
     picture = decoded(file.getvalue()[:-1] + credentials + b";")
     assert "content credentials" in "".join(picture.notes)
     assert b"C2PA" not in written(picture)
+
+
+@pytest.mark.parametrize("compression", [1, 32773])
+def test_a_predictor_without_its_compression_means_nothing(compression: int) -> None:
+    """Libtiff ignores it, so the numbers are those that are stored."""
+    tiff = Tiff()
+    raw = PIXELS.tobytes()
+    packed = raw if compression == 1 else imagecodecs.packbits_encode(raw)
+    tags = {
+        258: tiff.numbers(8, 8, 8, kind=SHORT),
+        259: tiff.numbers(compression, kind=SHORT),
+        262: tiff.numbers(2, kind=SHORT),
+        277: tiff.numbers(3, kind=SHORT),
+        317: tiff.numbers(2, kind=SHORT),
+    }
+    tiff.page(bytes(packed), tags, (HEIGHT, WIDTH))
+    picture = decoded(bytes(tiff.data))
+    assert np.array_equal(picture.pixels, PIXELS)
+    assert len(picture.notes) == 1
+    assert np.array_equal(decoded(written(picture)).pixels, PIXELS)

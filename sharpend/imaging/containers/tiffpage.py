@@ -34,6 +34,10 @@ _COMPRESSIONS = frozenset({UNCOMPRESSED, 2, 3, 4, 5, JPEG, 8, 32773, 32946, 3492
 """None, the three of fax, LZW, JPEG, deflate, PackBits, old deflate, LZMA, Zstandard: decoders that
 stop where a strip is full. Fax holds black and white only."""
 _PREDICTORS = frozenset({1, 2, 3})
+_PREDICTED = frozenset({5, 8, 32946, 34925, 50000})
+"""Compressions that have a predictor; with others libtiff ignores the tag, tifffile does not."""
+_PREDICTOR = 317
+_NOT_PREDICTED = "its predictor (317), which its compression does not use, was not kept"
 _FAX = frozenset({2, 3, 4})
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _UNSIGNED, _SIGNED, _FLOATING, _UNDEFINED = 1, 2, 3, 4
@@ -65,6 +69,8 @@ def opened(file: tifffile.TiffFile, tags: Ifd) -> tifffile.TiffPage:
     page = tifffile.TiffPage(file, 0)
     if _PHOTOMETRIC not in tags.entries:
         page.photometric = tifffile.PHOTOMETRIC(_untold_colors(page))
+    if page.compression not in _PREDICTED:
+        page.predictor = 1
     if page.compression == UNCOMPRESSED and isinstance(page.bitspersample, int):
         page.databytecounts = _corrected(page)
     return page
@@ -102,7 +108,7 @@ def check(page: tifffile.TiffPage, source: Source) -> list[str]:
     """Refuse a page that could not be written again as it was, or whose tags contradict each other.
 
     Returns:
-        Notes on its compressed data.
+        Notes on its compressed data and its predictor.
 
     Raises:
         ImageRefusedError: `color_mode`, `bit_depth`, `format_not_allowed`, `too_many_pixels`,
@@ -124,7 +130,14 @@ def check(page: tifffile.TiffPage, source: Source) -> list[str]:
     if page.is_tiled:
         source.check_pixels(page.tilelength, page.tilewidth)
     _check_whole(page, len(source.data))
-    return _check_inner_jpegs(page, source) if page.compression == JPEG else []
+    notes = [_NOT_PREDICTED] * (page.predictor == 1 and _has_predictor(page))
+    return notes + (_check_inner_jpegs(page, source) if page.compression == JPEG else [])
+
+
+def _has_predictor(page: tifffile.TiffPage) -> bool:
+    """Return whether the file declares one."""
+    tag = page.tags.get(_PREDICTOR)
+    return tag is not None and tag.value != 1
 
 
 def _unread(what: str) -> ImageRefusedError:
