@@ -1,4 +1,4 @@
-"""Inputs of the configured folders as they are now, and what the ledger says of them.
+"""Inputs of the configured folders as they are now, and their records in the ledger.
 
 Reads names and status of files only, and changes nothing.
 """

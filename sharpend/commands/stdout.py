@@ -1,4 +1,4 @@
-"""Standard output whose errors are told apart from all others, and missing standard streams.
+"""Standard output whose errors are distinguished from all others, and missing standard streams.
 
 Owns the rule that results which cannot be printed end a command: with 73 where a disk is full, and
 as the shell expects where the reader of a pipe has gone. What is done is in the ledger.

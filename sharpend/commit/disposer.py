@@ -239,8 +239,8 @@ class Disposer:
         with ExitStack() as leases, FolderSyncs() as syncs:
             for one in group:
                 with one.storing_error():
-                    way, path, temp = one.destination, one.job.relative, temps[one.job.id]
-                    one.copied = self._steps.copy_sidecars(way, path, one.product, temp)
+                    destination, path, temp = one.destination, one.job.relative, temps[one.job.id]
+                    one.copied = self._steps.copy_sidecars(destination, path, one.product, temp)
                     self._at("copied")
             self._begin(sources, leases)
             for one, source in sources:
@@ -272,8 +272,8 @@ class Disposer:
         with one.storing_error():
             one.disposed = source.act(syncs)
             self._at("source_removed")
-            way, path, archived = one.destination, one.job.relative, one.disposed.archived
-            one.archived = self._steps.archive_sidecars(way, path, archived, temp_name)
+            destination, path, archived = one.destination, one.job.relative, one.disposed.archived
+            one.archived = self._steps.archive_sidecars(destination, path, archived, temp_name)
             self._at("sidecars_moved")
 
 
@@ -281,7 +281,10 @@ def _sync(group: Sequence[Ending], syncs: FolderSyncs) -> None:
     """Make it durable: one fsync of each folder, whose failure is that of all in it."""
     failures = syncs.sync()
     for one in group:
-        way, failure = one.destination, failures.get(one.job.id)
+        destination, failure = one.destination, failures.get(one.job.id)
         if failure is not None and not one.pending:
-            with one.storing_error(), faults(way, way.archive_root or way.input_root, "input"):
+            with (
+                one.storing_error(),
+                faults(destination, destination.archive_root or destination.input_root, "input"),
+            ):
                 raise failure

@@ -42,7 +42,7 @@ def clean(name: bytes, *, ascii_only: bool = False) -> bytes:
 
 
 def digest_of(name: bytes) -> bytes:
-    """Return the mark that tells a changed name from others: eight digits of its SHA-256."""
+    """Return the digits that make a changed name unique: eight of its SHA-256."""
     return b"~" + hashlib.sha256(name).hexdigest()[:DIGEST_DIGITS].encode()
 
 

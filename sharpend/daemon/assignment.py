@@ -104,7 +104,7 @@ class Assignment:
                 job = self._claim(now_s, resting, busy)
                 if job is None:
                     return True
-                self._hand(job, pool, now_s, outputs)
+                self._submit(job, pool, now_s, outputs)
         return False
 
     def _claim(self, now_s: float, resting: Collection[str], busy: Collection[str]) -> Job | None:
@@ -118,7 +118,7 @@ class Assignment:
         newest = [name for name in may_work if self._folders[name].plan.newest_first]
         return self._ledger.claim(time.time(), may_work, newest)
 
-    def _hand(self, job: Job, pool: Workers, now_s: float, outputs: OutputFolders) -> None:
+    def _submit(self, job: Job, pool: Workers, now_s: float, outputs: OutputFolders) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""
         folder = self._folders[job.folder]
         handed = Handed(job, folder, now_s)

@@ -62,7 +62,7 @@ class HookedLog(Log):
         self._log_runs()
 
     def _body(self, event: Event, values: Mapping[str, object]) -> bytes:
-        """Format what a hook is told."""
+        """Format the payload of a hook."""
         payload = {"event": event, "at": time.time(), **values}
         roots = self._folders.get(str(values.get("folder")))
         if roots is not None:

@@ -1,4 +1,4 @@
-"""Comparison of found files by content with what the ledger or an output says, in a thread.
+"""Comparison of found files by content with ledger and outputs, in a thread.
 
 Owns that thread, and the verdict: a file is the input of an earlier job if its digest is the one in
 the ledger (or the ledger has none), and the input of an existing output if the record in that names

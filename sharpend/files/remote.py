@@ -1,4 +1,4 @@
-"""Roots in object storage, told from those on disks by their beginning, `s3://`."""
+"""Roots in object storage: they begin with `s3://`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Contents:
     orientation: int
     """1 (upright) to 8, as EXIF counts them."""
     gps: bool
-    """True if anything tells, or may tell, where the image was taken."""
+    """True if anything shows, or may show, where the image was taken."""
     provenance: Provenance | None
     """Our own record."""
 

@@ -55,7 +55,7 @@ class Row:
     signature: bytes = rb"(?!)"
     """A pattern of the bytes that every file of it begins with."""
     brands: frozenset[bytes] = frozenset()
-    """The brands of an ISO base media file, any of which tells it, where `signature` cannot."""
+    """Brands of an ISO base media file, each of which identifies it, where `signature` cannot."""
     extra: str = ""
     """The extra of the package that reads it."""
     plugin: str = ""

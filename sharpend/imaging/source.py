@@ -38,7 +38,7 @@ class Header:
     subsampling: str = "4:2:0"
     """AVIF and HEIC only: how much coarser the colours are stored."""
     primaries: int | None = None
-    """AVIF and HEIC only: the colour primaries (ITU-T H.273), where they are told."""
+    """AVIF and HEIC only: the colour primaries (ITU-T H.273), where they are declared."""
     transfer: int | None = None
     """AVIF, HEIC and JPEG XL only: the transfer characteristics, likewise."""
     lossless: bool = False

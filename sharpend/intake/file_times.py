@@ -1,4 +1,4 @@
-"""Times of files: since when a file is unchanged, as its time of change (ctime) tells.
+"""Times of files: since when a file is unchanged, by its time of change (ctime).
 
 Owns the conditions under which such a time is believed. The kernel sets it at each write, rename
 and change of attributes, by the wall clock; nobody else can set it. Refuses to believe a time

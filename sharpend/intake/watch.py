@@ -203,7 +203,7 @@ class _WarningHandler(logging.Handler):
 
 
 def _observer() -> BaseObserver:
-    """Make an observer that tells a file which was moved in from one that was created."""
+    """Make an observer that distinguishes a file that was moved in from one that was created."""
     if sys.platform == "linux":
         return Observer(generate_full_events=True)  # type: ignore[call-arg]
     return Observer()

@@ -42,7 +42,7 @@ class Card:
     halo_px: int
     bias_free: bool = False
     cued: bool = False
-    """True if the model is told how soft the whole image is; see `sharpend.model.cues`."""
+    """True if the model takes the softness of the image as input; see `sharpend.model.cues`."""
     degradation: str = REDUCTION
     """The mixture of degradations that these weights undo; see `trainer.degradations`."""
     softened_by: int = 4

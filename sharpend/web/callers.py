@@ -1,4 +1,4 @@
-"""Callers: from where a request comes, as its socket or a trusted server in front says.
+"""Callers: address of a request, from its socket or from headers of a trusted server in front.
 
 Owns the headers that a server in front sets. Without the option that trusts it nobody is believed,
 because every visitor can send them, too.

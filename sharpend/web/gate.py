@@ -227,7 +227,7 @@ def _is_linked(headers: Headers) -> bool:
 
 
 def _is_from_here(headers: Headers) -> bool:
-    """Return whether no other site has caused a request, as far as its browser tells."""
+    """Return whether no other site has caused a request, by its browser's headers."""
     return headers.get("sec-fetch-site", "") in _FROM_HERE
 
 

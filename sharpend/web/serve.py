@@ -26,7 +26,7 @@ _STOP_S = 5
 
 
 class Server(uvicorn.Server):
-    """Server that says when it is ready.
+    """Server that reports when it is ready.
 
     Args:
         make: makes the application of a function that returns True once the server stops.

@@ -1,4 +1,4 @@
-"""Sessions: a signed cookie that says who somebody is, and the CSRF token that belongs to it.
+"""Sessions: a signed cookie that identifies a visitor, and the CSRF token that belongs to it.
 
 Owns the secret, which lives as long as the process: a restart ends all sessions. Nothing is stored
 for a session, so that no caller can fill the memory.

@@ -31,7 +31,7 @@ class Lineup:
 
     @property
     def precision(self) -> str:
-        """Precision of our own models, as a table tells it; a trial may choose both."""
+        """Precision of our own models, as a table shows it; a trial may choose both."""
         ours = {model.precision for model in self.models.values() if model.card is not None}
         return " and ".join(sorted(ours)) or FLOAT32
 

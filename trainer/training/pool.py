@@ -86,7 +86,7 @@ def make_pool(
 
 
 def _fill(side: Side, workers: int) -> None:
-    """Write the windows of one side, and what is told of each."""
+    """Write the windows of one side, and the values measured on each."""
     what = f"{side.folder.name} windows"
     measured = list(in_parts(side.fill, side.shape[0], what=what, workers=workers))
     np.save(side.folder / "measured.npy", np.stack([numbers for _, numbers in measured]))

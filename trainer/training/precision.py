@@ -38,7 +38,7 @@ def trains_in_bfloat16(
     folder: Path,
     group: ProcessGroup,
 ) -> bool:
-    """Choose whether forward passes run in bfloat16: as the recipe says, or by a trial.
+    """Choose whether forward passes run in bfloat16: as set in the recipe, or by a trial.
 
     Args:
         recipe: its schedule names the precision, or `auto`.

@@ -28,7 +28,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Parse `s3://bucket/prefix`; a slash at the end says nothing.
+        """Parse `s3://bucket/prefix`; a slash at the end is ignored.
 
         Raises:
             ValueError: it is no such address.

@@ -40,7 +40,7 @@ _BITS = 62
 
 
 Part: TypeAlias = "Mapping[str, str]"
-"""ETag of a part that was sent, and its checksum where the store tells it."""
+"""ETag of a part that was sent, and its checksum where the store returns one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ time of one request."""
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A staged file in object storage, as its record says."""
+    """A staged file in object storage, from its record."""
 
     root: str
     """Of the output folder."""

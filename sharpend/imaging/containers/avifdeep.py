@@ -80,7 +80,7 @@ def encoded(frame: Frame, bits: int, options: Mapping[str, Any]) -> bytes:
 
 
 def grafted(layout: bytes, coded: bytes) -> bytes:
-    """Replace the coded data of a file, and what tells of its depth, by another's.
+    """Replace the coded data of a file, and the fields of its depth, by another's.
 
     Args:
         layout: with all metadata, by libavif.

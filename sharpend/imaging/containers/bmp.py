@@ -122,7 +122,7 @@ def _lost(found: BmpHeader, data: bytes) -> list[str]:
 
 
 def _density(found: BmpHeader, data: bytes) -> tuple[float, float]:
-    """Pixels per inch across and down; 0 where they are not told."""
+    """Pixels per inch across and down; 0 where they are not declared."""
     if found.length < INFO:
         return 0, 0
     across, down = struct.unpack_from("<ii", data, _DENSITY_AT)

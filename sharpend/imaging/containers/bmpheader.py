@@ -48,7 +48,7 @@ class BmpHeader:
     """Per pixel."""
     compression: int
     start: int
-    """Offset of the pixels: behind all headers where the file tells 0, as some writers do."""
+    """Offset of the pixels: behind all headers where the file has 0, as some writers do."""
     masks: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Red, green, blue, alpha; 0 where there is none."""
     space: bytes = b""
@@ -56,9 +56,9 @@ class BmpHeader:
     profile: tuple[int, int] = (0, 0)
     """V5: offset and size of the profile."""
     size: int = 0
-    """Bytes of compressed pixels, where told."""
+    """Bytes of compressed pixels, where declared."""
     colors: int = 0
-    """Entries of the palette, where told."""
+    """Entries of the palette, where declared."""
 
     @property
     def row_bytes(self) -> int:

@@ -144,7 +144,7 @@ def meta_of(reader: Reader) -> list[tuple[bytes, bytes]]:
 
 
 def without_cut_padding(data: bytes) -> bytes:
-    """Remove padding at the end that is shorter than it says; nothing else is removed."""
+    """Remove padding at the end that is shorter than its declared size; nothing else is removed."""
     *_, last = boxes(Reader(BytesIO(data)))
     if last.kind in _PADDING and last.end > len(data):
         return data[: last.start - _HEAD_BYTES * (2 if last.size_field == 1 else 1)]

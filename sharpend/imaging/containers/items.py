@@ -108,8 +108,8 @@ class Items:
 
     def auxiliary_type(self, number: int) -> bytes:
         """Return the name (URN) of an auxiliary image's use; b"" if it tells none."""
-        told = (body for kind, body in self.properties.get(number, ()) if kind == b"auxC")
-        return next(told, b"")[_VERSION_BYTES:].partition(b"\0")[0]
+        bodies = (body for kind, body in self.properties.get(number, ()) if kind == b"auxC")
+        return next(bodies, b"")[_VERSION_BYTES:].partition(b"\0")[0]
 
     def alpha(self) -> int | None:
         """Return the alpha channel of the primary image."""
@@ -154,14 +154,14 @@ def items_of(reader: Reader) -> Items:
         ImageRefusedError: `truncated` or `damaged`.
     """
     meta = meta_of(reader)
-    told = dict(meta)
+    boxes = dict(meta)
     return Items(
-        _primary(told.get(b"pitm", b"")),
-        dict(_limited(_kinds(told.get(b"iinf", b"")))),
-        _properties(list(inside(told.get(b"iprp", b"")))),
-        tuple(_limited(_references(told.get(b"iref", b"")))),
-        dict(_limited(_places(told.get(b"iloc", b"")))),
-        told.get(b"idat", b""),
+        _primary(boxes.get(b"pitm", b"")),
+        dict(_limited(_kinds(boxes.get(b"iinf", b"")))),
+        _properties(list(inside(boxes.get(b"iprp", b"")))),
+        tuple(_limited(_references(boxes.get(b"iref", b"")))),
+        dict(_limited(_places(boxes.get(b"iloc", b"")))),
+        boxes.get(b"idat", b""),
     )
 
 
@@ -193,15 +193,15 @@ def _kinds(iinf: bytes) -> Iterator[tuple[int, Item]]:
         return
     for _, body in inside(iinf[8 if iinf[0] else 6 :]):
         fields = Fields(body)
-        told = fields.number(_VERSION_BYTES)
-        version = told >> 24
+        word = fields.number(_VERSION_BYTES)
+        version = word >> 24
         number = fields.number(4 if version >= _WIDE_IDS else 2)
         fields.number(2)  # protection
         kind = fields.octets(4) if version >= _TYPED else b""
         fields.text()  # a name
         yield (
             number,
-            Item(kind, bool(told & 1), fields.text() if kind in {b"mime", b"uri "} else b""),
+            Item(kind, bool(word & 1), fields.text() if kind in {b"mime", b"uri "} else b""),
         )
 
 
@@ -232,12 +232,12 @@ def _properties(iprp: Boxes) -> dict[int, tuple[Property, ...]]:
 
 
 def _associations(ipma: bytes) -> Iterator[tuple[int, int, int]]:
-    """Item, index of its property from 1, and the offset at which the box tells of both."""
+    """Item, index of its property from 1, and the offset of both in the box."""
     fields = Fields(ipma)
-    told = fields.number(_VERSION_BYTES)
-    size = 2 if told & 1 else 1
+    word = fields.number(_VERSION_BYTES)
+    size = 2 if word & 1 else 1
     for _ in range(fields.number(4)):
-        number = fields.number(4 if told >> 24 else 2)
+        number = fields.number(4 if word >> 24 else 2)
         for _ in range(fields.number(1)):
             at = fields.at
             yield number, fields.number(size) & (0x7FFF if size > 1 else 0x7F), at

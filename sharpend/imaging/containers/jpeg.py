@@ -82,7 +82,7 @@ def probe(reader: Reader) -> Header:
 
 
 def _check_process(marker: int, bits: int, height: int) -> None:
-    """Refuse what no decoder here reads: the process is told by the frame's marker."""
+    """Refuse what no decoder here reads: the frame's marker names the process."""
     if marker not in _HUFFMAN | ARITHMETIC:
         kind = "lossless" if marker in {0xC3, 0xC7, 0xCB, 0xCF} else "hierarchical"
         raise unsupported(f"it is a {kind} JPEG (SOF{marker - min(FRAMES)})")

@@ -60,7 +60,7 @@ class Colours:
     has_profile: bool = False
     """An ICC profile follows the header."""
     transfer: int | None = None
-    """Transfer characteristics (H.273), where they are told."""
+    """Transfer characteristics (H.273), where they are declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def header_of(stream: bytes) -> JxlHeader:
 
 
 def with_colours(stream: bytes, colours: Colours) -> bytes:
-    """Replace the colours that a codestream's header tells; its samples stay.
+    """Replace the colours that a codestream's header declares; its samples stay.
 
     Args:
         stream: as libjxl writes it without converting colours, still and upright.

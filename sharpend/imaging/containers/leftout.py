@@ -138,7 +138,7 @@ def _carried(items: Items) -> set[int]:
 
 
 def _named(items: Items, number: int) -> tuple[str, str]:
-    """Name an item, with what the file says of it."""
+    """Name an item, with its description in the file."""
     item: Item = items.items[number]
     use = items.auxiliary_type(number)
     if use:

@@ -130,7 +130,7 @@ class Reading:
     converted: Callable[[Source, Image.Image, CarriedAndNotes], Picture] | None = None
     """An image in CMYK as sRGB, where a format has such."""
     timed: Callable[[Picture, bytes], Picture] = _as_read
-    """The times as the file tells them, where Pillow rounds them or leaves some out."""
+    """The times as the file has them, where Pillow rounds them or leaves some out."""
     keeps_palette: bool = False
     deep: Callable[[Source, list[str]], NDArray[np.uint16]] | None = None
     """The samples of a still of more than 8 bits, which Pillow would reduce to 8; adds notes."""

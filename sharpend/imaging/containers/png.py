@@ -68,7 +68,7 @@ _OF_OLD_PIXELS = (b"bKGD", b"hIST", b"iDOT")
 _BYTE_BITS, _DEEP_BITS = 8, 16
 _WITH_ALPHA = {2, 4}
 _CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-"""Samples that sBIT speaks of, by colour type."""
+"""Samples that sBIT describes, by colour type."""
 
 
 def _probe(reader: Reader) -> Header:

@@ -95,7 +95,7 @@ def _read(source: Source) -> Picture:
 def _wanted(
     source: Source, file: tifffile.TiffFile, chosen: tiffpages.Chosen, end: int
 ) -> list[tuple[tifffile.TiffPage, Ifd]]:
-    """Pages that policy wants, with their tags; what it leaves out is told as a loss.
+    """Pages that policy wants, with their tags; what it leaves out is noted as a loss.
 
     So are bytes behind `end`, at which the data of the directories ends, unless a stack has them.
     """

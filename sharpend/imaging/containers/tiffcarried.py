@@ -36,7 +36,7 @@ _OF_SAMPLES = frozenset(
 )
 """Tags that say what the numbers of samples mean: true as long as these are written unchanged."""
 _IMPLIED = frozenset({338, 339})
-"""Those of them that a writer tells anew."""
+"""Those of them that a writer sets anew."""
 _NAMED = 20
 """Most tags that one note names."""
 

@@ -163,7 +163,7 @@ def _is_set_aside(page: Ifd) -> bool:
 
 
 def _is_preview(page: Ifd, largest: Ifd) -> bool:
-    """Return whether a page that says nothing of itself is a small copy of the largest by size.
+    """Return whether a page without a declared kind is a small copy of the largest by size.
 
     Small pages of a document have a page number, other proportions, or more pixels.
     """
@@ -192,7 +192,7 @@ def _note_tree(chosen: Chosen, other: Ifd, largest: Ifd) -> None:
 
 
 def _with_tags_in_front(pages: Sequence[Ifd], first: Ifd) -> tuple[Ifd, ...]:
-    """Give the first page what a copy in front of it alone tells of the file, like its EXIF."""
+    """Give the first page the metadata, such as EXIF, that only a copy in front of it has."""
     if pages[0].at == first.at:
         return tuple(pages)
     own = pages[0]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 SUB_IFDS = 330
 """Pointers to further images, which are pages of their own here."""
 _POINTERS = frozenset({ifd.EXIF, ifd.GPS, ifd.INTEROPERABILITY, ifd.GLOBAL, ifd.KODAK})
-"""Pointers to directories of tags, whatever their type; other pointers are told by theirs."""
+"""Pointers to directories of tags, whatever their type; other pointers are known by their type."""
 _MOST_PAGES, _MOST_SUB_IFDS, _DEEPEST = 10_000, 256, 4
 _MOST_UNREAD = 100
 """Unreadable tags of a directory behind a pointer: beyond them it is no directory."""

@@ -25,7 +25,7 @@ class Provenance:
     model_digest: str
     """Of its weights."""
     options_digest: str
-    """Of what it was told to do."""
+    """Of its options."""
     input_digest: str
     """Of the input file's bytes."""
     version: str

@@ -93,7 +93,7 @@ def without_gps(xmp: bytes) -> bytes:
 
 
 def without_announcements(xmp: bytes) -> bytes:
-    """Remove every property that tells of another part of the file; otherwise as `without_gps`.
+    """Remove every property that describes another part of the file; otherwise as `without_gps`.
 
     Source: Ultra HDR 1.1, Motion photo format 1.0, Dynamic Depth 1.0 (Google); C2PA 2.1, 11.5
         (dcterms:provenance).

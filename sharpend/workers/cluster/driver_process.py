@@ -38,7 +38,7 @@ _SETTINGS_OF_RAY = {"RAY_gcs_rpc_server_reconnect_timeout_s": "20"}
 """Defaults under those of the environment; by its own, Ray gives a head up after 60 s."""
 _LOOPBACK = {"127.0.0.1", "localhost", "[::1]"}
 _FOREIGN_TOKEN = (b"InvalidAuthToken", b"Unauthenticated", b"AuthenticationError")
-"""Words of Ray's log where it is refused for its token; it says so nowhere else."""
+"""Words of Ray's log where it is refused for its token; it is reported nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class DriverProcess:
             return "it closed its pipe"
 
     def _read_complaints(self) -> None:
-        """Read Ray's log, which alone says that the token is not the cluster's, at every try."""
+        """Read Ray's log, the only report that the token is not the cluster's, at every try."""
         with _opened(self._process.stderr) as pipe:
             for line in pipe:
                 if any(word in line for word in _FOREIGN_TOKEN):

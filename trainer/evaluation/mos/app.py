@@ -187,7 +187,7 @@ class _Pages:
 
 
 def _is_by_https(request: Request) -> bool:
-    """Return whether a server in front says so; who lies about it harms their own cookie alone."""
+    """Return whether a server in front declares it; a false header harms the caller alone."""
     return caller_of(request.scope, request.headers, behind_proxy=True).is_secure
 
 

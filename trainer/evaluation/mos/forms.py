@@ -107,7 +107,7 @@ def score_in(fields: Mapping[str, str], method: Method) -> int:
 
 
 def screen_in(fields: Mapping[str, str]) -> Screen:
-    """Read the circumstances of a trial, as the page tells them.
+    """Read the circumstances of a trial, as the page sends them.
 
     Raises:
         HTTPException: 400 not possible.

@@ -14,7 +14,7 @@ PILOT_BELOW = 15
 """Raters below which a result is a pilot: BT.500-15 and P.910 ask for at least 15."""
 
 SECONDS_A_TRIAL = 8
-"""For the duration that raters are told."""
+"""For the duration that raters are shown."""
 
 
 def minutes(trials: int) -> int:

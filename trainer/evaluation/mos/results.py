@@ -161,7 +161,7 @@ def _pairs(study: Study, ratings: Ratings) -> list[dict[str, Any]]:
 
 
 def _pair(one: str, other: str, mean: Estimate, votes: int) -> dict[str, Any]:
-    """A pair told as the better compared with the worse."""
+    """A pair in the order better, worse."""
     by_part = _interval_values(mean)
     if mean.mean >= 0:
         return {"condition": other, "compared_with": one, "score": by_part, "votes": votes}

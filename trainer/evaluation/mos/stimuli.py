@@ -50,7 +50,7 @@ FEWEST_IMAGES = 3
 """One for training, two to rate: an interval over images needs two."""
 _CONTENTS_A_CONTROL = 4
 _FEWEST_CONTROLS = 4
-"""So that the mean over them tells a rater who guesses from one who wavers."""
+"""So that the mean over them distinguishes a rater who guesses from one who wavers."""
 
 
 @dataclass(frozen=True, slots=True)
