@@ -126,7 +126,8 @@ def main() -> None:
                 tempfile.TemporaryDirectory(dir=options.folder) as home,
                 patch.object(unrecorded, "GROUP_OF", size),
             ):
-                costs[size].append(cost(Path(home), options.images, options.hands, options.source))
+                given = (options.images, options.hands, options.source, options.folders)
+                costs[size].append(cost(Path(home), *given))
     for size in sizes:
         pairs = zip(costs[size], costs[sizes[0]], strict=True)
         ratio = statistics.median(own.wall_ms / base.wall_ms for own, base in pairs)

@@ -62,10 +62,6 @@ class RemoteShop:
         remove_stale_uploads(self.ledger, self.spool)
         return done
 
-    def wait(self) -> None:
-        """Let the time pass in which a store that gave no answer is not asked again."""
-        self.to = replace(self.to, store=RemoteStore(self.uploads))
-
     def take(self) -> None:
         """List the inputs and enter the new ones."""
         bucket = Bucket(self.to.input_root)

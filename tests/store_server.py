@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from sharpend.files.objects.client import client
+from sharpend.files.objects.client import client, outage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +55,8 @@ class StoreServer:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def reset(self) -> None:
-        """Behave as a good store does."""
+        """Behave as a good store does, to clients that know of no outage."""
+        outage.cache_clear()
         self.asked: list[str] = []
         """Method and operation of each request."""
         self.refuses: Callable[[str], tuple[int, str] | None] = lambda _: None
@@ -126,6 +127,7 @@ def running_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
     if not _SERVERS:
         _SERVERS.append(StoreServer())
         client.cache_clear()
+    outage.cache_clear()
     (server,) = _SERVERS
     server.reset()
     for key in [key for key in os.environ if key.startswith("AWS_")]:

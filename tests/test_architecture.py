@@ -32,8 +32,8 @@ ROOMS = {
     " web_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address disk_errors access atomic beneath digest lease mounts free_space"
-    " mounted_roots preview_layout previews rotated objects.client objects.bucket objects.uploads"
-    " objects.trial",
+    " mounted_roots preview_layout previews rotated objects.outage objects.client"
+    " objects.bucket objects.uploads objects.trial",
     "agreement": "alarm opinion",
     "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
     " worker jsoncodec frames trials messages serve process interface answers pool transfers"
@@ -68,14 +68,14 @@ ROOMS = {
     "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
     " listen folder remote threaded",
     "commit": "portable names store destination stale source results relocate sidecars local_folder"
-    " ownership syncs disposal shards adoption publication disposer committer emptied reason_files"
-    " quarantine ages retention remote",
+    " ownership syncs side_by_side disposal shards adoption publication disposer committer"
+    " emptied reason_files quarantine ages retention remote",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
     " preview_upkeep judgements arrivals engine_faults intended_pauses entries folder_plan folder"
-    " lost overview roots refused_sources emptied_folders results outcomes unrecorded assignment"
-    " maintenance recognition registrar writers dispatcher_config folder_upkeep dispatcher history"
-    " status diary hook_runs hooked_log settings_values worker_settings loaded_workers assembly"
-    " mode operations daemon",
+    " lost overview roots refused_sources leftovers emptied_folders results outcomes unrecorded"
+    " assignment maintenance recognition registrar writers dispatcher_config folder_upkeep"
+    " dispatcher history status diary hook_runs hooked_log settings_values worker_settings"
+    " loaded_workers assembly mode operations daemon",
     "checks": "finding runner sight folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions login probes app places serve",

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from sharpend.commit.remote import Outage
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.commit.stale import remove_stale_uploads
+from sharpend.daemon.leftovers import Leftovers
 from sharpend.errors import FolderFaultError
+from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.client import client
+from sharpend.files.objects.outage import SHUT_S, NoAnswerError, Outage
 from sharpend.files.objects.uploads import Upload, Uploads
 from sharpend.files.remote import STORE_FAULT
 from sharpend.ledger.records import State
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+WITHIN_S = 60.0
 UPLOAD_STEPS = ["recorded", "created", "sent", "staged"]
 COMMIT_STEPS = ["chosen", "completed", "forgotten", "renamed", "synced", "finished", "disposed"]
 ARCHIVED = ["source_removed", "sidecars_moved"]
@@ -140,7 +144,6 @@ def test_conflicts_without_end_leave_it_to_a_later_try(
     assert isinstance(ended, Unfinished)
     assert isinstance(ended.error, FolderFaultError)
     store.reset()
-    shop.wait()
     assert [type(one) for one in shop.start()] == [Committed]
     assert (outputs(bucket), open_uploads(bucket)) == ({"a/x.png": b"sharp photo"}, 0)
 
@@ -256,10 +259,33 @@ def test_the_answer_of_a_completion_is_lost_for_good(
     (ended,) = [shop.run()]
     assert isinstance(ended, Unfinished)
     store.reset()
-    shop.wait()
     assert [type(one) for one in shop.start()] == [Committed]
     assert outputs(bucket) == {"a/x.png": b"sharp photo"}
     assert store.asked.count("complete") == 0
+
+
+@pytest.mark.parametrize("source", SourcePolicy)
+def test_a_group_is_published_side_by_side(
+    shop: RemoteShop, store: StoreServer, bucket: str, source: SourcePolicy
+) -> None:
+    """Completions, deletions and copies of a group wait for each other in the store."""
+    names = ["a/x.png", *(f"{number}.png" for number in range(3))]
+    for name in names[1:]:
+        put(bucket, f"in/{name}", b"photo")
+    shop.with_source(source)
+    shop.take()
+    group = [(job, shop.work(job)) for job in [shop.claim() for _ in names]]
+    together = {"complete": threading.Barrier(len(names)), "delete": threading.Barrier(len(names))}
+
+    def wait(asked: str) -> None:
+        if asked in together:
+            together[asked].wait(WITHIN_S)
+
+    store.refuses = wait
+    assert [type(end) for end in shop.commit(*group)] == [Committed] * len(names)
+    assert outputs(bucket) == dict.fromkeys(names, b"sharp photo")
+    assert not together["complete"].broken
+    assert (open_uploads(bucket), shop.uploads.attempts()) == (0, [])
 
 
 def test_two_daemons_by_mistake(bucket: str, tmp_path: Path, store: StoreServer) -> None:
@@ -386,7 +412,6 @@ def test_an_unreachable_store_loses_nothing(
     assert isinstance(ended, Unfinished)
     assert isinstance(ended.error, FolderFaultError)
     store.reset()
-    shop.wait()
     list(shop.run_all())
     assert (outputs(bucket), shop.ledger.waiting(["in"])) == ({"a/x.png": b"sharp photo"}, 0)
     (outcome,) = shop.ledger.outcomes("in", [b"a/x.png"])
@@ -422,6 +447,38 @@ def test_stale_uploads_that_cannot_be_dropped(
     assert (len(shop.uploads.attempts()), open_uploads(bucket)) == (left, left)
 
 
+def test_what_an_outage_leaves_at_a_start_is_dropped_after_it(
+    shop: RemoteShop, store: StoreServer, bucket: str
+) -> None:
+    """The daemon goes on to try; uploads that are in work are let alone."""
+    for number in range(3):
+        upload = Upload(f"s3://{bucket}/out", f"{number}.png", 1, "")
+        shop.uploads.begin(b"t%d" % number, upload, {}, "image/png")
+    store.refuses = lambda asked: (503, "SlowDown") if asked == "abort" else None
+    remove_stale_uploads(shop.ledger, shop.spool)
+    store.reset()
+    shop.work(shop.claim())
+    leftovers = Leftovers(shop.spool)
+    leftovers.step(0.0)
+    assert leftovers._thread is not None
+    leftovers._thread.join(60)
+    assert (open_uploads(bucket), len(shop.uploads.attempts())) == (1, 1)
+
+
+def test_an_upload_that_is_being_begun_is_not_taken_for_a_lost_one(
+    tmp_path: Path, bucket: str
+) -> None:
+    """It has no id on record yet, as the one to drop, which waits."""
+    spool = os.fsencode(tmp_path / "spool")
+    upload = Upload(f"s3://{bucket}/out", "a.png", 1, "")
+    for temp in (b"lost", b"begun"):
+        with pytest.raises(CrashError):
+            Uploads(spool, crashing("created")).begin(temp, upload, {}, "image/png")
+    with pytest.raises(OSError, match="being begun"):
+        Uploads(spool).discard(b"lost")
+    assert (open_uploads(bucket), Uploads(spool).leftovers()) == (2, [b"lost"])
+
+
 @pytest.mark.parametrize(("took_s", "shut_s"), [(0.1, 15.0), (72.0, 144.0)])
 def test_a_store_that_answers_slowly_is_asked_seldom(took_s: float, shut_s: float) -> None:
     """Other folders' commits wait for each try, so the time between two grows with it."""
@@ -431,7 +488,7 @@ def test_a_store_that_answers_slowly_is_asked_seldom(took_s: float, shut_s: floa
     def fails() -> None:
         with outage.noticed():
             now_s[0] += took_s
-            raise OSError(STORE_FAULT, "no answer")
+            raise NoAnswerError(STORE_FAULT, "no answer")
 
     with pytest.raises(OSError, match="no answer"):
         fails()
@@ -442,3 +499,31 @@ def test_a_store_that_answers_slowly_is_asked_seldom(took_s: float, shut_s: floa
     now_s[0] += 1
     with outage.noticed():
         pass
+
+
+def test_one_request_asks_whether_an_outage_is_over() -> None:
+    """Others fail meanwhile, whatever folder they are for; after the first answer all go on."""
+    now_s = [0.0]
+    outage = Outage(lambda: now_s[0])
+    with pytest.raises(NoAnswerError), outage.noticed():
+        raise NoAnswerError(STORE_FAULT, "no answer")
+    now_s[0] += SHUT_S
+    with outage.noticed(), pytest.raises(NoAnswerError, match="no answer"), outage.noticed():
+        pass
+    for _ in range(2):
+        with outage.noticed():
+            pass
+
+
+def test_an_outage_of_the_endpoint_is_noticed_once(store: StoreServer, bucket: str) -> None:
+    """Of two buckets the second one is not asked; a bucket that is missing is no outage."""
+    other = store.bucket()
+    with pytest.raises(OSError, match="does not exist"):
+        Bucket(b"s3://missing-bucket/in").page(None)
+    assert Bucket(f"s3://{bucket}/in".encode()).page(None)[0]
+    store.refuses = lambda _: (503, "SlowDown")
+    for name in (bucket, other):
+        with pytest.raises(NoAnswerError, match="SlowDown"):
+            Bucket(f"s3://{name}/in".encode()).page(None)
+        store.asked, asked = [], store.asked
+        assert bool(asked) is (name == bucket)

@@ -2,10 +2,9 @@
 
 Owns the order of the steps after the outputs are durable: copies of sidecars, a look at each
 source, one ledger transaction that says which sources go, the sources, each with its sidecars, one
-fsync of each folder, ledger `disposed`. Errors are those of one source and do not hold up others.
-Refuses to touch a file that is not the one that was processed or that a process has open for
-writing, to overwrite anything in the archive, and to look for sources below a root that was
-replaced.
+fsync of each folder, ledger `disposed`. An error of one source does not hold up others. Refuses to
+touch a file that is not the one that was processed or that a process has open for writing, to
+overwrite anything in the archive, and to look for sources below a root that was replaced.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import Destination, faults, is_rewritten, require_same_root
@@ -20,6 +20,7 @@ from sharpend.commit.disposal import keeps_source, reason_to_keep
 from sharpend.commit.names import numbered
 from sharpend.commit.relocate import Move, relocate, still_written
 from sharpend.commit.results import NOTHING, Committed, Disposed, Followed
+from sharpend.commit.side_by_side import for_each
 from sharpend.commit.source import leased_source
 from sharpend.commit.syncs import FolderSyncs
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
@@ -29,10 +30,10 @@ from sharpend.files.lease import NO_LEASE, Lease, Writers
 from sharpend.policies import SourcePolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sharpend.commit.destination import TempNames
-    from sharpend.commit.store import Source
+    from sharpend.commit.store import Source, Store
     from sharpend.ledger.records import Job, Product
 
 
@@ -243,9 +244,8 @@ class Disposer:
                     one.copied = self._steps.copy_sidecars(destination, path, one.product, temp)
                     self._at("copied")
             self._begin(sources, leases)
-            for one, source in sources:
-                if not one.pending:
-                    self._remove(one, source, temps[one.job.id], syncs)
+            remove = partial(self._remove, temps, syncs)
+            for_each([entry for entry in sources if not entry[0].pending], remove, _store)
             _sync(group, syncs)
         if left := [one for one in group if not (one.is_recorded or one.pending)]:
             self._steps.end(left)
@@ -254,27 +254,40 @@ class Disposer:
 
     def _begin(self, sources: Sequence[tuple[Ending, SourceDisposal]], leases: ExitStack) -> None:
         """Look at the sources, and record in one transaction which of them go."""
-        begun = []
-        for one, source in sources:
+        goes = set[int]()
+
+        def look(entry: tuple[Ending, SourceDisposal]) -> None:
+            one, source = entry
             if not one.pending:
                 with one.storing_error():
                     if source.look(leases):
-                        begun.append(one)
-        if begun:
+                        goes.add(one.job.id)
+
+        for_each(sources, look, _store)
+        if begun := [one for one, _ in sources if one.job.id in goes]:
             self._steps.begin(begun)
         for _ in begun:
             self._at("begun")
 
     def _remove(
-        self, one: Ending, source: SourceDisposal, temp_name: bytes, syncs: FolderSyncs
+        self,
+        temps: Mapping[int, bytes],
+        syncs: FolderSyncs,
+        entry: tuple[Ending, SourceDisposal],
     ) -> None:
         """Remove a source, and then its sidecars, as those of one file after the other."""
+        one, source = entry
         with one.storing_error():
             one.disposed = source.act(syncs)
             self._at("source_removed")
             destination, path, archived = one.destination, one.job.relative, one.disposed.archived
-            one.archived = self._steps.archive_sidecars(destination, path, archived, temp_name)
+            follow = self._steps.archive_sidecars
+            one.archived = follow(destination, path, archived, temps[one.job.id])
             self._at("sidecars_moved")
+
+
+def _store(entry: tuple[Ending, SourceDisposal]) -> Store | None:
+    return entry[0].destination.input_store
 
 
 def _sync(group: Sequence[Ending], syncs: FolderSyncs) -> None:

@@ -40,6 +40,9 @@ class LocalFolder:
         status = os.fstat(self.descriptor)
         return status.st_dev, status.st_ino
 
+    def look_ahead(self, name: bytes) -> None:
+        """Do nothing: a disk answers at once."""
+
     def fingerprint(self, name: bytes) -> Fingerprint | None:
         """See `OutputFolder`."""
         with refusing_name(self.descriptor, name, creates=False):

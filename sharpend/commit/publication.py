@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from sharpend.commit.destination import NameStatus, faults, output_names, require_same_root
 from sharpend.commit.local_folder import LocalFolder
+from sharpend.commit.side_by_side import for_each
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.beneath import directory
 from sharpend.ledger.caseless import twin_key
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from sharpend.attempt import Staged
     from sharpend.commit.destination import Destination
-    from sharpend.commit.store import OutputFolder
+    from sharpend.commit.store import OutputFolder, Store
     from sharpend.ledger.records import Job
 
 
@@ -152,6 +153,7 @@ class Publisher:
         """Choose a name for each; return those that have one, and those that have to wait."""
         chosen, waiting = list[Publication](), list[Publication]()
         names, closed = set[object](), set[object]()
+        for_each(group, self._look, _store)
         for one in group:
             with _storing_error(one):
                 folder = self._folders.open(one.destination, one.product.output)
@@ -171,22 +173,29 @@ class Publisher:
                 chosen.append(one)
         return chosen, waiting
 
+    def _look(self, one: Publication) -> None:
+        """Ask a store for the name that is tried first; errors come with the choice."""
+        if one.destination.output_store is not None:
+            folder = self._folders.open(one.destination, one.product.output)
+            folder.look_ahead(os.path.basename(one.product.output))
+
     def _rename(self, group: list[Publication]) -> tuple[list[Publication], list[Publication]]:
         """Rename each file; return those renamed, and those whose name was taken meanwhile."""
-        renamed, taken = list[Publication](), list[Publication]()
-        for one in group:
-            if one.error is not None:
-                continue
+        taken = set[int]()
+
+        def rename(one: Publication) -> None:
             with _storing_error(one):
                 try:
                     folder = self._folders.open(one.destination, one.product.output)
                     _publish(one.product, one.status, folder)
+                    self._at("renamed")
                 except FileExistsError:
-                    taken.append(one)
-                    continue
-                self._at("renamed")
-                renamed.append(one)
-        return renamed, taken
+                    taken.add(one.job.id)
+
+        tried = [one for one in group if one.error is None]
+        for_each(tried, rename, _store)
+        renamed = [one for one in tried if one.error is None and one.job.id not in taken]
+        return renamed, [one for one in tried if one.job.id in taken]
 
     def _sync(self, group: list[Publication]) -> None:
         """Make the names durable: one fsync of each folder, whose failure is that of all in it."""
@@ -249,6 +258,10 @@ def _storing_error(one: Publication) -> Iterator[None]:
             yield
     except (FolderFaultError, TransientError, ImageRefusedError) as error:
         one.error = error
+
+
+def _store(one: Publication) -> Store | None:
+    return one.destination.output_store
 
 
 def _keys(destination: Destination, output: bytes, folder: OutputFolder) -> set[object]:

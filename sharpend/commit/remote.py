@@ -10,55 +10,19 @@ it was not told to replace.
 from __future__ import annotations
 
 import errno
-import math
 import os
-import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.errors import ImageRefusedError
 from sharpend.files.objects.bucket import COPIED_BYTES, Bucket, Object, of_attempt
 from sharpend.files.objects.uploads import Upload, Uploads
-from sharpend.files.remote import STORE_FAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Hashable, Iterator
 
     from sharpend.files.fingerprint import Fingerprint
-
-
-SHUT_S = 15.0
-"""Least seconds for which a store that failed is not asked again: each try makes others wait."""
-_SHARE = 2.0
-"""Multiple of the failed try's duration, likewise: tries take at most a third of the time."""
-
-
-class Outage:
-    """Memory of a store that gave no answer; for the one thread that commits.
-
-    Args:
-        clock: monotonic seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._until_s = -math.inf
-        self._cause = ""
-
-    @contextmanager
-    def noticed(self) -> Iterator[None]:
-        """Ask the store in this block; at once OSError if it gave no answer a short while ago."""
-        began_s = self._clock()
-        if began_s < self._until_s:
-            raise OSError(STORE_FAULT, self._cause)
-        try:
-            yield
-        except OSError as error:
-            if error.errno == STORE_FAULT:
-                now_s = self._clock()
-                self._until_s = now_s + max(SHUT_S, _SHARE * (now_s - began_s))
-                self._cause = error.strerror or ""
-            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +33,35 @@ class RemoteFolder:
     parent: bytes
     """Path below the root of the outputs."""
     uploads: Uploads
-    outage: Outage
     _found_outputs: dict[bytes, Object] = field(default_factory=dict)
     """The objects that were looked at last, by name: only these may be replaced."""
+    _ahead: dict[bytes, Object | None] = field(default_factory=dict)
+    """Answers of `look_ahead`; None: nothing has the name."""
 
     @property
     def identity(self) -> Hashable:
         """Bucket and path."""
         return self.bucket.address, self.parent
 
+    def look_ahead(self, name: bytes) -> None:
+        """Ask the store, in any thread; the answer serves once."""
+        with suppress(OSError, ImageRefusedError):  # asked again, and then raised
+            self._ahead[name] = self._asked(name)
+
     def fingerprint(self, name: bytes) -> Fingerprint | None:
-        """Ask the store."""
+        """Return what the store answers, or has answered just now."""
         self._found_outputs.pop(name, None)
-        with self.outage.noticed():
-            found = self.bucket.head(self.bucket.address.key(self._path(name)))
+        found = self._ahead.pop(name) if name in self._ahead else self._asked(name)
+        if found is None:
+            raise FileNotFoundError(name)
         self._found_outputs[name] = found
         return found.as_output
+
+    def _asked(self, name: bytes) -> Object | None:
+        key = self.bucket.address.key(self._path(name))
+        with suppress(FileNotFoundError):
+            return self.bucket.head(key)
+        return None
 
     def staged(self, temp: bytes) -> Fingerprint | None:
         """Look into the record of the upload."""
@@ -99,14 +76,11 @@ class RemoteFolder:
     def publish(self, temp: bytes, name: bytes, *, replaces: bool) -> None:
         """Complete the upload."""
         replaced = self._found_outputs.get(name) if replaces else None
-        with self.outage.noticed():
-            self.uploads.publish(temp, self._path(name), replaced)
+        self.uploads.publish(temp, self._path(name), replaced)
 
     def discard(self, temp: bytes) -> None:
         """Abort the upload; in an outage its record alone is left."""
-        self.uploads.unstage(temp)
-        with self.outage.noticed():
-            self.uploads.discard(temp)
+        self.uploads.discard(temp)
 
     def sync(self) -> None:
         """Do nothing: an object that is there is durable."""
@@ -129,7 +103,6 @@ class RemoteSource:
         relative: path below it.
         meant: fingerprint that it must have.
         uploads: of the state directory.
-        outage: of the store.
     """
 
     def __init__(
@@ -138,40 +111,35 @@ class RemoteSource:
         relative: bytes,
         meant: Fingerprint,
         uploads: Uploads,
-        outage: Outage,
     ) -> None:
         self._bucket = Bucket(root)
         self._key = self._bucket.address.key(relative)
         self._meant = meant
         self._uploads = uploads
-        self._outage = outage
-        self._found_outputs: Object | None = None
+        self._seen: Object | None = None
 
     def look(self) -> bool:
         """Ask the store: see `Source`."""
-        with self._outage.noticed():
-            self._found_outputs = self._found()
-        return self._found_outputs is not None
+        self._seen = self._found()
+        return self._seen is not None
 
     def delete(self) -> None:
         """Delete it if it is unchanged."""
-        if self._found_outputs is not None:
-            with self._outage.noticed():
-                self._remove(self._found_outputs)
+        if self._seen is not None:
+            self._remove(self._seen)
 
     def archive(self, root: bytes, names: Iterator[bytes], temp: bytes) -> bytes | None:
         """Let the store copy it, then delete it: see `Source`."""
-        if (found := self._found_outputs) is None:
+        if (found := self._seen) is None:
             return None
-        with self._outage.noticed():
-            try:
-                name = self._copied(root, names, temp, found)
-            except FileNotFoundError:
-                if self._found() is None:  # it went while it was copied
-                    return None
-                raise
-            self._remove(found)
-            return name
+        try:
+            name = self._copied(root, names, temp, found)
+        except FileNotFoundError:
+            if self._found() is None:  # it went while it was copied
+                return None
+            raise
+        self._remove(found)
+        return name
 
     def _found(self) -> Object | None:
         try:
@@ -237,12 +205,11 @@ class RemoteStore:
 
     def __init__(self, uploads: Uploads) -> None:
         self._uploads = uploads
-        self._outage = Outage()
 
     def outputs(self, root: bytes, parent: bytes) -> RemoteFolder:
         """Open the folder of outputs at a path below a root."""
-        return RemoteFolder(Bucket(root), parent, self._uploads, self._outage)
+        return RemoteFolder(Bucket(root), parent, self._uploads)
 
     def source(self, root: bytes, relative: bytes, meant: Fingerprint) -> RemoteSource:
         """Return the input at a path below a root that has a fingerprint."""
-        return RemoteSource(root, relative, meant, self._uploads, self._outage)
+        return RemoteSource(root, relative, meant, self._uploads)

@@ -14,7 +14,7 @@ from sharpend.files.remote import STORE_FAULT
 from sharpend.ledger.records import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sharpend.commit.destination import TempNames
     from sharpend.ledger.reader import LedgerReader
@@ -53,9 +53,6 @@ def remove_stale_uploads(
 ) -> int:
     """Drop what stale attempts left in object storage and in the spool; call as the function above.
 
-    What cannot be dropped stays on record for the next start; where the store as a whole fails, the
-    rest does too, for each try would wait.
-
     Args:
         ledger: its staged jobs keep their uploads.
         spool: None: no folder is in object storage.
@@ -67,10 +64,22 @@ def remove_stale_uploads(
     if spool is None:
         return 0
     wanted = {product.temp for _, product in ledger.unfinished(State.STAGED)}
-    uploads, dropped = Uploads(spool), 0
-    for temp in uploads.attempts():
-        if temp in wanted:
-            continue
+    uploads = Uploads(spool)
+    stale = [temp for temp in uploads.attempts() if temp not in wanted]
+    for temp in stale:
+        with suppress(OSError):
+            uploads.unstage(temp)
+    return drop(uploads, stale, go_on)
+
+
+def drop(uploads: Uploads, temps: Sequence[bytes], go_on: Callable[[], bool]) -> int:
+    """Drop the uploads of attempts that are over; return how many could be dropped.
+
+    What cannot be dropped stays on record, in `Uploads.leftovers`; where the store as a whole
+    fails, the rest does too, for each try would wait.
+    """
+    dropped = 0
+    for temp in temps:
         if not go_on():
             break
         try:

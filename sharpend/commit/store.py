@@ -17,6 +17,9 @@ class OutputFolder(Protocol):
     def identity(self) -> Hashable:
         """Identity of the folder, whatever path leads to it."""
 
+    def look_ahead(self, name: bytes) -> None:
+        """Ask for a name of which `fingerprint` will be asked next; errors come with that."""
+
     def fingerprint(self, name: bytes) -> Fingerprint | None:
         """Return the fingerprint of a file; None for a link, a folder and the like.
 

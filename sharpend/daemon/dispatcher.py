@@ -23,6 +23,7 @@ from sharpend.daemon.engine_faults import EngineFaults, stalled_by
 from sharpend.daemon.folder import Folder, Handed
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.intended_pauses import IntendedPauses
+from sharpend.daemon.leftovers import Leftovers
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import ResultHandler
 from sharpend.daemon.overview import take_snapshot
@@ -74,8 +75,7 @@ class Dispatcher:
         wake: Callable[[], None],
         on_result: Callable[[Result], None],
     ) -> None:
-        self._ledger, self._log = ledger, log
-        self._wake, self._on_result = wake, on_result
+        self._ledger, self._log, self._wake, self._on_result = ledger, log, wake, on_result
         self._names, self._spool = TempNames(config.state_dir), config.spool
         self._committer = Committer(ledger, self._names, self._between_steps)
         self._quarantine = Quarantine(ledger, config.state_dir, self._names, quiet_s=config.quiet_s)
@@ -95,6 +95,7 @@ class Dispatcher:
         hours = {name: one.plan.hours for name, one in self.folders.items()}
         self._pauses = IntendedPauses(hours, ledger, log)
         self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
+        self._leftovers = Leftovers(config.spool)
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
 
@@ -172,13 +173,13 @@ class Dispatcher:
                 self._outcomes.recover(folder, now_s)
         self._pauses.update(time.time())
         self._refused_sources.step(now_s, time.time())
+        self._leftovers.step(now_s)
         folders = self.folders.values()
-        next_s = self._maintenance.step(now_s, time.time())
-        next_s = min([next_s, *(folder.step(now_s) for folder in folders)])
+        steps = [self._maintenance.step(now_s, time.time()), *(one.step(now_s) for one in folders)]
         settled = (folder.is_settled and not folder.paused for folder in folders)
         if self._ledger.needs_reconciling and folders and all(settled):
             self._ledger.set_reconciled()
-        return next_s
+        return min(steps)
 
     def work(self, now_s: float, *, assigns: bool = True) -> None:
         """Record the results of all tasks that ended, and give idle workers new ones.
@@ -271,11 +272,8 @@ class Dispatcher:
     @property
     def is_done(self) -> bool:
         """True if every file of the folders has settled and no job waits or runs."""
-        return (
-            not self.is_working
-            and all(folder.is_settled for folder in self.folders.values())
-            and not self._ledger.waiting(list(self.folders))
-        )
+        has_settled = all(folder.is_settled for folder in self.folders.values())
+        return has_settled and not (self.is_working or self._ledger.waiting(list(self.folders)))
 
     def next_due_s(self) -> float:
         """Return the next deadline of a worker (monotonic); retries are due at folders' steps."""
@@ -286,8 +284,9 @@ class Dispatcher:
         return stalled_by(self._pool.overdue_s(now_s))
 
     def close(self) -> None:
-        """Stop watching the folders, and all maintenance; workers keep running."""
+        """Stop watching the folders, and all upkeep; workers keep running."""
         self._maintenance.close()
+        self._leftovers.close()
         for folder in self.folders.values():
             folder.close()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from sharpend.errors import ConfigError
+from sharpend.files.objects.outage import NoAnswerError, Outage
 from sharpend.files.remote import STORE_FAULT
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ _CAUSES = {
 }
 _NOT_REFUSED = {408, 429}
 """Statuses that ask for the same request later."""
+_FAILS = 500
+"""Least status of a store that fails, and not the request."""
 _LACKING = {
     "NoCredentialsError": f"there are no credentials; {_CREDENTIALS}",
     "PartialCredentialsError": f"the credentials are not complete; {_CREDENTIALS}",
@@ -117,9 +120,15 @@ def client() -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
         return Session().client("s3", config=options)
 
 
+@cache
+def outage() -> Outage:
+    """Return the memory of this process whether the endpoint answers."""
+    return Outage()
+
+
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate the errors of boto3.
+    """Translate the errors of boto3; fail at once while the endpoint gives no answer.
 
     Raises:
         FileNotFoundError: no such object; NoUploadError: no such upload.
@@ -128,9 +137,16 @@ def translated() -> Iterator[None]:
         DeniedError: access is denied, to one object or to all.
         RefusedError: the request is refused, for one object or for all.
         UnsupportedError: the store does not know the request.
+        NoAnswerError: the endpoint cannot be reached, or fails.
         OSError: EINVAL, for what no request can say; or STORE_FAULT, with a sentence for people:
             the store as a whole cannot be worked on.
     """
+    with outage().noticed(), _translated():
+        yield
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
     from botocore.exceptions import (  # noqa: PLC0415 - as above
         BotoCoreError,
         ClientError,
@@ -144,8 +160,9 @@ def translated() -> Iterator[None]:
     except ParamValidationError as error:  # of this one object
         raise OSError(errno.EINVAL, _first_line(error)) from error
     except BotoCoreError as error:
-        cause = _LACKING.get(type(error).__name__) or _unreachable(error)
-        raise OSError(STORE_FAULT, cause) from error
+        if cause := _LACKING.get(type(error).__name__):
+            raise OSError(STORE_FAULT, cause) from error
+        raise NoAnswerError(STORE_FAULT, _unreachable(error)) from error
 
 
 def _answered(error: Any) -> OSError:  # noqa: ANN401 - as above
@@ -158,7 +175,8 @@ def _answered(error: Any) -> OSError:  # noqa: ANN401 - as above
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code not in _CAUSES and status in range(400, 500) and status not in _NOT_REFUSED:
         return RefusedError(STORE_FAULT, text)
-    return OSError(STORE_FAULT, text)
+    kind_of_all = NoAnswerError if status >= _FAILS else OSError
+    return kind_of_all(STORE_FAULT, text)
 
 
 def _unreachable(error: Any) -> str:  # noqa: ANN401 - as above

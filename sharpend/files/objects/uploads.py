@@ -8,6 +8,7 @@ told to replace.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import mimetypes
@@ -56,6 +57,8 @@ class Upload:
     """All parts; empty before all were sent."""
     begun_s: float = 0.0
     """Wall clock before the store was asked to begin it."""
+    is_dropped: bool = False
+    """It is not wanted any more; True while the store could not be told."""
 
     @property
     def bucket(self) -> Bucket:
@@ -195,9 +198,9 @@ class Uploads:
             for path in (self._spool / os.fsdecode(temp)).iterdir():
                 if path.name != _RECORD:
                     path.unlink()
-        staged = self.staged(temp)
-        if staged is not None:
-            self._write(temp, replace(staged, parts=()))
+        upload = self._read(temp)
+        if upload is not None and not upload.is_dropped:
+            self._write(temp, replace(upload, parts=(), is_dropped=True))
 
     def forget(self, temp: bytes) -> None:
         """Delete the files of an attempt, whose upload is complete or was never begun."""
@@ -211,6 +214,11 @@ class Uploads:
         except FileNotFoundError:
             return []
 
+    def leftovers(self) -> list[bytes]:
+        """List the temporary names of the attempts whose upload could not be dropped yet."""
+        records = ((temp, self._read(temp)) for temp in self.attempts())
+        return [temp for temp, one in records if one is not None and one.is_dropped]
+
     def _drop(self, upload: Upload) -> None:
         """Abort an upload; one whose id was lost with the process is found by its key."""
         ids = [upload.id] if upload.id else self._unrecorded(upload)
@@ -219,12 +227,19 @@ class Uploads:
                 upload.bucket.abort(upload.key, one)
 
     def _unrecorded(self, upload: Upload) -> list[str]:
-        """Find the upload of a record without an id; those begun at other times are of others."""
-        records = (self._read(temp) for temp in self.attempts())
-        known = {one.id for one in records if one is not None}
+        """Find the upload of a record without an id; those begun at other times are of others.
+
+        Raises:
+            OSError: EAGAIN, an upload to the same key is being begun: one of both has no id yet.
+        """
+        listed = upload.bucket.uploads(upload.key)  # the records of all of them are older
+        records = [one for temp in self.attempts() if (one := self._read(temp)) is not None]
+        if any(not (one.id or one.is_dropped) and one.key == upload.key for one in records):
+            raise OSError(errno.EAGAIN, "another upload to the key is being begun")
+        known = {one.id for one in records}
         return [
             one
-            for one, begun_s in upload.bucket.uploads(upload.key).items()
+            for one, begun_s in listed.items()
             if one not in known and abs(begun_s - upload.begun_s) <= _SKEW_S
         ]
 
