@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -27,10 +28,11 @@ if TYPE_CHECKING:
     from tests.raycluster import RayCluster
 
 
-if os.access("/dev/shm", os.W_OK):  # noqa: S108 - below it pytest makes a folder of its own
+MEMORY_DISK = "/dev/shm"  # noqa: S108 - below it pytest makes a folder of its own
+if os.access(MEMORY_DISK, os.W_OK) and shutil.disk_usage(MEMORY_DISK).free > 4e9:
     # A third of the suite's time is waiting for fsync, which no test can tell from none: a process
     # that is killed leaves its pages in memory, and nobody cuts the power.
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")  # noqa: S108 - as above
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY_DISK)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 """Processes that tests start find our modules compiled, as those of an installed program do, and

@@ -227,13 +227,17 @@ def once(*arguments: str | Path, **environment: str) -> subprocess.CompletedProc
 
 
 def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Our environment without what would change a daemon's settings, and these variables."""
+    """Our environment without what would change a daemon's settings, and these variables.
+
+    Workers get one thread: beside other load the threads of one image wait for each other, so that
+    many small images take several times as long.
+    """
     ours = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("SHARPEND_", "XDG_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY"))
     }
-    return {**ours, **environment}
+    return {**ours, "SHARPEND_WORKERS__THREADS": "1", **environment}
 
 
 def until(condition: Callable[[], T], within_s: float = WITHIN_S, every_s: float = 0.003) -> T:

@@ -112,8 +112,12 @@ def test_an_empty_folder_of_images_is_refused(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SECTIONS)
-def test_each_section_measures_with_real_processes(name: str, tmp_path: Path) -> None:
+def test_each_section_measures_with_real_processes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every row has a figure in the first column, and the range holds the median."""
+    for variable in ("OMP_NUM_THREADS", "SHARPEND_WORKERS__THREADS"):
+        monkeypatch.setenv(variable, "1")  # several wait for each other beside other tests
     every = sections.sections(TINY, ("lite-photo",), None, tmp_path, "cpu")
     ((_, table),) = sections.measured(every, [name])
     assert table.rows

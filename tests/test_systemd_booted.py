@@ -33,7 +33,7 @@ pytestmark = [
 
 SOON = "WatchdogSec=10\nTimeoutAbortSec=2\nTimeoutStartSec=300\n"
 """A test cannot wait two minutes for a daemon that hangs; a start on a busy machine takes long."""
-SETTINGS = "[workers]\ncount = 1\njob_timeout_s = 15\n[report]\nevery_s = 1\n"
+SETTINGS = "[workers]\ncount = 1\nthreads = 1\njob_timeout_s = 15\n[report]\nevery_s = 1\n"
 PROXY = booted.CHECKOUT / "systemd/web-proxy.conf"
 CONFIG = "/etc/sharpend/sharpend.toml"
 INCOMING, SHARP = "/srv/sharpend/incoming", "/srv/sharpend/sharp"
