@@ -20,7 +20,7 @@ demo: $(VENV)/.demo  ## degrade sample images, sharpen them with a real daemon, 
 	$(BIN)/sharpend demo
 
 test: $(VENV)/.dev  ## all tests: the fast ones and, if they pass, the slow ones
-	$(BIN)/python -m tests.twice -m "not slow" --hypothesis-profile=default
+	$(BIN)/python -m tests.twice -m "not slow" --hypothesis-profile=all
 	$(BIN)/python -m tests.twice -m slow
 
 fast: $(VENV)/.dev  ## the fast tests: about a minute

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.outside_tools import advice
 
@@ -47,13 +47,16 @@ LONGEST = (
     *("test_corpus", "test_systemd_booted", "test_cases_policies"),
 )
 """Files whose slow tests take more than a minute, the longest first."""
-settings.register_profile("fast", max_examples=25)
+settings.register_profile("all", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("all"), max_examples=25)
+"""Without limits on time, which say something of the machine's other load and nothing of us."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Draw fewer examples where slow tests are left out; `make test` draws all."""
-    if config.getoption("markexpr") == "not slow" and not config.getoption("hypothesis_profile"):
-        settings.load_profile("fast")
+    if not config.getoption("hypothesis_profile"):
+        is_fast = config.getoption("markexpr") == "not slow"
+        settings.load_profile("fast" if is_fast else "all")
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         import torch
 

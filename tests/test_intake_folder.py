@@ -17,6 +17,7 @@ from watchdog.observers import Observer
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.mounts import Mount
 from sharpend.intake import folder, scan
+from sharpend.intake.file_times import FileTimes
 from sharpend.intake.folder import FolderIntake
 from sharpend.intake.interface import FolderOptions, Step
 from sharpend.intake.patience import Patience
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 DEADLINE_S = 120.0
 """Of real events; their threads may have to wait on a busy machine."""
 NEVER_S = 1e9
+
+
+class NoTimes(FileTimes):
+    """Times of files that are never believed, so that files wait by the faked clock alone."""
+
+    def look(self, now_s: float, wall_s: float) -> None:  # noqa: ARG002 - as given
+        """Take the files for ones of the future."""
+        super().look(now_s, 0.0)
 
 
 class Daemon:
@@ -107,8 +116,9 @@ def running(
     settle_s: float | None = None,
     poll_s: float = 5.0,
     rescan_s: float = NEVER_S,
+    believes: bool = False,
 ) -> Iterator[Daemon]:
-    """By default only events bring anything after the first scan."""
+    """By default only events bring anything after the first scan; no time of a file is believed."""
     daemon = Daemon(
         FolderOptions(
             os.fsencode(root),
@@ -118,6 +128,8 @@ def running(
             rescan_s=rescan_s,
         )
     )
+    if not believes:
+        daemon.intake._times = NoTimes()
     try:
         yield daemon
     finally:
@@ -169,9 +181,9 @@ def test_a_file_that_is_old_enough_needs_no_second_look(
     """A scan believes a time of change on a local disk, from the last minute and no later one."""
     (root / "a.png").touch()
     monkeypatch.setattr(folder, "mount_of", lambda _: Mount(b"/", kind))
-    real = time.time
-    monkeypatch.setattr(time, "time", lambda: real() + age_s)
-    with running(root, settle_s=settle_s, polling=True) as daemon:
+    changed_s = (root / "a.png").stat().st_ctime
+    monkeypatch.setattr(time, "time", lambda: changed_s + age_s)
+    with running(root, settle_s=settle_s, polling=True, believes=True) as daemon:
         assert (daemon.step().settling == 0) is at_once
         assert (daemon.names == [b"a.png"]) is at_once
 
@@ -180,7 +192,7 @@ def test_a_clock_that_was_set_is_not_believed(root: Path, monkeypatch: pytest.Mo
     """A file that came before the clock was set looks old, and is looked at twice all the same."""
     real, ahead_s = time.time, 0.0
     monkeypatch.setattr(time, "time", lambda: real() + ahead_s)
-    with running(root, polling=True, poll_s=0.1) as daemon:
+    with running(root, polling=True, poll_s=0.1, believes=True) as daemon:
         daemon.run(0.1)
         (root / "a.png").touch()
         ahead_s = 3600.0
@@ -197,7 +209,7 @@ def test_a_machine_that_has_just_started_believes_no_time(
     (root / "a.png").touch()
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600.0)
-    with running(root, polling=True) as daemon:
+    with running(root, polling=True, believes=True) as daemon:
         daemon.now_s = 20.0
         assert daemon.step().settling == 1
 
@@ -209,7 +221,7 @@ def test_what_was_judged_too_early_is_looked_at_twice(
     (root / "a.png").touch()
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 3600.0)
-    with running(root, polling=True) as daemon:
+    with running(root, polling=True, believes=True) as daemon:
         judged = Fingerprint.of((root / "a.png").stat())
         daemon.patience.record(b"a.png", judged)
         daemon.run(3.9)
