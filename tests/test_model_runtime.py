@@ -156,7 +156,16 @@ def test_tiles_cannot_be_seen_in_a_sweep(kind: str, form: str) -> None:
         assert tiled_equals_whole(kind, form, 128, deep_noise(height, width)), (height, width)
 
 
-@pytest.mark.parametrize(("channels", "form"), [(1, "float32"), *((3, form) for form in FORMS)])
+@pytest.mark.parametrize(
+    ("channels", "form"),
+    [
+        (1, "float32"),
+        *(
+            pytest.param(3, form, marks=pytest.mark.slow if form in BY_OPENVINO[:2] else ())
+            for form in FORMS
+        ),
+    ],
+)
 def test_tiles_of_a_photograph_know_the_whole(channels: int, form: str) -> None:
     """Half of the image is calm and half is not, and still every tile is sharpened alike."""
     for pixels in (noise(300, 420, channels), deep_noise(300, 420, channels)):

@@ -272,6 +272,7 @@ def test_previews_are_served_by_id(tmp_path: Path) -> None:
         assert visitor.get(f"/image/2/{IMAGES[0]}").status == 404
 
 
+@pytest.mark.slow
 def test_every_page_of_many_images_is_reached_once(hundred_thousand: Path) -> None:
     """Paging shows each image once, in the order of their ends, to the last one."""
     with LedgerPages.read_only(hundred_thousand) as ledger:
