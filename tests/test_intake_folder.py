@@ -93,9 +93,9 @@ class Daemon:
         return self.step()
 
     def hear(self) -> None:
-        """Step, without any faked time passing, until a real event has brought a candidate."""
+        """Step, by a little faked time, until a real event has brought a candidate."""
         deadline_s = time.monotonic() + DEADLINE_S
-        while self.step().settling == 0:
+        while self.run(0.2).settling == 0:
             assert time.monotonic() < deadline_s, "no event"
             self.woken.wait(0.1)
 
