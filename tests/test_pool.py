@@ -387,7 +387,8 @@ def test_stop_twice(team: Crew | RayCrew) -> None:
 
 PARENT = """
 import sys, threading
-from sharpend.workers import pool, process, worker
+from sharpend.workers import pool, process
+from sharpend.workers.loading import WorkerOptions
 process.PROGRAM = "tests.lightwork"
 options = WorkerOptions("cpu", "float32", None, 1, 64)
 crew = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)

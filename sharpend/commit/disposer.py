@@ -2,9 +2,8 @@
 
 Owns the order of the steps after the outputs are durable: copies of sidecars, a look at each
 source, one ledger transaction that says which sources go, the sources, each with its sidecars, one
-fsync of each folder, ledger `disposed`. An error of one source does not hold up others. Refuses to
-touch a file that is not the one that was processed or that a process has open for writing, to
-overwrite anything in the archive, and to look for sources below a root that was replaced.
+fsync of each folder, ledger `disposed`. An error of one source does not hold up others. Touches no
+file but the one that was processed, none that is open for writing, and none below another root.
 """
 
 from __future__ import annotations
@@ -244,8 +243,8 @@ class Disposer:
                     one.copied = self._steps.copy_sidecars(destination, path, one.product, temp)
                     self._at("copied")
             self._begin(sources, leases)
-            remove = partial(self._remove, temps, syncs)
-            for_each([entry for entry in sources if not entry[0].pending], remove, _store)
+            going = [entry for entry in sources if not entry[0].pending]
+            for_each(going, partial(self._remove, temps, syncs), _store)
             _sync(group, syncs)
         if left := [one for one in group if not (one.is_recorded or one.pending)]:
             self._steps.end(left)
@@ -294,10 +293,8 @@ def _sync(group: Sequence[Ending], syncs: FolderSyncs) -> None:
     """Make it durable: one fsync of each folder, whose failure is that of all in it."""
     failures = syncs.sync()
     for one in group:
-        destination, failure = one.destination, failures.get(one.job.id)
+        failure = failures.get(one.job.id)
         if failure is not None and not one.pending:
-            with (
-                one.storing_error(),
-                faults(destination, destination.archive_root or destination.input_root, "input"),
-            ):
+            root = one.destination.archive_root or one.destination.input_root
+            with one.storing_error(), faults(one.destination, root, "input"):
                 raise failure
