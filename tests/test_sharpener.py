@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from sharpend.imaging.depth import Depth
 
-SHIPPED = ("lite-x4", "base-x4", "teacher-x4", "lite-photo", "base-photo", "teacher-photo")
+X4 = ("lite-x4", "base-x4", "teacher-x4")
+SHIPPED = (*X4, "lite-photo", "base-photo", "teacher-photo", "teacher-lite-photo")
 DEPTHS = (np.uint8, np.uint16)
 
 
