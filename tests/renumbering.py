@@ -20,7 +20,7 @@ from unittest.mock import patch
 from sharpend import cli
 from sharpend.files import mounts
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.intake import folder, scan
+from sharpend.intake import folder, tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def renumbering(kind: str) -> Iterator[None]:
     """Inputs lie on a file system of this type, and have other inode numbers at each look."""
     mount = mounts.Mount(b"/", kind)
     with (
-        patch.object(scan, "Fingerprint", Renumbered),
+        patch.object(tally, "Fingerprint", Renumbered),
         patch.object(folder, "mount_of", lambda _: mount),
     ):
         yield

@@ -181,7 +181,7 @@ def test_forty_thousand_files(networks: Networks, tmp_path: Path) -> None:
         assert stopped_s < 60
     with LedgerReader.read_only(tmp_path / "state") as ledger:
         waiting = ledger.waiting(["in"])
-    assert once("--config", config, "--dry-run").stdout.count("would be sharpened") == waiting
+    assert once("--config", config, "--dry-run").stdout.count(": would be sharpened") == waiting
 
 
 def test_one_new_picture_does_not_wait_behind_a_backlog(networks: Networks, tmp_path: Path) -> None:
