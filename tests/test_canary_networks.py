@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 CPU = Placement("cpu", "float32", threads=1)
-USED = CANARY = "lite-photo"
-"""Of one teacher: its lines hold for both."""
+USED, OTHER = "lite-photo", "base-photo"
+"""The other one has a teacher of its own, so that it is measured by the lines of the one in use."""
 SAMPLES = 50
 
 
@@ -76,16 +76,16 @@ class Dead(Sharpener):
         return pixels.copy()
 
 
-def with_damage(damage: str) -> Sharpener:
-    """The canary with a damage."""
-    whole = weights.load("base-x4" if damage == "wrong" else CANARY)
+def with_damage(model: str, damage: str) -> Sharpener:
+    """A canary with a damage."""
+    whole = weights.load("base-x4" if damage == "wrong" else model)
     kinds: dict[str, type[Sharpener]] = {"halved": Halved, "dead": Dead}
     return kinds.get(damage, Sharpener)(with_noise(whole, 0.3) if damage == "noise" else whole, CPU)
 
 
-def raised_at(damage: str, home: Path) -> tuple[int | None, ListLog]:
+def raised_at(model: str, damage: str, home: Path) -> tuple[int | None, ListLog]:
     """The number of samples until the alarm, of a stream of photographs, and the log."""
-    broken = with_damage(damage)
+    broken = with_damage(model, damage)
     settings = Settings.model_validate({"state": home, "canary": {"model": "new", "share": 1.0}})
     options = settings_values.canary_options(
         settings, loaded(weights.load(USED).card), loaded(broken.card)
@@ -127,18 +127,23 @@ def outcome(pipeline: Pipeline, pixels: Pixels, home: Path) -> tuple[Task, Stage
     return task, staged
 
 
-@pytest.mark.parametrize("damage", ["halved", "noise", "dead", "wrong"])
-def test_a_damaged_canary_is_seen(damage: str, tmp_path: Path) -> None:
+SEEN = [(USED, damage) for damage in ("halved", "noise", "dead", "wrong")]
+SEEN += [(OTHER, damage) for damage in ("noise", "dead")]
+
+
+@pytest.mark.parametrize(("model", "damage"), SEEN)
+def test_a_damaged_canary_is_seen(model: str, damage: str, tmp_path: Path) -> None:
     """Half of the output, 30 % noise on the weights, no output, a model for other images."""
-    count, log = raised_at(damage, tmp_path)
+    count, log = raised_at(model, damage, tmp_path)
     assert count is not None
     (low,) = log.of(Event.CANARY_LOW)
     assert low["verdict"] == "low"
     assert low["used_residual_ratio"] < low["residual_ratio"]
 
 
-def test_a_sound_canary_is_not(tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", [USED, OTHER])
+def test_a_sound_canary_is_not(model: str, tmp_path: Path) -> None:
     """The larger student is closer to the teacher than the one in use."""
-    count, log = raised_at("none", tmp_path)
+    count, log = raised_at(model, "none", tmp_path)
     assert count is None
     assert log.of(Event.CANARY_LOW) == []

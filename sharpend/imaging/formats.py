@@ -144,7 +144,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
         Format.BMP: Row(
             "BMP",
             (b".bmp", b".dib"),
-            _SMALL,
+            (1, 4, 8),
             "gray, RGB, RGBA; palette and 16 bits a pixel become RGB",
             "density, colour space, ICC profile, an unused fourth byte",
             "uncompressed",
