@@ -51,7 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=7, help="seed of every random choice (default %(default)s)")
     add(
-        "--sharpened-by", metavar="MODEL", help="model whose outputs are among the sharpened images"
+        "--sharpened-by",
+        metavar="MODEL",
+        action="append",
+        default=[],
+        help="model whose outputs are among the sharpened images; may be given several times",
     )
     add_placement(parser)
     add_workers(parser)
@@ -60,17 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def pool(options: argparse.Namespace) -> None:
     """Make a pool."""
     split = read_split(options.data)
-    model = opened = None
-    if options.sharpened_by:
-        model = open_model(options.sharpened_by, placement(options))
-        opened = Opened(options.sharpened_by, placement(options))
+    models = [open_model(name, placement(options)) for name in options.sharpened_by]
+    opened = tuple(Opened(name, placement(options)) for name in options.sharpened_by)
     card = PoolCard(
         degradation=options.mixture,
         seed=options.seed,
         window_px=options.size,
         windows={"train": options.windows, "validation": options.validation},
         split=split.fingerprint,
-        sharpened_by={"name": model.name, "digest": model.digest} if model else None,
+        sharpened_by={model.name: model.digest for model in models} or None,
     )
     images = {"train": split.train, "validation": split.validation}
     make_pool(options.to, card, images, opened=opened, workers=options.workers)

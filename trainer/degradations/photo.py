@@ -35,8 +35,8 @@ _SHARES = (0.14, 0.05, 0.25, 0.24, 0.11, 0.06, 0.03, 0.12)
 _PROCESSED_KINDS = (UNTOUCHED, "resize", "gaussian", "defocus")
 _PROCESSED_SHARES = (0.1, 0.3, 0.4, 0.2)
 """Softening before an image is sharpened, by a mask or a network."""
-_TWICE = 0.5
-"""Share of the outputs of a network that went through it twice."""
+_MORE_PASSES_SHARES = (0.12, 0.04, 0.22, 0.24, 0.11, 0.06, 0.03, 0.18)
+"""Shares with half as many outputs of networks again."""
 _EXACT_FACTORS = (1.5, 2.0, 3.0, 4.0)
 
 _USE = """\
@@ -67,10 +67,14 @@ class PhotoMixture:
     Attributes:
         shares: of KINDS.
         exact: share of resizing by one of the exact factors, of all resizing.
+        twice: share of the outputs of a network that went through it twice.
+        least_noise: lowest sigma of sensor noise, levels of 255.
     """
 
     shares: tuple[float, ...] = _SHARES
     exact: float = 0.5
+    twice: float = 0.5
+    least_noise: float = 0.7
 
     def __call__(
         self, pixels: Pixels, generator: np.random.Generator, sharpen: Sharpen | None = None
@@ -92,7 +96,7 @@ class PhotoMixture:
         soft = self.softened(pixels, kind, generator)
         if kind == "x4" and chance(generator, 0.8):  # the report's degradation has no further step
             return Degraded(kind, soft, pixels)
-        given, clean = _developed(soft, generator)
+        given, clean = self._developed(soft, generator)
         reference = clean if kind == UNTOUCHED else pixels
         return Degraded(kind, given, residual_target(given, reference, clean))
 
@@ -120,7 +124,7 @@ class PhotoMixture:
     def _already_sharpened(self, pixels: Pixels, generator: np.random.Generator) -> Pixels:
         """An image, soft or sharp, after an unsharp mask of a random radius."""
         kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
-        soft = _developed(self.softened(pixels, kind, generator), generator)[0]
+        soft = self._developed(self.softened(pixels, kind, generator), generator)[0]
         radius, percent = generator.uniform(0.5, 3.0), int(generator.integers(60, 260))
         return camera.sharpened(soft, radius, percent, int(generator.integers(0, 3)))
 
@@ -129,13 +133,37 @@ class PhotoMixture:
     ) -> Degraded:
         """An image, soft or sharp, after one or two passes of a network."""
         kind = str(generator.choice(_PROCESSED_KINDS, p=_PROCESSED_SHARES))
-        given, clean = _developed(self.softened(pixels, kind, generator), generator)
+        given, clean = self._developed(self.softened(pixels, kind, generator), generator)
         reference = clean if kind == UNTOUCHED else pixels
-        for _ in range(2 if chance(generator, _TWICE) else 1):
+        for _ in range(2 if chance(generator, self.twice) else 1):
             noisy = given is not clean
             clean = sharpen(clean)
             given = sharpen(given) if noisy else clean
         return Degraded(SECOND_PASS, given, residual_target(given, reference, clean))
+
+    def _developed(self, soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels]:
+        """Apply sensor noise, processing and compression; return the image, and one without noise.
+
+        The second is the reference of the target, so that detail restored by the camera's own
+        sharpening is not added twice.
+        """
+        given = clean = soft
+        if chance(generator, 0.4):
+            sigma = float(np.exp(generator.uniform(np.log(self.least_noise), np.log(8))))
+            grain_px = float(generator.choice([0, 0, 0.6, 1.0]))
+            given = camera.noisy(
+                given, sigma, generator, shot=generator.random(), grain_px=grain_px
+            )
+            if chance(generator, 0.35):
+                strength = sigma * generator.uniform(0.4, 1.0)
+                given, clean = (camera.denoised(one, strength) for one in (given, clean))
+        if chance(generator, 0.15):
+            radius, percent = generator.uniform(0.5, 1.5), int(generator.integers(20, 90))
+            given, clean = (camera.sharpened(one, radius, percent) for one in (given, clean))
+        if chance(generator, 0.4):
+            quality, subsampling = int(generator.integers(60, 99)), int(generator.choice([0, 2, 2]))
+            given = camera.jpeg(given, quality, subsampling=subsampling)
+        return given, clean
 
 
 def _gaussian(pixels: Pixels, generator: np.random.Generator) -> Pixels:
@@ -165,29 +193,6 @@ _SOFTENERS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
 }
 
 
-def _developed(soft: Pixels, generator: np.random.Generator) -> tuple[Pixels, Pixels]:
-    """Apply sensor noise, processing and compression; return the image, and the same without noise.
-
-    The second is the reference of the target, so that detail restored by the camera's own
-    sharpening is not added twice.
-    """
-    given = clean = soft
-    if chance(generator, 0.4):
-        sigma = float(np.exp(generator.uniform(np.log(0.7), np.log(8))))
-        grain_px = float(generator.choice([0, 0, 0.6, 1.0]))
-        given = camera.noisy(given, sigma, generator, shot=generator.random(), grain_px=grain_px)
-        if chance(generator, 0.35):
-            strength = sigma * generator.uniform(0.4, 1.0)
-            given, clean = (camera.denoised(one, strength) for one in (given, clean))
-    if chance(generator, 0.15):
-        radius, percent = generator.uniform(0.5, 1.5), int(generator.integers(20, 90))
-        given, clean = (camera.sharpened(one, radius, percent) for one in (given, clean))
-    if chance(generator, 0.4):
-        quality, subsampling = int(generator.integers(60, 99)), int(generator.choice([0, 2, 2]))
-        given = camera.jpeg(given, quality, subsampling=subsampling)
-    return given, clean
-
-
 def _without_sharpened() -> tuple[float, ...]:
     """Shares without images that are sharpened already; the others grow in proportion."""
     kept = [0.0 if kind in _PROCESSED else each for kind, each in zip(KINDS, _SHARES, strict=True)]
@@ -196,5 +201,8 @@ def _without_sharpened() -> tuple[float, ...]:
 
 photo = PhotoMixture()
 PHOTO = Degradation(photo, _USE, _LIMITS)
+PHOTO_MORE_PASSES = Degradation(
+    PhotoMixture(shares=_MORE_PASSES_SHARES, twice=0.6, least_noise=0.35), _USE, _LIMITS
+)
 PHOTO_DRAWN_FACTORS = Degradation(PhotoMixture(exact=0), _USE, _LIMITS)
 PHOTO_UNSHARPENED = Degradation(PhotoMixture(shares=_without_sharpened()), _USE, _LIMITS)

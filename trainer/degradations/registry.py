@@ -10,7 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.model.weights import REDUCTION
-from trainer.degradations.photo import PHOTO, PHOTO_DRAWN_FACTORS, PHOTO_UNSHARPENED
+from trainer.degradations.photo import (
+    PHOTO,
+    PHOTO_DRAWN_FACTORS,
+    PHOTO_MORE_PASSES,
+    PHOTO_UNSHARPENED,
+)
 from trainer.degradations.reduction import REPORT
 
 if TYPE_CHECKING:
@@ -21,11 +26,13 @@ if TYPE_CHECKING:
 DEGRADATIONS: Mapping[str, Degradation] = {
     REDUCTION: REPORT,
     "photo": PHOTO,
+    "photo-more-passes": PHOTO_MORE_PASSES,
     "photo-drawn-factors": PHOTO_DRAWN_FACTORS,
     "photo-unsharpened": PHOTO_UNSHARPENED,
 }
 """Every degradation by its name: the report's, and photographs of any softness.
 
-The last two lack a part of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and
-images that are sharpened already.
+"photo-more-passes" has more outputs of networks and fainter noise than "photo". The last two lack a
+part of "photo", for the ablation: resizing by exactly 1.5, 2, 3 and 4, and images that are
+sharpened already.
 """

@@ -45,7 +45,7 @@ class PoolCard:
     split: str
     """Fingerprint of the images."""
     sharpened_by: dict[str, str] | None = None
-    """Model whose outputs are among the sharpened images: name and digest."""
+    """Models whose outputs are among the sharpened images: digest by name."""
     taught_by: dict[str, str] | None = None
     """The teacher of the labels: name and digest."""
 
@@ -55,7 +55,7 @@ def make_pool(
     card: PoolCard,
     images: Mapping[str, Sequence[Path]],
     *,
-    opened: Opens | None = None,
+    opened: tuple[Opens, ...] = (),
     workers: int = 1,
 ) -> None:
     """Make a pool; an interrupted one is removed by the next call.
@@ -64,7 +64,7 @@ def make_pool(
         folder: to be made; replaced if it is there.
         card: its description.
         images: originals of each side.
-        opened: opens the network that `card.sharpened_by` names, in each process anew.
+        opened: opens the networks that `card.sharpened_by` names, in each process anew.
         workers: processes that share the work; the pool is the same by any number of them.
 
     Raises:

@@ -53,7 +53,8 @@ class Side:
         degradation: name of the mixture.
         seed: of the pool and the side.
         originals: files to cut from.
-        opened: opens the network whose outputs are among the sharpened images.
+        opened: opens the networks whose outputs are among the sharpened images; each window has
+            one of them.
     """
 
     folder: Path
@@ -61,7 +62,7 @@ class Side:
     degradation: str
     seed: tuple[int, int]
     originals: tuple[Path, ...]
-    opened: Opens | None
+    opened: tuple[Opens, ...]
 
     def fill(self, numbers: range) -> list[Told]:
         """Write some windows; window n depends on the seed and n alone.
@@ -72,14 +73,14 @@ class Side:
         size = self.shape[1]
         originals = _read(self.originals, size + 2 * MARGIN_PX)
         layers = [layer_of(self.folder, layer, self.shape, "r+") for layer in LAYERS]
-        sharpen = None if self.opened is None else _open(self.opened)
+        networks = [_open(one) for one in self.opened]
         degrade = DEGRADATIONS[self.degradation].mixture
         areas = np.array([one.shape[0] * one.shape[1] for one in originals]) ** 0.75
         measured = []
         for index in numbers:
             generator = np.random.default_rng([*self.seed, index])
             window = _window(originals, areas / areas.sum(), size + 2 * MARGIN_PX, generator)
-            example = degrade(window, generator, sharpen)
+            example = degrade(window, generator, _drawn(networks, generator))
             top, left = _offset(generator), _offset(generator)
             inside = (slice(top, top + size), slice(left, left + size))
             for layer, pixels in zip(layers, (example.input, example.target), strict=True):
@@ -118,6 +119,13 @@ def _read(paths: tuple[Path, ...], least_px: int) -> Sequence[Pixels]:
 def _open(opened: Opens) -> Sharpen:
     """Open a network once in a process."""
     return opened()
+
+
+def _drawn(networks: Sequence[Sharpen], generator: np.random.Generator) -> Sharpen | None:
+    """One of the networks; a single one takes no random number."""
+    if len(networks) <= 1:
+        return networks[0] if networks else None
+    return networks[int(generator.integers(len(networks)))]
 
 
 def _offset(generator: np.random.Generator) -> int:
