@@ -107,7 +107,11 @@ def test_auto_chooses_by_measurement() -> None:
 
 
 @needs_cuda
-def test_captured_steps_learn_as_the_processor_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("branches", [0, 8], ids=["plain", "branches"])
+@pytest.mark.parametrize("term", ["target_charbonnier", "target_ssim", "target_fft"])
+def test_captured_steps_learn_as_the_processor_does(
+    tmp_path: Path, term: str, branches: int
+) -> None:
     """The same crops give the same course of the loss, from a graph as step by step."""
     chance = np.random.default_rng(1)
     examples = [
@@ -116,9 +120,9 @@ def test_captured_steps_learn_as_the_processor_does(tmp_path: Path) -> None:
     ]
     recipe = Recipe(
         name="tiny",
-        network=NetworkConfig("student", channels=8, blocks=1, bias_free=True),
+        network=NetworkConfig("student", channels=8, blocks=1, bias_free=True, branches=branches),
         data=Data(crop_px=16, batch=4, validation_px=32),
-        loss=LossWeights(target_charbonnier=1.0),
+        loss=LossWeights(**{term: 1.0}),
         schedule=Schedule(steps=30, warm_up=5, validate_every=30, precision="float32"),
     )
     losses = []

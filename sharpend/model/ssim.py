@@ -6,7 +6,7 @@ anything with its default data range of 255; none of these can pass through here
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WINDOW_PX = 11
-"""Side of the Gaussian window, sigma 1.5, valid positions only (Wang et al. 2004, eq. 13)."""
+"""Side of the Gaussian window, valid positions only (Wang et al. 2004, eq. 13)."""
+SIGMA_PX = 1.5
+"""Sigma of the window."""
 MS_SMALLEST_PX = (WINDOW_PX - 1) * 2**4 + 1
 """Least side for MS-SSIM: halved four times, and still as large as the window."""
 
@@ -73,9 +75,25 @@ def _in_float32(
             f"not {tuple(output.shape)} and {tuple(target.shape)}"
         )
     with torch.autocast(output.device.type, enabled=False):
+        window = _window(output.shape[1], output.device)
         return measure(
-            output.float(), target.float(), data_range=1.0, win_size=WINDOW_PX, size_average=False
+            output.float(), target.float(), data_range=1.0, win=window, size_average=False
         )
+
+
+@cache
+def _window(channels: int, device: torch.device) -> Tensor:
+    """The Gaussian window of one row, C x 1 x 1 x WINDOW_PX float32, on the device.
+
+    The library makes it anew in every call and copies it to the device, which no step that is
+    captured as a CUDA graph can do.
+    """
+    with torch.inference_mode(
+        mode=False
+    ):  # a tensor of inference mode cannot take part in training
+        distance = torch.arange(WINDOW_PX, dtype=torch.float32) - WINDOW_PX // 2
+        weights = torch.exp(-(distance**2) / (2 * SIGMA_PX**2))
+        return (weights / weights.sum()).repeat(channels, 1, 1, 1).to(device)
 
 
 def psnr(output: Tensor, target: Tensor) -> Tensor:
