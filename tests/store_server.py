@@ -143,8 +143,11 @@ def running_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
 
 
 def _backend() -> Any:  # noqa: ANN401 - moto's
-    """What the server of this process has stored. Tests look at it without requests: these would
-    cost more than what is tested, and be among those that are counted and refused."""
+    """What the server of this process has stored.
+
+    Tests look at it without requests: these would cost more than what is tested, and be among those
+    that are counted and refused.
+    """
     return needed("moto.s3.models").s3_backends["123456789012"]["aws"]
 
 

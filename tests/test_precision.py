@@ -25,6 +25,7 @@ from sharpend.workers.loading import LoadedModel
 from tests.conftest import drop
 from tests.daemons import configured, running
 from tests.fakes import ListLog
+from tests.selected import fast_where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -180,13 +181,11 @@ def timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "BUDGET_S", 0.0)
 
 
-SHIPPED = [
-    "lite-x4",
-    pytest.param("base-x4", marks=pytest.mark.slow),
-    pytest.param("lite-photo", marks=pytest.mark.slow),
-    "base-photo",
-]
-"""Models that the daemon runs. The fast ones are one of each size and each family."""
+SHIPPED = fast_where(
+    lambda name: name in {"lite-x4", "base-photo"},
+    [("lite-x4",), ("base-x4",), ("lite-photo",), ("base-photo",)],
+)
+"""Models that the daemon runs; the fast tests have one of each size and of each family."""
 
 
 @needs_openvino

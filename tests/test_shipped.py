@@ -137,6 +137,4 @@ def test_an_enlarged_photograph_is_the_specialist_s(name: str) -> None:
     """The family's own x4 model of the same size does the work, to the bit."""
     enlarged = degrade(photograph())
     specialist = sharpener(f"{name.partition('-')[0]}-x4")
-    assert np.array_equal(
-        sharpener(name).sharpen(enlarged), specialist.sharpen(enlarged)
-    )
+    assert np.array_equal(sharpener(name).sharpen(enlarged), specialist.sharpen(enlarged))
