@@ -145,9 +145,16 @@ def test_tiles_cannot_be_seen_with_crispness(
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["student", "teacher", "cued"])
 def test_tiles_cannot_be_seen_in_a_sweep(kind: str, form: str) -> None:
-    """The same around every multiple of the tile, and in images much longer than wide."""
+    """The same around every multiple of the tile, and in images much longer than wide.
+
+    Every height with every width by torch and by the student, whose plan of tiles all forms share;
+    OpenVINO, which compiles a model for each size, has each height and each width three times.
+    """
     sides = [1, 3, 4, 5, 127, 128, 129, 255, 257, 383, 385]
-    for (height, width), tile_px in product(product(sides, sides), [128, 256]):
+    pairs = [*product(sides, sides)]
+    if form in BY_OPENVINO and kind != "student":
+        pairs = [(side, sides[at - by]) for at, side in enumerate(sides) for by in (0, 4, 7)]
+    for (height, width), tile_px in product(pairs, [128, 256]):
         assert tiled_equals_whole(kind, form, tile_px, deep_noise(height, width)), (
             height,
             width,
