@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +166,13 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def photograph(height: int, width: int, *, seed: int = 0) -> NDArray[np.uint8]:
-    """An image with smooth parts, edges and texture: H x W x 3 uint8."""
+    """An image with smooth parts, edges and texture: H x W x 3 uint8, the caller's own."""
+    return _photograph(height, width, seed).copy()
+
+
+@lru_cache(maxsize=16)
+def _photograph(height: int, width: int, seed: int) -> NDArray[np.uint8]:
+    """Make it once: tests of a file ask for the same one again and again."""
     import numpy as np
 
     random = np.random.default_rng(seed)

@@ -47,7 +47,7 @@ class StoreServer:
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
         moto_server, serving = needed("moto.server"), needed("werkzeug.serving")
-        self._app = moto_server.DomainDispatcherApplication(moto_server.create_backend_app)
+        self._app = moto_server.create_backend_app("s3")
         self._server = serving.make_server("127.0.0.1", 0, self._answer, threaded=True)
         self._buckets = 0
         self.environment = KEYS | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self._server.port}"}
@@ -76,10 +76,9 @@ class StoreServer:
         return name
 
     def fill(self, bucket: str, keys: Iterable[str]) -> None:
-        """Put empty objects into a bucket, not by requests, of which there would be too many."""
-        backend = needed("moto.s3.models").s3_backends["123456789012"]["aws"]
+        """Put empty objects into a bucket."""
         for key in keys:
-            backend.put_object(bucket, key, b"")
+            put(bucket, key, b"")
 
     def _answer(self, environ: Environ, start: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI
         asked = _operation(environ)
@@ -123,13 +122,19 @@ _SERVERS: list[StoreServer] = []
 
 @contextmanager
 def running_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
-    """Use the server of this process, started by the first test that needs it."""
+    """Use the server of this process, started by the first test that needs it.
+
+    What it refuses is asked again at once, as often as usual.
+    """
     if not _SERVERS:
         _SERVERS.append(StoreServer())
         client.cache_clear()
     outage.cache_clear()
     (server,) = _SERVERS
     server.reset()
+    monkeypatch.setattr(
+        needed("botocore.retries.standard").ExponentialBackoff, "delay_amount", lambda *_: 0.0
+    )
     for key in [key for key in os.environ if key.startswith("AWS_")]:
         monkeypatch.delenv(key)
     for key, value in server.environment.items():
@@ -137,18 +142,27 @@ def running_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreServer]:
     yield server
 
 
+def _backend() -> Any:  # noqa: ANN401 - moto's
+    """What the server of this process has stored.
+
+    Tests look at it without requests: these would cost more than what is tested, and be among those
+    that are counted and refused.
+    """
+    return needed("moto.s3.models").s3_backends["123456789012"]["aws"]
+
+
 def objects(bucket: str) -> dict[str, bytes]:
     """Every object of a bucket by its key."""
-    pages = client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
-    keys = [one["Key"] for page in pages for one in page.get("Contents", ())]
-    return {key: client().get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+    backend = _backend()
+    keys, *_ = backend.list_objects(backend.get_bucket(bucket), None, None, None, None)
+    return {key.name: key.value for key in keys}
 
 
 def put(bucket: str, key: str, body: bytes) -> None:
     """Write an object, as anybody may."""
-    client().put_object(Bucket=bucket, Key=key, Body=body)
+    _backend().put_object(bucket, key, body)
 
 
 def open_uploads(bucket: str) -> int:
     """Number of uploads that are not complete."""
-    return len(client().list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
+    return len(_backend().list_multipart_uploads(bucket))

@@ -18,8 +18,8 @@ from sharpend.workers import process
 from sharpend.workers.loading import WorkerOptions
 from tests.cluster_breaks import VICTIMS, frozen, kills
 from tests.conftest import drop
-from tests.crews import RayCrew
 from tests.daemons import configured, once, running, temps, until
+from tests.pool_harness import RayHarness
 from tests.raycluster import ROOT, WITH_RAY, RayCluster, cluster
 
 if TYPE_CHECKING:
@@ -168,27 +168,27 @@ def test_what_cannot_be_joined_is_one_sentence(
 
 
 @pytest.fixture
-def crew(ray: RayCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayCrew]:
+def harness(ray: RayCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayHarness]:
     """A light worker on the cluster."""
     monkeypatch.setattr(process, "PROGRAM", "tests.lightwork")
-    made = RayCrew(ray)
+    made = RayHarness(ray)
     yield made
     made.pool.stop()
 
 
-def free(crew: RayCrew, count: int) -> None:
+def free(harness: RayHarness, count: int) -> None:
     """Wait until so many actors are free."""
-    until(lambda: not list(crew.pool.finished(time.monotonic())) and crew.pool.free == count)
+    until(lambda: not list(harness.pool.finished(time.monotonic())) and harness.pool.free == count)
 
 
-def test_an_actor_without_a_node_is_not_free(crew: RayCrew, ray: RayCluster) -> None:
+def test_an_actor_without_a_node_is_not_free(harness: RayHarness, ray: RayCluster) -> None:
     """Actors beyond the room take no task, and work as soon as a node has joined."""
-    crew.pool._wanted = 4
-    free(crew, 2)
+    harness.pool._wanted = 4
+    free(harness, 2)
     node = ray.add()
-    free(crew, 3)
+    free(harness, 3)
     node.kill()
-    free(crew, 2)
+    free(harness, 2)
 
 
 def test_the_benchmark_compares_both(

@@ -77,6 +77,7 @@ def lines(output: str) -> tuple[dict[bytes, dict[str, Any]], dict[str, Any]]:
     return by_input, last["summary"]
 
 
+@pytest.mark.slow
 def test_each_input_has_its_end(networks: Networks, tmp_path: Path) -> None:
     """Good inputs are sharpened, bad ones quarantined with a reason each; exit 65, JSON told."""
     good = mixed(tmp_path / "in")

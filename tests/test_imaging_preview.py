@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import BytesIO
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from sharpend.imaging.picture import Frame, Picture
 from sharpend.imaging.preview import CROP_PX, Drawn, draw
 from sharpend.imaging.transparency import fill
 from tests.conftest import photograph
+from tests.selected import fast_where
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,11 +118,21 @@ def test_colours_are_made_srgb() -> None:
     assert shown(unusable.images[0]).shape == (40, 40, 3)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize(("dtype", "white"), [("u1", 255), ("u2", 65535), ("f4", 1)])
-@pytest.mark.parametrize("transparent", [False, True])
-def test_any_depth_is_shown(channels: int, dtype: str, white: int, *, transparent: bool) -> None:
+WHITE = {"u1": 255, "u2": 65535, "f4": 1}
+
+
+def is_one_of_each_pair(channels: int, dtype: str, transparent: bool) -> bool:  # noqa: FBT001 - a case
+    """Whether the fast tests have it: every two of its values are together in one of theirs."""
+    return (channels == 3) == (transparent != (dtype == "u2"))
+
+
+@pytest.mark.parametrize(
+    ("channels", "dtype", "transparent"),
+    fast_where(is_one_of_each_pair, product((1, 3), WHITE, (False, True))),
+)
+def test_any_depth_is_shown(channels: int, dtype: str, *, transparent: bool) -> None:
     """Gray and colour, 8 and 16 bits and floating point, with and without alpha."""
+    white = WHITE[dtype]
     eight = photograph(300, 2100)[..., :channels]
     pixels: NDArray[Any] = (eight / 255 * white).round(6).astype(dtype)
     alpha: NDArray[Any] | None = np.full((300, 2100), white, dtype) if transparent else None

@@ -106,10 +106,10 @@ def softened(pixels: NDArray[Depth]) -> NDArray[Depth]:
     return calm
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
-    height=st.integers(1, 300),
-    width=st.integers(1, 300),
+    height=st.integers(1, 270),
+    width=st.integers(1, 270),
     tile_px=st.sampled_from([128, 132, 200]),
     form=st.sampled_from(FORMS),
     kind=st.sampled_from(["student", "teacher", "cued"]),
@@ -119,9 +119,9 @@ def test_tiles_cannot_be_seen(height: int, width: int, tile_px: int, form: str, 
     assert tiled_equals_whole(kind, form, tile_px, deep_noise(height, width))
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
-    shape=st.tuples(st.integers(1, 300), st.integers(1, 300), st.sampled_from([1, 3])),
+    shape=st.tuples(st.integers(1, 270), st.integers(1, 270), st.sampled_from([1, 3])),
     tile_px=st.sampled_from([128, 132, 200]),
     form=st.sampled_from(FORMS),
     made=st.sampled_from([noise, deep_noise]),
@@ -145,9 +145,16 @@ def test_tiles_cannot_be_seen_with_crispness(
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["student", "teacher", "cued"])
 def test_tiles_cannot_be_seen_in_a_sweep(kind: str, form: str) -> None:
-    """The same around every multiple of the tile, and in images much longer than wide."""
+    """The same around every multiple of the tile, and in images much longer than wide.
+
+    Every height with every width by torch and by the student, whose plan of tiles all forms share;
+    OpenVINO, which compiles a model for each size, has each height and each width three times.
+    """
     sides = [1, 3, 4, 5, 127, 128, 129, 255, 257, 383, 385]
-    for (height, width), tile_px in product(product(sides, sides), [128, 256]):
+    pairs = [*product(sides, sides)]
+    if form in BY_OPENVINO and kind != "student":
+        pairs = [(side, sides[at - by]) for at, side in enumerate(sides) for by in (0, 4, 7)]
+    for (height, width), tile_px in product(pairs, [128, 256]):
         assert tiled_equals_whole(kind, form, tile_px, deep_noise(height, width)), (
             height,
             width,
@@ -161,7 +168,7 @@ def test_tiles_cannot_be_seen_in_a_sweep(kind: str, form: str) -> None:
     [
         (1, "float32"),
         *(
-            pytest.param(3, form, marks=pytest.mark.slow if form in BY_OPENVINO[:2] else ())
+            pytest.param(3, form, marks=pytest.mark.slow if form in BY_OPENVINO else ())
             for form in FORMS
         ),
     ],

@@ -97,7 +97,14 @@ def test_the_interval_of_an_item_is_students() -> None:
     assert np.isnan(student_interval(np.array([np.nan])).mean)
 
 
-@pytest.mark.parametrize(("of_raters", "of_images"), [(1.0, 0.0), (0.0, 1.0), (0.7, 0.7)])
+@pytest.mark.parametrize(
+    ("of_raters", "of_images"),
+    [
+        pytest.param(1.0, 0.0, marks=pytest.mark.slow),
+        pytest.param(0.0, 1.0, marks=pytest.mark.slow),
+        (0.7, 0.7),
+    ],
+)
 def test_the_bootstrap_covers_both_kinds_of_chance(
     of_raters: float, of_images: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,9 +25,9 @@ from sharpend.workers import answers, process, sandbox, worker
 from sharpend.workers.limits import OPEN_FILES
 from sharpend.workers.loading import WorkerOptions
 from tests.conftest import drop
-from tests.crews import CPU, PATIENCE_S, Crew, RayCrew
 from tests.daemons import command_of, until
 from tests.lightwork import TRIAL
+from tests.pool_harness import CPU, PATIENCE_S, LocalHarness, RayHarness
 from tests.raycluster import WITH_RAY
 
 if TYPE_CHECKING:
@@ -47,19 +47,19 @@ def light(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def crew(light: None) -> Iterator[Crew]:  # noqa: ARG001
+def local(light: None) -> Iterator[LocalHarness]:  # noqa: ARG001
     """One light worker."""
-    made = Crew()
+    made = LocalHarness()
     yield made
     made.pool.stop()
 
 
 @pytest.fixture(scope="module")
-def ray_crew(ray: RayCluster) -> Iterator[RayCrew]:
+def ray_harness(ray: RayCluster) -> Iterator[RayHarness]:
     """One light worker on a cluster, for all tests: a connection takes seconds."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(process, "PROGRAM", "tests.lightwork")
-        made = RayCrew(ray)
+        made = RayHarness(ray)
     yield made
     made.pool.stop()
 
@@ -68,18 +68,20 @@ LOCAL_AND_RAY = ["local", pytest.param("ray", marks=WITH_RAY)]
 
 
 @pytest.fixture(params=LOCAL_AND_RAY)
-def team(request: pytest.FixtureRequest) -> Crew | RayCrew:
+def harness(request: pytest.FixtureRequest) -> LocalHarness | RayHarness:
     """One light worker, on this machine and on a cluster."""
-    name = "crew" if request.param == "local" else "ray_crew"
-    made: Crew | RayCrew = request.getfixturevalue(name)
+    name = "local" if request.param == "local" else "ray_harness"
+    made: LocalHarness | RayHarness = request.getfixturevalue(name)
     return made
 
 
 @pytest.fixture(params=LOCAL_AND_RAY)
-def pair(request: pytest.FixtureRequest, light: None) -> Iterator[Crew | RayCrew]:  # noqa: ARG001
+def pair(request: pytest.FixtureRequest, light: None) -> Iterator[LocalHarness | RayHarness]:  # noqa: ARG001
     """Two of them."""
     is_local = request.param == "local"
-    made = Crew(count=2) if is_local else RayCrew(request.getfixturevalue("ray"), count=2)
+    made = (
+        LocalHarness(count=2) if is_local else RayHarness(request.getfixturevalue("ray"), count=2)
+    )
     yield made
     made.pool.stop()
 
@@ -99,14 +101,16 @@ def gone(pid: int) -> bool:
 # Work
 
 
-def test_a_worker_stays(crew: Crew) -> None:
+def test_a_worker_stays(local: LocalHarness) -> None:
     """One process does one task after the other, and is started once."""
-    loaded = crew.pool.load_model("lite", teacher=True)
+    loaded = local.pool.load_model("lite", teacher=True)
     assert (loaded.model, loaded.teacher) == ("lite", "teacher")
-    assert {int(loaded.digest)} == {crew.worker(), crew.worker()}
+    assert {int(loaded.digest)} == {local.worker(), local.worker()}
 
 
-def test_workers_follow_the_first_ones_precision(pair: Crew | RayCrew, tmp_path: Path) -> None:
+def test_workers_follow_the_first_ones_precision(
+    pair: LocalHarness | RayHarness, tmp_path: Path
+) -> None:
     """A worker that starts after a trial is told of it, so that no two choose differently."""
     assert pair.pool.load_model("lite", teacher=True).trial == TRIAL
     pair.wait_until_free(2)
@@ -118,34 +122,34 @@ def test_workers_follow_the_first_ones_precision(pair: Crew | RayCrew, tmp_path:
 
 def test_all_workers_start_at_once(light: None) -> None:  # noqa: ARG001
     """The first question starts every process, so no task waits for one."""
-    crew = Crew(count=3)
-    crew.pool.load_model("lite", teacher=False)
+    harness = LocalHarness(count=3)
+    harness.pool.load_model("lite", teacher=False)
     started = psutil.Process().children()
     for number in range(3):
-        crew.submit(b"well", number)
-    staged = crew.outcomes(3)
+        harness.submit(b"well", number)
+    staged = harness.outcomes(3)
     assert {one.pid for one in started} >= {
         int(one.model_digest) for one in staged if isinstance(one, Staged)
     }
-    crew.pool.stop()
+    harness.pool.stop()
 
 
 def test_slots_are_counted(light: None) -> None:  # noqa: ARG001
     """A busy worker takes nothing, and the earliest deadline is known."""
-    crew = Crew(count=2)
-    assert (crew.pool.count, crew.pool.free, crew.pool.running) == (2, 2, [])
-    assert crew.pool.next_deadline_s() == float("inf")
-    first, second = crew.submit(b"hang", 1), crew.submit(b"hang", 2)
-    assert (crew.pool.free, crew.pool.running) == (0, [first, second])
-    assert crew.pool.next_deadline_s() == 600
-    assert (crew.pool.overdue_s(600), crew.pool.overdue_s(640)) == (0, 40)
+    harness = LocalHarness(count=2)
+    assert (harness.pool.count, harness.pool.free, harness.pool.running) == (2, 2, [])
+    assert harness.pool.next_deadline_s() == float("inf")
+    first, second = harness.submit(b"hang", 1), harness.submit(b"hang", 2)
+    assert (harness.pool.free, harness.pool.running) == (0, [first, second])
+    assert harness.pool.next_deadline_s() == 600
+    assert (harness.pool.overdue_s(600), harness.pool.overdue_s(640)) == (0, 40)
     with pytest.raises(StopIteration):
-        crew.pool.submit(second, 0.0)
-    assert crew.pool.stop() == [first, second]
-    assert crew.pool.free == 2
+        harness.pool.submit(second, 0.0)
+    assert harness.pool.stop() == [first, second]
+    assert harness.pool.free == 2
 
 
-def test_a_death_costs_its_own_task_only(pair: Crew | RayCrew) -> None:
+def test_a_death_costs_its_own_task_only(pair: LocalHarness | RayHarness) -> None:
     """What another worker does goes on."""
     pair.submit(b"SIGKILL", 1)
     pair.submit(b"well", 2)
@@ -166,10 +170,12 @@ def test_a_death_costs_its_own_task_only(pair: Crew | RayCrew) -> None:
         (b"raise", "ZeroDivisionError('bug')"),
     ],
 )
-def test_a_death_is_told_and_replaced(team: Crew | RayCrew, name: bytes, cause: str) -> None:
+def test_a_death_is_told_and_replaced(
+    harness: LocalHarness | RayHarness, name: bytes, cause: str
+) -> None:
     """A worker that ends with its task is told of by name, and the next task works."""
-    assert team.outcome(name) == Died(1, cause)
-    assert team.worker()
+    assert harness.outcome(name) == Died(1, cause)
+    assert harness.worker()
 
 
 def test_causes_have_names() -> None:
@@ -180,30 +186,30 @@ def test_causes_have_names() -> None:
 
 
 @pytest.mark.parametrize("noticed", [False, True])
-def test_an_idle_death_costs_nothing(team: Crew | RayCrew, noticed: bool) -> None:  # noqa: FBT001
+def test_an_idle_death_costs_nothing(harness: LocalHarness | RayHarness, noticed: bool) -> None:  # noqa: FBT001
     """A worker that dies between two tasks is replaced, whether that was noticed or not."""
-    pid = team.worker()
+    pid = harness.worker()
     os.kill(pid, signal.SIGKILL)
     if noticed:
         gone(pid)
-        assert list(team.pool.finished(0.0)) == []
-    assert team.worker() != pid
+        assert list(harness.pool.finished(0.0)) == []
+    assert harness.worker() != pid
 
 
 def test_workers_that_cannot_start_pause_the_folder(light: None) -> None:  # noqa: ARG001
     """Where no process comes up the image is not to blame, and nothing hangs."""
-    crew = Crew(WorkerOptions("broken", "float32", None, 1, 64))
-    outcome = crew.outcome(b"well")
+    harness = LocalHarness(WorkerOptions("broken", "float32", None, 1, 64))
+    outcome = harness.outcome(b"well")
     assert isinstance(outcome, Failed)
     assert (outcome.failure, outcome.reason) == (Failure.FOLDER, None)
     assert "no worker process could be started" in outcome.message
     with pytest.raises(UnavailableError, match="no worker process could be started"):
-        crew.pool.load_model("lite", teacher=False)
-    crew.pool.stop()
+        harness.pool.load_model("lite", teacher=False)
+    harness.pool.stop()
 
 
 def test_a_system_without_processes_pauses_the_folder(
-    crew: Crew, monkeypatch: pytest.MonkeyPatch
+    local: LocalHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """EAGAIN on fork is no reason for the daemon to end; later it works."""
 
@@ -212,89 +218,89 @@ def test_a_system_without_processes_pauses_the_folder(
 
     with monkeypatch.context() as crowded:
         crowded.setattr("subprocess.Popen.__init__", refuse)
-        outcome = crew.outcome(b"well")
+        outcome = local.outcome(b"well")
         assert isinstance(outcome, Failed)
         assert outcome.failure is Failure.FOLDER
-    assert crew.worker()
+    assert local.worker()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="descriptors are counted in /proc")
-def test_deaths_leave_nothing_behind(crew: Crew) -> None:
+def test_deaths_leave_nothing_behind(local: LocalHarness) -> None:
     """No descriptor and no thread of a worker that was replaced; one thread for each that lives."""
 
     def held() -> tuple[int, int]:
         return len(os.listdir("/proc/self/fd")), threading.active_count()
 
     before = held()
-    crew.worker()
+    local.worker()
     until(lambda: held() == (before[0] + 2, before[1] + 1), PATIENCE_S)
     for _ in range(3):
-        assert crew.outcome(b"exit") == Died(1, "exit status 3")
-    crew.worker()
+        assert local.outcome(b"exit") == Died(1, "exit status 3")
+    local.worker()
     until(lambda: held() == (before[0] + 2, before[1] + 1), PATIENCE_S)
-    crew.pool.stop()
+    local.pool.stop()
     until(lambda: held() == before, PATIENCE_S)
 
 
 # Deadlines
 
 
-def begin(crew: Crew, name: bytes) -> int:
+def begin(harness: LocalHarness, name: bytes) -> int:
     """The process that has begun with a task that is called so."""
-    pid = crew.worker()
-    crew.submit(name)
-    until_begun(crew)
+    pid = harness.worker()
+    harness.submit(name)
+    until_begun(harness)
     return pid
 
 
-def until_begun(crew: Crew) -> None:
+def until_begun(harness: LocalHarness) -> None:
     """Wait until the worker has taken its task."""
 
     def has_begun() -> bool:
-        assert list(crew.pool.finished(0.0)) == []
-        return crew.pool._slots[0].began
+        assert list(harness.pool.finished(0.0)) == []
+        return harness.pool._slots[0].began
 
     until(has_begun, PATIENCE_S)
 
 
-def overdue(crew: Crew, pid: int) -> None:
+def overdue(harness: LocalHarness, pid: int) -> None:
     """A task that does not end by its deadline is told of at once, and its worker replaced."""
-    assert list(crew.pool.finished(600.0)) == []
-    (died,) = crew.pool.finished(LATER_S)
+    assert list(harness.pool.finished(600.0)) == []
+    (died,) = harness.pool.finished(LATER_S)
     assert died == Died(1, "timed out after 600 s", "workers.job_timeout_s")
-    assert crew.worker() != pid
+    assert harness.worker() != pid
     assert gone(pid)
 
 
-def test_a_hanging_task_is_stopped(crew: Crew) -> None:
+def test_a_hanging_task_is_stopped(local: LocalHarness) -> None:
     """After its deadline the worker is replaced, the job told, and the next task works."""
-    overdue(crew, begin(crew, b"hang"))
+    overdue(local, begin(local, b"hang"))
 
 
-def test_one_deadline_for_one_task(crew: Crew) -> None:
+def test_one_deadline_for_one_task(local: LocalHarness) -> None:
     """What the stopped worker says later counts for nothing."""
-    crew.submit(b"hang")
-    assert len(list(crew.pool.finished(LATER_S))) == 1
-    assert list(crew.pool.finished(LATER_S)) == []
-    assert crew.pool.running == []
-    assert crew.worker()
+    local.submit(b"hang")
+    assert len(list(local.pool.finished(LATER_S))) == 1
+    assert list(local.pool.finished(LATER_S)) == []
+    assert local.pool.running == []
+    assert local.worker()
 
 
 @pytest.mark.slow
-def test_a_stopped_worker_is_replaced(crew: Crew) -> None:
+def test_a_stopped_worker_is_replaced(local: LocalHarness) -> None:
     """SIGSTOP in the middle of a task: SIGTERM does not reach it, SIGKILL does."""
-    pid = begin(crew, b"stop")
+    pid = begin(local, b"stop")
     until(lambda: bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED), PATIENCE_S)
-    overdue(crew, pid)
+    overdue(local, pid)
 
 
 @pytest.mark.slow
-def test_a_worker_stopped_while_idle_is_replaced(crew: Crew) -> None:
+def test_a_worker_stopped_while_idle_is_replaced(local: LocalHarness) -> None:
     """A process that never takes its task does not swallow one task after the other."""
-    pid = crew.worker()
+    pid = local.worker()
     os.kill(pid, signal.SIGSTOP)
-    crew.submit(b"well")
-    overdue(crew, pid)
+    local.submit(b"well")
+    overdue(local, pid)
 
 
 # Memory
@@ -306,16 +312,16 @@ WATCHED = pytest.mark.skipif(sys.platform != "linux", reason="memory is read fro
 @WATCHED
 def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
     """It is told of with the setting, looked for often enough, and the next task works."""
-    crew = Crew(LIMITED)
-    pid = crew.worker()
-    crew.submit(b"grow")
+    harness = LocalHarness(LIMITED)
+    pid = harness.worker()
+    harness.submit(b"grow")
     died: list[Staged | Failed | Died] = []
     times_s = count(5.0, 0.5)
 
     def ended() -> bool:
         now_s = next(times_s)
-        died.extend(crew.pool.finished(now_s))
-        assert bool(died) or crew.pool.next_deadline_s() == now_s + 0.5
+        died.extend(harness.pool.finished(now_s))
+        assert bool(died) or harness.pool.next_deadline_s() == now_s + 0.5
         return bool(died)
 
     until(ended, PATIENCE_S)
@@ -323,9 +329,9 @@ def test_a_worker_that_grows_is_stopped(light: None) -> None:  # noqa: ARG001
     assert isinstance(outcome, Died)
     assert outcome.setting == "workers.memory_mb"
     assert "where 150 are allowed" in outcome.cause
-    assert crew.worker() != pid
+    assert harness.worker() != pid
     assert gone(pid)
-    crew.pool.stop()
+    harness.pool.stop()
 
 
 @WITH_RAY[0]
@@ -345,44 +351,44 @@ def test_a_node_keeps_the_limits(
     setting: str,
 ) -> None:
     """A hand stops its worker beyond time or memory by itself, and the next task works."""
-    crew = RayCrew(ray, options)
-    died = crew.outcome(name)
+    harness = RayHarness(ray, options)
+    died = harness.outcome(name)
     assert isinstance(died, Died)
     assert died.setting == setting
-    assert crew.worker()
-    crew.pool.stop()
+    assert harness.worker()
+    harness.pool.stop()
 
 
 @WATCHED
 def test_a_worker_that_leaks_is_replaced(light: None) -> None:  # noqa: ARG001
     """Its image is finished; the next one meets a fresh process."""
-    crew = Crew(LIMITED)
-    pid = crew.worker()
-    assert crew.worker() == pid
-    crew.pool._options = replace(LIMITED, memory_bytes=300_000_000)
-    assert isinstance(crew.outcome(b"leak"), Staged)
-    assert crew.worker() != pid
-    crew.pool.stop()
+    harness = LocalHarness(LIMITED)
+    pid = harness.worker()
+    assert harness.worker() == pid
+    harness.pool._options = replace(LIMITED, memory_bytes=300_000_000)
+    assert isinstance(harness.outcome(b"leak"), Staged)
+    assert harness.worker() != pid
+    harness.pool.stop()
 
 
 # Stop
 
 
-def test_a_stop_ends_busy_workers(team: Crew | RayCrew) -> None:
+def test_a_stop_ends_busy_workers(harness: LocalHarness | RayHarness) -> None:
     """What was cut short is handed back and never reported, and no process stays."""
-    pid = team.worker()
-    task = team.submit(b"hang")
-    assert team.pool.stop() == [task]
+    pid = harness.worker()
+    task = harness.submit(b"hang")
+    assert harness.pool.stop() == [task]
     assert gone(pid)
-    assert list(team.pool.finished(LATER_S)) == []
-    assert team.worker() != pid
+    assert list(harness.pool.finished(LATER_S)) == []
+    assert harness.worker() != pid
 
 
-def test_stop_twice(team: Crew | RayCrew) -> None:
+def test_stop_twice(harness: LocalHarness | RayHarness) -> None:
     """A second stop finds nothing to do."""
-    team.worker()
-    assert team.pool.stop() == []
-    assert team.pool.stop() == []
+    harness.worker()
+    assert harness.pool.stop() == []
+    assert harness.pool.stop() == []
 
 
 PARENT = """
@@ -391,8 +397,8 @@ from sharpend.workers import pool, process
 from sharpend.workers.loading import WorkerOptions
 process.PROGRAM = "tests.lightwork"
 options = WorkerOptions("cpu", "float32", None, 1, 64)
-crew = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)
-print(crew.load_model("lite", teacher=False).digest, flush=True)
+harness = pool.Pool(options, count=1, job_timeout_s=600, wake=lambda: None)
+print(harness.load_model("lite", teacher=False).digest, flush=True)
 threading.Event().wait()
 """
 
@@ -441,9 +447,9 @@ def test_a_device_without_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.fixture
-def real() -> Iterator[Crew]:
+def real() -> Iterator[LocalHarness]:
     """One real worker on the CPU."""
-    made = Crew(replace(CPU, memory_bytes=10**9))
+    made = LocalHarness(replace(CPU, memory_bytes=10**9))
     yield made
     made.pool.stop()
 
@@ -466,7 +472,7 @@ def real_task(home: Path, model: Path, **size: int) -> Task:
 
 @pytest.mark.slow
 def test_a_picture_is_sharpened_in_another_process(
-    real: Crew, networks: Networks, tmp_path: Path
+    real: LocalHarness, networks: Networks, tmp_path: Path
 ) -> None:
     """A worker loads its model, says what it is, and leaves a staged file."""
     loaded = real.pool.load_model(str(networks.student), teacher=True)
@@ -509,14 +515,16 @@ def test_what_is_missing_is_said(
     networks: Networks, options: WorkerOptions, model: str | None, message: str
 ) -> None:
     """A device or a model that is not there ends the start with one readable line."""
-    crew = Crew(options)
+    harness = LocalHarness(options)
     with pytest.raises(UnavailableError, match=message):
-        crew.pool.load_model(model or str(networks.student), teacher=False)
-    crew.pool.stop()
+        harness.pool.load_model(model or str(networks.student), teacher=False)
+    harness.pool.stop()
 
 
 @pytest.mark.slow
-def test_a_real_worker_killed_in_the_middle(real: Crew, networks: Networks, tmp_path: Path) -> None:
+def test_a_real_worker_killed_in_the_middle(
+    real: LocalHarness, networks: Networks, tmp_path: Path
+) -> None:
     """SIGKILL while torch computes: the task is told of, and its repetition succeeds."""
     real.pool.load_model(str(networks.student), teacher=False)
     task = real_task(tmp_path, networks.student, height=1500, width=1500)
@@ -528,19 +536,19 @@ def test_a_real_worker_killed_in_the_middle(real: Crew, networks: Networks, tmp_
     assert isinstance(outcome, Staged)
 
 
-def is_struck(crew: Crew, task: Task) -> bool:
+def is_struck(harness: LocalHarness, task: Task) -> bool:
     """Kill the worker that has begun with a task; False where it had already done it."""
     ended: list[AttemptResult] = []
-    crew.pool.submit(task, 0.0)
+    harness.pool.submit(task, 0.0)
 
     def has_begun() -> bool:
-        ended.extend(crew.pool.finished(0.0))
-        return bool(ended) or crew.pool._slots[0].began
+        ended.extend(harness.pool.finished(0.0))
+        return bool(ended) or harness.pool._slots[0].began
 
     until(has_begun, PATIENCE_S)
     for child in workers():
         child.kill()
-    outcome = ended or crew.outcomes()
+    outcome = ended or harness.outcomes()
     Path(os.fsdecode(task.output_root), os.fsdecode(task.temp_name)).unlink(missing_ok=True)
     return outcome == [Died(1, "SIGKILL")]
 
@@ -564,14 +572,14 @@ def test_too_little_memory_is_said_with_its_setting(
     one_core: None,  # noqa: ARG001 - each core brings some addresses
 ) -> None:
     """An image that needs more fails as such; libwebp calls it a damaged file, and we do not."""
-    crew = Crew(replace(CPU, memory_bytes=1))
-    crew.pool._idle_bytes = 10**12  # the parent's own watch is another test's
+    harness = LocalHarness(replace(CPU, memory_bytes=1))
+    harness.pool._idle_bytes = 10**12  # the parent's own watch is another test's
     task = real_task(tmp_path, networks.student)
     source = tmp_path / "in/a.png"
     Image.new("RGB", (5000, 5000)).save(source, content, compress_level=1, lossless=True)
-    crew.pool.submit(replace(task, fingerprint=Fingerprint.of(source.stat())), 0.0)
-    (outcome,) = crew.outcomes()
-    crew.pool.stop()
+    harness.pool.submit(replace(task, fingerprint=Fingerprint.of(source.stat())), 0.0)
+    (outcome,) = harness.outcomes()
+    harness.pool.stop()
     assert isinstance(outcome, Failed), outcome
     assert (outcome.failure, outcome.reason) == (Failure.TRANSIENT, Reason.OUT_OF_MEMORY)
     assert outcome.setting == "workers.memory_mb"

@@ -25,6 +25,7 @@ from sharpend.workers.loading import LoadedModel
 from tests.conftest import drop
 from tests.daemons import configured, running
 from tests.fakes import ListLog
+from tests.selected import fast_where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +110,7 @@ def test_auto_follows_the_measurement(networks: Networks) -> None:
     assert not placed.trial.remembered
 
 
+@pytest.mark.usefixtures("timed_once")
 @pytest.mark.parametrize(("gain", "chosen"), [(0.5, "float32"), (2.0, "bfloat16")])
 def test_a_known_trial_is_not_made_again(
     networks: Networks, gain: float, chosen: str, monkeypatch: pytest.MonkeyPatch
@@ -154,6 +156,7 @@ def calibrated(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("timed_once")
 @pytest.mark.parametrize("wanted", ["auto", "bfloat16"])
 def test_other_pixels_are_refused(tmp_path: Path, wanted: str) -> None:
     """Where bfloat16 gives another image, float32 runs, asked for or not."""
@@ -171,8 +174,23 @@ def test_float16_is_for_cuda(networks: Networks) -> None:
         place(weights.load(str(networks.student)), replace(AUTO, precision="float16"))
 
 
+@pytest.fixture
+def timed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials of one round, for tests of likeness."""
+    monkeypatch.setattr(precision, "FEWEST_ROUNDS", 1)
+    monkeypatch.setattr(precision, "BUDGET_S", 0.0)
+
+
+SHIPPED = fast_where(
+    lambda name: name in {"lite-x4", "base-photo"},
+    [("lite-x4",), ("base-x4",), ("lite-photo",), ("base-photo",)],
+)
+"""Models that the daemon runs; the fast tests have one of each size and of each family."""
+
+
 @needs_openvino
-@pytest.mark.parametrize("name", ["lite-x4", "base-x4", "lite-photo", "base-photo"])
+@pytest.mark.usefixtures("timed_once")
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_models_are_alike_in_int8(name: str) -> None:
     """All have ranges, and they and their specialists pass the line of int8."""
     wanted = replace(AUTO, runtime="openvino", precision="int8")
@@ -182,7 +200,8 @@ def test_shipped_models_are_alike_in_int8(name: str) -> None:
     assert placed.runtime.described == "cpu openvino int8"
 
 
-@pytest.mark.parametrize("name", ["lite-x4", "base-x4", "lite-photo", "base-photo"])
+@pytest.mark.usefixtures("timed_once")
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_models_are_alike(name: str) -> None:
     """All models that the daemon runs, and their specialists, pass far above the line."""
     made = place(weights.load(name), replace(AUTO, precision="bfloat16")).trial
@@ -192,6 +211,7 @@ def test_shipped_models_are_alike(name: str) -> None:
     assert ssim > 1 - (1 - LEAST_SSIM["bfloat16"]) / 2
 
 
+@pytest.mark.usefixtures("timed_once")
 def test_the_specialist_counts(networks: Networks, tmp_path: Path) -> None:
     """Likeness is that of the worse of both models of a file, and both are in its key."""
     loaded = weights.load(str(networks.student))
@@ -329,6 +349,7 @@ def test_openvino_works_inside_the_sandbox(tmp_path: Path) -> None:
 
 
 @needs_openvino
+@pytest.mark.usefixtures("timed_once")
 def test_a_runtime_is_chosen_among_what_is_there(tmp_path: Path) -> None:
     """Auto tries OpenVINO on a CPU; int8 is left out of a model without ranges."""
     given = weights.load(str(calibrated(tmp_path)))
@@ -344,6 +365,7 @@ def test_a_runtime_is_chosen_among_what_is_there(tmp_path: Path) -> None:
 
 
 @needs_openvino
+@pytest.mark.usefixtures("timed_once")
 def test_float32_by_openvino_is_a_choice(networks: Networks) -> None:
     """The runtime may be set, and the precision with it."""
     wanted = replace(AUTO, runtime="openvino", precision="float32")

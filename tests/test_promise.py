@@ -11,7 +11,7 @@ from tests.lives import lives
 @pytest.mark.parametrize("policy", SourcePolicy)
 def test_the_promise_holds_for_a_few_lives(policy: SourcePolicy) -> None:
     """A handful of short ones, each time the tests run."""
-    lives(policy, examples=5, steps=15)
+    lives(policy, examples=3, steps=15)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ from sharpend.workers.cluster.requests import (
 )
 from sharpend.workers.loading import LoadedModel
 from sharpend.workers.messages import Unavailable
-from tests.crews import CPU
+from tests.pool_harness import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable

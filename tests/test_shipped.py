@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,12 @@ SIZES = {
 TEACHERS = {"lite-photo": "teacher-lite-photo"}
 """Students that have a teacher of their own."""
 CPU = Placement("cpu", "float32", threads=1)
+
+
+@cache
+def sharpener(name: str) -> Sharpener:
+    """A model of the package on the CPU, loaded once."""
+    return Sharpener(weights.load(name), CPU)
 
 
 def test_these_networks_ship() -> None:
@@ -80,10 +87,10 @@ def test_their_cards_for_people_are_those_of_their_files(name: str) -> None:
 @pytest.mark.parametrize("name", SIZES)
 def test_what_is_flat_stays_flat(name: str) -> None:
     """Flat images of any level come out as they went in, to the bit, up to their edges."""
-    sharpener = Sharpener(weights.load(name), CPU)
+    used = sharpener(name)
     for level in range(0, 256, 15):
         flat = np.full((21, 26, 3), (level, 255 - level, level // 2), np.uint8)
-        assert np.array_equal(sharpener.sharpen(flat), flat)
+        assert np.array_equal(used.sharpen(flat), flat)
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -91,7 +98,7 @@ def test_they_bring_a_softened_photograph_nearer_to_the_original(name: str) -> N
     """On an image that nobody trained on both measures gain clearly."""
     original = data.astronaut()[:256, 128:384]  # type: ignore[no-untyped-call]
     softened = degrade(original)
-    sharpened = Sharpener(weights.load(name), CPU).sharpen(softened)
+    sharpened = sharpener(name).sharpen(softened)
     target, before, after = (to_tensor(one) for one in (original, softened, sharpened))
     assert psnr(after, target) > psnr(before, target) + 1.0
     assert compute_ssim(after, target) > compute_ssim(before, target) + 0.02
@@ -109,9 +116,9 @@ def photograph() -> NDArray[np.uint8]:
 def test_a_sharp_photograph_stays(name: str) -> None:
     """The photo family leaves it at 50 dB and more; the x4 family does not."""
     sharp = photograph()
-    kept = Sharpener(weights.load(name), CPU).sharpen(sharp)
+    kept = sharpener(name).sharpen(sharp)
     assert psnr(to_tensor(kept), to_tensor(sharp)) > 50
-    specialist = Sharpener(weights.load("lite-x4"), CPU).sharpen(sharp)
+    specialist = sharpener("lite-x4").sharpen(sharp)
     assert psnr(to_tensor(specialist), to_tensor(sharp)) < 40
 
 
@@ -121,7 +128,7 @@ def test_a_soft_photograph_gains(name: str, sigma: float) -> None:
     """Whatever the blur, the photo family brings it nearer to the original."""
     sharp = photograph()
     soft = blur(sharp, sigma=sigma)
-    gained = Sharpener(weights.load(name), CPU).sharpen(soft)
+    gained = sharpener(name).sharpen(soft)
     assert psnr(to_tensor(gained), to_tensor(sharp)) > psnr(to_tensor(soft), to_tensor(sharp)) + 0.8
 
 
@@ -129,7 +136,5 @@ def test_a_soft_photograph_gains(name: str, sigma: float) -> None:
 def test_an_enlarged_photograph_is_the_specialist_s(name: str) -> None:
     """The family's own x4 model of the same size does the work, to the bit."""
     enlarged = degrade(photograph())
-    specialist = Sharpener(weights.load(f"{name.partition('-')[0]}-x4"), CPU)
-    assert np.array_equal(
-        Sharpener(weights.load(name), CPU).sharpen(enlarged), specialist.sharpen(enlarged)
-    )
+    specialist = sharpener(f"{name.partition('-')[0]}-x4")
+    assert np.array_equal(sharpener(name).sharpen(enlarged), specialist.sharpen(enlarged))

@@ -149,8 +149,12 @@ def test_writers_that_pause(place: Place) -> None:
     assert place.quarantine() == []
 
 
+@pytest.mark.parametrize("place", ["two disks"], indirect=True)
 def test_a_file_that_grows_every_second(place: Place) -> None:
-    """It is judged a few times, not twenty times a minute, and counts as one file."""
+    """It is judged a few times, not twenty times a minute, and counts as one file.
+
+    Nothing is moved before `quiet_s`, so that one disk would show no more.
+    """
     config = place.configure(settle_s="auto")
     seconds = 25
     size = len(place.content) // seconds + 1

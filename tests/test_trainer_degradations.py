@@ -170,12 +170,12 @@ def test_the_target_asks_for_lost_detail_only() -> None:
 def test_a_second_pass_is_to_restore_what_the_first_one_left() -> None:
     """The target of a model's own outputs is the original, not the output."""
     passed = []
-    for seed in range(300):
+    for seed in range(150):
         one = photo.photo(part(), chance(seed), lambda soft: camera.sharpened(soft, 1.0, 50))
         if one.kind == photo.SECOND_PASS:
             passed.append(one)
     differences = [np.abs(one.target.astype(int) - part()).max() for one in passed]
-    assert 0.06 * 300 < len(passed) < 0.18 * 300
+    assert 0.06 * 150 < len(passed) < 0.18 * 150
     assert min(differences) == 0  # where nothing else was done to the image
     assert all(not np.array_equal(one.input, one.target) for one in passed)
 
@@ -183,7 +183,7 @@ def test_a_second_pass_is_to_restore_what_the_first_one_left() -> None:
 def test_the_ablation_draws_no_sharpened_image() -> None:
     """The other kinds keep their proportions."""
     mixture = photo.PHOTO_UNSHARPENED.mixture
-    seen = Counter(mixture(part(), chance(seed), lambda soft: soft).kind for seed in range(300))
+    seen = Counter(mixture(part(), chance(seed), lambda soft: soft).kind for seed in range(150))
     assert set(seen) == set(photo.KINDS) - {photo.SHARPENED, photo.SECOND_PASS}
 
 

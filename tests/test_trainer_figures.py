@@ -16,6 +16,7 @@ from sharpend.imaging.files import load_rgb, save_png
 from tests.conftest import drop, photograph
 from trainer.commands.figure import add_arguments, figure
 from trainer.degradations.reduction import get_transform
+from trainer.evaluation import front
 from trainer.evaluation.front import Point
 from trainer.figures.canvas import blank
 from trainer.figures.curves import draw_curves
@@ -238,8 +239,11 @@ def test_the_front_leaves_out_what_is_no_better_than_a_cheaper_one() -> None:
     assert [point.label for point in undominated(points)] == ["a", "c"]
 
 
-def test_each_figure_becomes_a_picture(tmp_path: Path, networks: Networks) -> None:
+def test_each_figure_becomes_a_picture(
+    tmp_path: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """From real files and real models to a PNG file that can be read."""
+    monkeypatch.setattr(front, "HD_PX", (108, 192))  # times are measured, of whatever size
     picture = drop(tmp_path, "a.png")
     run = written(tmp_path / "run", at(1, 1, psnr=20), at(2, 2, psnr=21))
     student, to = ("--student", networks.student), tmp_path / "figure.png"

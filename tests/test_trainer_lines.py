@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sharpend.agreement.alarm import AgreementAlarm, AlarmOptions
 from sharpend.errors import UsageError
 from tests.samples import sample
+from trainer.evaluation.agreement import thresholds
 from trainer.evaluation.agreement.thresholds import (
     MARGIN,
     MIXED,
@@ -38,6 +39,12 @@ def halves(samples: list[AgreementSample]) -> list[AgreementSample]:
 def kinds(**samples: list[AgreementSample]) -> tuple[dict[str, list[AgreementSample]], ...]:
     """Healthy samples by kind, and halved ones."""
     return samples, {kind: halves(own) for kind, own in samples.items()}
+
+
+@pytest.fixture(autouse=True)
+def fewer_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the windows: a line rests on the largest of them alone."""
+    monkeypatch.setattr(thresholds, "WINDOWS", 10_000)
 
 
 SOFT = [sample(ratio=ratio) for ratio in np.linspace(0.1, 0.2, 20)]

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from tests.conftest import Networks
+
 CARD_OF = PoolCard("photo", seed=3, window_px=64, windows={"train": 12, "validation": 4}, split="f")
 
 
@@ -151,7 +153,10 @@ validate_every = 2
 
 
 def test_a_cued_student_trains_on_a_labelled_pool(
-    tmp_path: Path, images: dict[str, list[Path]], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    images: dict[str, list[Path]],
+    networks: Networks,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """From the command line: prepare, pool, label, distill; the run's model has its cues."""
     monkeypatch.chdir(tmp_path)
@@ -159,8 +164,9 @@ def test_a_cued_student_trains_on_a_labelled_pool(
     originals = str(images["train"][0].parent)
     assert main(["prepare", originals, "--validation", "0.4"]) == 0
     made = ["pool", "photo", "--to", "pool", "--windows", "6", "--validation", "2", "--size", "64"]
-    assert main([*made, "--sharpened-by", "lite-x4", "--sharpened-by", "lite-photo"]) == 0
-    assert main(["label", "--pool", "pool", "--teacher", "teacher-x4"]) == 0
+    several = [f"--sharpened-by={one}" for one in (networks.student, networks.teacher)]
+    assert main([*made, *several]) == 0
+    assert main(["label", "--pool", "pool", "--teacher", str(networks.teacher)]) == 0
     assert main(["distill", "tiny.toml"]) == 0
     network, recipe = best_network(tmp_path / "runs" / "tiny", torch.device("cpu"))
     assert recipe.data.degradation == "photo"
@@ -168,7 +174,7 @@ def test_a_cued_student_trains_on_a_labelled_pool(
     assert network.cued
     card = read_pool_card(tmp_path / "pool")
     assert card.sharpened_by is not None
-    assert sorted(card.sharpened_by) == ["lite-photo", "lite-x4"]
+    assert sorted(card.sharpened_by) == ["student", "teacher"]
 
 
 def test_a_pool_of_other_images_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -252,7 +253,7 @@ def changes(before: Picture, after: Picture) -> Iterator[NDArray[np.float64]]:
         yield abs(levels(other.pixels[shown]) - levels(one.pixels[shown]))
 
 
-@pytest.mark.parametrize("crispness", [0.0, 1.0])
+@pytest.mark.parametrize("crispness", [pytest.param(0.0, marks=pytest.mark.slow), 1.0])
 @pytest.mark.parametrize("name", [*EXACT, *PREMULTIPLIED, *HARD_ONLY])
 def test_a_flat_subject_on_nothing_stays_flat(
     sharpened: Daylight, name: str, crispness: float
@@ -276,6 +277,12 @@ def test_a_lossy_file_gets_no_ring(sharpened: Daylight, name: str) -> None:
         assert change.mean() < 1
 
 
+@cache
+def model() -> Sharpener:
+    """The default model."""
+    return Sharpener(load("lite-photo"), CPU)
+
+
 @pytest.mark.parametrize("name", [*EXACT, *PREMULTIPLIED, "key.png"])
 def test_natural_content_is_sharpened_as_if_all_were_visible(
     sharpened: Daylight, name: str
@@ -284,11 +291,10 @@ def test_natural_content_is_sharpened_as_if_all_were_visible(
     writer = (EXACT | PREMULTIPLIED | HARD_ONLY)[name]
     before, after, _ = sharpened(writer(cut_out(blurred(), HARD)))
     whole = seen_gray(writer) if "gray" in name else blurred()
-    model = Sharpener(load("lite-photo"), CPU)
     for number, change in enumerate(changes(before, after)):
         way = -1 if number else 1
         shown, visible = np.ascontiguousarray(whole[:, ::way]), HARD[:, ::way] > 0
-        sharp = model.sharpen(shown, cues=measure(shown, visible))
+        sharp = model().sharpen(shown, cues=measure(shown, visible))
         true = abs(levels(sharp) - levels(shown))[visible].mean()
         assert change.mean() == pytest.approx(true, rel=0.1)
         assert true > 1

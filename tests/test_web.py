@@ -29,7 +29,7 @@ from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import QuarantineReason, State
 from sharpend.ledger.schema import STEPS
 from sharpend.logs.events import Event
-from sharpend.web import address, chart
+from sharpend.web import address, changes, chart
 from sharpend.web.tokens import LOCAL
 from tests.daemons import WITHIN_S, surroundings
 from tests.older_ledgers import LAST_WIDE, older_ledger
@@ -284,6 +284,7 @@ def test_every_page_of_many_images_is_reached_once(hundred_thousand: Path) -> No
     assert seen == sorted(seen, reverse=True)
 
 
+@pytest.mark.slow
 def test_pages_of_a_hundred_thousand_images_are_small_and_quick(hundred_thousand: Path) -> None:
     """Below 300 kB; the overview within 50 ms of this process's own time, which load changes not.
 
@@ -327,9 +328,10 @@ def test_images_of_an_older_ledger_are_not_guessed(tmp_path: Path, path: str) ->
         assert visitor.get("/").status == 200
 
 
-def test_the_ledger_is_found_by_an_index(hundred_thousand: Path) -> None:
+def test_the_ledger_is_found_by_an_index(tmp_path: Path) -> None:
     """No page sorts or reads all rows: the gallery and the quarantine follow one index."""
-    with LedgerPages.read_only(hundred_thousand) as ledger:
+    fill(tmp_path, done=[b"a.jpg"], refused=[b"b.jpg"])
+    with LedgerPages.read_only(tmp_path) as ledger:
         for query in (pages_sql.RESULTS, pages_sql.REFUSED):
             steps = ledger._store.rows(f"EXPLAIN QUERY PLAN {query}", 1e300, 5, 10)
             reads = [step["detail"] for step in steps if "job" in step["detail"]]
@@ -420,8 +422,9 @@ def stream_of(visitor: Visitor) -> Iterator[bytes]:
             yield from lines
 
 
-def test_changes_are_told_at_once(tmp_path: Path) -> None:
+def test_changes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever listens hears of a change of the ledger; the stream ends with the server."""
+    monkeypatch.setattr(changes, "LOOK_EVERY_S", 0.05)
     fill(tmp_path, pending=[b"a.jpg"])
     with served(tmp_path) as visitor:
         lines = stream_of(visitor)

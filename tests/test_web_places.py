@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
 
 from sharpend.files.preview_layout import IMAGES, MOST_BYTES
-from sharpend.web import places, serve
+from sharpend.web import changes, places, serve
 from tests.daemons import until
 from tests.visits import fill, preview, served
 
@@ -144,6 +144,7 @@ def test_the_one_that_waited_longest_makes_room(
 def test_an_open_page_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream is an answer under way: no newcomer ends it."""
     monkeypatch.setattr(serve, "MOST", 4)
+    monkeypatch.setattr(changes, "LOOK_EVERY_S", 0.05)
     fill(tmp_path)
     with served(tmp_path) as visitor, ExitStack() as stack:
         page = stack.enter_context(closing(connected(visitor)))

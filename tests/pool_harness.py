@@ -26,7 +26,7 @@ CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, 
 P = TypeVar("P", Pool, RayPool)
 
 
-class Team(Generic[P]):
+class Harness(Generic[P]):
     """A pool of any kind, and a way to wait for what its workers bring."""
 
     def __init__(self, make: Callable[[Callable[[], None]], P], now_s: Callable[[], float]) -> None:
@@ -81,7 +81,7 @@ class Team(Generic[P]):
         return int(outcome.model_digest)
 
 
-class Crew(Team[Pool]):
+class LocalHarness(Harness[Pool]):
     """Local workers, by a clock that stands still: deadlines are 600 s after the epoch."""
 
     def __init__(self, options: WorkerOptions = CPU, *, count: int = 1) -> None:
@@ -90,7 +90,7 @@ class Crew(Team[Pool]):
         )
 
 
-class RayCrew(Team[RayPool]):
+class RayHarness(Harness[RayPool]):
     """Workers on a cluster."""
 
     def __init__(self, ray: RayCluster, options: WorkerOptions = CPU, *, count: int = 1) -> None:
