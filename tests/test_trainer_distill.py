@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,6 @@ from trainer.training.signals import TrainingStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 ALONE = ProcessGroup(torch.device("cpu"))
 CPU = ALONE.device
@@ -128,6 +128,25 @@ def test_a_killed_run_goes_on_from_its_last_validation(tmp_path: Path) -> None:
         train(TINY, stopped, [example(9)], tmp_path / "killed", ALONE)
     assert read_checkpoint(tmp_path / "killed" / "last.safetensors", CPU).step == 4
     assert trained(tmp_path / "killed") == trained(tmp_path / "whole")
+
+
+def test_a_run_without_a_budget_is_the_mean_of_two_models(tmp_path: Path) -> None:
+    """Two trainings of one architecture are averaged and validated; others are refused."""
+    folders = [str(tmp_path / name) for name in ("one", "other")]
+    for folder, seed in zip(folders, (1, 2), strict=True):
+        train(replace(TINY, seed=seed), EXAMPLES, [example(9)], Path(folder), ALONE)
+    network = replace(TINY.network, start=folders[0], start_average=folders[1])
+    recipe = planned(replace(TINY, network=network), steps=0)
+    best = train(recipe, EXAMPLES, [example(9)], tmp_path / "mean", ALONE)
+    means = best_network(tmp_path / "mean", CPU)[0].state_dict()
+    for name, value in best_network(Path(folders[0]), CPU)[0].state_dict().items():
+        other = best_network(Path(folders[1]), CPU)[0].state_dict()[name]
+        assert torch.equal(means[name], (value + other) / 2)
+    assert best.step == 0
+    assert best.scores["psnr"] > 0
+    larger = replace(recipe, network=replace(network, start_average="lite-x4"))
+    with pytest.raises(UsageError, match="lite-x4 has other layers"):
+        train(larger, EXAMPLES, [example(9)], tmp_path / "none", ALONE)
 
 
 def test_a_budget_of_minutes_counts_all_parts(tmp_path: Path) -> None:

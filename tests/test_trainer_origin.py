@@ -41,6 +41,11 @@ def test_weights_to_begin_with_are_noted_as_they_were(tmp_path: Path, networks: 
     noted = read_origin(tmp_path)
     assert noted is not None
     assert noted["start"] == {"name": start, "digest": weights.load(start).digest}
+    note_origin(tmp_path / "mean", SPLIT, None, start, "lite-x4")
+    noted = read_origin(tmp_path / "mean")
+    assert noted is not None
+    averaged = {"name": "lite-x4", "digest": weights.load("lite-x4").digest}
+    assert noted["start"]["averaged_with"] == averaged
     note_origin(tmp_path, SPLIT, None, "gone-since")
     with pytest.raises(UnavailableError):
         note_origin(tmp_path / "other", SPLIT, None, "none-such")

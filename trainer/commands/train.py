@@ -72,7 +72,8 @@ def _train(options: argparse.Namespace, *, of: str) -> None:
     examples, held_out, made_by = read(recipe, split)
     with process_group(choose_device(options.device)) as group:
         if group.is_leader:
-            note_origin(folder, split, made_by, recipe.network.start)
+            network = recipe.network
+            note_origin(folder, split, made_by, network.start, network.start_average)
         best = train(recipe, examples, held_out, folder, group)
         if group.is_leader:
             print(f"best at step {best.step}: {json.dumps(best.scores)}")

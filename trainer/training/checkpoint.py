@@ -54,7 +54,7 @@ class Checkpoint:
         torch.manual_seed(recipe.seed)
         network = build(recipe.network)
         if recipe.network.start:
-            given = start_tensors(recipe.network.start)
+            given = start_tensors(recipe.network.start, recipe.network.start_average)
             begin_with(network, given, tail=recipe.network.start_tail)
         return cls._of(recipe, network, device)
 
@@ -146,16 +146,27 @@ def best_network(folder: Path, device: torch.device) -> tuple[nn.Module, Recipe]
     return folded(state.averaged, state.recipe.network), state.recipe
 
 
-def start_tensors(start: str) -> dict[str, Tensor]:
+def start_tensors(start: str, average: str = "") -> dict[str, Tensor]:
     """The tensors of weights to begin with.
 
     Args:
         start: a shipped network's name, a weights file, or the folder of a run.
+        average: another one, to take the mean of both.
 
     Raises:
         UnavailableError: there is no such network, or it is damaged.
-        InputMissingError, UsageError: a run's folder without a whole checkpoint.
+        InputMissingError: a run's folder without a checkpoint.
+        UsageError: a checkpoint is damaged, or the two are of different architectures.
     """
+    if not average:
+        return _tensors(start)
+    one, other = _tensors(start), _tensors(average)
+    if {n: v.shape for n, v in one.items()} != {n: v.shape for n, v in other.items()}:
+        raise UsageError(f"network.start_average: {average} has other layers than {start}")
+    return {name: (value + other[name]) / 2 for name, value in one.items()}
+
+
+def _tensors(start: str) -> dict[str, Tensor]:
     if Path(start).is_dir():
         return best_network(Path(start), torch.device("cpu"))[0].state_dict()
     return weights.load(start).network.state_dict()

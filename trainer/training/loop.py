@@ -54,6 +54,8 @@ def train(
 ) -> Checkpoint:
     """Train until the budget is spent and return the best checkpoint by validation loss.
 
+    Without a budget, the initial weights are validated and returned.
+
     Args:
         recipe: what to train; a checkpoint of it already in `folder` is resumed.
         examples: images to cut crops from.
@@ -77,6 +79,8 @@ def train(
     shown = Progress(folder, recipe.name, since=state.step, is_leader=group.is_leader)
     with catch_stop_signals() as stop, shown as progress:
         started = time.monotonic() - state.seconds
+        if not plan.has_budget and group.is_leader:
+            _judge(state, {}, crops, folder, progress)
         while (spent := group.broadcast(budget_spent(plan, state.step, state.seconds))) < 1:
             rate = learning_rate(plan, state.step, spent)
             loss = learner.learn(drawn.batch(state.step), rate)
@@ -85,7 +89,7 @@ def train(
             done = budget_spent(plan, state.step, state.seconds)
             progress.stepped(min(1.0, done))
             if group.is_leader and (state.step % plan.validate_every == 0 or done >= 1):
-                _judge(state, loss.item(), crops, folder, progress)
+                _judge(state, {"loss": loss.item()}, crops, folder, progress)
             _stop_if_asked(stop, group, state, folder)
     return read_checkpoint(folder / BEST, device)
 
@@ -98,18 +102,22 @@ def _stop_if_asked(stop: StopRequest, group: ProcessGroup, state: Checkpoint, fo
         raise TrainingStoppedError(signal_number, state.step)
 
 
-def _judge(state: Checkpoint, loss: float, crops: Batch, folder: Path, progress: Progress) -> None:
-    """Validate a step, record its scores and write a checkpoint."""
+def _judge(
+    state: Checkpoint, values: dict[str, float], crops: Batch, folder: Path, progress: Progress
+) -> None:
+    """Validate a step, record its scores beside other values of it, and write a checkpoint."""
     recipe = state.recipe
     network = folded(state.averaged, recipe.network)
     scores = validate(network, crops, recipe.loss, cued=recipe.network.cued)
     _check_finite(scores, state.step)
-    progress.validated(state.step, {"loss": loss, "minutes": state.seconds / 60, **scores})
+    progress.validated(state.step, {**values, "minutes": state.seconds / 60, **scores})
     state.judge(folder, scores)
 
 
 def budget_spent(plan: Schedule, step: int, seconds: float) -> float:
-    """The used share of the budget, 0..1 and beyond."""
+    """The used share of the budget, 0..1 and beyond; without a budget it is used."""
+    if not plan.has_budget:
+        return 1.0
     return step / plan.steps if plan.steps else seconds / (60 * plan.minutes)
 
 

@@ -25,7 +25,13 @@ ORIGIN = "origin.json"
 _MUST_STAY = ("split", "pictures", "labels")
 
 
-def note_origin(folder: Path, split: Split, labels: Mapping[str, str] | None, start: str) -> None:
+def note_origin(
+    folder: Path,
+    split: Split,
+    labels: Mapping[str, str] | None,
+    start: str,
+    average: str = "",
+) -> None:
     """Record the origin of a run, or check that a resumed run has the same.
 
     Args:
@@ -33,6 +39,7 @@ def note_origin(folder: Path, split: Split, labels: Mapping[str, str] | None, st
         split: the images.
         labels: teacher of the labels, or None without labels.
         start: the initial weights, or empty.
+        average: the model whose mean with `start` they are, or empty.
 
     Raises:
         UsageError: the run was started with other images or labels.
@@ -45,8 +52,9 @@ def note_origin(folder: Path, split: Split, labels: Mapping[str, str] | None, st
     }
     noted = read_origin(folder)
     if noted is None:
-        digest = weights.digest(start_tensors(start)) if start else ""
-        began = {"name": start, "digest": digest} if start else None
+        began = _named(start) if start else None
+        if began and average:
+            began["averaged_with"] = _named(average)
         folder.mkdir(parents=True, exist_ok=True)
         with replacing(folder / ORIGIN) as file:
             file.write(json.dumps({**described, "start": began, "commit": commit()}).encode())
@@ -54,6 +62,10 @@ def note_origin(folder: Path, split: Split, labels: Mapping[str, str] | None, st
         raise UsageError(
             f"{folder} was started with other images or labels; use a new --run folder"
         )
+
+
+def _named(model: str) -> dict[str, Any]:
+    return {"name": model, "digest": weights.digest(start_tensors(model))}
 
 
 def read_origin(folder: Path) -> dict[str, Any] | None:

@@ -49,6 +49,9 @@ class NetworkConfig:
     """Let the cues scale each residual block; else the first and last convolution alone."""
     start: str = ""
     """Initial weights: a shipped name, a file or a run's folder; others stay random."""
+    start_average: str = ""
+    """A second model of this architecture: the initial weights are the mean of both (model soups,
+    Wortsman et al. 2022, arXiv:2203.05482)."""
     start_tail: float = 1.0
     """Factor on the last convolution of these weights; below 1 starts closer to the input."""
 
@@ -84,7 +87,8 @@ class Schedule:
     steps: int = 0
     """The budget in batches, or ..."""
     minutes: float = 0.0
-    """... in minutes of training, over all resumed parts; one of the two."""
+    """... in minutes of training, over all resumed parts; one of the two, or neither: then the
+    initial weights are validated and stay as they are."""
     learning_rate: float = 1e-3
     """Adam's peak rate."""
     shape: str = "cosine"
@@ -99,6 +103,11 @@ class Schedule:
     """Steps between validations, each of which writes a checkpoint."""
     precision: str = "auto"
     """Precision of the forward pass: auto, float32 or bfloat16; losses are float32 always."""
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether there is anything to train."""
+        return self.steps > 0 or self.minutes > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +216,17 @@ def _impossible(recipe: Recipe) -> list[tuple[bool, str, str]]:
             "data.validation_px",
             f"must be a multiple of {GRID_PX}",
         ),
-        ((plan.steps > 0) == (plan.minutes > 0), "schedule", "needs either steps or minutes"),
+        (plan.steps > 0 and plan.minutes > 0, "schedule", "needs either steps or minutes"),
+        (
+            not plan.has_budget and not network.start,
+            "schedule",
+            "needs steps or minutes, because network.start is empty",
+        ),
+        (
+            bool(network.start_average) and not network.start,
+            "network.start_average",
+            "needs network.start, the model that it is averaged with",
+        ),
         (not 0 <= plan.ema < 1, "schedule.ema", "must be 0 or more and less than 1"),
         (plan.shape not in SHAPES, "schedule.shape", f"must be {' or '.join(SHAPES)}"),
         (
