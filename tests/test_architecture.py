@@ -63,7 +63,7 @@ ROOMS = {
     " bands measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers plain codecs sections plots",
-    "ledger": "sql operator_sql caseless schema seal alike records long_steps store copies"
+    "ledger": "sql operator_sql caseless schema seal candidates records long_steps store copies"
     " scheduling reader pages_sql pages registration operator_state ledger opening figures",
     "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
     " listen folder remote threaded",
@@ -71,11 +71,11 @@ ROOMS = {
     " ownership syncs side_by_side disposal shards adoption publication disposer committer"
     " emptied reason_files quarantine ages retention remote",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " preview_upkeep judgements arrivals engine_faults intended_pauses entries folder_plan folder"
-    " lost overview roots refused_sources leftovers emptied_folders results outcomes unrecorded"
-    " assignment maintenance recognition registrar writers dispatcher_config folder_upkeep"
-    " dispatcher history status diary hook_runs hooked_log settings_values worker_settings"
-    " loaded_workers assembly mode operations daemon",
+    " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
+    " folder_plan folder lost overview roots refused_sources leftovers emptied_folders results"
+    " outcomes unrecorded assignment maintenance content_comparison registrar writers"
+    " dispatcher_config folder_upkeep dispatcher history status diary hook_runs hooked_log"
+    " settings_values worker_settings loaded_workers assembly mode operations daemon",
     "checks": "finding runner sight folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions login probes app places serve",

@@ -67,8 +67,8 @@ def test_wide_rows_become_slim_ones(tmp_path: Path) -> None:
                 assert product.model_digest == "m" * 64
                 assert product.options_digest == f"{job.id % 3:064x}"
         found = (b"D/2.png", Fingerprint(2, 20, 99))
-        ((_, (alike,)),) = ledger.alike("in", [found])
-        assert alike.digest == f"{2:064x}"
+        ((_, (candidates,)),) = ledger.candidates("in", [found])
+        assert candidates.digest == f"{2:064x}"
         (claim,) = ledger.claims("in", b"d/2.PNG")
         assert claim.output == b"D/2.png"
         ledger.add("in", [(b"new.png", ONE)], 6.0)

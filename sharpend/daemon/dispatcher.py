@@ -110,7 +110,7 @@ class Dispatcher:
             plan,
             self._log,
             intake=intake,
-            entries=Registrar(plan, self._ledger, self._log, wake=self._wake),
+            registrar=Registrar(plan, self._ledger, self._log, wake=self._wake),
             each_step=upkeep.step,
             reopen=lambda is_due: reopen(target, self._ledger, is_due=is_due),
         )

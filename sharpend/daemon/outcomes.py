@@ -140,7 +140,7 @@ class ResultHandler:
 
     def _log_finished(self, folder: Folder, result: Result, **values: object) -> None:
         """Log and report an output that was published or existed before."""
-        folder.judgements.finished(result.job)
+        folder.early_reads.finished(result.job)
         self._log.info(
             Event.IMAGE_FINISHED,
             folder=folder.name,
@@ -169,7 +169,7 @@ class ResultHandler:
         """Handle an input that vanished, or changed, so that it has to settle again."""
         self._ledger.vanish(handed.job)
         if failed.failure is Failure.CHANGED:
-            handed.folder.judgements.changed(handed.job, failed.message)
+            handed.folder.early_reads.changed(handed.job, failed.message)
             handed.folder.resettle(handed.job.relative)
             return
         self._log.info(
@@ -220,7 +220,7 @@ class ResultHandler:
     def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
         """Quarantine an input with its reason."""
         entry = self._quarantine.record(handed.job, refusal, time.time())
-        handed.folder.judgements.refused(handed.job, refusal.reason)
+        handed.folder.early_reads.refused(handed.job, refusal.reason)
         try:
             self._quarantine.complete(handed.folder.plan.destination, entry)
         finally:  # if that fails, only the reason file is missing, and is written later

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from sharpend.ledger import operator_sql, sql
-from sharpend.ledger.alike import Alike
+from sharpend.ledger.candidates import Candidate
 from sharpend.ledger.caseless import name_key
 from sharpend.ledger.records import (
     Claim,
@@ -140,19 +140,19 @@ class LedgerReader:
             skipped = {(row["relative"], row["mark"]) for row in rows}
             yield from (one for one in batch if (one[0], content_text(one[1])) not in skipped)
 
-    def alike(
+    def candidates(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
-    ) -> Iterator[tuple[tuple[bytes, Fingerprint], list[Alike]]]:
+    ) -> Iterator[tuple[tuple[bytes, Fingerprint], list[Candidate]]]:
         """Return those of `found` that may be inputs of finished or refused jobs, with these jobs.
 
         Path, size and time are equal; the inode number differs, or the job is one of another
         folder with the same output, while this folder is new to the ledger.
         """
         for batch, rows in self._batches(sql.ALIKE, folder, found):
-            jobs: dict[bytes, list[Alike]] = {}
+            jobs: dict[bytes, list[Candidate]] = {}
             for row in rows:
                 made = fingerprint_of(row["mark"])
-                one = Alike(row["id"], made, content_of(row["digest"]), is_own=bool(row["own"]))
+                one = Candidate(row["id"], made, content_of(row["digest"]), is_own=bool(row["own"]))
                 jobs.setdefault(row["relative"], []).append(one)
             for entry in batch:
                 same = [

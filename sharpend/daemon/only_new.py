@@ -1,8 +1,9 @@
-"""Arrivals: the files of a folder that are new to the ledger.
+"""The setting `only_new`: leave the images as they are that were there at the first start.
 
-Owns `only_new`: the images that are there at the folder's first start are recorded as seen, and
-stay as they are until they change. While the first scan runs, the time at which a file got its
-path or content (ctime) shows what was there before; afterwards the record does.
+Owns the choice of the files that are new to the ledger: the images that are there at the folder's
+first start are recorded as seen, and stay as they are until they change. While the first scan runs,
+the time at which a file got its path or content (ctime) shows what was there before; afterwards the
+record does.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ CLOCK_GRAIN_S = 0.05
 """More than the kernel's times of files lag behind the clock."""
 
 
-class Arrivals:
-    """Arrivals in one folder.
+class OnlyNew:
+    """Choice of the new files of one folder.
 
     Args:
         unknown: selects the files that are neither finished nor queued nor seen.
@@ -54,12 +55,12 @@ class Arrivals:
 
     def fresh(self, found: Sequence[Found]) -> list[Found]:
         """Return the files that the ledger has neither finished nor queued nor seen."""
-        new = set(self._unknown(self._folder, entries(found)))
+        new = set(self._unknown(self._folder, found_files(found)))
         fresh = [one for one in found if (one.relative, one.fingerprint) in new]
         if self._since_s is None:
             return fresh
         before = [one for one in fresh if one.changed_s < self._since_s]
-        self._standing.see(self._folder, entries(before))
+        self._standing.see(self._folder, found_files(before))
         return [one for one in fresh if one.changed_s >= self._since_s]
 
     def scanned(self) -> None:
@@ -70,6 +71,6 @@ class Arrivals:
             self._log.info(Event.FOLDER_SURVEYED, folder=self._folder, left=skipped)
 
 
-def entries(found: Iterable[Found]) -> list[FoundFile]:
+def found_files(found: Iterable[Found]) -> list[FoundFile]:
     """List files as the ledger takes them."""
     return [(one.relative, one.fingerprint) for one in found]
