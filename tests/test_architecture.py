@@ -73,9 +73,9 @@ ROOMS = {
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
     " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
     " folder_plan folder lost overview roots refused_sources leftovers emptied_folders results"
-    " outcomes unrecorded assignment maintenance content_comparison registrar writers"
-    " dispatcher_config folder_upkeep dispatcher history status diary hook_runs hooked_log"
-    " settings_values worker_settings loaded_workers assembly mode operations daemon",
+    " outcomes pending_results assignment maintenance content_comparison registrar writers"
+    " dispatcher_config folder_upkeep dispatcher history status image_history hook_runs hooked_log"
+    " settings_values worker_settings loaded_workers assembly run_mode operations daemon",
     "checks": "finding runner sight folders mounts state unit model_probe device nodes",
     "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
     " reading trends images changes links pages actions login probes app places serve",

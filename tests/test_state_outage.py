@@ -17,7 +17,7 @@ from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import assembly, state_outage, worker_settings
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.loaded_workers import LoadedWorkers
-from sharpend.daemon.mode import Mode
+from sharpend.daemon.run_mode import RunMode
 from sharpend.daemon.state_outage import CALM_S, PROBES, StateOutage
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, Reason, StateFaultError
@@ -244,7 +244,7 @@ def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     )
     monkeypatch.setattr(state_outage, "PROBES", Backoff(0.0, 0.0))
     log = Stopping()
-    log.daemon = Daemon(settings, log, Mode(load=lambda: settings))
+    log.daemon = Daemon(settings, log, RunMode(load=lambda: settings))
     return log.daemon
 
 

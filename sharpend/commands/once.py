@@ -21,7 +21,7 @@ from sharpend.commit.shards import Share, objection
 from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.emptied_folders import EmptiedFolders
-from sharpend.daemon.mode import Mode
+from sharpend.daemon.run_mode import RunMode
 from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UnavailableError, UsageError
 from sharpend.intake import scan
 from sharpend.intake.tally import Tally
@@ -68,7 +68,7 @@ def _run(settings: Settings, *, as_json: bool) -> int:
     level = "error" if bar and settings.log.level == "info" else settings.log.level
     log = settings_values.log(settings, level=level)
     printer = ResultPrinter(settings, as_json=as_json, to_do=_to_do(settings) if bar else None)
-    daemon = Daemon(settings, log, Mode(once=True, on_result=printer.show))
+    daemon = Daemon(settings, log, RunMode(once=True, on_result=printer.show))
     status = daemon.run()
     printer.close(daemon.agreement)
     if daemon.was_stopped:

@@ -245,7 +245,7 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class AssignedJob:
     """A claimed job, with the task that a worker got."""
 
     job: Job
