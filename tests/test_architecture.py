@@ -63,8 +63,9 @@ ROOMS = {
     " bands measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers plain codecs sections plots",
-    "ledger": "sql operator_sql caseless schema seal candidates records long_steps store copies"
-    " scheduling reader pages_sql pages registration operator_state ledger opening figures",
+    "ledger": "sql operator_sql case_folding schema clean_shutdown candidates records long_steps"
+    " store copies scheduling reader pages_sql pages registration operator_state ledger opening"
+    " figures",
     "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
     " listen folder remote threaded",
     "commit": "portable names store destination stale source results relocate sidecars local_folder"
@@ -72,8 +73,8 @@ ROOMS = {
     " emptied reason_files quarantine ages retention remote",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
     " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
-    " folder_plan folder lost overview roots refused_sources leftovers emptied_folders results"
-    " outcomes pending_results assignment maintenance content_comparison registrar writers"
+    " folder_plan folder lost_attempts overview roots refused_sources leftovers emptied_folders"
+    " results outcomes pending_results assignment maintenance content_comparison registrar writers"
     " dispatcher_config folder_upkeep dispatcher history status image_history hook_runs hooked_log"
     " settings_values worker_settings loaded_workers assembly run_mode operations daemon",
     "checks": "finding runner sight folders mounts state unit model_probe device nodes",

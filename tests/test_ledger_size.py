@@ -163,7 +163,7 @@ def test_any_other_ledger_is_read_whole_and_counted(
         (tmp_path / "copy").rename(file)
     if how == "written beside":
         with open_beside(tmp_path) as beside:
-            beside.hold("in", 1.0)
+            beside.pause("in", 1.0)
     checks = Checks(monkeypatch)
     with open_ledger(tmp_path) as again:
         assert checks.count == 1

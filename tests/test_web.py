@@ -404,13 +404,13 @@ def test_pause_and_resume(tmp_path: Path, folder: str) -> None:
     with served(tmp_path) as visitor:
         assert visitor.act("/folders/pause", folder=folder).status == 303
         with LedgerReader.read_only(tmp_path) as ledger:
-            assert set(ledger.holds()) == {folder}
+            assert set(ledger.pauses()) == {folder}
         assert "paused" in visitor.get("/folders").text
         other = visitor.act("/folders/resume", folder="in").status
         assert other == (303 if folder else 409)
         assert visitor.act("/folders/resume", folder=folder).status == 303
         with LedgerReader.read_only(tmp_path) as ledger:
-            assert ledger.holds() == {}
+            assert ledger.pauses() == {}
         assert visitor.act("/folders/pause", folder="no such").status == 404
 
 

@@ -139,7 +139,7 @@ def test_requests_in_a_row_are_each_judged(state: Path) -> None:
         assert statuses(told(visitor, first + pause + last)) == [200, 403, 200]
         assert statuses(told(visitor, inside + pause + last)) == [200, 200]
     with LedgerReader.read_only(state) as ledger:
-        assert not ledger.holds()
+        assert not ledger.pauses()
 
 
 OTHERS = {

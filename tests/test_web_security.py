@@ -69,7 +69,7 @@ def guarded(attacked: Path) -> Iterator[Visitor]:
 def is_untouched(state: Path) -> bool:
     """Whether the refused image is where it was, and no folder is paused."""
     with LedgerReader.read_only(state) as ledger:
-        return ledger.counts()[State.QUARANTINED] == 1 and not ledger.holds()
+        return ledger.counts()[State.QUARANTINED] == 1 and not ledger.pauses()
 
 
 HOSTS = {

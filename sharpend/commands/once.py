@@ -130,13 +130,13 @@ def _at_any_hour(settings: Settings) -> Settings:
     Raises:
         UnavailableError: a folder is paused by `sharpend pause`.
     """
-    if held := _held(settings):
-        raise UnavailableError(f"{min(held) or 'all folders'}: paused; see `sharpend resume`")
+    if paused := _paused(settings):
+        raise UnavailableError(f"{min(paused) or 'all folders'}: paused; see `sharpend resume`")
     folders = tuple(folder.model_copy(update={"hours": ()}) for folder in settings.folder)
     return settings.model_copy(update={"folder": folders})
 
 
-def _held(settings: Settings) -> set[str]:
+def _paused(settings: Settings) -> set[str]:
     """Return the paused ones among the folders, and `ALL_FOLDERS` where all are paused."""
     if not has_ledger(settings.state):
         return set()
@@ -146,7 +146,7 @@ def _held(settings: Settings) -> set[str]:
             ledger.folder_name(destination.input_root, destination.output_root)
             for destination in destinations
         ]
-        return ledger.holds().keys() & {ALL_FOLDERS, *names}
+        return ledger.pauses().keys() & {ALL_FOLDERS, *names}
 
 
 def _to_do(settings: Settings) -> int:

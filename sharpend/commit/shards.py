@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import output_names
 from sharpend.errors import ImageRefusedError
-from sharpend.ledger.caseless import name_key
+from sharpend.ledger.case_folding import name_key
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:

@@ -87,33 +87,33 @@ class Assignment:
         """Jobs that workers have, by number."""
 
     def assign(
-        self, pool: Workers, now_s: float, *, resting: Collection[str], busy: Collection[str]
+        self, pool: Workers, now_s: float, *, paused: Collection[str], busy: Collection[str]
     ) -> bool:
         """Claim due jobs for idle workers; return False if it ended with work left.
 
         Args:
             pool: the workers.
             now_s: monotonic seconds.
-            resting: folders that begin no image.
+            paused: folders that begin no image.
             busy: folders with an image that is finished and not committed.
         """
         with OutputFolders() as outputs:
             for _ in range(HANDED_AT_ONCE):
                 if not pool.free:
                     return True
-                job = self._claim(now_s, resting, busy)
+                job = self._claim(now_s, paused, busy)
                 if job is None:
                     return True
                 self._submit(job, pool, now_s, outputs)
         return False
 
-    def _claim(self, now_s: float, resting: Collection[str], busy: Collection[str]) -> Job | None:
+    def _claim(self, now_s: float, paused: Collection[str], busy: Collection[str]) -> Job | None:
         """Claim the next due job of the folders that may work."""
         running = {handed.folder.name for handed in self.handed.values()}.union(busy)
         may_work = [
             name
             for name, folder in self._folders.items()
-            if name not in resting and folder.may_work(now_s, running=name in running)
+            if name not in paused and folder.may_work(now_s, running=name in running)
         ]
         newest = [name for name in may_work if self._folders[name].plan.newest_first]
         return self._ledger.claim(time.time(), may_work, newest)

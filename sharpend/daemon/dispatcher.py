@@ -202,8 +202,8 @@ class Dispatcher:
         self._ledger.sync()
 
     def _assign(self, now_s: float) -> bool:
-        resting, busy = self._pauses.reasons, self._pending_results.folders
-        is_through = self._assignment.assign(self._pool, now_s, resting=resting, busy=busy)
+        paused, busy = self._pauses.reasons, self._pending_results.folders
+        is_through = self._assignment.assign(self._pool, now_s, paused=paused, busy=busy)
         if not is_through:
             self._wake()
         return is_through

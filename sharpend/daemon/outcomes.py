@@ -15,7 +15,7 @@ from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import AssignedJob, Folder
-from sharpend.daemon.lost import give_back
+from sharpend.daemon.lost_attempts import give_back
 from sharpend.daemon.results import Result, result_of
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.ledger.records import Job, QuarantineReason

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
 from sharpend.ledger import sql
-from sharpend.ledger.caseless import name_key
+from sharpend.ledger.case_folding import name_key
 from sharpend.ledger.records import Added, binary, fingerprint_text
 
 if TYPE_CHECKING:
