@@ -36,7 +36,7 @@ ROOMS = {
     " objects.bucket objects.uploads objects.trial",
     "agreement": "alarm opinion",
     "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
-    " worker jsoncodec frames trials messages serve process interface answers pool transfers"
+    " worker jsoncodec framing trials messages serve process interface answers pool transfers"
     " cluster cluster.notices cluster.requests cluster.bodies cluster.actor cluster.driver"
     " cluster.driver_process cluster.connection cluster.actors cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
@@ -77,10 +77,11 @@ ROOMS = {
     " results outcomes pending_results assignment maintenance content_comparison registrar writers"
     " dispatcher_config folder_upkeep dispatcher history status image_history hook_runs hooked_log"
     " settings_values worker_settings loaded_workers assembly run_mode operations daemon",
-    "checks": "finding runner sight folders mounts state unit model_probe device nodes",
-    "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
-    " reading trends images changes links pages actions login probes app places serve",
-    "commands": "stdout selection overrides asked_nodes inputs accept bench check doctor"
+    "checks": "finding runner path_access folders mounts state unit model_probe device nodes",
+    "web": "metric_list metrics address tokens sessions client_address access_control forms"
+    " formatting chart templates reading trends images event_stream links pages actions login"
+    " probes app connections serve",
+    "commands": "stdout selection overrides cluster_nodes inputs accept bench check doctor"
     " listing status retry pause move metrics inspect formats run dry_run once_output"
     " once demo web",
 }
@@ -143,7 +144,7 @@ DOORS = {
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.reduction"},
     "tqdm": {"sharpend.commands.once_output", "trainer.training.progress"},
-    "uvicorn": {"sharpend.web.places", "sharpend.web.serve"},
+    "uvicorn": {"sharpend.web.connections", "sharpend.web.serve"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""
@@ -151,8 +152,8 @@ DOORS = {
 WINGS = """
 degradations  mixture blur camera reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
-training  screening architectures checkpoint origin teacher models labels parts windows pool crops
-training  step learner precision loop
+training  image_checks architectures checkpoint origin teacher models labels parts windows pool
+training  crops step learner precision loop
 evaluation  pixel_error bench speed scores sets unsharp lineup partial measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
@@ -307,7 +308,9 @@ def test_the_daemon_does_not_know_the_trainer() -> None:
         assert not [name for name in imports(module) if name.split(".")[0] == "trainer"], module
 
 
-SERVER = {f"sharpend.web.{module}" for module in ("address", "callers", "serve")}
+SERVER = {
+    f"sharpend.web.{module}" for module in ("address", "client_address", "connections", "serve")
+}
 """Server of pages, which knows nothing of the daemon: the rating page has the same one."""
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.checks.finding import Level, exit_code
-from sharpend.commands.asked_nodes import nodes_of
+from sharpend.commands.cluster_nodes import nodes_of
 from sharpend.commands.overrides import workable_settings_of
 from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.roots import objections

@@ -17,7 +17,7 @@ from sharpend.commands.inputs import number_to_do
 from sharpend.commands.once_output import ResultPrinter
 from sharpend.commands.overrides import workable_settings_of
 from sharpend.commands.selection import selected
-from sharpend.commit.shards import Share, objection
+from sharpend.commit.shards import ShardIndex, objection
 from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.emptied_folders import EmptiedFolders
@@ -107,20 +107,20 @@ def _remove_emptied(settings: Settings, log: Log) -> None:
 
 
 def _shard(settings: Settings, text: str) -> Settings:
-    """Limit the folders to one share of their images; its state lies below that of the settings.
+    """Limit the folders to one shard of their images; its state lies below that of the settings.
 
     Raises:
-        UsageError: it is no share, or a folder cannot be worked on in shards.
+        UsageError: it is no shard, or a folder cannot be worked on in shards.
     """
     try:
-        share = Share.parse(text)
+        index = ShardIndex.parse(text)
     except ValueError as error:
         raise UsageError(f"--shard {text}: {error}") from error
     for plan in settings_values.folder_plans(settings):
         if (reason := objection(plan.destination)) is not None:
             raise UsageError(f"--shard: {reason}")
-    folders = tuple(one.shared((share.number, share.count)) for one in settings.folder)
-    state = settings.state / f"shard-{share}"
+    folders = tuple(one.in_shard((index.number, index.count)) for one in settings.folder)
+    state = settings.state / f"shard-{index}"
     return settings.model_copy(update={"folder": folders, "state": state})
 
 

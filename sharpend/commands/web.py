@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
         UnavailableError: the libraries of the page are missing, or the address is in use.
     """
     try:
-        from sharpend.web import address, app, gate, serve, sessions, tokens  # noqa: PLC0415
+        from sharpend.web import access_control, address, app, serve, sessions, tokens  # noqa: PLC0415
     except ImportError as error:
         raise UnavailableError(
             f"the status page needs {error.name}: pip install 'sharpend[web]'"
@@ -47,7 +47,7 @@ def main(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     where = address.parse(options.listen)
     known = tokens.Tokens({}) if options.token_file is None else tokens.read(options.token_file)
-    names = where.names | {gate.name_in(name) for name in options.allow_host or ()}
+    names = where.names | {access_control.name_in(name) for name in options.allow_host or ()}
     if options.behind_proxy and not where.is_local:
         raise UsageError(
             f"--behind-proxy: {options.listen}: every caller could say who they are: listen at"
@@ -57,7 +57,7 @@ def main(options: argparse.Namespace) -> int:
     _require_safe(options.listen, known, names, is_local=is_local)
     log = settings_values.log(settings)
     own = sessions.Sessions(cookie=where.cookie)
-    access = gate.Access(names, known, own, tokens.Throttle(), log, options.behind_proxy)
+    access = access_control.Access(names, known, own, tokens.Throttle(), log, options.behind_proxy)
     site = app.Site(settings.state, settings.report.every_s, access)
 
     def on_ready(url: str) -> None:

@@ -14,7 +14,7 @@ from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
 from sharpend.commit.remote import RemoteStore
-from sharpend.commit.shards import Shard, Share
+from sharpend.commit.shards import Shard, ShardIndex
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.hook_runs import Hook
@@ -78,7 +78,7 @@ def folder_plans(settings: Settings) -> list[FolderPlan]:
 def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
     model = resolve_model(folder.model or settings.model.name, device=settings.model.device)
     destination = _destination(folder, settings, _name_of(model))
-    takes = None if folder.share is None else Shard(Share(*folder.share), destination).has
+    takes = None if folder.shard is None else Shard(ShardIndex(*folder.shard), destination).has
     return FolderPlan(
         destination=destination,
         intake=FolderOptions(

@@ -151,7 +151,7 @@ Profile = Annotated[Path, AfterValidator(_profile)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 Strength = Annotated[Number, Field(ge=0, le=2)]
 Cue = Annotated[Number, Field(ge=-10, le=10)]
 Days = Literal["never"] | Positive

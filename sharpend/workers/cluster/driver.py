@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
-from sharpend.workers import frames
+from sharpend.workers import framing
 from sharpend.workers.cluster import notices
 from sharpend.workers.cluster.actor import WorkerActor
 from sharpend.workers.cluster.notices import (
@@ -83,7 +83,7 @@ class Driver:
         ray.shutdown()
 
     def _listen(self, commands: IO[bytes], loop: asyncio.AbstractEventLoop) -> None:
-        while (body := frames.receive(commands, notices.FRAME_BYTES)) is not None:
+        while (body := framing.receive(commands, notices.FRAME_BYTES)) is not None:
             loop.call_soon_threadsafe(self._obey, notices.command(body))
         threading.Timer(_LEAVE_S, os._exit, (0,)).start()
         loop.call_soon_threadsafe(self._ended.set)
@@ -171,7 +171,7 @@ class Driver:
 
     def _send(self, notice: Notice) -> None:
         try:
-            frames.send(self._pipe, notices.encode(notice))
+            framing.send(self._pipe, notices.encode(notice))
         except OSError:  # the daemon has ended
             os._exit(0)
 
@@ -252,7 +252,7 @@ def main(cluster: str) -> None:
     late.start()
     found = connect(wanted)
     late.cancel()
-    frames.send(pipe, notices.encode(found))
+    framing.send(pipe, notices.encode(found))
     if isinstance(found, Joined):
         asyncio.run(_run(wanted, commands, pipe))
 
@@ -260,7 +260,7 @@ def main(cluster: str) -> None:
 def _give_up(cluster: Cluster, pipe: IO[bytes]) -> None:
     where = f"engine.address: {cluster.address}"
     message = f"{where}: Ray did not let sharpend join within {_CONNECT_S:g} s"
-    frames.send(pipe, notices.encode(Refused(message, is_setting=False)))
+    framing.send(pipe, notices.encode(Refused(message, is_setting=False)))
     os._exit(0)
 
 

@@ -68,10 +68,12 @@ def examine(
     Raises:
         UnavailableError: the looking process died.
     """
-    sights, contents = ask(runner, __name__, [paths, inputs])
-    for one in sights:  # JSON has no tuples
+    path_facts, contents = ask(runner, __name__, [paths, inputs])
+    for one in path_facts:  # JSON has no tuples
         one["ancestors"] = [tuple(above) for above in one["ancestors"]]
-    return {one["path"]: PathAccess(**one) for one in sights}, [Content(**one) for one in contents]
+    return {one["path"]: PathAccess(**one) for one in path_facts}, [
+        Content(**one) for one in contents
+    ]
 
 
 def look(path: str) -> PathAccess:
