@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 HEALTHS = ("ok", "degraded", "fail")
 IN_USE, CANARY = "in_use", "canary"
-"""Roles of models: their results are written, or they are on trial."""
+"""Roles of models: the one whose results are written, or the canary."""
 _AT_WORK = {"running", "paused"}
 _DISK_SPACE = DiskSpaceReader()
 """One for the process, because it remembers the file systems that hang."""
