@@ -32,8 +32,8 @@ ROOMS = {
     " web_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address disk_errors access atomic beneath digest lease mounts free_space"
-    " mounted_roots preview_layout previews rotated objects.outage objects.client"
-    " objects.bucket objects.uploads objects.condition_check",
+    " mounted_roots preview_layout previews rotated objects.outage objects.client objects.bucket"
+    " objects.uploads objects.condition_check",
     "agreement": "alarm opinion",
     "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
     " worker jsoncodec framing trials messages serve process interface answers pool transfers"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from sharpend.files.atomic import fsync_directory, replacing
+from sharpend.files.atomic import fsync_folder, replacing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +30,7 @@ def take_marker(state_dir: Path) -> bool:
     except FileNotFoundError:
         return False
     _marker(state_dir).unlink()
-    descriptor = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fsync_directory(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_folder(state_dir)
     wal = state_dir / "ledger.db-wal"
     has_log = wal.exists() and wal.stat().st_size > 0
     return not has_log and (state_dir / "ledger.db").exists() and recorded == _state_of(state_dir)

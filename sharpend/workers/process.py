@@ -1,8 +1,8 @@
 """Worker process handle: start it, exchange messages over two pipes, kill it, wait for it.
 
 Requests go to the worker's standard input, answers come from its standard output, one JSON frame
-each (see `sharpend.workers.messages` and `frames`). Nothing else is shared: no other descriptor, no
-memory, no lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
+each (see `sharpend.workers.messages` and `framing`). Nothing else is shared: no other descriptor,
+no memory, no lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
 """
 
 from __future__ import annotations
