@@ -65,7 +65,7 @@ def examined(
     """What is found of a folder, by its subject."""
     seen = {f"/srv/{name}": sighted(f"/srv/{name}") for name in ("in", "out", "archive")}
     seen |= {f"/srv/{name}": one for name, one in (path_facts or {}).items()}
-    content = content or Content(directories=2, pictures=3, bytes=100)
+    content = content or Content(directories=2, images=3, bytes=100)
     asked = folders.FolderFacts(made or plan(), SERVICE, seen, content, umask=0o022)
     return {one.subject.removeprefix("in: "): one for one in folders.folder(asked)}
 
@@ -130,7 +130,7 @@ def test_folders_that_cannot_be_worked_with(
 
 def test_sources_that_cannot_go() -> None:
     """A folder that nothing can be taken out of is a fault where sources are to go."""
-    content = Content(directories=1, pictures=1, fixed=["/srv/in/old"])
+    content = Content(directories=1, images=1, fixed=["/srv/in/old"])
     assert faults(examined(content=content)) == {}
     found = examined(plan(source=SourcePolicy.DELETE), content=content)
     assert faults(found) == {"source": 78}

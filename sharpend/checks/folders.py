@@ -103,7 +103,7 @@ def _input(facts: FolderFacts) -> Iterator[Finding]:
         yield note(subject, what, f"let {who} read them, or they will never be processed")
     else:
         within = "one folder" if content.directories == 1 else f"{content.directories} folders"
-        counted = f"{content.pictures} images in {within}"
+        counted = f"{content.images} images in {within}"
         yield ok(subject, f"{root}: {counted}, readable by {who}")
     if content is not None and content.fixed and destination.source is not SourcePolicy.KEEP:
         what = f"{who} cannot remove files from {', '.join(content.fixed)}"

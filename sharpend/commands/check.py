@@ -1,4 +1,4 @@
-"""`sharpend check`: validate the configuration and print its meaning, without starting a daemon.
+"""`sharpend check`: check the configuration and print what it sets, without starting a daemon.
 
 A folder that would be paused, because it is missing or on another disk, is an error, too, and so is
 a node of a cluster that could not work.

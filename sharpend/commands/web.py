@@ -22,11 +22,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options of this command alone."""
     text = "127.0.0.1:PORT, [::1]:PORT or unix:PATH; another address needs --token-file"
     command.add_argument("--listen", default="127.0.0.1:8484", metavar="ADDRESS", help=text)
-    text = "file of lines with a name and a token; nobody comes in without one"
+    text = "file with a name and a token on each line; every visitor needs one of them"
     command.add_argument("--token-file", type=Path, metavar="FILE", help=text)
-    text = "name by which browsers call this page, beside localhost; may be repeated"
+    text = "host name of this page in browsers, besides localhost; may be repeated"
     command.add_argument("--allow-host", action="append", metavar="NAME", help=text)
-    text = "believe X-Forwarded-For and X-Forwarded-Proto of a server in front; needs --token-file"
+    text = "trust X-Forwarded-For and X-Forwarded-Proto; only behind a proxy, with --token-file"
     command.add_argument("--behind-proxy", action="store_true", help=text)
 
 
