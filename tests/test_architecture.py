@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 
-FLOORS = """
-F0  backoff  errors  policies  machine  logs/
-F1  files/  imaging/  task  attempt  model/  benchmark/  settings/  ledger/
-F2  intake/  commit/  agreement/
-F3  workers/
-F4  daemon/
-F5  checks/  web/  commands/  cli  __main__
+LAYERS = """
+L0  backoff  errors  policies  machine  logs/
+L1  files/  imaging/  task  attempt  model/  benchmark/  settings/  ledger/
+L2  intake/  commit/  agreement/
+L3  workers/
+L4  daemon/
+L5  checks/  web/  commands/  cli  __main__
 """
-"""From the ground up: a module imports only what stands before it here, floor and order alike."""
+"""From the ground up: a module imports only what stands before it here, by layer and order."""
 
-ROOMS = {
+PACKAGES = {
     "logs": "plain events event_description operator_event_keys model_event_keys"
     " web_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
@@ -87,7 +87,7 @@ ROOMS = {
 }
 """Inside a sub-package, the same."""
 
-DOORS = {
+IMPORTERS = {
     "PIL": {"sharpend.benchmark.peer", "sharpend.benchmark.plain", "sharpend.imaging"},
     "imagecodecs": {
         "sharpend.benchmark.plain",
@@ -149,7 +149,7 @@ DOORS = {
 }
 """Who imports what others must not: a replacement touches one file."""
 
-WINGS = """
+LAYERS_OF_TRAINER = """
 degradations  mixture blur camera reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
 training  image_checks architectures checkpoint origin teacher models labels parts windows pool
@@ -167,11 +167,11 @@ figures  canvas curves front scene drawing diagram pair opinions
 commands  options calibrate matrix evaluate alarm degrade export figure label line pool prepare
 commands  train mos
 """
-"""The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
+"""Packages of the trainer from the ground up: a module imports only what stands before it."""
 
-MOST_ROOMS = 15
+MOST_PACKAGES = 15
 LOOSE = {"__main__", "attempt", "backoff", "cli", "errors", "machine", "policies", "task"}
-"""Modules of sharpend that stand in no room: all floors use them, or they open the door."""
+"""Modules of sharpend in no package: all layers use them, or they are where a program starts."""
 LONGEST_CHAIN = 12
 """Modules in a row, each importing the next, for types too."""
 
@@ -185,22 +185,22 @@ QUESTION = re.compile(r"(What|Whatever|Who|Whose|Which|How|Whether|Where|When|Wh
 def order() -> list[str]:
     """All modules of sharpend from the ground up."""
     modules = ["sharpend"]
-    for line in FLOORS.strip().splitlines():
-        for room in line.split()[1:]:
-            name = f"sharpend.{room.rstrip('/')}"
+    for line in LAYERS.strip().splitlines():
+        for package in line.split()[1:]:
+            name = f"sharpend.{package.rstrip('/')}"
             modules.append(name)
-            if room.endswith("/"):
-                modules += [f"{name}.{module}" for module in ROOMS[room.rstrip("/")].split()]
+            if package.endswith("/"):
+                modules += [f"{name}.{module}" for module in PACKAGES[package.rstrip("/")].split()]
     return modules
 
 
 def order_of_trainer() -> list[str]:
     """All modules of the trainer from the ground up."""
     modules = ["trainer"]
-    for line in WINGS.strip().splitlines():
-        wing, *names = line.split()
-        room = f"trainer.{wing}"
-        modules += [room] * (room not in modules) + [f"{room}.{name}" for name in names]
+    for line in LAYERS_OF_TRAINER.strip().splitlines():
+        below, *names = line.split()
+        package = f"trainer.{below}"
+        modules += [package] * (package not in modules) + [f"{package}.{name}" for name in names]
     return [*modules, "trainer.cli", "trainer.__main__"]
 
 
@@ -282,7 +282,7 @@ TRAINER = [name for name in EVERYTHING if name.split(".")[0] == "trainer"]
 SHARPEND = [name for name in EVERYTHING if name.split(".")[0] == "sharpend"]
 
 
-def test_every_module_has_a_floor() -> None:
+def test_every_module_has_a_place() -> None:
     """The table names each module of sharpend once, and nothing that is gone."""
     assert sorted(IN_ORDER) == sorted(SHARPEND)
 
@@ -294,10 +294,10 @@ def test_imports_go_down_only() -> None:
 
 
 def test_few_packages_and_short_import_chains() -> None:
-    """Few rooms at the top, nothing lying between them, and no long way down."""
+    """Few packages, few modules beside them, and no long chain of imports."""
     at_the_top = {name.split(".")[1] for name in SHARPEND if "." in name}
-    assert at_the_top - set(ROOMS) == LOOSE
-    assert len(ROOMS) <= MOST_ROOMS
+    assert at_the_top - set(PACKAGES) == LOOSE
+    assert len(PACKAGES) <= MOST_PACKAGES
     chain = max((longest_chain(module) for module in SHARPEND), key=len)
     assert len(chain) <= LONGEST_CHAIN, " > ".join(chain)
 
@@ -314,7 +314,7 @@ SERVER = {
 """Server of pages, which knows nothing of the daemon: the rating page has the same one."""
 
 
-def test_the_trainer_uses_the_lower_floors_only() -> None:
+def test_the_trainer_uses_the_lower_layers_only() -> None:
     """Nothing of the daemon's files, queue or settings reaches into training."""
     allowed = {*IN_ORDER[: IN_ORDER.index("sharpend.agreement.opinion") + 1], *SERVER}
     barred = {"sharpend.settings", "sharpend.ledger", "sharpend.intake", "sharpend.commit"}
@@ -337,7 +337,7 @@ def test_imports_of_the_trainer_go_one_way() -> None:
 
 
 def test_trainer_has_few_top_level_packages() -> None:
-    """A few rooms at the top, beside the package's own two files and its README."""
+    """A few packages at the top, beside the trainer's own two files and its README."""
     entries = {path.name for path in (ROOT / "trainer").iterdir()}
     entries -= {"__init__.py", "__main__.py", "__pycache__", "py.typed", "README.md"}
     assert len(entries) <= MOST_ENTRIES_OF_TRAINER, entries
@@ -350,19 +350,19 @@ def test_docstrings_name_their_subject() -> None:
             assert not QUESTION.match(text), f"{module}: {text}"
 
 
-@pytest.mark.parametrize("dependency", sorted(DOORS))
+@pytest.mark.parametrize("dependency", sorted(IMPORTERS))
 def test_one_door_per_dependency(dependency: str) -> None:
-    """A dependency is imported in its own rooms and nowhere else, and is imported there."""
+    """A dependency is imported by its own modules and nowhere else, and is imported there."""
     importers = {
         module
         for module in EVERYTHING
         if any(name.split(".")[0] == dependency for name in imports(module))
     }
-    doors = DOORS[dependency]
+    importers = IMPORTERS[dependency]
     strangers = {
         module
         for module in importers
-        if not any(module == door or module.startswith(f"{door}.") for door in doors)
+        if not any(module == door or module.startswith(f"{door}.") for door in importers)
     }
     assert strangers == set()
     assert importers

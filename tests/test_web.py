@@ -224,7 +224,7 @@ def test_metrics_and_probes(tmp_path: Path) -> None:
 
 
 def test_charts_show_student_input_and_alarm(tmp_path: Path) -> None:
-    """Lines over time, drawn by the server, with the input itself and the alarm's line."""
+    """Lines over time, drawn by the server, with the input itself and the alarm's threshold."""
     past = History(tmp_path)
     now_s = time.time()
     for minute in range(200, -1, -1):
