@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sharpend.agreement.alarm import summary_lines
+from sharpend.agreement.summary import summary_lines
 from sharpend.benchmark.live import running_daemon
 from sharpend.errors import InputMissingError, OutputFailedError, UnavailableError
 from sharpend.imaging.formats import format_of

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from sharpend.agreement.alarm import describe_ratio, summary_lines
+from sharpend.agreement.summary import describe_ratio, summary_lines
 from sharpend.checks.finding import Level
 from sharpend.checks.state import daemon as check_daemon
 from sharpend.commands.listing import local_time

@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from sharpend.agreement.alarm import summary_lines
+from sharpend.agreement.summary import summary_lines
 from sharpend.daemon import history, image_history
 from sharpend.errors import SharpendError
 from sharpend.files.previews import Previews
