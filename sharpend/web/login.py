@@ -1,4 +1,4 @@
-"""Entry with a token: the form, the check, and the way out."""
+"""Login with a token, and logout: the form, the check (`tokens`) and the session (`sessions`)."""
 
 from __future__ import annotations
 
