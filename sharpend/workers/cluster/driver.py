@@ -26,11 +26,11 @@ from sharpend.workers.cluster.notices import (
     Answered,
     AskActor,
     Cluster,
+    FreeSlots,
     Gone,
     Joined,
     Placed,
     Refused,
-    Room,
     StartActor,
 )
 from sharpend.workers.jsoncodec import loads
@@ -76,7 +76,7 @@ class Driver:
         """Obey commands until their pipe ends, then end all actors."""
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._listen, args=(commands, loop), daemon=True).start()
-        self._start(self._watch_room())
+        self._start(self._watch_free_slots())
         await self._ended.wait()
         for number in list(self._actors):
             self._end(number)
@@ -153,7 +153,7 @@ class Driver:
             with suppress(Exception):  # the head may be gone; then the end of this process ends it
                 ray.kill(actor, no_restart=True)
 
-    async def _watch_room(self) -> None:
+    async def _watch_free_slots(self) -> None:
         """Report the number of actors there is room for when it changes, and actors that ended."""
         answer = None
         while True:
@@ -163,10 +163,10 @@ class Driver:
                     self._lose(number, "its node has ended")
                 for number in self._nodes.keys() - self._busy:
                     self._start(self._try(number))
-                room = sum(_fitting(one, self._cluster) for one in nodes.values())
-                if room != answer:
-                    answer = room
-                    self._send(Room(room))
+                slots = sum(_fitting(one, self._cluster) for one in nodes.values())
+                if slots != answer:
+                    answer = slots
+                    self._send(FreeSlots(slots))
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def _send(self, notice: Notice) -> None:
@@ -187,10 +187,10 @@ def _living() -> dict[str, dict[str, float]]:
 
 def _fitting(resources: dict[str, float], cluster: Cluster) -> int:
     """Number of actors that a node has room for."""
-    room = resources.get("CPU", 0.0) / cluster.cpus
+    slots = resources.get("CPU", 0.0) / cluster.cpus
     if cluster.gpus:
-        room = min(room, resources.get("GPU", 0.0) / cluster.gpus)
-    return math.floor(room + 1e-9)
+        slots = min(slots, resources.get("GPU", 0.0) / cluster.gpus)
+    return math.floor(slots + 1e-9)
 
 
 def _name_of(identifier: str) -> str:
