@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sharpend.daemon import assembly, worker_settings
+from sharpend.daemon import assembly
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.loaded_workers import LoadedWorkers
@@ -17,9 +17,7 @@ from sharpend.errors import ExitCode, UnavailableError
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
-from sharpend.settings.load import load
-from sharpend.workers.loading import LoadedModel
-from tests.fakes import FakePool, ListLog
+from tests.fakes import FakePool, ListLog, settings_with_fakes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,15 +29,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Of one folder; workers are fakes."""
-    (tmp_path / "in").mkdir()
-    folders = [{"input": tmp_path / "in", "output": tmp_path / "out"}]
-    made = load(None, {"state": tmp_path / "state", "folder": folders})
-    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
-    loaded_models = dict.fromkeys(worker_settings.models(made), loaded)
-    monkeypatch.setattr(
-        assembly, "start_workers", lambda *_, **__: LoadedWorkers(FakePool(1), loaded_models)
-    )
-    return made
+    return settings_with_fakes(tmp_path, monkeypatch)
 
 
 def test_a_stop_has_an_order(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
