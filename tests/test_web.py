@@ -29,7 +29,7 @@ from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import QuarantineReason, State
 from sharpend.ledger.schema import STEPS
 from sharpend.logs.events import Event
-from sharpend.web import address, changes, chart
+from sharpend.web import address, chart, event_stream
 from sharpend.web.tokens import LOCAL
 from tests.daemons import WITHIN_S, surroundings
 from tests.older_ledgers import LAST_WIDE, older_ledger
@@ -424,7 +424,7 @@ def stream_of(visitor: Visitor) -> Iterator[bytes]:
 
 def test_changes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever listens hears of a change of the ledger; the stream ends with the server."""
-    monkeypatch.setattr(changes, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(event_stream, "LOOK_EVERY_S", 0.05)
     fill(tmp_path, pending=[b"a.jpg"])
     with served(tmp_path) as visitor:
         lines = stream_of(visitor)
