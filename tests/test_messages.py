@@ -216,5 +216,5 @@ def test_a_field_without_its_kind_is_noticed_at_once() -> None:
     """Who adds a field to a message hears of it when the module is imported."""
     with pytest.raises(TypeError, match="Describe: its fields and their kinds differ: teacher"):
         record(Describe, model=whole(0, 1))
-    with pytest.raises(TypeError, match="is no message"):
+    with pytest.raises(TypeError, match="is not a message"):
         messages.encode(7)  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ def _new_state(state: Path) -> Path:
     if (state / "ledger.db").is_file():
         shutil.rmtree(state)
     if os.path.lexists(state):
-        raise OutputFailedError(f"--output: {state} is not of a demo: choose another folder")
+        raise OutputFailedError(f"--output: {state} holds other files: choose another folder")
     return state
 
 

@@ -50,7 +50,7 @@ def main(options: argparse.Namespace) -> int:
     names = where.names | {access_control.name_in(name) for name in options.allow_host or ()}
     if options.behind_proxy and not where.is_local:
         raise UsageError(
-            f"--behind-proxy: {options.listen}: every caller could say who they are: listen at"
+            f"--behind-proxy: {options.listen}: every client could send these headers: listen at"
             " unix:PATH or 127.0.0.1:PORT"
         )
     is_local = where.is_local and not options.allow_host and not options.behind_proxy

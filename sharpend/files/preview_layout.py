@@ -54,5 +54,5 @@ def _numbers(values: Any, most: int) -> tuple[int, ...]:  # noqa: ANN401 - of an
 
 def _number(value: Any, most: int) -> int:  # noqa: ANN401 - of any JSON
     if type(value) is not int or not 0 <= value <= most:
-        raise ValueError("a value is no number, or out of range")
+        raise ValueError("a value is not a number, or out of range")
     return value

@@ -147,7 +147,7 @@ class Previews:
         """
         with _opened(folder) as descriptor:
             if sorted(os.listdir(descriptor)) != sorted(IMAGES):
-                raise UnfitPreviewError("its files are others than those of a preview")
+                raise UnfitPreviewError("its files are not those of a preview")
             _require_images(descriptor, layout.sizes)
             _write_at(descriptor, DESCRIPTION, json.dumps(asdict(layout)).encode())
         self.remove(job_id)

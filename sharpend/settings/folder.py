@@ -174,7 +174,7 @@ class FolderSettings(Section):
         if archives and archive is None:
             raise ValueError('is required by source = "archive"')
         if archive is not None and "source" in info.data and not archives:
-            raise ValueError('needs source = "archive"; set that or remove this')
+            raise ValueError('needs source = "archive"; set that or remove it')
         if archive is not None and isinstance(archive, Address) != _is_remote(info, "input"):
             raise ValueError("must be in object storage where the input is, and only there")
         return archive
@@ -183,14 +183,14 @@ class FolderSettings(Section):
     @classmethod
     def _fits_the_input(cls, value: object, info: ValidationInfo) -> object:
         if _is_remote(info, "input") and value not in {"auto", False}:
-            raise ValueError("says nothing of an input in object storage; remove this")
+            raise ValueError("has no effect on an input in object storage; remove it")
         return value
 
     @field_validator("group", "mode")
     @classmethod
     def _fits_the_output(cls, value: object, info: ValidationInfo) -> object:
         if _is_remote(info, "output") and value is not None:
-            raise ValueError("says nothing of an output in object storage; remove this")
+            raise ValueError("has no effect on an output in object storage; remove it")
         return value
 
     @field_validator("sidecars")
@@ -205,14 +205,14 @@ class FolderSettings(Section):
     @classmethod
     def _has_a_disk(cls, value: object, info: ValidationInfo) -> object:
         if value is True and _is_remote(info, "input") and _is_remote(info, "output"):
-            raise ValueError("says nothing of object storage; remove this")
+            raise ValueError("has no effect on object storage; remove it")
         return value
 
     @field_validator("suffix")
     @classmethod
     def _suffix_has_its_place(cls, suffix: str, info: ValidationInfo) -> str:
         if suffix and "{suffix}" not in info.data.get("output_name", "{suffix}"):
-            raise ValueError("needs {suffix} in output_name; put it there or remove this")
+            raise ValueError("needs {suffix} in output_name; put it there or remove the key")
         return suffix
 
 

@@ -162,7 +162,7 @@ class Pages:
         with LedgerPages.read_only(self._state_dir) as ledger:
             entry = ledger.entry(job_id)
         if entry is None:
-            raise HTTPException(404, "no such image: forgotten by retention, or never there")
+            raise HTTPException(404, "there is no such image, or the ledger has forgotten it")
         events = image_history.read(self._state_dir, entry.job.folder, entry.job.relative)[
             :_MOST_EVENTS
         ]
