@@ -1,4 +1,7 @@
-"""Exponential backoff: waits that double with each failure, up to a limit."""
+"""Exponential backoff: waits that double with each failure, up to a limit.
+
+Its users choose the waits: those between attempts at an image are in `daemon.attempts`.
+"""
 
 from __future__ import annotations
 

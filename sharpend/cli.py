@@ -133,19 +133,19 @@ def _add_work(add: _Add) -> None:
     command = add("once", once.main, "sharpen all images in a folder now, then exit")
     _add_settings(command, folders=True)
     command.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE", help="sharpen these alone, not a folder"
+        "files", nargs="*", type=Path, metavar="FILE", help="sharpen only these files"
     )
     text = "read the files' paths from LIST, one a line; - is stdin"
     command.add_argument("--from-file", type=Path, metavar="LIST", help=text)
     command.add_argument("--null", action="store_true", help="paths in LIST end with a NUL byte")
-    text = "sharpen part I of N only (I from 0), with a state of its own"
+    text = "sharpen only part I of N (I from 0), with a state of its own"
     command.add_argument("--shard", metavar="I/N", help=text)
     command.add_argument("--json", action="store_true", help="one JSON line per input on stdout")
     command.add_argument(
         "--dry-run", action="store_true", help="print planned actions; reads headers only"
     )
 
-    command = add("run", run.main, "run the daemon in the foreground; SIGTERM drains it")
+    command = add("run", run.main, "run the daemon in the foreground; SIGTERM stops it")
     _add_settings(command, folders=True)
 
     command = add("retry", retry.main, "retry quarantined images")
@@ -155,7 +155,7 @@ def _add_work(add: _Add) -> None:
         nargs="*",
         type=location,
         metavar="PATH",
-        help="inputs, or their paths in quarantine, or their outputs; all if none is given",
+        help="inputs, their files in quarantine, or their outputs; all if none is given",
     )
     command.add_argument("--all", action="store_true", help="also redo finished images")
 
@@ -165,7 +165,7 @@ def _add_work(add: _Add) -> None:
     web.add_options(command)
     command = add("demo", demo.main, "sharpen sample images with a real daemon")
     where = Path("demo-output")
-    text = f"folder for the results, {where} unless given"
+    text = f"folder for the results (default: {where})"
     command.add_argument("--output", type=Path, default=where, metavar="DIR", help=text)
     command.add_argument("--pictures", type=Path, metavar="DIR", help="your own sharp images")
     _add_model(command)
@@ -174,7 +174,7 @@ def _add_work(add: _Add) -> None:
 
 def _add_bench(add: _Add) -> None:
     """Add the command that measures."""
-    command = add("bench", bench.main, "measure models, codecs and the whole daemon here")
+    command = add("bench", bench.main, "measure models, codecs and the daemon on this machine")
     command.add_argument(
         "section",
         nargs="*",
@@ -186,10 +186,10 @@ def _add_bench(add: _Add) -> None:
     )
     text = "model; may be repeated, the daemon sections use the first"
     command.add_argument("--model", action="append", metavar="NAME", help=text)
-    command.add_argument("--images", type=Path, metavar="DIR", help="default: generated images")
+    command.add_argument("--images", type=Path, metavar="DIR", help="images (default: generated)")
     command.add_argument("--quick", action="store_true", help="a few minutes: few and small images")
-    command.add_argument("--device", default="cpu", metavar="D", help="to run models on")
-    command.add_argument("--to", type=Path, metavar="DIR", help="folder of the results")
+    command.add_argument("--device", default="cpu", metavar="D", help="device for models")
+    command.add_argument("--to", type=Path, metavar="DIR", help="folder for the results")
 
 
 def _add_folders(add: _Add) -> None:
@@ -213,7 +213,7 @@ def _add_pauses(add: _Add) -> None:
         (
             "pause",
             pause.pause,
-            "begin no image of a folder until `resume`; images in work are finished",
+            "start no image of a folder until `resume`; images in work are finished",
         ),
         ("resume", pause.resume, "end the pause of folders"),
     ):
@@ -225,7 +225,7 @@ def _add_pauses(add: _Add) -> None:
 
 def _add_questions(add: _Add) -> None:
     """Add the commands that read only and change nothing."""
-    command = add("check", check.main, "validate the configuration and print its meaning")
+    command = add("check", check.main, "check the configuration and print what it sets")
     _add_settings(command, folders=True)
 
     command = add("doctor", doctor.main, "check whether this machine can run the daemon")
@@ -239,7 +239,7 @@ def _add_questions(add: _Add) -> None:
     command.add_argument(
         "--check",
         action="store_true",
-        help="one line; exit status 1 unless it is healthy, 69 where no daemon runs",
+        help="print one line; exit status 1 if it is not healthy, 69 if no daemon runs",
     )
 
     command = add("metrics", metrics.main, "print metrics in the text format of Prometheus")
@@ -253,7 +253,7 @@ def _add_questions(add: _Add) -> None:
     command.add_argument("--folder", metavar="NAME", help="list this folder only")
     command.add_argument("--json", action="store_true", help="one JSON object per image on stdout")
 
-    command = add("inspect", inspect.main, "show format, metadata and verdict of image files")
+    command = add("inspect", inspect.main, "show format and metadata of images, and refusals")
     command.add_argument("files", nargs="+", type=Path, metavar="FILE", help="an image")
     command.add_argument("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
     command.add_argument("--json", action="store_true", help="one JSON object per file on stdout")

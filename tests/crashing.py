@@ -26,7 +26,7 @@ from sharpend import cli
 from sharpend.commit.committer import Committer
 from sharpend.commit.quarantine import Quarantine
 from sharpend.daemon import dispatcher, operations
-from sharpend.daemon.unrecorded import Unrecorded
+from sharpend.daemon.pending_results import PendingResults
 from sharpend.workers import process
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sharpend.attempt import Failed, Staged
     from sharpend.commit.destination import TempNames
-    from sharpend.daemon.folder import Handed
+    from sharpend.daemon.folder import AssignedJob
     from sharpend.ledger.ledger import Ledger
     from sharpend.task import Task
     from sharpend.workers.pipeline import Pipeline
@@ -152,13 +152,13 @@ def hook_worker() -> None:
         setattr(owner, name, hooked)
 
 
-def groups(self: Unrecorded) -> list[list[tuple[Handed, Staged]]]:
+def groups(self: PendingResults) -> list[list[tuple[AssignedJob, Staged]]]:
     """The staged files, once there are as many as ordered."""
     order, found = ordered(), list(GROUPS(self))
     return [] if order and sum(map(len, found)) < order.group else found
 
 
-GROUPS = Unrecorded.groups
+GROUPS = PendingResults.groups
 
 
 def at_reason(step: str) -> None:
@@ -176,7 +176,7 @@ def main() -> int:
         patch.object(dispatcher, "Committer", hooked_committer),
         patch.object(dispatcher, "Quarantine", hooked),
         patch.object(operations, "Quarantine", hooked),
-        patch.object(Unrecorded, "groups", groups),
+        patch.object(PendingResults, "groups", groups),
         patch.object(process, "PROGRAM", "tests.crashing_worker"),
     ):
         return cli.main()

@@ -14,10 +14,12 @@ from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.attempt import AttemptResult, Died, Failed, Failure, Lost, Staged
 from sharpend.commit.ages import KEEP_ALL, Retention
 from sharpend.commit.destination import Destination
+from sharpend.daemon import assembly, worker_settings
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.folder_plan import FolderPlan
+from sharpend.daemon.loaded_workers import LoadedWorkers
 from sharpend.daemon.measurements import Canary, Measurements
 from sharpend.daemon.preview_upkeep import FEW, PreviewLimits
 from sharpend.daemon.roots import OnFault, prepare_roots
@@ -27,6 +29,7 @@ from sharpend.intake.interface import FolderOptions
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.logs import Log
 from sharpend.policies import Policies
+from sharpend.settings.load import load
 from sharpend.task import Options, Task
 from sharpend.workers.loading import LoadedModel
 
@@ -34,11 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    import pytest
+
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.daemon.results import Result
     from sharpend.errors import Reason
     from sharpend.ledger.records import State
     from sharpend.logs.events import Event
+    from sharpend.settings.schema import Settings
 
 Attempted = TypeVar("Attempted", Staged, Failed, Died, Lost)
 AT_ONCE = RetryOptions(attempts=3, first_s=0.0, longest_s=0.0)
@@ -322,3 +328,15 @@ class Shop:
         """What lies in an output folder, below and hidden files included."""
         root = self.home / f"{folder}-out"
         return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file())
+
+
+def settings_with_fakes(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings of one folder, whose daemon starts fake workers."""
+    (home / "in").mkdir()
+    folders = [{"input": home / "in", "output": home / "out"}]
+    settings = load(None, {"state": home / "state", "folder": folders})
+    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
+    models = dict.fromkeys(worker_settings.models(settings), loaded)
+    workers = LoadedWorkers(FakePool(1), models)
+    monkeypatch.setattr(assembly, "start_workers", lambda *_, **__: workers)
+    return settings

@@ -55,7 +55,6 @@ _MEANT_WITHOUT = {266: b"\1\0", 284: b"\1\0", 347: b""}
 """Tags that may be gone: bits and samples in the usual order, tables that each strip has itself."""
 _POINTERS = {tiffs.EXIF, tiffs.GPS, tiffs.INTEROPERABILITY, 33424}
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_LOOP = b"\x0bNETSCAPE2.0"
 
 
 def parts_of(data: bytes) -> list[Part]:

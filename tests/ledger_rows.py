@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.ledger.caseless import name_key
+from sharpend.ledger.case_folding import name_key
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Product
 

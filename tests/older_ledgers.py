@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from sharpend.ledger.caseless import name_key, twin_key
+from sharpend.ledger.case_folding import name_key, twin_key
 from sharpend.ledger.records import binary
 from sharpend.ledger.schema import STEPS
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from unittest.mock import patch
 
-from sharpend.daemon import unrecorded
+from sharpend.daemon import pending_results
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.policies import SourcePolicy
 from tests.fakes import Shop
@@ -124,7 +124,7 @@ def main() -> None:
         for size in sizes:
             with (
                 tempfile.TemporaryDirectory(dir=options.folder) as home,
-                patch.object(unrecorded, "GROUP_OF", size),
+                patch.object(pending_results, "MAX_GROUP", size),
             ):
                 given = (options.images, options.hands, options.source, options.folders)
                 costs[size].append(cost(Path(home), *given))

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.workers import frames, messages, sandbox, serve, worker
+from sharpend.workers import framing, messages, sandbox, serve, worker
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -44,7 +44,7 @@ def main(options: str, daemon_pid: str) -> None:
     """Run the real loop around what a stranger wants."""
     global _pipe  # noqa: PLW0603 - one process has one
     _pipe = os.dup(1)
-    honest = frames.send
+    honest = framing.send
 
     def send(pipe: IO[bytes], body: bytes) -> None:
         if body.startswith(b'{"began"') and _before_began:
@@ -52,7 +52,7 @@ def main(options: str, daemon_pid: str) -> None:
             signal.pause()
         honest(pipe, body)
 
-    frames.send = send
+    framing.send = send
     worker.start, worker.work = start, work
     signal.signal(signal.SIGUSR1, speak)
     serve.main(options, daemon_pid)

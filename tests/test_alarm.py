@@ -13,8 +13,8 @@ from sharpend.agreement.alarm import (
     AlarmOptions,
     is_measurable,
     pooled_ratio,
-    summary_lines,
 )
+from sharpend.agreement.summary import summary_lines
 from tests.samples import sample
 
 if TYPE_CHECKING:

@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 
-FLOORS = """
-F0  backoff  errors  policies  machine  logs/
-F1  files/  imaging/  task  attempt  model/  benchmark/  settings/  ledger/
-F2  intake/  commit/  agreement/
-F3  workers/
-F4  daemon/
-F5  checks/  web/  commands/  cli  __main__
+LAYERS = """
+L0  backoff  errors  policies  machine  logs/
+L1  files/  imaging/  task  attempt  model/  benchmark/  settings/  ledger/
+L2  intake/  commit/  agreement/
+L3  workers/
+L4  daemon/
+L5  checks/  web/  commands/  cli  __main__
 """
-"""From the ground up: a module imports only what stands before it here, floor and order alike."""
+"""From the ground up: a module imports only what stands before it here, by layer and order."""
 
-ROOMS = {
+PACKAGES = {
     "logs": "plain events event_description operator_event_keys model_event_keys"
     " web_event_keys event_keys logs repeats",
     "files": "owner remote fingerprint patterns sidecars attributes name_faults objects"
     " objects.address disk_errors access atomic beneath digest lease mounts free_space"
-    " mounted_roots preview_layout previews rotated objects.outage objects.client"
-    " objects.bucket objects.uploads objects.trial",
-    "agreement": "alarm opinion",
+    " mounted_roots preview_layout previews rotated objects.outage objects.client objects.bucket"
+    " objects.uploads objects.condition_check",
+    "agreement": "alarm summary opinion",
     "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
-    " worker jsoncodec frames trials messages serve process interface answers pool transfers"
+    " worker jsoncodec framing trials messages serve process interface answers pool transfers"
     " cluster cluster.notices cluster.requests cluster.bodies cluster.actor cluster.driver"
     " cluster.driver_process cluster.connection cluster.actors cluster.raypool",
     "settings": "values section folder hook schema layers sources problems overlaps load",
@@ -63,29 +63,31 @@ ROOMS = {
     " bands measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers plain codecs sections plots",
-    "ledger": "sql operator_sql caseless schema seal alike records long_steps store copies"
-    " scheduling reader pages_sql pages registration operator_state ledger opening figures",
+    "ledger": "sql operator_sql case_folding schema clean_shutdown candidates records long_steps"
+    " store copies scheduling reader pages_sql pages registration operator_state ledger opening"
+    " figures",
     "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
     " listen folder remote threaded",
     "commit": "portable names store destination stale source results relocate sidecars local_folder"
     " ownership syncs side_by_side disposal shards adoption publication disposer committer"
     " emptied reason_files quarantine ages retention remote",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
-    " preview_upkeep judgements arrivals engine_faults intended_pauses entries folder_plan folder"
-    " lost overview roots refused_sources leftovers emptied_folders results outcomes unrecorded"
-    " assignment maintenance recognition registrar writers dispatcher_config folder_upkeep"
-    " dispatcher history status diary hook_runs hooked_log settings_values worker_settings"
-    " loaded_workers assembly mode operations daemon",
-    "checks": "finding runner sight folders mounts state unit model_probe device nodes",
-    "web": "metric_list metrics address tokens sessions callers gate forms words chart templates"
-    " reading trends images changes links pages actions login probes app places serve",
-    "commands": "stdout selection overrides asked_nodes inputs accept bench check doctor"
+    " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
+    " folder_plan folder lost_attempts overview roots refused_sources leftovers emptied_folders"
+    " results outcomes pending_results assignment maintenance content_comparison registrar writers"
+    " dispatcher_config folder_upkeep dispatcher history status image_history hook_runs hooked_log"
+    " settings_values worker_settings loaded_workers assembly run_mode operations daemon",
+    "checks": "finding runner path_access folders mounts state unit model_probe device nodes",
+    "web": "metric_list metrics address tokens sessions client_address access_control forms"
+    " formatting chart templates reading trends images event_stream links pages actions login"
+    " probes app connections serve",
+    "commands": "stdout selection overrides cluster_nodes inputs accept bench check doctor"
     " listing status retry pause move metrics inspect formats run dry_run once_output"
     " once demo web",
 }
 """Inside a sub-package, the same."""
 
-DOORS = {
+IMPORTERS = {
     "PIL": {"sharpend.benchmark.peer", "sharpend.benchmark.plain", "sharpend.imaging"},
     "imagecodecs": {
         "sharpend.benchmark.plain",
@@ -142,16 +144,16 @@ DOORS = {
     "structlog": {"sharpend.logs.logs"},
     "torchvision": {"trainer.degradations.reduction"},
     "tqdm": {"sharpend.commands.once_output", "trainer.training.progress"},
-    "uvicorn": {"sharpend.web.places", "sharpend.web.serve"},
+    "uvicorn": {"sharpend.web.connections", "sharpend.web.serve"},
     "watchdog": {"sharpend.intake.watch"},
 }
 """Who imports what others must not: a replacement touches one file."""
 
-WINGS = """
+LAYERS_OF_TRAINER = """
 degradations  mixture blur camera reduction photo registry
 training  losses recipe record progress signals distributed split dataset batches
-training  screening architectures checkpoint origin teacher models labels parts windows pool crops
-training  step learner precision loop
+training  image_checks architectures checkpoint origin teacher models labels parts windows pool
+training  crops step learner precision loop
 evaluation  pixel_error bench speed scores sets unsharp lineup partial measurements tables
 evaluation  contact_sheet
 evaluation.matrix  cells harm roc cell_masks comparison means real_harm real_photos sheets tables
@@ -165,11 +167,11 @@ figures  canvas curves front scene drawing diagram pair opinions
 commands  options calibrate matrix evaluate alarm degrade export figure label line pool prepare
 commands  train mos
 """
-"""The trainer's wings from the ground up, likewise: a module imports only what stands before it."""
+"""Packages of the trainer from the ground up: a module imports only what stands before it."""
 
-MOST_ROOMS = 15
+MOST_PACKAGES = 15
 LOOSE = {"__main__", "attempt", "backoff", "cli", "errors", "machine", "policies", "task"}
-"""Modules of sharpend that stand in no room: all floors use them, or they open the door."""
+"""Modules of sharpend in no package: all layers use them, or they are where a program starts."""
 LONGEST_CHAIN = 12
 """Modules in a row, each importing the next, for types too."""
 
@@ -183,22 +185,22 @@ QUESTION = re.compile(r"(What|Whatever|Who|Whose|Which|How|Whether|Where|When|Wh
 def order() -> list[str]:
     """All modules of sharpend from the ground up."""
     modules = ["sharpend"]
-    for line in FLOORS.strip().splitlines():
-        for room in line.split()[1:]:
-            name = f"sharpend.{room.rstrip('/')}"
+    for line in LAYERS.strip().splitlines():
+        for package in line.split()[1:]:
+            name = f"sharpend.{package.rstrip('/')}"
             modules.append(name)
-            if room.endswith("/"):
-                modules += [f"{name}.{module}" for module in ROOMS[room.rstrip("/")].split()]
+            if package.endswith("/"):
+                modules += [f"{name}.{module}" for module in PACKAGES[package.rstrip("/")].split()]
     return modules
 
 
 def order_of_trainer() -> list[str]:
     """All modules of the trainer from the ground up."""
     modules = ["trainer"]
-    for line in WINGS.strip().splitlines():
-        wing, *names = line.split()
-        room = f"trainer.{wing}"
-        modules += [room] * (room not in modules) + [f"{room}.{name}" for name in names]
+    for line in LAYERS_OF_TRAINER.strip().splitlines():
+        below, *names = line.split()
+        package = f"trainer.{below}"
+        modules += [package] * (package not in modules) + [f"{package}.{name}" for name in names]
     return [*modules, "trainer.cli", "trainer.__main__"]
 
 
@@ -280,7 +282,7 @@ TRAINER = [name for name in EVERYTHING if name.split(".")[0] == "trainer"]
 SHARPEND = [name for name in EVERYTHING if name.split(".")[0] == "sharpend"]
 
 
-def test_every_module_has_a_floor() -> None:
+def test_every_module_has_a_place() -> None:
     """The table names each module of sharpend once, and nothing that is gone."""
     assert sorted(IN_ORDER) == sorted(SHARPEND)
 
@@ -292,10 +294,10 @@ def test_imports_go_down_only() -> None:
 
 
 def test_few_packages_and_short_import_chains() -> None:
-    """Few rooms at the top, nothing lying between them, and no long way down."""
+    """Few packages, few modules beside them, and no long chain of imports."""
     at_the_top = {name.split(".")[1] for name in SHARPEND if "." in name}
-    assert at_the_top - set(ROOMS) == LOOSE
-    assert len(ROOMS) <= MOST_ROOMS
+    assert at_the_top - set(PACKAGES) == LOOSE
+    assert len(PACKAGES) <= MOST_PACKAGES
     chain = max((longest_chain(module) for module in SHARPEND), key=len)
     assert len(chain) <= LONGEST_CHAIN, " > ".join(chain)
 
@@ -306,11 +308,13 @@ def test_the_daemon_does_not_know_the_trainer() -> None:
         assert not [name for name in imports(module) if name.split(".")[0] == "trainer"], module
 
 
-SERVER = {f"sharpend.web.{module}" for module in ("address", "callers", "serve")}
+SERVER = {
+    f"sharpend.web.{module}" for module in ("address", "client_address", "connections", "serve")
+}
 """Server of pages, which knows nothing of the daemon: the rating page has the same one."""
 
 
-def test_the_trainer_uses_the_lower_floors_only() -> None:
+def test_the_trainer_uses_the_lower_layers_only() -> None:
     """Nothing of the daemon's files, queue or settings reaches into training."""
     allowed = {*IN_ORDER[: IN_ORDER.index("sharpend.agreement.opinion") + 1], *SERVER}
     barred = {"sharpend.settings", "sharpend.ledger", "sharpend.intake", "sharpend.commit"}
@@ -333,7 +337,7 @@ def test_imports_of_the_trainer_go_one_way() -> None:
 
 
 def test_trainer_has_few_top_level_packages() -> None:
-    """A few rooms at the top, beside the package's own two files and its README."""
+    """A few packages at the top, beside the trainer's own two files and its README."""
     entries = {path.name for path in (ROOT / "trainer").iterdir()}
     entries -= {"__init__.py", "__main__.py", "__pycache__", "py.typed", "README.md"}
     assert len(entries) <= MOST_ENTRIES_OF_TRAINER, entries
@@ -346,19 +350,19 @@ def test_docstrings_name_their_subject() -> None:
             assert not QUESTION.match(text), f"{module}: {text}"
 
 
-@pytest.mark.parametrize("dependency", sorted(DOORS))
+@pytest.mark.parametrize("dependency", sorted(IMPORTERS))
 def test_one_door_per_dependency(dependency: str) -> None:
-    """A dependency is imported in its own rooms and nowhere else, and is imported there."""
+    """A dependency is imported by its own modules and nowhere else, and is imported there."""
     importers = {
         module
         for module in EVERYTHING
         if any(name.split(".")[0] == dependency for name in imports(module))
     }
-    doors = DOORS[dependency]
+    importers = IMPORTERS[dependency]
     strangers = {
         module
         for module in importers
-        if not any(module == door or module.startswith(f"{door}.") for door in doors)
+        if not any(module == door or module.startswith(f"{door}.") for door in importers)
     }
     assert strangers == set()
     assert importers

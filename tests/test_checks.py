@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.checks import device, folders, mounts, runner, sight, state
+from sharpend.checks import device, folders, mounts, path_access, runner, state
 from sharpend.checks.finding import Finding, Level, exit_code, fault, note, ok
+from sharpend.checks.path_access import Content, PathAccess
 from sharpend.checks.runner import Runner
-from sharpend.checks.sight import Content, PathAccess
 from sharpend.commit.destination import Destination
 from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.errors import ExitCode, UnavailableError
@@ -60,12 +60,12 @@ def examined(
     made: FolderPlan | None = None,
     *,
     content: Content | None = None,
-    sights: Mapping[str, PathAccess] | None = None,
+    path_facts: Mapping[str, PathAccess] | None = None,
 ) -> dict[str, Finding]:
     """What is found of a folder, by its subject."""
     seen = {f"/srv/{name}": sighted(f"/srv/{name}") for name in ("in", "out", "archive")}
-    seen |= {f"/srv/{name}": one for name, one in (sights or {}).items()}
-    content = content or Content(directories=2, pictures=3, bytes=100)
+    seen |= {f"/srv/{name}": one for name, one in (path_facts or {}).items()}
+    content = content or Content(directories=2, images=3, bytes=100)
     asked = folders.FolderFacts(made or plan(), SERVICE, seen, content, umask=0o022)
     return {one.subject.removeprefix("in: "): one for one in folders.folder(asked)}
 
@@ -104,7 +104,7 @@ def test_a_sound_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sights", "expected"),
+    ("path_facts", "expected"),
     [
         ({"in": {"exists": False}}, {"input": 66}),
         ({"in": {"is_folder": False}}, {"input": 66}),
@@ -119,18 +119,18 @@ def test_a_sound_folder() -> None:
     ],
 )
 def test_folders_that_cannot_be_worked_with(
-    sights: dict[str, dict[str, Any]], expected: dict[str, int]
+    path_facts: dict[str, dict[str, Any]], expected: dict[str, int]
 ) -> None:
     """Each fault has the status that the daemon would end with, and says what to change."""
-    changed = {name: sighted(f"/srv/{name}", **changes) for name, changes in sights.items()}
-    found = examined(plan(archive_root=b"/srv/archive"), sights=changed)
+    changed = {name: sighted(f"/srv/{name}", **changes) for name, changes in path_facts.items()}
+    found = examined(plan(archive_root=b"/srv/archive"), path_facts=changed)
     assert faults(found) == expected
     assert all(found[name].change for name in expected)
 
 
 def test_sources_that_cannot_go() -> None:
     """A folder that nothing can be taken out of is a fault where sources are to go."""
-    content = Content(directories=1, pictures=1, fixed=["/srv/in/old"])
+    content = Content(directories=1, images=1, fixed=["/srv/in/old"])
     assert faults(examined(content=content)) == {}
     found = examined(plan(source=SourcePolicy.DELETE), content=content)
     assert faults(found) == {"source": 78}
@@ -140,8 +140,8 @@ def test_sources_that_cannot_go() -> None:
 def test_what_is_worth_a_note() -> None:
     """Unreadable images, an output for everybody, and more images than room."""
     assert notes(examined(content=Content(1, 1, 9, unreadable=["/srv/in/a.png"]))) == ["input"]
-    assert notes(examined(sights={"out": sighted("/srv/out", mode=0o777)})) == ["output"]
-    assert notes(examined(sights={"out": sighted("/srv/out", mode=0o1777)})) == []
+    assert notes(examined(path_facts={"out": sighted("/srv/out", mode=0o777)})) == ["output"]
+    assert notes(examined(path_facts={"out": sighted("/srv/out", mode=0o1777)})) == []
     assert notes(examined(content=Content(1, 1, 6_000_000_000))) == ["space"]
 
 
@@ -168,7 +168,7 @@ def test_who_can_read_the_outputs(
     access: Access, out: dict[str, Any], level: Level, said: str
 ) -> None:
     """A group must be the daemon's to give, may read the mode, and can enter the way down."""
-    found = examined(plan(access=access), sights={"out": sighted("/srv/out", **out)})["readers"]
+    found = examined(plan(access=access), path_facts={"out": sighted("/srv/out", **out)})["readers"]
     assert found.level is level
     assert said in found.found
     assert bool(found.change) == (level is not Level.OK)
@@ -189,35 +189,39 @@ def tree(tmp_path: Path) -> Path:
 
 def test_an_input_is_counted(tree: Path) -> None:
     """Images by their suffix, folders below only where they belong to it."""
-    assert sight.walk(str(tree / "in"), recursive=True) == Content(2, 2, 30)
-    assert sight.walk(str(tree / "in"), recursive=False) == Content(1, 1, 10)
+    assert path_access.walk(str(tree / "in"), recursive=True) == Content(2, 2, 30)
+    assert path_access.walk(str(tree / "in"), recursive=False) == Content(1, 1, 10)
 
 
 def test_what_is_missing_is_judged_by_what_is_above(tree: Path) -> None:
     """A folder that is not there can be made where the nearest one above can be written."""
-    there, missing = sight.look(str(tree)), sight.look(str(tree / "x/y"))
+    there, missing = path_access.look(str(tree)), path_access.look(str(tree / "x/y"))
     assert (missing.exists, missing.is_folder, missing.writable) == (False, True, True)
     assert min(missing.free_bytes, there.free_bytes) > 0
     assert (there.ancestors[0][0], there.ancestors[-1][0]) == ("/", str(tree.parent))
-    assert not sight.look(str(tree / "in/a.png")).is_folder
+    assert not path_access.look(str(tree / "in/a.png")).is_folder
 
 
 def test_we_are_asked_in_another_process(tree: Path) -> None:
     """The answer of a child is the same as our own, names that are not UTF-8 included."""
     odd = os.fsdecode(os.path.join(os.fsencode(tree), b"caf\xe9"))
     os.mkdir(odd)
-    sights, contents = sight.examine(runner.ourselves(), [odd], [(str(tree / "in"), True)])
-    known = replace(sight.look(odd), free_bytes=sights[odd].free_bytes)  # others write there too
-    assert (sights, contents) == ({odd: known}, [Content(2, 2, 30)])
+    path_facts, contents = path_access.examine(
+        runner.ourselves(), [odd], [(str(tree / "in"), True)]
+    )
+    known = replace(
+        path_access.look(odd), free_bytes=path_facts[odd].free_bytes
+    )  # others write there too
+    assert (path_facts, contents) == ({odd: known}, [Content(2, 2, 30)])
 
 
 @needs_root
 def test_a_sticky_folder_gives_nothing_away(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Like /tmp: everybody may write, and only the owner may delete."""
     (tree / "in/sub").chmod(0o1777)
-    assert sight.walk(str(tree / "in"), recursive=True).fixed == []
+    assert path_access.walk(str(tree / "in"), recursive=True).fixed == []
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY.uid)
-    assert sight.walk(str(tree / "in"), recursive=True).fixed == [str(tree / "in/sub")]
+    assert path_access.walk(str(tree / "in"), recursive=True).fixed == [str(tree / "in/sub")]
 
 
 @needs_root
@@ -232,8 +236,8 @@ def test_a_user_is_asked_with_its_own_rights(tree: Path) -> None:
     (tree / "in/a.png").chmod(0o600)
     (tree / "in/sub").chmod(0o700)
     paths = [str(tree / "in"), str(tree / "in/a.png")]
-    sights, (content,) = sight.examine(NOBODY, paths, [(paths[0], True)])
-    folder, file = (sights[path] for path in paths)
+    path_facts, (content,) = path_access.examine(NOBODY, paths, [(paths[0], True)])
+    folder, file = (path_facts[path] for path in paths)
     assert (folder.readable, folder.writable, file.readable) == (True, False, False)
     assert sorted(content.unreadable) == [str(tree / "in/a.png"), str(tree / "in/sub")]
     assert content.fixed == [str(tree / "in")]

@@ -68,5 +68,5 @@ def test_a_folder_that_is_not_of_a_demo_stays(
     (tmp_path / "shown" / "demo-state" / "mine").mkdir(parents=True)
     arguments = ["--pictures", str(tmp_path / "own"), "--output", str(tmp_path / "shown")]
     assert main(["demo", *arguments]) == ExitCode.OUTPUT_FAILED
-    assert "is not of a demo" in capsys.readouterr().err
+    assert "holds other files" in capsys.readouterr().err
     assert (tmp_path / "shown" / "demo-state" / "mine").exists()

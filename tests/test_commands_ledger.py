@@ -170,7 +170,7 @@ def test_retry_knows_what_it_does_not_know(
     """A path that is not in quarantine ends with 66 and its name."""
     records.finish("a.png")
     assert records.retry(records.base / "in" / "a.png") == ExitCode.INPUT_MISSING
-    assert "a.png: not in quarantine, nor, with --all, finished" in capsys.readouterr().err
+    assert "a.png: not in quarantine or, with --all, finished" in capsys.readouterr().err
 
 
 def test_status_counts_and_quotes(records: Records, capsys: pytest.CaptureFixture[str]) -> None:

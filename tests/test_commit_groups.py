@@ -14,7 +14,7 @@ import pytest
 from sharpend.commit import committer, local_folder, ownership, relocate, syncs
 from sharpend.commit.names import Naming
 from sharpend.commit.results import Committed, Unfinished
-from sharpend.daemon.unrecorded import GROUP_OF
+from sharpend.daemon.pending_results import MAX_GROUP
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files import atomic
 from sharpend.ledger.records import State
@@ -228,16 +228,16 @@ def test_a_collision_within_a_group_is_refused(shop: CommitShop) -> None:
     ("hands", "source", "folders", "most"),
     [
         (2, SourcePolicy.KEEP, 4, 2.5),
-        (GROUP_OF, SourcePolicy.KEEP, 4, 0.2),
-        (GROUP_OF, SourcePolicy.ARCHIVE, 1, 0.2),
-        (GROUP_OF, SourcePolicy.DELETE, 1, 0.2),
+        (MAX_GROUP, SourcePolicy.KEEP, 4, 0.2),
+        (MAX_GROUP, SourcePolicy.ARCHIVE, 1, 0.2),
+        (MAX_GROUP, SourcePolicy.DELETE, 1, 0.2),
     ],
 )
 def test_a_busy_daemon_waits_for_the_disk_once_in_many_images(
     tmp_path: Path, hands: int, source: SourcePolicy, folders: int, most: float
 ) -> None:
     """Claims and sub-folders included; with few hands, what they finish at once is together."""
-    assert 0 < cost(tmp_path, 3 * GROUP_OF, hands, source, folders).waits <= most
+    assert 0 < cost(tmp_path, 3 * MAX_GROUP, hands, source, folders).waits <= most
 
 
 @pytest.mark.parametrize("source", [SourcePolicy.ARCHIVE, SourcePolicy.DELETE])

@@ -6,20 +6,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from sharpend.daemon import assembly, worker_settings
+from sharpend.daemon import assembly
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.loaded_workers import LoadedWorkers
-from sharpend.daemon.mode import Mode
+from sharpend.daemon.run_mode import RunMode
 from sharpend.daemon.status import StatusReporter, read_status
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, UnavailableError
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
-from sharpend.settings.load import load
-from sharpend.workers.loading import LoadedModel
-from tests.fakes import FakePool, ListLog
+from tests.fakes import FakePool, ListLog, settings_with_fakes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,15 +29,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Of one folder; workers are fakes."""
-    (tmp_path / "in").mkdir()
-    folders = [{"input": tmp_path / "in", "output": tmp_path / "out"}]
-    made = load(None, {"state": tmp_path / "state", "folder": folders})
-    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
-    loaded_models = dict.fromkeys(worker_settings.models(made), loaded)
-    monkeypatch.setattr(
-        assembly, "start_workers", lambda *_, **__: LoadedWorkers(FakePool(1), loaded_models)
-    )
-    return made
+    return settings_with_fakes(tmp_path, monkeypatch)
 
 
 def test_a_stop_has_an_order(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +56,7 @@ def test_a_stop_has_an_order(settings: Settings, monkeypatch: pytest.MonkeyPatch
     for of, name in expected:
         noted(of, name)
     log = ListLog()
-    daemon = Daemon(settings, log, Mode())
+    daemon = Daemon(settings, log, RunMode())
     daemon._context.control.stop()
     assert daemon.run() == ExitCode.OK
     assert steps == [f"{of.__name__}.{name}" for of, name in expected]
@@ -87,7 +77,7 @@ def test_a_failure_stops_all_parts_without_a_drain(
     monkeypatch.setattr(Dispatcher, "step_folders", breaking)
     log = ListLog()
     with pytest.raises(RuntimeError, match="a fault of ours"):
-        Daemon(settings, log, Mode()).run()
+        Daemon(settings, log, RunMode()).run()
     assert log.of(Event.DAEMON_DRAINING) == []
     assert len(log.of(Event.DAEMON_STOPPED)) == 1
     open_ledger(settings.state).close()
@@ -99,7 +89,7 @@ def test_a_signal_during_the_start_is_no_failure(
 ) -> None:
     """It ends in peace, with the ledger given back; no part began, and no agreement is known."""
     log = ListLog()
-    daemon = Daemon(settings, log, Mode(once=once))
+    daemon = Daemon(settings, log, RunMode(once=once))
 
     def stopped(*_: object, **__: object) -> NoReturn:
         daemon._context.control.stop()
@@ -127,5 +117,5 @@ def test_parts_that_cannot_be_joined_leave_no_worker(
     monkeypatch.setattr(assembly, "start_workers", lambda *_, **__: LoadedWorkers(pool, {}))
     monkeypatch.setattr(assembly, "Dispatcher", lambda *_, **__: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        Daemon(settings, ListLog(), Mode()).run()
+        Daemon(settings, ListLog(), RunMode()).run()
     assert stops == [pool]

@@ -1,4 +1,4 @@
-"""The shop floor: who gets the next job, what is sampled, and what a restart makes good."""
+"""Dispatch: which job is next, which images are sampled, and what a restart repairs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vocabulary that all floors share: errors with their exit codes, states with their moves."""
+"""Names that all packages share: errors with their exit codes, states with their moves."""
 
 from __future__ import annotations
 

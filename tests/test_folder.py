@@ -360,7 +360,7 @@ def bare(shop: Shop) -> Folder:
         plan,
         log,
         intake=intake,
-        entries=entries,
+        registrar=entries,
         each_step=lambda *_: None,
         reopen=lambda _: None,
     )
@@ -445,7 +445,7 @@ def test_a_file_that_changes_in_work_is_told_by_name(shop: Shop) -> None:
     shop.conclude()
     assert len(shop.log.of(Event.IMAGE_CHANGED)) == 1
     assert shop.log.of(Event.IMAGE_VANISHED) == []
-    patience = shop.dispatcher.folders["in"].judgements.patience
+    patience = shop.dispatcher.folders["in"].early_reads.patience
     assert patience.wait_s(b"a.png", judged, 1.0) == 2.0
     shop.settle()
     shop.pool.stage()

@@ -1,4 +1,4 @@
-"""History and diary: what the status page shows of the past, bounded, and never in the way."""
+"""History of figures and of images: what the status page shows of the past, within bounds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sharpend.daemon import diary, history
-from sharpend.daemon.diary import DiaryLog
+from sharpend.daemon import history, image_history
 from sharpend.daemon.history import DAY_S, HOUR_S, LONGEST_POINT_BYTES, YEAR_S, History
+from sharpend.daemon.image_history import ImageHistoryLog
 from sharpend.files import rotated
 from sharpend.logs.events import Event
 from sharpend.logs.plain import plain
@@ -168,17 +168,17 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path) -> None:
     assert target.read_bytes() == b""
 
 
-def test_the_diary_keeps_the_events_of_each_image(tmp_path: Path) -> None:
+def test_the_history_of_images_keeps_the_events_of_each_image(tmp_path: Path) -> None:
     """Those of one input come back, the last one first, with the options of its folder."""
     log = ListLog()
-    kept = DiaryLog(log, tmp_path, {"in": {"strength": 1.5}})
+    kept = ImageHistoryLog(log, tmp_path, {"in": {"strength": 1.5}})
     odd = b'a"\n\xff.jpg'
     kept.debug(Event.FILE_SETTLED, folder="in", path=odd)
     kept.info(Event.IMAGE_FINISHED, folder="in", path=odd, output=odd, infer_s=0.5)
     kept.info(Event.IMAGE_FINISHED, folder="other", path=odd)
     kept.info(Event.IMAGE_FINISHED, folder="in", path=b"a")
     kept.info(Event.FOLDER_RESUMED, folder="in")
-    finished, settled = diary.read(tmp_path, "in", odd)
+    finished, settled = image_history.read(tmp_path, "in", odd)
     assert (finished["event"], settled["event"]) == ("image.finished", "file.settled")
     assert finished["options"] == {"strength": 1.5}
     assert finished["infer_s"] == 0.5
@@ -186,23 +186,23 @@ def test_the_diary_keeps_the_events_of_each_image(tmp_path: Path) -> None:
     assert len(log.told) == 5
 
 
-def test_the_diary_never_stops_an_image(tmp_path: Path) -> None:
+def test_the_history_of_images_never_stops_an_image(tmp_path: Path) -> None:
     """Where the state directory cannot be written, the log has the event all the same."""
     log = ListLog()
-    kept = DiaryLog(log, tmp_path / "gone", {})
+    kept = ImageHistoryLog(log, tmp_path / "gone", {})
     kept.info(Event.IMAGE_FINISHED, folder="in", path=b"a.jpg")
     assert len(log.of(Event.IMAGE_FINISHED)) == 1
-    assert diary.read(tmp_path / "gone", "in", b"a.jpg") == []
+    assert image_history.read(tmp_path / "gone", "in", b"a.jpg") == []
 
 
-def test_the_diary_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_history_of_images_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The older half goes when a file is full."""
-    monkeypatch.setattr(diary, "MOST_BYTES", 2000)
-    kept = DiaryLog(ListLog(), tmp_path, {})
+    monkeypatch.setattr(image_history, "MOST_BYTES", 2000)
+    kept = ImageHistoryLog(ListLog(), tmp_path, {})
     for number in range(200):
         kept.info(Event.IMAGE_FINISHED, folder="in", path=b"%d.jpg" % number)
     sizes = [os.stat(path).st_size for path in (tmp_path / "history").iterdir()]
     assert len(sizes) == 2
     assert max(sizes) < 2300
-    assert diary.read(tmp_path, "in", b"199.jpg")
-    assert not diary.read(tmp_path, "in", b"1.jpg")
+    assert image_history.read(tmp_path, "in", b"199.jpg")
+    assert not image_history.read(tmp_path, "in", b"1.jpg")

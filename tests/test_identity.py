@@ -156,7 +156,7 @@ def test_a_restored_refusal_is_known(tmp_path: Path, networks: Networks) -> None
         assert len(run.of("image.quarantined")) == refusals
         restore(tmp_path / "in")
     with LedgerReader.read_only(tmp_path / "state") as ledger:
-        ((_, (job,)),) = ledger.alike("in", [(b"bad.png", fingerprint_of(bad))])
+        ((_, (job,)),) = ledger.candidates("in", [(b"bad.png", fingerprint_of(bad))])
     assert job.digest == hashlib.sha256(b"no image").hexdigest()
 
 

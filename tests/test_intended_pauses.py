@@ -1,4 +1,4 @@
-"""Folders that rest on purpose: `sharpend pause`, and hours of work."""
+"""Folders that are paused on purpose: `sharpend pause`, and hours of work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sharpend.cli import main
-from sharpend.daemon.intended_pauses import HELD, IntendedPauses
+from sharpend.daemon.intended_pauses import BY_OPERATOR, IntendedPauses
 from sharpend.errors import ExitCode
 from sharpend.ledger.opening import open_ledger
 from sharpend.logs.events import Event
@@ -71,7 +71,7 @@ def test_wrong_hours_are_refused(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.usefixtures("in_berlin")
 @pytest.mark.parametrize(
-    ("local", "fold", "rests"),
+    ("local", "fold", "is_paused"),
     [
         ("2026-03-29 01:59", 0, True),
         ("2026-03-29 03:00", 0, False),  # the clock goes from 02:00 to 03:00: 02:30 is past
@@ -81,23 +81,25 @@ def test_wrong_hours_are_refused(tmp_path: Path, text: str) -> None:
         ("2026-10-25 02:30", 1, False),
     ],
 )
-def test_summer_time_skips_no_hours(tmp_path: Path, local: str, fold: int, *, rests: bool) -> None:
+def test_summer_time_skips_no_hours(
+    tmp_path: Path, local: str, fold: int, *, is_paused: bool
+) -> None:
     """A range that begins in the skipped hour begins after it."""
     at = datetime.fromisoformat(local).replace(tzinfo=BERLIN, fold=fold)
     with open_ledger(tmp_path) as ledger:
-        rest = IntendedPauses({"in": (Hours.parse("02:30-04:00"),)}, ledger, ListLog())
-        rest.update(at.timestamp())
-    assert ("in" in rest.reasons) is rests
+        pauses = IntendedPauses({"in": (Hours.parse("02:30-04:00"),)}, ledger, ListLog())
+        pauses.update(at.timestamp())
+    assert ("in" in pauses.reasons) is is_paused
 
 
 @pytest.mark.usefixtures("in_berlin")
 def test_changes_are_logged_once(tmp_path: Path) -> None:
-    """With the hours as the reason, and the end of the rest."""
+    """With the hours as the reason, and the end of the pause."""
     log, noon = ListLog(), datetime(2026, 6, 1, 12, tzinfo=BERLIN).timestamp()
     with open_ledger(tmp_path) as ledger:
-        rest = IntendedPauses({"in": NIGHT, "other": ()}, ledger, log)
+        pauses = IntendedPauses({"in": NIGHT, "other": ()}, ledger, log)
         for hours_later in (0, 1, 8, 9):
-            rest.update(noon + hours_later * 3600)
+            pauses.update(noon + hours_later * 3600)
     assert log.told == [
         (
             "info",
@@ -112,7 +114,7 @@ def test_a_paused_folder_queues_and_begins_nothing(tmp_path: Path) -> None:
     """What is in work is finished, others go on, health stays ok, and a reload changes nothing."""
     shop = Shop(tmp_path, names=("in", "other"), workers=2)
     shop.take("a.jpg")
-    shop.ledger.hold("in", 0.0)
+    shop.ledger.pause("in", 0.0)
     shop.settle()
     shop.pool.stage()
     shop.take("b.jpg")
@@ -120,13 +122,13 @@ def test_a_paused_folder_queues_and_begins_nothing(tmp_path: Path) -> None:
     assert [task.relative for task in shop.pool.tasks] == [b"c.jpg"]
     assert shop.made() == ["a.jpg"]
     now = shop.dispatcher.snapshot()
-    assert (now.paused, now.health, now.queue_depth) == ({"in": HELD}, "ok", 2)
+    assert (now.paused, now.health, now.queue_depth) == ({"in": BY_OPERATOR}, "ok", 2)
     shop.pool.stage()
     shop.settle()
     shop.reload()
     shop.settle()
     assert shop.pool.tasks == []
-    shop.ledger.end_hold("in")
+    shop.ledger.resume("in")
     shop.settle()
     assert [task.relative for task in shop.pool.tasks] == [b"b.jpg"]
     shop.close()
@@ -135,7 +137,7 @@ def test_a_paused_folder_queues_and_begins_nothing(tmp_path: Path) -> None:
 def test_a_fault_comes_before_a_pause(tmp_path: Path) -> None:
     """Health says what is wrong, whoever paused the folder."""
     shop = Shop(tmp_path)
-    shop.ledger.hold("", 0.0)
+    shop.ledger.pause("", 0.0)
     shop.settle()
     shop.dispatcher.folders["in"].pause("disk full", shop.now_s)
     now = shop.dispatcher.snapshot()
@@ -152,7 +154,7 @@ def test_pause_and_resume_by_command(tmp_path: Path, capsys: pytest.CaptureFixtu
     shop.take("a.jpg")
     assert shop.pool.tasks == []
     main(["status", *where])
-    assert f"paused: in: {HELD}, since 20" in capsys.readouterr().out
+    assert f"paused: in: {BY_OPERATOR}, since 20" in capsys.readouterr().out
     shop.close()
     folders = ["--input", str(tmp_path / "in"), "--output", str(tmp_path / "in-out")]
     assert main(["once", *where, *folders]) == ExitCode.UNAVAILABLE
@@ -176,7 +178,7 @@ def test_a_pause_of_all_folders_ends_as_a_whole(
     assert "nobody: no such folder; known are in" in capsys.readouterr().err
     assert main(["pause", *where, "in"]) == main(["pause", *where]) == 0
     assert main(["resume", *where, "in"]) == ExitCode.USAGE
-    assert set(shop.ledger.holds()) == {"", "in"}
+    assert set(shop.ledger.pauses()) == {"", "in"}
     assert main(["resume", *where]) == 0
-    assert shop.ledger.holds() == {}
+    assert shop.ledger.pauses() == {}
     shop.close()

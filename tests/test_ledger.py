@@ -143,7 +143,7 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
         with open_ledger(tmp_path) as ledger:
             assert not ledger.rebuilt
             assert ledger.claims("in", b"X.PNG") == [Claim(Owner("in", b"x.png"), b"x.png", MADE)]
-            ((_, (job,)),) = ledger.alike("in", [(b"x.png", replace(ONE, inode=99))])
+            ((_, (job,)),) = ledger.candidates("in", [(b"x.png", replace(ONE, inode=99))])
             assert (job.digest, job.is_own, ledger.adopts("in")) == (None, True, False)
     assert (tmp_path / "ledger.db.schema-1").exists()
 

@@ -67,8 +67,8 @@ def test_wide_rows_become_slim_ones(tmp_path: Path) -> None:
                 assert product.model_digest == "m" * 64
                 assert product.options_digest == f"{job.id % 3:064x}"
         found = (b"D/2.png", Fingerprint(2, 20, 99))
-        ((_, (alike,)),) = ledger.alike("in", [found])
-        assert alike.digest == f"{2:064x}"
+        ((_, (candidates,)),) = ledger.candidates("in", [found])
+        assert candidates.digest == f"{2:064x}"
         (claim,) = ledger.claims("in", b"d/2.PNG")
         assert claim.output == b"D/2.png"
         ledger.add("in", [(b"new.png", ONE)], 6.0)
@@ -163,7 +163,7 @@ def test_any_other_ledger_is_read_whole_and_counted(
         (tmp_path / "copy").rename(file)
     if how == "written beside":
         with open_beside(tmp_path) as beside:
-            beside.hold("in", 1.0)
+            beside.pause("in", 1.0)
     checks = Checks(monkeypatch)
     with open_ledger(tmp_path) as again:
         assert checks.count == 1

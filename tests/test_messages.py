@@ -20,7 +20,7 @@ from sharpend.files.preview_layout import Layout
 from sharpend.model.trial import Form, Trial
 from sharpend.policies import Losses, Metadata, Policies
 from sharpend.task import Options, Task
-from sharpend.workers import frames, messages
+from sharpend.workers import framing, messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
 from sharpend.workers.loading import LoadedModel, WorkerOptions
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
@@ -203,18 +203,18 @@ def test_no_value_raises_another_error(name: str, value: object) -> None:
 def test_frames() -> None:
     """Frames follow each other; an end within one, and one too long, are told."""
     pipe = io.BytesIO()
-    frames.send(pipe, b"one")
-    frames.send(pipe, b"two")
+    framing.send(pipe, b"one")
+    framing.send(pipe, b"two")
     pipe.seek(0)
-    assert [frames.receive(pipe, 3) for _ in range(3)] == [b"one", b"two", None]
+    assert [framing.receive(pipe, 3) for _ in range(3)] == [b"one", b"two", None]
     for cut in (b"\0", b"\0\0\0\x02a", b"\0\0\0\x00", b"\0\0\0\x04abcd"):
         with pytest.raises(MessageError):
-            frames.receive(io.BytesIO(cut), 3)
+            framing.receive(io.BytesIO(cut), 3)
 
 
 def test_a_field_without_its_kind_is_noticed_at_once() -> None:
     """Who adds a field to a message hears of it when the module is imported."""
     with pytest.raises(TypeError, match="Describe: its fields and their kinds differ: teacher"):
         record(Describe, model=whole(0, 1))
-    with pytest.raises(TypeError, match="is no message"):
+    with pytest.raises(TypeError, match="is not a message"):
         messages.encode(7)  # type: ignore[arg-type]

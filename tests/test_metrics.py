@@ -25,7 +25,7 @@ from sharpend.daemon.snapshot import Snapshot
 from sharpend.daemon.status import StatusReporter
 from sharpend.errors import ExitCode, Reason
 from sharpend.files.fingerprint import Fingerprint
-from sharpend.files.free_space import Room, RoomReader, room_of
+from sharpend.files.free_space import DiskSpace, DiskSpaceReader, disk_space_of
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Product, QuarantineReason
 from sharpend.web.metric_list import METRICS, Origin, markdown
@@ -211,16 +211,16 @@ def test_each_figure_is_that_of_its_source(
     assert of(values_of(watched.state), name, **labels) == pytest.approx(value)
 
 
-def test_ages_times_and_room_are_those_of_now(watched: Watched) -> None:
+def test_ages_times_and_space_are_those_of_now(watched: Watched) -> None:
     """The queue's age grows between reports; the disk is asked."""
     values = values_of(watched.state)
     assert of(values, "sharpend_oldest_pending_seconds", folder=ODD) == pytest.approx(1000, abs=60)
     assert of(values, "sharpend_metrics_timestamp_seconds") == pytest.approx(time.time(), abs=60)
-    room = room_of(os.fsencode(watched.base / ODD))
-    assert room is not None
+    space = disk_space_of(os.fsencode(watched.base / ODD))
+    assert space is not None
     size = of(values, "sharpend_disk_size_bytes", place="output", folder=ODD)
     assert size == of(values, "sharpend_disk_size_bytes", place="state", folder="")
-    assert size == room.size_bytes
+    assert size == space.size_bytes
 
 
 def test_models_have_their_own_figures(watched: Watched) -> None:
@@ -321,14 +321,14 @@ def test_a_ledger_that_cannot_be_read_is_told(watched: Watched) -> None:
 def test_a_disk_that_hangs_costs_one_wait(tmp_path: Path) -> None:
     """It is left out, is not asked again while it hangs, and is shown again once it responds."""
     responds, asked = threading.Event(), threading.Semaphore(0)
-    answer = Room(10, 5)
+    answer = DiskSpace(10, 5)
 
-    def ask(_: bytes) -> Room:
+    def ask(_: bytes) -> DiskSpace:
         asked.release()
         responds.wait()
         return answer
 
-    reader, folder = RoomReader(ask, patience_s=0.01), os.fsencode(tmp_path)
+    reader, folder = DiskSpaceReader(ask, patience_s=0.01), os.fsencode(tmp_path)
     assert reader.read(folder) is None
     assert reader.read(folder) is None
     assert asked.acquire(timeout=60)
@@ -340,14 +340,14 @@ def test_a_disk_that_hangs_costs_one_wait(tmp_path: Path) -> None:
 def test_those_who_ask_at_once_share_an_answer(tmp_path: Path) -> None:
     """Two monitors that scrape in the same moment both see the disk."""
     responds, asked, folder = threading.Event(), threading.Event(), os.fsencode(tmp_path)
-    answer = Room(10, 5)
+    answer = DiskSpace(10, 5)
 
-    def ask(_: bytes) -> Room:
+    def ask(_: bytes) -> DiskSpace:
         asked.set()
         responds.wait()
         return answer
 
-    reader = RoomReader(ask, patience_s=60)
+    reader = DiskSpaceReader(ask, patience_s=60)
     with ThreadPoolExecutor(8) as monitors:
         read = [monitors.submit(reader.read, folder) for _ in range(8)]
         assert asked.wait(60)

@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import pytest
 
 from sharpend.errors import UsageError
-from sharpend.web.places import MOST
+from sharpend.web.connections import MOST
 from tests.browser import chromium, serious_faults
 from tests.raters import small_study
 from trainer.evaluation.mos.forms import COOKIE

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sharpend.commit import names
 from sharpend.commit.names import Naming, numbered, shortened
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.ledger.caseless import twin_key
+from sharpend.ledger.case_folding import twin_key
 from sharpend.policies import CollisionPolicy, ExistingPolicy, SourcePolicy
 from tests.mounts import caseless_disk
 from tests.shop import CommitShop

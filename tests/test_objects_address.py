@@ -10,7 +10,7 @@ import pytest
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.files.objects.address import Address
 from sharpend.files.objects.client import client, translated
-from sharpend.files.objects.trial import try_conditions, try_to_list
+from sharpend.files.objects.condition_check import check_conditions, check_listing
 from tests.store_server import NO_CONDITIONS, StoreServer, objects, running_store
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def test_paths_without_a_key(relative: bytes, reason: Reason) -> None:
 def test_a_good_store_passes_the_trial(store: StoreServer) -> None:
     """Nothing is left of it."""
     bucket = store.bucket()
-    try_conditions(f"s3://{bucket}/out".encode())
+    check_conditions(f"s3://{bucket}/out".encode())
     assert objects(bucket) == {}
 
 
@@ -96,7 +96,7 @@ def test_a_store_that_ignores_conditions_is_refused(store: StoreServer, ignored:
     store.ignores = (ignored,)
     bucket = store.bucket()
     with pytest.raises(OSError, match="the store ignores If-"):
-        try_conditions(f"s3://{bucket}/out".encode())
+        check_conditions(f"s3://{bucket}/out".encode())
     assert objects(bucket) == {}
 
 
@@ -117,7 +117,7 @@ def test_refusals_name_what_to_change(
     """One sentence, whatever the store says."""
     store.refuses = lambda _: (status, code)
     with pytest.raises(OSError, match=told):
-        try_to_list(b"s3://bucket/in")
+        check_listing(b"s3://bucket/in")
 
 
 @pytest.mark.usefixtures("store")
@@ -127,7 +127,7 @@ def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     client.cache_clear()
     with pytest.raises(OSError, match="there are no credentials"):
-        try_to_list(b"s3://bucket/in")
+        check_listing(b"s3://bucket/in")
     client.cache_clear()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sharpend.cli import main
-from sharpend.daemon.arrivals import CLOCK_GRAIN_S
+from sharpend.daemon.only_new import CLOCK_GRAIN_S
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from tests.fakes import Shop

@@ -17,13 +17,13 @@ from sharpend.commit.destination import Destination, TempNames
 from sharpend.commit.quarantine import QUIET_S, Quarantine
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.errors import FolderFaultError, Reason, SourceVanishedError, StateFaultError
-from sharpend.files import atomic
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.lease import NO_LEASE
 from sharpend.files.mounted_roots import look
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import Job, Quarantined, QuarantineReason, State
 from sharpend.policies import SourcePolicy
+from tests.test_commit import across_disks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,18 +117,6 @@ def told(note: Path) -> dict[str, Any]:
     """What the reason file says."""
     said: dict[str, Any] = json.loads(note.read_text())
     return said
-
-
-def across_disks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let renames between two folders fail as between two disks."""
-    real = atomic._rename_noreplace
-
-    def rename(source_fd: int, source: bytes, target_fd: int, target: bytes) -> None:
-        if not source.startswith(b".sharpend-"):
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-        real(source_fd, source, target_fd, target)
-
-    monkeypatch.setattr(atomic, "_rename_noreplace", rename)
 
 
 def test_reason_is_written(ward: Ward) -> None:

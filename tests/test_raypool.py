@@ -18,7 +18,7 @@ from sharpend.task import Options, Task
 from sharpend.workers import process
 from sharpend.workers.cluster import bodies
 from sharpend.workers.cluster.actors import FORGOTTEN_S, Survey
-from sharpend.workers.cluster.notices import Answered, Cluster, Gone, Joined, Placed, Room
+from sharpend.workers.cluster.notices import Answered, Cluster, FreeSlots, Gone, Joined, Placed
 from sharpend.workers.cluster.raypool import RayPool
 from sharpend.workers.cluster.requests import (
     ActorRequest,
@@ -55,7 +55,7 @@ class Told:
         self.pool = RayPool(where, 1, CPU, digests, lambda: None)
         self.pool._connection.next_s = math.inf  # it never connects
         self.pool.actors.want("lite", teacher=False)
-        self.hear(Joined("2.60.0"), Room(1))
+        self.hear(Joined("2.60.0"), FreeSlots(1))
 
     def hear(self, *notices: Notice) -> ActorRequest | None:
         """Tell it something, and let it do what follows; returns what it asks an actor."""

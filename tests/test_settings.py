@@ -351,7 +351,7 @@ FOLDER_FAULTS = [
     (FOLDER[11:] + 'source = "archive"', 'archive: is required by source = "archive"'),
     (
         FOLDER[11:] + 'archive = "old"',
-        'archive: needs source = "archive"; set that or remove this',
+        'archive: needs source = "archive"; set that or remove it',
     ),
     (FOLDER[11:] + "source = 'move'", "source: must be 'keep', 'archive' or 'delete', not 'move'"),
     (FOLDER[11:] + "cmyk = 3", "cmyk: must be 'refuse' or 'convert', not 3"),
@@ -401,7 +401,7 @@ def test_a_suffix_must_be_plain(tmp_path: Path, suffix: str) -> None:
 def test_a_suffix_needs_its_place(tmp_path: Path) -> None:
     """A suffix that no name would get is a mistake."""
     (line,) = refusal(tmp_path, f'{FOLDER}output_name = "s-{{stem}}{{ext}}"\nsuffix = "-sharp"\n')
-    advice = "needs {suffix} in output_name; put it there or remove this"
+    advice = "needs {suffix} in output_name; put it there or remove the key"
     assert line.startswith(f"FILE: folder.1.suffix: {advice}")
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sharpend.cli import main
 from sharpend.commit.destination import Destination, output_names
 from sharpend.commit.names import Naming
-from sharpend.commit.shards import Shard, Share, objection
+from sharpend.commit.shards import Shard, ShardIndex, objection
 from sharpend.errors import ExitCode
 from sharpend.files.patterns import Patterns
 from sharpend.policies import CollisionPolicy, ExistingPolicy
@@ -39,8 +39,8 @@ NAMES = st.binary(min_size=1, max_size=20).filter(
 
 def number(relative: bytes, count: int, destination: Destination = TO) -> int:
     """The one part that has an input."""
-    shards = [Shard(Share(part, count), destination) for part in range(count)]
-    (found,) = [shard.share.number for shard in shards if shard.has(relative)]
+    shards = [Shard(ShardIndex(part, count), destination) for part in range(count)]
+    (found,) = [shard.index.number for shard in shards if shard.has(relative)]
     return found
 
 
@@ -84,7 +84,7 @@ PARTS = [13, 13, 14, 12, 4, 13, 14, 12]
 
 def test_patterns_go_first() -> None:
     """What is excluded is in no part."""
-    half = Patterns(("*.png",), (), Shard(Share(0, 1), TO).has)
+    half = Patterns(("*.png",), (), Shard(ShardIndex(0, 1), TO).has)
     assert half.leaves_out(b"a.png")
     assert not half.leaves_out(b"a.jpg")
 

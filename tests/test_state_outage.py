@@ -14,10 +14,9 @@ import pytest
 from sharpend.attempt import Failure
 from sharpend.backoff import Backoff
 from sharpend.commit.quarantine import Quarantine
-from sharpend.daemon import assembly, state_outage, worker_settings
+from sharpend.daemon import state_outage
 from sharpend.daemon.daemon import Daemon
-from sharpend.daemon.loaded_workers import LoadedWorkers
-from sharpend.daemon.mode import Mode
+from sharpend.daemon.run_mode import RunMode
 from sharpend.daemon.state_outage import CALM_S, PROBES, StateOutage
 from sharpend.daemon.systemd import Notifier
 from sharpend.errors import ExitCode, Reason, StateFaultError
@@ -26,9 +25,7 @@ from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
-from sharpend.settings.load import load
-from sharpend.workers.loading import LoadedModel
-from tests.fakes import FakePool, ListLog, Shop
+from tests.fakes import ListLog, Shop, settings_with_fakes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,17 +231,10 @@ class Stopping(ListLog):
 @pytest.fixture
 def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Daemon:
     """A daemon with real parts but for its workers; its settings can be read again."""
-    (tmp_path / "in").mkdir()
-    folders = [{"input": tmp_path / "in", "output": tmp_path / "out"}]
-    settings = load(None, {"state": tmp_path / "state", "folder": folders})
-    loaded = LoadedModel("lite", "digest", "cpu", 128, 4, None, None)
-    loaded_models = dict.fromkeys(worker_settings.models(settings), loaded)
-    monkeypatch.setattr(
-        assembly, "start_workers", lambda *_, **__: LoadedWorkers(FakePool(1), loaded_models)
-    )
+    settings = settings_with_fakes(tmp_path, monkeypatch)
     monkeypatch.setattr(state_outage, "PROBES", Backoff(0.0, 0.0))
     log = Stopping()
-    log.daemon = Daemon(settings, log, Mode(load=lambda: settings))
+    log.daemon = Daemon(settings, log, RunMode(load=lambda: settings))
     return log.daemon
 
 

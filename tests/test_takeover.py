@@ -33,17 +33,17 @@ CPU = WorkerOptions(device="cpu", precision="float32", tile_px=None, threads=1, 
 INVALID = "it sent an invalid message: "
 NOT_ITS_OWN = "it sent a message for another task"
 CAUSES = {
-    "pickle": "it is no JSON",
+    "pickle": "it is not JSON",
     "oversized": "it is longer than",
     "endless": "it is longer than",
     "truncated": "the pipe ended within it",
-    "nested": "it is no JSON",
+    "nested": "it is not JSON",
     "nothing": "the pipe ended within it",
-    "words": "it is no JSON",
+    "words": "it is not JSON",
     "doubled": "a key is given twice",
     "unknown": "Staged: a key is not known",
-    "type": "height: a value is no int",
-    "true": "height: a value is no int",
+    "type": "height: a value is not of type int",
+    "true": "height: a value is not of type int",
     "negative": "height: a number is not within",
     "infinite": "a number is not finite",
     "nan": "a number is not finite",
@@ -193,7 +193,7 @@ def test_its_job_is_charged_and_the_daemon_goes_on(tmp_path: Path) -> None:
     until(is_done, PATIENCE_S)
     (refused,) = shop.results
     assert (refused.reason, refused.job.attempts) == (Reason.WORKER_DIED, 2)
-    assert refused.message.endswith("it sent an invalid message: it is no JSON")
+    assert refused.message.endswith("it sent an invalid message: it is not JSON")
     shop.drop("well.png")
     shop.settle()
     until(is_done, PATIENCE_S)

@@ -22,7 +22,7 @@ from trainer.training.dataset import (
     read_image,
     write_image,
 )
-from trainer.training.screening import screen
+from trainer.training.image_checks import check_images
 from trainer.training.split import Split, find_images, read_split, split_images, write_split
 
 
@@ -100,13 +100,13 @@ def test_prepare_leaves_out_what_cannot_train(tmp_path: Path) -> None:
     write_image(noise(19, 24), tmp_path / "small.png")
     write_image(noise(20, 24, 3), tmp_path / "twin.png")
     (tmp_path / "bad.png").write_bytes(b"no picture at all")
-    split, left_out = screen([tmp_path], validation=0.4, smallest_px=20)
+    split, left_out = check_images([tmp_path], validation=0.4, smallest_px=20)
     assert len(split.train) + len(split.validation) == 12
     (tmp_path / "small.png").unlink()
-    again, _ = screen([tmp_path], validation=0.4, smallest_px=20)
+    again, _ = check_images([tmp_path], validation=0.4, smallest_px=20)
     assert again.fingerprint == split.fingerprint
     write_image(noise(20, 24, 77), tmp_path / "0.png")
-    other, _ = screen([tmp_path], validation=0.4, smallest_px=20)
+    other, _ = check_images([tmp_path], validation=0.4, smallest_px=20)
     assert other.fingerprint != split.fingerprint
     assert {one.path.name: one.reason for one in left_out} == {
         "bad.png": "not_an_image",

@@ -218,7 +218,7 @@ def test_every_softener_softens(kind: str) -> None:
 def test_a_new_mixture_needs_a_line_of_the_registry_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Recipes, alarm lines and model cards take it, each with its own texts."""
+    """Recipes, alarm thresholds and model cards take it, each with its own texts."""
 
     def haze(pixels: Pixels, *_: object) -> Degraded:
         return Degraded("haze", pixels // 2 + 100, pixels)

@@ -1,4 +1,4 @@
-"""The alarm's lines: where they are drawn, and that healthy windows stay on the right side."""
+"""Thresholds of the alarm: how they are set, and that healthy windows stay on the right side."""
 
 from __future__ import annotations
 

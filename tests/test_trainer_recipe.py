@@ -77,7 +77,7 @@ NET = {"kind": "student", "channels": 4}
         ({"loss": {"target_l1": math.inf}}, "loss.target_l1: must be 0 or more"),
         ({"loss": {}}, "loss: all weights are zero"),
         ({"loss": {"teacher_l1": 1.0}}, "data.labels: a teacher term needs labels"),
-        ({"schedule": {}}, "schedule: needs steps or minutes, because network.start is empty"),
+        ({"schedule": {}}, "schedule: needs steps or minutes, as network.start is empty"),
         ({"network": {**NET, "start_average": "x"}}, "network.start_average: needs network.start"),
         ({"schedule": {"steps": 1, "minutes": 1.0}}, "schedule: needs either steps or minutes"),
         ({"schedule": {"steps": 1, "ema": 1.0}}, "schedule.ema: must be 0 or more and less than 1"),

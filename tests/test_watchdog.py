@@ -12,7 +12,7 @@ from sharpend.daemon.daemon import Loop
 from sharpend.daemon.engine_faults import LONGEST_OVERDUE_S
 from sharpend.daemon.history import History
 from sharpend.daemon.loaded_workers import LoadedWorkers
-from sharpend.daemon.mode import Mode
+from sharpend.daemon.run_mode import RunMode
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.systemd import LONG_STEP_S
 from sharpend.errors import StateFaultError
@@ -33,7 +33,7 @@ class Watched:
         self.manager = ServiceManager(home / "notify")
         self.shop = Shop(home)
         self.context = process_context(self.shop.log)
-        self.loop = Loop(self._parts(home / "state"), self._calls(), Mode(), self.context)
+        self.loop = Loop(self._parts(home / "state"), self._calls(), RunMode(), self.context)
         self.loop._is_ready = True
 
     def _parts(self, state_dir: Path) -> Parts:

@@ -29,7 +29,7 @@ from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import QuarantineReason, State
 from sharpend.ledger.schema import STEPS
 from sharpend.logs.events import Event
-from sharpend.web import address, changes, chart
+from sharpend.web import address, chart, event_stream
 from sharpend.web.tokens import LOCAL
 from tests.daemons import WITHIN_S, surroundings
 from tests.older_ledgers import LAST_WIDE, older_ledger
@@ -224,7 +224,7 @@ def test_metrics_and_probes(tmp_path: Path) -> None:
 
 
 def test_charts_show_student_input_and_alarm(tmp_path: Path) -> None:
-    """Lines over time, drawn by the server, with the input itself and the alarm's line."""
+    """Lines over time, drawn by the server, with the input itself and the alarm's threshold."""
     past = History(tmp_path)
     now_s = time.time()
     for minute in range(200, -1, -1):
@@ -404,13 +404,13 @@ def test_pause_and_resume(tmp_path: Path, folder: str) -> None:
     with served(tmp_path) as visitor:
         assert visitor.act("/folders/pause", folder=folder).status == 303
         with LedgerReader.read_only(tmp_path) as ledger:
-            assert set(ledger.holds()) == {folder}
+            assert set(ledger.pauses()) == {folder}
         assert "paused" in visitor.get("/folders").text
         other = visitor.act("/folders/resume", folder="in").status
         assert other == (303 if folder else 409)
         assert visitor.act("/folders/resume", folder=folder).status == 303
         with LedgerReader.read_only(tmp_path) as ledger:
-            assert ledger.holds() == {}
+            assert ledger.pauses() == {}
         assert visitor.act("/folders/pause", folder="no such").status == 404
 
 
@@ -424,7 +424,7 @@ def stream_of(visitor: Visitor) -> Iterator[bytes]:
 
 def test_changes_are_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever listens hears of a change of the ledger; the stream ends with the server."""
-    monkeypatch.setattr(changes, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(event_stream, "LOOK_EVERY_S", 0.05)
     fill(tmp_path, pending=[b"a.jpg"])
     with served(tmp_path) as visitor:
         lines = stream_of(visitor)
@@ -464,7 +464,7 @@ def test_a_unix_socket_is_for_user_and_group(tmp_path: Path) -> None:
     address.bind(where).close()
     path.unlink()
     path.write_text("a file")
-    with pytest.raises(UnavailableError, match="no socket"):
+    with pytest.raises(UnavailableError, match="not a socket"):
         address.bind(where)
     assert path.read_text() == "a file"
 

@@ -18,7 +18,7 @@ pytest.importorskip("starlette", reason="the extra `web` is not installed")
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from sharpend.daemon import diary
+from sharpend.daemon import image_history
 from sharpend.files.preview_layout import IMAGES
 from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.reader import LedgerReader
@@ -139,7 +139,7 @@ def test_requests_in_a_row_are_each_judged(state: Path) -> None:
         assert statuses(told(visitor, first + pause + last)) == [200, 403, 200]
         assert statuses(told(visitor, inside + pause + last)) == [200, 200]
     with LedgerReader.read_only(state) as ledger:
-        assert not ledger.holds()
+        assert not ledger.pauses()
 
 
 OTHERS = {
@@ -245,8 +245,8 @@ def test_every_text_of_others_is_text(tmp_path: Path) -> None:
     path = MARKUP.encode().decode()
     event = {"event": "image.finished", "at": 1.0, "folder": MARKUP, "path": path}
     event |= {MARKUP: MARKUP, "options": {MARKUP: [MARKUP]}, f"{MARKUP}_s": 1.0}
-    diary.path_of(tmp_path).parent.mkdir(exist_ok=True)
-    diary.path_of(tmp_path).write_text(json.dumps(event) + "\n")
+    image_history.path_of(tmp_path).parent.mkdir(exist_ok=True)
+    image_history.path_of(tmp_path).write_text(json.dumps(event) + "\n")
     canary = dict.fromkeys(("model", "verdict", "mean", "n", "used_mean", "difference"), MARKUP)
     canary |= dict.fromkeys(("residual_ratio", "used_residual_ratio", "crop_ms"), MARKUP)
     canary |= {"used_crop_ms": MARKUP, "residual_above": MARKUP}

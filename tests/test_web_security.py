@@ -19,7 +19,7 @@ from sharpend.files.preview_layout import IMAGES
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
-from sharpend.web import address, gate, sessions, tokens
+from sharpend.web import access_control, address, sessions, tokens
 from sharpend.web.tokens import FAILURES_A_MINUTE, FAILURES_OF_ALL_A_MINUTE, Throttle, Tokens
 from tests.visits import HTML, TOKEN, fill, preview, served
 
@@ -69,7 +69,7 @@ def guarded(attacked: Path) -> Iterator[Visitor]:
 def is_untouched(state: Path) -> bool:
     """Whether the refused image is where it was, and no folder is paused."""
     with LedgerReader.read_only(state) as ledger:
-        return ledger.counts()[State.QUARANTINED] == 1 and not ledger.holds()
+        return ledger.counts()[State.QUARANTINED] == 1 and not ledger.pauses()
 
 
 HOSTS = {
@@ -422,12 +422,12 @@ def test_every_answer_has_the_headers(state: Path) -> None:
         for path in (*PATHS, "/", "/gallery", "/healthz", f"/image/1/{IMAGES[0]}"):
             headers = visitor.get(path.replace("<", "%3C").replace(">", "%3E")).headers
             lower = {name.lower(): value for name, value in headers.items()}
-            for name, value in gate.SECURITY_HEADERS.items():
+            for name, value in access_control.SECURITY_HEADERS.items():
                 assert lower[name.lower()] == value, path
             assert "server" not in lower
             if "/static/page" not in path and not path.endswith(".webp"):
                 assert lower["cache-control"] == "no-store", path
-    policy = gate.SECURITY_HEADERS["Content-Security-Policy"]
+    policy = access_control.SECURITY_HEADERS["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "default-src 'none'" in policy
 
@@ -471,7 +471,7 @@ def test_a_preview_that_is_a_link_is_not_served(state: Path) -> None:
 
 def test_open_streams_are_bounded(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several at once, those too many are told so; the pages are served all the same."""
-    monkeypatch.setattr("sharpend.web.changes.MOST_STREAMS", 2)
+    monkeypatch.setattr("sharpend.web.event_stream.MOST_STREAMS", 2)
     request = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with served(state) as visitor:
         lines = [socket.create_connection(("127.0.0.1", visitor.port)) for _ in range(20)]

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from sharpend.files.preview_layout import IMAGES, Layout
 from sharpend.files.previews import Previews
 from sharpend.ledger.opening import open_ledger
-from sharpend.web import address, app, gate, sessions, tokens
+from sharpend.web import access_control, address, app, sessions, tokens
 from sharpend.web.serve import Server
 from tests.fakes import ListLog
 
@@ -126,7 +126,7 @@ def served(
     """
     log = ListLog()
     where = address.parse("127.0.0.1:0")
-    access = gate.Access(
+    access = access_control.Access(
         where.names,
         tokens.Tokens(known or {}),
         sessions.Sessions(),

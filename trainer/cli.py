@@ -30,7 +30,7 @@ COMMANDS = {
     "mos": ("mos", "Prepare, serve or report a study of people's opinion of the images."),
     "export": ("export", "Make a weights file and its model card from a run."),
     "calibrate": ("calibrate", "Measure the ranges of a model for int8 and update its cards."),
-    "line": ("line", "Measure the alarm lines of a student again and update its cards."),
+    "line": ("line", "Measure the alarm thresholds of a student again and update its cards."),
     "alarm": ("alarm", "Measure false alarms and detection delay of the daemon's agreement alarm."),
     "figure": ("figure", "Draw the training diagram, a before/after pair, or curves of runs."),
 }

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from sharpend.attempt import AgreementSample
 
@@ -24,7 +24,7 @@ FEWEST_SAMPLES = 5
 LEAST_MOVE = 0.75 / 255
 """Root mean square of teacher - input up to which a sample is not measurable: below, the rounding
 to 8 bits decides the ratio. Half a level is too little: there it doubles the ratio of a healthy
-lite-x4, nearly up to its line (`trainer alarm --strength 0.07 --measurable-from 0`)."""
+lite-x4, nearly up to its threshold (`trainer alarm --strength 0.07 --measurable-from 0`)."""
 MEASURABLE_FROM = 2.0
 """The least root mean square of teacher - input in multiples of that of the input's own finest
 detail, where the card of a model names none."""
@@ -183,35 +183,3 @@ class AgreementAlarm:
         if not self._options.is_below_own or below is None or rolling is None:
             return False
         return len(self._recent) >= FEWEST_SAMPLES and rolling < below
-
-
-def summary_lines(agreement: Mapping[str, Any] | None, *, device: str = "") -> list[str]:
-    """Describe a report's agreement block for people.
-
-    Args:
-        agreement: as `summary` built it, by this version or an older one.
-        device: named where it is given.
-
-    Returns:
-        SSIM and residual ratio, one line each; no line without a sample.
-    """
-    if not agreement or not agreement["n"]:
-        return []
-    line = (
-        f"agreement with the teacher: SSIM {agreement['mean']:.4f} on {agreement['n']} crop(s) "
-        f"(input itself: {agreement['noop_mean']:.4f})"
-    )
-    lines = [f"{line}, on {device}" if device else line]
-    if "measurable" in agreement:  # older versions did not measure it
-        lines.append(describe_ratio(agreement))
-    return lines
-
-
-def describe_ratio(agreement: Mapping[str, Any]) -> str:
-    """Describe the residual ratio of a report's agreement block for people."""
-    count, ratio = agreement["measurable"], agreement["residual_ratio"]
-    crops = f"{count} measurable crop(s) of the last ones"
-    if ratio is None:
-        return f"residual ratio: {NOT_MEASURABLE}, {crops}, at least {FEWEST_SAMPLES} are needed"
-    text = f"residual ratio {ratio:.3f} over {crops}"
-    return f"{text} (input itself: 1, alarm above {agreement['residual_above']:.3f})"

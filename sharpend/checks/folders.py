@@ -20,8 +20,8 @@ from sharpend.policies import SourcePolicy
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sharpend.checks.path_access import Content, PathAccess
     from sharpend.checks.runner import Runner
-    from sharpend.checks.sight import Content, PathAccess
     from sharpend.daemon.folder_plan import FolderPlan
 
 LITTLE_BYTES = 100_000_000
@@ -34,7 +34,7 @@ class FolderFacts:
 
     plan: FolderPlan
     runner: Runner
-    sights: Mapping[str, PathAccess]
+    path_facts: Mapping[str, PathAccess]
     content: Content | None
     """None where the input could not be walked through."""
     umask: int
@@ -88,7 +88,7 @@ def _disks(facts: FolderFacts) -> Iterator[Finding]:
 def _input(facts: FolderFacts) -> Iterator[Finding]:
     destination, who = facts.plan.destination, facts.runner.name
     subject, root = f"{destination.folder}: input", display(destination.input_root)
-    sight, content = facts.sights[root], facts.content
+    sight, content = facts.path_facts[root], facts.content
     if not sight.exists or not sight.is_folder or content is None:
         what = (
             "is not a folder" if sight.exists else f"does not exist, or is not accessible to {who}"
@@ -103,7 +103,7 @@ def _input(facts: FolderFacts) -> Iterator[Finding]:
         yield note(subject, what, f"let {who} read them, or they will never be processed")
     else:
         within = "one folder" if content.directories == 1 else f"{content.directories} folders"
-        counted = f"{content.pictures} images in {within}"
+        counted = f"{content.images} images in {within}"
         yield ok(subject, f"{root}: {counted}, readable by {who}")
     if content is not None and content.fixed and destination.source is not SourcePolicy.KEEP:
         what = f"{who} cannot remove files from {', '.join(content.fixed)}"
@@ -126,7 +126,7 @@ def _archive(facts: FolderFacts) -> Iterator[Finding]:
 
 
 def _target(facts: FolderFacts, subject: str, setting: str, root: str) -> Finding:
-    sight, who = facts.sights[root], facts.runner.name
+    sight, who = facts.path_facts[root], facts.runner.name
     if not sight.is_folder:
         return fault(
             subject, f"{root} is not a folder", f"change {setting}", ExitCode.OUTPUT_FAILED
@@ -155,7 +155,7 @@ def _readers(facts: FolderFacts) -> Iterator[Finding]:
         yield fault(subject, what, change, ExitCode.CONFIGURATION)
     elif access.mode is not None and not access.mode & stat.S_IRGRP:
         yield note(subject, f"the group {group} cannot read mode {access.mode:04o}", "folder.mode")
-    elif closed := _closed_to(facts.sights[display(destination.output_root)], access.group):
+    elif closed := _closed_to(facts.path_facts[display(destination.output_root)], access.group):
         change = f"chgrp {group} and chmod g+x, or chmod o+x"
         yield note(subject, f"the group {group} cannot enter {closed}", change)
     else:
@@ -191,7 +191,7 @@ def _closed_to(root: PathAccess, group: int) -> str | None:
 def _room(facts: FolderFacts) -> Iterator[Finding]:
     destination = facts.plan.destination
     root, subject = display(destination.output_root), f"{destination.folder}: space"
-    free = facts.sights[root].free_bytes
+    free = facts.path_facts[root].free_bytes
     text = f"{root}: {free / 1e9:.1f} GB free"
     if free < LITTLE_BYTES:
         yield fault(

@@ -13,8 +13,8 @@ from sharpend.errors import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from sharpend.checks.path_access import PathAccess
     from sharpend.checks.runner import Runner
-    from sharpend.checks.sight import PathAccess
 
 LITTLE_BYTES = 50_000_000
 _OTHERS = 0o007

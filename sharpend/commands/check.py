@@ -1,4 +1,4 @@
-"""`sharpend check`: validate the configuration and print its meaning, without starting a daemon.
+"""`sharpend check`: check the configuration and print what it sets, without starting a daemon.
 
 A folder that would be paused, because it is missing or on another disk, is an error, too, and so is
 a node of a cluster that could not work.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sharpend.checks.finding import Level, exit_code
-from sharpend.commands.asked_nodes import nodes_of
+from sharpend.commands.cluster_nodes import nodes_of
 from sharpend.commands.overrides import workable_settings_of
 from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.roots import objections

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sharpend.agreement.alarm import summary_lines
+from sharpend.agreement.summary import summary_lines
 from sharpend.benchmark.live import running_daemon
 from sharpend.errors import InputMissingError, OutputFailedError, UnavailableError
 from sharpend.imaging.formats import format_of
@@ -103,7 +103,7 @@ def _new_state(state: Path) -> Path:
     if (state / "ledger.db").is_file():
         shutil.rmtree(state)
     if os.path.lexists(state):
-        raise OutputFailedError(f"--output: {state} is not of a demo: choose another folder")
+        raise OutputFailedError(f"--output: {state} holds other files: choose another folder")
     return state
 
 

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sharpend.checks import device, finding, folders, mounts, runner, sight, state, unit
+from sharpend.checks import device, finding, folders, mounts, path_access, runner, state, unit
 from sharpend.checks.finding import Finding, fault, note
-from sharpend.commands.asked_nodes import nodes_of
+from sharpend.commands.cluster_nodes import nodes_of
 from sharpend.commands.overrides import overrides_of
 from sharpend.daemon import settings_values, worker_settings
 from sharpend.daemon.roots import objections
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sharpend.checks.path_access import Content
     from sharpend.checks.runner import Runner
-    from sharpend.checks.sight import Content
     from sharpend.checks.unit import Unit
     from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.settings.schema import Settings
@@ -151,20 +151,20 @@ class Machine:
             if os.path.isdir(plan.intake.root)
         ]
         paths = [*self.writes, *self.reads, *([config] if config else [])]
-        sights, contents = sight.examine(self.runner, paths, inputs)
+        path_facts, contents = path_access.examine(self.runner, paths, inputs)
         walked = dict(zip((root for root, _ in inputs), contents, strict=True))
-        yield state.configuration(sights[config] if config else None, self.runner)
+        yield state.configuration(path_facts[config] if config else None, self.runner)
         if not self.plans:
             change = "add a [[folder]] to the configuration"
             yield fault("folders", "no folder configured", change, ExitCode.CONFIGURATION)
         away = objections(self.settings.state, [plan.destination for plan in self.plans])
         for plan in self.plans:
             content = walked.get(display(plan.intake.root))
-            facts = folders.FolderFacts(plan, self.runner, sights, content, self._umask, away)
+            facts = folders.FolderFacts(plan, self.runner, path_facts, content, self._umask, away)
             yield from folders.folder(facts)
         yield from self._changes(walked)
         made_by_unit = self.used is not None and self.used.state == directory
-        yield from state.directory(sights[directory], self.runner, made_by_unit=made_by_unit)
+        yield from state.directory(path_facts[directory], self.runner, made_by_unit=made_by_unit)
         yield mounts.state_mount(directory, mount_of(os.fsencode(directory)))
 
     def _changes(self, walked: dict[str, Content]) -> Iterator[Finding]:

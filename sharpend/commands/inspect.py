@@ -1,4 +1,4 @@
-"""`sharpend inspect`: show format, metadata and verdict of image files."""
+"""`sharpend inspect`: show format and metadata of images, and refusals."""
 
 from __future__ import annotations
 

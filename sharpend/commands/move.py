@@ -79,7 +79,7 @@ def _require_alike(ledger: Ledger, name: str, roots: Roots, moved: Roots) -> Non
         if not any(os.path.lexists(os.path.join(after, relative)) for relative in sample):
             raise InputMissingError(
                 f"folder {name}: {display(after)} does not look like {display(before)}: none of "
-                f"{len(sample)} known files is there, {display(sample[0])!r} for one; give the "
+                f"{len(sample)} known files is there, for example {display(sample[0])!r}; give the "
                 "folder that they are in, or --anyway"
             )
 

@@ -17,11 +17,11 @@ from sharpend.commands.inputs import number_to_do
 from sharpend.commands.once_output import ResultPrinter
 from sharpend.commands.overrides import workable_settings_of
 from sharpend.commands.selection import selected
-from sharpend.commit.shards import Share, objection
+from sharpend.commit.shards import ShardIndex, objection
 from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
 from sharpend.daemon.emptied_folders import EmptiedFolders
-from sharpend.daemon.mode import Mode
+from sharpend.daemon.run_mode import RunMode
 from sharpend.errors import SIGNALLED, ExitCode, LedgerError, UnavailableError, UsageError
 from sharpend.intake import scan
 from sharpend.intake.tally import Tally
@@ -68,7 +68,7 @@ def _run(settings: Settings, *, as_json: bool) -> int:
     level = "error" if bar and settings.log.level == "info" else settings.log.level
     log = settings_values.log(settings, level=level)
     printer = ResultPrinter(settings, as_json=as_json, to_do=_to_do(settings) if bar else None)
-    daemon = Daemon(settings, log, Mode(once=True, on_result=printer.show))
+    daemon = Daemon(settings, log, RunMode(once=True, on_result=printer.show))
     status = daemon.run()
     printer.close(daemon.agreement)
     if daemon.was_stopped:
@@ -107,20 +107,20 @@ def _remove_emptied(settings: Settings, log: Log) -> None:
 
 
 def _shard(settings: Settings, text: str) -> Settings:
-    """Limit the folders to one share of their images; its state lies below that of the settings.
+    """Limit the folders to one shard of their images; its state lies below that of the settings.
 
     Raises:
-        UsageError: it is no share, or a folder cannot be worked on in shards.
+        UsageError: it is no shard, or a folder cannot be worked on in shards.
     """
     try:
-        share = Share.parse(text)
+        index = ShardIndex.parse(text)
     except ValueError as error:
         raise UsageError(f"--shard {text}: {error}") from error
     for plan in settings_values.folder_plans(settings):
         if (reason := objection(plan.destination)) is not None:
             raise UsageError(f"--shard: {reason}")
-    folders = tuple(one.shared((share.number, share.count)) for one in settings.folder)
-    state = settings.state / f"shard-{share}"
+    folders = tuple(one.in_shard((index.number, index.count)) for one in settings.folder)
+    state = settings.state / f"shard-{index}"
     return settings.model_copy(update={"folder": folders, "state": state})
 
 
@@ -130,13 +130,13 @@ def _at_any_hour(settings: Settings) -> Settings:
     Raises:
         UnavailableError: a folder is paused by `sharpend pause`.
     """
-    if held := _held(settings):
-        raise UnavailableError(f"{min(held) or 'all folders'}: paused; see `sharpend resume`")
+    if paused := _paused(settings):
+        raise UnavailableError(f"{min(paused) or 'all folders'}: paused; see `sharpend resume`")
     folders = tuple(folder.model_copy(update={"hours": ()}) for folder in settings.folder)
     return settings.model_copy(update={"folder": folders})
 
 
-def _held(settings: Settings) -> set[str]:
+def _paused(settings: Settings) -> set[str]:
     """Return the paused ones among the folders, and `ALL_FOLDERS` where all are paused."""
     if not has_ledger(settings.state):
         return set()
@@ -146,7 +146,7 @@ def _held(settings: Settings) -> set[str]:
             ledger.folder_name(destination.input_root, destination.output_root)
             for destination in destinations
         ]
-        return ledger.holds().keys() & {ALL_FOLDERS, *names}
+        return ledger.pauses().keys() & {ALL_FOLDERS, *names}
 
 
 def _to_do(settings: Settings) -> int:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from sharpend.agreement.alarm import summary_lines
+from sharpend.agreement.summary import summary_lines
 from sharpend.commands.inputs import found, left_at_start, outcomes_of
 from sharpend.files.fingerprint import display
 from sharpend.intake.tally import left_alone_text

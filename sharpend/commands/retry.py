@@ -52,7 +52,7 @@ def main(options: argparse.Namespace) -> int:
     if wanted - met:
         missing = printable(display(min(wanted - met)))
         raise InputMissingError(
-            f"{missing}: not in quarantine, nor, with --all, finished; `sharpend list` shows both"
+            f"{missing}: not in quarantine or, with --all, finished: see `sharpend list`"
         )
     print(f"{again} will be retried" + (f", {failed} cannot be" if failed else ""))
     return ExitCode.SOME_QUARANTINED if failed else ExitCode.OK

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sharpend.commands.overrides import workable_settings_of
 from sharpend.daemon import settings_values
 from sharpend.daemon.daemon import Daemon
-from sharpend.daemon.mode import Mode
+from sharpend.daemon.run_mode import RunMode
 
 if TYPE_CHECKING:
     import argparse
@@ -22,4 +22,4 @@ def main(options: argparse.Namespace) -> int:
         return workable_settings_of(options)
 
     settings = load()
-    return int(Daemon(settings, settings_values.log(settings), Mode(load=load)).run())
+    return int(Daemon(settings, settings_values.log(settings), RunMode(load=load)).run())

@@ -6,12 +6,12 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from sharpend.agreement.alarm import describe_ratio, summary_lines
+from sharpend.agreement.summary import describe_ratio, summary_lines
 from sharpend.checks.finding import Level
 from sharpend.checks.state import daemon as check_daemon
 from sharpend.commands.listing import local_time
 from sharpend.commands.overrides import settings_of, used_state_of
-from sharpend.daemon.intended_pauses import HELD
+from sharpend.daemon.intended_pauses import BY_OPERATOR
 from sharpend.daemon.status import read_status
 from sharpend.errors import ExitCode
 from sharpend.intake.tally import left_alone_text
@@ -45,14 +45,14 @@ def main(options: argparse.Namespace) -> int:
         counts = {state.value: jobs for state, jobs in ledger.counts().items()}
         names = [name for name, _ in ledger.folders()]
         oldest_at = ledger.oldest_pending_at(names)
-        holds = ledger.holds()
+        pauses = ledger.pauses()
         at_start = {name: files for name in names if (files := ledger.skipped(name))}
     status = {
         "running": is_locked(state_dir),
         "counts": counts,
         "oldest_pending_s": None if oldest_at is None else max(0.0, time.time() - oldest_at),
         "seen": at_start,
-        "holds": holds,
+        "pauses": pauses,
         "last": read_status(state_dir),
     }
     print(json.dumps(plain(status)) if options.json else _text(status))
@@ -100,10 +100,10 @@ def _text(status: dict[str, Any]) -> str:
     ]
     if last.get("state_fault"):
         lines.append(f"paused: all folders: {last['state_fault']}")
-    for name, since_s in status["holds"].items():
-        lines.append(f"paused: {name or 'all folders'}: {HELD}, since {local_time(since_s)}")
-    paused = (last.get("paused") or {}).items()  # of the last report; the ledger knows holds now
-    lines += [f"paused: {name}: {why}" for name, why in paused if why != HELD]
+    for name, since_s in status["pauses"].items():
+        lines.append(f"paused: {name or 'all folders'}: {BY_OPERATOR}, since {local_time(since_s)}")
+    paused = (last.get("paused") or {}).items()  # of the last report; the ledger knows pauses now
+    lines += [f"paused: {name}: {why}" for name, why in paused if why != BY_OPERATOR]
     return "\n".join(printable(line) for line in lines)
 
 

@@ -22,11 +22,11 @@ def add_options(command: argparse.ArgumentParser) -> None:
     """Add the options of this command alone."""
     text = "127.0.0.1:PORT, [::1]:PORT or unix:PATH; another address needs --token-file"
     command.add_argument("--listen", default="127.0.0.1:8484", metavar="ADDRESS", help=text)
-    text = "file of lines with a name and a token; nobody comes in without one"
+    text = "file with a name and a token on each line; every visitor needs one of them"
     command.add_argument("--token-file", type=Path, metavar="FILE", help=text)
-    text = "name by which browsers call this page, beside localhost; may be repeated"
+    text = "host name of this page in browsers, besides localhost; may be repeated"
     command.add_argument("--allow-host", action="append", metavar="NAME", help=text)
-    text = "believe X-Forwarded-For and X-Forwarded-Proto of a server in front; needs --token-file"
+    text = "trust X-Forwarded-For and X-Forwarded-Proto; only behind a proxy, with --token-file"
     command.add_argument("--behind-proxy", action="store_true", help=text)
 
 
@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
         UnavailableError: the libraries of the page are missing, or the address is in use.
     """
     try:
-        from sharpend.web import address, app, gate, serve, sessions, tokens  # noqa: PLC0415
+        from sharpend.web import access_control, address, app, serve, sessions, tokens  # noqa: PLC0415
     except ImportError as error:
         raise UnavailableError(
             f"the status page needs {error.name}: pip install 'sharpend[web]'"
@@ -47,17 +47,17 @@ def main(options: argparse.Namespace) -> int:
     settings = settings_of(options)
     where = address.parse(options.listen)
     known = tokens.Tokens({}) if options.token_file is None else tokens.read(options.token_file)
-    names = where.names | {gate.name_in(name) for name in options.allow_host or ()}
+    names = where.names | {access_control.name_in(name) for name in options.allow_host or ()}
     if options.behind_proxy and not where.is_local:
         raise UsageError(
-            f"--behind-proxy: {options.listen}: every caller could say who they are: listen at"
+            f"--behind-proxy: {options.listen}: every client could send these headers: listen at"
             " unix:PATH or 127.0.0.1:PORT"
         )
     is_local = where.is_local and not options.allow_host and not options.behind_proxy
     _require_safe(options.listen, known, names, is_local=is_local)
     log = settings_values.log(settings)
     own = sessions.Sessions(cookie=where.cookie)
-    access = gate.Access(names, known, own, tokens.Throttle(), log, options.behind_proxy)
+    access = access_control.Access(names, known, own, tokens.Throttle(), log, options.behind_proxy)
     site = app.Site(settings.state, settings.report.every_s, access)
 
     def on_ready(url: str) -> None:

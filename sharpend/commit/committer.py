@@ -13,12 +13,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sharpend.commit.destination import (
-    Destination,
-    NameStatus,
-    faults,
-    output_names,
-)
+from sharpend.commit.destination import Destination, NameStatus, faults, output_names
 from sharpend.commit.disposal import ends_at_once, reason_to_keep
 from sharpend.commit.disposer import Disposer, Ending, Steps
 from sharpend.commit.local_folder import discard_below, stands

@@ -17,6 +17,7 @@ from sharpend.files.beneath import (
     DirectoryEntry,
     directory,
     fingerprint_at,
+    folder_identity,
     refusing_name,
     same_bytes,
 )
@@ -37,8 +38,7 @@ class LocalFolder:
     @property
     def identity(self) -> Hashable:
         """Device and inode."""
-        status = os.fstat(self.descriptor)
-        return status.st_dev, status.st_ino
+        return folder_identity(self.descriptor)
 
     def look_ahead(self, name: bytes) -> None:
         """Do nothing: a disk answers at once."""

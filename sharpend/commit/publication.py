@@ -19,7 +19,7 @@ from sharpend.commit.local_folder import LocalFolder
 from sharpend.commit.side_by_side import for_each
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.files.beneath import directory
-from sharpend.ledger.caseless import twin_key
+from sharpend.ledger.case_folding import twin_key
 from sharpend.ledger.records import Product
 from sharpend.policies import Losses
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
-from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory, rename_without_clobbering
+from sharpend.files.atomic import WRITE_NEW_FILE, fsync_directory, rename_without_clobbering
 from sharpend.files.attributes import copy_attributes
 from sharpend.files.beneath import (
     DirectoryEntry,
@@ -227,7 +227,7 @@ def _copy(
     temp = DirectoryEntry(target_fd, move.temp_name)
     try:
         with os.fdopen(source.open(), "rb") as original:
-            descriptor = os.open(temp.name, CREATE_EXCLUSIVELY, 0o600, dir_fd=temp.directory_fd)
+            descriptor = os.open(temp.name, WRITE_NEW_FILE, 0o600, dir_fd=temp.directory_fd)
             with os.fdopen(descriptor, "wb") as copy:
                 _copy_bytes(original, copy, move)
                 copy.flush()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.commit.destination import output_names
 from sharpend.errors import ImageRefusedError
-from sharpend.ledger.caseless import name_key
+from sharpend.ledger.case_folding import name_key
 from sharpend.policies import CollisionPolicy, ExistingPolicy
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ _KEY_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ShardIndex:
     """Part `number` of `count` equal parts, counted from 0."""
 
     number: int
     count: int
 
     @classmethod
-    def parse(cls, text: str) -> Share:
+    def parse(cls, text: str) -> ShardIndex:
         """Parse `I/N`; ValueError where it is no part."""
         found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
         if found is None or not int(found[1]) < int(found[2]):
@@ -45,19 +45,19 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The images of one folder that belong to one share of it."""
+    """The images of one folder that one of many processes takes."""
 
-    share: Share
+    index: ShardIndex
     destination: Destination
 
     def has(self, relative: bytes) -> bool:
-        """Return whether an input belongs to this share; the same on every machine."""
+        """Return whether an input belongs to this shard; the same on every machine."""
         try:
             output = next(output_names(self.destination, relative))
         except (ImageRefusedError, OSError):  # it is refused, by any one of the shards
             output = relative
         key = name_key(os.path.splitext(output)[0])
-        return int.from_bytes(key[:_KEY_BYTES]) % self.share.count == self.share.number
+        return int.from_bytes(key[:_KEY_BYTES]) % self.index.count == self.index.number
 
 
 def objection(destination: Destination) -> str | None:

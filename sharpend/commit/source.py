@@ -11,6 +11,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from sharpend.files.atomic import READ_FILE
 from sharpend.files.beneath import directory, fingerprint_at
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.files.lease import NO_LEASE, Lease, read_lease
@@ -18,8 +19,6 @@ from sharpend.files.mounts import mount_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @contextmanager
@@ -63,7 +62,7 @@ def _opened(input_root: bytes, relative: bytes, meant: Fingerprint) -> int | Non
     with directory(input_root, parent) as fd:
         if not meant.is_same_file(fingerprint_at(fd, name)):
             return None
-        descriptor = os.open(name, _READ, dir_fd=fd)
+        descriptor = os.open(name, READ_FILE, dir_fd=fd)
     if meant.is_same_file(Fingerprint.of(os.fstat(descriptor))):
         return descriptor
     os.close(descriptor)

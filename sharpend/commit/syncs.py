@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from sharpend.files.atomic import fsync_directory
+from sharpend.files.beneath import folder_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -48,8 +49,7 @@ class FolderSyncs:
         return partial(self._note, owner, has_gained=False)
 
     def _note(self, owner: Hashable, descriptor: int, *, has_gained: bool) -> None:
-        status = os.fstat(descriptor)
-        where = status.st_dev, status.st_ino
+        where = folder_identity(descriptor)
         if where not in self._folders:
             self._folders[where] = _Folder(os.dup(descriptor))
             self._stack.callback(os.close, self._folders[where].descriptor)

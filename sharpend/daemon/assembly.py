@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from sharpend.agreement.alarm import AgreementAlarm
 from sharpend.daemon import settings_values, worker_settings
-from sharpend.daemon.diary import DiaryLog
 from sharpend.daemon.dispatcher import Dispatcher
 from sharpend.daemon.dispatcher_config import DispatcherConfig
 from sharpend.daemon.history import History
 from sharpend.daemon.hooked_log import HookedLog
+from sharpend.daemon.image_history import ImageHistoryLog
 from sharpend.daemon.loaded_workers import (
     LoadedWorkers,
     log_refused_precisions,
@@ -142,15 +142,15 @@ def prepare(settings: Settings, ledger: Ledger, on_fault: OnFault) -> list[Folde
 
 
 def _log(settings: Settings, log: Log, prepared: list[FolderPlan], old: Parts | None) -> Log:
-    """Keep or replace the log, and let the diary and the hooks of the settings listen to it."""
+    """Keep or replace the log; the history of images and the hooks of the settings listen to it."""
     hooks = settings_values.hooks(settings)
     runs = log.runs if isinstance(log, HookedLog) else None
-    while isinstance(log, HookedLog | DiaryLog):
+    while isinstance(log, HookedLog | ImageHistoryLog):
         log = log.inner
     if old is not None and settings.log != old.settings.log:
         log = settings_values.log(settings)
     options = {plan.destination.folder: plan.options.shown_options for plan in prepared}
-    log = DiaryLog(log, settings.state, options)
+    log = ImageHistoryLog(log, settings.state, options)
     destinations = [plan.destination for plan in prepared]
     roots = {
         destination.folder: (destination.input_root, destination.output_root)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from sharpend.attempt import Failed, Failure
 from sharpend.commit.publication import OutputFolders
 from sharpend.commit.results import Committed
-from sharpend.daemon.folder import Handed
+from sharpend.daemon.folder import AssignedJob
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
 
@@ -32,21 +32,21 @@ HANDED_AT_ONCE = 100
 """Most jobs claimed in one turn: those without work must not delay signals and watchdog."""
 
 
-class Ends(Protocol):
+class OutcomeHandler(Protocol):
     """Handler of jobs that need no worker; `outcomes` has the methods."""
 
-    def conclude(self, handed: Handed, outcome: Failed, now_s: float) -> None:
+    def conclude(self, handed: AssignedJob, outcome: Failed, now_s: float) -> None:
         """Handle a failure."""
 
-    def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
+    def refuse(self, handed: AssignedJob, refusal: QuarantineReason) -> None:
         """Quarantine an input with its reason."""
 
-    def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
+    def again(self, handed: AssignedJob, reason: Reason, message: str, *, stage: str) -> None:
         """Schedule another attempt."""
 
     def finished(
         self,
-        handed: Handed,
+        handed: AssignedJob,
         committed: Committed,
         staged: Staged | None,
         *,
@@ -72,7 +72,7 @@ class Assignment:
         self,
         ledger: Ledger,
         committer: Committer,
-        outcomes: Ends,
+        outcomes: OutcomeHandler,
         measurements: Measurements,
         folders: Mapping[str, Folder],
         previews: PreviewUpkeep,
@@ -83,37 +83,37 @@ class Assignment:
         self._measurements = measurements
         self._folders = folders
         self._previews = previews
-        self.handed: dict[int, Handed] = {}
+        self.handed: dict[int, AssignedJob] = {}
         """Jobs that workers have, by number."""
 
     def assign(
-        self, pool: Workers, now_s: float, *, resting: Collection[str], busy: Collection[str]
+        self, pool: Workers, now_s: float, *, paused: Collection[str], busy: Collection[str]
     ) -> bool:
         """Claim due jobs for idle workers; return False if it ended with work left.
 
         Args:
             pool: the workers.
             now_s: monotonic seconds.
-            resting: folders that begin no image.
+            paused: folders that begin no image.
             busy: folders with an image that is finished and not committed.
         """
         with OutputFolders() as outputs:
             for _ in range(HANDED_AT_ONCE):
                 if not pool.free:
                     return True
-                job = self._claim(now_s, resting, busy)
+                job = self._claim(now_s, paused, busy)
                 if job is None:
                     return True
                 self._submit(job, pool, now_s, outputs)
         return False
 
-    def _claim(self, now_s: float, resting: Collection[str], busy: Collection[str]) -> Job | None:
+    def _claim(self, now_s: float, paused: Collection[str], busy: Collection[str]) -> Job | None:
         """Claim the next due job of the folders that may work."""
         running = {handed.folder.name for handed in self.handed.values()}.union(busy)
         may_work = [
             name
             for name, folder in self._folders.items()
-            if name not in resting and folder.may_work(now_s, running=name in running)
+            if name not in paused and folder.may_work(now_s, running=name in running)
         ]
         newest = [name for name in may_work if self._folders[name].plan.newest_first]
         return self._ledger.claim(time.time(), may_work, newest)
@@ -121,7 +121,7 @@ class Assignment:
     def _submit(self, job: Job, pool: Workers, now_s: float, outputs: OutputFolders) -> None:
         """Give one claimed job to a worker, or end it where no work is needed."""
         folder = self._folders[job.folder]
-        handed = Handed(job, folder, now_s)
+        handed = AssignedJob(job, folder, now_s)
         if folder.plan.intake.patterns.leaves_out(job.relative):  # changed since it was found
             message = "it is left out by exclude, include or --shard"
             vanished = Failed(job.id, Failure.VANISHED, None, message)
@@ -145,5 +145,5 @@ class Assignment:
             return
         task = folder.plan.task(job, prepared)
         task = self._previews.asked(self._measurements.asked(task), job, now_s)
-        self.handed[job.id] = Handed(job, folder, now_s, task)
+        self.handed[job.id] = AssignedJob(job, folder, now_s, task)
         pool.submit(task, now_s)

@@ -21,7 +21,7 @@ from sharpend.logs.events import Event
 from sharpend.settings.load import NOT_RELOADABLE, changed_keys
 
 if TYPE_CHECKING:
-    from sharpend.daemon.mode import Mode
+    from sharpend.daemon.run_mode import RunMode
     from sharpend.daemon.snapshot import Snapshot
     from sharpend.logs.logs import Log
     from sharpend.settings.schema import Settings
@@ -43,7 +43,7 @@ class Daemon:
         agreement: summary of the main model's agreement at the end, or None.
     """
 
-    def __init__(self, settings: Settings, log: Log, mode: Mode) -> None:
+    def __init__(self, settings: Settings, log: Log, mode: RunMode) -> None:
         self._settings = settings
         self._log = log
         self._mode = mode
@@ -90,7 +90,9 @@ class Loop:
         mode, context: as of the daemon; they outlive a reload.
     """
 
-    def __init__(self, parts: Parts, calls: Callbacks, mode: Mode, context: ProcessContext) -> None:
+    def __init__(
+        self, parts: Parts, calls: Callbacks, mode: RunMode, context: ProcessContext
+    ) -> None:
         self._parts = parts
         self._calls = calls
         self._mode = mode

@@ -20,18 +20,18 @@ from sharpend.commit.stale import remove_stale_temps, remove_stale_uploads
 from sharpend.daemon.assignment import Assignment
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.engine_faults import EngineFaults, stalled_by
-from sharpend.daemon.folder import Folder, Handed
+from sharpend.daemon.folder import AssignedJob, Folder
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.intended_pauses import IntendedPauses
 from sharpend.daemon.leftovers import Leftovers
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import ResultHandler
 from sharpend.daemon.overview import take_snapshot
+from sharpend.daemon.pending_results import PendingResults
 from sharpend.daemon.preview_upkeep import PreviewUpkeep
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.roots import reopen
-from sharpend.daemon.unrecorded import Unrecorded
 from sharpend.errors import Reason
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason
@@ -82,8 +82,8 @@ class Dispatcher:
         self._outcomes = ResultHandler(
             ledger, self._committer, self._quarantine, config.retry, log, self._ended
         )
-        self._stopped: list[Handed] = []
-        self._unrecorded, self._finish_at_s = Unrecorded(), -math.inf
+        self._stopped: list[AssignedJob] = []
+        self._pending_results, self._finish_at_s = PendingResults(), -math.inf
         self._pool, self._engine = pool, EngineFaults(log)
         self._measurements, self._hands_over = config.measurements, False
         self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
@@ -110,7 +110,7 @@ class Dispatcher:
             plan,
             self._log,
             intake=intake,
-            entries=Registrar(plan, self._ledger, self._log, wake=self._wake),
+            registrar=Registrar(plan, self._ledger, self._log, wake=self._wake),
             each_step=upkeep.step,
             reopen=lambda is_due: reopen(target, self._ledger, is_due=is_due),
         )
@@ -145,7 +145,7 @@ class Dispatcher:
         self._quarantine.probe()
         for folder in self.folders.values():
             self._outcomes.recover(folder, now_s)
-        self._unrecorded.keep_running(self._ledger)
+        self._pending_results.keep_running(self._ledger)
         self._record(now_s)
         for job in self._ledger.running():
             if job.id not in self._handed:  # claimed, and not submitted to a worker
@@ -159,7 +159,7 @@ class Dispatcher:
         return {name: folder.plan.destination for name, folder in self.folders.items()}
 
     def _give_up(self, job: Job) -> None:
-        handed = Handed(job, self.folders[job.folder], time.monotonic())
+        handed = AssignedJob(job, self.folders[job.folder], time.monotonic())
         message = f"the daemon died {job.orphans} times while it was processed"
         self._outcomes.refuse(handed, QuarantineReason(Reason.DAEMON_DIED, message))
 
@@ -202,8 +202,8 @@ class Dispatcher:
         self._ledger.sync()
 
     def _assign(self, now_s: float) -> bool:
-        resting, busy = self._pauses.reasons, self._unrecorded.folders
-        is_through = self._assignment.assign(self._pool, now_s, resting=resting, busy=busy)
+        paused, busy = self._pauses.reasons, self._pending_results.folders
+        is_through = self._assignment.assign(self._pool, now_s, paused=paused, busy=busy)
         if not is_through:
             self._wake()
         return is_through
@@ -214,12 +214,12 @@ class Dispatcher:
             self._hands_over, now_s = False, time.monotonic()  # a task may have steps of its own
             self._collect(now_s)
             # An assignment that ends with work left was this turn's: signals and watchdog wait.
-            self._hands_over = bool(self._unrecorded.failures()) or self._assign(now_s)
+            self._hands_over = bool(self._pending_results.failures()) or self._assign(now_s)
 
     def conclude(self, now_s: float) -> bool:
         """Record the results of all tasks that ended; return whether there were any."""
         self._collect(now_s)
-        had_results, counted = bool(self._unrecorded), self._measurements.throughput
+        had_results, counted = bool(self._pending_results), self._measurements.throughput
         self._record(now_s)
         images, quarantined = counted.batch
         if (images or quarantined) and self.is_done:
@@ -231,22 +231,22 @@ class Dispatcher:
         """Take the results of all tasks that ended, and log the faults of the engine."""
         for outcome in self._pool.finished(now_s):
             handed = self._handed.pop(outcome.job_id)
-            self._unrecorded.add(handed, outcome)
+            self._pending_results.add(handed, outcome)
             self._gallery.ended(handed.task, outcome)
         self._engine.update(self._pool.faults)
 
     def _record(self, now_s: float, *, staged: bool = True) -> None:
         """Record waiting results, failures first, and with `staged` also staged files."""
-        for handed, failure in self._unrecorded.failures():
+        for handed, failure in self._pending_results.failures():
             self._outcomes.conclude(handed, failure, now_s)
             self._recorded(handed, failure)
-        for group in self._unrecorded.groups() if staged else ():
+        for group in self._pending_results.groups() if staged else ():
             for handed, outcome in self._outcomes.commit(group, now_s):
                 self._recorded(handed, outcome)
 
-    def _recorded(self, handed: Handed, outcome: AttemptResult) -> None:
+    def _recorded(self, handed: AssignedJob, outcome: AttemptResult) -> None:
         """Measure an attempt whose outcome is in the ledger."""
-        self._unrecorded.remove(handed)
+        self._pending_results.remove(handed)
         if isinstance(outcome, Died | Lost):  # a worker may write until it has ended
             self._stopped.append(handed)
         self._measurements.record(handed.folder.plan.options.model, handed.task, outcome, self._log)
@@ -267,7 +267,7 @@ class Dispatcher:
     @property
     def is_working(self) -> bool:
         """True if a task runs, or a result is not recorded yet."""
-        return bool(self._handed or self._unrecorded)
+        return bool(self._handed or self._pending_results)
 
     @property
     def is_done(self) -> bool:

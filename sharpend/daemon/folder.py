@@ -18,8 +18,8 @@ from sharpend.logs.events import Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sharpend.daemon.entries import Entries
     from sharpend.daemon.folder_plan import FolderPlan
+    from sharpend.daemon.registrar_interface import RegistrarInterface
     from sharpend.intake.interface import Intake, Step
     from sharpend.intake.tally import Found, Tally
     from sharpend.ledger.records import Job
@@ -39,7 +39,7 @@ class Folder:
         plan: with its roots prepared, or found missing.
         log: for pauses, resumptions and polling.
         intake: starts it; as `open_intake` with the arguments `fresh`, `patience` and `wake`.
-        entries: records settled files.
+        registrar: records settled files.
         each_step: called with the time of each step (monotonic seconds), and the counts of the last
             full scan, or None.
         reopen: opens the roots again if they were accepted, or else if its argument is True; then
@@ -52,7 +52,7 @@ class Folder:
         log: Log,
         *,
         intake: Callable[..., Intake],
-        entries: Entries,
+        registrar: RegistrarInterface,
         each_step: Callable[[float, Tally | None], None],
         reopen: Callable[[bool], None],
     ) -> None:
@@ -68,13 +68,13 @@ class Folder:
         self._failures = 0
         self._resettled = False
         self._log = log
-        self._entries = entries
+        self._registrar = registrar
         self._each_step = each_step
-        self._wake = entries.wake
+        self._wake = registrar.wake
         self._next_s = -math.inf
         self._reopen = reopen
-        self.judgements = entries.judgements
-        self.intake = intake(entries.fresh, self.judgements.patience, wake=entries.wake)
+        self.early_reads = registrar.early_reads
+        self.intake = intake(registrar.fresh, self.early_reads.patience, wake=registrar.wake)
         self._last: Step | None = None
 
     def step(self, now_s: float) -> float:
@@ -95,20 +95,20 @@ class Folder:
         step = self.intake.step(now_s)
         if step.settled:
             self._register(step.settled, now_s)
-        for relative in self._entries.collect():
+        for relative in self._registrar.collect():
             self.resettle(relative)
         if step.tally is not None:
-            self._entries.scanned()
+            self._registrar.scanned()
         self._each_step(now_s, step.tally)
         self._log_changes(step)
         self._last = step
         if self.is_settled and not self.paused:
-            self._entries.complete_scan()
+            self._registrar.complete_scan()
         return step.next_s
 
     def _register(self, settled: Sequence[Found], now_s: float) -> None:
         entries = [(one.relative, one.fingerprint) for one in settled]
-        unread, reason = self._entries.register(entries)
+        unread, reason = self._registrar.register(entries)
         if unread:
             self.pause(f"the output folder cannot be read: {reason}", now_s)
         for relative in unread:
@@ -158,7 +158,7 @@ class Folder:
     @property
     def is_settled(self) -> bool:
         """True if every file in the folder has settled and is in the ledger."""
-        if self._last is None or self._resettled or self.is_closed or self._entries.is_busy:
+        if self._last is None or self._resettled or self.is_closed or self._registrar.is_busy:
             return False
         return self.is_scanned and not self._last.settling
 
@@ -241,11 +241,11 @@ class Folder:
     def close(self) -> None:
         """Stop watching the input."""
         self.intake.close()
-        self._entries.close()
+        self._registrar.close()
 
 
 @dataclass(frozen=True, slots=True)
-class Handed:
+class AssignedJob:
     """A claimed job, with the task that a worker got."""
 
     job: Job

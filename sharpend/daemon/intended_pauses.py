@@ -1,6 +1,6 @@
 """Intended pauses of folders: by an operator (`sharpend pause`), or outside of their hours.
 
-A folder that rests begins no image; its files are found and queued, and images in work are
+No image of such a folder is begun; its files are found and queued, and images in work are
 finished. That is no fault, so health stays as it is.
 """
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
     from sharpend.policies import Hours
 
-HELD = "by `sharpend pause`"
+BY_OPERATOR = "by `sharpend pause`"
 
 
 class IntendedPauses:
-    """Folders that rest, with the reason by name.
+    """Folders that are paused on purpose, with the reason by name.
 
     Args:
         hours: of each folder by its name; empty for any time.
         ledger: knows the pauses.
-        log: for the beginning and the end of a rest.
+        log: for the beginning and the end of a pause.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class IntendedPauses:
         self._log = log
 
     def update(self, wall_s: float) -> None:
-        """Find out which folders rest at a time (wall clock), and log each change."""
-        holds, local = self._ledger.holds(), time.localtime(wall_s)
+        """Find out which folders are paused at a time (wall clock), and log each change."""
+        pauses, local = self._ledger.pauses(), time.localtime(wall_s)
         minute = local.tm_hour * 60 + local.tm_min
         before, self.reasons = self.reasons, {}
         for name, hours in self._hours.items():
-            if ALL_FOLDERS in holds or name in holds:
-                self.reasons[name] = HELD
+            if ALL_FOLDERS in pauses or name in pauses:
+                self.reasons[name] = BY_OPERATOR
             elif hours and not any(one.includes(minute) for one in hours):
                 ranges = ", ".join(str(one) for one in hours)
                 self.reasons[name] = f"outside of its hours ({ranges})"

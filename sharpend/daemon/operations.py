@@ -56,7 +56,7 @@ def _destination(name: str, input_root: bytes, output_root: bytes) -> Destinatio
 def pause(ledger: Ledger, names: Sequence[str]) -> None:
     """Pause folders by name, or `ALL_FOLDERS`."""
     for name in names:
-        ledger.hold(name, time.time())
+        ledger.pause(name, time.time())
 
 
 def resume(ledger: Ledger, names: Sequence[str]) -> None:
@@ -65,7 +65,7 @@ def resume(ledger: Ledger, names: Sequence[str]) -> None:
     Raises:
         UsageError: a folder is named while all are paused.
     """
-    if ALL_FOLDERS not in names and ALL_FOLDERS in ledger.holds():
+    if ALL_FOLDERS not in names and ALL_FOLDERS in ledger.pauses():
         raise UsageError("all folders are paused: `sharpend resume` without a folder ends that")
     for name in names:
-        ledger.end_hold(name)
+        ledger.resume(name)

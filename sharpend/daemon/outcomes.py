@@ -14,8 +14,8 @@ from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.daemon.attempts import discard
-from sharpend.daemon.folder import Folder, Handed
-from sharpend.daemon.lost import give_back
+from sharpend.daemon.folder import AssignedJob, Folder
+from sharpend.daemon.lost_attempts import give_back
 from sharpend.daemon.results import Result, result_of
 from sharpend.errors import FolderFaultError, ImageRefusedError, Reason, TransientError
 from sharpend.ledger.records import Job, QuarantineReason
@@ -61,7 +61,7 @@ class ResultHandler:
         self._reported: set[int] = set()
         """Finished jobs that were reported and whose source could not be disposed of yet."""
 
-    def conclude(self, handed: Handed, outcome: Failed | Died | Lost, now_s: float) -> None:
+    def conclude(self, handed: AssignedJob, outcome: Failed | Died | Lost, now_s: float) -> None:
         """Handle the failure of one attempt."""
         if isinstance(outcome, Died):
             self._died(handed, outcome)
@@ -73,8 +73,8 @@ class ResultHandler:
             self._failed(handed, outcome, now_s)
 
     def commit(
-        self, group: Sequence[tuple[Handed, Staged]], now_s: float
-    ) -> Iterator[tuple[Handed, Staged]]:
+        self, group: Sequence[tuple[AssignedJob, Staged]], now_s: float
+    ) -> Iterator[tuple[AssignedJob, Staged]]:
         """Commit staged files together; yield each attempt as soon as it has its outcome.
 
         Args:
@@ -101,7 +101,7 @@ class ResultHandler:
 
     def _not_committed(
         self,
-        handed: Handed,
+        handed: AssignedJob,
         error: FolderFaultError | TransientError | ImageRefusedError,
         now_s: float,
     ) -> None:
@@ -115,7 +115,7 @@ class ResultHandler:
 
     def finished(
         self,
-        handed: Handed,
+        handed: AssignedJob,
         committed: Committed,
         staged: Staged | None,
         *,
@@ -140,7 +140,7 @@ class ResultHandler:
 
     def _log_finished(self, folder: Folder, result: Result, **values: object) -> None:
         """Log and report an output that was published or existed before."""
-        folder.judgements.finished(result.job)
+        folder.early_reads.finished(result.job)
         self._log.info(
             Event.IMAGE_FINISHED,
             folder=folder.name,
@@ -151,7 +151,7 @@ class ResultHandler:
         )
         self._on_result(result)
 
-    def _failed(self, handed: Handed, failed: Failed, now_s: float) -> None:
+    def _failed(self, handed: AssignedJob, failed: Failed, now_s: float) -> None:
         reason = failed.reason or Reason.INTERNAL
         again = failed.setting is not None and self._happened_before(handed.job, reason)
         if again or failed.failure is Failure.REFUSED:
@@ -165,11 +165,11 @@ class ResultHandler:
         else:
             self._vanished(handed, failed)
 
-    def _vanished(self, handed: Handed, failed: Failed) -> None:
+    def _vanished(self, handed: AssignedJob, failed: Failed) -> None:
         """Handle an input that vanished, or changed, so that it has to settle again."""
         self._ledger.vanish(handed.job)
         if failed.failure is Failure.CHANGED:
-            handed.folder.judgements.changed(handed.job, failed.message)
+            handed.folder.early_reads.changed(handed.job, failed.message)
             handed.folder.resettle(handed.job.relative)
             return
         self._log.info(
@@ -179,7 +179,7 @@ class ResultHandler:
             message=failed.message,
         )
 
-    def _died(self, handed: Handed, died: Died) -> None:
+    def _died(self, handed: AssignedJob, died: Died) -> None:
         discard(handed.task)
         self._log.error(
             Event.WORKER_DIED,
@@ -199,7 +199,7 @@ class ResultHandler:
         known = self._ledger.outcomes(job.folder, [job.relative])
         return job.attempts > 1 and any(one.reason is reason for one in known)
 
-    def again(self, handed: Handed, reason: Reason, message: str, *, stage: str) -> None:
+    def again(self, handed: AssignedJob, reason: Reason, message: str, *, stage: str) -> None:
         """Schedule another attempt, or quarantine the image after the last one."""
         if handed.job.attempts >= self._retry.attempts:
             self.refuse(handed, QuarantineReason(reason, message, "retry.attempts"))
@@ -217,16 +217,16 @@ class ResultHandler:
             wait_s=round(wait_s, 3),
         )
 
-    def refuse(self, handed: Handed, refusal: QuarantineReason) -> None:
+    def refuse(self, handed: AssignedJob, refusal: QuarantineReason) -> None:
         """Quarantine an input with its reason."""
         entry = self._quarantine.record(handed.job, refusal, time.time())
-        handed.folder.judgements.refused(handed.job, refusal.reason)
+        handed.folder.early_reads.refused(handed.job, refusal.reason)
         try:
             self._quarantine.complete(handed.folder.plan.destination, entry)
         finally:  # if that fails, only the reason file is missing, and is written later
             self._refused(handed, refusal)
 
-    def _refused(self, handed: Handed, refusal: QuarantineReason) -> None:
+    def _refused(self, handed: AssignedJob, refusal: QuarantineReason) -> None:
         """Log and report an input that was quarantined."""
         seconds = time.monotonic() - handed.since_s
         self._log.warning(
@@ -261,7 +261,7 @@ class ResultHandler:
         works = False
         for ended in self._committer.recover(folder.plan.destination, time.time()):
             if isinstance(ended, Unfinished):
-                handed = Handed(ended.job, folder, now_s)
+                handed = AssignedJob(ended.job, folder, now_s)
                 works = works and not self._unfinished(handed, ended, now_s)
                 continue
             works = works or not ended.disposal_pending
@@ -271,7 +271,7 @@ class ResultHandler:
         if works:
             folder.resume()
 
-    def _unfinished(self, handed: Handed, unfinished: Unfinished, now_s: float) -> bool:
+    def _unfinished(self, handed: AssignedJob, unfinished: Unfinished, now_s: float) -> bool:
         """Refuse an input whose commit failed, or pause the folder; True if it was paused."""
         error = unfinished.error
         if isinstance(error, ImageRefusedError):
@@ -289,7 +289,7 @@ class ResultHandler:
         return not was_reported
 
 
-def _entry(handed: Handed, staged: Staged) -> StagedJob:
+def _entry(handed: AssignedJob, staged: Staged) -> StagedJob:
     plan = handed.folder.plan
     attempt = Attempt(staged, plan.options.digest, plan.options.policies.losses)
     return StagedJob(plan.destination, handed.job, attempt)

@@ -12,12 +12,12 @@ import time
 from typing import TYPE_CHECKING
 
 from sharpend.commit.adoption import Existing, existing_output
-from sharpend.daemon.arrivals import Arrivals, FoundFile
-from sharpend.daemon.entries import Entries, FolderWake
-from sharpend.daemon.judgements import Judgements
-from sharpend.daemon.recognition import Question, Recognition
+from sharpend.daemon.content_comparison import ContentComparison, Question
+from sharpend.daemon.early_reads import EarlyReads
+from sharpend.daemon.only_new import FoundFile, OnlyNew
+from sharpend.daemon.registrar_interface import FolderWake, RegistrarInterface
 from sharpend.files.remote import is_remote
-from sharpend.ledger.alike import Recognised
+from sharpend.ledger.candidates import RecognisedFile
 from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
 
 
-class Registrar(Entries):
+class Registrar(RegistrarInterface):
     """Entry of one folder's files; all methods are called from one thread.
 
     Every method raises LedgerError where the ledger cannot be used.
@@ -55,37 +55,37 @@ class Registrar(Entries):
         self._ledger = ledger
         self._log = log
         only_new = plan.only_new if plan.intake.only is None else None
-        self._arrivals = Arrivals(ledger.unknown, ledger, log, self._folder, only_new=only_new)
+        self._only_new = OnlyNew(ledger.unknown, ledger, log, self._folder, only_new=only_new)
         self.wake = FolderWake(wake)
-        self.judgements = Judgements(self._folder, log)
+        self.early_reads = EarlyReads(self._folder, log)
         self._skips = destination.existing is ExistingPolicy.SKIP
         """Leave any file with an output's name as it is, so none is read."""
-        self._recognition = Recognition(destination, self.wake)
+        self._comparison = ContentComparison(destination, self.wake)
         self._is_new = ledger.adopts(self._folder)
         self._adopted = 0
 
     def fresh(self, found: Sequence[Found]) -> list[Found]:
         """Return the files that the ledger has neither finished nor queued nor seen."""
-        fresh = self._arrivals.fresh(found)
-        return [one for one in fresh if not self._recognition.holds(one.relative)]
+        fresh = self._only_new.fresh(found)
+        return [one for one in fresh if not self._comparison.holds(one.relative)]
 
     def scanned(self) -> None:
         """Record that a full scan has found every file that was there before it."""
-        self._arrivals.scanned()
+        self._only_new.scanned()
 
     def register(self, entries: Sequence[FoundFile]) -> tuple[list[bytes], str]:
-        """Enter settled files, or begin to compare them: see `Entries`."""
+        """Enter settled files, or begin to compare them: see `RegistrarInterface`."""
         known, adopted, questions, unread, cause = [], [], [], [], ""
-        alike = dict(self._ledger.alike(self._folder, entries))
-        for entry, jobs in alike.items():
+        candidates = dict(self._ledger.candidates(self._folder, entries))
+        for entry, jobs in candidates.items():
             sure = [job for job in jobs if job.fingerprint.is_same_file(entry[1])]
             if sure:
-                known.append(Recognised(*entry, sure[0]))
+                known.append(RecognisedFile(*entry, sure[0]))
             else:
                 questions.append(Question(entry, tuple(jobs)))
         new = []
         for entry in entries:
-            if entry in alike:
+            if entry in candidates:
                 continue
             try:
                 existing = self._existing(entry)
@@ -100,17 +100,17 @@ class Registrar(Entries):
             else:
                 questions.append(Question(entry, existing=existing))
         self._enter(known, adopted, new)
-        self._recognition.ask(questions)
+        self._comparison.ask(questions)
         return unread, cause
 
     def collect(self) -> list[bytes]:
         """Enter the files that were compared; return paths of those that changed meanwhile."""
         changed, known, adopted, new = [], [], [], []
-        for answer in self._recognition.answers():
+        for answer in self._comparison.answers():
             if answer.has_changed:
                 changed.append(answer.found[0])
             elif answer.job is not None:
-                known.append(Recognised(*answer.found, answer.job, answer.digest))
+                known.append(RecognisedFile(*answer.found, answer.job, answer.digest))
             elif answer.existing is not None:
                 adopted.append(answer.existing.made_of(answer.digest))
             else:
@@ -121,7 +121,7 @@ class Registrar(Entries):
     @property
     def is_busy(self) -> bool:
         """True while files are compared."""
-        return self._recognition.is_busy
+        return self._comparison.is_busy
 
     def complete_scan(self) -> None:
         """Record that every file of the folder was entered: later ones are new."""
@@ -134,7 +134,7 @@ class Registrar(Entries):
 
     def close(self) -> None:
         """Stop comparing."""
-        self._recognition.close()
+        self._comparison.close()
 
     def _existing(self, entry: FoundFile) -> Existing | None:
         """Look for an output of the file that the ledger does not know, where there may be one."""
@@ -148,7 +148,7 @@ class Registrar(Entries):
         return existing_output(destination, entry)
 
     def _enter(
-        self, known: list[Recognised], adopted: list[Existing], new: list[FoundFile]
+        self, known: list[RecognisedFile], adopted: list[Existing], new: list[FoundFile]
     ) -> None:
         """Record the verdicts, each kind in one transaction."""
         now_s = time.time()
@@ -157,7 +157,7 @@ class Registrar(Entries):
         others = self._adopt(adopted, now_s) if adopted else []
         if new or others:
             added = self._ledger.add(self._folder, [*new, *others], now_s)
-            self.judgements.superseded(added.superseded)
+            self.early_reads.superseded(added.superseded)
         self._adopted += len(adopted) - len(others) + sum(not one.job.is_own for one in known)
 
     def _adopt(self, existing: list[Existing], now_s: float) -> list[FoundFile]:

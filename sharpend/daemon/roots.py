@@ -26,7 +26,7 @@ from sharpend.files.access import Access, require_membership
 from sharpend.files.beneath import directory
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import mount_of
-from sharpend.files.objects.trial import try_conditions, try_to_list
+from sharpend.files.objects.condition_check import check_conditions, check_listing
 from sharpend.files.remote import is_remote
 from sharpend.ledger.reader import LedgerReader
 from sharpend.logs.plain import printable
@@ -111,7 +111,7 @@ def reopen(destination: Destination, ledger: Ledger, *, is_due: bool) -> None:
 def objections(state_dir: Path, destinations: Iterable[Destination]) -> dict[bytes, str]:
     """Return the objection to each root that a daemon would not work in.
 
-    Nothing is changed, but that a trial object is written into object storage and deleted again.
+    Nothing is changed, but that a test object is written into object storage and deleted again.
 
     Args:
         state_dir: with the ledger; without one that can be read, no root was seen before.
@@ -204,13 +204,13 @@ def _bucket_objection(
         destination: of the folder.
         root: in object storage.
         setting: that names it.
-        tries: write and delete a trial object where the daemon would write or delete.
+        tries: write and delete a test object where the daemon would write or delete.
     """
     writes = setting != "input" or destination.source is not SourcePolicy.KEEP
     try:
-        try_to_list(root)
+        check_listing(root)
         if writes and tries:
-            try_conditions(root)
+            check_conditions(root)
     except OSError as error:
         return f"folder.{setting}: {_shown(root)}: {error.strerror}"
     return None

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from sharpend.agreement.alarm import MEASURABLE_FROM, AlarmOptions
 from sharpend.commit.ages import Limits, Retention
 from sharpend.commit.destination import Destination
 from sharpend.commit.names import Naming
 from sharpend.commit.remote import RemoteStore
-from sharpend.commit.shards import Shard, Share
+from sharpend.commit.shards import Shard, ShardIndex
 from sharpend.daemon.attempts import RetryOptions
 from sharpend.daemon.folder_plan import FolderPlan
 from sharpend.daemon.hook_runs import Hook
@@ -30,6 +30,7 @@ from sharpend.logs import logs
 from sharpend.logs.repeats import RateLimitedLog
 from sharpend.policies import Hours, Policies, Sidecars
 from sharpend.settings.schema import PictureSettings, resolve_model
+from sharpend.settings.values import unless_auto
 from sharpend.task import Options
 
 if TYPE_CHECKING:
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from sharpend.settings.schema import Settings
     from sharpend.workers.loading import LoadedModel
 
-T = TypeVar("T")
 
 _MEGA = 1_000_000
 
@@ -78,7 +78,7 @@ def folder_plans(settings: Settings) -> list[FolderPlan]:
 def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
     model = resolve_model(folder.model or settings.model.name, device=settings.model.device)
     destination = _destination(folder, settings, _name_of(model))
-    takes = None if folder.share is None else Shard(Share(*folder.share), destination).has
+    takes = None if folder.shard is None else Shard(ShardIndex(*folder.shard), destination).has
     return FolderPlan(
         destination=destination,
         intake=FolderOptions(
@@ -86,9 +86,9 @@ def _folder_plan(folder: FolderSettings, settings: Settings) -> FolderPlan:
             recursive=folder.recursive,
             patterns=Patterns(folder.exclude, folder.include, takes),
             only=folder.files,
-            settle_s=_unless_auto(folder.settle_s),
-            polling=_unless_auto(folder.polling) if folder.files is None else True,
-            threaded=True if isinstance(folder.input, Address) else _unless_auto(folder.polling),
+            settle_s=unless_auto(folder.settle_s),
+            polling=unless_auto(folder.polling) if folder.files is None else True,
+            threaded=True if isinstance(folder.input, Address) else unless_auto(folder.polling),
             poll_s=folder.poll_s,
             rescan_s=settings.intake.rescan_s,
         ),
@@ -119,7 +119,7 @@ def _destination(folder: FolderSettings, settings: Settings, model: str) -> Dest
         collision=folder.collision,
         portable_names=folder.portable_names,
         quarantine_root=os.path.abspath(os.fsencode(settings.state / "quarantine")),
-        guard=RootGuard(folder.name, _unless_auto(folder.require_mount)),
+        guard=RootGuard(folder.name, unless_auto(folder.require_mount)),
         access=Access(
             group=None if folder.group is None else number_of(folder.group),
             mode=None if folder.mode is None else int(folder.mode, 8),
@@ -180,8 +180,8 @@ def retry_options(settings: Settings) -> RetryOptions:
 def alarm_options(settings: Settings, loaded: LoadedModel) -> AlarmOptions:
     """Options of the agreement alarm; automatic lines are those of the model's card."""
     agreement = settings.agreement
-    below = _unless_auto(agreement.alarm_below)
-    residual = _unless_auto(agreement.alarm_residual)
+    below = unless_auto(agreement.alarm_below)
+    residual = unless_auto(agreement.alarm_residual)
     least = loaded.measurable_from
     return AlarmOptions(
         sample=agreement.sample,
@@ -241,7 +241,3 @@ def _limits(days: float | Literal["never"], megabytes: float | Literal["unlimite
     return Limits(
         None if days == "never" else days, None if megabytes == "unlimited" else megabytes
     )
-
-
-def _unless_auto(value: T | Literal["auto"]) -> T | None:
-    return None if value == "auto" else value

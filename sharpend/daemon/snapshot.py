@@ -31,13 +31,13 @@ class Snapshot:
     """Models whose alarm is raised."""
     folders: tuple[str, ...]
     paused: Mapping[str, str]
-    """Cause by folder, for paused folders and those that rest on purpose."""
+    """Cause by folder: a fault, an operator, or the hours of the folder."""
     unreadable: Mapping[str, int]
     """Number of entries that cannot be read, by folder, without zeros."""
     left_alone: Mapping[str, Mapping[str, int]]
     """Number of entries that are no inputs, by folder and cause, without zeros."""
-    resting: frozenset[str] = frozenset()
-    """Those that are paused on purpose and by no fault."""
+    intended: frozenset[str] = frozenset()
+    """Folders that are paused on purpose and by no fault."""
     engine_faults: Mapping[str, str] = field(default_factory=dict)
     """Cause by subject of faults of the engine: the whole of it, or one node."""
     state_fault: str | None = None
@@ -48,13 +48,13 @@ class Snapshot:
         """Overall health: ok, degraded or fail."""
         if self.state_fault is not None:
             return "fail"
-        faults = set(self.paused) - self.resting or self.low or self.engine_faults
+        faults = set(self.paused) - self.intended or self.low or self.engine_faults
         return "degraded" if faults else "ok"
 
     def with_intended_pauses(self, reasons: Mapping[str, str]) -> Snapshot:
-        """Add the folders that rest on purpose, with the reason by name; a fault comes first."""
-        resting = frozenset(reasons) - set(self.paused)
-        return replace(self, paused={**reasons, **self.paused}, resting=resting)
+        """Add folders that are paused on purpose, with the reason by name; a fault comes first."""
+        intended = frozenset(reasons) - set(self.paused)
+        return replace(self, paused={**reasons, **self.paused}, intended=intended)
 
 
 def paused_line(fault: str) -> str:

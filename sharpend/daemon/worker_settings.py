@@ -5,10 +5,11 @@ Decides the number of processes and the memory limit of each where the settings 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING
 
 from sharpend.machine import available_bytes, cores, may_have_gpu
 from sharpend.settings.schema import resolve_model
+from sharpend.settings.values import unless_auto
 from sharpend.workers.cluster.notices import Cluster
 from sharpend.workers.limits import BYTES_PER_PIXEL
 from sharpend.workers.loading import WorkerOptions
@@ -16,7 +17,6 @@ from sharpend.workers.loading import WorkerOptions
 if TYPE_CHECKING:
     from sharpend.settings.schema import Settings
 
-T = TypeVar("T")
 
 _MEGA = 1_000_000
 NO_CANARY = "none"
@@ -54,7 +54,7 @@ def worker_count(settings: Settings) -> int:
     On a CPU there is one for each core that has memory: the threads of one process wait for each
     other, which costs most of the speed while other programs use the cores.
     """
-    count = _unless_auto(settings.workers.count)
+    count = unless_auto(settings.workers.count)
     if count is not None:
         return count
     device = settings.model.device
@@ -66,14 +66,14 @@ def worker_count(settings: Settings) -> int:
 
 def worker_options(settings: Settings) -> WorkerOptions:
     """Options of every worker process."""
-    threads = _unless_auto(settings.workers.threads)
+    threads = unless_auto(settings.workers.threads)
     if threads is None and settings.engine.kind == "ray":
         threads = max(1, int(settings.engine.cpus))
     return WorkerOptions(
         device=settings.model.device,
         precision=settings.model.precision,
         runtime=settings.model.runtime,
-        tile_px=_unless_auto(settings.model.tile_px),
+        tile_px=unless_auto(settings.model.tile_px),
         threads=threads or max(1, cores() // worker_count(settings)),
         crop_px=settings.agreement.crop_px,
         job_timeout_s=settings.workers.job_timeout_s,
@@ -83,7 +83,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
 
 def _memory_bytes(settings: Settings) -> int:
     """Memory limit of one image; automatic: for the largest, if all workers together fit."""
-    chosen = _unless_auto(settings.workers.memory_mb)
+    chosen = unless_auto(settings.workers.memory_mb)
     if chosen is not None:
         return round(chosen * _MEGA)
     largest = settings.limits.max_megapixels * _MEGA * BYTES_PER_PIXEL
@@ -119,7 +119,3 @@ def workers_wanted(settings: Settings) -> int | None:
     """Return the number of workers wanted on a cluster; None: as many as there is room for."""
     wanted = settings.engine.workers
     return None if wanted == "auto" else wanted
-
-
-def _unless_auto(value: T | Literal["auto"]) -> T | None:
-    return None if value == "auto" else value

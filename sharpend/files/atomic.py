@@ -1,8 +1,9 @@
 """Atomic file writes: replace a file in one step, rename without overwriting.
 
-Owns the temporary sibling (`.name.xxxx.tmp`, hidden from the watcher), fsync of file and folder,
-and the rename that refuses to clobber. Refuses to leave files behind a failed block, to follow a
-link at the temporary name, and to choose target names: `commit` and `quarantine` do.
+Owns the flags of open(2), the temporary sibling (`.name.xxxx.tmp`, hidden from the watcher), fsync
+of file and folder, and the rename that refuses to clobber. Refuses to leave files behind a failed
+block, to follow a link at the temporary name, and to choose target names: `commit` and `quarantine`
+do.
 """
 
 from __future__ import annotations
@@ -19,8 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CREATE_EXCLUSIVELY = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-"""Flags that open every temporary file of ours: it must be new, and never a link."""
+READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""Open a file to read it; a FIFO is opened without waiting for its writer."""
+READ_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+"""Open a folder, also to fsync it; add `O_NOFOLLOW` below a root."""
+PASS_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+"""Open what lies below a folder that may not be listed."""
+_NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+WRITE_NEW_FILE = os.O_WRONLY | _NEW
+"""Open a temporary file of ours: it must be new, and never a link."""
+UPDATE_NEW_FILE = os.O_RDWR | _NEW
+"""Write a new file as above, and read it."""
 
 _TRIAL_BYTES = 256 * 1024
 _RENAME_NOREPLACE = 1
@@ -50,8 +60,7 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
 def put_in_place(finished: Path, target: Path) -> None:
     """Rename a file that is whole and on disk to `target`, durably; an older one is replaced."""
     os.replace(finished, target)
-    with _opened(target.parent) as directory:
-        fsync_directory(directory)
+    fsync_folder(target.parent)
 
 
 @contextmanager
@@ -59,7 +68,7 @@ def replacing_at(directory_fd: int, name: bytes) -> Iterator[BinaryIO]:
     """Replace the file `name` in an open folder, as `replacing` does."""
     kept = os.fsencode(os.fsdecode(name)[:_NAME_CHARACTERS_KEPT])
     temporary = b".%s.%s.tmp" % (kept, secrets.token_hex(4).encode())
-    descriptor = os.open(temporary, CREATE_EXCLUSIVELY, 0o666, dir_fd=directory_fd)
+    descriptor = os.open(temporary, WRITE_NEW_FILE, 0o666, dir_fd=directory_fd)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -90,11 +99,17 @@ def try_to_write(folder: bytes | Path) -> None:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(folder, READ_FOLDER)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder durable, as `fsync_directory` does."""
+    with _opened(folder) as directory:
+        fsync_directory(directory)
 
 
 def fsync_directory(directory_fd: int) -> None:

@@ -16,16 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason, name_not_possible
-from sharpend.files.atomic import fsync_directory
+from sharpend.files.atomic import PASS_FOLDER, READ_FILE, READ_FOLDER, fsync_directory
 from sharpend.files.fingerprint import Fingerprint, display
 from sharpend.files.name_faults import is_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_PASSING = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _LINK_OR_NO_DIRECTORY = {errno.ELOOP, errno.ENOTDIR}
 _LINK_OR_SOCKET_OR_DEVICE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
 _NO_FOLDER = "leads through something that is not a folder"
@@ -72,8 +69,8 @@ def directory(
     """
     names = components(relative)
     refusal = _taken(root, relative) if create else _refused(relative, _NO_FOLDER)
-    flags = _PASSING if passing else _DIRECTORY
-    descriptor = os.dup(root) if isinstance(root, int) else os.open(root, _DIRECTORY)
+    flags = PASS_FOLDER if passing else READ_FOLDER
+    descriptor = os.dup(root) if isinstance(root, int) else os.open(root, READ_FOLDER)
     try:
         for name in names:
             try:
@@ -104,7 +101,7 @@ def open_file(root: bytes, relative: bytes) -> int:
     components(relative)
     with directory(root, parent) as parent_fd:
         try:
-            descriptor = os.open(name, _FILE, dir_fd=parent_fd)
+            descriptor = os.open(name, READ_FILE, dir_fd=parent_fd)
         except OSError as error:
             if error.errno in _LINK_OR_SOCKET_OR_DEVICE:
                 raise _refused(relative, "is not a regular file") from error
@@ -174,7 +171,7 @@ def _make(parent: int, name: bytes, refusal: ImageRefusedError, made: Callable[[
 
 
 def _open_component(
-    parent: int, name: bytes, refusal: ImageRefusedError, flags: int = _DIRECTORY
+    parent: int, name: bytes, refusal: ImageRefusedError, flags: int = READ_FOLDER
 ) -> int:
     """Open a folder in another; `refusal` is raised where its name is that of something else."""
     try:
@@ -241,7 +238,7 @@ class DirectoryEntry:
 
     def open(self) -> int:
         """Open the file for reading; a link is refused by the kernel, a FIFO does not block."""
-        return os.open(self.name, _FILE, dir_fd=self.directory_fd)
+        return os.open(self.name, READ_FILE, dir_fd=self.directory_fd)
 
 
 def same_bytes(one: DirectoryEntry, other: DirectoryEntry) -> bool:
@@ -251,3 +248,9 @@ def same_bytes(one: DirectoryEntry, other: DirectoryEntry) -> bool:
             if right.read(_CHUNK_BYTES) != chunk:
                 return False
         return not right.read(1)
+
+
+def folder_identity(descriptor: int) -> tuple[int, int]:
+    """Return device and inode of an open folder: equal for two descriptors of one folder."""
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino

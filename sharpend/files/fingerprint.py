@@ -3,7 +3,7 @@
 Owns the rule when two checks of a path have found one file. An inode of 0 stands for one that does
 not last: some file systems (FUSE, exFAT, network) give an unchanged file another number each time.
 The ledger stores fingerprints in its columns `mark`. Where the inode alone differs, the contents
-are compared (`digest`, `daemon.recognition`).
+are compared (`digest`, `daemon.content_comparison`).
 """
 
 from __future__ import annotations

@@ -20,25 +20,25 @@ PATIENCE_S = 2.0
 """Seconds after which a file system counts as hanging."""
 
 
-class Room(NamedTuple):
-    """Room of a file system."""
+class DiskSpace(NamedTuple):
+    """Size of a file system, and what a user may still write."""
 
     size_bytes: int
     available_bytes: int
     """Bytes that a process without privileges can still write."""
 
 
-def room_of(folder: bytes) -> Room | None:
+def disk_space_of(folder: bytes) -> DiskSpace | None:
     """Ask the file system of a folder; None if it is missing or refused."""
     try:
         disk = os.statvfs(folder)
     except OSError:
         return None
-    return Room(disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize)
+    return DiskSpace(disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize)
 
 
-class RoomReader:
-    """Reader of the room of folders, for any number of threads.
+class DiskSpaceReader:
+    """Reader of the free space of folders, for any number of threads.
 
     Args:
         ask: asks the file system of a folder; may never return.
@@ -46,16 +46,18 @@ class RoomReader:
     """
 
     def __init__(
-        self, ask: Callable[[bytes], Room | None] = room_of, patience_s: float = PATIENCE_S
+        self,
+        ask: Callable[[bytes], DiskSpace | None] = disk_space_of,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._ask = ask
         self._patience_s = patience_s
-        self._asked: dict[bytes, tuple[Future[Room | None], float]] = {}
+        self._asked: dict[bytes, tuple[Future[DiskSpace | None], float]] = {}
         """Answers that are awaited, and the monotonic times until which they are."""
         self._lock = threading.Lock()
 
-    def read(self, folder: bytes) -> Room | None:
-        """Return the room of a folder; None if it is missing, refused or does not respond.
+    def read(self, folder: bytes) -> DiskSpace | None:
+        """Return the space of a folder; None if it is missing, refused or does not respond.
 
         Threads that ask at the same time share one question and its answer.
         """
@@ -70,7 +72,7 @@ class RoomReader:
             return None
 
     def _look(self, folder: bytes) -> None:
-        room = self._ask(folder)
+        space = self._ask(folder)
         with self._lock:
             answer, _ = self._asked.pop(folder)
-        answer.set_result(room)
+        answer.set_result(space)

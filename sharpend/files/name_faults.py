@@ -14,7 +14,6 @@ from contextlib import suppress
 _OF_A_NAME = {errno.EINVAL, errno.EILSEQ}
 """Answers to a name with a character or an encoding that the file system does not know."""
 _DENIED = {errno.EACCES, errno.EPERM}
-_TRIAL = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def is_of_name(error: OSError, parent: int, *, creates: bool) -> bool:
@@ -32,7 +31,7 @@ def is_of_name(error: OSError, parent: int, *, creates: bool) -> bool:
 def _takes_a_plain_name(parent: int) -> bool:
     name = b".sharpend-%s.tmp" % secrets.token_hex(8).encode()
     with suppress(OSError):
-        os.close(os.open(name, _TRIAL, 0o600, dir_fd=parent))
+        os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=parent))
         os.unlink(name, dir_fd=parent)
         return True
     return False

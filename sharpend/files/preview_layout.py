@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from sharpend.files.atomic import READ_FILE
+
 IMAGES = ("crop-before.webp", "crop-after.webp", "whole-before.webp", "whole-after.webp")
 """Files of a preview: the most detailed crop in its own size, and the whole image made smaller."""
 DESCRIPTION = "preview.json"
@@ -33,7 +35,7 @@ class Layout:
 
 def read_layout(descriptor: int) -> Layout:
     """Read the description; ValueError, TypeError or KeyError where it is none."""
-    opened = os.open(DESCRIPTION, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+    opened = os.open(DESCRIPTION, READ_FILE, dir_fd=descriptor)
     with os.fdopen(opened, "rb") as file:
         description = json.loads(file.read(_DESCRIPTION_BYTES))
     return Layout(
@@ -52,5 +54,5 @@ def _numbers(values: Any, most: int) -> tuple[int, ...]:  # noqa: ANN401 - of an
 
 def _number(value: Any, most: int) -> int:  # noqa: ANN401 - of any JSON
     if type(value) is not int or not 0 <= value <= most:
-        raise ValueError("a value is no number, or out of range")
+        raise ValueError("a value is not a number, or out of range")
     return value

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.files.atomic import CREATE_EXCLUSIVELY
+from sharpend.files.atomic import READ_FOLDER, WRITE_NEW_FILE
 from sharpend.files.preview_layout import (
     DESCRIPTION,
     IMAGES,
@@ -35,7 +35,6 @@ FOLDER = "previews"
 """Folder in the state directory."""
 _IS_JOB = re.compile("[0-9]{1,19}")
 _TEMPORARY = ".tmp-"
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +147,7 @@ class Previews:
         """
         with _opened(folder) as descriptor:
             if sorted(os.listdir(descriptor)) != sorted(IMAGES):
-                raise UnfitPreviewError("its files are others than those of a preview")
+                raise UnfitPreviewError("its files are not those of a preview")
             _require_images(descriptor, layout.sizes)
             _write_at(descriptor, DESCRIPTION, json.dumps(asdict(layout)).encode())
         self.remove(job_id)
@@ -200,7 +199,7 @@ def _require_images(descriptor: int, sizes: Sequence[int]) -> None:
 
 
 def _write_at(descriptor: int, name: str, content: bytes) -> None:
-    with os.fdopen(os.open(name, CREATE_EXCLUSIVELY, 0o666, dir_fd=descriptor), "wb") as file:
+    with os.fdopen(os.open(name, WRITE_NEW_FILE, 0o666, dir_fd=descriptor), "wb") as file:
         file.write(content)
 
 
@@ -210,7 +209,7 @@ def _bytes_in(folder: str) -> int:
 
 @contextmanager
 def _opened(folder: bytes | Path) -> Iterator[int]:
-    descriptor = os.open(folder, _DIRECTORY)
+    descriptor = os.open(folder, READ_FOLDER | os.O_NOFOLLOW)
     try:
         yield descriptor
     finally:

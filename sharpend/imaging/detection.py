@@ -2,7 +2,7 @@
 
 Decides the type of a file before any decoder sees it. Refuses, with the type's name, what
 is an image but not one of ours (PDF, EPS, camera raw, ...): no decoder, and so no Ghostscript, is
-ever started for those.
+ever started for those. Limits on pixels and bytes are checked in `source`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
 from sharpend.files import beneath
+from sharpend.files.atomic import READ_FOLDER
+from sharpend.files.beneath import folder_identity
 from sharpend.files.patterns import EVERYTHING, Patterns
 from sharpend.imaging.formats import format_of
 from sharpend.intake.junk import ignored
@@ -24,7 +26,6 @@ from sharpend.intake.tally import EXCLUDED, LINK, SPECIAL, SUBFOLDER, Found, Tal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _CHUNK = 1000
 
 
@@ -35,8 +36,7 @@ def identity(root: bytes) -> tuple[int, int]:
         OSError: it is missing, no directory, or cannot be listed.
     """
     with opened(root) as descriptor:
-        status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino
+        return folder_identity(descriptor)
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def opened(root: bytes) -> Iterator[int]:
     Raises:
         OSError: it is missing, no directory, or cannot be listed.
     """
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(root, READ_FOLDER)
     try:
         yield descriptor
     finally:
@@ -176,7 +176,7 @@ def _listing(root: bytes, directory: bytes) -> Iterator[os.DirEntry[str]]:
     """Yield the entries of one directory, which stays open for their stat calls."""
     parent, name = os.path.split(directory)
     with opened(root) as top, beneath.directory(top, parent, passing=True) as above:
-        descriptor = os.open(name or b".", _DIRECTORY, dir_fd=above)
+        descriptor = os.open(name or b".", READ_FOLDER | os.O_NOFOLLOW, dir_fd=above)
     try:
         with os.scandir(descriptor) as entries:
             yield from entries

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
-from sharpend.ledger import seal, sql
-from sharpend.ledger.caseless import name_key
-from sharpend.ledger.operator_state import Standing
+from sharpend.ledger import clean_shutdown, sql
+from sharpend.ledger.case_folding import name_key
+from sharpend.ledger.operator_state import OperatorState
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import MOVES, Job, State, binary, fingerprint_text, job_of
 from sharpend.ledger.registration import Registration
@@ -33,7 +33,7 @@ GIVE_UP_AFTER_ORPHANS = 12
 """Deaths of the daemon during attempts at a job after which the job is quarantined."""
 
 
-class Ledger(Registration, Standing, LedgerReader):
+class Ledger(Registration, OperatorState, LedgerReader):
     """Write access to the ledger; one process at a time.
 
     Every method raises LedgerError (StateFaultError where the disk is at fault), and leaves the
@@ -64,7 +64,7 @@ class Ledger(Registration, Standing, LedgerReader):
             return
         if self._store.close_in_order():
             with suppress(OSError):  # then the next start reads the whole file
-                seal.put(self._store.state_dir)
+                clean_shutdown.write_marker(self._store.state_dir)
         os.close(self._lock_fd)
         self._lock_fd = None
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from sharpend.errors import LedgerError, StateFaultError, StateLockedError
 from sharpend.files.fingerprint import display
 from sharpend.files.mounts import empty_mount_point
-from sharpend.ledger import copies, seal
-from sharpend.ledger.caseless import name_key, twin_key
+from sharpend.ledger import clean_shutdown, copies
+from sharpend.ledger.case_folding import name_key, twin_key
 from sharpend.ledger.ledger import Ledger
 from sharpend.ledger.long_steps import abandonable
 from sharpend.ledger.reader import LedgerReader
@@ -66,9 +66,9 @@ def open_ledger(state_dir: Path, go_on: Callable[[], bool] = lambda: True) -> Le
     lock_fd = lock(state_dir)
     try:
         with translated(state_dir):
-            is_sealed = seal.take(state_dir)
-        store, aside = _open_or_rebuild(state_dir, go_on, lost=lost, is_sealed=is_sealed)
-        if not is_sealed:
+            was_clean = clean_shutdown.take_marker(state_dir)
+        store, aside = _open_or_rebuild(state_dir, go_on, lost=lost, was_clean=was_clean)
+        if not was_clean:
             store.recount(go_on)
         rebuilt = store.needs_reconciling()
     except BaseException:
@@ -90,7 +90,7 @@ def open_beside(state_dir: Path) -> Ledger:
     is_in_use = is_locked(state_dir)
     if is_in_use and _version_in(state_dir) < SCHEMA_VERSION:  # it would work on unknown tables
         raise LedgerError(f"{state_dir}: the daemon is of an older version: restart it first")
-    store = _open_to_write(state_dir, lambda: True, is_sealed=is_in_use)  # checked at its start
+    store = _open_to_write(state_dir, lambda: True, was_clean=is_in_use)  # checked at its start
     return Ledger(store, None)
 
 
@@ -179,7 +179,7 @@ def locked_since(state_dir: Path) -> float | None:
 
 
 def _open_or_rebuild(
-    state_dir: Path, go_on: Callable[[], bool], *, lost: bool, is_sealed: bool
+    state_dir: Path, go_on: Callable[[], bool], *, lost: bool, was_clean: bool
 ) -> tuple[Store, Path | None]:
     """Open the ledger for writing; create a new one if it is missing or damaged.
 
@@ -187,7 +187,7 @@ def _open_or_rebuild(
         state_dir: with its lock held.
         go_on: as of `open_ledger`.
         lost: a missing ledger existed before.
-        is_sealed: the ledger is as it was closed in order; it is not checked.
+        was_clean: the ledger is as it was when it was closed in order; it is not checked.
 
     Returns:
         The store, and the path that a damaged ledger was moved to. The store needs reconciling if
@@ -198,14 +198,14 @@ def _open_or_rebuild(
         StateFaultError: the file cannot be opened now.
     """
     try:
-        return _open_to_write(state_dir, go_on, reconcile=lost, is_sealed=is_sealed), None
+        return _open_to_write(state_dir, go_on, reconcile=lost, was_clean=was_clean), None
     except DamagedError:
         aside = _move_aside(state_dir)
         return _open_to_write(state_dir, go_on, reconcile=True), aside
 
 
 def _open_to_write(
-    state_dir: Path, go_on: Callable[[], bool], *, reconcile: bool = False, is_sealed: bool = False
+    state_dir: Path, go_on: Callable[[], bool], *, reconcile: bool = False, was_clean: bool = False
 ) -> Store:
     """Open the ledger without checking the lock; LedgerError if it is damaged or newer.
 
@@ -213,7 +213,7 @@ def _open_to_write(
         state_dir: a missing ledger is created in it.
         go_on: as of `open_ledger`.
         reconcile: a ledger that is created now needs reconciling.
-        is_sealed: it is not checked.
+        was_clean: it is not checked.
     """
     with translated(state_dir):
         connection = sqlite3.connect(
@@ -221,7 +221,7 @@ def _open_to_write(
         )
         try:
             with abandonable(connection, go_on):
-                _prepare(connection, state_dir, go_on, reconcile=reconcile, is_sealed=is_sealed)
+                _prepare(connection, state_dir, go_on, reconcile=reconcile, was_clean=was_clean)
         except BaseException:
             connection.close()
             raise
@@ -239,7 +239,7 @@ def _prepare(
     go_on: Callable[[], bool],
     *,
     reconcile: bool,
-    is_sealed: bool,
+    was_clean: bool,
 ) -> None:
     version = version_of(connection)
     refuse_newer(version, state_dir)
@@ -247,7 +247,7 @@ def _prepare(
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_WAL_BYTES}")
-    if not is_sealed:
+    if not was_clean:
         require_sound(connection, state_dir)
     if version < SCHEMA_VERSION:
         if version:

@@ -1,7 +1,7 @@
 """Ledger writes beside jobs: images that `only_new` leaves alone, and pauses by an operator.
 
-Owns the tables `seen`, `survey` and `hold`. Rows of `seen` stay until the folder's `only_new` is
-switched off. Refuses to change a job.
+Owns the tables `seen`, `survey` and `hold` (pauses). Rows of `seen` stay until the folder's
+`only_new` is switched off. Refuses to change a job.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sharpend.ledger.store import Store
 
 
-class Standing:
+class OperatorState:
     """Base of `Ledger`: write access for decisions that outlast a start."""
 
     _store: Store
@@ -46,15 +46,15 @@ class Standing:
             cursor.execute(operator_sql.END_SURVEY, (folder,))
             return int(cursor.execute(operator_sql.SEEN_OF, (folder,)).fetchone()["files"])
 
-    def hold(self, folder: str, now_s: float) -> None:
+    def pause(self, folder: str, now_s: float) -> None:
         """Record the pause of a folder, or of `ALL_FOLDERS`; an older one stays as it is."""
         with self._store.transaction() as cursor:
-            cursor.execute(operator_sql.HOLD, (folder, now_s))
+            cursor.execute(operator_sql.PAUSE, (folder, now_s))
 
-    def end_hold(self, folder: str) -> None:
+    def resume(self, folder: str) -> None:
         """Forget the pause of a folder; of `ALL_FOLDERS`: every pause."""
         with self._store.transaction() as cursor:
-            cursor.execute(operator_sql.END_HOLD, (folder,))
+            cursor.execute(operator_sql.RESUME, (folder,))
 
     def forget_survey(self, folder: str) -> None:
         """Forget the images of a first start: they are new to the ledger from now on."""

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Self
 
 from sharpend.ledger import operator_sql, sql
-from sharpend.ledger.alike import Alike
-from sharpend.ledger.caseless import name_key
+from sharpend.ledger.candidates import Candidate
+from sharpend.ledger.case_folding import name_key
 from sharpend.ledger.records import (
     Claim,
     CompletedJob,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _PAGE = 200
 ALL_FOLDERS = ""
-"""Stands for all folders in `holds`."""
+"""Stands for all folders in `pauses`."""
 
 
 class LedgerReader:
@@ -114,8 +114,8 @@ class LedgerReader:
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
     ) -> Iterator[tuple[bytes, Fingerprint]]:
         """Return those of `found` that were not there at the first start, or changed since."""
-        has_standing = self._store.row(sql.HAS_STANDING) is not None
-        return self._without_skipped(folder, found) if has_standing else iter(found)
+        has_operator_state = self._store.row(sql.HAS_OPERATOR_STATE) is not None
+        return self._without_skipped(folder, found) if has_operator_state else iter(found)
 
     def _without_job(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
@@ -140,19 +140,19 @@ class LedgerReader:
             skipped = {(row["relative"], row["mark"]) for row in rows}
             yield from (one for one in batch if (one[0], content_text(one[1])) not in skipped)
 
-    def alike(
+    def candidates(
         self, folder: str, found: Iterable[tuple[bytes, Fingerprint]]
-    ) -> Iterator[tuple[tuple[bytes, Fingerprint], list[Alike]]]:
+    ) -> Iterator[tuple[tuple[bytes, Fingerprint], list[Candidate]]]:
         """Return those of `found` that may be inputs of finished or refused jobs, with these jobs.
 
         Path, size and time are equal; the inode number differs, or the job is one of another
         folder with the same output, while this folder is new to the ledger.
         """
         for batch, rows in self._batches(sql.ALIKE, folder, found):
-            jobs: dict[bytes, list[Alike]] = {}
+            jobs: dict[bytes, list[Candidate]] = {}
             for row in rows:
                 made = fingerprint_of(row["mark"])
-                one = Alike(row["id"], made, content_of(row["digest"]), is_own=bool(row["own"]))
+                one = Candidate(row["id"], made, content_of(row["digest"]), is_own=bool(row["own"]))
                 jobs.setdefault(row["relative"], []).append(one)
             for entry in batch:
                 same = [
@@ -176,9 +176,11 @@ class LedgerReader:
         row = self._standing(operator_sql.SEEN_OF, folder)
         return 0 if row is None else int(row["files"])
 
-    def holds(self) -> dict[str, float]:
+    def pauses(self) -> dict[str, float]:
         """Return since when folders are paused by an operator (wall clock), by name."""
-        rows = self._store.rows(operator_sql.HOLDS) if self._store.row(sql.HAS_STANDING) else []
+        rows = (
+            self._store.rows(operator_sql.PAUSES) if self._store.row(sql.HAS_OPERATOR_STATE) else []
+        )
         return {row["folder"]: row["since"] for row in rows}
 
     def is_surveyed(self, folder: str) -> bool:
@@ -188,7 +190,7 @@ class LedgerReader:
 
     def _standing(self, query: str, *values: object) -> LedgerRow | None:
         """Return the first row of a table that a ledger which was not upgraded yet lacks."""
-        return self._store.row(query, *values) if self._store.row(sql.HAS_STANDING) else None
+        return self._store.row(query, *values) if self._store.row(sql.HAS_OPERATOR_STATE) else None
 
     def adopts(self, folder: str) -> bool:
         """Return whether a folder was not scanned whole since the ledger knows it."""

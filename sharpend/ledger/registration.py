@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import LedgerError
 from sharpend.ledger import sql
-from sharpend.ledger.caseless import name_key
+from sharpend.ledger.case_folding import name_key
 from sharpend.ledger.records import Added, binary, fingerprint_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.alike import Recognised
+    from sharpend.ledger.candidates import RecognisedFile
     from sharpend.ledger.records import Product
     from sharpend.ledger.store import Store
 
@@ -104,7 +104,7 @@ class Registration:
                 cursor.execute(sql.FORGET_VANISHED, values)
                 cursor.execute(sql.ADOPT, values)
 
-    def recognise(self, folder: str, found: Iterable[Recognised], now_s: float) -> None:
+    def recognise(self, folder: str, found: Iterable[RecognisedFile], now_s: float) -> None:
         """Record that files are the inputs of jobs of this folder, or of others with its output."""
         with self._store.transaction() as cursor:
             for one in found:

@@ -136,7 +136,7 @@ WHERE folder = (SELECT id FROM folder WHERE name = ?1)
 ON CONFLICT (folder, path) DO UPDATE SET seen = NULL
 """
 FOLDER_ID = "SELECT id FROM folder WHERE name = ?"
-HAS_STANDING = "SELECT 1 FROM sqlite_master WHERE name = 'seen'"
+HAS_OPERATOR_STATE = "SELECT 1 FROM sqlite_master WHERE name = 'seen'"
 _OTHER_CONTENT = "folder = ?1 AND relative = ?2 AND mark <> ?3"
 _REFUSED_IN_PLACE = "(+state = 'quarantined' AND moved IS NULL)"
 SUPERSEDED_NOTES = f"""

@@ -30,11 +30,12 @@ _ERROR = {
 _IMAGE_MESSAGE = {**_IMAGE, "message": _ERROR["message"]}
 _QUEUE = {"queue_depth": "integer: images that wait"}
 _ADVICE = {"message": "text: what to do, in words"}
+_OTHER = {"host": "text: machine of the other", "state": "text: state directory of the other"}
 _FAULT = {"reason": "text: the cause, in words"}
 _SHARPNESS = "number or null, natural logarithm: sharpness of the input"
 _PRUNED = {
     "files": "integer: files removed",
-    "megabytes": "number, 10^6 bytes: their size",
+    "megabytes": "number, 10^6 bytes: size of the files removed",
     "left": "integer: files that could not be removed",
 }
 _STAGES = {
@@ -42,7 +43,7 @@ _STAGES = {
     "measure_s": "number, seconds: measuring the sharpness",
     "infer_s": "number, seconds: the model",
     "agree_s": "number, seconds: comparison with the teacher, where the image was sampled",
-    "canary_s": "number, seconds: trial of the canary, where the image was sampled for it",
+    "canary_s": "number, seconds: comparison of the canary, where the image was sampled",
     "preview_s": "number, seconds: making a preview, where one was made",
     "encode_s": "number, seconds: encoding and writing",
 }
@@ -79,7 +80,7 @@ DESCRIBED: Mapping[Event, Described] = {
     Event.SIGNAL_IGNORED: Described(
         INFO,
         "SIGUSR1 or SIGUSR2 came, which change nothing; only the first is logged",
-        {"signal": "text: name of the signal", "advice": "text: signals that do something"},
+        {"signal": "text: name of the signal", "advice": "text: signals that the daemon acts on"},
     ),
     Event.CONFIG_RELOADED: Described(
         INFO,
@@ -101,7 +102,7 @@ DESCRIBED: Mapping[Event, Described] = {
         {
             **_IMAGE,
             "output": "text: the output, below the output folder",
-            "outcome": "text: `sharpened`; `unchanged` where the input was passed on as it is, or"
+            "outcome": "text: `sharpened`; `unchanged` where the input was copied unchanged, or"
             " an existing output was kept",
             **_SECONDS,
             **_ATTEMPTS,
@@ -110,7 +111,7 @@ DESCRIBED: Mapping[Event, Described] = {
             "frames": "integer: frames or pages",
             **_STAGES,
             "sharpness": _SHARPNESS,
-            "notes": "list of text: what the output has differently from the input, in words",
+            "notes": "list of text: differences of the output from the input, in words",
             "losses": "list of text: content of the input that the output lacks, in words",
             "agreement": "table: where the image was sampled: `ssim` of student to teacher,"
             " `noop_ssim` of input to teacher, `residual_ratio` of this crop",
@@ -135,11 +136,11 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.IMAGE_QUARANTINED: Described(
         WARNING,
-        "an input was refused",
+        "an input was quarantined",
         {
             **_IMAGE,
             **_ERROR,
-            "setting": "text or null: setting that decides it",
+            "setting": "text or null: setting to change so that the input is accepted",
             **_SECONDS,
             **_ATTEMPTS,
         },
@@ -150,7 +151,7 @@ DESCRIBED: Mapping[Event, Described] = {
         _IMAGE_MESSAGE,
     ),
     Event.IMAGE_VANISHED: Described(
-        INFO, "an input disappeared or was excluded before its end", _IMAGE_MESSAGE
+        INFO, "an input disappeared or was excluded before it was finished", _IMAGE_MESSAGE
     ),
     Event.WORKER_DIED: Described(
         ERROR,
@@ -181,7 +182,7 @@ DESCRIBED: Mapping[Event, Described] = {
         {
             **_FOLDER,
             "unreadable": "integer: entries that could not be read",
-            "paths": "list of text: the first of them, below the input folder",
+            "paths": "list of text: the first of these entries, below the input folder",
         },
     ),
     Event.FOLDER_ADOPTED: Described(
@@ -191,13 +192,13 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.FOLDER_REPEATED: Described(
         WARNING,
-        "the output is new: images that are finished in the earlier one come again",
-        {**_FOLDER, "images": "integer: how many", "earlier": "text: earlier output", **_ADVICE},
+        "the output folder is new: finished images are sharpened again, into it",
+        {**_FOLDER, "images": "integer: of these", "earlier": "text: earlier output", **_ADVICE},
     ),
     Event.OUTPUT_SHARED: Described(
         WARNING,
         "another installation of sharpend writes into the output folder, too",
-        {**_FOLDER, "host": "text: its machine", "state": "text: its state directory", **_ADVICE},
+        {**_FOLDER, **_OTHER, **_ADVICE},
     ),
     Event.STATE_PAUSED: Described(
         ERROR, "ledger or quarantine cannot be written; no work is taken", _FAULT
@@ -217,7 +218,7 @@ DESCRIBED: Mapping[Event, Described] = {
         "every `report.every_s` seconds",
         {
             "images": "integer: images finished since the last report",
-            "unchanged": "integer: those of them that were passed on as they are",
+            "unchanged": "integer: images of these that were copied unchanged",
             "failures": "integer: images quarantined since the last report",
             "images_total": "integer: images finished since the start",
             "failures_total": "integer: images quarantined since the start",
@@ -235,7 +236,7 @@ DESCRIBED: Mapping[Event, Described] = {
             **DEVICE,
             "agreement": "table or null: the keys of `agreement.low` but `model`",
             "canary": "table or null: the keys of `canary.low`; null without a canary",
-            "agreement_by_model": "table or null: the same by model, where there are several",
+            "agreement_by_model": "table or null: `agreement` of each of several models",
             "paused": "table of text: by folder, why it is paused",
             "unreadable": "table of integers: by folder, entries that could not be read",
             "left_alone": "table of tables: by folder, number of entries that are no inputs by"
@@ -257,14 +258,14 @@ DESCRIBED: Mapping[Event, Described] = {
     ),
     Event.ARCHIVE_PRUNED: Described(
         INFO + WARNING,
-        "the same of a folder's archive",
+        "the same in a folder's archive",
         {**_FOLDER, **_PRUNED},
     ),
     Event.LEDGER_PRUNED: Described(
-        INFO, "the same of the ledger", {"inputs": "integer: inputs that were forgotten"}
+        INFO, "the ledger forgot inputs", {"inputs": "integer: inputs that were forgotten"}
     ),
     Event.PREVIEW_FAILED: Described(
-        WARNING, "a preview could not be kept; the image itself is not concerned", _FAULT
+        WARNING, "a preview could not be kept; the image itself is not affected", _FAULT
     ),
     Event.UPKEEP_FAILED: Described(
         WARNING, "a backup or a deletion failed; it is tried again in an hour", _FAULT
@@ -278,9 +279,9 @@ DESCRIBED: Mapping[Event, Described] = {
         {
             "repeated": "text: the event that it stands for",
             "folder": "text or null: folder of these events",
-            "reason": "text or null: their `error_code` or `cause`",
-            "suppressed": "integer: how many it stands for",
-            "last_path": "text or null: path of the last one",
+            "reason": "text or null: `error_code` or `cause` of these events",
+            "suppressed": "integer: number of events that it stands for",
+            "last_path": "text or null: path of the last of these events",
         },
     ),
     Event.LOGGED_BY_LIBRARY: Described(

@@ -18,9 +18,9 @@ DEVICE = {
     "precision_cause": "text: the measurement that chose it, in words, or `as set`",
     "float32_ms": "number or null, milliseconds: one tile of 512 x 512 in float32, one thread on a"
     " CPU",
-    "bfloat16_ms": "number or null, milliseconds: the same in bfloat16",
+    "bfloat16_ms": "number or null, milliseconds: the same tile in bfloat16",
     "bfloat16_ssim": "number or null, SSIM: finished pixels in bfloat16 to those in float32",
-    "int8_ms": "number or null, milliseconds: the same in int8, by OpenVINO",
+    "int8_ms": "number or null, milliseconds: the same tile in int8, by OpenVINO",
     "int8_ssim": "number or null, SSIM: finished pixels in int8 to those in float32",
     "precision_remembered": "boolean: true where an earlier start measured it",
 }
@@ -30,10 +30,10 @@ _AGREEMENT = {
     "min": "number or null, SSIM: student to teacher, the lowest sample",
     "rolling": "number or null, SSIM: student to teacher, over the window",
     "noop_mean": "number or null, SSIM: input to teacher, over all samples",
-    "alarm_below": "number or null, SSIM: the alarm's line",
+    "alarm_below": "number or null, SSIM: threshold of the alarm",
     "residual_ratio": "number or null, ratio: over the measurable samples of the window;"
     " null where they are fewer than five",
-    "residual_above": "number, ratio: the alarm's line",
+    "residual_above": "number, ratio: threshold of the alarm",
     "measurable": "integer: measurable samples in the window",
     "verdict": "text: `good`, `low` or `not measurable`",
 }
@@ -69,7 +69,7 @@ OF_MODELS: Mapping[Event, Described] = {
         {
             **MODEL,
             "refused": "text: runtime and precision that is not used",
-            "ssim": "number, SSIM: its finished pixels to those in float32",
+            "ssim": "number, SSIM: finished pixels of the refused form to those in float32",
             "message": "text: what to do, in words",
         },
     ),

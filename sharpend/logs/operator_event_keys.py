@@ -30,7 +30,7 @@ OPERATION: Mapping[Event, Described] = {
         "the queue ran empty, and no file is settling",
         {
             "images": "integer: images finished since it last ran empty",
-            "quarantined": "integer: images quarantined since then",
+            "quarantined": "integer: images quarantined in the same time",
         },
     ),
     Event.WORKER_LOST: Described(
@@ -55,7 +55,7 @@ OPERATION: Mapping[Event, Described] = {
     ),
     Event.ENGINE_RECOVERED: Described(
         INFO,
-        "that fault has passed",
+        "the fault of `engine.degraded` has passed",
         {"subject": "text: `engine`, or the name of the node"},
     ),
     Event.HOOK_ENDED: Described(
@@ -66,7 +66,7 @@ OPERATION: Mapping[Event, Described] = {
             "cause": "text: event that it was started for",
             "status": "integer or null: exit status, negative for a signal, or HTTP status",
             "message": "text or null: why it failed, in words",
-            "seconds": "number, seconds: how long it took",
+            "seconds": "number, seconds: run time of the hook",
         },
     ),
     Event.HOOK_DROPPED: Described(

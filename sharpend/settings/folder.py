@@ -31,6 +31,7 @@ from sharpend.settings.values import (
     Cue,
     Flag,
     FolderName,
+    Fraction,
     Group,
     HoursList,
     Levels,
@@ -39,7 +40,6 @@ from sharpend.settings.values import (
     PatternList,
     Positive,
     Profile,
-    Share,
     Strength,
     Suffix,
     Template,
@@ -95,7 +95,7 @@ class FolderSettings(Section):
     """The model of this folder; default: `[model] name`."""
     strength: Strength | None = None
     """Factor on what the model adds; default: `[model] strength`."""
-    crispness: Share | None = None
+    crispness: Fraction | None = None
     """Edge contrast beyond the model's result; default: `[model] crispness`."""
     skip_sharp: Flag | None = None
     """Copy images that are sharp already; default: `[model] skip_sharp`."""
@@ -136,7 +136,7 @@ class FolderSettings(Section):
     order: Literal["oldest", "newest"] = "oldest"
     """Order of the waiting images: the one that was found first, or last, is next."""
     _files: tuple[bytes, ...] | None = PrivateAttr(default=None)
-    _share: tuple[int, int] | None = PrivateAttr(default=None)
+    _shard: tuple[int, int] | None = PrivateAttr(default=None)
 
     @property
     def files(self) -> tuple[bytes, ...] | None:
@@ -155,14 +155,14 @@ class FolderSettings(Section):
         return any(isinstance(one, Address) for one in (self.input, self.output, self.archive))
 
     @property
-    def share(self) -> tuple[int, int] | None:
+    def shard(self) -> tuple[int, int] | None:
         """Part, and number of parts, of the images to sharpen; None: all. Not set by any file."""
-        return self._share
+        return self._shard
 
-    def shared(self, share: tuple[int, int]) -> Self:
+    def in_shard(self, shard: tuple[int, int]) -> Self:
         """Make a copy of these settings for one part of the images."""
         copy = self.model_copy()
-        copy._share = share  # noqa: SLF001 - of this class
+        copy._shard = shard  # noqa: SLF001 - of this class
         return copy
 
     @field_validator("archive")
@@ -174,7 +174,7 @@ class FolderSettings(Section):
         if archives and archive is None:
             raise ValueError('is required by source = "archive"')
         if archive is not None and "source" in info.data and not archives:
-            raise ValueError('needs source = "archive"; set that or remove this')
+            raise ValueError('needs source = "archive"; set that or remove it')
         if archive is not None and isinstance(archive, Address) != _is_remote(info, "input"):
             raise ValueError("must be in object storage where the input is, and only there")
         return archive
@@ -183,14 +183,14 @@ class FolderSettings(Section):
     @classmethod
     def _fits_the_input(cls, value: object, info: ValidationInfo) -> object:
         if _is_remote(info, "input") and value not in {"auto", False}:
-            raise ValueError("says nothing of an input in object storage; remove this")
+            raise ValueError("has no effect on an input in object storage; remove it")
         return value
 
     @field_validator("group", "mode")
     @classmethod
     def _fits_the_output(cls, value: object, info: ValidationInfo) -> object:
         if _is_remote(info, "output") and value is not None:
-            raise ValueError("says nothing of an output in object storage; remove this")
+            raise ValueError("has no effect on an output in object storage; remove it")
         return value
 
     @field_validator("sidecars")
@@ -205,14 +205,14 @@ class FolderSettings(Section):
     @classmethod
     def _has_a_disk(cls, value: object, info: ValidationInfo) -> object:
         if value is True and _is_remote(info, "input") and _is_remote(info, "output"):
-            raise ValueError("says nothing of object storage; remove this")
+            raise ValueError("has no effect on object storage; remove it")
         return value
 
     @field_validator("suffix")
     @classmethod
     def _suffix_has_its_place(cls, suffix: str, info: ValidationInfo) -> str:
         if suffix and "{suffix}" not in info.data.get("output_name", "{suffix}"):
-            raise ValueError("needs {suffix} in output_name; put it there or remove this")
+            raise ValueError("needs {suffix} in output_name; put it there or remove the key")
         return suffix
 
 

@@ -66,5 +66,5 @@ class HookSettings(Section):
     @classmethod
     def _goes_with_command(cls, user: str | None, info: ValidationInfo) -> str | None:
         if user is not None and info.data.get("command", ()) is None:
-            raise ValueError("needs command; set that or remove this")
+            raise ValueError("needs command; set that or remove it")
         return user

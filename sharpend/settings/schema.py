@@ -24,12 +24,12 @@ from sharpend.settings.values import (
     Device,
     Directory,
     Flag,
+    Fraction,
     Levels,
     Megabytes,
     Number,
     Positive,
     Profile,
-    Share,
     Strength,
     Whole,
 )
@@ -54,7 +54,7 @@ class ModelSettings(Section):
     """Side of a tile in pixels, at least 128 and divisible by 4; auto: by memory."""
     strength: Strength = 1.0
     """Factor on the detail that the model adds, 0 to 2; 1 is as trained."""
-    crispness: Share = 0.0
+    crispness: Fraction = 0.0
     """Amount of unsharp mask on top of the model's result, 0 to 1."""
     skip_sharp: Flag = False
     """Copy files that are sharp already unchanged, byte for byte."""
@@ -190,7 +190,7 @@ class CanarySettings(Section):
 
     model: str = Field(default="none", min_length=1)
     """A shipped model, or a weights file; none: no model is tried."""
-    share: Share = 0.02
+    share: Fraction = 0.02
     """Share of the main model's images on which it is tried, 0 to 1."""
 
 
@@ -201,7 +201,7 @@ class PreviewSettings(Section):
     """Number of images of which a preview is kept, 0 to 10000; 0 switches them off."""
     max_mb: Annotated[Number, Field(ge=0)] = 64
     """Largest size of all previews, in millions of bytes; the oldest are removed first."""
-    share: Share = 0.005
+    share: Fraction = 0.005
     """Largest share of the workers' time that making them may take, 0 to 1; at 1 each image gets
     one."""
 
@@ -209,9 +209,9 @@ class PreviewSettings(Section):
 class AgreementSettings(Section):
     """`[agreement]`: comparison with the teacher on a sample of the images."""
 
-    sample: Share = 0.05
+    sample: Fraction = 0.05
     """Share of the images that are sampled, 0 to 1; 0 switches it off."""
-    budget: Share = 0.03
+    budget: Fraction = 0.03
     """Largest share of the busy time that sampling may take, 0 to 1."""
     crop_px: Annotated[Whole, Field(ge=64, multiple_of=4)] = 256
     """Side of the compared crop in pixels, at least 64 and divisible by 4."""
@@ -219,7 +219,7 @@ class AgreementSettings(Section):
     """Number of samples in the rolling window."""
     alarm_residual: Auto | Positive = "auto"
     """Residual ratio above which health is degraded; auto: from the model's card, or 1."""
-    alarm_below: Auto | Share = "auto"
+    alarm_below: Auto | Fraction = "auto"
     """Rolling mean SSIM of all samples below which health is degraded too; auto: the line on the
     model's card, for measurable samples, if neither it nor `alarm_residual` has one."""
 

@@ -8,7 +8,7 @@ machine, except to look up a group.
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -141,6 +141,14 @@ def name_of_input(given: Mapping[str, Any]) -> str:
 
 
 Auto = Literal["auto"]
+T = TypeVar("T")
+
+
+def unless_auto(value: T | Auto) -> T | None:
+    """Return a value, or None for "auto"."""
+    return None if value == "auto" else value
+
+
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Directory = Annotated[Path, AfterValidator(_directory)]
 if TYPE_CHECKING:
@@ -151,7 +159,7 @@ Profile = Annotated[Path, AfterValidator(_profile)]
 Whole = Annotated[int, BeforeValidator(_number)]
 Number = Annotated[float, BeforeValidator(_number)]
 Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 Strength = Annotated[Number, Field(ge=0, le=2)]
 Cue = Annotated[Number, Field(ge=-10, le=10)]
 Days = Literal["never"] | Positive

@@ -141,7 +141,7 @@ def _remove_stale(path: str) -> None:
     """
     with suppress(FileNotFoundError):
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise FileExistsError(errno.EEXIST, "a file that is no socket has this name")
+            raise FileExistsError(errno.EEXIST, "a file that is not a socket has this name")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
             if caller.connect_ex(path) == errno.ECONNREFUSED:
                 os.unlink(path)

@@ -15,9 +15,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from sharpend.web import images, templates
+from sharpend.web.access_control import AccessControl
 from sharpend.web.actions import Actions
-from sharpend.web.changes import Changes
-from sharpend.web.gate import Gate
+from sharpend.web.event_stream import EventStream
 from sharpend.web.links import job_id_of
 from sharpend.web.login import Login
 from sharpend.web.pages import Pages
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import ASGIApp
 
-    from sharpend.web.gate import Access
+    from sharpend.web.access_control import Access
 
 _UNCHANGING = {"Cache-Control": "private, max-age=31536000, immutable"}
 """A preview of an id can be made anew, so that this is for static files alone: their address has
@@ -49,7 +49,7 @@ class Site:
     access: Access
 
 
-def make(site: Site, is_stopping: Callable[[], bool]) -> Gate:
+def make(site: Site, is_stopping: Callable[[], bool]) -> AccessControl:
     """Make the application, behind its gate.
 
     Args:
@@ -67,13 +67,13 @@ def make(site: Site, is_stopping: Callable[[], bool]) -> Gate:
         routes=[
             *_routes_of_pages(pages),
             *_routes_of_actions(site),
-            *_routes_of_files(site.state_dir, Changes(site.state_dir, is_stopping)),
+            *_routes_of_files(site.state_dir, EventStream(site.state_dir, is_stopping)),
             *_routes_of_probes(site),
         ],
         exception_handlers={HTTPException: refused, Exception: refused},
     )
     inner.router.redirect_slashes = False
-    return Gate(inner, site.access)
+    return AccessControl(inner, site.access)
 
 
 def _routes_of_pages(pages: Pages) -> list[Route]:
@@ -107,7 +107,7 @@ def _routes_of_probes(site: Site) -> list[Route]:
     ]
 
 
-def _routes_of_files(state_dir: Path, changes: Changes) -> list[Route]:
+def _routes_of_files(state_dir: Path, changes: EventStream) -> list[Route]:
     async def static(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in templates.TYPES:

@@ -34,7 +34,7 @@ async def read(request: Request) -> Mapping[str, str]:
         body = (await _body(request)).decode()
         fields = dict(parse_qsl(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except (ValueError, ClientDisconnect) as error:
-        raise HTTPException(400, "this is no form") from error
+        raise HTTPException(400, "this is not a form") from error
     session: Session | None = request.state.session
     if session is None or not is_token(session, fields.get("csrf", "")):
         raise HTTPException(403, "this form is too old, or not of this page: load the page again")

@@ -10,13 +10,12 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sharpend.files.atomic import READ_FILE
 from sharpend.files.preview_layout import IMAGES, MOST_BYTES
 from sharpend.files.previews import Previews
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def read(state_dir: Path, job_id: int, name: str) -> bytes | None:
@@ -33,7 +32,7 @@ def read(state_dir: Path, job_id: int, name: str) -> bytes | None:
     preview = Previews(state_dir).find(job_id) if name in IMAGES else None
     if preview is None:
         return None
-    with suppress(OSError), os.fdopen(os.open(preview.path(name), _READ), "rb") as file:
+    with suppress(OSError), os.fdopen(os.open(preview.path(name), READ_FILE), "rb") as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             content = file.read(MOST_BYTES + 1)
             return content if len(content) <= MOST_BYTES else None

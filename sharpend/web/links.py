@@ -52,7 +52,7 @@ def place_of(request: Request) -> Place:
         return NEWEST
     found = _PLACE.fullmatch(text)
     if found is None or int(found[2]) > LARGEST_ID:
-        raise HTTPException(400, "this is no address of a page")
+        raise HTTPException(400, "this is not the address of a page")
     return Place(float(found[1]), int(found[2]))
 
 

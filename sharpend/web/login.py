@@ -1,4 +1,4 @@
-"""Entry with a token: the form, the check, and the way out."""
+"""Login with a token, and logout: the form, the check (`tokens`) and the session (`sessions`)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse
 
 from sharpend.logs.events import Event
-from sharpend.web import forms, gate
+from sharpend.web import access_control, forms
 from sharpend.web.templates import render
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from sharpend.web.gate import Access
+    from sharpend.web.access_control import Access
 
 
 class Login:
@@ -38,10 +38,10 @@ class Login:
         fields = await forms.read(request)
         # From here on without `await`: forms that were held back are counted one by one.
         wait_s = self._access.throttle.wait_s(caller.address)
-        who = self._access.name_of(fields.get("token", ""), caller, gate.LOGIN)
+        who = self._access.name_of(fields.get("token", ""), caller, access_control.LOGIN)
         if who is None and wait_s:
-            self._access.refuse("too many wrong tokens", caller, gate.LOGIN)
-            return gate.too_many(wait_s)
+            self._access.refuse("too many wrong tokens", caller, access_control.LOGIN)
+            return access_control.too_many(wait_s)
         if who is None:
             return self._form(request, "This token is wrong.", 403)
         self._access.log.info(Event.ACTION_TAKEN, action="enter", who=who, caller=caller.address)
@@ -50,7 +50,7 @@ class Login:
     async def logout(self, request: Request) -> Response:
         """End the session of a browser."""
         await forms.read(request)
-        return self._begun(request, gate.LOGIN, "")
+        return self._begun(request, access_control.LOGIN, "")
 
     def _begun(self, request: Request, path: str, who: str) -> Response:
         """Lead to a page with a new session."""

@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from sharpend.daemon.status import read_status
 from sharpend.errors import LedgerError
-from sharpend.files.free_space import RoomReader
+from sharpend.files.free_space import DiskSpaceReader
 from sharpend.ledger.figures import read_figures
 from sharpend.ledger.opening import locked_since
 from sharpend.web.metric_list import METRICS
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 HEALTHS = ("ok", "degraded", "fail")
 IN_USE, CANARY = "in_use", "canary"
-"""Roles of models: their results are written, or they are on trial."""
+"""Roles of models: the one whose results are written, or the canary."""
 _AT_WORK = {"running", "paused"}
-_ROOM = RoomReader()
+_DISK_SPACE = DiskSpaceReader()
 """One for the process, because it remembers the file systems that hang."""
 _OF_AGREEMENT = {
     "n": "sharpend_agreement_samples_total",
@@ -117,7 +117,7 @@ def _add_all(samples: _Samples, state_dir: Path, now_s: float) -> None:
     samples.add("sharpend_ready", is_ready)
     samples.add("sharpend_start_time_seconds", since_s)
     samples.add("sharpend_metrics_timestamp_seconds", now_s)
-    _add_room(samples, "state", "", os.fsencode(state_dir))
+    _add_space(samples, "state", "", os.fsencode(state_dir))
     figures = _readable_figures(state_dir)
     samples.add("sharpend_ledger_readable", figures is not None)
     if figures is not None:
@@ -155,14 +155,14 @@ def _add_folder(samples: _Samples, name: str, folder: FolderFigures, now_s: floa
     at = folder.oldest_pending_at
     age_s = 0.0 if at is None else max(0.0, now_s - at)
     samples.add("sharpend_oldest_pending_seconds", age_s, name)
-    _add_room(samples, "output", name, folder.output)
+    _add_space(samples, "output", name, folder.output)
 
 
-def _add_room(samples: _Samples, place: str, folder: str, path: bytes) -> None:
-    room = _ROOM.read(path)
-    if room is not None:
-        samples.add("sharpend_disk_size_bytes", room.size_bytes, place, folder)
-        samples.add("sharpend_disk_available_bytes", room.available_bytes, place, folder)
+def _add_space(samples: _Samples, place: str, folder: str, path: bytes) -> None:
+    space = _DISK_SPACE.read(path)
+    if space is not None:
+        samples.add("sharpend_disk_size_bytes", space.size_bytes, place, folder)
+        samples.add("sharpend_disk_available_bytes", space.available_bytes, place, folder)
 
 
 def _add_report(samples: _Samples, status: Mapping[str, Any]) -> None:

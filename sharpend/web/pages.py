@@ -11,8 +11,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 
-from sharpend.agreement.alarm import summary_lines
-from sharpend.daemon import diary, history
+from sharpend.agreement.summary import summary_lines
+from sharpend.daemon import history, image_history
 from sharpend.errors import SharpendError
 from sharpend.files.previews import Previews
 from sharpend.intake.tally import left_alone_text
@@ -162,8 +162,10 @@ class Pages:
         with LedgerPages.read_only(self._state_dir) as ledger:
             entry = ledger.entry(job_id)
         if entry is None:
-            raise HTTPException(404, "no such image: forgotten by retention, or never there")
-        events = diary.read(self._state_dir, entry.job.folder, entry.job.relative)[:_MOST_EVENTS]
+            raise HTTPException(404, "there is no such image, or the ledger has forgotten it")
+        events = image_history.read(self._state_dir, entry.job.folder, entry.job.relative)[
+            :_MOST_EVENTS
+        ]
         finished = [one for one in events if one["event"] == "image.finished"]
         folder = next((one for one in now.folders if one.name == entry.job.folder), None)
         return {

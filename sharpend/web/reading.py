@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sharpend.checks.state import daemon as check_daemon
-from sharpend.daemon.intended_pauses import HELD
+from sharpend.daemon.intended_pauses import BY_OPERATOR
 from sharpend.daemon.status import read_status
 from sharpend.ledger.opening import is_locked, locked_since
 from sharpend.ledger.pages import LedgerPages
@@ -51,7 +51,7 @@ class FolderReading:
     waiting: int
     finished: int
     refused: int
-    held_since_s: float | None
+    paused_since_s: float | None
     """Since when an operator has paused it (wall clock)."""
     paused: str
     """Cause of its pause; empty where it works."""
@@ -73,7 +73,7 @@ class Reading:
     in_work: Sequence[Job]
     oldest_s: float | None
     """Age of the oldest waiting image."""
-    all_held_since_s: float | None
+    all_paused_since_s: float | None
     """Since when an operator has paused all folders (wall clock)."""
     vanished: int
 
@@ -120,10 +120,10 @@ def read(state_dir: Path, every_s: float) -> Reading:
     if not has_ledger(state_dir):
         return Reading(now_s, health, last or {}, is_current, (), (), None, None, 0)
     with LedgerPages.read_only(state_dir) as ledger:
-        tallies, holds = ledger.tallies(), ledger.holds()
+        tallies, pauses = ledger.tallies(), ledger.pauses()
         oldest_at = ledger.oldest_pending_at(tallies)
         folders = [
-            _folder(name, roots, tallies[name], holds, last if is_current else None)
+            _folder(name, roots, tallies[name], pauses, last if is_current else None)
             for name, roots in ledger.folders()
         ]
         in_work = ledger.in_work() if is_running else ()
@@ -135,7 +135,7 @@ def read(state_dir: Path, every_s: float) -> Reading:
         folders,
         in_work,
         None if oldest_at is None else max(0.0, now_s - oldest_at),
-        holds.get(ALL_FOLDERS),
+        pauses.get(ALL_FOLDERS),
         sum(tally[State.VANISHED] for tally in tallies.values()),
     )
 
@@ -165,17 +165,17 @@ def _folder(
     name: str,
     roots: tuple[bytes, bytes],
     tally: Mapping[State, int],
-    holds: Mapping[str, float],
+    pauses: Mapping[str, float],
     last: Mapping[str, Any] | None,
 ) -> FolderReading:
     """Put together what ledger and daemon know of a folder; without a daemon, the ledger alone."""
     status: Mapping[str, Any] = last or {}
-    held_since_s = holds.get(name)
+    paused_since_s = pauses.get(name)
     paused = (status.get("paused") or {}).get(name, "")
-    if paused == HELD:  # of the last report; the ledger knows it now
+    if paused == BY_OPERATOR:  # of the last report; the ledger knows it now
         paused = ""
-    if held_since_s is not None or ALL_FOLDERS in holds:
-        paused = paused or HELD
+    if paused_since_s is not None or ALL_FOLDERS in pauses:
+        paused = paused or BY_OPERATOR
     return FolderReading(
         name=name,
         input_root=roots[0],
@@ -183,7 +183,7 @@ def _folder(
         waiting=sum(tally[state] for state in WAITING),
         finished=sum(tally[state] for state in FINISHED),
         refused=tally[State.QUARANTINED],
-        held_since_s=held_since_s,
+        paused_since_s=paused_since_s,
         paused=paused or str(status.get("state_fault") or ""),
         unreadable=(status.get("unreadable") or {}).get(name, 0),
         left_alone=(status.get("left_alone") or {}).get(name, {}),

@@ -9,7 +9,7 @@ import uvicorn
 
 from sharpend.daemon.systemd import Notifier
 from sharpend.web import address
-from sharpend.web.places import MOST, Place
+from sharpend.web.connections import MOST, BoundedConnection
 
 if TYPE_CHECKING:
     import socket
@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 lifespan="off",
                 ws="none",
-                http=Place,
+                http=BoundedConnection,
                 loop="asyncio",
                 limit_concurrency=MOST,
                 timeout_graceful_shutdown=_STOP_S,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from sharpend import __version__
-from sharpend.web import words
+from sharpend.web import formatting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,17 +52,17 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     for one in (
-        words.name,
-        words.state,
-        words.health,
-        words.base,
-        words.clock,
-        words.stamp,
-        words.duration,
-        words.count,
-        words.figure,
-        words.fact,
+        formatting.name,
+        formatting.state,
+        formatting.health,
+        formatting.base,
+        formatting.clock,
+        formatting.stamp,
+        formatting.duration,
+        formatting.count,
+        formatting.figure,
+        formatting.fact,
     ):
         made.filters[one.__name__] = one
-    made.globals |= {"static": address_of, "version": __version__, "zone": words.zone}
+    made.globals |= {"static": address_of, "version": __version__, "zone": formatting.zone}
     return made

@@ -57,7 +57,7 @@ class Trends:
 
 
 def _ratio(points: Sequence[dict[str, Any]], span: Span) -> Markup | None:
-    """Draw the residual ratio, with the input itself (1 by definition) and the alarm's line."""
+    """Draw the residual ratio, with the input itself (1 by definition) and its threshold."""
     student = chart.series(points, "residual_ratio", span)
     if not student:
         return None

@@ -48,14 +48,14 @@ def loads(body: bytes) -> object:
     """Parse JSON in ASCII bytes.
 
     Raises:
-        MessageError: it is no JSON, is nested too deep, or names a key twice.
+        MessageError: it is not JSON, is nested too deep, or names a key twice.
     """
     try:
         return json.loads(
             body.decode("ascii"), object_pairs_hook=_table, parse_constant=_refuse_constant
         )
     except (ValueError, RecursionError) as error:
-        raise MessageError("it is no JSON") from error
+        raise MessageError("it is not JSON") from error
 
 
 def _table(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -95,7 +95,7 @@ def real(low: float, high: float) -> Kind[float]:
 
     def read(value: object) -> float:
         if type(value) is not float and type(value) is not int:
-            raise MessageError("a value is no number")
+            raise MessageError("a value is not a number")
         if not low <= value <= high:  # true for NaN, too
             raise MessageError(f"a number is not within {low:g} and {high:g}")
         return float(value)
@@ -127,7 +127,7 @@ def octets(longest: int) -> Kind[bytes]:
     def read(value: object) -> bytes:
         parsed = _of_type(value, str)
         if len(parsed) > longest or any(character > "\xff" for character in parsed):
-            raise MessageError(f"a value is not of at most {longest} bytes")
+            raise MessageError(f"a value is not made of at most {longest} bytes")
         return parsed.encode("latin-1")
 
     return Kind(lambda value: value.decode("latin-1"), read)
@@ -139,7 +139,7 @@ def digest() -> Kind[str]:
     def read(value: object) -> str:
         parsed = _of_type(value, str)
         if not _SHA256.fullmatch(parsed):
-            raise MessageError("a value is no SHA-256")
+            raise MessageError("a value is not a SHA-256")
         return parsed
 
     return Kind(_same, read)
@@ -152,7 +152,7 @@ def choice(enumeration: type[Choice]) -> Kind[Choice]:
         try:
             return enumeration(_of_type(value, str))
         except ValueError as error:
-            raise MessageError(f"a value is no {enumeration.__name__}") from error
+            raise MessageError(f"a value is not of type {enumeration.__name__}") from error
 
     return Kind(lambda value: value.value, read)
 
@@ -195,7 +195,7 @@ def exactly(count: int, kind: Kind[T]) -> Kind[tuple[T, ...]]:
     def read(value: object) -> tuple[T, ...]:
         listed = _of_type(value, list)
         if len(listed) != count:
-            raise MessageError(f"a list has not {count} values")
+            raise MessageError(f"a list does not have {count} values")
         return tuple(kind.read(one) for one in listed)
 
     return Kind(lambda value: [kind.write(one) for one in value], read)
@@ -247,11 +247,11 @@ def tagged(known: Mapping[str, tuple[type, Kind[Any]]]) -> Kind[Any]:
         for tag, (kind_of, kind) in known.items():
             if isinstance(value, kind_of):
                 return {tag: kind.write(value)}
-        raise TypeError(f"{type(value).__name__} is no message")
+        raise TypeError(f"{type(value).__name__} is not a message")
 
     def read(value: object) -> object:
         if not isinstance(value, dict) or len(value) != 1 or not set(value) <= set(known):
-            raise MessageError("it is no message that is known")
+            raise MessageError("it is not a known message")
         ((tag, content),) = value.items()
         return known[tag][1].read(content)
 
@@ -268,5 +268,5 @@ def _read(name: str, kind: Kind[T], value: object) -> T:
 def _of_type(value: object, wanted: type[T]) -> T:
     """Check that a value has exactly this type: True is no number."""
     if type(value) is not wanted:
-        raise MessageError(f"a value is no {wanted.__name__}")
+        raise MessageError(f"a value is not of type {wanted.__name__}")
     return value

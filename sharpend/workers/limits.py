@@ -1,8 +1,8 @@
 """Resource limits of a worker: processor time, memory, open files, no core dumps.
 
-The kernel enforces it, whatever the parent does: a decoder that spins is killed, one that wants
-too much memory is refused it. The parent watches deadline and resident memory as well, as a
-second line of defence.
+The kernel enforces them, whatever the parent does: a decoder in an endless loop is killed, and an
+allocation beyond the limit fails. As a second line of defence `pool` watches deadline and resident
+memory. Automatic limits are computed in `daemon.worker_settings`.
 """
 
 from __future__ import annotations

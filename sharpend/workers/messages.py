@@ -2,7 +2,7 @@
 
 Owns the list of all fields that cross the pipe. A worker decodes untrusted files and may have been
 taken over, so the daemon reads its answers strictly: see `sharpend.workers.jsoncodec`. Whether an
-answer fits the task that was handed out is judged by `sharpend.workers.pool`; `frames` sends it.
+answer fits the task that was handed out is judged by `sharpend.workers.pool`; `framing` sends it.
 
 A field that is added to a class below needs its kind here; without one the import fails.
 """

@@ -1,8 +1,8 @@
 """Worker process handle: start it, exchange messages over two pipes, kill it, wait for it.
 
 Requests go to the worker's standard input, answers come from its standard output, one JSON frame
-each (see `sharpend.workers.messages` and `frames`). Nothing else is shared: no other descriptor, no
-memory, no lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
+each (see `sharpend.workers.messages` and `framing`). Nothing else is shared: no other descriptor,
+no memory, no lock, no terminal. One thread reads the answers, at most one ahead of the daemon.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
 from sharpend import machine
-from sharpend.workers import frames, messages
+from sharpend.workers import framing, messages
 from sharpend.workers.jsoncodec import MessageError, dumps
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class WorkerProcess:
 
     def _write(self, body: bytes) -> None:
         with suppress(OSError, ValueError):  # it ended: the end of the other pipe reports that
-            frames.send(_opened(self._process.stdin), body)
+            framing.send(_opened(self._process.stdin), body)
 
     def _listen(self) -> None:
         """Read answers until the pipe ends or one is not valid."""
@@ -155,7 +155,7 @@ def _in_thread(target: Callable[[], None]) -> threading.Thread:
 
 def _received(pipe: IO[bytes]) -> Answer | MessageError | EOFError:
     try:
-        body = frames.receive(pipe, messages.ANSWER_BYTES)
+        body = framing.receive(pipe, messages.ANSWER_BYTES)
         return EOFError() if body is None else messages.answer(body)
     except MessageError as error:
         return error

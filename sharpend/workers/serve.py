@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sharpend.errors import SharpendError
 from sharpend.task import Task
-from sharpend.workers import frames, messages, worker
+from sharpend.workers import framing, messages, worker
 from sharpend.workers.jsoncodec import loads
 from sharpend.workers.messages import Began, Describe, Raised, Unavailable
 
@@ -31,11 +31,11 @@ def main(options: str, daemon_pid: str) -> None:
     _redirect_to_null(0, 1)
     worker.start(messages.WORKER_OPTIONS.read(loads(options.encode())), int(daemon_pid))
     _redirect_to_null(2)  # errors of the start still go there
-    while (body := frames.receive(requests, messages.REQUEST_BYTES)) is not None:
+    while (body := framing.receive(requests, messages.REQUEST_BYTES)) is not None:
         request = messages.request(body)
         if isinstance(request, Task):
-            frames.send(answers, messages.encode(Began(request.job_id)))
-        frames.send(answers, _answer(request))
+            framing.send(answers, messages.encode(Began(request.job_id)))
+        framing.send(answers, _answer(request))
 
 
 def _answer(request: Request) -> bytes:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.files.atomic import UPDATE_NEW_FILE
 from sharpend.files.attributes import attributes_of, give_attributes
 from sharpend.files.beneath import directory
 from sharpend.files.disk_errors import decision
@@ -82,8 +83,7 @@ def write(task: Task, picture: Picture, original: Original) -> Written:
 
 
 def _write_in(parent: int, task: Task, picture: Picture, original: Original) -> Written:
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(task.temp_name, flags, 0o600, dir_fd=parent)
+    descriptor = os.open(task.temp_name, UPDATE_NEW_FILE, 0o600, dir_fd=parent)
     try:
         with os.fdopen(descriptor, "wb", closefd=False) as file:
             codec.encode(picture, file)

@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--crop-px",
         type=count,
         default=256,
-        help="side of the crops for the alarm line, pixels: the daemon's agreement.crop_px "
+        help="side of the crops for the alarm threshold, pixels: the daemon's agreement.crop_px "
         "(default 256)",
     )
     add("--specialist", metavar="MODEL", help="model for images that were enlarged by exactly four")

@@ -1,4 +1,4 @@
-"""`trainer line`: measure the alarm lines of a student again and update its cards."""
+"""`trainer line`: measure the alarm thresholds of a student again and update its cards."""
 
 from __future__ import annotations
 

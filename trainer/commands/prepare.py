@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.commands.options import count, share
-from trainer.training.screening import screen
+from trainer.training.image_checks import check_images
 from trainer.training.split import write_split
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def prepare(options: argparse.Namespace) -> None:
     """Write the split and print the images left out, with reasons."""
-    split, left_out = screen(
+    split, left_out = check_images(
         options.images, validation=options.validation, smallest_px=options.smallest_px
     )
     write_split(split, options.data)

@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -144,7 +144,7 @@ def as_json(evaluation: Evaluation) -> bytes:
             one.name: _values_of(one, evaluation.figures[one.name]) for one in evaluation.sets
         },
     }
-    return json.dumps(_finite(values), indent=1).encode()
+    return json.dumps(finite(values), indent=1).encode()
 
 
 def _values_of(one: SetScores, rows: Mapping[str, Estimates]) -> dict[str, object]:
@@ -168,12 +168,12 @@ def _values_of(one: SetScores, rows: Mapping[str, Estimates]) -> dict[str, objec
     }
 
 
-def _finite(value: object) -> object:
+def finite(value: Any) -> Any:  # noqa: ANN401 - of JSON
     """Replace values that JSON lacks, such as the PSNR of equal images, by null."""
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        return {key: finite(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -1,7 +1,7 @@
 """Export of a run: the weights file with its card, and the model card.
 
-Owns the content of the card; `lines` computes the alarm lines of a student. Every number in a card
-was measured: by the validation of the run, by `trainer evaluate`, or here.
+Owns the content of the card; `thresholds` computes the alarm thresholds of a student. Every number
+in a card was measured: by the validation of the run, by `trainer evaluate`, or here.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def with_matrix(card: Card, digest: str, matrix: Mapping[str, Any]) -> Card:
 def with_teacher(
     student: Weights, teacher: str, originals: Sequence[Path], placement: Placement, *, crop_px: int
 ) -> Card:
-    """Add the teacher, the alarm lines and their figures to the card of a student.
+    """Add the teacher, the alarm thresholds and their figures to the card of a student.
 
     Args:
         student: the network with the card so far.
@@ -191,7 +191,7 @@ def kinds_for(card: Card) -> dict[str, Softening]:
 def with_thresholds(
     card: Card, measured: StudentSamples, *, crop_px: int, window: int = WINDOW
 ) -> Card:
-    """Add the alarm lines of these samples to the card.
+    """Add the alarm thresholds of these samples to the card.
 
     Args:
         card: a student's.

@@ -52,9 +52,7 @@ def train(
     folder: Path,
     group: ProcessGroup,
 ) -> Checkpoint:
-    """Train until the budget is spent and return the best checkpoint by validation loss.
-
-    Without a budget, the initial weights are validated and returned.
+    """Train until the budget is spent, if there is one; return the best checkpoint by validation.
 
     Args:
         recipe: what to train; a checkpoint of it already in `folder` is resumed.

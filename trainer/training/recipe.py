@@ -106,7 +106,7 @@ class Schedule:
 
     @property
     def has_budget(self) -> bool:
-        """Whether there is anything to train."""
+        """True if there is anything to train."""
         return self.steps > 0 or self.minutes > 0
 
 
@@ -217,16 +217,6 @@ def _impossible(recipe: Recipe) -> list[tuple[bool, str, str]]:
             f"must be a multiple of {GRID_PX}",
         ),
         (plan.steps > 0 and plan.minutes > 0, "schedule", "needs either steps or minutes"),
-        (
-            not plan.has_budget and not network.start,
-            "schedule",
-            "needs steps or minutes, because network.start is empty",
-        ),
-        (
-            bool(network.start_average) and not network.start,
-            "network.start_average",
-            "needs network.start, the model that it is averaged with",
-        ),
         (not 0 <= plan.ema < 1, "schedule.ema", "must be 0 or more and less than 1"),
         (plan.shape not in SHAPES, "schedule.shape", f"must be {' or '.join(SHAPES)}"),
         (
@@ -240,7 +230,22 @@ def _impossible(recipe: Recipe) -> list[tuple[bool, str, str]]:
             "a teacher term needs labels: run `trainer label`",
         ),
         (bool(data.labels) and data.factor != SOFTENED_BY, "data.factor", "must be 4 with labels"),
+        *_impossible_starts(recipe),
         *_impossible_mixtures(recipe),
+    ]
+
+
+def _impossible_starts(recipe: Recipe) -> list[tuple[bool, str, str]]:
+    """The rules between budget and initial weights."""
+    network, trains = recipe.network, recipe.schedule.has_budget
+    lacks = not network.start
+    return [
+        (lacks and not trains, "schedule", "needs steps or minutes, as network.start is empty"),
+        (
+            lacks and bool(network.start_average),
+            "network.start_average",
+            "needs network.start, the model that it is averaged with",
+        ),
     ]
 
 

@@ -246,7 +246,7 @@ class Bucket:
             client().delete_object(Bucket=self.address.bucket, Key=found.key, IfMatch=found.etag)
 
     def put(self, key: str, body: bytes) -> Object:
-        """Write a small object if the key is free, for a trial of the store; FileExistsError."""
+        """Write a small object if the key is free, for a check of the store; FileExistsError."""
         with translated():
             answer = client().put_object(
                 Bucket=self.address.bucket, Key=key, Body=body, IfNoneMatch="*"

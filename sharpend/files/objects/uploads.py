@@ -221,12 +221,12 @@ class Uploads:
 
     def _drop(self, upload: Upload) -> None:
         """Abort an upload; one whose id was lost with the process is found by its key."""
-        ids = [upload.id] if upload.id else self._unrecorded(upload)
+        ids = [upload.id] if upload.id else self._pending_results(upload)
         for one in ids:
             with suppress(FileNotFoundError):
                 upload.bucket.abort(upload.key, one)
 
-    def _unrecorded(self, upload: Upload) -> list[str]:
+    def _pending_results(self, upload: Upload) -> list[str]:
         """Find the upload of a record without an id; those begun at other times are of others.
 
         Raises:

@@ -19,7 +19,7 @@ from sharpend import __version__
 from sharpend.attempt import Failed, Failure
 from sharpend.errors import UnavailableError
 from sharpend.files import beneath
-from sharpend.files.atomic import CREATE_EXCLUSIVELY, fsync_directory
+from sharpend.files.atomic import WRITE_NEW_FILE, fsync_directory
 from sharpend.files.fingerprint import display
 from sharpend.workers import process
 from sharpend.workers.cluster import bodies
@@ -122,7 +122,7 @@ def _unwritable(request: CheckFolders) -> str:
     for root in request.writes:
         try:
             with beneath.directory(root, b"") as folder:
-                os.close(os.open(request.proof, CREATE_EXCLUSIVELY, 0o600, dir_fd=folder))
+                os.close(os.open(request.proof, WRITE_NEW_FILE, 0o600, dir_fd=folder))
                 fsync_directory(folder)
         except OSError as error:
             return f"{display(root)}: {error.strerror}; let this node's user write there"

@@ -87,7 +87,7 @@ class Connection:
             driver.close()
 
 
-def no_room(cluster: Cluster) -> str:
+def no_free_slots(cluster: Cluster) -> str:
     """Describe the fault that no node has room for an actor."""
     each = f"{cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs"
     advice = "start nodes with `ray start`, or change engine.cpus or engine.gpus"

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
-from sharpend.workers import frames
+from sharpend.workers import framing
 from sharpend.workers.cluster import notices
 from sharpend.workers.cluster.actor import WorkerActor
 from sharpend.workers.cluster.notices import (
     Answered,
     AskActor,
     Cluster,
+    FreeSlots,
     Gone,
     Joined,
     Placed,
     Refused,
-    Room,
     StartActor,
 )
 from sharpend.workers.jsoncodec import loads
@@ -76,14 +76,14 @@ class Driver:
         """Obey commands until their pipe ends, then end all actors."""
         loop = asyncio.get_running_loop()
         threading.Thread(target=self._listen, args=(commands, loop), daemon=True).start()
-        self._start(self._watch_room())
+        self._start(self._watch_free_slots())
         await self._ended.wait()
         for number in list(self._actors):
             self._end(number)
         ray.shutdown()
 
     def _listen(self, commands: IO[bytes], loop: asyncio.AbstractEventLoop) -> None:
-        while (body := frames.receive(commands, notices.FRAME_BYTES)) is not None:
+        while (body := framing.receive(commands, notices.FRAME_BYTES)) is not None:
             loop.call_soon_threadsafe(self._obey, notices.command(body))
         threading.Timer(_LEAVE_S, os._exit, (0,)).start()
         loop.call_soon_threadsafe(self._ended.set)
@@ -153,7 +153,7 @@ class Driver:
             with suppress(Exception):  # the head may be gone; then the end of this process ends it
                 ray.kill(actor, no_restart=True)
 
-    async def _watch_room(self) -> None:
+    async def _watch_free_slots(self) -> None:
         """Report the number of actors there is room for when it changes, and actors that ended."""
         answer = None
         while True:
@@ -163,15 +163,15 @@ class Driver:
                     self._lose(number, "its node has ended")
                 for number in self._nodes.keys() - self._busy:
                     self._start(self._try(number))
-                room = sum(_fitting(one, self._cluster) for one in nodes.values())
-                if room != answer:
-                    answer = room
-                    self._send(Room(room))
+                slots = sum(_fitting(one, self._cluster) for one in nodes.values())
+                if slots != answer:
+                    answer = slots
+                    self._send(FreeSlots(slots))
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def _send(self, notice: Notice) -> None:
         try:
-            frames.send(self._pipe, notices.encode(notice))
+            framing.send(self._pipe, notices.encode(notice))
         except OSError:  # the daemon has ended
             os._exit(0)
 
@@ -187,10 +187,10 @@ def _living() -> dict[str, dict[str, float]]:
 
 def _fitting(resources: dict[str, float], cluster: Cluster) -> int:
     """Number of actors that a node has room for."""
-    room = resources.get("CPU", 0.0) / cluster.cpus
+    slots = resources.get("CPU", 0.0) / cluster.cpus
     if cluster.gpus:
-        room = min(room, resources.get("GPU", 0.0) / cluster.gpus)
-    return math.floor(room + 1e-9)
+        slots = min(slots, resources.get("GPU", 0.0) / cluster.gpus)
+    return math.floor(slots + 1e-9)
 
 
 def _name_of(identifier: str) -> str:
@@ -252,7 +252,7 @@ def main(cluster: str) -> None:
     late.start()
     found = connect(wanted)
     late.cancel()
-    frames.send(pipe, notices.encode(found))
+    framing.send(pipe, notices.encode(found))
     if isinstance(found, Joined):
         asyncio.run(_run(wanted, commands, pipe))
 
@@ -260,7 +260,7 @@ def main(cluster: str) -> None:
 def _give_up(cluster: Cluster, pipe: IO[bytes]) -> None:
     where = f"engine.address: {cluster.address}"
     message = f"{where}: Ray did not let sharpend join within {_CONNECT_S:g} s"
-    frames.send(pipe, notices.encode(Refused(message, is_setting=False)))
+    framing.send(pipe, notices.encode(Refused(message, is_setting=False)))
     os._exit(0)
 
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from sharpend.workers import frames
+from sharpend.workers import framing
 from sharpend.workers.cluster import notices
 from sharpend.workers.cluster.notices import Refused
 from sharpend.workers.jsoncodec import MessageError, dumps
@@ -117,7 +117,7 @@ class DriverProcess:
         pipe = _opened(self._process.stdin)
         with suppress(OSError, ValueError):  # it ended, which the other pipe reports
             while (body := self._unsent.get()) is not None:
-                frames.send(pipe, body)
+                framing.send(pipe, body)
         with suppress(OSError):
             pipe.close()
 
@@ -126,7 +126,7 @@ class DriverProcess:
         cause = ""
         with _opened(self._process.stdout) as pipe:
             try:
-                while (body := frames.receive(pipe, notices.FRAME_BYTES)) is not None:
+                while (body := framing.receive(pipe, notices.FRAME_BYTES)) is not None:
                     self._hear(notices.notice(body))
             except MessageError as error:
                 cause = f"it sent an invalid notice: {error}"

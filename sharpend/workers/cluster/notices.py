@@ -84,7 +84,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class FreeSlots:
     """Notice: the number of actors that the cluster's nodes have room for."""
 
     actors: int
@@ -121,7 +121,7 @@ class Gone:
 
 
 Command = StartActor | AskActor | StopActor
-Notice = Joined | Refused | Room | Placed | Answered | Gone
+Notice = Joined | Refused | FreeSlots | Placed | Answered | Gone
 
 CLUSTER = record(Cluster, address=_TEXT, cpus=real(0, 1e6), gpus=real(0, 1e6))
 """Start options on the driver's command line."""
@@ -136,7 +136,7 @@ _NOTICE: Kind[Notice] = tagged(
     {
         "joined": (Joined, record(Joined, ray=_NAME)),
         "refused": (Refused, record(Refused, message=_TEXT, is_setting=flag())),
-        "room": (Room, record(Room, actors=_NUMBER)),
+        "free_slots": (FreeSlots, record(FreeSlots, actors=_NUMBER)),
         "placed": (
             Placed,
             record(

@@ -19,16 +19,16 @@ from sharpend.workers import process
 from sharpend.workers.answers import fitting
 from sharpend.workers.cluster import bodies
 from sharpend.workers.cluster.actors import AGAIN_S, Actors, ActorState
-from sharpend.workers.cluster.connection import Connection, no_room
+from sharpend.workers.cluster.connection import Connection, no_free_slots
 from sharpend.workers.cluster.driver_process import DriverEnded, is_installed
 from sharpend.workers.cluster.notices import (
     Answered,
     AskActor,
+    FreeSlots,
     Gone,
     Joined,
     Placed,
     Refused,
-    Room,
     StartActor,
     StopActor,
 )
@@ -85,7 +85,7 @@ class RayPool:
         self._wake = wake
         self._connection = Connection(cluster, self._on_notice)
         self.actors = Actors(options, process.PROGRAM, options.job_timeout_s + LATE_S)
-        self._room = 0
+        self._free_slots = 0
         self._no_actor_until_s = math.inf
         """Time by which an actor must run on a node; infinite while one does."""
         self._outcomes: list[AttemptResult] = []
@@ -112,7 +112,7 @@ class RayPool:
         if self._connection.fault:
             return {ENGINE: self._connection.fault, **found}
         has_no_actor = time.monotonic() > self._no_actor_until_s
-        return {ENGINE: no_room(self._cluster), **found} if has_no_actor else found
+        return {ENGINE: no_free_slots(self._cluster), **found} if has_no_actor else found
 
     def load_model(
         self, model: str, *, teacher: bool, go_on: Callable[[], bool] = lambda: True
@@ -141,7 +141,7 @@ class RayPool:
         if fault := self.faults.get(ENGINE):
             raise UnavailableError(fault)
         placed = [actor for actor in self.actors if actor.node]
-        most = min(self._target, self._room)
+        most = min(self._target, self._free_slots)
         if placed and len(placed) >= most and all(actor.unfit for actor in placed):
             causes = {f"{actor.node}: {actor.unfit}" for actor in placed}
             raise UnavailableError("engine: no node can work: " + "; ".join(sorted(causes)))
@@ -149,7 +149,7 @@ class RayPool:
     def judged(self) -> list[ActorState] | None:
         """Return all actors; None until all that there is room for are ready, or found unfit."""
         actors = [one for one in self.actors if one.unfit or self.actors.is_ready(one)]
-        return actors if len(actors) >= min(self._target, self._room) else None
+        return actors if len(actors) >= min(self._target, self._free_slots) else None
 
     def submit(self, task: Task, now_s: float) -> None:
         """Submit a task to a free actor, see `Workers.submit`."""
@@ -224,13 +224,13 @@ class RayPool:
     def _target(self) -> int:
         if not self.actors.ray:
             return 0  # not connected
-        return self._room if self._wanted is None else self._wanted
+        return self._free_slots if self._wanted is None else self._wanted
 
     def _hear(self, notice: Notice | DriverEnded, now_s: float) -> None:
         if isinstance(notice, Joined):
             self.actors.ray, self._no_actor_until_s = notice.ray, math.inf
-        elif isinstance(notice, Room):
-            self._room = notice.actors
+        elif isinstance(notice, FreeSlots):
+            self._free_slots = notice.actors
         elif isinstance(notice, DriverEnded):  # all tasks come back
             self._outcomes += [Lost(one.job_id, "", self._connection.fault) for one in self.running]
             self._forget()
@@ -240,7 +240,7 @@ class RayPool:
     def _forget(self) -> None:
         """Forget all actors, which end with the driver."""
         self.actors.by_number.clear()
-        self.actors.ray, self._room = "", 0
+        self.actors.ray, self._free_slots = "", 0
 
     def _hear_of_actor(self, notice: Placed | Answered | Gone, now_s: float) -> None:
         actor = self.actors.by_number.get(notice.actor)

@@ -1,4 +1,4 @@
-"""The alarm lines of a student, from samples that were measured on validation images.
+"""Alarm thresholds of a student, from samples that were measured on validation images.
 
 Pure arithmetic with a fixed seed; runs no network. The daemon uses the line of the residual ratio,
 and the line of SSIM where a card has no other.
@@ -216,7 +216,7 @@ def alarm_threshold(samples: Sequence[AgreementSample]) -> float:
     """
     if len(samples) < FEWEST_SAMPLES:
         raise UsageError(
-            f"the alarm line needs at least {FEWEST_SAMPLES} validation images, not {len(samples)}"
+            f"an alarm threshold needs {FEWEST_SAMPLES} validation images, not {len(samples)}"
         )
     values = sorted(sample.student for sample in samples)
     mean = statistics.fmean(values)

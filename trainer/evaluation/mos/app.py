@@ -19,7 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from sharpend.web.callers import caller_of
+from sharpend.web.client_address import caller_of
 from trainer.evaluation.mos.forms import (
     COOKIE,
     csrf_of,

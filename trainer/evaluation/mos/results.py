@@ -7,7 +7,6 @@ above 5 is better than the reference); gain the mean vote less that for the degr
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,10 @@ from trainer.evaluation.mos.protocol import PILOT_BELOW, Method
 from trainer.evaluation.mos.screening import screen
 from trainer.evaluation.mos.study import DEGRADED, ORIGINAL
 from trainer.evaluation.scores import LEVEL
+from trainer.evaluation.tables import finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from trainer.evaluation.mos.ratings import Ratings, Scores
     from trainer.evaluation.mos.study import Study
@@ -53,7 +53,7 @@ def results_of(study: Study, ratings: Ratings) -> dict[str, Any]:
             "screened": len(screened) - len(places),
             "withdrawn": ratings.withdrawn,
             "pilot": len(places) < PILOT_BELOW,
-            "each": [_finite(asdict(one)) for one in screened],
+            "each": [finite(asdict(one)) for one in screened],
             "rules": asdict(study.rules),
         },
         "interval": {
@@ -199,18 +199,6 @@ def _items(study: Study, votes: Scores) -> list[dict[str, Any]]:
     return found
 
 
-def _interval_values(estimate: Estimate) -> dict[str, Any]:
-    return _finite(asdict(estimate))
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as JSON has them: null where there is no number."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in values.items()
-    }
-
-
 def _viewing(study: Study, ratings: Ratings) -> dict[str, Any]:
     """Conditions under which the votes were given."""
     votes = ratings.votes
@@ -235,3 +223,8 @@ def _is_too_small(study: Study, vote: Vote) -> bool:
         one.width > screen.width * screen.dpr + 1 or one.height > screen.height * screen.dpr + 1
         for one in shown
     )
+
+
+def _interval_values(estimate: Estimate) -> dict[str, Any]:
+    values: dict[str, Any] = finite(asdict(estimate))
+    return values

@@ -38,7 +38,7 @@ def local(text: str) -> Address:
 
 
 def run(app: ASGIApp, where: Address, on_ready: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM, with the bounds of `sharpend.web.places`.
+    """Serve until SIGINT or SIGTERM, with the bounds of `sharpend.web.connections`.
 
     Args:
         app: the rating page.

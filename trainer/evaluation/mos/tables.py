@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trainer.evaluation.matrix.tables import table
+from trainer.evaluation.matrix.tables import number, table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -123,10 +123,10 @@ def _raters(results: Table) -> str:
         [
             one["rater"],
             f"{one['share']:.0%}",
-            _number(one["correlation_stimuli"]),
-            _number(one["correlation_conditions"]),
-            _number(one["reference_gain"]),
-            _number(one["control"]),
+            number(one["correlation_stimuli"], ".2f"),
+            number(one["correlation_conditions"], ".2f"),
+            number(one["reference_gain"], ".2f"),
+            number(one["control"], ".2f"),
             f"{one['same_share']:.0%}",
             ", ".join(one["reasons"]) or "kept",
         ]
@@ -141,10 +141,6 @@ def _raters(results: Table) -> str:
     ]
     titles += ["equal pairs", "most frequent score", ""]
     return f"{RULES.format(**results['raters']['rules'])}\n\n{table(titles, rows)}"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
 
 
 def _items(items: Sequence[Table]) -> str:

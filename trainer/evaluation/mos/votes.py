@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from sharpend.errors import StateLockedError, UsageError
-from sharpend.files.atomic import fsync_directory
+from sharpend.files.atomic import fsync_folder
 from trainer.evaluation.mos.protocol import LABELS, Method
 
 if TYPE_CHECKING:
@@ -203,11 +203,7 @@ class VoteLog:
         whole = content.rfind(b"\n") + 1
         os.ftruncate(self._descriptor, whole)
         os.fsync(self._descriptor)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fsync_directory(folder)
-        finally:
-            os.close(folder)
+        fsync_folder(path.parent)
         return whole, len(content) - whole
 
     def append(self, record: Record) -> None:

@@ -26,7 +26,7 @@ LEAST_TAKEN = 16 * 1024
 _ASKS = (h11.IDLE, h11.SEND_BODY)
 
 
-class Place(H11Protocol):
+class BoundedConnection(H11Protocol):
     """Connection of a visitor, as uvicorn constructs it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - uvicorn's own
@@ -45,7 +45,11 @@ class Place(H11Protocol):
             self._make_room()
 
     def _make_room(self) -> None:
-        others = (one for one in self.connections if isinstance(one, Place) and one is not self)
+        others = (
+            one
+            for one in self.connections
+            if isinstance(one, BoundedConnection) and one is not self
+        )
         idle = {one.idle_since_s: one for one in others if one.idle_since_s is not None}
         if idle:
             longest = idle[min(idle)]

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("starlette", reason="the extra `web` is not installed")
 
 from sharpend.files.preview_layout import IMAGES, MOST_BYTES
-from sharpend.web import changes, places, serve
+from sharpend.web import connections, event_stream, serve
 from tests.daemons import until
 from tests.visits import fill, preview, served
 
@@ -32,8 +32,8 @@ ASKED = HEAD + b"\r\n"
 @pytest.fixture
 def visitor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Visitor]:
     """A page that waits for a visitor for an instant only."""
-    monkeypatch.setattr(places, "ASK_S", SOON_S)
-    monkeypatch.setattr(places, "TAKE_S", SOON_S)
+    monkeypatch.setattr(connections, "ASK_S", SOON_S)
+    monkeypatch.setattr(connections, "TAKE_S", SOON_S)
     monkeypatch.setattr(serve, "MOST", 2)
     fill(tmp_path, done=[b"a.jpg"])
     preview(tmp_path, 1, dict.fromkeys(IMAGES, bytes(MOST_BYTES)))
@@ -144,7 +144,7 @@ def test_the_one_that_waited_longest_makes_room(
 def test_an_open_page_keeps_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream is an answer under way: no newcomer ends it."""
     monkeypatch.setattr(serve, "MOST", 4)
-    monkeypatch.setattr(changes, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(event_stream, "LOOK_EVERY_S", 0.05)
     fill(tmp_path)
     with served(tmp_path) as visitor, ExitStack() as stack:
         page = stack.enter_context(closing(connected(visitor)))

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class Candidate:
     """A finished or refused job whose input has path, size and time of a file that was found."""
 
     job_id: int
@@ -22,11 +22,11 @@ class Alike:
 
 
 @dataclass(frozen=True, slots=True)
-class Recognised:
+class RecognisedFile:
     """A found file that is the input of a job in the ledger."""
 
     relative: bytes
     fingerprint: Fingerprint
-    job: Alike
+    job: Candidate
     digest: str | None = None
     """SHA-256 of the file, where it was computed."""

@@ -1,7 +1,7 @@
-"""Callers: address of a request, from its socket or from headers of a trusted server in front.
+"""Client address of a request, from its socket or from headers of a trusted reverse proxy.
 
-Owns the headers that a server in front sets. Without the option that trusts it nobody is believed,
-because every visitor can send them, too.
+Owns the headers `X-Forwarded-For` and `X-Forwarded-Proto`. They are used with `--behind-proxy`
+only, because every client can send them, too.
 """
 
 from __future__ import annotations

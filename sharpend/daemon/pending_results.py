@@ -1,6 +1,6 @@
 """Results of workers that the ledger does not have yet, in the order in which they came.
 
-Owns the size of a group: all results of one turn are committed together, at most GROUP_OF at once.
+Owns the size of a group: all results of one turn are committed together, at most MAX_GROUP at once.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sharpend.attempt import AttemptResult, Died, Failed, Lost
-    from sharpend.daemon.folder import Handed
+    from sharpend.daemon.folder import AssignedJob
     from sharpend.ledger.reader import LedgerReader
 
-GROUP_OF = 50
+MAX_GROUP = 50
 """Most staged files committed together; it bounds open folders and the time until the first of
 them is finished."""
 
 
-class Unrecorded:
+class PendingResults:
     """Results that wait to be recorded; during a state outage they go on waiting."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[Handed, AttemptResult]] = {}
+        self._waiting: dict[int, tuple[AssignedJob, AttemptResult]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def add(self, handed: Handed, outcome: AttemptResult) -> None:
+    def add(self, handed: AssignedJob, outcome: AttemptResult) -> None:
         """Remember the result of an attempt."""
         self._waiting[handed.job.id] = (handed, outcome)
 
-    def remove(self, handed: Handed) -> None:
+    def remove(self, handed: AssignedJob) -> None:
         """Forget a result that is recorded."""
         del self._waiting[handed.job.id]
 
@@ -50,12 +50,12 @@ class Unrecorded:
         """Return the names of the folders that have a result here."""
         return {handed.folder.name for handed, _ in self._waiting.values()}
 
-    def failures(self) -> list[tuple[Handed, Failed | Died | Lost]]:
+    def failures(self) -> list[tuple[AssignedJob, Failed | Died | Lost]]:
         """Return the failures."""
         return [(one, end) for one, end in self._waiting.values() if not isinstance(end, Staged)]
 
-    def groups(self) -> Iterator[list[tuple[Handed, Staged]]]:
-        """Return the staged files, at most `GROUP_OF` at a time."""
+    def groups(self) -> Iterator[list[tuple[AssignedJob, Staged]]]:
+        """Return the staged files, at most `MAX_GROUP` at a time."""
         staged = [(one, end) for one, end in self._waiting.values() if isinstance(end, Staged)]
-        for first in range(0, len(staged), GROUP_OF):
-            yield staged[first : first + GROUP_OF]
+        for first in range(0, len(staged), MAX_GROUP):
+            yield staged[first : first + MAX_GROUP]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
 
 
-class Judgements:
+class EarlyReads:
     """Judgements of the files of one folder.
 
     Args:

@@ -1,4 +1,4 @@
-"""Stream of changes: a server-sent event whenever ledger or status have changed.
+"""Server-sent events: one whenever ledger or status have changed.
 
 Owns the interval, and the number of streams. A page then loads itself again and takes over what is
 different, so that there is one way in which a page is made.
@@ -29,7 +29,7 @@ MOST_STREAMS = 32
 _WATCHED = ("ledger.db", "ledger.db-wal", STATUS_FILE)
 
 
-class Changes:
+class EventStream:
     """Streams of one process.
 
     Args:

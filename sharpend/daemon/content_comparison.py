@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sharpend.commit.adoption import Existing
     from sharpend.commit.destination import Destination
     from sharpend.files.fingerprint import Fingerprint
-    from sharpend.ledger.alike import Alike
+    from sharpend.ledger.candidates import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Question:
     """A settled file, with the jobs whose input it may be, or the output that it may have."""
 
     found: tuple[bytes, Fingerprint]
-    jobs: tuple[Alike, ...] = ()
+    jobs: tuple[Candidate, ...] = ()
     existing: Existing | None = None
 
 
@@ -42,13 +42,13 @@ class Answer:
     found: tuple[bytes, Fingerprint]
     digest: str | None = None
     """SHA-256 of the file; None where it could not be read."""
-    job: Alike | None = None
+    job: Candidate | None = None
     existing: Existing | None = None
     has_changed: bool = False
     """True if it is gone or another file now."""
 
 
-class Recognition:
+class ContentComparison:
     """Comparison of the files of one folder; all methods are called from one thread.
 
     Args:

@@ -1,4 +1,4 @@
-"""Screening of images before training.
+"""Checks of images before training: which ones can be used.
 
 Checks that an image is readable, large enough, and not a copy of another one. Does not look at its
 content.
@@ -31,7 +31,7 @@ class Rejected:
     reason: str
 
 
-def screen(
+def check_images(
     folders: Iterable[Path], *, validation: float, smallest_px: int
 ) -> tuple[Split, list[Rejected]]:
     """Check every image below the folders, and split the usable ones.

@@ -1,7 +1,8 @@
-"""Lost attempts: a node or the whole cluster went while an image was in work.
+"""Lost attempts: a node or the whole cluster failed while an image was in work.
 
-Owns the rule that such an end is no fault of the image. An image that ends its node each time is
-quarantined after as many attempts as one that ends the daemon; before that it runs alone.
+Owns the rule that this is not counted as a failure of the image. An image whose node fails each
+time is quarantined after as many attempts as one that ends the daemon (`ledger.ledger`); before
+that it runs alone (`ledger.scheduling`).
 """
 
 from __future__ import annotations

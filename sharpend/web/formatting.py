@@ -1,4 +1,4 @@
-"""Words of the pages: times, durations, counts and names, safe to show.
+"""Formatting of times, durations, counts and names for the pages, safe to show.
 
 Names of files are bytes: control characters, marks that turn the direction of text, and bytes that
 are no UTF-8 are escaped here; markup is escaped by the templates.

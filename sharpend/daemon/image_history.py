@@ -1,4 +1,4 @@
-"""Diary of images: the events of each one, as the log has them, kept for the status page.
+"""History of images: the events of each one, as the log has them, kept for the status page.
 
 Owns `history/images.jsonl` in the state directory, bounded by its size. Holds the events before the
 limit on repeated lines and below any level of the log.
@@ -34,12 +34,12 @@ _KEPT = {
 }
 
 
-class DiaryLog(Log):
+class ImageHistoryLog(Log):
     """Wrapper of a log that keeps the events of images.
 
     Args:
         log: writes the lines.
-        state_dir: the diary is a file in it.
+        state_dir: the history is a file in it.
         options: options of sharpening by the folder's name in the log, kept with each output.
     """
 
@@ -64,7 +64,7 @@ class DiaryLog(Log):
 
 
 def path_of(state_dir: Path) -> Path:
-    """Return the path of the diary in a state directory."""
+    """Return the path of the history of images in a state directory."""
     return state_dir / FOLDER / "images.jsonl"
 
 

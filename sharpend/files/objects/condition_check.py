@@ -1,6 +1,6 @@
-"""Trial of a store: whether it can be reached, and whether it keeps the conditions of requests.
+"""Check of a store: whether it can be reached, and whether it keeps the conditions of requests.
 
-Owns the trial object, which is deleted again. Some stores accept a condition and ignore it: two
+Owns the test object, which is deleted again. Some stores accept a condition and ignore it: two
 writers would then overwrite each other, so such a store is refused.
 """
 
@@ -13,22 +13,22 @@ from sharpend.files.objects.bucket import Bucket, Object
 from sharpend.files.remote import STORE_FAULT
 
 _ADVICE = "choose a store that keeps conditions, such as Amazon S3"
-_BODY = b"a trial of sharpend; it can be deleted\n"
+_BODY = b"a test by sharpend; it can be deleted\n"
 
 
-def try_to_list(root: bytes) -> None:
+def check_listing(root: bytes) -> None:
     """List the first objects of a folder; OSError with a sentence for people."""
     Bucket(root).page(None, recursive=False)
 
 
-def try_conditions(root: bytes) -> None:
+def check_conditions(root: bytes) -> None:
     """Write, complete and delete an object against its conditions: each has to be refused.
 
     Raises:
         OSError: with a sentence for people; the store cannot be worked with.
     """
     bucket = Bucket(root)
-    key = bucket.address.key(b".sharpend-trial-" + secrets.token_hex(8).encode())
+    key = bucket.address.key(b".sharpend-test-" + secrets.token_hex(8).encode())
     written = bucket.put(key, _BODY)
     try:
         _require_refusal_to_write(bucket, key)

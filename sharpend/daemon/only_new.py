@@ -1,8 +1,9 @@
-"""Arrivals: the files of a folder that are new to the ledger.
+"""The setting `only_new`: leave the images as they are that were there at the first start.
 
-Owns `only_new`: the images that are there at the folder's first start are recorded as seen, and
-stay as they are until they change. While the first scan runs, the time at which a file got its
-path or content (ctime) shows what was there before; afterwards the record does.
+Owns the choice of the files that are new to the ledger: the images that are there at the folder's
+first start are recorded as seen, and stay as they are until they change. While the first scan runs,
+the time at which a file got its path or content (ctime) shows what was there before; afterwards the
+record does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.tally import Found
-    from sharpend.ledger.operator_state import Standing
+    from sharpend.ledger.operator_state import OperatorState
     from sharpend.logs.logs import Log
 
 FoundFile: TypeAlias = "tuple[bytes, Fingerprint]"
@@ -27,12 +28,12 @@ CLOCK_GRAIN_S = 0.05
 """More than the kernel's times of files lag behind the clock."""
 
 
-class Arrivals:
-    """Arrivals in one folder.
+class OnlyNew:
+    """Choice of the new files of one folder.
 
     Args:
         unknown: selects the files that are neither finished nor queued nor seen.
-        standing: records what is seen.
+        operator_state: records what is seen.
         log: for the number of images that stay as they are.
         folder: name in the ledger.
         only_new: leave the images as they are that are there at the first start; None: as it was
@@ -40,36 +41,42 @@ class Arrivals:
     """
 
     def __init__(
-        self, unknown: Unknown, standing: Standing, log: Log, folder: str, *, only_new: bool | None
+        self,
+        unknown: Unknown,
+        operator_state: OperatorState,
+        log: Log,
+        folder: str,
+        *,
+        only_new: bool | None,
     ) -> None:
         self._unknown = unknown
-        self._standing = standing
+        self._operator_state = operator_state
         self._log = log
         self._folder = folder
         self._since_s: float | None = None
         if only_new:
-            self._since_s = standing.begin_survey(folder, time.time() - CLOCK_GRAIN_S)
+            self._since_s = operator_state.begin_survey(folder, time.time() - CLOCK_GRAIN_S)
         elif only_new is not None:
-            standing.forget_survey(folder)
+            operator_state.forget_survey(folder)
 
     def fresh(self, found: Sequence[Found]) -> list[Found]:
         """Return the files that the ledger has neither finished nor queued nor seen."""
-        new = set(self._unknown(self._folder, entries(found)))
+        new = set(self._unknown(self._folder, found_files(found)))
         fresh = [one for one in found if (one.relative, one.fingerprint) in new]
         if self._since_s is None:
             return fresh
         before = [one for one in fresh if one.changed_s < self._since_s]
-        self._standing.see(self._folder, entries(before))
+        self._operator_state.see(self._folder, found_files(before))
         return [one for one in fresh if one.changed_s >= self._since_s]
 
     def scanned(self) -> None:
         """Record that a full scan is complete: what was there before it is known."""
         if self._since_s is not None:
             self._since_s = None
-            skipped = self._standing.end_survey(self._folder)
+            skipped = self._operator_state.end_survey(self._folder)
             self._log.info(Event.FOLDER_SURVEYED, folder=self._folder, left=skipped)
 
 
-def entries(found: Iterable[Found]) -> list[FoundFile]:
+def found_files(found: Iterable[Found]) -> list[FoundFile]:
     """List files as the ledger takes them."""
     return [(one.relative, one.fingerprint) for one in found]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Mode:
+class RunMode:
     """Differences between the commands that run the daemon."""
 
     once: bool = False

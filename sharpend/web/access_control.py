@@ -1,4 +1,4 @@
-"""Gate in front of all pages: who may come in, by which name, and what browsers may do.
+"""Access control in front of all pages: host names, sessions, tokens, origin; security headers.
 
 Owns the checks that every request passes: the name in `Host`, which another name that points here
 (DNS rebinding) does not have; the session or token; for an action the page that sent it. Refuses
@@ -17,14 +17,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 
 from sharpend.logs.events import Event
 from sharpend.web import sessions
-from sharpend.web.callers import caller_of
+from sharpend.web.client_address import caller_of
 from sharpend.web.tokens import LOCAL
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sharpend.logs.logs import Log
-    from sharpend.web.callers import Caller
+    from sharpend.web.client_address import Caller
     from sharpend.web.sessions import Session, Sessions
     from sharpend.web.tokens import Throttle, Tokens
 
@@ -113,7 +113,7 @@ class Access:
         self.log.error(Event.REQUEST_FAILED, cause=cause, caller=caller.address, address=path)
 
 
-class Gate:
+class AccessControl:
     """ASGI middleware; sets `state.session` and `state.caller` of each request.
 
     Args:

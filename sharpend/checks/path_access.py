@@ -47,7 +47,7 @@ class Content:
     """Counts of an input folder."""
 
     directories: int = 0
-    pictures: int = 0
+    images: int = 0
     bytes: int = 0
     unreadable: list[str] = field(default_factory=list)
     """The first few folders and images that cannot be read."""
@@ -68,10 +68,12 @@ def examine(
     Raises:
         UnavailableError: the looking process died.
     """
-    sights, contents = ask(runner, __name__, [paths, inputs])
-    for one in sights:  # JSON has no tuples
+    path_facts, contents = ask(runner, __name__, [paths, inputs])
+    for one in path_facts:  # JSON has no tuples
         one["ancestors"] = [tuple(above) for above in one["ancestors"]]
-    return {one["path"]: PathAccess(**one) for one in sights}, [Content(**one) for one in contents]
+    return {one["path"]: PathAccess(**one) for one in path_facts}, [
+        Content(**one) for one in contents
+    ]
 
 
 def look(path: str) -> PathAccess:
@@ -141,7 +143,7 @@ def _count(content: Content, path: str) -> None:
         if not stat.S_ISREG(status.st_mode):
             return
         content.bytes += status.st_size
-        content.pictures += 1
+        content.images += 1
         if not os.access(path, os.R_OK):
             _remember(content.unreadable, path)
 

@@ -1,4 +1,4 @@
-"""Protocol of the registrar, which a folder uses; and the wake-up of a folder."""
+"""Protocol of `registrar.Registrar`, which a folder uses; and the wake-up of a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sharpend.daemon.judgements import Judgements
+    from sharpend.daemon.early_reads import EarlyReads
     from sharpend.files.fingerprint import Fingerprint
     from sharpend.intake.tally import Found
 
@@ -36,10 +36,10 @@ class FolderWake:
         return True
 
 
-class Entries(Protocol):
-    """Entry of one folder's files; all methods are called from one thread."""
+class RegistrarInterface(Protocol):
+    """Registration of one folder's files; all methods are called from one thread."""
 
-    judgements: Judgements
+    early_reads: EarlyReads
     """Of the files that were entered."""
     wake: FolderWake
     """Asks for a step of the folder: an answer waits, or the intake has found something."""
