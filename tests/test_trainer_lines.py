@@ -157,5 +157,5 @@ def test_no_window_of_the_validation_pictures_is_below_the_line(
 
 def test_too_few_samples_draw_no_line() -> None:
     """The daemon judges no window below five samples, so a line needs as many."""
-    with pytest.raises(UsageError, match="at least 5"):
+    with pytest.raises(UsageError, match="needs 5 validation images"):
         alarm_threshold([sample()] * 4)
