@@ -25,42 +25,61 @@ if TYPE_CHECKING:
     from sharpend.task import Task
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedModel:
+    """A model, and how it is measured.
+
+    Attributes:
+        name: on its card.
+        teacher: that its card names.
+        options: window and lines; of a canary, the share and budget of its samples, too.
+    """
+
+    name: str
+    teacher: str | None
+    options: AlarmOptions
+
+
 class Canary:
     """Counts, means and alarm of a canary: a second student, tried beside the one in use.
 
     Whether it is asked for and whether it is low is decided by an agreement alarm of its own; the
-    model in use is measured on the same crops, for comparison. Nothing of a canary is written out.
+    model in use is measured on the same crops, for comparison. Each is judged by its own teacher.
+    Nothing of a canary is written out.
 
     Args:
         model: name or path, as set.
         beside: the model in use, whose images are sampled, likewise.
-        name: on the canary's card.
-        options: share, budget, window and lines.
+        judged: the canary.
+        used: the model in use.
 
     Attributes:
         alarm: of the canary.
     """
 
-    def __init__(self, model: str, beside: str, name: str, options: AlarmOptions) -> None:
+    def __init__(self, model: str, beside: str, judged: JudgedModel, used: JudgedModel) -> None:
         self.model = model
         self.beside = beside
-        self.name = name
-        self.alarm = AgreementAlarm(options)
-        self._used = AgreementAlarm(options)
-        self._recent: deque[CanarySample] = deque(maxlen=options.window)
+        self.alarm = AgreementAlarm(judged.options)
+        self._judged = judged
+        self._used = used
+        self._used_alarm = AgreementAlarm(used.options)
+        self._recent: deque[CanarySample] = deque(maxlen=judged.options.window)
 
     def add(self, sample: CanarySample) -> bool:
         """Add a sample; return True if it raised or cleared the canary's alarm."""
         self._recent.append(sample)
-        self._used.add(sample.used)
+        self._used_alarm.add(sample.used)
         return self.alarm.add(sample.canary)
 
     def figures(self) -> dict[str, object]:
         """Build the canary's block of a report: of the alarm, and beside the model in use."""
-        used = self._used.summary()
+        used = self._used_alarm.summary()
         return {
-            "model": self.name,
+            "model": self._judged.name,
+            "teacher": self._judged.teacher,
             **self.alarm.summary(),
+            "used_teacher": self._used.teacher,
             "used_mean": used["mean"],
             "used_residual_ratio": used["residual_ratio"],
             "difference": self._over_window(fmean, lambda sample: sample.difference),

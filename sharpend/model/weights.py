@@ -17,7 +17,7 @@ from safetensors.torch import save
 from sharpend.errors import UnavailableError
 from sharpend.files.atomic import replacing
 from sharpend.model.networks import NETWORKS, SharpeningNetwork
-from sharpend.model.shipped import DIGEST_KEY, find
+from sharpend.model.shipped import CARD_KEY, DIGEST_KEY, find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-CARD_KEY = "sharpend"
 REDUCTION = "bicubic"
 """The degradation of models that undo one factor of reduction."""
 
