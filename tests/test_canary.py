@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
+from sharpend.agreement.paired import MARGIN, PairedAlarm, quotient_line
 from sharpend.attempt import AgreementSample, CanarySample, Staged
 from sharpend.cli import main
 from sharpend.commands.status import _describe_canary
@@ -43,8 +44,8 @@ LINES = AlarmOptions(sample=1.0, budget=1.0, residual_above=0.3)
 
 def beside(used: str, options: AlarmOptions) -> Canary:
     """A canary beside a model, each with a teacher of its own."""
-    judged = JudgedModel("new-photo", "teacher-new", options)
-    return Canary("new", used, judged, JudgedModel(used, "teacher-old", LINES))
+    judged = JudgedModel("new-photo", "teacher-new", options, {})
+    return Canary("new", used, judged, JudgedModel(used, "teacher-old", LINES, {}))
 
 
 def agreement(ratio: float) -> AgreementSample:
@@ -80,6 +81,37 @@ def test_both_models_are_told() -> None:
     )
     assert "residual ratio 0.100 over 5 measurable crop(s)" in second
     assert _describe_canary(None) == []
+
+
+def test_one_that_is_worse_than_its_card_lets_expect_is_low() -> None:
+    """Beside the model in use, on the same crops, though its own line still holds."""
+    healthy = {"g1": 0.1, "g2": 0.06}, {"g2": 0.2, "g1": 0.25, "x4": 0.01}
+    own, used = (
+        JudgedModel(name, "teacher", LINES, ratios)
+        for name, ratios in zip(("new", "lite"), healthy, strict=True)
+    )
+    canary = Canary("new", "lite", own, used)
+    assert canary.figures()["quotient_above"] == pytest.approx(0.4 * MARGIN)
+    for _ in range(2 * FEWEST_SAMPLES):
+        assert not canary.add(sample(0.4 * 0.2))
+    changes = [canary.add(sample(0.2)) for _ in range(LINES.window)]
+    assert changes.count(True) == 1
+    told = canary.figures()
+    assert told["residual_ratio"] < told["residual_above"]  # type: ignore[operator] - numbers
+    assert (told["quotient"], told["verdict"]) == (pytest.approx(1.0), "low")
+    assert "1.000 times that of the model in use" in _describe_canary(told)[1]
+    changes = [canary.add(sample(0.4 * 0.2)) for _ in range(LINES.window)]
+    assert (changes.count(True), canary.low) == (1, False)
+
+
+def test_models_without_common_kinds_are_not_compared() -> None:
+    """The quotient is told, and nothing concluded; nor from crops that one cannot be judged by."""
+    assert quotient_line({"g1": 0.1}, {"x4": 0.1}) is None
+    assert quotient_line({}, {}) is None
+    paired = PairedAlarm(LINES, replace(LINES, measurable_from=1e9), 0.5)
+    for _ in range(LINES.window):
+        paired.add(sample(0.9))
+    assert (paired.quotient, paired.low) == (None, False)
 
 
 def test_lines_are_those_of_its_card(tmp_path: Path) -> None:
@@ -148,10 +180,10 @@ def loud(folder: Path) -> Path:
     return path
 
 
-def recarded(model: Path, path: Path, **changed: str | None) -> Path:
+def recarded(model: Path, path: Path, **changed: Any) -> Path:  # noqa: ANN401 - of any field
     """A copy of a model with another card."""
     loaded = weights.load(str(model))
-    save_network(path, loaded.network, replace(loaded.card, **changed))  # type: ignore[arg-type] - as the test says
+    save_network(path, loaded.network, replace(loaded.card, **changed))
     return path
 
 

@@ -200,13 +200,14 @@ def compare_both(  # noqa: PLR0913 - as `SecondOpinion.compare`
 ) -> CanarySample | None:
     """Sharpen the most detailed crop with two models, and compare each with its own teacher.
 
-    A teacher of both runs once.
-
     Args:
         pixels: the input, H x W x C.
         used: the model in use.
         canary: the other one.
-        crop_px, strength, overshoot, visible: as `SecondOpinion.compare` takes them.
+        crop_px: as `SecondOpinion.compare` takes it.
+        strength: likewise.
+        overshoot: likewise.
+        visible: likewise.
         cues: of the whole image, by the model in use.
 
     Returns:

@@ -192,7 +192,8 @@ def _canary(settings: Settings, workers: LoadedWorkers) -> Canary | None:
 
 
 def _judged(loaded: LoadedModel, options: AlarmOptions) -> JudgedModel:
-    return JudgedModel(loaded.model, loaded.teacher, options)
+    healthy = {one.kind: one.ratio for one in loaded.healthy}
+    return JudgedModel(loaded.model, loaded.teacher, options, healthy)
 
 
 def _dispatcher_config(

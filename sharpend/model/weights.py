@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -71,6 +71,12 @@ class Card:
     def undoes_factor(self) -> int | None:
         """The factor of bicubic reduction that the model undoes; None: it undoes any softness."""
         return self.softened_by if self.degradation == REDUCTION else None
+
+    @property
+    def healthy_ratios(self) -> dict[str, float]:
+        """Residual ratio on validation crops by kind of softness; empty where it is not known."""
+        found: Any = self.scores.get("agreement") or {}
+        return dict(found.get("residual", {}).get("healthy_median", {}))
 
 
 @dataclass(frozen=True, slots=True)

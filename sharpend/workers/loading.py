@@ -31,6 +31,14 @@ class WorkerOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthyRatio:
+    """Residual ratio of a healthy model on validation crops of one kind of softness."""
+
+    kind: str
+    ratio: float
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedModel:
     """Facts about a model, after a worker loaded and ran it once."""
 
@@ -60,6 +68,8 @@ class LoadedModel:
     """Of the teacher that the card names; None where it names none."""
     runtime: str = TORCH
     """torch or openvino."""
+    healthy: tuple[HealthyRatio, ...] = ()
+    """Of the card, where it has them."""
 
 
 def require_teacher(loaded: LoadedModel) -> LoadedModel:
