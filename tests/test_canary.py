@@ -97,7 +97,7 @@ def test_one_that_is_worse_than_its_card_lets_expect_is_low() -> None:
     changes = [canary.add(sample(0.2)) for _ in range(LINES.window)]
     assert changes.count(True) == 1
     told = canary.figures()
-    assert told["residual_ratio"] < told["residual_above"]  # type: ignore[operator] - numbers
+    assert (told["residual_ratio"], told["residual_above"]) == (pytest.approx(0.2), 0.3)
     assert (told["quotient"], told["verdict"]) == (pytest.approx(1.0), "low")
     assert "1.000 times that of the model in use" in _describe_canary(told)[1]
     changes = [canary.add(sample(0.4 * 0.2)) for _ in range(LINES.window)]

@@ -31,6 +31,7 @@ detail, where the card of a model names none."""
 NO_BETTER = 1.0
 """Residual ratio of an unsharpened image; the threshold if neither card nor settings give one."""
 NOT_MEASURABLE = "not measurable"
+LOW = "low"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,13 @@ class AgreementAlarm:
         measurable = self._measurable()
         return pooled_ratio(measurable) if len(measurable) >= FEWEST_SAMPLES else None
 
+    @property
+    def verdict(self) -> str:
+        """State of the alarm in a word or two."""
+        if self.low:
+            return LOW
+        return NOT_MEASURABLE if self.residual_ratio is None else "good"
+
     def summary(self) -> dict[str, object]:
         """Build the agreement block of a report."""
         return {
@@ -143,18 +151,13 @@ class AgreementAlarm:
             "residual_ratio": self.residual_ratio,
             "residual_above": self._threshold,
             "measurable": len(self._measurable()),
-            "verdict": self._verdict(),
+            "verdict": self.verdict,
         }
 
     @property
     def _threshold(self) -> float:
         line = self._options.residual_above
         return NO_BETTER if line is None else line
-
-    def _verdict(self) -> str:
-        if self.low:
-            return "low"
-        return NOT_MEASURABLE if self.residual_ratio is None else "good"
 
     def _measurable(self) -> list[AgreementSample]:
         least = self._options.measurable_from

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from sharpend.agreement.alarm import AgreementAlarm
+from sharpend.agreement.alarm import LOW, AgreementAlarm
 from sharpend.agreement.paired import PairedAlarm, quotient_line
 from sharpend.attempt import Staged
 from sharpend.logs.events import Event
@@ -87,12 +87,12 @@ class Canary:
 
     def figures(self) -> dict[str, object]:
         """Build the canary's block of a report: of the alarm, and beside the model in use."""
-        own, used = self.alarm.summary(), self._used_alarm.summary()
+        used = self._used_alarm.summary()
         return {
             "model": self._judged.name,
             "teacher": self._judged.teacher,
-            **own,
-            "verdict": "low" if self.low else own["verdict"],
+            **self.alarm.summary(),
+            "verdict": LOW if self.low else self.alarm.verdict,
             "used_teacher": self._used.teacher,
             "used_mean": used["mean"],
             "used_residual_ratio": used["residual_ratio"],
