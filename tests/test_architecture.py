@@ -34,7 +34,7 @@ PACKAGES = {
     " objects.address disk_errors access atomic beneath digest lease mounts free_space"
     " mounted_roots preview_layout previews rotated objects.outage objects.client objects.bucket"
     " objects.uploads objects.condition_check",
-    "agreement": "alarm paired summary opinion",
+    "agreement": "alarm summary opinion",
     "workers": "loading limits sandbox skipping staging stages opening models observation pipeline"
     " worker jsoncodec framing trials messages serve process interface answers pool transfers"
     " cluster cluster.notices cluster.requests cluster.bodies cluster.actor cluster.driver"

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
-from sharpend.agreement.paired import MARGIN, PairedAlarm, quotient_line
+from sharpend.agreement.alarm import (
+    FEWEST_SAMPLES,
+    QUOTIENT_MARGIN,
+    AlarmOptions,
+    PairedAlarm,
+    quotient_line,
+)
 from sharpend.attempt import AgreementSample, CanarySample, Staged
 from sharpend.cli import main
 from sharpend.commands.status import _describe_canary
@@ -91,7 +96,7 @@ def test_one_that_is_worse_than_its_card_lets_expect_is_low() -> None:
         for name, ratios in zip(("new", "lite"), healthy, strict=True)
     )
     canary = Canary("new", "lite", own, used)
-    assert canary.figures()["quotient_above"] == pytest.approx(0.4 * MARGIN)
+    assert canary.figures()["quotient_above"] == pytest.approx(0.4 * QUOTIENT_MARGIN)
     for _ in range(2 * FEWEST_SAMPLES):
         assert not canary.add(sample(0.4 * 0.2))
     changes = [canary.add(sample(0.2)) for _ in range(LINES.window)]

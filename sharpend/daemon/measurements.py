@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from sharpend.agreement.alarm import LOW, AgreementAlarm
-from sharpend.agreement.paired import PairedAlarm, quotient_line
+from sharpend.agreement.alarm import LOW, AgreementAlarm, PairedAlarm, quotient_line
 from sharpend.attempt import Staged
 from sharpend.logs.events import Event
 
