@@ -63,9 +63,9 @@ PACKAGES = {
     " bands measuring softness sharpener precision",
     "benchmark": "figures memory process rounds images serve networks live once whole batches"
     " watched cluster peer peers plain codecs sections plots",
-    "ledger": "sql operator_sql case_folding schema clean_shutdown candidates records long_steps"
-    " store copies scheduling reader pages_sql pages registration operator_state ledger opening"
-    " figures",
+    "ledger": "sql counts_sql operator_sql case_folding schema clean_shutdown candidates records"
+    " long_steps store copies scheduling reader pages_sql pages registration operator_state ledger"
+    " opening figures",
     "intake": "junk tally scan patience interface wall_clock file_times settle watch schedule"
     " listen folder remote threaded",
     "commit": "portable names store destination stale source results relocate sidecars local_folder"

@@ -9,24 +9,34 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from sharpend.agreement.alarm import FEWEST_SAMPLES, AlarmOptions
+from sharpend.agreement.alarm import (
+    FEWEST_SAMPLES,
+    QUOTIENT_MARGIN,
+    AlarmOptions,
+    PairedAlarm,
+    quotient_line,
+)
 from sharpend.attempt import AgreementSample, CanarySample, Staged
 from sharpend.cli import main
 from sharpend.commands.status import _describe_canary
 from sharpend.daemon import settings_values
-from sharpend.daemon.measurements import Canary
+from sharpend.daemon.loaded_workers import _load_canary
+from sharpend.daemon.measurements import Canary, JudgedModel
+from sharpend.errors import UnavailableError
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
+from sharpend.model import weights
 from sharpend.model.device import Placement
-from sharpend.model.networks import StudentNet
-from sharpend.model.weights import Card, save_network
+from sharpend.model.networks import StudentNet, TeacherNet
+from sharpend.model.weights import Card, digest, save_network
 from sharpend.settings.schema import Settings
 from sharpend.task import Options, Task
 from sharpend.workers.loading import LoadedModel
+from sharpend.workers.models import Models
 from sharpend.workers.pipeline import Pipeline
 from tests.conftest import drop
-from tests.fakes import Shop
+from tests.fakes import FakePool, Shop
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +45,12 @@ if TYPE_CHECKING:
 
 CPU = Placement(device="cpu", precision="float32")
 LINES = AlarmOptions(sample=1.0, budget=1.0, residual_above=0.3)
+
+
+def beside(used: str, options: AlarmOptions) -> Canary:
+    """A canary beside a model, each with a teacher of its own."""
+    judged = JudgedModel("new-photo", "teacher-new", options, {})
+    return Canary("new", used, judged, JudgedModel(used, "teacher-old", LINES, {}))
 
 
 def agreement(ratio: float) -> AgreementSample:
@@ -52,7 +68,7 @@ def sample(ratio: float, *, ms: float = 4.0) -> CanarySample:
 
 def test_both_models_are_told() -> None:
     """Agreement, speed and difference stand beside those of the model in use."""
-    canary = Canary("new", "lite", "new-photo", LINES)
+    canary = beside("lite", LINES)
     assert canary.figures()["n"] == 0
     assert _describe_canary(canary.figures()) == ["canary new-photo: not measured yet"]
     for ms in (900.0, 4.0, 5.0, 4.0, 5.0):
@@ -62,17 +78,49 @@ def test_both_models_are_told() -> None:
     assert told["used_residual_ratio"] == pytest.approx(0.2)
     assert (told["difference"], told["crop_ms"], told["used_crop_ms"]) == (1.5, 5.0, 10.0)
     assert (told["model"], told["verdict"]) == ("new-photo", "good")
+    assert (told["teacher"], told["used_teacher"]) == ("teacher-new", "teacher-old")
     first, second = _describe_canary(told)
     assert first == (
-        "canary new-photo: SSIM 0.9800 to the teacher on 5 crop(s) (model in use: 0.9800), "
-        "5.0 ms a crop (model in use: 10.0), 1.50 levels between both"
+        "canary new-photo: SSIM 0.9800 to teacher-new on 5 crop(s) (model in use: 0.9800 to "
+        "teacher-old), 5.0 ms a crop (model in use: 10.0), 1.50 levels between both"
     )
     assert "residual ratio 0.100 over 5 measurable crop(s)" in second
     assert _describe_canary(None) == []
 
 
-def test_lines_are_those_of_its_card_where_the_teacher_is_the_same(tmp_path: Path) -> None:
-    """A canary of another teacher is held to the lines of the model in use, which has that one."""
+def test_one_that_is_worse_than_its_card_lets_expect_is_low() -> None:
+    """Beside the model in use, on the same crops, though its own line still holds."""
+    healthy = {"g1": 0.1, "g2": 0.06}, {"g2": 0.2, "g1": 0.25, "x4": 0.01}
+    own, used = (
+        JudgedModel(name, "teacher", LINES, ratios)
+        for name, ratios in zip(("new", "lite"), healthy, strict=True)
+    )
+    canary = Canary("new", "lite", own, used)
+    assert canary.figures()["quotient_above"] == pytest.approx(0.4 * QUOTIENT_MARGIN)
+    for _ in range(2 * FEWEST_SAMPLES):
+        assert not canary.add(sample(0.4 * 0.2))
+    changes = [canary.add(sample(0.2)) for _ in range(LINES.window)]
+    assert changes.count(True) == 1
+    told = canary.figures()
+    assert (told["residual_ratio"], told["residual_above"]) == (pytest.approx(0.2), 0.3)
+    assert (told["quotient"], told["verdict"]) == (pytest.approx(1.0), "low")
+    assert "1.000 times that of the model in use" in _describe_canary(told)[1]
+    changes = [canary.add(sample(0.4 * 0.2)) for _ in range(LINES.window)]
+    assert (changes.count(True), canary.low) == (1, False)
+
+
+def test_models_without_common_kinds_are_not_compared() -> None:
+    """The quotient is told, and nothing concluded; nor from crops that one cannot be judged by."""
+    assert quotient_line({"g1": 0.1}, {"x4": 0.1}) is None
+    assert quotient_line({}, {}) is None
+    paired = PairedAlarm(LINES, replace(LINES, measurable_from=1e9), 0.5)
+    for _ in range(LINES.window):
+        paired.add(sample(0.9))
+    assert (paired.quotient, paired.low) == (None, False)
+
+
+def test_lines_are_those_of_its_card(tmp_path: Path) -> None:
+    """They hold for its teacher; a card without lines borrows those of a model of the same one."""
     settings = Settings.model_validate(
         {"state": tmp_path, "canary": {"model": "new", "share": 0.5}}
     )
@@ -82,8 +130,9 @@ def test_lines_are_those_of_its_card_where_the_teacher_is_the_same(tmp_path: Pat
     new = replace(used, model="new", residual_above=0.2)
     for canary, line in (
         (new, 0.2),
-        (replace(new, teacher_digest="b"), 0.4),
+        (replace(new, teacher_digest="b"), 0.2),
         (replace(new, residual_above=None), 0.4),
+        (replace(new, residual_above=None, teacher_digest="b"), None),
     ):
         options = settings_values.canary_options(settings, used, canary)
         assert (options.residual_above, options.sample) == (line, 0.5)
@@ -120,14 +169,26 @@ def ran(source: Path, networks: Networks, canary: Path | None) -> tuple[Staged, 
 
 
 def loud(folder: Path) -> Path:
-    """A model that changes images strongly, and was taught by nobody."""
+    """A model that changes images strongly, as the teacher beside it does, which it equals."""
     torch.manual_seed(1)
-    network = StudentNet(8, 1)
+    student, teacher = StudentNet(8, 1), TeacherNet(8, 1)
     with torch.no_grad():
-        for tensor in network.state_dict().values():
+        for tensor in student.state_dict().values():
             tensor.normal_(0, 1)
+    teacher.load_state_dict(student.state_dict())
+    card = Card("own-teacher", "teacher", 8, 1, teacher.halo_px)
+    save_network(folder / "own-teacher.safetensors", teacher, card)
     path = folder / "loud.safetensors"
-    save_network(path, network, Card("loud", "student", 8, 1, network.halo_px))
+    taught = digest(teacher.state_dict())
+    card = replace(card, name="loud", kind="student", teacher=card.name, teacher_digest=taught)
+    save_network(path, student, card)
+    return path
+
+
+def recarded(model: Path, path: Path, **changed: Any) -> Path:  # noqa: ANN401 - of any field
+    """A copy of a model with another card."""
+    loaded = weights.load(str(model))
+    save_network(path, loaded.network, replace(loaded.card, **changed))
     return path
 
 
@@ -157,18 +218,58 @@ def test_a_canary_that_is_the_model_in_use_differs_by_nothing(
     assert outcome.canary.canary == outcome.canary.used == outcome.agreement
 
 
-@pytest.mark.parametrize("broken", ["missing", "damaged"])
+def test_each_is_judged_by_its_own_teacher(tmp_path: Path, networks: Networks) -> None:
+    """A canary that equals its teacher agrees, however far both are from the model in use."""
+    source = drop(tmp_path / "in", "a.png", height=96, width=120)
+    task = replace(task_for(source, networks, loud(tmp_path)), measure_agreement=True)
+    outcome = Pipeline(CPU, crop_px=64).run(task)
+    assert isinstance(outcome, Staged)
+    assert outcome.canary is not None
+    assert (outcome.canary.canary.student_residual, outcome.canary.canary.student) == (0, 1)
+    assert outcome.canary.used == outcome.agreement
+    assert outcome.canary.used.student_residual > 0
+
+
+def test_a_teacher_of_several_models_is_loaded_once(tmp_path: Path, networks: Networks) -> None:
+    """Under whichever path its students name it; another one is loaded beside it."""
+    twin = recarded(networks.student, tmp_path / "twin.safetensors", name="twin")
+    models = Models(CPU)
+    one, other, own = (
+        models.student(str(path)) for path in (networks.student, twin, loud(tmp_path))
+    )
+    assert one.teacher is other.teacher
+    assert one.teacher is not own.teacher
+
+
+@pytest.mark.parametrize(
+    ("broken", "cause"),
+    [
+        ("missing", "no such model"),
+        ("damaged", "not a sharpend weights file"),
+        ("untaught", "its card names no teacher"),
+        ("taught by a missing one", "no such model"),
+        ("taught by another one", "was distilled from another"),
+    ],
+)
 def test_a_canary_that_fails_costs_no_picture(
-    tmp_path: Path, networks: Networks, broken: str
+    tmp_path: Path, networks: Networks, broken: str, cause: str
 ) -> None:
-    """The image is finished, and says why the canary was not measured."""
+    """The image is finished, and says why the canary was not measured, with the setting."""
     source = drop(tmp_path / "in", "a.png")
     path = tmp_path / "broken.safetensors"
     if broken == "damaged":
         path.write_bytes(b"no weights")
+    elif broken == "untaught":
+        recarded(networks.student, path, teacher=None, teacher_digest=None)
+    elif broken == "taught by a missing one":
+        recarded(networks.student, path, teacher="away", teacher_digest="0" * 64)
+    elif broken == "taught by another one":
+        recarded(networks.student, path, teacher_digest="0" * 64)
     outcome, _ = ran(source, networks, path)
     assert outcome.canary is None
-    assert [note for note in outcome.notes if note.startswith("the canary was not measured: ")]
+    (note,) = [one for one in outcome.notes if one.startswith("the canary was not measured: ")]
+    assert note.startswith("the canary was not measured: canary.model: ")
+    assert cause in note
 
 
 # In the daemon
@@ -177,7 +278,7 @@ def test_a_canary_that_fails_costs_no_picture(
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     """A dispatcher with a canary beside its model."""
-    return Shop(tmp_path, alarms={"lite": LINES}, canary=Canary("new", "lite", "new-photo", LINES))
+    return Shop(tmp_path, alarms={"lite": LINES}, canary=beside("lite", LINES))
 
 
 def finish(shop: Shop, name: str, **staged: Any) -> Task:  # noqa: ANN401 - of any field
@@ -214,7 +315,7 @@ def test_its_share_is_its_own(tmp_path: Path) -> None:
     shop = Shop(
         tmp_path,
         alarms={"lite": replace(LINES, sample=0.25)},
-        canary=Canary("new", "lite", "new-photo", rare),
+        canary=beside("lite", rare),
     )
     told = [
         finish(shop, f"{n}.png", canary=sample(0.1), agreement=agreement(0.1)) for n in range(8)
@@ -227,8 +328,26 @@ def test_its_share_is_its_own(tmp_path: Path) -> None:
 
 def test_only_images_of_the_main_model_are_tried(tmp_path: Path) -> None:
     """A teacher belongs to one model: other folders' models may have another."""
-    shop = Shop(tmp_path, canary=Canary("new", "other", "new-photo", LINES))
+    shop = Shop(tmp_path, canary=beside("other", LINES))
     assert finish(shop, "a.png").canary is None
+
+
+@pytest.mark.parametrize(
+    ("untaught", "cause"),
+    [("lite", "the card of lite names no teacher"), ("new", "the card of new names no teacher")],
+)
+def test_nothing_begins_without_both_teachers(untaught: str, cause: str) -> None:
+    """The start is refused with the setting, and what to do."""
+
+    class Crew(FakePool):
+        def load_model(self, model: str, **given: Any) -> LoadedModel:  # noqa: ANN401 - as given
+            loaded = super().load_model(model, **given)
+            return replace(loaded, teacher=None) if model == untaught else loaded
+
+    pool = Crew(1)
+    used = {"lite": pool.load_model("lite", teacher=True)}
+    with pytest.raises(UnavailableError, match=f"^canary.model: {cause}; .*none"):
+        _load_canary("new", pool, used, lambda: True)
 
 
 # Settings
@@ -249,9 +368,19 @@ def test_a_canary_that_does_not_exist_is_refused(
     assert main(["check", "--config", str(config)]) == 78
     error = capsys.readouterr().err
     assert f"canary.model: {tmp_path}/away.safetensors: no such model" in error
+    path = tmp_path / "new.safetensors"
+    for changed, cause in (
+        ({"teacher": None}, "its card names no teacher"),
+        ({"teacher": "lost"}, "its teacher lost: no such model"),
+    ):
+        recarded(networks.student, path, **changed)
+        config.write_text(f'{text}"./new.safetensors"\n')
+        assert main(["check", "--config", str(config)]) == 78
+        assert f"canary.model: {path}: {cause}" in capsys.readouterr().err
     config.write_text(f'{text}"lite-photo"\nshare = 0.25\n')
     assert main(["check", "--config", str(config)]) == 0
-    assert "canary: lite-photo, tried on crops of 25% of the main" in capsys.readouterr().out
+    told = "canary: lite-photo, judged by teacher-lite-photo, tried on crops of 25% of the main"
+    assert told in capsys.readouterr().out
     config.write_text(f'{text}"lite-photo"\nshare = 2\n')
     assert main(["check", "--config", str(config)]) == 78
     assert "canary.share" in capsys.readouterr().err

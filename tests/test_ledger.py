@@ -36,6 +36,7 @@ from sharpend.ledger.records import (
 from sharpend.ledger.scheduling import ALONE_AFTER_ORPHANS, LONGEST_BACKOFF_S
 from sharpend.ledger.schema import SCHEMA_VERSION
 from tests.older_ledgers import LAST_WIDE, older_ledger
+from tests.test_ledger_size import counted_refusals, kept_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -876,6 +877,7 @@ class LedgerMoves(RuleBasedStateMachine):
                 row.orphans,
             )
         assert sum(self.ledger.counts().values()) == len(self.rows)
+        assert kept_refusals(self.ledger) == counted_refusals(self.ledger)
 
     @invariant()
     def one_at_a_time(self) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.ledger import opening
+from sharpend.ledger.counts_sql import COUNTED
+from sharpend.ledger.figures import _figures, read_figures
 from sharpend.ledger.opening import open_beside, open_ledger
 from sharpend.ledger.reader import LedgerReader
 from sharpend.ledger.records import State
@@ -46,6 +48,17 @@ def counted(ledger: LedgerReader) -> dict[State, int]:
     return dict.fromkeys(State, 0) | {State(row["state"]): row["jobs"] for row in rows}
 
 
+def kept_refusals(ledger: LedgerReader) -> list[tuple[object, ...]]:
+    """The numbers of refusals by folder and reason that triggers keep, in order."""
+    rows = ledger._store.rows("SELECT * FROM refusals WHERE jobs > 0 ORDER BY folder, reason")
+    return [tuple(row) for row in rows]
+
+
+def counted_refusals(ledger: LedgerReader) -> list[tuple[object, ...]]:
+    """The same, of the rows themselves."""
+    return [tuple(row) for row in ledger._store.rows(f"{COUNTED['refusals']} ORDER BY 1, 2")]
+
+
 def test_wide_rows_are_read_as_they_are(tmp_path: Path) -> None:
     """`status` looks at a ledger that no writer has opened since the update."""
     wide(tmp_path, JOBS)
@@ -53,6 +66,8 @@ def test_wide_rows_are_read_as_they_are(tmp_path: Path) -> None:
         assert reader.counts() == expected(JOBS)
         waiting = {"pending", "running", "staged", "deferred"}
         assert reader.waiting(["in"]) == sum(expected(JOBS)[State(one)] for one in waiting)
+    figures = read_figures(tmp_path).folders["in"]
+    assert sum(figures.refusals.values()) == expected(JOBS)[State.QUARANTINED]
 
 
 def test_wide_rows_become_slim_ones(tmp_path: Path) -> None:
@@ -60,6 +75,7 @@ def test_wide_rows_become_slim_ones(tmp_path: Path) -> None:
     wide(tmp_path, JOBS)
     with open_ledger(tmp_path) as ledger:
         assert ledger.counts() == counted(ledger) == expected(JOBS)
+        assert kept_refusals(ledger) == counted_refusals(ledger)
         for state in (State.STAGED, State.DONE):
             for job, product in ledger.unfinished(state):
                 assert product.fingerprint == Fingerprint(job.id, 1, 1)
@@ -150,6 +166,7 @@ def test_any_other_ledger_is_read_whole_and_counted(
     ledger = filled(tmp_path)
     with ledger._store.transaction() as cursor:
         cursor.execute("UPDATE tally SET jobs = 7")
+        cursor.execute("INSERT INTO refusals VALUES (1, 'empty', 7)")
     file = tmp_path / "ledger.db"
     ledger._store._has_failed = how == "failed"
     if how == "killed":
@@ -168,6 +185,19 @@ def test_any_other_ledger_is_read_whole_and_counted(
     with open_ledger(tmp_path) as again:
         assert checks.count == 1
         assert again.counts() == counted(again)
+        assert kept_refusals(again) == counted_refusals(again) == []
+
+
+def test_metrics_read_no_rows(tmp_path: Path) -> None:
+    """Figures that are asked for every few seconds cost the same however many jobs there are."""
+    with filled(tmp_path) as ledger:
+        asked: list[str] = []
+        ledger._store._connection.set_trace_callback(asked.append)
+        _figures(ledger._store)
+        ledger._store._connection.set_trace_callback(None)
+        plans = [ledger._store.rows(f"EXPLAIN QUERY PLAN {query}") for query in asked]
+        reads = [step["detail"] for plan in plans for step in plan if " job" in step["detail"]]
+    assert reads == ["SEARCH job USING COVERING INDEX job_by_age (folder=? AND state=?)"]
 
 
 def test_noise_in_a_ledger_that_was_closed_in_order_is_found(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from sharpend.policies import Losses, Metadata, Policies
 from sharpend.task import Options, Task
 from sharpend.workers import framing, messages
 from sharpend.workers.jsoncodec import MessageError, record, whole
-from sharpend.workers.loading import LoadedModel, WorkerOptions
+from sharpend.workers.loading import HealthyRatio, LoadedModel, WorkerOptions
 from sharpend.workers.messages import ANSWER_BYTES, Began, Describe, Raised, Unavailable
 
 AGREEMENT = AgreementSample(0.99, 0.95, 0.5, 2.5, 1.5, 300)
@@ -50,7 +50,7 @@ TRIAL = Trial(
 )
 LOADED = LoadedModel(
     "lite", "ab", "cpu bfloat16", 512, 4, 0.5, "teacher", 10**9, ("system_calls",),
-    precision="bfloat16", trial=TRIAL,
+    precision="bfloat16", trial=TRIAL, healthy=(HealthyRatio("g1", 0.25),),
 )  # fmt: skip
 TASK = Task(
     job_id=7,

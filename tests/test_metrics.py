@@ -61,6 +61,8 @@ AGREEMENT = {
 CANARY = {
     **AGREEMENT,
     "model": "new",
+    "teacher": "teacher-new",
+    "used_teacher": "teacher-old",
     "verdict": "low",
     "mean": 0.95,
     "used_mean": 0.96,

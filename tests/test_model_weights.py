@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from sharpend.errors import UnavailableError
 from sharpend.model import weights
 from sharpend.model.networks import StudentNet
-from sharpend.model.shipped import DIGEST_KEY
-from sharpend.model.weights import CARD_KEY, Card
+from sharpend.model.shipped import CARD_KEY, DIGEST_KEY
+from sharpend.model.weights import Card
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -129,15 +129,17 @@ def test_the_overview_of_a_daemon_at_work(tmp_path: Path) -> None:
 
 
 def test_a_canary_stands_beside_the_model_in_use(tmp_path: Path) -> None:
-    """Its figures and those of the model in use, on the same crops."""
+    """Its figures and those of the model in use, on the same crops, each by its own teacher."""
     canary = {"model": "new", "n": 12, "verdict": "good", "residual_above": 0.388}
     canary |= {"difference": 1.25, "mean": 0.985, "used_mean": 0.99, "residual_ratio": 0.21}
     canary |= {"used_residual_ratio": 0.155, "crop_ms": 31.5, "used_crop_ms": 12.5}
+    canary |= {"teacher": "teacher-new", "used_teacher": "teacher-old"}
     held = working(tmp_path, canary=canary)
     with served(tmp_path) as visitor:
         rows = re.findall(r"<tr><th scope=.row.>.*?</tr>", visitor.get("/").text)
     cells = [re.findall(r'<td class="n">([^<]*)', row) for row in rows]
-    assert cells == [["0.985", "0.99"], ["0.21", "0.155"], ["31.5", "12.5"]]
+    assert cells[0] == ["teacher-new", "teacher-old"]
+    assert cells[1:] == [["0.985", "0.99"], ["0.21", "0.155"], ["31.5", "12.5"]]
     os.close(held)
 
 

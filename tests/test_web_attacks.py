@@ -249,6 +249,7 @@ def test_every_text_of_others_is_text(tmp_path: Path) -> None:
     image_history.path_of(tmp_path).write_text(json.dumps(event) + "\n")
     canary = dict.fromkeys(("model", "verdict", "mean", "n", "used_mean", "difference"), MARKUP)
     canary |= dict.fromkeys(("residual_ratio", "used_residual_ratio", "crop_ms"), MARKUP)
+    canary |= dict.fromkeys(("teacher", "used_teacher", "quotient", "quotient_above"), MARKUP)
     canary |= {"used_crop_ms": MARKUP, "residual_above": MARKUP}
     held = working(
         tmp_path,

@@ -15,9 +15,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-    from sharpend.attempt import AgreementSample
+    from sharpend.attempt import AgreementSample, CanarySample
 
 FEWEST_SAMPLES = 5
 """Samples in the window below which nothing is concluded."""
@@ -31,6 +31,9 @@ detail, where the card of a model names none."""
 NO_BETTER = 1.0
 """Residual ratio of an unsharpened image; the threshold if neither card nor settings give one."""
 NOT_MEASURABLE = "not measurable"
+LOW = "low"
+QUOTIENT_MARGIN = 1.2
+"""Times by which the quotient of two models may exceed the largest one of their cards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,13 @@ class AgreementAlarm:
         measurable = self._measurable()
         return pooled_ratio(measurable) if len(measurable) >= FEWEST_SAMPLES else None
 
+    @property
+    def verdict(self) -> str:
+        """State of the alarm in a word or two."""
+        if self.low:
+            return LOW
+        return NOT_MEASURABLE if self.residual_ratio is None else "good"
+
     def summary(self) -> dict[str, object]:
         """Build the agreement block of a report."""
         return {
@@ -143,18 +153,13 @@ class AgreementAlarm:
             "residual_ratio": self.residual_ratio,
             "residual_above": self._threshold,
             "measurable": len(self._measurable()),
-            "verdict": self._verdict(),
+            "verdict": self.verdict,
         }
 
     @property
     def _threshold(self) -> float:
         line = self._options.residual_above
         return NO_BETTER if line is None else line
-
-    def _verdict(self) -> str:
-        if self.low:
-            return "low"
-        return NOT_MEASURABLE if self.residual_ratio is None else "good"
 
     def _measurable(self) -> list[AgreementSample]:
         least = self._options.measurable_from
@@ -183,3 +188,61 @@ class AgreementAlarm:
         if not self._options.is_below_own or below is None or rolling is None:
             return False
         return len(self._recent) >= FEWEST_SAMPLES and rolling < below
+
+
+def quotient_line(canary: Mapping[str, float], used: Mapping[str, float]) -> float | None:
+    """Compute the quotient of the residual ratios of two healthy models that is still accepted.
+
+    Args:
+        canary: residual ratio by kind of softness, as its card has it.
+        used: likewise, of the model in use.
+
+    Returns:
+        The largest quotient of a kind, with the margin; None if the cards have no kind in common.
+    """
+    shared = [kind for kind in canary if used.get(kind)]
+    return QUOTIENT_MARGIN * max(canary[kind] / used[kind] for kind in shared) if shared else None
+
+
+class PairedAlarm:
+    """Rolling quotient of the residual ratios of two models, and whether it is too large.
+
+    A line of one model must hold for every kind of softness, so that noise on the weights of a good
+    model stays below it. The kinds of images that come in move the ratios of two models alike:
+    their quotient hardly depends on them, and shows such damage.
+
+    Args:
+        canary: window, and from where a crop is measurable for it.
+        used: likewise, of the model in use.
+        above: line of the quotient; None: it is reported, and not judged.
+
+    Attributes:
+        above, low: the line; True while the quotient is above it.
+    """
+
+    def __init__(self, canary: AlarmOptions, used: AlarmOptions, above: float | None) -> None:
+        self._least = canary.measurable_from, used.measurable_from
+        self._recent: deque[CanarySample] = deque(maxlen=canary.window)
+        self.above = above
+        self.low = False
+
+    def add(self, sample: CanarySample) -> None:
+        """Add a sample; the state stays where too few samples are measurable for both."""
+        self._recent.append(sample)
+        quotient = self.quotient
+        if quotient is not None and self.above is not None:
+            self.low = quotient > self.above
+
+    @property
+    def quotient(self) -> float | None:
+        """Residual ratio of the canary divided by that of the model in use; None if too few."""
+        of_canary, of_used = self._least
+        pairs = [
+            one
+            for one in self._recent
+            if is_measurable(one.canary, of_canary) and is_measurable(one.used, of_used)
+        ]
+        if len(pairs) < FEWEST_SAMPLES:
+            return None
+        used = pooled_ratio(one.used for one in pairs)
+        return pooled_ratio(one.canary for one in pairs) / used if used else None

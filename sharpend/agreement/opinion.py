@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sharpend.model.weights import Card
 
 _LEVELS = 255
+Crop = tuple[slice, slice]
+"""Rows and columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,57 +146,13 @@ class SecondOpinion:
             The sample, or None for a side below SSIM's window.
         """
         how = _Parameters(strength, overshoot, visible, cues)
-        taught = self._taught(pixels, crop_px, how)
-        if taught is None:
+        crop = _chosen(pixels, crop_px)
+        if crop is None:
             return None
+        taught = self._taught(pixels, crop, how)
         if isinstance(sharpened, Sharpener):
-            crop = taught.rows, taught.columns
             return taught.crops_compared(pixels[crop], _crop_by(sharpened, pixels, crop, how))
         return taught.compared(pixels, sharpened)
-
-    def compare_both(  # noqa: PLR0913 - as above
-        self,
-        pixels: NDArray[Depth],
-        used: Sharpener,
-        canary: Sharpener,
-        *,
-        crop_px: int,
-        strength: float,
-        overshoot: int,
-        visible: NDArray[np.bool_] | None = None,
-        cues: Cues,
-    ) -> CanarySample | None:
-        """Sharpen the most detailed crop with teacher, model in use and canary, and compare.
-
-        Args:
-            pixels: the input, H x W x C.
-            used: the model in use.
-            canary: the other one.
-            crop_px: as `compare` takes it.
-            strength: likewise.
-            overshoot: likewise.
-            visible: likewise.
-            cues: of the whole image, by `used`.
-
-        Returns:
-            The sample, or None for a side below SSIM's window.
-        """
-        how = _Parameters(strength, overshoot, visible, cues)
-        taught = self._taught(pixels, crop_px, how)
-        if taught is None:
-            return None
-        crop = taught.rows, taught.columns
-        made, used_ms = _timed(used, pixels, crop, how)
-        how = replace(how, cues=canary.measured(pixels, visible, cues))
-        tried, canary_ms = _timed(canary, pixels, crop, how)
-        energy = _energy(to_tensor(tried), to_tensor(made))
-        return CanarySample(
-            canary=taught.crops_compared(pixels[crop], tried),
-            used=taught.crops_compared(pixels[crop], made),
-            difference=math.sqrt(energy / taught.picture.numel()) * _LEVELS,
-            canary_ms=canary_ms,
-            used_ms=used_ms,
-        )
 
     def taught(
         self,
@@ -208,24 +166,83 @@ class SecondOpinion:
     ) -> Taught | None:
         """Sharpen the most detailed crop with the teacher; takes what `compare` takes.
 
-        Flat sky hides damage, so the crop with most detail is taken. The teacher sees the crop
-        with its full halo; only the crop itself is compared.
+        The teacher sees the crop with its full halo; only the crop itself is compared.
         """
-        return self._taught(pixels, crop_px, _Parameters(strength, overshoot, visible, cues))
+        how = _Parameters(strength, overshoot, visible, cues)
+        crop = _chosen(pixels, crop_px)
+        return None if crop is None else self._taught(pixels, crop, how)
 
-    def _taught(self, pixels: NDArray[Depth], crop_px: int, how: _Parameters) -> Taught | None:
-        height, width = (min(size, crop_px) for size in pixels.shape[:2])
-        if min(height, width) < WINDOW_PX:
-            return None
-        crop = most_detailed(pixels, height=height, width=width)
+    def _taught(self, pixels: NDArray[Depth], crop: Crop, how: _Parameters) -> Taught:
         if how.cues is not None or self._teacher.runtime.cued:
             how = replace(how, cues=self._teacher.measured(pixels, how.visible, how.cues))
         taught = _crop_by(self._teacher, pixels, crop, how)
         return Taught(*crop, to_tensor(taught), how.strength)
 
 
+@dataclass(frozen=True, slots=True)
+class Student:
+    """A model with its teacher; two may share one."""
+
+    model: Sharpener
+    teacher: SecondOpinion
+
+
+def compare_both(  # noqa: PLR0913 - as `SecondOpinion.compare`
+    pixels: NDArray[Depth],
+    used: Student,
+    canary: Student,
+    *,
+    crop_px: int,
+    strength: float,
+    overshoot: int,
+    visible: NDArray[np.bool_] | None = None,
+    cues: Cues,
+) -> CanarySample | None:
+    """Sharpen the most detailed crop with two models, and compare each with its own teacher.
+
+    Args:
+        pixels: the input, H x W x C.
+        used: the model in use.
+        canary: the other one.
+        crop_px: as `SecondOpinion.compare` takes it.
+        strength: likewise.
+        overshoot: likewise.
+        visible: likewise.
+        cues: of the whole image, by the model in use.
+
+    Returns:
+        The sample, or None for a side below SSIM's window.
+    """
+    crop = _chosen(pixels, crop_px)
+    if crop is None:
+        return None
+    how = _Parameters(strength, overshoot, visible, cues)
+    made, used_ms = _timed(used.model, pixels, crop, how)
+    own = replace(how, cues=canary.model.measured(pixels, visible, cues))
+    tried, canary_ms = _timed(canary.model, pixels, crop, own)
+    by_used = by_canary = used.teacher._taught(pixels, crop, how)  # noqa: SLF001 - of this module
+    if canary.teacher is not used.teacher:
+        by_canary = canary.teacher._taught(pixels, crop, how)  # noqa: SLF001 - likewise
+    energy = _energy(to_tensor(tried), to_tensor(made))
+    return CanarySample(
+        canary=by_canary.crops_compared(pixels[crop], tried),
+        used=by_used.crops_compared(pixels[crop], made),
+        difference=math.sqrt(energy / by_used.picture.numel()) * _LEVELS,
+        canary_ms=canary_ms,
+        used_ms=used_ms,
+    )
+
+
+def _chosen(pixels: NDArray[Depth], crop_px: int) -> Crop | None:
+    """Choose the crop with most detail, since flat sky hides damage; None for a small image."""
+    height, width = (min(size, crop_px) for size in pixels.shape[:2])
+    if min(height, width) < WINDOW_PX:
+        return None
+    return most_detailed(pixels, height=height, width=width)
+
+
 def _timed(
-    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _Parameters
+    sharpener: Sharpener, pixels: NDArray[Depth], crop: Crop, how: _Parameters
 ) -> tuple[NDArray[Depth], float]:
     """Sharpen a crop, and measure the milliseconds."""
     started_s = time.perf_counter()
@@ -233,7 +250,7 @@ def _timed(
 
 
 def _crop_by(
-    sharpener: Sharpener, pixels: NDArray[Depth], crop: tuple[slice, slice], how: _Parameters
+    sharpener: Sharpener, pixels: NDArray[Depth], crop: Crop, how: _Parameters
 ) -> NDArray[Depth]:
     """Sharpen an image with a model and cut out the crop."""
     around, inside = zip(

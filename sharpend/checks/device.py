@@ -34,9 +34,8 @@ def ask_worker(
 ) -> dict[str, Any] | UnavailableError:
     """Start a worker as the daemon would, with its user's rights, and return its answer."""
     given = messages.WORKER_OPTIONS.write(options)
-    wanted = [(model, teacher, "") for model in models]
-    wanted += [] if canary is None else [(canary, False, "canary.model: ")]
-    question = {"options": given, "models": wanted}
+    wanted = [(model, teacher) for model in models]
+    question = {"options": given, "models": wanted, "canary": canary}
     try:
         answer: dict[str, Any] = ask(runner, _PROBE, question)
     except UnavailableError as error:

@@ -15,6 +15,7 @@ from sharpend.checks.runner import answer
 from sharpend.errors import UnavailableError
 from sharpend.machine import processor
 from sharpend.workers import messages, worker
+from sharpend.workers.loading import of_canary, require_teacher
 
 if TYPE_CHECKING:
     from sharpend.workers.loading import LoadedModel, WorkerOptions
@@ -24,11 +25,17 @@ def _respond(question: dict[str, Any]) -> dict[str, Any]:
     options = messages.WORKER_OPTIONS.read(question["options"])
     worker.start(options, os.getppid())
     loaded_models, errors = [], []
-    for model, teacher, key in question["models"]:
+    for model, teacher in question["models"]:
         try:
             loaded_models.append(_described(worker.describe(model, teacher), options))
         except UnavailableError as error:
-            errors.append(f"{key}{error}")
+            errors.append(str(error))
+    if canary := question["canary"]:
+        try:
+            loaded = require_teacher(worker.describe(canary, teacher=True))
+            loaded_models.append(_described(loaded, options))
+        except UnavailableError as error:
+            errors.append(str(of_canary(error)))
     libraries = importlib.import_module("sharpend.imaging.libraries").versions()
     return {"models": loaded_models, "errors": errors, "torch": _torch(), "libraries": libraries}
 

@@ -22,6 +22,7 @@ from sharpend.errors import (
 )
 from sharpend.files.fingerprint import display
 from sharpend.logs.plain import printable
+from sharpend.model.shipped import recorded_teacher
 from sharpend.settings.load import check_folders
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def main(options: argparse.Namespace) -> int:
     canary = worker_settings.canary_model(settings)
     if canary is not None:
         share = f"{settings.canary.share:.0%} of the main model's images"
-        print(printable(f"canary: {canary}, tried on crops of {share}"))
+        judge = recorded_teacher(canary)
+        print(printable(f"canary: {canary}, judged by {judge}, tried on crops of {share}"))
     on_cluster = settings.engine.kind == "ray"
     where = settings.engine.address
     workers = f"on the cluster {where}" if on_cluster else worker_settings.worker_count(settings)

@@ -11,8 +11,9 @@ from sharpend.commands.selection import folders_of, limited
 from sharpend.daemon import settings_values, worker_settings
 from sharpend.errors import ConfigError, InputMissingError, UnavailableError, UsageError
 from sharpend.ledger.store import has_ledger
-from sharpend.model.shipped import find
+from sharpend.model.shipped import find, recorded_teacher
 from sharpend.settings.load import load
+from sharpend.workers.loading import of_canary
 
 if TYPE_CHECKING:
     import argparse
@@ -109,12 +110,13 @@ def _check_networks(settings: Settings, where: str) -> None:
 
 
 def _require_canary(settings: Settings, where: str) -> None:
+    """Check that the canary and the teacher that judges it exist."""
     canary = worker_settings.canary_model(settings)
     try:
         if canary is not None:
-            find(canary)
+            recorded_teacher(canary)
     except UnavailableError as error:
-        raise ConfigError(f"{where}: canary.model: {error}") from error
+        raise ConfigError(f"{where}: {of_canary(error)}") from error
 
 
 def used_state_of(options: argparse.Namespace) -> Path:

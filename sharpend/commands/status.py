@@ -113,13 +113,22 @@ def _describe_canary(canary: dict[str, Any] | None) -> list[str]:
         return []
     if not canary["n"]:
         return [f"canary {canary['model']}: not measured yet"]
+    teacher, of_used = (canary.get(key, "its teacher") for key in ("teacher", "used_teacher"))
     return [
-        f"canary {canary['model']}: SSIM {canary['mean']:.4f} to the teacher on {canary['n']} "
-        f"crop(s) (model in use: {canary['used_mean']:.4f}), {canary['crop_ms']:.1f} ms a crop "
-        f"(model in use: {canary['used_crop_ms']:.1f}), {canary['difference']:.2f} levels between "
-        "both",
-        f"canary {canary['model']}: {describe_ratio(canary)}",
+        f"canary {canary['model']}: SSIM {canary['mean']:.4f} to {teacher} on {canary['n']} "
+        f"crop(s) (model in use: {canary['used_mean']:.4f} to {of_used}), "
+        f"{canary['crop_ms']:.1f} ms a crop (model in use: {canary['used_crop_ms']:.1f}), "
+        f"{canary['difference']:.2f} levels between both",
+        f"canary {canary['model']}: {describe_ratio(canary)}{_describe_quotient(canary)}",
     ]
+
+
+def _describe_quotient(canary: dict[str, Any]) -> str:
+    """Describe a canary beside the model in use; nothing where both were not judged so."""
+    quotient, line = canary.get("quotient"), canary.get("quotient_above")
+    if quotient is None or line is None:
+        return ""
+    return f"; {quotient:.3f} times that of the model in use (alarm above {line:.3f})"
 
 
 def _describe_sharpness(sharpness: dict[str, float]) -> str:

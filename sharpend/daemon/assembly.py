@@ -24,7 +24,7 @@ from sharpend.daemon.loaded_workers import (
     remember_trials,
     start_workers,
 )
-from sharpend.daemon.measurements import Canary, Measurements
+from sharpend.daemon.measurements import Canary, JudgedModel, Measurements
 from sharpend.daemon.roots import OnFault, prepare_roots
 from sharpend.daemon.status import StatusReporter
 from sharpend.daemon.throughput import Throughput
@@ -34,6 +34,7 @@ from sharpend.logs.events import Event
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from sharpend.agreement.alarm import AlarmOptions
     from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.daemon.results import Result
     from sharpend.ledger.ledger import Ledger
@@ -178,11 +179,21 @@ def _measures_alike(one: Settings, other: Settings) -> bool:
 
 def _canary(settings: Settings, workers: LoadedWorkers) -> Canary | None:
     """Construct the canary of the main model."""
-    if workers.canary is None:
+    canary = workers.canary
+    if canary is None:
         return None
-    main, loaded = next(iter(workers.loaded_models.items()))
-    options = settings_values.canary_options(settings, loaded, workers.canary)
-    return Canary(settings.canary.model, main, workers.canary.model, options)
+    main, used = next(iter(workers.loaded_models.items()))
+    return Canary(
+        settings.canary.model,
+        main,
+        _judged(canary, settings_values.canary_options(settings, used, canary)),
+        _judged(used, settings_values.alarm_options(settings, used)),
+    )
+
+
+def _judged(loaded: LoadedModel, options: AlarmOptions) -> JudgedModel:
+    healthy = {one.kind: one.ratio for one in loaded.healthy}
+    return JudgedModel(loaded.model, loaded.teacher, options, healthy)
 
 
 def _dispatcher_config(

@@ -12,6 +12,7 @@ from sharpend.model.shipped import find, recorded_digest
 from sharpend.model.trial import LEAST_SSIM
 from sharpend.workers import sandbox, trials
 from sharpend.workers.cluster.raypool import RayPool
+from sharpend.workers.loading import of_canary, require_teacher
 from sharpend.workers.pool import Pool
 from sharpend.workers.transfers import Transfers
 
@@ -107,18 +108,15 @@ def _load_canary(
     """Load the canary and try it once; None where none is set.
 
     Raises:
-        UnavailableError: it cannot be loaded, or the main model has no teacher to measure it by.
+        UnavailableError: it cannot be loaded, or one of both has no teacher to measure it by.
     """
     if canary is None:
         return None
-    main = next(iter(loaded_models.values()))
-    if main.teacher is None:
-        advice = 'set it to "none", or use a model with a teacher'
-        raise UnavailableError(f"canary.model: the card of {main.model} names no teacher; {advice}")
     try:
-        return pool.load_model(canary, teacher=False, go_on=go_on)
+        require_teacher(next(iter(loaded_models.values())))
+        return require_teacher(pool.load_model(canary, teacher=True, go_on=go_on))
     except UnavailableError as error:
-        raise UnavailableError(f"canary.model: {error}") from error
+        raise of_canary(error) from error
 
 
 def remember_trials(settings: Settings, loaded_models: Mapping[str, LoadedModel], log: Log) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from sharpend.agreement.alarm import AgreementAlarm
+from sharpend.agreement.alarm import LOW, AgreementAlarm, PairedAlarm, quotient_line
 from sharpend.attempt import Staged
 from sharpend.logs.events import Event
 
@@ -25,44 +25,78 @@ if TYPE_CHECKING:
     from sharpend.task import Task
 
 
+@dataclass(frozen=True, slots=True)
+class JudgedModel:
+    """A model, and how it is measured.
+
+    Attributes:
+        name: on its card.
+        teacher: that its card names.
+        options: window and lines; of a canary, the share and budget of its samples, too.
+        healthy: residual ratio by kind of softness, as its card has it.
+    """
+
+    name: str
+    teacher: str | None
+    options: AlarmOptions
+    healthy: Mapping[str, float]
+
+
 class Canary:
     """Counts, means and alarm of a canary: a second student, tried beside the one in use.
 
-    Whether it is asked for and whether it is low is decided by an agreement alarm of its own; the
-    model in use is measured on the same crops, for comparison. Nothing of a canary is written out.
+    An agreement alarm of its own decides whether it is asked for. The model in use is measured on
+    the same crops, each by its own teacher; the canary is low if its alarm is raised, or if it is
+    worse beside the model in use than their cards let expect. Nothing of it is written out.
 
     Args:
         model: name or path, as set.
         beside: the model in use, whose images are sampled, likewise.
-        name: on the canary's card.
-        options: share, budget, window and lines.
+        judged: the canary.
+        used: the model in use.
 
     Attributes:
-        alarm: of the canary.
+        alarm: of the canary alone.
     """
 
-    def __init__(self, model: str, beside: str, name: str, options: AlarmOptions) -> None:
+    def __init__(self, model: str, beside: str, judged: JudgedModel, used: JudgedModel) -> None:
         self.model = model
         self.beside = beside
-        self.name = name
-        self.alarm = AgreementAlarm(options)
-        self._used = AgreementAlarm(options)
-        self._recent: deque[CanarySample] = deque(maxlen=options.window)
+        self.alarm = AgreementAlarm(judged.options)
+        self._judged = judged
+        self._used = used
+        self._used_alarm = AgreementAlarm(used.options)
+        line = quotient_line(judged.healthy, used.healthy)
+        self._paired = PairedAlarm(judged.options, used.options, line)
+        self._recent: deque[CanarySample] = deque(maxlen=judged.options.window)
 
     def add(self, sample: CanarySample) -> bool:
-        """Add a sample; return True if it raised or cleared the canary's alarm."""
+        """Add a sample; return True if the canary became low, or is so no more."""
+        before = self.low
         self._recent.append(sample)
-        self._used.add(sample.used)
-        return self.alarm.add(sample.canary)
+        self._used_alarm.add(sample.used)
+        self.alarm.add(sample.canary)
+        self._paired.add(sample)
+        return self.low != before
+
+    @property
+    def low(self) -> bool:
+        """True while the agreement of the canary is low."""
+        return self.alarm.low or self._paired.low
 
     def figures(self) -> dict[str, object]:
         """Build the canary's block of a report: of the alarm, and beside the model in use."""
-        used = self._used.summary()
+        used = self._used_alarm.summary()
         return {
-            "model": self.name,
+            "model": self._judged.name,
+            "teacher": self._judged.teacher,
             **self.alarm.summary(),
+            "verdict": LOW if self.low else self.alarm.verdict,
+            "used_teacher": self._used.teacher,
             "used_mean": used["mean"],
             "used_residual_ratio": used["residual_ratio"],
+            "quotient": self._paired.quotient,
+            "quotient_above": self._paired.above,
             "difference": self._over_window(fmean, lambda sample: sample.difference),
             "crop_ms": self._over_window(median, lambda sample: sample.canary_ms),
             "used_crop_ms": self._over_window(median, lambda sample: sample.used_ms),
@@ -123,7 +157,7 @@ class Measurements:
         _account(canary.alarm, "canary", outcome, is_missed=is_missed)
         if sample is not None and canary.add(sample):
             figures = canary.figures()
-            if canary.alarm.low:
+            if canary.low:
                 log.warning(Event.CANARY_LOW, **figures)
             else:
                 log.info(Event.CANARY_RECOVERED, **figures)

@@ -197,11 +197,11 @@ def alarm_options(settings: Settings, loaded: LoadedModel) -> AlarmOptions:
 def canary_options(settings: Settings, used: LoadedModel, canary: LoadedModel) -> AlarmOptions:
     """Options of the canary's alarm.
 
-    Automatic lines are those of its card where it was taught by the same teacher, or else those of
-    the model in use: it is measured by the teacher of that model.
+    Automatic lines are those of its card, which hold for its own teacher; where that has none,
+    those of the model in use, if it has the same teacher.
     """
-    has_own = canary.residual_above is not None and canary.teacher_digest == used.teacher_digest
-    options = alarm_options(settings, canary if has_own else used)
+    is_new = canary.residual_above is None and canary.teacher_digest == used.teacher_digest
+    options = alarm_options(settings, used if is_new else canary)
     return replace(options, sample=settings.canary.share)
 
 

@@ -1,7 +1,7 @@
 """Ledger figures: jobs by folder and state, refusals by reason, the age of queues.
 
-Owns the statements of these counts, which metrics are made from. Each reads the
-table `tally`, an index, or the quarantined rows only; none scans all jobs.
+Metrics are made from them, every few seconds: each is read from a number that triggers keep, or by
+an index; none reads all jobs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sharpend.ledger import sql
+from sharpend.ledger import counts_sql, sql
 from sharpend.ledger.records import State
 from sharpend.ledger.store import open_to_read
 
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from sharpend.ledger.store import Store
 
-_BY_STATE = "SELECT folder, state, jobs FROM tally"
-_BY_REASON = """
-SELECT folder, reason, count(*) AS jobs FROM job WHERE state = 'quarantined' GROUP BY folder, reason
-"""
 _REGISTERED = "SELECT seq FROM sqlite_sequence WHERE name = 'job'"
 
 
@@ -65,10 +61,10 @@ def read_figures(state_dir: Path) -> LedgerFigures:
 
 def _figures(store: Store) -> LedgerFigures:
     jobs: dict[int, dict[State, int]] = {}
-    for row in store.rows(store.counting(_BY_STATE)):
+    for row in store.rows(store.counting(counts_sql.BY_STATE)):
         jobs.setdefault(row["folder"], {})[State(row["state"])] = row["jobs"]
     refusals: dict[int, dict[str, int]] = {}
-    for row in store.rows(_BY_REASON):
+    for row in store.rows(store.counting(counts_sql.REFUSALS)):
         refusals.setdefault(row["folder"], {})[row["reason"]] = row["jobs"]
     folders = {
         row["name"]: FolderFigures(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
-from sharpend.ledger import operator_sql, sql
+from sharpend.ledger import counts_sql, operator_sql, sql
 from sharpend.ledger.candidates import Candidate
 from sharpend.ledger.case_folding import name_key
 from sharpend.ledger.records import (
@@ -78,7 +78,7 @@ class LedgerReader:
 
     def counts(self) -> dict[State, int]:
         """Return the number of jobs in each state; every state has its key."""
-        rows = self._store.rows(self._store.counting(sql.COUNTS))
+        rows = self._store.rows(self._store.counting(counts_sql.COUNTS))
         return dict.fromkeys(State, 0) | {State(row["state"]): row["jobs"] for row in rows}
 
     def folders(self) -> list[tuple[str, tuple[bytes, bytes]]]:
@@ -93,7 +93,7 @@ class LedgerReader:
 
     def waiting(self, folders: Iterable[str]) -> int:
         """Return the number of unfinished jobs of these folders: queued, in work, or deferred."""
-        query = self._store.counting(sql.WAITING)
+        query = self._store.counting(counts_sql.WAITING)
         return sum(self._store.rows(query, folder)[0]["jobs"] for folder in folders)
 
     def oldest_pending_at(self, folders: Iterable[str]) -> float | None:

@@ -191,6 +191,35 @@ END;
 _BY_END = """
 CREATE INDEX job_by_end ON job (state, finished_at) WHERE finished_at IS NOT NULL;
 """
+# The same for refusals by reason, which metrics ask for every few seconds.
+_REFUSED = """
+    INSERT INTO refusals SELECT new.folder, ifnull(new.reason, ''), 0 WHERE NOT EXISTS (
+        SELECT 1 FROM refusals WHERE folder = new.folder AND reason = ifnull(new.reason, ''));
+    UPDATE refusals SET jobs = jobs + 1
+        WHERE folder = new.folder AND reason = ifnull(new.reason, '');
+"""
+_REFUSED_NO_MORE = """
+    UPDATE refusals SET jobs = jobs - 1
+        WHERE folder = old.folder AND reason = ifnull(old.reason, '');
+"""
+_REFUSALS = f"""
+CREATE TABLE refusals (
+    folder INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    jobs INTEGER NOT NULL,
+    PRIMARY KEY (folder, reason)
+) WITHOUT ROWID;
+INSERT INTO refusals
+    SELECT folder, ifnull(reason, ''), count(*) FROM job WHERE state = 'quarantined' GROUP BY 1, 2;
+CREATE TRIGGER refusal_added AFTER INSERT ON job
+WHEN new.state = 'quarantined' BEGIN {_REFUSED} END;
+CREATE TRIGGER refusal_removed AFTER DELETE ON job
+WHEN old.state = 'quarantined' BEGIN {_REFUSED_NO_MORE} END;
+CREATE TRIGGER refusal_begun AFTER UPDATE OF folder, state, reason ON job
+WHEN new.state = 'quarantined' BEGIN {_REFUSED} END;
+CREATE TRIGGER refusal_ended AFTER UPDATE OF folder, state, reason ON job
+WHEN old.state = 'quarantined' BEGIN {_REFUSED_NO_MORE} END;
+"""  # noqa: S608 - pieces of this module
 STEPS = (
     _TABLES,
     _TWINS,
@@ -205,6 +234,7 @@ STEPS = (
     _SLIM,
     _TALLY,
     _BY_END,
+    _REFUSALS,
 )
 """Migrations from an empty file to the newest schema; an older ledger takes those that it lacks."""
 

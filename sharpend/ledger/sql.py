@@ -6,16 +6,6 @@ here is a row of question marks.
 
 from __future__ import annotations
 
-COUNTS = "SELECT state, sum(jobs) AS jobs FROM tally GROUP BY state"
-WAITING = """
-SELECT coalesce(sum(jobs), 0) AS jobs FROM tally
-WHERE folder = (SELECT id FROM folder WHERE name = ?)
-AND state IN ('pending', 'running', 'staged', 'deferred')
-"""
-HAS_TALLY = "SELECT 1 FROM sqlite_master WHERE name = 'tally'"
-COUNTED = "(SELECT folder, state, count(*) AS jobs FROM job GROUP BY folder, state)"
-FORGET_TALLY = "DELETE FROM tally"
-TALLY = "INSERT INTO tally SELECT folder, state, count(*) FROM job GROUP BY folder, state"
 OLDEST_PENDING = """
 SELECT min(added_at) AS at FROM job
 WHERE state = 'pending' AND folder = (SELECT id FROM folder WHERE name = ?)

@@ -18,9 +18,10 @@ from urllib.parse import quote
 from sharpend.errors import LedgerError, StateFaultError
 from sharpend.files.atomic import try_to_write
 from sharpend.files.owner import foreign_owner
+from sharpend.ledger.counts_sql import COUNTED, HAS_TABLE, RECOUNT
 from sharpend.ledger.long_steps import abandonable
 from sharpend.ledger.schema import SCHEMA_VERSION
-from sharpend.ledger.sql import COUNTED, FORGET_TALLY, FORGET_WAITING, HAS_TALLY, TALLY
+from sharpend.ledger.sql import FORGET_WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,8 +74,11 @@ class Store:
         return next(iter(self.rows(sql, *values)), None)
 
     def counting(self, query: str) -> str:
-        """Return a query of `tally`; it counts rows where an older version wrote the ledger."""
-        return query if self.row(HAS_TALLY) else query.replace("tally", COUNTED)
+        """Return a query of kept numbers; rows are counted where an older version wrote it."""
+        for table, counted in COUNTED.items():
+            if table in query and not self.row(HAS_TABLE, table):
+                query = query.replace(table, f"({counted})")
+        return query
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -170,8 +174,8 @@ class Store:
     def recount(self, go_on: Callable[[], bool]) -> None:
         """Count all jobs anew; AbandonedError if `go_on` returns False."""
         with self.transaction() as cursor, abandonable(cursor, go_on):
-            cursor.execute(FORGET_TALLY)
-            cursor.execute(TALLY)
+            for statement in RECOUNT:
+                cursor.execute(statement)
 
     def distrust(self) -> None:
         """Let the next start check the whole file, whatever follows."""

@@ -39,10 +39,15 @@ _AGREEMENT = {
 }
 _CANARY = {
     "model": "text: name on the canary's card",
+    "teacher": "text: the canary's teacher, which the numbers of the canary are measured with",
     **_AGREEMENT,
-    "used_mean": "number or null, SSIM: model in use to teacher, over the same samples",
+    "used_teacher": "text: teacher of the model in use, for the numbers of that",
+    "used_mean": "number or null, SSIM: model in use to its teacher, over the same samples",
     "used_residual_ratio": "number or null, ratio: `residual_ratio` of the model in use, over the"
     " same samples",
+    "quotient": "number or null, ratio: `residual_ratio` by `used_residual_ratio` over the crops of"
+    " the window that are measurable for both models; null where they are fewer than five",
+    "quotient_above": "number or null, ratio: the alarm's line",
     "difference": "number or null, levels of 8 bit: root mean square of canary - model in use,"
     " mean over the window",
     "crop_ms": "number or null, milliseconds: a crop by the canary, median over the window",

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sharpend.errors import UnavailableError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CARD_KEY = "sharpend"
+"""Key of a weights file's metadata: the card, as JSON."""
 DIGEST_KEY = "sharpend.digest"
-"""Key of a weights file's metadata: the digest of its tensors."""
+"""Likewise: the digest of its tensors."""
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
@@ -44,14 +51,44 @@ def find(model: str, *, beside: Path | None = None) -> Path:
 def recorded_digest(path: Path) -> str:
     """Return the digest that a weights file states of itself; a worker checks it at loading.
 
-    Source: the header of the safetensors format, a length of 8 bytes and JSON.
-
     Raises:
         UnavailableError: the file cannot be read, or is not one of ours.
+    """
+    with _metadata(path) as metadata:
+        return str(metadata[DIGEST_KEY])
+
+
+def recorded_teacher(model: str) -> str:
+    """Return the teacher that a model's card names; its file is there.
+
+    Args:
+        model: name or path.
+
+    Raises:
+        UnavailableError: the model is missing or not one of ours, its card names no teacher, or
+            that is missing.
+    """
+    path = find(model)
+    with _metadata(path) as metadata:
+        teacher = json.loads(metadata[CARD_KEY]).get("teacher")
+    if teacher is None:
+        raise UnavailableError(f"{model}: its card names no teacher")
+    try:
+        find(str(teacher), beside=path.parent)
+    except UnavailableError as error:
+        raise UnavailableError(f"{model}: its teacher {error}") from error
+    return str(teacher)
+
+
+@contextmanager
+def _metadata(path: Path) -> Iterator[Mapping[str, str]]:
+    """Read the metadata of a weights file; UnavailableError if the block finds it is not ours.
+
+    Source: the header of the safetensors format, a length of 8 bytes and JSON.
     """
     try:
         with path.open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        return str(header["__metadata__"][DIGEST_KEY])
-    except (OSError, ValueError, KeyError, TypeError, MemoryError) as error:
+        yield header["__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         raise UnavailableError(f"model.name: {path}: not a sharpend weights file") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -17,7 +17,7 @@ from safetensors.torch import save
 from sharpend.errors import UnavailableError
 from sharpend.files.atomic import replacing
 from sharpend.model.networks import NETWORKS, SharpeningNetwork
-from sharpend.model.shipped import DIGEST_KEY, find
+from sharpend.model.shipped import CARD_KEY, DIGEST_KEY, find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-CARD_KEY = "sharpend"
 REDUCTION = "bicubic"
 """The degradation of models that undo one factor of reduction."""
 
@@ -72,6 +71,12 @@ class Card:
     def undoes_factor(self) -> int | None:
         """The factor of bicubic reduction that the model undoes; None: it undoes any softness."""
         return self.softened_by if self.degradation == REDUCTION else None
+
+    @property
+    def healthy_ratios(self) -> dict[str, float]:
+        """Residual ratio on validation crops by kind of softness; empty where it is not known."""
+        found: Any = self.scores.get("agreement") or {}
+        return dict(found.get("residual", {}).get("healthy_median", {}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,13 +189,13 @@ METRICS = (
     Metric(
         "sharpend_canary_ssim",
         _REPORT,
-        "Mean SSIM to the teacher over the crops of the canary, of it and of the model in use.",
+        "Mean SSIM to its own teacher over the crops of the canary, of it and of the model in use.",
         _BY_ROLE,
     ),
     Metric(
         "sharpend_canary_residual_ratio",
         _REPORT,
-        "Residual ratio over the same crops.",
+        "Residual ratio, by its own teacher, over the same crops.",
         _BY_ROLE,
     ),
     Metric("sharpend_canary_crop_seconds", _REPORT, "Median time for a crop of these.", _BY_ROLE),

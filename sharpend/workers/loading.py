@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.errors import UnavailableError
 from sharpend.model.trial import TORCH
 
 if TYPE_CHECKING:
@@ -27,6 +28,14 @@ class WorkerOptions:
     """Trials of forms that are known; all workers of a pool follow the same ones."""
     runtime: str = TORCH
     """torch, openvino or auto."""
+
+
+@dataclass(frozen=True, slots=True)
+class HealthyRatio:
+    """Residual ratio of a healthy model on validation crops of one kind of softness."""
+
+    kind: str
+    ratio: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +68,22 @@ class LoadedModel:
     """Of the teacher that the card names; None where it names none."""
     runtime: str = TORCH
     """torch or openvino."""
+    healthy: tuple[HealthyRatio, ...] = ()
+    """Of the card, where it has them."""
+
+
+def require_teacher(loaded: LoadedModel) -> LoadedModel:
+    """Return a model that was loaded with its teacher.
+
+    Raises:
+        UnavailableError: its card names none.
+    """
+    if loaded.teacher is None:
+        advice = 'set it to "none", or use models with a teacher'
+        raise UnavailableError(f"the card of {loaded.model} names no teacher; {advice}")
+    return loaded
+
+
+def of_canary(error: UnavailableError) -> UnavailableError:
+    """Name the setting of the canary in an error of it, in place of that of the main model."""
+    return UnavailableError(f"canary.model: {str(error).removeprefix('model.name: ')}")

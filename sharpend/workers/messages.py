@@ -41,7 +41,7 @@ from sharpend.workers.jsoncodec import (
     text,
     whole,
 )
-from sharpend.workers.loading import LoadedModel, WorkerOptions
+from sharpend.workers.loading import HealthyRatio, LoadedModel, WorkerOptions
 from sharpend.workers.trials import TRIAL, TRIALS
 
 ANSWER_BYTES = 1024 * 1024
@@ -192,6 +192,7 @@ _LOADED_MODEL = record(
     trial=optional(TRIAL),
     teacher_digest=optional(_NAME),
     runtime=one_of(RUNTIMES),
+    healthy=items(record(HealthyRatio, kind=_NAME, ratio=real(0.0, 1e6)), NOTES),
 )
 _OPTIONS = record(
     Options,

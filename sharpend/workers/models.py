@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.agreement.opinion import SecondOpinion
+from sharpend.agreement.opinion import SecondOpinion, Student
 from sharpend.model import weights
 from sharpend.model.precision import place
 from sharpend.model.shipped import find
@@ -20,7 +20,8 @@ class Models:
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
         self._sharpeners: dict[str, Sharpener] = {}
-        self._opinions: dict[str, SecondOpinion] = {}
+        self._opinions: dict[str | None, SecondOpinion] = {}
+        """By the teacher's digest: several students may share one."""
 
     def sharpener(self, model: str) -> Sharpener:
         """Return the model of this name or path, loaded at its first use.
@@ -38,8 +39,13 @@ class Models:
         Raises:
             UnavailableError: there is none, or not the right one.
         """
-        if model not in self._opinions:
+        card = self.sharpener(model).card
+        if card.teacher_digest not in self._opinions:
             # An out-of-memory student has shrunk its tile for its own model only.
-            card, folder = self.sharpener(model).card, find(model).parent
-            self._opinions[model] = SecondOpinion(card, self._placement, beside=folder)
-        return self._opinions[model]
+            opinion = SecondOpinion(card, self._placement, beside=find(model).parent)
+            self._opinions[card.teacher_digest] = opinion
+        return self._opinions[card.teacher_digest]
+
+    def student(self, model: str) -> Student:
+        """Return a model with its teacher; errors as of both."""
+        return Student(self.sharpener(model), self.opinion(model))

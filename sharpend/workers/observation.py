@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sharpend.agreement.opinion import compare_both
+from sharpend.errors import UnavailableError
 from sharpend.files.preview_layout import Layout
 from sharpend.files.previews import write_images
 from sharpend.imaging import preview
+from sharpend.workers.loading import of_canary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -100,11 +103,15 @@ class Observer:
         )
 
     def _tried(self, model: str, subject: Subject, options: Options) -> CanarySample | None:
-        """Try a canary on a crop, beside the model in use."""
-        sample = self._models.opinion(options.model).compare_both(
+        """Try a canary on a crop, beside the model in use; each is judged by its own teacher."""
+        try:
+            canary = self._models.student(model)
+        except UnavailableError as error:
+            raise of_canary(error) from error
+        sample = compare_both(
             subject.filled.pixels,
-            self._models.sharpener(options.model),
-            self._models.sharpener(model),
+            self._models.student(options.model),
+            canary,
             crop_px=self._crop_px,
             strength=options.strength,
             overshoot=options.overshoot,

@@ -21,7 +21,7 @@ from sharpend.errors import Reason, TransientError, UnavailableError
 from sharpend.model.trial import TORCH
 from sharpend.workers import sandbox
 from sharpend.workers.limits import ResourceLimits
-from sharpend.workers.loading import LoadedModel
+from sharpend.workers.loading import HealthyRatio, LoadedModel
 
 if TYPE_CHECKING:
     from sharpend.attempt import Staged
@@ -102,6 +102,7 @@ def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in 
         runtime=sharpener.runtime.name,
         trial=sharpener.trial,
         teacher_digest=card.teacher_digest,
+        healthy=tuple(HealthyRatio(*one) for one in card.healthy_ratios.items()),
     )
 
 

@@ -17,7 +17,7 @@ from sharpend.errors import UnavailableError
 from sharpend.imaging.filters import resize
 from sharpend.imaging.tensors import to_pixels, to_tensor
 from sharpend.model import weights
-from sharpend.model.shipped import find
+from sharpend.model.shipped import CARD_KEY, find
 from trainer.degradations.reduction import SOFTENED_BY
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def is_ours(file: Path) -> bool:
         return False
     try:
         with safe_open(file, framework="pt") as opened:
-            return weights.CARD_KEY in (opened.metadata() or {})
+            return CARD_KEY in (opened.metadata() or {})
     except (SafetensorError, OSError):
         return True
 
