@@ -3,8 +3,8 @@
 Owns the order of the steps up to a durable name, each taken for the whole group before the next:
 choice of the names, ledger `staged` in one transaction, renames, one fsync of each output folder.
 Errors are handled per file: one that fails leaves the group and does not hold up the others. The
-rename that overwrites nothing is in `local_folder`. Refuses to give two files of a group one name,
-and to create a root that is missing.
+rename that overwrites nothing is in `local_folder`, by `files.atomic`. Refuses to give two files of
+a group one name, and to create a root that is missing.
 """
 
 from __future__ import annotations

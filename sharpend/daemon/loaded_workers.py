@@ -1,4 +1,7 @@
-"""Start of the workers with their models; log and store the results of their trials."""
+"""Choice of the workers, local or Ray, and their start with their models.
+
+Logs and stores the results of the trials of runtimes and precisions.
+"""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@
 
 Owns the comparison of a root with what it was earlier, also before a restart. Refuses another disk,
 and an empty mount point: an unmounted disk leaves an empty folder there, which must not be filled.
-Compares no device
-numbers: those of USB disks, loop devices and network mounts change. A disk is known by the UUID of
-its file system, a network file system by its source. No file is written as a marker.
+Compares no device numbers: those of USB disks, loop devices and network mounts change. A disk is
+known by the UUID of its file system, a network file system by its source. No file is written as a
+marker.
 """
 
 from __future__ import annotations

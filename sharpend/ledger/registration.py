@@ -1,6 +1,7 @@
 """Ledger writes of the intake: folders with their roots, settled files, outputs found again.
 
-Owns every row that is new. State transitions of existing jobs are in `sharpend.ledger.ledger`.
+Owns every row that is new. Whether a settled file is done already is decided in `daemon.registrar`.
+State transitions of existing jobs are in `sharpend.ledger.ledger`.
 """
 
 from __future__ import annotations

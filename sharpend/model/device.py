@@ -1,9 +1,8 @@
 """A model on one device: its runtime, precision and tile size, and running out of memory.
 
 Owns every choice that depends on the machine, except runtime and precision, which
-`sharpend.model.precision` chooses. Unusable
-settings are refused with the key to change; the only thing that is ever chosen again at run time
-is an automatic tile size.
+`sharpend.model.precision` chooses. Unusable settings are refused with the key to change; the only
+thing that is ever chosen again at run time is an automatic tile size.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Interface of an inference runtime: the convolutions of one model, ready to run (`Trunk`).
 
-A runtime (torch, OpenVINO) is a class with the members of `Trunk`. It takes a window that is
-packed on the folded grid and returns the detail that is added to it; cues, adaptive mask, tiles,
-sums and rounding are the same for all. Whatever the shape of a window, a cell must get the same
-bits: tiles have to equal the whole image.
+A runtime is a class with the members of `Trunk`: torch's is here, each other has a module beside
+this one (`openvino_runtime`, `cuda_runtime`), is constructed in `device`, and has its name in
+`trial`. It takes a window that is packed on the folded grid and returns the detail that is added to
+it; cues, adaptive mask, tiles, sums and rounding are the same for all. Whatever the shape of a
+window, a cell must get the same bits: tiles have to equal the whole image.
 """
 
 from __future__ import annotations
