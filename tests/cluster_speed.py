@@ -4,7 +4,8 @@
 
 Starts a head and nodes of one processor each on the loopback. Measures the way of a task to a
 worker that does nothing and back, local and on the cluster in turn; then `sharpend bench cluster`,
-with batches of photographs of 1080p.
+with batches of photographs of 1080p. Last, a daemon that wants twice as many workers as there is
+room for has one node, another joins, and 30 s later its busy share of both is measured.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 from sharpend.benchmark import cluster as section
+from sharpend.benchmark.batches import running_in
 from sharpend.benchmark.images import HD_PX, fill
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.task import Options, Task
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
 LIGHT = WorkerOptions("cpu", "float32", None, 1, 64)
 PATIENCE_S = 60.0
+WITHIN_S = 30.0
 
 
 class Trips:
@@ -82,6 +85,24 @@ def trips(ray: RayCluster, count: int) -> dict[str, list[float]]:
     return found
 
 
+def share_after_a_node_joined(ray: RayCluster, images: Path, scratch: Path) -> float:
+    """Busy share of the workers of two nodes, 30 s after the second one has joined the first."""
+    environment = {
+        "SHARPEND_MODEL__NAME": "lite-x4",
+        "SHARPEND_WORKERS__THREADS": "1",
+        "SHARPEND_PREVIEWS__COUNT": "0",
+        "SHARPEND_ENGINE__KIND": "ray",
+        "SHARPEND_ENGINE__WORKERS": "4",
+        "SHARPEND_ENGINE__ADDRESS": ray.address,
+    }
+    batch = sorted(images.iterdir())
+    with running_in(scratch, environment) as place:
+        place.batch(batch[:4])
+        ray.add()
+        time.sleep(WITHIN_S)
+        return place.batch(batch).busy(2)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster_speed")
@@ -89,16 +110,25 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--trips", type=int, default=500)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, cluster(*[1] * options.nodes) as ray:
-        print(f"load {os.getloadavg()[0]:.1f}")  # noqa: T201
-        for name, found in trips(ray, options.trips).items():
-            centiles = statistics.quantiles([1e3 * one for one in found], n=100)
-            said = f"p50 {centiles[49]:.2f} ms, p95 {centiles[94]:.2f} ms"
-            print(f"{name}: a task there and back: {said}", flush=True)  # noqa: T201
+    with tempfile.TemporaryDirectory() as scratch:
         images = fill(Path(scratch) / "made", options.images, HD_PX)
-        os.environ["SHARPEND_ENGINE__ADDRESS"] = ray.address
-        print(section.cluster(images, Path(scratch) / "runs", "lite-x4").markdown())  # noqa: T201
+        with cluster(*[1] * options.nodes) as ray:
+            compare(ray, options.trips, images, Path(scratch) / "runs")
+        with cluster(1) as ray:
+            share = share_after_a_node_joined(ray, images, Path(scratch) / "growing")
+        print(f"busy share {WITHIN_S:g} s after a node has joined: {share:.3f}")  # noqa: T201
         print(f"load {os.getloadavg()[0]:.1f}")  # noqa: T201
+
+
+def compare(ray: RayCluster, count: int, images: Path, scratch: Path) -> None:
+    """Measure a cluster against local workers: trips, then images."""
+    print(f"load {os.getloadavg()[0]:.1f}")  # noqa: T201
+    for name, found in trips(ray, count).items():
+        centiles = statistics.quantiles([1e3 * one for one in found], n=100)
+        said = f"p50 {centiles[49]:.2f} ms, p95 {centiles[94]:.2f} ms"
+        print(f"{name}: a task there and back: {said}", flush=True)  # noqa: T201
+    os.environ["SHARPEND_ENGINE__ADDRESS"] = ray.address
+    print(section.cluster(images, scratch, "lite-x4").markdown(), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

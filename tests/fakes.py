@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from sharpend.agreement.alarm import AlarmOptions
     from sharpend.daemon.results import Result
     from sharpend.errors import Reason
+    from sharpend.intake.tally import Tally
     from sharpend.ledger.records import State
     from sharpend.logs.events import Event
     from sharpend.settings.schema import Settings
@@ -66,6 +67,23 @@ class ListLog(Log):
     def of(self, event: Event) -> list[dict[str, Any]]:
         """The values of every time that this event was told."""
         return [values for _, told, values in self.told if told is event]
+
+
+class NoUpkeep:
+    """Upkeep of a folder that has nothing to do."""
+
+    is_out = False
+    """Whether the whole store is."""
+
+    def step(self, now_s: float, tally: Tally | None) -> None:
+        """Do nothing."""
+
+    def covers_pause(self, reason: str) -> bool:  # noqa: ARG002 - as in Upkeep
+        """As the test says."""
+        return self.is_out
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class FakePool:

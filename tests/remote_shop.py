@@ -15,6 +15,7 @@ from sharpend.commit.publication import Attempt, OutputFolders, StagedJob
 from sharpend.commit.remote import RemoteStore
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.stale import remove_stale_uploads
+from sharpend.commit.store import StagedElsewhereError
 from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.uploads import OUTPUT, Uploads
 from sharpend.ledger.opening import open_ledger
@@ -95,17 +96,21 @@ class RemoteShop:
         return [ended for _, ended in self.committer.commit(group, NOW)]
 
     def finish(self, job: Job, attempt: Attempt) -> Committed:
-        """Commit one staged file; raises its error."""
+        """Commit one staged file, staged anew where its name is taken; raises its error."""
         (ended,) = self.commit((job, attempt))
-        if isinstance(ended, Unfinished):
+        if not isinstance(ended, Unfinished):
+            return ended
+        if not isinstance(ended.error, StagedElsewhereError):
             raise ended.error
-        return ended
+        job = self.claim()
+        return self.finish(job, self.work(job))
 
     def run(self) -> Committed | Unfinished:
         """One job from claim to disposal."""
         job = self.claim()
         (ended,) = self.commit((job, self.work(job)))
-        return ended
+        anew = isinstance(ended, Unfinished) and isinstance(ended.error, StagedElsewhereError)
+        return self.run() if anew else ended
 
     def run_all(self) -> Iterator[Committed | Unfinished]:
         """All jobs that are due, one at a time; an input that is gone has vanished."""

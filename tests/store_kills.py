@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.files.objects.client import ATTEMPTS
 from sharpend.policies import SourcePolicy
 from tests.remote_shop import STAMP
 from tests.store_server import StoreServer, objects, open_uploads, put, running_store
@@ -37,7 +38,8 @@ MOST_STEPS = IMAGES * 14
 REFUSALS = {0.08: (409, "ConditionalRequestConflict"), 0.12: (412, "PreconditionFailed")}
 """Answers to completions in place of the store's, each up to a number that chance draws."""
 LOST = 0.05
-"""Share of the completions whose answer is lost."""
+"""Share of the completions whose answer is lost; that of all tries of a request is an outage, which
+a daemon waits out: none of these does."""
 
 
 def main() -> int:
@@ -142,10 +144,15 @@ def _disturb(store: StoreServer, chance: random.Random, found: Found) -> None:
             found.injected[answer[1]] += 1
         return answer
 
+    in_a_row = 0
+
     def is_lost(asked: str) -> bool:
-        is_so = asked == "complete" and chance.random() < LOST
-        found.injected["lost"] += is_so
-        return is_so
+        nonlocal in_a_row
+        if asked != "complete":
+            return False
+        in_a_row = in_a_row + 1 if chance.random() < LOST and in_a_row < ATTEMPTS - 1 else 0
+        found.injected["lost"] += bool(in_a_row)
+        return bool(in_a_row)
 
     store.refuses, store.loses = refusal, is_lost
 

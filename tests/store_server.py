@@ -2,17 +2,26 @@
 
 What a test sets on it stands between the client and moto: answers in place of moto's, answers that
 are lost after moto has done what was asked, and conditions that the store does not see.
+
+    TEST_STORE=http://127.0.0.1:8333 python -m pytest tests/test_objects_commit.py
+
+puts another server in moto's place, one that takes the keys below (`KEYS`).
 """
 
 from __future__ import annotations
 
+import http.client
 import logging
 import os
+import re
+import secrets
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -31,8 +40,12 @@ KEYS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-MOTOS_TIME = b"2010-11-10T20:48:33.000Z"
-"""Told by moto as the beginning of every upload."""
+OTHER = os.environ.get("TEST_STORE")
+"""Endpoint of a server to test with in place of moto."""
+BEGUN = re.compile(rb"(?<=<Initiated>)[^<.Z]*")
+"""Beginning of an upload; moto tells one time for all of them."""
+FORWARD_S = 60.0
+_OF_A_HOP = {"Connection", "Keep-Alive", "Transfer-Encoding", "Date", "Server"}
 NO_CONDITIONS = ("HTTP_IF_NONE_MATCH", "HTTP_IF_MATCH")
 
 
@@ -46,10 +59,10 @@ class StoreServer:
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-        moto_server, serving = needed("moto.server"), needed("werkzeug.serving")
-        self._app = moto_server.create_backend_app("s3")
+        serving = needed("werkzeug.serving")
+        self._app = _moto() if OTHER is None else partial(_forwarded, OTHER)
         self._server = serving.make_server("127.0.0.1", 0, self._answer, threaded=True)
-        self._buckets = 0
+        self._buckets, self._run = 0, secrets.token_hex(4)
         self.environment = KEYS | {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{self._server.port}"}
         self.reset()
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -71,7 +84,7 @@ class StoreServer:
     def bucket(self) -> str:
         """Make an empty bucket; return its name."""
         self._buckets += 1
-        name = f"bucket-{self._buckets}"
+        name = f"bucket-{self._run}-{self._buckets}"
         client().create_bucket(Bucket=name)
         return name
 
@@ -92,9 +105,33 @@ class StoreServer:
             list(self._app(environ, lambda *_: lambda _: None))
             return _error(start, 500, "InternalError")
         begun = datetime.fromtimestamp(time.time() - self.upload_age_s, UTC)
-        told = begun.strftime("%Y-%m-%dT%H:%M:%S.000Z").encode()
+        told = begun.strftime("%Y-%m-%dT%H:%M:%S").encode()
         answer = list(self._app(environ, start))
-        return [body.replace(MOTOS_TIME, told) for body in answer] if asked == "list" else answer
+        return [BEGUN.sub(told, body) for body in answer] if asked == "list" else answer
+
+
+def _moto() -> Any:  # noqa: ANN401 - WSGI
+    return needed("moto.server").create_backend_app("s3")
+
+
+def _forwarded(endpoint: str, environ: Environ, start: Any) -> list[bytes]:  # noqa: ANN401 - WSGI
+    """Ask another server the same, under the host name that the client has signed."""
+    sent = {
+        key[5:].replace("_", "-"): value
+        for key, value in environ.items()
+        if key.startswith("HTTP_") and key not in {"HTTP_EXPECT", "HTTP_CONNECTION"}
+    }
+    if kind := environ.get("CONTENT_TYPE"):
+        sent["Content-Type"] = kind
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    netloc = urlsplit(endpoint).netloc
+    with closing(http.client.HTTPConnection(netloc, timeout=FORWARD_S)) as connection:
+        method, path = environ["REQUEST_METHOD"], environ["RAW_URI"]
+        connection.request(method, path, body, sent)
+        answer = connection.getresponse()
+        told = [(name, value) for name, value in answer.getheaders() if name not in _OF_A_HOP]
+        start(f"{answer.status} {answer.reason}", told)
+        return [answer.read()]
 
 
 def _operation(environ: Environ) -> str:
@@ -151,8 +188,20 @@ def _backend() -> Any:  # noqa: ANN401 - moto's
     return needed("moto.s3.models").s3_backends["123456789012"]["aws"]
 
 
+@cache
+def _other() -> Any:  # noqa: ANN401 - boto3 makes its classes at run time
+    """A client of the other server that does not go by way of this process."""
+    keys = {name.lower(): KEYS[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    session = needed("boto3.session").Session(**keys, region_name=KEYS["AWS_REGION"])
+    return session.client("s3", endpoint_url=OTHER)
+
+
 def objects(bucket: str) -> dict[str, bytes]:
     """Every object of a bucket by its key."""
+    if OTHER is not None:
+        pages = _other().get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        names = [one["Key"] for page in pages for one in page.get("Contents", ())]
+        return {key: _other().get_object(Bucket=bucket, Key=key)["Body"].read() for key in names}
     backend = _backend()
     keys, *_ = backend.list_objects(backend.get_bucket(bucket), None, None, None, None)
     return {key.name: key.value for key in keys}
@@ -160,9 +209,14 @@ def objects(bucket: str) -> dict[str, bytes]:
 
 def put(bucket: str, key: str, body: bytes) -> None:
     """Write an object, as anybody may."""
+    if OTHER is not None:
+        _other().put_object(Bucket=bucket, Key=key, Body=body)
+        return
     _backend().put_object(bucket, key, body)
 
 
 def open_uploads(bucket: str) -> int:
     """Number of uploads that are not complete."""
+    if OTHER is not None:
+        return len(_other().list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
     return len(_backend().list_multipart_uploads(bucket))

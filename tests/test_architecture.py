@@ -73,7 +73,7 @@ PACKAGES = {
     " emptied reason_files quarantine ages retention remote",
     "daemon": "throughput signals systemd snapshot state_outage context attempts measurements"
     " preview_upkeep early_reads only_new engine_faults intended_pauses registrar_interface"
-    " folder_plan folder lost_attempts overview roots refused_sources leftovers emptied_folders"
+    " folder_plan folder lost_attempts overview roots refused_sources store_upkeep emptied_folders"
     " results outcomes pending_results assignment maintenance content_comparison registrar writers"
     " dispatcher_config folder_upkeep dispatcher history status image_history hook_runs hooked_log"
     " settings_values worker_settings loaded_workers assembly run_mode operations daemon",

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sharpend.benchmark import sections, whole
+from sharpend.benchmark.batches import Batch
 from sharpend.benchmark.figures import Cell, Figure, Table, ratio
 from sharpend.benchmark.images import fill, photograph
 from sharpend.benchmark.memory import MIB, Memory
@@ -46,6 +47,18 @@ def test_a_slow_competitor_leaves_after_two_rounds() -> None:
     found = in_turn({"slow": lambda: work("slow", 18), "fast": lambda: work("fast", 1)}, 5)
     assert {name: len(seconds) for name, seconds in found.items()} == {"slow": 2, "fast": 5}
     assert (calls.count("slow"), calls.count("fast")) == (3, 6)
+
+
+@pytest.mark.parametrize(("places", "share"), [(1, 1.0), (2, 0.65), (4, 0.375)])
+def test_images_beyond_the_places_to_work_make_them_no_busier(places: int, share: float) -> None:
+    """Of the last 10 s, two images are in work for one, three for two, and one for seven."""
+    rest = {"measure_s": 0.0, "infer_s": 0.0, "encode_s": 0.0}
+    ended = [(20, 14.0, 14.0), (16, 6.0, 3.0), (14, 3.0, 2.0), (12, 9.0, 5.0)]
+    events = [
+        {"timestamp": f"2026-01-01T00:00:{end}Z", "seconds": seconds, "decode_s": work_s, **rest}
+        for end, seconds, work_s in ended
+    ]
+    assert Batch(10.0, 0.0, events).busy(places) == pytest.approx(share)
 
 
 def test_a_table_is_markdown() -> None:

@@ -26,7 +26,7 @@ from sharpend.ledger.opening import open_ledger
 from sharpend.ledger.records import State
 from sharpend.logs.events import Event
 from sharpend.task import Options
-from tests.fakes import ListLog, Shop
+from tests.fakes import ListLog, NoUpkeep, Shop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -361,9 +361,28 @@ def bare(shop: Shop) -> Folder:
         log,
         intake=intake,
         registrar=entries,
-        each_step=lambda *_: None,
+        upkeep=NoUpkeep(),
         reopen=lambda _: None,
     )
+
+
+def test_a_pause_of_the_whole_store_is_not_logged_again(shop: Shop) -> None:
+    """The folder is silent while the store is out, and tells of a fault that is left after it."""
+    folder = bare(shop)
+    upkeep, log = folder._upkeep, folder._log
+    assert isinstance(upkeep, NoUpkeep)
+    assert isinstance(log, ListLog)
+    upkeep.is_out = True
+    folder.pause("no answer", 0.0)
+    folder.pause("no answer", 1000.0)
+    assert folder.resume()
+    folder.pause("no answer", 2000.0)
+    assert log.told == []
+    upkeep.is_out = False
+    folder.pause("access is denied", 3000.0)
+    folder.pause("access is denied", 4000.0)
+    folder.resume()
+    assert [event for _, event, _ in log.told] == [Event.FOLDER_PAUSED, Event.FOLDER_RESUMED]
 
 
 def test_a_wake_up_costs_the_step_of_one_folder(

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from sharpend.commit.destination import Destination
 from sharpend.commit.results import Committed, Unfinished
 from sharpend.commit.stale import remove_stale_uploads
-from sharpend.daemon.leftovers import Leftovers
+from sharpend.commit.store import StagedElsewhereError
+from sharpend.daemon.store_upkeep import Leftovers, StoreUpkeep
+from sharpend.daemon.writers import CHECK_EVERY_S, ObjectRecord, OutputWriters, Writer
 from sharpend.errors import FolderFaultError
 from sharpend.files.objects.bucket import Bucket
 from sharpend.files.objects.client import client
@@ -19,7 +23,9 @@ from sharpend.files.objects.outage import SHUT_S, NoAnswerError, Outage
 from sharpend.files.objects.uploads import Upload, Uploads
 from sharpend.files.remote import STORE_FAULT
 from sharpend.ledger.records import State
+from sharpend.logs.events import Event
 from sharpend.policies import ExistingPolicy, SourcePolicy
+from tests.fakes import ListLog
 from tests.remote_shop import RemoteShop
 from tests.shop import CrashError
 from tests.store_server import StoreServer, objects, open_uploads, put, running_store
@@ -151,7 +157,7 @@ def test_conflicts_without_end_leave_it_to_a_later_try(
 def test_an_upload_that_a_conflict_has_dropped_is_sent_again(
     shop: RemoteShop, store: StoreServer, bucket: str
 ) -> None:
-    """Amazon's store may drop the upload with a 409; the finished image is still in the spool."""
+    """Amazon's store may drop the upload with a 409; the next attempt sends it."""
     job = shop.claim()
     attempt = shop.work(job)
     dropped = [(404, "NoSuchUpload")]
@@ -176,6 +182,24 @@ def test_name_taken_at_the_last_moment(shop: RemoteShop, store: StoreServer, buc
     assert open_uploads(bucket) == 0
 
 
+def test_a_commit_sends_no_image(shop: RemoteShop, store: StoreServer, bucket: str) -> None:
+    """The dispatcher waits for it: where the name is taken, the next attempt sends the image."""
+    job = shop.claim()
+    attempt = shop.work(job)
+    put(bucket, "out/a/x.png", b"rival")
+    store.asked.clear()
+    (ended,) = shop.commit((job, attempt))
+    assert isinstance(ended, Unfinished)
+    assert isinstance(ended.error, StagedElsewhereError)
+    assert not {"create", "send"} & set(store.asked)
+    assert open_uploads(bucket) == 0
+    again = shop.claim()
+    assert (again.id, again.attempts) == (job.id, 1)
+    shop.finish(again, shop.work(again))
+    assert store.asked.count("create") == 1
+    assert outputs(bucket) == {"a/x.png": b"rival", "a/x-2.png": b"sharp photo"}
+
+
 @pytest.mark.parametrize(
     ("existing", "left"),
     [
@@ -192,7 +216,7 @@ def test_foreign_objects(
     shop.to = replace(shop.to, existing=existing)
     job = shop.claim()
     if existing is not ExistingPolicy.SKIP:
-        shop.commit((job, shop.work(job)))
+        shop.finish(job, shop.work(job))
     else:
         with pytest.raises(AssertionError):  # finished before the work
             shop.work(job)
@@ -479,6 +503,71 @@ def test_an_upload_that_is_being_begun_is_not_taken_for_a_lost_one(
     assert (open_uploads(bucket), Uploads(spool).leftovers()) == (2, [b"lost"])
 
 
+def test_an_outage_is_logged_once_for_all_folders(store: StoreServer, shop: RemoteShop) -> None:
+    """The first pause names the folders in the store; one with another reason is its own."""
+    log = ListLog()
+    disk = Destination("disk", b"/in", b"/out")
+    upkeep = StoreUpkeep(None, [shop.to, disk, replace(shop.to, folder="other")], log)
+    assert not upkeep.covers("the store answered SlowDown")
+    store.refuses = lambda _: (503, "SlowDown")
+    with pytest.raises(NoAnswerError):
+        Bucket(shop.to.input_root).page(None)
+    reasons = ("the store answered SlowDown", "out: the store answered SlowDown", "disk full")
+    assert [upkeep.covers(one) for one in reasons] == [True, True, False]
+    upkeep.step(0.0)
+    store.reset()
+    Bucket(shop.to.input_root).page(None)
+    upkeep.step(1.0)
+    upkeep.step(2.0)
+    folders, reason = ["in", "other"], "the store answered SlowDown"
+    assert log.told == [
+        ("error", Event.STORE_PAUSED, {"folders": folders, "reason": reason}),
+        ("info", Event.STORE_RESUMED, {"folders": folders}),
+    ]
+
+
+def look(writers: OutputWriters, now_s: float) -> None:
+    """Look who else writes the output, to the end."""
+    writers.check(now_s)
+    assert writers._thread is not None
+    writers._thread.join(WITHIN_S)
+    writers.close()
+
+
+def test_two_daemons_on_one_bucket_are_told_of_each_other(
+    store: StoreServer, bucket: str, tmp_path: Path
+) -> None:
+    """Each log names the other's host and state; a lost race for the record is run again."""
+    shops = [RemoteShop(tmp_path / name, bucket) for name in "ab"]
+    logs = [ListLog(), ListLog()]
+    first, second = (
+        OutputWriters(shop.to, tmp_path / name, shop.ledger, log)
+        for shop, name, log in zip(shops, "ab", logs, strict=True)
+    )
+    look(first, 0.0)
+    assert logs[0].told == []
+
+    def rival(asked: str) -> None:
+        if asked == "put":
+            store.reset()
+            record = ObjectRecord(shops[0].to.output_root)
+            record.write(record.read() | {"rival": Writer("elsewhere", "/state", time.time())})
+
+    store.refuses = rival
+    look(second, 0.0)
+    told = [(event["host"], event["state"]) for event in logs[1].of(Event.OUTPUT_SHARED)]
+    assert sorted(told) == sorted(
+        [(os.uname().nodename, str(tmp_path / "a")), ("elsewhere", "/state")]
+    )
+    look(first, CHECK_EVERY_S)
+    assert {event["state"] for event in logs[0].of(Event.OUTPUT_SHARED)} == {
+        "/state",
+        str(tmp_path / "b"),
+    }
+    for shop in shops:
+        shop.ledger.close()
+
+
 @pytest.mark.parametrize(("took_s", "shut_s"), [(0.1, 15.0), (72.0, 144.0)])
 def test_a_store_that_answers_slowly_is_asked_seldom(took_s: float, shut_s: float) -> None:
     """Other folders' commits wait for each try, so the time between two grows with it."""
@@ -513,6 +602,21 @@ def test_one_request_asks_whether_an_outage_is_over() -> None:
     for _ in range(2):
         with outage.noticed():
             pass
+
+
+def test_the_answer_to_an_older_request_ends_no_outage() -> None:
+    """It was on its way when another one failed."""
+    now_s = [0.0]
+    outage = Outage(lambda: now_s[0])
+    with outage.noticed():
+        now_s[0] = 1.0
+        with pytest.raises(NoAnswerError), outage.noticed():
+            raise NoAnswerError(STORE_FAULT, "no answer")
+    assert outage.cause == "no answer"
+    now_s[0] += SHUT_S
+    with outage.noticed():
+        pass
+    assert outage.cause is None
 
 
 def test_an_outage_of_the_endpoint_is_noticed_once(store: StoreServer, bucket: str) -> None:

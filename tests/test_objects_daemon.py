@@ -43,15 +43,21 @@ def photo(tmp_path: Path) -> bytes:
     return path.read_bytes()
 
 
+def images(bucket: str) -> set[str]:
+    """The keys of all objects but the records of who writes an output."""
+    return {key for key in objects(bucket) if not key.endswith("/.sharpend-states.json")}
+
+
 @pytest.mark.slow
 def test_once_from_bucket_to_bucket_and_disk(
     store: StoreServer, tmp_path: Path, networks: Networks, photo: bytes
 ) -> None:
-    """Each image is done once, a bad one stays and is told of by its address, nothing is left."""
+    """Each image is done once, under a free name; a bad one stays, and nothing else is left."""
     bucket = store.bucket()
     for key in ("in/a.png", "in/ü/ä b.png", "in/../up.png"):
         put(bucket, key, photo)
     put(bucket, "in/bad.png", b"no image")
+    put(bucket, "out/a.png", b"foreign")
     config = configured(
         tmp_path,
         networks.student,
@@ -67,8 +73,9 @@ def test_once_from_bucket_to_bucket_and_disk(
     outputs = {one["output"] for one in told if one.get("output")}
     assert f"s3://{bucket}/out/ü/ä b.png" in outputs
     assert f"s3://{bucket}/in/bad.png" in {one.get("input") for one in told}
-    made = sorted(key for key in objects(bucket) if key.startswith(("out/", "of-disk/")))
-    assert made == ["of-disk/c.png", "out/a.png", "out/ü/ä b.png"]
+    made = sorted(key for key in images(bucket) if key.startswith(("out/", "of-disk/")))
+    assert made == ["of-disk/c.png", "out/a-2.png", "out/a.png", "out/ü/ä b.png"]
+    assert objects(bucket)["out/a.png"] == b"foreign"
     assert (tmp_path / "out/d.png").stat().st_mode & 0o777 == 0o644
     assert (open_uploads(bucket), list((tmp_path / "state/spool").iterdir())) == (0, [])
     assert "in/bad.png" in objects(bucket)
@@ -78,7 +85,7 @@ def test_once_from_bucket_to_bucket_and_disk(
 def test_a_store_that_goes_and_comes(
     store: StoreServer, tmp_path: Path, networks: Networks, photo: bytes
 ) -> None:
-    """The folder pauses with one line and resumes; nothing is quarantined; workers have no keys."""
+    """A folder pauses with one line, or both by one of the store; workers have no keys."""
     bucket = store.bucket()
     folder: dict[str, object] = {
         "input": f"s3://{bucket}/in",
@@ -87,7 +94,8 @@ def test_a_store_that_goes_and_comes(
         "archive": f"s3://{bucket}/archive",
     }
     intake: dict[str, object] = {"rescan_s": 1}
-    config = configured(tmp_path, networks.student, folder, intake=intake)
+    other = {"input": tmp_path / "in", "output": f"s3://{bucket}/other", "name": "other"}
+    config = configured(tmp_path, networks.student, folder, other, intake=intake)
     put(bucket, "in/a.png", photo)
     with running("--config", config) as daemon:
         daemon.wait_for("image.finished", path="a.png")
@@ -101,9 +109,21 @@ def test_a_store_that_goes_and_comes(
         put(*put_later)
         daemon.wait_for("folder.resumed")
         daemon.wait_for("image.finished", path="b.png")
-    assert len(daemon.events("folder.paused")) == 1
+        store.refuses = lambda _: (503, "SlowDown")
+        (tmp_path / "in/c.png").write_bytes(photo)
+        assert len(daemon.wait_for("store.paused")["folders"]) == 2
+        store.refuses = lambda _: None
+        daemon.wait_for("store.resumed")
+        daemon.wait_for("image.finished", path="c.png")
+    assert [len(daemon.events(name)) for name in ("folder.paused", "store.paused")] == [1, 1]
     assert daemon.events("image.quarantined") == []
-    assert sorted(objects(bucket)) == ["archive/a.png", "archive/b.png", "out/a.png", "out/b.png"]
+    assert sorted(images(bucket)) == [
+        "archive/a.png",
+        "archive/b.png",
+        "other/c.png",
+        "out/a.png",
+        "out/b.png",
+    ]
 
 
 def test_check_refuses_a_store_that_ignores_conditions(

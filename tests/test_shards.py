@@ -115,7 +115,7 @@ def test_settings_under_which_parts_could_meet_are_refused(
 def test_the_parts_of_a_run(
     tmp_path: Path, networks: Networks, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Each image has one output, and its sidecar follows it; a second round makes nothing."""
+    """Each image has one output, its sidecar follows it, and no part is told of another's."""
     names = [f"d{each % 2}/{each}.png" for each in range(6)] + ["d0/0.PNG"]
     for each, name in enumerate(names):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,9 @@ def test_the_parts_of_a_run(
     for _ in range(2):
         for part in range(2):
             assert main([*command, "--shard", f"{part}/2"]) == ExitCode.OK
-            lines = capsys.readouterr().out.splitlines()
+            printed = capsys.readouterr()
+            assert "output.shared" not in printed.err
+            lines = printed.out.splitlines()
             told = [json.loads(line) for line in lines]
             made += [one["input"] for one in told if "input" in one and not one.get("earlier")]
     assert sorted(made) == sorted(str(tmp_path / "in" / name) for name in names)

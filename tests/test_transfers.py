@@ -124,6 +124,41 @@ def test_folders_of_both_kinds(bench: Bench, tmp_path: Path) -> None:
     assert local.output_root.startswith(os.fsencode(tmp_path))
 
 
+def set_aside(bench: Bench) -> tuple[Task, Staged]:
+    """A task whose image was uploaded, and set aside by its commit; the next attempt at it."""
+    task = bench.task()
+    bench.made(bench.submitted(task))
+    assert list(bench.transfers.finished(0.0)) == []
+    (staged,) = bench.ended()
+    assert isinstance(staged, Staged)
+    bench.uploads.set_aside(staged.temp_name)
+    return replace(task, temp_name=b".sharpend-2.tmp", output_name=b"a-2.png"), staged
+
+
+def test_a_finished_image_is_uploaded_under_another_name(bench: Bench) -> None:
+    """Its name was taken: it is sent anew by a thread, and no worker has it twice."""
+    task, first = set_aside(bench)
+    bench.transfers.submit(task, 0.0)
+    (second,) = bench.ended()
+    assert isinstance(second, Staged)
+    assert (len(bench.pool.submitted), second.height) == (1, first.height)
+    bench.uploads.publish(second.temp_name, b"a-2.png", None)
+    assert objects(bench.bucket)["out/a-2.png"] == b"sharp"
+    assert (open_uploads(bench.bucket), bench.uploads.attempts()) == (0, [])
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_finished_image_of_other_work_is_made_anew(bench: Bench, *, is_gone: bool) -> None:
+    """With other options, or where its file is gone, a worker gets the task."""
+    task, first = set_aside(bench)
+    if is_gone:
+        bench.uploads.forget(first.temp_name)
+    else:
+        task = replace(task, options=Options("lite-x4", strength=0.5))
+    bench.submitted(task)
+    assert len(bench.pool.submitted) == 2
+
+
 def test_tasks_of_disks_pass_through(bench: Bench) -> None:
     """They wait only while no worker is free."""
     task = replace(bench.task(), input_root=b"/in", output_root=b"/out")

@@ -9,6 +9,7 @@ import statistics
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sharpend.benchmark.live import LiveDaemon, running_daemon
@@ -43,9 +44,26 @@ class Batch:
         """Processor time of an image."""
         return self.used_s / len(self.events)
 
-    def busy(self, workers: int) -> float:
-        """Share of the time that so many workers worked on images."""
-        return sum(map(_work_s, self.events)) / (workers * self.wall_s)
+    def busy(self, places: int) -> float:
+        """Share of the time of so many places to work that had an image in work.
+
+        A place is a worker, or a core where workers outnumber the cores that they share: images
+        beyond one for each place wait for a core, and do not count. The work on an image begins as
+        soon as its worker has it.
+        """
+        ends = [datetime.fromisoformat(one["timestamp"]).timestamp() for one in self.events]
+        last_s = max(ends)
+        first_s, changes = last_s - self.wall_s, list[tuple[float, int]]()
+        for end_s, event in zip(ends, self.events, strict=True):
+            begin_s = end_s - float(event["seconds"])
+            until_s = min(begin_s + _work_s(event), last_s)
+            if until_s > first_s:
+                changes += [(max(begin_s, first_s), 1), (until_s, -1)]
+        busy_s, in_work, since_s = 0.0, 0, first_s
+        for at_s, change in sorted(changes):
+            busy_s += min(in_work, places) * (at_s - since_s)
+            in_work, since_s = in_work + change, at_s
+        return busy_s / (places * self.wall_s)
 
     @property
     def beside_s(self) -> float:

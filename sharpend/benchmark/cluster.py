@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sharpend.benchmark.batches import Batch, running_in
@@ -17,9 +18,9 @@ from sharpend.machine import cores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 _ADDRESS = "SHARPEND_ENGINE__ADDRESS"
+_ACTOR = b"ray::WorkerActor"
 _BATCHES = 5
 """Batches of each daemon, after one that is not counted."""
 _COLUMNS = ("images/s", "ratio", "busy share", "beside the work, ms")
@@ -53,17 +54,22 @@ def cluster(source: Path, scratch: Path, model: str) -> Table:
             pair = [("local", local), ("ray", on_cluster)]
             for row, place in pair if number % 2 else reversed(pair):
                 found[row].append(place.batch(images))
-    address = os.environ.get(_ADDRESS, "auto")
+        elsewhere = max(0, workers - _actors_here())
+    places = {"local": min(workers, cores())}
+    places["ray"] = elsewhere + min(workers - elsewhere, cores())
+    where = f"{elsewhere} of them on other machines" if elsewhere else "all on this machine"
     notes = [
         f"{model}, {workers} workers of one thread each, {len(images)} images a batch, batches in"
-        f" turn; cluster {address}, this machine has {cores()} cores. Beside the work: median of"
-        " seconds less decode, measure, infer and encode."
+        f" turn; cluster {os.environ.get(_ADDRESS, 'auto')}, {where}, which has {cores()} cores."
+        f" Busy share: of the time of {places['local']} places to work here and {places['ray']} on"
+        " the cluster; workers that share fewer cores count as those cores. Beside the work: median"
+        " of seconds less decode, measure, infer and encode."
     ]
-    rows = {row: _row(batches, found["local"], workers) for row, batches in found.items()}
+    rows = {row: _row(batches, found["local"], places[row]) for row, batches in found.items()}
     return Table("Workers on a Ray cluster, against local ones", _COLUMNS, rows, notes)
 
 
-def _row(batches: Sequence[Batch], base: Sequence[Batch], workers: int) -> dict[str, Cell]:
+def _row(batches: Sequence[Batch], base: Sequence[Batch], places: int) -> dict[str, Cell]:
     def over(value: Callable[[Batch], float]) -> Figure:
         return Figure.of(map(value, batches))
 
@@ -71,9 +77,18 @@ def _row(batches: Sequence[Batch], base: Sequence[Batch], workers: int) -> dict[
     return {
         "images/s": over(lambda one: one.images_per_s),
         "ratio": Figure.of(one.images_per_s / local.images_per_s for one, local in pairs),
-        "busy share": over(lambda one: one.busy(workers)),
+        "busy share": over(lambda one: one.busy(places)),
         "beside the work, ms": over(lambda one: 1e3 * one.beside_s),
     }
+
+
+def _actors_here() -> int:
+    """Number of actors on this machine, by the title that Ray gives to their processes."""
+    found = 0
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has ended meanwhile
+            found += path.read_bytes().startswith(_ACTOR)
+    return found
 
 
 def _workers(state: Path) -> int:

@@ -28,6 +28,7 @@ from sharpend.commit.publication import (
 )
 from sharpend.commit.results import Committed, Prepared, Unfinished
 from sharpend.commit.sidecars import archive_sidecars, copy_sidecars
+from sharpend.commit.store import StagedElsewhereError
 from sharpend.errors import FolderFaultError, ImageRefusedError, TransientError
 from sharpend.ledger.records import Job, Product, State
 from sharpend.policies import CollisionPolicy, ExistingPolicy
@@ -62,6 +63,8 @@ class Committer:
         self._ledger = ledger
         self._names = names
         self._at = at
+        self._chosen: dict[int, bytes] = {}
+        """Outputs of jobs that have to be staged anew, by number."""
 
     def prepare(
         self, destination: Destination, job: Job, folders: OutputFolders, now_s: float
@@ -96,7 +99,8 @@ class Committer:
                     )
                     self._ledger.stage(job, product)
                     return self._finish_one(Publication(destination, job, product), now_s)
-        return Prepared(*os.path.split(first), self._names.new(job.id))
+        output = self._chosen.pop(job.id, first)
+        return Prepared(*os.path.split(output), self._names.new(job.id))
 
     def commit(
         self, group: Sequence[StagedJob], now_s: float
@@ -112,7 +116,8 @@ class Committer:
 
         Yields:
             Each entry with its end, as soon as it has come; ImageRefusedError is NAME_TAKEN by
-            another input, NAME_TOO_LONG or NAME_NOT_POSSIBLE.
+            another input, NAME_TOO_LONG or NAME_NOT_POSSIBLE. With StagedElsewhereError the job is
+            pending again, and the next attempt has the name that is free.
         """
         made = [(entry, begun(entry)) for entry in group]
         publishable = [one for _, one in made if one.error is None]
@@ -161,6 +166,8 @@ class Committer:
 
         One that may have been renamed is left to `recover`, which decides whether it was.
         """
+        if isinstance(error, StagedElsewhereError):
+            return self._staged_anew(one, error)
         if one.is_recorded and not isinstance(error, ImageRefusedError):
             return FolderFaultError(str(error))
         self._discard(one.destination, one.product)
@@ -206,12 +213,21 @@ class Committer:
                 folder.sync()
             elif product.temp and folder.staged(product.temp) == product.fingerprint:
                 self._publisher(folders).publish([one])
+                if isinstance(one.error, StagedElsewhereError):
+                    self._staged_anew(one, one.error)
+                    return None
                 if one.error is not None:
                     raise one.error
             else:
                 self._ledger.release(one.job)
                 return None
         return self._finish_one(one, now_s)
+
+    def _staged_anew(self, one: Publication, error: StagedElsewhereError) -> StagedElsewhereError:
+        """Return a job to the queue, to be staged for the name that was chosen."""
+        self._chosen[one.job.id] = one.product.output
+        self._ledger.release(one.job)
+        return error
 
     def _discard(self, destination: Destination, product: Product) -> None:
         parent = os.path.dirname(product.output)

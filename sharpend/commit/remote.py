@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from sharpend.commit.store import StagedElsewhereError
 from sharpend.errors import ImageRefusedError
 from sharpend.files.objects.bucket import COPIED_BYTES, Bucket, Object, of_attempt
 from sharpend.files.objects.uploads import Upload, Uploads
@@ -76,7 +77,11 @@ class RemoteFolder:
     def publish(self, temp: bytes, name: bytes, *, replaces: bool) -> None:
         """Complete the upload."""
         replaced = self._found_outputs.get(name) if replaces else None
-        self.uploads.publish(temp, self._path(name), replaced)
+        try:
+            self.uploads.publish(temp, self._path(name), replaced)
+        except FileNotFoundError as error:
+            self.uploads.set_aside(temp)
+            raise StagedElsewhereError(name) from error
 
     def discard(self, temp: bytes) -> None:
         """Abort the upload; in an outage its record alone is left."""

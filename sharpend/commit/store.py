@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from sharpend.errors import Reason, TransientError
+from sharpend.files.fingerprint import display
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from sharpend.files.fingerprint import Fingerprint
+
+
+class StagedElsewhereError(TransientError):
+    """A staged file can take a name only after it is staged anew: it was uploaded for another one.
+
+    Or the store has dropped the upload. The finished image is set aside for the next attempt.
+    """
+
+    def __init__(self, name: bytes) -> None:
+        super().__init__(Reason.IO_ERROR, f"it was not staged as {display(name)}")
 
 
 class OutputFolder(Protocol):
@@ -39,6 +52,7 @@ class OutputFolder(Protocol):
 
         Raises:
             FileExistsError: the name is taken, and `replaces` is false.
+            StagedElsewhereError: the next attempt can take it.
             ImageRefusedError: the folder does not take the name.
         """
 

@@ -23,7 +23,6 @@ from sharpend.daemon.engine_faults import EngineFaults, stalled_by
 from sharpend.daemon.folder import AssignedJob, Folder
 from sharpend.daemon.folder_upkeep import FolderUpkeep
 from sharpend.daemon.intended_pauses import IntendedPauses
-from sharpend.daemon.leftovers import Leftovers
 from sharpend.daemon.maintenance import Maintenance, Paths
 from sharpend.daemon.outcomes import ResultHandler
 from sharpend.daemon.overview import take_snapshot
@@ -32,6 +31,7 @@ from sharpend.daemon.preview_upkeep import PreviewUpkeep
 from sharpend.daemon.refused_sources import RefusedSources
 from sharpend.daemon.registrar import Registrar
 from sharpend.daemon.roots import reopen
+from sharpend.daemon.store_upkeep import StoreUpkeep
 from sharpend.errors import Reason
 from sharpend.intake.threaded import open_intake
 from sharpend.ledger.records import Job, QuarantineReason
@@ -86,6 +86,7 @@ class Dispatcher:
         self._pending_results, self._finish_at_s = PendingResults(), -math.inf
         self._pool, self._engine = pool, EngineFaults(log)
         self._measurements, self._hands_over = config.measurements, False
+        self._store = StoreUpkeep(config.spool, [one.destination for one in config.plans], log)
         self.folders = {one.destination.folder: self._opened(one, config) for one in config.plans}
         self._gallery = PreviewUpkeep(config.state_dir, config.previews, pool.count, ledger, log)
         self._assignment = Assignment(
@@ -95,7 +96,6 @@ class Dispatcher:
         hours = {name: one.plan.hours for name, one in self.folders.items()}
         self._pauses = IntendedPauses(hours, ledger, log)
         self._refused_sources = RefusedSources(self._quarantine, self.folders.values())
-        self._leftovers = Leftovers(config.spool)
         paths = Paths(config.state_dir, self._quarantine.root, self._destinations)
         self._maintenance = Maintenance(config.retention, paths, ledger, log)
 
@@ -105,13 +105,13 @@ class Dispatcher:
         chance = random.Random()  # noqa: S311 - spreads scans, guards nothing
         check = partial(target.guard.objection, target.input_root, "input")
         intake = partial(open_intake, plan.intake, chance=chance, objection=check)
-        upkeep = FolderUpkeep(target, config.state_dir, config.quiet_s, self._ledger, self._log)
+        of_all = config.state_dir, config.quiet_s, self._ledger, self._log
         return Folder(
             plan,
             self._log,
             intake=intake,
             registrar=Registrar(plan, self._ledger, self._log, wake=self._wake),
-            each_step=upkeep.step,
+            upkeep=FolderUpkeep(plan, *of_all, self._store.covers),
             reopen=lambda is_due: reopen(target, self._ledger, is_due=is_due),
         )
 
@@ -173,7 +173,7 @@ class Dispatcher:
                 self._outcomes.recover(folder, now_s)
         self._pauses.update(time.time())
         self._refused_sources.step(now_s, time.time())
-        self._leftovers.step(now_s)
+        self._store.step(now_s)
         folders = self.folders.values()
         steps = [self._maintenance.step(now_s, time.time()), *(one.step(now_s) for one in folders)]
         settled = (folder.is_settled and not folder.paused for folder in folders)
@@ -286,7 +286,7 @@ class Dispatcher:
     def close(self) -> None:
         """Stop watching the folders, and all upkeep; workers keep running."""
         self._maintenance.close()
-        self._leftovers.close()
+        self._store.close()
         for folder in self.folders.values():
             folder.close()
 

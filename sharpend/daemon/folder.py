@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sharpend.backoff import Backoff
 from sharpend.errors import InputMissingError, OutputFailedError
@@ -32,6 +32,24 @@ LOOK_S = 2.0
 """Interval between checks whether missing roots are back, or were accepted."""
 
 
+class Upkeep(Protocol):
+    """Upkeep of a folder beside its images."""
+
+    def step(self, now_s: float, tally: Tally | None) -> None:
+        """Do what is due after a step of the folder.
+
+        Args:
+            now_s: monotonic seconds.
+            tally: counts of the last full scan; None before the first.
+        """
+
+    def covers_pause(self, reason: str) -> bool:
+        """Return whether a pause with a reason is that of a whole store, and logged so."""
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Folder:
     """A configured folder while the daemon runs.
 
@@ -40,8 +58,7 @@ class Folder:
         log: for pauses, resumptions and polling.
         intake: starts it; as `open_intake` with the arguments `fresh`, `patience` and `wake`.
         registrar: records settled files.
-        each_step: called with the time of each step (monotonic seconds), and the counts of the last
-            full scan, or None.
+        upkeep: has a step after each one of the folder's.
         reopen: opens the roots again if they were accepted, or else if its argument is True; then
             the guard says whether that succeeded.
     """
@@ -53,7 +70,7 @@ class Folder:
         *,
         intake: Callable[..., Intake],
         registrar: RegistrarInterface,
-        each_step: Callable[[float, Tally | None], None],
+        upkeep: Upkeep,
         reopen: Callable[[bool], None],
     ) -> None:
         self.plan = plan
@@ -69,7 +86,9 @@ class Folder:
         self._resettled = False
         self._log = log
         self._registrar = registrar
-        self._each_step = each_step
+        self._upkeep = upkeep
+        self._covered: set[str] = set()
+        """The roots, input or output, whose pause is logged for a whole store."""
         self._wake = registrar.wake
         self._next_s = -math.inf
         self._reopen = reopen
@@ -99,7 +118,7 @@ class Folder:
             self.resettle(relative)
         if step.tally is not None:
             self._registrar.scanned()
-        self._each_step(now_s, step.tally)
+        self._upkeep.step(now_s, step.tally)
         self._log_changes(step)
         self._last = step
         if self.is_settled and not self.paused:
@@ -203,11 +222,13 @@ class Folder:
         """Pause because of the output folder; the wait grows with each probe that fails."""
         if self.fault is None:
             self._failures = 1
-            self._log.error(Event.FOLDER_PAUSED, folder=self.name, reason=fault)
         elif now_s >= self._probe_at_s:
             self._failures += 1
         else:  # images that ran at the same time fail for the same cause
             return
+        is_logged = self.fault is not None and "output" not in self._covered
+        if not (is_logged or self._is_covered("output", fault)):
+            self._log.error(Event.FOLDER_PAUSED, folder=self.name, reason=fault)
         self.fault = fault
         self._probe_at_s = now_s + PROBES.wait_s(self._failures)
 
@@ -215,16 +236,28 @@ class Folder:
         """Record that the output folder works; return True if that ended a pause."""
         was_paused, self.fault = self.fault is not None, None
         if was_paused:
-            self._log.info(Event.FOLDER_RESUMED, folder=self.name)
+            self._log_resumption("output")
         return was_paused
+
+    def _is_covered(self, root: str, reason: str) -> bool:
+        """Return whether the pause of a root that begins now is logged for its whole store."""
+        covered = self._upkeep.covers_pause(reason)
+        (self._covered.add if covered else self._covered.discard)(root)
+        return covered
+
+    def _log_resumption(self, root: str) -> None:
+        """Log the end of a pause, if its beginning was logged."""
+        if root not in self._covered:
+            self._log.info(Event.FOLDER_RESUMED, folder=self.name)
+        self._covered.discard(root)
 
     def _log_changes(self, step: Step) -> None:
         """Log changes of the input folder since the last step."""
         paused = self._last.paused if self._last is not None else None
-        if step.paused is not None and step.paused != paused:
+        if step.paused not in {None, paused} and not self._is_covered("input", str(step.paused)):
             self._log.warning(Event.FOLDER_PAUSED, folder=self.name, reason=step.paused)
         if step.paused is None and paused is not None:
-            self._log.info(Event.FOLDER_RESUMED, folder=self.name)
+            self._log_resumption("input")
         polling = self._last.polling if self._last is not None else None
         if step.polling is not None and step.polling != polling:
             self._log.info(Event.FOLDER_POLLED, folder=self.name, reason=step.polling)
@@ -242,6 +275,7 @@ class Folder:
         """Stop watching the input."""
         self.intake.close()
         self._registrar.close()
+        self._upkeep.close()
 
 
 @dataclass(frozen=True, slots=True)

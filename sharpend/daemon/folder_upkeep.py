@@ -8,9 +8,10 @@ from sharpend.daemon.emptied_folders import EmptiedFolders
 from sharpend.daemon.writers import OutputWriters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from sharpend.commit.destination import Destination
+    from sharpend.daemon.folder_plan import FolderPlan
     from sharpend.intake.tally import Tally
     from sharpend.ledger.ledger import Ledger
     from sharpend.logs.logs import Log
@@ -20,18 +21,28 @@ class FolderUpkeep:
     """Upkeep of one folder.
 
     Args:
-        destination: of the folder.
+        plan: of the folder.
         state_dir: of the daemon.
         quiet_s: seconds for which an emptied sub-folder must be unchanged.
         ledger: of the state directory.
         log: for what it finds and removes.
+        covers_pause: returns whether a pause with a reason is that of a whole store, and logged so.
     """
 
     def __init__(
-        self, destination: Destination, state_dir: Path, quiet_s: float, ledger: Ledger, log: Log
+        self,
+        plan: FolderPlan,
+        state_dir: Path,
+        quiet_s: float,
+        ledger: Ledger,
+        log: Log,
+        covers_pause: Callable[[str], bool],
     ) -> None:
-        self._writers = OutputWriters(destination, state_dir, ledger, log)
-        self._emptied = EmptiedFolders(destination, ledger, log, quiet_s)
+        self.covers_pause = covers_pause
+        is_shard = plan.intake.patterns.takes is not None  # the others are meant to be there
+        writers = OutputWriters(plan.destination, state_dir, ledger, log)
+        self._writers = None if is_shard else writers
+        self._emptied = EmptiedFolders(plan.destination, ledger, log, quiet_s)
 
     def step(self, now_s: float, tally: Tally | None) -> None:
         """Do what is due after a step of the folder.
@@ -40,6 +51,12 @@ class FolderUpkeep:
             now_s: monotonic seconds.
             tally: counts of the last full scan; None before the first.
         """
-        self._writers.check(now_s)
+        if self._writers is not None:
+            self._writers.check(now_s)
         if tally is not None:
             self._emptied.scanned(tally)
+
+    def close(self) -> None:
+        """End after the request in progress."""
+        if self._writers is not None:
+            self._writers.close()

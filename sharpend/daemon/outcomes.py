@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sharpend.attempt import Died, Failed, Failure, Lost, Staged
 from sharpend.commit.publication import Attempt, StagedJob
 from sharpend.commit.results import Committed, Unfinished
+from sharpend.commit.store import StagedElsewhereError
 from sharpend.daemon.attempts import discard
 from sharpend.daemon.folder import AssignedJob, Folder
 from sharpend.daemon.lost_attempts import give_back
@@ -110,7 +111,7 @@ class ResultHandler:
             handed.folder.pause(str(error), now_s)
         elif isinstance(error, ImageRefusedError):
             self.refuse(handed, QuarantineReason(error.reason, str(error), error.setting))
-        else:
+        elif not isinstance(error, StagedElsewhereError):  # that one is in the queue already
             self.again(handed, error.reason, str(error), stage="commit")
 
     def finished(

@@ -1,8 +1,10 @@
 """Installations that write one output folder: each logs the others.
 
-Owns an extended attribute of the output folder, `user.sharpend.states`, which names the state
-directories that have worked on it: no file of ours lies among the outputs. Errors are
-ignored: without support for such attributes, or after an error, no installation is reported.
+Owns the record of the state directories that have worked on an output folder. On a disk it is an
+extended attribute of the folder, `user.sharpend.states`, so that no file of ours lies among the
+outputs; in object storage it is an object, `.sharpend-states.json`, which is written only under the
+condition that nobody else has written it meanwhile. Errors are ignored: where the record cannot be
+kept, no installation is reported.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from __future__ import annotations
 import json
 import math
 import os
+import queue
+import threading
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from sharpend.files.fingerprint import display
+from sharpend.files.objects.bucket import Bucket
 from sharpend.files.remote import is_remote
 from sharpend.logs.events import Event
 
@@ -28,11 +33,16 @@ if TYPE_CHECKING:
     from sharpend.logs.logs import Log
 
 ATTRIBUTE = "user.sharpend.states"
+OBJECT = b".sharpend-states.json"
 CHECK_EVERY_S = 60.0
 _RENEW_AFTER_S = 86_400.0
 _FORGET_AFTER_S = 30 * 86_400.0
 _MOST_BYTES = 2000
 """Below the 4 KiB that ext4 has for all attributes of a folder."""
+_TRIES = 5
+"""Of a change to the record, while other installations change it."""
+_LAST_S = 10.0
+"""Longest wait for a request in progress at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +56,20 @@ class Writer:
     """Wall clock in seconds; renewed once a day."""
 
 
+class Record(Protocol):
+    """Record of the installations by name; every method raises OSError."""
+
+    def read(self) -> dict[str, Writer]:
+        """Read it; empty where there is none that is valid."""
+
+    def write(self, writers: Mapping[str, Writer]) -> None:
+        """Replace what was read; FileExistsError if another installation has replaced it."""
+
+
 class OutputWriters:
-    """The installations that write the output of one folder.
+    """The installations that write the output of one folder; called from one thread.
+
+    Object storage is asked in a thread of its own.
 
     Args:
         destination: of the folder.
@@ -65,23 +87,55 @@ class OutputWriters:
         self._log = log
         self._logged: set[str] = set()
         self._check_at_s = -math.inf
+        root = destination.output_root
+        self._record: Record = ObjectRecord(root) if is_remote(root) else AttributeRecord(root)
+        self._thread: threading.Thread | None = None
+        self._found: queue.SimpleQueue[Mapping[str, Writer]] = queue.SimpleQueue()
 
     def check(self, now_s: float) -> None:
         """Log each other installation once, and name this one; once a minute."""
-        if now_s < self._check_at_s:
+        self._log_found()
+        if now_s < self._check_at_s or (self._thread is not None and self._thread.is_alive()):
             return
         self._check_at_s = now_s + CHECK_EVERY_S
-        root, at_s = self._destination.output_root, time.time()
-        if is_remote(root):  # the condition of each completion keeps two of them apart
+        if is_remote(self._destination.output_root):
+            self._thread = threading.Thread(target=self._look, daemon=True)
+            self._thread.start()
+        else:
+            self._look()
+            self._log_found()
+
+    def close(self) -> None:
+        """Wait for a request in progress, and log what it has found."""
+        if self._thread is not None:
+            self._thread.join(_LAST_S)
+        self._log_found()
+
+    def _look(self) -> None:
+        """Find the other installations, and name this one."""
+        for _ in range(_TRIES):
+            try:
+                self._found.put(self._others(time.time()))
+            except FileExistsError:
+                continue
+            except OSError:
+                pass
             return
-        written = read(root)
+
+    def _others(self, at_s: float) -> Mapping[str, Writer]:
+        written = self._record.read()
         others = {name: one for name, one in written.items() if self._is_other(name, one, at_s)}
         mine = written.get(self._name)
         if mine is None or mine.state != self._state or at_s - mine.at_s > _RENEW_AFTER_S:
-            write(root, others | {self._name: Writer(self._host, self._state, at_s)})
-        for name in others.keys() - self._logged:
-            self._logged.add(name)
-            self._log_other(others[name])
+            self._record.write(others | {self._name: Writer(self._host, self._state, at_s)})
+        return others
+
+    def _log_found(self) -> None:
+        while not self._found.empty():
+            others = self._found.get()
+            for name in others.keys() - self._logged:
+                self._logged.add(name)
+                self._log_other(others[name])
 
     def _log_other(self, other: Writer) -> None:
         output = display(self._destination.output_root)
@@ -116,22 +170,66 @@ def _may_exist(state: str) -> bool:
     return True
 
 
-def read(root: bytes) -> dict[str, Writer]:
-    """Read the installations by name; none where there is no valid attribute."""
-    invalid = (ValueError, TypeError, KeyError)
-    with suppress(OSError, AttributeError, *invalid):  # macOS has no getxattr
-        given = dict(json.loads(os.getxattr(root, ATTRIBUTE)))
+class AttributeRecord:
+    """Record in an extended attribute: see `Record`.
+
+    Args:
+        root: of the output folder.
+    """
+
+    def __init__(self, root: bytes) -> None:
+        self._root = root
+
+    def read(self) -> dict[str, Writer]:
+        """Read the attribute."""
+        with suppress(OSError, AttributeError):  # macOS has no getxattr
+            return _parsed(os.getxattr(self._root, ATTRIBUTE))
+        return {}
+
+    def write(self, writers: Mapping[str, Writer]) -> None:
+        """Replace the attribute."""
+        with suppress(AttributeError):
+            os.setxattr(self._root, ATTRIBUTE, _text(writers))
+
+
+class ObjectRecord:
+    """Record in an object: see `Record`.
+
+    Args:
+        root: of the output folder.
+    """
+
+    def __init__(self, root: bytes) -> None:
+        self._bucket = Bucket(root)
+        self._key = self._bucket.address.key(OBJECT)
+        self._etag: str | None = None
+        """Of the record that was read last; None: there was none."""
+
+    def read(self) -> dict[str, Writer]:
+        """Read the object."""
+        self._etag = None
+        with suppress(FileNotFoundError), self._bucket.opened(self._key) as (found, chunks):
+            self._etag = found.etag
+            return _parsed(next(iter(chunks), b""))
+        return {}
+
+    def write(self, writers: Mapping[str, Writer]) -> None:
+        """Replace the object, if it is the one that was read."""
+        self._bucket.put(self._key, _text(writers), replaces=self._etag)
+
+
+def _parsed(text: bytes) -> dict[str, Writer]:
+    with suppress(ValueError, TypeError, KeyError):
         return {
             name: Writer(str(one["host"]), str(one["state"]), float(one["at_s"]))
-            for name, one in given.items()
+            for name, one in dict(json.loads(text)).items()
         }
     return {}
 
 
-def write(root: bytes, writers: Mapping[str, Writer]) -> None:
-    """Replace the attribute; the oldest installations are left out where all are too many."""
+def _text(writers: Mapping[str, Writer]) -> bytes:
+    """Format a record; the oldest installations are left out where all are too many."""
     kept = sorted(writers.items(), key=lambda pair: pair[1].at_s)
     while len(text := json.dumps({name: asdict(one) for name, one in kept})) > _MOST_BYTES:
         kept.pop(0)
-    with suppress(OSError, AttributeError):
-        os.setxattr(root, ATTRIBUTE, text.encode())
+    return text.encode()

@@ -48,6 +48,8 @@ class Event(StrEnum):
     FOLDER_ADOPTED = "folder.adopted"
     FOLDER_REPEATED = "folder.repeated"
     OUTPUT_SHARED = "output.shared"
+    STORE_PAUSED = "store.paused"
+    STORE_RESUMED = "store.resumed"
     STATE_PAUSED = "state.paused"
     STATE_RESUMED = "state.resumed"
     STATUS_FAILED = "status.failed"

@@ -1,14 +1,16 @@
-"""The reference of the log for what operators set up: first starts, batches and hooks."""
+"""The reference of the log for what operators set up: folders, engine, object storage, hooks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sharpend.logs.event_description import DEBUG, INFO, WARNING, Described
+from sharpend.logs.event_description import DEBUG, ERROR, INFO, WARNING, Described
 from sharpend.logs.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_FOLDERS = {"folders": "list of text: names of all folders that are in object storage"}
 
 OPERATION: Mapping[Event, Described] = {
     Event.FOLDER_SURVEYED: Described(
@@ -58,6 +60,12 @@ OPERATION: Mapping[Event, Described] = {
         "the fault of `engine.degraded` has passed",
         {"subject": "text: `engine`, or the name of the node"},
     ),
+    Event.STORE_PAUSED: Described(
+        ERROR,
+        "the endpoint of object storage gives no answer; no images of its folders are begun",
+        {**_FOLDERS, "reason": "text: cause, and what to do"},
+    ),
+    Event.STORE_RESUMED: Described(INFO, "the endpoint answers again", _FOLDERS),
     Event.HOOK_ENDED: Described(
         DEBUG + WARNING,
         "a hook ended; warning where it failed",

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 LONGEST_S = 3600.0
 """Longest time of one transfer."""
+REMEMBERED = 1000
+"""Uploads whose facts are kept: only the last few can be set aside by a commit."""
 _INPUT = b"input"
 _LONGEST_SUFFIX = 16
 _STAGE = "transfer"
@@ -74,6 +76,8 @@ class Transfers:
         self._wake = wake
         self._tasks: dict[int, Task] = {}
         """As they were submitted, by job."""
+        self._uploaded: dict[int, tuple[Task, Staged]] = {}
+        """The last uploads, by job."""
         self._ready: deque[Task] = deque()
         self._ended: queue.SimpleQueue[_Arrived | Staged | Failed] = queue.SimpleQueue()
 
@@ -108,7 +112,10 @@ class Transfers:
         if not self.free:
             raise StopIteration
         self._tasks[task.job_id] = task
-        if is_remote(task.input_root) or is_remote(task.output_root):
+        earlier = self._uploaded.pop(task.job_id, None)
+        if earlier is not None and _is_same_work(task, earlier[0]):
+            self._begin(task, "output", lambda: self._taken_over(task, earlier[1]))
+        elif is_remote(task.input_root) or is_remote(task.output_root):
             self._begin(task, "input", lambda: self._fetched(task))
         else:
             self._ready.append(task)
@@ -128,8 +135,10 @@ class Transfers:
             one = self._ended.get()
             if isinstance(one, _Arrived):
                 self._ready.append(one.local)
-            else:
-                yield self._concluded(one)
+                continue
+            if isinstance(one, Staged):
+                self._remember(self._tasks[one.job_id], one)
+            yield self._concluded(one)
         self._hand_on(now_s)
 
     def next_deadline_s(self) -> float:
@@ -158,6 +167,11 @@ class Transfers:
     def _concluded(self, outcome: AttemptResult) -> AttemptResult:
         self._tasks.pop(outcome.job_id, None)
         return outcome
+
+    def _remember(self, task: Task, staged: Staged) -> None:
+        self._uploaded[task.job_id] = (task, staged)
+        if len(self._uploaded) > REMEMBERED:
+            del self._uploaded[next(iter(self._uploaded))]
 
     def _clear(self, task: Task) -> None:
         if is_remote(task.input_root) or is_remote(task.output_root):
@@ -196,6 +210,13 @@ class Transfers:
                 local, input_root=os.fsencode(folder), relative=name, fingerprint=fingerprint
             )
         return _Arrived(local)
+
+    def _taken_over(self, task: Task, earlier: Staged) -> _Arrived | Staged:
+        """Upload the image that an earlier attempt has finished; if it is gone, begin anew."""
+        if not self._uploads.take_over(task.temp_name, earlier.temp_name):
+            return self._fetched(task)
+        measured = replace(earlier, agreement=None, canary=None, preview=None)
+        return self._staged(task, measured)
 
     def _staged(self, task: Task, staged: Staged) -> Staged:
         """Upload a finished image up to its completion."""
@@ -256,6 +277,12 @@ def _download(task: Task, path: Path) -> None:
                 if time.monotonic() > until_s:
                     raise TimeoutError(STORE_FAULT, "the store sends too slowly")
     os.utime(path, (found.modified_s, found.modified_s))
+
+
+def _is_same_work(one: Task, other: Task) -> bool:
+    """Return whether two attempts make the same bytes for one folder."""
+    alike = (one.fingerprint, one.options, one.output_root)
+    return alike == (other.fingerprint, other.options, other.output_root)
 
 
 def _output_path(task: Task) -> bytes:

@@ -245,11 +245,12 @@ class Bucket:
         with self._of_one():
             client().delete_object(Bucket=self.address.bucket, Key=found.key, IfMatch=found.etag)
 
-    def put(self, key: str, body: bytes) -> Object:
-        """Write a small object if the key is free, for a check of the store; FileExistsError."""
+    def put(self, key: str, body: bytes, *, replaces: str | None = None) -> Object:
+        """Write a small object that is no image: condition and errors as those of `complete`."""
+        condition = {"IfNoneMatch": "*"} if replaces is None else {"IfMatch": replaces}
         with translated():
             answer = client().put_object(
-                Bucket=self.address.bucket, Key=key, Body=body, IfNoneMatch="*"
+                Bucket=self.address.bucket, Key=key, Body=body, **condition
             )
         return Object(key, len(body), 0, answer["ETag"])
 

@@ -35,9 +35,15 @@ class Outage:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._until_s = -math.inf
+        self._failed_s = self._until_s = -math.inf
         self._cause: NoAnswerError | None = None
         """None while there is no outage."""
+
+    @property
+    def cause(self) -> str | None:
+        """Reason why the endpoint gives no answer now, in words; None while it does."""
+        cause = self._cause
+        return None if cause is None else cause.strerror
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
@@ -48,13 +54,20 @@ class Outage:
         except NoAnswerError as error:
             now_s = self._clock()
             with self._lock:
+                self._failed_s = now_s
                 self._until_s = now_s + max(SHUT_S, _SHARE * (now_s - began_s))
                 self._cause = error
             raise
         except BaseException:
-            self._cause = None
+            self._answered(began_s)
             raise
-        self._cause = None
+        self._answered(began_s)
+
+    def _answered(self, began_s: float) -> None:
+        """End the outage; the answer to a request that is older than it does not."""
+        with self._lock:
+            if began_s >= self._failed_s:
+                self._cause = None
 
     def _begun(self) -> float:
         """Return the time, and keep other requests from asking what this one asks."""

@@ -138,23 +138,19 @@ class Uploads:
 
         Args:
             temp: of the attempt.
-            relative: path below the root; another one than at first is uploaded anew.
+            relative: path below the root.
             replaces: the object that may be replaced; None: the path must be free.
 
         Raises:
             FileExistsError: another object has the path.
-            FileNotFoundError: nothing was staged.
+            FileNotFoundError: nothing was staged for this path, or the store has dropped it, for
+                example after a conflict.
             OSError: the store; it is not known whether the object is there.
         """
         upload = self._read(temp)
-        if upload is None:
+        if upload is None or os.fsencode(upload.relative) != relative:
             raise FileNotFoundError(temp)
-        if os.fsencode(upload.relative) != relative:
-            upload = self._again(temp, upload, relative)
-        try:
-            self._complete(temp, upload, replaces)
-        except FileNotFoundError:  # dropped by the store, for example after a conflict
-            self._complete(temp, self._again(temp, upload, relative), replaces)
+        self._complete(temp, upload, replaces)
         self._at("completed")
         self.forget(temp)
         self._at("forgotten")
@@ -173,12 +169,27 @@ class Uploads:
             return there.metadata.get(ATTEMPT) == os.fsdecode(temp)
         return False
 
-    def _again(self, temp: bytes, upload: Upload, relative: bytes) -> Upload:
-        self._drop(upload)
-        self.upload(temp, os.fsencode(upload.root), relative)
-        staged = self.staged(temp)
-        assert staged is not None  # noqa: S101 - for the type checker
-        return staged
+    def set_aside(self, temp: bytes) -> None:
+        """Drop the upload of an attempt, and keep its finished image for the next one.
+
+        An upload that cannot be dropped now is one of the `leftovers`, with the image.
+        """
+        upload = self._read(temp)
+        if upload is not None:
+            self._write(temp, replace(upload, parts=(), is_dropped=True))
+            with suppress(OSError):
+                self._drop(upload)
+                (self._spool / os.fsdecode(temp) / _RECORD).unlink()
+
+    def take_over(self, temp: bytes, earlier: bytes) -> bool:
+        """Move the finished image that an earlier attempt has set aside; False if it is gone."""
+        try:
+            os.rename(self._spool / os.fsdecode(earlier) / OUTPUT, self.folder(temp) / OUTPUT)
+        except FileNotFoundError:
+            return False
+        if self._read(earlier) is None:
+            self.forget(earlier)
+        return True
 
     def discard(self, temp: bytes) -> None:
         """Drop the upload and the files of an attempt; what is not there is no error.
