@@ -45,6 +45,7 @@ PACKAGES = {
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture losses transparency source"
     " containers containers.container containers.pillow containers.trailers"
+    " containers.codecwarnings containers.surplus containers.lzw"
     " containers.jpeglayout containers.jpegmpf containers.jpegwalk"
     " containers.jpegpixels containers.jpegdamage"
     " containers.jpegmetadata containers.jpegquality containers.jpeg"

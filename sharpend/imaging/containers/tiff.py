@@ -22,6 +22,7 @@ from PIL import Image
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color, transparency
 from sharpend.imaging.containers import (
+    surplus,
     tiffcarried,
     tiffpage,
     tiffpages,
@@ -85,7 +86,7 @@ def _read(source: Source) -> Picture:
                 raise color_mode("pure black and white on some pages")
             return source.bilevel()
         source.check_pixels(1, sum(page.imagelength * page.imagewidth for page, _ in pages))
-        frames = [_frame(source, page, tags, chosen.notes) for page, tags in pages]
+        frames = [_frame(source, page, tags, chosen) for page, tags in pages]
         container = {"byteorder": file.byteorder, "bigtiff": file.is_bigtiff}
     frames[0] = replace(frames[0], encoding={**frames[0].encoding, "container": container})
     notes, losses = (tuple(dict.fromkeys(each)) for each in (chosen.notes, chosen.losses))
@@ -123,14 +124,21 @@ def _wanted(
     return list(zip(images, every, strict=True))
 
 
-def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str]) -> Frame:
-    notes += tiffpage.check(page, source)
+def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, chosen: tiffpages.Chosen) -> Frame:
+    """Read one page, and add notes and losses to those of the file."""
+    notes = chosen.notes
+    found, lost = tiffpage.check(page, source)
+    notes += found
+    chosen.losses.extend(lost)
     tags = tiffcarried.with_note_in_place(tags, page, notes)
     keeps = tiffsamples.keeps_samples(page)
     carried = tiffcarried.carried_of(tags, keeps_samples=keeps, notes=notes)
     color.check_not_hdr(None, icc.profile_of(carried))
     encoding = encoding_of(page, notes, source.policies.compression)
     colors, extra = tiffsamples.samples_of(page, _decoded(page), notes)
+    flaws, lost = surplus.named(tiffstrips.held(page, source.data))
+    notes += flaws
+    chosen.losses.extend(lost)
     if tiffpage.is_floating(page):
         white = tiffsamples.white_of(colors, _declared(tags))
         encoding |= tiffsamples.float_options(page, white, (colors, extra))

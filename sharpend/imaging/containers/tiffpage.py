@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import tifffile
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.containers import jpeg, jpegdamage, jpegpixels
+from sharpend.imaging.containers import jpeg, jpegdamage, jpegpixels, surplus
 from sharpend.imaging.containers.jpeglayout import END_MARK, parts
 from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.reading import Reader, damaged, truncated
@@ -104,11 +104,11 @@ def _colors(page: tifffile.TiffPage) -> int:
     return {RGB: 3, YCBCR: 3, SEPARATED: 4}.get(page.photometric, 1)
 
 
-def check(page: tifffile.TiffPage, source: Source) -> list[str]:
+def check(page: tifffile.TiffPage, source: Source) -> tuple[list[str], list[str]]:
     """Refuse a page that could not be written again as it was, or whose tags contradict each other.
 
     Returns:
-        Notes on its compressed data and its predictor.
+        Notes and losses of its compressed data and its predictor.
 
     Raises:
         ImageRefusedError: `color_mode`, `bit_depth`, `format_not_allowed`, `too_many_pixels`,
@@ -131,7 +131,8 @@ def check(page: tifffile.TiffPage, source: Source) -> list[str]:
         source.check_pixels(page.tilelength, page.tilewidth)
     _check_whole(page, len(source.data))
     notes = [_NOT_PREDICTED] * (page.predictor == 1 and _has_predictor(page))
-    return notes + (_check_inner_jpegs(page, source) if page.compression == JPEG else [])
+    found, losses = _check_inner_jpegs(page, source) if page.compression == JPEG else ([], [])
+    return notes + found, losses
 
 
 def _has_predictor(page: tifffile.TiffPage) -> bool:
@@ -190,8 +191,8 @@ def _corrected(page: tifffile.TiffPage) -> tuple[int, ...]:
     return tuple(min(count, rows * row_bytes) for count in page.databytecounts)
 
 
-def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> list[str]:
-    """Refuse JPEGs that are larger than their strip or tile, or damaged; return notes.
+def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> tuple[list[str], list[str]]:
+    """Refuse JPEGs that are larger than their strip or tile, or damaged; return notes and losses.
 
     A JPEG of 8 bits is decoded once more for it: tifffile's decoder is silent about damage.
     """
@@ -201,12 +202,15 @@ def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> list[str]:
     # What the tables begin, each JPEG goes on with.
     tables = (page.jpegtables or _NO_TABLES)[: -len(END_MARK)]
     notes: list[str] = []
+    behind = 0
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         data = source.data[offset : offset + count]
         inner = jpeg.probe(Reader(BytesIO(data)))
         if inner.height > high + _LARGEST_BLOCK_PX or inner.width > wide + _LARGEST_BLOCK_PX:
             raise damaged("an embedded JPEG is larger than its tile")
         if inner.bits == _BYTE_BITS:
-            found = parts(tables + data[len(_NO_TABLES[:2]) :], most_scans=source.max_scans)
+            whole = tables + data[len(_NO_TABLES[:2]) :]
+            found = parts(whole, most_scans=source.max_scans)
             notes += jpegdamage.check(found, jpegpixels.decoded(found).warning)
-    return notes
+            behind += surplus.count(whole[found.end :])
+    return notes, surplus.named([surplus.Held(0, behind)])[1]

@@ -9,19 +9,28 @@ Source: TIFF 6.0 section 9 (PackBits); RFC 1950 (zlib); RFC 8878 (Zstandard).
 
 from __future__ import annotations
 
+import lzma
 import zlib
 from collections import ChainMap
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import tifffile
 
+from sharpend.imaging.containers import lzw, surplus
+from sharpend.imaging.containers.surplus import Held
 from sharpend.imaging.reading import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 _PACKBITS, _NO_OPERATION = 32773, 128
+_LOWEST_FIRST = 2
+"""FillOrder: the order of bits within a byte."""
+_PLANES = 2
+_LZW_END_BYTES = 2
+"""The least that an end code and what pads it take."""
 _RUN = 257
 """A count above 128 stands for this minus itself, the times that one byte is repeated."""
 
@@ -35,7 +44,12 @@ def _inflated(data: bytes, size: int) -> bytes:
 
 
 def _zstandard(data: bytes, size: int) -> bytes:
-    return bytes(imagecodecs.zstd_decode(data, out=size + LARGEST))[:size]
+    frame = data[: surplus.end_of_zstandard(data)]
+    return bytes(imagecodecs.zstd_decode(frame, out=size + LARGEST))[:size]
+
+
+def _unxz(data: bytes, size: int) -> bytes:
+    return lzma.LZMADecompressor().decompress(data, size)
 
 
 def _unpacked(data: bytes, size: int) -> bytes:
@@ -56,6 +70,7 @@ _AGAIN: Mapping[int, Callable[[bytes, int], bytes]] = {
     8: _inflated,
     32946: _inflated,
     _PACKBITS: _unpacked,
+    34925: _unxz,
     50000: _zstandard,
 }
 
@@ -78,10 +93,76 @@ def _patient(
         except RuntimeError as error:  # of imagecodecs
             try:
                 found = again(bytes(data), out)
-            except (zlib.error, RuntimeError):
+            except (zlib.error, lzma.LZMAError, RuntimeError):
                 raise error from None
             if len(found) < out:
                 raise
             return found
 
     return decompress
+
+
+def held(page: tifffile.TiffPage, data: bytes) -> list[Held]:
+    """Count what the compressed strips or tiles of a page hold, those that were decoded.
+
+    Args:
+        page: as tifffile parsed it.
+        data: the file.
+    """
+    counting = _COUNTING.get(page.compression)
+    found = []
+    for (offset, size), (wanted, padded) in zip(
+        zip(page.dataoffsets, page.databytecounts, strict=True), _sizes(page), strict=False
+    ):
+        packed = data[offset : offset + size] if counting else b""
+        if page.fillorder == _LOWEST_FIRST:
+            packed = bytes(imagecodecs.bitorder_decode(packed))
+        with suppress(zlib.error, lzma.LZMAError, RuntimeError):  # behind all rows
+            found += [counting(packed, wanted, padded)] if counting else []
+    return found
+
+
+def _sizes(page: tifffile.TiffPage) -> Iterator[tuple[int, int]]:
+    """Bytes that the rows of each strip or tile take, and those of a full one."""
+    width, rows = page.imagewidth, min(page.rowsperstrip or page.imagelength, page.imagelength)
+    if page.is_tiled:
+        width, rows = page.tilewidth, page.tilelength
+    samples = 1 if page.planarconfig == _PLANES else page.samplesperpixel
+    row_bytes = -(-width * samples * page.bitspersample // 8)
+    full = rows * row_bytes
+    last = full if page.is_tiled else (page.imagelength - 1) % rows * row_bytes + row_bytes
+    count = -(-page.imagelength // rows)
+    for number in range(len(page.dataoffsets)):
+        yield (last if (number + 1) % count == 0 else full), full
+
+
+def _of_deflate(packed: bytes, wanted: int, padded: int) -> Held:
+    """Count what a zlib stream holds; most end with the checksum of the wanted rows."""
+    with suppress(imagecodecs.DeflateError):
+        rows = imagecodecs.deflate_decode(packed, out=wanted)
+        if zlib.adler32(rows).to_bytes(4) == packed[-4:]:
+            return Held(len(rows), 0)
+    return surplus.of_zlib([packed], padded)
+
+
+def _of_lzw(packed: bytes, wanted: int, padded: int) -> Held:
+    """Count what an LZW stream holds; most need their last two bytes for the wanted rows."""
+    rows = len(imagecodecs.lzw_decode(packed[:-_LZW_END_BYTES], out=padded + 1))
+    return Held(rows, 0) if rows < wanted else lzw.held(packed, wanted, padded)
+
+
+def _of_zstandard(packed: bytes, _wanted: int, padded: int) -> Held:
+    end = surplus.end_of_zstandard(packed)
+    rows = bytes(imagecodecs.zstd_decode(packed[:end], out=padded + LARGEST))
+    return Held(len(rows), surplus.count(rows[padded:]) + surplus.count(packed[end:]))
+
+
+_COUNTING: Mapping[int, Callable[[bytes, int, int], Held]] = {
+    5: _of_lzw,
+    8: _of_deflate,
+    32946: _of_deflate,
+    _PACKBITS: surplus.of_packbits,
+    34925: lambda packed, _, padded: surplus.of_xz(packed, padded),
+    50000: _of_zstandard,
+}
+"""By compression: the counting of a stream whose rows, and those of a full strip, take so much."""
