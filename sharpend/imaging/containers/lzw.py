@@ -39,25 +39,26 @@ def held(data: bytes, wanted: int, padded: int = 0, *, bits: int = 8, is_tiff: b
         is_tiff: as in TIFF, and not as in GIF.
     """
     stream = _Stream(data, bits, is_tiff=is_tiff and not data.startswith(_OLD_START))
-    at = decoded = 0
+    most, at, full_at, decoded = max(wanted, padded), 0, 0, 0
     entries: Numbers | None = None
     while at < stream.size:
         codes, starts = stream.read(at, is_first=entries is None)
         is_marked = bool(len(codes)) and codes[-1] | 1 == stream.end
         run = codes[: len(codes) - is_marked]
         lengths, entries = _lengths(run, entries, stream.end + 1)
+        if decoded < most:
+            ends = decoded + np.cumsum(lengths)
+            full_at = int(starts[min(np.searchsorted(ends, most) + 1, len(lengths))])
         decoded += int(lengths.sum())
         at = int(starts[len(lengths)])
         if len(lengths) < len(run) or (not is_marked and len(codes) < _TABLE):
             break  # a code that stands for nothing, or no more codes
+        if is_marked and codes[-1] == stream.end:
+            behind = count(data[-(-int(starts[-1]) // 8) :])
+            return Held(decoded, max(0, decoded - most) + behind if decoded >= wanted else 0)
         if is_marked:
             at, entries = int(starts[-1]), None
-            if codes[-1] == stream.end:
-                break
-    if decoded < wanted:
-        return Held(decoded, 0)
-    further = max(0, decoded - max(wanted, padded))
-    return Held(decoded, further + count(data[-(-at // 8) :]))
+    return Held(decoded, count(data[-(-full_at // 8) :]) if decoded >= wanted else 0)
 
 
 class _Stream:

@@ -17,7 +17,6 @@ import tifffile
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging.containers import jpeg, jpegdamage, jpegpixels, surplus
 from sharpend.imaging.containers.jpeglayout import END_MARK, parts
-from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.reading import Reader, damaged, truncated
 from sharpend.imaging.source import bit_depth, color_mode
 
@@ -121,6 +120,10 @@ def check(page: tifffile.TiffPage, source: Source) -> tuple[list[str], list[str]
         raise _unread(f"compression {name}")
     if page.predictor not in _PREDICTORS:
         raise _unread(f"predictor {int(page.predictor)}")
+    if page.predictor > 1 and page.bitspersample % _BYTE_BITS:
+        raise _unread(f"predictor for {page.bitspersample} bits")
+    if page.photometric == PALETTE and page.colormap is None:
+        raise damaged("its palette (ColorMap) is missing")
     if page.imagedepth > 1:
         raise _unread("volume of several layers")
     if page.samplesperpixel < _colors(page):
@@ -160,10 +163,10 @@ def _check_samples(page: tifffile.TiffPage) -> None:
     if page.sampleformat not in {_UNSIGNED, _UNDEFINED}:
         name = _NUMBERS.get(page.sampleformat, f"of the sample format {page.sampleformat}")
         raise bit_depth(f"{page.bitspersample}-bit {name}")
-    if page.bitspersample not in TABLE[Format.TIFF].bits:
+    if page.bitspersample > _DEEP_BITS:
         raise bit_depth(f"of {page.bitspersample} bits")
-    if page.bitspersample == _DEEP_BITS and page.photometric in {PALETTE, SEPARATED}:
-        raise bit_depth("of 16 bits in a palette or in CMYK")
+    if page.bitspersample > _BYTE_BITS and page.photometric in {PALETTE, SEPARATED}:
+        raise bit_depth(f"of {page.bitspersample} bits in a palette or in CMYK")
 
 
 def _check_whole(page: tifffile.TiffPage, size: int) -> None:
