@@ -50,7 +50,7 @@ PACKAGES = {
     " containers.jpegpixels containers.jpegdamage"
     " containers.jpegmetadata containers.jpegquality containers.jpeg"
     " containers.pngrows containers.pngchunks containers.pngpixels containers.apng containers.png"
-    " containers.vp8 containers.webp"
+    " containers.vp8 containers.riff containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
     " containers.leftout containers.avifdeep containers.avif containers.heic"
     " containers.jxlheader containers.jxl"
@@ -98,6 +98,7 @@ IMPORTERS = {
         "sharpend.imaging.containers.jxl",
         "sharpend.imaging.containers.png",
         "sharpend.imaging.containers.pngpixels",
+        "sharpend.imaging.containers.riff",
         "sharpend.imaging.containers.tiffstrips",
     },
     "tifffile": {

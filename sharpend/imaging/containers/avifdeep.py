@@ -91,12 +91,11 @@ def grafted(layout: bytes, coded: bytes) -> bytes:
         if brand not in coded[:end]:
             head = head.replace(brand, _ANY_PROFILE, 1)
     for before, after in zip(_images(old), _images(new), strict=True):
-        body = new.content(after, coded)
+        body, (start, size) = new.content(after, coded), old.places[before].extents[0]
+        tail = tail[: start - end] + bytes(size) + tail[start - end + size :]
         at = len(head) + len(tail) + 8
         tail += (8 + len(body)).to_bytes(4) + b"mdat" + body
-        head = head.replace(
-            _EXTENT.pack(*old.places[before].extents[0]), _EXTENT.pack(at, len(body))
-        )
+        head = head.replace(_EXTENT.pack(start, size), _EXTENT.pack(at, len(body)))
         for kind in _CODED:
             head = _with_property(head, kind, old, new, (before, after))
     return head + tail

@@ -43,12 +43,12 @@ def held(data: bytes, wanted: int, padded: int = 0, *, bits: int = 8, is_tiff: b
     entries: Numbers | None = None
     while at < stream.size:
         codes, starts = stream.read(at, is_first=entries is None)
-        is_marked = bool(len(codes)) and codes[-1] | 1 == stream.end
+        is_marked = len(codes) > 0 and bool(codes[-1] | 1 == stream.end)
         run = codes[: len(codes) - is_marked]
         lengths, entries = _lengths(run, entries, stream.end + 1)
         if decoded < most:
             ends = decoded + np.cumsum(lengths)
-            full_at = int(starts[min(np.searchsorted(ends, most) + 1, len(lengths))])
+            full_at = int(starts[min(int(np.searchsorted(ends, most)) + 1, len(lengths))])
         decoded += int(lengths.sum())
         at = int(starts[len(lengths)])
         if len(lengths) < len(run) or (not is_marked and len(codes) < _TABLE):

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import lzma
 import zlib
+from bisect import bisect_left
 from typing import TYPE_CHECKING, NamedTuple
 
 from sharpend.imaging.reading import LARGEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _PIECE_BYTES = 1 << 18
 """Decompressed at once where bytes are only counted."""
@@ -39,6 +40,22 @@ class Held(NamedTuple):
 def count(data: bytes) -> int:
     """Count bytes without the zeros around them."""
     return len(data.strip(b"\0"))
+
+
+def unclaimed(data: bytes, claimed: Iterable[tuple[int, int]], start: int, end: int) -> int:
+    """Count the bytes of a part of a file that lie in no range, without padding.
+
+    Args:
+        data: the file.
+        claimed: start and end of each range.
+        start: of the part.
+        end: likewise.
+    """
+    found, at = 0, start
+    for first, last in sorted(claimed):
+        found += count(data[at : min(first, end)])
+        at = max(at, last)
+    return found + count(data[at:end])
 
 
 def of_zlib(packed: Iterable[bytes], wanted: int) -> Held:
@@ -116,6 +133,21 @@ def of_packbits(packed: bytes, wanted: int, padded: int) -> Held:
             at += 1 + (number > _NO_OPERATION)
         end = end or at * (decoded >= wanted)
     return Held(decoded, 0 if decoded in {wanted, padded} else count(packed[end:]))
+
+
+def by_trial(body: bytes, suffices: Callable[[int], bool], *, spare: int = 0) -> Held:
+    """Count what lies behind the end of compressed pixels that only a decoder finds.
+
+    Args:
+        body: they and what follows.
+        suffices: returns whether so many of its first bytes can be decoded; called at least once.
+        spare: bytes that encoders may write behind the end.
+    """
+    needed = len(body)
+    if suffices(max(0, needed - spare - 1)):
+        needed = bisect_left(range(needed), True, key=suffices)
+    further = count(body[needed:])
+    return Held(needed, further if further > spare else 0)
 
 
 def named(streams: Iterable[Held]) -> tuple[list[str], list[str]]:
