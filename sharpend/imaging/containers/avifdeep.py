@@ -56,9 +56,7 @@ def encoded(frame: Frame, bits: int, options: Mapping[str, Any]) -> bytes:
     is_gray, quality = frame.pixels.shape[2] == 1, options["quality"]
     values = narrowed(frame.pixels, bits)
     sampling = "4:0:0" if is_gray else options.get("subsampling", "4:2:0")
-    if is_gray and (
-        quality < _BEST or frame.alpha is not None
-    ):  # imagecodecs writes what has one channel without loss
+    if is_gray and quality < _BEST:  # imagecodecs writes one channel, and alpha, without loss
         values = np.repeat(values, 3, axis=2)
     if frame.alpha is not None:
         values = np.dstack([values, narrowed(frame.alpha, bits)])

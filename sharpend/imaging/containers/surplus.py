@@ -42,6 +42,15 @@ def count(data: bytes) -> int:
     return len(data.strip(b"\0"))
 
 
+def gaps(claimed: Iterable[tuple[int, int]], start: int, end: int) -> list[tuple[int, int]]:
+    """List start and end of the parts between `start` and `end` that lie in no range."""
+    found, at = [], start
+    for first, last in sorted(claimed):
+        found.append((at, min(first, end)))
+        at = max(at, last)
+    return [(first, last) for first, last in (*found, (at, end)) if first < last]
+
+
 def unclaimed(data: bytes, claimed: Iterable[tuple[int, int]], start: int, end: int) -> int:
     """Count the bytes of a part of a file that lie in no range, without padding.
 
@@ -51,11 +60,7 @@ def unclaimed(data: bytes, claimed: Iterable[tuple[int, int]], start: int, end: 
         start: of the part.
         end: likewise.
     """
-    found, at = 0, start
-    for first, last in sorted(claimed):
-        found += count(data[at : min(first, end)])
-        at = max(at, last)
-    return found + count(data[at:end])
+    return sum(count(data[first:last]) for first, last in gaps(claimed, start, end))
 
 
 def of_zlib(packed: Iterable[bytes], wanted: int) -> Held:

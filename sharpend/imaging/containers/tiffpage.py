@@ -21,6 +21,8 @@ from sharpend.imaging.reading import Reader, damaged, truncated
 from sharpend.imaging.source import bit_depth, color_mode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sharpend.imaging.metadata.ifd import Ifd
     from sharpend.imaging.source import Source
 
@@ -73,6 +75,15 @@ def opened(file: tifffile.TiffFile, tags: Ifd) -> tifffile.TiffPage:
     if page.compression == UNCOMPRESSED and isinstance(page.bitspersample, int):
         page.databytecounts = _corrected(page)
     return page
+
+
+def data_of(pages: Iterable[tuple[tifffile.TiffPage, Ifd]]) -> list[tuple[int, int]]:
+    """List start and end of the strips or tiles of pages, as far as their rows reach."""
+    return [
+        (offset, offset + count)
+        for page, _ in pages
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+    ]
 
 
 def _untold_colors(page: tifffile.TiffPage) -> int:

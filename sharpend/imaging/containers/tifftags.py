@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
@@ -19,7 +20,7 @@ from sharpend.imaging.metadata.ifd import POINTER_TYPES, TYPES, Ifd, IfdEntry, I
 from sharpend.imaging.reading import Reader, damaged, truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 SUB_IFDS = 330
 """Pointers to further images, which are pages of their own here."""
@@ -51,6 +52,30 @@ def read_pages(reader: Reader, wanted: Collection[int] | None = None) -> list[Pa
     return _Directories(reader, wanted).pages()
 
 
+def superseded(
+    data: bytes, places: Iterable[int], present: Collection[Page]
+) -> list[tuple[int, int]]:
+    """List start and end of directories that an editor has replaced, and of their values.
+
+    Nothing leads to them any more, and another directory has all their tags.
+
+    Args:
+        data: the file.
+        places: offsets at which one may begin.
+        present: the pages.
+    """
+    reader = Reader(BytesIO(data), most=len(data), largest=len(data))
+    directories = _Directories(reader, None)
+    known = [page.tags.entries.keys() | page.tags.children.keys() for page in present]
+    found: list[tuple[int, int]] = []
+    for place in places:
+        before = len(reader.read)
+        tags = directories.at(place)
+        if tags and any(tags <= each for each in known):
+            found += reader.read[before:]
+    return found
+
+
 class _Directories:
     """Reader of the directories of one file."""
 
@@ -73,6 +98,14 @@ class _Directories:
                 raise damaged("it has too many pages")
             found.append(self._with_subs(self._image(place)))
         return found
+
+    def at(self, place: int) -> set[int]:
+        """Return the tags of a directory that begins at an offset; none where none begins."""
+        try:
+            tags = self._directory(place)
+        except ImageRefusedError:
+            return set()
+        return set() if tags.unread else set(tags.entries)
 
     def _image(self, place: int) -> Ifd:
         self._visited.add(place)
