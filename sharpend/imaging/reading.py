@@ -83,4 +83,5 @@ def damaged(what: str, *, may_settle: bool = True) -> ImageRefusedError:
 
 def unsupported(what: str) -> ImageRefusedError:
     """Error for a valid variant of a format that nothing here reads."""
-    return ImageRefusedError(Reason.FORMAT_NOT_ALLOWED, f"{what}, which is not sharpened")
+    text = f"{what}, which is not sharpened; save it in a common form of its format, or as PNG"
+    return ImageRefusedError(Reason.FORMAT_NOT_ALLOWED, text)

@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Source
 
-_INTERLACED_AT = 28
+_METHODS_AT, _INTERLACED_AT = 27, 28
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""By colour type."""
 _PALETTE = 3
 _KINDS = {
     b"eXIf": Kind.EXIF,
@@ -68,17 +70,20 @@ _OF_OLD_PIXELS = (b"bKGD", b"hIST", b"iDOT")
 """Chunks that hold for the pixels as they were stored, and say nothing about others."""
 _BYTE_BITS, _DEEP_BITS = 8, 16
 _WITH_ALPHA = {2, 4}
-_TRUE_COLORS = {2, 6}
-"""Colour types without a palette of their own."""
 
 
 def _probe(reader: Reader) -> Header:
     """Read the IHDR chunk."""
-    length, kind, width, height, bits = struct.unpack(">I4sIIB", reader.at(8, 17))
+    length, kind, width, height, bits, color_type = struct.unpack(">I4sIIBB", reader.at(8, 18))
     if kind == b"CgBI":
         raise unsupported("it is a PNG in Apple's own form (CgBI)")
     if kind != b"IHDR" or length != IHDR_BYTES:
         raise damaged("a PNG must begin with its header", may_settle=False)
+    if bits not in _DEPTHS.get(color_type, ()):
+        what = f"{bits} bits and the colour type {color_type}"
+        raise damaged(f"its header declares {what}, which PNG does not have", may_settle=False)
+    if any(field > most for field, most in zip(reader.at(_METHODS_AT, 2), (0, 1), strict=True)):
+        raise damaged("its header declares an unknown filter or interlacing", may_settle=False)
     return Header(Format.PNG, height, width, bits)
 
 
@@ -116,7 +121,7 @@ def _left_out(found: Parts, carried: Iterable[Block], data: bytes) -> list[str]:
     kinds = [kind for kind, _ in found.sound()]
     if b"caBX" in kinds:
         notes.append(CREDENTIALS)
-    if b"PLTE" in kinds and _stored(found)[1] in _TRUE_COLORS:
+    if b"PLTE" in kinds and _stored(found)[1] != _PALETTE:
         notes.append("its palette (PLTE), which only suggests colours, was not kept")
     if b"acTL" in kinds and apng.frame_count(found) == 1:
         notes.append("its animation of a single frame was written as a still image")
@@ -155,6 +160,7 @@ def _read(source: Source) -> Picture:
     """
     source.wanted(frame_controls(source.data), Reason.ANIMATED)  # before their chunks take memory
     data, found = source.data, parts(source.data)
+    _check_chunks(found)
     kept = trailers.kept_from(data, found.end)
     blocks = _blocks(found, data[kept:])
     notes = _left_out(found, blocks, data)
@@ -172,6 +178,21 @@ def _read(source: Source) -> Picture:
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
     return _without_wrong_depth(picture).with_notes(((), losses), surplus.named(held))
+
+
+def _check_chunks(found: Parts) -> None:
+    """Refuse an image whose pixels lack a chunk, or whose chunks contradict each other.
+
+    Raises:
+        ImageRefusedError: `damaged`.
+    """
+    kinds = [kind for kind, _ in found.sound()]
+    if b"IDAT" not in kinds:
+        raise damaged("it has no compressed pixels (IDAT)")
+    if kinds.count(b"IHDR") > 1:
+        raise damaged("it has more than one header (IHDR)")
+    if _stored(found)[1] == _PALETTE and b"PLTE" not in kinds[: kinds.index(b"IDAT")]:
+        raise damaged("its palette (PLTE) does not come before its pixels")
 
 
 def _without_wrong_depth(picture: Picture) -> Picture:

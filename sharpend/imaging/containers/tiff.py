@@ -198,7 +198,8 @@ def _decoded(page: tifffile.TiffPage) -> NDArray[Any]:
         return np.asarray(page.asarray(maxworkers=1))
     except NotImplementedError as error:
         raise ImageRefusedError(
-            Reason.FORMAT_NOT_ALLOWED, f"its TIFF is of a kind that is not read: {error}"
+            Reason.FORMAT_NOT_ALLOWED,
+            "its TIFF combines compression, predictor and depth in a way that is not read",
         ) from error
 
 

@@ -72,6 +72,10 @@ def opened(file: tifffile.TiffFile, tags: Ifd) -> tifffile.TiffPage:
         page.photometric = tifffile.PHOTOMETRIC(_untold_colors(page))
     if page.compression not in _PREDICTED:
         page.predictor = 1
+    if page.is_tiled and not page.tilelength * page.tilewidth:
+        raise damaged("its tiles have no size (TileWidth, TileLength)")
+    if not page.rowsperstrip:  # libtiff takes 0 as no tag
+        page.rowsperstrip = page.imagelength
     if page.compression == UNCOMPRESSED and isinstance(page.bitspersample, int):
         page.databytecounts = _corrected(page)
     return page

@@ -26,7 +26,7 @@ SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, PHOTOMETRIC = 254, 255, 256, 257, 258
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: a smaller copy of another page, a mask of its transparency."""
 _OLD_REDUCED = 2
-_PAGE_NUMBER, _JPEG_OFFSET = 297, 513
+_SAMPLES, _PAGE_NUMBER, _JPEG_OFFSET = 277, 297, 513
 _STRIPS, _TILES = 273, 324
 _DATA = ((_STRIPS, 279), (_TILES, 325), (_JPEG_OFFSET, 514))
 """Tags with the offsets of data, each with that of its sizes."""
@@ -130,6 +130,8 @@ def check_tables(page: Ifd) -> None:
     """
     for tag in sorted(DECISIVE & page.unread.keys()):
         raise page.unread[tag]
+    if not all(page.values(_SAMPLES, (1,))):
+        raise damaged("it declares no samples (SamplesPerPixel)")
 
 
 def _has_size(page: Ifd) -> bool:

@@ -27,6 +27,8 @@ SUB_IFDS = 330
 _POINTERS = frozenset({ifd.EXIF, ifd.GPS, ifd.INTEROPERABILITY, ifd.GLOBAL, ifd.KODAK})
 """Pointers to directories of tags, whatever their type; other pointers are known by their type."""
 _MOST_PAGES, _MOST_SUB_IFDS, _DEEPEST = 10_000, 256, 4
+_HEAD_BYTES, _HEADER_BYTES, _HEADER_WITHIN = 4, 8, 24
+"""Byte order and version, with the place of the first directory; where one is looked for."""
 _MOST_UNREAD = 100
 """Unreadable tags of a directory behind a pointer: beyond them it is no directory."""
 
@@ -55,9 +57,10 @@ def read_pages(reader: Reader, wanted: Collection[int] | None = None) -> list[Pa
 def superseded(
     data: bytes, places: Iterable[int], present: Collection[Page]
 ) -> list[tuple[int, int]]:
-    """List start and end of directories that an editor has replaced, and of their values.
+    """List start and end of what was replaced: directories with their values, headers.
 
-    Nothing leads to them any more, and another directory has all their tags.
+    Nothing leads to such a directory any more, and another one has all its tags. Pillow writes each
+    page with the header of a file of its own.
 
     Args:
         data: the file.
@@ -73,6 +76,8 @@ def superseded(
         tags = directories.at(place)
         if tags and any(tags <= each for each in known):
             found += reader.read[before:]
+        header = data.find(data[:_HEAD_BYTES], place, place + _HEADER_WITHIN)
+        found += [(header, header + _HEADER_BYTES)] if header >= 0 else []
     return found
 
 
