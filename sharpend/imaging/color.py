@@ -76,10 +76,9 @@ def to_srgb(
         return *_converted(cmyk, profile), "its CMYK colours were converted to sRGB"
     except (ImageCms.PyCMSError, OSError) as error:
         if not fallback:
-            lack = "an ICC profile that can be used" if profile else "an ICC profile"
             raise ImageRefusedError(
                 Reason.COLOR_MODE,
-                f"its colours are CMYK without {lack}; "
+                "its colours are CMYK without a usable ICC profile; "
                 "set pictures.cmyk_profile to the profile they are meant in",
                 setting="pictures.cmyk_profile",
             ) from error

@@ -8,7 +8,6 @@ Source: PNG specification, third edition (W3C, 2025), sections 5 and 11.
 
 from __future__ import annotations
 
-import struct
 import zlib
 from contextlib import suppress
 from dataclasses import replace
@@ -20,11 +19,10 @@ import numpy as np
 
 from sharpend.errors import Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import apng, pillow, pngpixels, surplus, trailers
+from sharpend.imaging.containers import apng, pillow, pngheader, pngpixels, surplus, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.pngchunks import (
     HEADER_END,
-    IHDR_BYTES,
     PIXELS,
     Parts,
     chunk,
@@ -33,12 +31,12 @@ from sharpend.imaging.containers.pngchunks import (
     is_safe_to_copy,
     parts,
 )
+from sharpend.imaging.containers.pngheader import PALETTE
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import icc, pngtext
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.reading import Reader, damaged, unsupported
-from sharpend.imaging.source import Header, bit_depth
+from sharpend.imaging.source import bit_depth
 from sharpend.policies import Compression, Frames
 
 if TYPE_CHECKING:
@@ -52,10 +50,7 @@ if TYPE_CHECKING:
     from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Source
 
-_METHODS_AT, _INTERLACED_AT = 27, 28
-_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-"""By colour type."""
-_PALETTE = 3
+_INTERLACED_AT = 28
 _KINDS = {
     b"eXIf": Kind.EXIF,
     b"iCCP": Kind.ICC,
@@ -72,21 +67,6 @@ _BYTE_BITS, _DEEP_BITS = 8, 16
 _WITH_ALPHA = {2, 4}
 
 
-def _probe(reader: Reader) -> Header:
-    """Read the IHDR chunk."""
-    length, kind, width, height, bits, color_type = struct.unpack(">I4sIIBB", reader.at(8, 18))
-    if kind == b"CgBI":
-        raise unsupported("it is a PNG in Apple's own form (CgBI)")
-    if kind != b"IHDR" or length != IHDR_BYTES:
-        raise damaged("a PNG must begin with its header", may_settle=False)
-    if bits not in _DEPTHS.get(color_type, ()):
-        what = f"{bits} bits and the colour type {color_type}"
-        raise damaged(f"its header declares {what}, which PNG does not have", may_settle=False)
-    if any(field > most for field, most in zip(reader.at(_METHODS_AT, 2), (0, 1), strict=True)):
-        raise damaged("its header declares an unknown filter or interlacing", may_settle=False)
-    return Header(Format.PNG, height, width, bits)
-
-
 def _transfer(found: Parts) -> int | None:
     """Read the transfer characteristics of a cICP chunk (ITU-T H.273), if present."""
     body = dict(found.sound()).get(b"cICP", b"")
@@ -99,7 +79,7 @@ def _blocks(found: Parts, behind: bytes) -> tuple[Block, ...]:
     carried = [
         Block(_kind(kind, body), body, kind) for kind, body in found.sound() if _is_carried(kind)
     ]
-    if not bits % 8 and color_type != _PALETTE:
+    if not bits % 8 and color_type != PALETTE:
         # A background colour holds as long as samples are stored as they were.
         carried += [Block(Kind.OTHER, body, at) for at, body in found.sound() if at == b"bKGD"]
     if behind:
@@ -121,7 +101,7 @@ def _left_out(found: Parts, carried: Iterable[Block], data: bytes) -> list[str]:
     kinds = [kind for kind, _ in found.sound()]
     if b"caBX" in kinds:
         notes.append(CREDENTIALS)
-    if b"PLTE" in kinds and _stored(found)[1] != _PALETTE:
+    if b"PLTE" in kinds and _stored(found)[1] != PALETTE:
         notes.append("its palette (PLTE), which only suggests colours, was not kept")
     if b"acTL" in kinds and apng.frame_count(found) == 1:
         notes.append("its animation of a single frame was written as a still image")
@@ -160,7 +140,7 @@ def _read(source: Source) -> Picture:
     """
     source.wanted(frame_controls(source.data), Reason.ANIMATED)  # before their chunks take memory
     data, found = source.data, parts(source.data)
-    _check_chunks(found)
+    pngheader.check(found)
     kept = trailers.kept_from(data, found.end)
     blocks = _blocks(found, data[kept:])
     notes = _left_out(found, blocks, data)
@@ -178,21 +158,6 @@ def _read(source: Source) -> Picture:
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
     return _without_wrong_depth(picture).with_notes(((), losses), surplus.named(held))
-
-
-def _check_chunks(found: Parts) -> None:
-    """Refuse an image whose pixels lack a chunk, or whose chunks contradict each other.
-
-    Raises:
-        ImageRefusedError: `damaged`.
-    """
-    kinds = [kind for kind, _ in found.sound()]
-    if b"IDAT" not in kinds:
-        raise damaged("it has no compressed pixels (IDAT)")
-    if kinds.count(b"IHDR") > 1:
-        raise damaged("it has more than one header (IHDR)")
-    if _stored(found)[1] == _PALETTE and b"PLTE" not in kinds[: kinds.index(b"IDAT")]:
-        raise damaged("its palette (PLTE) does not come before its pixels")
 
 
 def _without_wrong_depth(picture: Picture) -> Picture:
@@ -301,4 +266,4 @@ def _write(picture: Picture) -> bytes:
     return _spliced(encoded, picture.carried.blocks)
 
 
-CONTAINER = Container(_probe, _read, _write, xmp_at=b"iTXt")
+CONTAINER = Container(pngheader.probe, _read, _write, xmp_at=b"iTXt")
