@@ -146,6 +146,7 @@ def _read(source: Source) -> Picture:
     notes = _left_out(found, blocks, data)
     lost = data[found.end : kept]
     losses = _losses(found, blocks) + trailers.unknown(lost)
+    losses += trailers.unknown(found.end_body, "in its end chunk")
     metadata = Carried(blocks), notes
     color.check_not_hdr(_transfer(found), icc.profile_of(metadata[0]))
     held: list[Held] = []

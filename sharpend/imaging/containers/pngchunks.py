@@ -74,6 +74,8 @@ class Parts:
     end: int
     """Offset behind IEND, or behind the last chunk of a file without it."""
     has_end: bool
+    end_body: bytes = b""
+    """Content of IEND, which has none by the specification."""
 
     @property
     def unsound(self) -> list[str]:
@@ -176,7 +178,7 @@ def parts(data: bytes) -> Parts:
         is_right = zlib.crc32(body, zlib.crc32(kind)) == int.from_bytes(checksum)
         at += 12 + length
         if kind == b"IEND" and (is_right or _has_all_pixels(found)):
-            return Parts(tuple(_judged(found)), at, has_end=is_right)
+            return Parts(tuple(_judged(found)), at, has_end=is_right, end_body=body)
         if not is_right and (kind in PIXELS - {b"tRNS"} or not is_ancillary(kind)):
             raise damaged(f"the checksum of its {kind.decode('latin-1')!r} chunk is wrong")
         found.append(Chunk(kind, body, is_right))
