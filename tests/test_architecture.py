@@ -53,7 +53,7 @@ PACKAGES = {
     " containers.apng containers.png"
     " containers.vp8 containers.riff containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
-    " containers.leftout containers.avifdeep containers.avif containers.heic"
+    " containers.codedunits containers.leftout containers.avifdeep containers.avif containers.heic"
     " containers.jxlheader containers.jxl"
     " containers.gifblocks containers.gif containers.bmpheader containers.bmp containers.pnm"
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"

@@ -14,7 +14,7 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from sharpend.imaging.containers import isobmff, surplus
+from sharpend.imaging.containers import codedunits, isobmff, surplus
 from sharpend.imaging.containers.itemdata import XMP_TYPE
 from sharpend.imaging.metadata.blocks import CREDENTIALS
 from sharpend.imaging.reading import Reader
@@ -66,6 +66,7 @@ def left_out(data: bytes, items: Items, *, has_frame_notes: bool) -> LeftOut:
     things = [*_items(items), *_groups(data)]
     notes += _counted(name for name, is_content in things if not is_content)
     losses += _counted(name for name, is_content in things if is_content)
+    losses += surplus.named(codedunits.held(items, data))[1]
     unclaimed = _unclaimed(data, items)
     losses += [f"{unclaimed} bytes of its media data belong to no item: they were not kept"] * bool(
         unclaimed
