@@ -179,7 +179,7 @@ def parts(data: bytes) -> Parts:
         at += 12 + length
         if kind == b"IEND" and (is_right or _has_all_pixels(found)):
             return Parts(tuple(_judged(found)), at, has_end=is_right, end_body=body)
-        if not is_right and (kind in PIXELS - {b"tRNS"} or not is_ancillary(kind)):
+        if not is_right and (kind in PIXELS - {b"tRNS", b"acTL"} or not is_ancillary(kind)):
             raise damaged(f"the checksum of its {kind.decode('latin-1')!r} chunk is wrong")
         found.append(Chunk(kind, body, is_right))
     if at != len(data) or not _has_all_pixels(found):
