@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from sharpend.imaging.containers.surplus import Held
     from sharpend.imaging.containers.tifftags import Page
     from sharpend.imaging.metadata.ifd import Ifd
     from sharpend.imaging.source import Source
@@ -161,8 +162,9 @@ def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, chosen: tiffpages
     carried = tiffcarried.carried_of(tags, keeps_samples=keeps, notes=notes)
     color.check_not_hdr(None, icc.profile_of(carried))
     encoding = encoding_of(page, notes, source.policies.compression)
-    colors, extra = tiffsamples.samples_of(page, _decoded(page), notes)
-    flaws, lost = surplus.named(tiffstrips.held(page, source.data))
+    values, held = _decoded(page, source.data)
+    colors, extra = tiffsamples.samples_of(page, values, notes)
+    flaws, lost = surplus.named(held)
     notes += flaws
     chosen.losses.extend(lost)
     if tiffpage.is_floating(page):
@@ -193,9 +195,9 @@ def _is_premultiplied(page: tifffile.TiffPage, frame: Frame, notes: list[str]) -
     return True
 
 
-def _decoded(page: tifffile.TiffPage) -> NDArray[Any]:
+def _decoded(page: tifffile.TiffPage, data: bytes) -> tuple[NDArray[Any], list[Held]]:
     try:
-        return np.asarray(page.asarray(maxworkers=1))
+        return tiffstrips.decoded(page, data)
     except NotImplementedError as error:
         raise ImageRefusedError(
             Reason.FORMAT_NOT_ALLOWED,

@@ -16,6 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import imagecodecs
+import numpy as np
 import tifffile
 
 from sharpend.imaging.containers import lzw, surplus
@@ -25,12 +26,19 @@ from sharpend.imaging.reading import LARGEST
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from numpy.typing import NDArray
+
 _PACKBITS, _NO_OPERATION = 32773, 128
 _LOWEST_FIRST = 2
 """FillOrder: the order of bits within a byte."""
 _PLANES = 2
-_LZW_END_BYTES = 2
-"""The least that an end code and what pads it take."""
+_LZW_END_BYTES = 3
+"""The most that an end code and what pads it take."""
+_DEFLATES = frozenset({8, 32946})
+_TOLD = _DEFLATES | {_PACKBITS, 50000}
+"""Compressions whose decoder tells of surplus, or whose streams end with a checksum of the rows."""
+_doubtful: list[bytes] = []
+"""Strips of the page that is decoded which may hold more than their rows."""
 _RUN = 257
 """A count above 128 stands for this minus itself, the times that one byte is repeated."""
 
@@ -78,19 +86,20 @@ _AGAIN: Mapping[int, Callable[[bytes, int], bytes]] = {
 def prepare() -> None:
     """Let tifffile decompress by these where its own decoders refuse a strip."""
     own: Any = tifffile.TIFF.DECOMPRESSORS
-    patient = {kind: _patient(own[kind], again) for kind, again in _AGAIN.items()}
+    patient = {kind: _patient(kind, own[kind], again) for kind, again in _AGAIN.items()}
     tifffile.TIFF.DECOMPRESSORS = ChainMap(patient, own)
 
 
 def _patient(
-    decode: Callable[..., Any], again: Callable[[bytes, int], bytes]
+    kind: int, decode: Callable[..., Any], again: Callable[[bytes, int], bytes]
 ) -> Callable[..., Any]:
     """Join a fast decoder and one for what it refuses; an error is the fast one's."""
 
     def decompress(data: bytes, out: int) -> Any:  # noqa: ANN401 - as imagecodecs returns it
         try:
-            return decode(data, out=out)
+            rows = decode(data, out=out)
         except RuntimeError as error:  # of imagecodecs
+            _doubtful.append(bytes(data))
             try:
                 found = again(bytes(data), out)
             except (zlib.error, lzma.LZMAError, RuntimeError):
@@ -98,27 +107,46 @@ def _patient(
             if len(found) < out:
                 raise
             return found
+        if kind in _DEFLATES and zlib.adler32(rows).to_bytes(4) != data[-4:]:
+            _doubtful.append(bytes(data))
+        return rows
 
     return decompress
 
 
-def held(page: tifffile.TiffPage, data: bytes) -> list[Held]:
-    """Count what the compressed strips or tiles of a page hold, those that were decoded.
+def decoded(page: tifffile.TiffPage, data: bytes) -> tuple[NDArray[Any], list[Held]]:
+    """Decode a page, and count what its compressed strips or tiles hold.
 
     Args:
         page: as tifffile parsed it.
         data: the file.
+
+    Raises:
+        NotImplementedError: tifffile decodes no such page.
     """
+    _doubtful.clear()
+    values = np.asarray(page.asarray(maxworkers=1))
+    held = _held(page, data)
+    _doubtful.clear()
+    return values, held
+
+
+def _held(page: tifffile.TiffPage, data: bytes) -> list[Held]:
     counting = _COUNTING.get(page.compression)
+    is_told = page.compression in _TOLD
+    if counting is None or (is_told and not _doubtful):
+        return []
     found = []
     for (offset, size), (wanted, padded) in zip(
         zip(page.dataoffsets, page.databytecounts, strict=True), _sizes(page), strict=False
     ):
-        packed = data[offset : offset + size] if counting else b""
+        packed = data[offset : offset + size]
         if page.fillorder == _LOWEST_FIRST:
             packed = bytes(imagecodecs.bitorder_decode(packed))
+        if is_told and packed not in _doubtful:
+            continue
         with suppress(zlib.error, lzma.LZMAError, RuntimeError):  # behind all rows
-            found += [counting(packed, wanted, padded)] if counting else []
+            found.append(counting(packed, wanted, padded))
     return found
 
 
@@ -136,17 +164,11 @@ def _sizes(page: tifffile.TiffPage) -> Iterator[tuple[int, int]]:
         yield (last if (number + 1) % count == 0 else full), full
 
 
-def _of_deflate(packed: bytes, wanted: int, padded: int) -> Held:
-    """Count what a zlib stream holds; most end with the checksum of the wanted rows."""
-    with suppress(imagecodecs.DeflateError):
-        rows = imagecodecs.deflate_decode(packed, out=wanted)
-        if zlib.adler32(rows).to_bytes(4) == packed[-4:]:
-            return Held(len(rows), 0)
-    return surplus.of_zlib([packed], padded)
-
-
 def _of_lzw(packed: bytes, wanted: int, padded: int) -> Held:
-    """Count what an LZW stream holds; most need their last two bytes for the wanted rows."""
+    """Count what an LZW stream holds; most need their last three bytes for the wanted rows.
+
+    Where they do not, there is more than an end code: at least two bytes, or an even length.
+    """
     rows = len(imagecodecs.lzw_decode(packed[:-_LZW_END_BYTES], out=padded + 1))
     return Held(rows, 0) if rows < wanted else lzw.held(packed, wanted, padded)
 
@@ -159,8 +181,8 @@ def _of_zstandard(packed: bytes, _wanted: int, padded: int) -> Held:
 
 _COUNTING: Mapping[int, Callable[[bytes, int, int], Held]] = {
     5: _of_lzw,
-    8: _of_deflate,
-    32946: _of_deflate,
+    8: lambda packed, _, padded: surplus.of_zlib([packed], padded),
+    32946: lambda packed, _, padded: surplus.of_zlib([packed], padded),
     _PACKBITS: surplus.of_packbits,
     34925: lambda packed, _, padded: surplus.of_xz(packed, padded),
     50000: _of_zstandard,
