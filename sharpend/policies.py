@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 _DAY = 24 * 60
+_HOUR, _MINUTE = "[01][0-9]|2[0-3]", "[0-5][0-9]"
+_HOURS = rf"({_HOUR}):({_MINUTE}) ?- ?({_HOUR}|24):({_MINUTE})"
 
 
 class Metadata(StrEnum):
@@ -142,7 +144,7 @@ class Hours:
         Raises:
             ValueError: it is no range, or an empty one.
         """
-        found = re.fullmatch(r"([01]\d|2[0-3]):([0-5]\d) ?- ?([01]\d|2[0-3]|24):([0-5]\d)", text)
+        found = re.fullmatch(_HOURS, text)
         if found is None:
             raise ValueError('must be ranges such as "20:00-06:00"')
         hours = cls(int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4]))

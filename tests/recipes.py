@@ -521,7 +521,7 @@ def _tiff_depths() -> Iterator[Recipe]:
         name = f"tiff-{source[:-6]}-{kind}-zip.tif"
         yield Recipe(name, make, kind=depth, differs=("IFD0:Predictor",))
     make = "convert rgb16.ppm -depth 12 $out"
-    yield Recipe("tiff-rgb12.tif", make, "bit_depth|taken", kind="rgb16")
+    yield Recipe("tiff-rgb12.tif", make, kind="rgb16", differs=bits_lost)
     make = "convert rgb.ppm coffee.ppm rocket.ppm $out"
     yield Recipe("tiff-pages.tif", make, "pages", fates=FRAMES, frames=3)
     make = "convert rgb.ppm gray.pgm -compress LZW $out"

@@ -45,13 +45,15 @@ PACKAGES = {
     " metadata.photoshop metadata.pngtext metadata.provenance metadata.icc metadata.thumbnail"
     " color picture losses transparency source"
     " containers containers.container containers.pillow containers.trailers"
+    " containers.codecwarnings containers.surplus containers.lzw"
     " containers.jpeglayout containers.jpegmpf containers.jpegwalk"
     " containers.jpegpixels containers.jpegdamage"
     " containers.jpegmetadata containers.jpegquality containers.jpeg"
-    " containers.pngrows containers.pngchunks containers.pngpixels containers.apng containers.png"
-    " containers.vp8 containers.webp"
+    " containers.pngrows containers.pngchunks containers.pngheader containers.pngpixels"
+    " containers.apng containers.png"
+    " containers.vp8 containers.riff containers.webp"
     " containers.isobmff containers.items containers.geometry containers.itemdata"
-    " containers.leftout containers.avifdeep containers.avif containers.heic"
+    " containers.codedunits containers.leftout containers.avifdeep containers.avif containers.heic"
     " containers.jxlheader containers.jxl"
     " containers.gifblocks containers.gif containers.bmpheader containers.bmp containers.pnm"
     " containers.tifftags containers.tiffpages containers.tiffpage containers.tiffcarried"
@@ -97,6 +99,7 @@ IMPORTERS = {
         "sharpend.imaging.containers.jxl",
         "sharpend.imaging.containers.png",
         "sharpend.imaging.containers.pngpixels",
+        "sharpend.imaging.containers.riff",
         "sharpend.imaging.containers.tiffstrips",
     },
     "tifffile": {

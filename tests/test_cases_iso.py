@@ -320,7 +320,7 @@ def test_an_animated_jpeg_xl_gives_its_first_frame_where_that_is_wanted() -> Non
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("bits", [10, 12])
 def test_deep_avif_and_heic_lose_one_writing(channels: int, bits: int) -> None:
-    """Gray and colour, with and without alpha, which stays exact."""
+    """Gray, which stays gray, and colour, with and without alpha, which stays exact."""
     rng = np.random.default_rng(bits)
     most = (1 << bits) - 1
     smooth = np.add.outer(np.linspace(0.1, 0.6, 64), np.linspace(0, 0.3, 96))[..., None]
@@ -337,9 +337,26 @@ def test_deep_avif_and_heic_lose_one_writing(channels: int, bits: int) -> None:
         again = decoded(written(picture))
         assert picture.pixels.dtype == again.pixels.dtype == np.uint16
         assert psnr(again.pixels, picture.pixels, data_range=65_535) > 38
-        assert codec.probe(BytesIO(written(picture))).bits == bits
+        first, second = (codec.probe(BytesIO(each)) for each in (data, written(picture)))
+        assert second.bits == bits
+        assert first.gray == second.gray == (channels < 3)
         if picture.alpha is not None and again.alpha is not None:
             assert np.array_equal(picture.alpha, again.alpha)
+
+
+@pytest.mark.parametrize("target", ["AVIF", "HEIF"])
+@pytest.mark.parametrize("mode", ["L", "LA"])
+def test_gray_stays_gray(target: str, mode: str) -> None:
+    """An image without colour is written without, with and without alpha."""
+    extras.load(Format.HEIC)
+    gray = np.add.outer(np.arange(64), np.arange(96)).astype(np.uint8)
+    pixels = gray if mode == "L" else np.dstack([gray, gray.clip(100)])
+    file = BytesIO()
+    options = {"subsampling": "4:0:0"} if target == "AVIF" else {}
+    Image.fromarray(pixels).save(file, target, **options)
+    picture = decoded(file.getvalue())
+    assert picture.pixels.shape[2] == 1
+    assert codec.probe(BytesIO(written(picture))).gray
 
 
 @pytest.mark.parametrize("bits", [8, 16])

@@ -205,7 +205,7 @@ def test_handmade_tiff_is_read() -> None:
         ((64,), 6, "64-bit complex floating point numbers"),
         ((8, 8, 16), 1, "of different depths"),
         ((16,), 2, "16-bit signed numbers"),
-        ((12,), 1, "of 12 bits"),
+        ((17,), 1, "of 17 bits"),
     ],
 )
 def test_tiff_samples_that_would_lose(bits: tuple[int, ...], sample_format: int, told: str) -> None:

@@ -326,7 +326,7 @@ def stack(told: int = 4, there: int = 4) -> bytes:
     """Images under one directory, as ImageJ writes them."""
     made = Tiff()
     described = f"ImageJ=1.53\nimages={told}\nslices={told}\nunit=um\n".encode() + b"\0"
-    made.page(GRAY_BYTES, {270: (2, described)}, SIZE)
+    made.page(bytes(len(GRAY_BYTES)), {270: (2, described)}, SIZE)
     strip = made.data.index(struct.pack("<HHI", 273, 4, 1)) + 8
     struct.pack_into("<I", made.data, strip, len(made.data))
     return bytes(made.data) + STACK[:there].tobytes()

@@ -6,7 +6,7 @@ import struct
 import zlib
 from io import BytesIO
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
@@ -15,7 +15,8 @@ import tifffile
 from PIL import Image
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.containers.pngchunks import HEADER_END, chunk, chunks
+from sharpend.imaging.containers import jpeglayout
+from sharpend.imaging.containers.pngchunks import HEADER_END, SIGNATURE, chunk, chunks
 from sharpend.policies import Frames, Policies
 from tests import edits
 from tests.cases import decoded, written
@@ -48,8 +49,8 @@ def unfinished(packed: bytes) -> bytes:
 
 ENDS: dict[str, tuple[set[int], Edit]] = {
     "padded rows": (set(PACKED), lambda packed: packed),
-    "zeros behind": (set(PACKED) - {50000}, edits.appended(bytes(7))),
-    "bytes behind": (set(PACKED) - {50000}, edits.appended(b"left")),
+    "zeros behind": (set(PACKED), edits.appended(bytes(7))),
+    "bytes behind": (set(PACKED), edits.appended(b"left")),
     "no checksum": ({8, 32946}, edits.cut(4)),
     "no last block": ({8, 32946}, unfinished),
 }
@@ -81,11 +82,12 @@ def strips(kind: int, end: Edit, *, padding: bytes = b"") -> bytes:
     [(end, kind) for end, (kinds, _) in ENDS.items() for kind in sorted(kinds)],
 )
 def test_strips_may_hold_more_than_their_rows(kind: int, end: str) -> None:
-    """Every pixel is there, so the file is whole, as it is for libtiff."""
+    """Every pixel is there, so the file is whole, as it is for libtiff; unknown bytes are named."""
     data = strips(kind, ENDS[end][1], padding=b"\x55" * (end == "padded rows"))
     picture = decoded(data)
     assert np.array_equal(picture.pixels, PIXELS)
-    assert (picture.notes, picture.losses) == ((), ())
+    assert picture.notes == ()
+    assert [loss.split()[0] for loss in picture.losses] == ["8"] * (end == "bytes behind")
 
 
 @pytest.mark.parametrize("kind", PACKED)
@@ -463,3 +465,103 @@ def test_a_predictor_without_its_compression_means_nothing(compression: int) -> 
     assert np.array_equal(picture.pixels, PIXELS)
     assert len(picture.notes) == 1
     assert np.array_equal(decoded(written(picture)).pixels, PIXELS)
+
+
+def without_height(data: bytes, *, told: bool = True) -> bytes:
+    """The same JPEG with its height behind the first scan, or nowhere."""
+    frame = next(at for at in range(len(data)) if data[at : at + 2] in {b"\xff\xc0", b"\xff\xc2"})
+    height = data[frame + 5 : frame + 7]
+    marker = jpeglayout.AFTER_SCAN.search(data, data.index(b"\xff\xda") + 2)
+    assert marker is not None
+    end = marker.start()
+    lines = b"\xff\xdc\0\4" + height if told else b""
+    return data[: frame + 5] + b"\0\0" + data[frame + 7 : end] + lines + data[end:]
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_jpeg_may_tell_its_height_behind_its_first_scan(mode: str, options: Any) -> None:  # noqa: ANN401
+    """Its pixels are those of the same JPEG with an ordinary header."""
+    file = BytesIO()
+    Image.fromarray(PIXELS).convert(mode).save(file, "JPEG", **options)
+    picture = decoded(without_height(file.getvalue()))
+    assert np.array_equal(picture.pixels, decoded(file.getvalue()).pixels)
+    assert Image.open(BytesIO(written(picture))).size == (WIDTH, HEIGHT)
+    with pytest.raises(ImageRefusedError, match="tells the height"):
+        decoded(without_height(file.getvalue(), told=False))
+
+
+@pytest.mark.parametrize("bits", [3, 7, 9, 10, 12, 14, 15])
+@pytest.mark.parametrize("kind", [1, 5, 8])
+def test_samples_of_odd_depths_are_written_with_whole_bytes(kind: int, bits: int) -> None:
+    """Scaled to 8 or 16 bits, from which each value can be told again."""
+    values = np.random.default_rng(bits).integers(0, 1 << bits, (HEIGHT, WIDTH))
+    rows = ["".join(f"{value:0{bits}b}" for value in row) for row in values]
+    size = -(-WIDTH * bits // 8)
+    raw = b"".join(int(row.ljust(8 * size, "0"), 2).to_bytes(size) for row in rows)
+    made = Tiff()
+    packed = bytes(PACKED.get(kind, bytes)(raw))
+    tags = {
+        258: made.numbers(bits, kind=SHORT),
+        259: made.numbers(kind, kind=SHORT),
+        273: made.numbers(made.put(packed)),
+        278: made.numbers(HEIGHT),
+        279: made.numbers(len(packed)),
+    }
+    made.page(b"", tags, (HEIGHT, WIDTH))
+    picture = decoded(bytes(made.data))
+    most = 255 if bits < 8 else 65_535
+    whole = 8 if bits < 8 else 16
+    assert np.array_equal(np.rint(picture.pixels[..., 0] * ((2**bits - 1) / most)), values)
+    assert picture.notes == (f"its gray of {bits} bits was written with {whole}",)
+    assert picture.losses == ()
+
+
+@pytest.mark.parametrize("word", ["1_0", "+1", "-1", "0x1", "1.0", "\u0661"])
+def test_only_digits_are_numbers_in_a_plain_image(word: str) -> None:
+    """What Python's numbers may hold besides them is text here."""
+    with pytest.raises(ImageRefusedError, match="contains text"):
+        decoded(f"P2\n2 1\n255\n7 {word}\n".encode())
+
+
+def broken_tiff(**tags: int) -> bytes:
+    """A TIFF with other values of some tags."""
+    made = Tiff()
+    own = {int(tag[1:]): made.numbers(value) for tag, value in tags.items()}
+    made.page(PIXELS[..., 0].tobytes(), own, (HEIGHT, WIDTH))
+    return bytes(made.data)
+
+
+def broken_png(color_type: int, bits: int, *before: bytes, packed: bytes = b"?") -> bytes:
+    """A PNG with this header."""
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, color_type, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), *before, chunk(b"IDAT", packed), chunk(b"IEND", b"")]
+    return SIGNATURE + b"".join(parts)
+
+
+BROKEN = {
+    "more than one header": broken_png(2, 8, chunk(b"IHDR", bytes(13))),
+    "which PNG does not have": broken_png(2, 4),
+    "its palette": broken_png(3, 8),
+    "its pixels cannot be decoded": broken_png(2, 8, packed=b"no zlib stream at all"),
+    "the checksum of its compressed pixels": broken_png(
+        6, 16, packed=zlib.compress(bytes(HEIGHT * (1 + 8 * WIDTH)))[:-1] + b"?"
+    ),
+    "no samples": broken_tiff(t277=0),
+    "its tiles have no size": broken_tiff(t322=16),
+    "its palette \\(ColorMap\\)": broken_tiff(t262=3),
+}
+"""What is wrong, and a file of which that is true."""
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_wrong_is_told_in_our_own_words(what: str) -> None:
+    """Not in those of the library that found it."""
+    with pytest.raises(ImageRefusedError, match=what) as caught:
+        decoded(BROKEN[what])
+    assert caught.value.reason is Reason.DAMAGED
+
+
+def test_strips_without_rows_are_one_strip() -> None:
+    """As libtiff takes a RowsPerStrip of 0."""
+    assert decoded(broken_tiff(t278=0)).pixels.tolist() == PIXELS[..., :1].tolist()

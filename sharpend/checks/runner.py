@@ -71,7 +71,7 @@ def user_named(name: str, group: str, supplementary: Iterable[str]) -> Runner:
     Raises:
         KeyError: this machine lacks the user or one of the groups; the text says which.
     """
-    entry = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+    entry = pwd.getpwuid(int(name)) if _is_number(name) else pwd.getpwnam(name)
     gid = _gid(group) if group else entry.pw_gid
     own = os.getgrouplist(entry.pw_name, gid)
     groups = frozenset({*own, *(_gid(one) for one in supplementary)})
@@ -79,7 +79,11 @@ def user_named(name: str, group: str, supplementary: Iterable[str]) -> Runner:
 
 
 def _gid(group: str) -> int:
-    return int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+    return int(group) if _is_number(group) else grp.getgrnam(group).gr_gid
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def ask(runner: Runner, module: str, question: object) -> Any:  # noqa: ANN401 - JSON

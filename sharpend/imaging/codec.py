@@ -39,14 +39,15 @@ if TYPE_CHECKING:
 _MEGA = 1_000_000
 _DEFAULT = Policies()
 _STDERR = 2
-_UNSUPPORTED = re.compile(r"unsupported|not supported|not implemented|unknown", re.IGNORECASE)
+_UNSUPPORTED = re.compile(r"unsupported|not supported|not implemented", re.IGNORECASE)
 """In a decoder's error: the file is sound."""
 _CUT = re.compile(r"truncated|not enough image data", re.IGNORECASE)
 """In a decoder's error: the file ends too early."""
-_SLIPS = LookupError, TypeError, AttributeError, AssertionError
-"""Unexpected errors of a decoder on damaged data; their texts mean nothing to users."""
-_UNKNOWN = "its decoder does not recognise it"
-_UNREADABLE = "its decoder cannot make sense of it"
+_CHECKSUM = re.compile(r"checksum|crc|data check", re.IGNORECASE)
+"""In a decoder's error: all data is there, but not as it was."""
+_UNKNOWN = "its header is none that its format has"
+_UNREADABLE = "its pixels cannot be decoded"
+_WRONG_CHECKSUM = "the checksum of its compressed pixels is wrong"
 
 
 def probe(file: BinaryIO) -> Header:
@@ -170,19 +171,24 @@ def _decoding(max_pixels: int) -> Iterator[None]:
 def _refusal(error: Exception) -> ImageRefusedError:
     if isinstance(error, DecompressionBombError | DecompressionBombWarning):
         return ImageRefusedError(
-            Reason.TOO_MANY_PIXELS, str(error), setting="limits.max_megapixels"
+            Reason.TOO_MANY_PIXELS,
+            "its decoder finds more pixels in it than are allowed; "
+            "raise limits.max_megapixels to let it through",
+            setting="limits.max_megapixels",
         )
     if "MAX_TEXT" in str(error):  # Pillow's limits, of which one is ours: see `_decoding`
         return ImageRefusedError(
             Reason.DAMAGED, "its text or its profile inflates to more than any image needs"
         )
-    text = "" if isinstance(error, _SLIPS) else str(error)
+    text = str(error)  # of a library: its kind is told, not its words
     if isinstance(error, EOFError) or _CUT.search(text):
         return truncated()
     if isinstance(error, NotImplementedError) or _UNSUPPORTED.search(text):
-        return unsupported(f"it is of a variant that its decoder does not know ({error})")
+        return unsupported("it is of a variant that its decoder does not know")
     # Headers have been checked, so what is wrong is inside; bytes still to come look like that too.
-    return damaged(_UNKNOWN if isinstance(error, UnidentifiedImageError) else text or _UNREADABLE)
+    if isinstance(error, UnidentifiedImageError):
+        return damaged(_UNKNOWN)
+    return damaged(_WRONG_CHECKSUM if _CHECKSUM.search(text) else _UNREADABLE)
 
 
 @contextmanager

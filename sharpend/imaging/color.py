@@ -78,7 +78,7 @@ def to_srgb(
         if not fallback:
             raise ImageRefusedError(
                 Reason.COLOR_MODE,
-                f"its colours are CMYK without a usable ICC profile ({error}); "
+                "its colours are CMYK without a usable ICC profile; "
                 "set pictures.cmyk_profile to the profile they are meant in",
                 setting="pictures.cmyk_profile",
             ) from error
@@ -86,8 +86,12 @@ def to_srgb(
     try:
         with open(fallback, "rb") as file:
             return *_converted(cmyk, file.read()), note
-    except (ImageCms.PyCMSError, OSError) as error:
-        raise UnavailableError(f"pictures.cmyk_profile: {fallback}: {error}") from error
+    except OSError as error:
+        cause = error.strerror or "it is no ICC profile"
+        raise UnavailableError(f"pictures.cmyk_profile: {fallback}: {cause}") from error
+    except ImageCms.PyCMSError as error:
+        text = f"pictures.cmyk_profile: {fallback}: it is no ICC profile of CMYK colours"
+        raise UnavailableError(text) from error
 
 
 def _converted(cmyk: Image.Image, profile: bytes) -> tuple[NDArray[np.uint8], bytes]:

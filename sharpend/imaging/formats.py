@@ -109,7 +109,8 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             (b".tif", b".tiff"),
             _DEEP,
             "gray, white-is-zero, RGB, 16-, 32- and 64-bit floating point in standard range, each"
-            " with alpha and any further samples; palette becomes RGB; CMYK by `cmyk`",
+            " with alpha and any further samples; less than 8 bits become 8, 9 to 15 become 16;"
+            " palette becomes RGB; CMYK by `cmyk`",
             "every tag that does not describe the layout: EXIF, GPS, XMP, IPTC, ICC, Photoshop's;"
             " maker notes at their offset; not smaller copies, masks, layers, content credentials",
             "same compression, predictor, strips or tiles, planes, byte order and JPEG quality;"
@@ -166,7 +167,7 @@ TABLE: Mapping[Format, Row] = MappingProxyType(
             "HEIC",
             (b".heic", b".heif", b".hif"),
             (8, 10, 12),
-            "gray, RGB, RGBA",
+            "gray, RGB, each with alpha",
             "EXIF, XMP, ICC; not gain maps, depth maps, videos and further images",
             "turned upright; quality 90 in the same subsampling, lossless where there is alpha",
             cost_s=0.7,

@@ -31,8 +31,8 @@ class Reader:
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
         self._remaining, self._largest = most, largest
-        self.end = 0
-        """Offset at which the last bytes that were read exactly end."""
+        self.read: list[tuple[int, int]] = []
+        """Start and end of all bytes that were read exactly."""
 
     def at(self, offset: int, count: int) -> bytes:
         """Read `count` bytes from `offset`.
@@ -49,7 +49,7 @@ class Reader:
             raise truncated()
         if self._remaining is not None:
             self._remaining -= count
-        self.end = max(self.end, offset + count)
+        self.read.append((offset, offset + count))
         return data
 
     def up_to(self, offset: int, count: int) -> bytes:
@@ -83,4 +83,5 @@ def damaged(what: str, *, may_settle: bool = True) -> ImageRefusedError:
 
 def unsupported(what: str) -> ImageRefusedError:
     """Error for a valid variant of a format that nothing here reads."""
-    return ImageRefusedError(Reason.FORMAT_NOT_ALLOWED, f"{what}, which is not sharpened")
+    text = f"{what}, which is not sharpened; save it in a common form of its format, or as PNG"
+    return ImageRefusedError(Reason.FORMAT_NOT_ALLOWED, text)

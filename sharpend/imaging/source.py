@@ -150,10 +150,14 @@ def color_mode(what: str) -> ImageRefusedError:
     """Error for colours that are stored in an unsupported way."""
     return ImageRefusedError(
         Reason.COLOR_MODE,
-        f"its colours are stored as {what}; gray, RGB and palette images are sharpened",
+        f"its colours are stored as {what}; convert them to gray, RGB or a palette",
     )
 
 
 def bit_depth(what: str) -> ImageRefusedError:
     """Error for an unsupported bit depth."""
-    return ImageRefusedError(Reason.BIT_DEPTH, f"its samples are {what}, which would not be kept")
+    return ImageRefusedError(
+        Reason.BIT_DEPTH,
+        f"its samples are {what}, which would not be kept; convert them to 8 bits, or to 16 in a "
+        "PNG or TIFF",
+    )

@@ -72,7 +72,7 @@ def _flag(value: object) -> object:
 
 
 def _device(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]+)?", name):
         raise ValueError("must be auto, cpu, cuda, cuda:N or mps")
     return name
 

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _SUBSAMPLING = {0: "4:4:4", 2: "4:2:2", 3: "4:2:0", 1: "4:4:4"}
 """By av1C's bits for horizontal and vertical subsampling."""
+_NO_COLOUR = "4:0:0"
 _AV1C_BYTES = 4
 """Of its fixed part."""
 _SPEED = 8
@@ -55,6 +56,8 @@ def _probe(reader: Reader) -> Header:
     codecs = _codecs(image)
     if (kind := items.kind_of(items.primary)) in {b"iovl", b"iden"}:
         raise unsupported(f"its image is made of others ({kind.decode()})")
+    if not codecs and kind not in {b"", b"av01", b"grid"}:
+        raise unsupported(f"its image is coded as {kind.decode('ascii', 'backslashreplace')}")
     if not codecs:
         raise damaged("its AVIF declares no image")
     check_square(image, "AVIF")
@@ -100,8 +103,7 @@ def _options(source: Source, image: Image.Image, _count: int) -> Options:
         options["bits"] = header.bits
     if header.primaries is not None:
         options["colour"] = (header.primaries, header.transfer)
-    if not header.gray:
-        options["subsampling"] = header.subsampling
+    options["subsampling"] = _NO_COLOUR if header.gray else header.subsampling
     if "A" in image.mode:
         options |= _EXACT_ALPHA
     if pillow.frame_count(image, header) == 1:

@@ -55,12 +55,8 @@ def encoded(frame: Frame, bits: int, options: Mapping[str, Any]) -> bytes:
     """
     is_gray, quality = frame.pixels.shape[2] == 1, options["quality"]
     values = narrowed(frame.pixels, bits)
-    sampling = options.get("subsampling", "4:2:0")
-    if is_gray and frame.alpha is None:
-        sampling = "4:0:0"
-    if is_gray and (
-        quality < _BEST or frame.alpha is not None
-    ):  # imagecodecs writes what has one channel without loss
+    sampling = "4:0:0" if is_gray else options.get("subsampling", "4:2:0")
+    if is_gray and quality < _BEST:  # imagecodecs writes one channel, and alpha, without loss
         values = np.repeat(values, 3, axis=2)
     if frame.alpha is not None:
         values = np.dstack([values, narrowed(frame.alpha, bits)])
@@ -93,12 +89,11 @@ def grafted(layout: bytes, coded: bytes) -> bytes:
         if brand not in coded[:end]:
             head = head.replace(brand, _ANY_PROFILE, 1)
     for before, after in zip(_images(old), _images(new), strict=True):
-        body = new.content(after, coded)
+        body, (start, size) = new.content(after, coded), old.places[before].extents[0]
+        tail = tail[: start - end] + bytes(size) + tail[start - end + size :]
         at = len(head) + len(tail) + 8
         tail += (8 + len(body)).to_bytes(4) + b"mdat" + body
-        head = head.replace(
-            _EXTENT.pack(*old.places[before].extents[0]), _EXTENT.pack(at, len(body))
-        )
+        head = head.replace(_EXTENT.pack(start, size), _EXTENT.pack(at, len(body)))
         for kind in _CODED:
             head = _with_property(head, kind, old, new, (before, after))
     return head + tail

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from sharpend.imaging.source import Source
 
 _RUNS = frozenset({bmpheader.RLE8, bmpheader.RLE4})
+_END_OF_BITMAP, _DELTA = 1, 2
+"""Escape codes of a run-length coding."""
 _SRGB, _WINDOWS = b"BGRs", b" niW"
 """Colour space types (little-endian): sRGB, and whatever Windows takes for it."""
 _SPACE, _PROFILE = b"space", b"profile"
@@ -109,7 +111,9 @@ def _carried(found: BmpHeader, data: bytes) -> tuple[Carried, list[str]]:
 def _lost(found: BmpHeader, data: bytes) -> list[str]:
     """List the loss of bytes that belong neither to headers nor to pixels nor to a profile."""
     rest = bytearray(data)
-    coded = found.size if found.compression in _RUNS else abs(found.height) * found.row_bytes
+    coded = abs(found.height) * found.row_bytes
+    if found.compression in _RUNS:
+        coded = _end_of_runs(found, data) - found.start
     offset, size = found.profile
     for start, end in (
         (0, found.end),
@@ -119,6 +123,24 @@ def _lost(found: BmpHeader, data: bytes) -> list[str]:
         rest[start:end] = bytes(max(0, min(end, len(rest)) - start))
     count = len(rest.strip(b"\0"))
     return [f"{count} bytes of unknown data in its file are not in the output"] * bool(count)
+
+
+def _end_of_runs(found: BmpHeader, data: bytes) -> int:
+    """Offset behind the mark that ends run-length coded pixels; the end of all without one."""
+    at = found.start
+    while at + 1 < len(data):
+        count, value = data[at : at + 2]
+        at += 2
+        if count:
+            continue
+        if value == _END_OF_BITMAP:
+            return at
+        if value == _DELTA:
+            at += 2
+        elif value > _DELTA:  # so many pixels as they are, padded to 16 bits
+            size = value if found.compression == bmpheader.RLE8 else -(-value // 2)
+            at += size + size % 2
+    return len(data)
 
 
 def _density(found: BmpHeader, data: bytes) -> tuple[float, float]:

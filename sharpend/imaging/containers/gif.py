@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sharpend.imaging.containers import pillow, trailers
+from sharpend.imaging.containers import pillow, surplus, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.gifblocks import (
     APPLICATION,
@@ -31,6 +31,7 @@ from sharpend.imaging.containers.gifblocks import (
     blocks_end,
     first_block,
     first_frame,
+    held,
     image_end,
     layout,
 )
@@ -153,7 +154,10 @@ def _read(source: Source) -> Picture:
         return source.bilevel()
     losses = trailers.unknown(data[gif.end :])
     texts = ["its texts, which a viewer draws itself, are not in the output"]
-    return picture.with_notes((notes * (data[6:10] != screen), losses + texts * bool(gif.texts)))
+    return picture.with_notes(
+        (notes * (data[6:10] != screen), losses + texts * bool(gif.texts)),
+        surplus.named(held(data, frame) for frame in gif.frames[: len(picture.frames)]),
+    )
 
 
 def _timed(picture: Picture, data: bytes) -> Picture:

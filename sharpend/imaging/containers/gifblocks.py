@@ -11,10 +11,12 @@ import struct
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from sharpend.imaging.containers import lzw
 from sharpend.imaging.metadata.blocks import Block, Kind
 from sharpend.imaging.reading import damaged, truncated
 
 if TYPE_CHECKING:
+    from sharpend.imaging.containers.surplus import Held
     from sharpend.imaging.reading import Reader
 
 SCREEN_BYTES = 13
@@ -46,6 +48,8 @@ class Shown:
     waits: bool = False
     """It stays until a key is pressed."""
     is_interlaced: bool = False
+    coded: tuple[int, int] = (0, 0)
+    """Offsets of its compressed pixels, the bits of a value first, and behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +94,15 @@ def layout(data: bytes) -> Layout:
     at, end = first_block(data), len(data)
     while at < end and data[at] != _END:
         if data[at] == _IMAGE:
-            interlaced = bool(_byte(data, at + 9) & _INTERLACED)
-            frame = replace(found.control or Shown(), box=_box(data, at), is_interlaced=interlaced)
+            start, end_of_image = _coded(data, at), image_end(data, at)
+            frame = replace(
+                found.control or Shown(),
+                box=_box(data, at),
+                is_interlaced=bool(data[at + 9] & _INTERLACED),
+                coded=(start, end_of_image),
+            )
             found.frames.append(frame)
-            found.control, at = None, image_end(data, at)
+            found.control, at = None, end_of_image
         elif data[at] == EXTENSION:
             content = at + 2
             at = blocks_end(data, content)
@@ -180,8 +189,25 @@ def _table_bytes(flags: int) -> int:
 
 def image_end(data: bytes, at: int) -> int:
     """Offset of the end of the frame whose descriptor is at `at`."""
-    data_at = at + DESCRIPTOR_BYTES + _table_bytes(_byte(data, at + 9))
-    return blocks_end(data, data_at + 1)
+    return blocks_end(data, _coded(data, at) + 1)
+
+
+def _coded(data: bytes, at: int) -> int:
+    """Offset of the compressed pixels of the frame whose descriptor is at `at`."""
+    return at + DESCRIPTOR_BYTES + _table_bytes(_byte(data, at + 9))
+
+
+def held(data: bytes, frame: Shown) -> Held:
+    """Count what the compressed pixels of a frame hold."""
+    at, end = frame.coded
+    parts, bits = [], data[at]
+    at += 1
+    while at < end:
+        parts.append(data[at + 1 : at + 1 + data[at]])
+        at += 1 + data[at]
+    left, top, right, bottom = frame.box
+    pixels = (right - left) * (bottom - top)
+    return lzw.held(b"".join(parts), pixels, bits=bits, is_tiff=False)
 
 
 def blocks_end(data: bytes, at: int) -> int:

@@ -42,6 +42,7 @@ _SUBSAMPLING = {0: "4:2:0", 1: "4:2:0", 2: "4:2:2", 3: "4:4:4"}
 _TURNS = {(b"irot", bytes((turn,))) for turn in (1, 2, 3)}
 _MODES = {1: "L;16", 2: "LA;16", 3: "RGB;16", 4: "RGBA;16"}
 """The plugin's, by channels."""
+_OF_COLOUR = frozenset({"chroma", "matrix_coefficients"})
 _HVCC_BYTES = 23
 """Of its fixed part."""
 _QUALITY = 90
@@ -131,6 +132,8 @@ def _deep(frame: Frame, bits: int, options: Mapping[str, Any]) -> bytes:
     parts = [frame.pixels] if frame.alpha is None else [frame.pixels, frame.alpha[..., None]]
     values = narrowed(np.dstack(parts), bits) << (16 - bits)
     height, width, channels = values.shape
+    if frame.pixels.shape[2] == 1:  # with these the plugin makes it RGB
+        options = {key: value for key, value in options.items() if key not in _OF_COLOUR}
     metadata = {pillow.NAMES[block.kind]: block.data for block in frame.carried.blocks}
     file = BytesIO()
     plugin.encode(_MODES[channels], (width, height), values.tobytes(), file, **options, **metadata)
@@ -147,6 +150,8 @@ def _samples(source: Source, notes: list[str]) -> NDArray[np.uint16]:
         notes.append(pillow.STRAIGHT)
         colours = straight(values[..., :-1], values[..., -1])
         values = np.dstack([colours, values[..., -1]])
+    if source.header.gray and values.ndim > 2:  # noqa: PLR2004 - repeated, where there is alpha
+        values = values[..., [0, *range(3, values.shape[2])]]
     if values.dtype == np.uint8:  # only its alpha channel has more
         return widened(values, 8)
     bits = image.info["bit_depth"]

@@ -69,7 +69,7 @@ def with_exif(encoded: bytes, block: bytes) -> bytes:
     """Replace the EXIF that the encoder was given by this block.
 
     Args:
-        encoded: as libavif writes it, with any EXIF; its own block stays behind as dead bytes.
+        encoded: as libavif writes it, with any EXIF, whose bytes become zeros.
         block: with or without its prefix.
     """
     items = items_of(Reader(BytesIO(encoded)))
@@ -82,4 +82,5 @@ def with_exif(encoded: bytes, block: bytes) -> bytes:
     # An animation tells of the item twice: for its first frame and for its track.
     header = encoded[:end].replace(_EXTENT.pack(*extent), _EXTENT.pack(len(encoded) + 8, len(item)))
     assert start >= end  # noqa: S101 - the item lies in the media data, which follows
-    return header + encoded[end:] + (8 + len(item)).to_bytes(4) + b"mdat" + item
+    blank = encoded[end:start] + bytes(extent[1]) + encoded[start + extent[1] :]
+    return header + blank + (8 + len(item)).to_bytes(4) + b"mdat" + item

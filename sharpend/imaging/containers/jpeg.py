@@ -22,7 +22,16 @@ from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
 from sharpend.imaging.containers import jpegdamage, jpegpixels, jpegquality, pillow, trailers
 from sharpend.imaging.containers.container import Container
-from sharpend.imaging.containers.jpeglayout import ARITHMETIC, END, FRAMES, SCAN, Parts, parts
+from sharpend.imaging.containers.jpeglayout import (
+    AFTER_SCAN,
+    ARITHMETIC,
+    END,
+    FRAMES,
+    LINES,
+    SCAN,
+    Parts,
+    parts,
+)
 from sharpend.imaging.containers.jpegmetadata import XMP, blocks, fitting, losses, spliced
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import icc
@@ -74,22 +83,41 @@ def probe(reader: Reader) -> Header:
             if length < _FRAME_BYTES:
                 raise damaged("its JPEG frame header is too short", may_settle=False)
             bits, height, width = struct.unpack(">BHH", reader.at(offset, 5))
-            _check_process(marker, bits, height)
+            _check_process(marker, bits)
+            height = height or _height_behind(reader, offset - 4)
             return Header(Format.JPEG, height, width, bits)
         if marker in {END, SCAN}:
             break
     raise damaged("a JPEG without a frame header", may_settle=False)
 
 
-def _check_process(marker: int, bits: int, height: int) -> None:
+def _height_behind(reader: Reader, frame: int) -> int:
+    """Read the height that a DNL segment behind the first scan tells.
+
+    Args:
+        reader: of the file.
+        frame: offset of the frame header, which has none.
+
+    Raises:
+        ImageRefusedError: `damaged` where nothing tells it.
+    """
+    scans = ((at, length) for marker, at, length in segments(reader, frame) if marker == SCAN)
+    at, length = next(scans)
+    behind = reader.up_to(at + length - 2, reader.size)
+    found = AFTER_SCAN.search(behind)
+    told = behind[found.end() - 1 :][:5] if found else b""
+    if len(told) < 5 or told[0] != LINES or not any(told[3:]):  # noqa: PLR2004 - bytes of DNL
+        raise damaged("neither its frame header nor a DNL segment tells the height of the JPEG")
+    return int.from_bytes(told[3:])
+
+
+def _check_process(marker: int, bits: int) -> None:
     """Refuse what no decoder here reads: the frame's marker names the process."""
     if marker not in _HUFFMAN | ARITHMETIC:
         kind = "lossless" if marker in {0xC3, 0xC7, 0xCB, 0xCF} else "hierarchical"
         raise unsupported(f"it is a {kind} JPEG (SOF{marker - min(FRAMES)})")
     if bits != _BITS:
         raise bit_depth(f"of {bits} bits")
-    if not height:
-        raise unsupported("it is a JPEG with its height in a DNL segment behind the first scan")
 
 
 def _read(source: Source) -> Picture:
@@ -98,7 +126,8 @@ def _read(source: Source) -> Picture:
     Raises:
         ImageRefusedError: `truncated`, `damaged`, `too_many_scans`, and as `pillow.Reading`.
     """
-    found = parts(source.data, most_scans=source.max_scans, stop=trailers.samsung(source.data))
+    stop = trailers.samsung(source.data)
+    found = parts(source.data, most_scans=source.max_scans, stop=stop).with_height()
     decoded = cache(partial(jpegpixels.decoded, found))  # when limits and policies let it through
     reading = pillow.Reading(
         partial(_carried, found),
@@ -120,9 +149,8 @@ def _carried(found: Parts, _source: Source, image: Image.Image) -> CarriedAndNot
     return carried, notes
 
 
-def segments(reader: Reader) -> Iterator[tuple[int, int, int]]:
-    """Iterate over segments before the first scan: marker, payload offset, length field."""
-    at = 2
+def segments(reader: Reader, at: int = 2) -> Iterator[tuple[int, int, int]]:
+    """Iterate over segments up to the first scan: marker, payload offset, length field."""
     for _ in range(_MAX_SEGMENTS):
         start, marker = reader.at(at, 2)
         if start != _MARKER or marker == _MARKER:  # padding, or junk that decoders skip too

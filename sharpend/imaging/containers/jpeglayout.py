@@ -9,7 +9,7 @@ Source: ITU-T T.81 (JPEG), annex B.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError, Reason
@@ -18,6 +18,10 @@ from sharpend.imaging.reading import damaged, truncated
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+LINES = 0xDC
+"""DNL, behind the first scan: the number of lines, where the frame header has 0."""
+HEIGHT = slice(1, 3)
+"""Place of the number of lines in a frame header."""
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """SOF0 to SOF15; DHT, JPG and DAC lie in between."""
 ARITHMETIC = frozenset({0xC9, 0xCA})
@@ -30,7 +34,7 @@ _BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 _MOST_SEGMENTS = 10_000
 _LENGTH_BYTES = 2
 _MARKER = re.compile(rb"\xff+([\x01-\xfe])")
-_AFTER_SCAN = re.compile(rb"\xff\xff*[\x01-\xcf\xd8-\xfe]")  # `\xff+` takes 20 times as long
+AFTER_SCAN = re.compile(rb"\xff\xff*[\x01-\xcf\xd8-\xfe]")  # `\xff+` takes 20 times as long
 """A marker that ends a scan: stuffed zeros and restart markers do not."""
 END_MARK = b"\xff\xd9"
 
@@ -89,6 +93,16 @@ class Parts:
         ]
         return b"".join([b"\xff\xd8", *kept, END_MARK])
 
+    def with_height(self) -> Parts:
+        """Move the height from a DNL segment, which decoders skip, to the frame header."""
+        lines = [segment for segment in self.segments if segment.marker == LINES]
+        if any(self.body(self.frame)[HEIGHT]) or not lines:
+            return self
+        at = self.frame.payload + HEIGHT.start
+        data = self.data[:at] + self.body(lines[0])[:2] + self.data[at + 2 :]
+        kept = tuple(segment for segment in self.segments if segment.marker != LINES)
+        return replace(self, data=data, segments=kept)
+
 
 def is_metadata(marker: int) -> bool:
     """Return whether a segment is metadata, which no decoder needs: APPn or a comment."""
@@ -136,7 +150,7 @@ def _segment(data: bytes, marker: int, at: int, stop: int) -> Segment:
         raise damaged("a JPEG segment is shorter than its own length field")
     coded_end = end
     if marker == SCAN:
-        following = _AFTER_SCAN.search(data, end, stop)
+        following = AFTER_SCAN.search(data, end, stop)
         coded_end = following.start() if following else stop
     return Segment(marker, at - 2, at + 2, end, coded_end)
 

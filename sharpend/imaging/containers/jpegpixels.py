@@ -12,7 +12,6 @@ and TIFF Technical Note 2.
 
 from __future__ import annotations
 
-import logging
 import os
 import struct
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 import imagecodecs
 import numpy as np
 
+from sharpend.imaging.containers.codecwarnings import listening
 from sharpend.imaging.containers.jpeglayout import (
     APP0,
     APP14,
@@ -43,7 +43,6 @@ _LIMITS = {
     "LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER": "1000000",
 }
 """libtiff's own limits, read from the environment; ours have been checked before."""
-_LOG = logging.getLogger("imagecodecs")
 _PHOTOMETRIC = {1: 1, 3: 6, 4: 5}
 """TIFF's gray, YCbCr and CMYK, by the number of components."""
 COMPONENTS_AT, COMPONENT_BYTES = 6, 3
@@ -93,7 +92,7 @@ def _of_sound(parts: Parts) -> NDArray[np.uint8] | None:
 
 def _by_libtiff(parts: Parts, *, is_plain: bool) -> Decoded:
     heard: list[str] = []
-    with _listening(heard):
+    with listening(heard), _without_limits():
         try:
             values = imagecodecs.tiff_decode(_as_tiff(parts), verbose=1)
         except (imagecodecs.TiffError, ValueError, IndexError):  # the last: no such sampling
@@ -134,20 +133,14 @@ def defines_colours(marker: int, body: bytes) -> bool:
 
 
 @contextmanager
-def _listening(heard: list[str]) -> Iterator[None]:
-    """Collect what imagecodecs logs, and lift libtiff's limits."""
-    listener = logging.Handler()
-    listener.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
-    before = {name: os.environ.get(name) for name in _LIMITS}, _LOG.propagate
-    _LOG.addHandler(listener)
-    _LOG.propagate = False
+def _without_limits() -> Iterator[None]:
+    """Lift libtiff's limits."""
+    before = {name: os.environ.get(name) for name in _LIMITS}
     os.environ.update(_LIMITS)
     try:
         yield
     finally:
-        _LOG.removeHandler(listener)
-        environment, _LOG.propagate = before
-        for name, value in environment.items():
+        for name, value in before.items():
             if value is None:
                 del os.environ[name]
             else:

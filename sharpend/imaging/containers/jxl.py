@@ -17,7 +17,7 @@ import numpy as np
 
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import pillow, trailers
+from sharpend.imaging.containers import pillow, surplus, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.isobmff import boxes, check_whole, divided
 from sharpend.imaging.containers.jxlheader import SIGNATURE, header_of, with_colours
@@ -113,7 +113,7 @@ def _read(source: Source) -> Picture:
     source.check_pixels(*values.shape[:2])
     values = values.reshape(*values.shape[:2], -1)
     carried, notes, losses = _parts(data)
-    losses += trailers.unknown(behind)
+    losses += trailers.unknown(behind) + _behind_pixels(data, header)
     if header.orientation != 1:
         carried = pillow.upright(carried)
         notes.append("it was rotated upright by the JPEG XL decoder")
@@ -134,6 +134,20 @@ def _read(source: Source) -> Picture:
         options = {"lossless": True, "colours": header.colours}
     frame = Frame(pixels, alpha, carried, options)
     return Picture((frame,), Format.JXL, tuple(notes), tuple(losses))
+
+
+def _behind_pixels(data: bytes, header: JxlHeader) -> list[str]:
+    """List the loss of bytes behind the codestream; those of an animation are not looked at."""
+    stream = b"".join(_stream_parts(Reader(BytesIO(data)), len(data)))
+
+    def suffices(length: int) -> bool:
+        try:
+            imagecodecs.jpegxl_decode(stream[:length])
+        except (imagecodecs.JpegxlError, ValueError):
+            return False
+        return True
+
+    return [] if header.animated else surplus.named([surplus.by_trial(stream, suffices)])[1]
 
 
 def _check(source: Source, header: JxlHeader) -> None:

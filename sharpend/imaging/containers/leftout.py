@@ -14,7 +14,7 @@ from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from sharpend.imaging.containers import isobmff
+from sharpend.imaging.containers import codedunits, isobmff, surplus
 from sharpend.imaging.containers.itemdata import XMP_TYPE
 from sharpend.imaging.metadata.blocks import CREDENTIALS
 from sharpend.imaging.reading import Reader
@@ -66,6 +66,11 @@ def left_out(data: bytes, items: Items, *, has_frame_notes: bool) -> LeftOut:
     things = [*_items(items), *_groups(data)]
     notes += _counted(name for name, is_content in things if not is_content)
     losses += _counted(name for name, is_content in things if is_content)
+    losses += surplus.named(codedunits.held(items, data))[1]
+    unclaimed = _unclaimed(data, items)
+    losses += [f"{unclaimed} bytes of its media data belong to no item: they were not kept"] * bool(
+        unclaimed
+    )
     for kind, _ in items.image(items.primary):
         if kind in _TOLD:
             losses.append(_TOLD[kind])
@@ -90,6 +95,26 @@ def _boxes(data: bytes, *, has_frame_notes: bool) -> tuple[list[str], list[str]]
     if isobmff.without_cut_padding(data) != data:
         notes.append(isobmff.PADDING_CUT)
     return notes, losses
+
+
+def _unclaimed(data: bytes, items: Items) -> int:
+    """Count the bytes of media data that no item has; a sequence has its own part of them."""
+    found = list(islice(isobmff.boxes(Reader(BytesIO(data))), _MOST_BOXES))
+    if any(box.kind in _VIDEOS for box in found):
+        return 0
+    extents = [
+        (place.method, offset, offset + length if length else len(data))
+        for place in items.places.values()
+        for offset, length in place.extents
+    ]
+    in_file, in_meta = (
+        [(start, end) for method, start, end in extents if method == wanted] for wanted in (0, 1)
+    )
+    count = surplus.unclaimed(items.inner, in_meta, 0, len(items.inner))
+    for box in found:
+        if box.kind == b"mdat":
+            count += surplus.unclaimed(data, in_file, box.start, min(box.end, len(data)))
+    return count
 
 
 def _groups(data: bytes) -> Iterator[tuple[tuple[str, str], bool]]:

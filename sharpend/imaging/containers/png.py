@@ -8,7 +8,6 @@ Source: PNG specification, third edition (W3C, 2025), sections 5 and 11.
 
 from __future__ import annotations
 
-import struct
 import zlib
 from contextlib import suppress
 from dataclasses import replace
@@ -20,11 +19,10 @@ import numpy as np
 
 from sharpend.errors import Reason
 from sharpend.imaging import color
-from sharpend.imaging.containers import apng, pillow, pngpixels, trailers
+from sharpend.imaging.containers import apng, pillow, pngheader, pngpixels, surplus, trailers
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.pngchunks import (
     HEADER_END,
-    IHDR_BYTES,
     PIXELS,
     Parts,
     chunk,
@@ -33,12 +31,12 @@ from sharpend.imaging.containers.pngchunks import (
     is_safe_to_copy,
     parts,
 )
+from sharpend.imaging.containers.pngheader import PALETTE
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata import icc, pngtext
 from sharpend.imaging.metadata.blocks import CREDENTIALS, TRAILER, Block, Carried, Kind
 from sharpend.imaging.picture import Frame, Picture
-from sharpend.imaging.reading import Reader, damaged, unsupported
-from sharpend.imaging.source import Header, bit_depth
+from sharpend.imaging.source import bit_depth
 from sharpend.policies import Compression, Frames
 
 if TYPE_CHECKING:
@@ -48,11 +46,11 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from sharpend.imaging.containers.pillow import CarriedAndNotes, Options
+    from sharpend.imaging.containers.surplus import Held
     from sharpend.imaging.depth import Sample
     from sharpend.imaging.source import Source
 
 _INTERLACED_AT = 28
-_PALETTE = 3
 _KINDS = {
     b"eXIf": Kind.EXIF,
     b"iCCP": Kind.ICC,
@@ -67,18 +65,6 @@ _OF_OLD_PIXELS = (b"bKGD", b"hIST", b"iDOT")
 """Chunks that hold for the pixels as they were stored, and say nothing about others."""
 _BYTE_BITS, _DEEP_BITS = 8, 16
 _WITH_ALPHA = {2, 4}
-_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-"""Samples that sBIT describes, by colour type."""
-
-
-def _probe(reader: Reader) -> Header:
-    """Read the IHDR chunk."""
-    length, kind, width, height, bits = struct.unpack(">I4sIIB", reader.at(8, 17))
-    if kind == b"CgBI":
-        raise unsupported("it is a PNG in Apple's own form (CgBI)")
-    if kind != b"IHDR" or length != IHDR_BYTES:
-        raise damaged("a PNG must begin with its header", may_settle=False)
-    return Header(Format.PNG, height, width, bits)
 
 
 def _transfer(found: Parts) -> int | None:
@@ -93,7 +79,7 @@ def _blocks(found: Parts, behind: bytes) -> tuple[Block, ...]:
     carried = [
         Block(_kind(kind, body), body, kind) for kind, body in found.sound() if _is_carried(kind)
     ]
-    if not bits % 8 and color_type != _PALETTE:
+    if not bits % 8 and color_type != PALETTE:
         # A background colour holds as long as samples are stored as they were.
         carried += [Block(Kind.OTHER, body, at) for at, body in found.sound() if at == b"bKGD"]
     if behind:
@@ -115,6 +101,8 @@ def _left_out(found: Parts, carried: Iterable[Block], data: bytes) -> list[str]:
     kinds = [kind for kind, _ in found.sound()]
     if b"caBX" in kinds:
         notes.append(CREDENTIALS)
+    if b"PLTE" in kinds and _stored(found)[1] != PALETTE:
+        notes.append("its palette (PLTE), which only suggests colours, was not kept")
     if b"acTL" in kinds and apng.frame_count(found) == 1:
         notes.append("its animation of a single frame was written as a still image")
     kept = {block.where for block in carried}
@@ -152,26 +140,50 @@ def _read(source: Source) -> Picture:
     """
     source.wanted(frame_controls(source.data), Reason.ANIMATED)  # before their chunks take memory
     data, found = source.data, parts(source.data)
+    pngheader.check(found)
     kept = trailers.kept_from(data, found.end)
     blocks = _blocks(found, data[kept:])
     notes = _left_out(found, blocks, data)
     lost = data[found.end : kept]
     losses = _losses(found, blocks) + trailers.unknown(lost)
+    losses += trailers.unknown(found.end_body, "in its end chunk")
     metadata = Carried(blocks), notes
     color.check_not_hdr(_transfer(found), icc.profile_of(metadata[0]))
+    held: list[Held] = []
     if source.header.bits == _DEEP_BITS:
-        picture = _read_deep(source, found, metadata)
+        picture = _read_deep(source, found, metadata, held)
     else:
-        picture = _reading(source, found, metadata)(replace(source, data=found.stream()))
+        picture = _reading(source, found, metadata, held)(replace(source, data=found.stream()))
         if not apng.is_announced(found):
             losses += pillow.dropped(apng.frame_count(found), 1)
     if not picture.frames:  # passed on, as the whole file
         return source.bilevel()
-    return picture.with_notes(((), losses))
+    return _without_wrong_depth(picture).with_notes(((), losses), surplus.named(held))
 
 
-def _read_deep(source: Source, found: Parts, metadata: CarriedAndNotes) -> Picture:
-    """Read a PNG with 16 bits per sample.
+def _without_wrong_depth(picture: Picture) -> Picture:
+    """Leave out a chunk that tells the significant bits of other channels than are written."""
+    channels = picture.pixels.shape[2] + (picture.alpha is not None)
+    wrong = [
+        block
+        for block in picture.carried.blocks
+        if block.where == b"sBIT" and len(block.data) != channels
+    ]
+    if not wrong:
+        return picture
+    first, *others = picture.frames
+    kept = tuple(block for block in first.carried.blocks if block not in wrong)
+    first = replace(first, carried=replace(first.carried, blocks=kept))
+    note = (
+        f"its sBIT chunk describes {len(wrong[0].data)} of {channels} channels, so it is left out"
+    )
+    return picture.with_frames([first, *others]).with_notes(((note,), ()))
+
+
+def _read_deep(
+    source: Source, found: Parts, metadata: CarriedAndNotes, held: list[Held]
+) -> Picture:
+    """Read a PNG with 16 bits per sample; `held` is as of `_samples`.
 
     Raises:
         ImageRefusedError: `damaged`; `bit_depth` for an animation or a transparent colour.
@@ -180,7 +192,7 @@ def _read_deep(source: Source, found: Parts, metadata: CarriedAndNotes) -> Pictu
     kinds = [kind for kind, _ in found.sound()]
     if kinds.count(b"fcTL") > 1 and source.wanted(2, Reason.ANIMATED) > 1:
         raise bit_depth("of 16 bits in an animation")
-    values = pngpixels.decoded(found)
+    values = _samples(found, held)
     if b"tRNS" in kinds:
         notes.append("its transparent colour was written as an alpha channel")
     pixels, alpha = values, None
@@ -193,36 +205,40 @@ def _read_deep(source: Source, found: Parts, metadata: CarriedAndNotes) -> Pictu
     return picture.with_notes((notes, pillow.dropped(apng.frame_count(found), 1)))
 
 
+def _samples(found: Parts, held: list[Held]) -> NDArray[Sample]:
+    """Decode a still; `held` gets what its compressed pixels hold, where there may be surplus."""
+    values, is_exact = pngpixels.decoded(found)
+    held += [] if is_exact else found.held(first_only=True)
+    return values
+
+
 def _spliced(encoded: bytes, carried: Sequence[Block]) -> bytes:
     """Insert these chunks after the header of an encoder's PNG, which has no metadata."""
-    channels = _CHANNELS[encoded[25]]
-    made = [
-        chunk(block.where, block.data)
-        for block in carried
-        if block.where != TRAILER and (block.where != b"sBIT" or len(block.data) == channels)
-    ]
+    made = [chunk(block.where, block.data) for block in carried if block.where != TRAILER]
     behind = b"".join(block.data for block in carried if block.where == TRAILER)
     return encoded[:HEADER_END] + b"".join(made) + encoded[HEADER_END:] + behind
 
 
-def _reading(source: Source, found: Parts, metadata: CarriedAndNotes) -> pillow.Reading:
-    """Pillow's way of reading up to 8 bits."""
+def _reading(
+    source: Source, found: Parts, metadata: CarriedAndNotes, held: list[Held]
+) -> pillow.Reading:
+    """Pillow's way of reading up to 8 bits; `held` is as of `_samples`."""
     return pillow.Reading(
         partial(_carried, metadata),
         lambda source, _image, _count: _encoding(source),
         check=_unchecked,
         timed=apng.timed,
-        ready=cache(partial(_decoded, source, found)),
+        ready=cache(partial(_decoded, source, found, held)),
     )
 
 
-def _decoded(source: Source, found: Parts) -> NDArray[Sample] | None:
+def _decoded(source: Source, found: Parts, held: list[Held]) -> NDArray[Sample] | None:
     """Pixels of a still of 8 bits; None where Pillow must read, or say what is wrong."""
     if pngpixels.is_plain(found):
         with suppress(imagecodecs.PngError):
-            return pngpixels.decoded(found)
+            return _samples(found, held)
     with suppress(zlib.error):  # Pillow says what is wrong
-        found.check_rows(first_only=source.policies.frames is not Frames.ALL)
+        held += found.held(first_only=source.policies.frames is not Frames.ALL)
     return None
 
 
@@ -251,4 +267,4 @@ def _write(picture: Picture) -> bytes:
     return _spliced(encoded, picture.carried.blocks)
 
 
-CONTAINER = Container(_probe, _read, _write, xmp_at=b"iTXt")
+CONTAINER = Container(pngheader.probe, _read, _write, xmp_at=b"iTXt")

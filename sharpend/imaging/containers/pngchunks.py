@@ -16,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers.pngrows import has_all_rows, inflated_bytes, pixel_bytes
+from sharpend.imaging.containers.surplus import Held, of_zlib
 from sharpend.imaging.metadata.pngtext import packed_part
 from sharpend.imaging.reading import LARGEST, damaged, truncated
 
@@ -73,6 +74,8 @@ class Parts:
     end: int
     """Offset behind IEND, or behind the last chunk of a file without it."""
     has_end: bool
+    end_body: bytes = b""
+    """Content of IEND, which has none by the specification."""
 
     @property
     def unsound(self) -> list[str]:
@@ -99,18 +102,32 @@ class Parts:
             if kind in wanted
         )
 
-    def check_rows(self, *, first_only: bool) -> None:
-        """Refuse an image or frame whose compressed pixels end before its last row.
+    def still(self) -> bytes:
+        """Join the chunks of a still image, with all compressed pixels in one.
 
-        Pillow takes such a one, and shows the rows as black.
+        So libpng tells of any surplus: it skips further chunks without a word.
+        """
+        kept = PIXELS - _ANIMATION - {b"IDAT"}
+        head = [(kind, body) for kind, body in self.sound() if kind in kept]
+        packed = b"".join(body for kind, body in self.sound() if kind == b"IDAT")
+        return _joined([*head, (b"IDAT", packed)])
+
+    def held(self, *, first_only: bool) -> list[Held]:
+        """Count what the compressed pixels of each image hold beyond its rows.
+
+        Refuses those that end before the last row: Pillow takes them, and shows the rest as black.
 
         Raises:
             ImageRefusedError: `truncated`.
             zlib.error: the compressed pixels are damaged.
         """
+        found = []
         for header, packed in islice(self._packed_images(), 1 if first_only else None):
-            if not has_all_rows(header, packed):
+            wanted = pixel_bytes(header)
+            found.append(of_zlib(packed, wanted))
+            if found[-1].decoded < wanted:
                 raise truncated()
+        return found
 
     def _packed_images(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """Header, with the size of the frame, and compressed pixels of each image."""
@@ -161,8 +178,8 @@ def parts(data: bytes) -> Parts:
         is_right = zlib.crc32(body, zlib.crc32(kind)) == int.from_bytes(checksum)
         at += 12 + length
         if kind == b"IEND" and (is_right or _has_all_pixels(found)):
-            return Parts(tuple(_judged(found)), at, has_end=is_right)
-        if not is_right and (kind in PIXELS - {b"tRNS"} or not is_ancillary(kind)):
+            return Parts(tuple(_judged(found)), at, has_end=is_right, end_body=body)
+        if not is_right and (kind in PIXELS - {b"tRNS", b"acTL"} or not is_ancillary(kind)):
             raise damaged(f"the checksum of its {kind.decode('latin-1')!r} chunk is wrong")
         found.append(Chunk(kind, body, is_right))
     if at != len(data) or not _has_all_pixels(found):

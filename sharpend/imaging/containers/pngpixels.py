@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import imagecodecs
 import numpy as np
 
+from sharpend.imaging.containers.codecwarnings import listening
 from sharpend.imaging.containers.pngchunks import SIGNATURE, chunk
 from sharpend.policies import Compression
 
@@ -45,23 +46,26 @@ _SAMPLES, _SAMPLE_ROWS = 8, 4
 _IDAT_BYTES = 1 << 20
 
 
-def decoded(found: Parts) -> NDArray[Sample]:
+def decoded(found: Parts) -> tuple[NDArray[Sample], bool]:
     """Decode a still image of 8 or 16 bits; also without the end of its compressed pixels.
 
     Returns:
-        H x W x C, uint8 or uint16, alpha among the channels.
+        H x W x C, uint8 or uint16, alpha among the channels; and whether libpng read its compressed
+        pixels to the end without a warning.
 
     Raises:
         imagecodecs.PngError: it is damaged.
     """
+    heard: list[str] = []
     try:
-        values = np.asarray(imagecodecs.png_decode(found.stream()))
+        with listening(heard):
+            values = np.asarray(imagecodecs.png_decode(found.still()))
     except imagecodecs.PngError:
         completed = found.completed()
         if completed is None:
             raise
-        values = np.asarray(imagecodecs.png_decode(completed))
-    return values.reshape(*values.shape[:2], -1)
+        values, heard = np.asarray(imagecodecs.png_decode(completed)), ["completed"]
+    return values.reshape(*values.shape[:2], -1), not heard
 
 
 def is_plain(found: Parts) -> bool:

@@ -44,6 +44,8 @@ _COMMENT = re.compile(rb"#[^\r\n]*")
 _NEXT = re.compile(rb"\s*(?=P[1-6]\s)")
 _VALUES_A_LINE = 12
 """Plain files should have no line over 70 characters."""
+_MOST_DIGITS = 18
+"""Of a number in a plain file: what 64 bits hold."""
 _BYTE, _MOST = 255, 65_535
 """Largest values of one byte and of two; others are scaled to one of them and back."""
 
@@ -169,11 +171,13 @@ def _numbers(words: list[bytes], largest: int) -> NDArray[np.int64]:
     Raises:
         ImageRefusedError: `damaged`.
     """
-    try:
-        values = np.array(words, dtype=np.int64) if words else np.empty(0, np.int64)
-    except (ValueError, OverflowError) as error:
-        raise damaged("its pixel data contains text") from error
-    if words and (values.min() < 0 or values.max() > largest):
+    # `int` would take signs and underscores for parts of a number.
+    if b"".join(words).strip(b"0123456789"):
+        raise damaged("its pixel data contains text")
+    if max(map(len, words), default=0) > _MOST_DIGITS:
+        raise damaged(f"a pixel has more than {_MOST_DIGITS} digits")
+    values = np.array(words, dtype=np.int64) if words else np.empty(0, np.int64)
+    if words and values.max() > largest:
         raise damaged(f"a pixel is outside of 0 to {largest}")
     return values
 

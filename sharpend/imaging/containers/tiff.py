@@ -22,12 +22,14 @@ from PIL import Image
 from sharpend.errors import ImageRefusedError, Reason
 from sharpend.imaging import color, transparency
 from sharpend.imaging.containers import (
+    surplus,
     tiffcarried,
     tiffpage,
     tiffpages,
     tiffsamples,
     tiffstack,
     tiffstrips,
+    tifftags,
 )
 from sharpend.imaging.containers.container import Container
 from sharpend.imaging.containers.tiffcoding import encoding_of
@@ -41,13 +43,18 @@ from sharpend.imaging.reading import Reader
 from sharpend.imaging.source import Header, color_mode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from sharpend.imaging.containers.surplus import Held
+    from sharpend.imaging.containers.tifftags import Page
     from sharpend.imaging.metadata.ifd import Ifd
     from sharpend.imaging.source import Source
 
 _CANON = slice(8, 10), b"CR"
 """Mark of Canon's raw files, which are TIFFs by their first bytes (CR2)."""
+_HEADER_BYTES, _MOST_REPLACED = 8, 8
 _LARGEST_DECLARED = 341
 """SMaxSampleValue."""
 _OURS: dict[str, Any] = {"metadata": None, "software": False, "contiguous": False}
@@ -75,40 +82,38 @@ def _read(source: Source) -> Picture:
     reader = Reader(BytesIO(source.data), most=size, largest=size)
     chain = read_pages(reader)
     chosen = tiffpages.choose(chain)
-    end = max(reader.end, tiffpages.end_of(chain, size))
     for page in chosen.pages:
         tiffpages.check_tables(page)
     with tifffile.TiffFile(BytesIO(source.data)) as file:
-        pages = _wanted(source, file, chosen, end)
+        pages, count = _wanted(source, file, chosen)
         if any(tiffpage.is_bilevel(page) for page, _ in pages):
             if not all(tiffpage.is_bilevel(page) for page, _ in pages):
                 raise color_mode("pure black and white on some pages")
             return source.bilevel()
         source.check_pixels(1, sum(page.imagelength * page.imagewidth for page, _ in pages))
-        frames = [_frame(source, page, tags, chosen.notes) for page, tags in pages]
+        frames = [_frame(source, page, tags, chosen) for page, tags in pages]
         container = {"byteorder": file.byteorder, "bigtiff": file.is_bigtiff}
+    stack = tiffstack.data_of(pages[0][0], count) if count > len(chosen.pages) else []
+    ranges = [(0, _HEADER_BYTES), *reader.read, *stack, *tiffpage.data_of(pages)]
+    ranges += tiffpages.data_of(chain, size, {tags.at for _, tags in pages})
+    chosen.losses.extend(_unclaimed(source.data, ranges, chain))
     frames[0] = replace(frames[0], encoding={**frames[0].encoding, "container": container})
     notes, losses = (tuple(dict.fromkeys(each)) for each in (chosen.notes, chosen.losses))
     return Picture(tuple(frames), Format.TIFF, notes, losses)
 
 
 def _wanted(
-    source: Source, file: tifffile.TiffFile, chosen: tiffpages.Chosen, end: int
-) -> list[tuple[tifffile.TiffPage, Ifd]]:
-    """Pages that policy wants, with their tags; what it leaves out is noted as a loss.
+    source: Source, file: tifffile.TiffFile, chosen: tiffpages.Chosen
+) -> tuple[list[tuple[tifffile.TiffPage, Ifd]], int]:
+    """Pages that policy wants, with their tags, and the number of all pages.
 
-    So are bytes behind `end`, at which the data of the directories ends, unless a stack has them.
+    What policy leaves out is noted as a loss.
     """
     tags = list(chosen.pages)
     first = tiffpage.opened(file, tags[0])
     count = len(tags)
     if count == 1:
         count = tiffstack.count_of(first, tags[0], len(source.data))
-        end = max(end, tiffstack.end_of(first, count))
-    tail = source.data[end:]
-    if tail.strip(b"\0") and source.data.find(tail, 0, end) < 0:  # no copy, as tifffile leaves one
-        length = len(tail)
-        chosen.losses.append(f"{length} bytes behind its last image and tag were not kept")
     wanted = source.wanted(count, Reason.PAGES)
     if wanted < count:
         chosen.losses.append(f"its other {count - wanted} pages were not kept")
@@ -120,17 +125,48 @@ def _wanted(
     else:
         every = tags[:wanted]
         images = [first, *(tiffpage.opened(file, each) for each in every[1:])]
-    return list(zip(images, every, strict=True))
+    return list(zip(images, every, strict=True)), count
 
 
-def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, notes: list[str]) -> Frame:
-    notes += tiffpage.check(page, source)
+def _unclaimed(data: bytes, ranges: list[tuple[int, int]], chain: Sequence[Page]) -> list[str]:
+    """List the loss of bytes that no image and no tag has.
+
+    Args:
+        data: the file.
+        ranges: start and end of all that was read of it; gets those of replaced directories.
+        chain: the pages.
+    """
+    end = max(last for _, last in ranges)
+    for _ in range(_MOST_REPLACED):
+        starts = [first for first, _ in surplus.gaps(ranges, 0, end)]
+        replaced = tifftags.superseded(data, [first + first % 2 for first in starts], chain)
+        ranges += replaced
+        if not replaced:
+            break
+    between = surplus.unclaimed(data, ranges, 0, end)
+    losses = [f"{between} bytes between its images and tags were not kept"] * bool(between)
+    tail = data[end:]
+    if tail.strip(b"\0") and data.find(tail, 0, end) < 0:  # no copy, as tifffile leaves one
+        losses.append(f"{len(tail)} bytes behind its last image and tag were not kept")
+    return losses
+
+
+def _frame(source: Source, page: tifffile.TiffPage, tags: Ifd, chosen: tiffpages.Chosen) -> Frame:
+    """Read one page, and add notes and losses to those of the file."""
+    notes = chosen.notes
+    found, lost = tiffpage.check(page, source)
+    notes += found
+    chosen.losses.extend(lost)
     tags = tiffcarried.with_note_in_place(tags, page, notes)
     keeps = tiffsamples.keeps_samples(page)
     carried = tiffcarried.carried_of(tags, keeps_samples=keeps, notes=notes)
     color.check_not_hdr(None, icc.profile_of(carried))
     encoding = encoding_of(page, notes, source.policies.compression)
-    colors, extra = tiffsamples.samples_of(page, _decoded(page), notes)
+    values, held = _decoded(page, source.data)
+    colors, extra = tiffsamples.samples_of(page, values, notes)
+    flaws, lost = surplus.named(held)
+    notes += flaws
+    chosen.losses.extend(lost)
     if tiffpage.is_floating(page):
         white = tiffsamples.white_of(colors, _declared(tags))
         encoding |= tiffsamples.float_options(page, white, (colors, extra))
@@ -159,12 +195,13 @@ def _is_premultiplied(page: tifffile.TiffPage, frame: Frame, notes: list[str]) -
     return True
 
 
-def _decoded(page: tifffile.TiffPage) -> NDArray[Any]:
+def _decoded(page: tifffile.TiffPage, data: bytes) -> tuple[NDArray[Any], list[Held]]:
     try:
-        return np.asarray(page.asarray(maxworkers=1))
+        return tiffstrips.decoded(page, data)
     except NotImplementedError as error:
         raise ImageRefusedError(
-            Reason.FORMAT_NOT_ALLOWED, f"its TIFF is of a kind that is not read: {error}"
+            Reason.FORMAT_NOT_ALLOWED,
+            "its TIFF combines compression, predictor and depth in a way that is not read",
         ) from error
 
 

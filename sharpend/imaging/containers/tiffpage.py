@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import tifffile
 
 from sharpend.errors import ImageRefusedError, Reason
-from sharpend.imaging.containers import jpeg, jpegdamage, jpegpixels
+from sharpend.imaging.containers import jpeg, jpegdamage, jpegpixels, surplus
 from sharpend.imaging.containers.jpeglayout import END_MARK, parts
-from sharpend.imaging.formats import TABLE, Format
 from sharpend.imaging.reading import Reader, damaged, truncated
 from sharpend.imaging.source import bit_depth, color_mode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sharpend.imaging.metadata.ifd import Ifd
     from sharpend.imaging.source import Source
 
@@ -71,9 +72,22 @@ def opened(file: tifffile.TiffFile, tags: Ifd) -> tifffile.TiffPage:
         page.photometric = tifffile.PHOTOMETRIC(_untold_colors(page))
     if page.compression not in _PREDICTED:
         page.predictor = 1
+    if page.is_tiled and not page.tilelength * page.tilewidth:
+        raise damaged("its tiles have no size (TileWidth, TileLength)")
+    if not page.rowsperstrip:  # libtiff takes 0 as no tag
+        page.rowsperstrip = page.imagelength
     if page.compression == UNCOMPRESSED and isinstance(page.bitspersample, int):
         page.databytecounts = _corrected(page)
     return page
+
+
+def data_of(pages: Iterable[tuple[tifffile.TiffPage, Ifd]]) -> list[tuple[int, int]]:
+    """List start and end of the strips or tiles of pages, as far as their rows reach."""
+    return [
+        (offset, offset + count)
+        for page, _ in pages
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+    ]
 
 
 def _untold_colors(page: tifffile.TiffPage) -> int:
@@ -104,11 +118,11 @@ def _colors(page: tifffile.TiffPage) -> int:
     return {RGB: 3, YCBCR: 3, SEPARATED: 4}.get(page.photometric, 1)
 
 
-def check(page: tifffile.TiffPage, source: Source) -> list[str]:
+def check(page: tifffile.TiffPage, source: Source) -> tuple[list[str], list[str]]:
     """Refuse a page that could not be written again as it was, or whose tags contradict each other.
 
     Returns:
-        Notes on its compressed data and its predictor.
+        Notes and losses of its compressed data and its predictor.
 
     Raises:
         ImageRefusedError: `color_mode`, `bit_depth`, `format_not_allowed`, `too_many_pixels`,
@@ -121,6 +135,10 @@ def check(page: tifffile.TiffPage, source: Source) -> list[str]:
         raise _unread(f"compression {name}")
     if page.predictor not in _PREDICTORS:
         raise _unread(f"predictor {int(page.predictor)}")
+    if page.predictor > 1 and page.bitspersample % _BYTE_BITS:
+        raise _unread(f"predictor for {page.bitspersample} bits")
+    if page.photometric == PALETTE and page.colormap is None:
+        raise damaged("its palette (ColorMap) is missing")
     if page.imagedepth > 1:
         raise _unread("volume of several layers")
     if page.samplesperpixel < _colors(page):
@@ -131,7 +149,8 @@ def check(page: tifffile.TiffPage, source: Source) -> list[str]:
         source.check_pixels(page.tilelength, page.tilewidth)
     _check_whole(page, len(source.data))
     notes = [_NOT_PREDICTED] * (page.predictor == 1 and _has_predictor(page))
-    return notes + (_check_inner_jpegs(page, source) if page.compression == JPEG else [])
+    found, losses = _check_inner_jpegs(page, source) if page.compression == JPEG else ([], [])
+    return notes + found, losses
 
 
 def _has_predictor(page: tifffile.TiffPage) -> bool:
@@ -159,10 +178,10 @@ def _check_samples(page: tifffile.TiffPage) -> None:
     if page.sampleformat not in {_UNSIGNED, _UNDEFINED}:
         name = _NUMBERS.get(page.sampleformat, f"of the sample format {page.sampleformat}")
         raise bit_depth(f"{page.bitspersample}-bit {name}")
-    if page.bitspersample not in TABLE[Format.TIFF].bits:
+    if page.bitspersample > _DEEP_BITS:
         raise bit_depth(f"of {page.bitspersample} bits")
-    if page.bitspersample == _DEEP_BITS and page.photometric in {PALETTE, SEPARATED}:
-        raise bit_depth("of 16 bits in a palette or in CMYK")
+    if page.bitspersample > _BYTE_BITS and page.photometric in {PALETTE, SEPARATED}:
+        raise bit_depth(f"of {page.bitspersample} bits in a palette or in CMYK")
 
 
 def _check_whole(page: tifffile.TiffPage, size: int) -> None:
@@ -190,8 +209,8 @@ def _corrected(page: tifffile.TiffPage) -> tuple[int, ...]:
     return tuple(min(count, rows * row_bytes) for count in page.databytecounts)
 
 
-def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> list[str]:
-    """Refuse JPEGs that are larger than their strip or tile, or damaged; return notes.
+def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> tuple[list[str], list[str]]:
+    """Refuse JPEGs that are larger than their strip or tile, or damaged; return notes and losses.
 
     A JPEG of 8 bits is decoded once more for it: tifffile's decoder is silent about damage.
     """
@@ -201,12 +220,15 @@ def _check_inner_jpegs(page: tifffile.TiffPage, source: Source) -> list[str]:
     # What the tables begin, each JPEG goes on with.
     tables = (page.jpegtables or _NO_TABLES)[: -len(END_MARK)]
     notes: list[str] = []
+    behind = 0
     for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         data = source.data[offset : offset + count]
         inner = jpeg.probe(Reader(BytesIO(data)))
         if inner.height > high + _LARGEST_BLOCK_PX or inner.width > wide + _LARGEST_BLOCK_PX:
             raise damaged("an embedded JPEG is larger than its tile")
         if inner.bits == _BYTE_BITS:
-            found = parts(tables + data[len(_NO_TABLES[:2]) :], most_scans=source.max_scans)
+            whole = tables + data[len(_NO_TABLES[:2]) :]
+            found = parts(whole, most_scans=source.max_scans)
             notes += jpegdamage.check(found, jpegpixels.decoded(found).warning)
-    return notes
+            behind += surplus.count(whole[found.end :])
+    return notes, surplus.named([surplus.Held(0, behind)])[1]

@@ -17,7 +17,7 @@ from sharpend.imaging.containers.tifftags import SUB_IFDS
 from sharpend.imaging.reading import damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sharpend.imaging.containers.tifftags import Page
     from sharpend.imaging.metadata.ifd import Ifd
@@ -26,7 +26,7 @@ SUBFILE, OLD_SUBFILE, WIDTH, HEIGHT, BITS, PHOTOMETRIC = 254, 255, 256, 257, 258
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: a smaller copy of another page, a mask of its transparency."""
 _OLD_REDUCED = 2
-_PAGE_NUMBER, _JPEG_OFFSET = 297, 513
+_SAMPLES, _PAGE_NUMBER, _JPEG_OFFSET = 277, 297, 513
 _STRIPS, _TILES = 273, 324
 _DATA = ((_STRIPS, 279), (_TILES, 325), (_JPEG_OFFSET, 514))
 """Tags with the offsets of data, each with that of its sizes."""
@@ -103,16 +103,23 @@ def size_of(page: Ifd) -> tuple[int, int]:
     return page.values(HEIGHT)[0], page.values(WIDTH)[0]
 
 
-def end_of(chain: Sequence[Page], size: int) -> int:
-    """Offset at which the last strip, tile or thumbnail ends, of a file of `size` bytes."""
-    ends = [0]
+def data_of(chain: Sequence[Page], size: int, opened: Collection[int]) -> list[tuple[int, int]]:
+    """List start and end of all strips, tiles and thumbnails.
+
+    Args:
+        chain: the pages, and the images below them.
+        size: of the file; where sizes are missing, a part may reach to its end.
+        opened: places of the directories whose pixels were read: their strips are left out.
+    """
+    found = []
     for directory in (one for page in chain for one in (page.tags, *page.subs)):
-        for offsets, sizes in _DATA:
+        for offsets, sizes in _DATA[-1:] if directory.at in opened else _DATA:
             places, counts = directory.values(offsets), directory.values(sizes)
-            if len(counts) < len(places):
-                return size
-            ends += map(sum, zip(places, counts, strict=False))
-    return min(size, max(ends))
+            counts = (*counts, *[size] * (len(places) - len(counts)))
+            found += [
+                (at, min(size, at + count)) for at, count in zip(places, counts, strict=False)
+            ]
+    return found
 
 
 def check_tables(page: Ifd) -> None:
@@ -123,6 +130,8 @@ def check_tables(page: Ifd) -> None:
     """
     for tag in sorted(DECISIVE & page.unread.keys()):
         raise page.unread[tag]
+    if not all(page.values(_SAMPLES, (1,))):
+        raise damaged("it declares no samples (SamplesPerPixel)")
 
 
 def _has_size(page: Ifd) -> bool:

@@ -23,6 +23,7 @@ from sharpend.imaging.containers.tiffpage import (
     WHITE_IS_ZERO,
     extra_types,
 )
+from sharpend.imaging.depth import eight_bits, widened
 from sharpend.imaging.source import bit_depth
 
 if TYPE_CHECKING:
@@ -66,22 +67,30 @@ def samples_of(
     values = values.reshape(page.imagelength, page.imagewidth, -1)
     count = page.samplesperpixel - len(extra_types(page))
     colors, extra = values[..., :count], values[..., count:]
-    if page.bitspersample < _BYTE_BITS:
-        extra = extra * np.uint8(255 // (2**page.bitspersample - 1))
+    is_odd = bool(page.bitspersample % _BYTE_BITS)
+    if is_odd:
+        extra = _filled(extra, page.bitspersample)
     if page.photometric == PALETTE:
         notes.append("its palette was written as RGB")
         return _apply_palette(colors[..., 0], page), extra
-    if page.bitspersample < _BYTE_BITS:
+    if is_odd:
         name = "RGB" if page.photometric == RGB else "gray"
-        notes.append(f"its {name} of {page.bitspersample} bits was written with 8")
-        colors = colors * np.uint8(255 // (2**page.bitspersample - 1))
+        colors = _filled(colors, page.bitspersample)
+        bits = 8 * colors.itemsize
+        notes.append(f"its {name} of {page.bitspersample} bits was written with {bits}")
     return ~colors if page.photometric == WHITE_IS_ZERO else colors, extra
+
+
+def _filled(values: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Scale samples of so many bits to whole bytes."""
+    wide = widened(values, bits)
+    return wide if bits > _BYTE_BITS else eight_bits(wide)
 
 
 def keeps_samples(page: tifffile.TiffPage) -> bool:
     """Return whether the samples of a page are written as they were, so that its tags hold."""
     converted = page.photometric in {PALETTE, SEPARATED}
-    return not converted and page.bitspersample >= _BYTE_BITS
+    return not converted and not page.bitspersample % _BYTE_BITS
 
 
 def alpha_of(types: Sequence[int]) -> int | None:

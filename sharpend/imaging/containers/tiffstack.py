@@ -56,11 +56,14 @@ def declared_images(tags: Ifd) -> int:
     return int(found[1]) if found else 1
 
 
-def end_of(page: tifffile.TiffPage, count: int) -> int:
-    """Offset at which the last of `count` images ends; 0 without data."""
-    if not page.dataoffsets:
-        return 0
-    return int(page.dataoffsets[0]) + count * sum(page.databytecounts)
+def data_of(page: tifffile.TiffPage, count: int) -> list[tuple[int, int]]:
+    """List start and end of the strips of `count` images."""
+    size = sum(page.databytecounts)
+    return [
+        (at + number * size, at + number * size + length)
+        for number in range(count)
+        for at, length in zip(page.dataoffsets, page.databytecounts, strict=False)
+    ]
 
 
 def images_of(page: tifffile.TiffPage, count: int) -> list[tifffile.TiffPage]:

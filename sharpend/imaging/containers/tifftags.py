@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from sharpend.errors import ImageRefusedError
@@ -19,13 +20,15 @@ from sharpend.imaging.metadata.ifd import POINTER_TYPES, TYPES, Ifd, IfdEntry, I
 from sharpend.imaging.reading import Reader, damaged, truncated
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
 SUB_IFDS = 330
 """Pointers to further images, which are pages of their own here."""
 _POINTERS = frozenset({ifd.EXIF, ifd.GPS, ifd.INTEROPERABILITY, ifd.GLOBAL, ifd.KODAK})
 """Pointers to directories of tags, whatever their type; other pointers are known by their type."""
 _MOST_PAGES, _MOST_SUB_IFDS, _DEEPEST = 10_000, 256, 4
+_HEAD_BYTES, _HEADER_BYTES, _HEADER_WITHIN = 4, 8, 24
+"""Byte order and version, with the place of the first directory; where one is looked for."""
 _MOST_UNREAD = 100
 """Unreadable tags of a directory behind a pointer: beyond them it is no directory."""
 
@@ -51,6 +54,33 @@ def read_pages(reader: Reader, wanted: Collection[int] | None = None) -> list[Pa
     return _Directories(reader, wanted).pages()
 
 
+def superseded(
+    data: bytes, places: Iterable[int], present: Collection[Page]
+) -> list[tuple[int, int]]:
+    """List start and end of what was replaced: directories with their values, headers.
+
+    Nothing leads to such a directory any more, and another one has all its tags. Pillow writes each
+    page with the header of a file of its own.
+
+    Args:
+        data: the file.
+        places: offsets at which one may begin.
+        present: the pages.
+    """
+    reader = Reader(BytesIO(data), most=len(data), largest=len(data))
+    directories = _Directories(reader, None)
+    known = [page.tags.entries.keys() | page.tags.children.keys() for page in present]
+    found: list[tuple[int, int]] = []
+    for place in places:
+        before = len(reader.read)
+        tags = directories.at(place)
+        if tags and any(tags <= each for each in known):
+            found += reader.read[before:]
+        header = data.find(data[:_HEAD_BYTES], place, place + _HEADER_WITHIN)
+        found += [(header, header + _HEADER_BYTES)] if header >= 0 else []
+    return found
+
+
 class _Directories:
     """Reader of the directories of one file."""
 
@@ -73,6 +103,14 @@ class _Directories:
                 raise damaged("it has too many pages")
             found.append(self._with_subs(self._image(place)))
         return found
+
+    def at(self, place: int) -> set[int]:
+        """Return the tags of a directory that begins at an offset; none where none begins."""
+        try:
+            tags = self._directory(place)
+        except ImageRefusedError:
+            return set()
+        return set() if tags.unread else set(tags.entries)
 
     def _image(self, place: int) -> Ifd:
         self._visited.add(place)

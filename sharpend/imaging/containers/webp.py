@@ -15,6 +15,14 @@ from typing import TYPE_CHECKING
 
 from sharpend.imaging.containers import pillow, trailers
 from sharpend.imaging.containers.container import Container
+from sharpend.imaging.containers.riff import (
+    FIRST_CHUNK,
+    FRAME_HEAD_BYTES,
+    LAYOUT,
+    chunk,
+    chunks,
+    left_over,
+)
 from sharpend.imaging.containers.vp8 import ENOUGH_BYTES, quality_of
 from sharpend.imaging.formats import Format
 from sharpend.imaging.metadata.blocks import CREDENTIALS, Block, Carried, Kind
@@ -22,7 +30,7 @@ from sharpend.imaging.reading import damaged, truncated
 from sharpend.imaging.source import Header
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from PIL import Image
 
@@ -32,7 +40,6 @@ if TYPE_CHECKING:
     from sharpend.imaging.source import Source
 
 _MAX_CHUNKS = 10_000
-_FIRST_CHUNK = 12
 _EXTENDED_END = 30
 _ANIMATED, _ALPHA = 2, 16
 _LOSSLESS: Options = {"lossless": True, "exact": True, "quality": 20, "method": 2}
@@ -42,26 +49,22 @@ method, 4: in half the time colours are further from what was sharpened, by up t
 _RIFF = {Kind.ICC: (b"ICCP", 32), Kind.EXIF: (b"EXIF", 8), Kind.XMP: (b"XMP ", 4)}
 """Chunk and flag."""
 _KINDS = {chunk: kind for kind, (chunk, _) in _RIFF.items()}
-_LAYOUT = frozenset({b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF"})
-"""Chunks that are written anew."""
 _NO_BLENDING = 2
 _CLEARED = 2
 _LONGEST_MS = (1 << 24) - 1
-_FRAME_HEAD_BYTES = 16
-"""Of an ANMF chunk, before the chunks of its image."""
 
 
 def _probe(reader: Reader) -> Header:
     """Read the size, and the quality of the first image if it is lossy."""
-    kind = reader.at(_FIRST_CHUNK, 4)
+    kind = reader.at(FIRST_CHUNK, 4)
     if kind == b"VP8X":
         return _extended(reader)
     if kind == b"VP8L":
-        bits = int.from_bytes(reader.at(_FIRST_CHUNK + 9, 4), "little")
+        bits = int.from_bytes(reader.at(FIRST_CHUNK + 9, 4), "little")
         return Header(Format.WEBP, (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1)
     if kind == b"VP8 ":
-        width, height = struct.unpack("<HH", reader.at(_FIRST_CHUNK + 14, 4))
-        quality = _quality(reader, _FIRST_CHUNK)
+        width, height = struct.unpack("<HH", reader.at(FIRST_CHUNK + 14, 4))
+        quality = _quality(reader, FIRST_CHUNK)
         return Header(Format.WEBP, height & 0x3FFF, width & 0x3FFF, quality=quality)
     raise damaged("its WebP has no image")
 
@@ -77,7 +80,7 @@ def _extended(reader: Reader) -> Header:
             return Header(Format.WEBP, height, width)
         if kind == b"VP8 ":
             return Header(Format.WEBP, height, width, quality=_quality(reader, at))
-        inside = 8 + _FRAME_HEAD_BYTES
+        inside = 8 + FRAME_HEAD_BYTES
         at += inside if kind == b"ANMF" else 8 + length + (length & 1)
     raise damaged("too many WebP chunks")
 
@@ -98,33 +101,20 @@ def _check_whole(data: bytes) -> None:
 
 
 def _ends_with_a_chunk(data: bytes) -> bool:
-    at = _FIRST_CHUNK
+    at = FIRST_CHUNK
     while at + 8 <= len(data):
         length = int.from_bytes(data[at + 4 : at + 8], "little")
         at += 8 + length + (length & 1)
     return at - len(data) in {0, 1}
 
 
-def _chunk(kind: bytes, body: bytes) -> bytes:
-    """Build one chunk with its length, padded to an even one."""
-    return kind + len(body).to_bytes(4, "little") + body + bytes(len(body) & 1)
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at, end = _FIRST_CHUNK, min(len(data), int.from_bytes(data[4:8], "little") + 8)
-    while at + 8 <= end:
-        kind, length = struct.unpack_from("<4sI", data, at)
-        yield kind, data[at + 8 : at + 8 + length]
-        at += 8 + length + (length & 1)
-
-
 def _carried(source: Source, _image: Image.Image) -> CarriedAndNotes:
     """Read the metadata chunks, whatever the flags of VP8X say of them, and unknown chunks."""
     blocks, notes = [], []
-    for kind, body in _chunks(source.data):
+    for kind, body in chunks(source.data):
         if kind == b"C2PA":
             notes.append(CREDENTIALS)
-        elif kind not in _LAYOUT:
+        elif kind not in LAYOUT:
             blocks.append(Block(_KINDS.get(kind, Kind.OTHER), body, kind))
     carried, removed = pillow.unannounced(Carried(tuple(blocks)))
     return carried, notes + removed
@@ -143,9 +133,10 @@ def _read(source: Source) -> Picture:
         data = data[:4] + (len(data) + len(data) % 2 - 8).to_bytes(4, "little") + data[8:]
         data += bytes(len(data) % 2)
     picture = _READING(replace(source, data=data))
-    if len(picture.frames) == 1 and any(kind == b"ANIM" for kind, _ in _chunks(data)):
+    if len(picture.frames) == 1 and any(kind == b"ANIM" for kind, _ in chunks(data)):
         notes.append("its animation was written as a still image")
-    return picture.with_notes((notes, trailers.unknown(data[end:])))
+    losses = left_over(data, len(picture.frames)) + trailers.unknown(data[end:])
+    return picture.with_notes((notes, losses))
 
 
 def _options(source: Source, image: Image.Image, count: int) -> Options:
@@ -165,7 +156,7 @@ def _write(picture: Picture) -> bytes:
     height, width = picture.size
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
     if len(stills) == 1:
-        flags, shown = 0, b"".join(_chunk(*each) for each in _pixels(stills[0]))
+        flags, shown = 0, b"".join(chunk(*each) for each in _pixels(stills[0]))
     else:
         flags, shown = _ANIMATED, _animation(stills, picture, size)
     flags |= _ALPHA * any(frame.alpha is not None for frame in picture.frames)
@@ -174,10 +165,10 @@ def _write(picture: Picture) -> bytes:
         kind, flag = _RIFF.get(block.kind, (block.where, 0))
         flags |= flag
         if block.kind is Kind.ICC:
-            before += _chunk(kind, block.data)
+            before += chunk(kind, block.data)
         else:
-            after += _chunk(kind, block.data)
-    body = b"WEBP" + _chunk(b"VP8X", bytes((flags, 0, 0, 0)) + size) + before + shown + after
+            after += chunk(kind, block.data)
+    body = b"WEBP" + chunk(b"VP8X", bytes((flags, 0, 0, 0)) + size) + before + shown + after
     return b"RIFF" + len(body).to_bytes(4, "little") + body
 
 
@@ -185,15 +176,15 @@ def _animation(stills: Sequence[bytes], picture: Picture, size: bytes) -> bytes:
     """Chunks of an animation, each frame of which covers the whole canvas."""
     red, green, blue, alpha = picture.frames[0].encoding.get("background", (0, 0, 0, 0))
     loop = (picture.loop or 0).to_bytes(2, "little")
-    shown = _chunk(b"ANIM", bytes((blue, green, red, alpha)) + loop)
+    shown = chunk(b"ANIM", bytes((blue, green, red, alpha)) + loop)
     for still, frame in zip(stills, picture.frames, strict=True):
-        shown += _chunk(b"ANMF", bytes(6) + size + _frame(still, frame))
+        shown += chunk(b"ANMF", bytes(6) + size + _frame(still, frame))
     return shown
 
 
 def _pixels(still: bytes) -> list[tuple[bytes, bytes]]:
     """Chunks of a still image that hold its pixels."""
-    kinds = dict(_chunks(still))
+    kinds = dict(chunks(still))
     return [(kind, kinds[kind]) for kind in (b"ALPH", b"VP8 ", b"VP8L") if kind in kinds]
 
 
@@ -201,7 +192,7 @@ def _frame(still: bytes, frame: Frame) -> bytes:
     """Duration, disposal and pixels of one frame."""
     duration = min(round(frame.duration_ms), _LONGEST_MS).to_bytes(3, "little")
     flags = _NO_BLENDING | (frame.disposal == _CLEARED)
-    return duration + bytes((flags,)) + b"".join(_chunk(*each) for each in _pixels(still))
+    return duration + bytes((flags,)) + b"".join(chunk(*each) for each in _pixels(still))
 
 
 _READING = pillow.Reading(_carried, _options)

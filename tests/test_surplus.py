@@ -1,0 +1,179 @@
+"""Unknown data inside of compressed pixels, and between the parts of a file: none is let go unsaid.
+
+The bytes that are hidden are counted in a loss; padding of zeros is none.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from sharpend.imaging import extras
+from sharpend.imaging.containers import lzw, riff
+from sharpend.imaging.containers.pngchunks import HEADER_END, SIGNATURE, chunk
+from sharpend.imaging.formats import Format
+from sharpend.policies import Frames, Policies
+from tests import isofiles
+from tests.cases import decoded, written
+from tests.tiffs import SHORT, Tiff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Hiding = Callable[[bytes], bytes]
+    """Makes a file with these bytes in it."""
+
+HEIGHT, WIDTH = 20, 30
+HIDDEN = b"hidden behind it"
+GRAY = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)).astype(np.uint8) * 5
+COLOURS = np.dstack([GRAY, GRAY[::-1], GRAY[:, ::-1]])
+ALL = Policies(frames=Frames.ALL)
+
+
+def saved(target: str, pixels: np.ndarray = COLOURS, **options: object) -> bytes:
+    """A file by Pillow."""
+    extras.load(Format.HEIC)
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, target, **options)
+    return file.getvalue()
+
+
+def png(hidden: bytes, *, place: str, bits: int = 8, color_type: int = 2) -> bytes:
+    """A PNG, in the compressed pixels of which something is hidden."""
+    size = {0: 1, 2: 3, 3: 1}[color_type] * bits // 8 * WIDTH
+    rows = (b"\0" + bytes(range(1, 1 + size))) * HEIGHT
+    packed = zlib.compress(rows + hidden * (place == "rows"))
+    packed += hidden * (place == "stream")
+    made = [chunk(b"IHDR", struct.pack(">IIBBBBB", WIDTH, HEIGHT, bits, color_type, 0, 0, 0))]
+    made += [chunk(b"PLTE", bytes(range(96)))] * (color_type == 3)
+    made += [chunk(b"IDAT", packed)] + [chunk(b"IDAT", hidden)] * (place == "chunk")
+    return b"".join([SIGNATURE, *made, chunk(b"IEND", b"")])
+
+
+def apng(hidden: bytes) -> bytes:
+    """An APNG of two frames, with something behind the pixels of the second."""
+    still = png(b"", place="")
+    body = zlib.compress((b"\0" + bytes(3 * WIDTH)) * HEIGHT) + hidden
+    controls = [
+        chunk(b"fcTL", struct.pack(">5I2H2B", number, WIDTH, HEIGHT, 0, 0, 1, 10, 0, 0))
+        for number in (0, 1)
+    ]
+    head = still[:HEADER_END] + chunk(b"acTL", struct.pack(">2I", 2, 0)) + controls[0]
+    return (
+        head
+        + still[HEADER_END:-12]
+        + controls[1]
+        + chunk(b"fdAT", b"\0\0\0\2" + body)
+        + still[-12:]
+    )
+
+
+def gif(hidden: bytes) -> bytes:
+    """A GIF with something in a sub-block of its pixels, behind the end code."""
+    data = saved("GIF", GRAY)
+    return data[:-2] + bytes((len(hidden),)) * bool(hidden) + hidden + data[-2:]
+
+
+def webp(hidden: bytes, *, kind: bytes, **options: object) -> bytes:
+    """A WebP with something at the end of a chunk of this kind."""
+    pixels = np.dstack([COLOURS, GRAY]) if kind == b"ALPH" else COLOURS
+    made = [
+        riff.chunk(name, body + hidden * (name == kind))
+        for name, body in riff.chunks(saved("WEBP", pixels, **options))
+    ]
+    content = b"WEBP" + b"".join(made)
+    return b"RIFF" + len(content).to_bytes(4, "little") + content
+
+
+def iso(hidden: bytes, *, target: str) -> bytes:
+    """An AVIF or HEIC with something in its media data that no item has."""
+    made = isofiles.coded(saved(target))
+    unclaimed = isofiles.box(b"mdat", hidden) * bool(hidden)
+    return isofiles.heif([made], brand=b"avif" if target == "AVIF" else b"heic", behind=unclaimed)
+
+
+def jxl(hidden: bytes) -> bytes:
+    """A bare codestream with something behind it."""
+    encoded = bytes(imagecodecs.jpegxl_encode(COLOURS, lossless=True))
+    return encoded[encoded.index(b"\xff\n") :] + hidden
+
+
+def tiff(hidden: bytes, *, place: str) -> bytes:
+    """A TIFF with something in a gap, or in an uncompressed strip behind its rows."""
+    made = Tiff()
+    made.put(hidden * (place == "gap"))
+    raw = GRAY.tobytes() + hidden * (place == "strip")
+    tags = {
+        258: made.numbers(8, kind=SHORT),
+        273: made.numbers(made.put(raw)),
+        278: made.numbers(HEIGHT),
+        279: made.numbers(len(raw)),
+    }
+    made.page(b"", tags, (HEIGHT, WIDTH))
+    return bytes(made.data)
+
+
+HIDING: dict[str, Hiding] = {
+    **{f"PNG {place}": partial(png, place=place) for place in ("rows", "stream", "chunk")},
+    "PNG of 16 bits": partial(png, place="stream", bits=16),
+    "PNG with a palette": partial(png, place="chunk", color_type=3),
+    "APNG": apng,
+    "GIF": gif,
+    "WebP": partial(webp, kind=b"VP8 "),
+    "WebP alpha": partial(webp, kind=b"ALPH", quality=80),
+    "WebP without loss": partial(webp, kind=b"VP8L", lossless=True),
+    "AVIF": partial(iso, target="AVIF"),
+    "HEIC": partial(iso, target="HEIF"),
+    "JPEG XL": jxl,
+    "TIFF gap": partial(tiff, place="gap"),
+    "TIFF strip": partial(tiff, place="strip"),
+}
+
+
+@pytest.mark.parametrize("name", HIDING)
+def test_hidden_bytes_are_a_loss(name: str) -> None:
+    """They are counted in one, and nothing is where there is nothing, or padding."""
+    assert decoded(HIDING[name](b""), ALL).losses == ()
+    assert decoded(HIDING[name](bytes(16)), ALL).losses == ()
+    picture = decoded(HIDING[name](HIDDEN), ALL)
+    (loss,) = picture.losses
+    assert abs(int(loss.split()[0]) - len(HIDDEN)) <= 3  # a decoder may do without the last bytes
+    assert decoded(written(picture), ALL).losses == ()
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("is_tiff", [False, True])
+def test_values_of_lzw_are_counted(bits: int, *, is_tiff: bool) -> None:
+    """However small the palette is, with and without an end code."""
+    values, clear = [number % 3 for number in range(50)], 1 << bits
+    codes = [code for value in values for code in (clear, value)]
+    for ends in ([], [clear + 1]):
+        digits = [f"{code:0{bits + 1}b}" for code in (*codes, *ends)]
+        if is_tiff:
+            text = "".join(digits)
+            data = int(text.ljust(-(-len(text) // 8) * 8, "0"), 2).to_bytes(-(-len(text) // 8))
+        else:
+            text = "".join(reversed(digits))
+            data = int(text, 2).to_bytes(-(-len(text) // 8), "little")
+        assert lzw.held(data, 50, bits=bits, is_tiff=is_tiff).surplus == 0
+        if ends:
+            assert lzw.held(data, 45, bits=bits, is_tiff=is_tiff).surplus == 5
+            assert lzw.held(data + b"more", 50, bits=bits, is_tiff=is_tiff).surplus == 4
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_lzw_tables_of_any_length_are_counted(number: int) -> None:
+    """Entries stand for as many values as the encoder has given them."""
+    rng = np.random.default_rng(number)
+    values = np.repeat(rng.integers(0, 2 + number, 3000), rng.integers(1, 9, 3000)).astype(np.uint8)
+    data = bytes(imagecodecs.lzw_encode(values.tobytes()))
+    assert lzw.held(data, values.size) == (values.size, 0, False)
+    assert lzw.held(data + HIDDEN, values.size - 7).surplus == len(HIDDEN) + 7
