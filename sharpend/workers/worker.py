@@ -25,6 +25,7 @@ from sharpend.workers.loading import HealthyRatio, LoadedModel
 
 if TYPE_CHECKING:
     from sharpend.attempt import Staged
+    from sharpend.model.trial import Trial
     from sharpend.task import Task
     from sharpend.workers.loading import WorkerOptions
 
@@ -104,6 +105,11 @@ def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in 
         teacher_digest=card.teacher_digest,
         healthy=tuple(HealthyRatio(*one) for one in card.healthy_ratios.items()),
     )
+
+
+def follow(trial: Trial) -> None:
+    """Place models as another worker's trial says; called before the first task."""
+    _pipeline.models.follow(trial)
 
 
 def work(task: Task) -> Staged | Failed:
