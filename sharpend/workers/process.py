@@ -124,8 +124,9 @@ class WorkerProcess:
     def wait(self, timeout_s: float) -> None:
         """Wait until the killed process and its thread have ended."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout_s)
+            # The end of its pipe wakes this thread; its status alone would have to be asked for.
             self._listener.join(timeout_s)
+            self._process.wait(timeout_s)
 
     def _write(self) -> None:
         """Write requests until the other thread reports the end; it closes nothing in use."""
