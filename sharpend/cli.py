@@ -7,7 +7,6 @@ ends in one readable line, never in a traceback; a traceback is a bug of ours (e
 from __future__ import annotations
 
 import argparse
-import gc
 import signal
 import sys
 import traceback
@@ -64,7 +63,6 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `sharpend`; returns the exit status."""
-    gc.freeze()  # the modules stay to the end: looking through them only delays the exit
     try:
         with guarded_stdout():
             options = parser().parse_args(arguments)
