@@ -66,8 +66,7 @@ class WorkerProcess:
             env={key: text for key, text in os.environ.items() if not key.startswith(_SECRETS)},
         )
         try:
-            _in_thread(self._write)
-            self._listener = _in_thread(self._listen)
+            self._threads = [_in_thread(self._write), _in_thread(self._listen)]
         except RuntimeError:
             self._requests.put(None)
             with self._process:
@@ -122,10 +121,11 @@ class WorkerProcess:
         self._taken.release()
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until the killed process and its thread have ended."""
+        """Wait until the killed process and its threads have ended."""
         with suppress(subprocess.TimeoutExpired):
             # The end of its pipe wakes this thread; its status alone would have to be asked for.
-            self._listener.join(timeout_s)
+            for thread in self._threads:
+                thread.join(timeout_s)
             self._process.wait(timeout_s)
 
     def _write(self) -> None:
