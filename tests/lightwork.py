@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil  # type: ignore[import-untyped]
+
 from sharpend.attempt import Staged
 from sharpend.files.fingerprint import Fingerprint
 from sharpend.model.trial import Form, Trial
@@ -49,7 +51,10 @@ def follow(trial: Trial) -> None:
 
 
 def describe(model: str, teacher: bool) -> LoadedModel:  # noqa: FBT001 - as in worker
-    """Say something of a model, and who one is."""
+    """Say something of a model, and who one is; `beside 3`: once there are three workers."""
+    if model.startswith("beside "):
+        while len(psutil.Process(os.getppid()).children()) < int(model.removeprefix("beside ")):
+            time.sleep(0.01)
     taught = "teacher" if teacher else None
     return LoadedModel(model, str(os.getpid()), "cpu", 128, 4, None, taught, trial=TRIAL)
 
